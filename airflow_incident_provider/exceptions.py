@@ -1,0 +1,51 @@
+"""What can go wrong, as classes that say what to do about it."""
+
+from __future__ import annotations
+
+
+class IncidentError(Exception):
+    """The base of every error that this package raises on purpose.
+
+    :param message: what went wrong, in words that name the field or call and its value (never a secret).
+    :param fix: what would mend it, in one sentence.
+    """
+
+    def __init__(self, message: str, *, fix: str | None = None) -> None:
+        super().__init__(message if fix is None else f"{message} {fix}")
+        self.message = message
+        self.fix = fix
+
+
+class InvalidPayloadError(IncidentError):
+    """A payload or conf that cannot be read as an incident: trying again changes nothing."""
+
+
+class NotAnIncidentError(IncidentError):
+    """A well-formed payload that opens no incident, such as a recovery."""
+
+
+class RoutingTableError(IncidentError):
+    """A routing table that cannot be read or does not say what it should."""
+
+
+class SlackConfigurationError(IncidentError):
+    """Slack refuses this app or token: trying again changes nothing until a person mends it."""
+
+
+class SlackRequestError(IncidentError):
+    """Slack refuses what was sent as wrong: trying the same again changes nothing."""
+
+
+class SlackUnavailableError(IncidentError):
+    """Slack did not answer or asked to come back later: trying again may work.
+
+    :param retry_after: seconds that Slack asked to wait, if it did.
+    """
+
+    def __init__(self, message: str, *, fix: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, fix=fix)
+        self.retry_after = retry_after
+
+
+class RequiredStepsFailedError(IncidentError):
+    """The summary was made, but a step that the room depends on had failed."""

@@ -1,0 +1,475 @@
+"""
+The values that the steps hand to each other.
+
+Every XCom value of the incident DAG is one of these models, dumped with ``model_dump(mode="json")``: readable
+in Airflow's UI, usable in any DAG, and versioned. None of them ever holds a token, a secret or an e-mail
+address that Slack gave us. This module imports neither Airflow nor anything that does input or output.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+SCHEMA_VERSION = 1
+
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
+"""An aware time, kept in UTC; a naive one is refused, because nobody can say which moment it means."""
+
+IncidentKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.~:+-]{1,200}$")]
+"""An incident's identity, made only of what Airflow allows in a run id."""
+
+
+class Severity(StrEnum):
+    """How bad it is, the worst first."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class Source(StrEnum):
+    """What kind of payload an incident came from."""
+
+    DATADOG_ALERT = "datadog_alert"
+    DATADOG_INCIDENT = "datadog_incident"
+    MANUAL = "manual"
+
+
+class Verdict(StrEnum):
+    """What a probe concluded. ``UNKNOWN`` means that the probe could not run: it is never ``OK``."""
+
+    FAIL = "fail"
+    WARN = "warn"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+    OK = "ok"
+
+
+class Mode(StrEnum):
+    """Whether Slack is written to, or only shown what would be written."""
+
+    LIVE = "live"
+    DRY_RUN = "dry_run"
+
+
+class LinkKind(StrEnum):
+    """What a link leads to; bookmarks and the brief's links are chosen and ordered by it."""
+
+    MONITOR = "monitor"
+    INCIDENT = "incident"
+    EVENT = "event"
+    DASHBOARD = "dashboard"
+    RUNBOOK = "runbook"
+    OTHER = "other"
+
+
+class Model(BaseModel):
+    """A value: immutable, and read leniently so that a newer writer does not break an older reader."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Timing(Model):
+    """When something began and how long it took."""
+
+    started_at: UtcDatetime
+    duration_ms: Annotated[int, Field(ge=0)]
+
+    @property
+    def finished_at(self) -> datetime:
+        """The moment it was over."""
+        return datetime.fromtimestamp(self.started_at.timestamp() + self.duration_ms / 1000, tz=UTC)
+
+
+class XComValue(Model):
+    """What a step returns: a model with a schema version and the step's own timing."""
+
+    schema_version: int = SCHEMA_VERSION
+    timing: Timing | None = None
+
+    def to_xcom(self) -> dict[str, Any]:
+        """Return the JSON form that is pushed to XCom."""
+        return self.model_dump(mode="json")
+
+    def timed(self, timing: Timing) -> Self:
+        """Return a copy that says how long it took to make."""
+        return self.model_copy(update={"timing": timing})
+
+
+class Problem(Model):
+    """Something that did not work, in words for the room: what, what was said, and what would mend it."""
+
+    step: str
+    what: str
+    error: str | None = None
+    fix: str | None = None
+
+
+# --- 1. parse_incident_event ------------------------------------------------------------------------
+
+
+class Flag(Model):
+    """An oddity of the payload that was kept: which field, what it held, and what was made of it."""
+
+    field: str
+    value: str
+    note: str
+
+
+class Link(Model):
+    """A web address (http or https only) with what it leads to."""
+
+    kind: LinkKind
+    label: str
+    url: str
+
+
+class Measurement(Model):
+    """What the monitor measured, as far as the payload tells."""
+
+    metric: str
+    query: str | None = None
+    value: str | None = None
+    comparison: str | None = None
+    threshold: str | None = None
+    window: str | None = None
+
+
+class Target(Model):
+    """Something to probe: exactly one of a URL, or a host with or without a port.
+
+    ``trusted`` is true only for what the routing table names: targets that an alert brought are checked
+    against private ranges; link-local and metadata addresses are refused for both.
+    """
+
+    url: str | None = None
+    host: str | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    trusted: bool = False
+
+    def __str__(self) -> str:
+        """Return the target as a person would write it."""
+        if self.url is not None:
+            return self.url
+        return f"{self.host}:{self.port}" if self.port is not None else str(self.host)
+
+
+class Route(Model):
+    """What the routing table says about this incident: who comes, where, and what is looked at."""
+
+    matched: tuple[str, ...] = ()
+    responders: tuple[str, ...] = ()
+    channel_prefix: str = "inc"
+    private: bool = False
+    runbook: str | None = None
+    probes: tuple[str, ...] = ()
+    targets: tuple[Target, ...] = ()
+    allowed_networks: tuple[str, ...] = ()
+
+
+class Incident(XComValue):
+    """One incident, whatever told us of it. The value of ``parse_incident_event``.
+
+    ``key`` identifies it for good: the run id, the channel and every message derive from it. ``id`` is what
+    people call it (the monitor's id, the Datadog incident's number, or the id that a person gave).
+    """
+
+    key: IncidentKey
+    id: str
+    source: Source
+    title: str
+    severity: Severity
+    occurred_at: UtcDatetime
+    received_at: UtcDatetime
+    description: str | None = None
+    transition: str | None = None
+    status: str | None = None
+    env: str | None = None
+    services: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
+    monitor_ids: tuple[str, ...] = ()
+    metrics: tuple[Measurement, ...] = ()
+    scope: str | None = None
+    tags: tuple[str, ...] = ()
+    fields: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    links: tuple[Link, ...] = ()
+    snapshot_url: str | None = None
+    commander: str | None = None
+    responders: tuple[str, ...] = ()
+    slack_channel_id: str | None = None
+    targets: tuple[Target, ...] = ()
+    route: Route = Route()
+    flags: tuple[Flag, ...] = ()
+
+    def link(self, kind: LinkKind) -> Link | None:
+        """Return the first link of this kind, if there is one."""
+        return next((link for link in self.links if link.kind is kind), None)
+
+
+# --- 2. setup_slack_integration ---------------------------------------------------------------------
+
+
+class MissingScope(Model):
+    """A scope that the Slack app was not granted, and what the room will lack for it."""
+
+    scope: str
+    costs: str
+
+
+class SlackWorkspace(XComValue):
+    """The workspace the run talks to, or why it talks to none. The value of ``setup_slack_integration``."""
+
+    mode: Mode
+    reason: str | None = None
+    team: str | None = None
+    team_id: str | None = None
+    url: str | None = None
+    bot_user_id: str | None = None
+    scopes_granted: tuple[str, ...] = ()
+    scopes_missing: tuple[MissingScope, ...] = ()
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing is posted."""
+        return self.mode is Mode.DRY_RUN
+
+    def has_scope(self, scope: str) -> bool:
+        """Return whether the app may do what ``scope`` allows; an unknown list of scopes counts as yes."""
+        return not self.scopes_granted or scope in self.scopes_granted
+
+
+# --- 3. resolve_slack_users -------------------------------------------------------------------------
+
+
+class ResolutionOutcome(StrEnum):
+    """What became of a query for a person. Every query ends in exactly one."""
+
+    RESOLVED = "resolved"
+    AMBIGUOUS = "ambiguous"
+    NOT_FOUND = "not_found"
+    DEACTIVATED = "deactivated"
+    NOT_ALLOWED = "not_allowed"
+
+
+class MatchMethod(StrEnum):
+    """How a person was found, the surest first."""
+
+    ID = "id"
+    EMAIL = "email"
+    USERGROUP = "usergroup"
+    DISPLAY_NAME = "display_name"
+    USERNAME = "username"
+    FUZZY = "fuzzy"
+
+
+class SlackUser(Model):
+    """A member of the workspace, as the room needs to know them."""
+
+    id: str
+    name: str
+    real_name: str = ""
+    display_name: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name that Slack shows: the display name, else the real name, else the username."""
+        return self.display_name or self.real_name or self.name
+
+
+class Resolution(Model):
+    """What one query came to.
+
+    ``users`` is what was found: one person, or the members of a user group. ``candidates`` are people it
+    might have meant, the likeliest first: never invited, only suggested. ``confidence`` goes from 0 to 100.
+    """
+
+    query: str
+    outcome: ResolutionOutcome
+    method: MatchMethod | None = None
+    confidence: float = 0.0
+    users: tuple[SlackUser, ...] = ()
+    candidates: tuple[SlackUser, ...] = ()
+    reason: str | None = None
+
+
+class UserResolution(XComValue):
+    """What every query for a person came to. The value of ``resolve_slack_users``."""
+
+    resolutions: tuple[Resolution, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def resolved(self) -> tuple[Resolution, ...]:
+        """The queries that found somebody."""
+        return tuple(r for r in self.resolutions if r.outcome is ResolutionOutcome.RESOLVED)
+
+    @property
+    def unresolved(self) -> tuple[Resolution, ...]:
+        """The queries that a person has to look at."""
+        return tuple(r for r in self.resolutions if r.outcome is not ResolutionOutcome.RESOLVED)
+
+
+# --- 4. create_war_room -----------------------------------------------------------------------------
+
+
+class Invitation(Model):
+    """Somebody who was asked into the room, and how they were found."""
+
+    user: SlackUser
+    query: str
+    method: MatchMethod
+
+
+class NotInvited(Model):
+    """Somebody who was not asked into the room, and why; ``suggestion`` is for a person to judge."""
+
+    query: str
+    reason: str
+    suggestion: str | None = None
+
+
+class WarRoom(XComValue):
+    """The room, as it was left. The value of ``create_war_room``.
+
+    In dry-run ``channel_id`` and ``brief_ts`` are absent and ``would_post`` holds the texts.
+    """
+
+    mode: Mode
+    channel_name: str
+    channel_id: str | None = None
+    url: str | None = None
+    private: bool = False
+    created: bool = False
+    opened_at: UtcDatetime
+    brief_ts: str | None = None
+    brief_url: str | None = None
+    invited: tuple[Invitation, ...] = ()
+    not_invited: tuple[NotInvited, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    would_post: tuple[str, ...] = ()
+
+
+# --- 5. investigate ---------------------------------------------------------------------------------
+
+
+class ProbeRun(XComValue):
+    """One probe against one target, as ``plan_investigation`` decided it; each becomes one container.
+
+    ``refused`` says why the target must not be touched; such a probe is reported as skipped and never run.
+    """
+
+    probe: str
+    target: Target | None = None
+    allowed_networks: tuple[str, ...] = ()
+    refused: str | None = None
+
+
+class Finding(XComValue):
+    """What one probe saw. The value of each ``investigate`` task.
+
+    ``facts`` are machine-readable readings (text, numbers, booleans); ``evidence`` is the redacted output of
+    the container, at most 4 KB; ``summary`` is one plain line that claims no more than the facts show.
+    """
+
+    probe: str
+    target: str
+    verdict: Verdict
+    summary: str
+    facts: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    evidence: str = ""
+    command: tuple[str, ...] = ()
+    exit_code: int | None = None
+    started_at: UtcDatetime
+    duration_ms: Annotated[int, Field(ge=0)] = 0
+    image: str | None = None
+    image_digest: str | None = None
+    host: str | None = None
+
+
+# --- 6. post_investigation_updates ------------------------------------------------------------------
+
+
+class PostedMessage(Model):
+    """A message in the room: the key that makes it unique, and Slack's timestamp for it."""
+
+    key: str
+    ts: str
+
+
+class ThreadUpdates(XComValue):
+    """What was posted under the brief. The value of ``post_investigation_updates``."""
+
+    mode: Mode
+    channel_id: str | None = None
+    thread_ts: str | None = None
+    messages: tuple[PostedMessage, ...] = ()
+    counts: dict[Verdict, int] = Field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    would_post: tuple[str, ...] = ()
+
+
+# --- 7. final_summary -------------------------------------------------------------------------------
+
+
+class RunOutcome(StrEnum):
+    """How the run ended: ``NOT_RAISED`` when the payload was no new incident (a recovery, say)."""
+
+    COMPLETE = "complete"
+    DEGRADED = "degraded"
+    FAILED = "failed"
+    NOT_RAISED = "not_raised"
+
+
+class StepReport(Model):
+    """How one step went, as Airflow and its own timing tell."""
+
+    task_id: str
+    state: str
+    timing: Timing | None = None
+    problem: Problem | None = None
+
+
+class TimelineEntry(Model):
+    """A moment of the incident that we can prove."""
+
+    at: UtcDatetime
+    what: str
+
+
+class Statement(Model):
+    """A sentence that follows from probe facts, with the probes it follows from."""
+
+    text: str
+    probes: tuple[str, ...]
+
+
+class IncidentSummary(XComValue):
+    """What the first minutes came to. The value of ``final_summary``. Durations are in milliseconds."""
+
+    key: str | None
+    title: str | None
+    severity: Severity | None
+    outcome: RunOutcome
+    mode: Mode
+    room_url: str | None = None
+    channel_name: str | None = None
+    steps: tuple[StepReport, ...] = ()
+    timeline: tuple[TimelineEntry, ...] = ()
+    findings: dict[Verdict, int] = Field(default_factory=dict)
+    known: tuple[Statement, ...] = ()
+    unknown: tuple[str, ...] = ()
+    invited: int = 0
+    here: int | None = None
+    not_invited: tuple[NotInvited, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    total_ms: int | None = None
+    time_to_room_ms: int | None = None
+    time_to_first_evidence_ms: int | None = None
+    posted_ts: str | None = None
+    would_post: tuple[str, ...] = ()
