@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class IncidentError(Exception):
     """The base of every error that this package raises on purpose.
@@ -28,23 +31,54 @@ class RoutingTableError(IncidentError):
     """A routing table that cannot be read or does not say what it should."""
 
 
-class SlackConfigurationError(IncidentError):
+class SlackError(IncidentError):
+    """Slack did not do what it was asked.
+
+    :param code: Slack's own error code, e.g. ``missing_scope``, or what the transport said.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None, fix: str | None = None) -> None:
+        super().__init__(message, fix=fix)
+        self.code = code
+
+
+class SlackConfigurationError(SlackError):
     """Slack refuses this app or token: trying again changes nothing until a person mends it."""
 
 
-class SlackRequestError(IncidentError):
-    """Slack refuses what was sent as wrong: trying the same again changes nothing."""
+class SlackRequestError(SlackError):
+    """Slack refuses what was sent as wrong: trying the same again changes nothing.
+
+    :param details: the rest of Slack's answer, such as the per-user ``errors`` of ``conversations.invite``.
+    """
+
+    def __init__(
+        self, message: str, *, code: str | None = None, details: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message, code=code)
+        self.details = details or {}
 
 
-class SlackUnavailableError(IncidentError):
+class SlackUnavailableError(SlackError):
     """Slack did not answer or asked to come back later: trying again may work.
 
     :param retry_after: seconds that Slack asked to wait, if it did.
+    :param effect_possible: whether the call may have had its effect all the same (a dropped connection, a
+        time-out, an answer of the 5xx class): then look before calling again.
     """
 
-    def __init__(self, message: str, *, fix: str | None = None, retry_after: float | None = None) -> None:
-        super().__init__(message, fix=fix)
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        fix: str | None = None,
+        retry_after: float | None = None,
+        effect_possible: bool = False,
+    ) -> None:
+        super().__init__(message, code=code, fix=fix)
         self.retry_after = retry_after
+        self.effect_possible = effect_possible
 
 
 class RequiredStepsFailedError(IncidentError):

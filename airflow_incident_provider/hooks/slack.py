@@ -1,0 +1,141 @@
+"""Calls to Slack's Web API that know which of them may be sent twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
+
+from airflow.providers.slack.hooks.slack import SlackHook
+from slack_sdk.errors import SlackApiError  # noqa: TID253 - this module is only imported inside execute
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
+from airflow_incident_provider.hooks.slack_errors import RATE_LIMITED, TRANSIENT, slack_error
+
+if TYPE_CHECKING:
+    from slack_sdk.web import SlackResponse
+
+ATTEMPTS = 4
+"""How often one call is sent at the most before the task's own retry takes over."""
+
+LONGEST_WAIT = 8.0
+"""Seconds that a call may wait for Slack while it holds a worker; a longer wait is left to the task's retry."""
+
+RETRY_AFTER_UNSAID = 1.0
+"""Seconds to wait when Slack says "too fast" without saying for how long."""
+
+_SERVER_ERROR = 500
+_TOO_MANY_REQUESTS = 429
+
+
+class IncidentSlackHook(SlackHook):  # type: ignore[misc]
+    """Airflow's Slack hook with a policy for what to do when a call goes wrong.
+
+    The client's own retry handlers are switched off: by default it sends a ``chat.postMessage`` again when the
+    connection drops, which posts it twice. :meth:`read` sends again whenever that may help; :meth:`write` only
+    when Slack said that nothing happened (a rate limit, a connection that was never made).
+
+    :param slack_conn_id: an Airflow connection of type ``slack`` with a bot token as its password.
+    """
+
+    def __init__(self, slack_conn_id: str = SlackHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(slack_conn_id=slack_conn_id, retry_handlers=[], **kwargs)
+
+    def read(self, method: str, **arguments: Any) -> SlackResponse:
+        """Call a method that changes nothing, as often as may help.
+
+        :param method: the API method, e.g. ``users.info``.
+        :param arguments: its arguments, sent form-encoded as Slack's reference has them.
+        :raises SlackConfigurationError: when a person has to mend the app or its token.
+        :raises SlackRequestError: when Slack refuses the arguments.
+        :raises SlackUnavailableError: when Slack still does not answer.
+        """
+        return self._send(lambda: self._once(method, data=arguments), may_send_again=_worth_another_try)
+
+    def write(self, method: str, **arguments: Any) -> SlackResponse:
+        """Call a method that changes something, again only when Slack did nothing the time before.
+
+        :param method: the API method, e.g. ``chat.postMessage``.
+        :param arguments: its arguments, sent as JSON.
+        :raises SlackUnavailableError: with ``effect_possible`` when it may have happened all the same:
+            the caller looks before it calls again. Other errors as for :meth:`read`.
+        """
+        return self._send(lambda: self._once(method, json=arguments), may_send_again=_certainly_without_effect)
+
+    def _send(
+        self, call: Callable[[], SlackResponse], *, may_send_again: Callable[[BaseException], bool]
+    ) -> SlackResponse:
+        retrying = Retrying(
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=_wait,
+            retry=retry_if_exception(may_send_again),
+            reraise=True,
+        )
+        return retrying(call)
+
+    def _once(self, method: str, **request: Any) -> SlackResponse:
+        try:
+            return self.client.api_call(method, **request)
+        except SlackApiError as error:
+            raise _from_answer(method, error) from None
+        except (URLError, HTTPException, OSError) as error:
+            raise _from_transport(method, error) from error
+
+
+def _from_answer(method: str, error: SlackApiError) -> IncidentError:
+    """Return what an answer that is not ``ok`` means; the answer may be HTML from something in between."""
+    response = error.response
+    status = getattr(response, "status_code", None) or 200
+    body = response.data if isinstance(getattr(response, "data", None), dict) else {}
+    code = body.get("error")
+    if status == _TOO_MANY_REQUESTS or code in RATE_LIMITED:
+        return SlackUnavailableError(
+            f"Slack is asked too often: {method} is rate limited.",
+            code="ratelimited",
+            retry_after=_retry_after(response),
+        )
+    if status >= _SERVER_ERROR or not isinstance(code, str) or code in TRANSIENT:
+        said = code if isinstance(code, str) and code in TRANSIENT else f"HTTP {status}"
+        return SlackUnavailableError(f"Slack could not do {method} now: {said}.", code=said, effect_possible=True)
+    return slack_error(method, body)
+
+
+def _from_transport(method: str, error: Exception) -> SlackUnavailableError:
+    """Return what a call without an answer means: only a connection never made is surely without effect."""
+    reason = error.reason if isinstance(error, URLError) else error
+    return SlackUnavailableError(
+        f"Slack did not answer {method}: {type(reason).__name__}.",
+        code=type(reason).__name__,
+        effect_possible=not isinstance(reason, ConnectionRefusedError),
+    )
+
+
+def _retry_after(response: object) -> float:
+    """Return Slack's ``Retry-After`` in seconds: an integer by its reference, a fraction has been seen."""
+    headers = getattr(response, "headers", None) or {}
+    said = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
+    try:
+        return max(0.0, float(str(said)))
+    except ValueError:
+        return RETRY_AFTER_UNSAID
+
+
+def _waits_too_long(error: SlackUnavailableError) -> bool:
+    return error.retry_after is not None and error.retry_after > LONGEST_WAIT
+
+
+def _worth_another_try(error: BaseException) -> bool:
+    return isinstance(error, SlackUnavailableError) and not _waits_too_long(error)
+
+
+def _certainly_without_effect(error: BaseException) -> bool:
+    return isinstance(error, SlackUnavailableError) and not (error.effect_possible or _waits_too_long(error))
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, SlackUnavailableError) and error.retry_after is not None:
+        return error.retry_after
+    return wait_exponential_jitter(initial=0.2, max=2.0, jitter=0.1)(state)

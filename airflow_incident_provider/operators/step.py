@@ -1,0 +1,115 @@
+"""What the steps of an incident have in common: where their input comes from, timing, and how they fail."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.sdk import BaseOperator, RetryDecision, RetryPolicy
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_incident_provider.exceptions import (
+    IncidentError,
+    SlackUnavailableError,
+)
+from airflow_incident_provider.models import Problem, Timing, XComValue
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+PARSE_INCIDENT = "parse_incident_event"
+SETUP_SLACK = "setup_slack_integration"
+RESOLVE_USERS = "resolve_slack_users"
+CREATE_WAR_ROOM = "create_war_room"
+PLAN_INVESTIGATION = "plan_investigation"
+INVESTIGATE = "investigate"
+POST_UPDATES = "post_investigation_updates"
+FINAL_SUMMARY = "final_summary"
+
+PROBLEM_KEY = "problem"
+"""The XCom key under which a failing step says what went wrong, for the summary."""
+
+Value = TypeVar("Value", bound=XComValue)
+
+
+class IncidentStep(BaseOperator):
+    """A step that returns a model, says how long it took, and leaves a :class:`Problem` when it fails.
+
+    A subclass does its work in :meth:`run_step`. An error that no retry mends fails the task at once; one that
+    a retry may mend is left to the task's ``retries`` and :class:`IncidentRetryPolicy`.
+    """
+
+    def __init__(self, *, retry_policy: RetryPolicy | None = None, **kwargs: Any) -> None:
+        super().__init__(retry_policy=retry_policy or IncidentRetryPolicy(), **kwargs)
+
+    @abstractmethod
+    def run_step(self, context: Context) -> XComValue:
+        """Do the work and return its value."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Run the step and return its value with its timing."""
+        clock = Clock()
+        try:
+            return self.run_step(context).timed(clock.timing()).to_xcom()
+        except IncidentError as error:
+            self._leave_problem(context, error, clock)
+            if isinstance(error, SlackUnavailableError):
+                raise
+            raise AirflowFailException(str(error)) from error
+
+    def _leave_problem(self, context: Context, error: IncidentError, clock: Clock) -> None:
+        problem = Problem(step=self.task_id, what=error.message, fix=error.fix)
+        context["ti"].xcom_push(
+            key=PROBLEM_KEY,
+            value={"problem": problem.model_dump(mode="json"), "timing": clock.timing().model_dump(mode="json")},
+        )
+
+
+class Clock:
+    """Measures a step: wall-clock start, monotonic duration."""
+
+    def __init__(self) -> None:
+        self.started_at = datetime.now(UTC)
+        self._start = time.monotonic()
+
+    def timing(self) -> Timing:
+        """Return the time since the clock was made."""
+        return Timing(started_at=self.started_at, duration_ms=round((time.monotonic() - self._start) * 1000))
+
+
+class IncidentRetryPolicy(RetryPolicy):
+    """Retries what may pass, after as long as Slack asked for, and nothing else of ours."""
+
+    def evaluate(
+        self,
+        exception: BaseException,
+        try_number: int,  # noqa: ARG002 - Airflow's signature
+        max_tries: int,  # noqa: ARG002
+        context: Context | None = None,  # noqa: ARG002
+    ) -> RetryDecision:
+        """Decide by the class of the error."""
+        if isinstance(exception, SlackUnavailableError):
+            if exception.retry_after is None:
+                return RetryDecision.default()
+            return RetryDecision.retry(
+                delay=timedelta(seconds=exception.retry_after), reason="Slack asked to wait this long"
+            )
+        if isinstance(exception, IncidentError):
+            return RetryDecision.fail(reason="Trying again changes nothing")
+        return RetryDecision.default()
+
+
+def read_value(
+    model: type[Value], given: Value | Mapping[str, Any] | None, context: Context, task_id: str
+) -> Value | None:
+    """Return a step's input: what was given to the operator, else what ``task_id`` pushed to XCom.
+
+    :returns: the model, or ``None`` when nothing was given and that task pushed nothing.
+    """
+    value = given if given is not None else context["ti"].xcom_pull(task_ids=task_id)
+    if value is None or isinstance(value, model):
+        return value
+    return model.model_validate(value)
