@@ -337,7 +337,8 @@ class NotInvited(Model):
 class WarRoom(XComValue):
     """The room, as it was left. The value of ``create_war_room``.
 
-    In dry-run ``channel_id`` and ``brief_ts`` are absent and ``would_post`` holds the texts.
+    In dry-run ``channel_id`` and ``brief_ts`` are absent and ``would_post`` holds the texts. ``picture`` is
+    false when Slack could not fetch the alert's graph, which the brief links instead.
     """
 
     mode: Mode
@@ -349,6 +350,7 @@ class WarRoom(XComValue):
     opened_at: UtcDatetime
     brief_ts: str | None = None
     brief_url: str | None = None
+    picture: bool = True
     invited: tuple[Invitation, ...] = ()
     not_invited: tuple[NotInvited, ...] = ()
     problems: tuple[Problem, ...] = ()

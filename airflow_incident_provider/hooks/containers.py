@@ -59,7 +59,7 @@ class ContainerSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     network: str = "bridge"
     dns: Sequence[str] = ()
-    timeout_s: float = 20
+    timeout_s: int = 20
     pull: Literal["missing", "never"] = "missing"
 
 
@@ -89,8 +89,7 @@ class LockedDownContainer:
         started_at, clock = datetime.now(UTC), time.monotonic()
         try:
             digest = self._image_digest()
-            self._create()
-            outcome = self._outcome()
+            outcome = self._outcome(self._create())
         except (DockerException, RequestException) as error:
             raise EngineError(_in_words(error)) from error
         finally:
@@ -119,20 +118,23 @@ class LockedDownContainer:
     def _image_digest(self) -> str:
         """Return the id of the image, pulling it first if that is wanted."""
         try:
-            return str(self.client.inspect_image(self.spec.image)["Id"])
+            return self._inspect_image()
         except ImageNotFound:
             if self.spec.pull == "never":
                 raise EngineError(f"the image {self.spec.image} is not on this engine") from None
         try:
             for _ in self.client.pull(self.spec.image, stream=True, decode=True):
                 pass
-            return str(self.client.inspect_image(self.spec.image)["Id"])
+            return self._inspect_image()
         except (DockerException, RequestException) as error:
             raise EngineError(
                 f"the image {self.spec.image} is not on this engine and could not be pulled ({_in_words(error)})"
             ) from error
 
-    def _create(self) -> None:
+    def _inspect_image(self) -> str:
+        return str(self.client.inspect_image(self.spec.image)["Id"])  # type: ignore[no-untyped-call]
+
+    def _create(self) -> str:
         expires = datetime.now(UTC) + timedelta(seconds=self.spec.timeout_s) + _EXPIRY_GRACE
         created = self.client.create_container(
             image=self.spec.image,
@@ -148,8 +150,9 @@ class LockedDownContainer:
             stop_timeout=1,
             host_config=self.client.create_host_config(**self._host_limits()),
         )
-        self.id = created["Id"]
+        self.id = str(created["Id"])
         self.client.start(self.id)
+        return self.id
 
     def _host_limits(self) -> dict[str, Any]:
         return {
@@ -166,17 +169,17 @@ class LockedDownContainer:
             "log_config": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}},
         }
 
-    def _outcome(self) -> dict[str, Any]:
+    def _outcome(self, container: str) -> dict[str, Any]:
         """Wait for the end, then read: the engine's own log is bounded, and so is what we take of it."""
         timed_out = False
         try:
-            exit_code = self.client.wait(self.id, timeout=self.spec.timeout_s)["StatusCode"]
+            exit_code = self.client.wait(container, timeout=self.spec.timeout_s)["StatusCode"]
         except (Timeout, RequestsConnectionError):
             # requests reports a read that timed out while streaming as a ConnectionError.
-            self.client.kill(self.id)
+            self.client.kill(container)
             timed_out, exit_code = True, None
-        state = self.client.inspect_container(self.id)["State"]
-        stdout, truncated = self._output()
+        state = self.client.inspect_container(container)["State"]
+        stdout, truncated = self._output(container)
         return {
             "stdout": stdout,
             "truncated": truncated,
@@ -185,9 +188,9 @@ class LockedDownContainer:
             "oom_killed": bool(state.get("OOMKilled")),
         }
 
-    def _output(self) -> tuple[bytes, bool]:
+    def _output(self, container: str) -> tuple[bytes, bool]:
         output = bytearray()
-        for chunk in self.client.logs(self.id, stdout=True, stderr=True, stream=True, follow=False):
+        for chunk in self.client.logs(container, stdout=True, stderr=True, stream=True, follow=False):
             output += chunk
             if len(output) > MAX_OUTPUT_BYTES:
                 return bytes(output[:MAX_OUTPUT_BYTES]), True

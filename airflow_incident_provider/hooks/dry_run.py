@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from airflow_incident_provider.hooks.war_room_slack import Channel
 from airflow_incident_provider.messages.limits import Message
 from airflow_incident_provider.messages.plain import dry_run_text
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import Logger
 
 
 class DryRunSlack:
@@ -18,7 +21,7 @@ class DryRunSlack:
     :param log: where the texts go.
     """
 
-    def __init__(self, channel_name: str, log: logging.Logger) -> None:
+    def __init__(self, channel_name: str, log: Logger) -> None:
         self.channel_name = channel_name
         self.log = log
         self.would_post: list[str] = []

@@ -110,7 +110,7 @@ class LiveSlack:
         """Invite one batch; where Slack refuses the whole of it without naming the culprit, one by one."""
         try:
             answer = self.hook.write("conversations.invite", channel=channel_id, users=",".join(ids), force=True)
-            return _invitation_errors(answer.data)
+            return _invitation_errors({"errors": answer.get("errors")})
         except SlackRequestError as error:
             if error.code not in PER_USER and error.code not in _ALREADY_HERE:
                 raise
@@ -198,7 +198,9 @@ class LiveSlack:
 
     def update(self, channel_id: str, ts: str, message: Message, *, key: str) -> None:
         """Replace a message of ours (``chat.update``): the same text twice is the same message once."""
-        self.hook.write("chat.update", channel=channel_id, ts=ts, metadata=_metadata(key), **message.as_arguments())
+        self.hook.write(
+            "chat.update", channel=channel_id, ts=ts, metadata=_metadata(key), **message.as_update_arguments()
+        )
 
     def permalink(self, channel_id: str, ts: str) -> str | None:
         """Return the web address of a message (``chat.getPermalink``)."""

@@ -30,7 +30,7 @@ _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
 
 
-class IncidentSlackHook(SlackHook):  # type: ignore[misc]
+class IncidentSlackHook(SlackHook):
     """Airflow's Slack hook with a policy for what to do when a call goes wrong.
 
     The client's own retry handlers are switched off: by default it sends a ``chat.postMessage`` again when the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,10 @@ from airflow_incident_provider.messages.limits import Message
 
 @dataclass(frozen=True)
 class Channel:
-    """A channel as ``conversations.info`` tells it, as far as the steps need it."""
+    """A channel as ``conversations.info`` tells it, as far as the steps need it.
+
+    Slack gives topic and purpose back with ``& < >`` as entities; here they are as they were set.
+    """
 
     id: str
     name: str
@@ -31,8 +35,8 @@ class Channel:
             private=bool(channel.get("is_private")),
             archived=bool(channel.get("is_archived")),
             creator=channel.get("creator"),
-            topic=(channel.get("topic") or {}).get("value", ""),
-            purpose=(channel.get("purpose") or {}).get("value", ""),
+            topic=html.unescape((channel.get("topic") or {}).get("value", "")),
+            purpose=html.unescape((channel.get("purpose") or {}).get("value", "")),
         )
 
 

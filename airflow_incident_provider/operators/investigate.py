@@ -78,7 +78,7 @@ class InvestigateInContainerOperator(DockerOperator):
         image: str | None = None,
         command: Sequence[str] | None = None,
         parser: Parser | None = None,
-        container_timeout: float = 20,
+        container_timeout: int = 20,
         network_mode: str | None = None,
         dns: list[str] | None = None,
         pull: Literal["missing", "never"] = "missing",
@@ -104,7 +104,7 @@ class InvestigateInContainerOperator(DockerOperator):
         self.pull = pull
         self.if_unavailable = if_unavailable
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
         """Run the container and return the finding."""
         clock = Clock()
         run = ProbeRun.model_validate(self.probe) if self.probe is not None else None
@@ -115,6 +115,14 @@ class InvestigateInContainerOperator(DockerOperator):
             finding = interpret(run, output) if run is not None else self._read_own(output)
         self.log.info("%s %s: %s: %s", finding.probe, finding.target, finding.verdict, finding.summary)
         return finding.timed(clock.timing()).to_xcom()
+
+    @property
+    def label(self) -> str:
+        """What Airflow's UI calls this instance: the probe and its target."""
+        if self.probe is None:
+            return self.image
+        run = ProbeRun.model_validate(self.probe)
+        return f"{run.probe} {run.target}" if run.target is not None else run.probe
 
     def on_kill(self) -> None:
         """Remove the container when the task is stopped."""

@@ -38,7 +38,8 @@ class Ledger:
 
     def result(self, key: str) -> JsonValue:
         """Return what the effect came to, or ``None`` if it is not known to have happened."""
-        return self._entries.get(key, {}).get("result")
+        result: JsonValue = self._entries.get(key, {}).get("result")
+        return result
 
     def intended_at(self, key: str) -> datetime | None:
         """Return when an earlier attempt first set out to do it, or ``None`` if none did."""

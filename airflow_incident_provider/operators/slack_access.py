@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from airflow_incident_provider.exceptions import SlackConfigurationError
 from airflow_incident_provider.models import Mode, SlackWorkspace
 
 if TYPE_CHECKING:
+    from airflow.sdk.types import Logger
+
     from airflow_incident_provider.hooks.live_slack import LiveSlack
     from airflow_incident_provider.hooks.war_room_slack import WarRoomSlack
 
@@ -58,7 +59,7 @@ def workspace_behind(conn_id: str) -> SlackWorkspace:
     return live_slack(conn_id).workspace
 
 
-def open_slack(workspace: SlackWorkspace, conn_id: str, *, channel_name: str, log: logging.Logger) -> WarRoomSlack:
+def open_slack(workspace: SlackWorkspace, conn_id: str, *, channel_name: str, log: Logger) -> WarRoomSlack:
     """Return Slack as the run's mode has it."""
     if workspace.dry_run:
         from airflow_incident_provider.hooks.dry_run import DryRunSlack

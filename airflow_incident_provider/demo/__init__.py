@@ -1,0 +1,1 @@
+"""A whole incident on one machine: a local Airflow, stand-ins for the outside world, and something that breaks."""

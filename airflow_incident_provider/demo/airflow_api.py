@@ -1,0 +1,174 @@
+"""The few calls of Airflow's REST API that a demo or a test makes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from airflow_incident_provider.exceptions import IncidentError
+
+FINAL_RUN_STATES = frozenset({"success", "failed"})
+POLL_SECONDS = 0.1
+
+
+class AirflowApiError(IncidentError):
+    """Airflow refused a call, or a run did not end in time."""
+
+
+class AirflowApi:
+    """A client of one Airflow, as one user. Log-in happens at the first call, and again when a token is refused.
+
+    :param base_url: such as ``http://127.0.0.1:8080``.
+    :param username: a user of Airflow's simple auth manager.
+    :param password: that user's password; kept out of errors.
+    """
+
+    def __init__(self, base_url: str, *, username: str, password: str) -> None:
+        self.base_url = base_url
+        self._username = username
+        self._password = password
+        # `trust_env=False`: a proxy of the caller's shell cannot reach a loopback address.
+        self._http = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
+
+    def close(self) -> None:
+        """Close its connections. It can be used again."""
+        self._http.close()
+
+    def health(self) -> dict[str, Any]:
+        """Return the health of the components, or nothing while the server does not answer."""
+        try:
+            response = self._http.get("/api/v2/monitor/health")
+        except httpx.TransportError:
+            return {}
+        return dict(response.json()) if response.is_success else {}
+
+    def execution_api_answers(self) -> bool:
+        """Return whether the API that tasks talk to answers.
+
+        The first request makes the server build that API's routes, which takes 3 s: made here, no task pays.
+        """
+        try:
+            return self._http.get("/execution/health").is_success
+        except httpx.TransportError:
+            return False
+
+    def dag(self, dag_id: str) -> dict[str, Any] | None:
+        """Return a DAG, or none if it has not been parsed (yet)."""
+        response = self._send("GET", f"/api/v2/dags/{_part(dag_id)}")
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        return dict(_checked(response).json())
+
+    def import_errors(self) -> list[dict[str, Any]]:
+        """Return the DAG files that could not be imported, each with its stack trace."""
+        return list(self._call("GET", "/api/v2/importErrors")["import_errors"])
+
+    def unpause(self, dag_id: str) -> None:
+        """Let a DAG's runs be scheduled."""
+        self._call("PATCH", f"/api/v2/dags/{_part(dag_id)}", json={"is_paused": False})
+
+    def trigger(
+        self, dag_id: str, conf: dict[str, Any] | None = None, *, run_id: str | None = None
+    ) -> dict[str, Any]:
+        """Start a run, without a logical date, as a webhook does.
+
+        :return: the run, with its id under ``dag_run_id``.
+        """
+        body: dict[str, Any] = {"logical_date": None, "conf": conf or {}}
+        if run_id is not None:
+            body["dag_run_id"] = run_id
+        return self._call("POST", f"/api/v2/dags/{_part(dag_id)}/dagRuns", json=body)
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """Return a run."""
+        return self._call("GET", _run_path(dag_id, run_id))
+
+    def wait_for_run(self, dag_id: str, run_id: str, *, timeout: float = 120) -> dict[str, Any]:
+        """Wait until a run has succeeded or failed, and return it.
+
+        :param timeout: seconds.
+        :raises AirflowApiError: it was still running; the message names its tasks' states.
+        """
+        deadline = time.monotonic() + timeout
+        while (run := self.run(dag_id, run_id))["state"] not in FINAL_RUN_STATES:
+            if time.monotonic() > deadline:
+                states = {task["task_id"]: task["state"] for task in self.task_instances(dag_id, run_id)}
+                raise AirflowApiError(
+                    f"The run {run_id} of {dag_id} is {run['state']} after {timeout:.0f} s: {states}."
+                )
+            time.sleep(POLL_SECONDS)
+        return run
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return a run's task instances: the latest try of each."""
+        path = f"{_run_path(dag_id, run_id)}/taskInstances"
+        return list(self._call("GET", path, params={"limit": 100})["task_instances"])
+
+    def xcom(
+        self, dag_id: str, run_id: str, task_id: str, *, key: str = "return_value", map_index: int = -1
+    ) -> Any:
+        """Return a value that a task pushed.
+
+        :raises AirflowApiError: there is none under this key.
+        """
+        path = f"{_task_path(dag_id, run_id, task_id)}/xcomEntries/{_part(key)}"
+        return self._call("GET", path, params={"map_index": map_index, "deserialize": True})["value"]
+
+    def logs(self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1) -> str:
+        """Return the log of one try of a task, one event a line."""
+        path = f"{_task_path(dag_id, run_id, task_id)}/logs/{try_number}"
+        content = self._call("GET", path, params={"map_index": map_index, "full_content": True})["content"]
+        return "\n".join(str(line["event"] if isinstance(line, dict) else line) for line in content)
+
+    def clear(self, dag_id: str, run_id: str, task_ids: list[str] | None = None) -> None:
+        """Have tasks of a run done again, whatever became of them.
+
+        :param task_ids: these only; none for all.
+        """
+        body: dict[str, Any] = {"dry_run": False, "dag_run_id": run_id, "only_failed": False}
+        if task_ids is not None:
+            body["task_ids"] = task_ids
+        self._call("POST", f"/api/v2/dags/{_part(dag_id)}/clearTaskInstances", json=body)
+
+    def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        return dict(_checked(self._send(method, path, **request)).json())
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        if "Authorization" not in self._http.headers:
+            self._log_in()
+        response = self._http.request(method, path, **request)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            self._log_in()
+            response = self._http.request(method, path, **request)
+        return response
+
+    def _log_in(self) -> None:
+        credentials = {"username": self._username, "password": self._password}
+        token = _checked(self._http.post("/auth/token", json=credentials)).json()["access_token"]
+        self._http.headers["Authorization"] = f"Bearer {token}"
+
+
+def _part(text: str) -> str:
+    """Quote one part of a path: run ids hold colons and plus signs."""
+    return quote(text, safe="")
+
+
+def _run_path(dag_id: str, run_id: str) -> str:
+    return f"/api/v2/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}"
+
+
+def _task_path(dag_id: str, run_id: str, task_id: str) -> str:
+    return f"{_run_path(dag_id, run_id)}/taskInstances/{_part(task_id)}"
+
+
+def _checked(response: httpx.Response) -> httpx.Response:
+    """Return the response if it is a success; else raise what Airflow says is wrong."""
+    if response.is_success:
+        return response
+    request = response.request
+    raise AirflowApiError(
+        f"{request.method} {request.url.path} was answered {response.status_code}: {response.text[:500]}"
+    )

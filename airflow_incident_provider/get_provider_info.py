@@ -1,0 +1,78 @@
+"""What Airflow discovers about this package, held against its ``provider_info.schema.json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_incident_provider import __version__
+
+_INTEGRATION = "Incident response"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's description: operators, hooks, links, commands and settings."""
+    return {
+        "package-name": "airflow-incident-provider",
+        "name": "Incident",
+        "description": "From an alert to a staffed Slack war room with evidence in it.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://pypi.org/project/airflow-incident-provider/",
+                "tags": ["service"],
+            }
+        ],
+        "operators": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [
+                    f"airflow_incident_provider.operators.{module}"
+                    for module in (
+                        "parse_incident",
+                        "setup_slack",
+                        "resolve_slack_users",
+                        "create_war_room",
+                        "plan_investigation",
+                        "investigate",
+                        "post_thread_update",
+                        "final_summary",
+                    )
+                ],
+            }
+        ],
+        "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_incident_provider.hooks.slack"]}],
+        "extra-links": [
+            f"airflow_incident_provider.operators.links.{link}"
+            for link in ("MonitorLink", "DashboardLink", "WarRoomLink")
+        ],
+        "cli": ["airflow_incident_provider.cli.get_cli_commands"],
+        "config": {"incident": {"description": "Incident response: war rooms and probes.", "options": _options()}},
+    }
+
+
+def _options() -> dict[str, Any]:
+    """Return the settings of the section ``[incident]``."""
+    return {
+        "routing_table": _option(
+            "Path of the routing table (YAML): who comes, into which room, what is looked at.",
+            "/opt/airflow/config/incident_routing.yaml",
+        ),
+        "docker_network": _option("The Docker network that probes run in.", "incident_probes", default="bridge"),
+        "docker_dns": _option("Resolvers for the probes' containers, separated by commas.", "10.0.0.2"),
+        "directory_folder": _option(
+            "Where the cached directory of Slack members lies; it holds names, so keep it private. "
+            "Default: incident_directory in AIRFLOW_HOME.",
+            "/opt/airflow/incident_directory",
+        ),
+    }
+
+
+def _option(description: str, example: str, *, default: str | None = None) -> dict[str, Any]:
+    return {
+        "description": description,
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": example,
+        "default": default,
+    }

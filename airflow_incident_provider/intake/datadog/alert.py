@@ -1,0 +1,159 @@
+"""A monitor's notification becomes an incident, or is refused because it tells of a recovery."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
+from airflow_incident_provider.intake.bounds import (
+    MAX_HOST,
+    MAX_HOSTS,
+    MAX_NAME,
+    MAX_TITLE,
+    bounded_line,
+    bounded_names,
+)
+from airflow_incident_provider.intake.datadog.body import MonitorReference, monitor_reference, plain_text
+from airflow_incident_provider.intake.datadog.event import body_links, description, occurred_at
+from airflow_incident_provider.intake.datadog.measurement import read_measurement
+from airflow_incident_provider.intake.datadog.payload import DatadogPayload
+from airflow_incident_provider.intake.datadog.tags import read_tags, values_of
+from airflow_incident_provider.intake.datadog.titles import RECOVERIES, Title, known_transition, read_title
+from airflow_incident_provider.intake.flags import Flags
+from airflow_incident_provider.intake.identity import alert_key
+from airflow_incident_provider.intake.severity import read_severity
+from airflow_incident_provider.intake.text import shown
+from airflow_incident_provider.intake.web import distinct_links, make_link, origin, safe_url
+from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source
+
+_BY_ALERT_TYPE = {"error": Severity.HIGH, "warning": Severity.MEDIUM}
+_MAX_SCOPE = 500
+
+
+def read_alert(payload: DatadogPayload, *, received_at: datetime, flags: Flags) -> Incident:
+    """Return the incident that a monitor's notification tells of.
+
+    :raises NotAnIncidentError: if the monitor recovered.
+    :raises InvalidPayloadError: if there is neither a title nor an id, so that nobody could say what it is about.
+    """
+    alert = payload.alert
+    title = read_title(alert.title or payload.title or "")
+    reference = monitor_reference(payload.body or "")
+    monitor_id = alert.id or (reference.id if reference else None)
+    scope = alert.scope or (reference.scope if reference else None) or title.scope or ""
+    if not (title.name or monitor_id or payload.id):
+        raise InvalidPayloadError(
+            "The Datadog payload holds neither a title nor an id.",
+            fix="Use the payload template that `airflow incident setup datadog` prints.",
+        )
+    transition = _transition(payload, title, flags)
+    if _is_recovery(transition, alert.type):
+        raise NotAnIncidentError(f"{shown(title.name)} recovered: that opens no incident.")
+    if alert.cycle_key is None:
+        flags.add("alert.cycle_key", None, "not in the payload: each notification counts as a new incident")
+    tags = read_tags(payload.tags, field="tags", flags=flags)
+    labels = (*tags, *read_tags(scope, field="alert.scope", flags=flags))
+    measurement = read_measurement(
+        alert.metric, alert.query, plain_text(alert.status or payload.text or payload.body or ""), flags=flags
+    )
+    return Incident(
+        key=alert_key(monitor_id, alert.cycle_key, payload.id, _groups(scope), title.name),
+        id=bounded_line(monitor_id or payload.id or "", MAX_NAME, field="alert.id", flags=flags) or "unknown",
+        source=Source.DATADOG_ALERT,
+        title=_name(title, monitor_id, flags),
+        severity=_severity(payload, title, flags),
+        occurred_at=occurred_at(payload, received_at=received_at, flags=flags),
+        received_at=received_at,
+        description=description(payload.text or payload.body, flags=flags),
+        transition=transition,
+        env=_env(labels, flags),
+        services=bounded_names(values_of("service", labels), field="tags", flags=flags),
+        hosts=_hosts(payload.hostname, labels, flags),
+        teams=bounded_names(values_of("team", labels), field="tags", flags=flags),
+        monitor_ids=bounded_names([monitor_id or ""], field="alert.id", flags=flags),
+        metrics=(measurement,) if measurement else (),
+        scope=bounded_line(scope, _MAX_SCOPE, field="alert.scope", flags=flags) or None,
+        tags=tags,
+        links=distinct_links(_links(payload, monitor_id, reference, flags), flags=flags),
+        snapshot_url=safe_url(payload.snapshot, field="snapshot", flags=flags),
+        flags=flags.as_tuple(),
+    )
+
+
+def _transition(payload: DatadogPayload, title: Title, flags: Flags) -> str | None:
+    said = payload.alert.transition
+    if said is None:
+        return title.transition
+    known = known_transition(said)
+    if known is not None:
+        return known
+    flags.add("alert.transition", said, "not a transition that Datadog documents: kept as it is")
+    return bounded_line(said, MAX_NAME, field="alert.transition", flags=flags) or None
+
+
+def _is_recovery(transition: str | None, alert_type: str | None) -> bool:
+    """Return whether the monitor is well again: by its transition, or without one by the event's type."""
+    if transition is None:
+        return alert_type is not None and alert_type.casefold() == "success"
+    return transition in RECOVERIES or transition.casefold().endswith("recovered")
+
+
+def _name(title: Title, monitor_id: str | None, flags: Flags) -> str:
+    name = bounded_line(title.name, MAX_TITLE, field="title", flags=flags)
+    if not name:
+        flags.add("title", title.name, "no title: named after the monitor or the source")
+        name = bounded_line(
+            f"Monitor {monitor_id}" if monitor_id else "Datadog alert", 100, field="title", flags=flags
+        )
+    if title.is_test:
+        flags.add("title", "[TEST]", "a test notification that somebody sent from Datadog")
+        return f"[TEST] {name}"[:MAX_TITLE]
+    return name
+
+
+def _severity(payload: DatadogPayload, title: Title, flags: Flags) -> Severity:
+    """Return the severity of the priority; without one, of the alert's type; high when neither is understood."""
+    priority = payload.alert.priority or title.priority
+    if priority is not None:
+        severity = read_severity(priority)
+        if severity is None:
+            flags.add("alert.priority", priority, "not understood: treated as high")
+        return severity or Severity.HIGH
+    alert_type = payload.alert.type
+    severity = _BY_ALERT_TYPE.get((alert_type or "").casefold())
+    if severity is None:
+        flags.add("alert.priority", priority, "neither a priority nor a type that tells: treated as high")
+    return severity or Severity.HIGH
+
+
+def _env(labels: tuple[str, ...], flags: Flags) -> str | None:
+    found = values_of("env", labels)
+    if len(found) > 1:
+        flags.add("tags", ", ".join(found), "more than one env: the first was taken")
+    return found[0] if found else None
+
+
+def _hosts(hostname: str | None, labels: tuple[str, ...], flags: Flags) -> tuple[str, ...]:
+    names = [*([hostname] if hostname else []), *values_of("host", labels)]
+    return bounded_names(names, field="hostname", flags=flags, count=MAX_HOSTS, limit=MAX_HOST)
+
+
+def _groups(scope: str) -> list[str]:
+    """Return the parts of a scope for the key: whole, because a part that is cut might equal another."""
+    return [part.strip() for part in scope.split(",") if part.strip()]
+
+
+def _links(
+    payload: DatadogPayload, monitor_id: str | None, reference: MonitorReference | None, flags: Flags
+) -> Iterator[Link | None]:
+    event = safe_url(payload.link, field="link", flags=flags)
+    site = event or safe_url(reference.url if reference else None, field="body", flags=flags)
+    if monitor_id and monitor_id.isascii() and monitor_id.isdigit() and site:
+        label = f"Monitor {monitor_id}"
+        yield make_link(
+            f"{origin(site)}/monitors/{monitor_id}", label=label, kind=LinkKind.MONITOR, field="link", flags=flags
+        )
+    if event:
+        yield make_link(event, label="Event", kind=LinkKind.EVENT, field="link", flags=flags)
+    yield from body_links(payload, flags=flags)

@@ -1,0 +1,63 @@
+"""Datadog's payloads are told apart and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.intake.datadog.alert import read_alert
+from airflow_incident_provider.intake.datadog.incident import is_datadog_incident, read_datadog_incident
+from airflow_incident_provider.intake.datadog.payload import DatadogPayload
+from airflow_incident_provider.intake.datadog.template import SCHEMA
+from airflow_incident_provider.intake.flags import Flags
+from airflow_incident_provider.intake.refusals import path_of, reasons
+from airflow_incident_provider.intake.text import shown
+from airflow_incident_provider.models import Incident
+
+_FIX = "Use the payload template that `airflow incident setup datadog` prints."
+_SCHEMA_FAMILY = SCHEMA.partition("/")[0] + "/"
+_DEFAULT_PAYLOAD = {"event_type", "title", "body"}
+
+
+def looks_like_datadog(conf: Mapping[str, object]) -> bool:
+    """Return whether a conf is itself a payload of Datadog's: our template's, or the default one."""
+    schema = conf.get("schema")
+    if isinstance(schema, str) and schema.startswith(_SCHEMA_FAMILY):
+        return True
+    alert, incident = conf.get("alert"), conf.get("incident")
+    return isinstance(alert, dict) or isinstance(incident, dict) or conf.keys() >= _DEFAULT_PAYLOAD
+
+
+def read_datadog(payload: object, *, received_at: datetime) -> Incident:
+    """Return the incident that a payload of Datadog's tells of; text is read as JSON.
+
+    :raises InvalidPayloadError: if it cannot be read, with the field and the reason.
+    :raises NotAnIncidentError: if it tells that something is well again.
+    """
+    told = _parsed(payload)
+    flags = Flags()
+    if told.schema_name is not None and told.schema_name != SCHEMA:
+        flags.add("schema", told.schema_name, f"not known: read as {SCHEMA}")
+    read = read_datadog_incident if is_datadog_incident(told.incident) else read_alert
+    return read(told, received_at=received_at, flags=flags)
+
+
+def _parsed(payload: object) -> DatadogPayload:
+    if isinstance(payload, str):
+        try:
+            payload = json.loads(payload)
+        except (ValueError, RecursionError):
+            raise InvalidPayloadError(
+                f"datadog: {shown(payload)} is not JSON.", fix="Give the payload as an object, or as its JSON text."
+            ) from None
+    if not isinstance(payload, Mapping):
+        raise InvalidPayloadError(f"datadog: {shown(payload)} is not an object.", fix=_FIX)
+    try:
+        return DatadogPayload.model_validate(dict(payload))
+    except ValidationError as error:
+        location, _, reason = next(iter(reasons(error)))
+        raise InvalidPayloadError(f"{path_of(('datadog', *location))}: {reason}.", fix=_FIX) from None

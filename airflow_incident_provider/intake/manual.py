@@ -1,0 +1,255 @@
+"""
+An incident that a person wrote: in Airflow's trigger form, on the command line, or in another DAG.
+
+A person can mend a mistake at once, so what is wrong is refused in words; only what is too much is cut and flagged.
+The form sends every field, the empty ones as ``null`` or empty text: both mean that the field was not filled.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.intake.bounds import (
+    MAX_DESCRIPTION,
+    MAX_HOST,
+    MAX_HOSTS,
+    MAX_NAME,
+    MAX_RESPONDERS,
+    MAX_TARGETS,
+    MAX_TITLE,
+    bounded_line,
+    bounded_names,
+    bounded_paragraphs,
+)
+from airflow_incident_provider.intake.flags import Flags
+from airflow_incident_provider.intake.identity import manual_key, slug
+from airflow_incident_provider.intake.moments import is_plausible, read_moment
+from airflow_incident_provider.intake.refusals import path_of, reasons
+from airflow_incident_provider.intake.severity import CHOICES, read_severity
+from airflow_incident_provider.intake.targets import read_target
+from airflow_incident_provider.intake.text import one_line, shown
+from airflow_incident_provider.intake.web import distinct_links, make_link
+from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source, Target
+
+_NAMES_SEPARATOR = re.compile(r"[,\n\r]+")
+_TARGETS_SEPARATOR = re.compile(r"[,\s]+")
+_URLS_SEPARATOR = re.compile(r"\s*,\s*(?=https?://)|[\s]+", re.IGNORECASE)
+_MAX_READ = 1000
+"""Items of a list that are looked at; far more than are kept."""
+_LONGEST_NUMBER = 64
+"""Bits of a number that can be an id."""
+_TRUE = frozenset({"true", "yes", "1"})
+_FALSE = frozenset({"false", "no", "0"})
+
+
+def is_empty(value: object) -> bool:
+    """Return whether a field was not filled."""
+    return value is None or value in ("", [], {}) or (isinstance(value, str) and not value.strip())
+
+
+def _text(value: object) -> str | None:
+    if is_empty(value):
+        return None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _LONGEST_NUMBER:
+        return str(value)
+    raise ValueError(f"{shown(value)} is not text")
+
+
+def _severity(value: object) -> Severity | None:
+    if is_empty(value):
+        return None
+    severity = read_severity(value)
+    if severity is None:
+        raise ValueError(f"{shown(value)} is not a severity; {CHOICES}")
+    return severity
+
+
+def _yes_or_no(value: object) -> bool | None:
+    if is_empty(value) or isinstance(value, bool):
+        return value if isinstance(value, bool) else None
+    word = value.strip().casefold() if isinstance(value, str) else ""
+    if word not in _TRUE | _FALSE:
+        raise ValueError(f"{shown(value)} is neither true nor false")
+    return word in _TRUE
+
+
+def _moment(value: object) -> datetime | None:
+    if is_empty(value):
+        return None
+    moment = read_moment(value)
+    if moment is None:
+        raise ValueError(f"{shown(value)} is not a time; write it like 2026-11-23T10:35:00Z")
+    if moment.tzinfo is None:
+        raise ValueError(f"{shown(value)} has no time zone; add Z for UTC, or an offset such as +01:00")
+    return moment
+
+
+def _items(value: object, separator: re.Pattern[str]) -> tuple[object, ...]:
+    """Return the items of a list, or of text in which something separates them."""
+    if is_empty(value):
+        return ()
+    if isinstance(value, str):
+        return tuple(item for item in separator.split(value[:100_000]) if item.strip())
+    if isinstance(value, list | tuple):
+        return tuple(value[:_MAX_READ])
+    raise ValueError(f"{shown(value)} is not a list")
+
+
+def _names(value: object) -> tuple[str, ...]:
+    names = (_text(item) for item in _items(value, _NAMES_SEPARATOR))
+    return tuple(name for name in names if name is not None)
+
+
+def _targets(value: object) -> tuple[Target, ...]:
+    texts = (_text(item) for item in _items(value, _TARGETS_SEPARATOR))
+    return tuple(read_target(text) for text in texts if text is not None)
+
+
+def _links(value: object) -> tuple[object, ...]:
+    items = (value,) if isinstance(value, dict) and value else _items(value, _URLS_SEPARATOR)
+    for item in items:
+        if not isinstance(item, str) and not (isinstance(item, dict) and isinstance(item.get("url"), str)):
+            raise ValueError(f"{shown(item)} is not a link; use a URL, or an object with url, label and kind")
+    return items
+
+
+Text = Annotated[str | None, BeforeValidator(_text)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+
+
+class ManualConf(BaseModel):
+    """The fields of a conf that a person wrote. Beside a Datadog payload some of them add to it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: Text = None
+    title: Text = None
+    severity: Annotated[Severity | None, BeforeValidator(_severity)] = None
+    description: Text = None
+    env: Text = None
+    users: Names = ()
+    services: Names = ()
+    hosts: Names = ()
+    teams: Names = ()
+    tags: Names = ()
+    links: Annotated[tuple[object, ...], BeforeValidator(_links)] = ()
+    targets: Annotated[tuple[Target, ...], BeforeValidator(_targets)] = ()
+    private: Annotated[bool | None, BeforeValidator(_yes_or_no)] = None
+    started_at: Annotated[datetime | None, BeforeValidator(_moment)] = None
+
+
+def parse_manual(conf: Mapping[str, object]) -> ManualConf:
+    """Return the fields of ``conf``.
+
+    :raises InvalidPayloadError: that names the first field which is wrong, and what would be right.
+    """
+    try:
+        return ManualConf.model_validate(dict(conf))
+    except ValidationError as error:
+        location, _, reason = next(iter(reasons(error)))
+        raise InvalidPayloadError(f"{path_of(location)}: {reason}.") from None
+
+
+def flag_misspelt(conf: Mapping[str, object], flags: Flags) -> None:
+    """Flag the keys that look like a field of ours; other unknown keys are the business of other tasks."""
+    for key in list(conf)[:_MAX_READ]:
+        if key in ManualConf.model_fields or not isinstance(key, str):
+            continue
+        meant = difflib.get_close_matches(key[:50], ManualConf.model_fields, n=1, cutoff=0.75)
+        if meant:
+            flags.add(key, conf[key], f"not a field, so it was ignored: did you mean {meant[0]}?")
+
+
+def read_manual(told: ManualConf, *, received_at: datetime, flags: Flags) -> Incident:
+    """Return the incident that a person described.
+
+    An id that is not given derives from the title and the second of arrival, so that a run that is tried again
+    finds its room again.
+
+    :raises InvalidPayloadError: if there is no title.
+    """
+    title = bounded_line(told.title or "", MAX_TITLE, field="title", flags=flags)
+    if not title:
+        raise InvalidPayloadError(
+            "title: missing; an incident needs a title.",
+            fix='Give one, such as {"title": "Checkout fails", "severity": "high", "users": ["dana@example.com"]}.',
+        )
+    given_id = one_line(told.id or "") or _derived_id(title, received_at)
+    return Incident(
+        key=manual_key(given_id),
+        id=bounded_line(given_id, MAX_NAME, field="id", flags=flags),
+        source=Source.MANUAL,
+        title=title,
+        severity=_severity_or_high(told.severity, flags),
+        occurred_at=_started_at(told.started_at, received_at, flags),
+        received_at=received_at,
+        description=bounded_paragraphs(told.description or "", MAX_DESCRIPTION, field="description", flags=flags)
+        or None,
+        env=bounded_line(told.env or "", MAX_NAME, field="env", flags=flags) or None,
+        services=bounded_names(told.services, field="services", flags=flags),
+        hosts=bounded_names(told.hosts, field="hosts", flags=flags, count=MAX_HOSTS, limit=MAX_HOST),
+        teams=bounded_names(told.teams, field="teams", flags=flags),
+        tags=bounded_names(told.tags, field="tags", flags=flags),
+        links=given_links(told, flags),
+        targets=given_targets(told, flags),
+        flags=flags.as_tuple(),
+    )
+
+
+def given_users(told: ManualConf, flags: Flags) -> tuple[str, ...]:
+    """Return the people whom a person asked for."""
+    return bounded_names(told.users, field="users", flags=flags, count=MAX_RESPONDERS)
+
+
+def given_targets(told: ManualConf, flags: Flags) -> tuple[Target, ...]:
+    """Return what a person wants probed. It is not trusted: whoever may trigger a DAG need not run the network."""
+    targets = tuple(dict.fromkeys(told.targets))
+    if len(targets) > MAX_TARGETS:
+        flags.add("targets", targets, f"only the first {MAX_TARGETS} are kept")
+    return targets[:MAX_TARGETS]
+
+
+def given_links(told: ManualConf, flags: Flags) -> tuple[Link, ...]:
+    """Return the links that a person gave; an unsafe one is dropped and flagged."""
+    return distinct_links((_link(item, flags) for item in told.links), flags=flags)
+
+
+def _link(item: object, flags: Flags) -> Link | None:
+    if isinstance(item, str):
+        return make_link(item, field="links", flags=flags)
+    if not isinstance(item, dict):
+        return None
+    kind, label = item.get("kind"), item.get("label")
+    known = next((known for known in LinkKind if known == kind), None)
+    if kind is not None and known is None:
+        flags.add("links", kind, f"not a kind of link (they are {', '.join(LinkKind)}): told by its URL")
+    label = label if isinstance(label, str) else None
+    return make_link(item["url"], label=label, kind=known, field="links", flags=flags)
+
+
+def _derived_id(title: str, received_at: datetime) -> str:
+    return "-".join(filter(None, (f"{received_at.astimezone(UTC):%Y%m%d-%H%M%S}", slug(title.lower(), 40))))
+
+
+def _severity_or_high(severity: Severity | None, flags: Flags) -> Severity:
+    if severity is None:
+        flags.add("severity", severity, "not given: treated as high")
+    return severity or Severity.HIGH
+
+
+def _started_at(told: datetime | None, received_at: datetime, flags: Flags) -> datetime:
+    if told is None:
+        return received_at
+    if not is_plausible(told, received_at=received_at):
+        flags.add("started_at", told.isoformat(), "not a time that can be right: the time of arrival was taken")
+        return received_at
+    return told

@@ -1,0 +1,124 @@
+"""Web addresses: which are safe to show as links, and what they lead to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import SplitResult, urlsplit
+
+from airflow_incident_provider.intake.bounds import MAX_LINKS, MAX_NAME, bounded_line
+from airflow_incident_provider.intake.flags import Flags
+from airflow_incident_provider.intake.text import one_line
+from airflow_incident_provider.models import Link, LinkKind
+
+MAX_URL = 2000
+
+_FORBIDDEN = re.compile(r"[\s|<>\"\\]")
+"""What Slack's link syntax or a browser reads otherwise than ``urlsplit`` does."""
+
+_USER_INFO = re.compile(r"//.*@", re.DOTALL)
+
+_KINDS_BY_PATH = (
+    (LinkKind.MONITOR, re.compile(r"^/monitors(?:/|$)")),
+    (LinkKind.DASHBOARD, re.compile(r"^/(?:dashboards?|dash|screen|d)/")),
+    (LinkKind.INCIDENT, re.compile(r"^/incidents/")),
+    (LinkKind.EVENT, re.compile(r"^/event/")),
+)
+_RUNBOOK = re.compile(r"runbook|playbook", re.IGNORECASE)
+_DASHBOARD = re.compile(r"dashboard", re.IGNORECASE)
+
+
+def url_objection(url: str) -> str | None:
+    """Return why ``url`` must not be used, or nothing when it may.
+
+    A usable URL is http or https, names a host, holds no credentials, no whitespace or invisible character and
+    nothing that would end a Slack link, and has at most ``MAX_URL`` characters.
+    """
+    if len(url) > MAX_URL:
+        return f"is longer than {MAX_URL} characters"
+    if _FORBIDDEN.search(url) or one_line(url) != url:
+        return "holds whitespace or a character that does not belong in a URL"
+    parts = _split(url)
+    if parts is None:
+        return "is not a URL"
+    if parts.scheme not in {"http", "https"}:
+        return "is not an http or https URL"
+    if not parts.hostname:
+        return "names no host"
+    if "@" in parts.netloc:
+        return "holds credentials"
+    return None
+
+
+def safe_url(url: str | None, *, field: str, flags: Flags) -> str | None:
+    """Return ``url`` if it may be shown as a link; else flag it, without its credentials, and return nothing."""
+    if not url:
+        return None
+    url = url.strip()
+    objection = url_objection(url)
+    if objection is None:
+        return url
+    flags.add(field, without_credentials(url), f"dropped: it {objection}")
+    return None
+
+
+def without_credentials(url: str) -> str:
+    """Return ``url`` with everything that could be a user name or password replaced."""
+    return _USER_INFO.sub("//\u2026@", url)
+
+
+def origin(url: str) -> str:
+    """Return the scheme and host, with the port if it has one, of a URL that ``safe_url`` let through."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def kind_of(url: str, label: str = "") -> LinkKind:
+    """Return what a URL leads to, as its path and its label tell."""
+    path = urlsplit(url).path
+    for kind, pattern in _KINDS_BY_PATH:
+        if pattern.search(path):
+            return kind
+    if _RUNBOOK.search(label) or _RUNBOOK.search(path):
+        return LinkKind.RUNBOOK
+    return LinkKind.DASHBOARD if _DASHBOARD.search(label) else LinkKind.OTHER
+
+
+def make_link(
+    url: str, *, field: str, flags: Flags, label: str | None = None, kind: LinkKind | None = None
+) -> Link | None:
+    """Return a link, or nothing (and a flag) when the URL is not safe.
+
+    :param label: what people read; the kind, or else the host, when it is not given.
+    :param kind: what the link leads to; told by URL and label when it is not given.
+    """
+    checked = safe_url(url, field=field, flags=flags)
+    if checked is None:
+        return None
+    clean = bounded_line(label or "", MAX_NAME, field=field, flags=flags)
+    kind = kind or kind_of(checked, clean)
+    if not clean:
+        clean = kind.capitalize() if kind is not LinkKind.OTHER else str(urlsplit(checked).hostname)
+    return Link(kind=kind, label=clean, url=checked)
+
+
+def distinct_links(links: Iterable[Link | None], *, flags: Flags) -> tuple[Link, ...]:
+    """Return the links without those that lead to the same URL, at most ``MAX_LINKS`` of them."""
+    kept: dict[str, Link] = {}
+    for link in links:
+        if link is None or link.url in kept:
+            continue
+        if len(kept) == MAX_LINKS:
+            flags.add("links", link.label, f"only the first {MAX_LINKS} are kept")
+            break
+        kept[link.url] = link
+    return tuple(kept.values())
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts

@@ -1,0 +1,138 @@
+"""The room's name, topic, purpose and bookmarks, all derived from the incident alone."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+from datetime import UTC
+
+from slugify import slugify
+
+from airflow_incident_provider.messages.escaping import is_web_address, one_line
+from airflow_incident_provider.messages.times import clock
+from airflow_incident_provider.models import Incident, Link, LinkKind
+
+NAME_LIMIT = 80
+TOPIC_LIMIT = 250
+PURPOSE_LIMIT = 250
+
+_PREFIX_LIMIT = 20
+_ID_LIMIT = 36
+_DEFAULT_PREFIX = "inc"
+_ALLOWED_IN_NAME = r"[^a-z0-9_-]+"
+_KEY_IN_PURPOSE = re.compile(r"^Incident room, key ([A-Za-z0-9_.~:+-]{1,200})(?: ·|$)")
+# Topics are plain text, so there is nothing to escape; nobody promises that "<!channel>" is inert in them.
+_NO_MARKUP = str.maketrans({"<": "\u2039", ">": "\u203a"})
+_BOOKMARKED = (
+    (LinkKind.MONITOR, "Monitor"),
+    (LinkKind.INCIDENT, "Incident"),
+    (LinkKind.DASHBOARD, "Dashboard"),
+    (LinkKind.RUNBOOK, "Runbook"),
+)
+
+
+def channel_name(incident: Incident) -> str:
+    """
+    Return the room's name: ``<prefix>-<yyyymmdd>-<slug>-<id>``, such as ``inc-20261123-checkout-5xx-148275309``.
+
+    It holds only ``a-z 0-9 _ -`` and at most 80 characters. A title that is too long loses words; the id stays
+    whole, except that a very long one ends in a hash of itself.
+    """
+    return _name(incident, _name_id(incident))
+
+
+def channel_name_taken(incident: Incident, attempt: int) -> str:
+    """
+    Return another name for a room whose own name belongs to somebody else.
+
+    :param attempt: 1 for the first alternative, which ends in four characters of the key's hash; later ones
+        end in ``-2``, ``-3`` after that.
+    """
+    if attempt < 1:
+        raise ValueError(f"attempt {attempt} is not 1 or more")
+    again = f"-{attempt}" if attempt > 1 else ""
+    return _name(incident, f"{_name_id(incident)}-{_digest(incident.key, 4)}{again}")
+
+
+def _name(incident: Incident, tail: str) -> str:
+    """Return the name that ends in ``tail``, with as many words of the title as there is room for."""
+    prefix = _slug(incident.route.channel_prefix)[:_PREFIX_LIMIT].strip("-_") or _DEFAULT_PREFIX
+    head = f"{prefix}-{incident.occurred_at.astimezone(UTC):%Y%m%d}"
+    room = NAME_LIMIT - len(head) - len(tail) - 2
+    # slugify reads a length of 0 as "no limit".
+    words = _slug(incident.title, max_length=room) if room > 0 else ""
+    return "-".join(part for part in (head, words, tail) if part)
+
+
+def _name_id(incident: Incident) -> str:
+    """Return the id as a name may hold it."""
+    words = _slug(incident.id)
+    if not words:
+        return _digest(incident.key, 8)
+    if len(words) <= _ID_LIMIT:
+        return words
+    return f"{words[: _ID_LIMIT - 9].rstrip('-_')}-{_digest(incident.id, 8)}"
+
+
+def _slug(text: str, max_length: int = 0) -> str:
+    """Return the text in the letters that Slack allows in a name."""
+    # Titles come from outside: what slugify would spend on a megabyte is not ours to give.
+    return slugify(
+        text[:1000], regex_pattern=_ALLOWED_IN_NAME, max_length=max_length, word_boundary=True, save_order=True
+    ).strip("-_")
+
+
+def _digest(text: str, length: int) -> str:
+    """Return the first characters of the text's SHA-256, in hexadecimal."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
+
+
+def topic(incident: Incident, *, status: str = "open", commander: str | None = None) -> str:
+    """Return the topic: severity, place, since when, status, and who commands. Plain text, not to be escaped."""
+    place = f"{_shortened(', '.join(incident.services), 80)} {_shortened(incident.env or '', 30)}"
+    parts = (
+        incident.severity.value,
+        place.strip(),
+        f"since {clock(incident.occurred_at, seconds=False)} UTC",
+        _shortened(status, 40),
+        f"commander: {_shortened(commander or incident.commander or '', 80) or 'nobody yet'}",
+    )
+    return _shortened(" · ".join(part for part in parts if part), TOPIC_LIMIT)
+
+
+def purpose(incident: Incident) -> str:
+    """Return the purpose, which carries the incident's key so that the room can be recognised as ours."""
+    key = f"Incident room, key {incident.key}"
+    return _shortened(f"{key} · {one_line(incident.title)}", PURPOSE_LIMIT) if incident.title.strip() else key
+
+
+def purpose_key(text: str) -> str | None:
+    """Return the incident key that a purpose carries, as Slack gives the purpose back (entities and all)."""
+    found = _KEY_IN_PURPOSE.match(html.unescape(text))
+    return found.group(1) if found else None
+
+
+def _shortened(text: str, limit: int) -> str:
+    """Return one line of plain text without markup, ending in an ellipsis when it was too long."""
+    line = one_line(text).translate(_NO_MARKUP)
+    return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
+
+
+def bookmarks(incident: Incident, run_url: str | None) -> tuple[Link, ...]:
+    """Return what the room bookmarks, in order: monitor, incident, dashboard, runbook and the Airflow run."""
+    found = [
+        Link(kind=kind, label=title, url=link.url)
+        for kind, title in _BOOKMARKED
+        if (link := incident.link(kind) or _runbook(incident, kind)) is not None
+    ]
+    if run_url is not None:
+        found.append(Link(kind=LinkKind.OTHER, label="Airflow run", url=run_url))
+    return tuple(link for link in found if is_web_address(link.url))
+
+
+def _runbook(incident: Incident, kind: LinkKind) -> Link | None:
+    """Return the route's runbook as a link, for the kind that it is."""
+    if kind is not LinkKind.RUNBOOK or incident.route.runbook is None:
+        return None
+    return Link(kind=kind, label="Runbook", url=incident.route.runbook)

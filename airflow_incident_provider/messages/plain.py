@@ -1,0 +1,49 @@
+"""The same texts outside Slack: in a log, a terminal or a dry-run."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+
+from airflow_incident_provider.messages.blocks import Block
+from airflow_incident_provider.messages.limits import Message
+
+_TOKEN = re.compile(r"<([^<>|]+)(?:\|([^<>]*))?>")
+
+
+def plain_text(message: Message) -> str:
+    """Return what the message's blocks say, with links as ``label (address)`` and moments in UTC."""
+    return "\n".join(_block(block, message.names) for block in message.blocks)
+
+
+def dry_run_text(message: Message, channel_name: str) -> str:
+    """Return the message as it is shown when nothing is posted."""
+    return f"DRY-RUN: would post to #{channel_name}\n{plain_text(message)}"
+
+
+def _block(block: Block, names: Mapping[str, str]) -> str:
+    """Return one block as text."""
+    match block["type"]:
+        case "header":
+            return str(block["text"]["text"])
+        case "image":
+            return f"({block['alt_text']}: {block['image_url']})"
+        case "context":
+            return "\n".join(decode(element["text"], names) for element in block["elements"])
+        case _:
+            return decode(block["text"]["text"], names)
+
+
+def decode(text: str, names: Mapping[str, str]) -> str:
+    """Return mrkdwn with its links, mentions, moments and entities in readable form."""
+    return html.unescape(_TOKEN.sub(lambda found: _token(found.group(1), found.group(2), names), text))
+
+
+def _token(target: str, label: str | None, names: Mapping[str, str]) -> str:
+    """Return what one pair of angle brackets stands for."""
+    if target.startswith("@"):
+        return f"@{names.get(target[1:], target[1:])}"
+    if target.startswith("!"):
+        return label or target
+    return f"{label} ({target})" if label else target

@@ -1,0 +1,133 @@
+"""Step 7: what the first minutes came to; it is made whatever happened before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
+from airflow_incident_provider.models import IncidentSummary, Problem, RunOutcome
+from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, open_slack
+from airflow_incident_provider.operators.step import IncidentStep
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_incident_provider.hooks.war_room_slack import WarRoomSlack
+    from airflow_incident_provider.operators.summarising import RunRecord
+
+
+class FinalSummaryOperator(IncidentStep):
+    """Tell the room, the log and XCom what happened, what was found, who came and what failed.
+
+    Give it the trigger rule ``all_done``. It posts the summary, brings the brief up to date, pushes its value,
+    and then fails if a step that the room depends on had failed, so that the run's state tells the truth.
+
+    :param fail_run: whether to fail when a step before it had failed.
+    :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
+    :returns: an :class:`~airflow_incident_provider.models.IncidentSummary`, pushed to XCom before the task
+        fails, if it does.
+    :raises AirflowFailException: when a step before it had failed; the message names it.
+
+    .. code-block:: python
+
+        FinalSummaryOperator(task_id="final_summary", trigger_rule="all_done")
+    """
+
+    template_fields: Sequence[str] = ("slack_conn_id",)
+    ui_color = "#fdf1e3"
+
+    def __init__(self, *, fail_run: bool = True, slack_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.fail_run = fail_run
+        self.slack_conn_id = slack_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Make and post the summary, then let the run's state tell whether it went well."""
+        value = super().execute(context)
+        summary = IncidentSummary.model_validate(value)
+        if self.fail_run and summary.outcome is RunOutcome.FAILED:
+            # A task that fails returns nothing, so what it would return is pushed first.
+            context["ti"].xcom_push(key="return_value", value=value)
+            failed = ", ".join(step.task_id for step in summary.steps if step.state in _FAILED)
+            raise AirflowFailException(f"The summary is made, but not every step succeeded: {failed}.")
+        return value
+
+    def run_step(self, context: Context) -> IncidentSummary:
+        """Make the summary, show it in the log, and post it where there is a room."""
+        from airflow_incident_provider.messages.plain import plain_text
+        from airflow_incident_provider.messages.summary import summary_message
+        from airflow_incident_provider.operators.summarising import read_run, summarise
+
+        record = read_run(context)
+        slack = self._slack(record)
+        if slack is not None:
+            record = replace(record, here=self._here(slack, record))
+        summary = summarise(record)
+        for message in summary_message(summary, record.incident):
+            self.log.info("%s", plain_text(message))
+        if slack is None:
+            return summary
+        try:
+            return self._post(context, slack, record, summary)
+        except SlackUnavailableError:
+            if context["ti"].try_number <= context["ti"].max_tries:
+                raise
+            return unposted(summary, self.task_id, "Slack did not answer")
+        except IncidentError as error:
+            return unposted(summary, self.task_id, error.message)
+
+    def _slack(self, record: RunRecord) -> WarRoomSlack | None:
+        """Return the workspace, where there is a room to post in."""
+        if record.room is None or record.workspace is None:
+            return None
+        return open_slack(record.workspace, self.slack_conn_id, channel_name=record.room.channel_name, log=self.log)
+
+    def _here(self, slack: WarRoomSlack, record: RunRecord) -> int | None:
+        """Return how many of those invited are in the room, if Slack tells."""
+        if record.room is None or record.room.channel_id is None:
+            return None
+        try:
+            members = slack.member_ids(record.room.channel_id)
+        except IncidentError as error:
+            self.log.warning("Who came could not be counted: %s", error)
+            return None
+        return sum(invitation.user.id in members for invitation in record.room.invited)
+
+    def _post(
+        self, context: Context, slack: WarRoomSlack, record: RunRecord, summary: IncidentSummary
+    ) -> IncidentSummary:
+        """Post the summary and bring the brief up to date."""
+        from airflow_incident_provider.messages.summary import summary_message
+        from airflow_incident_provider.operators.ledger import Ledger
+        from airflow_incident_provider.operators.posting import Poster
+        from airflow_incident_provider.operators.summarising import final_brief, summary_key
+
+        assert record.room is not None
+        channel_id = record.room.channel_id or ""
+        posted = Poster(slack, channel_id, Ledger(context)).post_all(
+            summary_message(summary, record.incident), key=summary_key(record)
+        )
+        if record.incident is not None and record.room.brief_ts is not None:
+            brief_key, message = final_brief(record, summary)
+            slack.update(channel_id, record.room.brief_ts, message, key=brief_key)
+        live = record.room.channel_id is not None
+        return summary.model_copy(
+            update={
+                "posted_ts": posted[0].ts if live else None,
+                "would_post": tuple(getattr(slack, "would_post", ())),
+            }
+        )
+
+
+def unposted(summary: IncidentSummary, step: str, why: str) -> IncidentSummary:
+    """Return the summary with the word that it could not be posted."""
+    problem = Problem(step=step, what="the summary could not be posted in the room", error=why)
+    outcome = RunOutcome.DEGRADED if summary.outcome is RunOutcome.COMPLETE else summary.outcome
+    return summary.model_copy(update={"problems": (*summary.problems, problem), "outcome": outcome})
+
+
+_FAILED = frozenset({"failed", "upstream_failed"})

@@ -1,0 +1,50 @@
+"""Before step 5: which probes this incident gets, and which targets must not be touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_incident_provider.models import Incident
+from airflow_incident_provider.operators.step import PARSE_INCIDENT, read_value
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class PlanInvestigationOperator(BaseOperator):
+    """Choose the probes and targets of an incident: the list that ``investigate`` is mapped over.
+
+    This is a task of its own because Airflow maps a task only over what another returns, and
+    ``parse_incident_event`` returns the incident. It runs beside the Slack steps, so nobody waits for it.
+
+    :param incident: the incident; by default what ``parse_incident_event`` pushed.
+    :returns: a list of :class:`~airflow_incident_provider.models.ProbeRun`, pushed to XCom; never empty.
+
+    .. code-block:: python
+
+        plan = PlanInvestigationOperator(task_id="plan_investigation")
+        InvestigateInContainerOperator.partial(task_id="investigate").expand(probe=plan.output)
+    """
+
+    ui_color = "#e8f3ec"
+
+    def __init__(self, *, incident: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.incident = incident
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Return the plan."""
+        from airflow_incident_provider.probes import plan_probes
+
+        incident = read_value(Incident, self.incident, context, PARSE_INCIDENT)
+        if incident is None:
+            raise AirflowSkipException("There is no incident to investigate.")
+        plan = plan_probes(incident)
+        for run in plan:
+            if run.refused is not None:
+                self.log.warning("%s of %s is not run: %s", run.probe, run.target, run.refused)
+        return [run.to_xcom() for run in plan]

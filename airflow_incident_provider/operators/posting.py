@@ -1,0 +1,54 @@
+"""Messages that are posted once, however often the step that posts them is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airflow_incident_provider.hooks.war_room_slack import WarRoomSlack
+from airflow_incident_provider.messages.limits import Message
+from airflow_incident_provider.models import PostedMessage
+from airflow_incident_provider.operators.ledger import Ledger
+
+
+class Poster:
+    """Posts into one channel. A message that is there already is brought up to date instead.
+
+    :param slack: the workspace, or a dry-run of it.
+    :param channel_id: where to post.
+    :param ledger: what earlier attempts of this task posted.
+    """
+
+    def __init__(self, slack: WarRoomSlack, channel_id: str, ledger: Ledger) -> None:
+        self._slack = slack
+        self._channel_id = channel_id
+        self._ledger = ledger
+
+    def post(self, message: Message, *, key: str, thread_ts: str | None = None) -> PostedMessage:
+        """Post a message, or update the one with this key, and return where it is."""
+        ts = self._earlier(key, thread_ts)
+        if ts is not None:
+            self._slack.update(self._channel_id, ts, message, key=key)
+        else:
+            self._ledger.intend(key)
+            ts = self._slack.post(self._channel_id, message, key=key, thread_ts=thread_ts)
+        self._ledger.record({key: {"ts": ts}})
+        return PostedMessage(key=key, ts=ts)
+
+    def post_all(
+        self, messages: Sequence[Message], *, key: str, thread_ts: str | None = None
+    ) -> tuple[PostedMessage, ...]:
+        """Post the parts of one text, in their order."""
+        return tuple(
+            self.post(message, key=f"{key}/{number}", thread_ts=thread_ts)
+            for number, message in enumerate(messages)
+        )
+
+    def _earlier(self, key: str, thread_ts: str | None) -> str | None:
+        """Return the message that an earlier attempt posted: as it recorded, else as Slack tells."""
+        recorded = self._ledger.result(key)
+        if isinstance(recorded, dict):
+            return str(recorded["ts"])
+        attempted = self._ledger.intended_at(key)
+        if attempted is None:
+            return None
+        return self._slack.find_message(self._channel_id, key, since=attempted, thread_ts=thread_ts)

@@ -1,0 +1,109 @@
+"""How far the run has come, as its XComs tell: for the brief and for the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow.sdk import conf
+
+from airflow_incident_provider.messages.progress import StepProgress, StepState
+from airflow_incident_provider.models import Problem, StepReport, Timing
+from airflow_incident_provider.operators.step import (
+    CREATE_WAR_ROOM,
+    FINAL_SUMMARY,
+    INVESTIGATE,
+    PARSE_INCIDENT,
+    POST_UPDATES,
+    PROBLEM_KEY,
+    RESOLVE_USERS,
+    SETUP_SLACK,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+STEPS = (
+    PARSE_INCIDENT,
+    SETUP_SLACK,
+    RESOLVE_USERS,
+    CREATE_WAR_ROOM,
+    INVESTIGATE,
+    POST_UPDATES,
+    FINAL_SUMMARY,
+)
+"""The seven steps, in their order."""
+
+# The worst first: a mapped step is as its worst instance is.
+_WORST_FIRST = ("failed", "upstream_failed", "running", "success", "skipped")
+_STEP_STATES = {
+    "success": StepState.DONE,
+    "failed": StepState.FAILED,
+    "upstream_failed": StepState.FAILED,
+    "skipped": StepState.SKIPPED,
+    "running": StepState.RUNNING,
+}
+
+
+def run_url(context: Context) -> str | None:
+    """Return the address of this run in Airflow's UI, if Airflow knows its own address."""
+    base = conf.get("api", "base_url", fallback="")
+    if not base.startswith(("http://", "https://")):
+        return None
+    return f"{base.rstrip('/')}/dags/{quote(context['ti'].dag_id)}/runs/{quote(context['ti'].run_id, safe='')}"
+
+
+def step_reports(context: Context) -> tuple[StepReport, ...]:
+    """Return how each step of this run went so far; a step that this DAG does not have is left out."""
+    ti = context["ti"]
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+    present = {step: state for step in STEPS if (state := _state(step, states)) is not None}
+    return tuple(_report(ti, step, state) for step, state in present.items())
+
+
+def step_progress(reports: Iterable[StepReport]) -> tuple[StepProgress, ...]:
+    """Return the same as the brief shows it."""
+    return tuple(
+        StepProgress(
+            step=report.task_id,
+            state=_STEP_STATES.get(report.state, StepState.TO_COME),
+            duration_ms=report.timing.duration_ms if report.timing else None,
+        )
+        for report in reports
+    )
+
+
+def _state(step: str, states: Mapping[str, str | None]) -> str | None:
+    """Return a step's state, "none" if it has not begun; Airflow names mapped instances ``<task id>_<index>``."""
+    found = [
+        str(state).lower()
+        for name, state in states.items()
+        if name == step or (name.startswith(f"{step}_") and name[len(step) + 1 :].isdigit())
+    ]
+    return next((state for state in _WORST_FIRST if state in found), "none") if found else None
+
+
+def _report(ti: Any, step: str, state: str) -> StepReport:
+    values = [value for value in ti.xcom_pull(task_ids=[step]) if isinstance(value, dict)]
+    left = next(iter(ti.xcom_pull(task_ids=[step], key=PROBLEM_KEY) or ()), None) if state == "failed" else None
+    if left is not None:
+        return StepReport(task_id=step, state=state, timing=left["timing"], problem=left["problem"])
+    timings = [Timing.model_validate(value["timing"]) for value in values if value.get("timing")]
+    problem = Problem(step=step, what=_WORDS[state]) if state in _WORDS else None
+    return StepReport(task_id=step, state=state, timing=_span(timings), problem=problem)
+
+
+_WORDS = {
+    "failed": "failed; Airflow's log of the task has the reason",
+    "upstream_failed": "not begun, because a step before it failed",
+}
+
+
+def _span(timings: Sequence[Timing]) -> Timing | None:
+    """Return the time from the first beginning to the last end."""
+    if not timings:
+        return None
+    started = min(timing.started_at for timing in timings)
+    ended = max(timing.finished_at for timing in timings)
+    return Timing(started_at=started, duration_ms=max(0, round((ended - started).total_seconds() * 1000)))

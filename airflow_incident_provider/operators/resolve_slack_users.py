@@ -1,0 +1,114 @@
+"""Step 3: people become Slack users."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import conf
+
+from airflow_incident_provider.models import (
+    Incident,
+    Resolution,
+    ResolutionOutcome,
+    SlackWorkspace,
+    UserResolution,
+)
+from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, live_slack, workspace_behind
+from airflow_incident_provider.operators.step import PARSE_INCIDENT, SETUP_SLACK, IncidentStep, read_value
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class ResolveSlackUsersOperator(IncidentStep):
+    """Find out who is meant: by e-mail, then display name, then username, then a close match that is sure.
+
+    Every query ends in exactly one of resolved, ambiguous, not found, deactivated or not allowed. Nobody is
+    invited on a guess: a name that is only close is a suggestion in the brief.
+
+    :param users: e-mail addresses, names, ``@usergroup`` handles or Slack ids; by default the incident's
+        responders. (templated)
+    :param private: whether they are for a private room, into which only an e-mail address or an id lets
+        somebody; by default what the incident's route says.
+    :param incident: the incident; by default what ``parse_incident_event`` pushed. Not needed with ``users``.
+    :param workspace: the workspace; by default what ``setup_slack_integration`` pushed; without one, Slack is
+        asked who it is.
+    :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
+    :returns: a :class:`~airflow_incident_provider.models.UserResolution`, pushed to XCom.
+    :raises SlackUnavailableError: when Slack does not answer: the task is retried.
+
+    .. code-block:: python
+
+        ResolveSlackUsersOperator(task_id="who", users=["dana@acme.example", "José García", "@sre-oncall"])
+    """
+
+    template_fields: Sequence[str] = ("users", "slack_conn_id")
+    ui_color = "#eee8f5"
+
+    def __init__(
+        self,
+        *,
+        users: Sequence[str] | None = None,
+        private: bool | None = None,
+        incident: Incident | Mapping[str, Any] | None = None,
+        workspace: SlackWorkspace | Mapping[str, Any] | None = None,
+        slack_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.users = users
+        self.private = private
+        self.incident = incident
+        self.workspace = workspace
+        self.slack_conn_id = slack_conn_id
+
+    def run_step(self, context: Context) -> UserResolution:
+        """Ask Slack for everybody."""
+        incident = None
+        if self.users is None:
+            incident = read_value(Incident, self.incident, context, PARSE_INCIDENT)
+        queries = self.users if self.users is not None else (incident.responders if incident else ())
+        private = self.private if self.private is not None else bool(incident and incident.route.private)
+        workspace = read_value(SlackWorkspace, self.workspace, context, SETUP_SLACK)
+        resolution = resolve_users(
+            queries, workspace or workspace_behind(self.slack_conn_id), self.slack_conn_id, private=private
+        )
+        for result in resolution.resolutions:
+            self.log.info("%r: %s %s", result.query, result.outcome, result.method or result.reason)
+        return resolution
+
+
+def resolve_users(
+    queries: Iterable[str], workspace: SlackWorkspace, slack_conn_id: str, *, private: bool
+) -> UserResolution:
+    """Resolve queries in a workspace; in dry-run say of each that Slack was not asked."""
+    queries = list(queries)
+    if workspace.dry_run:
+        return not_looked_up(queries, "dry-run: Slack was not asked who this is")
+    from airflow_incident_provider.hooks.directory_cache import DirectoryCache
+    from airflow_incident_provider.hooks.slack_people import SlackPeople
+    from airflow_incident_provider.people.resolver import resolve
+
+    cache = DirectoryCache(Path(directory_folder()))
+    with SlackPeople(live_slack(slack_conn_id, workspace), cache) as people:
+        people.prefetch(queries)
+        return resolve(queries, people, private=private)
+
+
+def directory_folder() -> str:
+    """Return where the cached directory of members lies: ``[incident] directory_folder``."""
+    home = os.environ.get("AIRFLOW_HOME", "~/airflow")
+    folder = conf.get("incident", "directory_folder", fallback=f"{home}/incident_directory")
+    return str(Path(folder).expanduser())
+
+
+def not_looked_up(queries: Iterable[str], reason: str) -> UserResolution:
+    """Return what is known of people whom nobody could look up: that, and why."""
+    return UserResolution(
+        resolutions=tuple(
+            Resolution(query=query, outcome=ResolutionOutcome.NOT_FOUND, reason=reason) for query in queries
+        )
+    )

@@ -1,0 +1,293 @@
+"""How a room is opened: in which order, what side by side, and what is done about each thing that fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from airflow_incident_provider.exceptions import IncidentError, SlackRequestError
+from airflow_incident_provider.hooks.side_by_side import side_by_side
+from airflow_incident_provider.hooks.slack_errors import PER_USER
+from airflow_incident_provider.hooks.war_room_slack import Channel, WarRoomSlack
+from airflow_incident_provider.messages.brief import BriefState, brief, brief_details
+from airflow_incident_provider.messages.channel import bookmarks, purpose, topic
+from airflow_incident_provider.messages.people import not_resolved
+from airflow_incident_provider.messages.progress import StepProgress, StepState
+from airflow_incident_provider.models import (
+    Incident,
+    Invitation,
+    NotInvited,
+    Problem,
+    SlackWorkspace,
+    UserResolution,
+    WarRoom,
+)
+from airflow_incident_provider.operators.ledger import Ledger
+from airflow_incident_provider.operators.posting import Poster
+from airflow_incident_provider.operators.room_channel import ChannelOpener, ChannelRequest, OpenedChannel
+
+STEP = "create_war_room"
+
+_BRIEF = "brief"
+_UNREACHABLE_PICTURE = frozenset({"invalid_blocks", "invalid_blocks_format"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoomPlan:
+    """What the room is opened with.
+
+    :param name: the channel's name at the nth attempt, the first being 0.
+    :param steps: how the steps before this one went.
+    """
+
+    incident: Incident
+    workspace: SlackWorkspace
+    people: UserResolution
+    name: Callable[[int], str]
+    run_url: str | None = None
+    steps: tuple[StepProgress, ...] = ()
+
+    @property
+    def invitations(self) -> tuple[Invitation, ...]:
+        """Everybody who was found, each once, by the first query that found them."""
+        found = (
+            Invitation(user=user, query=resolution.query, method=resolution.method)
+            for resolution in self.people.resolved
+            for user in resolution.users
+            if resolution.method is not None
+        )
+        return tuple({invitation.user.id: invitation for invitation in reversed(tuple(found))}.values())[::-1]
+
+    @property
+    def not_found(self) -> tuple[NotInvited, ...]:
+        """Everybody who will not be invited, and whom of a group that was found."""
+        left_out = (
+            NotInvited(query=resolution.query, reason=resolution.reason)
+            for resolution in self.people.resolved
+            if resolution.reason
+        )
+        return (*not_resolved(self.people), *left_out)
+
+
+class RoomOpening:
+    """Opens one room: channel, brief and invitations first, comfort after.
+
+    :param slack: the workspace, or a dry-run of it.
+    :param ledger: what earlier attempts of this task did; only used between the waves of calls.
+    """
+
+    def __init__(self, slack: WarRoomSlack, plan: RoomPlan, ledger: Ledger) -> None:
+        self._slack = slack
+        self._plan = plan
+        self._ledger = ledger
+        self._clock = time.monotonic()
+        self._problems: list[Problem] = list(plan.people.problems)
+        self._state = BriefState(
+            incident=plan.incident,
+            workspace=plan.workspace,
+            pending=plan.invitations,
+            not_invited=plan.not_found,
+            steps=plan.steps,
+            run_url=plan.run_url,
+            problems=tuple(self._problems),
+        )
+
+    def open(self) -> WarRoom:
+        """Open the room, or find it open, and return it as it was left.
+
+        :raises IncidentError: when there is no channel or no brief; what was done until then is in the ledger.
+        """
+        opened = self._open_channel()
+        ts = self._essentials(opened)
+        url = self._comforts(opened.channel, ts, fresh=opened.created)
+        self._finish_brief(opened.channel, ts)
+        return self._room(opened, ts, url)
+
+    # --- the channel --------------------------------------------------------------------------------
+
+    def _open_channel(self) -> OpenedChannel:
+        incident = self._plan.incident
+        request = ChannelRequest(
+            key=incident.key,
+            name=self._plan.name,
+            private=incident.route.private,
+            existing_id=incident.slack_channel_id,
+        )
+        opened = ChannelOpener(self._slack, self._plan.workspace.bot_user_id, self._ledger).open(request)
+        if opened.note:
+            self._problems.append(Problem(step=STEP, what=opened.note, fix="Invite the app into that channel."))
+        return opened
+
+    # --- what makes it a room -----------------------------------------------------------------------
+
+    def _essentials(self, opened: OpenedChannel) -> str:
+        """Post the brief, invite, and write the key into the channel's purpose; return the brief's timestamp."""
+        seen_before = not opened.created or self._ledger.intended_at(_BRIEF) is not None
+        self._ledger.intend(_BRIEF)
+        outcome = side_by_side(
+            {
+                _BRIEF: lambda: self._brief_ts(opened.channel, look=seen_before),
+                "purpose": lambda: self._set_purpose(opened.channel),
+                "invitations": lambda: self._invite(opened),
+            }
+        )
+        posted = outcome[_BRIEF]
+        if isinstance(posted, IncidentError):
+            raise posted
+        assert isinstance(posted, tuple)
+        ts, at = posted
+        self._ledger.record({_BRIEF: {"ts": ts}})
+        self._state = self._state.model_copy(update={"opened_at": at})
+        self._note("the room's description is not set", outcome["purpose"])
+        self._read_invitations(outcome["invitations"])
+        return str(ts)
+
+    def _brief_ts(self, channel: Channel, *, look: bool) -> tuple[str, datetime]:
+        """Return the brief's timestamp and when it was there: found if it may have been posted, else posted."""
+        recorded = self._ledger.result(_BRIEF)
+        if isinstance(recorded, dict) and recorded.get("ts"):
+            return str(recorded["ts"]), _moment(str(recorded["ts"]))
+        key = brief_key(self._plan.incident)
+        if look and (found := self._slack.find_message(channel.id, key)):
+            return found, _moment(found)
+        try:
+            ts = self._slack.post(channel.id, brief(self._state), key=key)
+        except SlackRequestError as error:
+            if error.code not in _UNREACHABLE_PICTURE or not self._plan.incident.snapshot_url:
+                raise
+            # Slack fetches pictures itself and refuses the whole message if it cannot: the link does instead.
+            self._state = self._state.model_copy(update={"with_picture": False})
+            ts = self._slack.post(channel.id, brief(self._state), key=key)
+        return ts, datetime.now(UTC)
+
+    def _set_purpose(self, channel: Channel) -> None:
+        """Write the key into the purpose, unless the channel is another tool's: then its words stay."""
+        wanted = purpose(self._plan.incident)
+        borrowed = channel.id == self._plan.incident.slack_channel_id and channel.purpose != ""
+        if channel.purpose != wanted and not borrowed:
+            self._slack.set_purpose(channel.id, wanted)
+
+    def _invite(self, opened: OpenedChannel) -> dict[str, str]:
+        """Invite who is not there yet; return the error code of each who could not be invited."""
+        ids = [invitation.user.id for invitation in self._plan.invitations]
+        here = frozenset() if opened.created or not ids else self._slack.member_ids(opened.channel.id)
+        wanted = [user_id for user_id in ids if user_id not in here]
+        return self._slack.invite(opened.channel.id, wanted) if wanted else {}
+
+    def _read_invitations(self, outcome: object) -> None:
+        """Sort who was invited from who was not, and why."""
+        if isinstance(outcome, IncidentError):
+            self._note("nobody could be invited", outcome)
+            failures: Mapping[str, str] = {i.user.id: outcome.message for i in self._plan.invitations}
+        else:
+            assert isinstance(outcome, dict)
+            failures = {user: PER_USER.get(code, f"Slack said {code}") for user, code in outcome.items()}
+        self._leave_out(failures)
+
+    def _leave_out(self, reasons: Mapping[str, str]) -> None:
+        """Move these people from the invited to those who were not."""
+        candidates = self._state.pending or self._state.invited
+        left_out = tuple(
+            NotInvited(query=invitation.user.label, reason=reasons[invitation.user.id])
+            for invitation in candidates
+            if invitation.user.id in reasons
+        )
+        self._state = self._state.model_copy(
+            update={
+                "pending": (),
+                "invited": tuple(i for i in candidates if i.user.id not in reasons),
+                "not_invited": (*self._state.not_invited, *left_out),
+            }
+        )
+
+    # --- what makes it comfortable ------------------------------------------------------------------
+
+    def _comforts(self, channel: Channel, ts: str, *, fresh: bool) -> str | None:
+        """Do what the room can be without, all of it, and note what fails; return the brief's address."""
+        outcome = side_by_side(
+            {
+                "the topic is not set": lambda: self._set_topic(channel),
+                "the brief is not pinned": lambda: self._slack.pin(channel.id, ts),
+                "not all bookmarks are there": lambda: self._add_bookmarks(channel, fresh=fresh),
+                "who came could not be checked": lambda: self._slack.member_ids(channel.id),
+                "the brief's address is not known": lambda: self._slack.permalink(channel.id, ts),
+            }
+        )
+        for what, result in outcome.items():
+            self._note(what, result)
+        members = outcome["who came could not be checked"]
+        if isinstance(members, frozenset) and members:
+            absent = (i.user.id for i in self._state.invited if i.user.id not in members)
+            self._leave_out(dict.fromkeys(absent, "Slack did not add them to the channel"))
+        url = outcome["the brief's address is not known"]
+        return url if isinstance(url, str) else None
+
+    def _set_topic(self, channel: Channel) -> None:
+        wanted = topic(self._plan.incident)
+        if channel.topic != wanted:
+            self._slack.set_topic(channel.id, wanted)
+
+    def _add_bookmarks(self, channel: Channel, *, fresh: bool) -> None:
+        there = frozenset() if fresh else self._slack.bookmarks(channel.id)
+        for bookmark in bookmarks(self._plan.incident, self._plan.run_url):
+            if bookmark.url not in there:
+                self._slack.add_bookmark(channel.id, bookmark.label, bookmark.url)
+
+    def _finish_brief(self, channel: Channel, ts: str) -> None:
+        """Bring the brief up to date; what it has no room for goes under it."""
+        took = round((time.monotonic() - self._clock) * 1000)
+        self._state = self._state.model_copy(
+            update={"problems": tuple(self._problems), "steps": _with_own_time(self._plan.steps, took)}
+        )
+        key = brief_key(self._plan.incident)
+        try:
+            self._slack.update(channel.id, ts, brief(self._state), key=key)
+            details = brief_details(self._state)
+            Poster(self._slack, channel.id, self._ledger).post_all(details, key=f"{key}/details", thread_ts=ts)
+        except IncidentError as error:
+            self._note("the brief is not up to date", error)
+
+    # --- what came of it ----------------------------------------------------------------------------
+
+    def _note(self, what: str, outcome: object) -> None:
+        """Keep a failure, if it is one, to be told in the room and in the summary."""
+        if isinstance(outcome, IncidentError):
+            self._problems.append(Problem(step=STEP, what=what, error=outcome.message, fix=outcome.fix))
+
+    def _room(self, opened: OpenedChannel, ts: str, url: str | None) -> WarRoom:
+        dry_run = self._plan.workspace.dry_run
+        return WarRoom(
+            mode=self._plan.workspace.mode,
+            channel_name=opened.channel.name,
+            channel_id=None if dry_run else opened.channel.id,
+            url=self._slack.channel_url(opened.channel.id),
+            private=opened.channel.private,
+            created=opened.created and not dry_run,
+            opened_at=self._state.opened_at or datetime.now(UTC),
+            brief_ts=None if dry_run else ts,
+            brief_url=url,
+            picture=self._state.with_picture,
+            invited=self._state.invited,
+            not_invited=self._state.not_invited,
+            problems=tuple(self._problems),
+            would_post=tuple(getattr(self._slack, "would_post", ())),
+        )
+
+
+def brief_key(incident: Incident) -> str:
+    """Return the key that the brief of an incident carries in its metadata."""
+    return f"{incident.key}/brief"
+
+
+def _moment(ts: str) -> datetime:
+    """Return when a message was posted: Slack's timestamp is Unix time in seconds."""
+    return datetime.fromtimestamp(float(ts), tz=UTC)
+
+
+def _with_own_time(steps: Iterable[StepProgress], took_ms: int) -> tuple[StepProgress, ...]:
+    return tuple(
+        step.model_copy(update={"state": StepState.DONE, "duration_ms": took_ms}) if step.step == STEP else step
+        for step in steps
+    )

@@ -1,0 +1,52 @@
+"""Step 2: find out whether Slack works, with which permissions, or whether this is a dry-run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_incident_provider.models import Mode, SlackWorkspace
+from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, workspace_behind
+from airflow_incident_provider.operators.step import IncidentStep
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class SetupSlackOperator(IncidentStep):
+    """Ask Slack who we are and what we may do (``auth.test`` and its scope header).
+
+    Without a connection the run goes on in dry-run: everything that would be posted is logged and kept in the
+    summary. A token that Slack refuses fails the task at once.
+
+    :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
+    :param dry_run: go on in dry-run although there is a connection; the run's conf can say so as well, with
+        ``"dry_run": true``.
+    :returns: a :class:`~airflow_incident_provider.models.SlackWorkspace`, pushed to XCom; never the token.
+    :raises AirflowFailException: when Slack refuses the token: the message names the fix.
+    :raises SlackUnavailableError: when Slack does not answer: the task is retried.
+
+    .. code-block:: python
+
+        SetupSlackOperator(task_id="setup_slack_integration", slack_conn_id="slack_incidents")
+    """
+
+    template_fields: Sequence[str] = ("slack_conn_id",)
+    ui_color = "#eee8f5"
+
+    def __init__(self, *, slack_conn_id: str = DEFAULT_CONN_ID, dry_run: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.slack_conn_id = slack_conn_id
+        self.only_dry_run = dry_run
+
+    def run_step(self, context: Context) -> SlackWorkspace:
+        """Ask Slack, unless this is a dry-run."""
+        if self.only_dry_run or (context["dag_run"].conf or {}).get("dry_run") is True:
+            workspace = SlackWorkspace(mode=Mode.DRY_RUN, reason="This run was asked to be a dry-run.")
+        else:
+            workspace = workspace_behind(self.slack_conn_id)
+        if workspace.dry_run:
+            self.log.warning("DRY-RUN: %s Everything that would be posted is shown here instead.", workspace.reason)
+        for missing in workspace.scopes_missing:
+            self.log.warning("The Slack app lacks the scope %s: %s.", missing.scope, missing.costs)
+        return workspace

@@ -1,0 +1,211 @@
+"""
+A name becomes a person, or an honest "not sure".
+
+No similarity score separates a wrong person ("John Smith" for Jon Smith: 94.7) from a typo ("alise ng" for
+Alice Ng: 87.5). So an exact hit has to be unique, a similar one has to be beyond doubt, and everything else is
+a suggestion that a person reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from airflow_incident_provider.models import MatchMethod, Resolution, ResolutionOutcome
+from airflow_incident_provider.people.directory import Directory, Member
+from airflow_incident_provider.people.names import keys, numbers, scripts
+
+ACCEPTED_SCORE = 92.0
+"""The least token_sort_ratio (0 to 100) at which a similar name may be taken for the one that was meant.
+
+Two different words of four letters or fewer cannot reach it, so short names need no rule of their own.
+"""
+
+ACCEPTED_LEAD = 8.0
+"""By how much it has to be ahead of everybody else's."""
+
+SUGGESTED_SCORE = 75.0
+"""The least score of a suggestion: "Alice" for Alice Ng has 76.9."""
+
+SUGGESTED_MARGIN = 10.0
+"""How far behind the likeliest a suggestion may be and still help."""
+
+MOST_CANDIDATES = 5
+"""How many people a result names at the most; the reason says how many there are."""
+
+_SHORTEST_PART = 3
+_WHOLE = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Similar:
+    """A member with a name like the query: the two keys that were compared, and how alike they are."""
+
+    member: Member
+    query_key: str
+    key: str
+    score: float
+
+    @property
+    def same_first_word(self) -> bool:
+        """Whether the first words agree: "John Smith" and "Jon Smith" are two people."""
+        return self.query_key.split()[0] == self.key.split()[0]
+
+    @property
+    def rank(self) -> tuple[float, bool]:
+        """What tells which of a member's spellings is meant: the word order breaks a tie."""
+        return (self.score, self.same_first_word)
+
+
+def match_name(query: str, directory: Directory) -> Resolution:
+    """Find the one person who is meant by a name: display or real name, then username, then similar names.
+
+    Every step needs a unique hit among active, full, human members of the workspace. Who is called so and who
+    has it as a username are judged together, so a display name that imitates somebody's username is ambiguous.
+
+    :param query: a display name, real name or username, perhaps as "Smith, John" or with a leading ``@``.
+    :param directory: the workspace's members.
+    """
+    name = query.strip().removeprefix("@")
+    if not keys(name):
+        return _not_found(query, "there is no name in it")
+    called, usernames = directory.called(name), directory.with_username(name)
+    exact = called | usernames
+    eligible = [member for member in exact.values() if member.ineligibility is None]
+    if len(eligible) == 1:
+        method = MatchMethod.DISPLAY_NAME if eligible[0].id in called else MatchMethod.USERNAME
+        return admit(query, eligible[0], method)
+    if eligible:
+        return _ambiguous(query, eligible)
+    if exact:
+        return _barred(query, list(exact.values()), called)
+    return _match_similar(query, name, directory)
+
+
+def admit(query: str, member: Member, method: MatchMethod, confidence: float = _WHOLE) -> Resolution:
+    """Return the result for a member who was found: resolved, unless something bars them.
+
+    Nobody is invited who left, who is no human, or who is no full member: a room tells what outsiders should
+    not read. A guest or stranger is named as a candidate, because a person may invite them by hand.
+    """
+    if member.ineligibility is None:
+        return Resolution(
+            query=query,
+            outcome=ResolutionOutcome.RESOLVED,
+            method=method,
+            confidence=confidence,
+            users=(member.user,),
+        )
+    by_hand = not (member.deleted or member.is_bot)
+    return Resolution(
+        query=query,
+        outcome=ResolutionOutcome.DEACTIVATED if member.deleted else ResolutionOutcome.NOT_ALLOWED,
+        method=method,
+        candidates=(member.user,) if by_hand else (),
+        reason=f"{member.label} is {member.ineligibility}",
+    )
+
+
+def _barred(query: str, hits: Sequence[Member], called: dict[str, Member]) -> Resolution:
+    """Return why nobody of those who match exactly may come; somebody active tells more than who left."""
+    first = min(hits, key=lambda member: (member.deleted, member.is_bot, member.id not in called, member.id))
+    return admit(query, first, MatchMethod.DISPLAY_NAME if first.id in called else MatchMethod.USERNAME)
+
+
+def _ambiguous(query: str, members: Iterable[Member]) -> Resolution:
+    ranked = sorted(members, key=_by_label)
+    named = ", ".join(f"{member.label} (@{member.name})" for member in ranked[:MOST_CANDIDATES])
+    more = ", ..." if len(ranked) > MOST_CANDIDATES else ""
+    return Resolution(
+        query=query,
+        outcome=ResolutionOutcome.AMBIGUOUS,
+        candidates=tuple(member.user for member in ranked[:MOST_CANDIDATES]),
+        reason=f'"{query}" fits {len(ranked)} people: {named}{more}',
+    )
+
+
+def _not_found(query: str, reason: str) -> Resolution:
+    return Resolution(query=query, outcome=ResolutionOutcome.NOT_FOUND, reason=reason)
+
+
+def _by_label(member: Member) -> tuple[str, str]:
+    return (member.label.casefold(), member.id)
+
+
+# --- similar names ----------------------------------------------------------------------------------
+
+
+def _match_similar(query: str, name: str, directory: Directory) -> Resolution:
+    similar = _similar(name, directory)
+    if similar and _beyond_doubt(similar):
+        return admit(query, similar[0].member, MatchMethod.FUZZY, round(similar[0].score, 1))
+    suggested = [hit for hit in similar if hit.member.ineligibility is None]
+    suggested = [hit for hit in suggested if hit.score >= suggested[0].score - SUGGESTED_MARGIN]
+    if not suggested:
+        return _not_found(query, f'nobody in this workspace is called "{query}"')
+    if len(suggested) > MOST_CANDIDATES:
+        return _not_found(query, f'"{query}" might be any of {len(suggested)} people: the whole name is needed')
+    return Resolution(
+        query=query,
+        outcome=ResolutionOutcome.NOT_FOUND,
+        confidence=round(suggested[0].score, 1),
+        candidates=tuple(hit.member.user for hit in suggested),
+        reason=f'"{query}" might be {_alternatives([hit.member for hit in suggested])}',
+    )
+
+
+def _similar(name: str, directory: Directory) -> list[_Similar]:
+    """Return each member with a name like this one once, by their best spelling, the likeliest first."""
+    best: dict[str, _Similar] = {}
+    for query_key in keys(name):
+        for position, score in _scores(query_key, directory.spellings).items():
+            hit = _Similar(directory.owners[position], query_key, directory.spellings[position], score)
+            known = best.get(hit.member.id)
+            if known is None or hit.rank > known.rank:
+                best[hit.member.id] = hit
+    return sorted(best.values(), key=lambda hit: (-hit.score, hit.member.id))
+
+
+def _scores(query_key: str, spellings: Sequence[str]) -> dict[int, float]:
+    """Return the positions of the spellings that are like the query, with how alike they are."""
+    from rapidfuzz import fuzz, process
+
+    hits = process.extract(
+        query_key, spellings, scorer=fuzz.token_sort_ratio, score_cutoff=SUGGESTED_SCORE, limit=None
+    )
+    scores = dict.fromkeys(_containing(query_key, spellings), SUGGESTED_SCORE)
+    return scores | {position: score for _, score, position in hits}
+
+
+def _containing(query_key: str, spellings: Sequence[str]) -> list[int]:
+    """Return where all words of the query are among the words of a longer name: "Alice", "Alice Longname"."""
+    words = set(query_key.split())
+    longest = max(words, key=len)
+    if len(longest) < _SHORTEST_PART:
+        return []
+    return [at for at, key in enumerate(spellings) if longest in key and words <= set(key.split())]
+
+
+def _beyond_doubt(similar: Sequence[_Similar]) -> bool:
+    """Return whether the likeliest is so alike, and so far ahead of everybody, that no person need look.
+
+    Those who may not be invited count too: who is most alike may have left yesterday, and is then named so.
+    """
+    first = similar[0]
+    ahead = len(similar) == 1 or first.score - similar[1].score >= ACCEPTED_LEAD
+    return (
+        ahead
+        and first.score >= ACCEPTED_SCORE
+        and first.same_first_word
+        and numbers(first.query_key) == numbers(first.key)
+        and len(scripts(first.query_key) | scripts(first.key)) <= 1
+    )
+
+
+def _alternatives(members: Sequence[Member]) -> str:
+    """Return "A", "A or B" or "A, B or C"; those of one name with their usernames."""
+    shown = [member.label for member in members]
+    *others, last = [
+        f"{member.label} (@{member.name})" if shown.count(member.label) > 1 else member.label for member in members
+    ]
+    return f"{', '.join(others)} or {last}" if others else last

@@ -1,0 +1,1 @@
+"""Datadog's API as far as an incident needs it."""

@@ -1,0 +1,136 @@
+"""Real containers, locked down as the operators lock them down, and a patient for them to look at."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.demo.network import DemoNetwork, demo_network
+from airflow_incident_provider.demo.patient import DOMAIN, Patient
+from airflow_incident_provider.models import Finding, ProbeRun
+from airflow_incident_provider.probes import (
+    ContainerOutput,
+    command_for,
+    environment_for,
+    get_probe,
+    interpret,
+)
+from airflow_incident_provider.probes.declaration import ALPINE_IMAGE, CURL_IMAGE
+
+# What each name resolves to; every one has at least one address that must not be touched.
+HOSTILE_NAMES = {
+    f"metadata.{DOMAIN}": ("169.254.169.254",),
+    f"aliyun.{DOMAIN}": ("100.100.100.200",),
+    f"loopback.{DOMAIN}": ("127.0.0.1",),
+    f"zero.{DOMAIN}": ("0.0.0.0",),
+    f"private.{DOMAIN}": ("192.168.250.1",),
+    f"multicast.{DOMAIN}": ("224.0.0.1",),
+    f"broadcast.{DOMAIN}": ("255.255.255.255",),
+    f"metadata6.{DOMAIN}": ("fd00:ec2::254",),
+    f"loopback6.{DOMAIN}": ("::1",),
+    f"mapped.{DOMAIN}": ("::ffff:169.254.169.254",),
+    f"nat64.{DOMAIN}": ("64:ff9b::a9fe:a9fe",),
+    f"sixtofour.{DOMAIN}": ("2002:a9fe:a9fe::1",),
+    f"teredo.{DOMAIN}": ("2001:0:a9fe:a9fe::1",),
+    f"linklocal6.{DOMAIN}": ("fe80::1",),
+}
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Any]:
+    """A Docker client, if there is an engine with the probes' images; CI must have one."""
+    import docker
+
+    try:
+        client = docker.from_env()
+        for image in (ALPINE_IMAGE, CURL_IMAGE):
+            client.images.get(image)
+    except docker.errors.DockerException as error:
+        reason = f"needs a Docker Engine with {ALPINE_IMAGE} and {CURL_IMAGE}: {error}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def network(engine: Any) -> Iterator[DemoNetwork]:
+    with demo_network() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def patient(network: DemoNetwork) -> Iterator[Patient]:
+    mixed = {f"mixed.{DOMAIN}": (network.gateway, "169.254.169.254")}
+    with Patient(network.gateway, records=HOSTILE_NAMES | mixed) as alive:
+        yield alive
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """Runs commands and probes in hardened containers."""
+
+    engine: Any
+    network: DemoNetwork
+
+    def run(
+        self, image: str, entrypoint: list[str], environment: dict[str, str], *, dns: str | None = None, **more: Any
+    ) -> ContainerOutput:
+        options: dict[str, Any] = {"network": self.network.name, "dns": [dns or self.network.gateway]} | more
+        started_at, clock = datetime.now(UTC), time.monotonic()
+        container = self.engine.containers.create(
+            image,
+            entrypoint=entrypoint,
+            environment=environment,
+            user="65534:65534",
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            pids_limit=64,
+            mem_limit="64m",
+            tmpfs={"/tmp": "size=1m,mode=1777"},
+            labels={"airflow-incident-provider.test": "1"},
+            **options,
+        )
+        try:
+            container.start()
+            exit_code = container.wait(timeout=60)["StatusCode"]
+            stdout = container.logs(stdout=True, stderr=False)
+            container.reload()
+            oom_killed = container.attrs["State"]["OOMKilled"]
+        finally:
+            container.remove(force=True)
+        return ContainerOutput(
+            started_at=started_at,
+            duration_ms=round((time.monotonic() - clock) * 1000),
+            stdout=stdout,
+            exit_code=exit_code,
+            oom_killed=oom_killed,
+        )
+
+    def probe(self, run: ProbeRun, **options: Any) -> Finding:
+        output = self.run(get_probe(run.probe).image, command_for(run.probe), environment_for(run), **options)
+        return interpret(run, output)
+
+
+@pytest.fixture(scope="session")
+def sandbox(engine: Any, network: DemoNetwork) -> Sandbox:
+    return Sandbox(engine, network)
+
+
+@pytest.fixture
+def look(sandbox: Sandbox, patient: Patient) -> Callable[..., Finding]:
+    """Run one probe of the catalogue against the patient, whose network is allowed."""
+
+    def run(probe: str, target: Any = None, **options: Any) -> Finding:
+        allowed = options.pop("allowed_networks", (sandbox.network.subnet,))
+        return sandbox.probe(ProbeRun(probe=probe, target=target, allowed_networks=allowed), **options)
+
+    return run

@@ -1,0 +1,262 @@
+"""The proxy between a client and an engine, both on real sockets; the engine here says what it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.docker_proxy.address import UnixAddress
+from airflow_incident_provider.docker_proxy.engine import Engine
+from airflow_incident_provider.docker_proxy.policy import Policy
+from airflow_incident_provider.docker_proxy.server import LARGEST_REQUEST_BODY, Proxy
+
+SECONDS = 10
+LABELS = {"airflow_incident_provider": "investigation"}
+INVESTIGATION = json.dumps({"Id": "f" * 64, "Config": {"Labels": LABELS}}).encode()
+FOREIGN = json.dumps({"Id": "e" * 64, "Config": {"Labels": {}}}).encode()
+
+
+def http(body: bytes, status: str = "200 OK") -> bytes:
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
+
+
+@dataclass
+class ToldEngine:
+    """An engine that gives each request line its answer, and remembers what it read."""
+
+    answers: dict[str, bytes]
+    seen: list[str] = field(default_factory=list)
+    received: bytes = b""
+    holds: frozenset[str] = frozenset()
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        line = head.split(b" HTTP/1.1", 1)[0].decode()
+        self.seen.append(line)
+        self.received += head
+        writer.write(self.answers.get(line, http(b"{}", "404 Not Found")))
+        await writer.drain()
+        if line in self.holds:
+            self.received += await reader.read()
+            self.let_go.set()
+        writer.close()
+
+
+@dataclass
+class Setting:
+    """A proxy in front of an engine, and how to talk to it."""
+
+    proxy: Path
+
+    async def open(self, request: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_unix_connection(str(self.proxy))
+        writer.write(request)
+        return reader, writer
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Return the status and everything after the head, up to the end of the connection."""
+        reader, writer = await self.open(request)
+        answer = await reader.read()
+        writer.close()
+        head, _, rest = answer.partition(b"\r\n\r\n")
+        return int(head.split(b" ")[1]) if head else 0, rest
+
+
+def run(
+    tmp_path: Path, policy: Policy, engine: ToldEngine | None, talk: Callable[[Setting], Awaitable[Any]]
+) -> Any:
+    """Talk through a proxy to the engine; with no engine, nobody listens there."""
+
+    async def scene() -> Any:
+        upstream, front = UnixAddress(tmp_path / "engine.sock"), UnixAddress(tmp_path / "proxy.sock")
+        servers = [await front.listen(Proxy(policy, Engine(upstream)).serve)]
+        if engine is not None:
+            servers.append(await upstream.listen(engine.serve))
+        try:
+            async with asyncio.timeout(SECONDS):
+                return await talk(Setting(front.path))
+        finally:
+            for server in servers:
+                server.close()
+
+    return asyncio.run(scene())
+
+
+def get(target: str, method: str = "GET", more: str = "") -> bytes:
+    return f"{method} {target} HTTP/1.1\r\nHost: docker\r\n{more}\r\n".encode()
+
+
+def test_a_refused_request_gets_403_and_words_and_never_reaches_the_engine(tmp_path: Path, policy: Policy) -> None:
+    engine = ToldEngine({})
+    status, body = run(tmp_path, policy, engine, lambda to: to.ask(get("/v1.41/volumes/create", "POST")))
+    assert (status, engine.seen) == (403, [])
+    assert "volumes are out of reach" in json.loads(body)["message"]
+
+
+def test_a_refusal_is_one_json_line_without_the_query(
+    tmp_path: Path, policy: Policy, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "airflow_incident_provider.docker_proxy"):
+        run(tmp_path, policy, ToldEngine({}), lambda to: to.ask(get("/build?token=hunter2", "POST")))
+    (line,) = (record.getMessage() for record in caplog.records if record.name.endswith("docker_proxy"))
+    assert json.loads(line) == {
+        "event": "refused",
+        "method": "POST",
+        "path": "/build",
+        "reason": "no image is built",
+    }
+
+
+def test_a_call_goes_on_with_the_full_id_of_the_container(tmp_path: Path, policy: Policy) -> None:
+    full_id = "f" * 64
+    engine = ToldEngine(
+        {
+            "GET /containers/probe/json": http(INVESTIGATION),
+            f"POST /containers/{full_id}/start": http(b"", "200 OK"),
+        }
+    )
+    status, _ = run(tmp_path, policy, engine, lambda to: to.ask(get("/containers/probe/start", "POST")))
+    assert (status, engine.seen[-1]) == (200, f"POST /containers/{full_id}/start")
+
+
+@pytest.mark.parametrize("call", ["DELETE ", "GET /json", "GET /logs", "POST /attach", "POST /start", "POST /wait"])
+def test_another_container_is_only_looked_at(call: str, tmp_path: Path, policy: Policy) -> None:
+    method, rest = call.split(" ")
+    engine = ToldEngine({"GET /containers/db/json": http(FOREIGN)})
+    status, body = run(tmp_path, policy, engine, lambda to: to.ask(get(f"/containers/db{rest}", method)))
+    assert (status, engine.seen) == (403, ["GET /containers/db/json"])
+    assert b"not an investigation's" in body
+
+
+def test_the_engines_no_is_brought_back(tmp_path: Path, policy: Policy) -> None:
+    status, _ = run(tmp_path, policy, ToldEngine({}), lambda to: to.ask(get("/containers/gone/json")))
+    assert status == 404
+
+
+def test_output_comes_raw_and_what_the_client_types_goes_nowhere(tmp_path: Path, policy: Policy) -> None:
+    attach = f"POST /containers/{'f' * 64}/attach?stream=1"
+    raw = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n"
+    engine = ToldEngine(
+        {"GET /containers/probe/json": http(INVESTIGATION), attach: raw + b"output"}, holds=frozenset({attach})
+    )
+
+    async def talk(to: Setting) -> tuple[bytes, bytes]:
+        upgrade = "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n"
+        reader, writer = await to.open(get("/containers/probe/attach?stream=1", "POST", upgrade))
+        head = await reader.readuntil(b"\r\n\r\n")
+        output = await reader.readexactly(len(b"output"))
+        writer.write(get("/containers/create", "POST") + b"typed")
+        await writer.drain()
+        writer.close()
+        await engine.let_go.wait()
+        return head, output
+
+    head, output = run(tmp_path, policy, engine, talk)
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert output == b"output"
+    assert len(engine.seen) == 2
+    assert b"typed" not in engine.received
+
+
+def test_the_engine_is_let_go_when_the_client_hangs_up(tmp_path: Path, policy: Policy) -> None:
+    wait = f"POST /containers/{'f' * 64}/wait"
+    endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    engine = ToldEngine({"GET /containers/probe/json": http(INVESTIGATION), wait: endless}, holds=frozenset({wait}))
+
+    async def talk(to: Setting) -> None:
+        reader, writer = await to.open(get("/containers/probe/wait", "POST"))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        await engine.let_go.wait()
+
+    run(tmp_path, policy, engine, talk)
+    assert engine.let_go.is_set()
+
+
+def test_a_second_request_on_a_connection_is_never_read(tmp_path: Path, policy: Policy) -> None:
+    engine = ToldEngine({"GET /_ping": http(b"OK"), "GET /version": http(b"{}")})
+    status, rest = run(tmp_path, policy, engine, lambda to: to.ask(get("/_ping") + get("/version")))
+    assert (status, rest, engine.seen) == (200, b"OK", ["GET /_ping"])
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", 403),
+        ("Transfer-Encoding: chunked\r\n", 403),
+        ("Content-Length: 4\r\nContent-Length: 5\r\n", 400),
+        ("Content-Length: +4\r\n", 400),
+        ("Transfer-Encoding: xchunked\r\n", 400),
+        ("Content-Length : 4\r\n", 400),
+        ("Upgrade: h2c\r\nConnection: Upgrade\r\n", 403),
+    ],
+)
+def test_a_message_with_two_ends_is_refused(headers: str, expected: int, tmp_path: Path, policy: Policy) -> None:
+    request = get("/containers/create", "POST", headers) + b"0\r\n\r\n"
+    engine = ToldEngine({})
+    status, _ = run(tmp_path, policy, engine, lambda to: to.ask(request))
+    assert (status, engine.seen) == (expected, [])
+
+
+def test_a_body_that_is_too_large_is_refused(tmp_path: Path, policy: Policy) -> None:
+    size = LARGEST_REQUEST_BODY + 1
+    request = get("/containers/create", "POST", f"Content-Length: {size}\r\n") + b" " * size
+    status, body = run(tmp_path, policy, ToldEngine({}), lambda to: to.ask(request))
+    assert status == 403
+    assert b"too large" in body
+
+
+def test_a_head_request_is_refused_without_a_body(tmp_path: Path, policy: Policy) -> None:
+    request = get("/containers/probe/archive?path=/etc/shadow", "HEAD")
+    assert run(tmp_path, policy, ToldEngine({}), lambda to: to.ask(request)) == (403, b"")
+
+
+def test_only_allowed_images_are_shown(tmp_path: Path, policy: Policy) -> None:
+    ours, theirs = {"Id": "1", "RepoTags": ["alpine:3.23"]}, {"Id": "2", "RepoTags": ["secret:1"]}
+    engine = ToldEngine(
+        {
+            "GET /images/json": http(json.dumps([ours, theirs]).encode()),
+            "GET /images/1/json": http(json.dumps(ours).encode()),
+            "GET /images/2/json": http(json.dumps(theirs).encode()),
+        }
+    )
+    assert json.loads(run(tmp_path, policy, engine, lambda to: to.ask(get("/images/json")))[1]) == [ours]
+    assert run(tmp_path, policy, engine, lambda to: to.ask(get("/images/1/json")))[0] == 200
+    assert run(tmp_path, policy, engine, lambda to: to.ask(get("/images/2/json")))[0] == 403
+
+
+@pytest.mark.parametrize("target", ["/_ping", "/_proxy/health", "/containers/probe/json"])
+def test_without_an_engine_the_answer_says_so(target: str, tmp_path: Path, policy: Policy) -> None:
+    status, body = run(tmp_path, policy, None, lambda to: to.ask(get(target)))
+    assert (status, json.loads(body)["message"]) == (502, "the Docker Engine cannot be reached")
+
+
+def test_an_engine_that_answers_nonsense_is_a_bad_gateway(tmp_path: Path, policy: Policy) -> None:
+    engine = ToldEngine({"GET /_ping": b"nonsense\r\n\r\n", "GET /images/json": http(b"nonsense")})
+    assert run(tmp_path, policy, engine, lambda to: to.ask(get("/_ping")))[0] == 502
+    assert run(tmp_path, policy, engine, lambda to: to.ask(get("/images/json")))[0] == 502
+
+
+def test_health_asks_the_engine(tmp_path: Path, policy: Policy) -> None:
+    engine = ToldEngine({"GET /_ping": http(b"OK")})
+    assert run(tmp_path, policy, engine, lambda to: to.ask(get("/_proxy/health")))[0] == 200
+    assert engine.seen == ["GET /_ping"]
+
+
+def test_it_imports_neither_airflow_nor_a_docker_client() -> None:
+    code = (
+        "import sys, airflow_incident_provider.docker_proxy.command_line\n"
+        "heavy = {'airflow', 'docker', 'pydantic', 'requests'} & {m.split('.')[0] for m in sys.modules}\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,179 @@
+"""Confs that an attacker, a bug or a bad day could send: nothing is run, hidden or lost without a word."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.intake.size import MAX_BYTES, encoded_size
+
+TEXTS = {
+    "channel mention": "<!channel> & <@U0> <https://evil.example|click>",
+    "shell": "$(touch /tmp/x); `id` | rm -rf ~ && echo $HOME > /dev/null",
+    "jinja": "{{ var.value.secret }} {% for x in y %} {# c #}",
+    "yaml": "!!python/object/apply:os.system ['id']",
+    "json as text": '{"a": {"b": ["c"]}}',
+    "sql": "'; DROP TABLE dag_run; --",
+    "format string": "%s %n {0.__class__}",
+    "path": "../../../../etc/passwd",
+    "emoji": "🔥🚨 Prüfung 東京 عربى",
+    "backslashes": "C:\\ops\\rb-117",
+}
+INVISIBLE = {
+    "newlines": ("Line one\nLine\r\ntwo\u2028three\u2029four", "Line one Line two three four"),
+    "control characters": ("be\x07ep \x1b[31mred\x1b[0m\x00", "beep [31mred[0m"),
+    "bidi override": ("safe\u202egnp.exe\u202c \u2066x\u2069", "safegnp.exe x"),
+    "zero width": ("che\u200bck\u200dout\ufeff\u00ad", "checkout"),
+    "tag characters": ("a\U000e0041\U000e007fb", "ab"),
+    "lone surrogate": ("a\ud83db", "ab"),
+    "spaces of all kinds": ("a\u00a0\u3000\t\v b", "a b"),
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
+def test_hostile_text_stays_text(text, alert, read):
+    told = alert({"text": text, "hostname": text, "tags": [f"team:{text}"]}, title=f"[P1] {text}", status=text)
+    incident = read(told)
+    assert incident.title == text
+    assert incident.hosts[0] == text
+    assert incident.teams == (text,)
+    assert read({"title": text, "services": [text], "users": [text]}).services == (text,)
+
+
+@pytest.mark.parametrize(("text", "clean"), INVISIBLE.values(), ids=INVISIBLE.keys())
+def test_what_cannot_be_seen_is_removed(text, clean, alert, read):
+    assert read(alert(title=text)).title == clean
+    assert read({"title": text, "users": [text.replace("\n", " ").replace("\r", " ")]}).responders == (clean,)
+
+
+def test_a_title_that_nobody_can_see_is_none(alert, read):
+    with pytest.raises(InvalidPayloadError, match="title: missing"):
+        read({"title": "\u200b\u202e"})
+    assert read(alert(title="\u200b\u202e")).title == "Monitor 148275309"
+
+
+@pytest.mark.parametrize(
+    ("field", "conf"),
+    [
+        ("title", {"title": "x" * 10_000}),
+        ("description", {"title": "x", "description": "y" * 100_000}),
+        ("users", {"title": "x", "users": [f"person {n}" for n in range(500)]}),
+        ("users", {"title": "x", "users": ["n" * 1000]}),
+        ("tags", {"title": "x", "tags": [f"t:{n}" for n in range(51)]}),
+        ("hosts", {"title": "x", "hosts": ",".join(f"web-{n}" for n in range(101))}),
+        ("links", {"title": "x", "links": [f"https://x.example/{n}" for n in range(30)]}),
+        ("targets", {"title": "x", "targets": [f"web-{n}" for n in range(30)]}),
+        ("links", {"title": "x", "links": ["https://x.example/" + "a" * 2000]}),
+    ],
+)
+def test_too_much_is_cut_and_flagged(field, conf, read):
+    incident = read(conf | {"severity": "low"})
+    assert [flag.field for flag in incident.flags][0] == field
+    assert len(incident.title) <= 300
+    assert len(incident.description or "") <= 3000
+    assert len(incident.responders) <= 100
+    assert len(incident.tags) <= 50
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "file:///etc/passwd",
+        "//evil.example/",
+        "https://user:hunter2@evil.example/",
+        "https://user@evil.example/",
+        "https:///nohost",
+        "https://[::1",
+        "https://x.example:99999/",
+        "https://x.example/a b",
+        "https://x.example/a|b",
+        "https://x.example/a>b",
+        "https://x.example/a\u202eb",
+        "https://x.example\\@evil.example/",
+        "https://x.example/a\nb",
+        "HTTP//x",
+        "",
+    ],
+)
+def test_an_unsafe_url_is_dropped(url, alert, read):
+    incident = read(alert({"snapshot": url, "link": url, "body": f"[a]({url})", "text": ""}))
+    assert incident.snapshot_url is None
+    assert all(link.url != url for link in incident.links)
+    assert "hunter2" not in incident.model_dump_json(include={"flags"})
+    if url:
+        assert {"snapshot", "link"} <= {flag.field for flag in incident.flags}
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        [],
+        "text",
+        None,
+        7,
+        {"datadog": "[" * 100_000},
+        {"datadog": '{"title": ' * 5_000},
+        {"datadog": '{"title": NaN}'},
+        {"datadog": {"title": float("nan")}},
+        {"datadog": {"alert": {"id": 10**5000}}},
+        {"datadog": {"title": "x", "alert": "{" * 10_000}},
+        {"title": ["x"]},
+        {"title": None, "severity": "high"},
+    ],
+    ids=lambda conf: repr(conf)[:40] if not isinstance(conf, dict) else "-".join(conf)[:40],
+)
+def test_a_broken_conf_is_refused(conf, read):
+    with pytest.raises(InvalidPayloadError) as refused:
+        read(conf)
+    assert len(str(refused.value)) < 600
+
+
+def test_deep_nesting_where_nobody_looks_does_no_harm(alert, read):
+    deep: list[object] = []
+    for _ in range(50_000):
+        deep = [deep]
+    told = alert({"logs_sample": deep, "tags": deep})
+    told["datadog"]["incident"] = {"fields": deep}
+    assert read(told).title == "Checkout 5xx ratio above 2%"
+    deepest = json.loads("[" * 900 + "]" * 900)
+    with pytest.raises(InvalidPayloadError, match="users: a list of 1 is not text"):
+        read({"title": "x", "users": deepest})
+
+
+def test_a_bracket_storm_takes_no_time(alert, read):
+    began = time.process_time()
+    for text in ("[" * 50_000, "**" * 50_000, "[a](" * 20_000, "\n" * 50_000, "@slack-" * 20_000, "> " * 50_000):
+        incident = read(alert({"body": text, "text": text}, title=text, status=text, query=text))
+        assert len(incident.title) <= 300
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("character", ["x", "é", "🔥", '"'])
+def test_an_incident_fits_into_an_xcom_value(character, alert, read):
+    filler = character * 250
+    told = alert(
+        {
+            "text": character * 20_000,
+            "tags": [f"service:{n}{filler}" for n in range(60)] + [f"host:{n}{filler}" for n in range(200)],
+            "body": " ".join(f"https://x.example/{n}/{'a' * 1900}" for n in range(30)),
+            "snapshot": "https://x.example/" + "a" * 1900,
+        },
+        title=character * 400,
+        query=character * 2000,
+    )
+    told["users"] = [f"{n}{filler}" for n in range(150)]
+    incident = read(told)
+    assert encoded_size(incident) <= MAX_BYTES
+    if not character.isascii():
+        assert any("too large" in flag.note for flag in incident.flags)
+    assert incident.title.startswith(character * 299)
+
+
+def test_a_flag_never_shows_more_than_a_little(alert, read):
+    incident = read(alert({"tags": "t" * 5000}))
+    assert all(len(flag.value) <= 100 for flag in incident.flags)

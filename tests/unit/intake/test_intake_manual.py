@@ -1,0 +1,176 @@
+"""An incident that a person wrote: what is taken, what is refused, and in which words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from airflow_incident_provider.exceptions import InvalidPayloadError
+
+
+def test_every_field(read):
+    incident = read(
+        {
+            "id": "INC-42",
+            "title": "Checkout fails",
+            "severity": "sev 1",
+            "description": "Since noon:\n  cards are refused.\n\n\n\nPayPal works.",
+            "env": "prod",
+            "users": ["dana@acme.example", "Alice Ng", "alice ng"],
+            "services": "checkout\ncart",
+            "hosts": ["web-1"],
+            "teams": "payments",
+            "tags": ["data:customer"],
+            "links": [
+                "https://grafana.acme.example/d/abc",
+                {"url": "https://wiki.acme.example/rb", "label": "What to do", "kind": "runbook"},
+            ],
+            "targets": "https://checkout.acme.example/healthz checkout.acme.example:443, web-1",
+            "private": "yes",
+            "started_at": "2026-11-23T11:30:00+01:00",
+        }
+    )
+    assert incident.key == "man.INC-42"
+    assert incident.id == "INC-42"
+    assert incident.source == "manual"
+    assert incident.severity == "critical"
+    assert incident.description == "Since noon:\ncards are refused.\n\nPayPal works."
+    assert incident.responders == ("dana@acme.example", "Alice Ng")
+    assert incident.services == ("checkout", "cart")
+    assert [(link.kind, link.label) for link in incident.links] == [
+        ("dashboard", "Dashboard"),
+        ("runbook", "What to do"),
+    ]
+    assert [str(target) for target in incident.targets] == [
+        "https://checkout.acme.example/healthz",
+        "checkout.acme.example:443",
+        "web-1",
+    ]
+    assert not any(target.trusted for target in incident.targets)
+    assert incident.route.private
+    assert incident.occurred_at == datetime(2026, 11, 23, 10, 30, tzinfo=UTC)
+    assert incident.flags == ()
+
+
+def test_a_title_is_enough(read, received_at):
+    incident = read({"title": "Checkout is ünwell", "severity": "low"})
+    assert incident.key == "man.20261123-104041-checkout-is-unwell"
+    assert incident.occurred_at == received_at
+
+
+def test_without_severity_it_is_high_and_says_so(read):
+    incident = read({"title": "x"})
+    assert incident.severity == "high"
+    assert [flag.field for flag in incident.flags] == ["severity"]
+
+
+@pytest.mark.parametrize("empty", [None, "", "  ", [], {}])
+def test_empty_fields_of_the_form_are_not_given(empty, read):
+    fields = (
+        "id",
+        "users",
+        "services",
+        "hosts",
+        "links",
+        "targets",
+        "description",
+        "started_at",
+        "private",
+        "datadog",
+    )
+    given = {"title": "x", "severity": "low"}
+    assert read(given | dict.fromkeys(fields, empty)) == read(given)
+
+
+@pytest.mark.parametrize("conf", [{}, {"title": ""}, {"users": [], "datadog": None}])
+def test_an_empty_conf_is_told_what_it_must_hold(conf, read):
+    with pytest.raises(InvalidPayloadError, match=r'The conf is empty\. A conf holds either \{"datadog"'):
+        read(conf)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        (
+            "severity",
+            "catastrophic",
+            "severity: 'catastrophic' is not a severity; use critical, high, medium or low",
+        ),
+        ("severity", 9, "severity: 9 is not a severity"),
+        ("severity", ["high"], "severity: a list of 1 is not a severity"),
+        ("title", 5.5, "title: 5.5 is not text"),
+        ("title", True, "title: true is not text"),
+        ("title", {"a": 1}, "title: an object with 1 keys is not text"),
+        pytest.param("id", 10**5000, "id: a very long number is not text", id="a number of 5,001 digits"),
+        ("users", 7, "users: 7 is not a list"),
+        ("users", {"name": "dana"}, "users: an object with 1 keys is not a list"),
+        ("users", [["dana"]], "users: a list of 1 is not text"),
+        ("users", [True], "users: true is not text"),
+        ("private", "maybe", "private: 'maybe' is neither true nor false"),
+        ("private", 1, "private: 1 is neither true nor false"),
+        ("started_at", "noon", "started_at: 'noon' is not a time; write it like"),
+        ("started_at", "2026-11-23T10:35:00", "has no time zone; add Z"),
+        ("links", [7], "links: 7 is not a link"),
+        ("links", [{"label": "x"}], "links: an object with 1 keys is not a link"),
+        ("targets", ["ftp://x/"], "targets: 'ftp://x/' is not an http or https URL"),
+        ("targets", ["http://u:hunter2@x/"], "targets: 'http://…@x/' holds credentials"),
+        ("targets", ["web:99999"], "has no port from 1 to 65535"),
+        ("targets", ["web:0"], "has no port"),
+        ("targets", ["-oProxyCommand=x"], "is not a target; use a URL, a host, or host:port"),
+        ("targets", ["$(id)"], "is not a target"),
+        ("targets", ["2130706433"], "is not a target"),
+        ("targets", ["0x7f.1"], "is not a target"),
+        ("targets", ["fe80::1%eth0"], "is not a target"),
+    ],
+)
+def test_what_is_wrong_is_refused_in_words(field, value, said, read):
+    with pytest.raises(InvalidPayloadError) as refused:
+        read({"title": "x", "severity": "low", field: value})
+    assert said in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_an_incident_needs_a_title(read):
+    with pytest.raises(InvalidPayloadError, match="title: missing"):
+        read({"severity": "high"})
+
+
+@pytest.mark.parametrize(
+    ("target", "read_as"),
+    [
+        ("[::1]:443", ("::1", 443)), ("[::1]", ("::1", None)), ("::1", ("::1", None)),
+        ("10.0.0.1", ("10.0.0.1", None)), ("10.0.0.1:80", ("10.0.0.1", 80)), ("web_1.example.", ("web_1.example.", None)),
+    ],
+)  # fmt: skip
+def test_targets(target, read_as, read):
+    (found,) = read({"title": "x", "targets": [target]}).targets
+    assert (found.host, found.port) == read_as
+
+
+def test_a_misspelt_field_is_flagged(read):
+    incident = read({"title": "x", "severity": "low", "user": "dana", "my_own_setting": 1})
+    (flag,) = incident.flags
+    assert (flag.field, flag.value) == ("user", "dana")
+    assert flag.note.endswith("did you mean users?")
+
+
+def test_a_time_that_cannot_be_right_is_flagged(read, received_at):
+    incident = read({"title": "x", "severity": "low", "started_at": "1970-01-01T00:00:00Z"})
+    assert incident.occurred_at == received_at
+    assert [flag.field for flag in incident.flags] == ["started_at"]
+
+
+def test_an_unknown_kind_of_link_is_flagged_and_told_by_its_url(read):
+    link = {"url": "https://grafana.example/d/x", "kind": "graph"}
+    incident = read({"title": "x", "severity": "low", "links": [link]})
+    assert incident.links[0].kind == "dashboard"
+    assert "graph" in incident.flags[0].value
+
+
+@pytest.mark.parametrize(
+    "given_id", ["a b", "a/b", "../../etc", "ü", "東京", "a..b", ".", "a" * 500, "\u202e", "🔥", 4711]
+)
+def test_any_id_makes_a_key_of_its_own(given_id, read):
+    keys = {read({"title": "x", "id": other}).key for other in (given_id, "a-b", "etc", "a.b", "u")}
+    assert len(keys) == 5

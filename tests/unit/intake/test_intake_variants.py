@@ -1,0 +1,366 @@
+"""The forms in which Datadog's variables were seen, and the ones that its documentation names."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
+from airflow_incident_provider.intake.datadog.titles import read_title
+from airflow_incident_provider.intake.moments import read_moment
+from airflow_incident_provider.intake.severity import read_severity
+from airflow_incident_provider.models import Incident
+
+UNSET = ["", "  ", "null", None, "$ALERT_PRIORITY", "$TAGS[service]"]
+
+
+def flagged(incident: Incident, field: str) -> bool:
+    return any(flag.field == field for flag in incident.flags)
+
+
+@pytest.mark.parametrize(
+    ("said", "severity"),
+    [
+        ("P1", "critical"), ("p1", "critical"), (" P 2 ", "high"), ("P3", "medium"), ("P4", "low"), ("P5", "low"),
+        ("SEV-0", "critical"), ("SEV-1", "critical"), ("sev 1", "critical"), ("SEV2", "high"), ("Sev_3", "medium"),
+        ("SEV-4", "low"), ("sev-5", "low"), ("severity 2", "high"), ("Critical", "critical"), ("HIGH", "high"),
+        ("medium ", "medium"), ("low", "low"), ("major", "high"), ("minor", "low"), (1, "critical"), (2, "high"),
+        (5, "low"), (0, "critical"), ("1", "critical"),
+        ("catastrophic", None), ("P9", None), ("", None), (6, None), (True, None), (None, None), (1.5, None),
+        ("p11", None), ("UNKNOWN", None), ([], None),
+    ],
+)  # fmt: skip
+def test_severity(said, severity):
+    assert read_severity(said) == severity
+
+
+@pytest.mark.parametrize(
+    ("priority", "alert_type", "severity", "is_flagged"),
+    [
+        ("P4", "error", "low", False),
+        ("", "error", "high", False),
+        ("null", "warning", "medium", False),
+        ("", "info", "high", True),
+        ("P9", "warning", "high", True),
+        (None, None, "high", True),
+    ],
+)
+def test_severity_of_an_alert(priority, alert_type, severity, is_flagged, alert, read):
+    incident = read(alert(priority=priority, type=alert_type, title="Checkout", transition="Triggered"))
+    assert (incident.severity, flagged(incident, "alert.priority")) == (severity, is_flagged)
+
+
+@pytest.mark.parametrize(
+    ("said", "read_as"),
+    [
+        ("Triggered", "Triggered"), ("Re-Triggered", "Re-Triggered"), ("retriggered", "Re-Triggered"),
+        ("Warn", "Warn"), ("Re-Warn", "Re-Warn"), ("No Data", "No Data"), ("no data", "No Data"),
+        ("Re-No Data", "Re-No Data"), ("Renotify", "Renotify"), ("RENOTIFY", "Renotify"),
+    ],
+)  # fmt: skip
+def test_transition(said, read_as, alert, read):
+    incident = read(alert(transition=said))
+    assert incident.transition == read_as
+    assert not flagged(incident, "alert.transition")
+
+
+@pytest.mark.parametrize("unset", UNSET)
+def test_an_unset_transition_is_read_from_the_title(unset, alert, read):
+    title = "[P2] [Re-Triggered on {env:prod}] Disk"
+    assert read(alert(transition=unset, title=title)).transition == "Re-Triggered"
+
+
+def test_an_unknown_transition_is_kept_and_flagged(alert, read):
+    incident = read(alert(transition="Escalated"))
+    assert incident.transition == "Escalated"
+    assert flagged(incident, "alert.transition")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"transition": "Recovered"},
+        {"transition": "recovered "},
+        {"transition": "Warn Recovered"},
+        {"transition": "No Data Recovered"},
+        {"transition": "", "title": "[Recovered on {host:a}] Disk"},
+        {"transition": "", "title": "Disk", "type": "success"},
+    ],
+)
+def test_recoveries(variables, alert, read):
+    with pytest.raises(NotAnIncidentError, match="recovered"):
+        read(alert(**variables))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "priority", "transition", "scope"),
+    [
+        ("[P1] [Triggered] x", "x", "P1", "Triggered", None),
+        ("[P2] [Triggered on {g:v}] x", "x", "P2", "Triggered", "g:v"),
+        ("[Recovered on {..}] x", "x", None, "Recovered", ".."),
+        ("[Triggered] [P3] x", "x", "P3", "Triggered", None),
+        ("[Re-No Data on {host:a[1],b:}}] x", "x", None, "Re-No Data", "host:a[1],b:}"),
+        ("[payments] [P1] x", "[payments] [P1] x", None, None, None),
+        ("[P1] [payments] x", "[payments] x", "P1", None, None),
+        ("[P1] [Warn on {a:b}]", "", "P1", "Warn", "a:b"),
+        ("[No data on {a:b}] [x]", "[x]", None, "No Data", "a:b"),
+        ("plain", "plain", None, None, None),
+    ],
+)
+def test_title_prefixes(text, name, priority, transition, scope):
+    title = read_title(text)
+    assert (title.name, title.priority, title.transition, title.scope) == (name, priority, transition, scope)
+
+
+def test_a_test_notification_says_so(alert, read):
+    incident = read(alert(title="[TEST] [P1] [Triggered on {a:b}] Disk"))
+    assert incident.title == "[TEST] Disk"
+    assert flagged(incident, "title")
+
+
+@pytest.mark.parametrize("unset", UNSET)
+def test_unset_variables_are_absent(unset, alert, read):
+    told = alert(
+        {"hostname": unset, "snapshot": unset, "tags": unset, "text": unset, "body": unset, "link": unset},
+        metric=unset, query=unset, scope=unset, status=unset, title="Disk",
+    )  # fmt: skip
+    incident = read(told)
+    assert incident.hosts == incident.tags == incident.metrics == incident.links == ()
+    assert incident.scope is incident.snapshot_url is incident.description is None
+    assert incident.flags == ()
+
+
+@pytest.mark.parametrize("unset", UNSET)
+def test_unset_incident_variables_leave_it_an_alert(unset, alert, read):
+    told = alert()
+    told["datadog"]["incident"] = {"public_id": unset, "uuid": unset, "message": "not empty", "commander": unset}
+    assert read(told).source == "datadog_alert"
+    told["datadog"]["incident"] = unset
+    assert read(told).source == "datadog_alert"
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        "monitor,service:x,env:prod",
+        "monitor, service:x, env:prod",
+        "service:x,env:prod",
+        ["service:x", "env:prod"],
+        " env:prod ,,service:x, SERVICE:x",
+    ],
+)
+def test_tags_in_their_forms(tags, alert, read):
+    incident = read(alert({"tags": tags, "body": ""}, scope="", title="Disk"))
+    assert incident.services == ("x",)
+    assert incident.env == "prod"
+
+
+def test_hosts_come_from_hostname_tags_and_scope(alert, read):
+    told = alert({"hostname": "web-1", "tags": "host:web-2,host:web-1"}, scope="host:web-3,env:prod")
+    assert read(told).hosts == ("web-1", "web-2", "web-3")
+
+
+def test_more_than_one_env_is_flagged(alert, read):
+    incident = read(alert({"tags": "env:staging"}, scope="env:prod"))
+    assert incident.env == "staging"
+    assert flagged(incident, "tags")
+
+
+@pytest.mark.parametrize(
+    ("said", "moment"),
+    [
+        ("1795430100000", datetime(2026, 11, 23, 10, 35, tzinfo=UTC)),
+        (1795430100000, datetime(2026, 11, 23, 10, 35, tzinfo=UTC)),
+        ("1795430100", datetime(2026, 11, 23, 10, 35, tzinfo=UTC)),
+        ("2026-11-23T10:35:00Z", datetime(2026, 11, 23, 10, 35, tzinfo=UTC)),
+        ("2026-11-23T11:35:00+01:00", datetime(2026, 11, 23, 10, 35, tzinfo=UTC)),
+        ("2026-11-23T10:35:00", datetime(2026, 11, 23, 10, 35)),  # noqa: DTZ001 - a time without a zone is the case
+        ("yesterday", None), ("", None), (None, None), (True, None), (10**400, None), (float("nan"), None),
+        ("9" * 15, None), ("²", None), ([], None),
+    ],
+)  # fmt: skip
+def test_moments(said, moment):
+    assert read_moment(said) == moment
+
+
+@pytest.mark.parametrize("date", ["yesterday", "1", "4102444800000", "", "$DATE"])
+def test_a_time_that_cannot_be_right_is_the_time_of_arrival(date, alert, read, received_at):
+    incident = read(alert({"date": date, "last_updated": ""}))
+    assert incident.occurred_at == received_at
+    assert flagged(incident, "date")
+
+
+def test_a_time_without_zone_in_a_payload_is_utc_and_flagged(alert, read):
+    incident = read(alert({"date": "2026-11-23T10:35:00"}))
+    assert incident.occurred_at == datetime(2026, 11, 23, 10, 35, tzinfo=UTC)
+    assert flagged(incident, "date")
+
+
+@pytest.mark.parametrize(
+    ("status", "value", "comparison", "threshold", "window"),
+    [
+        ("m was **> 0.02** on average during the **last 5m** (value 0.081).", "0.081", ">", "0.02", "5m"),
+        ("m was <= -1.5 at least once during the last 15 minutes", None, "<=", "-1.5", "15 minutes"),
+        ("value: 93%, threshold &gt; 90%", "93%", ">", "90%", "5m"),
+        ("no data was received", None, ">", "0.02", "5m"),
+        ("", None, ">", "0.02", "5m"),
+    ],
+)
+def test_measurement_of_status_and_query(status, value, comparison, threshold, window, alert, read):
+    (measured,) = read(alert({"text": "", "body": ""}, status=status)).metrics
+    assert (measured.value, measured.comparison, measured.threshold, measured.window) == (
+        value, comparison, threshold, window,
+    )  # fmt: skip
+
+
+def test_links_in_the_body(alert, read):
+    body = (
+        "%%%\nSee [the board](https://app.datadoghq.com/dashboard/abc-def) and [Runbook](https://wiki.example/rb),\n"
+        "or https://status.example/page. [x](javascript:alert(1)) [y](http://u:secret@evil.example/)\n"
+        "[[Monitor Status](https://app.datadoghq.com/monitors/148275309)] · [[Edit Monitor](https://app.datadoghq.com/monitors/148275309/edit)]\n%%%"
+    )
+    incident = read(alert({"body": body, "text": ""}))
+    assert [(link.kind, link.label, link.url) for link in incident.links] == [
+        ("monitor", "Monitor 148275309", "https://app.datadoghq.com/monitors/148275309"),
+        ("event", "Event", "https://app.datadoghq.com/event/event?id=7716548234011234567"),
+        ("dashboard", "the board", "https://app.datadoghq.com/dashboard/abc-def"),
+        ("runbook", "Runbook", "https://wiki.example/rb"),
+        ("other", "status.example", "https://status.example/page"),
+    ]
+    assert "secret" not in incident.model_dump_json(include={"flags"})
+    assert "Monitor Status" not in (incident.description or "")
+
+
+def test_the_monitor_link_keeps_the_site(alert, read):
+    incident = read(alert({"link": "https://acme.datadoghq.eu/event/event?id=1"}))
+    assert incident.links[0].url == "https://acme.datadoghq.eu/monitors/148275309"
+
+
+def test_html_entities_in_a_body_are_read_once(alert, read):
+    assert read(alert({"text": "a &amp;lt; b &#x27;c&#x27;"})).description == "a &lt; b 'c'"
+
+
+def test_mentions_of_integrations_are_no_description(alert, read):
+    assert read(alert({"text": "down @webhook-x @slack-ops @dana"})).description == "down @dana"
+
+
+@pytest.mark.parametrize(
+    ("commander", "read_as"),
+    [
+        ({"email": "dana@acme.example", "name": "Dana"}, "dana@acme.example"),
+        ({"email": "", "handle": "dana", "name": "Dana"}, "dana"),
+        ({"email": None, "name": "Dana Reyes"}, "Dana Reyes"),
+        (json.dumps({"email": "dana@acme.example"}), "dana@acme.example"),
+        ({}, None), (None, None), ("null", None), ("$INCIDENT_COMMANDER", None), ("[]", None), ([], None),
+    ],
+)  # fmt: skip
+def test_commander(commander, read_as, datadog_incident, read):
+    assert read(datadog_incident(commander=commander)).commander == read_as
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"services": ["checkout"]},
+        {"services": "checkout"},
+        {"services": {"type": "autocomplete", "value": ["checkout"]}},
+        '{"services": ["checkout"]}',
+    ],
+)
+def test_incident_fields_in_their_forms(fields, datadog_incident, read):
+    assert read(datadog_incident(fields=fields)).services == ("checkout",)
+
+
+@pytest.mark.parametrize("broken", ["{not json", 7, True, "7"])
+def test_incident_json_that_is_none_is_flagged_and_left_out(broken, datadog_incident, read):
+    incident = read(datadog_incident(fields=broken, integrations=broken, commander=broken))
+    assert incident.fields == {}
+    assert {flag.field for flag in incident.flags} == {
+        "incident.fields", "incident.integrations", "incident.commander",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("integrations", "channel_id"),
+    [
+        ([{"integration_type": 1, "metadata": {"channels": [{"channel_id": "C0ABC118"}]}}], "C0ABC118"),
+        ([{"integration_type": 8, "metadata": {"channels": [{"channel_id": "C0ABC118"}]}}], None),
+        ([{"integration_type": 1, "metadata": {"channels": [{"channel_id": "<!channel>"}]}}], None),
+        (
+            [{"integration_type": 1, "metadata": None}, "x", {"integration_type": 1, "metadata": {"channels": 3}}],
+            None,
+        ),
+        ([], None),
+    ],
+)
+def test_the_slack_channel_of_a_datadog_incident(integrations, channel_id, datadog_incident, read):
+    assert read(datadog_incident(integrations=integrations)).slack_channel_id == channel_id
+
+
+def test_a_datadog_incident_without_number_goes_by_its_uuid(datadog_incident, read):
+    incident = read(datadog_incident(public_id="null"))
+    assert incident.key == "ddi.01c03111-172a-50c7-8df3-d61e64b0e74b"
+
+
+@pytest.mark.parametrize("variables", [{"status": "resolved"}, {"status": "null", "fields": {"state": "Resolved"}}])
+def test_a_resolved_datadog_incident_opens_none(variables, datadog_incident, read):
+    with pytest.raises(NotAnIncidentError, match="118"):
+        read(datadog_incident(**variables))
+
+
+def test_an_unknown_severity_of_a_datadog_incident_is_high_and_flagged(datadog_incident, read):
+    incident = read(datadog_incident(severity="UNKNOWN"))
+    assert incident.severity == "high"
+    assert flagged(incident, "incident.severity")
+
+
+def test_the_key_of_a_notification_without_cycle_is_the_event(alert, read):
+    incident = read(alert(cycle_key=""))
+    assert incident.key.startswith("dd.148275309.7716548234011234567.")
+    assert flagged(incident, "alert.cycle_key")
+
+
+def test_the_key_without_scope_has_no_digest(alert, read):
+    assert read(alert(scope="", title="Disk")).key != read(alert(scope="a:b", title="Disk")).key
+
+
+def test_the_key_stays_over_notifications_of_one_alert(alert, read):
+    first = read(alert())
+    again = read(
+        alert(
+            {"id": "1", "title": "[P1] [Re-Triggered on {x}] Other", "date": "1795430160000"},
+            transition="Re-Triggered",
+        )
+    )
+    assert first.key == again.key == "dd.148275309.7716548234011230001.1c1990"
+
+
+def test_groups_of_one_monitor_have_different_keys(payload, read):
+    names = ("09a_multi_host_web-03.json", "09b_multi_host_web-07.json")
+    told = [payload(name) for name in names]
+    told[1]["alert"]["cycle_key"] = told[0]["alert"]["cycle_key"]
+    assert len({read(conf).key for conf in told}) == 2
+
+
+@pytest.mark.parametrize(
+    ("datadog", "said"),
+    [
+        ("{oops", r"datadog: '\{oops' is not JSON"),
+        ("[1]", "datadog: a list of 1 is not an object"),
+        (7, "datadog: 7 is not an object"),
+        ({"title": {"a": 1}}, "datadog.title: an object with 1 keys is not text"),
+        ({"title": "x", "alert": [1]}, r"datadog.alert: a list of 1 is not an object"),
+        ({"title": "x", "alert": {"id": True}}, "datadog.alert.id: true is not text"),
+        ({"event_type": "query_alert_monitor"}, "neither a title nor an id"),
+    ],
+)
+def test_a_payload_that_cannot_be_read_is_refused_in_words(datadog, said, read):
+    with pytest.raises(InvalidPayloadError, match=said) as refused:
+        read({"datadog": datadog})
+    assert refused.value.fix
+
+
+def test_a_payload_of_another_version_is_read_and_flagged(alert, read):
+    assert flagged(read(alert({"schema": "airflow-incident/9"})), "schema")

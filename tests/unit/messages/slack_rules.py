@@ -1,0 +1,104 @@
+"""What Slack would refuse or misread, written down apart from the code that keeps it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import slackblocks
+
+from airflow_incident_provider.messages.limits import Message
+
+TOKEN = re.compile(r"<([^<>]*)>")
+OURS = re.compile(
+    r"@[A-Z0-9]{2,32}"
+    r"|!date\^\d+\^[^|^]*\|[^|]*UTC"
+    r"|https?://[^\s|]+\|[^|]+",
+    re.IGNORECASE,
+)
+LONE_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt);)")
+MRKDWN_LIMITS = {"section": 3000, "context": 3000}
+
+
+def mrkdwn_texts(message: Message) -> Iterator[str]:
+    """Yield every text in the message that Slack parses, the fallback first."""
+    yield message.text
+    for block in message.blocks:
+        texts = block["elements"] if block["type"] == "context" else [block.get("text", {})]
+        for text in texts:
+            if text.get("type") == "mrkdwn":
+                assert text["verbatim"] is True, "Slack would make links of its own"
+                yield text["text"]
+
+
+def assert_means_only_what_it_says(message: Message) -> None:
+    """Fail on markup that the package did not make, or on an entity that is broken."""
+    for text in mrkdwn_texts(message):
+        for token in TOKEN.findall(text):
+            assert OURS.fullmatch(token), f"not ours: <{token}> in {text!r}"
+        # What remains may hold ">" as the mark of a quoted line, and no other bracket.
+        rest = re.sub(r"(?m)^> ", "", TOKEN.sub("", text))
+        assert "<" not in rest, rest
+        assert ">" not in rest, rest
+        assert not LONE_AMPERSAND.search(text), text
+
+
+def assert_slack_accepts(message: Message) -> None:
+    """Fail on anything that breaks a limit of Slack's."""
+    assert 1 <= len(message.blocks) <= 50
+    assert message.text.strip()
+    assert len(message.text.encode()) <= 3000
+    for block in message.blocks:
+        _CHECKS[block["type"]](block)
+        _second_opinion(block)
+    assert len(message.text) + _characters(list(message.blocks)) <= 12_000
+    json.dumps(message.as_arguments()).encode("utf-8")
+
+
+def _characters(value: Any) -> int:
+    """Count the text of blocks: whatever is not the name of a type."""
+    if isinstance(value, dict):
+        return sum(_characters(part) for key, part in value.items() if key != "type")
+    if isinstance(value, list):
+        return sum(map(_characters, value))
+    return len(value) if isinstance(value, str) else 0
+
+
+def _check_header(block: dict[str, Any]) -> None:
+    assert block["text"]["type"] == "plain_text"
+    assert block["text"]["emoji"] is False
+    assert 1 <= len(block["text"]["text"]) <= 150
+
+
+def _check_section(block: dict[str, Any]) -> None:
+    assert block["text"]["text"].strip()
+    assert len(block["text"]["text"]) <= 3000
+    assert block["text"]["text"].count("```") % 2 == 0
+
+
+def _check_context(block: dict[str, Any]) -> None:
+    assert 1 <= len(block["elements"]) <= 10
+    assert all(1 <= len(element["text"]) <= 3000 for element in block["elements"])
+
+
+def _check_image(block: dict[str, Any]) -> None:
+    assert block["image_url"].lower().startswith("https://")
+    assert len(block["image_url"]) <= 3000
+    assert 1 <= len(block["alt_text"]) <= 2000
+
+
+_CHECKS = {"header": _check_header, "section": _check_section, "context": _check_context, "image": _check_image}
+
+
+def _second_opinion(block: dict[str, Any]) -> None:
+    """Build the same block with slackblocks, which refuses what breaks the limits it knows."""
+    if block["type"] == "header":
+        slackblocks.HeaderBlock(slackblocks.Text(block["text"]["text"], slackblocks.TextType.PLAINTEXT))
+    elif block["type"] == "section":
+        slackblocks.SectionBlock(slackblocks.Text(block["text"]["text"], verbatim=True))
+    elif block["type"] == "context":
+        slackblocks.ContextBlock([slackblocks.Text(element["text"]) for element in block["elements"]])
+    else:
+        slackblocks.ImageBlock(block["image_url"], alt_text=block["alt_text"])

@@ -1,0 +1,132 @@
+"""The room's name, topic, purpose and bookmarks: always valid, always the same, always recognisable."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_incident_provider.messages.channel import (
+    bookmarks,
+    channel_name,
+    channel_name_taken,
+    purpose,
+    purpose_key,
+    topic,
+)
+from airflow_incident_provider.models import Incident, Link, LinkKind, Route
+
+from .hostile import incidents
+from .rooms import RUN_URL, checkout_incident
+
+VALID = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
+slow = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
+
+
+def changed(**fields: object) -> Incident:
+    return checkout_incident().model_copy(update=fields)
+
+
+@slow
+@given(incidents, st.integers(1, 99))
+def test_names_are_valid_and_the_same_again(incident: Incident, attempt: int) -> None:
+    again = Incident.model_validate(incident.to_xcom())
+    for name, same in (
+        (channel_name(incident), channel_name(again)),
+        (channel_name_taken(incident, attempt), channel_name_taken(again, attempt)),
+    ):
+        assert VALID.fullmatch(name)
+        assert name == same
+
+
+@given(st.from_regex(r"[a-z0-9]([a-z0-9_]{0,34}[a-z0-9])?", fullmatch=True), st.text(max_size=200))
+def test_the_id_survives_any_cut(incident_id: str, title: str) -> None:
+    incident = changed(id=incident_id, title=title)
+    assert channel_name(incident).endswith(f"-{incident_id}")
+    assert f"-{incident_id}-" in channel_name_taken(incident, 12)
+
+
+def test_the_name_in_full() -> None:
+    assert channel_name(checkout_incident()) == "inc-20261123-checkout-5xx-ratio-above-2-148275309"
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"title": "ÉTÉ 🔥 !!!"}, "inc-20261123-ete-148275309"),
+        ({"title": "🔥"}, "inc-20261123-148275309"),
+        ({"title": "word " * 30}, "inc-20261123" + "-word" * 11 + "-148275309"),
+        ({"title": "db", "id": "INC/42"}, "inc-20261123-db-inc-42"),
+        ({"title": "db", "route": Route(channel_prefix="Sev 1!")}, "sev-1-20261123-db-148275309"),
+        ({"title": "db", "route": Route(channel_prefix="***")}, "inc-20261123-db-148275309"),
+    ],
+)
+def test_names_of_odd_incidents(fields: dict[str, object], name: str) -> None:
+    assert channel_name(changed(**fields)) == name
+
+
+def test_long_ids_with_a_common_beginning_differ() -> None:
+    one, other = (channel_name(changed(id="a" * 100 + end)) for end in "xy")
+    assert one != other
+
+
+def test_an_id_without_letters_is_named_by_its_key() -> None:
+    one, other = (channel_name(changed(id="🔥", key=key)) for key in ("dd.1", "dd.2"))
+    assert one != other
+
+
+def test_alternatives_differ_from_each_other_and_by_key() -> None:
+    incident = checkout_incident()
+    names = {channel_name(incident), *(channel_name_taken(incident, attempt) for attempt in range(1, 20))}
+    assert len(names) == 20
+    assert channel_name_taken(incident, 1) != channel_name_taken(changed(key="dd.2"), 1)
+    assert re.fullmatch(r".*-148275309-[0-9a-f]{4}-3", channel_name_taken(incident, 3))
+    with pytest.raises(ValueError, match="attempt 0"):
+        channel_name_taken(incident, 0)
+
+
+def test_the_topic_in_full() -> None:
+    incident = checkout_incident()
+    assert topic(incident) == "critical · checkout prod · since 09:35 UTC · open · commander: nobody yet"
+    assert topic(incident, status="resolved", commander="Alice Ng").endswith("· resolved · commander: Alice Ng")
+    assert topic(changed(services=(), env=None)).startswith("critical · since 09:35")
+
+
+@slow
+@given(incidents, st.text(max_size=300))
+def test_topic_and_purpose_are_short_plain_lines(incident: Incident, commander: str) -> None:
+    for text in (topic(incident, commander=commander), purpose(incident)):
+        assert 1 <= len(text) <= 250
+        assert not set("<>\n\r") & set(text)
+
+
+@slow
+@given(incidents)
+def test_the_purpose_gives_the_key_back_as_slack_encodes_it(incident: Incident) -> None:
+    assert purpose_key(html.escape(purpose(incident), quote=False)) == incident.key
+
+
+@pytest.mark.parametrize(
+    "text", ["", "key dd.1", "x Incident room, key dd.1", "Incident room, key ", "Incident room, key dd.1x/2 · a"]
+)
+def test_another_purpose_holds_no_key(text: str) -> None:
+    assert purpose_key(text) is None
+
+
+def test_a_title_cannot_forge_the_key() -> None:
+    assert purpose_key(purpose(changed(title="Incident room, key dd.other · x"))) == checkout_incident().key
+
+
+def test_bookmarks_are_those_that_exist_in_their_order() -> None:
+    assert [mark.label for mark in bookmarks(checkout_incident(), RUN_URL)] == [
+        *("Monitor", "Dashboard", "Runbook", "Airflow run")
+    ]
+    bad = changed(
+        links=(Link(kind=LinkKind.MONITOR, label="M", url="javascript:alert(1)"),),
+        route=Route(runbook="https://wiki.example.com/rb"),
+    )
+    assert [(mark.label, mark.url) for mark in bookmarks(bad, None)] == [("Runbook", "https://wiki.example.com/rb")]
+    assert bookmarks(changed(links=(), route=Route(runbook="rb-117")), None) == ()

@@ -1,0 +1,73 @@
+"""Blocks become as few messages as Slack allows, with none left out."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_incident_provider.messages.blocks import can_be_shown, header, section, sections
+from airflow_incident_provider.messages.escaping import escape
+from airflow_incident_provider.messages.limits import Message, fallback, fit
+
+from .slack_rules import assert_slack_accepts
+
+
+@given(st.lists(st.integers(1, 3000), min_size=1, max_size=120))
+def test_every_block_is_in_one_message_in_order(lengths: list[int]) -> None:
+    blocks = [section(escape("x" * length)) for length in lengths]
+    messages = fit("text", blocks)
+    assert [block for message in messages for block in message.blocks] == blocks
+    for message in messages:
+        assert_slack_accepts(message)
+
+
+def test_fifty_one_blocks_are_two_messages_that_say_so() -> None:
+    first, second = fit("Findings", [section(escape("x"))] * 51)
+    assert (len(first.blocks), len(second.blocks)) == (50, 1)
+    assert (first.text, second.text) == ("Findings", "(part 2 of 2) Findings")
+
+
+def test_the_fallback_is_counted_in_bytes_after_escaping() -> None:
+    for text in ("&" * 9000, "é" * 9000, "👩‍👩‍👧" * 900):
+        assert len(fallback(text).encode()) <= 3000
+        assert "more characters)" in fallback(text)
+
+
+def test_the_arguments_leave_nothing_to_slacks_defaults() -> None:
+    message = Message(fallback("<!channel>"), (header("t"),), {"U1": "Alice"})
+    assert message.as_arguments() == {
+        "text": "&lt;!channel&gt;",
+        "blocks": [{"type": "header", "text": {"type": "plain_text", "text": "t", "emoji": False}}],
+        "parse": "none",
+        "link_names": False,
+        "mrkdwn": True,
+        "unfurl_links": False,
+        "unfurl_media": False,
+    }
+    assert set(message.as_update_arguments()) == {"text", "blocks", "parse", "link_names"}
+
+
+def test_a_header_is_cleaned_and_cut_but_not_escaped() -> None:
+    assert header("a & b\n<c>")["text"]["text"] == "a & b <c>"
+    assert header(" ")["text"]["text"] == "(no title)"
+    assert len(header("x" * 151)["text"]["text"]) <= 150
+
+
+@pytest.mark.parametrize("text", ["", " ", "x" * 3001])
+def test_a_section_that_slack_would_refuse_is_refused_here(text: str) -> None:
+    with pytest.raises(ValueError, match="1 to 3000"):
+        section(escape(text))
+
+
+def test_lines_share_a_section_while_they_fit() -> None:
+    lines = [escape("a" * 1500), escape(""), escape("b" * 1499), escape("c")]
+    assert [len(block["text"]["text"]) for block in sections(lines)] == [3000, 1]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [("https://a.example/1.png", True), ("http://a.example/1.png", False), ("https://a b", False), (None, False)],
+)
+def test_only_https_pictures_are_shown(url: str | None, shown: bool) -> None:
+    assert can_be_shown(url) is shown

@@ -1,0 +1,148 @@
+"""
+What a person reads in the room, word for word.
+
+The texts are kept in ``golden/``; run with ``UPDATE_GOLDENS=1`` to write them anew, then read the difference.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from airflow_incident_provider.messages.brief import BriefState, brief, brief_details
+from airflow_incident_provider.messages.limits import Message
+from airflow_incident_provider.messages.people import not_resolved
+from airflow_incident_provider.messages.plain import dry_run_text, plain_text
+from airflow_incident_provider.messages.progress import StepProgress, StepState
+from airflow_incident_provider.messages.summary import summary_message
+from airflow_incident_provider.messages.thread import findings_messages
+from airflow_incident_provider.models import (
+    IncidentSummary,
+    Invitation,
+    MatchMethod,
+    Mode,
+    NotInvited,
+    Resolution,
+    ResolutionOutcome,
+    RunOutcome,
+    StepReport,
+    UserResolution,
+    Verdict,
+)
+
+from .rooms import after, checkout_brief, checkout_findings, checkout_incident, checkout_summary, invitations, user
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def failed_summary() -> IncidentSummary:
+    return checkout_summary(RunOutcome.FAILED).model_copy(
+        update={
+            **{"room_url": None, "channel_name": None, "here": None, "known": (), "time_to_room_ms": None},
+            "unknown": ("what the target answers (no probe ran)", "who is here (no room)"),
+            "steps": (
+                StepReport(task_id="create_war_room", state="failed"),
+                StepReport(task_id="post_investigation_updates", state="upstream_failed"),
+            ),
+        }
+    )
+
+
+ROOMS: dict[str, list[Message]] = {
+    "brief": [brief(checkout_brief())],
+    "brief_before_the_room": [brief(BriefState(incident=checkout_incident(), pending=invitations()))],
+    "brief_details": brief_details(checkout_brief()),
+    "findings": findings_messages(checkout_findings()),
+    "nothing_checked": findings_messages([]),
+    "summary_complete": summary_message(checkout_summary(), checkout_incident()),
+    "summary_degraded": summary_message(checkout_summary(RunOutcome.DEGRADED), checkout_incident()),
+    "summary_failed": summary_message(failed_summary(), checkout_incident()),
+    "summary_not_raised": summary_message(
+        IncidentSummary(
+            key=None, title="Checkout recovered", severity=None, outcome=RunOutcome.NOT_RAISED, mode=Mode.DRY_RUN
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_room_text(name: str) -> None:
+    path = GOLDEN / f"{name}.txt"
+    text = "\n\n".join(f"{plain_text(message)}\n-- fallback: {message.text}" for message in ROOMS[name]) + "\n"
+    if os.environ.get("UPDATE_GOLDENS"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def test_every_golden_belongs_to_a_room() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == set(ROOMS)
+
+
+def test_a_dry_run_says_so_first() -> None:
+    text = dry_run_text(brief(checkout_brief()), "inc-1")
+    assert text.startswith("DRY-RUN: would post to #inc-1\nCheckout 5xx ratio above 2%\n")
+
+
+def test_in_slack_people_are_mentioned_and_times_drawn() -> None:
+    text = "\n".join(
+        block["text"]["text"] for block in brief(checkout_brief()).blocks if block["type"] == "section"
+    )
+    assert "<@U00ALICE> (email), <@U00JOSE> (display name), @sre-oncall (3)" in text
+    assert "09:35:00 <!date^1795426500^" in text
+
+
+def test_a_picture_that_slack_cannot_fetch_is_linked() -> None:
+    state = checkout_brief().model_copy(update={"with_picture": False})
+    message = brief(state)
+    assert all(block["type"] != "image" for block in message.blocks)
+    assert "Graph (https://dd.example.com/snapshot/1.png)" in plain_text(message)
+
+
+def test_a_clock_that_runs_ahead_gives_no_negative_time() -> None:
+    state = checkout_brief().model_copy(update={"opened_at": after(-5)})
+    assert "before" not in plain_text(brief(state))
+
+
+def test_a_step_that_failed_says_so() -> None:
+    steps = (
+        StepProgress(step="resolve_slack_users", state=StepState.FAILED, duration_ms=400),
+        StepProgress(step="page_the_vendor", state=StepState.SKIPPED),
+    )
+    text = plain_text(brief(checkout_brief().model_copy(update={"steps": steps})))
+    assert "*Steps* people failed after 0.4 s · page_the_vendor skipped" in text
+
+
+def test_a_close_match_says_what_was_looked_for() -> None:
+    invitation = Invitation(user=user("U00JON", "Jon Smith"), query="jon smiht", method=MatchMethod.FUZZY)
+    text = plain_text(brief(checkout_brief().model_copy(update={"invited": (invitation,)})))
+    assert '@Jon Smith (close match for "jon smiht")' in text
+
+
+def test_who_was_not_resolved_is_not_invited_with_the_reason() -> None:
+    john = user("U1", "John Smith")
+    queries = UserResolution(
+        resolutions=(
+            Resolution(query="a@example.com", outcome=ResolutionOutcome.RESOLVED, users=(john,)),
+            Resolution(
+                query="john", outcome=ResolutionOutcome.AMBIGUOUS, candidates=(john, user("U2", "John Doe"))
+            ),
+            Resolution(query="dave", outcome=ResolutionOutcome.NOT_FOUND, reason="Slack knows no such name"),
+        )
+    )
+    assert not_resolved(queries) == (
+        NotInvited(query="john", reason="more than one person it could be", suggestion="John Smith or John Doe"),
+        NotInvited(query="dave", reason="Slack knows no such name", suggestion=None),
+    )
+
+
+def test_one_probe_with_several_targets_names_them() -> None:
+    fine = [f for f in checkout_findings() if f.verdict is Verdict.OK][:1]
+    other = fine[0].model_copy(update={"target": "other.example.com"})
+    assert "ok `dns` `other.example.com` 2 addresses" in plain_text(findings_messages([*fine, other])[0])
+
+
+def test_the_given_host_wins() -> None:
+    assert "run from `edge-9`" in plain_text(findings_messages(checkout_findings(), host="edge-9")[0])

@@ -1,0 +1,64 @@
+import pytest
+
+from airflow_incident_provider.people.directory import Directory, Member
+
+ALICE = {
+    "id": "U1",
+    "team_id": "T1",
+    "name": "alice.ng",
+    "real_name": "Alice Ng",
+    "updated": 7,
+    "profile": {"display_name": "ali", "real_name": "Alice Ng", "email": "alice@example.com"},
+}
+
+
+def test_a_member_is_read_without_the_email() -> None:
+    member = Member.from_slack(ALICE, team_id="T1")
+    assert member == Member("U1", "alice.ng", "ali", "Alice Ng", updated=7)
+    assert "example.com" not in repr(member)
+    assert member.ineligibility is None
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"deleted": True}, "deactivated in Slack"),
+        ({"is_bot": True}, "a bot"),
+        ({"is_workflow_bot": True}, "a bot"),
+        ({"id": "USLACKBOT", "is_bot": False}, "a bot"),
+        ({"is_restricted": True}, "a guest"),
+        ({"is_ultra_restricted": True}, "a guest"),
+        ({"team_id": "T2"}, "from another workspace"),
+        ({"is_stranger": True}, "from another workspace"),
+        ({"team_id": "E1", "enterprise_user": {"teams": ["T2", "T3"]}}, "from another workspace"),
+        ({"team_id": "E1", "enterprise_user": {"teams": ["T2", "T1"]}}, None),
+        ({"team_id": None}, None),
+        ({"profile": None}, None),
+    ],
+)
+def test_what_keeps_a_member_out(change: dict[str, object], why: str | None) -> None:
+    assert Member.from_slack({**ALICE, **change}, team_id="T1").ineligibility == why
+
+
+def test_the_latest_entry_of_an_id_counts() -> None:
+    older, newer = Member("U1", "a", "Alice", updated=1), Member("U1", "a", "Alicia", updated=2)
+    for members in ([older, newer], [newer, older]):
+        directory = Directory(members)
+        assert len(directory) == 1
+        assert directory.by_id("U1") is newer
+        assert not directory.called("Alice")
+
+
+def test_found_by_display_name_real_name_and_username() -> None:
+    member = Member("U1", "zmueller", "zoë", "Zoë Müller-Strauß")
+    directory = Directory([member, Member("U2", "other")])
+    for name in ("ZOE", "Zoe Mueller-Strauss", "zoe muller strauss", "Müller-Strauß, Zoë"):
+        assert directory.called(name) == {"U1": member}
+    assert directory.with_username("ZMueller") == {"U1": member}
+    assert not directory.called("zmueller")
+
+
+def test_nobody_is_called_nothing() -> None:
+    directory = Directory([Member("U1", "", "", ""), Member("U2", "-", "!", "")])
+    assert not directory.called("")
+    assert not directory.with_username("-")

@@ -1,0 +1,49 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_incident_provider.people.queries import Query, QueryKind, parse_query
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("U012ABC", QueryKind.ID, "U012ABC"),
+        ("W012ABC", QueryKind.ID, "W012ABC"),
+        ("UABCDEFGHIJ", QueryKind.ID, "UABCDEFGHIJ"),
+        ("<@U123>", QueryKind.ID, "U123"),
+        ("<@W123|alice>", QueryKind.ID, "W123"),
+        ("<!subteam^S123>", QueryKind.USERGROUP, "S123"),
+        ("<!subteam^S123|@sre-oncall>", QueryKind.USERGROUP, "S123"),
+        ("Alice+pager@Example.COM ", QueryKind.EMAIL, "alice+pager@example.com"),
+        ("mailto:a@example.com", QueryKind.EMAIL, "a@example.com"),
+        ("mailto:a@example.com?subject=hi", QueryKind.EMAIL, "a@example.com"),
+        ("<mailto:a@example.com|a@example.com>", QueryKind.EMAIL, "a@example.com"),
+        ("Alice Ng <a@example.com>", QueryKind.EMAIL, "a@example.com"),
+        ('"Ng, Alice" <a@example.com>', QueryKind.EMAIL, "a@example.com"),
+        ("<a@example.com>", QueryKind.EMAIL, "a@example.com"),
+        ("@sre-oncall", QueryKind.HANDLE, "sre-oncall"),
+        ("@Alice Ng", QueryKind.NAME, "Alice Ng"),
+        ("Smith, John", QueryKind.NAME, "Smith, John"),
+        ("WANG", QueryKind.NAME, "WANG"),
+        ("Ursula", QueryKind.NAME, "Ursula"),
+        ("a@example.com, b@example.com", QueryKind.NAME, "a@example.com, b@example.com"),
+    ],
+)
+def test_forms(text: str, kind: QueryKind, value: str) -> None:
+    assert parse_query(text) == Query(kind, value)
+
+
+@pytest.mark.parametrize("text", ["", "   ", "@", "<@>", "!!!", "\u200b", "x" * 321])
+def test_nothing_to_look_for_is_refused_in_words(text: str) -> None:
+    with pytest.raises(ValueError, match=r"no name|longer than"):
+        parse_query(text)
+
+
+@given(st.text(max_size=400))
+def test_any_text_is_understood_or_refused(text: str) -> None:
+    try:
+        query = parse_query(text)
+    except ValueError:
+        return
+    assert query.value

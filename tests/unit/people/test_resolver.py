@@ -1,0 +1,213 @@
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_incident_provider.exceptions import (
+    SlackConfigurationError,
+    SlackRequestError,
+    SlackUnavailableError,
+)
+from airflow_incident_provider.models import MatchMethod, Resolution, ResolutionOutcome
+from airflow_incident_provider.people.directory import Directory, Member
+from airflow_incident_provider.people.resolver import LARGEST_GROUP, UserGroup, resolve
+
+ALICE = Member("U1", "ang", "Alice Ng")
+JON = Member("U2", "jon", "Jon Smith")
+DAVE = Member("U3", "dave", "Dave", deleted=True)
+GUEST = Member("U4", "gus", "Gus Guest", guest=True)
+MEMBERS = [ALICE, JON, DAVE, GUEST]
+ONCALL = UserGroup("S1", "sre-oncall", ("U1", "U2", "U3", "U9"))
+
+NO_EMAIL_SCOPE = SlackConfigurationError(
+    "Slack refused users.lookupByEmail: missing_scope.", code="missing_scope", fix="Add the scope users:read.email."
+)
+
+
+class Workspace:
+    """A source that answers from memory, or raises what it is told to, and counts what it is asked."""
+
+    def __init__(self, *, groups: Iterable[UserGroup] = (ONCALL,), **errors: Exception) -> None:
+        self.emails = {"alice@example.com": ALICE, "gus@example.com": GUEST}
+        self.groups = list(groups)
+        self.errors = errors
+        self.asked: list[str] = []
+
+    def _ask(self, method: str) -> None:
+        self.asked.append(method)
+        if method in self.errors:
+            raise self.errors[method]
+
+    def lookup_email(self, email: str) -> Member | None:
+        self._ask("lookup_email")
+        return self.emails.get(email)
+
+    def member(self, user_id: str) -> Member | None:
+        self._ask("member")
+        return next((member for member in MEMBERS if member.id == user_id), None)
+
+    def directory(self) -> Directory:
+        self._ask("directory")
+        return Directory(MEMBERS)
+
+    def usergroup(self, handle_or_id: str) -> UserGroup | None:
+        self._ask("usergroup")
+        return next((group for group in self.groups if handle_or_id in (group.id, group.handle)), None)
+
+
+def resolve_one(query: str, source: Workspace | None = None, *, private: bool = False) -> Resolution:
+    [result] = resolve([query], source or Workspace(), private=private).resolutions
+    assert result.query == query
+    return result
+
+
+@pytest.mark.parametrize(
+    ("query", "user_id", "method"),
+    [
+        ("Alice@Example.com", "U1", MatchMethod.EMAIL),
+        ("Alice Ng <alice@example.com>", "U1", MatchMethod.EMAIL),
+        ("mailto:alice@example.com", "U1", MatchMethod.EMAIL),
+        ("<@U2|jon>", "U2", MatchMethod.ID),
+        ("@ang", "U1", MatchMethod.USERNAME),
+        ("@Alice Ng", "U1", MatchMethod.DISPLAY_NAME),
+        ("Smith, Jon", "U2", MatchMethod.DISPLAY_NAME),
+    ],
+)
+def test_forms_of_a_person(query: str, user_id: str | None, method: MatchMethod | None) -> None:
+    result = resolve_one(query)
+    assert [user.id for user in result.users] == ([user_id] if user_id else [])
+    assert result.method is method
+
+
+@pytest.mark.parametrize(
+    ("query", "outcome", "reason"),
+    [
+        ("nobody@example.com", "not_found", "no active member of this workspace has this e-mail address"),
+        ("U0999", "not_found", "no member of this workspace has this id"),
+        ("<@U3>", "deactivated", "Dave is deactivated in Slack"),
+        ("Dave", "deactivated", "Dave is deactivated in Slack"),
+        ("gus@example.com", "not_allowed", "Gus Guest is a guest"),
+        ("John Smith", "not_found", '"John Smith" might be Jon Smith'),
+        ("<!subteam^S9>", "not_found", "no such user group is active"),
+        ("", "not_found", "there is no name in it"),
+    ],
+)
+def test_who_does_not_come_and_why(query: str, outcome: str, reason: str) -> None:
+    result = resolve_one(query)
+    assert (result.outcome, result.reason, result.users) == (outcome, reason, ())
+
+
+@pytest.mark.parametrize("query", ["@sre-oncall", "@SRE-Oncall", "<!subteam^S1>", "<!subteam^S1|@sre-oncall>"])
+def test_a_user_group_brings_those_who_may_come_and_names_the_others(query: str) -> None:
+    result = resolve_one(query)
+    assert result.outcome is ResolutionOutcome.RESOLVED
+    assert result.method is MatchMethod.USERGROUP
+    assert [user.id for user in result.users] == ["U1", "U2"]
+    assert result.reason == "left out: Dave (deactivated in Slack), U9 (unknown)"
+
+
+def test_a_user_group_of_nobody_is_not_found() -> None:
+    source = Workspace(groups=[UserGroup("S1", "old", ("U3",)), UserGroup("S2", "empty", ())])
+    assert resolve_one("@old", source).reason == "nobody in @old can be invited: Dave (deactivated in Slack)"
+    assert resolve_one("@empty", source).outcome is ResolutionOutcome.NOT_FOUND
+
+
+def test_a_user_group_of_half_the_company_is_not_invited() -> None:
+    everybody = UserGroup("S1", "all", tuple(f"U{number}" for number in range(LARGEST_GROUP + 1)))
+    source = Workspace(groups=[everybody])
+    assert resolve_one("@all", source).outcome is ResolutionOutcome.NOT_ALLOWED
+    assert "member" not in source.asked
+
+
+@pytest.mark.parametrize("query", ["Alice Ng", "@ang", "Alice Ngg", "@sre-oncall"])
+def test_a_private_room_only_suggests_who_was_found_by_name(query: str) -> None:
+    result = resolve_one(query, private=True)
+    assert result.outcome in (ResolutionOutcome.NOT_ALLOWED, ResolutionOutcome.NOT_FOUND)
+    assert result.users == ()
+    assert result.candidates[0] == ALICE.user
+    assert "Alice Ng" in result.reason
+
+
+@pytest.mark.parametrize("query", ["alice@example.com", "<@U1>"])
+def test_a_private_room_takes_an_email_or_an_id(query: str) -> None:
+    assert resolve_one(query, private=True).users == (ALICE.user,)
+
+
+def test_the_directory_is_asked_for_once_and_only_for_names() -> None:
+    source = Workspace()
+    resolve(["alice@example.com", "<@U1>", "@sre-oncall"], source, private=False)
+    assert "directory" not in source.asked
+    resolve(["Alice Ng", "Jon Smith", "@jon", "nobody"], source, private=False)
+    assert source.asked.count("directory") == 1
+
+
+def test_the_same_query_is_asked_once_and_answered_each_time() -> None:
+    source = Workspace()
+    results = resolve(["alice@example.com", "ALICE@example.com", "Alice Ng"], source, private=False).resolutions
+    assert [result.query for result in results] == ["alice@example.com", "ALICE@example.com", "Alice Ng"]
+    assert all(result.users == (ALICE.user,) for result in results)
+    assert source.asked.count("lookup_email") == 1
+
+
+def test_a_missing_scope_is_a_problem_in_words_and_the_rest_goes_on() -> None:
+    source = Workspace(lookup_email=NO_EMAIL_SCOPE)
+    resolution = resolve(["alice@example.com", "jon@example.com", "Alice Ng"], source, private=False)
+    first, second, third = resolution.resolutions
+    for result in (first, second):
+        assert result.outcome is ResolutionOutcome.NOT_FOUND
+        assert result.reason.startswith("people by e-mail address could not be looked up: Slack refused")
+    assert third.outcome is ResolutionOutcome.RESOLVED
+    [problem] = resolution.problems
+    assert (problem.step, problem.fix) == ("resolve_slack_users", "Add the scope users:read.email.")
+    assert source.asked.count("lookup_email") == 1
+
+
+def test_without_user_groups_a_handle_may_still_be_a_person() -> None:
+    source = Workspace(usergroup=SlackRequestError("Slack refused usergroups.list: plan_upgrade_required."))
+    resolution = resolve(["@ang", "@sre-oncall"], source, private=False)
+    person, group = resolution.resolutions
+    assert person.users == (ALICE.user,)
+    assert group.outcome is ResolutionOutcome.NOT_FOUND
+    assert "plan_upgrade_required" in group.reason
+    assert len(resolution.problems) == 1
+
+
+@pytest.mark.parametrize("method", ["lookup_email", "member", "directory", "usergroup"])
+def test_an_unavailable_slack_goes_through(method: str) -> None:
+    queries = {"lookup_email": "a@example.com", "member": "<@U1>", "directory": "Alice", "usergroup": "@ang"}
+    with pytest.raises(SlackUnavailableError):
+        resolve([queries[method]], Workspace(**{method: SlackUnavailableError("later")}), private=False)
+
+
+anything = st.text(max_size=30) | st.sampled_from(
+    [
+        "alice@example.com",
+        "<@U1>",
+        "U0999",
+        "@ang",
+        "@sre-oncall",
+        "Dave",
+        "Gus Guest",
+        "Alice Ngg",
+        "John Smith",
+        "",
+    ]
+)
+errors = st.dictionaries(
+    st.sampled_from(["lookup_email", "member", "directory", "usergroup"]), st.just(NO_EMAIL_SCOPE), max_size=4
+)
+
+
+@given(st.lists(anything, max_size=8), st.booleans(), errors)
+def test_every_query_has_exactly_one_result_that_says_why(
+    queries: list[str], private: bool, failing: dict[str, Exception]
+) -> None:
+    results = resolve(queries, Workspace(**failing), private=private).resolutions
+    assert [result.query for result in results] == queries
+    for result in results:
+        assert bool(result.users) == (result.outcome is ResolutionOutcome.RESOLVED)
+        assert result.users or result.reason
+        assert not {"U3", "U4"} & {user.id for user in result.users}
+        if private and result.users:
+            assert result.method in (MatchMethod.EMAIL, MatchMethod.ID)

@@ -1,0 +1,170 @@
+"""Which targets are refused for what their text says."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_incident_provider.models import Target
+from airflow_incident_provider.probes import refuse_target
+from airflow_incident_provider.probes.safety import ALWAYS_REFUSED, classify, may_touch, refuse_host, refuse_url
+
+EVERYTHING = ("0.0.0.0/0", "::/0")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "169.254.169.254.",
+        "2852039166",
+        "0xa9fea9fe",
+        "0xA9.0xFE.0xA9.0xFE",
+        "0251.0376.0251.0376",
+        "169.254.43518",
+        "169.16689662",
+        "[::ffff:169.254.169.254]",
+        "::ffff:a9fe:a9fe",
+        "::169.254.169.254",
+        "64:ff9b::169.254.169.254",
+        "64:ff9b:1::a9fe:a9fe",
+        "2002:a9fe:a9fe::",
+        "2001:0:4136:e378:8000:63bf:5601:5601",
+        "fd00:ec2::254",
+        "100.100.100.200",
+        "fe80::1",
+        "fe80::1%eth0",
+        "0.0.0.0",
+        "0",
+        "::",
+        "224.0.0.1",
+        "ff02::1",
+        "255.255.255.255",
+        "1.2.3.4.5",
+        "１６９.254.169.254",
+        "169。254。169。254",
+        "",
+        ".",
+        "-oProxyCommand=x",
+        "a b",
+        "a\nb",
+        "$(id)",
+        "a;b",
+        "a" * 64 + ".example.com",
+        ".".join(["abcdefgh"] * 32),
+    ],
+)
+def test_refused_whatever_is_allowed(host: str) -> None:
+    assert refuse_host(host, EVERYTHING) is not None
+
+
+@pytest.mark.parametrize(
+    ("host", "network"),
+    [
+        ("10.0.0.1", "10.0.0.0/8"),
+        ("172.31.255.255", "172.16.0.0/12"),
+        ("192.168.1.1", "192.168.1.0/24"),
+        ("100.64.0.1", "100.64.0.0/10"),
+        ("127.0.0.1", "127.0.0.0/8"),
+        ("localhost", "127.0.0.0/8"),
+        ("a.localhost.", "127.0.0.0/8"),
+        ("fd12::1", "fd12::/16"),
+        ("::1", "::1/128"),
+        ("198.18.0.1", "198.18.0.0/15"),
+    ],
+)
+def test_refused_unless_its_network_is_allowed(host: str, network: str) -> None:
+    assert refuse_host(host) is not None
+    assert refuse_host(host, ("203.0.113.0/24",)) is not None
+    assert refuse_host(host, (network,)) is None
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "2606:4700::1111", "[2606:4700::1111]", "a.example.com.", "x_y.example"])
+def test_public_hosts_are_fine(host: str) -> None:
+    assert refuse_host(host) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "gopher://a.example.com/",
+        "ftp://a.example.com/",
+        "//a.example.com/",
+        "a.example.com",
+        "http://",
+        "http:///x",
+        "http://user@a.example.com/",
+        "http://user:hunter2@a.example.com/",
+        "http://a.example.com@169.254.169.254/",
+        "http://169.254.169.254#@a.example.com/",
+        "http://a.example.com\\@169.254.169.254/",
+        "http://a.example.com:99999/",
+        "http://a.example.com:0/",
+        "http://a.example.com/\nHost: x",
+        "http://a.example.com/ x",
+        "http://[::1/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://a.example.com\t/",
+        "http://ａ.example.com/",
+    ],
+)
+def test_refused_urls(url: str) -> None:
+    reason = refuse_url(url, EVERYTHING)
+    assert reason is not None
+    assert "hunter2" not in reason
+
+
+def test_url_and_host_of_a_target_are_both_judged() -> None:
+    assert refuse_target(Target(url="https://10.0.0.1/")) is not None
+    assert refuse_target(Target(host="10.0.0.1", port=1)) is not None
+    assert refuse_target(Target()) is not None
+    assert refuse_target(Target(url="https://a.example.com/")) is None
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_no_notation_that_inet_aton_takes_reaches_another_address(number: int) -> None:
+    """However a number is written, either it is refused or it is plain."""
+    plain = str(IPv4Address(number))
+    a, b, c, d = plain.split(".")
+    for text in (str(number), hex(number), f"0{number:o}", f"{a}.{int(b) * 65536 + int(c) * 256 + int(d)}"):
+        assert socket.inet_aton(text) == IPv4Address(number).packed
+        assert refuse_host(text, EVERYTHING) is not None
+
+
+@given(st.ip_addresses(v=4))
+def test_python_agrees_that_what_we_call_public_is_global(address: IPv4Address) -> None:
+    if may_touch(address):
+        assert address.is_global
+        assert not address.is_multicast
+
+
+@given(st.ip_addresses(v=6))
+def test_ipv6_is_touched_only_in_global_unicast_that_carries_no_ipv4(address: IPv6Address) -> None:
+    if may_touch(address):
+        assert address in ip_network("2000::/3")
+        assert address.sixtofour is None
+        assert address.teredo is None
+        assert address.is_global
+
+
+@given(st.ip_addresses())
+def test_allowing_a_network_never_opens_what_is_always_refused(address: IPv4Address | IPv6Address) -> None:
+    if classify(address) in ALWAYS_REFUSED:
+        assert not may_touch(address, EVERYTHING)
+
+
+@given(st.text(max_size=40))
+def test_any_text_gets_an_answer(text: str) -> None:
+    refuse_host(text)
+    refuse_url(text)
+    refuse_url(f"http://{text}/")
+
+
+def test_known_metadata_addresses() -> None:
+    for text in ("169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "fd00:ec2::254"):
+        assert classify(ip_address(text)) == "metadata"
