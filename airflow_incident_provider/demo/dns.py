@@ -18,9 +18,11 @@ class NameServer:
     """
 
     def __init__(self, address: str, records: Mapping[str, Sequence[str]], *, port: int = 53) -> None:
-        resolver, logger = _Resolver(records), DNSLogger(log="", logf=lambda _line: None)
+        resolver = _Resolver(records)
+        silent = DNSLogger(log="", logf=lambda _line: None)  # type: ignore[no-untyped-call]
         self._servers: list[Any] = [
-            DNSServer(resolver, address=address, port=port, tcp=tcp, logger=logger) for tcp in (False, True)
+            DNSServer(resolver, address=address, port=port, tcp=tcp, logger=silent)  # type: ignore[no-untyped-call]
+            for tcp in (False, True)
         ]
 
     def __enter__(self) -> Self:

@@ -125,6 +125,11 @@ class LocalAirflow:
         return self.api.base_url
 
     @property
+    def credentials(self) -> tuple[str, str]:
+        """The administrator's name and password, for a person's browser."""
+        return ADMIN, self.home.password(ADMIN)
+
+    @property
     def environment(self) -> dict[str, str]:
         """The environment of the components, for an ``airflow`` command beside them."""
         return dict(self._environment)

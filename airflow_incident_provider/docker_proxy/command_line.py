@@ -70,8 +70,8 @@ async def _run(command: Command) -> None:
     server = await command.listen.listen(proxy.serve)
     settings = command.settings
     journal.started(str(command.listen), str(command.upstream), settings.images, settings.networks)
-    async with server:
-        await stop.wait()
+    await stop.wait()
+    server.close()  # what is still streaming is cut when the loop ends
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:

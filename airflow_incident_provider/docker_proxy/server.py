@@ -40,6 +40,8 @@ class Proxy:
                 await _unless_client_goes(client, self._answer(client, request))
         except (OSError, h11.ProtocolError):
             pass  # the client went away, or the engine's answer broke off in the middle: the cut says so
+        except asyncio.CancelledError:
+            pass  # the proxy stops; asyncio's streams in Python 3.11 report a cancelled handler as an error
         finally:
             await client.close()
 

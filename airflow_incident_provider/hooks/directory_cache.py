@@ -1,5 +1,5 @@
 """
-All members of a workspace, in a file: ``users.list`` takes minutes for 50,000 people, a file half a second.
+All members of a workspace, in a file: ``users.list`` takes minutes for 50,000 people, a file about a second.
 
 The file is JSON lines: a header (schema, workspace, when, checksum), then one member a line. It holds names, so
 only its owner may read it, and nothing of it is logged. It is replaced in one step, never written in place.

@@ -39,9 +39,7 @@ def url_objection(url: str) -> str | None:
     if _FORBIDDEN.search(url) or one_line(url) != url:
         return "holds whitespace or a character that does not belong in a URL"
     parts = _split(url)
-    if parts is None:
-        return "is not a URL"
-    if parts.scheme not in {"http", "https"}:
+    if parts is None or parts.scheme not in {"http", "https"}:
         return "is not an http or https URL"
     if not parts.hostname:
         return "names no host"

@@ -26,6 +26,8 @@ LARGEST_GROUP = 100
 SURE_ENOUGH_FOR_PRIVATE = frozenset({MatchMethod.ID, MatchMethod.EMAIL})
 """Everybody can change their own display name, so in a private room only these let somebody in."""
 
+_BY_NAME = "people by name"
+
 T = TypeVar("T")
 
 
@@ -140,7 +142,7 @@ class _Resolver:
 
     def _by_name(self, name: str) -> Resolution:
         if self._directory is None:
-            self._directory = self._ask("people by name", self._source.directory)
+            self._directory = self._ask(_BY_NAME, self._source.directory)
         return match_name(name, self._directory)
 
     def _group(self, text: str, group: UserGroup) -> Resolution:
@@ -192,7 +194,8 @@ class _Resolver:
             problem = Problem(step=STEP, what=f"{what} could not be looked up", error=error.message, fix=error.fix)
             if problem not in self.problems:
                 self.problems.append(problem)
-            if isinstance(error, SlackConfigurationError):
+            # Wrong arguments are wrong for one person; the directory takes none, so it would refuse again.
+            if isinstance(error, SlackConfigurationError) or what == _BY_NAME:
                 self._refused[what] = reason
             raise _LookupRefusedError(reason) from None
 

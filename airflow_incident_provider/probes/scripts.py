@@ -49,8 +49,12 @@ def command_for(probe: Probe | str) -> list[str]:
     script is ended after the probe's own time limit, its output is capped, and its exit code kept.
     """
     declared = get_probe(probe) if isinstance(probe, str) else probe
-    script = script_for(declared.name)
-    return ["/bin/sh", "-c", _SUPERVISOR, "supervisor", str(declared.timeout_s), script]
+    return supervised(script_for(declared.name), timeout_s=declared.timeout_s)
+
+
+def supervised(script: str, *, timeout_s: int) -> list[str]:
+    """Return the entry point that runs a shell script within bounds of time and output."""
+    return ["/bin/sh", "-c", _SUPERVISOR, "supervisor", str(timeout_s), script]
 
 
 def environment_for(run: ProbeRun) -> dict[str, str]:

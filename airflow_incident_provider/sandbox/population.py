@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from airflow_incident_provider.sandbox.entities import Person
 
 FIRST = (
-    "Aisha Ana Anders Bea Bilal Carla Chen Daniel Deepa Elena Emeka Eva Farid Greta Hana Hugo Ines Ivan Jana Javier "
-    "Jin Kaja Karim Lara Leo Lina Luca Malik Maria Marta Mina Nadia Nils Nora Omar Oscar Paula Petra Rafael Rosa Sara "
-    "Sven Tara Theo Uma Viktor Wanda Xin Yara Zofia"
+    "Aisha Ana Anders Bea Bilal Carla Chen Daniel Deepa Elena Emeka Eva Farid Greta Hana Hugo Ines "
+    "Ivan Jana Javier Jin Kaja Karim Lara Leo Lina Luca Malik Maria Marta Mina Nadia Nils Nora Omar "
+    "Oscar Paula Petra Rafael Rosa Sara Sven Tara Theo Uma Viktor Wanda Xin Yara Zofia"
 )
 LAST = (
-    "Abbas Almeida Andersson Baker Bianchi Brown Castro Cohen Costa Davies Diaz Dubois Evans Fischer Fontaine Gomez "
-    "Gupta Haas Hansen Ibrahim Ito Jansen Kaya Khan Kim Kovacs Kumar Larsen Lopez Meyer Moreau Nguyen Novak Okafor "
-    "Olsen Park Patel Perez Popescu Rao Rossi Schmidt Silva Singh Suzuki Torres Vargas Weber Wright Yilmaz"
+    "Abbas Almeida Andersson Baker Bianchi Brown Castro Cohen Costa Davies Diaz Dubois Evans Fischer "
+    "Fontaine Gomez Gupta Haas Hansen Ibrahim Ito Jansen Kaya Khan Kim Kovacs Kumar Larsen Lopez "
+    "Meyer Moreau Nguyen Novak Okafor Olsen Park Patel Perez Popescu Rao Rossi Schmidt Silva Singh "
+    "Suzuki Torres Vargas Weber Wright Yilmaz"
 )
 FIRST_NAMES, LAST_NAMES = FIRST.split(), LAST.split()
 LEFT_EVERY, BOT_EVERY, NAMELESS_EVERY = 11, 97, 7

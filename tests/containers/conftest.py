@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -79,6 +80,11 @@ class Sandbox:
 
     engine: Any
     network: DemoNetwork
+
+    @property
+    def deserted_address(self) -> str:
+        """An address of the network that nobody has."""
+        return str(ip_network(self.network.subnet)[-2])
 
     def run(
         self, image: str, entrypoint: list[str], environment: dict[str, str], *, dns: str | None = None, **more: Any

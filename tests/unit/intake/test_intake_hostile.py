@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.intake.size import MAX_BYTES, encoded_size
+from airflow_incident_provider.models import Incident
+
+Read = Callable[..., Incident]
+Make = Callable[..., dict[str, Any]]
 
 TEXTS = {
     "channel mention": "<!channel> & <@U0> <https://evil.example|click>",
@@ -34,7 +40,7 @@ INVISIBLE = {
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
-def test_hostile_text_stays_text(text, alert, read):
+def test_hostile_text_stays_text(text: str, alert: Make, read: Read) -> None:
     told = alert({"text": text, "hostname": text, "tags": [f"team:{text}"]}, title=f"[P1] {text}", status=text)
     incident = read(told)
     assert incident.title == text
@@ -44,12 +50,12 @@ def test_hostile_text_stays_text(text, alert, read):
 
 
 @pytest.mark.parametrize(("text", "clean"), INVISIBLE.values(), ids=INVISIBLE.keys())
-def test_what_cannot_be_seen_is_removed(text, clean, alert, read):
+def test_what_cannot_be_seen_is_removed(text: str, clean: str, alert: Make, read: Read) -> None:
     assert read(alert(title=text)).title == clean
     assert read({"title": text, "users": [text.replace("\n", " ").replace("\r", " ")]}).responders == (clean,)
 
 
-def test_a_title_that_nobody_can_see_is_none(alert, read):
+def test_a_title_that_nobody_can_see_is_none(alert: Make, read: Read) -> None:
     with pytest.raises(InvalidPayloadError, match="title: missing"):
         read({"title": "\u200b\u202e"})
     assert read(alert(title="\u200b\u202e")).title == "Monitor 148275309"
@@ -69,9 +75,9 @@ def test_a_title_that_nobody_can_see_is_none(alert, read):
         ("links", {"title": "x", "links": ["https://x.example/" + "a" * 2000]}),
     ],
 )
-def test_too_much_is_cut_and_flagged(field, conf, read):
+def test_too_much_is_cut_and_flagged(field: str, conf: Any, read: Read) -> None:
     incident = read(conf | {"severity": "low"})
-    assert [flag.field for flag in incident.flags][0] == field
+    assert next(flag.field for flag in incident.flags) == field
     assert len(incident.title) <= 300
     assert len(incident.description or "") <= 3000
     assert len(incident.responders) <= 100
@@ -100,7 +106,7 @@ def test_too_much_is_cut_and_flagged(field, conf, read):
         "",
     ],
 )
-def test_an_unsafe_url_is_dropped(url, alert, read):
+def test_an_unsafe_url_is_dropped(url: str, alert: Make, read: Read) -> None:
     incident = read(alert({"snapshot": url, "link": url, "body": f"[a]({url})", "text": ""}))
     assert incident.snapshot_url is None
     assert all(link.url != url for link in incident.links)
@@ -127,13 +133,13 @@ def test_an_unsafe_url_is_dropped(url, alert, read):
     ],
     ids=lambda conf: repr(conf)[:40] if not isinstance(conf, dict) else "-".join(conf)[:40],
 )
-def test_a_broken_conf_is_refused(conf, read):
+def test_a_broken_conf_is_refused(conf: Any, read: Read) -> None:
     with pytest.raises(InvalidPayloadError) as refused:
         read(conf)
     assert len(str(refused.value)) < 600
 
 
-def test_deep_nesting_where_nobody_looks_does_no_harm(alert, read):
+def test_deep_nesting_where_nobody_looks_does_no_harm(alert: Make, read: Read) -> None:
     deep: list[object] = []
     for _ in range(50_000):
         deep = [deep]
@@ -145,7 +151,7 @@ def test_deep_nesting_where_nobody_looks_does_no_harm(alert, read):
         read({"title": "x", "users": deepest})
 
 
-def test_a_bracket_storm_takes_no_time(alert, read):
+def test_a_bracket_storm_takes_no_time(alert: Make, read: Read) -> None:
     began = time.process_time()
     for text in ("[" * 50_000, "**" * 50_000, "[a](" * 20_000, "\n" * 50_000, "@slack-" * 20_000, "> " * 50_000):
         incident = read(alert({"body": text, "text": text}, title=text, status=text, query=text))
@@ -154,7 +160,7 @@ def test_a_bracket_storm_takes_no_time(alert, read):
 
 
 @pytest.mark.parametrize("character", ["x", "é", "🔥", '"'])
-def test_an_incident_fits_into_an_xcom_value(character, alert, read):
+def test_an_incident_fits_into_an_xcom_value(character: str, alert: Make, read: Read) -> None:
     filler = character * 250
     told = alert(
         {
@@ -174,6 +180,6 @@ def test_an_incident_fits_into_an_xcom_value(character, alert, read):
     assert incident.title.startswith(character * 299)
 
 
-def test_a_flag_never_shows_more_than_a_little(alert, read):
+def test_a_flag_never_shows_more_than_a_little(alert: Make, read: Read) -> None:
     incident = read(alert({"tags": "t" * 5000}))
     assert all(len(flag.value) <= 100 for flag in incident.flags)

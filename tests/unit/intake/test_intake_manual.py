@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.models import Incident
+
+Read = Callable[..., Incident]
 
 
-def test_every_field(read):
+def test_every_field(read: Read) -> None:
     incident = read(
         {
             "id": "INC-42",
@@ -53,20 +58,20 @@ def test_every_field(read):
     assert incident.flags == ()
 
 
-def test_a_title_is_enough(read, received_at):
+def test_a_title_is_enough(read: Read, received_at: datetime) -> None:
     incident = read({"title": "Checkout is ünwell", "severity": "low"})
     assert incident.key == "man.20261123-104041-checkout-is-unwell"
     assert incident.occurred_at == received_at
 
 
-def test_without_severity_it_is_high_and_says_so(read):
+def test_without_severity_it_is_high_and_says_so(read: Read) -> None:
     incident = read({"title": "x"})
     assert incident.severity == "high"
     assert [flag.field for flag in incident.flags] == ["severity"]
 
 
 @pytest.mark.parametrize("empty", [None, "", "  ", [], {}])
-def test_empty_fields_of_the_form_are_not_given(empty, read):
+def test_empty_fields_of_the_form_are_not_given(empty: Any, read: Read) -> None:
     fields = (
         "id",
         "users",
@@ -84,7 +89,7 @@ def test_empty_fields_of_the_form_are_not_given(empty, read):
 
 
 @pytest.mark.parametrize("conf", [{}, {"title": ""}, {"users": [], "datadog": None}])
-def test_an_empty_conf_is_told_what_it_must_hold(conf, read):
+def test_an_empty_conf_is_told_what_it_must_hold(conf: Any, read: Read) -> None:
     with pytest.raises(InvalidPayloadError, match=r'The conf is empty\. A conf holds either \{"datadog"'):
         read(conf)
 
@@ -124,14 +129,14 @@ def test_an_empty_conf_is_told_what_it_must_hold(conf, read):
         ("targets", ["fe80::1%eth0"], "is not a target"),
     ],
 )
-def test_what_is_wrong_is_refused_in_words(field, value, said, read):
+def test_what_is_wrong_is_refused_in_words(field: str, value: Any, said: str, read: Read) -> None:
     with pytest.raises(InvalidPayloadError) as refused:
         read({"title": "x", "severity": "low", field: value})
     assert said in str(refused.value)
     assert "hunter2" not in str(refused.value)
 
 
-def test_an_incident_needs_a_title(read):
+def test_an_incident_needs_a_title(read: Read) -> None:
     with pytest.raises(InvalidPayloadError, match="title: missing"):
         read({"severity": "high"})
 
@@ -140,28 +145,29 @@ def test_an_incident_needs_a_title(read):
     ("target", "read_as"),
     [
         ("[::1]:443", ("::1", 443)), ("[::1]", ("::1", None)), ("::1", ("::1", None)),
-        ("10.0.0.1", ("10.0.0.1", None)), ("10.0.0.1:80", ("10.0.0.1", 80)), ("web_1.example.", ("web_1.example.", None)),
+        ("10.0.0.1", ("10.0.0.1", None)), ("10.0.0.1:80", ("10.0.0.1", 80)),
+        ("web_1.example.", ("web_1.example.", None)),
     ],
 )  # fmt: skip
-def test_targets(target, read_as, read):
+def test_targets(target: str, read_as: Any, read: Read) -> None:
     (found,) = read({"title": "x", "targets": [target]}).targets
     assert (found.host, found.port) == read_as
 
 
-def test_a_misspelt_field_is_flagged(read):
+def test_a_misspelt_field_is_flagged(read: Read) -> None:
     incident = read({"title": "x", "severity": "low", "user": "dana", "my_own_setting": 1})
     (flag,) = incident.flags
     assert (flag.field, flag.value) == ("user", "dana")
     assert flag.note.endswith("did you mean users?")
 
 
-def test_a_time_that_cannot_be_right_is_flagged(read, received_at):
+def test_a_time_that_cannot_be_right_is_flagged(read: Read, received_at: datetime) -> None:
     incident = read({"title": "x", "severity": "low", "started_at": "1970-01-01T00:00:00Z"})
     assert incident.occurred_at == received_at
     assert [flag.field for flag in incident.flags] == ["started_at"]
 
 
-def test_an_unknown_kind_of_link_is_flagged_and_told_by_its_url(read):
+def test_an_unknown_kind_of_link_is_flagged_and_told_by_its_url(read: Read) -> None:
     link = {"url": "https://grafana.example/d/x", "kind": "graph"}
     incident = read({"title": "x", "severity": "low", "links": [link]})
     assert incident.links[0].kind == "dashboard"
@@ -171,6 +177,6 @@ def test_an_unknown_kind_of_link_is_flagged_and_told_by_its_url(read):
 @pytest.mark.parametrize(
     "given_id", ["a b", "a/b", "../../etc", "ü", "東京", "a..b", ".", "a" * 500, "\u202e", "🔥", 4711]
 )
-def test_any_id_makes_a_key_of_its_own(given_id, read):
+def test_any_id_makes_a_key_of_its_own(given_id: Any, read: Read) -> None:
     keys = {read({"title": "x", "id": other}).key for other in (given_id, "a-b", "etc", "a.b", "u")}
     assert len(keys) == 5

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
-from airflow_incident_provider.intake import payload_template
+from airflow_incident_provider.intake import RoutingTable, payload_template
 from airflow_incident_provider.intake.datadog.payload import AlertSection, DatadogPayload, IncidentSection
+from airflow_incident_provider.models import Incident
+
+Read = Callable[..., Incident]
+Make = Callable[..., dict[str, Any]]
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in GOLDEN.glob("*.json")))
-def test_recorded_payload_reads_as_expected(name, payload, read, example_table):
+def test_recorded_payload_reads_as_expected(
+    name: str, payload: Make, read: Read, example_table: RoutingTable
+) -> None:
     conf = payload(name).get("conf") or payload(name)
     incident = read(conf, example_table)
     assert incident.model_dump(mode="json", exclude_defaults=True) == json.loads((GOLDEN / name).read_text())
 
 
-def test_every_recorded_payload_has_an_expectation():
+def test_every_recorded_payload_has_an_expectation() -> None:
     recorded = {path.name for path in (Path(__file__).parents[2] / "payloads").glob("*.json")}
     assert recorded - {path.name for path in GOLDEN.glob("*.json")} == {"03_metric_recovered.json"}
 
 
-def test_a_recovery_opens_no_incident(payload, read):
+def test_a_recovery_opens_no_incident(payload: Make, read: Read) -> None:
     with pytest.raises(NotAnIncidentError, match=r"'Checkout 5xx ratio above 2%' recovered"):
         read(payload("03_metric_recovered.json"))
 
@@ -34,24 +42,26 @@ def test_a_recovery_opens_no_incident(payload, read):
 @pytest.mark.parametrize(
     "name", ["01_metric_triggered.json", "06_incident_created.json", "11_default_payload_triggered.json"]
 )
-def test_a_payload_reads_alike_bare_wrapped_and_as_text(name, payload, read):
+def test_a_payload_reads_alike_bare_wrapped_and_as_text(name: str, payload: Make, read: Read) -> None:
     bare = read(payload(name))
     assert read({"datadog": payload(name)}) == bare
     assert read({"datadog": json.dumps(payload(name))}) == bare
 
 
-def test_the_body_of_an_api_request_is_told_from_a_conf(payload, read):
+def test_the_body_of_an_api_request_is_told_from_a_conf(payload: Make, read: Read) -> None:
     with pytest.raises(InvalidPayloadError, match="body of a request"):
         read(payload("20_direct_rest_body.json"))
 
 
-def test_the_fields_of_an_empty_form_beside_a_payload_change_nothing(payload, read):
+def test_the_fields_of_an_empty_form_beside_a_payload_change_nothing(payload: Make, read: Read) -> None:
     told = payload("01_metric_triggered.json")
     form = {"title": "", "severity": None, "users": [], "targets": "  ", "links": None, "private": None}
     assert read({"datadog": told, **form}) == read(told)
 
 
-def test_people_targets_links_and_privacy_add_to_a_payload(payload, read, example_table):
+def test_people_targets_links_and_privacy_add_to_a_payload(
+    payload: Make, read: Read, example_table: RoutingTable
+) -> None:
     conf = {
         "datadog": payload("01_metric_triggered.json"),
         "users": "jon smiht, ALICE NG",
@@ -71,12 +81,14 @@ def test_people_targets_links_and_privacy_add_to_a_payload(payload, read, exampl
     assert [flag.field for flag in incident.flags] == ["title"]
 
 
-def test_the_commander_comes_after_who_was_asked_for_and_before_the_table(datadog_incident, read, example_table):
+def test_the_commander_comes_after_who_was_asked_for_and_before_the_table(
+    datadog_incident: Make, read: Read, example_table: RoutingTable
+) -> None:
     told = datadog_incident(severity="SEV-1") | {"users": ["dave@acme.example"]}
     assert read(told, example_table).responders == ("dave@acme.example", "dana@acme.example", "@sre-oncall")
 
 
-def test_the_template_and_the_model_name_the_same_variables():
+def test_the_template_and_the_model_name_the_same_variables() -> None:
     template = json.loads("".join(_quoted(payload_template())))
     known = {field.alias or name for name, field in DatadogPayload.model_fields.items()}
     assert known <= template.keys()
@@ -84,12 +96,12 @@ def test_the_template_and_the_model_name_the_same_variables():
     assert IncidentSection.model_fields.keys() == template["incident"].keys()
 
 
-def test_the_template_in_the_package_is_the_recorded_one():
+def test_the_template_in_the_package_is_the_recorded_one() -> None:
     recorded = (Path(__file__).parents[2] / "payloads" / "TEMPLATE.txt").read_text(encoding="utf-8")
     assert payload_template() == recorded
 
 
-def test_an_untouched_template_has_nothing_in_it(read):
+def test_an_untouched_template_has_nothing_in_it(read: Read) -> None:
     with pytest.raises(InvalidPayloadError, match="neither a title nor an id"):
         read(json.loads(_quoted(payload_template())))
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from airflow_incident_provider.exceptions import RoutingTableError
-from airflow_incident_provider.intake import load_routing_table
+from airflow_incident_provider.intake import RoutingTable, load_routing_table
+from airflow_incident_provider.models import Incident
+
+Read = Callable[..., Incident]
+Make = Callable[..., dict[str, Any]]
 
 
-def rule(**settings):
+def rule(**settings: object) -> str:
     import json
 
     return json.dumps({"rules": [{"name": "r", **settings}]})
 
 
-def test_the_example_routes_the_people_of_acme(payload, read, example_table):
+def test_the_example_routes_the_people_of_acme(payload: Make, read: Read, example_table: RoutingTable) -> None:
     checkout = read(payload("01_metric_triggered.json"), example_table).route
     assert checkout.responders == (
         "dana@acme.example",
@@ -31,7 +38,7 @@ def test_the_example_routes_the_people_of_acme(payload, read, example_table):
     assert secret.route.channel_prefix == "sec"
 
 
-def test_the_example_shows_every_setting(example_table):
+def test_the_example_shows_every_setting(example_table: RoutingTable) -> None:
     from importlib import resources
 
     from airflow_incident_provider.intake.routing import Match, RoutingTable, Rule
@@ -41,7 +48,7 @@ def test_the_example_shows_every_setting(example_table):
         assert all(f"{name}:" in text for name in model.model_fields)
 
 
-def test_an_empty_table_adds_nothing(payload, read):
+def test_an_empty_table_adds_nothing(payload: Make, read: Read) -> None:
     route = read(payload("01_metric_triggered.json"), load_routing_table("")).route
     assert route.model_dump(exclude_defaults=True) == {}
 
@@ -70,7 +77,7 @@ def test_an_empty_table_adds_nothing(payload, read):
         ({}, True),
     ],
 )
-def test_a_match(match, matches, read):
+def test_a_match(match: dict[str, Any], matches: bool, read: Read) -> None:
     conf = {
         "title": "x", "severity": "high", "services": ["checkout"], "teams": ["Payments"], "env": "Prod",
         "hosts": ["db-1.example", "web-03"], "tags": ["runbook:rb-117"],
@@ -79,7 +86,7 @@ def test_a_match(match, matches, read):
     assert (read(conf, table).route.responders == ("someone",)) is matches
 
 
-def test_lists_add_up_and_the_first_scalar_counts(read):
+def test_lists_add_up_and_the_first_scalar_counts(read: Read) -> None:
     table = load_routing_table("""
         defaults: {responders: [last], probes: [dns], runbook: "https://w.example/default", private: true}
         rules:
@@ -98,7 +105,7 @@ def test_lists_add_up_and_the_first_scalar_counts(read):
     assert [(str(target), target.trusted) for target in route.targets] == [("web:80", True)]
 
 
-def test_a_person_may_make_a_room_private_but_not_public(read):
+def test_a_person_may_make_a_room_private_but_not_public(read: Read) -> None:
     table = load_routing_table("defaults: {private: true}")
     assert read({"title": "x", "private": False}, table).route.private
     assert read({"title": "x", "private": True}).route.private
@@ -121,7 +128,7 @@ def test_a_person_may_make_a_room_private_but_not_public(read):
         ("other:rb-117", None),
     ],
 )
-def test_a_runbook_of_a_tag(tag, runbook, read):
+def test_a_runbook_of_a_tag(tag: str, runbook: str | None, read: Read) -> None:
     table = load_routing_table("runbooks: {runbook: 'https://wiki.acme.example/runbooks/{value}'}")
     incident = read({"title": "x", "tags": [tag]}, table)
     assert incident.route.runbook == runbook
@@ -162,25 +169,25 @@ def test_a_runbook_of_a_tag(tag, runbook, read):
         ("allowed_networks: [10.0.0.1/8]", "is not a network"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(text, said):
+def test_a_mistake_is_told_with_its_place(text: str, said: str) -> None:
     with pytest.raises(RoutingTableError) as refused:
         load_routing_table(text)
     assert said in str(refused.value)
     assert "pydantic" not in str(refused.value)
 
 
-def test_several_mistakes_are_told_at_once():
+def test_several_mistakes_are_told_at_once() -> None:
     with pytest.raises(RoutingTableError, match=r"a: no such .*; b: no such .*and 2 more"):
         load_routing_table("{a: 1, b: 1, c: 1, d: 1, e: 1, f: 1, g: 1}")
 
 
-def test_probes_are_held_against_those_that_there_are():
+def test_probes_are_held_against_those_that_there_are() -> None:
     text = "defaults: {probes: [dns, htttp]}"
     assert load_routing_table(text).defaults.probes == ("dns", "htttp")
     with pytest.raises(RoutingTableError, match=r"probes\[1\]: there is no probe 'htttp'; there are dns, http"):
         load_routing_table(text, known_probes={"http", "dns"})
 
 
-def test_yaml_makes_no_objects():
+def test_yaml_makes_no_objects() -> None:
     with pytest.raises(RoutingTableError, match="not YAML"):
         load_routing_table("!!python/object/apply:os.system ['id']")

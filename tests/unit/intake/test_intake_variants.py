@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,9 @@ from airflow_incident_provider.intake.datadog.titles import read_title
 from airflow_incident_provider.intake.moments import read_moment
 from airflow_incident_provider.intake.severity import read_severity
 from airflow_incident_provider.models import Incident
+
+Read = Callable[..., Incident]
+Make = Callable[..., dict[str, Any]]
 
 UNSET = ["", "  ", "null", None, "$ALERT_PRIORITY", "$TAGS[service]"]
 
@@ -32,23 +37,25 @@ def flagged(incident: Incident, field: str) -> bool:
         ("p11", None), ("UNKNOWN", None), ([], None),
     ],
 )  # fmt: skip
-def test_severity(said, severity):
+def test_severity(said: str, severity: Any) -> None:
     assert read_severity(said) == severity
 
 
 @pytest.mark.parametrize(
-    ("priority", "alert_type", "severity", "is_flagged"),
+    ("told", "severity", "is_flagged"),
     [
-        ("P4", "error", "low", False),
-        ("", "error", "high", False),
-        ("null", "warning", "medium", False),
-        ("", "info", "high", True),
-        ("P9", "warning", "high", True),
-        (None, None, "high", True),
+        ({"priority": "P4", "type": "error"}, "low", False),
+        ({"priority": "", "type": "error"}, "high", False),
+        ({"priority": "null", "type": "warning"}, "medium", False),
+        ({"priority": "", "type": "info"}, "high", True),
+        ({"priority": "P9", "type": "warning"}, "high", True),
+        ({"priority": None, "type": None}, "high", True),
     ],
 )
-def test_severity_of_an_alert(priority, alert_type, severity, is_flagged, alert, read):
-    incident = read(alert(priority=priority, type=alert_type, title="Checkout", transition="Triggered"))
+def test_severity_of_an_alert(
+    told: dict[str, Any], severity: str, is_flagged: bool, alert: Make, read: Read
+) -> None:
+    incident = read(alert(title="Checkout", transition="Triggered", **told))
     assert (incident.severity, flagged(incident, "alert.priority")) == (severity, is_flagged)
 
 
@@ -60,19 +67,19 @@ def test_severity_of_an_alert(priority, alert_type, severity, is_flagged, alert,
         ("Re-No Data", "Re-No Data"), ("Renotify", "Renotify"), ("RENOTIFY", "Renotify"),
     ],
 )  # fmt: skip
-def test_transition(said, read_as, alert, read):
+def test_transition(said: str, read_as: Any, alert: Make, read: Read) -> None:
     incident = read(alert(transition=said))
     assert incident.transition == read_as
     assert not flagged(incident, "alert.transition")
 
 
 @pytest.mark.parametrize("unset", UNSET)
-def test_an_unset_transition_is_read_from_the_title(unset, alert, read):
+def test_an_unset_transition_is_read_from_the_title(unset: Any, alert: Make, read: Read) -> None:
     title = "[P2] [Re-Triggered on {env:prod}] Disk"
     assert read(alert(transition=unset, title=title)).transition == "Re-Triggered"
 
 
-def test_an_unknown_transition_is_kept_and_flagged(alert, read):
+def test_an_unknown_transition_is_kept_and_flagged(alert: Make, read: Read) -> None:
     incident = read(alert(transition="Escalated"))
     assert incident.transition == "Escalated"
     assert flagged(incident, "alert.transition")
@@ -89,7 +96,7 @@ def test_an_unknown_transition_is_kept_and_flagged(alert, read):
         {"transition": "", "title": "Disk", "type": "success"},
     ],
 )
-def test_recoveries(variables, alert, read):
+def test_recoveries(variables: dict[str, Any], alert: Make, read: Read) -> None:
     with pytest.raises(NotAnIncidentError, match="recovered"):
         read(alert(**variables))
 
@@ -109,19 +116,19 @@ def test_recoveries(variables, alert, read):
         ("plain", "plain", None, None, None),
     ],
 )
-def test_title_prefixes(text, name, priority, transition, scope):
+def test_title_prefixes(text: str, name: str, priority: Any, transition: Any, scope: Any) -> None:
     title = read_title(text)
     assert (title.name, title.priority, title.transition, title.scope) == (name, priority, transition, scope)
 
 
-def test_a_test_notification_says_so(alert, read):
+def test_a_test_notification_says_so(alert: Make, read: Read) -> None:
     incident = read(alert(title="[TEST] [P1] [Triggered on {a:b}] Disk"))
     assert incident.title == "[TEST] Disk"
     assert flagged(incident, "title")
 
 
 @pytest.mark.parametrize("unset", UNSET)
-def test_unset_variables_are_absent(unset, alert, read):
+def test_unset_variables_are_absent(unset: Any, alert: Make, read: Read) -> None:
     told = alert(
         {"hostname": unset, "snapshot": unset, "tags": unset, "text": unset, "body": unset, "link": unset},
         metric=unset, query=unset, scope=unset, status=unset, title="Disk",
@@ -133,7 +140,7 @@ def test_unset_variables_are_absent(unset, alert, read):
 
 
 @pytest.mark.parametrize("unset", UNSET)
-def test_unset_incident_variables_leave_it_an_alert(unset, alert, read):
+def test_unset_incident_variables_leave_it_an_alert(unset: Any, alert: Make, read: Read) -> None:
     told = alert()
     told["datadog"]["incident"] = {"public_id": unset, "uuid": unset, "message": "not empty", "commander": unset}
     assert read(told).source == "datadog_alert"
@@ -151,18 +158,18 @@ def test_unset_incident_variables_leave_it_an_alert(unset, alert, read):
         " env:prod ,,service:x, SERVICE:x",
     ],
 )
-def test_tags_in_their_forms(tags, alert, read):
+def test_tags_in_their_forms(tags: Any, alert: Make, read: Read) -> None:
     incident = read(alert({"tags": tags, "body": ""}, scope="", title="Disk"))
     assert incident.services == ("x",)
     assert incident.env == "prod"
 
 
-def test_hosts_come_from_hostname_tags_and_scope(alert, read):
+def test_hosts_come_from_hostname_tags_and_scope(alert: Make, read: Read) -> None:
     told = alert({"hostname": "web-1", "tags": "host:web-2,host:web-1"}, scope="host:web-3,env:prod")
     assert read(told).hosts == ("web-1", "web-2", "web-3")
 
 
-def test_more_than_one_env_is_flagged(alert, read):
+def test_more_than_one_env_is_flagged(alert: Make, read: Read) -> None:
     incident = read(alert({"tags": "env:staging"}, scope="env:prod"))
     assert incident.env == "staging"
     assert flagged(incident, "tags")
@@ -181,41 +188,41 @@ def test_more_than_one_env_is_flagged(alert, read):
         ("9" * 15, None), ("²", None), ([], None),
     ],
 )  # fmt: skip
-def test_moments(said, moment):
+def test_moments(said: str, moment: Any) -> None:
     assert read_moment(said) == moment
 
 
 @pytest.mark.parametrize("date", ["yesterday", "1", "4102444800000", "", "$DATE"])
-def test_a_time_that_cannot_be_right_is_the_time_of_arrival(date, alert, read, received_at):
+def test_a_time_that_cannot_be_right_is_the_time_of_arrival(
+    date: Any, alert: Make, read: Read, received_at: datetime
+) -> None:
     incident = read(alert({"date": date, "last_updated": ""}))
     assert incident.occurred_at == received_at
     assert flagged(incident, "date")
 
 
-def test_a_time_without_zone_in_a_payload_is_utc_and_flagged(alert, read):
+def test_a_time_without_zone_in_a_payload_is_utc_and_flagged(alert: Make, read: Read) -> None:
     incident = read(alert({"date": "2026-11-23T10:35:00"}))
     assert incident.occurred_at == datetime(2026, 11, 23, 10, 35, tzinfo=UTC)
     assert flagged(incident, "date")
 
 
 @pytest.mark.parametrize(
-    ("status", "value", "comparison", "threshold", "window"),
+    ("status", "measured"),
     [
-        ("m was **> 0.02** on average during the **last 5m** (value 0.081).", "0.081", ">", "0.02", "5m"),
-        ("m was <= -1.5 at least once during the last 15 minutes", None, "<=", "-1.5", "15 minutes"),
-        ("value: 93%, threshold &gt; 90%", "93%", ">", "90%", "5m"),
-        ("no data was received", None, ">", "0.02", "5m"),
-        ("", None, ">", "0.02", "5m"),
+        ("m was **> 0.02** on average during the **last 5m** (value 0.081).", ("0.081", ">", "0.02", "5m")),
+        ("m was <= -1.5 at least once during the last 15 minutes", (None, "<=", "-1.5", "15 minutes")),
+        ("value: 93%, threshold &gt; 90%", ("93%", ">", "90%", "5m")),
+        ("no data was received", (None, ">", "0.02", "5m")),
+        ("", (None, ">", "0.02", "5m")),
     ],
 )
-def test_measurement_of_status_and_query(status, value, comparison, threshold, window, alert, read):
-    (measured,) = read(alert({"text": "", "body": ""}, status=status)).metrics
-    assert (measured.value, measured.comparison, measured.threshold, measured.window) == (
-        value, comparison, threshold, window,
-    )  # fmt: skip
+def test_measurement_of_status_and_query(status: str, measured: Any, alert: Make, read: Read) -> None:
+    (found,) = read(alert({"text": "", "body": ""}, status=status)).metrics
+    assert (found.value, found.comparison, found.threshold, found.window) == measured
 
 
-def test_links_in_the_body(alert, read):
+def test_links_in_the_body(alert: Make, read: Read) -> None:
     body = (
         "%%%\nSee [the board](https://app.datadoghq.com/dashboard/abc-def) and [Runbook](https://wiki.example/rb),\n"
         "or https://status.example/page. [x](javascript:alert(1)) [y](http://u:secret@evil.example/)\n"
@@ -233,16 +240,16 @@ def test_links_in_the_body(alert, read):
     assert "Monitor Status" not in (incident.description or "")
 
 
-def test_the_monitor_link_keeps_the_site(alert, read):
+def test_the_monitor_link_keeps_the_site(alert: Make, read: Read) -> None:
     incident = read(alert({"link": "https://acme.datadoghq.eu/event/event?id=1"}))
     assert incident.links[0].url == "https://acme.datadoghq.eu/monitors/148275309"
 
 
-def test_html_entities_in_a_body_are_read_once(alert, read):
+def test_html_entities_in_a_body_are_read_once(alert: Make, read: Read) -> None:
     assert read(alert({"text": "a &amp;lt; b &#x27;c&#x27;"})).description == "a &lt; b 'c'"
 
 
-def test_mentions_of_integrations_are_no_description(alert, read):
+def test_mentions_of_integrations_are_no_description(alert: Make, read: Read) -> None:
     assert read(alert({"text": "down @webhook-x @slack-ops @dana"})).description == "down @dana"
 
 
@@ -256,7 +263,7 @@ def test_mentions_of_integrations_are_no_description(alert, read):
         ({}, None), (None, None), ("null", None), ("$INCIDENT_COMMANDER", None), ("[]", None), ([], None),
     ],
 )  # fmt: skip
-def test_commander(commander, read_as, datadog_incident, read):
+def test_commander(commander: Any, read_as: Any, datadog_incident: Make, read: Read) -> None:
     assert read(datadog_incident(commander=commander)).commander == read_as
 
 
@@ -269,12 +276,14 @@ def test_commander(commander, read_as, datadog_incident, read):
         '{"services": ["checkout"]}',
     ],
 )
-def test_incident_fields_in_their_forms(fields, datadog_incident, read):
+def test_incident_fields_in_their_forms(fields: Any, datadog_incident: Make, read: Read) -> None:
     assert read(datadog_incident(fields=fields)).services == ("checkout",)
 
 
 @pytest.mark.parametrize("broken", ["{not json", 7, True, "7"])
-def test_incident_json_that_is_none_is_flagged_and_left_out(broken, datadog_incident, read):
+def test_incident_json_that_is_none_is_flagged_and_left_out(
+    broken: Any, datadog_incident: Make, read: Read
+) -> None:
     incident = read(datadog_incident(fields=broken, integrations=broken, commander=broken))
     assert incident.fields == {}
     assert {flag.field for flag in incident.flags} == {
@@ -295,38 +304,42 @@ def test_incident_json_that_is_none_is_flagged_and_left_out(broken, datadog_inci
         ([], None),
     ],
 )
-def test_the_slack_channel_of_a_datadog_incident(integrations, channel_id, datadog_incident, read):
+def test_the_slack_channel_of_a_datadog_incident(
+    integrations: Any, channel_id: Any, datadog_incident: Make, read: Read
+) -> None:
     assert read(datadog_incident(integrations=integrations)).slack_channel_id == channel_id
 
 
-def test_a_datadog_incident_without_number_goes_by_its_uuid(datadog_incident, read):
+def test_a_datadog_incident_without_number_goes_by_its_uuid(datadog_incident: Make, read: Read) -> None:
     incident = read(datadog_incident(public_id="null"))
     assert incident.key == "ddi.01c03111-172a-50c7-8df3-d61e64b0e74b"
 
 
 @pytest.mark.parametrize("variables", [{"status": "resolved"}, {"status": "null", "fields": {"state": "Resolved"}}])
-def test_a_resolved_datadog_incident_opens_none(variables, datadog_incident, read):
+def test_a_resolved_datadog_incident_opens_none(
+    variables: dict[str, Any], datadog_incident: Make, read: Read
+) -> None:
     with pytest.raises(NotAnIncidentError, match="118"):
         read(datadog_incident(**variables))
 
 
-def test_an_unknown_severity_of_a_datadog_incident_is_high_and_flagged(datadog_incident, read):
+def test_an_unknown_severity_of_a_datadog_incident_is_high_and_flagged(datadog_incident: Make, read: Read) -> None:
     incident = read(datadog_incident(severity="UNKNOWN"))
     assert incident.severity == "high"
     assert flagged(incident, "incident.severity")
 
 
-def test_the_key_of_a_notification_without_cycle_is_the_event(alert, read):
+def test_the_key_of_a_notification_without_cycle_is_the_event(alert: Make, read: Read) -> None:
     incident = read(alert(cycle_key=""))
     assert incident.key.startswith("dd.148275309.7716548234011234567.")
     assert flagged(incident, "alert.cycle_key")
 
 
-def test_the_key_without_scope_has_no_digest(alert, read):
+def test_the_key_without_scope_has_no_digest(alert: Make, read: Read) -> None:
     assert read(alert(scope="", title="Disk")).key != read(alert(scope="a:b", title="Disk")).key
 
 
-def test_the_key_stays_over_notifications_of_one_alert(alert, read):
+def test_the_key_stays_over_notifications_of_one_alert(alert: Make, read: Read) -> None:
     first = read(alert())
     again = read(
         alert(
@@ -337,7 +350,7 @@ def test_the_key_stays_over_notifications_of_one_alert(alert, read):
     assert first.key == again.key == "dd.148275309.7716548234011230001.1c1990"
 
 
-def test_groups_of_one_monitor_have_different_keys(payload, read):
+def test_groups_of_one_monitor_have_different_keys(payload: Make, read: Read) -> None:
     names = ("09a_multi_host_web-03.json", "09b_multi_host_web-07.json")
     told = [payload(name) for name in names]
     told[1]["alert"]["cycle_key"] = told[0]["alert"]["cycle_key"]
@@ -356,11 +369,11 @@ def test_groups_of_one_monitor_have_different_keys(payload, read):
         ({"event_type": "query_alert_monitor"}, "neither a title nor an id"),
     ],
 )
-def test_a_payload_that_cannot_be_read_is_refused_in_words(datadog, said, read):
+def test_a_payload_that_cannot_be_read_is_refused_in_words(datadog: Any, said: str, read: Read) -> None:
     with pytest.raises(InvalidPayloadError, match=said) as refused:
         read({"datadog": datadog})
     assert refused.value.fix
 
 
-def test_a_payload_of_another_version_is_read_and_flagged(alert, read):
+def test_a_payload_of_another_version_is_read_and_flagged(alert: Make, read: Read) -> None:
     assert flagged(read(alert({"schema": "airflow-incident/9"})), "schema")

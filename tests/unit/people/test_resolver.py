@@ -173,6 +173,14 @@ def test_without_user_groups_a_handle_may_still_be_a_person() -> None:
     assert len(resolution.problems) == 1
 
 
+@pytest.mark.parametrize("error", [NO_EMAIL_SCOPE, SlackRequestError("too many members")])
+def test_a_directory_that_cannot_be_had_is_asked_for_once(error: Exception) -> None:
+    source = Workspace(directory=error)
+    resolution = resolve(["Alice Ng", "Jon Smith"], source, private=False)
+    assert all(result.outcome is ResolutionOutcome.NOT_FOUND for result in resolution.resolutions)
+    assert len(resolution.problems) == source.asked.count("directory") == 1
+
+
 @pytest.mark.parametrize("method", ["lookup_email", "member", "directory", "usergroup"])
 def test_an_unavailable_slack_goes_through(method: str) -> None:
     queries = {"lookup_email": "a@example.com", "member": "<@U1>", "directory": "Alice", "usergroup": "@ang"}

@@ -1,0 +1,60 @@
+# Two commands for a newcomer: `make demo` and `make test`. Everything is kept inside this folder.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Airflow's command line writes a configuration file into its home the first time it is used.
+export AIRFLOW_HOME := $(CURDIR)/.demo/cli
+export AIRFLOW__CORE__LOAD_EXAMPLES := False
+
+.PHONY: help install demo test check lint types format lock build clean
+
+help:
+	@echo "make demo        an incident from alert to summary, on this machine (ONCE=1: end by itself; RUNS=5: five of them)"
+	@echo "make test        lint, types and all tests"
+	@echo "make check       lint and types only"
+	@echo "make lock        write constraints.txt anew from pyproject.toml"
+	@echo "make build       wheel and sdist"
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv \
+		|| { echo "The package index cannot be reached: the first run needs it."; exit 1; }
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q -c constraints.txt -e '.[dev]' \
+		|| { echo "The packages could not be installed; the lines above say why."; exit 1; }
+	@touch $@
+
+demo: install
+	@$(BIN)/airflow incident demo $(if $(ONCE),--once) $(if $(RUNS),--runs $(RUNS))
+
+test: check
+	$(BIN)/pytest
+
+check: lint types
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock:
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+		--no-annotate --no-header -q -o constraints.txt
+
+build: install
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
+clean:
+	rm -rf $(VENV) .demo .tests dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The bodies of ``airflow incident ...``, one command a module."""

@@ -1,0 +1,87 @@
+"""Secrets go, and what a reader needs stays."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_incident_provider.probes import redact
+
+# Put together at run time, so that no scanner takes this file for a leak.
+SLACK, AWS, JWT = "xox" + "b-123456789012-abcdefABCDEF", "AKIA" + "IOSFODNN7EXAMPLE", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
+PRIVATE_KEY = "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEabc\n-----END RSA " + "PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("Authorization: Bearer abc.def", "abc.def"),
+        ("< authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
+        ("Proxy-Authorization: Digest username=x", "username=x"),
+        ("Set-Cookie: session=abcdef; Path=/", "abcdef"),
+        ("X-Api-Key: abcdef", "abcdef"),
+        ("X-Auth-Token: abcdef", "abcdef"),
+        ("sent bearer abcdefghijklmnopqrstuvwxyz", "abcdefghij"),
+        (f"token {SLACK} leaked", SLACK),
+        ("see https://hooks.slack.com/services/T0/B0/xyz", "T0/B0/xyz"),
+        ("postgres://app:hunter2@db/orders", "hunter2"),
+        ("https://oauth-token@git.example.com/x", "oauth-token"),
+        (f"key {AWS}", AWS),
+        (f"aws_secret_access_key = {'a' * 40}", "a" * 40),
+        (f"got {JWT} back", JWT),
+        (PRIVATE_KEY, "MIIEabc"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIEabc (cut off)", "MIIEabc"),
+        ("ghp_" + "a" * 36, "a" * 36),
+        ("AIza" + "b" * 35, "b" * 35),
+        ("sk_live_" + "c" * 24, "c" * 24),
+        ('{"api_key": "abcdef", "n": 1}', "abcdef"),
+        ("DD_API_KEY=abcdef0123", "abcdef0123"),
+        ("https://a.example.com/?access_token=abcdef&x=1", "abcdef"),
+        ("password: hunter2", "hunter2"),
+        ("db.password='hunter two'", "hunter two"),
+        ("PGPASSWORD=hunter2", "hunter2"),
+    ],
+)
+def test_secrets_are_removed(text: str, secret: str) -> None:
+    assert secret not in redact(text)
+    assert "[redacted]" in redact(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "HTTP 503 after 212 ms (name 2, connect 3, TLS 9, first byte 198)",
+        "certificate expires in 6 days (2026-11-29, CN=checkout.example.com)",
+        "https://checkout.example.com:443/healthz?x=1",
+        "a token was expected; the bearer of this mail",
+        "contact ops@example.com",
+        "fe80::1 172.16.0.1 2026-11-23T09:35:00Z",
+        "the pass rate is 98%",
+        "compass: north, bypass=no",
+        "signal: 9; design=new",
+        "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+    ],
+)
+def test_plain_words_stay(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_only_the_secret_goes() -> None:
+    assert redact('{"password": "x", "n": 1}') == '{"password": [redacted], "n": 1}'
+    assert redact("GET /?token=abc&page=2") == "GET /?token=[redacted]&page=2"
+
+
+@given(st.text(alphabet="ab:=/@.-_ \n'\"{}&eyJ0", max_size=200))
+def test_redacting_twice_changes_nothing(text: str) -> None:
+    once = redact(text)
+    assert redact(once) == once
+
+
+@pytest.mark.parametrize("piece", ["a_", "a.", "token=", "x://", "-----BEGIN PRIVATE KEY-----", "eyJ", "Cookie:", " |", "sk-"])
+def test_hostile_text_takes_no_long_time(piece: str) -> None:
+    started = time.perf_counter()
+    redact(piece * (65_536 // len(piece)))
+    assert time.perf_counter() - started < 2
