@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from airflow_incident_provider.demo import session_guard
 from airflow_incident_provider.exceptions import IncidentError

@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Iterable
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 SECONDS_AFTER_TERM = 5.0
 """How long processes have to end by themselves before they are killed."""

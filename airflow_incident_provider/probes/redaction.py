@@ -11,40 +11,41 @@ import re
 
 MARK = "[redacted]"
 
-_CREDENTIAL_NAME = (
-    r"(?:[a-z0-9]+[_.-])*(?:api[_-]?key|app(?:lication)?[_-]?key|access[_-]?key(?:[_-]?id)?|secret(?:[_-]?key)?"
-    r"|(?:access|auth|refresh|id|session|bearer|csrf|xsrf)?[_-]?token|passw(?:or)?d|passwd|pwd|pass|signature|sig"
-    r"|client[_-]?secret|private[_-]?key|credentials?|session(?:[_-]?id)?)"
+_LONG_NAME = (
+    r"(?:api|app|application|access|secret|private)[_-]?key(?:[_-]?id)?|secret|token|passw(?:or)?d|passphrase"
+    r"|signature|credentials?|session[_-]?id"
 )
+_SHORT_NAME = r"(?<![A-Za-z0-9])(?:pass|pwd|sig)"
 
-# (pattern, replacement); the first group, where there is one, is kept.
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(
-            r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|\Z)", re.S
+# (pattern, replacement). Every repetition is bounded or ends at a character that it cannot start from, so that
+# hostile text costs time in proportion to its length.
+_RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (
+            r"(?s)-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|\Z)",
+            MARK,
         ),
-        MARK,
-    ),
-    (
-        re.compile(
-            r"(?im)^([<>*|\s]*(?:proxy-)?(?:authorization|authenticate|cookie|set-cookie|x-[a-z-]*(?:token|key|secret))"
-            r"\s*:)[^\n]*"
+        (
+            r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z-]{0,40}(?:token|key|secret))"
+            r"(\"?\s{0,4}:)[^\n]*",
+            rf"\1\2 {MARK}",
         ),
-        rf"\1 {MARK}",
-    ),
-    (re.compile(r"(?i)\b(bearer|basic|token)\s+[A-Za-z0-9._~+/=-]{16,}"), rf"\1 {MARK}"),
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/?#@]*@"), rf"\1{MARK}@"),
-    (re.compile(r"\bxox[a-z]-[A-Za-z0-9-]{8,}|\bxapp-[A-Za-z0-9-]{8,}|\bxoxe\.[A-Za-z0-9.-]{8,}"), MARK),
-    (re.compile(r"https://hooks\.slack\.com/(?:services|workflows|triggers)/\S+"), MARK),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"), MARK),
-    (re.compile(r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b"), MARK),
-    (re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,})"), MARK),
-    (re.compile(r"\b(?:sk|pk|rk)[-_](?:[a-z]+[-_])*[A-Za-z0-9_-]{20,}"), MARK),
-    (re.compile(r"\bAIza[A-Za-z0-9_-]{35}"), MARK),
-    (
-        re.compile(rf"(?i)\b({_CREDENTIAL_NAME}[\"']?\s*[=:]\s*)(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s&;,\"'<>]+)"),
-        rf"\1{MARK}",
-    ),
+        (r"(?i)\b(bearer|basic|token)\s{1,4}[A-Za-z0-9._~+/=-]{16,}", rf"\1 {MARK}"),
+        (r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/?#]*@", rf"\1{MARK}@"),
+        (r"\b(?:xox[a-z]|xapp)-[A-Za-z0-9-]{8,}|\bxoxe\.[A-Za-z0-9.-]{8,}", MARK),
+        (r"https://hooks\.slack\.com/(?:services|workflows|triggers)/\S+", MARK),
+        (r"\beyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_-]{4,4000}(?:\.[A-Za-z0-9_-]*)?", MARK),
+        (r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b", MARK),
+        (r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,})", MARK),
+        (r"\b(?:sk|pk|rk)[-_](?:[a-z]{2,8}[-_]){0,3}[A-Za-z0-9]{20,}", MARK),
+        (r"\bAIza[A-Za-z0-9_-]{35}", MARK),
+        (
+            rf"(?i)((?:{_LONG_NAME}|{_SHORT_NAME})[\"']?\s{{0,4}}[=:]\s{{0,4}})"
+            r"(?:\"[^\"\n]{0,500}\"|'[^'\n]{0,500}'|[^\s&;,\"'<>]+)",
+            rf"\1{MARK}",
+        ),
+    )
 )
 
 

@@ -171,13 +171,14 @@ function bar(channel) {
 function drawMessages() {
   const list = element("messages");
   const stay = list.scrollHeight - list.scrollTop - list.clientHeight < AT_BOTTOM_PIXELS;
+  const kept = list.scrollTop;
   const changed = list.dataset.channel !== page.channel?.id;
   const rows = page.channel ? timeline(page.channel, directory, (ts) => go(page.channel.id, ts)) : [];
   list.replaceChildren(...(rows.length ? rows : [h("p", { class: "empty" }, "Nothing was said here yet.")]));
   list.dataset.channel = page.channel?.id ?? "";
   if (changed && page.threadTs) reveal(page.threadTs);
   else if (changed && page.channel?.pins.length) reveal(page.channel.pins[0]);
-  else if (stay || changed) list.scrollTop = list.scrollHeight;
+  else list.scrollTop = stay || changed ? list.scrollHeight : kept;
 }
 
 function reveal(ts) {

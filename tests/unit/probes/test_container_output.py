@@ -50,7 +50,9 @@ def test_secret_is_removed_before_the_cut() -> None:
 
 
 def test_terminal_sequences_are_removed_whole() -> None:
-    hostile = b"\x1b[31mred\x1b[0m \x1b]0;title\x07\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\ \xc2\x9b2Jx\x1bcreset\x08\x00"
+    hostile = (
+        b"\x1b[31mred\x1b[0m \x1b]0;title\x07\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\ \xc2\x9b2Jx\x1bcreset\x08\x00"
+    )
     assert plain_text(hostile) == "red link xreset"
 
 

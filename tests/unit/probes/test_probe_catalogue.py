@@ -34,7 +34,9 @@ def test_image_names_a_version(probe: Probe) -> None:
 def test_script_is_valid_posix_shell(probe: Probe) -> None:
     shell = shutil.which("dash") or shutil.which("sh")
     assert shell
-    result = subprocess.run([shell, "-n"], input=script_for(probe.name), text=True, capture_output=True, check=False)
+    result = subprocess.run(
+        [shell, "-n"], input=script_for(probe.name), text=True, capture_output=True, check=False
+    )
     assert (result.returncode, result.stderr) == (0, "")
 
 

@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 from airflow_incident_provider.probes import redact
 
 # Put together at run time, so that no scanner takes this file for a leak.
-SLACK, AWS, JWT = "xox" + "b-123456789012-abcdefABCDEF", "AKIA" + "IOSFODNN7EXAMPLE", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
+SLACK, AWS, JWT = (
+    "xox" + "b-123456789012-abcdefABCDEF",
+    "AKIA" + "IOSFODNN7EXAMPLE",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
+)
 PRIVATE_KEY = "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEabc\n-----END RSA " + "PRIVATE KEY-----"
 
 
@@ -43,6 +47,8 @@ PRIVATE_KEY = "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEabc\n-----END RSA " + "
         ("password: hunter2", "hunter2"),
         ("db.password='hunter two'", "hunter two"),
         ("PGPASSWORD=hunter2", "hunter2"),
+        ("amqp://app:p@ss@db/", "p@ss"),
+        ("curl -H 'Authorization: Bearer abc.def'", "abc.def"),
     ],
 )
 def test_secrets_are_removed(text: str, secret: str) -> None:
@@ -80,7 +86,27 @@ def test_redacting_twice_changes_nothing(text: str) -> None:
     assert redact(once) == once
 
 
-@pytest.mark.parametrize("piece", ["a_", "a.", "token=", "x://", "-----BEGIN PRIVATE KEY-----", "eyJ", "Cookie:", " |", "sk-"])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a_",
+        "a.",
+        "token=",
+        "x://",
+        "-----BEGIN PRIVATE KEY-----",
+        "eyJ",
+        "Cookie:",
+        " |",
+        "sk-",
+        "\n",
+        "-eyJ",
+        "x-",
+        "token ",
+        'token="',
+        "sk-ab-",
+        "pass",
+    ],
+)
 def test_hostile_text_takes_no_long_time(piece: str) -> None:
     started = time.perf_counter()
     redact(piece * (65_536 // len(piece)))

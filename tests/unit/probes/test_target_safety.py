@@ -83,7 +83,9 @@ def test_refused_unless_its_network_is_allowed(host: str, network: str) -> None:
     assert refuse_host(host, (network,)) is None
 
 
-@pytest.mark.parametrize("host", ["8.8.8.8", "2606:4700::1111", "[2606:4700::1111]", "a.example.com.", "x_y.example"])
+@pytest.mark.parametrize(
+    "host", ["8.8.8.8", "2606:4700::1111", "[2606:4700::1111]", "a.example.com.", "x_y.example"]
+)
 def test_public_hosts_are_fine(host: str) -> None:
     assert refuse_host(host) is None
 

@@ -1,0 +1,70 @@
+"""A running sandbox and the real clients that talk to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_incident_provider.sandbox import SandboxClient, SandboxServer, Workspace
+
+if TYPE_CHECKING:
+    from slack_sdk import WebClient
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[SandboxServer]:
+    with SandboxServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: SandboxServer) -> SandboxServer:
+    running.workspace.reset()
+    return running
+
+
+@pytest.fixture
+def workspace(server: SandboxServer) -> Workspace:
+    return server.workspace
+
+
+@pytest.fixture
+def control(server: SandboxServer) -> SandboxClient:
+    return SandboxClient(server.url)
+
+
+@pytest.fixture
+def client_for(server: SandboxServer) -> Callable[[str | None], WebClient]:
+    from slack_sdk import WebClient
+
+    def make(token: str | None) -> WebClient:
+        return WebClient(token=token, base_url=server.slack_base_url, retry_handlers=[])
+
+    return make
+
+
+@pytest.fixture
+def slack(server: SandboxServer, client_for: Callable[[str | None], WebClient]) -> WebClient:
+    return client_for(server.token)
+
+
+@pytest.fixture
+def refusal() -> Callable[..., dict[str, Any]]:
+    """Return a function that makes a call which must be refused, and returns the answer's body."""
+    from slack_sdk.errors import SlackApiError
+
+    def call(method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        with pytest.raises(SlackApiError) as caught:
+            method(*args, **kwargs)
+        body: dict[str, Any] = caught.value.response.data
+        return body
+
+    return call
+
+
+@pytest.fixture
+def room(slack: WebClient) -> str:
+    """A channel that the bot made."""
+    return str(slack.conversations_create(name="inc-room")["channel"]["id"])

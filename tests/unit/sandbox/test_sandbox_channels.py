@@ -1,0 +1,197 @@
+"""Channels: names, visibility, archiving, notes, members, invitations."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_incident_provider.sandbox.slack.channel_names import require_valid_name
+from airflow_incident_provider.sandbox.slack.errors import SlackError
+
+
+def subtypes(slack, channel):
+    return [m.get("subtype") for m in slack.conversations_history(channel=channel)["messages"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("", "invalid_name_required"),
+        ("   ", "invalid_name_required"),
+        ("a" * 81, "invalid_name_maxlength"),
+        ("Inc-1", "invalid_name_specials"),
+        ("inc 1", "invalid_name_specials"),
+        ("inc.1", "invalid_name_specials"),
+        ("inc-🔥", "invalid_name_specials"),
+        ("#inc", "invalid_name_specials"),
+        ("--_", "invalid_name_punctuation"),
+        ("general", "name_taken"),
+        ("inc-20260914-search-latency-81", "name_taken"),
+        ("security-private", "name_taken"),
+    ],
+)
+def test_names_that_are_refused(slack, refusal, name, error):
+    assert refusal(slack.conversations_create, name=name)["error"] == error
+
+
+@pytest.mark.parametrize("name", ["a", "a" * 80, "inc_1-x", "zażółć", "7"])
+def test_names_that_are_taken_as_they_are(slack, name):
+    channel = slack.conversations_create(name=name)["channel"]
+
+    assert (channel["name"], channel["is_private"], channel["creator"]) == (name, False, "U0WARROOM01")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=100))
+def test_a_name_is_either_plain_or_refused(name):
+    try:
+        require_valid_name(name)
+    except SlackError as error:
+        assert error.code.startswith("invalid_name")
+    else:
+        assert 0 < len(name) <= 80
+        assert name == name.lower()
+        assert not set(name) & set(" .#@<>&/\n")
+
+
+def test_a_private_channel_is_there_for_its_members_only(slack, control, client_for, refusal):
+    private = slack.conversations_create(name="inc-secret", is_private=True)["channel"]
+    outsider = client_for(
+        control.add_token("other", scopes=["groups:read", "channels:read"], user_id="U0DEPLOYBOT", app_id="A2")
+    )
+    both = {"types": "public_channel,private_channel"}
+
+    assert private["is_private"]
+    assert private["id"] in {c["id"] for c in slack.conversations_list(**both)["channels"]}
+    assert private["id"] not in {c["id"] for c in outsider.conversations_list(**both)["channels"]}
+    assert refusal(outsider.conversations_info, channel=private["id"])["error"] == "channel_not_found"
+    assert refusal(slack.conversations_info, channel="C0SECURITY1")["error"] == "channel_not_found"
+
+
+def test_listing_by_type_and_state(slack, refusal):
+    names = {c["name"] for c in slack.conversations_list()["channels"]}
+    live = {c["name"] for c in slack.conversations_list(exclude_archived=True)["channels"]}
+
+    assert "security-private" not in names
+    assert names - live == {"inc-20260914-search-latency-81"}
+    assert refusal(slack.conversations_list, types="secret")["error"] == "invalid_types"
+    assert refusal(slack.conversations_list, limit="many")["error"] == "invalid_limit"
+
+
+def test_users_conversations_are_those_the_user_is_in(slack, room):
+    assert [c["id"] for c in slack.users_conversations()["channels"]] == [room]
+    assert room not in {c["id"] for c in slack.users_conversations(user="U0DANAREYES")["channels"]}
+
+
+def test_topic_and_purpose_are_encoded_announced_and_bounded(slack, room, refusal):
+    slack.conversations_setTopic(channel=room, topic="p99 > 2s & rising")
+    slack.conversations_setPurpose(channel=room, purpose="<b>")
+    channel = slack.conversations_info(channel=room)["channel"]
+
+    assert channel["topic"]["value"] == "p99 &gt; 2s &amp; rising"
+    assert channel["topic"]["creator"] == "U0WARROOM01"
+    assert channel["purpose"]["value"] == "&lt;b&gt;"
+    assert subtypes(slack, room) == ["channel_purpose", "channel_topic", "channel_join"]
+    assert slack.conversations_setTopic(channel=room, topic="x" * 250)["ok"]
+    assert refusal(slack.conversations_setTopic, channel=room, topic="x" * 251)["error"] == "too_long"
+    assert refusal(slack.conversations_setTopic, channel="C0GENERAL01", topic="x")["error"] == "not_in_channel"
+
+
+def test_an_archived_channel_is_lost_to_the_bot(slack, room, refusal):
+    slack.conversations_invite(channel=room, users="U0ALICENG01")
+    slack.conversations_archive(channel=room)
+
+    assert refusal(slack.conversations_archive, channel=room)["error"] == "already_archived"
+    assert refusal(slack.conversations_unarchive, channel=room)["error"] == "not_in_channel"
+    assert refusal(slack.conversations_join, channel=room)["error"] == "is_archived"
+    assert refusal(slack.conversations_setTopic, channel=room, topic="x")["error"] == "is_archived"
+    assert refusal(slack.chat_postMessage, channel=room, text="x")["error"] == "is_archived"
+    assert slack.conversations_members(channel=room)["members"] == ["U0ALICENG01"]
+
+
+def test_a_person_can_bring_an_archived_channel_back(slack, room, control, client_for, refusal):
+    slack.conversations_archive(channel=room)
+    priya = client_for(
+        control.add_token("priya", scopes=["channels:manage"], value="xoxp-priya", user_id="U0PRIYAIYER")
+    )
+
+    priya.conversations_unarchive(channel=room)
+
+    assert not slack.conversations_info(channel=room)["channel"]["is_archived"]
+    assert refusal(priya.conversations_unarchive, channel=room)["error"] == "not_archived"
+    assert refusal(slack.conversations_archive, channel="C0GENERAL01")["error"] == "cant_archive_general"
+
+
+def test_joining(slack, refusal):
+    first = slack.conversations_join(channel="C0INCIDENT1")
+    second = slack.conversations_join(channel="C0INCIDENT1")
+
+    assert first["channel"]["is_member"]
+    assert "warning" not in first.data
+    assert second["response_metadata"]["warnings"] == ["already_in_channel"]
+    assert refusal(slack.conversations_join, channel="C0NOWHERE01")["error"] == "channel_not_found"
+    assert subtypes(slack, "C0INCIDENT1")[0] == "channel_join"
+
+
+def test_renaming_is_for_the_creator(slack, room, refusal):
+    assert slack.conversations_rename(channel=room, name="inc-renamed")["channel"]["previous_names"] == ["inc-room"]
+    assert refusal(slack.conversations_rename, channel=room, name="general")["error"] == "name_taken"
+    slack.conversations_join(channel="C0INCIDENT1")
+    assert refusal(slack.conversations_rename, channel="C0INCIDENT1", name="x")["error"] == "not_authorized"
+    assert slack.conversations_create(name="inc-room")["ok"], "the old name is free again"
+
+
+def test_inviting_people(slack, room):
+    slack.conversations_invite(channel=room, users=["U0ALICENG01", "W0TOMASZ001", "U0GUESTMCG1"])
+    newest = slack.conversations_history(channel=room)["messages"][0]
+
+    assert slack.conversations_members(channel=room)["members"][1:] == ["U0ALICENG01", "W0TOMASZ001", "U0GUESTMCG1"]
+    assert (newest["subtype"], newest["inviter"]) == ("channel_join", "U0WARROOM01")
+
+
+@pytest.mark.parametrize(
+    ("user", "error"),
+    [
+        ("U0NOBODY001", "user_not_found"),
+        ("U0WARROOM01", "cant_invite_self"),
+        ("U0DANAREYES", "already_in_channel"),
+        ("U0DAVEGONE1", "user_disabled"),
+        ("U0GUESTSCG1", "ura_max_channels"),
+        ("U0GUESTLOCK", "user_is_restricted"),
+        ("U0STRANGER1", "no_external_invite_permission"),
+        ("USLACKBOT", "cant_invite"),
+    ],
+)
+@pytest.mark.parametrize("force", [False, True])
+def test_one_bad_invitation_among_good_ones(slack, room, refusal, user, error, force):
+    slack.conversations_invite(channel=room, users="U0DANAREYES")
+    invitation = {"channel": room, "users": ["U0ALICENG01", user, "U0JOSEGARC1"], "force": force}
+    answer = (
+        slack.conversations_invite(**invitation) if force else refusal(slack.conversations_invite, **invitation)
+    )
+    here = set(slack.conversations_members(channel=room)["members"])
+
+    assert answer["errors"] == [{"user": user, "ok": False, "error": error}]
+    assert ({"U0ALICENG01", "U0JOSEGARC1"} <= here) is force
+    if not force:
+        assert answer["error"] == error
+
+
+def test_a_forced_invitation_can_be_set_to_answer_an_error(slack, room, refusal, control):
+    control.settings(forced_invite_ok=False)
+
+    body = refusal(slack.conversations_invite, channel=room, users="U0NOBODY001,U0ALICENG01", force=True)
+
+    assert body["error"] == "user_not_found"
+    assert "U0ALICENG01" in slack.conversations_members(channel=room)["members"]
+
+
+def test_how_many_and_where_people_can_be_invited(slack, room, refusal):
+    many = [f"U{number:09d}" for number in range(101)]
+
+    assert refusal(slack.conversations_invite, channel=room, users=many)["error"] == "too_many_users"
+    assert refusal(slack.conversations_invite, channel=room, users=many[:100])["error"] == "user_not_found"
+    assert refusal(slack.conversations_invite, channel=room, users="")["error"] == "no_user"
+    not_in = refusal(slack.conversations_invite, channel="C0GENERAL01", users="U0STRANGER1")
+    assert not_in["error"] == "not_in_channel"

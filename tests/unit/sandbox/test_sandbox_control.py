@@ -1,0 +1,131 @@
+"""The control API, the page's headers, and many callers at once."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from airflow_incident_provider.sandbox import SandboxServer
+
+
+def test_the_state_shows_a_room_with_everything_in_it(slack, room, control):
+    brief = slack.chat_postMessage(channel=room, text="brief")["ts"]
+    slack.chat_postMessage(channel=room, text="finding", thread_ts=brief)
+    slack.conversations_setTopic(channel=room, topic="a & b")
+    slack.pins_add(channel=room, timestamp=brief)
+    slack.bookmarks_add(channel_id=room, title="Run", type="link", link="https://x.example")
+
+    state = control.state()
+    shown = next(channel for channel in state["channels"] if channel["id"] == room)
+    message = next(m for m in shown["messages"] if m["ts"] == brief)
+
+    assert (shown["topic"], shown["members"], shown["pins"]) == ("a & b", ["U0WARROOM01"], [brief])
+    assert shown["bookmarks"] == [{"title": "Run", "link": "https://x.example", "emoji": ""}]
+    assert [reply["text"] for reply in message["replies"]] == ["finding"]
+    assert [c["name"] for c in state["channels"]] == sorted(c["name"] for c in state["channels"])
+    assert control.channel("inc-room") == shown
+
+
+def test_the_state_never_shows_tokens_or_addresses(control, slack):
+    text = json.dumps(control.state(everybody=True))
+
+    assert "xoxb" not in text
+    assert "@acme.example" not in text
+
+
+def test_reset_goes_back_to_the_seed(slack, room, control, refusal):
+    control.settings(latency_ms=1, short_pages=True)
+    control.reset()
+
+    assert refusal(slack.conversations_info, channel="inc-room")["error"] == "channel_not_found"
+    assert control.settings()["short_pages"] is False
+    assert slack.conversations_create(name="inc-room")["channel"]["id"] == room
+
+
+def test_people_channels_and_groups_can_be_added(slack, control):
+    person = {"id": "U0NEW000001", "username": "new", "real_name": "New Hire", "email": "new@acme.example"}
+    control.add_members(people=[person])
+    control.add_channel("inc-theirs", members=["U0NEW000001"], topic="t", is_private=True)
+    control.add_usergroup(id="S0NEW", handle="new-oncall", name="New", users=["U0NEW000001"])
+
+    assert slack.users_lookupByEmail(email="new@acme.example")["user"]["id"] == "U0NEW000001"
+    assert control.channel("inc-theirs")["is_private"]
+    assert slack.usergroups_users_list(usergroup="S0NEW")["users"] == ["U0NEW000001"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("channels", {"name": "general"}, 409),
+        ("channels", {"name": "Not A Name"}, 422),
+        ("channels", {"name": "x", "members": ["U0NOBODY001"]}, 422),
+        ("tokens", {"name": "x", "user_id": "U0NOBODY001"}, 422),
+        ("faults", {"method": "auth.test"}, 422),
+        ("members", {"count": -1}, 422),
+    ],
+)
+def test_requests_that_make_no_sense(server, path, body, status):
+    assert requests.post(f"{server.url}/sandbox/{path}", json=body, timeout=10).status_code == status
+
+
+def test_settings_that_do_not_exist(server):
+    answer = requests.put(f"{server.url}/sandbox/settings", json={"warp": 9}, timeout=10)
+
+    assert answer.status_code == 422
+
+
+def test_changes_are_told_to_the_page(server, slack):
+    with requests.get(f"{server.url}/sandbox/events", stream=True, timeout=10) as stream:
+        lines = (line for line in stream.iter_lines() if line.startswith(b"data:"))
+        before = json.loads(next(lines)[5:])["version"]
+        slack.conversations_create(name="inc-new")
+        after = json.loads(next(lines)[5:])["version"]
+
+    assert after > before
+
+
+def test_the_page_and_its_files_are_served_with_a_strict_policy(server):
+    for path in ("/", "/static/app.js", "/static/app.css", "/static/mark.svg"):
+        answer = requests.get(server.url + path, timeout=10)
+        policy = answer.headers["Content-Security-Policy"]
+        assert answer.status_code == 200
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+
+
+def test_many_callers_at_once_lose_nothing(slack, room, control):
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: slack.chat_postMessage(channel=room, text=str(n)), range(60)))
+        created = list(
+            pool.map(lambda n: slack.api_call("conversations.create", params={"name": f"x-{n}"}), range(8))
+        )
+
+    assert len({answer["ts"] for answer in answers}) == 60
+    assert len({answer["channel"]["id"] for answer in created}) == 8
+    assert sum("subtype" not in m for m in control.channel(room)["messages"]) == 60
+
+
+def test_a_name_is_taken_once_however_many_ask(slack, refusal):
+    from slack_sdk.errors import SlackApiError
+
+    def create(_):
+        try:
+            return slack.conversations_create(name="inc-race")["ok"]
+        except SlackApiError as error:
+            return error.response["error"]
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(create, range(8)))
+
+    assert sorted(outcomes, key=str) == [True, *["name_taken"] * 7]
+
+
+def test_two_servers_side_by_side_and_the_port_is_free_afterwards():
+    with SandboxServer() as one, SandboxServer() as two:
+        assert one.url != two.url
+        url = one.url
+    with pytest.raises(requests.ConnectionError):
+        requests.get(url, timeout=5)

@@ -1,0 +1,130 @@
+"""The stand-in for Datadog, through Datadog's own client."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import requests
+
+WEBHOOKS = "/api/v1/integration/webhooks/configuration/webhooks"
+VARIABLES = "/api/v1/integration/webhooks/configuration/custom-variables"
+
+
+@pytest.fixture
+def datadog(server, workspace):
+    import datadog
+
+    keys = workspace.datadog
+    datadog.initialize(api_key=keys.api_key, app_key=keys.app_key, api_host=server.datadog_url, mute=False)
+    return datadog
+
+
+@pytest.fixture
+def headers(workspace):
+    return {"DD-API-KEY": workspace.datadog.api_key, "DD-APPLICATION-KEY": workspace.datadog.app_key}
+
+
+def test_metrics_are_kept(datadog, workspace, control):
+    answer = datadog.api.Metric.send(
+        metric="incident.opened", points=[(time.time(), 1)], tags=["env:prod"], type="count"
+    )
+
+    assert answer["status"] == "ok"
+    kept = control.state()["datadog"]["series"][0]
+    assert (kept["metric"], kept["tags"], kept["version"]) == ("incident.opened", ["env:prod"], "v1")
+
+
+def test_series_of_the_second_version(server, headers, workspace):
+    body = {"series": [{"metric": "m", "type": 1, "points": [{"timestamp": 1, "value": 2}]}]}
+    answer = requests.post(f"{server.url}/api/v2/series", json=body, headers=headers, timeout=10)
+
+    assert (answer.status_code, answer.json()) == (202, {"errors": []})
+    assert workspace.datadog.series[0]["version"] == "v2"
+
+
+def test_events_go_there_and_back(datadog):
+    created = datadog.api.Event.create(title="Room opened", text="here", tags=["incident:dd.1"], alert_type="info")
+    read = datadog.api.Event.get(created["event"]["id"])
+
+    assert read["event"]["title"] == "Room opened"
+    assert read["event"]["tags"] == ["incident:dd.1"]
+
+
+def test_queries_answer_what_was_scripted(datadog, server):
+    script = {"query": "avg:up{*}", "series": [{"metric": "up", "pointlist": [[1_000, 1.0]], "scope": "*"}]}
+    requests.post(f"{server.url}/sandbox/datadog/queries", json=script, timeout=10).raise_for_status()
+
+    scripted = datadog.api.Metric.query(start=1, end=2, query="avg:up{*}")
+    other = datadog.api.Metric.query(start=1, end=2, query="avg:down{*}")
+
+    assert scripted["series"] == script["series"]
+    assert (scripted["from_date"], scripted["to_date"]) == (1000, 2000)
+    assert other["series"] == []
+
+
+def test_wrong_keys_are_forbidden(server, headers):
+    wrong = [{}, {**headers, "DD-API-KEY": "x"}]
+    for sent in wrong:
+        answer = requests.get(f"{server.url}/api/v1/validate", headers=sent, timeout=10)
+        assert (answer.status_code, answer.json()) == (403, {"errors": ["Forbidden"]})
+    only_api = {"DD-API-KEY": headers["DD-API-KEY"]}
+    query = {"query": "x", "from": 1, "to": 2}
+    assert requests.get(f"{server.url}/api/v1/validate", headers=only_api, timeout=10).json() == {"valid": True}
+    assert requests.get(f"{server.url}/api/v1/query", params=query, headers=only_api, timeout=10).status_code == 403
+
+
+def test_keys_in_the_query_string_work_and_are_not_logged(server, workspace, control):
+    keys = {"api_key": workspace.datadog.api_key, "application_key": workspace.datadog.app_key}
+    answer = requests.get(f"{server.url}/api/v1/validate", params=keys, timeout=10)
+
+    assert answer.json() == {"valid": True}
+    assert control.calls("datadog.validate")[0]["args"] == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "entry", "change"),
+    [
+        (WEBHOOKS, {"name": "airflow", "url": "https://x.example", "payload": "{}"}, {"url": "https://y.example"}),
+        (VARIABLES, {"name": "SECRET", "value": "s3cret", "is_secret": False}, {"value": "new"}),
+    ],
+)
+def test_the_webhooks_integration(server, headers, path, entry, change):
+    def call(verb, name="", **kwargs):
+        return requests.request(verb, f"{server.url}{path}{name}", headers=headers, timeout=10, **kwargs)
+
+    one = f"/{entry['name']}"
+    assert call("GET", one).status_code == 404
+    assert call("POST", json=entry).status_code == 201
+    assert call("POST", json=entry).status_code == 400
+    assert call("PUT", one, json=change).json() == {**entry, **change}
+    assert call("GET", one).json() == {**entry, **change}
+    assert call("DELETE", one).status_code == 200
+    assert call("GET", one).status_code == 404
+    assert call("POST", json={"name": "half"}).status_code == 400
+
+
+def test_secret_variables_are_not_read_back(server, headers, control):
+    entry = {"name": "SECRET", "value": "s3cret", "is_secret": True}
+    requests.post(server.url + VARIABLES, json=entry, headers=headers, timeout=10)
+
+    assert requests.get(f"{server.url}{VARIABLES}/SECRET", headers=headers, timeout=10).json() == {
+        "name": "SECRET",
+        "is_secret": True,
+    }
+    assert "s3cret" not in str(control.state()["datadog"])
+
+
+def test_faults_strike_datadog_too(server, headers, control):
+    from airflow_incident_provider.sandbox import Fault
+
+    control.add_fault(Fault(method="datadog.validate", status=503, body={"errors": ["down"]}))
+
+    assert requests.get(f"{server.url}/api/v1/validate", headers=headers, timeout=10).status_code == 503
+    assert requests.get(f"{server.url}/api/v1/validate", headers=headers, timeout=10).status_code == 200
+
+
+def test_a_body_that_is_no_json(server, headers):
+    answer = requests.post(f"{server.url}/api/v1/events", data=b"{", headers=headers, timeout=10)
+
+    assert answer.status_code == 400

@@ -1,0 +1,209 @@
+"""Trouble on order, as the real client sees it; and the rate limits."""
+
+from __future__ import annotations
+
+import http.client
+
+import pytest
+from pydantic import ValidationError
+
+from airflow_incident_provider.sandbox import Fault, Workspace
+from airflow_incident_provider.sandbox.rate_limits import Quota, RateLimiter
+
+
+def texts(control, channel):
+    return [m["text"] for m in control.channel(channel)["messages"] if "subtype" not in m]
+
+
+def test_an_error_on_the_nth_call(slack, room, control, refusal):
+    control.add_fault(Fault(method="chat.postMessage", nth=2, error="internal_error", fields={"detail": "x"}))
+
+    slack.chat_postMessage(channel=room, text="1")
+    body = refusal(slack.chat_postMessage, channel=room, text="2")
+    slack.chat_postMessage(channel=room, text="3")
+
+    assert (body["error"], body["detail"]) == ("internal_error", "x")
+    assert texts(control, room) == ["1", "3"]
+    fault = control.faults()[0]
+    assert (fault["seen"], fault["consumed"]) == (2, 1)
+
+
+def test_the_next_calls_and_every_call(slack, control, refusal):
+    control.add_fault(Fault(method="auth.test", times=2, error="internal_error"))
+    assert [refusal(slack.auth_test)["error"] for _ in range(2)] == ["internal_error"] * 2
+    assert slack.auth_test()["ok"]
+
+    control.add_fault(Fault(times=None, error="fatal_error"))
+    assert [refusal(slack.team_info)["error"] for _ in range(4)] == ["fatal_error"] * 4
+    control.clear_faults()
+    assert slack.team_info()["ok"]
+
+
+def test_an_error_after_the_effect(slack, room, control, refusal):
+    control.add_fault(Fault(method="chat.postMessage", when="after", error="fatal_error"))
+
+    refusal(slack.chat_postMessage, channel=room, text="posted anyway")
+
+    assert texts(control, room) == ["posted anyway"]
+
+
+@pytest.mark.parametrize("retry_after", ["1", "0.5", "3600"])
+def test_too_many_requests_with_any_retry_after(slack, control, retry_after):
+    from slack_sdk.errors import SlackApiError
+
+    body = {"ok": False, "error": "ratelimited"}
+    control.add_fault(Fault(status=429, headers={"Retry-After": retry_after}, body=body))
+
+    with pytest.raises(SlackApiError) as caught:
+        slack.auth_test()
+
+    assert caught.value.response.status_code == 429
+    assert caught.value.response.headers["Retry-After"] == retry_after
+
+
+@pytest.mark.parametrize("body", ["<html>Bad Gateway</html>", None])
+def test_a_proxy_that_answers_something_else(slack, control, body):
+    from slack_sdk.errors import SlackApiError
+
+    control.add_fault(Fault(status=502, body=body))
+
+    with pytest.raises(SlackApiError) as caught:
+        slack.auth_test()
+
+    assert caught.value.response.status_code == 502
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_dropped_connection_before_or_after_the_effect(slack, room, control, when):
+    control.add_fault(Fault(method="chat.postMessage", drop=True, when=when))
+
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+        slack.chat_postMessage(channel=room, text="x")
+
+    assert texts(control, room) == (["x"] if when == "after" else [])
+    logged = control.calls("chat.postMessage")[-1]
+    assert (logged["outcome"], logged["status"]) == ("dropped", None)
+
+
+def test_the_default_client_posts_twice_over_a_dropped_connection(server, room, control):
+    from slack_sdk import WebClient
+
+    control.add_fault(Fault(method="chat.postMessage", drop=True, when="after"))
+
+    WebClient(token=server.token, base_url=server.slack_base_url).chat_postMessage(channel=room, text="x")
+
+    assert texts(control, room) == ["x", "x"]
+
+
+def test_a_delay_is_a_timeout_to_an_impatient_client(server, control):
+    from slack_sdk import WebClient
+
+    control.add_fault(Fault(method="auth.test", delay_ms=1500))
+    impatient = WebClient(token=server.token, base_url=server.slack_base_url, timeout=1, retry_handlers=[])
+
+    with pytest.raises(TimeoutError):
+        impatient.auth_test()
+    assert impatient.auth_test()["ok"]
+
+
+def test_latency_is_added_to_every_call(slack, control):
+    control.settings(latency_ms=30)
+
+    slack.auth_test()
+
+    assert control.calls("auth.test")[-1]["duration_ms"] >= 30
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{}, {"error": "x", "drop": True}, {"status": 500, "error": "x"}, {"nth": 0, "drop": True}, {"oops": 1}],
+)
+def test_faults_that_make_no_sense(fault):
+    with pytest.raises(ValidationError):
+        Fault(**fault)
+
+
+def test_the_log_has_every_call_in_order(slack, room, control, refusal):
+    slack.chat_postMessage(channel=room, text="x")
+    refusal(slack.users_info, user="U0NOBODY001")
+    calls = control.calls()
+
+    assert [(c["method"], c["outcome"], c["status"], c["token"]) for c in calls] == [
+        ("conversations.create", "ok", 200, "full"),
+        ("chat.postMessage", "ok", 200, "full"),
+        ("users.info", "user_not_found", 200, "full"),
+    ]
+    assert [c["seq"] for c in calls] == [1, 2, 3]
+    assert calls[1]["args"]["text"] == "x"
+    assert control.calls(after=2) == calls[2:]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_window_slides():
+    clock = Clock()
+    limiter = RateLimiter(clock)
+    demand = {("app", "m"): Quota(calls=2, seconds=60)}
+
+    assert [limiter.admit(demand) for _ in range(3)] == [0, 0, 60]
+    clock.now += 59.5
+    assert limiter.admit(demand) == 1
+    clock.now += 0.5
+    assert limiter.admit(demand) == 0
+
+
+def test_a_refused_call_counts_nowhere():
+    limiter = RateLimiter(Clock())
+    tight, wide = ("tight",), ("wide",)
+    limiter.admit({tight: Quota(1, 60)})
+
+    assert limiter.admit({tight: Quota(1, 60), wide: Quota(1, 60)}) == 60
+    assert limiter.admit({wide: Quota(1, 60)}) == 0
+
+
+def test_tiers_over_http(slack, control):
+    from slack_sdk.errors import SlackApiError
+
+    control.settings(rate_limits=True)
+    for _ in range(20):
+        slack.users_list(limit=1)
+
+    with pytest.raises(SlackApiError) as caught:
+        slack.users_list(limit=1)
+
+    assert caught.value.response.status_code == 429
+    assert 1 <= int(caught.value.response.headers["Retry-After"]) <= 60
+    assert caught.value.response["error"] == "ratelimited"
+    assert slack.users_info(user="U0DANAREYES")["ok"], "each method has its own budget"
+
+
+def test_one_message_a_second_and_channel(slack, room, control):
+    from slack_sdk.errors import SlackApiError
+
+    control.settings(rate_limits=True)
+    slack.chat_postMessage(channel=room, text="1")
+
+    with pytest.raises(SlackApiError) as caught:
+        slack.chat_postMessage(channel=room, text="2")
+
+    assert caught.value.response.headers["Retry-After"] == "1"
+    assert slack.chat_postMessage(channel="C0GENERAL01", text="elsewhere")["ok"]
+
+
+def test_limits_are_off_unless_asked_for(slack):
+    assert all(slack.users_list(limit=1)["ok"] for _ in range(25))
+
+
+def test_a_workspace_of_ones_own_clock():
+    clock = Clock()
+    workspace = Workspace(clock)
+    first, second = workspace.new_ts(), workspace.new_ts()
+
+    assert first < second
+    assert second.startswith("1000.")

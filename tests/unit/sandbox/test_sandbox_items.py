@@ -1,0 +1,94 @@
+"""Pins, bookmarks, reactions and files."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+
+
+@pytest.fixture
+def message(slack, room):
+    return slack.chat_postMessage(channel=room, text="the brief")["ts"]
+
+
+def test_pinning(slack, room, message, refusal):
+    slack.pins_add(channel=room, timestamp=message)
+    newest, pinned = slack.conversations_history(channel=room)["messages"][:2]
+
+    assert slack.pins_list(channel=room)["items"][0]["message"]["ts"] == message
+    assert newest["subtype"] == "pinned_item"
+    assert pinned["pinned_to"] == [room]
+    assert refusal(slack.pins_add, channel=room, timestamp=message)["error"] == "already_pinned"
+    assert refusal(slack.pins_add, channel=room, timestamp="1.000001")["error"] == "message_not_found"
+    assert refusal(slack.pins_add, channel=room)["error"] == "no_item_specified"
+    assert refusal(slack.pins_add, channel=room, timestamp=newest["ts"])["error"] == "not_pinnable"
+
+
+def test_a_channel_takes_a_hundred_pins(slack, room, message, refusal, workspace):
+    channel = workspace.channels[room]
+    slack.pins_add(channel=room, timestamp=message)
+    channel.pins *= 100
+    another = slack.chat_postMessage(channel=room, text="x")["ts"]
+
+    assert refusal(slack.pins_add, channel=room, timestamp=another)["error"] == "too_many_pins"
+
+
+def test_bookmarks(slack, room, refusal):
+    link = {"channel_id": room, "title": "Monitor", "type": "link", "link": "https://dd.example/1"}
+    first = slack.bookmarks_add(**link, emoji=":bell:")["bookmark"]
+    slack.bookmarks_add(**link)
+
+    assert [b["title"] for b in slack.bookmarks_list(channel_id=room)["bookmarks"]] == ["Monitor"] * 2
+    slack.bookmarks_edit(channel_id=room, bookmark_id=first["id"], title="Monitor 1")
+    slack.bookmarks_remove(channel_id=room, bookmark_id=first["id"])
+    assert len(slack.bookmarks_list(channel_id=room)["bookmarks"]) == 1
+    for change, error in (
+        ({"link": "javascript:alert(1)"}, "invalid_link"),
+        ({"link": ""}, "invalid_link"),
+        ({"emoji": "bell"}, "invalid_emoji"),
+        ({"type": "canvas"}, "invalid_bookmark_type"),
+        ({"channel_id": "C0GENERAL01"}, "permission_denied"),
+        ({"channel_id": "C0NOWHERE01"}, "channel_not_found"),
+    ):
+        assert refusal(slack.bookmarks_add, **{**link, **change})["error"] == error
+    assert refusal(slack.bookmarks_remove, channel_id=room, bookmark_id=first["id"])["error"] == "not_found"
+
+
+def test_reactions(slack, room, message, refusal):
+    slack.reactions_add(channel=room, timestamp=message, name="eyes")
+
+    reactions = slack.conversations_history(channel=room)["messages"][0]["reactions"]
+    assert reactions == [{"name": "eyes", "users": ["U0WARROOM01"], "count": 1}]
+    again = {"channel": room, "timestamp": message, "name": "eyes"}
+    assert refusal(slack.reactions_add, **again)["error"] == "already_reacted"
+    assert refusal(slack.reactions_add, **{**again, "name": "NOT AN EMOJI"})["error"] == "invalid_name"
+
+
+def test_uploading_a_file_into_a_thread(slack, room, message, workspace):
+    answer = slack.files_upload_v2(
+        channel=room,
+        thread_ts=message,
+        filename="evidence.txt",
+        title="Evidence",
+        content="HTTP 503",
+        initial_comment="see",
+    )
+    reply = slack.conversations_replies(channel=room, ts=message)["messages"][-1]
+
+    assert answer["file"]["shares"] == {}, "the share follows after the answer"
+    assert (reply["text"], reply["files"][0]["title"]) == ("see", "Evidence")
+    assert workspace.files[answer["file"]["id"]].content == b"HTTP 503"
+
+
+def test_uploads_that_fail(slack, room, refusal, server):
+    reserved = slack.files_getUploadURLExternal(filename="a.txt", length=3)
+    share = {"files": [{"id": reserved["file_id"]}], "channel_id": room}
+
+    assert refusal(slack.files_completeUploadExternal, **share)["error"] == "file_not_found"
+    assert requests.post(f"{server.url}/upload/v1/guess", data=b"x", timeout=10).status_code == 404
+    assert requests.post(reserved["upload_url"], data=b"abc", timeout=10).text == "OK - 3"
+    elsewhere = {**share, "channel_id": "C0GENERAL01"}
+    assert refusal(slack.files_completeUploadExternal, **elsewhere)["error"] == "not_in_channel"
+    assert refusal(slack.files_getUploadURLExternal, filename="a", length=0)["error"] == "invalid_arguments"
+    huge = {"filename": "a", "length": 1_000_001, "snippet_type": "text"}
+    assert refusal(slack.files_getUploadURLExternal, **huge)["error"] == "snippet_too_large"

@@ -1,0 +1,117 @@
+"""Whom a text would notify: the record that lets a test say that hostile text reached nobody."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_incident_provider.sandbox.slack.mrkdwn import as_stored, notifications
+
+NOBODY = {"mass": [], "users": [], "usergroups": [], "channels": [], "links": []}
+
+
+def notified(control, channel):
+    return control.channel(channel)["messages"][-1]["notifies"]
+
+
+@pytest.mark.parametrize("mention", ["channel", "here", "everyone"])
+@pytest.mark.parametrize("frame", ["{}", "```{}```", "`{}`", "> {}", "*{}*"])
+def test_mass_mentions_are_seen_wherever_they_stand(slack, room, control, mention, frame):
+    slack.chat_postMessage(channel=room, text=frame.format(f"<!{mention}>"))
+
+    assert notified(control, room)["mass"] == [mention]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "expected"),
+    [
+        ("<!channel|x>", "mass", ["channel"]),
+        ("<@U0DANAREYES> <@U0DANAREYES|d>", "users", ["U0DANAREYES"]),
+        ("<!subteam^S0SREONCALL|@sre>", "usergroups", ["S0SREONCALL"]),
+        ("<#C0GENERAL01>", "channels", ["C0GENERAL01"]),
+        (
+            "<https://evil.example|https://good.example>",
+            "links",
+            [{"url": "https://evil.example", "label": "https://good.example"}],
+        ),
+        ("see https://x.example/a", "links", [{"url": "https://x.example/a", "label": None}]),
+    ],
+)
+def test_other_mentions_and_links(slack, room, control, text, kind, expected):
+    slack.chat_postMessage(channel=room, text=text)
+
+    assert notified(control, room)[kind] == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["&lt;!channel&gt;", "@channel @here", "< !channel>", "<!nobody>", "user@channel", "<b>"]
+)
+def test_what_only_looks_like_a_mention_notifies_nobody(slack, room, control, text):
+    slack.chat_postMessage(channel=room, text=text)
+
+    assert notified(control, room) == NOBODY
+
+
+@pytest.mark.parametrize("asked", [{"parse": "full"}, {"link_names": True}])
+def test_bare_names_notify_when_names_are_linked(slack, room, control, asked):
+    slack.chat_postMessage(channel=room, text="@channel, @sre-oncall and @mainframe-oncall", **asked)
+
+    assert notified(control, room)["mass"] == ["channel"]
+    assert notified(control, room)["usergroups"] == ["S0SREONCALL"]
+
+
+def test_how_a_message_was_sent_is_kept(slack, room, control):
+    ts = slack.chat_postMessage(channel=room, text="x", parse="none", link_names=False, unfurl_media=False)["ts"]
+    sent = control.channel(room)["messages"][-1]["delivery"]
+    slack.chat_update(channel=room, ts=ts, text="y")
+    updated = control.channel(room)["messages"][-1]["delivery"]
+
+    assert sent == {"parse": "none", "link_names": False, "unfurl_links": False, "unfurl_media": False}
+    assert updated["parse"] == "client", "an update does not keep what the message was posted with"
+
+
+@pytest.mark.parametrize(
+    ("block", "mass"),
+    [
+        ({"type": "section", "text": {"type": "mrkdwn", "text": "<!here>"}}, ["here"]),
+        ({"type": "section", "fields": [{"type": "mrkdwn", "text": "<!here>"}]}, ["here"]),
+        ({"type": "context", "elements": [{"type": "mrkdwn", "text": "<!here>"}]}, ["here"]),
+        ({"type": "header", "text": {"type": "plain_text", "text": "<!here>"}}, []),
+        ({"type": "section", "text": {"type": "plain_text", "text": "<!here>"}}, []),
+        (
+            {
+                "type": "rich_text",
+                "elements": [{"type": "rich_text_section", "elements": [{"type": "broadcast", "range": "here"}]}],
+            },
+            ["here"],
+        ),
+    ],
+)
+def test_mentions_in_blocks(slack, room, control, block, mass):
+    slack.chat_postMessage(channel=room, text="x", blocks=[block])
+
+    assert notified(control, room)["mass"] == mass
+
+
+def test_the_fallback_text_and_attachments_count_too(slack, room, control):
+    slack.chat_postMessage(
+        channel=room, text="<!channel>", blocks=[{"type": "divider"}], attachments=[{"text": "<!here>"}]
+    )
+
+    assert notified(control, room)["mass"] == ["channel", "here"]
+
+
+@given(st.text(alphabet="<>&!@|#channelhertpsU0ltg;:/. ", max_size=60))
+def test_escaped_text_never_notifies_anybody_but_by_bare_links(text):
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    found = notifications(escaped)
+
+    assert (found.mass, found.users, found.usergroups, found.channels) == ([], [], [], [])
+    assert all(link["label"] is None for link in found.links)
+    assert as_stored(escaped) == escaped
+
+
+@given(st.text(max_size=80))
+def test_storing_a_text_twice_changes_nothing_more(text):
+    assert as_stored(as_stored(text)) == as_stored(text)

@@ -1,0 +1,95 @@
+"""Members, user groups, and paging through many of them."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+
+def everybody(slack, **kwargs):
+    return [member for page in slack.users_list(limit=200, **kwargs) for member in page["members"]]
+
+
+def test_looking_up_an_address(slack):
+    user = slack.users_lookupByEmail(email="DANA@acme.example")["user"]
+
+    assert (user["id"], user["profile"]["email"]) == ("U0DANAREYES", "dana@acme.example")
+
+
+@pytest.mark.parametrize("email", ["dave@acme.example", "nobody@acme.example", "dana+x@acme.example"])
+def test_addresses_nobody_active_has(slack, refusal, email):
+    assert refusal(slack.users_lookupByEmail, email=email)["error"] == "users_not_found"
+
+
+def test_without_the_scope_addresses_are_left_out_silently(control, client_for, refusal):
+    slack = client_for(control.add_token("no-mail", scopes=["users:read"]))
+
+    assert "email" not in slack.users_info(user="U0DANAREYES")["user"]["profile"]
+    assert all("email" not in member["profile"] for member in everybody(slack))
+    assert refusal(slack.users_lookupByEmail, email="dana@acme.example")["needed"] == "users:read.email"
+
+
+def test_the_cast_has_its_hard_cases(slack):
+    members = {member["id"]: member for member in everybody(slack)}
+    displayed = [m["profile"]["display_name"] for m in members.values()]
+
+    assert len(members) >= 30
+    assert displayed.count("Chris") == 2
+    assert "" in displayed
+    assert members["USLACKBOT"]["is_bot"] is False
+    assert members["U0DAVEGONE1"]["deleted"] is True
+    assert members["U0STRANGER1"]["team_id"] != "T0ACME"
+    assert (members["U0GUESTMCG1"]["is_restricted"], members["U0GUESTMCG1"]["is_ultra_restricted"]) == (True, False)
+    assert (members["U0GUESTSCG1"]["is_restricted"], members["U0GUESTSCG1"]["is_ultra_restricted"]) == (True, True)
+    assert members["U0ALICENG01"]["name"] == members["U0IMITATOR1"]["profile"]["display_name"]
+    assert members["U0JOSEGARC1"]["profile"]["real_name_normalized"] == "Jose Garcia"
+    assert members["U0WARROOM01"]["is_bot"] is True
+
+
+def test_user_info_of_nobody(slack, refusal):
+    assert refusal(slack.users_info, user="U0NOBODY001")["error"] == "user_not_found"
+
+
+def test_user_groups(slack, refusal):
+    groups = {group["handle"]: group for group in slack.usergroups_list(include_users=True)["usergroups"]}
+
+    assert len(groups["sre-oncall"]["users"]) == 3
+    assert "mainframe-oncall" not in groups
+    assert len(slack.usergroups_list(include_disabled=True)["usergroups"]) == len(groups) + 1
+    assert "U0DAVEGONE1" in slack.usergroups_users_list(usergroup="S0PLATFORM1")["users"]
+    assert refusal(slack.usergroups_users_list, usergroup="S0NOTHERE01")["error"] == "no_such_subteam"
+
+
+@pytest.mark.parametrize("short_pages", [False, True])
+def test_paging_meets_everybody_once(slack, control, short_pages):
+    control.add_members(count=1500)
+    control.settings(short_pages=short_pages)
+
+    ids = [member["id"] for member in everybody(slack)]
+
+    assert len(ids) == len(set(ids)) == 1500 + 31
+
+
+def test_a_large_workspace_wants_a_limit(slack, control, refusal):
+    control.add_members(count=200)
+    control.settings(limit_required_above=100)
+
+    assert refusal(slack.users_list)["error"] == "limit_required"
+    assert refusal(slack.users_list, limit=1001)["error"] == "invalid_limit"
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "%%%", base64.b64encode(b"conversations.list:3").decode()])
+def test_cursors_that_make_no_sense(slack, refusal, cursor):
+    assert refusal(slack.users_list, limit=10, cursor=cursor)["error"] == "invalid_cursor"
+
+
+def test_a_crowd_of_fifty_thousand_is_the_same_each_time(control, slack, workspace):
+    control.add_members(count=50_000)
+    first = workspace.people["U1000012345"]
+    control.reset()
+    control.add_members(count=50_000)
+
+    assert workspace.people["U1000012345"] == first
+    assert len(slack.users_list(limit=1000)["members"]) == 1000
+    assert slack.users_lookupByEmail(email=first.email)["user"]["id"] == first.id
