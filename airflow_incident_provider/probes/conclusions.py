@@ -77,8 +77,7 @@ def _port_partly_open(service: Service) -> Statement | None:
     tcp = service.of("tcp", Verdict.WARN)
     if tcp is None:
         return None
-    text = f"{service.name} accepts only some connections: {tcp.facts['open']} of {tcp.facts['tries']}"
-    return Statement(text=text, probes=("tcp",))
+    return Statement(text=f"{service.name} accepts only some connections: {tcp.summary}", probes=("tcp",))
 
 
 def _server_error(service: Service) -> Statement | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -44,7 +44,7 @@ class RateLimiter:
     clock: Callable[[], float]
     _windows: dict[tuple[str, ...], deque[float]] = field(default_factory=dict)
 
-    def admit(self, demands: dict[tuple[str, ...], Quota]) -> int:
+    def admit(self, demands: Mapping[tuple[str, ...], Quota]) -> int:
         """Count a call against every key.
 
         :return: 0 when admitted; else the whole seconds to wait, and nothing is counted.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-FLAGS = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync --no-first-run"
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
+    "--disable-sync --no-first-run"
+)
 HOSTILE = '<img src=x onerror="document.title=1"> <!channel> <javascript:alert(1)|click>'
-WIDE, PHONE = {"width": 1440, "height": 1000}, {"width": 390, "height": 844}
+PHONE_WIDTH = 390
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +57,15 @@ def room(slack: WebClient) -> tuple[str, str]:
     slack.conversations_invite(channel=channel, users="U0ALICENG01,U0JOSEGARC1,U0ZOEMS0001")
     slack.conversations_setTopic(channel=channel, topic="critical · checkout prod & more")
     slack.bookmarks_add(channel_id=channel, title="Runbook", type="link", link="https://runbooks.example/rb-117")
-    blocks = [
+    blocks: list[dict[str, Any]] = [
         {"type": "header", "text": {"type": "plain_text", "text": "Checkout <b>5xx</b>"}},
         {
             "type": "section",
             "text": {
                 "type": "mrkdwn",
                 "text": "*Critical* `checkout` <@U0ALICENG01> <!subteam^S0SREONCALL> "
-                "<https://dd.example/1|Monitor> <!date^1795426500^{time_secs}|09:35:00 UTC> :warning: _since_ 5 &gt; 2",
+                "<https://dd.example/1|Monitor> <!date^1795426500^{time_secs}|09:35:00 UTC> "
+                ":warning: _since_ 5 &gt; 2",
             },
         },
         {"type": "section", "fields": [{"type": "mrkdwn", "text": "*Where* web-03"}]},
@@ -94,7 +98,7 @@ def complaints() -> list[str]:
 
 @pytest.fixture
 def page(browser: Browser, server: SandboxServer, complaints: list[str]) -> Iterator[Page]:
-    page = browser.new_page(viewport=WIDE)
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
     page.set_default_timeout(10_000)
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -103,7 +107,9 @@ def page(browser: Browser, server: SandboxServer, complaints: list[str]) -> Iter
     page.close()
 
 
-def test_the_room_with_its_brief_and_thread(page, server, room, complaints):
+def test_the_room_with_its_brief_and_thread(
+    page: Page, server: SandboxServer, room: tuple[str, str], complaints: list[str]
+) -> None:
     channel, brief = room
     page.goto(f"{server.url}/#{channel}/{brief}")
     message = page.locator(".messages .message-pinned")
@@ -131,7 +137,9 @@ def test_the_room_with_its_brief_and_thread(page, server, room, complaints):
     assert complaints == []
 
 
-def test_hostile_text_stays_text_and_its_alarm_is_shown(page, server, room, complaints):
+def test_hostile_text_stays_text_and_its_alarm_is_shown(
+    page: Page, server: SandboxServer, room: tuple[str, str], complaints: list[str]
+) -> None:
     channel, brief = room
     page.goto(f"{server.url}/#{channel}/{brief}")
     hostile = page.locator("#panel .message").last
@@ -144,7 +152,9 @@ def test_hostile_text_stays_text_and_its_alarm_is_shown(page, server, room, comp
     assert complaints == []
 
 
-def test_what_happens_appears_by_itself(page, server, room, slack):
+def test_what_happens_appears_by_itself(
+    page: Page, server: SandboxServer, room: tuple[str, str], slack: WebClient
+) -> None:
     channel, brief = room
     page.goto(f"{server.url}/#{channel}")
     page.locator(".message-pinned").wait_for()
@@ -156,7 +166,9 @@ def test_what_happens_appears_by_itself(page, server, room, slack):
     page.get_by_role("navigation").get_by_text("inc-second").wait_for()
 
 
-def test_opening_and_closing_a_thread_and_the_members(page, server, room):
+def test_opening_and_closing_a_thread_and_the_members(
+    page: Page, server: SandboxServer, room: tuple[str, str]
+) -> None:
     channel, _ = room
     page.goto(f"{server.url}/#{channel}")
     page.get_by_role("button", name="2 replies").click()
@@ -169,7 +181,7 @@ def test_opening_and_closing_a_thread_and_the_members(page, server, room):
     page.locator("#panel").wait_for(state="hidden")
 
 
-def test_the_page_says_that_it_is_a_sandbox(page, server):
+def test_the_page_says_that_it_is_a_sandbox(page: Page, server: SandboxServer) -> None:
     page.goto(server.url)
     page.locator(".message").first.wait_for()
 
@@ -177,14 +189,16 @@ def test_the_page_says_that_it_is_a_sandbox(page, server):
     assert page.locator(".team").get_by_text("Sandbox").is_visible()
 
 
-def test_a_phone_shows_all_of_it_without_scrolling_sideways(page, server, room):
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(
+    page: Page, server: SandboxServer, room: tuple[str, str]
+) -> None:
     channel, _ = room
-    page.set_viewport_size(PHONE)
+    page.set_viewport_size({"width": PHONE_WIDTH, "height": 844})
     page.goto(f"{server.url}/#{channel}")
     page.locator(".message-pinned").wait_for()
 
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE_WIDTH
     page.get_by_role("button", name="Channels", exact=True).click()
     page.get_by_role("navigation").get_by_text("general").click()
-    page.get_by_role("heading", name="#general").wait_for()
+    page.get_by_role("heading", name="general").wait_for()
     page.get_by_role("navigation").wait_for(state="hidden")

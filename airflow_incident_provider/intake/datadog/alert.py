@@ -19,7 +19,7 @@ from airflow_incident_provider.intake.datadog.event import body_links, descripti
 from airflow_incident_provider.intake.datadog.measurement import read_measurement
 from airflow_incident_provider.intake.datadog.payload import DatadogPayload
 from airflow_incident_provider.intake.datadog.tags import read_tags, values_of
-from airflow_incident_provider.intake.datadog.titles import RECOVERIES, Title, known_transition, read_title
+from airflow_incident_provider.intake.datadog.titles import Title, known_transition, read_title
 from airflow_incident_provider.intake.flags import Flags
 from airflow_incident_provider.intake.identity import alert_key
 from airflow_incident_provider.intake.severity import read_severity
@@ -93,10 +93,13 @@ def _transition(payload: DatadogPayload, title: Title, flags: Flags) -> str | No
 
 
 def _is_recovery(transition: str | None, alert_type: str | None) -> bool:
-    """Return whether the monitor is well again: by its transition, or without one by the event's type."""
+    """Return whether the monitor is well again: by its transition, or without one by the event's type.
+
+    Any transition that ends in "recovered" counts, so that one which Datadog adds opens no room for good news.
+    """
     if transition is None:
         return alert_type is not None and alert_type.casefold() == "success"
-    return transition in RECOVERIES or transition.casefold().endswith("recovered")
+    return transition.casefold().endswith("recovered")
 
 
 def _name(title: Title, monitor_id: str | None, flags: Flags) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-RECOVERIES = frozenset({"Recovered", "Warn Recovered"})
 _TRANSITIONS = (
     "Triggered",
     "Re-Triggered",

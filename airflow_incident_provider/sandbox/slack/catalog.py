@@ -49,8 +49,8 @@ LIST_ERRORS = "invalid_cursor invalid_limit invalid_types"
 NAME_ERRORS = (
     "invalid_name_maxlength invalid_name_punctuation invalid_name_required invalid_name_specials name_taken"
 )
-CONTENT_ERRORS = (
-    "invalid_blocks invalid_blocks_format markdown_text_conflict no_text too_many_attachments "
+CONTENT_ERRORS = "invalid_blocks invalid_blocks_format markdown_text_conflict no_text too_many_attachments"
+METADATA_ERRORS = (
     "invalid_metadata_format invalid_metadata_schema metadata_too_large metadata_must_be_sent_from_app"
 )
 THREAD_ERRORS = "cannot_reply_to_message"
@@ -208,8 +208,8 @@ METHODS: dict[str, Method] = {
             Tier.SPECIAL,
             "chat:write",
             required=CHANNEL,
-            errors=f"channel_not_found not_in_channel is_archived msg_blocks_too_long rate_limited "
-            f"{THREAD_ERRORS} {CONTENT_ERRORS}",
+            errors=f"channel_not_found not_in_channel is_archived msg_blocks_too_long "
+            f"{THREAD_ERRORS} {CONTENT_ERRORS} {METADATA_ERRORS}",
             observed="thread_not_found",
         ),
         _method(
@@ -227,7 +227,7 @@ METHODS: dict[str, Method] = {
             "chat:write",
             required={**CHANNEL, "ts": "message_not_found"},
             errors=f"channel_not_found message_not_found cant_update_message is_inactive msg_too_long "
-            f"{CONTENT_ERRORS}",
+            f"{CONTENT_ERRORS} {METADATA_ERRORS}",
             observed="msg_blocks_too_long",
         ),
         _method(

@@ -109,6 +109,7 @@ def test_a_person_may_make_a_room_private_but_not_public(read: Read) -> None:
     table = load_routing_table("defaults: {private: true}")
     assert read({"title": "x", "private": False}, table).route.private
     assert read({"title": "x", "private": True}).route.private
+    assert not read({"title": "x", "private": False}).route.private
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_other_line_separators_begin_no_line() -> None:
 def test_evidence_is_within_its_bound_and_plain(text: str, limit: int) -> None:
     evidence = evidence_text(text.encode("utf-8", "surrogatepass"), limit)
     assert len(evidence.encode()) <= limit
-    assert all(character.isprintable() or character in "\n" or ord(character) > 0xA0 for character in evidence)
+    assert all(character.isprintable() or character in "\n" or ord(character) >= 0xA0 for character in evidence)
 
 
 def test_cut_falls_on_a_line_border_and_between_characters() -> None:

@@ -45,8 +45,8 @@ EVERYTHING = ("0.0.0.0/0", "::/0")
         "ff02::1",
         "255.255.255.255",
         "1.2.3.4.5",
-        "１６９.254.169.254",
-        "169。254。169。254",
+        "\uff11\uff16\uff19.254.169.254",
+        "169\u3002254\u3002169\u3002254",
         "",
         ".",
         "-oProxyCommand=x",
@@ -112,7 +112,7 @@ def test_public_hosts_are_fine(host: str) -> None:
         "http://[::1/",
         "http://[::ffff:169.254.169.254]/",
         "http://a.example.com\t/",
-        "http://ａ.example.com/",
+        "http://\uff41.example.com/",
     ],
 )
 def test_refused_urls(url: str) -> None:

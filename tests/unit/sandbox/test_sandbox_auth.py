@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
-from airflow_incident_provider.sandbox.slack.api import HANDLERS
+from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
+from airflow_incident_provider.sandbox.slack.call import HANDLERS, Call
 from airflow_incident_provider.sandbox.slack.catalog import METHODS
+from airflow_incident_provider.sandbox.slack.errors import SlackError
+
+if TYPE_CHECKING:
+    from slack_sdk import WebClient
 
 
-def post(server, method, **kwargs):
+def post(server: SandboxServer, method: str, **kwargs: Any) -> requests.Response:
     return requests.post(f"{server.slack_base_url}{method}", timeout=10, **kwargs)
 
 
-def test_auth_test_says_who_and_what_may_be_done(slack):
+def test_auth_test_says_who_and_what_may_be_done(slack: WebClient) -> None:
     answer = slack.auth_test()
 
     assert (answer["team_id"], answer["user_id"], answer["bot_id"]) == ("T0ACME", "U0WARROOM01", "B0WARROOM01")
@@ -23,37 +30,54 @@ def test_auth_test_says_who_and_what_may_be_done(slack):
     assert "channels:manage" in answer.headers["x-oauth-scopes"].split(",")
 
 
-def test_every_method_of_the_table_is_handled_and_no_other():
+def test_every_method_of_the_table_is_handled_and_no_other() -> None:
     assert set(METHODS) == set(HANDLERS) | {"api.test"}
 
 
+def test_an_error_that_is_not_in_the_table_is_a_mistake_of_the_sandbox(
+    server: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def invent(_: Call) -> dict[str, Any]:
+        raise SlackError("not_a_code_of_slack")
+
+    monkeypatch.setitem(HANDLERS, "team.info", invent)
+
+    assert post(server, "team.info", data={"token": server.token}).status_code == 500
+
+
 @pytest.mark.parametrize("name", ["chat.fly", "files.upload", "conversations.create."])
-def test_unknown_methods_are_called_so(server, name):
+def test_unknown_methods_are_called_so(server: SandboxServer, name: str) -> None:
     assert post(server, name).json()["error"] == "unknown_method"
 
 
-def test_without_a_token(server):
+def test_without_a_token(server: SandboxServer) -> None:
     assert post(server, "auth.test").json() == {"ok": False, "error": "not_authed"}
 
 
-def test_with_a_token_nobody_handed_out(client_for, refusal):
+def test_with_a_token_nobody_handed_out(client_for: Callable[..., Any], refusal: Callable[..., Any]) -> None:
     assert refusal(client_for("xoxb-unknown").auth_test)["error"] == "invalid_auth"
 
 
 @pytest.mark.parametrize("status", ["token_revoked", "token_expired", "account_inactive"])
-def test_tokens_that_no_longer_open_the_door(control, client_for, refusal, status):
+def test_tokens_that_no_longer_open_the_door(
+    control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any], status: str
+) -> None:
     token = control.add_token("old", scopes=["chat:write"], status=status)
 
     assert refusal(client_for(token).auth_test)["error"] == status
 
 
-def test_a_token_of_somebody_who_left_is_inactive(control, client_for, refusal):
+def test_a_token_of_somebody_who_left_is_inactive(
+    control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any]
+) -> None:
     token = control.add_token("dave", scopes=[], value="xoxp-dave", user_id="U0DAVEGONE1")
 
     assert refusal(client_for(token).auth_test)["error"] == "account_inactive"
 
 
-def test_a_missing_scope_names_what_is_needed_and_what_there_is(control, client_for, refusal):
+def test_a_missing_scope_names_what_is_needed_and_what_there_is(
+    control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any]
+) -> None:
     slack = client_for(control.add_token("poor", scopes=["chat:write", "users:read"]))
 
     body = refusal(slack.pins_add, channel="C0GENERAL01", timestamp="1.000001")
@@ -66,13 +90,17 @@ def test_a_missing_scope_names_what_is_needed_and_what_there_is(control, client_
 
 
 @pytest.mark.parametrize("scope", ["channels:manage", "channels:write.topic"])
-def test_any_one_of_a_methods_scopes_is_enough(control, client_for, slack, room, scope):
+def test_any_one_of_a_methods_scopes_is_enough(
+    control: SandboxClient, client_for: Callable[..., Any], slack: WebClient, room: str, scope: str
+) -> None:
     narrow = client_for(control.add_token("narrow", scopes=[scope]))
 
     assert narrow.conversations_setTopic(channel=room, topic="x")["ok"]
 
 
-def test_private_channels_need_the_scopes_of_private_channels(control, client_for, slack, refusal):
+def test_private_channels_need_the_scopes_of_private_channels(
+    control: SandboxClient, client_for: Callable[..., Any], slack: WebClient, refusal: Callable[..., Any]
+) -> None:
     private = slack.conversations_create(name="inc-private", is_private=True)["channel"]["id"]
     public_only = client_for(control.add_token("public", scopes=["channels:manage", "channels:read"]))
 
@@ -94,7 +122,7 @@ def test_private_channels_need_the_scopes_of_private_channels(control, client_fo
     ],
     ids=["form", "form-true", "json", "query", "multipart"],
 )
-def test_arguments_in_every_encoding(server, request_kwargs):
+def test_arguments_in_every_encoding(server: SandboxServer, request_kwargs: dict[str, Any]) -> None:
     answer = post(
         server, "conversations.info", headers={"Authorization": f"Bearer {server.token}"}, **request_kwargs
     )
@@ -102,7 +130,7 @@ def test_arguments_in_every_encoding(server, request_kwargs):
     assert answer.json()["channel"]["num_members"] == 23
 
 
-def test_a_get_with_the_token_as_an_argument(server):
+def test_a_get_with_the_token_as_an_argument(server: SandboxServer) -> None:
     url = f"{server.slack_base_url}conversations.info"
     query = {"token": server.token, "channel": "C0GENERAL01", "include_num_members": "0"}
 
@@ -113,13 +141,13 @@ def test_a_get_with_the_token_as_an_argument(server):
 
 
 @pytest.mark.parametrize("users", ["U0ALICENG01,U0JOSEGARC1", '["U0ALICENG01", "U0JOSEGARC1"]'])
-def test_lists_as_comma_string_or_json(server, slack, room, users):
+def test_lists_as_comma_string_or_json(server: SandboxServer, slack: WebClient, room: str, users: str) -> None:
     post(server, "conversations.invite", data={"token": server.token, "channel": room, "users": users})
 
     assert slack.conversations_members(channel=room)["members"] == ["U0WARROOM01", "U0ALICENG01", "U0JOSEGARC1"]
 
 
-def test_blocks_as_a_string_of_json(server, room):
+def test_blocks_as_a_string_of_json(server: SandboxServer, room: str) -> None:
     blocks = json.dumps([{"type": "divider"}])
 
     body = post(server, "chat.postMessage", data={"token": server.token, "channel": room, "blocks": blocks}).json()
@@ -128,26 +156,26 @@ def test_blocks_as_a_string_of_json(server, room):
 
 
 @pytest.mark.parametrize(("body", "error"), [("{", "invalid_json"), ("[1]", "json_not_object")])
-def test_json_that_is_none(server, body, error):
+def test_json_that_is_none(server: SandboxServer, body: str, error: str) -> None:
     answer = post(server, "auth.test", data=body, headers={"Content-Type": "application/json"})
 
     assert answer.json()["error"] == error
 
 
-def test_a_missing_argument_is_named(slack, refusal):
+def test_a_missing_argument_is_named(slack: WebClient, refusal: Callable[..., Any]) -> None:
     body = refusal(slack.api_call, "users.lookupByEmail")
 
     assert body["response_metadata"]["messages"] == ["[ERROR] missing required field: email"]
 
 
-def test_api_test_sends_back_what_it_got_but_the_token(server):
+def test_api_test_sends_back_what_it_got_but_the_token(server: SandboxServer) -> None:
     body = post(server, "api.test", data={"foo": "bar", "token": "xoxb-secret"}).json()
 
     assert body == {"ok": True, "args": {"foo": "bar"}}
     assert post(server, "api.test", data={"error": "my_error"}).json()["error"] == "my_error"
 
 
-def test_no_token_is_kept_in_the_log(server, slack, control):
+def test_no_token_is_kept_in_the_log(server: SandboxServer, slack: WebClient, control: SandboxClient) -> None:
     slack.api_test(error="")
     post(server, "auth.test", data={"token": "xoxb-guess", "x": "1"})
 
@@ -155,6 +183,6 @@ def test_no_token_is_kept_in_the_log(server, slack, control):
     assert control.calls("auth.test")[-1]["args"] == {"x": "1"}
 
 
-def test_team_info(slack, refusal):
+def test_team_info(slack: WebClient, refusal: Callable[..., Any]) -> None:
     assert slack.team_info()["team"]["name"] == "Acme Retail"
     assert refusal(slack.team_info, team="T0OTHER")["error"] == "team_not_found"

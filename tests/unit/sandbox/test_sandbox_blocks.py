@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from airflow_incident_provider.sandbox.slack.block_kit import complaints, total_length
 
 
-def mrkdwn(text):
+def mrkdwn(text: str) -> dict[str, Any]:
     return {"type": "mrkdwn", "text": text}
 
 
-def plain(text):
+def plain(text: str) -> dict[str, Any]:
     return {"type": "plain_text", "text": text}
 
 
-def section(text="x", **members):
+def section(text: str = "x", **members: Any) -> dict[str, Any]:
     return {"type": "section", "text": mrkdwn(text), **members}
 
 
-def fields(*texts):
+def fields(*texts: str) -> dict[str, Any]:
     return {"type": "section", "fields": [mrkdwn(text) for text in texts]}
 
 
-def actions(*elements):
+def actions(*elements: Any) -> dict[str, Any]:
     return {"type": "actions", "elements": list(elements)}
 
 
-def button(text="x", **members):
+def button(text: str = "x", **members: Any) -> dict[str, Any]:
     return {"type": "button", "text": plain(text), **members}
 
 
-def image(**members):
+def image(**members: Any) -> dict[str, Any]:
     return {"type": "image", "image_url": "https://x.example/y.png", "alt_text": "x", **members}
 
 
-def context(count):
+def context(count: int) -> dict[str, Any]:
     return {"type": "context", "elements": [mrkdwn("x")] * count}
 
 
 # What is just legal, and what is just not.
-LIMITS = [
+LIMITS: list[tuple[str, list[Any], list[Any]]] = [
     ("blocks", [{"type": "divider"}] * 50, [{"type": "divider"}] * 51),
     ("section text", [section("x" * 3000)], [section("x" * 3001)]),
     ("section text empty", [section("x")], [section("")]),
@@ -83,12 +86,12 @@ LIMITS = [
 
 
 @pytest.mark.parametrize(("legal", "illegal"), [case[1:] for case in LIMITS], ids=[case[0] for case in LIMITS])
-def test_limits_from_both_sides(legal, illegal):
+def test_limits_from_both_sides(legal: list[Any], illegal: list[Any]) -> None:
     assert complaints(legal) == []
     assert complaints(illegal) != []
 
 
-def test_every_complaint_points_at_its_place():
+def test_every_complaint_points_at_its_place() -> None:
     found = complaints([section(), fields("x", "y" * 2001), {"type": "header", "text": plain("")}])
 
     assert found == [
@@ -97,14 +100,14 @@ def test_every_complaint_points_at_its_place():
     ]
 
 
-def test_the_total_counts_all_texts():
+def test_the_total_counts_all_texts() -> None:
     assert total_length([section("abc"), fields("de", "f"), actions(button("gh"))]) == 8
 
 
-def test_slackblocks_agrees_on_the_limits_it_knows():
+def test_slackblocks_agrees_on_the_limits_it_knows() -> None:
     import slackblocks as sb
 
-    refused_by_library = {
+    refused_by_library: dict[str, Callable[[], Any]] = {
         "section text": lambda: sb.SectionBlock(sb.Text("x" * 3001)),
         "field text": lambda: sb.SectionBlock(fields=[sb.Text("x" * 2001)]),
         "fields": lambda: sb.SectionBlock(fields=[sb.Text("x")] * 11),
@@ -119,7 +122,7 @@ def test_slackblocks_agrees_on_the_limits_it_knows():
     assert all(complaints(by_name[name]) for name in refused_by_library)
 
 
-def test_what_slack_sdk_builds_is_accepted():
+def test_what_slack_sdk_builds_is_accepted() -> None:
     from slack_sdk.models import blocks as b
 
     built = [

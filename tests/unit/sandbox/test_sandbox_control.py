@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
-from airflow_incident_provider.sandbox import SandboxServer
+from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
+
+if TYPE_CHECKING:
+    from slack_sdk import WebClient
 
 
-def test_the_state_shows_a_room_with_everything_in_it(slack, room, control):
+def test_the_state_shows_a_room_with_everything_in_it(slack: WebClient, room: str, control: SandboxClient) -> None:
     brief = slack.chat_postMessage(channel=room, text="brief")["ts"]
     slack.chat_postMessage(channel=room, text="finding", thread_ts=brief)
     slack.conversations_setTopic(channel=room, topic="a & b")
@@ -29,14 +34,16 @@ def test_the_state_shows_a_room_with_everything_in_it(slack, room, control):
     assert control.channel("inc-room") == shown
 
 
-def test_the_state_never_shows_tokens_or_addresses(control, slack):
+def test_the_state_never_shows_tokens_or_addresses(control: SandboxClient, slack: WebClient) -> None:
     text = json.dumps(control.state(everybody=True))
 
     assert "xoxb" not in text
     assert "@acme.example" not in text
 
 
-def test_reset_goes_back_to_the_seed(slack, room, control, refusal):
+def test_reset_goes_back_to_the_seed(
+    slack: WebClient, room: str, control: SandboxClient, refusal: Callable[..., Any]
+) -> None:
     control.settings(latency_ms=1, short_pages=True)
     control.reset()
 
@@ -45,7 +52,7 @@ def test_reset_goes_back_to_the_seed(slack, room, control, refusal):
     assert slack.conversations_create(name="inc-room")["channel"]["id"] == room
 
 
-def test_people_channels_and_groups_can_be_added(slack, control):
+def test_people_channels_and_groups_can_be_added(slack: WebClient, control: SandboxClient) -> None:
     person = {"id": "U0NEW000001", "username": "new", "real_name": "New Hire", "email": "new@acme.example"}
     control.add_members(people=[person])
     control.add_channel("inc-theirs", members=["U0NEW000001"], topic="t", is_private=True)
@@ -67,17 +74,17 @@ def test_people_channels_and_groups_can_be_added(slack, control):
         ("members", {"count": -1}, 422),
     ],
 )
-def test_requests_that_make_no_sense(server, path, body, status):
+def test_requests_that_make_no_sense(server: SandboxServer, path: str, body: dict[str, Any], status: int) -> None:
     assert requests.post(f"{server.url}/sandbox/{path}", json=body, timeout=10).status_code == status
 
 
-def test_settings_that_do_not_exist(server):
+def test_settings_that_do_not_exist(server: SandboxServer) -> None:
     answer = requests.put(f"{server.url}/sandbox/settings", json={"warp": 9}, timeout=10)
 
     assert answer.status_code == 422
 
 
-def test_changes_are_told_to_the_page(server, slack):
+def test_changes_are_told_to_the_page(server: SandboxServer, slack: WebClient) -> None:
     with requests.get(f"{server.url}/sandbox/events", stream=True, timeout=10) as stream:
         lines = (line for line in stream.iter_lines() if line.startswith(b"data:"))
         before = json.loads(next(lines)[5:])["version"]
@@ -87,7 +94,7 @@ def test_changes_are_told_to_the_page(server, slack):
     assert after > before
 
 
-def test_the_page_and_its_files_are_served_with_a_strict_policy(server):
+def test_the_page_and_its_files_are_served_with_a_strict_policy(server: SandboxServer) -> None:
     for path in ("/", "/static/app.js", "/static/app.css", "/static/mark.svg"):
         answer = requests.get(server.url + path, timeout=10)
         policy = answer.headers["Content-Security-Policy"]
@@ -96,7 +103,7 @@ def test_the_page_and_its_files_are_served_with_a_strict_policy(server):
         assert "unsafe" not in policy
 
 
-def test_many_callers_at_once_lose_nothing(slack, room, control):
+def test_many_callers_at_once_lose_nothing(slack: WebClient, room: str, control: SandboxClient) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: slack.chat_postMessage(channel=room, text=str(n)), range(60)))
         created = list(
@@ -108,10 +115,10 @@ def test_many_callers_at_once_lose_nothing(slack, room, control):
     assert sum("subtype" not in m for m in control.channel(room)["messages"]) == 60
 
 
-def test_a_name_is_taken_once_however_many_ask(slack, refusal):
+def test_a_name_is_taken_once_however_many_ask(slack: WebClient, refusal: Callable[..., Any]) -> None:
     from slack_sdk.errors import SlackApiError
 
-    def create(_):
+    def create(_: int) -> Any:
         try:
             return slack.conversations_create(name="inc-race")["ok"]
         except SlackApiError as error:
@@ -123,7 +130,7 @@ def test_a_name_is_taken_once_however_many_ask(slack, refusal):
     assert sorted(outcomes, key=str) == [True, *["name_taken"] * 7]
 
 
-def test_two_servers_side_by_side_and_the_port_is_free_afterwards():
+def test_two_servers_side_by_side_and_the_port_is_free_afterwards() -> None:
     with SandboxServer() as one, SandboxServer() as two:
         assert one.url != two.url
         url = one.url

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 import requests
+
+from airflow_incident_provider.sandbox import SandboxClient, SandboxServer, Workspace
 
 WEBHOOKS = "/api/v1/integration/webhooks/configuration/webhooks"
 VARIABLES = "/api/v1/integration/webhooks/configuration/custom-variables"
 
 
 @pytest.fixture
-def datadog(server, workspace):
+def datadog(server: SandboxServer, workspace: Workspace) -> Any:
     import datadog
 
     keys = workspace.datadog
@@ -21,11 +24,11 @@ def datadog(server, workspace):
 
 
 @pytest.fixture
-def headers(workspace):
+def headers(workspace: Workspace) -> dict[str, str]:
     return {"DD-API-KEY": workspace.datadog.api_key, "DD-APPLICATION-KEY": workspace.datadog.app_key}
 
 
-def test_metrics_are_kept(datadog, workspace, control):
+def test_metrics_are_kept(datadog: Any, workspace: Workspace, control: SandboxClient) -> None:
     answer = datadog.api.Metric.send(
         metric="incident.opened", points=[(time.time(), 1)], tags=["env:prod"], type="count"
     )
@@ -35,7 +38,7 @@ def test_metrics_are_kept(datadog, workspace, control):
     assert (kept["metric"], kept["tags"], kept["version"]) == ("incident.opened", ["env:prod"], "v1")
 
 
-def test_series_of_the_second_version(server, headers, workspace):
+def test_series_of_the_second_version(server: SandboxServer, headers: dict[str, str], workspace: Workspace) -> None:
     body = {"series": [{"metric": "m", "type": 1, "points": [{"timestamp": 1, "value": 2}]}]}
     answer = requests.post(f"{server.url}/api/v2/series", json=body, headers=headers, timeout=10)
 
@@ -43,7 +46,7 @@ def test_series_of_the_second_version(server, headers, workspace):
     assert workspace.datadog.series[0]["version"] == "v2"
 
 
-def test_events_go_there_and_back(datadog):
+def test_events_go_there_and_back(datadog: Any) -> None:
     created = datadog.api.Event.create(title="Room opened", text="here", tags=["incident:dd.1"], alert_type="info")
     read = datadog.api.Event.get(created["event"]["id"])
 
@@ -51,7 +54,7 @@ def test_events_go_there_and_back(datadog):
     assert read["event"]["tags"] == ["incident:dd.1"]
 
 
-def test_queries_answer_what_was_scripted(datadog, server):
+def test_queries_answer_what_was_scripted(datadog: Any, server: SandboxServer) -> None:
     script = {"query": "avg:up{*}", "series": [{"metric": "up", "pointlist": [[1_000, 1.0]], "scope": "*"}]}
     requests.post(f"{server.url}/sandbox/datadog/queries", json=script, timeout=10).raise_for_status()
 
@@ -63,18 +66,20 @@ def test_queries_answer_what_was_scripted(datadog, server):
     assert other["series"] == []
 
 
-def test_wrong_keys_are_forbidden(server, headers):
+def test_wrong_keys_are_forbidden(server: SandboxServer, headers: dict[str, str]) -> None:
     wrong = [{}, {**headers, "DD-API-KEY": "x"}]
     for sent in wrong:
         answer = requests.get(f"{server.url}/api/v1/validate", headers=sent, timeout=10)
         assert (answer.status_code, answer.json()) == (403, {"errors": ["Forbidden"]})
     only_api = {"DD-API-KEY": headers["DD-API-KEY"]}
-    query = {"query": "x", "from": 1, "to": 2}
+    query = {"query": "x", "from": "1", "to": "2"}
     assert requests.get(f"{server.url}/api/v1/validate", headers=only_api, timeout=10).json() == {"valid": True}
     assert requests.get(f"{server.url}/api/v1/query", params=query, headers=only_api, timeout=10).status_code == 403
 
 
-def test_keys_in_the_query_string_work_and_are_not_logged(server, workspace, control):
+def test_keys_in_the_query_string_work_and_are_not_logged(
+    server: SandboxServer, workspace: Workspace, control: SandboxClient
+) -> None:
     keys = {"api_key": workspace.datadog.api_key, "application_key": workspace.datadog.app_key}
     answer = requests.get(f"{server.url}/api/v1/validate", params=keys, timeout=10)
 
@@ -89,8 +94,10 @@ def test_keys_in_the_query_string_work_and_are_not_logged(server, workspace, con
         (VARIABLES, {"name": "SECRET", "value": "s3cret", "is_secret": False}, {"value": "new"}),
     ],
 )
-def test_the_webhooks_integration(server, headers, path, entry, change):
-    def call(verb, name="", **kwargs):
+def test_the_webhooks_integration(
+    server: SandboxServer, headers: dict[str, str], path: str, entry: dict[str, Any], change: dict[str, Any]
+) -> None:
+    def call(verb: str, name: str = "", **kwargs: Any) -> requests.Response:
         return requests.request(verb, f"{server.url}{path}{name}", headers=headers, timeout=10, **kwargs)
 
     one = f"/{entry['name']}"
@@ -104,7 +111,9 @@ def test_the_webhooks_integration(server, headers, path, entry, change):
     assert call("POST", json={"name": "half"}).status_code == 400
 
 
-def test_secret_variables_are_not_read_back(server, headers, control):
+def test_secret_variables_are_not_read_back(
+    server: SandboxServer, headers: dict[str, str], control: SandboxClient
+) -> None:
     entry = {"name": "SECRET", "value": "s3cret", "is_secret": True}
     requests.post(server.url + VARIABLES, json=entry, headers=headers, timeout=10)
 
@@ -115,7 +124,7 @@ def test_secret_variables_are_not_read_back(server, headers, control):
     assert "s3cret" not in str(control.state()["datadog"])
 
 
-def test_faults_strike_datadog_too(server, headers, control):
+def test_faults_strike_datadog_too(server: SandboxServer, headers: dict[str, str], control: SandboxClient) -> None:
     from airflow_incident_provider.sandbox import Fault
 
     control.add_fault(Fault(method="datadog.validate", status=503, body={"errors": ["down"]}))
@@ -124,7 +133,7 @@ def test_faults_strike_datadog_too(server, headers, control):
     assert requests.get(f"{server.url}/api/v1/validate", headers=headers, timeout=10).status_code == 200
 
 
-def test_a_body_that_is_no_json(server, headers):
+def test_a_body_that_is_no_json(server: SandboxServer, headers: dict[str, str]) -> None:
     answer = requests.post(f"{server.url}/api/v1/events", data=b"{", headers=headers, timeout=10)
 
     assert answer.status_code == 400

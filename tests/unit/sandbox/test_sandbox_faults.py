@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import ValidationError
 
-from airflow_incident_provider.sandbox import Fault, Workspace
+from airflow_incident_provider.sandbox import Fault, SandboxClient, SandboxServer, Workspace
 from airflow_incident_provider.sandbox.rate_limits import Quota, RateLimiter
 
+if TYPE_CHECKING:
+    from slack_sdk import WebClient
 
-def texts(control, channel):
+
+def texts(control: SandboxClient, channel: str) -> list[str]:
     return [m["text"] for m in control.channel(channel)["messages"] if "subtype" not in m]
 
 
-def test_an_error_on_the_nth_call(slack, room, control, refusal):
+def test_an_error_on_the_nth_call(
+    slack: WebClient, room: str, control: SandboxClient, refusal: Callable[..., Any]
+) -> None:
     control.add_fault(Fault(method="chat.postMessage", nth=2, error="internal_error", fields={"detail": "x"}))
 
     slack.chat_postMessage(channel=room, text="1")
@@ -28,7 +35,9 @@ def test_an_error_on_the_nth_call(slack, room, control, refusal):
     assert (fault["seen"], fault["consumed"]) == (2, 1)
 
 
-def test_the_next_calls_and_every_call(slack, control, refusal):
+def test_the_next_calls_and_every_call(
+    slack: WebClient, control: SandboxClient, refusal: Callable[..., Any]
+) -> None:
     control.add_fault(Fault(method="auth.test", times=2, error="internal_error"))
     assert [refusal(slack.auth_test)["error"] for _ in range(2)] == ["internal_error"] * 2
     assert slack.auth_test()["ok"]
@@ -39,7 +48,9 @@ def test_the_next_calls_and_every_call(slack, control, refusal):
     assert slack.team_info()["ok"]
 
 
-def test_an_error_after_the_effect(slack, room, control, refusal):
+def test_an_error_after_the_effect(
+    slack: WebClient, room: str, control: SandboxClient, refusal: Callable[..., Any]
+) -> None:
     control.add_fault(Fault(method="chat.postMessage", when="after", error="fatal_error"))
 
     refusal(slack.chat_postMessage, channel=room, text="posted anyway")
@@ -48,7 +59,7 @@ def test_an_error_after_the_effect(slack, room, control, refusal):
 
 
 @pytest.mark.parametrize("retry_after", ["1", "0.5", "3600"])
-def test_too_many_requests_with_any_retry_after(slack, control, retry_after):
+def test_too_many_requests_with_any_retry_after(slack: WebClient, control: SandboxClient, retry_after: str) -> None:
     from slack_sdk.errors import SlackApiError
 
     body = {"ok": False, "error": "ratelimited"}
@@ -62,7 +73,7 @@ def test_too_many_requests_with_any_retry_after(slack, control, retry_after):
 
 
 @pytest.mark.parametrize("body", ["<html>Bad Gateway</html>", None])
-def test_a_proxy_that_answers_something_else(slack, control, body):
+def test_a_proxy_that_answers_something_else(slack: WebClient, control: SandboxClient, body: str | None) -> None:
     from slack_sdk.errors import SlackApiError
 
     control.add_fault(Fault(status=502, body=body))
@@ -74,7 +85,9 @@ def test_a_proxy_that_answers_something_else(slack, control, body):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_dropped_connection_before_or_after_the_effect(slack, room, control, when):
+def test_a_dropped_connection_before_or_after_the_effect(
+    slack: WebClient, room: str, control: SandboxClient, when: str
+) -> None:
     control.add_fault(Fault(method="chat.postMessage", drop=True, when=when))
 
     with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
@@ -85,7 +98,9 @@ def test_a_dropped_connection_before_or_after_the_effect(slack, room, control, w
     assert (logged["outcome"], logged["status"]) == ("dropped", None)
 
 
-def test_the_default_client_posts_twice_over_a_dropped_connection(server, room, control):
+def test_the_default_client_posts_twice_over_a_dropped_connection(
+    server: SandboxServer, room: str, control: SandboxClient
+) -> None:
     from slack_sdk import WebClient
 
     control.add_fault(Fault(method="chat.postMessage", drop=True, when="after"))
@@ -95,7 +110,7 @@ def test_the_default_client_posts_twice_over_a_dropped_connection(server, room, 
     assert texts(control, room) == ["x", "x"]
 
 
-def test_a_delay_is_a_timeout_to_an_impatient_client(server, control):
+def test_a_delay_is_a_timeout_to_an_impatient_client(server: SandboxServer, control: SandboxClient) -> None:
     from slack_sdk import WebClient
 
     control.add_fault(Fault(method="auth.test", delay_ms=1500))
@@ -106,7 +121,7 @@ def test_a_delay_is_a_timeout_to_an_impatient_client(server, control):
     assert impatient.auth_test()["ok"]
 
 
-def test_latency_is_added_to_every_call(slack, control):
+def test_latency_is_added_to_every_call(slack: WebClient, control: SandboxClient) -> None:
     control.settings(latency_ms=30)
 
     slack.auth_test()
@@ -118,12 +133,14 @@ def test_latency_is_added_to_every_call(slack, control):
     "fault",
     [{}, {"error": "x", "drop": True}, {"status": 500, "error": "x"}, {"nth": 0, "drop": True}, {"oops": 1}],
 )
-def test_faults_that_make_no_sense(fault):
+def test_faults_that_make_no_sense(fault: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Fault(**fault)
 
 
-def test_the_log_has_every_call_in_order(slack, room, control, refusal):
+def test_the_log_has_every_call_in_order(
+    slack: WebClient, room: str, control: SandboxClient, refusal: Callable[..., Any]
+) -> None:
     slack.chat_postMessage(channel=room, text="x")
     refusal(slack.users_info, user="U0NOBODY001")
     calls = control.calls()
@@ -146,10 +163,10 @@ class Clock:
         return self.now
 
 
-def test_a_window_slides():
+def test_a_window_slides() -> None:
     clock = Clock()
     limiter = RateLimiter(clock)
-    demand = {("app", "m"): Quota(calls=2, seconds=60)}
+    demand: dict[tuple[str, ...], Quota] = {("app", "m"): Quota(calls=2, seconds=60)}
 
     assert [limiter.admit(demand) for _ in range(3)] == [0, 0, 60]
     clock.now += 59.5
@@ -158,16 +175,17 @@ def test_a_window_slides():
     assert limiter.admit(demand) == 0
 
 
-def test_a_refused_call_counts_nowhere():
+def test_a_refused_call_counts_nowhere() -> None:
     limiter = RateLimiter(Clock())
-    tight, wide = ("tight",), ("wide",)
+    tight: tuple[str, ...] = ("tight",)
+    wide: tuple[str, ...] = ("wide",)
     limiter.admit({tight: Quota(1, 60)})
 
     assert limiter.admit({tight: Quota(1, 60), wide: Quota(1, 60)}) == 60
     assert limiter.admit({wide: Quota(1, 60)}) == 0
 
 
-def test_tiers_over_http(slack, control):
+def test_tiers_over_http(slack: WebClient, control: SandboxClient) -> None:
     from slack_sdk.errors import SlackApiError
 
     control.settings(rate_limits=True)
@@ -183,7 +201,7 @@ def test_tiers_over_http(slack, control):
     assert slack.users_info(user="U0DANAREYES")["ok"], "each method has its own budget"
 
 
-def test_one_message_a_second_and_channel(slack, room, control):
+def test_one_message_a_second_and_channel(slack: WebClient, room: str, control: SandboxClient) -> None:
     from slack_sdk.errors import SlackApiError
 
     control.settings(rate_limits=True)
@@ -196,11 +214,11 @@ def test_one_message_a_second_and_channel(slack, room, control):
     assert slack.chat_postMessage(channel="C0GENERAL01", text="elsewhere")["ok"]
 
 
-def test_limits_are_off_unless_asked_for(slack):
+def test_limits_are_off_unless_asked_for(slack: WebClient) -> None:
     assert all(slack.users_list(limit=1)["ok"] for _ in range(25))
 
 
-def test_a_workspace_of_ones_own_clock():
+def test_a_workspace_of_ones_own_clock() -> None:
     clock = Clock()
     workspace = Workspace(clock)
     first, second = workspace.new_ts(), workspace.new_ts()

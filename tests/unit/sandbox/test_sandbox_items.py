@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import pytest
 import requests
 
+from airflow_incident_provider.sandbox import SandboxServer, Workspace
+
+if TYPE_CHECKING:
+    from slack_sdk import WebClient
+
 
 @pytest.fixture
-def message(slack, room):
-    return slack.chat_postMessage(channel=room, text="the brief")["ts"]
+def message(slack: WebClient, room: str) -> str:
+    return str(slack.chat_postMessage(channel=room, text="the brief")["ts"])
 
 
-def test_pinning(slack, room, message, refusal):
+def test_pinning(slack: WebClient, room: str, message: str, refusal: Callable[..., Any]) -> None:
     slack.pins_add(channel=room, timestamp=message)
     newest, pinned = slack.conversations_history(channel=room)["messages"][:2]
 
@@ -24,7 +32,9 @@ def test_pinning(slack, room, message, refusal):
     assert refusal(slack.pins_add, channel=room, timestamp=newest["ts"])["error"] == "not_pinnable"
 
 
-def test_a_channel_takes_a_hundred_pins(slack, room, message, refusal, workspace):
+def test_a_channel_takes_a_hundred_pins(
+    slack: WebClient, room: str, message: str, refusal: Callable[..., Any], workspace: Workspace
+) -> None:
     channel = workspace.channels[room]
     slack.pins_add(channel=room, timestamp=message)
     channel.pins *= 100
@@ -33,7 +43,7 @@ def test_a_channel_takes_a_hundred_pins(slack, room, message, refusal, workspace
     assert refusal(slack.pins_add, channel=room, timestamp=another)["error"] == "too_many_pins"
 
 
-def test_bookmarks(slack, room, refusal):
+def test_bookmarks(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
     link = {"channel_id": room, "title": "Monitor", "type": "link", "link": "https://dd.example/1"}
     first = slack.bookmarks_add(**link, emoji=":bell:")["bookmark"]
     slack.bookmarks_add(**link)
@@ -54,7 +64,7 @@ def test_bookmarks(slack, room, refusal):
     assert refusal(slack.bookmarks_remove, channel_id=room, bookmark_id=first["id"])["error"] == "not_found"
 
 
-def test_reactions(slack, room, message, refusal):
+def test_reactions(slack: WebClient, room: str, message: str, refusal: Callable[..., Any]) -> None:
     slack.reactions_add(channel=room, timestamp=message, name="eyes")
 
     reactions = slack.conversations_history(channel=room)["messages"][0]["reactions"]
@@ -64,7 +74,7 @@ def test_reactions(slack, room, message, refusal):
     assert refusal(slack.reactions_add, **{**again, "name": "NOT AN EMOJI"})["error"] == "invalid_name"
 
 
-def test_uploading_a_file_into_a_thread(slack, room, message, workspace):
+def test_uploading_a_file_into_a_thread(slack: WebClient, room: str, message: str, workspace: Workspace) -> None:
     answer = slack.files_upload_v2(
         channel=room,
         thread_ts=message,
@@ -80,7 +90,7 @@ def test_uploading_a_file_into_a_thread(slack, room, message, workspace):
     assert workspace.files[answer["file"]["id"]].content == b"HTTP 503"
 
 
-def test_uploads_that_fail(slack, room, refusal, server):
+def test_uploads_that_fail(slack: WebClient, room: str, refusal: Callable[..., Any], server: SandboxServer) -> None:
     reserved = slack.files_getUploadURLExternal(filename="a.txt", length=3)
     share = {"files": [{"id": reserved["file_id"]}], "channel_id": room}
 

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import pytest
+
+from airflow_incident_provider.sandbox import SandboxClient
+
+if TYPE_CHECKING:
+    from slack_sdk import WebClient
+
 
 HELLO = "hello"
 
 
-def text_section(text):
+def text_section(text: str) -> dict[str, Any]:
     return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
 
 
-def stored(control, channel):
+def stored(control: SandboxClient, channel: str) -> list[dict[str, Any]]:
     """Return the texts of the channel's own messages, without the system's."""
     return [m for m in control.channel(channel)["messages"] if "subtype" not in m]
 
 
-def test_posting_and_reading_back(slack, room):
+def test_posting_and_reading_back(slack: WebClient, room: str) -> None:
     posted = slack.chat_postMessage(channel=room, text="a & b <c>", parse="none")
     read = slack.conversations_history(channel=room)["messages"][0]
 
@@ -26,18 +35,20 @@ def test_posting_and_reading_back(slack, room):
     assert (read["bot_id"], read["user"]) == ("B0WARROOM01", "U0WARROOM01")
 
 
-def test_text_that_is_escaped_already_is_not_escaped_again(slack, room):
+def test_text_that_is_escaped_already_is_not_escaped_again(slack: WebClient, room: str) -> None:
     assert slack.chat_postMessage(channel=room, text="a &amp; &lt;b&gt;")["message"]["text"] == "a &amp; &lt;b&gt;"
 
 
-def test_timestamps_are_unique_and_in_order(slack, room):
+def test_timestamps_are_unique_and_in_order(slack: WebClient, room: str) -> None:
     stamps = [slack.chat_postMessage(channel=room, text=str(n))["ts"] for n in range(30)]
 
     assert stamps == sorted(set(stamps))
     assert all(len(ts.split(".")[1]) == 6 for ts in stamps)
 
 
-def test_where_a_message_may_go(slack, room, control, client_for, refusal):
+def test_where_a_message_may_go(
+    slack: WebClient, room: str, control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any]
+) -> None:
     member_only = client_for(control.add_token("narrow", scopes=["chat:write"]))
 
     assert slack.chat_postMessage(channel="C0GENERAL01", text=HELLO)["ok"]
@@ -68,12 +79,22 @@ def test_where_a_message_may_go(slack, room, control, client_for, refusal):
         ({"text": "x", "thread_ts": "1700000000.000001"}, "thread_not_found"),
     ],
 )
-def test_messages_that_are_refused(slack, room, refusal, control, message, error):
+def test_messages_that_are_refused(
+    slack: WebClient,
+    room: str,
+    refusal: Callable[..., Any],
+    control: SandboxClient,
+    *,
+    message: dict[str, Any],
+    error: str,
+) -> None:
     assert refusal(slack.chat_postMessage, channel=room, **message)["error"] == error
     assert stored(control, room) == []
 
 
-def test_invalid_blocks_are_explained_with_a_pointer(slack, room, refusal):
+def test_invalid_blocks_are_explained_with_a_pointer(
+    slack: WebClient, room: str, refusal: Callable[..., Any]
+) -> None:
     body = refusal(slack.chat_postMessage, channel=room, text="x", blocks=[text_section("y" * 3001)])
 
     assert body["response_metadata"]["messages"] == [
@@ -81,11 +102,11 @@ def test_invalid_blocks_are_explained_with_a_pointer(slack, room, refusal):
     ]
 
 
-def test_long_text_is_cut_without_a_word(slack, room):
+def test_long_text_is_cut_without_a_word(slack: WebClient, room: str) -> None:
     assert len(slack.chat_postMessage(channel=room, text="x" * 40_001)["message"]["text"]) == 40_000
 
 
-def test_replies_need_a_parent_that_is_one(slack, room, refusal):
+def test_replies_need_a_parent_that_is_one(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
     parent = slack.chat_postMessage(channel=room, text="parent")["ts"]
     reply = slack.chat_postMessage(channel=room, text="reply", thread_ts=parent)
     join = slack.conversations_history(channel=room)["messages"][-1]["ts"]
@@ -96,7 +117,7 @@ def test_replies_need_a_parent_that_is_one(slack, room, refusal):
         assert body["error"] == "cannot_reply_to_message"
 
 
-def test_a_thread_is_read_apart_from_the_channel(slack, room):
+def test_a_thread_is_read_apart_from_the_channel(slack: WebClient, room: str) -> None:
     parent = slack.chat_postMessage(channel=room, text="parent")["ts"]
     replies = [slack.chat_postMessage(channel=room, text=str(n), thread_ts=parent)["ts"] for n in range(3)]
     loud = slack.chat_postMessage(channel=room, text="loud", thread_ts=parent, reply_broadcast=True)["ts"]
@@ -111,7 +132,7 @@ def test_a_thread_is_read_apart_from_the_channel(slack, room):
     assert slack.conversations_replies(channel=room, ts=replies[1])["messages"] == thread
 
 
-def test_paging_a_thread(slack, room):
+def test_paging_a_thread(slack: WebClient, room: str) -> None:
     parent = slack.chat_postMessage(channel=room, text="parent")["ts"]
     for number in range(7):
         slack.chat_postMessage(channel=room, text=str(number), thread_ts=parent)
@@ -122,7 +143,7 @@ def test_paging_a_thread(slack, room):
     assert [m["text"] for page in pages for m in page] == ["parent", *"0123456"]
 
 
-def test_paging_history_is_not_shifted_by_new_messages(slack, room):
+def test_paging_history_is_not_shifted_by_new_messages(slack: WebClient, room: str) -> None:
     for number in range(6):
         slack.chat_postMessage(channel=room, text=str(number))
     first = slack.conversations_history(channel=room, limit=3)
@@ -134,10 +155,10 @@ def test_paging_history_is_not_shifted_by_new_messages(slack, room):
     assert first["has_more"]
 
 
-def test_history_between_two_moments(slack, room, refusal):
+def test_history_between_two_moments(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
     a, b, c = (slack.chat_postMessage(channel=room, text=text)["ts"] for text in "abc")
 
-    def texts(**kwargs):
+    def texts(**kwargs: Any) -> list[str]:
         return [m["text"] for m in slack.conversations_history(channel=room, **kwargs)["messages"]]
 
     assert texts(oldest=a, latest=c) == ["b"]
@@ -149,7 +170,7 @@ def test_history_between_two_moments(slack, room, refusal):
     assert refusal(slack.conversations_replies, channel=room, ts="1.000001")["error"] == "thread_not_found"
 
 
-def test_history_of_apps_that_slack_does_not_know(slack, room, control):
+def test_history_of_apps_that_slack_does_not_know(slack: WebClient, room: str, control: SandboxClient) -> None:
     for number in range(20):
         slack.chat_postMessage(channel=room, text=str(number))
     control.settings(history_limit=15)
@@ -158,7 +179,7 @@ def test_history_of_apps_that_slack_does_not_know(slack, room, control):
     assert len(slack.conversations_history(channel=room)["messages"]) == 15
 
 
-def test_metadata_comes_with_its_payload_only_when_asked_for(slack, room):
+def test_metadata_comes_with_its_payload_only_when_asked_for(slack: WebClient, room: str) -> None:
     metadata = {"event_type": "incident_update", "event_payload": {"key": "dd.1", "n": 1}}
     slack.chat_postMessage(channel=room, text="x", metadata=metadata)
 
@@ -169,7 +190,7 @@ def test_metadata_comes_with_its_payload_only_when_asked_for(slack, room):
     assert full["metadata"] == metadata
 
 
-def test_updating_a_message(slack, room, control):
+def test_updating_a_message(slack: WebClient, room: str, control: SandboxClient) -> None:
     metadata = {"event_type": "e", "event_payload": {}}
     ts = slack.chat_postMessage(channel=room, text="one", blocks=[text_section("one")], metadata=metadata)["ts"]
 
@@ -185,7 +206,9 @@ def test_updating_a_message(slack, room, control):
     assert "metadata" not in stored(control, room)[0]
 
 
-def test_updates_that_are_refused(slack, room, refusal, control, client_for):
+def test_updates_that_are_refused(
+    slack: WebClient, room: str, refusal: Callable[..., Any], control: SandboxClient, client_for: Callable[..., Any]
+) -> None:
     ts = slack.chat_postMessage(channel=room, text="x")["ts"]
     join = slack.conversations_history(channel=room)["messages"][-1]["ts"]
     other = client_for(
@@ -207,7 +230,7 @@ def test_updates_that_are_refused(slack, room, refusal, control, client_for):
     assert refusal(slack.chat_update, channel=room, ts=ts, text="x")["error"] == "is_inactive"
 
 
-def test_deleting_and_linking(slack, room, refusal):
+def test_deleting_and_linking(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
     parent = slack.chat_postMessage(channel=room, text="x")["ts"]
     reply = slack.chat_postMessage(channel=room, text="y", thread_ts=parent)["ts"]
     digits = parent.replace(".", "")
@@ -220,7 +243,9 @@ def test_deleting_and_linking(slack, room, refusal):
     assert refusal(slack.chat_delete, channel=room, ts=parent)["error"] == "message_not_found"
 
 
-def test_ephemeral_messages_leave_no_history(slack, room, refusal, control):
+def test_ephemeral_messages_leave_no_history(
+    slack: WebClient, room: str, refusal: Callable[..., Any], control: SandboxClient
+) -> None:
     slack.conversations_invite(channel=room, users="U0ALICENG01")
     slack.chat_postEphemeral(channel=room, user="U0ALICENG01", text="psst")
     outside = refusal(slack.chat_postEphemeral, channel=room, user="U0DANAREYES", text="x")

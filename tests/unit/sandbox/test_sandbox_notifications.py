@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_incident_provider.sandbox import SandboxClient
 from airflow_incident_provider.sandbox.slack.mrkdwn import as_stored, notifications
 
-NOBODY = {"mass": [], "users": [], "usergroups": [], "channels": [], "links": []}
+if TYPE_CHECKING:
+    from slack_sdk import WebClient
 
 
-def notified(control, channel):
-    return control.channel(channel)["messages"][-1]["notifies"]
+NOBODY: dict[str, list[str]] = {"mass": [], "users": [], "usergroups": [], "channels": [], "links": []}
+
+
+def notified(control: SandboxClient, channel: str) -> dict[str, Any]:
+    notifies: dict[str, Any] = control.channel(channel)["messages"][-1]["notifies"]
+    return notifies
 
 
 @pytest.mark.parametrize("mention", ["channel", "here", "everyone"])
 @pytest.mark.parametrize("frame", ["{}", "```{}```", "`{}`", "> {}", "*{}*"])
-def test_mass_mentions_are_seen_wherever_they_stand(slack, room, control, mention, frame):
+def test_mass_mentions_are_seen_wherever_they_stand(
+    slack: WebClient, room: str, control: SandboxClient, mention: str, frame: str
+) -> None:
     slack.chat_postMessage(channel=room, text=frame.format(f"<!{mention}>"))
 
     assert notified(control, room)["mass"] == [mention]
@@ -38,7 +48,9 @@ def test_mass_mentions_are_seen_wherever_they_stand(slack, room, control, mentio
         ("see https://x.example/a", "links", [{"url": "https://x.example/a", "label": None}]),
     ],
 )
-def test_other_mentions_and_links(slack, room, control, text, kind, expected):
+def test_other_mentions_and_links(
+    slack: WebClient, room: str, control: SandboxClient, *, text: str, kind: str, expected: Any
+) -> None:
     slack.chat_postMessage(channel=room, text=text)
 
     assert notified(control, room)[kind] == expected
@@ -47,21 +59,25 @@ def test_other_mentions_and_links(slack, room, control, text, kind, expected):
 @pytest.mark.parametrize(
     "text", ["&lt;!channel&gt;", "@channel @here", "< !channel>", "<!nobody>", "user@channel", "<b>"]
 )
-def test_what_only_looks_like_a_mention_notifies_nobody(slack, room, control, text):
+def test_what_only_looks_like_a_mention_notifies_nobody(
+    slack: WebClient, room: str, control: SandboxClient, text: str
+) -> None:
     slack.chat_postMessage(channel=room, text=text)
 
     assert notified(control, room) == NOBODY
 
 
 @pytest.mark.parametrize("asked", [{"parse": "full"}, {"link_names": True}])
-def test_bare_names_notify_when_names_are_linked(slack, room, control, asked):
+def test_bare_names_notify_when_names_are_linked(
+    slack: WebClient, room: str, control: SandboxClient, asked: dict[str, Any]
+) -> None:
     slack.chat_postMessage(channel=room, text="@channel, @sre-oncall and @mainframe-oncall", **asked)
 
     assert notified(control, room)["mass"] == ["channel"]
     assert notified(control, room)["usergroups"] == ["S0SREONCALL"]
 
 
-def test_how_a_message_was_sent_is_kept(slack, room, control):
+def test_how_a_message_was_sent_is_kept(slack: WebClient, room: str, control: SandboxClient) -> None:
     ts = slack.chat_postMessage(channel=room, text="x", parse="none", link_names=False, unfurl_media=False)["ts"]
     sent = control.channel(room)["messages"][-1]["delivery"]
     slack.chat_update(channel=room, ts=ts, text="y")
@@ -88,13 +104,15 @@ def test_how_a_message_was_sent_is_kept(slack, room, control):
         ),
     ],
 )
-def test_mentions_in_blocks(slack, room, control, block, mass):
+def test_mentions_in_blocks(
+    slack: WebClient, room: str, control: SandboxClient, block: dict[str, Any], mass: list[str]
+) -> None:
     slack.chat_postMessage(channel=room, text="x", blocks=[block])
 
     assert notified(control, room)["mass"] == mass
 
 
-def test_the_fallback_text_and_attachments_count_too(slack, room, control):
+def test_the_fallback_text_and_attachments_count_too(slack: WebClient, room: str, control: SandboxClient) -> None:
     slack.chat_postMessage(
         channel=room, text="<!channel>", blocks=[{"type": "divider"}], attachments=[{"text": "<!here>"}]
     )
@@ -103,7 +121,7 @@ def test_the_fallback_text_and_attachments_count_too(slack, room, control):
 
 
 @given(st.text(alphabet="<>&!@|#channelhertpsU0ltg;:/. ", max_size=60))
-def test_escaped_text_never_notifies_anybody_but_by_bare_links(text):
+def test_escaped_text_never_notifies_anybody_but_by_bare_links(text: str) -> None:
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     found = notifications(escaped)
 
@@ -113,5 +131,5 @@ def test_escaped_text_never_notifies_anybody_but_by_bare_links(text):
 
 
 @given(st.text(max_size=80))
-def test_storing_a_text_twice_changes_nothing_more(text):
+def test_storing_a_text_twice_changes_nothing_more(text: str) -> None:
     assert as_stored(as_stored(text)) == as_stored(text)

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_incident_provider.sandbox import SandboxClient, Workspace
 
-def everybody(slack, **kwargs):
+if TYPE_CHECKING:
+    from slack_sdk import WebClient
+
+
+def everybody(slack: WebClient, **kwargs: Any) -> list[dict[str, Any]]:
     return [member for page in slack.users_list(limit=200, **kwargs) for member in page["members"]]
 
 
-def test_looking_up_an_address(slack):
+def test_looking_up_an_address(slack: WebClient) -> None:
     user = slack.users_lookupByEmail(email="DANA@acme.example")["user"]
 
     assert (user["id"], user["profile"]["email"]) == ("U0DANAREYES", "dana@acme.example")
 
 
 @pytest.mark.parametrize("email", ["dave@acme.example", "nobody@acme.example", "dana+x@acme.example"])
-def test_addresses_nobody_active_has(slack, refusal, email):
+def test_addresses_nobody_active_has(slack: WebClient, refusal: Callable[..., Any], email: str) -> None:
     assert refusal(slack.users_lookupByEmail, email=email)["error"] == "users_not_found"
 
 
-def test_without_the_scope_addresses_are_left_out_silently(control, client_for, refusal):
+def test_without_the_scope_addresses_are_left_out_silently(
+    control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any]
+) -> None:
     slack = client_for(control.add_token("no-mail", scopes=["users:read"]))
 
     assert "email" not in slack.users_info(user="U0DANAREYES")["user"]["profile"]
@@ -30,7 +39,7 @@ def test_without_the_scope_addresses_are_left_out_silently(control, client_for, 
     assert refusal(slack.users_lookupByEmail, email="dana@acme.example")["needed"] == "users:read.email"
 
 
-def test_the_cast_has_its_hard_cases(slack):
+def test_the_cast_has_its_hard_cases(slack: WebClient) -> None:
     members = {member["id"]: member for member in everybody(slack)}
     displayed = [m["profile"]["display_name"] for m in members.values()]
 
@@ -47,11 +56,11 @@ def test_the_cast_has_its_hard_cases(slack):
     assert members["U0WARROOM01"]["is_bot"] is True
 
 
-def test_user_info_of_nobody(slack, refusal):
+def test_user_info_of_nobody(slack: WebClient, refusal: Callable[..., Any]) -> None:
     assert refusal(slack.users_info, user="U0NOBODY001")["error"] == "user_not_found"
 
 
-def test_user_groups(slack, refusal):
+def test_user_groups(slack: WebClient, refusal: Callable[..., Any]) -> None:
     groups = {group["handle"]: group for group in slack.usergroups_list(include_users=True)["usergroups"]}
 
     assert len(groups["sre-oncall"]["users"]) == 3
@@ -62,7 +71,7 @@ def test_user_groups(slack, refusal):
 
 
 @pytest.mark.parametrize("short_pages", [False, True])
-def test_paging_meets_everybody_once(slack, control, short_pages):
+def test_paging_meets_everybody_once(slack: WebClient, control: SandboxClient, short_pages: bool) -> None:
     control.add_members(count=1500)
     control.settings(short_pages=short_pages)
 
@@ -71,7 +80,9 @@ def test_paging_meets_everybody_once(slack, control, short_pages):
     assert len(ids) == len(set(ids)) == 1500 + 31
 
 
-def test_a_large_workspace_wants_a_limit(slack, control, refusal):
+def test_a_large_workspace_wants_a_limit(
+    slack: WebClient, control: SandboxClient, refusal: Callable[..., Any]
+) -> None:
     control.add_members(count=200)
     control.settings(limit_required_above=100)
 
@@ -80,11 +91,13 @@ def test_a_large_workspace_wants_a_limit(slack, control, refusal):
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "%%%", base64.b64encode(b"conversations.list:3").decode()])
-def test_cursors_that_make_no_sense(slack, refusal, cursor):
+def test_cursors_that_make_no_sense(slack: WebClient, refusal: Callable[..., Any], cursor: str) -> None:
     assert refusal(slack.users_list, limit=10, cursor=cursor)["error"] == "invalid_cursor"
 
 
-def test_a_crowd_of_fifty_thousand_is_the_same_each_time(control, slack, workspace):
+def test_a_crowd_of_fifty_thousand_is_the_same_each_time(
+    control: SandboxClient, slack: WebClient, workspace: Workspace
+) -> None:
     control.add_members(count=50_000)
     first = workspace.people["U1000012345"]
     control.reset()
@@ -92,4 +105,4 @@ def test_a_crowd_of_fifty_thousand_is_the_same_each_time(control, slack, workspa
 
     assert workspace.people["U1000012345"] == first
     assert len(slack.users_list(limit=1000)["members"]) == 1000
-    assert slack.users_lookupByEmail(email=first.email)["user"]["id"] == first.id
+    assert slack.users_lookupByEmail(email=str(first.email))["user"]["id"] == first.id
