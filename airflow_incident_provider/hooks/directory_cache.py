@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from airflow_incident_provider.exceptions import SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.people.directory import Directory, Member
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised whenever the header or the fields of a member change: an older file is then absent."""
 
 PAGE_SIZE = 200

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import socket
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
 from airflow.providers.slack.hooks.slack import SlackHook
 from slack_sdk.errors import SlackApiError  # noqa: TID253 - this module is only imported inside execute
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random,
+)
 
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
 from airflow_incident_provider.hooks.slack_errors import RATE_LIMITED, TRANSIENT, slack_error
 
 if TYPE_CHECKING:
+    from airflow.sdk import Connection
     from slack_sdk.web import SlackResponse
 
 ATTEMPTS = 4
@@ -26,8 +36,13 @@ LONGEST_WAIT = 8.0
 RETRY_AFTER_UNSAID = 1.0
 """Seconds to wait when Slack says "too fast" without saying for how long."""
 
+ANSWER_WITHIN_S = 10
+"""Seconds that one call may take, unless the connection's ``timeout`` says otherwise; the client's own are 30."""
+
 _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
+_ERROR_CODE = re.compile(r"[a-z0-9_]{1,80}")
+_backoff = wait_exponential(multiplier=0.2, max=2.0) + wait_random(0, 0.1)
 
 
 class IncidentSlackHook(SlackHook):
@@ -42,6 +57,9 @@ class IncidentSlackHook(SlackHook):
 
     def __init__(self, slack_conn_id: str = SlackHook.default_conn_name, **kwargs: Any) -> None:
         super().__init__(slack_conn_id=slack_conn_id, retry_handlers=[], **kwargs)
+
+    def _get_conn_params(self, conn: Connection) -> dict[str, Any]:
+        return {"timeout": ANSWER_WITHIN_S, **super()._get_conn_params(conn)}
 
     def read(self, method: str, **arguments: Any) -> SlackResponse:
         """Call a method that changes nothing, as often as may help.
@@ -89,17 +107,23 @@ def _from_answer(method: str, error: SlackApiError) -> IncidentError:
     response = error.response
     status = getattr(response, "status_code", None) or 200
     body = response.data if isinstance(getattr(response, "data", None), dict) else {}
-    code = body.get("error")
+    code = _code(body)
     if status == _TOO_MANY_REQUESTS or code in RATE_LIMITED:
         return SlackUnavailableError(
             f"Slack is asked too often: {method} is rate limited.",
             code="ratelimited",
             retry_after=_retry_after(response),
         )
-    if status >= _SERVER_ERROR or not isinstance(code, str) or code in TRANSIENT:
-        said = code if isinstance(code, str) and code in TRANSIENT else f"HTTP {status}"
+    if status >= _SERVER_ERROR or code is None or code in TRANSIENT:
+        said = code if code in TRANSIENT else f"HTTP {status}"
         return SlackUnavailableError(f"Slack could not do {method} now: {said}.", code=said, effect_possible=True)
     return slack_error(method, body)
+
+
+def _code(body: Mapping[str, Any]) -> str | None:
+    """Return Slack's error code; the client puts a page of something in between there too, which is none."""
+    code = body.get("error")
+    return code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else None
 
 
 def _from_transport(method: str, error: Exception) -> SlackUnavailableError:
@@ -108,7 +132,7 @@ def _from_transport(method: str, error: Exception) -> SlackUnavailableError:
     return SlackUnavailableError(
         f"Slack did not answer {method}: {type(reason).__name__}.",
         code=type(reason).__name__,
-        effect_possible=not isinstance(reason, ConnectionRefusedError),
+        effect_possible=not isinstance(reason, (ConnectionRefusedError, socket.gaierror)),
     )
 
 
@@ -138,4 +162,4 @@ def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, SlackUnavailableError) and error.retry_after is not None:
         return error.retry_after
-    return wait_exponential_jitter(initial=0.2, max=2.0, jitter=0.1)(state)
+    return _backoff(state)

@@ -9,7 +9,7 @@ from itertools import count
 from types import TracebackType
 from typing import Any, TypeVar
 
-from airflow_incident_provider.exceptions import SlackRequestError
+from airflow_incident_provider.exceptions import SlackConfigurationError, SlackRequestError
 from airflow_incident_provider.hooks.directory_cache import LARGEST_PAGE_SIZE, DirectoryCache, fetch_members
 from airflow_incident_provider.hooks.live_slack import LiveSlack
 from airflow_incident_provider.hooks.side_by_side import CALLS_AT_ONCE
@@ -65,8 +65,22 @@ class SlackPeople(AbstractContextManager["SlackPeople"]):
                     self._begin("directory", "", self._directory)
 
     def lookup_email(self, email: str) -> Member | None:
-        """Return who has this address (``users.lookupByEmail``: one call)."""
-        return self._answer("email", email, self._email)
+        """Return who has this address (``users.lookupByEmail``: one call).
+
+        Slack does not find those who were deactivated; the directory does, and is asked if it is at hand.
+        """
+        return self._answer("email", email, self._email) or self._departed(email)
+
+    def _departed(self, email: str) -> Member | None:
+        """Return who had this address before they were deactivated, as far as the directory at hand knows."""
+        if ("directory", "") not in self._asked:
+            cached = self._cache.get(self._team_id)
+            return cached.directory.departed(email) if cached is not None else None
+        try:
+            return self.directory().departed(email)
+        except (SlackConfigurationError, SlackRequestError):
+            # Told where a name needs the directory; this question can do without it.
+            return None
 
     def member(self, user_id: str) -> Member | None:
         """Return the member with this id (``users.info``: one call)."""

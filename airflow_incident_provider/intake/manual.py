@@ -172,8 +172,8 @@ def flag_misspelt(conf: Mapping[str, object], flags: Flags) -> None:
 def read_manual(told: ManualConf, *, received_at: datetime, flags: Flags) -> Incident:
     """Return the incident that a person described.
 
-    An id that is not given derives from the title and the second of arrival, so that a run that is tried again
-    finds its room again.
+    Without an id the key derives from the second of arrival and the title, so that a run that is tried again
+    finds its room again; the id that people see is the time of day.
 
     :raises InvalidPayloadError: if there is no title.
     """
@@ -183,10 +183,11 @@ def read_manual(told: ManualConf, *, received_at: datetime, flags: Flags) -> Inc
             "title: missing; an incident needs a title.",
             fix='Give one, such as {"title": "Checkout fails", "severity": "high", "users": ["dana@example.com"]}.',
         )
-    given_id = one_line(told.id or "") or _derived_id(title, received_at)
+    given_id = one_line(told.id or "")
+    arrived = received_at.astimezone(UTC)
     return Incident(
-        key=manual_key(given_id),
-        id=bounded_line(given_id, MAX_NAME, field="id", flags=flags),
+        key=manual_key(given_id or _derived_id(title, arrived)),
+        id=bounded_line(given_id or f"{arrived:%H%M%S}", MAX_NAME, field="id", flags=flags),
         source=Source.MANUAL,
         title=title,
         severity=_severity_or_high(told.severity, flags),
@@ -236,8 +237,8 @@ def _link(item: object, flags: Flags) -> Link | None:
     return make_link(item["url"], label=label, kind=known, field="links", flags=flags)
 
 
-def _derived_id(title: str, received_at: datetime) -> str:
-    return "-".join(filter(None, (f"{received_at.astimezone(UTC):%Y%m%d-%H%M%S}", slug(title.lower(), 40))))
+def _derived_id(title: str, arrived: datetime) -> str:
+    return "-".join(filter(None, (f"{arrived:%Y%m%d-%H%M%S}", slug(title.lower(), 40))))
 
 
 def _severity_or_high(severity: Severity | None, flags: Flags) -> Severity:

@@ -62,13 +62,14 @@ def fit(text: str, blocks: Iterable[Block], names: Mapping[str, str] | None = No
     """
     Return the blocks as as few messages as Slack's limits allow, in order and with none left out.
 
+    No blocks are no message.
+
     :param text: the untrusted words of the fallback; the second message and those after it say which they are.
     """
-    pages: list[list[Block]] = [[]]
+    pages: list[list[Block]] = []
     room = MESSAGE_CHARACTERS - FALLBACK_BYTES
     for block in blocks:
-        page = pages[-1]
-        if page and (len(page) == MESSAGE_BLOCKS or size(page) + size(block) > room):
+        if not pages or len(pages[-1]) == MESSAGE_BLOCKS or size(pages[-1]) + size(block) > room:
             pages.append([])
         pages[-1].append(block)
     heads = (

@@ -10,4 +10,4 @@ from airflow_incident_provider.messages.limits import Message, fit
 def note_messages(text: str) -> list[Message]:
     """Return the text as one message, or more if it is long; nothing when it is empty."""
     lines = [inline(line) for line in text.splitlines() if line.strip()]
-    return fit(text, sections(lines)) if lines else []
+    return fit(text, sections(lines))

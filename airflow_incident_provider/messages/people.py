@@ -24,24 +24,33 @@ _HOW = {
 }
 _WHY = {
     ResolutionOutcome.AMBIGUOUS: "more than one person it could be",
-    ResolutionOutcome.NOT_FOUND: "not found in Slack",
+    ResolutionOutcome.NOT_FOUND: "no sure match",
     ResolutionOutcome.DEACTIVATED: "deactivated in Slack",
     ResolutionOutcome.NOT_ALLOWED: "not allowed in this room",
 }
+_WITH_NAMES_BESIDE = frozenset({ResolutionOutcome.AMBIGUOUS, ResolutionOutcome.NOT_FOUND})
 _NAMES_SUGGESTED = 3
 
 
 def not_resolved(resolution: UserResolution) -> tuple[NotInvited, ...]:
     """Return every query that found nobody, as somebody who is not invited, with the likeliest names."""
-    return tuple(
-        NotInvited(query=r.query, reason=r.reason or _WHY[r.outcome], suggestion=_suggestion(r))
-        for r in resolution.unresolved
-    )
+    return tuple(NotInvited(query=r.query, reason=_reason(r), suggestion=_suggestion(r)) for r in resolution.unresolved)
+
+
+def _reason(resolution: Resolution) -> str:
+    """Return why nobody is invited; where names are suggested beside it, without naming them twice."""
+    if resolution.candidates and resolution.outcome in _WITH_NAMES_BESIDE:
+        return _WHY[resolution.outcome]
+    return resolution.reason or _WHY[resolution.outcome]
 
 
 def _suggestion(resolution: Resolution) -> str | None:
-    """Return the names that a query might mean, or nothing."""
-    names = [user.label for user in resolution.candidates[:_NAMES_SUGGESTED]]
+    """Return the people that a query might mean, or nothing; those who share a name by their handle as well."""
+    people = resolution.candidates[:_NAMES_SUGGESTED]
+    labels = [person.label for person in people]
+    names = [
+        f"{person.label} (@{person.name})" if labels.count(person.label) > 1 else person.label for person in people
+    ]
     return " or ".join(names) if names else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Self
 
 from airflow_incident_provider.models import SlackUser
@@ -19,7 +20,8 @@ class Member:
 
     ``guest`` is a single- or multi-channel guest; ``stranger`` belongs to another workspace (Slack Connect);
     ``updated`` is the Unix time of the last change in seconds. E-mail addresses are left out on purpose: Slack
-    answers for one address in one call, so nobody needs a file with all of them.
+    answers for one address in one call, so nobody needs a file with all of them. It does not answer for those
+    who were deactivated: of them ``departed_email`` keeps a digest, to tell "has left" from "unknown".
     """
 
     id: str
@@ -31,6 +33,7 @@ class Member:
     guest: bool = False
     stranger: bool = False
     updated: int = 0
+    departed_email: str = ""
 
     @classmethod
     def from_slack(cls, user: Mapping[str, Any], *, team_id: str) -> Self:
@@ -49,6 +52,7 @@ class Member:
             guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
             stranger=_is_stranger(user, team_id),
             updated=int(user.get("updated") or 0),
+            departed_email=_digest(profile.get("email") or "") if user.get("deleted") else "",
         )
 
     @property
@@ -73,6 +77,11 @@ class Member:
         return SlackUser(id=self.id, name=self.name, real_name=self.real_name, display_name=self.display_name)
 
 
+def _digest(email: str) -> str:
+    """Return a digest of an address, compared without regard to case; of none, none."""
+    return sha256(email.strip().casefold().encode()).hexdigest() if email.strip() else ""
+
+
 def _is_stranger(user: Mapping[str, Any], team_id: str) -> bool:
     """Return whether somebody is of other workspaces only; one that Slack names no workspace for is not."""
     teams = set((user.get("enterprise_user") or {}).get("teams") or ())
@@ -92,6 +101,7 @@ class Directory:
         self._by_id = {member.id: member for member in ordered}
         self._by_name: dict[str, list[Member]] = {}
         self._by_username: dict[str, list[Member]] = {}
+        self._by_departed_email = {m.departed_email: m for m in self._by_id.values() if m.departed_email}
         self._spellings: list[str] = []
         self._owners: list[Member] = []
         for member in self._by_id.values():
@@ -116,6 +126,10 @@ class Directory:
     def by_id(self, user_id: str) -> Member | None:
         """Return the member with this id."""
         return self._by_id.get(user_id)
+
+    def departed(self, email: str) -> Member | None:
+        """Return the deactivated member who had this e-mail address."""
+        return self._by_departed_email.get(_digest(email))
 
     def called(self, name: str) -> dict[str, Member]:
         """Return by id everybody whose display name or real name is this, but for case, accents, punctuation."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from airflow_incident_provider.models import Finding, Incident, Statement, Target, Verdict
 from airflow_incident_provider.probes.declaration import CONTROL
 from airflow_incident_provider.probes.planning import MAX_RUNS
-from airflow_incident_provider.probes.services import Service, services
+from airflow_incident_provider.probes.services import Service, location, services
 from airflow_incident_provider.probes.targets import endpoint, incident_targets
 
 _SERVER_ERROR = 500
@@ -182,7 +182,8 @@ def _left_out(incident: Incident, findings: Sequence[Finding]) -> Iterator[str]:
 
 def _concerns(finding: Finding, target: Target) -> bool:
     parts = endpoint(target)
-    return finding.target == str(target) or (parts is not None and parts.host in finding.target)
+    where = location(finding)
+    return finding.target == str(target) or (parts is not None and where is not None and where.host == parts.host)
 
 
 def _control(findings: Sequence[Finding]) -> Finding | None:

@@ -122,4 +122,4 @@ class Probe:
     environment: Callable[[ProbeRun], dict[str, str]]
     parse: Callable[[ProbeRun, ProbeOutput], Reading]
     needs_network: bool = True
-    timeout_s: int = 15
+    timeout_s: int = 20

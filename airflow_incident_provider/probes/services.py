@@ -45,7 +45,7 @@ def services(findings: Sequence[Finding]) -> tuple[Service, ...]:
     What was found about a name counts for every port of that name; a name alone is a service only if none of
     its ports was looked at.
     """
-    located = [(finding, _location(finding)) for finding in findings if finding.probe != CONTROL]
+    located = [(finding, location(finding)) for finding in findings if finding.probe != CONTROL]
     keys = dict.fromkeys((where.host, where.port) for _, where in located if where is not None)
     with_port = {host for host, port in keys if port is not None}
     return tuple(
@@ -61,7 +61,7 @@ def services(findings: Sequence[Finding]) -> tuple[Service, ...]:
     )
 
 
-def _location(finding: Finding) -> Endpoint | None:
+def location(finding: Finding) -> Endpoint | None:
     """Return the host and port that a finding's target names."""
     if "://" in finding.target:
         return endpoint(Target(url=finding.target))

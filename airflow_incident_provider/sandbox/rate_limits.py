@@ -64,7 +64,3 @@ class RateLimiter:
         while window and window[0] <= now - quota.seconds:
             window.popleft()
         return 0.0 if len(window) < quota.calls else window[0] + quota.seconds - now
-
-    def clear(self) -> None:
-        """Forget all calls."""
-        self._windows.clear()

@@ -29,6 +29,6 @@ class DroppedConnection(Response):
         transport = scope["state"].get(TRANSPORT)
         if transport is None:
             raise ConnectionAbortedError("the sandbox was told to drop this connection")
-        pass
+        transport.abort()
         while (await receive())["type"] != "http.disconnect":
             continue

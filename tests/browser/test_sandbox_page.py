@@ -86,7 +86,11 @@ def room(slack: WebClient) -> tuple[str, str]:
     brief = slack.chat_postMessage(channel=channel, text="brief", blocks=blocks)["ts"]
     slack.pins_add(channel=channel, timestamp=brief)
     slack.chat_postMessage(channel=channel, text="*FAIL* http\n```exit 22```", thread_ts=brief)
-    slack.chat_postMessage(channel=channel, text=HOSTILE, thread_ts=brief)
+    trap = {"type": "button", "text": {"type": "plain_text", "text": "Trap"}, "url": "javascript:alert(1)"}
+    bait = {"type": "section", "text": {"type": "mrkdwn", "text": HOSTILE}}
+    slack.chat_postMessage(
+        channel=channel, text="x", blocks=[bait, {"type": "actions", "elements": [trap]}], thread_ts=brief
+    )
     return channel, brief
 
 
@@ -147,6 +151,7 @@ def test_hostile_text_stays_text_and_its_alarm_is_shown(
 
     assert '<img src=x onerror="document.title=1">' in hostile.inner_text()
     assert page.locator("#panel img").count() == 0
+    assert hostile.get_by_text("Trap").is_visible()
     assert hostile.locator("a").count() == 0
     assert "would have notified @channel" in hostile.locator(".alarm").inner_text()
     assert complaints == []

@@ -106,7 +106,7 @@ METHODS: dict[str, Method] = {
             Tier.TIER_4,
             "users:read",
             required={"user": "user_not_found"},
-            errors="user_not_found user_not_visible",
+            errors="user_not_found",
         ),
         _method("usergroups.list", Tier.TIER_2, "usergroups:read"),
         _method(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
-from airflow_incident_provider.sandbox.entities import Bookmark, Channel, Pin
+from airflow_incident_provider.sandbox.entities import Bookmark, Channel, Message, Pin
 from airflow_incident_provider.sandbox.slack import shapes
 from airflow_incident_provider.sandbox.slack.call import Answer, Call, handles
 from airflow_incident_provider.sandbox.slack.errors import SlackError
 
 MAX_PINS = 100
 MAX_BOOKMARKS = 100
+TIMESTAMP = re.compile(r"\d{1,12}\.\d{6}")
 EMOJI = re.compile(r":[^\s:]+:")
 EMOJI_NAME = re.compile(r"[a-z0-9_+'-]+(::skin-tone-[2-6])?")
 
@@ -24,11 +25,17 @@ def _channel(call: Call, argument: str = "channel", *, not_member: str = "not_in
     return channel
 
 
+def _message(call: Call, channel: Channel) -> Message:
+    if not TIMESTAMP.fullmatch(call.args.text("timestamp")):
+        raise SlackError("bad_timestamp")
+    return call.message(channel, "timestamp")
+
+
 @handles("pins.add")
 def add_pin(call: Call) -> Answer:
     """Pin a message, and say so in the channel."""
     channel = _channel(call)
-    message = call.message(channel, "timestamp")
+    message = _message(call, channel)
     if any(pin.ts == message.ts for pin in channel.pins):
         raise SlackError("already_pinned")
     if message.is_system:
@@ -150,7 +157,7 @@ def add_reaction(call: Call) -> Answer:
     if not EMOJI_NAME.fullmatch(name):
         raise SlackError("invalid_name")
     channel = _channel(call)
-    users = call.message(channel, "timestamp").reactions.setdefault(name, [])
+    users = _message(call, channel).reactions.setdefault(name, [])
     if call.user_id in users:
         raise SlackError("already_reacted")
     users.append(call.user_id)

@@ -125,7 +125,7 @@ def test_only_the_owner_may_read_it(cache: DirectoryCache) -> None:
         lambda _: b"",
         lambda content: content[:-5],
         lambda content: content.replace(b"Alice", b"Mally"),
-        lambda content: content.replace(b'"schema": 1', b'"schema": 0'),
+        lambda content: content.replace(b'"schema": 2', b'"schema": 1'),
         lambda content: b"\xff\x00" + content,
         lambda _: b"[]\n",
         lambda content: content.partition(b"\n")[0],

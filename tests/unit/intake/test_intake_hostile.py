@@ -18,7 +18,7 @@ Make = Callable[..., dict[str, Any]]
 
 TEXTS = {
     "channel mention": "<!channel> & <@U0> <https://evil.example|click>",
-    "shell": "$(touch /tmp/x); `id` | rm -rf ~ && echo $HOME > /dev/null",
+    "shell": "$(touch pwned); `id` | rm -rf ~ && echo $HOME > /dev/null",
     "jinja": "{{ var.value.secret }} {% for x in y %} {# c #}",
     "yaml": "!!python/object/apply:os.system ['id']",
     "json as text": '{"a": {"b": ["c"]}}',

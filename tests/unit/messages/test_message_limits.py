@@ -28,6 +28,10 @@ def test_fifty_one_blocks_are_two_messages_that_say_so() -> None:
     assert (first.text, second.text) == ("Findings", "(part 2 of 2) Findings")
 
 
+def test_no_blocks_are_no_message() -> None:
+    assert fit("text", []) == []
+
+
 def test_the_fallback_is_counted_in_bytes_after_escaping() -> None:
     for text in ("&" * 9000, "é" * 9000, "👩‍👩‍👧" * 900):
         assert len(fallback(text).encode()) <= 3000

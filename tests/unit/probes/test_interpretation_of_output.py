@@ -67,8 +67,8 @@ def judged(run: ProbeRun, facts: dict[str, str], **changed: str) -> tuple[Verdic
     [
         ({"error": "no Docker Engine answers"}, "could not run: no Docker Engine answers"),
         ({"oom_killed": True}, "out of memory"),
-        ({"timed_out": True}, "did not finish within 15 s"),
-        ({"exit_code": 143}, "did not finish within 15 s"),
+        ({"timed_out": True}, "did not finish within 20 s"),
+        ({"exit_code": 143}, "did not finish within 20 s"),
         ({"exit_code": 1}, "exit code 1"),
         ({"exit_code": None}, "exit code None"),
         ({"truncated": True}, "more than is read"),

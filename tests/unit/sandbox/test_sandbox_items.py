@@ -28,6 +28,7 @@ def test_pinning(slack: WebClient, room: str, message: str, refusal: Callable[..
     assert pinned["pinned_to"] == [room]
     assert refusal(slack.pins_add, channel=room, timestamp=message)["error"] == "already_pinned"
     assert refusal(slack.pins_add, channel=room, timestamp="1.000001")["error"] == "message_not_found"
+    assert refusal(slack.pins_add, channel=room, timestamp="yesterday")["error"] == "bad_timestamp"
     assert refusal(slack.pins_add, channel=room)["error"] == "no_item_specified"
     assert refusal(slack.pins_add, channel=room, timestamp=newest["ts"])["error"] == "not_pinnable"
 

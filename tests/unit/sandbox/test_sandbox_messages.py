@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from slack_sdk import WebClient
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:The top-level `text` argument is missing")
+
 HELLO = "hello"
 
 

@@ -1,0 +1,116 @@
+"""
+What all tests stand on: an Airflow home of this session alone, and a stand-in Slack over HTTP.
+
+Airflow reads its settings when it is first imported, so they are made here, before any test module is imported.
+Nothing of the caller's shell reaches it: neither an ``AIRFLOW_*`` variable nor a proxy.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / ".tests"
+"""What a later session finds again: a migrated database takes seconds to make."""
+
+
+def _make_home() -> Path:
+    """Point Airflow at a fresh home, whatever the caller's shell says, and return it."""
+    for name in list(os.environ):
+        if name.startswith(("AIRFLOW_", "_AIRFLOW_")) or name.lower().endswith("_proxy"):
+            del os.environ[name]
+    KEPT.mkdir(exist_ok=True)
+    home = Path(tempfile.mkdtemp(prefix="home-", dir=KEPT))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    os.environ |= {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        # The default asks the resolver for this machine's full name.
+        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+    }
+    return home
+
+
+AIRFLOW_HOME = _make_home()
+
+
+@pytest.fixture(scope="session")
+def airflow_home() -> Path:
+    """Airflow's home with a migrated, empty database in it."""
+    template = KEPT / f"airflow-{version('apache-airflow-core')}.db"
+    if not template.exists():
+        from airflow.utils.db import upgradedb
+
+        upgradedb()
+        (AIRFLOW_HOME / "airflow.db").rename(template)
+    shutil.copy(template, AIRFLOW_HOME / "airflow.db")
+    return AIRFLOW_HOME
+
+
+@pytest.fixture(scope="session")
+def running_slack() -> Iterator[SandboxServer]:
+    """The stand-in Slack; tests use ``slack``, which is as good as new for each of them."""
+    from airflow_incident_provider.sandbox import SandboxServer
+
+    with SandboxServer() as server:
+        yield server
+
+
+@pytest.fixture
+def slack(running_slack: SandboxServer) -> SandboxServer:
+    """A workspace as it was planted."""
+    running_slack.workspace.reset()
+    return running_slack
+
+
+@pytest.fixture
+def control(slack: SandboxServer) -> SandboxClient:
+    """What a test looks at the workspace with, and makes trouble with."""
+    from airflow_incident_provider.sandbox import SandboxClient
+
+    return SandboxClient(slack.url)
+
+
+@pytest.fixture
+def connect(
+    slack: SandboxServer, airflow_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, Any]]:
+    """Give Airflow its Slack connection, by default with the token that may do everything."""
+
+    def connect(token: str | None = None, **extra: Any) -> dict[str, Any]:
+        connection = {
+            "conn_type": "slack",
+            "password": slack.token if token is None else token,
+            "extra": json.dumps({"base_url": slack.slack_base_url, **extra}),
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_SLACK_API_DEFAULT", json.dumps(connection))
+        return connection
+
+    return connect
+
+
+@pytest.fixture(scope="session")
+def payload() -> Callable[[str], dict[str, Any]]:
+    """Return a recorded payload of Datadog by the beginning of its file's name."""
+
+    def read(name: str) -> dict[str, Any]:
+        [path] = (ROOT / "tests/payloads").glob(f"{name}*.json")
+        recorded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return recorded
+
+    return read
