@@ -11,6 +11,8 @@ import atexit
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -53,12 +55,12 @@ AIRFLOW_HOME = _make_home()
 def airflow_home() -> Path:
     """Airflow's home with a migrated, empty database in it."""
     template = KEPT / f"airflow-{version('apache-airflow-core')}.db"
+    database = AIRFLOW_HOME / "airflow.db"
     if not template.exists():
-        from airflow.utils.db import upgradedb
-
-        upgradedb()
-        (AIRFLOW_HOME / "airflow.db").rename(template)
-    shutil.copy(template, AIRFLOW_HOME / "airflow.db")
+        # In a process of its own: when it has ended, all of the database is in its one file.
+        subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+        database.replace(template)
+    shutil.copy(template, database)
     return AIRFLOW_HOME
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -26,6 +27,9 @@ def demo(args: Namespace) -> None:
         airflow_port=args.airflow_port,
         sandbox_port=args.sandbox_port,
     )
+    # Ctrl-C and a polite end alike clear everything away; a shell may have started us deaf to Ctrl-C.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         went_well = show.run(runs=args.runs, stay=not args.once)
     except KeyboardInterrupt:

@@ -86,6 +86,12 @@ class AirflowApi:
         """Return a run."""
         return self._call("GET", _run_path(dag_id, run_id))
 
+    def runs(self, dag_id: str) -> list[str]:
+        """Return the ids of a DAG's newest runs, the newest first."""
+        path = f"/api/v2/dags/{_part(dag_id)}/dagRuns"
+        answer = self._call("GET", path, params={"limit": 100, "order_by": "-id"})
+        return [run["dag_run_id"] for run in answer["dag_runs"]]
+
     def wait_for_run(self, dag_id: str, run_id: str, *, timeout: float = 120) -> dict[str, Any]:
         """Wait until a run has succeeded or failed, and return it.
 

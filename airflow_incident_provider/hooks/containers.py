@@ -12,9 +12,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
 
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound  # noqa: TID253 - only in execute
+from docker.errors import APIError, DockerException, ImageNotFound  # noqa: TID253 - only in execute
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import RequestException, Timeout
 
@@ -37,6 +38,7 @@ ONE_CPU = 1_000_000_000
 PULL_TIMEOUT_S = 60
 
 _EXPIRY_GRACE = timedelta(minutes=2)
+_GONE_OR_GOING = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +108,7 @@ class LockedDownContainer:
         """Kill and remove the container; one that is gone already is fine."""
         if self.id is None:
             return
-        try:
-            self.client.remove_container(self.id, force=True, v=True)
-        except NotFound:
-            pass
-        except (DockerException, RequestException) as error:
-            # It carries an expiry label: the next investigation on this engine removes it.
-            log.warning("Container %s could not be removed: %s", self.id[:12], _in_words(error))
+        _remove(self.client, self.id)
         self.id = None
 
     def _image_digest(self) -> str:
@@ -201,21 +197,35 @@ def reap(client: APIClient, *, owner: str | None = None) -> int:
     """Remove containers that were left behind: those of ``owner``, and all that have expired.
 
     A worker that is killed cannot clean up after itself; every container carries the label that this looks for.
+    Whoever investigated meanwhile may be at the same: nothing that fails here is worth a failed task.
 
     :returns: how many were removed.
     """
     now = datetime.now(UTC).timestamp()
-    removed = 0
-    for container in client.containers(all=True, filters={"label": f"{LABEL}={LABEL_VALUE}"}):
-        labels = container.get("Labels") or {}
-        expired = float(labels.get(EXPIRES_LABEL, "inf")) < now
-        if expired or (owner is not None and labels.get(OWNER_LABEL) == owner):
-            try:
-                client.remove_container(container["Id"], force=True, v=True)
-                removed += 1
-            except NotFound:
-                continue
-    return removed
+    try:
+        found = client.containers(all=True, filters={"label": f"{LABEL}={LABEL_VALUE}"})
+    except (DockerException, RequestException) as error:
+        log.warning("Containers that were left behind could not be looked for: %s", _in_words(error))
+        return 0
+    return sum(_remove(client, container["Id"]) for container in found if _may_go(container, now, owner))
+
+
+def _may_go(container: Mapping[str, Any], now: float, owner: str | None) -> bool:
+    labels = container.get("Labels") or {}
+    expired = float(labels.get(EXPIRES_LABEL, "inf")) < now
+    return expired or (owner is not None and labels.get(OWNER_LABEL) == owner)
+
+
+def _remove(client: APIClient, container: str) -> bool:
+    """Kill and remove a container and return whether we did; one that is gone, or going, already is fine."""
+    try:
+        client.remove_container(container, force=True, v=True)
+    except (DockerException, RequestException) as error:
+        if getattr(error, "status_code", None) not in _GONE_OR_GOING:
+            # It carries an expiry label: a later investigation on this engine removes it.
+            log.warning("Container %s could not be removed: %s", container[:12], _in_words(error))
+        return False
+    return True
 
 
 def _in_words(error: Exception) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_incident_provider.exceptions import SlackConfigurationError, SlackRequestError, SlackUnavailableError
+from airflow_incident_provider.hooks.invitations import Invitations
 from airflow_incident_provider.hooks.slack import IncidentSlackHook
-from airflow_incident_provider.hooks.slack_errors import PER_USER
 from airflow_incident_provider.hooks.slack_scopes import missing_scopes
 from airflow_incident_provider.hooks.war_room_slack import Channel, ChannelNameTakenError
 from airflow_incident_provider.messages.limits import Message
@@ -16,9 +16,6 @@ from airflow_incident_provider.models import Mode, SlackWorkspace
 
 EVENT_TYPE = "airflow_incident"
 """The metadata event type of every message of ours."""
-
-INVITATION_BATCH = 100
-"""How many ids one ``conversations.invite`` takes (Slack's reference, May 2026)."""
 
 HISTORY_PAGE = 15
 """Messages a page: the most that Slack grants to apps it limits in reading history."""
@@ -81,10 +78,16 @@ class LiveSlack:
         pages = self._pages(
             "users.conversations",
             "channels",
-            types="public_channel,private_channel",
+            types=self._readable_types(),
             limit=CONVERSATIONS_PAGE,
         )
         return next((Channel.from_slack(found) for found in pages if found.get("name") == name), None)
+
+    def _readable_types(self) -> str:
+        """Return the types of channel that we may list: Slack refuses the whole list for one that we may not."""
+        scopes = {"public_channel": "channels:read", "private_channel": "groups:read"}
+        readable = [kind for kind, scope in scopes.items() if self.workspace.has_scope(scope)]
+        return ",".join(readable or scopes)
 
     def channel(self, channel_id: str) -> Channel:
         """Return a channel by its id (``conversations.info``)."""
@@ -100,28 +103,7 @@ class LiveSlack:
 
     def invite(self, channel_id: str, user_ids: Iterable[str]) -> dict[str, str]:
         """Invite people (``conversations.invite``), so that one who cannot come keeps nobody else out."""
-        failures: dict[str, str] = {}
-        ids = list(dict.fromkeys(user_ids))
-        for start in range(0, len(ids), INVITATION_BATCH):
-            failures |= self._invite_batch(channel_id, ids[start : start + INVITATION_BATCH])
-        return failures
-
-    def _invite_batch(self, channel_id: str, ids: Sequence[str]) -> dict[str, str]:
-        """Invite one batch; where Slack refuses the whole of it without naming the culprit, one by one."""
-        try:
-            answer = self.hook.write("conversations.invite", channel=channel_id, users=",".join(ids), force=True)
-            return _invitation_errors({"errors": answer.get("errors")})
-        except SlackRequestError as error:
-            if error.code not in PER_USER and error.code not in _ALREADY_HERE:
-                raise
-            if named := _invitation_errors(error.details):
-                return named
-            if len(ids) == 1:
-                return {} if error.code in _ALREADY_HERE else {ids[0]: str(error.code)}
-        failures: dict[str, str] = {}
-        for user_id in ids:
-            failures |= self._invite_batch(channel_id, [user_id])
-        return failures
+        return Invitations(self.hook, self.member_ids).send(channel_id, user_ids)
 
     def set_topic(self, channel_id: str, topic: str) -> None:
         """Set the topic (``conversations.setTopic``); Slack tells the channel each time, so only on change."""
@@ -152,14 +134,14 @@ class LiveSlack:
 
     def post(self, channel_id: str, message: Message, *, key: str, thread_ts: str | None = None) -> str:
         """Post a message (``chat.postMessage``), once: where it may have arrived, look before sending again."""
+        began = datetime.now(UTC)
         try:
             return self._post(channel_id, message, key, thread_ts)
         except SlackUnavailableError as error:
             if not error.effect_possible:
                 raise
-            return self.find_message(channel_id, key, thread_ts=thread_ts) or self._post(
-                channel_id, message, key, thread_ts
-            )
+        arrived = self.find_message(channel_id, key, since=began, thread_ts=thread_ts)
+        return arrived or self._post(channel_id, message, key, thread_ts)
 
     def _post(self, channel_id: str, message: Message, key: str, thread_ts: str | None) -> str:
         thread = {"thread_ts": thread_ts} if thread_ts else {}
@@ -222,18 +204,6 @@ class LiveSlack:
             seen += 1
             if not cursor:
                 return
-
-
-_ALREADY_HERE = frozenset({"already_in_channel", "cant_invite_self"})
-
-
-def _invitation_errors(answer: Mapping[str, Any]) -> dict[str, str]:
-    """Return who could not be invited; that somebody is in the room already is no failure."""
-    return {
-        entry["user"]: str(entry.get("error"))
-        for entry in answer.get("errors") or ()
-        if not entry.get("ok") and "user" in entry and entry.get("error") not in _ALREADY_HERE
-    }
 
 
 def _metadata(key: str) -> dict[str, Any]:

@@ -18,6 +18,9 @@ from airflow_incident_provider.exceptions import (
     SlackUnavailableError,
 )
 
+INVITE = "conversations.invite"
+"""The one method whose refusals may be about the people it names, not about the app."""
+
 _REINSTALL = "Reinstall the Slack app and put its bot token (xoxb-...) into the Airflow connection."
 _ADMIN = "Ask an administrator of the workspace to allow this app to do it."
 
@@ -71,7 +74,7 @@ def slack_error(method: str, answer: Mapping[str, Any]) -> IncidentError:
     """
     code, needed = str(answer["error"]), answer.get("needed")
     said = f"Slack refused {method}: {code}" + (f" (needs {needed})" if needed else "") + "."
-    if code in CONFIGURATION_FIXES:
+    if code in CONFIGURATION_FIXES and not (method == INVITE and code in PER_USER):
         return SlackConfigurationError(said, code=code, fix=CONFIGURATION_FIXES[code])
     if code in RATE_LIMITED or code in TRANSIENT:
         return SlackUnavailableError(f"Slack could not do {method} now: {code}.", code=code)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
 from airflow_incident_provider.intake.bounds import MAX_RESPONDERS, bounded_names
 from airflow_incident_provider.intake.datadog import looks_like_datadog, read_datadog
 from airflow_incident_provider.intake.flags import Flags
@@ -21,6 +22,7 @@ from airflow_incident_provider.intake.manual import (
     parse_manual,
     read_manual,
 )
+from airflow_incident_provider.intake.notification import Notification
 from airflow_incident_provider.intake.routing import RoutingTable
 from airflow_incident_provider.intake.size import fitted
 from airflow_incident_provider.intake.text import shown
@@ -48,21 +50,32 @@ def read_incident(conf: Mapping[str, object], *, received_at: datetime, routing:
     :raises InvalidPayloadError: if the conf cannot be read, naming the field, its value and what would be right.
     :raises NotAnIncidentError: if it tells that something is well again.
     """
+    notification = read_notification(conf, received_at=received_at, routing=routing)
+    if notification.over is not None:
+        raise NotAnIncidentError(notification.over)
+    return notification.incident
+
+
+def read_notification(conf: Mapping[str, object], *, received_at: datetime, routing: RoutingTable) -> Notification:
+    """Return what a conf tells: as :func:`read_incident`, but a recovery is told, too, and not refused.
+
+    :raises InvalidPayloadError: if the conf cannot be read.
+    """
     if not isinstance(conf, Mapping):
         raise InvalidPayloadError(f"The conf is {shown(conf)}, not an object.", fix=_WHAT_A_CONF_HOLDS)
     given = {key: value for key, value in conf.items() if not is_empty(value)}
     if not given:
         raise InvalidPayloadError("The conf is empty.", fix=_WHAT_A_CONF_HOLDS)
-    incident, told = _read(given, received_at)
-    return fitted(_routed(incident, told, routing))
+    notification, told = _read(given, received_at)
+    return replace(notification, incident=fitted(_routed(notification.incident, told, routing)))
 
 
-def _read(given: Mapping[str, object], received_at: datetime) -> tuple[Incident, ManualConf]:
-    """Return the incident as its source tells it, and the fields that a person gave."""
+def _read(given: Mapping[str, object], received_at: datetime) -> tuple[Notification, ManualConf]:
+    """Return what the source tells, and the fields that a person gave."""
     if _DATADOG in given:
         additions = parse_manual({key: given[key] for key in _ADDITIONS & given.keys()})
-        incident = read_datadog(given[_DATADOG], received_at=received_at)
-        return _with_additions(incident, given, additions), additions
+        notification = read_datadog(given[_DATADOG], received_at=received_at)
+        return replace(notification, incident=_with_additions(notification.incident, given, additions)), additions
     if looks_like_datadog(given):
         return read_datadog(given, received_at=received_at), ManualConf()
     if isinstance(given.get("conf"), Mapping) and "title" not in given:
@@ -72,7 +85,8 @@ def _read(given: Mapping[str, object], received_at: datetime) -> tuple[Incident,
     flags = Flags()
     flag_misspelt(given, flags)
     told = parse_manual(given)
-    return read_manual(told, received_at=received_at, flags=flags), told
+    incident = read_manual(told, received_at=received_at, flags=flags)
+    return Notification(incident=incident, group=incident.key, key_inputs={"id": incident.id}), told
 
 
 def _with_additions(incident: Incident, given: Mapping[str, object], additions: ManualConf) -> Incident:

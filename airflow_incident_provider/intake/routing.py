@@ -2,177 +2,54 @@
 The routing table: which incidents bring whom, into what room, with which probes.
 
 It is a file that the platform team owns, so it is trusted where an alert is not, and strict where an alert is read
-leniently: a misspelt setting would leave somebody asleep.
+leniently: a misspelt setting would leave somebody asleep. What it says of an incident's life is in :mod:`.life`.
 """
 
 from __future__ import annotations
 
 import difflib
-import fnmatch
-import ipaddress
 import re
 from collections.abc import Collection, Iterable
 from typing import Annotated, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from airflow_incident_provider.exceptions import RoutingTableError
-from airflow_incident_provider.intake.bounds import MAX_NAME, MAX_NAMES, MAX_RESPONDERS
+from airflow_incident_provider.intake.bounds import MAX_NAMES, MAX_RESPONDERS
+from airflow_incident_provider.intake.life import Correlation, Lifecycle, Storm, Triage, TriageRule
+from airflow_incident_provider.intake.match import Match
 from airflow_incident_provider.intake.refusals import path_of, reasons
-from airflow_incident_provider.intake.severity import CHOICES, read_severity
-from airflow_incident_provider.intake.targets import read_target
+from airflow_incident_provider.intake.table_fields import (
+    PLACE,
+    ChannelPrefix,
+    Name,
+    Names,
+    Network,
+    Probe,
+    Strict,
+    TrustedTarget,
+    Url,
+    UrlTemplate,
+    one_or_more,
+)
 from airflow_incident_provider.intake.text import one_line, shown
-from airflow_incident_provider.intake.web import url_objection
-from airflow_incident_provider.models import Incident, Route, Severity, Source, Target
+from airflow_incident_provider.models import Incident, Route
 
-_PROBE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
-_CHANNEL_PREFIX = re.compile(r"[a-z0-9][a-z0-9_-]{0,20}")
 _TAG_VALUE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,99}")
 """What may be put into a runbook's URL: a tag comes from an alert, and must not lead out of its place."""
-_PLACE = "{value}"
-_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 _MOST_REASONS = 5
 
 _Setting = TypeVar("_Setting")
 
 
-def _name(value: object) -> str:
-    if not isinstance(value, str):
-        hint = "; put quotes around it" if isinstance(value, bool | int | float) else ""
-        raise ValueError(f"{shown(value)} is not text{hint}")
-    name = one_line(value)
-    if not name or len(name) > MAX_NAME:
-        raise ValueError(f"{shown(value)} is not a name of 1 to {MAX_NAME} characters")
-    return name
-
-
-def _one_or_more(value: object) -> object:
-    """Let a list with one item be written without its brackets."""
-    if value is None:
-        return ()
-    return value if isinstance(value, list) else [value]
-
-
-def _at_least(value: object) -> Severity:
-    severity = read_severity(value)
-    if severity is None:
-        raise ValueError(f"{shown(value)} is not a severity; {CHOICES}")
-    return severity
-
-
-def _source(value: object) -> Source:
-    if not isinstance(value, str) or value not in set(Source):
-        raise ValueError(f"{shown(value)} is not a source; use {', '.join(Source)}")
-    return Source(value)
-
-
-def _probe(value: object, info: ValidationInfo) -> str:
-    name = _name(value)
-    if not _PROBE.fullmatch(name):
-        raise ValueError(f"{shown(value)} is not the name of a probe; use lower-case letters, digits, - and _")
-    known: Collection[str] | None = (info.context or {}).get("known_probes")
-    if known is not None and name not in known:
-        raise ValueError(f"there is no probe {shown(value)}; there are {', '.join(sorted(known))}")
-    return name
-
-
-def _target(value: object) -> Target:
-    return read_target(_name(value), trusted=True)
-
-
-def _network(value: object) -> str:
-    try:
-        return str(ipaddress.ip_network(_name(value)))
-    except ValueError:
-        raise ValueError(f"{shown(value)} is not a network; write it like 10.20.0.0/16") from None
-
-
-def _prefix(value: object) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or not _CHANNEL_PREFIX.fullmatch(value):
-        raise ValueError(
-            f"{shown(value)} is not a channel prefix; use 1 to 21 lower-case letters, digits, hyphens, underscores"
-        )
-    return value
-
-
-def _url(value: object) -> str | None:
-    if value is None:
-        return None
-    url = _name_or_url(value)
-    objection = url_objection(url)
-    if objection is not None:
-        raise ValueError(f"{shown(url)} {objection}")
-    return url
-
-
-def _name_or_url(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{shown(value)} is not a URL")
-    return value.strip()
-
-
-def _template(value: object) -> str:
-    template = _name_or_url(value)
-    host, _, _ = template.partition("://")[2].partition("/")
-    if template.count(_PLACE) != 1 or _PLACE in host:
-        raise ValueError(f"{shown(value)} needs {_PLACE} once, after its host")
-    _url(template.replace(_PLACE, "x"))
-    return template
-
-
-Name = Annotated[str, BeforeValidator(_name)]
-Names = Annotated[tuple[Name, ...], BeforeValidator(_one_or_more), Field(max_length=MAX_NAMES)]
-Probe = Annotated[str, BeforeValidator(_probe)]
-TrustedTarget = Annotated[Target, BeforeValidator(_target)]
-Network = Annotated[str, BeforeValidator(_network)]
-ChannelPrefix = Annotated[str | None, BeforeValidator(_prefix)]
-Url = Annotated[str | None, BeforeValidator(_url)]
-UrlTemplate = Annotated[str, BeforeValidator(_template)]
-
-
-class _Strict(BaseModel):
-    """A part of the table: what it does not know, it refuses."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Match(_Strict):
-    """Which incidents a rule is for: all that is given must hold, of a list any one.
-
-    Case does not matter. ``severity`` means at least this bad; ``host`` is a pattern with ``*`` and ``?``.
-    """
-
-    service: Names = ()
-    team: Names = ()
-    env: Names = ()
-    severity: Annotated[Severity | None, BeforeValidator(lambda v: None if v is None else _at_least(v))] = None
-    tag: Names = ()
-    host: Names = ()
-    source: Annotated[tuple[Annotated[Source, BeforeValidator(_source)], ...], BeforeValidator(_one_or_more)] = ()
-
-    def matches(self, incident: Incident) -> bool:
-        """Return whether a rule with this match is for ``incident``."""
-        return (
-            _any_equal(self.service, incident.services)
-            and _any_equal(self.team, incident.teams)
-            and _any_equal(self.env, (incident.env,) if incident.env else ())
-            and _any_equal(self.tag, incident.tags)
-            and _any_like(self.host, incident.hosts)
-            and (not self.source or incident.source in self.source)
-            and (self.severity is None or _RANKS[incident.severity] <= _RANKS[self.severity])
-        )
-
-
-class Settings(_Strict):
+class Settings(Strict):
     """What a rule, or the defaults, say: lists add up over the rules, of the others the first one counts."""
 
     responders: Names = ()
-    probes: Annotated[tuple[Probe, ...], BeforeValidator(_one_or_more), Field(max_length=MAX_NAMES)] = ()
-    targets: Annotated[tuple[TrustedTarget, ...], BeforeValidator(_one_or_more), Field(max_length=MAX_NAMES)] = ()
+    probes: Annotated[tuple[Probe, ...], BeforeValidator(one_or_more), Field(max_length=MAX_NAMES)] = ()
+    targets: Annotated[tuple[TrustedTarget, ...], BeforeValidator(one_or_more), Field(max_length=MAX_NAMES)] = ()
     channel_prefix: ChannelPrefix = None
     private: bool | None = None
     runbook: Url = None
@@ -185,14 +62,18 @@ class Rule(Settings):
     match: Match
 
 
-class RoutingTable(_Strict):
+class RoutingTable(Strict):
     """The whole table. An empty one is valid and adds nothing."""
 
     version: Literal[1] = 1
     defaults: Settings = Settings()
     rules: Annotated[tuple[Rule, ...], Field(max_length=1000)] = ()
     runbooks: dict[Name, UrlTemplate] = Field(default_factory=dict)
-    allowed_networks: Annotated[tuple[Network, ...], BeforeValidator(_one_or_more), Field(max_length=100)] = ()
+    allowed_networks: Annotated[tuple[Network, ...], BeforeValidator(one_or_more), Field(max_length=100)] = ()
+    correlation: Correlation = Correlation()
+    storm: Storm = Storm()
+    triage: Triage = Triage()
+    lifecycle: Lifecycle = Lifecycle()
 
     def route(self, incident: Incident) -> Route:
         """Return what the table says about ``incident``.
@@ -219,8 +100,17 @@ class RoutingTable(_Strict):
             key, _, value = tag.partition(":")
             template = self.runbooks.get(key)
             if template is not None and _TAG_VALUE.fullmatch(value):
-                return template.replace(_PLACE, value)
+                return template.replace(PLACE, value)
         return None
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "defaults": Settings,
+    "correlation": Correlation,
+    "storm": Storm,
+    "triage": Triage,
+    "lifecycle": Lifecycle,
+}
 
 
 def load_routing_table(text: str, *, known_probes: Collection[str] | None = None) -> RoutingTable:
@@ -262,24 +152,16 @@ def _mended(place: tuple[int | str, ...], details: ErrorDetails, reason: str) ->
 
 
 def _settings_at(place: tuple[int | str, ...]) -> list[str]:
+    """Return the settings of the part of the table where ``place`` is wrong."""
+    inside = place[:-1]
     part: type[BaseModel] = RoutingTable
-    if "match" in place[:-1]:
+    if "match" in inside:
         part = Match
-    elif place[0] == "rules" and len(place) > 1:
-        part = Rule
-    elif place[0] == "defaults" and len(place) > 1:
-        part = Settings
+    elif "rules" in inside:
+        part = TriageRule if place[0] == "triage" else Rule
+    elif inside:
+        part = _SECTIONS.get(str(place[0]), RoutingTable)
     return list(part.model_fields)
-
-
-def _any_equal(wanted: Collection[str], found: Iterable[str]) -> bool:
-    return not wanted or not {name.casefold() for name in wanted}.isdisjoint(name.casefold() for name in found)
-
-
-def _any_like(patterns: Collection[str], found: Collection[str]) -> bool:
-    return not patterns or any(
-        fnmatch.fnmatchcase(name.casefold(), pattern.casefold()) for name in found for pattern in patterns
-    )
 
 
 def _first(values: Iterable[_Setting | None]) -> _Setting | None:

@@ -13,16 +13,32 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
+from airflow_incident_provider.intake.life import Presence
 from airflow_incident_provider.models import IncidentKey, Model, Severity, Source, UtcDatetime
+
+__all__ = [
+    "AlertState",
+    "Assignment",
+    "IncidentRecord",
+    "Presence",
+    "Room",
+    "RunRequest",
+    "Status",
+    "UpdateItem",
+    "UpdateKind",
+]
 
 RECORD_VERSION = 1
 MAX_BYTES = 32_000
 MAX_ALERTS = 500
 """Alerts that one incident takes, in full or condensed; a full one takes no new alert, but still knows its own."""
-MAX_PENDING = 40
+MAX_PENDING = 30
 MAX_DELIVERIES = 200
 MAX_NAMES = 20
+MAX_RESPONDERS = 100
 MAX_TEXT = 120
+MAX_REOPENINGS = 20
+"""Times of reopening that are kept; ``reopened`` counts them all."""
 
 
 class Status(StrEnum):
@@ -32,14 +48,6 @@ class Status(StrEnum):
     RECOVERED = "recovered"
     RESOLVED = "resolved"
     ARCHIVED = "archived"
-
-
-class Presence(StrEnum):
-    """Where an incident shows, as triage decided: the most visible first."""
-
-    ROOM = "room"
-    THREAD = "thread"
-    RECORD = "record"
 
 
 class UpdateKind(StrEnum):
@@ -75,6 +83,7 @@ class AlertState(Model):
     firing: bool = True
     monitor_id: str | None = None
     scope: str | None = None
+    transition: str | None = None
     first_at: UtcDatetime
     last_at: UtcDatetime
     count: int = 1
@@ -83,7 +92,8 @@ class AlertState(Model):
 class UpdateItem(Model):
     """Something that was not posted yet. Items of one kind about one alert are merged: ``count`` says how many.
 
-    ``before`` and ``after`` are the values of what changed, such as two severities. ``title`` is hostile text.
+    ``before`` and ``after`` are the values of what changed, such as two severities; ``names`` are the responders
+    who are to come. ``title`` is hostile text.
     """
 
     kind: UpdateKind
@@ -92,6 +102,7 @@ class UpdateItem(Model):
     title: str | None = None
     before: str | None = None
     after: str | None = None
+    names: tuple[str, ...] = ()
     count: int = 1
 
 
@@ -107,10 +118,12 @@ class Room(Model):
 class IncidentRecord(Model):
     """One incident. Immutable: a decision returns the record after it.
 
-    ``correlation_key`` is what an alert must equal to join; ``condensed`` holds the alerts that were too many to
-    keep in full, by the digests of group and key, with the severity of those that fire. ``update_due`` is when the
-    latest ``incident_update`` run that was asked for is due. ``notifications`` counts what told of this incident,
-    redeliveries left out.
+    ``run_id`` is the run of ``incident_response`` that makes the room, once one was asked for. ``opened_by`` is the
+    key of the first alert. ``correlation_key`` is what an alert must equal to join. ``condensed`` holds the alerts
+    that were too many to keep in full, by the digests of group and key, with the severity of those that fire.
+    ``update_due`` is when the latest ``incident_update`` run that was asked for is due. ``notifications`` counts
+    what told of this incident, redeliveries left out; ``repeats`` those of them that told nothing new.
+    ``storm_times`` are the latest times at which an alert joined the storm.
     """
 
     schema_version: int = RECORD_VERSION
@@ -121,6 +134,7 @@ class IncidentRecord(Model):
     presence: Presence = Presence.ROOM
     storm: bool = False
     source: Source
+    opened_by: str
     title: str
     severity: Severity
     services: tuple[str, ...] = ()
@@ -153,8 +167,8 @@ class IncidentRecord(Model):
     responders: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON form that is stored; what has its default value is left out."""
-        return self.model_dump(mode="json", exclude_defaults=True)
+        """Return the JSON form that is stored; what has its default value is left out, but for the version."""
+        return {"schema_version": self.schema_version, **self.model_dump(mode="json", exclude_defaults=True)}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
@@ -201,10 +215,11 @@ class RunRequest(Model):
 class Assignment(Model):
     """What a run must know of the decision that started it: in the conf under ``lifecycle``.
 
-    A run of ``incident_response`` takes its incident's key from here: it may differ from the alert's own key.
+    A run of ``incident_response`` takes its incident's key and title from here: they may differ from the alert's
+    own, for an alert that comes back long after, or one that stands for a storm.
     """
 
     key: IncidentKey
-    presence: Presence = Presence.ROOM
+    title: str
     storm: bool = False
     received_at: UtcDatetime

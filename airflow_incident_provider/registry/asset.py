@@ -6,37 +6,42 @@ an asset event with every run, and Airflow 3.3 forgets the outlets of a DAG that
 for some minutes, say) and then deletes the state of an asset that no DAG names. Inlets are kept until the DAG
 itself is deleted.
 
-Every key has one kind of writer, so no two writers ever overwrite each other:
+Every key has one kind of writer, so that no two writers overwrite each other's:
 
-========================  ==============================================================================
-``record/KEY``            the incident's record; written by the API server alone, under the registry's lock
-``archive/KEY``           the same once nothing is expected to happen to it; kept for a while, then deleted
-``report/KEY``            what the incident's tasks tell of it (room, updates taken); written by tasks alone
-========================  ==============================================================================
+===================  ===================================================================================
+``record/KEY``       the incident; written by the API server alone, under the registry's lock
+``archive/KEY``      the same once nothing is expected to happen to it; kept for a while, then deleted
+``updates/RUN_ID``   what an update run has to tell; written by the API server until the run is due
+``room/KEY``         where the incident's room is; written by the task that opened it
+``transition/KEY``   that an incident was resolved or archived, and by which version of the record that was
+                     decided; written by tasks, but made by the API server, so that it can be locked
+===================  ===================================================================================
 """
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 from airflow.sdk import Asset
 
 REGISTRY = Asset(name="incident_registry", uri="x-incident://registry")
 """The asset. Name it in ``inlets`` of the tasks that use :class:`~.tasks.TaskRegistry`."""
 
-RECORD_PREFIX = "record/"
-ARCHIVE_PREFIX = "archive/"
-REPORT_PREFIX = "report/"
 
+class Kind(StrEnum):
+    """What a key of the registry holds."""
 
-def record_key(incident_key: str) -> str:
-    """Return where the record of an incident is kept."""
-    return RECORD_PREFIX + incident_key
+    RECORD = "record"
+    ARCHIVE = "archive"
+    UPDATES = "updates"
+    ROOM = "room"
+    TRANSITION = "transition"
 
+    def key(self, name: str) -> str:
+        """Return the key under which this is kept for an incident's key or a run's id."""
+        return f"{self}/{name}"
 
-def archive_key(incident_key: str) -> str:
-    """Return where the record of an incident is kept once it is over."""
-    return ARCHIVE_PREFIX + incident_key
-
-
-def report_key(incident_key: str) -> str:
-    """Return where the tasks of an incident report."""
-    return REPORT_PREFIX + incident_key
+    @property
+    def prefix(self) -> str:
+        """What all keys of this kind begin with."""
+        return f"{self}/"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,7 +48,7 @@ class Exchange:
             seq = workspace.calls.next_seq()
             fault = workspace.faults.take(self._method)
             latency = workspace.settings.latency_ms
-        arrived = datetime.now(UTC)
+        arrived, clock = datetime.now(UTC), time.monotonic()
         await _pause(latency)
         reply = await self._answer(effect, fault)
         with workspace.lock:
@@ -60,7 +61,7 @@ class Exchange:
                     token=self._caller,
                     outcome=reply.outcome,
                     status=None if isinstance(reply.response, DroppedConnection) else reply.response.status_code,
-                    duration_ms=(datetime.now(UTC) - arrived).total_seconds() * 1000,
+                    duration_ms=(time.monotonic() - clock) * 1000,
                 )
             )
         return reply.response

@@ -1,11 +1,12 @@
-"""A monitor's notification becomes an incident, or is refused because it tells of a recovery."""
+"""A monitor's notification is read: what fires, or what recovered."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
-from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
+from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.intake.bounds import (
     MAX_HOST,
     MAX_HOSTS,
@@ -22,8 +23,9 @@ from airflow_incident_provider.intake.datadog.tags import read_tags, values_of
 from airflow_incident_provider.intake.datadog.titles import Title, known_transition, read_title
 from airflow_incident_provider.intake.flags import Flags
 from airflow_incident_provider.intake.identity import alert_key
+from airflow_incident_provider.intake.notification import Notification
 from airflow_incident_provider.intake.severity import read_severity
-from airflow_incident_provider.intake.text import shown
+from airflow_incident_provider.intake.text import one_line, shorten, shown
 from airflow_incident_provider.intake.web import distinct_links, make_link, origin, safe_url
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source
 
@@ -31,10 +33,9 @@ _BY_ALERT_TYPE = {"error": Severity.HIGH, "warning": Severity.MEDIUM}
 _MAX_SCOPE = 500
 
 
-def read_alert(payload: DatadogPayload, *, received_at: datetime, flags: Flags) -> Incident:
-    """Return the incident that a monitor's notification tells of.
+def read_alert(payload: DatadogPayload, *, received_at: datetime, flags: Flags) -> Notification:
+    """Return what a monitor's notification tells.
 
-    :raises NotAnIncidentError: if the monitor recovered.
     :raises InvalidPayloadError: if there is neither a title nor an id, so that nobody could say what it is about.
     """
     alert = payload.alert
@@ -47,9 +48,45 @@ def read_alert(payload: DatadogPayload, *, received_at: datetime, flags: Flags) 
             "The Datadog payload holds neither a title nor an id.",
             fix="Use the payload template that `airflow incident setup datadog` prints.",
         )
+    subject = _Subject(title, reference, monitor_id, scope)
+    incident = _incident(payload, subject, received_at=received_at, flags=flags)
+    over = _is_recovery(incident.transition, alert.type)
+    return Notification(
+        incident=incident,
+        group=alert_key(monitor_id, None, None, _groups(scope), title.name),
+        has_cycle=alert.cycle_key is not None,
+        over=f"{shown(title.name)} recovered: that opens no incident." if over else None,
+        delivery_id=payload.id,
+        key_inputs=_key_inputs(payload, subject),
+    )
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What a notification is about: each part from whichever place of the payload tells it."""
+
+    title: Title
+    reference: MonitorReference | None
+    monitor_id: str | None
+    scope: str
+
+
+def _key_inputs(payload: DatadogPayload, subject: _Subject) -> dict[str, str]:
+    """Return what the key is made of, for people to read."""
+    inputs = {
+        "monitor": subject.monitor_id,
+        "cycle": payload.alert.cycle_key,
+        "event": None if payload.alert.cycle_key else payload.id,
+        "scope": ",".join(sorted(set(_groups(subject.scope)))),
+    }
+    if not any((subject.monitor_id, payload.alert.cycle_key, payload.id)):
+        inputs["title"] = subject.title.name
+    return {name: shorten(one_line(value), MAX_NAME) for name, value in inputs.items() if value}
+
+
+def _incident(payload: DatadogPayload, subject: _Subject, *, received_at: datetime, flags: Flags) -> Incident:
+    alert, title, monitor_id, scope = payload.alert, subject.title, subject.monitor_id, subject.scope
     transition = _transition(payload, title, flags)
-    if _is_recovery(transition, alert.type):
-        raise NotAnIncidentError(f"{shown(title.name)} recovered: that opens no incident.")
     if alert.cycle_key is None:
         flags.add("alert.cycle_key", None, "not in the payload: each notification counts as a new incident")
     tags = read_tags(payload.tags, field="tags", flags=flags)
@@ -75,7 +112,7 @@ def read_alert(payload: DatadogPayload, *, received_at: datetime, flags: Flags) 
         metrics=(measurement,) if measurement else (),
         scope=bounded_line(scope, _MAX_SCOPE, field="alert.scope", flags=flags) or None,
         tags=tags,
-        links=distinct_links(_links(payload, monitor_id, reference, flags), flags=flags),
+        links=distinct_links(_links(payload, monitor_id, subject.reference, flags), flags=flags),
         snapshot_url=safe_url(payload.snapshot, field="snapshot", flags=flags),
         flags=flags.as_tuple(),
     )
@@ -131,9 +168,9 @@ def _severity(payload: DatadogPayload, title: Title, flags: Flags) -> Severity:
 
 
 def _env(labels: tuple[str, ...], flags: Flags) -> str | None:
-    found = values_of("env", labels)
+    found = sorted(values_of("env", labels))  # Tags come in no sure order, and this must not change with it.
     if len(found) > 1:
-        flags.add("tags", ", ".join(found), "more than one env: the first was taken")
+        flags.add("tags", ", ".join(found), "more than one env: the first in the alphabet was taken")
     return found[0] if found else None
 
 

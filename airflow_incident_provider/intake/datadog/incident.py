@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 
-from airflow_incident_provider.exceptions import NotAnIncidentError
 from airflow_incident_provider.intake.bounds import (
     MAX_FIELDS,
     MAX_NAME,
@@ -20,6 +19,7 @@ from airflow_incident_provider.intake.datadog.tags import read_tags, values_of
 from airflow_incident_provider.intake.datadog.variables import is_unset, json_variable
 from airflow_incident_provider.intake.flags import Flags
 from airflow_incident_provider.intake.identity import incident_key
+from airflow_incident_provider.intake.notification import Notification
 from airflow_incident_provider.intake.severity import read_severity
 from airflow_incident_provider.intake.text import shown
 from airflow_incident_provider.intake.web import distinct_links, make_link, safe_url
@@ -38,20 +38,16 @@ def is_datadog_incident(section: IncidentSection) -> bool:
     return bool(section.public_id or section.uuid)
 
 
-def read_datadog_incident(payload: DatadogPayload, *, received_at: datetime, flags: Flags) -> Incident:
-    """Return the incident that a Datadog incident's notification tells of.
-
-    :raises NotAnIncidentError: if it is resolved.
-    """
+def read_datadog_incident(payload: DatadogPayload, *, received_at: datetime, flags: Flags) -> Notification:
+    """Return what a Datadog incident's notification tells."""
     told = payload.incident
     name = told.public_id or told.uuid or ""
     fields = _fields(told.fields, flags)
     status = told.status or next(iter(fields.get("state", ())), None)
-    if status is not None and status.strip().casefold() in _OVER:
-        raise NotAnIncidentError(f"Datadog incident {shown(name)} is {shown(status)}: that opens no incident.")
+    over = status is not None and status.strip().casefold() in _OVER
     tags = read_tags(payload.tags, field="tags", flags=flags)
     commander = _commander(told.commander, flags)
-    return Incident(
+    incident = Incident(
         key=incident_key(name),
         id=bounded_line(name, MAX_NAME, field="incident.public_id", flags=flags) or "unknown",
         source=Source.DATADOG_INCIDENT,
@@ -71,6 +67,16 @@ def read_datadog_incident(payload: DatadogPayload, *, received_at: datetime, fla
         commander=commander,
         slack_channel_id=_slack_channel(told.integrations, flags),
         flags=flags.as_tuple(),
+    )
+    return Notification(
+        incident=incident,
+        group=incident.key,
+        over=f"Datadog incident {shown(name)} is {shown(status)}: that opens no incident." if over else None,
+        delivery_id=payload.id,
+        key_inputs={"incident": incident.id},
+        headline=bounded_line(
+            " ".join(filter(None, (payload.title, told.message))), MAX_TITLE, field="title", flags=Flags()
+        ),
     )
 
 

@@ -14,9 +14,9 @@ from airflow_incident_provider.intake.datadog.incident import is_datadog_inciden
 from airflow_incident_provider.intake.datadog.payload import DatadogPayload
 from airflow_incident_provider.intake.datadog.template import SCHEMA
 from airflow_incident_provider.intake.flags import Flags
+from airflow_incident_provider.intake.notification import Notification
 from airflow_incident_provider.intake.refusals import path_of, reasons
 from airflow_incident_provider.intake.text import shown
-from airflow_incident_provider.models import Incident
 
 _FIX = "Use the payload template that `airflow incident setup datadog` prints."
 _SCHEMA_FAMILY = SCHEMA.partition("/")[0] + "/"
@@ -32,11 +32,10 @@ def looks_like_datadog(conf: Mapping[str, object]) -> bool:
     return isinstance(alert, dict) or isinstance(incident, dict) or conf.keys() >= _DEFAULT_PAYLOAD
 
 
-def read_datadog(payload: object, *, received_at: datetime) -> Incident:
-    """Return the incident that a payload of Datadog's tells of; text is read as JSON.
+def read_datadog(payload: object, *, received_at: datetime) -> Notification:
+    """Return what a payload of Datadog's tells; text is read as JSON.
 
     :raises InvalidPayloadError: if it cannot be read, with the field and the reason.
-    :raises NotAnIncidentError: if it tells that something is well again.
     """
     told = _parsed(payload)
     flags = Flags()

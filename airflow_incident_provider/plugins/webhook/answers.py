@@ -7,6 +7,7 @@ again, 503 for what a person or time can mend, and there is no third kind of ref
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -40,6 +41,11 @@ class Refused(Exception):  # noqa: N818  a refusal is an answer
         super().__init__(f"{status}: {error}")
         self.status = status
         self.answer = Refusal(error=error, fix=fix)
+
+    @property
+    def may_succeed_later(self) -> bool:
+        """Whether the sender should send the same again."""
+        return self.status == HTTPStatus.SERVICE_UNAVAILABLE
 
 
 _REFUSALS = {

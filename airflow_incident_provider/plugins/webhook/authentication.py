@@ -49,7 +49,7 @@ class Credentials:
         secrets = [connection.password, *([previous] if previous else [])]
         if not all(isinstance(secret, str) and len(secret) >= SHORTEST_SECRET for secret in secrets):
             raise _misconfigured(
-                f"each of its secrets (the password, and previous_secret) needs {SHORTEST_SECRET} characters or more"
+                f"the password, and previous_secret where there is one, need {SHORTEST_SECRET} characters or more"
             )
         return cls(str(connection.password), previous, _networks(extra.get("allowed_networks")))
 
@@ -115,7 +115,7 @@ class Authentication:
             self._known = None
             try:
                 connection = self._load()
-            except Exception as error:  # noqa: BLE001  a secrets backend may raise what it likes
+            except Exception as error:
                 raise Refused(503, _NO_CONNECTION, fix=_ADD_CONNECTION) from error
             credentials = Credentials.from_connection(connection)
             self._known = (self._clock(), credentials)
@@ -123,7 +123,9 @@ class Authentication:
 
 
 _NO_CONNECTION = f"The connection {CONNECTION_ID} is not configured, or no secrets backend could give it."
-_ADD_CONNECTION = f"Add it to Airflow, with the webhook's secret as its password (at least {SHORTEST_SECRET} characters)."
+_ADD_CONNECTION = (
+    f"Add it to Airflow, with the webhook's secret as its password (at least {SHORTEST_SECRET} characters)."
+)
 _NO_SECRET = f"The header {SECRET_HEADER} is missing."
 _WRONG_SECRET = f"The secret in the header {SECRET_HEADER} is wrong."
 _ALLOW_NETWORK = f"Add the network to allowed_networks in the extra of the connection {CONNECTION_ID}."

@@ -158,7 +158,9 @@ def test_nobody_listens(connect: Callable[..., Any]) -> None:
     assert not caught.value.effect_possible
 
 
-@pytest.mark.parametrize("code", ["invalid_auth", "token_revoked", "account_inactive", "not_authed", "token_expired"])
+@pytest.mark.parametrize(
+    "code", ["invalid_auth", "token_revoked", "account_inactive", "not_authed", "token_expired"]
+)
 def test_refused_token_is_fatal_and_names_the_fix(hook: Any, control: SandboxClient, code: str) -> None:
     control.add_fault(Fault(method="auth.test", error=code))
     with pytest.raises(SlackConfigurationError) as caught:

@@ -126,7 +126,8 @@ def test_latency_is_added_to_every_call(slack: WebClient, control: SandboxClient
 
     slack.auth_test()
 
-    assert control.calls("auth.test")[-1]["duration_ms"] >= 30
+    # An event loop may wake up a clock tick early.
+    assert control.calls("auth.test")[-1]["duration_ms"] > 25
 
 
 @pytest.mark.parametrize(

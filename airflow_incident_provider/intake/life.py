@@ -1,0 +1,143 @@
+"""
+The sections of the routing table about an incident's life: what joins it, what a storm is, where it shows, its end.
+
+Every setting has a default, so a table without these sections says something sensible.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from airflow_incident_provider.intake.datadog.titles import known_transition
+from airflow_incident_provider.intake.match import Match
+from airflow_incident_provider.intake.table_fields import Duration, Name, Sources, Strict, one_or_more
+from airflow_incident_provider.intake.text import shown
+from airflow_incident_provider.models import Severity, Source
+
+_TRAITS = ("service", "env", "team", "host")
+_TAG_TRAIT = re.compile(r"tag:[a-z0-9][a-z0-9_./-]{0,99}")
+_CHANNEL = re.compile(r"[CG][A-Z0-9]{2,30}|#[^\s#,]{1,80}")
+_MONITORS_ONLY = (Source.DATADOG_ALERT,)
+
+
+class Presence(StrEnum):
+    """Where an incident shows, as triage decided: the most visible first."""
+
+    ROOM = "room"
+    THREAD = "thread"
+    RECORD = "record"
+
+
+def _trait(value: object) -> str:
+    if not isinstance(value, str) or not (value in _TRAITS or _TAG_TRAIT.fullmatch(value)):
+        raise ValueError(f"{shown(value)} is nothing to compare; use {', '.join(_TRAITS)} or tag:KEY")
+    return value
+
+
+def _transition(value: object) -> str:
+    known = known_transition(value) if isinstance(value, str) else None
+    if known is None:
+        raise ValueError(f"{shown(value)} is not a transition of Datadog's, such as Triggered or Warn")
+    return known
+
+
+def _presence(value: object) -> Presence:
+    if not isinstance(value, str) or value not in set(Presence):
+        raise ValueError(f"{shown(value)} is not where an incident can show; use {', '.join(Presence)}")
+    return Presence(value)
+
+
+def _channel(value: object) -> str | None:
+    if value is not None and (not isinstance(value, str) or not _CHANNEL.fullmatch(value)):
+        raise ValueError(f'{shown(value)} is not a channel; write its id, or its name like "#triage"')
+    return value
+
+
+def _minute_or_more(value: timedelta) -> timedelta:
+    if value < timedelta(minutes=1):
+        raise ValueError("updates come at most once a minute; use 60s or more")
+    return value
+
+
+class Correlation(Strict):
+    """Which alerts of other monitors join an incident: those that equal it in all of ``by``, while it is fresh.
+
+    A thing that an alert does not name equals nothing, not even the same gap. An empty ``by`` joins nothing.
+    ``window`` counts from the incident's last signal.
+    """
+
+    by: Annotated[tuple[Annotated[str, BeforeValidator(_trait)], ...], BeforeValidator(one_or_more)] = (
+        "service",
+        "env",
+    )
+    window: Duration = timedelta(minutes=15)
+    sources: Sources = _MONITORS_ONLY
+
+
+class Storm(Strict):
+    """When there are too many new incidents: the ``threshold``-th within ``window`` takes in those after it.
+
+    Without a threshold there is no storm breaker. Incidents that are only recorded do not count and are not taken.
+    """
+
+    threshold: Annotated[int, Field(ge=2, le=100)] | None = 10
+    window: Duration = timedelta(seconds=60)
+    sources: Sources = _MONITORS_ONLY
+
+
+class TriageRule(Strict):
+    """Where the incidents that match show.
+
+    All that is given must hold. ``notifications`` is a threshold: the rule is for an incident that was told of at
+    least so often.
+    """
+
+    name: Name
+    match: Match = Match()
+    transition: Annotated[
+        tuple[Annotated[str, BeforeValidator(_transition)], ...], BeforeValidator(one_or_more)
+    ] = ()
+    notifications: Annotated[int, Field(ge=1, le=1000)] = 1
+    presence: Annotated[Presence, BeforeValidator(_presence)]
+
+
+DEFAULT_TRIAGE = (
+    TriageRule(
+        name="said by people",
+        match=Match(source=(Source.MANUAL, Source.DATADOG_INCIDENT)),
+        presence=Presence.ROOM,
+    ),
+    TriageRule(name="a warning", transition=("Warn", "Re-Warn"), presence=Presence.THREAD),
+    TriageRule(name="medium or worse", match=Match(severity=Severity.MEDIUM), presence=Presence.ROOM),
+    TriageRule(name="anything else", presence=Presence.RECORD),
+)
+"""What holds after the table's own rules. The last one matches everything."""
+
+
+class Triage(Strict):
+    """Where incidents show: the first rule that matches decides, and the default rules come after the table's.
+
+    ``channel`` is the standing channel for threads. While there is none, rules that want a thread are passed over.
+    """
+
+    channel: Annotated[str | None, BeforeValidator(_channel)] = None
+    rules: Annotated[tuple[TriageRule, ...], Field(max_length=1000)] = ()
+
+
+class Lifecycle(Strict):
+    """The times of an incident's life.
+
+    ``reopen_window``: how long after its recovery or resolution it comes back to its room when it fires again.
+    ``quiet_period``: from recovery to resolution. ``archive_delay``: from resolution to the room's archiving.
+    ``update_interval``: at most one posted update in each.
+    """
+
+    reopen_window: Duration = timedelta(minutes=60)
+    quiet_period: Duration = timedelta(minutes=10)
+    archive_delay: Duration = timedelta(hours=24)
+    update_interval: Annotated[Duration, AfterValidator(_minute_or_more)] = timedelta(minutes=1)

@@ -1,0 +1,143 @@
+"""
+The fields of the routing table: what each may hold, and the words that refuse anything else.
+
+The table is a file that the platform team owns, so its fields are strict where an alert is read leniently.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+
+from airflow_incident_provider.intake.bounds import MAX_NAME, MAX_NAMES
+from airflow_incident_provider.intake.severity import CHOICES, read_severity
+from airflow_incident_provider.intake.targets import read_target
+from airflow_incident_provider.intake.text import one_line, shown
+from airflow_incident_provider.intake.web import url_objection
+from airflow_incident_provider.models import Severity, Source, Target
+
+_PROBE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_CHANNEL_PREFIX = re.compile(r"[a-z0-9][a-z0-9_-]{0,20}")
+PLACE = "{value}"
+"""What a tag's value takes the place of in a runbook's URL."""
+_DURATION = re.compile(r"(\d{1,6})\s*(s|m|min|h|d)")
+_UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
+_LONGEST = timedelta(days=30)
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str):
+        hint = "; put quotes around it" if isinstance(value, bool | int | float) else ""
+        raise ValueError(f"{shown(value)} is not text{hint}")
+    name = one_line(value)
+    if not name or len(name) > MAX_NAME:
+        raise ValueError(f"{shown(value)} is not a name of 1 to {MAX_NAME} characters")
+    return name
+
+
+def one_or_more(value: object) -> object:
+    """Let a list with one item be written without its brackets."""
+    if value is None:
+        return ()
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _at_least(value: object) -> Severity:
+    severity = read_severity(value)
+    if severity is None:
+        raise ValueError(f"{shown(value)} is not a severity; {CHOICES}")
+    return severity
+
+
+def _source(value: object) -> Source:
+    if not isinstance(value, str) or value not in set(Source):
+        raise ValueError(f"{shown(value)} is not a source; use {', '.join(Source)}")
+    return Source(value)
+
+
+def _probe(value: object, info: ValidationInfo) -> str:
+    name = _name(value)
+    if not _PROBE.fullmatch(name):
+        raise ValueError(f"{shown(value)} is not the name of a probe; use lower-case letters, digits, - and _")
+    known: Collection[str] | None = (info.context or {}).get("known_probes")
+    if known is not None and name not in known:
+        raise ValueError(f"there is no probe {shown(value)}; there are {', '.join(sorted(known))}")
+    return name
+
+
+def _target(value: object) -> Target:
+    return read_target(_name(value), trusted=True)
+
+
+def _network(value: object) -> str:
+    try:
+        return str(ipaddress.ip_network(_name(value)))
+    except ValueError:
+        raise ValueError(f"{shown(value)} is not a network; write it like 10.20.0.0/16") from None
+
+
+def _prefix(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _CHANNEL_PREFIX.fullmatch(value):
+        raise ValueError(
+            f"{shown(value)} is not a channel prefix; use 1 to 21 lower-case letters, digits, hyphens, underscores"
+        )
+    return value
+
+
+def _url(value: object) -> str | None:
+    if value is None:
+        return None
+    url = _name_or_url(value)
+    objection = url_objection(url)
+    if objection is not None:
+        raise ValueError(f"{shown(url)} {objection}")
+    return url
+
+
+def _name_or_url(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{shown(value)} is not a URL")
+    return value.strip()
+
+
+def _template(value: object) -> str:
+    template = _name_or_url(value)
+    host, _, _ = template.partition("://")[2].partition("/")
+    if template.count(PLACE) != 1 or PLACE in host:
+        raise ValueError(f"{shown(value)} needs {PLACE} once, after its host")
+    _url(template.replace(PLACE, "x"))
+    return template
+
+
+def _duration(value: object) -> timedelta:
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    duration = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else None
+    if duration is None or not timedelta() < duration <= _LONGEST:
+        raise ValueError(f"{shown(value)} is not a duration; write it like 60s, 15m, 24h or 7d (30d at most)")
+    return duration
+
+
+Name = Annotated[str, BeforeValidator(_name)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(one_or_more), Field(max_length=MAX_NAMES)]
+Probe = Annotated[str, BeforeValidator(_probe)]
+TrustedTarget = Annotated[Target, BeforeValidator(_target)]
+Network = Annotated[str, BeforeValidator(_network)]
+ChannelPrefix = Annotated[str | None, BeforeValidator(_prefix)]
+Url = Annotated[str | None, BeforeValidator(_url)]
+UrlTemplate = Annotated[str, BeforeValidator(_template)]
+AtLeast = Annotated[Severity | None, BeforeValidator(lambda value: None if value is None else _at_least(value))]
+Sources = Annotated[tuple[Annotated[Source, BeforeValidator(_source)], ...], BeforeValidator(one_or_more)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+class Strict(BaseModel):
+    """A part of the table: what it does not know, it refuses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

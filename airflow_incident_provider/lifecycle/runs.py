@@ -1,0 +1,54 @@
+"""
+The DAG runs that follow from a decision.
+
+A room is made by one run of ``incident_response``, whose run id is the incident's key. Updates are posted by runs
+of ``incident_update``: the first at once, and then at most one an interval; what comes meanwhile waits for the run
+that was already asked for. So every pending update has a run that is due after it came.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from airflow_incident_provider.intake.life import Lifecycle
+from airflow_incident_provider.lifecycle.records import Assignment, IncidentRecord, Presence, RunRequest
+from airflow_incident_provider.lifecycle.signals import Signal
+
+RESPONSE_DAG = "incident_response"
+UPDATE_DAG = "incident_update"
+
+
+def with_response_run(
+    record: IncidentRecord, signal: Signal, now: datetime
+) -> tuple[IncidentRecord, tuple[RunRequest, ...]]:
+    """Return the record with its run of ``incident_response``, and the request for it: once in a record's life."""
+    if record.presence is not Presence.ROOM or record.run_id is not None:
+        return record, ()
+    assignment = Assignment(key=record.key, title=record.title, storm=record.storm, received_at=signal.received_at)
+    request = RunRequest(
+        dag_id=RESPONSE_DAG,
+        run_id=record.key,
+        conf={**signal.conf, "lifecycle": assignment.model_dump(mode="json")},
+    )
+    # The brief is the first message: what follows it within the interval waits.
+    due = max(now, record.update_due or now)
+    return record.model_copy(update={"run_id": record.key, "update_due": due}), (request,)
+
+
+def with_update_run(
+    record: IncidentRecord, settings: Lifecycle, now: datetime
+) -> tuple[IncidentRecord, tuple[RunRequest, ...]]:
+    """Return the record with the run that will post what is pending, and the request if it was not yet made."""
+    if not (record.pending or record.pending_dropped):
+        return record, ()
+    latest = record.update_due
+    if latest is not None and latest > now:
+        return record, ()
+    due = now if latest is None else max(now, latest + settings.update_interval)
+    request = RunRequest(
+        dag_id=UPDATE_DAG,
+        run_id=f"upd.{record.key}.{due:%Y%m%dT%H%M}",
+        conf={"incident_key": record.key},
+        run_after=due if due > now else None,
+    )
+    return record.model_copy(update={"update_due": due}), (request,)

@@ -1,0 +1,82 @@
+"""What a task's own process tells of it: to the log, in the pinned brief, and to Datadog."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from airflow_incident_provider.events.errors import error_in_words
+from airflow_incident_provider.events.event import EventKind, IncidentEvent
+from airflow_incident_provider.models import Incident
+from airflow_incident_provider.operators.live_brief import refresh_brief
+from airflow_incident_provider.operators.step import PARSE_INCIDENT
+from airflow_incident_provider.plugins.events.told import tell_log
+
+log = logging.getLogger(__name__)
+
+
+class TaskTeller:
+    """
+    Tells of one task, in its process.
+
+    At its beginning only the log is told: the step waits for that. What Datadog is to know of the beginning it is
+    told at the end, with the time that it was.
+
+    :param task_instance: Airflow's ``RuntimeTaskInstance``.
+    """
+
+    def __init__(self, task_instance: Any) -> None:
+        self._ti = task_instance
+
+    def began(self) -> None:
+        """Tell that the step is running."""
+        tell_log(self._beginning())
+
+    def ended(self, kind: EventKind, state: str, error: BaseException | str | None = None) -> None:
+        """Tell how the step ended: the log first, then the room, then Datadog."""
+        from airflow_incident_provider.hooks.datadog_events import DatadogEvents
+
+        end = self._ti.end_date or datetime.now(UTC)
+        event = self._event(kind, end, state).model_copy(
+            update={
+                "duration_ms": max(0, round((end - self._ti.start_date).total_seconds() * 1000)),
+                "error": error_in_words(error),
+            }
+        )
+        tell_log(event)
+        self._refresh_brief()
+        DatadogEvents().deliver([self._beginning(), event])
+
+    def _beginning(self) -> IncidentEvent:
+        return self._event(EventKind.STEP_RUNNING, self._ti.start_date, "running")
+
+    def _event(self, kind: EventKind, at: datetime, state: str) -> IncidentEvent:
+        ti = self._ti
+        incident = self._incident()
+        return IncidentEvent(
+            event=kind,
+            at=at,
+            key=incident.key if incident else None,
+            severity=incident.severity if incident else None,
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            step=ti.task_id,
+            map_index=ti.map_index if ti.map_index is not None and ti.map_index >= 0 else None,
+            try_number=ti.try_number,
+            state=state,
+        )
+
+    def _incident(self) -> Incident | None:
+        """Return the incident once it has been read."""
+        if (known := _known.get(self._ti.dag_id, self._ti.run_id)) is not None:
+            return known
+        value = self._ti.xcom_pull(task_ids=PARSE_INCIDENT)
+        return _known.keep(self._ti.dag_id, self._ti.run_id, Incident.model_validate(value)) if value else None
+
+    def _refresh_brief(self) -> None:
+        try:
+            refresh_brief(self._ti.get_template_context())
+        except Exception as error:  # noqa: BLE001 - the brief is best effort; the summary writes its last state
+            log.warning("The brief was not refreshed: %s", error_in_words(error))

@@ -1,0 +1,63 @@
+"""A real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from airflow_incident_provider.demo.local_airflow import LocalAirflow
+    from airflow_incident_provider.demo.scene import Scene
+
+# Chromium's own traffic (updates, experiments, synchronisation) must not leave this machine.
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
+    "--disable-sync --no-first-run"
+)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window; on a laptop without one the test is skipped, in CI it fails."""
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium on this machine")
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def incident_scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    from airflow_incident_provider.demo.scene import scene
+
+    with scene(tmp_path_factory.mktemp("scene"), sandbox_port=0, progress=print) as there:
+        yield there
+
+
+@pytest.fixture(scope="session")
+def incident_airflow(incident_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    from airflow_incident_provider.demo.local_airflow import LocalAirflow
+
+    dags = Path(__file__).resolve().parents[2] / "dags"
+    with LocalAirflow(
+        tmp_path_factory.mktemp("airflow"),
+        dags,
+        connections=incident_scene.connections,
+        environment=incident_scene.environment,
+    ) as airflow:
+        airflow.wait_for_dag("incident_response")
+        airflow.warm_up()
+        yield airflow

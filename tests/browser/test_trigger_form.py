@@ -1,0 +1,100 @@
+"""Airflow's own trigger form of the incident DAG, filled in as a person would."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+    from airflow_incident_provider.demo.local_airflow import LocalAirflow
+    from airflow_incident_provider.demo.scene import Scene
+
+pytestmark = [pytest.mark.browser, pytest.mark.e2e]
+
+DAG_ID = "incident_response"
+
+
+@pytest.fixture
+def page(browser: Browser, incident_airflow: LocalAirflow) -> Page:
+    """Airflow's UI, logged in."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1200})
+    user, password = incident_airflow.credentials
+    page.goto(incident_airflow.url)
+    page.fill("input[name=username]", user)
+    page.fill("input[name=password]", password)
+    page.get_by_role("button", name=re.compile("sign in|log in", re.IGNORECASE)).click()
+    page.wait_for_url(f"{incident_airflow.url}/")
+    return page
+
+
+@pytest.fixture
+def form(page: Page, incident_airflow: LocalAirflow) -> Locator:
+    """The opened trigger form."""
+    page.goto(f"{incident_airflow.url}/dags/{DAG_ID}")
+    page.get_by_role("button", name="Trigger").first.click()
+    form = page.get_by_role("dialog").filter(has_text=f"Trigger Dag - {DAG_ID}")
+    form.wait_for()
+    return form
+
+
+def section(form: Locator, title: str) -> None:
+    form.get_by_role("button", name=title, exact=True).click()
+
+
+def test_the_fields_have_titles_help_and_choices(page: Page, form: Locator) -> None:
+    section(form, "What happens")
+
+    form.get_by_text("What people see, in a few words.").wait_for()
+    for title in ("Title", "Severity", "Description", "Began", "Id"):
+        assert form.get_by_text(title, exact=True).first.is_visible(), title
+    form.get_by_role("combobox").first.click()
+    choices = [choice.inner_text() for choice in page.get_by_role("option").all()]
+    assert [choice.split(":")[0] for choice in choices] == ["Critical", "High", "Medium", "Low", "Not said"]
+
+
+def test_what_a_person_fills_in_becomes_a_room(
+    page: Page, form: Locator, incident_airflow: LocalAirflow, incident_scene: Scene
+) -> None:
+    section(form, "What happens")
+    form.locator("#element_title").fill("Payments are <slow> & failing")
+    form.get_by_role("combobox").first.click()
+    page.get_by_role("option", name=re.compile("^Critical")).click()
+    section(form, "Who comes")
+    form.locator("#element_users").fill("dana@acme.example\nJosé García")
+    form.get_by_test_id("trigger-dag-submit").click()
+    page.wait_for_url(re.compile(rf"/dags/{DAG_ID}/runs/"))
+
+    [run_id] = re.findall(r"/runs/([^/?]+)", page.url)
+    run = incident_airflow.api.wait_for_run(DAG_ID, run_id)
+    room: dict[str, Any] = incident_airflow.api.xcom(DAG_ID, run_id, "create_war_room")
+
+    assert run["state"] == "success"
+    assert re.fullmatch(r"inc-\d{8}-payments-are-slow-failing-\d{6}", room["channel_name"])
+    assert {invitation["user"]["real_name"] for invitation in room["invited"]} == {"Dana Reyes", "José García"}
+    page.goto(f"{incident_scene.sandbox.url}/#{room['channel_id']}")
+    brief = page.locator(".message", has_text="this brief updates itself")
+    brief.get_by_text("Payments are <slow> & failing").first.wait_for()
+    assert "Critical" in brief.inner_text()
+    assert page.get_by_text("sandbox", exact=False).first.is_visible()
+
+
+def test_a_severity_that_is_none_is_refused_in_words(
+    page: Page, form: Locator, incident_airflow: LocalAirflow
+) -> None:
+    before = incident_airflow.api.runs(DAG_ID)
+    section(form, "Advanced Options")
+    form.locator(".monaco-editor").first.click()
+    page.keyboard.press("Control+A")
+    # The editor closes the quote and the brace itself.
+    page.keyboard.insert_text('{"title": "Payments are slow", "severity": "purple')
+    # Leaving the editor lays the form out anew; only then the button stays where it is clicked.
+    form.get_by_text("Configuration JSON").click()
+    form.get_by_text("Where it happens").wait_for(state="hidden")
+    form.get_by_test_id("trigger-dag-submit").click()
+
+    page.get_by_text(re.compile("'purple' is not one of .*critical")).first.wait_for()
+    assert incident_airflow.api.runs(DAG_ID) == before

@@ -1,0 +1,140 @@
+"""DAGs run in this process, by ``dag.test()``, against the stand-in Slack and, unless a test asks, without Docker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.models import Finding, Incident, IncidentSummary, WarRoom
+from airflow_incident_provider.sandbox import SandboxClient
+
+DAGS = Path(__file__).resolve().parents[2] / "dags"
+BOT = "U0WARROOM01"
+WORST_FIRST = ("failed", "upstream_failed", "success", "skipped")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run came to: its state, those of its tasks, what they pushed, what they logged."""
+
+    run_id: str
+    state: str
+    states: dict[str, str]
+    tries: dict[str, int]
+    xcoms: dict[tuple[str, int, str], Any]
+    log: str = field(repr=False)
+
+    def value(self, task_id: str, map_index: int = -1) -> Any:
+        """Return what a task returned, or nothing."""
+        return self.xcoms.get((task_id, map_index, "return_value"))
+
+    @property
+    def incident(self) -> Incident:
+        return Incident.model_validate(self.value("parse_incident_event"))
+
+    @property
+    def room(self) -> WarRoom:
+        return WarRoom.model_validate(self.value("create_war_room"))
+
+    @property
+    def summary(self) -> IncidentSummary:
+        return IncidentSummary.model_validate(self.value("final_summary"))
+
+    @property
+    def findings(self) -> list[Finding]:
+        found = (value for (task, _, key), value in self.xcoms.items() if (task, key) == ("investigate", "return_value"))
+        return [Finding.model_validate(value) for value in found]
+
+
+@pytest.fixture(autouse=True)
+def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Point Docker's client at nothing: probes end as unknown at once, and touch nobody."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
+
+
+@pytest.fixture(autouse=True)
+def own_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the directory of members with the test that fetched it."""
+    monkeypatch.setenv("AIRFLOW__INCIDENT__DIRECTORY_FOLDER", str(tmp_path / "directory"))
+
+
+@pytest.fixture
+def example_routing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Route by the table that ships as the example; the workspace has its people."""
+    table = files("airflow_incident_provider.intake").joinpath("routing.example.yaml")
+    monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(table))
+
+
+@pytest.fixture
+def route_by(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[str, Any]], None]:
+    """Route by a table of the test's own."""
+
+    def write(table: dict[str, Any]) -> None:
+        (tmp_path / "routing.yaml").write_text(json.dumps({"version": 1, **table}), encoding="utf-8")
+        monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(tmp_path / "routing.yaml"))
+
+    return write
+
+
+@pytest.fixture
+def run_dag(airflow_home: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Run]]:
+    """Run a DAG of this repository to its end and return what it came to.
+
+    ``retries`` stands for the DAG's own number of them; the time between two tries is nothing.
+    """
+
+    def run(conf: dict[str, Any] | None = None, *, file: str = "incident_response.py", retries: int = 0) -> Run:
+        from airflow.dag_processing.dagbag import DagBag
+
+        bag = DagBag(str(DAGS / file))
+        assert bag.import_errors == {}
+        [dag] = bag.dags.values()
+        for task in dag.tasks:
+            if not task.is_mapped:
+                task.retries, task.retry_delay, task.retry_exponential_backoff = retries, timedelta(), 0
+        capfd.readouterr()
+        done = dag.test(run_conf=conf)
+        return _read(done, "".join(capfd.readouterr()))
+
+    return run
+
+
+def _read(done: Any, log: str) -> Run:
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    instances = done.get_task_instances()
+    states: dict[str, str] = {}
+    for state in reversed(WORST_FIRST):
+        states |= {each.task_id: state for each in instances if each.state == state}
+    with create_session() as session:
+        rows = session.query(XComModel).filter(XComModel.run_id == done.run_id).all()
+        xcoms = {(row.task_id, row.map_index, row.key): XComModel.deserialize_value(row) for row in rows}
+    tries = {each.task_id: each.try_number for each in instances}
+    return Run(done.run_id, str(done.state), states, tries, xcoms, log)
+
+
+@pytest.fixture
+def posted(control: SandboxClient) -> Callable[[str], list[dict[str, Any]]]:
+    """Return what the app itself posted in a channel and its threads, in order."""
+
+    def posted(channel: str) -> list[dict[str, Any]]:
+        top = control.channel(channel)["messages"]
+        everything = [*top, *(reply for each in top for reply in each["replies"])]
+        ours = [each for each in everything if each["user"] == BOT and each.get("subtype") is None]
+        return sorted(ours, key=lambda each: each["ts"])
+
+    return posted
+
+
+@pytest.fixture
+def rooms(control: SandboxClient) -> Callable[[], list[str]]:
+    """Return the names of the channels that the app opened."""
+    return lambda: [each["name"] for each in control.state()["channels"] if each["creator"] == BOT]

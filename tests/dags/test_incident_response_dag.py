@@ -1,0 +1,365 @@
+"""The seven steps, from a payload to the room, with nothing between the DAG and Slack's API but HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.hooks.slack_scopes import REQUIRED, SCOPES
+from airflow_incident_provider.models import Mode, ResolutionOutcome, RunOutcome, Severity, Verdict
+from airflow_incident_provider.sandbox import Fault, SandboxClient, SandboxServer
+
+from .conftest import BOT, Run  # isort: skip
+
+RunDag = Callable[..., Run]
+Posted = Callable[[str], list[dict[str, Any]]]
+
+DANA, ALICE, JOSE, PRIYA = "U0DANAREYES", "U0ALICENG01", "U0JOSEGARC1", "U0PRIYAIYER"
+LUKASZ, SAM, ZOE = "U0LUKASZN01", "U0SAMWONG01", "U0ZOEMS0001"
+PAYMENTS = {DANA, ALICE, JOSE}
+SRE = {PRIYA, LUKASZ, SAM}
+MANUAL = {"id": "t-1", "title": "Checkout is slow", "severity": "low", "users": ["alice.ng@acme.example"]}
+STEPS = (
+    "parse_incident_event",
+    "setup_slack_integration",
+    "resolve_slack_users",
+    "create_war_room",
+    "investigate",
+    "post_investigation_updates",
+    "final_summary",
+)
+
+PAYLOADS = {
+    "01": ("inc-20261123-checkout-5xx-ratio-above-2-148275309", Severity.CRITICAL, PAYMENTS | SRE),
+    "05": ("inc-20261123-checkout-5xx-ratio-above-2-148275309", Severity.MEDIUM, PAYMENTS),
+    "06": ("inc-20261123-checkout-payments-failing-in-eu1-118", Severity.HIGH, {DANA}),
+    "09a": ("inc-20261123-disk-above-90-266154777", Severity.HIGH, {DANA, ZOE}),
+    "09b": ("inc-20261123-disk-above-90-266154777", Severity.HIGH, {DANA, ZOE}),
+    "11": ("inc-20261123-checkout-5xx-ratio-above-2-148275309", Severity.CRITICAL, SRE),
+    "20": ("inc-20261123-checkout-5xx-ratio-above-2-148275309", Severity.CRITICAL, PAYMENTS | SRE),
+}
+
+
+def conf_of(name: str, payload: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    recorded = payload(name)
+    return recorded["conf"] if "conf" in recorded else {"datadog": recorded}
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+@pytest.mark.usefixtures("example_routing")
+def test_payload_becomes_a_room(
+    *,
+    run_dag: RunDag,
+    connect: Callable[..., Any],
+    control: SandboxClient,
+    payload: Callable[[str], dict[str, Any]],
+    posted: Posted,
+    name: str,
+) -> None:
+    connect()
+    run = run_dag(conf_of(name, payload))
+    channel, severity, people = PAYLOADS[name]
+    assert run.state == "success"
+    room = control.channel(channel)
+    assert set(room["members"]) == people | {BOT}
+    assert run.incident.severity is severity
+    assert room["topic"].startswith(f"{severity} · ")
+    brief = posted(channel)[0]
+    assert room["pins"] == [brief["ts"]]
+    assert all(link.url in json.dumps(brief) or "&" in link.url for link in run.incident.links)
+    assert {mark["link"] for mark in room["bookmarks"]} <= {link.url for link in run.incident.links}
+    assert run.incident.key in json.dumps(brief)
+    assert room["topic"].count("UTC") == 1
+    assert [len(each["notifies"]["mass"]) for each in posted(channel)] == [0] * len(posted(channel))
+
+
+def test_every_step_leaves_its_value(run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient) -> None:
+    connect()
+    run = run_dag(MANUAL)
+    assert {run.states[step] for step in STEPS} == {"success"}
+    values = [run.value(step, 0 if step == "investigate" else -1) for step in STEPS]
+    assert {value["schema_version"] for value in values} == {1}
+    assert all(len(json.dumps(value)) < 48_000 for value in values)
+    assert run.summary.outcome is RunOutcome.DEGRADED, "there is no Docker Engine"
+    assert [finding.verdict for finding in run.findings] == [Verdict.UNKNOWN]
+    assert "no Docker Engine answers" in run.findings[0].summary
+    assert (run.summary.invited, run.summary.here) == (1, 1)
+    room = control.channel(run.room.channel_name)
+    top = [each for each in room["messages"] if each["user"] == BOT and each.get("subtype") is None]
+    assert len(top) == 2, "the brief and the summary"
+    assert len(top[0]["replies"]) == 1, "the findings under the brief"
+    assert run.summary.posted_ts == top[1]["ts"]
+
+
+@pytest.mark.usefixtures("example_routing")
+def test_recovery_opens_nothing(
+    run_dag: RunDag, connect: Callable[..., Any], payload: Callable[[str], dict[str, Any]], rooms: Any
+) -> None:
+    connect()
+    run = run_dag(conf_of("03", payload))
+    assert (run.state, run.summary.outcome) == ("success", RunOutcome.NOT_RAISED)
+    assert rooms() == []
+
+
+def test_two_incidents_of_one_monitor_get_two_rooms(
+    run_dag: RunDag, connect: Callable[..., Any], payload: Callable[[str], dict[str, Any]], rooms: Any
+) -> None:
+    connect()
+    first, second = (run_dag(conf_of(name, payload)).room.channel_name for name in ("09a", "09b"))
+    assert first != second
+    assert all("266154777" in name for name in (first, second))
+    assert sorted(rooms()) == sorted([first, second])
+
+
+def test_same_incident_again_finds_its_room(
+    run_dag: RunDag, connect: Callable[..., Any], rooms: Any, posted: Posted
+) -> None:
+    """Datadog delivers at least once, and a person triggers twice."""
+    connect()
+    first, second = run_dag(MANUAL), run_dag(MANUAL)
+    assert (first.room.created, second.room.created) == (True, False)
+    assert first.room.brief_ts == second.room.brief_ts
+    assert rooms() == [first.room.channel_name]
+
+
+def test_title_that_is_cut_keeps_the_id(run_dag: RunDag, connect: Callable[..., Any], rooms: Any) -> None:
+    connect()
+    run_dag({**MANUAL, "title": "very " * 40 + "long", "id": "ticket-4711"})
+    [name] = rooms()
+    assert len(name) <= 80
+    assert name.endswith("-ticket-4711")
+
+
+def test_channel_of_the_datadog_incident_is_joined(
+    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, payload: Any, rooms: Any
+) -> None:
+    """Datadog's own Slack integration may have made a room already: there is no second one."""
+    control.add_channel("incident-118", id="C0ABC118", purpose="Datadog's own words", members=[DANA])
+    connect()
+    run = run_dag(conf_of("06", payload))
+    assert (run.room.channel_id, rooms()) == ("C0ABC118", [])
+    room = control.channel("C0ABC118")
+    assert room["purpose"] == "Datadog's own words"
+    assert {BOT, DANA} <= set(room["members"])
+
+
+def test_private_incident_is_not_told_in_a_public_channel(
+    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, payload: Any, rooms: Any
+) -> None:
+    control.add_channel("incident-118", id="C0ABC118", members=[DANA])
+    connect()
+    run = run_dag({**conf_of("06", payload), "private": True})
+    assert run.room.private
+    assert len(rooms()) == 1
+    assert BOT not in control.channel("C0ABC118")["members"]
+    assert any("C0ABC118" in problem.what for problem in run.room.problems)
+
+
+# --- dry-run ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("example_routing")
+def test_without_a_connection_nothing_is_posted_and_all_is_shown(
+    run_dag: RunDag, payload: Callable[[str], dict[str, Any]], control: SandboxClient
+) -> None:
+    run = run_dag(conf_of("01", payload))
+    assert run.state == "success"
+    assert (run.room.mode, run.summary.mode) == (Mode.DRY_RUN, Mode.DRY_RUN)
+    assert run.room.channel_id is None
+    assert control.calls() == []
+    name = "inc-20261123-checkout-5xx-ratio-above-2-148275309"
+    brief, findings, summary = (
+        run.value(task)["would_post"][0]
+        for task in ("create_war_room", "post_investigation_updates", "final_summary")
+    )
+    for text in (brief, findings, summary):
+        assert text.startswith(f"DRY-RUN: would post to #{name}")
+        assert text.splitlines()[1] in run.log
+    assert "Checkout 5xx ratio above 2%" in brief
+    assert "dana@acme.example" in brief
+    assert "unknown" in findings.lower()
+    assert f"DRY-RUN: would create the public channel #{name}" in run.log
+    assert {result["outcome"] for result in run.value("resolve_slack_users")["resolutions"]} == {
+        ResolutionOutcome.NOT_FOUND
+    }
+
+
+def test_run_that_is_asked_to_be_dry(run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient) -> None:
+    connect()
+    run = run_dag({**MANUAL, "dry_run": True})
+    assert (run.state, run.summary.mode, control.calls()) == ("success", Mode.DRY_RUN, [])
+    assert run.incident.flags == ()
+
+
+# --- Slack in trouble -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["invalid_auth", "token_revoked", "account_inactive"])
+def test_refused_token_fails_at_once_and_names_the_fix(
+    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, code: str
+) -> None:
+    connect()
+    control.add_fault(Fault(error=code, times=None))
+    run = run_dag(MANUAL, retries=3)
+    assert run.state == "failed"
+    assert run.states["setup_slack_integration"] == "failed"
+    assert run.tries["setup_slack_integration"] == 1
+    assert len(control.calls()) == 1
+    [setup] = [step for step in run.summary.steps if step.task_id == "setup_slack_integration"]
+    assert setup.problem is not None
+    assert code in setup.problem.what
+    assert "bot token (xoxb-...)" in (setup.problem.fix or "")
+    assert run.summary.outcome is RunOutcome.FAILED
+    assert run.findings, "the investigation ran all the same"
+
+
+def test_connection_without_a_token_names_the_fix(
+    run_dag: RunDag, slack: SandboxServer, connect: Callable[..., Any]
+) -> None:
+    connect(token="")
+    run = run_dag(MANUAL)
+    [setup] = [step for step in run.summary.steps if step.task_id == "setup_slack_integration"]
+    assert run.state == "failed"
+    assert "no Slack token" in str(setup.problem)
+
+
+def test_slack_is_down(run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient) -> None:
+    connect()
+    control.add_fault(Fault(status=503, body="<html>", times=None))
+    run = run_dag(MANUAL, retries=1)
+    assert run.state == "failed"
+    assert run.tries["setup_slack_integration"] == 2, "it was tried again"
+    assert run.states["investigate"] == "success"
+    assert run.findings
+    assert run.summary.outcome is RunOutcome.FAILED
+    assert run.summary.findings == {Verdict.UNKNOWN: 1}
+
+
+@pytest.mark.parametrize("after", ["auth.test", "conversations.create", "chat.postMessage", "chat.update"])
+def test_slack_goes_down_on_the_way(
+    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, after: str
+) -> None:
+    """Whatever had been done by then is told, and the summary is made."""
+    connect()
+    waiting = {"auth.test": "users.lookupByEmail", "conversations.create": "chat.postMessage"}
+    control.add_fault(Fault(method=waiting.get(after, after), nth=1, times=None, status=503))
+    run = run_dag(MANUAL, retries=1)
+    assert run.findings
+    assert run.summary.outcome in {RunOutcome.FAILED, RunOutcome.DEGRADED}
+    assert run.summary.problems or any(step.problem for step in run.summary.steps)
+    assert run.state == ("failed" if run.summary.outcome is RunOutcome.FAILED else "success")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    "method",
+    ["conversations.create", "chat.postMessage", "conversations.invite", "conversations.setPurpose", "pins.add"],
+)
+def test_dropped_connection_leaves_one_room_one_brief(
+    *,
+    run_dag: RunDag,
+    connect: Callable[..., Any],
+    control: SandboxClient,
+    rooms: Any,
+    posted: Posted,
+    method: str,
+    when: str,
+) -> None:
+    connect()
+    control.add_fault(Fault(method=method, drop=True, when=when))
+    run = run_dag(MANUAL, retries=2)
+    assert run.state == "success"
+    [name] = rooms()
+    everything = posted(name)
+    assert len(everything) == 3, "one brief, one batch of findings, one summary"
+    assert len({each["metadata"]["event_payload"]["key"] for each in everything}) == 3
+    assert ALICE in control.channel(name)["members"]
+    assert [invitation.user.id for invitation in run.room.invited] == [ALICE]
+
+
+@pytest.mark.parametrize("tries", [1, 2, 3])
+def test_retried_room_repeats_nothing(
+    *, run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, rooms: Any, posted: Posted, tries: int
+) -> None:
+    """The brief is posted, the answer is lost, and Slack stays silent until the task is tried again."""
+    connect()
+    control.add_fault(Fault(method="chat.postMessage", drop=True, when="after"))
+    # Looking for it fails as often as one attempt looks: then the task's own retry has to find it.
+    control.add_fault(Fault(method="conversations.history", status=503, times=4 * tries))
+    run = run_dag(MANUAL, retries=3)
+    assert (run.state, run.tries["create_war_room"]) == ("success", 1 + tries)
+    [name] = rooms()
+    briefs = [each for each in posted(name) if each["metadata"]["event_payload"]["key"].endswith("/brief")]
+    assert len(briefs) == 1
+    assert len(control.channel(name)["pins"]) == 1
+
+
+@pytest.mark.parametrize("absent", sorted(set(SCOPES) - set(REQUIRED)))
+def test_missing_scope_degrades_in_words(
+    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, posted: Posted, absent: str
+) -> None:
+    connect(control.add_token("less", scopes=[scope for scope in SCOPES if scope != absent]))
+    users = ["alice.ng@acme.example", "José García", "@sre-oncall"]
+    run = run_dag({**MANUAL, "users": users}, retries=1)
+    assert run.state == "success"
+    brief, *_, summary = posted(run.room.channel_name)
+    assert absent in json.dumps(brief["blocks"]), "the brief says which scope is missing"
+    assert SCOPES[absent].partition(",")[0].split()[-1] in json.dumps(brief["blocks"])
+    assert summary["metadata"]["event_payload"]["key"].endswith("/summary/0")
+
+
+@pytest.mark.parametrize("absent", ["channels:join", "channels:read"])
+def test_missing_scope_keeps_us_out_of_a_channel_but_not_from_a_room(
+    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, payload: Any, absent: str
+) -> None:
+    control.add_channel("incident-118", id="C0ABC118", members=[DANA])
+    connect(control.add_token("less", scopes=[scope for scope in SCOPES if scope != absent]))
+    run = run_dag(conf_of("06", payload))
+    assert run.state == "success"
+    assert run.room.channel_id != "C0ABC118"
+    assert "missing_scope" in str(run.room.problems)
+
+
+@pytest.mark.parametrize("absent", sorted(REQUIRED))
+def test_missing_scope_that_a_room_needs_fails_with_the_fix(
+    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, absent: str
+) -> None:
+    connect(control.add_token("less", scopes=[scope for scope in SCOPES if scope != absent]))
+    run = run_dag(MANUAL, retries=2)
+    assert (run.state, run.states["create_war_room"], run.tries["create_war_room"]) == ("failed", "failed", 1)
+    [failed] = [step for step in run.summary.steps if step.task_id == "create_war_room"]
+    assert absent in str(failed.problem)
+    assert "reinstall" in str(failed.problem)
+
+
+def test_private_room_is_never_public(
+    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, rooms: Any
+) -> None:
+    connect(control.add_token("less", scopes=[scope for scope in SCOPES if scope != "groups:write"]))
+    run = run_dag({**MANUAL, "private": True})
+    assert (run.state, rooms()) == ("failed", [])
+
+
+def test_picture_that_slack_cannot_fetch_does_not_cost_the_brief(
+    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, payload: Any, posted: Posted
+) -> None:
+    connect()
+    control.add_fault(Fault(method="chat.postMessage", error="invalid_blocks"))
+    run = run_dag(conf_of("01", payload))
+    assert run.state == "success"
+    assert not run.room.picture
+    assert run.incident.snapshot_url in json.dumps(posted(run.room.channel_name)[0])
+
+
+def test_routing_table_that_cannot_be_read_is_named(
+    run_dag: RunDag, connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    connect()
+    monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(tmp_path / "absent.yaml"))
+    run = run_dag(MANUAL, retries=2)
+    assert (run.state, run.tries["parse_incident_event"]) == ("failed", 1)
+    assert "absent.yaml" in run.log
+    assert run.summary.outcome is RunOutcome.FAILED
