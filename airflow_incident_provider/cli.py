@@ -18,7 +18,7 @@ def get_cli_commands() -> list[GroupCommand]:
         GroupCommand(
             name="incident",
             help="Run, rehearse and look at incident response",
-            subcommands=(_demo(), _sandbox()),
+            subcommands=(_demo(), _sandbox(), _explain()),
         )
     ]
 
@@ -55,5 +55,23 @@ def _sandbox() -> ActionCommand:
         args=(
             Arg(("--host",), help="Address to listen on", default="127.0.0.1"),
             Arg(("--port",), help="Port to listen on", type=int, default=8765),
+        ),
+    )
+
+
+def _explain() -> ActionCommand:
+    return ActionCommand(
+        name="explain",
+        help="Say what an alert would be: a new incident, an update, a recovery or noise, and why",
+        description=(
+            "Reads a Datadog payload, or the fields of an incident, and decides on it as the webhook would. Nothing"
+            " is stored, started or sent."
+        ),
+        func=lazy_load_command(f"{_COMMANDS}.explain.explain"),
+        args=(
+            Arg(("payload",), help="A file with the payload's JSON; - reads standard input"),
+            Arg(("--routing-table",), help="Path of the routing table (default: [incident] routing_table)"),
+            Arg(("--records",), help="A file with a JSON list of the incidents that there are (default: none)"),
+            Arg(("-o", "--output"), help="table or json", choices=("table", "json"), default="table"),
         ),
     )

@@ -22,6 +22,9 @@ CONN_ID = "datadog_default"
 CALL_SECONDS = 2
 DELIVERY_SECONDS = 4.0
 
+REST_SECONDS = 60.0
+"""How long nothing is sent after a failure: what does not work now would hold up what comes after it."""
+
 log = logging.getLogger(__name__)
 
 
@@ -34,21 +37,23 @@ class DatadogEvents:
 
     def __init__(self, conn_id: str = CONN_ID) -> None:
         self._conn_id = conn_id
-        self._complained = False
+        self._rests_until = 0.0
 
     def deliver(self, events: Iterable[IncidentEvent]) -> None:
-        """Send what there is time for. The first failure ends the delivery; it is logged once for this object."""
+        """Send what there is time for. The first failure ends the delivery; it is logged, and then we rest."""
+        if time.monotonic() < self._rests_until:
+            return
         deadline = time.monotonic() + DELIVERY_SECONDS
         try:
             hook = self._hook()
             for call in _calls(hook, events) if hook is not None else ():
                 if time.monotonic() + CALL_SECONDS > deadline:
-                    self._complain("it answers too slowly")
+                    self._give_up("it answers too slowly")
                     return
                 call()
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not reach the run
             # Only the class: a client's message may quote the request, and the request holds the key.
-            self._complain(type(error).__name__)
+            self._give_up(type(error).__name__)
 
     def _hook(self) -> Any:
         """Return the hook, or nothing where no connection is configured."""
@@ -67,10 +72,9 @@ class DatadogEvents:
         api._max_retries = 0
         return DatadogHook(datadog_conn_id=self._conn_id)
 
-    def _complain(self, why: str) -> None:
-        if not self._complained:
-            self._complained = True
-            log.warning("Datadog is not told of this run (connection %s): %s", self._conn_id, why)
+    def _give_up(self, why: str) -> None:
+        self._rests_until = time.monotonic() + REST_SECONDS
+        log.warning("Datadog is not told of everything (connection %s): %s", self._conn_id, why)
 
 
 def _calls(hook: Any, events: Iterable[IncidentEvent]) -> Iterator[Callable[[], Any]]:

@@ -53,10 +53,14 @@ class IncidentSlackHook(SlackHook):
     when Slack said that nothing happened (a rate limit, a connection that was never made).
 
     :param slack_conn_id: an Airflow connection of type ``slack`` with a bot token as its password.
+    :param attempts: how often one call is sent at the most.
     """
 
-    def __init__(self, slack_conn_id: str = SlackHook.default_conn_name, **kwargs: Any) -> None:
+    def __init__(
+        self, slack_conn_id: str = SlackHook.default_conn_name, *, attempts: int = ATTEMPTS, **kwargs: Any
+    ) -> None:
         super().__init__(slack_conn_id=slack_conn_id, retry_handlers=[], **kwargs)
+        self._attempts = attempts
 
     def _get_conn_params(self, conn: Connection) -> dict[str, Any]:
         return {"timeout": ANSWER_WITHIN_S, **super()._get_conn_params(conn)}
@@ -86,7 +90,7 @@ class IncidentSlackHook(SlackHook):
         self, call: Callable[[], SlackResponse], *, may_send_again: Callable[[BaseException], bool]
     ) -> SlackResponse:
         retrying = Retrying(
-            stop=stop_after_attempt(ATTEMPTS),
+            stop=stop_after_attempt(self._attempts),
             wait=_wait,
             retry=retry_if_exception(may_send_again),
             reraise=True,

@@ -19,7 +19,7 @@ from airflow_incident_provider.intake.table_fields import Duration, Name, Source
 from airflow_incident_provider.intake.text import shown
 from airflow_incident_provider.models import Severity, Source
 
-_TRAITS = ("service", "env", "team", "host")
+_TRAITS = ("service", "env", "team", "host", "monitor")
 _TAG_TRAIT = re.compile(r"tag:[a-z0-9][a-z0-9_./-]{0,99}")
 _CHANNEL = re.compile(r"[CG][A-Z0-9]{2,30}|#[^\s#,]{1,80}")
 _MONITORS_ONLY = (Source.DATADOG_ALERT,)
@@ -34,7 +34,8 @@ class Presence(StrEnum):
 
 
 def _trait(value: object) -> str:
-    if not isinstance(value, str) or not (value in _TRAITS or _TAG_TRAIT.fullmatch(value)):
+    plain = value.removesuffix("?") if isinstance(value, str) else ""
+    if not isinstance(value, str) or not (plain in _TRAITS or _TAG_TRAIT.fullmatch(plain)):
         raise ValueError(f"{shown(value)} is nothing to compare; use {', '.join(_TRAITS)} or tag:KEY")
     return value
 
@@ -64,19 +65,34 @@ def _minute_or_more(value: timedelta) -> timedelta:
     return value
 
 
-class Correlation(Strict):
-    """Which alerts of other monitors join an incident: those that equal it in all of ``by``, while it is fresh.
+class CorrelationRule(Strict):
+    """Which alerts belong together: those that match, and are equal in all of ``by``.
 
-    A thing that an alert does not name equals nothing, not even the same gap. An empty ``by`` joins nothing.
-    ``window`` counts from the incident's last signal.
+    A thing that an alert does not name equals nothing, not even the same gap; with a ``?`` after it, two alerts
+    that both do not name it are equal in it. ``window`` counts from the incident's last signal.
     """
 
-    by: Annotated[tuple[Annotated[str, BeforeValidator(_trait)], ...], BeforeValidator(one_or_more)] = (
-        "service",
-        "env",
-    )
+    name: Name
+    match: Match = Match()
+    by: Annotated[
+        tuple[Annotated[str, BeforeValidator(_trait)], ...], BeforeValidator(one_or_more), Field(min_length=1)
+    ]
     window: Duration = timedelta(minutes=15)
-    sources: Sources = _MONITORS_ONLY
+
+
+class Correlation(Strict):
+    """Which alerts join an open incident: those that belong to it by any rule.
+
+    By default those of the same service and env, and those of the same monitor unless another service or env tells
+    them apart: a monitor sends one notification for each of its groups. What people said joins nothing by itself.
+    """
+
+    rules: Annotated[tuple[CorrelationRule, ...], Field(max_length=100)] = (
+        CorrelationRule(name="same service", match=Match(source=_MONITORS_ONLY), by=("service", "env")),
+        CorrelationRule(
+            name="same monitor", match=Match(source=_MONITORS_ONLY), by=("monitor", "service?", "env?")
+        ),
+    )
 
 
 class Storm(Strict):

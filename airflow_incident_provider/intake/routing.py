@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from airflow_incident_provider.exceptions import RoutingTableError
 from airflow_incident_provider.intake.bounds import MAX_NAMES, MAX_RESPONDERS
-from airflow_incident_provider.intake.life import Correlation, Lifecycle, Storm, Triage, TriageRule
+from airflow_incident_provider.intake.life import Correlation, CorrelationRule, Lifecycle, Storm, Triage, TriageRule
 from airflow_incident_provider.intake.match import Match
 from airflow_incident_provider.intake.refusals import path_of, reasons
 from airflow_incident_provider.intake.table_fields import (
@@ -111,6 +111,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "triage": Triage,
     "lifecycle": Lifecycle,
 }
+_RULES: dict[str, type[BaseModel]] = {"correlation": CorrelationRule, "triage": TriageRule}
 
 
 def load_routing_table(text: str, *, known_probes: Collection[str] | None = None) -> RoutingTable:
@@ -158,7 +159,7 @@ def _settings_at(place: tuple[int | str, ...]) -> list[str]:
     if "match" in inside:
         part = Match
     elif "rules" in inside:
-        part = TriageRule if place[0] == "triage" else Rule
+        part = _RULES.get(str(place[0]), Rule)
     elif inside:
         part = _SECTIONS.get(str(place[0]), RoutingTable)
     return list(part.model_fields)

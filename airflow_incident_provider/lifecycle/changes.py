@@ -41,7 +41,7 @@ def new_record(
     presence: Presence,
     title: str,
     storm: bool,
-    correlation_key: str | None,
+    correlation_keys: tuple[str, ...],
     now: datetime,
 ) -> IncidentRecord:
     """Return the record of an incident that begins with ``signal``."""
@@ -57,7 +57,7 @@ def new_record(
         services=_names(incident.services),
         env=shorten(incident.env, MAX_TEXT) if incident.env else None,
         teams=_names(incident.teams),
-        correlation_key=correlation_key,
+        correlation_keys=correlation_keys[:MAX_NAMES],
         opened_at=now,
         last_signal_at=now,
         alerts={signal.alert_key: _new_alert(signal)},

@@ -5,56 +5,79 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from airflow_incident_provider.intake.datadog.tags import values_of
-from airflow_incident_provider.intake.life import Correlation
-from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
+from airflow_incident_provider.intake.life import Correlation, CorrelationRule
+from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.models import Incident
 
 _LONGEST = 300
 
 
-def correlation_key(incident: Incident, settings: Correlation) -> str | None:
-    """Return what an alert must equal to belong to ``incident``; nothing if it belongs with no other.
+@dataclass(frozen=True)
+class Kinship:
+    """An incident that an alert belongs to, by which rule, and what they have in common."""
 
-    It holds all values of each field, in any case and order. Alerts are joined only when all of it is equal: an
-    alert of two services is not joined with one of the first.
+    record: IncidentRecord
+    rule: CorrelationRule
+    key: str
+
+
+def correlation_keys(incident: Incident, settings: Correlation) -> tuple[str, ...]:
+    """Return what an alert must have one of to belong to ``incident``: a key for each rule that applies to it."""
+    keys = (_key(incident, rule) for rule in settings.rules)
+    return tuple(dict.fromkeys(key for key in keys if key is not None))
+
+
+def correlated(
+    incident: Incident, records: Sequence[IncidentRecord], settings: Correlation, now: datetime
+) -> Kinship | None:
+    """Return the incident that an alert joins: by the first rule that finds one, and of several the latest.
+
+    :param records: the incidents that can take in alerts at all: alive, and not full.
     """
-    if not settings.by or incident.source not in settings.sources:
+    for rule in settings.rules:
+        key = _key(incident, rule)
+        fitting = (record for record in records if key in record.correlation_keys and _takes(record, rule, now))
+        record = max(fitting, key=lambda record: (record.opened_at, record.key), default=None)
+        if key is not None and record is not None:
+            return Kinship(record=record, rule=rule, key=key)
+    return None
+
+
+def _takes(record: IncidentRecord, rule: CorrelationRule, now: datetime) -> bool:
+    """Return whether an incident is fresh; a storm has nothing that an alert could have in common with it."""
+    return not record.storm and now - record.last_signal_at <= rule.window
+
+
+def _key(incident: Incident, rule: CorrelationRule) -> str | None:
+    """Return what equal alerts have in common, or nothing if the rule does not apply.
+
+    It holds all values of each thing compared, in any case and order: an alert of two services is not equal to one
+    of the first.
+    """
+    if not rule.match.matches(incident):
         return None
-    traits = {field: sorted({value.casefold() for value in _values(incident, field)}) for field in settings.by}
-    if not all(traits.values()):
+    traits = {name: sorted({value.casefold() for value in _values(incident, name)}) for name in rule.by}
+    if not all(values or name.endswith("?") for name, values in traits.items()):
         return None
     text = json.dumps(traits, ensure_ascii=False)
     return text if len(text) <= _LONGEST else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def correlated(
-    key: str | None, records: Sequence[IncidentRecord], settings: Correlation, now: datetime
-) -> IncidentRecord | None:
-    """Return the incident that an alert with this correlation key joins: of several, the one opened last."""
-    if key is None:
-        return None
-    fitting = (
-        record
-        for record in records
-        if record.correlation_key == key
-        and record.status in {Status.OPEN, Status.RECOVERED}
-        and not (record.storm or record.is_full)
-        and now - record.last_signal_at <= settings.window
-    )
-    return max(fitting, key=lambda record: (record.opened_at, record.key), default=None)
-
-
-def _values(incident: Incident, field: str) -> Iterable[str]:
+def _values(incident: Incident, trait: str) -> Iterable[str]:
+    name = trait.removesuffix("?")
+    named = {
+        "service": incident.services,
+        "team": incident.teams,
+        "host": incident.hosts,
+        "monitor": incident.monitor_ids,
+    }
+    if name in named:
+        return named[name]
     labels = (*incident.tags, *(part.strip() for part in (incident.scope or "").split(",")))
-    if field == "service":
-        return incident.services
-    if field == "team":
-        return incident.teams
-    if field == "host":
-        return incident.hosts
-    if field == "env":
+    if name == "env":
         return values_of("env", labels) or ((incident.env,) if incident.env else ())
-    return values_of(field.removeprefix("tag:"), labels)
+    return values_of(name.removeprefix("tag:"), labels)

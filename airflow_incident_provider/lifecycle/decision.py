@@ -7,8 +7,8 @@ The rules, in their order; the first that holds decides:
 2. A recovery ends the alerts of its group, in the incidents that know them; a recovery of nothing known is noise.
 3. An alert, or another cycle of it, belongs to the incident that knows it: while that is open, or comes back within
    the reopen window.
-4. An alert that equals a fresh incident in what correlation compares joins it.
-5. Where triage wants no more than a record, there is one; else a storm takes the alert in, if there is one.
+4. An alert that belongs to a fresh incident by a correlation rule joins it.
+5. A storm takes in what triage would show, if there is one.
 6. What is left opens an incident, shown where triage says.
 """
 
@@ -22,7 +22,7 @@ from enum import StrEnum
 from airflow_incident_provider.intake.life import Presence, TriageRule
 from airflow_incident_provider.intake.text import shorten
 from airflow_incident_provider.lifecycle import changes
-from airflow_incident_provider.lifecycle.correlation import correlated, correlation_key
+from airflow_incident_provider.lifecycle.correlation import correlated, correlation_keys
 from airflow_incident_provider.lifecycle.knowledge import has_firing, is_firing, knowing, knows_alert
 from airflow_incident_provider.lifecycle.records import IncidentRecord, RunRequest, Status, UpdateKind
 from airflow_incident_provider.lifecycle.rules import LifecycleRules
@@ -87,8 +87,19 @@ class _Case:
         self.results.append(RuleResult(rule=rule, held=held, why=why))
 
     @property
-    def correlation_key(self) -> str | None:
-        return correlation_key(self.signal.incident, self.rules.correlation)
+    def welcoming(self) -> tuple[IncidentRecord, ...]:
+        """The incidents that take in new alerts: not full, and open or recovered within the reopen window."""
+        return tuple(record for record in self.records if not record.is_full and self._is_alive(record))
+
+    def _is_alive(self, record: IncidentRecord) -> bool:
+        if record.status is not Status.RECOVERED:
+            return record.status is Status.OPEN
+        ended_at = record.ended_at or record.last_signal_at
+        return self.now - ended_at <= self.rules.lifecycle.reopen_window
+
+    @property
+    def correlation_keys(self) -> tuple[str, ...]:
+        return correlation_keys(self.signal.incident, self.rules.correlation)
 
 
 def decide(
@@ -189,14 +200,13 @@ def _fires_again(case: _Case, record: IncidentRecord) -> Decision | None:
 
 
 def _joined(case: _Case) -> Decision | None:
-    key, settings = case.correlation_key, case.rules.correlation
-    record = correlated(key, case.records, settings, case.now)
-    if record is None:
-        why = f"no fresh incident has {key}" if key else "it does not name what correlation compares"
-        case.note("correlation", False, why)
+    kin = correlated(case.signal.incident, case.welcoming, case.rules.correlation, case.now)
+    if kin is None:
+        case.note("correlation", False, "it belongs to no open incident")
         return None
-    case.note("correlation", True, f"{record.key} has {key} and a signal within {settings.window}")
-    return _taken_in(case, record, f"It has {', '.join(settings.by)} in common with {record.key}.")
+    key = kin.record.key
+    case.note("correlation", True, f"{key} has {kin.key}, and a signal within {kin.rule.window}")
+    return _taken_in(case, kin.record, f"It belongs to {key}: {kin.rule.name}.")
 
 
 def _taken_in(case: _Case, record: IncidentRecord, reason: str) -> Decision:
@@ -232,7 +242,7 @@ def _stormed(case: _Case, rule: TriageRule) -> Decision | None:
         case.note("storm", False, f"{told}; the storm begins with {settings.threshold}")
         return None
     case.note("storm", True, told)
-    record = current_storm(case.records, settings, case.now)
+    record = current_storm(case.welcoming, settings, case.now)
     if record is None:
         seconds = int(settings.window.total_seconds())
         title = f"Alert storm: {count + 1} new incidents within {seconds} s; {case.signal.incident.title}"
@@ -251,7 +261,7 @@ def _opened(case: _Case, *, presence: Presence, title: str, storm: bool, reason:
         presence=presence,
         title=shorten(title, _MAX_TITLE),
         storm=storm,
-        correlation_key=None if storm else case.correlation_key,
+        correlation_keys=() if storm else case.correlation_keys,
         now=case.now,
     )
     return _with_runs(case, Action.OPEN, reason, record)
@@ -312,7 +322,7 @@ def _inputs(case: _Case) -> dict[str, str]:
         "alert key": signal.alert_key,
         "made of": ", ".join(f"{name} {value}" for name, value in signal.key_inputs.items()),
         "group": signal.group,
-        "correlation key": case.correlation_key,
+        "correlation keys": " or ".join(case.correlation_keys),
         "severity": signal.incident.severity,
         "occurred at": signal.incident.occurred_at.isoformat(),
         "delivery": signal.delivery_id or signal.delivery,

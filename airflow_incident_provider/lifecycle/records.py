@@ -119,7 +119,7 @@ class IncidentRecord(Model):
     """One incident. Immutable: a decision returns the record after it.
 
     ``run_id`` is the run of ``incident_response`` that makes the room, once one was asked for. ``opened_by`` is the
-    key of the first alert. ``correlation_key`` is what an alert must equal to join. ``condensed`` holds the alerts
+    key of the first alert. An alert joins if it has one of ``correlation_keys``. ``condensed`` holds the alerts
     that were too many to keep in full, by the digests of group and key, with the severity of those that fire.
     ``update_due`` is when the latest ``incident_update`` run that was asked for is due. ``notifications`` counts
     what told of this incident, redeliveries left out; ``repeats`` those of them that told nothing new.
@@ -140,7 +140,7 @@ class IncidentRecord(Model):
     services: tuple[str, ...] = ()
     env: str | None = None
     teams: tuple[str, ...] = ()
-    correlation_key: str | None = None
+    correlation_keys: tuple[str, ...] = ()
 
     opened_at: UtcDatetime
     last_signal_at: UtcDatetime

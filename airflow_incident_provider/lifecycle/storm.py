@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from airflow_incident_provider.intake.life import Presence, Storm
-from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
+from airflow_incident_provider.lifecycle.records import IncidentRecord
 
 
 def newcomers(records: Sequence[IncidentRecord], settings: Storm, now: datetime) -> int:
@@ -25,13 +25,13 @@ def newcomers(records: Sequence[IncidentRecord], settings: Storm, now: datetime)
 
 
 def current_storm(records: Sequence[IncidentRecord], settings: Storm, now: datetime) -> IncidentRecord | None:
-    """Return the storm incident that is going on: one that was opened or joined within the window."""
+    """Return the storm incident that is going on: one that was opened or joined within the window.
+
+    :param records: the incidents that can take in alerts at all: alive, and not full.
+    """
     going_on = (
         record
         for record in records
-        if record.storm
-        and not record.is_full
-        and record.status in {Status.OPEN, Status.RECOVERED}
-        and now - max((record.opened_at, *record.storm_times)) <= settings.window
+        if record.storm and now - max((record.opened_at, *record.storm_times)) <= settings.window
     )
     return max(going_on, key=lambda record: (record.opened_at, record.key), default=None)

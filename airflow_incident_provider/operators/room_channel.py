@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from airflow_incident_provider.exceptions import SlackRequestError, SlackUnavailableError
+from airflow_incident_provider.exceptions import (
+    SlackConfigurationError,
+    SlackRequestError,
+    SlackUnavailableError,
+)
 from airflow_incident_provider.hooks.war_room_slack import Channel, ChannelNameTakenError, WarRoomSlack
 from airflow_incident_provider.messages.channel import purpose_key
 from airflow_incident_provider.operators.ledger import Ledger
@@ -21,6 +25,7 @@ UNFINISHED_WAIT_S = 2.0
 """Seconds to wait for the purpose of a channel that another run may have created a moment ago."""
 
 _CHANNEL = "channel"
+_RECORDED = ("id", "name", "private")
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class ChannelRequest:
 
 @dataclass(frozen=True)
 class OpenedChannel:
-    """A channel, whether this attempt created it, and what to say about how it was come by."""
+    """A channel, whether this attempt created it, and why it is not the one that the incident had already."""
 
     channel: Channel
     created: bool
@@ -68,31 +73,40 @@ class ChannelOpener:
         """
         if (known := self._known()) is not None:
             return OpenedChannel(known, created=False)
-        opened = self._join_existing(request) if request.existing_id else None
-        if opened is None or opened.channel.id == "":
-            fresh = self._find_or_create(request)
-            opened = OpenedChannel(fresh.channel, fresh.created, note=opened.note if opened else None)
-        self._ledger.record({_CHANNEL: {"id": opened.channel.id}})
-        return opened
+        existing, note = self._join_existing(request)
+        opened = OpenedChannel(existing, created=False) if existing else self._find_or_create(request)
+        self._ledger.record({_CHANNEL: {field: getattr(opened.channel, field) for field in _RECORDED}})
+        return replace(opened, note=note)
 
     def _known(self) -> Channel | None:
         """Return the channel that an earlier attempt recorded, unless it has been archived since."""
         recorded = self._ledger.result(_CHANNEL)
         if not isinstance(recorded, dict) or not recorded.get("id"):
             return None
-        channel = self._slack.channel(str(recorded["id"]))
+        try:
+            channel = self._slack.channel(str(recorded["id"]))
+        except SlackConfigurationError:
+            # An app that may not look at its channel can still write there.
+            return Channel(**{field: recorded[field] for field in _RECORDED})  # type: ignore[arg-type]
+        except SlackRequestError:
+            # It has been deleted since.
+            return None
         return None if channel.archived else channel
 
-    def _join_existing(self, request: ChannelRequest) -> OpenedChannel:
-        """Use the channel that another tool made for this incident, if we can get in."""
-        assert request.existing_id is not None
+    def _join_existing(self, request: ChannelRequest) -> tuple[Channel | None, str | None]:
+        """Return the channel that another tool made for this incident, or why we do not use it."""
+        if request.existing_id is None:
+            return None, None
+        theirs = f"The incident's own channel {request.existing_id}"
         try:
             channel = self._slack.channel(request.existing_id)
-            self._slack.join(request.existing_id)
-        except SlackRequestError as error:
-            note = f"The incident's own channel {request.existing_id} could not be joined: {error.code}"
-            return OpenedChannel(Channel(id="", name=""), created=False, note=note)
-        return OpenedChannel(channel, created=False)
+            if request.private and not channel.private:
+                return None, f"{theirs} is not known to be private, and this incident is"
+            if not channel.private:  # A private one that we see is one that we are in.
+                self._slack.join(request.existing_id)
+        except (SlackConfigurationError, SlackRequestError) as error:
+            return None, f"{theirs} could not be joined; inviting the app into it would help: {error.message}"
+        return channel, None
 
     def _find_or_create(self, request: ChannelRequest) -> OpenedChannel:
         for attempt in range(NAMES_TRIED):
@@ -123,7 +137,11 @@ class ChannelOpener:
         A channel of ours without a key was created a moment ago, by this task before it was interrupted or by
         another incident's run that has not yet said whose it is. Only in the first case it is ours.
         """
-        found = self._slack.find_channel(name)
+        try:
+            found = self._slack.find_channel(name)
+        except SlackConfigurationError:
+            # An app that may not look takes another name: two rooms are better than none.
+            return None
         if found is None or found.creator != self._bot_user_id:
             return None
         if tried_before is None and purpose_key(found.purpose) is None:

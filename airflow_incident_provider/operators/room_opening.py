@@ -117,7 +117,7 @@ class RoomOpening:
         )
         opened = ChannelOpener(self._slack, self._plan.workspace.bot_user_id, self._ledger).open(request)
         if opened.note:
-            self._problems.append(Problem(step=STEP, what=opened.note, fix="Invite the app into that channel."))
+            self._problems.append(Problem(step=STEP, what=opened.note))
         return opened
 
     # --- what makes it a room -----------------------------------------------------------------------

@@ -32,6 +32,9 @@ FINAL_SUMMARY = "final_summary"
 PROBLEM_KEY = "problem"
 """The XCom key under which a failing step says what went wrong, for the summary."""
 
+LONGEST_RETRY_DELAY_S = 60.0
+"""Seconds that a step waits for Slack at the most: coming back too early is refused once more and harms nobody."""
+
 Value = TypeVar("Value", bound=XComValue)
 
 
@@ -81,7 +84,7 @@ class Clock:
 
 
 class IncidentRetryPolicy(RetryPolicy):
-    """Retries what may pass, after as long as Slack asked for, and nothing else of ours."""
+    """Retries what may pass, after as long as Slack asked for (within reason), and nothing else of ours."""
 
     def evaluate(
         self,
@@ -94,8 +97,9 @@ class IncidentRetryPolicy(RetryPolicy):
         if isinstance(exception, SlackUnavailableError):
             if exception.retry_after is None:
                 return RetryDecision.default()
+            wait_s = min(exception.retry_after, LONGEST_RETRY_DELAY_S)
             return RetryDecision.retry(
-                delay=timedelta(seconds=exception.retry_after), reason="Slack asked to wait this long"
+                delay=timedelta(seconds=wait_s), reason=f"Slack asked to wait {exception.retry_after:.0f} s"
             )
         if isinstance(exception, IncidentError):
             return RetryDecision.fail(reason="Trying again changes nothing")

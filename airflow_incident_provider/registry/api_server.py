@@ -19,7 +19,7 @@ from airflow.models.asset_state_store import AssetStateStoreModel as Row
 from airflow.state import AssetScope, get_state_backend
 from airflow.state.metastore import MetastoreBackend
 from pydantic import ValidationError
-from sqlalchemy import delete, func, or_, select, text, update
+from sqlalchemy import Select, delete, func, or_, select, text, update
 
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.lifecycle.records import Presence, Room, Status
@@ -89,8 +89,8 @@ class Registry:
         Until the transaction ends no task can do that any more: it then finds a newer version of the record.
         """
         key = Kind.TRANSITION.key(seen.record.key)
-        row = select(Row.key, Row.value).where(Row.asset_id == self._asset_id, Row.key == key).with_for_update()
-        now = _with_reports(seen, dict(self._session.execute(row).tuples().all()))
+        row = select(Row.key, Row.value).where(Row.asset_id == self._asset_id, Row.key == key)
+        now = _with_reports(seen, self._pairs(row.with_for_update()))
         return now.record.status is not seen.record.status
 
     def write(self, incident: StoredIncident) -> None:
@@ -136,8 +136,10 @@ class Registry:
     def _texts(self, *kinds: Kind) -> dict[str, str]:
         """Return the keys and values of these kinds."""
         wanted = or_(*(Row.key.startswith(kind.prefix) for kind in kinds))
-        rows = self._session.execute(select(Row.key, Row.value).where(Row.asset_id == self._asset_id, wanted))
-        return dict(rows.tuples().all())
+        return self._pairs(select(Row.key, Row.value).where(Row.asset_id == self._asset_id, wanted))
+
+    def _pairs(self, statement: Select[str, str]) -> dict[str, str]:
+        return {row.key: row.value for row in self._session.execute(statement)}
 
     def _set(self, key: str, value: Mapping[str, Any]) -> None:
         self._store.set(self._scope, key, json.dumps(value), session=self._session)

@@ -67,8 +67,7 @@ def act_on(signal: Signal, rules: LifecycleRules, runs: Runs) -> Outcome:
     """
     with create_session(scoped=False) as session:
         registry = locked(session)
-        taken_keys = _taken_keys(session, registry, signal.incident.key)
-        judged = _judged(registry, signal, rules, taken_keys)
+        judged = _judged(session, registry, signal, rules)
         stored = _stored(registry, judged)
         requests = [_delayed(request) for request in judged.decision.runs]
         started = tuple(request.run_id for request in requests if runs.start(session, request))
@@ -77,22 +76,25 @@ def act_on(signal: Signal, rules: LifecycleRules, runs: Runs) -> Outcome:
     return Outcome(judged.decision, _telling_run(judged.decision, stored or judged.before), started)
 
 
-def _taken_keys(session: Session, registry: Registry, key: str) -> set[str]:
-    """Return which keys, of those that an incident with this alert could get, were used by one before it."""
-    keys = [key, *(f"{key}.{number}" for number in range(2, MAX_SUCCESSORS + 2))]
-    return existing_runs(session, RESPONSE_DAG, keys) | registry.archived_among(keys)
-
-
-def _judged(registry: Registry, signal: Signal, rules: LifecycleRules, taken_keys: set[str]) -> _Judgement:
+def _judged(session: Session, registry: Registry, signal: Signal, rules: LifecycleRules) -> _Judgement:
     for _ in range(ATTEMPTS):
         now = registry.now()
         incidents = {key: incident.at(now) for key, incident in registry.incidents().items()}
         records = [incident.record for incident in incidents.values()]
-        decision = decide(signal, records, rules, now, taken_keys=taken_keys)
+        decision = decide(signal, records, rules, now)
+        if decision.action is Action.OPEN:
+            taken_keys = _taken_keys(session, registry, signal.incident.key)
+            decision = decide(signal, records, rules, now, taken_keys=taken_keys)
         before = incidents.pop(decision.record.key, None) if decision.record is not None else None
         if before is None or not registry.has_moved_on(before):
             return _Judgement(decision, now, before, tuple(incidents.values()))
     raise RegistryUnavailableError("Tasks kept changing the incident while it was decided on.")
+
+
+def _taken_keys(session: Session, registry: Registry, key: str) -> set[str]:
+    """Return which keys, of those that an incident with this alert could get, were used by one before it."""
+    keys = [key, *(f"{key}.{number}" for number in range(2, MAX_SUCCESSORS + 2))]
+    return existing_runs(session, RESPONSE_DAG, keys) | registry.archived_among(keys)
 
 
 def _stored(registry: Registry, judged: _Judgement) -> StoredIncident | None:

@@ -76,14 +76,15 @@ class Runs:
         :raises DagNotReadyError: it is missing, paused or broken.
         """
         found = session.execute(
-            select(DagModel.is_paused, DagModel.has_import_errors, DagModel.allowed_run_types).where(
-                DagModel.dag_id == dag_id, ~DagModel.is_stale
-            )
+            select(
+                DagModel.is_stale, DagModel.is_paused, DagModel.has_import_errors, DagModel.allowed_run_types
+            ).where(DagModel.dag_id == dag_id)
         ).one_or_none()
-        if found is None:
-            raise DagNotReadyError(f"The DAG {dag_id} is missing.", fix="Put its file into the DAGs folder.")
-        if found.has_import_errors:
+        # A DAG whose file cannot be imported counts as stale too; that it is broken says more.
+        if found is not None and found.has_import_errors:
             raise DagNotReadyError(f"The DAG {dag_id} has import errors.", fix="See them in Airflow's UI.")
+        if found is None or found.is_stale:
+            raise DagNotReadyError(f"The DAG {dag_id} is missing.", fix="Put its file into the DAGs folder.")
         if found.is_paused:
             raise DagNotReadyError(f"The DAG {dag_id} is paused.", fix="Unpause it.")
         if found.allowed_run_types is not None and DagRunType.MANUAL not in found.allowed_run_types:

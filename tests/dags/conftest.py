@@ -1,4 +1,4 @@
-"""DAGs run in this process, by ``dag.test()``, against the stand-in Slack and, unless a test asks, without Docker."""
+"""DAGs run in this process, by ``dag.test()``, against the stand-in Slack and, unless asked for, without Docker."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ class Run:
 
     @property
     def findings(self) -> list[Finding]:
-        found = (value for (task, _, key), value in self.xcoms.items() if (task, key) == ("investigate", "return_value"))
+        found = (
+            value for (task, _, key), value in self.xcoms.items() if (task, key) == ("investigate", "return_value")
+        )
         return [Finding.model_validate(value) for value in found]
 
 

@@ -45,7 +45,7 @@ PAYLOADS = {
 
 def conf_of(name: str, payload: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
     recorded = payload(name)
-    return recorded["conf"] if "conf" in recorded else {"datadog": recorded}
+    return recorded.get("conf", {"datadog": recorded})  # the body of a REST call holds the conf
 
 
 @pytest.mark.parametrize("name", PAYLOADS)
@@ -321,6 +321,26 @@ def test_missing_scope_keeps_us_out_of_a_channel_but_not_from_a_room(
     assert run.state == "success"
     assert run.room.channel_id != "C0ABC118"
     assert "missing_scope" in str(run.room.problems)
+
+
+def test_app_that_may_not_look_opens_a_second_room_rather_than_none(
+    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, rooms: Any
+) -> None:
+    connect(control.add_token("less", scopes=[scope for scope in SCOPES if scope != "channels:read"]))
+    runs = [run_dag(MANUAL), run_dag(MANUAL)]
+    assert [run.state for run in runs] == ["success", "success"]
+    assert sorted(rooms()) == sorted(run.room.channel_name for run in runs)
+
+
+def test_app_that_may_not_look_goes_on_where_it_stopped(
+    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, rooms: Any
+) -> None:
+    connect(control.add_token("less", scopes=[scope for scope in SCOPES if scope != "channels:read"]))
+    control.add_fault(Fault(method="chat.postMessage", status=500))
+    control.add_fault(Fault(method="conversations.history", status=500, times=4))
+    run = run_dag(MANUAL, retries=1)
+    assert (run.state, run.tries["create_war_room"]) == ("success", 2)
+    assert rooms() == [run.room.channel_name]
 
 
 @pytest.mark.parametrize("absent", sorted(REQUIRED))

@@ -90,7 +90,8 @@ def _incident(payload: DatadogPayload, subject: _Subject, *, received_at: dateti
     if alert.cycle_key is None:
         flags.add("alert.cycle_key", None, "not in the payload: each notification counts as a new incident")
     tags = read_tags(payload.tags, field="tags", flags=flags)
-    labels = (*tags, *read_tags(scope, field="alert.scope", flags=flags))
+    # Tags come in no sure order: what is taken of them must not change with it.
+    labels = (*sorted(tags), *sorted(read_tags(scope, field="alert.scope", flags=flags)))
     measurement = read_measurement(
         alert.metric, alert.query, plain_text(alert.status or payload.text or payload.body or ""), flags=flags
     )
@@ -168,9 +169,9 @@ def _severity(payload: DatadogPayload, title: Title, flags: Flags) -> Severity:
 
 
 def _env(labels: tuple[str, ...], flags: Flags) -> str | None:
-    found = sorted(values_of("env", labels))  # Tags come in no sure order, and this must not change with it.
+    found = values_of("env", labels)
     if len(found) > 1:
-        flags.add("tags", ", ".join(found), "more than one env: the first in the alphabet was taken")
+        flags.add("tags", ", ".join(found), "more than one env: the first was taken")
     return found[0] if found else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property
 from typing import Any
 
 from airflow_incident_provider.events.errors import error_in_words
@@ -54,7 +54,7 @@ class TaskTeller:
 
     def _event(self, kind: EventKind, at: datetime, state: str) -> IncidentEvent:
         ti = self._ti
-        incident = self._incident()
+        incident = self._incident
         return IncidentEvent(
             event=kind,
             at=at,
@@ -68,12 +68,11 @@ class TaskTeller:
             state=state,
         )
 
+    @cached_property
     def _incident(self) -> Incident | None:
-        """Return the incident once it has been read."""
-        if (known := _known.get(self._ti.dag_id, self._ti.run_id)) is not None:
-            return known
+        """The incident, once it has been read."""
         value = self._ti.xcom_pull(task_ids=PARSE_INCIDENT)
-        return _known.keep(self._ti.dag_id, self._ti.run_id, Incident.model_validate(value)) if value else None
+        return Incident.model_validate(value) if value else None
 
     def _refresh_brief(self) -> None:
         try:

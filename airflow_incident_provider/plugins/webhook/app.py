@@ -8,11 +8,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from airflow_incident_provider import __version__
+from airflow_incident_provider.plugins.incidents_page import routes as incidents_page
 from airflow_incident_provider.plugins.webhook import alerts, health
 from airflow_incident_provider.plugins.webhook.answers import Refusal, Refused
 from airflow_incident_provider.plugins.webhook.reception import Reception
 
-ROUTERS = (alerts.router, health.router)
+ROUTERS = (alerts.router, health.router, incidents_page.router)
 """What is served. Pages bring a router of their own."""
 
 

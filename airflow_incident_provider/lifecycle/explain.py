@@ -1,0 +1,76 @@
+"""A decision in plain words: for people at a terminal, and for logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from airflow_incident_provider.intake.text import one_line
+from airflow_incident_provider.lifecycle.decision import Decision
+from airflow_incident_provider.lifecycle.records import IncidentRecord, RunRequest
+
+
+def one_sentence(decision: Decision) -> str:
+    """Return the decision as one line for a log: what is done, for which incident, why, and on what."""
+    inputs = "; ".join(f"{name}: {value}" for name, value in decision.inputs.items())
+    return one_line(f"{decision.action} {decision.key or 'nothing'}: {decision.reason} ({inputs})")
+
+
+def in_words(decision: Decision) -> str:
+    """Return the decision in lines: the outcome first, then what it was decided on, the rules, and what follows."""
+    return "\n".join(_clean(line) for line in _lines(decision))
+
+
+def as_json(decision: Decision) -> dict[str, Any]:
+    """Return the decision as JSON, without the confs of its runs: they hold the payload."""
+    told = decision.model_dump(mode="json", exclude={"record", "runs"})
+    runs = [run.model_dump(mode="json", exclude={"conf"}) for run in decision.runs]
+    record = decision.record.to_json() if decision.record is not None else None
+    return {**told, "runs": runs, "record": record}
+
+
+def _lines(decision: Decision) -> Iterator[str]:
+    yield f"{decision.action.upper()}  {decision.key or 'no incident'}"
+    yield f"  {decision.reason}"
+    yield "Decided on"
+    width = max(len(name) for name in decision.inputs)
+    for name, value in decision.inputs.items():
+        yield f"  {name.ljust(width, '.')} {value}"
+    yield "Rules, in their order"
+    for result in decision.rules:
+        yield f"  {'yes' if result.held else 'no '} {result.rule}: {result.why}"
+    yield "What follows"
+    yield from _consequences(decision)
+
+
+def _clean(line: str) -> str:
+    """Return a line without what would move a terminal's cursor, its indentation kept."""
+    return line[: len(line) - len(line.lstrip(" "))] + one_line(line)
+
+
+def _consequences(decision: Decision) -> Iterator[str]:
+    if decision.record is not None:
+        yield f"  {_state(decision.record)}{'' if decision.changed else ' (unchanged)'}"
+    for run in decision.runs:
+        yield f"  start {run.dag_id} as {run.run_id}{_when(run)}"
+    if not decision.runs:
+        yield f"  {_why_no_run(decision)}"
+
+
+def _state(record: IncidentRecord) -> str:
+    return (
+        f"incident {record.status}, {record.severity}, shown as {record.presence};"
+        f" alerts {record.alert_count}, firing {record.firing_count}, told {record.notifications} times,"
+        f" reopened {record.reopened} times"
+    )
+
+
+def _when(run: RunRequest) -> str:
+    return f", not before {run.run_after:%Y-%m-%d %H:%M:%S} UTC" if run.run_after is not None else " now"
+
+
+def _why_no_run(decision: Decision) -> str:
+    record = decision.record
+    if record is not None and decision.changed and record.pending and record.update_due is not None:
+        return f"no run: the update run of {record.update_due:%Y-%m-%d %H:%M:%S} UTC tells it"
+    return "no run"

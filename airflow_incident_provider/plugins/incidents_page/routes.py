@@ -1,0 +1,109 @@
+"""The page, what it is made of, and the JSON that it is drawn from."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Annotated, Literal
+
+from airflow.api_fastapi.app import API_ROOT_PATH
+from airflow.api_fastapi.common.db.common import SessionDep
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+
+from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.lifecycle.records import IncidentRecord
+from airflow_incident_provider.models import UtcDatetime
+from airflow_incident_provider.plugins.incidents_page.entries import Incident, incidents
+from airflow_incident_provider.plugins.incidents_page.rights import ReadableDagIds
+from airflow_incident_provider.plugins.recorded_runs import latest_runs
+from airflow_incident_provider.plugins.webhook.answers import Refusal
+from airflow_incident_provider.registry.api_server import opened
+
+LIMIT = 50
+MOST = 200
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+_STATIC = files("airflow_incident_provider.plugins.incidents_page") / "static"
+_MEDIA_TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "html": "text/html"}
+
+Asset = Literal["airflow.js", "incidents.js", "page.js", "incidents.css", "page.css", "icon.svg", "icon-dark.svg"]
+
+log = logging.getLogger(__name__)
+router = APIRouter()
+
+
+class Incidents(BaseModel):
+    """The incidents that the asker may see, those that were opened last first."""
+
+    incidents: list[Incident]
+    now: Annotated[UtcDatetime, Field(description="The server's clock, to tell ages by.")]
+    dag_ids: Annotated[list[str], Field(description="The incident DAGs that the asker may read.")]
+
+
+@router.get(
+    "/api/incidents",
+    tags=["incidents"],
+    summary="List open and recent incidents",
+    responses={
+        401: {"model": Refusal, "description": "No valid session or token."},
+        403: {"model": Refusal, "description": "No right to read the runs of an incident DAG."},
+    },
+)
+def list_incidents(
+    dag_ids: ReadableDagIds,
+    session: SessionDep,
+    response: Response,
+    limit: Annotated[
+        int, Query(ge=1, le=MOST, description="At most so many runs are read, and so many ended incidents told.")
+    ] = LIMIT,
+) -> Incidents:
+    """List incidents: from the latest runs, and from the records that the webhook keeps."""
+    response.headers["Cache-Control"] = "no-store"
+    now = datetime.now(UTC)
+    runs = latest_runs(session, dag_ids, limit=limit)
+    found = incidents(runs, _records(session, dag_ids), base_path=API_ROOT_PATH, now=now)
+    recent = [incident for incident in found if not incident.is_open][:limit]
+    shown = [incident for incident in found if incident.is_open or incident in recent]
+    return Incidents(incidents=shown, now=now, dag_ids=dag_ids)
+
+
+@router.get("/", include_in_schema=False)
+def page() -> Response:
+    """Return the page; it holds no data."""
+    return _file("index.html")
+
+
+@router.get("/static/{name}", include_in_schema=False)
+def asset(name: Asset) -> Response:
+    """Return a part of the page."""
+    return _file(name)
+
+
+def _records(session: Session, dag_ids: list[str]) -> dict[str, IncidentRecord]:
+    """Return the records of these DAGs' incidents; none where nothing keeps any."""
+    try:
+        stored = opened(session).incidents(archived=True)
+    except IncidentError as error:
+        log.debug("No records of incidents: %s", error)
+        return {}
+    return {key: found.record for key, found in stored.items() if found.record.dag_id in dag_ids}
+
+
+def _file(name: str) -> Response:
+    content = _STATIC.joinpath(name).read_bytes()
+    return Response(
+        content,
+        media_type=_MEDIA_TYPES[name.rpartition(".")[2]],
+        headers={
+            "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "same-origin",
+            "Cache-Control": "no-cache",
+        },
+    )

@@ -1,0 +1,138 @@
+"""
+What the runs of incident DAGs left in Airflow's database, for those parts that have one: scheduler and API server.
+
+Values are read as Airflow's default XCom backend keeps them, as JSON. A value that is kept elsewhere, or that
+cannot be read any more, counts as missing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom, XComValue
+from airflow_incident_provider.operators.step import CREATE_WAR_ROOM, FINAL_SUMMARY, INVESTIGATE, PARSE_INCIDENT
+from airflow_incident_provider.plugins.incident_dags import INCIDENT_TAG
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+_RETURN_VALUE = "return_value"
+
+Value = TypeVar("Value", bound=XComValue)
+Values = Mapping[tuple[str, int], Any]
+"""What a run's tasks returned, by task id and map index."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedRun:
+    """
+    One run of an incident DAG, and what its steps have left so far.
+
+    :param state: Airflow's word for it: ``queued``, ``running``, ``success`` or ``failed``.
+    :param asked_at: when the run was asked for.
+    """
+
+    dag_id: str
+    run_id: str
+    state: str
+    asked_at: datetime
+    incident: Incident | None = None
+    room: WarRoom | None = None
+    findings: Mapping[Verdict, int] = field(default_factory=dict)
+    summary: IncidentSummary | None = None
+
+
+def incident_dag_ids(session: Session) -> list[str]:
+    """Return the DAGs that have the tag, in the order of their names."""
+    from airflow.models.dag import DagTag
+    from sqlalchemy import select
+
+    return list(session.scalars(select(DagTag.dag_id).where(DagTag.name == INCIDENT_TAG).order_by(DagTag.dag_id)))
+
+
+def latest_runs(session: Session, dag_ids: Sequence[str], *, limit: int) -> list[RecordedRun]:
+    """
+    Return the latest runs that have a step which reads an incident, the newest first.
+
+    :param dag_ids: of these DAGs only.
+    :param limit: at most so many.
+    """
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import exists, select
+
+    reads_incident = exists().where(
+        TaskInstance.dag_id == DagRun.dag_id,
+        TaskInstance.run_id == DagRun.run_id,
+        TaskInstance.task_id == PARSE_INCIDENT,
+    )
+    wanted = DagRun.dag_id.in_(dag_ids), reads_incident
+    return _read(session, select(DagRun).where(*wanted).order_by(DagRun.run_after.desc()).limit(limit))
+
+
+def one_run(session: Session, dag_id: str, run_id: str) -> RecordedRun | None:
+    """Return one run, if it is there."""
+    from airflow.models.dagrun import DagRun
+    from sqlalchemy import select
+
+    found = _read(session, select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+    return found[0] if found else None
+
+
+def _read(session: Session, selected: Any) -> list[RecordedRun]:
+    rows = list(session.scalars(selected))
+    left = _returned(session, [row.id for row in rows], (PARSE_INCIDENT, CREATE_WAR_ROOM, FINAL_SUMMARY))
+    # Findings carry their evidence; a summary has counted them, so they are read only while there is none.
+    unfinished = [row.id for row in rows if (FINAL_SUMMARY, -1) not in left.get(row.id, {})]
+    findings = _returned(session, unfinished, (INVESTIGATE,))
+    return [_run(row, left.get(row.id, {}), findings.get(row.id, {})) for row in rows]
+
+
+def _returned(session: Session, run_ids: Sequence[int], task_ids: Sequence[str]) -> dict[int, dict[Any, Any]]:
+    """Return what these tasks of these runs returned, by the run's number in the database."""
+    from airflow.models.xcom import XComModel
+    from sqlalchemy import select
+
+    if not run_ids:
+        return {}
+    entries = session.execute(
+        select(XComModel.dag_run_id, XComModel.task_id, XComModel.map_index, XComModel.value).where(
+            XComModel.dag_run_id.in_(run_ids), XComModel.key == _RETURN_VALUE, XComModel.task_id.in_(task_ids)
+        )
+    )
+    found: dict[int, dict[Any, Any]] = {}
+    for dag_run_id, task_id, map_index, value in entries:
+        found.setdefault(dag_run_id, {})[task_id, map_index] = value
+    return found
+
+
+def _run(row: Any, left: Values, findings: Values) -> RecordedRun:
+    summary = _value(IncidentSummary, left.get((FINAL_SUMMARY, -1)))
+    return RecordedRun(
+        dag_id=row.dag_id,
+        run_id=row.run_id,
+        state=str(row.state),
+        asked_at=row.run_after,
+        incident=_value(Incident, left.get((PARSE_INCIDENT, -1))),
+        room=_value(WarRoom, left.get((CREATE_WAR_ROOM, -1))),
+        findings=summary.findings if summary else _counts(findings),
+        summary=summary,
+    )
+
+
+def _counts(findings: Values) -> Mapping[Verdict, int]:
+    read = (_value(Finding, value) for value in findings.values())
+    return Counter(finding.verdict for finding in read if finding is not None)
+
+
+def _value(model: type[Value], stored: Any) -> Value | None:
+    try:
+        return model.model_validate(stored)
+    except ValidationError:
+        return None

@@ -1,0 +1,131 @@
+"""The incident that every contender handles: the same alert, people, service, probes and Slack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from airflow_incident_provider.demo.alert import alert
+from airflow_incident_provider.demo.network import DemoNetwork, demo_network
+from airflow_incident_provider.demo.patient import Certificate, Patient
+from airflow_incident_provider.intake import read_incident
+from airflow_incident_provider.intake.routing import load_routing_table
+from airflow_incident_provider.messages.channel import bookmarks
+from airflow_incident_provider.probes import command_for, environment_for, get_probe, plan_probes
+from airflow_incident_provider.sandbox.server import SandboxServer
+
+CONN_ID = "slack_api_default"
+AIRFLOW_RUN = "http://127.0.0.1/dags/incident_response/runs/one"
+RUNBOOK = "https://wiki.acme.example/runbooks/checkout"
+PEOPLE = ("alice.ng@acme.example", "jose.garcia@acme.example", "priya@acme.example", "sam.wong@acme.example")
+"""Four members of the sandbox's workspace, named as the cheapest look-up wants them: by e-mail."""
+
+PRIORITIES = ("P1", "P2", "P3", "P4")
+"""Datadog's names for critical, high, medium and low."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """
+    A workspace, a service that is half broken, and where both are.
+
+    :param job_file: what the stock DAG and the script are told: people, address of Slack, containers to run.
+    """
+
+    sandbox: SandboxServer
+    network: DemoNetwork
+    routing_table: Path
+    job_file: Path
+
+    @property
+    def connections(self) -> dict[str, dict[str, Any]]:
+        """The Slack connection; its ``base_url`` leads to the sandbox."""
+        extra = json.dumps({"base_url": self.sandbox.slack_base_url})
+        return {CONN_ID: {"conn_type": "slack", "password": self.sandbox.token, "extra": extra}}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings of both DAGs."""
+        return {
+            "AIRFLOW__INCIDENT__ROUTING_TABLE": str(self.routing_table),
+            "AIRFLOW__INCIDENT__DOCKER_NETWORK": self.network.name,
+            "AIRFLOW__INCIDENT__DOCKER_DNS": self.network.gateway,
+            "SPEED_JOB": str(self.job_file),
+        }
+
+
+@contextmanager
+def scenario(home: Path, *, latency_ms: int) -> Iterator[Scenario]:
+    """
+    Set up the outside world, and clear it away at the end.
+
+    :param home: an existing folder for the files.
+    :param latency_ms: what every call to Slack takes at least.
+    """
+    with ExitStack() as standing:
+        sandbox = standing.enter_context(SandboxServer())
+        sandbox.workspace.settings.latency_ms = latency_ms
+        network = standing.enter_context(demo_network())
+        patient = standing.enter_context(Patient(network.gateway))
+        target = patient.url("/failing", certificate=Certificate.EXPIRING)
+        table = {
+            "version": 1,
+            "rules": [
+                {
+                    "name": "checkout",
+                    "match": {"service": "checkout"},
+                    "responders": list(PEOPLE),
+                    "targets": [target],
+                    "runbook": RUNBOOK,
+                }
+            ],
+            "allowed_networks": [network.subnet],
+        }
+        routing_table = home / "routing.json"
+        routing_table.write_text(json.dumps(table), encoding="utf-8")
+        job_file = home / "job.json"
+        job_file.write_text(json.dumps(_job(sandbox, network, routing_table)), encoding="utf-8")
+        yield Scenario(sandbox=sandbox, network=network, routing_table=routing_table, job_file=job_file)
+
+
+def payload(*, number: int = 0, priority: str = "P1") -> dict[str, Any]:
+    """Return a fresh alert, of a monitor of its own for each number."""
+    fresh = alert()
+    fresh["alert"]["id"] = str(148275309 + number)
+    fresh["alert"]["priority"] = priority
+    fresh["alert"]["cycle_key"] += f"{number:03d}"
+    return fresh
+
+
+def key_of(fresh: dict[str, Any]) -> str:
+    """Return the key of the incident that an alert opens."""
+    return f"dd.{fresh['alert']['id']}.{fresh['alert']['cycle_key']}"
+
+
+def _job(sandbox: SandboxServer, network: DemoNetwork, routing_table: Path) -> dict[str, Any]:
+    """Return the same work in plain terms, for contenders that know nothing of this package."""
+    routing = load_routing_table(routing_table.read_text(encoding="utf-8"))
+    incident = read_incident({"datadog": payload()}, received_at=datetime.now(UTC), routing=routing)
+    return {
+        "slack_url": sandbox.slack_base_url,
+        "slack_token": sandbox.token,
+        "people": list(PEOPLE),
+        "bookmarks": [[link.label, link.url] for link in bookmarks(incident, AIRFLOW_RUN)],
+        "network": network.name,
+        "dns": network.gateway,
+        "containers": [
+            {
+                "name": f"{run.probe}_{index}",
+                "image": get_probe(run.probe).image,
+                "entrypoint": command_for(run.probe),
+                "environment": environment_for(run),
+                "network": network.name if get_probe(run.probe).needs_network else "none",
+            }
+            for index, run in enumerate(plan_probes(incident))
+        ],
+    }

@@ -1,0 +1,125 @@
+"""A world without Airflow and Slack: alerts come in at times of our choice, and what is decided is remembered."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.intake import RoutingTable, load_routing_table
+from airflow_incident_provider.lifecycle.decision import Decision, decide
+from airflow_incident_provider.lifecycle.records import IncidentRecord, RunRequest, Status
+from airflow_incident_provider.lifecycle.rules import LifecycleRules
+from airflow_incident_provider.lifecycle.signals import Signal, read_signal
+
+START = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
+_PAYLOADS = Path(__file__).parents[2] / "payloads"
+
+
+def alert(
+    monitor: int | str = 1,
+    transition: str | None = "Triggered",
+    *,
+    service: str | None = "checkout",
+    env: str | None = "prod",
+    cycle: str | None = "c1",
+    priority: str = "P2",
+    delivery: str | None = None,
+    at: datetime | None = None,
+    tags: Sequence[str] = (),
+    scope: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Return a payload of our template, as a monitor sends it."""
+    named = [*([f"service:{service}"] if service else []), *([f"env:{env}"] if env else []), *tags]
+    return {
+        "schema": "airflow-incident/1",
+        "id": delivery or "",
+        "title": f"Monitor number {monitor}",
+        "tags": ",".join(named),
+        "date": str(int(at.timestamp() * 1000)) if at else "",
+        "alert": {
+            "id": str(monitor),
+            "cycle_key": cycle or "",
+            "title": f"Monitor number {monitor}",
+            "transition": transition or "",
+            "priority": priority,
+            "scope": ",".join(named if scope is None else scope),
+        },
+    }
+
+
+class World:
+    """Everything that was decided so far: the records as they were stored and read again, and the runs."""
+
+    def __init__(self, table: str | RoutingTable = "") -> None:
+        self.routing = load_routing_table(table) if isinstance(table, str) else table
+        self.rules = LifecycleRules.of(self.routing)
+        self.records: dict[str, IncidentRecord] = {}
+        self.runs: list[RunRequest] = []
+        self._deliveries = itertools.count()
+
+    def read(self, payload: dict[str, Any], seconds: float = 0) -> Signal:
+        conf = payload if "datadog" in payload or "alert" not in payload else {"datadog": payload}
+        return read_signal(conf, received_at=START + timedelta(seconds=seconds), routing=self.routing)
+
+    def decide(self, payload: dict[str, Any], seconds: float = 0) -> Decision:
+        """Decide on a payload that arrives so many seconds after the start, and remember nothing."""
+        now = START + timedelta(seconds=seconds)
+        return decide(self.read(payload, seconds), list(self.records.values()), self.rules, now)
+
+    def send(self, payload: dict[str, Any], seconds: float = 0) -> Decision:
+        """Decide on a payload, and remember what was decided as a store would: as JSON."""
+        decision = self.decide(payload, seconds)
+        if decision.record is not None and decision.changed:
+            stored = json.dumps(decision.record.to_json())
+            self.records[decision.record.key] = IncidentRecord.from_json(json.loads(stored))
+        self.runs += decision.runs
+        return decision
+
+    def alert_payload(self, *args: Any, seconds: float = 0, **kwargs: Any) -> dict[str, Any]:
+        """Return an alert that happened when it arrives, with a delivery id of its own unless one is given."""
+        kwargs.setdefault("delivery", f"d{next(self._deliveries)}")
+        kwargs.setdefault("at", START + timedelta(seconds=seconds))
+        return alert(*args, **kwargs)
+
+    def alert(self, *args: Any, seconds: float = 0, **kwargs: Any) -> Decision:
+        """Send such an alert."""
+        return self.send(self.alert_payload(*args, seconds=seconds, **kwargs), seconds)
+
+    def end(self, key: str, status: Status, seconds: float) -> None:
+        """Let somebody resolve or archive an incident."""
+        moment = START + timedelta(seconds=seconds)
+        field = {Status.RESOLVED: "resolved_at", Status.ARCHIVED: "archived_at"}[status]
+        self.records[key] = self.records[key].model_copy(update={"status": status, field: moment})
+
+    @property
+    def only(self) -> IncidentRecord:
+        """The one record that there is."""
+        (record,) = self.records.values()
+        return record
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture(scope="session")
+def make_world() -> type[World]:
+    return World
+
+
+@pytest.fixture(scope="session")
+def make_alert() -> Callable[..., dict[str, Any]]:
+    return alert
+
+
+@pytest.fixture(scope="session")
+def payload() -> Callable[[str], dict[str, Any]]:
+    """Return a recorded payload by its name."""
+    return lambda name: json.loads((_PAYLOADS / name).read_text(encoding="utf-8"))

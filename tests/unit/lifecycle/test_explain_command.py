@@ -1,0 +1,95 @@
+"""``airflow incident explain``: what it prints, and how it refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.cli.cli_parser import AirflowHelpFormatter, DefaultHelpParser
+
+from airflow_incident_provider.cli import get_cli_commands
+
+PAYLOADS = Path(__file__).parents[2] / "payloads"
+
+
+def run(*arguments: str) -> None:
+    """Run the command with the arguments that it declares."""
+    (group,) = get_cli_commands()
+    command = next(command for command in group.subcommands if command.name == "explain")
+    parser = DefaultHelpParser(formatter_class=AirflowHelpFormatter)
+    for argument in command.args:
+        argument.add_to_parser(parser)
+    command.func(parser.parse_args(arguments))
+
+
+def test_it_says_what_an_alert_is_and_why(capsys: Any) -> None:
+    run(str(PAYLOADS / "01_metric_triggered.json"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "OPEN  dd.148275309.7716548234011230001.1c1990"
+    told = "\n".join(lines)
+    assert "monitor 148275309, cycle 7716548234011230001, scope env:prod,service:checkout" in told
+    assert "start incident_response as dd.148275309.7716548234011230001.1c1990 now" in told
+
+
+def test_it_reads_standard_input_and_the_incidents_that_there_are(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run(str(PAYLOADS / "01_metric_triggered.json"), "-o", "json")
+    opened = json.loads(capsys.readouterr().out)
+    records = tmp_path / "records.json"
+    records.write_text(json.dumps([opened["record"]]))
+    recovered = (PAYLOADS / "03_metric_recovered.json").read_text()
+    monkeypatch.setattr("sys.stdin", io.StringIO(recovered))
+    run("-", "--records", str(records), "--output", "json")
+    told = json.loads(capsys.readouterr().out)
+    assert (told["action"], told["key"]) == ("recover", opened["key"])
+    assert told["record"]["status"] == "recovered"
+    assert "conf" not in told["runs"][0]
+
+
+def test_it_goes_by_the_routing_table(capsys: Any, tmp_path: Path) -> None:
+    table = tmp_path / "routing.yaml"
+    table.write_text("triage: {rules: [{name: nobody, presence: record}]}")
+    run(str(PAYLOADS / "01_metric_triggered.json"), "--routing-table", str(table))
+    told = capsys.readouterr().out
+    assert "shown as record (nobody)" in told
+    assert "  no run\n" in told
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read"),
+        ("{", "The payload cannot be read as JSON"),
+        ("[1]", "The payload is not a JSON object."),
+        ("{}", "The conf is empty."),
+        ('{"alert": {}}', "neither a title nor an id"),
+    ],
+)
+def test_what_cannot_be_read_ends_it_in_words(content: str | None, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "payload.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SystemExit, match=words):
+        run(str(file))
+
+
+def test_wrong_records_and_tables_end_it_in_words(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.write_text('[{"key": "a b"}]')
+    with pytest.raises(SystemExit, match="The records cannot be read: 0.key"):
+        run(str(PAYLOADS / "01_metric_triggered.json"), "--records", str(wrong))
+    with pytest.raises(SystemExit, match="The routing table is"):
+        run(str(PAYLOADS / "01_metric_triggered.json"), "--routing-table", str(wrong))
+
+
+def test_a_terminal_is_not_moved_by_what_an_alert_holds(capsys: Any, tmp_path: Path) -> None:
+    file = tmp_path / "payload.json"
+    file.write_text(
+        json.dumps({"alert": {"id": "1", "title": "x\x1b[2J", "scope": "a:\x1b[31mred", "priority": "P1"}})
+    )
+    run(str(file))
+    assert "\x1b" not in capsys.readouterr().out

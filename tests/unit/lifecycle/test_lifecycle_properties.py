@@ -1,0 +1,236 @@
+"""What holds for any payload, and for any order of alerts, recoveries and redeliveries."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.lifecycle.decision import Action, decide
+from airflow_incident_provider.lifecycle.explain import as_json, in_words, one_sentence
+from airflow_incident_provider.lifecycle.records import MAX_BYTES, IncidentRecord, Presence, Status
+from airflow_incident_provider.lifecycle.size import encoded_size
+
+LENIENT = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40)
+telling = st.sampled_from(
+    ["Triggered", "Recovered", "Renotify", "P1", "resolved", "active", "a:b,env:x", "1795430100000"]
+)
+anything = st.recursive(
+    scalars | telling,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def section(*names: str) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=dict.fromkeys(names, anything))
+
+
+alerts = section("id", "cycle_key", "title", "transition", "type", "priority", "metric", "scope", "status")
+incidents = section("public_id", "uuid", "title", "severity", "status", "commander", "fields", "integrations")
+payloads = st.fixed_dictionaries(
+    {},
+    optional={
+        "alert": alerts | anything,
+        "incident": incidents | anything,
+        **dict.fromkeys(("id", "title", "body", "date", "link", "tags", "lifecycle"), anything),
+    },
+)
+confs = (
+    st.dictionaries(st.text(max_size=10), anything, max_size=4)
+    | payloads
+    | payloads.map(lambda told: {"datadog": told})
+    | section("id", "title", "severity", "services", "env", "tags", "users")
+)
+
+
+@given(told=st.lists(confs | anything, min_size=1, max_size=4))
+@settings(max_examples=300, deadline=None, suppress_health_check=LENIENT)
+def test_any_payload_is_decided_on_or_refused_in_words(told: list[Any], make_world: Any) -> None:
+    world = make_world()
+    for number, conf in enumerate(told):
+        try:
+            signal = world.read(conf, number) if isinstance(conf, dict) else world.read({"datadog": conf}, number)
+        except InvalidPayloadError as error:
+            assert len(str(error)) < 1000
+            continue
+        decision = decide(signal, list(world.records.values()), world.rules, signal.received_at)
+        assert decision.reason.endswith(".")
+        assert "\n" not in one_sentence(decision)
+        assert in_words(decision)
+        json.dumps(as_json(decision)).encode()
+        if decision.record is not None:
+            assert encoded_size(decision.record) <= MAX_BYTES
+            assert IncidentRecord.from_json(json.loads(json.dumps(decision.record.to_json()))) == decision.record
+            world.records[decision.record.key] = decision.record
+
+
+tags = st.lists(
+    st.from_regex(r"(env|service|host|team|cluster):[a-z]{1,3}", fullmatch=True),
+    min_size=1,
+    max_size=7,
+    unique=True,
+)
+
+
+def without_confs(decision: Any) -> dict[str, Any]:
+    return decision.model_dump(exclude={"runs": {"__all__": {"conf"}}})
+
+
+@given(data=st.data(), labels=tags, scope=tags, others=tags, recovers=st.booleans())
+@settings(max_examples=200, deadline=None, suppress_health_check=LENIENT)
+def test_the_order_of_tags_and_scope_decides_nothing(
+    data: Any, labels: Any, scope: Any, others: Any, recovers: bool, make_world: Any, make_alert: Any
+) -> None:
+    world = make_world()
+    named = {"service": None, "env": None}
+    world.alert(2, **named, tags=others)
+    world.alert(1, **named, tags=labels, scope=scope, seconds=5)
+    transition = "Recovered" if recovers else "Re-Triggered"
+    decisions = [
+        world.decide(make_alert(1, transition, **named, tags=some, scope=part, delivery="x"), 10)
+        for some, part in (
+            (labels, scope),
+            (data.draw(st.permutations(labels)), data.draw(st.permutations(scope))),
+        )
+    ]
+    assert without_confs(decisions[0]) == without_confs(decisions[1])
+
+
+names = st.sampled_from(["checkout", "cart", "search"])
+sent = st.fixed_dictionaries(
+    {
+        "monitor": st.integers(1, 5),
+        "transition": st.sampled_from(
+            ["Triggered", "Re-Triggered", "Warn", "No Data", "Renotify", "Odd", "Recovered", "Warn Recovered"]
+        ),
+        "service": names | st.none(),
+        "env": st.sampled_from(["prod", "dev"]) | st.none(),
+        "cycle": st.sampled_from(["c1", "c2", "c3"]) | st.none(),
+        "priority": st.sampled_from(["P1", "P2", "P3", "P5"]),
+        "delivery": st.integers(0, 30).map(lambda number: f"d{number}"),
+    }
+)
+steps = st.lists(st.tuples(sent, st.sampled_from([0, 0.2, 3, 50, 400, 2000, 5000])), min_size=1, max_size=40)
+tables = st.sampled_from(["", 'triage: {channel: "#t"}', "storm: {threshold: 2, window: 60s}"])
+
+
+def play(world: Any, story: list[tuple[dict[str, Any], float]]) -> list[tuple[float, Any, Any]]:
+    """Send a story; return when each of its alerts came, its signal, and what was decided."""
+    seconds, told = 0.0, []
+    for alert, pause in story:
+        seconds += pause
+        payload = world.alert_payload(**alert, seconds=seconds)
+        told.append((seconds, world.read(payload, seconds), world.send(payload, seconds)))
+    return told
+
+
+@given(story=steps, table=tables)
+@settings(max_examples=200, deadline=None, suppress_health_check=LENIENT)
+def test_every_alert_is_accounted_for(story: Any, table: str, make_world: Any) -> None:
+    world = make_world(table)
+    told = play(world, story)
+    taken = [signal for _, signal, decision in told if decision.changed]
+    fired = {signal.alert_key for signal in taken if not signal.over}
+    kept = [key for record in world.records.values() for key in record.alerts]
+    assert set(kept) == fired
+    assert sum(record.notifications for record in world.records.values()) == len(taken)
+    left_out = [d for _, _, d in told if not d.changed]
+    assert {d.action for d in left_out} <= {Action.DUPLICATE, Action.IGNORE}
+    assert all(signal.over for _, signal, d in told if d.action is Action.IGNORE)
+
+
+@given(story=steps, table=tables)
+@settings(max_examples=150, deadline=None, suppress_health_check=LENIENT)
+def test_deciding_twice_changes_nothing_more(story: Any, table: str, make_world: Any) -> None:
+    world = make_world(table)
+    seconds = 0.0
+    for alert, pause in story:
+        seconds += pause
+        payload = world.alert_payload(**alert, seconds=seconds)
+        first = world.send(payload, seconds)
+        again = world.decide(payload, seconds + 1)
+        if first.record is None:
+            assert again.action is Action.IGNORE
+        else:
+            assert (again.action, again.record, again.runs) == (Action.DUPLICATE, first.record, ())
+
+
+@given(story=steps)
+@settings(max_examples=150, deadline=None, suppress_health_check=LENIENT)
+def test_no_incident_but_a_storm_holds_two_services(story: Any, make_world: Any) -> None:
+    world = make_world()
+    play(world, story)
+    for record in world.records.values():
+        scopes = {scope for alert in record.alerts.values() for scope in (alert.scope or "").split(",")}
+        services = {scope for scope in scopes if scope.startswith("service:")}
+        assert record.storm or len(services) <= 1
+
+
+@given(story=steps, table=tables)
+@settings(max_examples=150, deadline=None, suppress_health_check=LENIENT)
+def test_the_state_of_an_incident_follows_from_its_alerts(story: Any, table: str, make_world: Any) -> None:
+    world = make_world(table)
+    play(world, story)
+    for record in world.records.values():
+        assert (record.firing_count > 0) is (record.status is Status.OPEN)
+        assert (record.recovered_at is not None) is (record.status is Status.RECOVERED)
+        assert len(record.reopened_at) == record.reopened
+
+
+@given(story=steps, table=tables)
+@settings(max_examples=150, deadline=None, suppress_health_check=LENIENT)
+def test_every_pending_update_has_a_run_that_tells_it(story: Any, table: str, make_world: Any) -> None:
+    world = make_world(table)
+    for _, signal, decision in play(world, story):
+        record = decision.record
+        if decision.changed and any(item.at == signal.received_at for item in record.pending):
+            assert record.update_due >= signal.received_at
+            runs = {run.conf["incident_key"] for run in world.runs if run.dag_id == "incident_update"}
+            assert record.key in runs
+    by_incident: dict[str, list[Any]] = {}
+    for run in world.runs:
+        if run.dag_id == "incident_update":
+            by_incident.setdefault(run.conf["incident_key"], []).append(run.run_id)
+    assert all(len(set(ids)) == len(ids) for ids in by_incident.values())
+
+
+@given(
+    pauses=st.lists(st.floats(0, 20), min_size=1, max_size=60),
+    threshold=st.integers(2, 8),
+    window=st.integers(5, 60),
+)
+@settings(max_examples=100, deadline=None, suppress_health_check=LENIENT)
+def test_no_window_sees_more_new_incidents_than_the_threshold(
+    pauses: list[float], threshold: int, window: int, make_world: Any
+) -> None:
+    world = make_world(f"storm: {{threshold: {threshold}, window: {window}s}}")
+    seconds = 0.0
+    for number, pause in enumerate(pauses):
+        seconds += pause
+        world.alert(number, service=f"s{number}", seconds=seconds)
+    opened = sorted(record.opened_at for record in world.records.values())
+    for first in opened:
+        assert sum(timedelta() <= at - first <= timedelta(seconds=window) for at in opened) <= threshold
+    assert sum(record.alert_count for record in world.records.values()) == len(pauses)
+
+
+@given(story=steps)
+@settings(max_examples=100, deadline=None, suppress_health_check=LENIENT)
+def test_a_room_is_asked_for_once_and_never_taken_back(story: Any, make_world: Any) -> None:
+    world = make_world('triage: {channel: "#t"}')
+    visible: dict[str, int] = {}
+    ranks = [Presence.RECORD, Presence.THREAD, Presence.ROOM]
+    for _, _, decision in play(world, story):
+        if decision.record is not None:
+            rank = ranks.index(decision.record.presence)
+            assert rank >= visible.get(decision.key, 0)
+            visible[decision.key] = rank
+    rooms = [run.run_id for run in world.runs if run.dag_id == "incident_response"]
+    assert sorted(rooms) == sorted(key for key, rank in visible.items() if ranks[rank] is Presence.ROOM)
