@@ -452,7 +452,10 @@ class Statement(Model):
 
 
 class IncidentSummary(XComValue):
-    """What the first minutes came to. The value of ``final_summary``. Durations are in milliseconds."""
+    """What the first minutes came to. The value of ``final_summary``. Durations are in milliseconds.
+
+    ``status`` and ``time_to_recovery_ms`` come later: what became of the incident since, such as ``resolved``.
+    """
 
     key: str | None
     title: str | None
@@ -473,5 +476,7 @@ class IncidentSummary(XComValue):
     total_ms: int | None = None
     time_to_room_ms: int | None = None
     time_to_first_evidence_ms: int | None = None
+    time_to_recovery_ms: int | None = None
+    status: str | None = None
     posted_ts: str | None = None
     would_post: tuple[str, ...] = ()

@@ -22,6 +22,7 @@ from airflow_incident_provider.operators import (
     ResolveSlackUsersOperator,
     SetupSlackOperator,
 )
+from airflow_incident_provider.registry.asset import REGISTRY
 
 with DAG(
     dag_id="incident_response",
@@ -41,7 +42,7 @@ with DAG(
 
     # From here on a step runs whatever became of those before it: a room without names is better than no room,
     # findings without a room are kept in XCom, and the summary says what was missing.
-    room = CreateWarRoomOperator(task_id="create_war_room", trigger_rule=TriggerRule.ALL_DONE)
+    room = CreateWarRoomOperator(task_id="create_war_room", trigger_rule=TriggerRule.ALL_DONE, inlets=[REGISTRY])
     plan = PlanInvestigationOperator(task_id="plan_investigation")
     investigate = InvestigateInContainerOperator.partial(
         task_id="investigate", trigger_rule=TriggerRule.ALL_DONE, map_index_template="{{ task.label }}"

@@ -116,3 +116,23 @@ def payload() -> Callable[[str], dict[str, Any]]:
         return recorded
 
     return read
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Any]:
+    """A Docker client, if there is an engine with the probes' images; CI must have one."""
+    import docker
+
+    from airflow_incident_provider.probes.declaration import ALPINE_IMAGE, CURL_IMAGE
+
+    try:
+        client = docker.from_env()
+        for image in (ALPINE_IMAGE, CURL_IMAGE):
+            client.images.get(image)
+    except docker.errors.DockerException as error:
+        reason = f"needs a Docker Engine with {ALPINE_IMAGE} and {CURL_IMAGE}: {error}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    yield client
+    client.close()

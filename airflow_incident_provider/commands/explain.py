@@ -56,12 +56,10 @@ def _records(name: str | None) -> list[IncidentRecord]:
 
 
 def _routing(name: str | None) -> RoutingTable:
-    from airflow.configuration import conf
+    from airflow_incident_provider.commands.routing import configured_routing
+    from airflow_incident_provider.intake.routing import load_routing_table
 
-    from airflow_incident_provider.intake.routing import RoutingTable, load_routing_table
-
-    path = name or conf.get("incident", "routing_table", fallback=None)
-    return load_routing_table(_text(path, error=RoutingTableError)) if path else RoutingTable()
+    return load_routing_table(_text(name, error=RoutingTableError)) if name else configured_routing()
 
 
 def _json(what: str, text: str) -> Any:

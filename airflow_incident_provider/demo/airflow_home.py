@@ -41,6 +41,13 @@ INHERITED_VARIABLES = (
 )
 
 
+RECOMMENDED_SETTINGS = {
+    # The scheduler's main cost between two tasks: the default of 1 s makes a chain of seven steps wait.
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+}
+"""What makes incidents faster than Airflow's defaults do; ``docs/performance.md`` has what each brings."""
+
+
 @dataclass(frozen=True)
 class HomeSecrets:
     """What protects an Airflow; made once for a home, so that its database and sessions outlive a restart."""
@@ -127,6 +134,7 @@ class AirflowHome:
             **self._api_settings(port, api_workers),
             **self._dag_processor_settings(),
             **self._logging_settings(),
+            **RECOMMENDED_SETTINGS,
             **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()},
             **extra,
         }
@@ -160,8 +168,6 @@ class AirflowHome:
             "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
             # A changed DAG shows at once; the default holds a change back for 30 s.
             "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
-            # The scheduler's main cost between two tasks: the default of 1 s makes a chain of seven steps wait.
-            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
             "AIRFLOW__API_AUTH__JWT_SECRET": stored.jwt_secret,
             "AIRFLOW__API__SECRET_KEY": stored.session_key,
         }

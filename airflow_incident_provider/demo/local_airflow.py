@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from airflow_incident_provider.demo.airflow_api import AirflowApi, AirflowApiError
+from airflow_incident_provider.airflow_api import AirflowApi, AirflowApiError
 from airflow_incident_provider.demo.airflow_home import ADMIN, AirflowHome, airflow_command
 from airflow_incident_provider.demo.postgres import LocalPostgres
 from airflow_incident_provider.demo.processes import (

@@ -76,6 +76,10 @@ class DryRunSlack:
         """Say that the brief would be pinned."""
         self._would("pin the brief")
 
+    def archive(self, channel_id: str) -> None:  # noqa: ARG002
+        """Say that the channel would be archived."""
+        self._would("archive the channel")
+
     def post(self, channel_id: str, message: Message, *, key: str, thread_ts: str | None = None) -> str:  # noqa: ARG002
         """Log and keep what would be posted."""
         text = dry_run_text(message, self.channel_name)

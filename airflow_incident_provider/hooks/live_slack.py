@@ -130,6 +130,14 @@ class LiveSlack:
             if error.code != "already_pinned":
                 raise
 
+    def archive(self, channel_id: str) -> None:
+        """Archive a channel (``conversations.archive``), which puts this app out of it."""
+        try:
+            self.hook.write("conversations.archive", channel=channel_id)
+        except SlackRequestError as error:
+            if error.code not in ("already_archived", "is_archived"):
+                raise
+
     # --- messages -----------------------------------------------------------------------------------
 
     def post(self, channel_id: str, message: Message, *, key: str, thread_ts: str | None = None) -> str:

@@ -83,6 +83,9 @@ class WarRoomSlack(Protocol):
     def pin(self, channel_id: str, ts: str) -> None:
         """Pin a message; pinned already is fine."""
 
+    def archive(self, channel_id: str) -> None:
+        """Archive a channel; archived already is fine. An app cannot open it again."""
+
     def post(self, channel_id: str, message: Message, *, key: str, thread_ts: str | None = None) -> str:
         """Post a message that carries ``key`` and return its timestamp."""
 

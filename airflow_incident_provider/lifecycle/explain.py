@@ -30,7 +30,7 @@ def as_json(decision: Decision) -> dict[str, Any]:
 
 
 def _lines(decision: Decision) -> Iterator[str]:
-    yield f"{decision.action.upper()}  {decision.key or 'no incident'}"
+    yield f"{decision.action.upper()} {decision.key or 'no incident'}"
     yield f"  {decision.reason}"
     yield "Decided on"
     width = max(len(name) for name in decision.inputs)

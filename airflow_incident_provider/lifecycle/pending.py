@@ -46,7 +46,14 @@ def with_item(record: IncidentRecord, item: UpdateItem) -> IncidentRecord:
 
 def _merged(earlier: UpdateItem, later: UpdateItem) -> UpdateItem:
     names = tuple(dict.fromkeys((*earlier.names, *later.names)))[:MAX_RESPONDERS]
-    return later.model_copy(update={"before": earlier.before, "names": names, "count": earlier.count + later.count})
+    return later.model_copy(
+        update={
+            "before": earlier.before,
+            "names": names,
+            "count": earlier.count + later.count,
+            "first_at": earlier.first_at or earlier.at,
+        }
+    )
 
 
 def _to_drop(items: tuple[UpdateItem, ...]) -> UpdateItem | None:

@@ -93,11 +93,13 @@ class UpdateItem(Model):
     """Something that was not posted yet. Items of one kind about one alert are merged: ``count`` says how many.
 
     ``before`` and ``after`` are the values of what changed, such as two severities; ``names`` are the responders
-    who are to come. ``title`` is hostile text.
+    who are to come. ``title`` is hostile text. Of several that were merged, ``at`` is the time of the latest and
+    ``first_at`` that of the first.
     """
 
     kind: UpdateKind
     at: UtcDatetime
+    first_at: UtcDatetime | None = None
     alert: str | None = None
     title: str | None = None
     before: str | None = None

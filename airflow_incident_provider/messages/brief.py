@@ -52,6 +52,7 @@ class BriefState(Model):
     :param pending: people who are about to be invited.
     :param status: what the room shows beside the severity unless it is ``open``.
     :param retriggered_at: when the same incident was reported again, the latest last.
+    :param repeats: how often it was, where it is not known when each time was.
     :param with_picture: false when Slack could not fetch the alert's graph; it is linked then.
     """
 
@@ -66,6 +67,7 @@ class BriefState(Model):
     status: str = "open"
     commander: str | None = None
     retriggered_at: tuple[UtcDatetime, ...] = ()
+    repeats: int = 0
     run_url: str | None = None
     with_picture: bool = True
 
@@ -210,6 +212,8 @@ def _key_line(state: BriefState) -> Mrkdwn:
     if state.retriggered_at:
         last = clock(state.retriggered_at[-1], seconds=False, seen_from=state.incident.occurred_at)
         times = Mrkdwn(f"times {len(state.retriggered_at) + 1} (re-triggered {last} UTC)")
+    elif state.repeats:
+        times = Mrkdwn("re-triggered once" if state.repeats == 1 else f"re-triggered {state.repeats} times")
     key = code_span(f"key {state.incident.key}", 220)
     return join([key, times, Mrkdwn("this brief updates itself")])
 

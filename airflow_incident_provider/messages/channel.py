@@ -11,7 +11,7 @@ from slugify import slugify
 
 from airflow_incident_provider.messages.escaping import is_web_address, one_line
 from airflow_incident_provider.messages.times import clock
-from airflow_incident_provider.models import Incident, Link, LinkKind
+from airflow_incident_provider.models import Incident, Link, LinkKind, Severity
 
 NAME_LIMIT = 80
 TOPIC_LIMIT = 250
@@ -22,6 +22,7 @@ _ID_LIMIT = 36
 _DEFAULT_PREFIX = "inc"
 _ALLOWED_IN_NAME = r"[^a-z0-9_-]+"
 _KEY_IN_PURPOSE = re.compile(r"^Incident room, key ([A-Za-z0-9_.~:+-]{1,200})(?: ·|$)")
+_OWN_TOPIC = re.compile(rf"(?:{'|'.join(Severity)}) · (?:.* · )?since [0-9-]* ?\d\d:\d\d UTC · ")
 # Topics are plain text, so there is nothing to escape; nobody promises that "<!channel>" is inert in them.
 _NO_MARKUP = str.maketrans({"<": "\u2039", ">": "\u203a"})
 _BOOKMARKED = (
@@ -99,6 +100,11 @@ def topic(incident: Incident, *, status: str = "open", commander: str | None = N
         f"commander: {_shortened(commander or incident.commander or '', 80) or 'nobody yet'}",
     )
     return _shortened(" · ".join(part for part in parts if part), TOPIC_LIMIT)
+
+
+def is_own_topic(text: str) -> bool:
+    """Return whether a topic, as it was set, is one of ours, or none: what people wrote there stays."""
+    return not text or _OWN_TOPIC.match(text) is not None
 
 
 def purpose(incident: Incident) -> str:

@@ -34,7 +34,9 @@ _NAMES_SUGGESTED = 3
 
 def not_resolved(resolution: UserResolution) -> tuple[NotInvited, ...]:
     """Return every query that found nobody, as somebody who is not invited, with the likeliest names."""
-    return tuple(NotInvited(query=r.query, reason=_reason(r), suggestion=_suggestion(r)) for r in resolution.unresolved)
+    return tuple(
+        NotInvited(query=r.query, reason=_reason(r), suggestion=_suggestion(r)) for r in resolution.unresolved
+    )
 
 
 def _reason(resolution: Resolution) -> str:

@@ -46,10 +46,15 @@ def summary_message(summary: IncidentSummary, incident: Incident | None = None) 
 
 
 def _headline(summary: IncidentSummary) -> Mrkdwn:
-    """Return how long the run took and how it stands."""
+    """Return how long the first run took and how the incident stands."""
     after = f" after {duration(summary.total_ms)}" if summary.total_ms is not None else ""
     dry = Mrkdwn("dry-run: nothing was posted") if summary.mode is Mode.DRY_RUN else Mrkdwn("")
-    return join([bold(f"Summary{after}"), Mrkdwn(_STATUS[summary.outcome]), dry])
+    return join([bold(f"Summary{after if summary.status is None else ''}"), inline(_status(summary), 80), dry])
+
+
+def _status(summary: IncidentSummary) -> str:
+    """Return what became of the incident; before anything did, how its first run ended."""
+    return summary.status or _STATUS[summary.outcome]
 
 
 def _title(summary: IncidentSummary, incident: Incident | None) -> list[Mrkdwn]:
@@ -65,6 +70,8 @@ def _speed(summary: IncidentSummary) -> Mrkdwn:
         parts.append(f"room {duration(summary.time_to_room_ms)} after the alert reached us")
     if summary.time_to_first_evidence_ms is not None:
         parts.append(f"first evidence {duration(summary.time_to_first_evidence_ms)}")
+    if summary.time_to_recovery_ms is not None:
+        parts.append(f"recovery {duration(summary.time_to_recovery_ms)}")
     if summary.here is not None:
         parts.append(f"{summary.here} of {summary.invited} people here")
     elif summary.invited:
@@ -128,5 +135,5 @@ def _fallback(summary: IncidentSummary, incident: Incident | None) -> str:
     """Return the summary for a notification or a screen reader."""
     title = summary.title or (incident.title if incident else "")
     after = f" after {duration(summary.total_ms)}" if summary.total_ms is not None else ""
-    lines = [f"Summary{after}: {_STATUS[summary.outcome]}", title, *(f"Known: {s.text}" for s in summary.known)]
+    lines = [f"Summary{after}: {_status(summary)}", title, *(f"Known: {s.text}" for s in summary.known)]
     return "\n".join(line for line in lines if line)

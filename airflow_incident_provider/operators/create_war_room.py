@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.models import (
@@ -22,6 +22,7 @@ from airflow_incident_provider.models import (
 from airflow_incident_provider.operators.links import DashboardLink, MonitorLink, WarRoomLink
 from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, open_slack, workspace_behind
 from airflow_incident_provider.operators.step import (
+    ASSIGNMENT,
     PARSE_INCIDENT,
     RESOLVE_USERS,
     SETUP_SLACK,
@@ -116,12 +117,26 @@ class CreateWarRoomOperator(IncidentStep):
         )
         slack = open_slack(workspace, self.slack_conn_id, channel_name=plan.name(0), log=self.log)
         room = RoomOpening(slack, plan, Ledger(context)).open()
+        self._tell_registry(context, incident, room)
         for problem in room.problems:
             self.log.warning("In the room: %s (%s)", problem.what, problem.fix or problem.error)
         WarRoomLink.persist(context, room)
         MonitorLink.persist(context, incident)
         DashboardLink.persist(context, incident)
         return room
+
+    def _tell_registry(self, context: Context, incident: Incident, room: WarRoom) -> None:
+        """Tell the registry where the room is, if it knows the incident: the webhook started this run then."""
+        from airflow_incident_provider.operators.known_incident import where
+        from airflow_incident_provider.registry.tasks import TaskRegistry
+
+        if self.name is not None or ASSIGNMENT not in (context["dag_run"].conf or {}):
+            return
+        try:
+            TaskRegistry.of(context).tell_room(incident.key, where(room))
+        except (KeyError, AirflowRuntimeError) as error:
+            # The room stands; its updates will find it in this run's XComs.
+            self.log.warning("The registry does not know of this room: %s", error)
 
     def _incident(self, context: Context) -> Incident:
         if self.name is not None:

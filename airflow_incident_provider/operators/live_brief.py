@@ -9,7 +9,7 @@ summary, which writes the brief for good.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_incident_provider.hooks.war_room_slack import WarRoomSlack
@@ -42,8 +42,8 @@ from airflow_incident_provider.operators.step import (
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-WRITES = 3
-"""How often one task writes at the most, if others keep ending beside it."""
+WRITES = 6
+"""How often one task writes at the most, if others keep ending beside it; mostly it is once or twice."""
 
 SLACK_SECONDS = 3
 """How long one call may take. It is sent once: Slack takes fifty updates a minute, and the summary needs one."""
@@ -77,14 +77,27 @@ def refresh_brief(context: Context) -> None:
     incident = read_value(Incident, None, context, PARSE_INCIDENT)
     if incident is None or room is None or room.channel_id is None or room.brief_ts is None:
         return
-    slack = _slack(ti.task)
+    slack, channel_id, ts = _slack(ti.task), room.channel_id, room.brief_ts
+
+    def write(seen: States) -> None:
+        message = _final(context, seen) or _under_way(context, incident, room, steps_so_far(seen))
+        slack.update(channel_id, ts, message, key=brief_key(incident))
+
+    settle(states, read=lambda: _states(ti), write=write)
+
+
+def settle(seen: States, *, read: Callable[[], States], write: Callable[[States], None]) -> None:
+    """
+    Write what was seen, look again, and write again until nothing has changed meanwhile.
+
+    Of several that do this side by side, the last to write has therefore written what is so.
+    """
     for _ in range(WRITES):
-        written = steps_so_far(states)
-        message = _final(context, states) or _under_way(context, incident, room, written)
-        slack.update(room.channel_id, room.brief_ts, message, key=brief_key(incident))
-        states = _states(ti)
-        if steps_so_far(states) == written:
+        write(seen)
+        now = read()
+        if steps_so_far(now) == steps_so_far(seen):
             return
+        seen = now
 
 
 def is_worth_telling(task_id: str, states: States) -> bool:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowSkipException
+from pydantic import ValidationError
 
-from airflow_incident_provider.exceptions import NotAnIncidentError, RoutingTableError
+from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
+from airflow_incident_provider.lifecycle.records import Assignment
 from airflow_incident_provider.operators.links import MonitorLink
-from airflow_incident_provider.operators.step import IncidentStep
+from airflow_incident_provider.operators.routing_table import read_routing_table
+from airflow_incident_provider.operators.step import ASSIGNMENT, IncidentStep
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_incident_provider.intake.routing import RoutingTable
     from airflow_incident_provider.models import Incident
 
 _LONGEST_QUEUE = timedelta(hours=1)
@@ -58,31 +58,34 @@ class ParseIncidentOperator(IncidentStep):
         """Read the payload."""
         from airflow_incident_provider.intake import read_incident
 
-        payload = self.payload or context["dag_run"].conf or dict(context["params"])
+        payload = dict(self.payload or context["dag_run"].conf or context["params"])
+        assignment = _assignment(payload.pop(ASSIGNMENT, None))
+        received_at = assignment.received_at if assignment else _received_at(context)
+        routing = read_routing_table(self.routing_table)
         try:
-            incident = read_incident(payload, received_at=_received_at(context), routing=self._routing())
+            incident = read_incident(payload, received_at=received_at, routing=routing)
         except NotAnIncidentError as error:
             raise AirflowSkipException(str(error)) from None
+        if assignment is not None:
+            incident = incident.model_copy(update={"key": assignment.key, "title": assignment.title})
         for flag in incident.flags:
             self.log.warning("Odd in the payload: %s %r: %s", flag.field, flag.value, flag.note)
         self.log.info("Incident %s, %s: %s", incident.key, incident.severity, incident.title)
         MonitorLink.persist(context, incident)
         return incident
 
-    def _routing(self) -> RoutingTable:
-        from airflow_incident_provider.intake.routing import RoutingTable, load_routing_table
 
-        path = self.routing_table or conf.get("incident", "routing_table", fallback=None)
-        if not path:
-            return RoutingTable()
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RoutingTableError(
-                f"The routing table {path} cannot be read: {error}.",
-                fix="Correct [incident] routing_table, or the file's permissions.",
-            ) from error
-        return load_routing_table(text)
+def _assignment(given: object) -> Assignment | None:
+    """Return what the webhook decided about the alert, if it started this run."""
+    if given is None:
+        return None
+    try:
+        return Assignment.model_validate(given)
+    except ValidationError as error:
+        raise InvalidPayloadError(
+            f"{ASSIGNMENT}: not what the webhook writes there ({error.error_count()} errors).",
+            fix="Leave it out of a conf that you write yourself.",
+        ) from None
 
 
 def _received_at(context: Context) -> datetime:

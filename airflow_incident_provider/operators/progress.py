@@ -48,10 +48,15 @@ _STEP_STATES = {
 
 def run_url(context: Context) -> str | None:
     """Return the address of this run in Airflow's UI, if Airflow knows its own address."""
+    return address_of_run(context["ti"].dag_id, context["ti"].run_id)
+
+
+def address_of_run(dag_id: str, run_id: str) -> str | None:
+    """Return the address of a run in Airflow's UI, if Airflow knows its own address."""
     base = conf.get("api", "base_url", fallback="")
     if not base.startswith(("http://", "https://")):
         return None
-    return f"{base.rstrip('/')}/dags/{quote(context['ti'].dag_id)}/runs/{quote(context['ti'].run_id, safe='')}"
+    return f"{base.rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}"
 
 
 def step_reports(context: Context) -> tuple[StepReport, ...]:

@@ -12,7 +12,7 @@ from airflow_incident_provider.hooks.side_by_side import side_by_side
 from airflow_incident_provider.hooks.slack_errors import PER_USER
 from airflow_incident_provider.hooks.war_room_slack import Channel, WarRoomSlack
 from airflow_incident_provider.messages.brief import BriefState, brief, brief_details
-from airflow_incident_provider.messages.channel import bookmarks, purpose, topic
+from airflow_incident_provider.messages.channel import bookmarks, is_own_topic, purpose, topic
 from airflow_incident_provider.messages.people import not_resolved
 from airflow_incident_provider.messages.progress import StepProgress, StepState
 from airflow_incident_provider.models import (
@@ -52,23 +52,33 @@ class RoomPlan:
     @property
     def invitations(self) -> tuple[Invitation, ...]:
         """Everybody who was found, each once, by the first query that found them."""
-        found = (
-            Invitation(user=user, query=resolution.query, method=resolution.method)
-            for resolution in self.people.resolved
-            for user in resolution.users
-            if resolution.method is not None
-        )
-        return tuple({invitation.user.id: invitation for invitation in reversed(tuple(found))}.values())[::-1]
+        return to_invite(self.people)
 
     @property
     def not_found(self) -> tuple[NotInvited, ...]:
         """Everybody who will not be invited, and whom of a group that was found."""
-        left_out = (
-            NotInvited(query=resolution.query, reason=resolution.reason)
-            for resolution in self.people.resolved
-            if resolution.reason
-        )
-        return (*not_resolved(self.people), *left_out)
+        return not_to_invite(self.people)
+
+
+def to_invite(people: UserResolution) -> tuple[Invitation, ...]:
+    """Return everybody who was found, each once, by the first query that found them."""
+    found = (
+        Invitation(user=user, query=resolution.query, method=resolution.method)
+        for resolution in people.resolved
+        for user in resolution.users
+        if resolution.method is not None
+    )
+    return tuple({invitation.user.id: invitation for invitation in reversed(tuple(found))}.values())[::-1]
+
+
+def not_to_invite(people: UserResolution) -> tuple[NotInvited, ...]:
+    """Return everybody who was not found, and whom of a group that was found."""
+    left_out = (
+        NotInvited(query=resolution.query, reason=resolution.reason)
+        for resolution in people.resolved
+        if resolution.reason
+    )
+    return (*not_resolved(people), *left_out)
 
 
 class RoomOpening:
@@ -226,7 +236,8 @@ class RoomOpening:
 
     def _set_topic(self, channel: Channel) -> None:
         wanted = topic(self._plan.incident)
-        if channel.topic != wanted:
+        # What people, or another tool, wrote there stays.
+        if channel.topic != wanted and is_own_topic(channel.topic):
             self._slack.set_topic(channel.id, wanted)
 
     def _add_bookmarks(self, channel: Channel, *, fresh: bool) -> None:

@@ -29,6 +29,17 @@ INVESTIGATE = "investigate"
 POST_UPDATES = "post_investigation_updates"
 FINAL_SUMMARY = "final_summary"
 
+WHAT_IS_DUE = "what_is_due"
+POST_UPDATE = "post_incident_update"
+PLAN_RECHECK = "plan_recheck"
+RECOVER_INCIDENT = "recover_incident"
+RESOLVE_INCIDENT = "resolve_incident"
+ARCHIVE_WAR_ROOM = "archive_war_room"
+LOOK_AGAIN = "look_again"
+
+ASSIGNMENT = "lifecycle"
+"""Under which name the webhook puts what it decided into the conf of the run that it starts."""
+
 PROBLEM_KEY = "problem"
 """The XCom key under which a failing step says what went wrong, for the summary."""
 

@@ -2,9 +2,8 @@
 Where the registry is kept: in Airflow's asset state store, under an asset of its own.
 
 A DAG makes the asset known by naming it as an *inlet* of a task. An outlet would do that too, but it would record
-an asset event with every run, and Airflow 3.3 forgets the outlets of a DAG that has become stale (its file is broken,
-say) and then deletes the state of an asset that no DAG names. Inlets are kept until the DAG
-itself is deleted.
+an asset event with every run. And Airflow 3.3 forgets the outlets of a DAG whose file is broken or gone, and then
+deletes the state of an asset that no DAG names; inlets are kept until the DAG itself is deleted.
 
 Every key has one kind of writer, so that no two writers overwrite each other's:
 

@@ -1,20 +1,27 @@
 """
-An alert is decided on and acted on in one transaction: from the lock to the commit, or not at all.
+Alerts are decided on and acted on in one transaction: from the lock to the commit, or not at all.
 
 Twenty copies of an alert that arrive at once are decided one after the other, each knowing what became of the one
-before it. The record, what the update run has to tell, and the run itself are committed together.
+before it. The records, what update runs have to tell, and the runs themselves are committed together. Alerts that
+wait at the same time share a transaction, a :class:`_Sitting`: a storm is decided about as fast as it is read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from airflow.exceptions import ParamValidationError
 from airflow.utils.session import create_session
+from sqlalchemy.exc import DataError
 
+from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.lifecycle.decision import Action, Decision, decide
+from airflow_incident_provider.lifecycle.rules import LifecycleRules
 from airflow_incident_provider.lifecycle.runs import RESPONSE_DAG, UPDATE_DAG
+from airflow_incident_provider.lifecycle.signals import Signal
 from airflow_incident_provider.registry.api_server import Registry, RegistryUnavailableError, locked
 from airflow_incident_provider.registry.entries import OpenBatch, StoredIncident, UpdateBatch
 from airflow_incident_provider.registry.runs import existing_runs
@@ -23,8 +30,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from airflow_incident_provider.lifecycle.records import RunRequest
-    from airflow_incident_provider.lifecycle.rules import LifecycleRules
-    from airflow_incident_provider.lifecycle.signals import Signal
     from airflow_incident_provider.registry.runs import Runs
 
 ATTEMPTS = 3
@@ -33,9 +38,16 @@ ATTEMPTS = 3
 CLOCK_TOLERANCE = timedelta(seconds=3)
 """An update run starts so much after its batch is complete: the scheduler goes by a clock of its own."""
 
-
 MAX_SUCCESSORS = 50
 """How many times a key is looked for with a number after it: that many incidents may have had it before."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """An alert, and the rules that it is decided by."""
+
+    signal: Signal
+    rules: LifecycleRules
 
 
 @dataclass(frozen=True)
@@ -47,73 +59,108 @@ class Outcome:
     started: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Judgement:
-    """A decision with what it was made on: the incident that it changes as it was before, and the others."""
+def act_on(cases: Sequence[Case], runs: Runs) -> list[Outcome | Exception]:
+    """Decide on alerts in their order, store what is to be remembered, and start what is to be started.
 
-    decision: Decision
-    now: datetime
-    before: StoredIncident | None
-    others: tuple[StoredIncident, ...]
-
-
-def act_on(signal: Signal, rules: LifecycleRules, runs: Runs) -> Outcome:
-    """Decide on an alert, store what is to be remembered, and start what is to be started. All of it, or nothing.
-
-    :raises RegistryUnavailableError: the registry cannot be used now.
-    :raises DagNotReadyError: a run that it needs would wait.
-    :raises ValueError: a DAG does not accept the run's conf.
-    :raises sqlalchemy.exc.SQLAlchemyError: the database could not do it.
+    :return: for each alert what became of it, or why nothing did: a :class:`DagNotReadyError` when a run that it
+        needs would wait, a :class:`ValueError`, :class:`ParamValidationError` or :class:`DataError` when the DAG
+        or the database does not accept what it says. Such an alert leaves no trace; the others stand.
+    :raises RegistryUnavailableError: the registry cannot be used now; nothing became of any of them.
+    :raises sqlalchemy.exc.SQLAlchemyError: the database could not do it; nothing became of any of them.
     """
+    outcomes: list[Outcome | Exception] = []
     with create_session(scoped=False) as session:
-        registry = locked(session)
-        judged = _judged(session, registry, signal, rules)
-        stored = _stored(registry, judged)
-        requests = [_delayed(request) for request in judged.decision.runs]
-        started = tuple(request.run_id for request in requests if runs.start(session, request))
-        if judged.decision.action is Action.OPEN:
-            registry.tidy(judged.others, judged.now, reopen_window=rules.lifecycle.reopen_window)
-    return Outcome(judged.decision, _telling_run(judged.decision, stored or judged.before), started)
+        sitting = _Sitting(session, locked(session), runs)
+        for case in cases:
+            try:
+                outcomes.append(sitting.act_on(case))
+            except (IncidentError, ValueError, ParamValidationError, DataError) as error:
+                outcomes.append(error)
+        sitting.close()
+    return outcomes
 
 
-def _judged(session: Session, registry: Registry, signal: Signal, rules: LifecycleRules) -> _Judgement:
-    for _ in range(ATTEMPTS):
-        now = registry.now()
-        incidents = {key: incident.at(now) for key, incident in registry.incidents().items()}
-        records = [incident.record for incident in incidents.values()]
-        decision = decide(signal, records, rules, now)
+class _Sitting:
+    """Decisions in one transaction. What they change is written at the end, each record once."""
+
+    def __init__(self, session: Session, registry: Registry, runs: Runs) -> None:
+        self._session = session
+        self._registry = registry
+        self._runs = runs
+        self._now = registry.now()
+        self._incidents = self._read()
+        self._changed: dict[str, StoredIncident] = {}
+        self._told: dict[str, UpdateBatch] = {}
+        self._reopen_window: timedelta | None = None
+
+    def act_on(self, case: Case) -> Outcome:
+        """Decide on one alert, and start its runs."""
+        decision = self._decided(case)
+        requests = [_delayed(request) for request in decision.runs]
+        started = []
+        # A savepoint: of two runs, both are started or none.
+        with self._session.begin_nested():
+            started = [request.run_id for request in requests if self._runs.start(self._session, request)]
+        incident = self._remembered(decision)
         if decision.action is Action.OPEN:
-            taken_keys = _taken_keys(session, registry, signal.incident.key)
-            decision = decide(signal, records, rules, now, taken_keys=taken_keys)
-        before = incidents.pop(decision.record.key, None) if decision.record is not None else None
-        if before is None or not registry.has_moved_on(before):
-            return _Judgement(decision, now, before, tuple(incidents.values()))
-    raise RegistryUnavailableError("Tasks kept changing the incident while it was decided on.")
+            self._reopen_window = case.rules.lifecycle.reopen_window
+        return Outcome(decision, _telling_run(decision, incident), tuple(started))
 
+    def close(self) -> None:
+        """Write what was changed."""
+        for run_id, batch in self._told.items():
+            self._registry.write_updates(run_id, batch)
+        for incident in self._changed.values():
+            self._registry.write(incident)
+        if self._reopen_window is not None:
+            others = [incident for key, incident in self._incidents.items() if key not in self._changed]
+            self._registry.tidy(others, self._now, reopen_window=self._reopen_window)
 
-def _taken_keys(session: Session, registry: Registry, key: str) -> set[str]:
-    """Return which keys, of those that an incident with this alert could get, were used by one before it."""
-    keys = [key, *(f"{key}.{number}" for number in range(2, MAX_SUCCESSORS + 2))]
-    return existing_runs(session, RESPONSE_DAG, keys) | registry.archived_among(keys)
+    def _read(self) -> dict[str, StoredIncident]:
+        return {key: incident.at(self._now) for key, incident in self._registry.incidents().items()}
 
+    def _decided(self, case: Case) -> Decision:
+        for _ in range(ATTEMPTS):
+            decision = self._decide(case)
+            before = self._incidents.get(decision.record.key) if decision.record is not None else None
+            if before is None or before.record.key in self._changed or not self._registry.has_moved_on(before):
+                return decision
+            self._incidents = self._read() | self._changed
+        raise RegistryUnavailableError("Tasks kept changing the incident while it was decided on.")
 
-def _stored(registry: Registry, judged: _Judgement) -> StoredIncident | None:
-    """Store what the decision changed; return it, or nothing if it changed nothing."""
-    decision, before = judged.decision, judged.before
-    if decision.record is None or not decision.changed:
-        return None
-    record, batch = decision.record, before.batch if before is not None else None
-    update = next((request for request in decision.runs if request.dag_id == UPDATE_DAG), None)
-    if update is not None:
-        batch = OpenBatch(run_id=update.run_id, until=update.run_after or judged.now)
-    if batch is not None:
-        told = UpdateBatch(incident=record.key, items=record.pending, dropped=record.pending_dropped)
-        registry.write_updates(batch.run_id, told)
-    version = before.version + 1 if before is not None else 1
-    # What a run tells that may start at once is complete: from here on the record is without it.
-    stored = StoredIncident(version=version, batch=batch, record=record).at(judged.now)
-    registry.write(stored)
-    return stored
+    def _decide(self, case: Case) -> Decision:
+        records = [incident.record for incident in self._incidents.values()]
+        decision = decide(case.signal, records, case.rules, self._now)
+        if decision.action is not Action.OPEN:
+            return decision
+        return decide(case.signal, records, case.rules, self._now, taken_keys=self._taken_keys(case.signal))
+
+    def _taken_keys(self, signal: Signal) -> set[str]:
+        """Return which keys, of those that a new incident could get, were used by one before it."""
+        key = signal.incident.key
+        keys = [key, *(f"{key}.{number}" for number in range(2, MAX_SUCCESSORS + 2))]
+        return existing_runs(self._session, RESPONSE_DAG, keys) | self._registry.archived_among(keys)
+
+    def _remembered(self, decision: Decision) -> StoredIncident | None:
+        """Note what a decision changed, for the others and to be written; return the incident as it is now."""
+        if decision.record is None:
+            return None
+        record = decision.record
+        before = self._incidents.get(record.key)
+        if not decision.changed:
+            return before
+        batch = before.batch if before is not None else None
+        update = next((request for request in decision.runs if request.dag_id == UPDATE_DAG), None)
+        if update is not None:
+            batch = OpenBatch(run_id=update.run_id, until=update.run_after or self._now)
+        if batch is not None:
+            told = UpdateBatch(incident=record.key, items=record.pending, dropped=record.pending_dropped)
+            self._told[batch.run_id] = told
+        version = before.version + 1 if before is not None else 1
+        # What a run tells that may start at once is complete: from here on the record is without it.
+        incident = StoredIncident(version=version, batch=batch, record=record).at(self._now)
+        self._incidents[record.key] = self._changed[record.key] = incident
+        return incident
 
 
 def _delayed(request: RunRequest) -> RunRequest:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +94,14 @@ def scenario(home: Path, *, latency_ms: int) -> Iterator[Scenario]:
         yield Scenario(sandbox=sandbox, network=network, routing_table=routing_table, job_file=job_file)
 
 
-def payload(*, number: int = 0, priority: str = "P1") -> dict[str, Any]:
-    """Return a fresh alert, of a monitor of its own for each number."""
+_monitors = count(148275309)
+
+
+def payload(*, priority: str = "P1") -> dict[str, Any]:
+    """Return a fresh alert, each of a monitor of its own: its channel has a name that nobody has taken."""
     fresh = alert()
-    fresh["alert"]["id"] = str(148275309 + number)
+    fresh["alert"]["id"] = str(next(_monitors))
     fresh["alert"]["priority"] = priority
-    fresh["alert"]["cycle_key"] += f"{number:03d}"
     return fresh
 
 

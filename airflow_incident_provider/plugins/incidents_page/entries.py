@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
-from airflow_incident_provider.lifecycle.records import IncidentRecord
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Presence
 from airflow_incident_provider.models import RunOutcome, Severity, UtcDatetime, Verdict
 from airflow_incident_provider.plugins.recorded_runs import RecordedRun
 
@@ -49,6 +49,8 @@ class Incident(BaseModel):
     times: Annotated[int, Field(description="How often it was reported.")] = 1
     reopened: int = 0
     alerts: Annotated[int, Field(description="How many different alerts it has.")] = 1
+    storm: Annotated[bool, Field(description="Whether it gathers the alerts of a storm.")] = False
+    presence: Annotated[Presence, Field(description="Where it is talked about, as triage decided.")] = Presence.ROOM
     room_name: str | None = None
     room_url: str | None = None
     dag_id: str
@@ -143,6 +145,8 @@ def _from_record(record: IncidentRecord, base_path: str, *, has_run: bool) -> di
         "ended_at": record.ended_at,
         "times": record.notifications,
         "reopened": record.reopened,
+        "storm": record.storm,
+        "presence": record.presence,
         "alerts": max(1, record.alert_count),
     }
     if record.commander:

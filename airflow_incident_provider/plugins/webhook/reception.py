@@ -2,15 +2,14 @@
 Takes an alert from the request to the answer.
 
 Datadog gives up after 15 s, so everything has a bound below that, and what is not answered by then is answered 503.
-Nothing blocks the API server's event loop. Decisions wait in a queue of their own, one at a time: they are serial
-in the database anyway, and this way a storm holds one database connection of a worker and not all of them.
+Nothing blocks the API server's event loop.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -29,9 +28,10 @@ from airflow_incident_provider.lifecycle.signals import Signal, read_signal
 from airflow_incident_provider.plugins.webhook.answers import Decided, Refused
 from airflow_incident_provider.plugins.webhook.authentication import Authentication
 from airflow_incident_provider.plugins.webhook.body import read_json_object
+from airflow_incident_provider.plugins.webhook.decision_queue import DecisionQueue
 from airflow_incident_provider.plugins.webhook.routing import RoutingTableFile
 from airflow_incident_provider.registry.api_server import RegistryUnavailableError
-from airflow_incident_provider.registry.decisions import Outcome, act_on
+from airflow_incident_provider.registry.decisions import Case, Outcome, act_on
 from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
 
 if TYPE_CHECKING:
@@ -51,14 +51,19 @@ class Reception:
     """Takes alerts.
 
     :param authentication: admits or refuses requests.
+    :param act: decides on alerts and acts; by default in Airflow's database.
     """
 
-    def __init__(self, authentication: Authentication | None = None) -> None:
+    def __init__(
+        self,
+        authentication: Authentication | None = None,
+        act: Callable[[Sequence[Case], Runs], list[Outcome | Exception]] = act_on,
+    ) -> None:
         self.authentication = authentication or Authentication()
         self.routing = RoutingTableFile()
         self.runs = Runs()
         self._readers = CapacityLimiter(READERS)
-        self._decider = CapacityLimiter(1)
+        self._queue = DecisionQueue(lambda cases: act(cases, self.runs))
 
     async def take(
         self, request: Request, secret: str | None, conf_of: Callable[[dict[str, Any]], Mapping[str, object]]
@@ -71,24 +76,23 @@ class Reception:
         address = request.client.host if request.client is not None else None
         try:
             with anyio.fail_after(ANSWER_SECONDS):
-                await self._in_thread(self._readers, self.authentication.admit, secret, address)
+                await self._in_thread(self.authentication.admit, secret, address)
                 body = await read_json_object(request)
-                signal, rules = await self._in_thread(self._readers, self._read, conf_of(body))
-                outcome = await self._in_thread(self._decider, act_on, signal, rules, self.runs)
+                case = await self._in_thread(self._read, conf_of(body))
+                outcome = await self._queue.outcome(case)
         except Exception as error:  # noqa: BLE001  whatever it is, the sender is told whether to come again
             _refuse(error)
-        _log_decision(signal, outcome)
+        _log_decision(case.signal, outcome)
         return _answer(outcome)
 
-    def _read(self, conf: Mapping[str, object]) -> tuple[Signal, LifecycleRules]:
+    def _read(self, conf: Mapping[str, object]) -> Case:
         table = self.routing.table()
-        return read_signal(conf, received_at=datetime.now(UTC), routing=table), LifecycleRules.of(table)
+        signal = read_signal(conf, received_at=datetime.now(UTC), routing=table)
+        return Case(signal, LifecycleRules.of(table))
 
-    @staticmethod
-    async def _in_thread(limiter: CapacityLimiter, work: Callable[..., _Result], *arguments: Any) -> _Result:
-        # What takes too long is abandoned, not waited for. If it succeeds after all, the alert is known when it
-        # comes again.
-        return await to_thread.run_sync(partial(work, *arguments), limiter=limiter, abandon_on_cancel=True)
+    async def _in_thread(self, work: Callable[..., _Result], *arguments: Any) -> _Result:
+        # What takes too long is abandoned, not waited for.
+        return await to_thread.run_sync(partial(work, *arguments), limiter=self._readers, abandon_on_cancel=True)
 
 
 def _refuse(error: Exception) -> NoReturn:
@@ -133,7 +137,7 @@ def _log_decision(signal: Signal, outcome: Outcome) -> None:
         "inputs": decision.inputs,
         "rules": [rule.rule for rule in decision.rules if rule.held],
         "run_id": outcome.run_id,
-        "runs_started": outcome.started,
+        "runs_started": list(outcome.started),
     }
     log.info("%s", json.dumps(entry))
 

@@ -7,13 +7,26 @@ The stock DAG is measured so: it would otherwise profit from what this package's
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
 
-_HIDDEN = "airflow-incident-provider"
-_distributions = importlib.metadata.distributions
-
-
-def _others(**options: object) -> object:
-    return (found for found in _distributions(**options) if found.metadata["Name"] != _HIDDEN)  # type: ignore[arg-type]
+HIDDEN = "airflow-incident-provider"
 
 
-importlib.metadata.distributions = _others  # type: ignore[assignment]
+def _hide(module: ModuleType) -> None:
+    everything = module.distributions
+
+    def others(**options: Any) -> Iterator[Any]:
+        return (found for found in everything(**options) if found.metadata["Name"] != HIDDEN)
+
+    module.distributions = others  # type: ignore[attr-defined]
+
+
+_hide(importlib.metadata)
+try:
+    import importlib_metadata
+except ImportError:
+    pass
+else:
+    _hide(importlib_metadata)

@@ -28,7 +28,7 @@ def run(*arguments: str) -> None:
 def test_it_says_what_an_alert_is_and_why(capsys: Any) -> None:
     run(str(PAYLOADS / "01_metric_triggered.json"))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "OPEN  dd.148275309.7716548234011230001.1c1990"
+    assert lines[0] == "OPEN dd.148275309.7716548234011230001.1c1990"
     told = "\n".join(lines)
     assert "monitor 148275309, cycle 7716548234011230001, scope env:prod,service:checkout" in told
     assert "start incident_response as dd.148275309.7716548234011230001.1c1990 now" in told
@@ -66,7 +66,7 @@ def test_it_goes_by_the_routing_table(capsys: Any, tmp_path: Path) -> None:
         ("{", "The payload cannot be read as JSON"),
         ("[1]", "The payload is not a JSON object."),
         ("{}", "The conf is empty."),
-        ('{"alert": {}}', "neither a title nor an id"),
+        ('{"alert": {"type": "error"}}', "neither a title nor an id"),
     ],
 )
 def test_what_cannot_be_read_ends_it_in_words(content: str | None, words: str, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_what_cannot_be_read_ends_it_in_words(content: str | None, words: str, t
 def test_wrong_records_and_tables_end_it_in_words(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text('[{"key": "a b"}]')
-    with pytest.raises(SystemExit, match="The records cannot be read: 0.key"):
+    with pytest.raises(SystemExit, match=r"The records cannot be read: 0\.key"):
         run(str(PAYLOADS / "01_metric_triggered.json"), "--records", str(wrong))
     with pytest.raises(SystemExit, match="The routing table is"):
         run(str(PAYLOADS / "01_metric_triggered.json"), "--routing-table", str(wrong))

@@ -51,15 +51,14 @@ confs = (
 
 
 @given(told=st.lists(confs | anything, min_size=1, max_size=4))
-@settings(max_examples=300, deadline=None, suppress_health_check=LENIENT)
+@settings(max_examples=120, deadline=None, suppress_health_check=LENIENT)
 def test_any_payload_is_decided_on_or_refused_in_words(told: list[Any], make_world: Any) -> None:
     world = make_world()
     for number, conf in enumerate(told):
         try:
             signal = world.read(conf, number) if isinstance(conf, dict) else world.read({"datadog": conf}, number)
-        except InvalidPayloadError as error:
-            assert len(str(error)) < 1000
-            continue
+        except InvalidPayloadError:
+            continue  # The words of refusals are tested with the intake.
         decision = decide(signal, list(world.records.values()), world.rules, signal.received_at)
         assert decision.reason.endswith(".")
         assert "\n" not in one_sentence(decision)
@@ -84,9 +83,9 @@ def without_confs(decision: Any) -> dict[str, Any]:
 
 
 @given(data=st.data(), labels=tags, scope=tags, others=tags, recovers=st.booleans())
-@settings(max_examples=200, deadline=None, suppress_health_check=LENIENT)
+@settings(max_examples=120, deadline=None, suppress_health_check=LENIENT)
 def test_the_order_of_tags_and_scope_decides_nothing(
-    data: Any, labels: Any, scope: Any, others: Any, recovers: bool, make_world: Any, make_alert: Any
+    *, data: Any, labels: Any, scope: Any, others: Any, recovers: bool, make_world: Any, make_alert: Any
 ) -> None:
     world = make_world()
     named = {"service": None, "env": None}
@@ -132,7 +131,7 @@ def play(world: Any, story: list[tuple[dict[str, Any], float]]) -> list[tuple[fl
 
 
 @given(story=steps, table=tables)
-@settings(max_examples=200, deadline=None, suppress_health_check=LENIENT)
+@settings(max_examples=120, deadline=None, suppress_health_check=LENIENT)
 def test_every_alert_is_accounted_for(story: Any, table: str, make_world: Any) -> None:
     world = make_world(table)
     told = play(world, story)
@@ -147,7 +146,7 @@ def test_every_alert_is_accounted_for(story: Any, table: str, make_world: Any) -
 
 
 @given(story=steps, table=tables)
-@settings(max_examples=150, deadline=None, suppress_health_check=LENIENT)
+@settings(max_examples=80, deadline=None, suppress_health_check=LENIENT)
 def test_deciding_twice_changes_nothing_more(story: Any, table: str, make_world: Any) -> None:
     world = make_world(table)
     seconds = 0.0
@@ -163,7 +162,7 @@ def test_deciding_twice_changes_nothing_more(story: Any, table: str, make_world:
 
 
 @given(story=steps)
-@settings(max_examples=150, deadline=None, suppress_health_check=LENIENT)
+@settings(max_examples=80, deadline=None, suppress_health_check=LENIENT)
 def test_no_incident_but_a_storm_holds_two_services(story: Any, make_world: Any) -> None:
     world = make_world()
     play(world, story)
@@ -174,7 +173,7 @@ def test_no_incident_but_a_storm_holds_two_services(story: Any, make_world: Any)
 
 
 @given(story=steps, table=tables)
-@settings(max_examples=150, deadline=None, suppress_health_check=LENIENT)
+@settings(max_examples=80, deadline=None, suppress_health_check=LENIENT)
 def test_the_state_of_an_incident_follows_from_its_alerts(story: Any, table: str, make_world: Any) -> None:
     world = make_world(table)
     play(world, story)
@@ -185,7 +184,7 @@ def test_the_state_of_an_incident_follows_from_its_alerts(story: Any, table: str
 
 
 @given(story=steps, table=tables)
-@settings(max_examples=150, deadline=None, suppress_health_check=LENIENT)
+@settings(max_examples=80, deadline=None, suppress_health_check=LENIENT)
 def test_every_pending_update_has_a_run_that_tells_it(story: Any, table: str, make_world: Any) -> None:
     world = make_world(table)
     for _, signal, decision in play(world, story):
@@ -206,7 +205,7 @@ def test_every_pending_update_has_a_run_that_tells_it(story: Any, table: str, ma
     threshold=st.integers(2, 8),
     window=st.integers(5, 60),
 )
-@settings(max_examples=100, deadline=None, suppress_health_check=LENIENT)
+@settings(max_examples=80, deadline=None, suppress_health_check=LENIENT)
 def test_no_window_sees_more_new_incidents_than_the_threshold(
     pauses: list[float], threshold: int, window: int, make_world: Any
 ) -> None:
@@ -222,7 +221,7 @@ def test_no_window_sees_more_new_incidents_than_the_threshold(
 
 
 @given(story=steps)
-@settings(max_examples=100, deadline=None, suppress_health_check=LENIENT)
+@settings(max_examples=80, deadline=None, suppress_health_check=LENIENT)
 def test_a_room_is_asked_for_once_and_never_taken_back(story: Any, make_world: Any) -> None:
     world = make_world('triage: {channel: "#t"}')
     visible: dict[str, int] = {}

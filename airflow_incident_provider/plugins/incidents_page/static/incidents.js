@@ -8,6 +8,7 @@ const API = new URL("../api/incidents", import.meta.url);
 const STYLE = new URL("incidents.css", import.meta.url);
 
 const VERDICTS = [["fail", "failing"], ["warn", "warning"], ["unknown", "unknown"], ["skipped", "not checked"], ["ok", "fine"]];
+const NO_ROOM = { room: "no room", thread: "a thread in the triage channel", record: "no room: kept as a record" };
 const STATES = { open: "open", recovered: "recovered", resolved: "resolved", archived: "archived", not_followed: "not followed" };
 
 /** Draw the incidents into `host` until the returned function is called. */
@@ -110,6 +111,7 @@ function findings(incident) {
   const chips = VERDICTS.filter(([verdict]) => incident.findings[verdict]).map(([verdict, word]) =>
     element("span", `chip ${verdict}`, `${incident.findings[verdict]} ${word}`),
   );
+  if (incident.storm) chips.push(element("span", "chip storm", "storm"));
   const running = ["queued", "running"].includes(incident.run_state);
   if (running) chips.push(element("span", "chip running", "under way"));
   if (incident.run_state === "failed") chips.push(element("span", "chip failed", "the run failed"));
@@ -136,7 +138,7 @@ function links(incident) {
   const room = webAddress(incident.room_url);
   if (room) found.push(link(room, `#${incident.room_name ?? "room"}`, "room"));
   else if (incident.room_name) found.push(element("span", "none", `#${incident.room_name} (nothing was posted)`));
-  else found.push(element("span", "none", "no room"));
+  else found.push(element("span", "none", NO_ROOM[incident.presence] ?? NO_ROOM.room));
   if (incident.run_url) found.push(link(new URL(incident.run_url, location.origin).href, "Airflow run", "run"));
   return found;
 }

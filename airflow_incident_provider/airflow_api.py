@@ -1,4 +1,4 @@
-"""The few calls of Airflow's REST API that a demo or a test makes."""
+"""The calls of Airflow's REST API that the commands, the demo and the tests make."""
 
 from __future__ import annotations
 
@@ -12,26 +12,53 @@ from airflow_incident_provider.exceptions import IncidentError
 
 FINAL_RUN_STATES = frozenset({"success", "failed"})
 POLL_SECONDS = 0.1
+PAGE = 100
+"""Rows that are asked for at once: the most that Airflow gives by default."""
+
+_FIXES: dict[int, str] = {
+    httpx.codes.UNAUTHORIZED: "Log in again: the token or the password is wrong, or the token has expired.",
+    httpx.codes.FORBIDDEN: "Use a valid token of a user who may do this.",
+}
 
 
 class AirflowApiError(IncidentError):
-    """Airflow refused a call, or a run did not end in time."""
+    """Airflow did not answer or refused a call, or a run did not end in time.
+
+    :param status: the HTTP status, if there was an answer.
+    """
+
+    def __init__(self, message: str, *, fix: str | None = None, status: int | None = None) -> None:
+        super().__init__(message, fix=fix)
+        self.status = status
 
 
 class AirflowApi:
-    """A client of one Airflow, as one user. Log-in happens at the first call, and again when a token is refused.
+    """A client of one Airflow, as one user.
+
+    With a username and a password, log-in happens at the first call, and again when a token is refused.
 
     :param base_url: such as ``http://127.0.0.1:8080``.
-    :param username: a user of Airflow's simple auth manager.
+    :param username: a user of Airflow's simple or FAB auth manager.
     :param password: that user's password; kept out of errors.
+    :param token: a token of Airflow's API, instead of the two; kept out of errors.
+    :param trust_env: whether the shell's proxy and certificates count; a loopback address has no use for a proxy.
     """
 
-    def __init__(self, base_url: str, *, username: str, password: str) -> None:
-        self.base_url = base_url
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        trust_env: bool = False,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
         self._username = username
         self._password = password
-        # `trust_env=False`: a proxy of the caller's shell cannot reach a loopback address.
-        self._http = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=self.base_url, timeout=30, trust_env=trust_env)
+        if token is not None:
+            self._http.headers["Authorization"] = f"Bearer {token}"
 
     def close(self) -> None:
         """Close its connections. It can be used again."""
@@ -60,7 +87,12 @@ class AirflowApi:
         response = self._send("GET", f"/api/v2/dags/{_part(dag_id)}")
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
-        return dict(_checked(response).json())
+        return dict(_answer(response))
+
+    def dag_ids(self, *, tag: str) -> list[str]:
+        """Return the DAGs that have a tag."""
+        answer = self._call("GET", "/api/v2/dags", params={"tags": tag, "limit": PAGE})
+        return [dag["dag_id"] for dag in answer["dags"]]
 
     def import_errors(self) -> list[dict[str, Any]]:
         """Return the DAG files that could not be imported, each with its stack trace."""
@@ -88,9 +120,12 @@ class AirflowApi:
 
     def runs(self, dag_id: str) -> list[str]:
         """Return the ids of a DAG's newest runs, the newest first."""
+        return [run["dag_run_id"] for run in self.latest_runs(dag_id)]
+
+    def latest_runs(self, dag_id: str, *, limit: int = PAGE) -> list[dict[str, Any]]:
+        """Return a DAG's newest runs, the newest first."""
         path = f"/api/v2/dags/{_part(dag_id)}/dagRuns"
-        answer = self._call("GET", path, params={"limit": 100, "order_by": "-id"})
-        return [run["dag_run_id"] for run in answer["dag_runs"]]
+        return list(self._call("GET", path, params={"limit": limit, "order_by": "-id"})["dag_runs"])
 
     def wait_for_run(self, dag_id: str, run_id: str, *, timeout: float = 120) -> dict[str, Any]:
         """Wait until a run has succeeded or failed, and return it.
@@ -111,7 +146,7 @@ class AirflowApi:
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return a run's task instances: the latest try of each."""
         path = f"{_run_path(dag_id, run_id)}/taskInstances"
-        return list(self._call("GET", path, params={"limit": 100})["task_instances"])
+        return list(self._call("GET", path, params={"limit": PAGE})["task_instances"])
 
     def xcom(
         self, dag_id: str, run_id: str, task_id: str, *, key: str = "return_value", map_index: int = -1
@@ -122,6 +157,18 @@ class AirflowApi:
         """
         path = f"{_task_path(dag_id, run_id, task_id)}/xcomEntries/{_part(key)}"
         return self._call("GET", path, params={"map_index": map_index, "deserialize": True})["value"]
+
+    def asset_id(self, name: str, uri: str) -> int | None:
+        """Return the number of an asset, or none if Airflow does not know it."""
+        assets = self._call("GET", "/api/v2/assets", params={"name_pattern": name, "limit": PAGE})["assets"]
+        return next((asset["id"] for asset in assets if (asset["name"], asset["uri"]) == (name, uri)), None)
+
+    def asset_state(self, asset_id: int, key: str) -> Any:
+        """Return an entry of an asset's state store.
+
+        :raises AirflowApiError: there is none under this key.
+        """
+        return self._call("GET", f"/api/v2/assets/{asset_id}/state-store/{_part(key)}")["value"]
 
     def logs(self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1) -> str:
         """Return the log of one try of a task, one event a line."""
@@ -140,21 +187,30 @@ class AirflowApi:
         self._call("POST", f"/api/v2/dags/{_part(dag_id)}/clearTaskInstances", json=body)
 
     def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        return dict(_checked(self._send(method, path, **request)).json())
+        return dict(_answer(self._send(method, path, **request)))
 
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
         if "Authorization" not in self._http.headers:
             self._log_in()
-        response = self._http.request(method, path, **request)
-        if response.status_code == httpx.codes.UNAUTHORIZED:
+        response = self._once(method, path, **request)
+        if response.status_code == httpx.codes.UNAUTHORIZED and self._username is not None:
             self._log_in()
-            response = self._http.request(method, path, **request)
+            response = self._once(method, path, **request)
         return response
 
     def _log_in(self) -> None:
         credentials = {"username": self._username, "password": self._password}
-        token = _checked(self._http.post("/auth/token", json=credentials)).json()["access_token"]
+        token = _answer(self._once("POST", "/auth/token", json=credentials))["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
+
+    def _once(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **request)
+        except httpx.HTTPError as error:
+            raise AirflowApiError(
+                f"The Airflow at {self.base_url} did not answer: {type(error).__name__}.",
+                fix="Check the address, and whether its API server runs.",
+            ) from error
 
 
 def _part(text: str) -> str:
@@ -170,11 +226,29 @@ def _task_path(dag_id: str, run_id: str, task_id: str) -> str:
     return f"{_run_path(dag_id, run_id)}/taskInstances/{_part(task_id)}"
 
 
-def _checked(response: httpx.Response) -> httpx.Response:
-    """Return the response if it is a success; else raise what Airflow says is wrong."""
-    if response.is_success:
-        return response
+def _answer(response: httpx.Response) -> Any:
+    """Return what a successful answer holds; else raise what Airflow says is wrong."""
     request = response.request
-    raise AirflowApiError(
-        f"{request.method} {request.url.path} was answered {response.status_code}: {response.text[:500]}"
-    )
+    if not response.is_success:
+        raise AirflowApiError(
+            f"{request.method} {request.url.path} was answered {response.status_code}: {_said(response)}",
+            fix=_FIXES.get(response.status_code),
+            status=response.status_code,
+        )
+    try:
+        return response.json()
+    except ValueError:
+        raise AirflowApiError(
+            f"{request.method} {request.url.path} was answered with a page, not by Airflow's API.",
+            fix="Check the address: it is the one of the API server, such as https://airflow.acme.example.",
+            status=response.status_code,
+        ) from None
+
+
+def _said(response: httpx.Response) -> str:
+    """Return what an answer says is wrong: Airflow puts it into ``detail``; something in between sends a page."""
+    try:
+        detail = response.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        detail = response.text
+    return str(detail)[:500]

@@ -1,0 +1,135 @@
+"""The Airflow that is configured here, in its own database."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from airflow.configuration import conf as settings
+from airflow.exceptions import DagNotFound, DagRunAlreadyExists
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from airflow.utils.session import create_session
+from airflow.utils.types import DagRunTriggeredByType
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from airflow_incident_provider.commands.access.airflow import RETURN_VALUE, Run, Started, Step
+from airflow_incident_provider.commands.running import UsageError
+from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.plugins.recorded_runs import incident_dag_ids
+from airflow_incident_provider.registry.asset import REGISTRY
+from airflow_incident_provider.registry.runs import Runs
+
+
+class LocalAirflow:
+    """An :class:`~.airflow.Airflow` over its database."""
+
+    def __init__(self) -> None:
+        self._runs = Runs()
+
+    def require_ready(self, dag_id: str) -> None:
+        """Look for the DAG."""
+        with create_session() as session:
+            self._runs.ready_dag(session, dag_id)
+
+    def start(self, dag_id: str, conf: Mapping[str, Any], *, run_id: str | None) -> Started:
+        """Start a run; one of the same id is not started again."""
+        from airflow.api.common.trigger_dag import trigger_dag
+
+        try:
+            run = trigger_dag(
+                dag_id=dag_id,
+                triggered_by=DagRunTriggeredByType.CLI,
+                triggering_user_name=getpass.getuser(),
+                run_id=run_id,
+                conf=dict(conf),
+                replace_microseconds=False,
+            )
+        except (DagRunAlreadyExists, IntegrityError):
+            if run_id is None:
+                raise
+            return Started(run_id=run_id, new=False)
+        except DagNotFound as error:
+            raise IncidentError(f"The DAG {dag_id} is missing.") from error
+        except ValueError as error:
+            raise UsageError(f"The DAG does not accept this: {error}") from None
+        assert run is not None
+        return Started(run_id=run.run_id, new=True)
+
+    def incident_dag_ids(self) -> Sequence[str]:
+        """Look for the DAGs with the tag."""
+        with create_session() as session:
+            return incident_dag_ids(session)
+
+    def run(self, dag_id: str, run_id: str) -> Run | None:
+        """Look for a run."""
+        with create_session() as session:
+            found = session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+            return _run(found) if found is not None else None
+
+    def latest_runs(self, dag_id: str, limit: int) -> list[Run]:
+        """Look for the newest runs."""
+        newest = select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.id.desc()).limit(limit)
+        with create_session() as session:
+            return [_run(found) for found in session.scalars(newest)]
+
+    def steps(self, dag_id: str, run_id: str) -> list[Step]:
+        """Look for the task instances."""
+        wanted = select(TaskInstance).where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
+        with create_session() as session:
+            return [
+                Step(
+                    task_id=found.task_id,
+                    map_index=found.map_index,
+                    label=found.rendered_map_index,
+                    state=str(found.state) if found.state else None,
+                    started_at=found.start_date,
+                    ended_at=found.end_date,
+                )
+                for found in session.scalars(wanted)
+            ]
+
+    def value(
+        self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1, key: str = RETURN_VALUE
+    ) -> Any | None:
+        """Look for an XCom, as Airflow's default backend keeps it."""
+        wanted = select(XComModel.value).where(
+            XComModel.dag_id == dag_id,
+            XComModel.run_id == run_id,
+            XComModel.task_id == task_id,
+            XComModel.map_index == map_index,
+            XComModel.key == key,
+        )
+        with create_session() as session:
+            stored = session.scalar(wanted)
+        return json.loads(stored) if isinstance(stored, str) else stored
+
+    def url(self, dag_id: str, run_id: str) -> str | None:
+        """Return the run's page, if Airflow knows its own address."""
+        base = settings.get("api", "base_url", fallback="")
+        if not base.startswith(("http://", "https://")):
+            return None
+        return f"{base.rstrip('/')}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
+
+    def registry_value(self, key: str) -> Any | None:
+        """Look for an entry of the asset's state store."""
+        from airflow.models.asset import AssetModel
+        from airflow.models.asset_state_store import AssetStateStoreModel as Entry
+
+        wanted = (
+            select(Entry.value)
+            .join(AssetModel, AssetModel.id == Entry.asset_id)
+            .where(AssetModel.name == REGISTRY.name, AssetModel.uri == REGISTRY.uri, Entry.key == key)
+        )
+        with create_session() as session:
+            stored = session.scalar(wanted)
+        return json.loads(stored) if stored is not None else None
+
+
+def _run(found: DagRun) -> Run:
+    return Run(dag_id=found.dag_id, run_id=found.run_id, state=str(found.state), asked_at=found.run_after)

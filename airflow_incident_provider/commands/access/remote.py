@@ -1,0 +1,116 @@
+"""A remote Airflow, by its REST API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from http import HTTPStatus
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from airflow_incident_provider.airflow_api import AirflowApi, AirflowApiError
+from airflow_incident_provider.commands.access.airflow import RETURN_VALUE, Run, Started, Step
+from airflow_incident_provider.commands.running import UsageError
+from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.plugins.incident_dags import INCIDENT_TAG
+from airflow_incident_provider.registry.asset import REGISTRY
+
+T = TypeVar("T")
+
+
+class RemoteAirflow:
+    """An :class:`~.airflow.Airflow` over its REST API."""
+
+    def __init__(self, api: AirflowApi) -> None:
+        self.api = api
+
+    def require_ready(self, dag_id: str) -> None:
+        """Ask for the DAG."""
+        dag = self.api.dag(dag_id)
+        if dag is None:
+            raise IncidentError(
+                f"The DAG {dag_id} is missing in {self.api.base_url}.",
+                fix="Put its file into the DAGs folder there, or name another with --dag-id.",
+            )
+        if dag.get("has_import_errors"):
+            raise IncidentError(f"The DAG {dag_id} has import errors.", fix="See them in Airflow's UI.")
+        if dag.get("is_paused"):
+            raise IncidentError(f"The DAG {dag_id} is paused: its runs would wait.", fix="Unpause it.")
+
+    def start(self, dag_id: str, conf: Mapping[str, Any], *, run_id: str | None) -> Started:
+        """Start a run; one of the same id is not started again."""
+        try:
+            answer = self.api.trigger(dag_id, dict(conf), run_id=run_id)
+        except AirflowApiError as error:
+            if error.status == HTTPStatus.CONFLICT and run_id is not None:
+                return Started(run_id=run_id, new=False)
+            if error.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):
+                raise UsageError(error.message) from None
+            raise
+        return Started(run_id=answer["dag_run_id"], new=True)
+
+    def incident_dag_ids(self) -> Sequence[str]:
+        """Ask for the DAGs with the tag."""
+        return self.api.dag_ids(tag=INCIDENT_TAG)
+
+    def run(self, dag_id: str, run_id: str) -> Run | None:
+        """Ask for a run."""
+        return _if_found(lambda: _run(self.api.run(dag_id, run_id)))
+
+    def latest_runs(self, dag_id: str, limit: int) -> list[Run]:
+        """Ask for the newest runs."""
+        return [_run(run) for run in self.api.latest_runs(dag_id, limit=limit)]
+
+    def steps(self, dag_id: str, run_id: str) -> list[Step]:
+        """Ask for the task instances."""
+        return [
+            Step(
+                task_id=task["task_id"],
+                map_index=task["map_index"],
+                label=task.get("rendered_map_index"),
+                state=task["state"],
+                started_at=_moment(task["start_date"]),
+                ended_at=_moment(task["end_date"]),
+            )
+            for task in self.api.task_instances(dag_id, run_id)
+        ]
+
+    def value(
+        self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1, key: str = RETURN_VALUE
+    ) -> Any | None:
+        """Ask for an XCom."""
+        return _if_found(lambda: self.api.xcom(dag_id, run_id, task_id, map_index=map_index, key=key))
+
+    def url(self, dag_id: str, run_id: str) -> str | None:
+        """Return the run's page."""
+        return f"{self.api.base_url}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
+
+    def registry_value(self, key: str) -> Any | None:
+        """Ask for an entry of the asset's state store."""
+        registry = self._registry_id
+        return None if registry is None else _if_found(lambda: self.api.asset_state(registry, key))
+
+    @cached_property
+    def _registry_id(self) -> int | None:
+        return self.api.asset_id(REGISTRY.name, REGISTRY.uri)
+
+
+def _run(run: Mapping[str, Any]) -> Run:
+    asked_at = _moment(run["run_after"])
+    assert asked_at is not None
+    return Run(dag_id=run["dag_id"], run_id=run["dag_run_id"], state=run["state"], asked_at=asked_at)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _if_found(call: Callable[[], T]) -> T | None:
+    """Return what a call answers, or nothing if there is no such thing."""
+    try:
+        return call()
+    except AirflowApiError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return None

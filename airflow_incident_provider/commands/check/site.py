@@ -1,0 +1,94 @@
+"""The set-up that is checked: what several checks look at, looked up once."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_incident_provider.commands.check.results import NotCheckableError
+from airflow_incident_provider.commands.routing import configured_routing
+from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
+from airflow_incident_provider.operators.slack_access import (
+    DEFAULT_CONN_ID,
+    connection_is_configured,
+    live_slack,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+    from airflow_incident_provider.hooks.live_slack import LiveSlack
+    from airflow_incident_provider.intake.routing import RoutingTable
+
+ENGINE_SECONDS = 10
+
+
+class Site:
+    """What the checks look at.
+
+    :param dag_id: the incident DAG.
+    :param may_write: whether a Slack channel may be made and archived.
+    """
+
+    def __init__(self, dag_id: str, *, may_write: bool = False) -> None:
+        self.dag_id = dag_id
+        self.may_write = may_write
+
+    def now(self) -> datetime:
+        """Return the time by this machine's clock."""
+        return datetime.now(UTC)
+
+    def connection(self, conn_id: str) -> Connection | None:
+        """Return an Airflow connection, if there is one."""
+        from airflow.sdk import BaseHook
+
+        return BaseHook.get_connection(conn_id) if connection_is_configured(conn_id) else None
+
+    @cached_property
+    def slack(self) -> LiveSlack:
+        """Slack, which has accepted the token.
+
+        :raises NotCheckableError: there is none, or it does not work: the line "token" says why.
+        """
+        if not connection_is_configured(DEFAULT_CONN_ID):
+            raise NotCheckableError("there is no Slack connection")
+        try:
+            slack = live_slack(DEFAULT_CONN_ID)
+            assert slack.workspace is not None
+        except IncidentError:
+            raise NotCheckableError("Slack does not work") from None
+        return slack
+
+    @cached_property
+    def routing(self) -> RoutingTable:
+        """The routing table.
+
+        :raises NotCheckableError: it cannot be read: the line "table" says why.
+        """
+        try:
+            return configured_routing()
+        except RoutingTableError:
+            raise NotCheckableError("the routing table cannot be read") from None
+
+    @property
+    def engine_address(self) -> str:
+        """Where the probes' operator looks for the Docker Engine."""
+        return os.environ.get("DOCKER_HOST") or "unix://var/run/docker.sock"
+
+    @cached_property
+    def engine(self) -> Any:
+        """The Docker Engine's client.
+
+        :raises NotCheckableError: none answers: the line "engine" says why.
+        """
+        from docker import APIClient
+        from docker.errors import DockerException
+        from requests.exceptions import RequestException
+
+        try:
+            client = APIClient(base_url=self.engine_address, version="auto", timeout=ENGINE_SECONDS)
+        except (DockerException, RequestException):
+            raise NotCheckableError("no Docker Engine answers") from None
+        return client

@@ -1,0 +1,1 @@
+"""``airflow incident watch``: a run's steps as they happen, then its summary."""

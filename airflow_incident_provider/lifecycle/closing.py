@@ -1,0 +1,69 @@
+"""
+When an incident that is over is resolved, and when its room is warned of and archived.
+
+Whoever waits asks again when the time has come: the record then tells whether it still holds.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from airflow_incident_provider.intake.life import Lifecycle
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
+
+LONGEST_WARNING = timedelta(hours=1)
+"""How long before the archiving the room is warned; half of the delay where that is shorter."""
+
+
+class Closing(StrEnum):
+    """A step towards the end of an incident's life."""
+
+    RESOLVE = "resolve"
+    WARN = "warn"
+    ARCHIVE = "archive"
+
+
+def resolve_at(record: IncidentRecord, settings: Lifecycle) -> datetime | None:
+    """Return when a recovered incident is resolved, unless an alert fires before."""
+    if record.status is not Status.RECOVERED or record.recovered_at is None:
+        return None
+    return _whole_second(record.recovered_at + settings.quiet_period)
+
+
+def archive_at(record: IncidentRecord, settings: Lifecycle) -> datetime | None:
+    """Return when the room of a resolved incident is archived: not before it can no longer come back to it."""
+    if record.status is not Status.RESOLVED or record.resolved_at is None:
+        return None
+    return _whole_second(record.resolved_at + _stay(settings))
+
+
+def warn_at(record: IncidentRecord, settings: Lifecycle) -> datetime | None:
+    """Return when the room of a resolved incident is warned that it will be archived."""
+    archived = archive_at(record, settings)
+    return None if archived is None else _whole_second(archived - min(LONGEST_WARNING, _stay(settings) / 2))
+
+
+def due_closing(record: IncidentRecord, settings: Lifecycle, now: datetime) -> Closing | None:
+    """Return the step that the time has come for, if there is one."""
+    moments = (
+        (Closing.RESOLVE, resolve_at(record, settings)),
+        (Closing.ARCHIVE, archive_at(record, settings)),
+        (Closing.WARN, warn_at(record, settings)),
+    )
+    return next((step for step, at in moments if at is not None and at <= now), None)
+
+
+def next_closing_at(record: IncidentRecord, settings: Lifecycle, now: datetime) -> datetime | None:
+    """Return the next moment at which there will be a step to take, as things are now."""
+    moments = (resolve_at(record, settings), warn_at(record, settings), archive_at(record, settings))
+    return min((at for at in moments if at is not None and at > now), default=None)
+
+
+def _stay(settings: Lifecycle) -> timedelta:
+    return max(settings.archive_delay, settings.reopen_window)
+
+
+def _whole_second(at: datetime) -> datetime:
+    """Return the moment, or the next whole second after it: such a moment survives every way of writing it."""
+    return at if at.microsecond == 0 else at.replace(microsecond=0) + timedelta(seconds=1)

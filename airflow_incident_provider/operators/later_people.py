@@ -1,0 +1,96 @@
+"""Who is brought in after the room was opened: whom a change calls for, and who of them is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
+from airflow_incident_provider.hooks.slack_errors import PER_USER
+from airflow_incident_provider.hooks.war_room_slack import WarRoomSlack
+from airflow_incident_provider.models import Invitation, NotInvited, SlackWorkspace, UserResolution, WarRoom
+from airflow_incident_provider.operators.known_incident import KnownIncident
+from airflow_incident_provider.operators.resolve_slack_users import not_looked_up, resolve_users
+from airflow_incident_provider.operators.room_opening import not_to_invite, to_invite
+
+_NOT_HERE = "not in this room"
+
+
+@dataclass(frozen=True)
+class LaterPeople:
+    """Those whom the incident called for after its room was opened.
+
+    :param invited: who was asked in just now.
+    :param not_invited: who should have been asked in just now and was not, and why.
+    :param here: all of them who are in the room.
+    :param missing: all of them who are not, and why.
+    """
+
+    invited: tuple[Invitation, ...] = ()
+    not_invited: tuple[NotInvited, ...] = ()
+    here: tuple[Invitation, ...] = ()
+    missing: tuple[NotInvited, ...] = ()
+
+
+def bring_in(
+    slack: WarRoomSlack,
+    known: KnownIncident,
+    room: WarRoom,
+    workspace: SlackWorkspace,
+    *,
+    names: Iterable[str],
+    conn_id: str,
+) -> LaterPeople:
+    """Invite those of ``names`` who are not there yet, and return how all stand whom later alerts called for.
+
+    Who was invited before and has left is not invited again: only a new name is.
+
+    :raises SlackUnavailableError: Slack does not answer.
+    """
+    asked_before = {name.casefold() for name in known.first_responders}
+    later = [name for name in known.record.responders if name.casefold() not in asked_before]
+    if not later:
+        return LaterPeople()
+    found = _looked_up(later, workspace, conn_id, private=room.private)
+    members = slack.member_ids(room.channel_id or "")
+    wanted = {name.casefold() for name in names}
+    invitations = [one for one in to_invite(found) if one.user.id not in _ids(room.invited)]
+    new = [one for one in invitations if one.query.casefold() in wanted and one.user.id not in members]
+    failures = slack.invite(room.channel_id or "", [one.user.id for one in new]) if new else {}
+    invited = tuple(one for one in new if one.user.id not in failures)
+    failed = tuple(
+        NotInvited(query=one.user.label, reason=_why(failures[one.user.id])) for one in new if one not in invited
+    )
+    there = members | _ids(invited)
+    unresolved = not_to_invite(found)
+    return LaterPeople(
+        invited=invited,
+        not_invited=(*(one for one in unresolved if one.query.casefold() in wanted), *failed),
+        here=tuple(one for one in invitations if one.user.id in there),
+        missing=(*unresolved, *failed, *_absent(invitations, there | failures.keys())),
+    )
+
+
+def _looked_up(names: list[str], workspace: SlackWorkspace, conn_id: str, *, private: bool) -> UserResolution:
+    try:
+        return resolve_users(names, workspace, conn_id, private=private)
+    except SlackUnavailableError:
+        raise
+    except IncidentError as error:
+        return not_looked_up(names, error.message)
+
+
+def _absent(invitations: Iterable[Invitation], accounted_for: frozenset[str] | set[str]) -> tuple[NotInvited, ...]:
+    return tuple(
+        NotInvited(query=one.user.label, reason=_NOT_HERE)
+        for one in invitations
+        if one.user.id not in accounted_for
+    )
+
+
+def _ids(invitations: Iterable[Invitation]) -> frozenset[str]:
+    return frozenset(one.user.id for one in invitations)
+
+
+def _why(code: str) -> str:
+    return PER_USER.get(code, f"Slack said {code}")

@@ -1,0 +1,96 @@
+"""Where a run of ``incident_update`` begins: what there is to do for its incident now."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.branch import BaseBranchOperator
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+from airflow_incident_provider.lifecycle.closing import Closing, due_closing
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Presence, Status, UpdateKind
+from airflow_incident_provider.operators.known_incident import first_run_is_under_way, incident_key, read_known
+from airflow_incident_provider.operators.routing_table import read_routing_table
+from airflow_incident_provider.operators.step import (
+    ARCHIVE_WAR_ROOM,
+    LOOK_AGAIN,
+    PLAN_RECHECK,
+    POST_UPDATE,
+    RESOLVE_INCIDENT,
+)
+from airflow_incident_provider.registry.entries import UpdateBatch
+from airflow_incident_provider.registry.tasks import TaskRegistry
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+ROOM_POLL = timedelta(seconds=5)
+"""How long is waited, by a trigger and not by a worker, before it is looked again whether the room is there."""
+
+_CLOSING_TASKS = {
+    Closing.RESOLVE: RESOLVE_INCIDENT,
+    Closing.WARN: ARCHIVE_WAR_ROOM,
+    Closing.ARCHIVE: ARCHIVE_WAR_ROOM,
+}
+_CAN_END_SOON = frozenset({Status.RECOVERED, Status.RESOLVED})
+
+
+class WhatIsDueOperator(BaseBranchOperator):
+    """Choose the tasks that the incident needs now, by its record: the others are skipped.
+
+    An update that is older than its room waits for it, deferred. The conf names the incident (``incident_key``);
+    what to tell comes from the registry, under this run's own id, so that a retry finds the same.
+
+    :returns: the task ids that are followed, pushed to XCom.
+    """
+
+    ui_color = "#fdf1e3"
+
+    def execute(self, context: Context) -> Any:
+        """Choose, or wait for the room."""
+        known = read_known(context)
+        if known is None:
+            self.log.warning("The registry knows no incident %r: there is nothing to do.", incident_key(context))
+            return self.do_branch(context, None)
+        batch = TaskRegistry.of(context).updates(context["ti"].run_id)
+        expects_room = known.record.presence is Presence.ROOM and known.room is None
+        if expects_room and first_run_is_under_way(context, known.record):
+            self.defer(trigger=DateTimeTrigger(datetime.now(UTC) + ROOM_POLL), method_name="look_again")
+        if expects_room:
+            self.log.warning("The room was never opened: the updates are in the registry only.")
+        settings = read_routing_table().lifecycle
+        closing = due_closing(known.record, settings, this_moment(context))
+        return self.do_branch(context, tasks_for(known.record, batch, closing) or None)
+
+    def look_again(self, context: Context, event: Any = None) -> Any:  # noqa: ARG002 - the time is all it tells
+        """Go on after the wait."""
+        return self.execute(context)
+
+
+def tasks_for(record: IncidentRecord, batch: UpdateBatch | None, closing: Closing | None) -> list[str]:
+    """Return the tasks to follow.
+
+    :param batch: what this run has to tell, if it has.
+    :param closing: the step towards the end that the time has come for, if it has.
+    """
+    tasks: list[str] = []
+    if batch is not None and (batch.items or batch.dropped):
+        tasks.append(POST_UPDATE)
+        if record.status is Status.RECOVERED and _tells(batch, UpdateKind.RECOVERED):
+            tasks.append(PLAN_RECHECK)
+    if closing is not None:
+        tasks.append(_CLOSING_TASKS[closing])
+    if record.status in _CAN_END_SOON:
+        tasks.append(LOOK_AGAIN)
+    return tasks
+
+
+def this_moment(context: Context) -> datetime:
+    """Return the time; where the scheduler's clock is ahead of ours, that: it has started a run that was due."""
+    now, due = datetime.now(UTC), context["dag_run"].run_after
+    return now if due is None else max(now, due)
+
+
+def _tells(batch: UpdateBatch, kind: UpdateKind) -> bool:
+    return any(item.kind is kind for item in batch.items)

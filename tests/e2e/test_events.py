@@ -1,0 +1,190 @@
+"""What a run tells while it goes on, in a real Airflow: to the log, in the pinned brief, and to Datadog."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.demo.local_airflow import LocalAirflow
+from airflow_incident_provider.demo.processes import wait_until
+from airflow_incident_provider.sandbox import Fault, SandboxClient, SandboxServer
+
+pytestmark = pytest.mark.e2e
+
+DAGS = Path(__file__).resolve().parents[2] / "dags"
+INCIDENT = {"title": "Checkout is down", "severity": "critical", "services": ["checkout"], "id": "events-1"}
+SECRET = "hunter2-in-an-error"
+OTHERS = """
+from airflow.sdk import dag, task
+
+
+def failing(dag_id, tags):
+    @dag(dag_id=dag_id, schedule=None, tags=tags)
+    def made():
+        @task
+        def breaks():
+            raise ValueError("cannot connect with hunter2-in-an-error")
+
+        breaks()
+
+    made()
+
+
+failing("told", ["incident"])
+failing("not_told", [])
+"""
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[SandboxServer]:
+    with SandboxServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def airflow(sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    dags = tmp_path_factory.mktemp("dags")
+    shutil.copy(DAGS / "incident_response.py", dags)
+    (dags / "others.py").write_text(textwrap.dedent(OTHERS))
+    datadog = {"api_key": sandbox.workspace.datadog.api_key, "api_host": sandbox.datadog_url}
+    connections: dict[str, dict[str, Any]] = {
+        "slack_api_default": {
+            "conn_type": "slack",
+            "password": sandbox.token,
+            "extra": json.dumps({"base_url": sandbox.slack_base_url}),
+        },
+        "datadog_default": {"conn_type": "datadog", "extra": json.dumps(datadog)},
+    }
+    # No engine: what the probes see is another test's matter.
+    nowhere = {"DOCKER_HOST": "tcp://127.0.0.1:9"}
+    home = tmp_path_factory.mktemp("airflow")
+    with LocalAirflow(home, dags, connections=connections, environment=nowhere) as airflow:
+        for dag_id in ("incident_response", "told", "not_told"):
+            airflow.wait_for_dag(dag_id)
+        airflow.warm_up()
+        yield airflow
+
+
+@pytest.fixture
+def control(sandbox: SandboxServer) -> SandboxClient:
+    sandbox.workspace.reset()
+    return SandboxClient(sandbox.url)
+
+
+def events_in(text: str) -> list[dict[str, Any]]:
+    """Return the events that a log holds, in their order."""
+    found = re.findall(r'\{\\?"event\\?": \\?"(?:step|workflow)_.*?\}(?=[ "\n]|$)', text)
+    return [json.loads(line.replace('\\"', '"')) for line in found]
+
+
+def finished(airflow: LocalAirflow, dag_id: str, conf: dict[str, Any] | None = None) -> tuple[str, str]:
+    """Run a DAG until the scheduler has told of its end; return the run's id and state."""
+    run_id = airflow.api.trigger(dag_id, conf)["dag_run_id"]
+    state = airflow.api.wait_for_run(dag_id, run_id)["state"]
+    if dag_id != "not_told":
+        wait_until(lambda: bool(told_of_run(airflow, run_id)), what="the end of the run to be told", timeout=15)
+    return run_id, state
+
+
+def told_of_run(airflow: LocalAirflow, run_id: str) -> list[dict[str, Any]]:
+    events = events_in((airflow.home.logs / "scheduler.log").read_text())
+    return [event for event in events if event["event"] == "workflow_complete" and event["run_id"] == run_id]
+
+
+def test_a_run_is_told_step_by_step(airflow: LocalAirflow, sandbox: SandboxServer, control: SandboxClient) -> None:
+    run_id, state = finished(airflow, "incident_response", INCIDENT)
+    key = airflow.api.xcom("incident_response", run_id, "parse_incident_event")["key"]
+
+    assert state == "success"
+    for task_id in ("setup_slack_integration", "create_war_room", "final_summary"):
+        began, ended = events_in(airflow.api.logs("incident_response", run_id, task_id))
+        assert (began["event"], ended["event"]) == ("step_running", "step_complete")
+        assert {began["key"], ended["key"]} == {key}
+        assert (ended["step"], ended["state"]) == (task_id, "success")
+        assert ended["duration_ms"] > 0
+    _, parsed = events_in(airflow.api.logs("incident_response", run_id, "parse_incident_event"))
+    assert parsed["key"] == key
+    [_, probe] = events_in(airflow.api.logs("incident_response", run_id, "investigate", map_index=0))
+    assert probe["map_index"] == 0
+
+    [whole] = told_of_run(airflow, run_id)
+    room = airflow.api.xcom("incident_response", run_id, "final_summary")
+    assert (whole["key"], whole["state"], whole["severity"]) == (key, "success", "critical")
+    assert whole["time_to_room_ms"] == room["time_to_room_ms"]
+    assert whole["duration_ms"] > whole["time_to_room_ms"]
+
+    datadog = sandbox.workspace.datadog
+    wait_until(
+        lambda: any("the run is complete" in entry["title"] for entry in datadog.events.values()),
+        what="Datadog to be told of the end",
+        timeout=15,
+    )
+    titles = {entry["title"] for entry in datadog.events.values()}
+    assert f"Incident {key}: create_war_room is running" in titles
+    assert f"Incident {key}: create_war_room is complete" in titles
+    assert {entry["aggregation_key"] for entry in datadog.events.values() if key in entry["title"]} == {key}
+    metrics = {series["metric"] for series in datadog.series}
+    assert {"incident.step.duration", "incident.time_to_room", "incident.workflow.duration"} <= metrics
+
+
+def test_the_brief_shows_the_steps_as_they_end(airflow: LocalAirflow, control: SandboxClient) -> None:
+    run_id, _ = finished(airflow, "incident_response", {**INCIDENT, "id": "events-2", "hosts": ["db.example"]})
+    probes = len(airflow.api.xcom("incident_response", run_id, "plan_investigation"))
+    wait_until(
+        lambda: re.search(r"summary [\d.]+ m?s", steps(control)[-1]) is not None, what="the last word", timeout=15
+    )
+    told = steps(control)
+
+    assert f"investigating 0 of {probes}" in told[2] or "investigating under way" in told[2]
+    assert any("findings under way" in line for line in told)
+    assert re.search(r"investigation [\d.]+ m?s · findings [\d.]+ m?s · summary [\d.]+ m?s", told[-1])
+    assert len(told) < 12
+
+
+def steps(control: SandboxClient) -> list[str]:
+    """Return the brief's line of steps as it was each time that the brief was written."""
+    calls = [call for call in control.calls() if call["method"] in ("chat.postMessage", "chat.update")]
+    lines = (re.search(r"\*Steps\*[^\\\n\"]*", json.dumps(call["args"], ensure_ascii=False)) for call in calls)
+    return [line.group() for line in lines if line]
+
+
+def test_a_failed_step_is_told_without_its_words(airflow: LocalAirflow, sandbox: SandboxServer) -> None:
+    run_id, state = finished(airflow, "told")
+    _, failed = events_in(airflow.api.logs("told", run_id, "breaks"))
+
+    assert state == "failed"
+    assert (failed["event"], failed["state"], failed["error"]) == ("step_failed", "failed", "ValueError")
+    assert "key" not in failed
+    assert told_of_run(airflow, run_id)[0]["state"] == "failed"
+    assert "incident.step.failed" in {series["metric"] for series in sandbox.workspace.datadog.series}
+    assert SECRET not in json.dumps(list(sandbox.workspace.datadog.events.values()))
+
+
+def test_a_dag_without_the_tag_is_not_told(airflow: LocalAirflow) -> None:
+    run_id, _ = finished(airflow, "not_told")
+
+    assert events_in(airflow.api.logs("not_told", run_id, "breaks")) == []
+
+
+def test_trouble_with_telling_is_no_trouble_of_the_run(airflow: LocalAirflow, control: SandboxClient) -> None:
+    control.add_fault(Fault(method="datadog.series", status=500, body="<html>down</html>", times=None))
+    # The first update is the room's own; those after it tell of the progress.
+    control.add_fault(Fault(method="chat.update", nth=2, times=3, error="ratelimited"))
+    began = time.monotonic()
+    run_id, state = finished(airflow, "incident_response", {**INCIDENT, "id": "events-3"})
+
+    assert state == "success"
+    assert time.monotonic() - began < 60
+    log = airflow.api.logs("incident_response", run_id, "create_war_room")
+    assert "Datadog is not told of everything" in log
+    assert "The brief was not refreshed" in log
+    problems = airflow.api.xcom("incident_response", run_id, "final_summary")["problems"]
+    assert {problem["step"] for problem in problems} == {"investigate"}

@@ -1,0 +1,140 @@
+"""What reaches Datadog over Airflow's hook, and what happens when it does not: nothing, soon."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.events.event import EventKind, IncidentEvent
+from airflow_incident_provider.hooks.datadog_events import CALL_SECONDS, DELIVERY_SECONDS, DatadogEvents
+from airflow_incident_provider.sandbox import Fault, SandboxClient, SandboxServer
+
+WRONG_KEY = "0000-this-key-is-wrong"
+EVENTS = [
+    IncidentEvent(
+        event=kind,
+        at=datetime.now(UTC),
+        key="dd.1.2",
+        dag_id="incident_response",
+        run_id="manual__1",
+        step="investigate",
+        map_index=0,
+        state=state,
+        duration_ms=duration,
+    )
+    for kind, state, duration in (
+        (EventKind.STEP_RUNNING, "running", None),
+        (EventKind.STEP_FAILED, "failed", 1500),
+    )
+]
+
+
+@pytest.fixture
+def datadog(slack: SandboxServer, airflow_home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Give Airflow its Datadog connection, by default with the sandbox's key."""
+
+    def connect(**extra: Any) -> None:
+        known = {"api_key": slack.workspace.datadog.api_key, "api_host": slack.datadog_url}
+        connection = {"conn_type": "datadog", "extra": json.dumps({**known, **extra})}
+        monkeypatch.setenv("AIRFLOW_CONN_DATADOG_DEFAULT", json.dumps(connection))
+
+    return connect
+
+
+@pytest.fixture(autouse=True)
+def fresh_client() -> None:
+    """Forget what the client learnt: it keeps its address and its time-outs for the process."""
+    from datadog import api
+    from datadog.api.api_client import APIClient
+
+    api._api_host = api._api_key = None
+    APIClient._timeout_counter = 0
+    APIClient._backoff_timestamp = None
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    ours = "airflow_incident_provider.hooks.datadog_events"
+    return [record.getMessage() for record in caplog.records if record.name == ours]
+
+
+def test_events_and_metrics_arrive(datadog: Callable[..., Any], slack: SandboxServer) -> None:
+    datadog()
+    DatadogEvents().deliver(EVENTS)
+
+    state = slack.workspace.datadog
+    titles = [entry["title"] for entry in state.events.values()]
+    assert titles == ["Incident dd.1.2: investigate is running", "Incident dd.1.2: investigate failed"]
+    points = {series["metric"]: series["points"][0][1] for series in state.series}
+    assert points == {"incident.step.duration": 1.5, "incident.step.failed": 1}
+
+
+def test_without_a_connection_nothing_happens(
+    airflow_home: Path, control: SandboxClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    DatadogEvents().deliver(EVENTS)
+
+    assert control.calls() == []
+    assert warnings(caplog) == []
+
+
+def test_a_refused_key_is_said_once_and_not_told(
+    datadog: Callable[..., Any], control: SandboxClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    datadog(api_key=WRONG_KEY)
+    delivery = DatadogEvents()
+    with caplog.at_level(logging.DEBUG):
+        delivery.deliver(EVENTS)
+        delivery.deliver(EVENTS)
+
+    [warning] = warnings(caplog)
+    assert "datadog_default" in warning
+    assert WRONG_KEY not in caplog.text
+    assert len(control.calls()) == 1
+
+
+def test_an_incomplete_connection_is_said(datadog: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+    datadog(api_key=None)
+    DatadogEvents().deliver(EVENTS)
+
+    assert len(warnings(caplog)) == 1
+
+
+def test_a_closed_port_costs_no_time(datadog: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        closed = taken.getsockname()[1]
+    datadog(api_host=f"http://127.0.0.1:{closed}")
+    began = time.monotonic()
+    DatadogEvents().deliver(EVENTS)
+
+    assert time.monotonic() - began < CALL_SECONDS
+    assert len(warnings(caplog)) == 1
+
+
+def test_a_silent_server_costs_one_call(datadog: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        datadog(api_host=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        DatadogEvents().deliver(EVENTS)
+
+    assert time.monotonic() - began < DELIVERY_SECONDS
+    assert len(warnings(caplog)) == 1
+
+
+def test_a_slow_server_gets_as_much_as_there_is_time_for(
+    datadog: Callable[..., Any], control: SandboxClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    datadog()
+    control.add_fault(Fault(delay_ms=1500, times=None))
+    began = time.monotonic()
+    DatadogEvents().deliver(EVENTS)
+
+    assert time.monotonic() - began < DELIVERY_SECONDS + 1
+    assert "too slowly" in warnings(caplog)[0]
