@@ -37,6 +37,13 @@ def get_provider_info() -> dict[str, Any]:
                         "investigate",
                         "post_thread_update",
                         "final_summary",
+                        "what_is_due",
+                        "post_incident_update",
+                        "plan_recheck",
+                        "recover_incident",
+                        "resolve_incident",
+                        "archive_war_room",
+                        "look_again",
                     )
                 ],
             }
@@ -65,14 +72,27 @@ def _options() -> dict[str, Any]:
             "Default: incident_directory in AIRFLOW_HOME.",
             "/opt/airflow/incident_directory",
         ),
+        "slack_pool": _option(
+            "The Airflow pool of the steps that call Slack: it bounds how many do so at once, over all runs. "
+            "It has to exist: tasks of a pool that does not are never run.",
+            "slack",
+            default="default_pool",
+        ),
+        "room_deadline_seconds": _option(
+            "Seconds after which a run that is still under way misses Airflow's deadline, and the triggerer's log "
+            "says so if its room is not up; 0 for no deadline.",
+            "120",
+            default="60",
+            kind="integer",
+        ),
     }
 
 
-def _option(description: str, example: str, *, default: str | None = None) -> dict[str, Any]:
+def _option(description: str, example: str, *, default: str | None = None, kind: str = "string") -> dict[str, Any]:
     return {
         "description": description,
         "version_added": "0.1.0",
-        "type": "string",
+        "type": kind,
         "example": example,
         "default": default,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Param, TriggerRule
+from airflow.sdk import DAG, Param, TriggerRule, conf, get_parsing_context
 
 from airflow_incident_provider.intake.form import trigger_form
 from airflow_incident_provider.operators import (
@@ -22,7 +22,15 @@ from airflow_incident_provider.operators import (
     ResolveSlackUsersOperator,
     SetupSlackOperator,
 )
+from airflow_incident_provider.operators.room_deadline import room_deadline
+from airflow_incident_provider.plugins.urgency import ROOM_FIRST
 from airflow_incident_provider.registry.asset import REGISTRY
+
+# The form is for people, and for the step that reads it. Each of the other steps would spend a tenth of its start
+# on it: Airflow parses this file, and validates every parameter, in each.
+FORM = trigger_form() if get_parsing_context().task_id in (None, "parse_incident_event") else {}
+
+SLACK_POOL = conf.get("incident", "slack_pool", fallback="default_pool")
 
 with DAG(
     dag_id="incident_response",
@@ -31,24 +39,47 @@ with DAG(
     schedule=None,
     catchup=False,
     tags=["incident"],
-    params={name: Param(**field) for name, field in trigger_form().items()},
+    params={name: Param(**field) for name, field in FORM.items()},
     max_active_runs=100,
     max_active_tasks=100,
-    default_args={"retries": 3, "retry_delay": timedelta(seconds=2), "retry_exponential_backoff": 2.0},
+    deadline=room_deadline(),
+    default_args={
+        "retries": 3,
+        "retry_delay": timedelta(seconds=2),
+        "retry_exponential_backoff": 2.0,
+        "weight_rule": "absolute",
+    },
 ) as dag:
-    parse = ParseIncidentOperator(task_id="parse_incident_event")
-    slack = SetupSlackOperator(task_id="setup_slack_integration")
-    people = ResolveSlackUsersOperator(task_id="resolve_slack_users")
+    # When slots are scarce, rooms come before reports, and of those the one that is nearest to its end; the policy
+    # that ``ROOM_FIRST`` belongs to adds the severity.
+    parse = ParseIncidentOperator(task_id="parse_incident_event", priority_weight=ROOM_FIRST + 1)
+    slack = SetupSlackOperator(task_id="setup_slack_integration", pool=SLACK_POOL, priority_weight=ROOM_FIRST + 2)
+    people = ResolveSlackUsersOperator(
+        task_id="resolve_slack_users", pool=SLACK_POOL, priority_weight=ROOM_FIRST + 3
+    )
 
     # From here on a step runs whatever became of those before it: a room without names is better than no room,
     # findings without a room are kept in XCom, and the summary says what was missing.
-    room = CreateWarRoomOperator(task_id="create_war_room", trigger_rule=TriggerRule.ALL_DONE, inlets=[REGISTRY])
+    room = CreateWarRoomOperator(
+        task_id="create_war_room",
+        trigger_rule=TriggerRule.ALL_DONE,
+        inlets=[REGISTRY],
+        pool=SLACK_POOL,
+        priority_weight=ROOM_FIRST + 4,
+    )
     plan = PlanInvestigationOperator(task_id="plan_investigation")
     investigate = InvestigateInContainerOperator.partial(
-        task_id="investigate", trigger_rule=TriggerRule.ALL_DONE, map_index_template="{{ task.label }}"
+        task_id="investigate",
+        trigger_rule=TriggerRule.ALL_DONE,
+        map_index_template="{{ task.label }}",
+        priority_weight=2,
     ).expand(probe=plan.output)
-    updates = PostThreadUpdateOperator(task_id="post_investigation_updates", trigger_rule=TriggerRule.ALL_DONE)
-    summary = FinalSummaryOperator(task_id="final_summary", trigger_rule=TriggerRule.ALL_DONE)
+    updates = PostThreadUpdateOperator(
+        task_id="post_investigation_updates", trigger_rule=TriggerRule.ALL_DONE, pool=SLACK_POOL, priority_weight=3
+    )
+    summary = FinalSummaryOperator(
+        task_id="final_summary", trigger_rule=TriggerRule.ALL_DONE, pool=SLACK_POOL, priority_weight=4
+    )
 
     parse >> slack >> people >> room >> investigate >> updates >> summary
     parse >> plan

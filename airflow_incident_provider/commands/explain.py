@@ -56,10 +56,10 @@ def _records(name: str | None) -> list[IncidentRecord]:
 
 
 def _routing(name: str | None) -> RoutingTable:
-    from airflow_incident_provider.commands.routing import configured_routing
+    from airflow_incident_provider.operators.routing_table import read_routing_table
     from airflow_incident_provider.intake.routing import load_routing_table
 
-    return load_routing_table(_text(name, error=RoutingTableError)) if name else configured_routing()
+    return load_routing_table(_text(name, error=RoutingTableError)) if name else read_routing_table()
 
 
 def _json(what: str, text: str) -> Any:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_incident_provider.exceptions import SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.hooks.slack import IncidentSlackHook
 from airflow_incident_provider.hooks.slack_errors import INVITE, PER_USER
+
+if TYPE_CHECKING:
+    from slack_sdk.web import SlackResponse
 
 BATCH = 100
 """How many ids one ``conversations.invite`` takes (Slack's reference, May 2026; it has said 30 and 1000)."""
@@ -54,17 +57,21 @@ class Invitations:
     def _send_once(self, channel_id: str, ids: Sequence[str]) -> Mapping[str, Any]:
         """Send one invitation; where its answer was lost, look who is there and invite the others."""
         try:
-            return self._call(channel_id, ids)
+            return _errors(self._hook.write(INVITE, **_invitation(channel_id, ids)))
         except SlackUnavailableError as error:
             if not error.effect_possible:
                 raise
         here = self._member_ids(channel_id)
         absent = [user_id for user_id in ids if user_id not in here]
-        return self._call(channel_id, absent) if absent else {}
+        return _errors(self._hook.put(INVITE, **_invitation(channel_id, absent))) if absent else {}
 
-    def _call(self, channel_id: str, ids: Sequence[str]) -> Mapping[str, Any]:
-        answer = self._hook.write(INVITE, channel=channel_id, users=",".join(ids), force=True)
-        return {"errors": answer.get("errors")}
+
+def _invitation(channel_id: str, ids: Sequence[str]) -> dict[str, Any]:
+    return {"channel": channel_id, "users": ",".join(ids), "force": True}
+
+
+def _errors(answer: SlackResponse) -> Mapping[str, Any]:
+    return {"errors": answer.get("errors")}
 
 
 def _named(answer: Mapping[str, Any]) -> dict[str, str]:

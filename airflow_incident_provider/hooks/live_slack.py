@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_incident_provider.exceptions import SlackConfigurationError, SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.hooks.invitations import Invitations
 from airflow_incident_provider.hooks.slack import IncidentSlackHook
+from airflow_incident_provider.hooks.slack_errors import may_still_happen
 from airflow_incident_provider.hooks.slack_scopes import missing_scopes
 from airflow_incident_provider.hooks.war_room_slack import Channel, ChannelNameTakenError
 from airflow_incident_provider.messages.limits import Message
@@ -95,7 +96,7 @@ class LiveSlack:
 
     def join(self, channel_id: str) -> None:
         """Become a member of a public channel (``conversations.join``)."""
-        self.hook.write("conversations.join", channel=channel_id)
+        self.hook.put("conversations.join", channel=channel_id)
 
     def member_ids(self, channel_id: str) -> frozenset[str]:
         """Return the ids of everybody in the channel (``conversations.members``)."""
@@ -107,11 +108,39 @@ class LiveSlack:
 
     def set_topic(self, channel_id: str, topic: str) -> None:
         """Set the topic (``conversations.setTopic``); Slack tells the channel each time, so only on change."""
-        self.hook.write("conversations.setTopic", channel=channel_id, topic=topic)
+        self._announced(
+            "conversations.setTopic",
+            is_done=lambda: self.channel(channel_id).topic == topic,
+            channel=channel_id,
+            topic=topic,
+        )
 
     def set_purpose(self, channel_id: str, purpose: str) -> None:
         """Set the description (``conversations.setPurpose``)."""
-        self.hook.write("conversations.setPurpose", channel=channel_id, purpose=purpose)
+        self._announced(
+            "conversations.setPurpose",
+            is_done=lambda: self.channel(channel_id).purpose == purpose,
+            channel=channel_id,
+            purpose=purpose,
+        )
+
+    def _announced(self, method: str, *, is_done: Callable[[], bool], **arguments: Any) -> None:
+        """Set what Slack announces each time: where the answer was lost, again only if it is not there.
+
+        An announcement too many is a smaller evil than a room that does not say whose it is: who cannot look,
+        or would look too early, sets it again.
+        """
+        try:
+            self.hook.write(method, **arguments)
+        except SlackUnavailableError as error:
+            if not error.effect_possible:
+                raise
+            try:
+                if is_done():
+                    return
+            except SlackConfigurationError as blind:
+                self.hook.log.warning("Cannot look whether %s happened: %s", method, blind)
+            self.hook.put(method, **arguments)
 
     def bookmarks(self, channel_id: str) -> frozenset[str]:
         """Return the addresses that are bookmarked (``bookmarks.list``, which does not page)."""
@@ -119,13 +148,30 @@ class LiveSlack:
         return frozenset(bookmark.get("link", "") for bookmark in answer["bookmarks"])
 
     def add_bookmark(self, channel_id: str, title: str, url: str) -> None:
-        """Add a link to the bookmarks bar (``bookmarks.add``, which is not idempotent: look first)."""
-        self.hook.write("bookmarks.add", channel_id=channel_id, title=title, type="link", link=url)
+        """Add a link to the bookmarks bar (``bookmarks.add``), once: where it may be there, look before adding."""
+        bookmark = {"channel_id": channel_id, "title": title, "type": "link", "link": url}
+        try:
+            self.hook.write("bookmarks.add", **bookmark)
+        except SlackUnavailableError as error:
+            if not error.effect_possible:
+                raise
+            if not self._is_bookmarked(channel_id, url, lost=error):
+                self.hook.write("bookmarks.add", **bookmark)
+
+    def _is_bookmarked(self, channel_id: str, url: str, *, lost: SlackUnavailableError) -> bool:
+        """Return whether the link is there, if that can be told by now; else raise what was lost."""
+        try:
+            there = url in self.bookmarks(channel_id)
+        except SlackConfigurationError:
+            raise lost from None
+        if not there and may_still_happen(lost):
+            raise lost
+        return there
 
     def pin(self, channel_id: str, ts: str) -> None:
         """Pin a message (``pins.add``)."""
         try:
-            self.hook.write("pins.add", channel=channel_id, timestamp=ts)
+            self.hook.put("pins.add", channel=channel_id, timestamp=ts)
         except SlackRequestError as error:
             if error.code != "already_pinned":
                 raise
@@ -133,7 +179,7 @@ class LiveSlack:
     def archive(self, channel_id: str) -> None:
         """Archive a channel (``conversations.archive``), which puts this app out of it."""
         try:
-            self.hook.write("conversations.archive", channel=channel_id)
+            self.hook.put("conversations.archive", channel=channel_id)
         except SlackRequestError as error:
             if error.code not in ("already_archived", "is_archived"):
                 raise
@@ -141,12 +187,16 @@ class LiveSlack:
     # --- messages -----------------------------------------------------------------------------------
 
     def post(self, channel_id: str, message: Message, *, key: str, thread_ts: str | None = None) -> str:
-        """Post a message (``chat.postMessage``), once: where it may have arrived, look before sending again."""
+        """Post a message (``chat.postMessage``), once: where it may have arrived, look before sending again.
+
+        :raises SlackUnavailableError: also where it may arrive only after this: whoever tries again looks first,
+            and later (:class:`~airflow_incident_provider.operators.step.IncidentRetryPolicy`).
+        """
         began = datetime.now(UTC)
         try:
             return self._post(channel_id, message, key, thread_ts)
         except SlackUnavailableError as error:
-            if not error.effect_possible:
+            if not error.effect_possible or may_still_happen(error):
                 raise
         arrived = self.find_message(channel_id, key, since=began, thread_ts=thread_ts)
         return arrived or self._post(channel_id, message, key, thread_ts)
@@ -188,7 +238,7 @@ class LiveSlack:
 
     def update(self, channel_id: str, ts: str, message: Message, *, key: str) -> None:
         """Replace a message of ours (``chat.update``): the same text twice is the same message once."""
-        self.hook.write(
+        self.hook.put(
             "chat.update", channel=channel_id, ts=ts, metadata=_metadata(key), **message.as_update_arguments()
         )
 

@@ -16,12 +16,13 @@ from tenacity import (
     Retrying,
     retry_if_exception,
     stop_after_attempt,
+    stop_before_delay,
     wait_exponential,
     wait_random,
 )
 
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
-from airflow_incident_provider.hooks.slack_errors import RATE_LIMITED, TRANSIENT, slack_error
+from airflow_incident_provider.hooks.slack_errors import RATE_LIMITED, TIMED_OUT, TRANSIENT, slack_error
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -32,6 +33,9 @@ ATTEMPTS = 4
 
 LONGEST_WAIT = 8.0
 """Seconds that a call may wait for Slack while it holds a worker; a longer wait is left to the task's retry."""
+
+LONGEST_CALL = 20.0
+"""Seconds after which one call, with all its attempts and waits, is not sent again while it holds a worker."""
 
 RETRY_AFTER_UNSAID = 1.0
 """Seconds to wait when Slack says "too fast" without saying for how long."""
@@ -49,8 +53,8 @@ class IncidentSlackHook(SlackHook):
     """Airflow's Slack hook with a policy for what to do when a call goes wrong.
 
     The client's own retry handlers are switched off: by default it sends a ``chat.postMessage`` again when the
-    connection drops, which posts it twice. :meth:`read` sends again whenever that may help; :meth:`write` only
-    when Slack said that nothing happened (a rate limit, a connection that was never made).
+    connection drops, which posts it twice. :meth:`read` and :meth:`put` send again whenever that may help;
+    :meth:`write` only when nothing can have happened (a rate limit, a connection that was never made).
 
     :param slack_conn_id: an Airflow connection of type ``slack`` with a bot token as its password.
     :param attempts: how often one call is sent at the most.
@@ -86,11 +90,21 @@ class IncidentSlackHook(SlackHook):
         """
         return self._send(lambda: self._once(method, json=arguments), may_send_again=_certainly_without_effect)
 
+    def put(self, method: str, **arguments: Any) -> SlackResponse:
+        """Call a method that leaves things the same done twice as done once, as often as may help.
+
+        :param method: the API method, e.g. ``chat.update``.
+        :param arguments: its arguments, sent as JSON.
+        :raises SlackRequestError: also with what Slack says to a repetition, such as ``already_pinned``. Other
+            errors as for :meth:`read`.
+        """
+        return self._send(lambda: self._once(method, json=arguments), may_send_again=_worth_another_try)
+
     def _send(
         self, call: Callable[[], SlackResponse], *, may_send_again: Callable[[BaseException], bool]
     ) -> SlackResponse:
         retrying = Retrying(
-            stop=stop_after_attempt(self._attempts),
+            stop=stop_after_attempt(self._attempts) | stop_before_delay(LONGEST_CALL),
             wait=_wait,
             retry=retry_if_exception(may_send_again),
             reraise=True,
@@ -135,7 +149,7 @@ def _from_transport(method: str, error: Exception) -> SlackUnavailableError:
     reason = error.reason if isinstance(error, URLError) else error
     return SlackUnavailableError(
         f"Slack did not answer {method}: {type(reason).__name__}.",
-        code=type(reason).__name__,
+        code=TIMED_OUT if isinstance(reason, TimeoutError) else type(reason).__name__,
         effect_possible=not isinstance(reason, (ConnectionRefusedError, socket.gaierror)),
     )
 

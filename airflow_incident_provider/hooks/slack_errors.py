@@ -51,6 +51,14 @@ RATE_LIMITED = frozenset({"ratelimited", "rate_limited", "too_many_requests"})
 TRANSIENT = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
 """Slack's own trouble. Of ``fatal_error`` Slack says that part of the operation may have succeeded."""
 
+MESSAGE_GONE = "message_not_found"
+"""What Slack says of a message that was deleted."""
+
+TIMED_OUT = "TimeoutError"
+"""The code of a call that was given up while Slack may still have been at it."""
+
+_STILL_AT_IT = frozenset({TIMED_OUT, "HTTP 504"})
+
 PER_USER: Mapping[str, str] = {
     "user_not_found": "Slack does not know this user here",
     "users_not_found": "Slack does not know this user here",
@@ -64,6 +72,11 @@ PER_USER: Mapping[str, str] = {
     "user_not_visible": "not visible to this app",
 }
 """Errors about one person: reported in the brief, never a reason to fail."""
+
+
+def may_still_happen(error: SlackUnavailableError) -> bool:
+    """Return whether the call may take effect only after this: then a look now would come too early."""
+    return error.effect_possible and error.code in _STILL_AT_IT
 
 
 def slack_error(method: str, answer: Mapping[str, Any]) -> IncidentError:

@@ -55,9 +55,11 @@ def due_closing(record: IncidentRecord, settings: Lifecycle, now: datetime) -> C
 
 
 def next_closing_at(record: IncidentRecord, settings: Lifecycle, now: datetime) -> datetime | None:
-    """Return the next moment at which there will be a step to take, as things are now."""
-    moments = (resolve_at(record, settings), warn_at(record, settings), archive_at(record, settings))
-    return min((at for at in moments if at is not None and at > now), default=None)
+    """Return the moment of the next step, as things are now; one that is past already has not been taken yet."""
+    if record.status is Status.RECOVERED:
+        return resolve_at(record, settings)
+    warning = warn_at(record, settings)
+    return warning if warning is not None and now < warning else archive_at(record, settings)
 
 
 def _stay(settings: Lifecycle) -> timedelta:

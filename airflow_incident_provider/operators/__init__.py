@@ -5,14 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from airflow_incident_provider.operators.archive_war_room import ArchiveWarRoomOperator
     from airflow_incident_provider.operators.create_war_room import CreateWarRoomOperator
     from airflow_incident_provider.operators.final_summary import FinalSummaryOperator
     from airflow_incident_provider.operators.investigate import InvestigateInContainerOperator
+    from airflow_incident_provider.operators.look_again import LookAgainOperator
     from airflow_incident_provider.operators.parse_incident import ParseIncidentOperator
     from airflow_incident_provider.operators.plan_investigation import PlanInvestigationOperator
+    from airflow_incident_provider.operators.plan_recheck import PlanRecheckOperator
+    from airflow_incident_provider.operators.post_incident_update import PostIncidentUpdateOperator
     from airflow_incident_provider.operators.post_thread_update import PostThreadUpdateOperator
+    from airflow_incident_provider.operators.recover_incident import RecoverIncidentOperator
+    from airflow_incident_provider.operators.resolve_incident import ResolveIncidentOperator
     from airflow_incident_provider.operators.resolve_slack_users import ResolveSlackUsersOperator
     from airflow_incident_provider.operators.setup_slack import SetupSlackOperator
+    from airflow_incident_provider.operators.what_is_due import WhatIsDueOperator
 
 _MODULES = {
     "ParseIncidentOperator": "parse_incident",
@@ -23,17 +30,31 @@ _MODULES = {
     "InvestigateInContainerOperator": "investigate",
     "PostThreadUpdateOperator": "post_thread_update",
     "FinalSummaryOperator": "final_summary",
+    "WhatIsDueOperator": "what_is_due",
+    "PostIncidentUpdateOperator": "post_incident_update",
+    "PlanRecheckOperator": "plan_recheck",
+    "RecoverIncidentOperator": "recover_incident",
+    "ResolveIncidentOperator": "resolve_incident",
+    "ArchiveWarRoomOperator": "archive_war_room",
+    "LookAgainOperator": "look_again",
 }
 
 __all__ = [
+    "ArchiveWarRoomOperator",
     "CreateWarRoomOperator",
     "FinalSummaryOperator",
     "InvestigateInContainerOperator",
+    "LookAgainOperator",
     "ParseIncidentOperator",
     "PlanInvestigationOperator",
+    "PlanRecheckOperator",
+    "PostIncidentUpdateOperator",
     "PostThreadUpdateOperator",
+    "RecoverIncidentOperator",
+    "ResolveIncidentOperator",
     "ResolveSlackUsersOperator",
     "SetupSlackOperator",
+    "WhatIsDueOperator",
 ]
 
 

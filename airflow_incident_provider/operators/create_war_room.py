@@ -102,27 +102,28 @@ class CreateWarRoomOperator(IncidentStep):
     def run_step(self, context: Context) -> WarRoom:
         """Open the room."""
         from airflow_incident_provider.operators.ledger import Ledger
-        from airflow_incident_provider.operators.progress import run_url, step_progress, step_reports
+        from airflow_incident_provider.operators.progress import progress_at_the_room, run_url
         from airflow_incident_provider.operators.room_opening import RoomOpening, RoomPlan
 
         incident = self._incident(context)
         workspace = self._workspace(context)
+        people = self._people(context, incident, workspace)
         plan = RoomPlan(
             incident=incident,
             workspace=workspace,
-            people=self._people(context, incident, workspace),
+            people=people,
             name=self._names(incident),
             run_url=run_url(context),
-            steps=step_progress(step_reports(context)) if self.name is None else (),
+            steps=progress_at_the_room(context, self, incident, workspace, people) if self.name is None else (),
         )
         slack = open_slack(workspace, self.slack_conn_id, channel_name=plan.name(0), log=self.log)
         room = RoomOpening(slack, plan, Ledger(context)).open()
         self._tell_registry(context, incident, room)
         for problem in room.problems:
             self.log.warning("In the room: %s (%s)", problem.what, problem.fix or problem.error)
-        WarRoomLink.persist(context, room)
-        MonitorLink.persist(context, incident)
-        DashboardLink.persist(context, incident)
+        WarRoomLink.keep(self, room)
+        MonitorLink.keep(self, incident)
+        DashboardLink.keep(self, incident)
         return room
 
     def _tell_registry(self, context: Context, incident: Incident, room: WarRoom) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_incident_provider.hooks.war_room_slack import WarRoomSlack
+    from airflow_incident_provider.operators.posting import Poster
     from airflow_incident_provider.operators.summarising import RunRecord
 
 
@@ -73,12 +74,10 @@ class FinalSummaryOperator(IncidentStep):
             return summary
         try:
             return self._post(context, slack, record, summary)
-        except SlackUnavailableError:
-            if context["ti"].try_number <= context["ti"].max_tries:
-                raise
-            return unposted(summary, self.task_id, "Slack did not answer")
         except IncidentError as error:
-            return unposted(summary, self.task_id, error.message)
+            if _will_be_tried_again(error, context):
+                raise
+            return _with_problem(summary, self.task_id, _unposted(error), error)
 
     def _slack(self, record: RunRecord) -> WarRoomSlack | None:
         """Return the workspace, where there is a room to post in."""
@@ -100,32 +99,71 @@ class FinalSummaryOperator(IncidentStep):
     def _post(
         self, context: Context, slack: WarRoomSlack, record: RunRecord, summary: IncidentSummary
     ) -> IncidentSummary:
-        """Post the summary and bring the brief up to date."""
+        """Post the summary and bring the brief up to date; where that fails for good, say so in the room."""
         from airflow_incident_provider.messages.summary import summary_message
         from airflow_incident_provider.operators.ledger import Ledger
-        from airflow_incident_provider.operators.posting import Poster
-        from airflow_incident_provider.operators.summarising import final_brief, summary_key
+        from airflow_incident_provider.operators.posting import Poster, recorded_ts
+        from airflow_incident_provider.operators.summarising import summary_key
 
         assert record.room is not None
-        channel_id = record.room.channel_id or ""
-        posted = Poster(slack, channel_id, Ledger(context)).post_all(
-            summary_message(summary, record.incident), key=summary_key(record)
-        )
-        if record.incident is not None and record.room.brief_ts is not None:
-            brief_key, message = final_brief(record, summary)
-            slack.update(channel_id, record.room.brief_ts, message, key=brief_key)
+        ledger, channel_id, key = Ledger(context), record.room.channel_id or "", summary_key(record)
+        poster = Poster(slack, channel_id, ledger)
+        ts = recorded_ts(ledger, f"{key}/0", channel_id)
+        try:
+            ts = poster.post_all(summary_message(summary, record.incident), key=key)[0].ts
+        except IncidentError as error:
+            if ts is None or _will_be_tried_again(error, context):
+                raise
+            summary = _with_problem(summary, self.task_id, "the summary in the room may not be up to date", error)
+        try:
+            self._finish_brief(slack, record, summary)
+        except IncidentError as error:
+            if _will_be_tried_again(error, context):
+                raise
+            summary = _with_problem(summary, self.task_id, "the brief may not be up to date", error)
+            self._tell_of_stale_brief(poster, error, key=f"{key}/brief")
         live = record.room.channel_id is not None
         return summary.model_copy(
             update={
-                "posted_ts": posted[0].ts if live else None,
+                "posted_ts": ts if live else None,
                 "would_post": tuple(getattr(slack, "would_post", ())),
             }
         )
 
+    def _finish_brief(self, slack: WarRoomSlack, record: RunRecord, summary: IncidentSummary) -> None:
+        from airflow_incident_provider.operators.summarising import final_brief
 
-def unposted(summary: IncidentSummary, step: str, why: str) -> IncidentSummary:
-    """Return the summary with the word that it could not be posted."""
-    problem = Problem(step=step, what="the summary could not be posted in the room", error=why)
+        assert record.room is not None
+        if record.incident is not None and record.room.brief_ts is not None:
+            key, message = final_brief(record, summary)
+            slack.update(record.room.channel_id or "", record.room.brief_ts, message, key=key)
+
+    def _tell_of_stale_brief(self, poster: Poster, error: IncidentError, *, key: str) -> None:
+        """Say it in a message of its own: what keeps the brief from being changed may keep the summary as well."""
+        from airflow_incident_provider.messages.note import note_messages
+
+        try:
+            poster.post_all(note_messages(f"The brief may not be up to date: {error.message}"), key=key)
+        except IncidentError as also:
+            self.log.warning("The room could not be told that its brief may not be up to date: %s", also)
+
+
+def _will_be_tried_again(error: IncidentError, context: Context) -> bool:
+    """Return whether this attempt may fail because another follows it."""
+    ti = context["ti"]
+    return isinstance(error, SlackUnavailableError) and ti.try_number <= ti.max_tries
+
+
+def _unposted(error: IncidentError) -> str:
+    """Return what is known of a summary that was not posted as far as we were told."""
+    if isinstance(error, SlackUnavailableError) and error.effect_possible:
+        return "it is not known whether the summary was posted in the room"
+    return "the summary could not be posted in the room"
+
+
+def _with_problem(summary: IncidentSummary, step: str, what: str, error: IncidentError) -> IncidentSummary:
+    """Return the summary with what went wrong while it was told."""
+    problem = Problem(step=step, what=what, error=error.message, fix=error.fix)
     outcome = RunOutcome.DEGRADED if summary.outcome is RunOutcome.COMPLETE else summary.outcome
     return summary.model_copy(update={"problems": (*summary.problems, problem), "outcome": outcome})
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
 from airflow_incident_provider.hooks.slack_errors import PER_USER
-from airflow_incident_provider.hooks.war_room_slack import WarRoomSlack
-from airflow_incident_provider.models import Invitation, NotInvited, SlackWorkspace, UserResolution, WarRoom
-from airflow_incident_provider.operators.known_incident import KnownIncident
+from airflow_incident_provider.models import Invitation, NotInvited, UserResolution
 from airflow_incident_provider.operators.resolve_slack_users import not_looked_up, resolve_users
 from airflow_incident_provider.operators.room_opening import not_to_invite, to_invite
+from airflow_incident_provider.operators.visit import Visit
 
 _NOT_HERE = "not in this room"
 
@@ -32,31 +31,24 @@ class LaterPeople:
     missing: tuple[NotInvited, ...] = ()
 
 
-def bring_in(
-    slack: WarRoomSlack,
-    known: KnownIncident,
-    room: WarRoom,
-    workspace: SlackWorkspace,
-    *,
-    names: Iterable[str],
-    conn_id: str,
-) -> LaterPeople:
+def bring_in(visit: Visit, names: Iterable[str]) -> LaterPeople:
     """Invite those of ``names`` who are not there yet, and return how all stand whom later alerts called for.
 
     Who was invited before and has left is not invited again: only a new name is.
 
     :raises SlackUnavailableError: Slack does not answer.
     """
-    asked_before = {name.casefold() for name in known.first_responders}
-    later = [name for name in known.record.responders if name.casefold() not in asked_before]
+    asked_before = {name.casefold() for name in visit.known.first_responders}
+    later = [name for name in visit.known.record.responders if name.casefold() not in asked_before]
     if not later:
         return LaterPeople()
-    found = _looked_up(later, workspace, conn_id, private=room.private)
-    members = slack.member_ids(room.channel_id or "")
+    room, slack, channel_id = visit.room, visit.slack, visit.room.channel_id or ""
+    found = _looked_up(later, visit)
+    members = slack.member_ids(channel_id)
     wanted = {name.casefold() for name in names}
     invitations = [one for one in to_invite(found) if one.user.id not in _ids(room.invited)]
     new = [one for one in invitations if one.query.casefold() in wanted and one.user.id not in members]
-    failures = slack.invite(room.channel_id or "", [one.user.id for one in new]) if new else {}
+    failures = slack.invite(channel_id, [one.user.id for one in new]) if new else {}
     invited = tuple(one for one in new if one.user.id not in failures)
     failed = tuple(
         NotInvited(query=one.user.label, reason=_why(failures[one.user.id])) for one in new if one not in invited
@@ -71,9 +63,17 @@ def bring_in(
     )
 
 
-def _looked_up(names: list[str], workspace: SlackWorkspace, conn_id: str, *, private: bool) -> UserResolution:
+def later_people(visit: Visit) -> LaterPeople:
+    """Return how all stand whom later alerts called for, and invite nobody.
+
+    :raises SlackUnavailableError: Slack does not answer.
+    """
+    return LaterPeople() if visit.is_in_thread else bring_in(visit, ())
+
+
+def _looked_up(names: list[str], visit: Visit) -> UserResolution:
     try:
-        return resolve_users(names, workspace, conn_id, private=private)
+        return resolve_users(names, visit.workspace, visit.conn_id, private=visit.room.private)
     except SlackUnavailableError:
         raise
     except IncidentError as error:

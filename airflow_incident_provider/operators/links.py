@@ -9,56 +9,62 @@ from airflow.sdk import BaseOperatorLink
 from airflow_incident_provider.models import Incident, LinkKind, WarRoom
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator, Context
+    from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
+_ADDRESSES = "link_addresses"
 
-class _StoredLink(BaseOperatorLink):
-    """A link that its task stores in XCom once the address is known; Airflow shows what is stored."""
+
+class _TaskLink(BaseOperatorLink):
+    """A link whose address the task finds out.
+
+    Airflow asks for it in the task's own process once the task has ended, and stores it for the UI then: the
+    steps that follow do not wait for that.
+    """
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """Return nothing for a task that has stored no address."""
-        return ""
+        """Return the address, or nothing if the task has not found one."""
+        return str(getattr(operator, _ADDRESSES, {}).get(type(self).__name__, ""))
 
     @classmethod
-    def _store(cls, context: Context, url: str | None) -> None:
+    def _keep(cls, operator: BaseOperator, url: str | None) -> None:
         if url:
-            context["ti"].xcom_push(key=f"_link_{cls.__name__}", value=url)
+            setattr(operator, _ADDRESSES, {**getattr(operator, _ADDRESSES, {}), cls.__name__: url})
 
 
-class MonitorLink(_StoredLink):
+class MonitorLink(_TaskLink):
     """Leads to the monitor, or the Datadog incident, that raised this."""
 
     name = "Monitor"
 
     @classmethod
-    def persist(cls, context: Context, incident: Incident) -> None:
-        """Store the address of the incident's monitor."""
+    def keep(cls, operator: BaseOperator, incident: Incident) -> None:
+        """Keep the address of the incident's monitor."""
         link = incident.link(LinkKind.MONITOR) or incident.link(LinkKind.INCIDENT)
-        cls._store(context, link.url if link else None)
+        cls._keep(operator, link.url if link else None)
 
 
-class DashboardLink(_StoredLink):
+class DashboardLink(_TaskLink):
     """Leads to the dashboard that the alert names."""
 
     name = "Dashboard"
 
     @classmethod
-    def persist(cls, context: Context, incident: Incident) -> None:
-        """Store the address of the incident's dashboard."""
+    def keep(cls, operator: BaseOperator, incident: Incident) -> None:
+        """Keep the address of the incident's dashboard."""
         link = incident.link(LinkKind.DASHBOARD)
-        cls._store(context, link.url if link else None)
+        cls._keep(operator, link.url if link else None)
 
 
-class WarRoomLink(_StoredLink):
+class WarRoomLink(_TaskLink):
     """Leads to the war room in Slack."""
 
     name = "War room"
 
     @classmethod
-    def persist(cls, context: Context, room: WarRoom) -> None:
-        """Store the address of the room."""
-        cls._store(context, room.url)
+    def keep(cls, operator: BaseOperator, room: WarRoom) -> None:
+        """Keep the address of the room."""
+        cls._keep(operator, room.url)
 
 
 LINKS: tuple[Any, ...] = (MonitorLink, DashboardLink, WarRoomLink)

@@ -71,7 +71,7 @@ class ParseIncidentOperator(IncidentStep):
         for flag in incident.flags:
             self.log.warning("Odd in the payload: %s %r: %s", flag.field, flag.value, flag.note)
         self.log.info("Incident %s, %s: %s", incident.key, incident.severity, incident.title)
-        MonitorLink.persist(context, incident)
+        MonitorLink.keep(self, incident)
         return incident
 
 

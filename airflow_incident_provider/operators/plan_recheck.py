@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_incident_provider.lifecycle.records import Presence
 from airflow_incident_provider.models import ProbeRun
 from airflow_incident_provider.operators.step import PLAN_INVESTIGATION
 
@@ -32,7 +31,7 @@ class PlanRecheckOperator(BaseOperator):
         from airflow_incident_provider.probes import plan_probes
 
         known = read_known(context)
-        if known is None or known.record.presence is not Presence.ROOM:
+        if known is None or not known.has_room_of_its_own:
             raise AirflowSkipException("It was not investigated before.")
         runs = _first_plan(context, known.record) or plan_probes(known.incident)
         return [run.to_xcom() for run in runs]
@@ -44,4 +43,3 @@ def _first_plan(context: Context, record: IncidentRecord) -> list[ProbeRun]:
         return []
     planned = context["ti"].xcom_pull(dag_id=record.dag_id, run_id=record.run_id, task_ids=PLAN_INVESTIGATION)
     return [ProbeRun.model_validate(run) for run in planned] if isinstance(planned, list) else []
-

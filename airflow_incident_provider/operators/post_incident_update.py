@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_incident_provider.lifecycle.records import Presence
-from airflow_incident_provider.models import ThreadUpdates, WarRoom
-from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, open_slack, workspace_behind
+from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.lifecycle.records import Presence, UpdateKind
+from airflow_incident_provider.models import ThreadUpdates
+from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID
 from airflow_incident_provider.operators.step import IncidentStep
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_incident_provider.models import SlackWorkspace
-    from airflow_incident_provider.operators.known_incident import KnownIncident
+    from airflow_incident_provider.models import WarRoom
+    from airflow_incident_provider.operators.visit import Visit
+    from airflow_incident_provider.registry.entries import UpdateBatch
 
 
 class PostIncidentUpdateOperator(IncidentStep):
@@ -42,48 +44,46 @@ class PostIncidentUpdateOperator(IncidentStep):
     def run_step(self, context: Context) -> ThreadUpdates:
         """Tell the update."""
         from airflow_incident_provider.operators.known_incident import read_known, where
-        from airflow_incident_provider.operators.ledger import Ledger
         from airflow_incident_provider.operators.routing_table import read_routing_table
         from airflow_incident_provider.operators.triage_thread import open_thread
         from airflow_incident_provider.operators.update_posting import UpdatePosting
+        from airflow_incident_provider.operators.visit import Visit
         from airflow_incident_provider.registry.tasks import TaskRegistry
 
         registry, known, table = TaskRegistry.of(context), read_known(context), read_routing_table()
         batch = registry.updates(context["ti"].run_id)
         if known is None or batch is None:
             raise AirflowSkipException("There is nothing to tell.")
-        workspace = known.workspace or workspace_behind(self.slack_conn_id)
-        key, ledger = known.record.key, Ledger(context)
-        slack = open_slack(
-            workspace, self.slack_conn_id, channel_name=_place(known, table.triage.channel), log=self.log
-        )
-        room = known.room
-        if room is None and known.record.presence is Presence.THREAD and table.triage.channel is not None:
-            room = open_thread(slack, known, table.triage.channel, ledger, workspace)
-            registry.tell_room(key, where(room))
-        if room is None:
-            raise AirflowSkipException("There is no room to tell it in; what happened is in the registry.")
-        posting = UpdatePosting(
-            slack,
-            known,
-            batch,
-            ledger,
-            workspace=workspace,
-            settings=table.lifecycle,
-            conn_id=self.slack_conn_id,
-            run_key=f"{key}/{context['ti'].run_id}",
-            tell_room=lambda moved: registry.tell_room(key, where(moved)),
-        )
-        return self._told(posting.post(room))
+        triage = table.triage.channel
+        visit = Visit.begin(context, known, conn_id=self.slack_conn_id, log=self.log, place=triage or "")
 
-    def _told(self, told: ThreadUpdates) -> ThreadUpdates:
+        def tell_registry(room: WarRoom) -> None:
+            registry.tell_room(known.record.key, where(room))
+
+        if known.room is None and visit.is_in_thread and triage is not None:
+            visit = visit.moved_to(open_thread(visit, triage))
+            tell_registry(visit.room)
+        if visit.known.room is None:
+            raise AirflowSkipException("There is no room to tell it in; what happened is in the registry.")
+        told = UpdatePosting(visit, batch, table.lifecycle, tell_registry=tell_registry).post()
+        if triage is not None and _got_a_room(batch):
+            self._tell_thread(visit, triage)
         for problem in told.problems:
             self.log.warning("In the room: %s (%s)", problem.what, problem.fix or problem.error)
         return told
 
+    def _tell_thread(self, visit: Visit, triage_channel: str) -> None:
+        from airflow_incident_provider.operators.triage_thread import tell_thread_of_room
 
-def _place(known: KnownIncident, triage_channel: str | None) -> str:
-    """Return the name of where this would be told, for a dry-run."""
-    if known.room is not None:
-        return known.room.channel_name
-    return (triage_channel or "no-channel").lstrip("#")
+        try:
+            tell_thread_of_room(visit, triage_channel)
+        except IncidentError as error:
+            self.log.warning("The thread in the triage channel was not told of the room: %s", error)
+
+
+def _got_a_room(batch: UpdateBatch) -> bool:
+    """Return whether the incident had a thread until now."""
+    return any(
+        (item.kind, item.before, item.after) == (UpdateKind.PRESENCE, Presence.THREAD, Presence.ROOM)
+        for item in batch.items
+    )

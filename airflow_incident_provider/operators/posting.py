@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from airflow_incident_provider.exceptions import SlackRequestError
+from airflow_incident_provider.hooks.slack_errors import MESSAGE_GONE
 from airflow_incident_provider.hooks.war_room_slack import WarRoomSlack
 from airflow_incident_provider.messages.limits import Message
 from airflow_incident_provider.models import PostedMessage
@@ -12,6 +14,8 @@ from airflow_incident_provider.operators.ledger import Ledger
 
 class Poster:
     """Posts into one channel. A message that is there already is brought up to date instead.
+
+    One that somebody deleted since is posted anew: who tries a step again wants to read what it says.
 
     :param slack: the workspace, or a dry-run of it.
     :param channel_id: where to post.
@@ -26,13 +30,23 @@ class Poster:
     def post(self, message: Message, *, key: str, thread_ts: str | None = None) -> PostedMessage:
         """Post a message, or update the one with this key, and return where it is."""
         ts = self._earlier(key, thread_ts)
-        if ts is not None:
-            self._slack.update(self._channel_id, ts, message, key=key)
-        else:
+        if ts is None or not self._is_updated(ts, message, key):
             self._ledger.intend(key)
             ts = self._slack.post(self._channel_id, message, key=key, thread_ts=thread_ts)
-        self._ledger.record({key: {"ts": ts}})
+        self._ledger.record({key: {"ts": ts, "channel": self._channel_id}})
         return PostedMessage(key=key, ts=ts)
+
+    def _is_updated(self, ts: str, message: Message, key: str) -> bool:
+        """Bring a message up to date and return whether it was there."""
+        try:
+            self._slack.update(self._channel_id, ts, message, key=key)
+        except SlackRequestError as error:
+            if error.code != MESSAGE_GONE:
+                raise
+            # Or the next attempt would take the deleted one for posted, and not look for the one that follows it.
+            self._ledger.record({key: None})
+            return False
+        return True
 
     def post_all(
         self, messages: Sequence[Message], *, key: str, thread_ts: str | None = None
@@ -45,10 +59,18 @@ class Poster:
 
     def _earlier(self, key: str, thread_ts: str | None) -> str | None:
         """Return the message that an earlier attempt posted: as it recorded, else as Slack tells."""
-        recorded = self._ledger.result(key)
-        if isinstance(recorded, dict):
-            return str(recorded["ts"])
+        recorded = recorded_ts(self._ledger, key, self._channel_id)
+        if recorded is not None:
+            return recorded
         attempted = self._ledger.intended_at(key)
         if attempted is None:
             return None
         return self._slack.find_message(self._channel_id, key, since=attempted, thread_ts=thread_ts)
+
+
+def recorded_ts(ledger: Ledger, key: str, channel_id: str) -> str | None:
+    """Return the timestamp of a message that was posted in this channel, and not in one that is gone since."""
+    recorded = ledger.result(key)
+    if not isinstance(recorded, dict) or recorded.get("channel") != channel_id:
+        return None
+    return str(recorded["ts"])

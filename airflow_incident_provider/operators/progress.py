@@ -9,7 +9,7 @@ from urllib.parse import quote
 from airflow.sdk import conf
 
 from airflow_incident_provider.messages.progress import StepProgress, StepState
-from airflow_incident_provider.models import Problem, StepReport, Timing
+from airflow_incident_provider.models import Problem, StepReport, Timing, XComValue
 from airflow_incident_provider.operators.step import (
     CREATE_WAR_ROOM,
     FINAL_SUMMARY,
@@ -22,7 +22,7 @@ from airflow_incident_provider.operators.step import (
 )
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperator, Context
 
 STEPS = (
     PARSE_INCIDENT,
@@ -65,6 +65,27 @@ def step_reports(context: Context) -> tuple[StepReport, ...]:
     states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
     present = {step: state for step in STEPS if (state := _state(step, states)) is not None}
     return tuple(_report(ti, step, state) for step, state in present.items())
+
+
+def progress_at_the_room(context: Context, task: BaseOperator, *done: XComValue) -> tuple[StepProgress, ...]:
+    """Return the steps as they are when the room is opened.
+
+    What the steps before it returned has been read already and tells how long they took. Asking Airflow how all
+    steps are takes ten calls, which the room would wait for: only if one of the values is not a step's own.
+
+    :param task: the task that opens the room.
+    :param done: what the first steps returned, in their order.
+    """
+    timings = {step: value.timing for step, value in zip(STEPS, done, strict=False)}
+    if None in timings.values() or not task.has_dag():
+        return step_progress(step_reports(context))
+    return tuple(_at_the_room(step, timings.get(step)) for step in STEPS if task.dag.has_task(step))
+
+
+def _at_the_room(step: str, timing: Timing | None) -> StepProgress:
+    if timing is not None:
+        return StepProgress(step=step, state=StepState.DONE, duration_ms=timing.duration_ms)
+    return StepProgress(step=step, state=StepState.RUNNING if step == CREATE_WAR_ROOM else StepState.TO_COME)
 
 
 def step_progress(reports: Iterable[StepReport]) -> tuple[StepProgress, ...]:

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_incident_provider.lifecycle.closing import Closing, archive_at, due_closing
-from airflow_incident_provider.lifecycle.records import Presence, Status
+from airflow_incident_provider.lifecycle.records import Status
 from airflow_incident_provider.models import Finding, ThreadUpdates
-from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, open_slack, workspace_behind
+from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID
 from airflow_incident_provider.operators.step import INVESTIGATE, IncidentStep
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_incident_provider.hooks.war_room_slack import Channel, WarRoomSlack
+    from airflow_incident_provider.hooks.war_room_slack import Channel
     from airflow_incident_provider.intake.life import Lifecycle
     from airflow_incident_provider.messages.limits import Message
-    from airflow_incident_provider.models import SlackWorkspace
     from airflow_incident_provider.operators.known_incident import KnownIncident
     from airflow_incident_provider.operators.ledger import Ledger
+    from airflow_incident_provider.operators.visit import Visit
 
 CHECKED_BY = "checked_by"
-"""What a run's conf calls the run that had checked the incident after its recovery."""
+"""What a run's conf calls the run that ran the probes again after the recovery."""
 
 _ATTEMPTS = 3
 """How often the record is read again because an alert changed it meanwhile."""
@@ -36,8 +35,8 @@ _RESOLVE = "resolve"
 class ResolveIncidentOperator(IncidentStep):
     """Resolve an incident whose quiet time is over, if no alert has fired since: the record is the truth.
 
-    First the record is resolved, then the room is told: the summary with the times until the recovery, brief and
-    topic, and a message that says what becomes of the room.
+    First the record is resolved, then the room is told: the summary with the time to the recovery, brief and topic,
+    and a message that says what becomes of the room.
 
     :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
     :returns: :class:`~airflow_incident_provider.models.ThreadUpdates`, pushed to XCom. The task is skipped when the
@@ -55,25 +54,19 @@ class ResolveIncidentOperator(IncidentStep):
     def run_step(self, context: Context) -> ThreadUpdates:
         """Resolve it, and tell."""
         from airflow_incident_provider.operators.ledger import Ledger
+        from airflow_incident_provider.operators.room_keeping import channel_of
         from airflow_incident_provider.operators.routing_table import read_routing_table
+        from airflow_incident_provider.operators.visit import Visit
 
-        settings, ledger = read_routing_table().lifecycle, Ledger(context)
-        known = _resolved(context, ledger, settings)
+        settings = read_routing_table().lifecycle
+        known = _resolved(context, Ledger(context), settings)
         if known.room is None:
             raise AirflowSkipException("It is resolved; there is no room to tell it in.")
-        workspace = known.workspace or workspace_behind(self.slack_conn_id)
-        slack = open_slack(workspace, self.slack_conn_id, channel_name=known.room.channel_name, log=self.log)
-        return _tell(slack, known, ledger, _Told(context, settings, workspace, self.task_id))
-
-
-class _Told:
-    """What the telling needs beside the incident."""
-
-    def __init__(self, context: Context, settings: Lifecycle, workspace: SlackWorkspace, step: str) -> None:
-        self.context = context
-        self.settings = settings
-        self.workspace = workspace
-        self.step = step
+        visit = Visit.begin(context, known, conn_id=self.slack_conn_id, log=self.log)
+        channel, writable = channel_of(visit.slack, visit.room)
+        if not writable:
+            raise AirflowSkipException("It is resolved; its room was archived before, and cannot be told.")
+        return _tell(visit, channel, _message(context, visit, channel, settings))
 
 
 def _resolved(context: Context, ledger: Ledger, settings: Lifecycle) -> KnownIncident:
@@ -96,29 +89,55 @@ def _resolved(context: Context, ledger: Ledger, settings: Lifecycle) -> KnownInc
     raise AirflowSkipException("It is not to be resolved now: an alert came meanwhile.")
 
 
-def _tell(slack: WarRoomSlack, known: KnownIncident, ledger: Ledger, told: _Told) -> ThreadUpdates:
-    from airflow_incident_provider.operators.posting import Poster
-    from airflow_incident_provider.operators.room_keeping import RoomKeeper, channel_of
+def _tell(visit: Visit, channel: Channel | None, message: Message) -> ThreadUpdates:
+    from airflow_incident_provider.operators.later_people import later_people
+    from airflow_incident_provider.operators.room_keeping import RoomKeeper
 
-    room = known.room
-    assert room is not None
-    channel, writable = channel_of(slack, room)
-    if not writable:
-        raise AirflowSkipException("It is resolved; its room was archived before, and cannot be told.")
-    keeper = RoomKeeper(slack, known, room, channel, step=told.step)
+    keeper = RoomKeeper(visit, channel)
     keeper.keep_summary()
-    in_thread = room.brief_ts if known.record.presence is Presence.THREAD else None
-    poster = Poster(slack, room.channel_id or "", ledger)
-    posted = poster.post(
-        _message(slack, known, channel, told), key=f"{known.record.key}/{told.context['ti'].run_id}/resolved",
-        thread_ts=in_thread,
+    posted = visit.poster.post(message, key=f"{visit.run_key}/resolved", thread_ts=visit.main_thread_ts)
+    keeper.keep(later_people(visit))
+    return visit.value([posted], problems=keeper.problems)
+
+
+def _message(context: Context, visit: Visit, channel: Channel | None, settings: Lifecycle) -> Message:
+    from airflow_incident_provider.messages.recovery import doubts
+    from airflow_incident_provider.messages.turns import Resolution, over_message, resolved_message
+    from airflow_incident_provider.operators.archive_war_room import may_be_archived
+
+    known, record = visit.known, visit.known.record
+    at = record.resolved_at or record.last_signal_at
+    if visit.is_in_thread:
+        return over_message(at, "resolved")
+    end = Resolution(
+        at=at,
+        first_at=known.incident.occurred_at,
+        recovered_at=record.recovered_at or at,
+        times=known.times,
+        archive_at=archive_at(record, settings) if may_be_archived(visit, channel) else None,
+        summary_url=_summary_url(visit),
+        doubts=doubts(_last_findings(context)),
     )
-    keeper.keep()
-    return ThreadUpdates(
-        mode=told.workspace.mode,
-        channel_id=room.channel_id,
-        thread_ts=in_thread,
-        messages=() if told.workspace.dry_run else (posted,),
-        problems=tuple(keeper.problems),
-        would_post=tuple(getattr(slack, "would_post", ())),
-    )
+    return resolved_message(end)
+
+
+def _summary_url(visit: Visit) -> str | None:
+    """Return the address of the summary, if it is in this room and Slack tells."""
+    from airflow_incident_provider.exceptions import IncidentError
+
+    summary = visit.known.summary
+    if summary is None or summary.posted_ts is None or summary.room_url != visit.room.url:
+        return None
+    try:
+        return visit.slack.permalink(visit.room.channel_id or "", summary.posted_ts)
+    except IncidentError:
+        return None
+
+
+def _last_findings(context: Context) -> list[Finding]:
+    """Return what the probes found after the recovery, if the conf says which run ran them."""
+    ti, run_id = context["ti"], (context["dag_run"].conf or {}).get(CHECKED_BY)
+    if not isinstance(run_id, str):
+        return []
+    values = ti.xcom_pull(dag_id=ti.dag_id, run_id=run_id, task_ids=[INVESTIGATE]) or ()
+    return [Finding.model_validate(value) for value in values if isinstance(value, dict)]

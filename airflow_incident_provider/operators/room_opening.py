@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from airflow_incident_provider.exceptions import IncidentError, SlackRequestError
+from airflow_incident_provider.exceptions import IncidentError, SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.hooks.side_by_side import side_by_side
-from airflow_incident_provider.hooks.slack_errors import PER_USER
+from airflow_incident_provider.hooks.slack_errors import MESSAGE_GONE, PER_USER
 from airflow_incident_provider.hooks.war_room_slack import Channel, WarRoomSlack
 from airflow_incident_provider.messages.brief import BriefState, brief, brief_details
 from airflow_incident_provider.messages.channel import bookmarks, is_own_topic, purpose, topic
@@ -25,12 +25,22 @@ from airflow_incident_provider.models import (
     WarRoom,
 )
 from airflow_incident_provider.operators.ledger import Ledger
-from airflow_incident_provider.operators.posting import Poster
+from airflow_incident_provider.operators.posting import Poster, recorded_ts
 from airflow_incident_provider.operators.room_channel import ChannelOpener, ChannelRequest, OpenedChannel
 
 STEP = "create_war_room"
 
 _BRIEF = "brief"
+_UNSURE = {
+    "the room's description is not set": "the room's description may not be set",
+    "nobody could be invited": "some people may not have been invited",
+    "the topic is not set": "the topic may not be set",
+    "the brief is not pinned": "the brief may not be pinned",
+    "not all bookmarks are there": "some bookmarks may be missing",
+    "the brief is not up to date": "the brief may not be up to date",
+}
+"""What is said instead where Slack did not answer, and may have done it."""
+
 _UNREACHABLE_PICTURE = frozenset({"invalid_blocks", "invalid_blocks_format"})
 
 
@@ -94,6 +104,7 @@ class RoomOpening:
         self._ledger = ledger
         self._clock = time.monotonic()
         self._problems: list[Problem] = list(plan.people.problems)
+        self._invitation_outcome: object = {}
         self._state = BriefState(
             incident=plan.incident,
             workspace=plan.workspace,
@@ -136,9 +147,10 @@ class RoomOpening:
         """Post the brief, invite, and write the key into the channel's purpose; return the brief's timestamp."""
         seen_before = not opened.created or self._ledger.intended_at(_BRIEF) is not None
         self._ledger.intend(_BRIEF)
+        earlier = self._earlier_brief(opened.channel)
         outcome = side_by_side(
             {
-                _BRIEF: lambda: self._brief_ts(opened.channel, look=seen_before),
+                _BRIEF: lambda: self._brief_ts(opened.channel, earlier, look=seen_before),
                 "purpose": lambda: self._set_purpose(opened.channel),
                 "invitations": lambda: self._invite(opened),
             }
@@ -148,17 +160,31 @@ class RoomOpening:
             raise posted
         assert isinstance(posted, tuple)
         ts, at = posted
-        self._ledger.record({_BRIEF: {"ts": ts}})
+        self._ledger.record({_BRIEF: {"ts": ts, "channel": opened.channel.id}})
         self._state = self._state.model_copy(update={"opened_at": at})
         self._note("the room's description is not set", outcome["purpose"])
-        self._read_invitations(outcome["invitations"])
+        self._invitation_outcome = outcome["invitations"]
         return str(ts)
 
-    def _brief_ts(self, channel: Channel, *, look: bool) -> tuple[str, datetime]:
+    def _earlier_brief(self, channel: Channel) -> str | None:
+        """Return the brief that an earlier attempt recorded, unless somebody deleted it since."""
+        recorded = recorded_ts(self._ledger, _BRIEF, channel.id)
+        if recorded is None:
+            return None
+        try:
+            self._slack.update(channel.id, recorded, brief(self._state), key=brief_key(self._plan.incident))
+        except SlackUnavailableError:
+            return recorded
+        except SlackRequestError as error:
+            if error.code == MESSAGE_GONE:
+                self._ledger.record({_BRIEF: None})
+                return None
+        return recorded
+
+    def _brief_ts(self, channel: Channel, earlier: str | None, *, look: bool) -> tuple[str, datetime]:
         """Return the brief's timestamp and when it was there: found if it may have been posted, else posted."""
-        recorded = self._ledger.result(_BRIEF)
-        if isinstance(recorded, dict) and recorded.get("ts"):
-            return str(recorded["ts"]), _moment(str(recorded["ts"]))
+        if earlier is not None:
+            return earlier, _moment(earlier)
         key = brief_key(self._plan.incident)
         if look and (found := self._slack.find_message(channel.id, key)):
             return found, _moment(found)
@@ -186,15 +212,20 @@ class RoomOpening:
         wanted = [user_id for user_id in ids if user_id not in here]
         return self._slack.invite(opened.channel.id, wanted) if wanted else {}
 
-    def _read_invitations(self, outcome: object) -> None:
-        """Sort who was invited from who was not, and why."""
+    def _read_invitations(self, members: object) -> None:
+        """Sort who was invited from who was not, and why: by who is there, else by what the invitation came to."""
+        outcome, ids = self._invitation_outcome, [invitation.user.id for invitation in self._plan.invitations]
         if isinstance(outcome, IncidentError):
-            self._note("nobody could be invited", outcome)
-            failures: Mapping[str, str] = {i.user.id: outcome.message for i in self._plan.invitations}
+            reasons: Mapping[str, str] = dict.fromkeys(ids, outcome.message)
         else:
             assert isinstance(outcome, dict)
-            failures = {user: PER_USER.get(code, f"Slack said {code}") for user, code in outcome.items()}
-        self._leave_out(failures)
+            reasons = {user: PER_USER.get(code, f"Slack said {code}") for user, code in outcome.items()}
+        if isinstance(members, frozenset) and members:
+            unsaid = "Slack did not add them to the channel"
+            reasons = {user_id: reasons.get(user_id, unsaid) for user_id in ids if user_id not in members}
+        if reasons:
+            self._note("nobody could be invited", outcome)
+        self._leave_out(reasons)
 
     def _leave_out(self, reasons: Mapping[str, str]) -> None:
         """Move these people from the invited to those who were not."""
@@ -225,12 +256,9 @@ class RoomOpening:
                 "the brief's address is not known": lambda: self._slack.permalink(channel.id, ts),
             }
         )
+        self._read_invitations(outcome["who came could not be checked"])
         for what, result in outcome.items():
             self._note(what, result)
-        members = outcome["who came could not be checked"]
-        if isinstance(members, frozenset) and members:
-            absent = (i.user.id for i in self._state.invited if i.user.id not in members)
-            self._leave_out(dict.fromkeys(absent, "Slack did not add them to the channel"))
         url = outcome["the brief's address is not known"]
         return url if isinstance(url, str) else None
 
@@ -241,10 +269,21 @@ class RoomOpening:
             self._slack.set_topic(channel.id, wanted)
 
     def _add_bookmarks(self, channel: Channel, *, fresh: bool) -> None:
+        """Add those that are not there, each whatever became of the others.
+
+        :raises IncidentError: the first that was raised.
+        """
         there = frozenset() if fresh else self._slack.bookmarks(channel.id)
+        errors: list[IncidentError] = []
         for bookmark in bookmarks(self._plan.incident, self._plan.run_url):
-            if bookmark.url not in there:
+            if bookmark.url in there:
+                continue
+            try:
                 self._slack.add_bookmark(channel.id, bookmark.label, bookmark.url)
+            except IncidentError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _finish_brief(self, channel: Channel, ts: str) -> None:
         """Bring the brief up to date; what it has no room for goes under it."""
@@ -264,8 +303,11 @@ class RoomOpening:
 
     def _note(self, what: str, outcome: object) -> None:
         """Keep a failure, if it is one, to be told in the room and in the summary."""
-        if isinstance(outcome, IncidentError):
-            self._problems.append(Problem(step=STEP, what=what, error=outcome.message, fix=outcome.fix))
+        if not isinstance(outcome, IncidentError):
+            return
+        if isinstance(outcome, SlackUnavailableError) and outcome.effect_possible:
+            what = _UNSURE.get(what, what)
+        self._problems.append(Problem(step=STEP, what=what, error=outcome.message, fix=outcome.fix))
 
     def _room(self, opened: OpenedChannel, ts: str, url: str | None) -> WarRoom:
         dry_run = self._plan.workspace.dry_run

@@ -15,6 +15,7 @@ from airflow_incident_provider.exceptions import (
     IncidentError,
     SlackUnavailableError,
 )
+from airflow_incident_provider.hooks.slack_errors import may_still_happen
 from airflow_incident_provider.models import Problem, Timing, XComValue
 
 if TYPE_CHECKING:
@@ -43,8 +44,11 @@ ASSIGNMENT = "lifecycle"
 PROBLEM_KEY = "problem"
 """The XCom key under which a failing step says what went wrong, for the summary."""
 
-LONGEST_RETRY_DELAY_S = 60.0
+LONGEST_RETRY_DELAY_S = 300.0
 """Seconds that a step waits for Slack at the most: coming back too early is refused once more and harms nobody."""
+
+RETRY_DELAY_AFTER_TIMEOUT_S = 10.0
+"""Seconds after a time-out before a step looks whether Slack did it after all: Slack may still have been at it."""
 
 Value = TypeVar("Value", bound=XComValue)
 
@@ -95,7 +99,11 @@ class Clock:
 
 
 class IncidentRetryPolicy(RetryPolicy):
-    """Retries what may pass, after as long as Slack asked for (within reason), and nothing else of ours."""
+    """Retries what may pass, and nothing else of ours; the worker is free meanwhile.
+
+    After a rate limit it waits for as long as Slack asked, within reason; after a time-out for as long as Slack
+    may still be at it; after anything else that may pass for the task's own ``retry_delay``.
+    """
 
     def evaluate(
         self,
@@ -106,15 +114,21 @@ class IncidentRetryPolicy(RetryPolicy):
     ) -> RetryDecision:
         """Decide by the class of the error."""
         if isinstance(exception, SlackUnavailableError):
-            if exception.retry_after is None:
-                return RetryDecision.default()
-            wait_s = min(exception.retry_after, LONGEST_RETRY_DELAY_S)
-            return RetryDecision.retry(
-                delay=timedelta(seconds=wait_s), reason=f"Slack asked to wait {exception.retry_after:.0f} s"
-            )
+            return _when_slack_may_be_back(exception)
         if isinstance(exception, IncidentError):
             return RetryDecision.fail(reason="Trying again changes nothing")
         return RetryDecision.default()
+
+
+def _when_slack_may_be_back(error: SlackUnavailableError) -> RetryDecision:
+    if error.retry_after is not None:
+        wait_s = min(error.retry_after, LONGEST_RETRY_DELAY_S)
+        reason = f"Slack asked to wait {error.retry_after:.0f} s"
+    elif may_still_happen(error):
+        wait_s, reason = RETRY_DELAY_AFTER_TIMEOUT_S, "Slack may still be at what it did not answer in time"
+    else:
+        return RetryDecision.default()
+    return RetryDecision.retry(delay=timedelta(seconds=wait_s), reason=reason)
 
 
 def read_value(

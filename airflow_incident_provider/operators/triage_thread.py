@@ -8,46 +8,44 @@ from airflow_incident_provider.exceptions import SlackConfigurationError
 from airflow_incident_provider.hooks.war_room_slack import Channel, WarRoomSlack
 from airflow_incident_provider.messages.status import status_words
 from airflow_incident_provider.messages.turns import room_of_its_own_message, thread_message
-from airflow_incident_provider.models import SlackWorkspace, WarRoom
-from airflow_incident_provider.operators.known_incident import KnownIncident
-from airflow_incident_provider.operators.ledger import Ledger
+from airflow_incident_provider.models import WarRoom
 from airflow_incident_provider.operators.posting import Poster
 from airflow_incident_provider.operators.room_opening import brief_key
+from airflow_incident_provider.operators.visit import Visit
 
 
-def open_thread(
-    slack: WarRoomSlack, known: KnownIncident, channel: str, ledger: Ledger, workspace: SlackWorkspace
-) -> WarRoom:
+def open_thread(visit: Visit, channel: str) -> WarRoom:
     """Return the thread of the incident as the room that it stands for, opened once.
 
     :param channel: the triage channel of the routing table: its id, or its name with ``#``.
     :raises SlackConfigurationError: the app is not in the channel.
     """
-    there = Channel(id="", name=channel.lstrip("#")) if workspace.dry_run else _triage_channel(slack, channel)
+    dry_run, known = visit.workspace.dry_run, visit.known
+    there = Channel(id="", name=channel.lstrip("#")) if dry_run else _triage_channel(visit.slack, channel)
     message = thread_message(known.incident, status_words(known.record))
-    posted = Poster(slack, there.id, ledger).post(message, key=brief_key(known.incident))
-    dry_run = workspace.dry_run
+    posted = Poster(visit.slack, there.id, visit.ledger).post(message, key=brief_key(known.incident))
     return WarRoom(
-        mode=workspace.mode,
+        mode=visit.workspace.mode,
         channel_name=there.name,
         channel_id=None if dry_run else there.id,
-        url=slack.channel_url(there.id),
+        url=visit.slack.channel_url(there.id),
         private=there.private,
         opened_at=datetime.now(UTC),
         brief_ts=None if dry_run else posted.ts,
     )
 
 
-def tell_thread_of_room(
-    slack: WarRoomSlack, known: KnownIncident, channel: str, ledger: Ledger, *, run_key: str
-) -> None:
-    """Say in the thread that the incident has a room by now; an old thread that is not found is let be."""
-    assert known.room is not None
-    there = _triage_channel(slack, channel)
-    thread_ts = slack.find_message(there.id, brief_key(known.incident))
+def tell_thread_of_room(visit: Visit, channel: str) -> None:
+    """Say in the thread that the incident has a room by now; an old thread that is not found is let be.
+
+    :raises IncidentError: Slack did not take it; nothing else depends on that.
+    """
+    there = _triage_channel(visit.slack, channel)
+    thread_ts = visit.slack.find_message(there.id, brief_key(visit.known.incident))
     if thread_ts is not None:
-        message = room_of_its_own_message(known.room.channel_name, known.room.url)
-        Poster(slack, there.id, ledger).post(message, key=f"{run_key}/room", thread_ts=thread_ts)
+        message = room_of_its_own_message(visit.room.channel_name, visit.room.url)
+        poster = Poster(visit.slack, there.id, visit.ledger)
+        poster.post(message, key=f"{visit.run_key}/room", thread_ts=thread_ts)
 
 
 def _triage_channel(slack: WarRoomSlack, channel: str) -> Channel:

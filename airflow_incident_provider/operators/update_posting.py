@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from airflow_incident_provider.exceptions import SlackRequestError
-from airflow_incident_provider.hooks.war_room_slack import Channel, WarRoomSlack
 from airflow_incident_provider.intake.life import Lifecycle
 from airflow_incident_provider.lifecycle.closing import resolve_at
-from airflow_incident_provider.lifecycle.records import Presence, Status, UpdateItem, UpdateKind
+from airflow_incident_provider.lifecycle.records import Status, UpdateItem, UpdateKind
 from airflow_incident_provider.messages.channel import channel_name, channel_name_taken
 from airflow_incident_provider.messages.recovery import Recovery, recovery_begun
 from airflow_incident_provider.messages.turns import Return, back_message, over_message
 from airflow_incident_provider.messages.update import News, update_messages
-from airflow_incident_provider.models import (
-    PostedMessage,
-    Problem,
-    SlackWorkspace,
-    ThreadUpdates,
-    UserResolution,
-    WarRoom,
-)
+from airflow_incident_provider.models import PostedMessage, ThreadUpdates, UserResolution, WarRoom
 from airflow_incident_provider.operators.known_incident import KnownIncident
 from airflow_incident_provider.operators.later_people import LaterPeople, bring_in
-from airflow_incident_provider.operators.ledger import Ledger
-from airflow_incident_provider.operators.posting import Poster
 from airflow_incident_provider.operators.progress import address_of_run
 from airflow_incident_provider.operators.room_keeping import RoomKeeper, channel_of
 from airflow_incident_provider.operators.room_opening import RoomOpening, RoomPlan
-from airflow_incident_provider.operators.step import POST_UPDATE
+from airflow_incident_provider.operators.visit import Visit
 from airflow_incident_provider.registry.entries import UpdateBatch
 
 _MOVED_FROM = "moved_from"
@@ -39,138 +28,117 @@ _MOVED_FROM = "moved_from"
 class UpdatePosting:
     """Tells one update.
 
-    :param run_key: what the keys of all messages of this run begin with.
-    :param tell_room: called with the room when it had to move.
+    :param batch: what there is to tell.
+    :param tell_registry: called with the room when it had to move.
     """
 
     def __init__(
-        self,
-        slack: WarRoomSlack,
-        known: KnownIncident,
-        batch: UpdateBatch,
-        ledger: Ledger,
-        *,
-        workspace: SlackWorkspace,
-        settings: Lifecycle,
-        conn_id: str,
-        run_key: str,
-        tell_room: Callable[[WarRoom], None],
+        self, visit: Visit, batch: UpdateBatch, settings: Lifecycle, *, tell_registry: Callable[[WarRoom], None]
     ) -> None:
-        self._slack = slack
-        self._known = known
+        self._visit = visit
         self._batch = batch
-        self._ledger = ledger
-        self._workspace = workspace
         self._settings = settings
-        self._conn_id = conn_id
-        self._run_key = run_key
-        self._tell_room = tell_room
+        self._tell_registry = tell_registry
 
-    def post(self, room: WarRoom) -> ThreadUpdates:
-        """Tell the update in the room.
+    def post(self) -> ThreadUpdates:
+        """Tell the update.
 
         :raises SlackRequestError: the room is archived, and nothing in the update makes a new one necessary.
         """
-        channel, writable = channel_of(self._slack, room)
+        channel, writable = channel_of(self._visit.slack, self._visit.room)
         if not writable:
-            room = self._moved(room)
-            channel, _ = channel_of(self._slack, room)
-        known = replace(self._known, room=room)
-        people = self._bring_in(known, room)
-        posted = self._tell(room, people)
-        keeper = RoomKeeper(self._slack, known, room, channel, step=POST_UPDATE)
+            self._move()
+            channel, _ = channel_of(self._visit.slack, self._visit.room)
+        people = self._bring_in()
+        posted = self._tell(people)
+        keeper = RoomKeeper(self._visit, channel)
         keeper.keep(people)
         if self._items(UpdateKind.REOPENED):
             keeper.keep_summary()
-        return self._value(room, posted, keeper.problems)
+        return self._visit.value(posted, problems=keeper.problems)
 
     # --- where --------------------------------------------------------------------------------------
 
-    def _moved(self, old: WarRoom) -> WarRoom:
-        """Return a new room for an incident that is back and finds its own archived."""
+    def _move(self) -> None:
+        """Open a new room for an incident that is back and finds its own archived."""
+        known, old = self._visit.known, self._visit.room
         if not self._items(UpdateKind.REOPENED):
             raise SlackRequestError(f"The room #{old.channel_name} was archived: nothing can be told there.")
-        incident = self._known.incident.model_copy(update={"slack_channel_id": None})
-        record = self._known.record
+        self._visit.ledger.record({_MOVED_FROM: {"name": old.channel_name, "url": old.url}})
+        incident = known.incident.model_copy(update={"slack_channel_id": None})
         plan = RoomPlan(
             incident=incident,
-            workspace=self._workspace,
-            people=self._known.people or UserResolution(),
+            workspace=self._visit.workspace,
+            people=known.people or UserResolution(),
             name=lambda attempt: channel_name_taken(incident, attempt) if attempt else channel_name(incident),
-            run_url=address_of_run(record.dag_id, record.run_id) if record.run_id else None,
+            run_url=address_of_run(known.record.dag_id, known.record.run_id) if known.record.run_id else None,
         )
-        self._ledger.record({_MOVED_FROM: {"name": old.channel_name, "url": old.url}})
-        room = RoomOpening(self._slack, plan, self._ledger).open()
-        self._tell_room(room)
-        return room
+        room = RoomOpening(self._visit.slack, plan, self._visit.ledger).open()
+        self._tell_registry(room)
+        self._visit = self._visit.moved_to(room)
 
     @property
     def _moved_from(self) -> dict[str, Any]:
         """The room that was left for another, by this attempt or an earlier one."""
-        left = self._ledger.result(_MOVED_FROM)
+        left = self._visit.ledger.result(_MOVED_FROM)
         return left if isinstance(left, dict) else {}
 
     # --- who ----------------------------------------------------------------------------------------
 
-    def _bring_in(self, known: KnownIncident, room: WarRoom) -> LaterPeople:
-        if known.record.presence is Presence.THREAD:
+    def _bring_in(self) -> LaterPeople:
+        if self._visit.is_in_thread:
             # The triage channel is not a room: nobody is called into it.
             return LaterPeople()
         names = [name for item in self._items(UpdateKind.RESPONDERS) for name in item.names]
-        if self._moved_from:
-            names = list(known.record.responders)
-        return bring_in(self._slack, known, room, self._workspace, names=names, conn_id=self._conn_id)
+        return bring_in(self._visit, self._visit.known.record.responders if self._moved_from else names)
 
     # --- what ---------------------------------------------------------------------------------------
 
-    def _tell(self, room: WarRoom, people: LaterPeople) -> tuple[PostedMessage, ...]:
+    def _tell(self, people: LaterPeople) -> tuple[PostedMessage, ...]:
         """Post what is new: in the room where it changes how the incident stands, else under the brief."""
-        poster = Poster(self._slack, room.channel_id or "", self._ledger)
-        in_room = None if self._known.record.presence is Presence.ROOM else room.brief_ts
-        posted: list[PostedMessage] = []
-        for item in self._items(UpdateKind.REOPENED):
-            message = back_message(self._return(item, room))
-            posted.append(poster.post(message, key=f"{self._run_key}/back", thread_ts=in_room))
-        posted += poster.post_all(
-            update_messages(self._news(people)), key=f"{self._run_key}/update", thread_ts=room.brief_ts
-        )
+        poster, key = self._visit.poster, self._visit.run_key
+        posted = [
+            poster.post(back_message(self._return(item)), key=f"{key}/back", thread_ts=self._visit.main_thread_ts)
+            for item in self._items(UpdateKind.REOPENED)
+        ]
+        news = update_messages(self._news(people))
+        posted += poster.post_all(news, key=f"{key}/update", thread_ts=self._visit.room.brief_ts)
         for item in self._items(UpdateKind.RECOVERED):
-            posted += self._tell_recovery(poster, item, in_room)
+            posted += self._tell_recovery(item)
         return tuple(posted)
 
-    def _tell_recovery(self, poster: Poster, item: UpdateItem, thread_ts: str | None) -> tuple[PostedMessage, ...]:
+    def _tell_recovery(self, item: UpdateItem) -> tuple[PostedMessage, ...]:
         """Post that it has recovered; in a room, the probes' results go into this message once they are there."""
-        if self._known.record.status is not Status.RECOVERED:
+        visit, thread_ts = self._visit, self._visit.main_thread_ts
+        if visit.known.record.status is not Status.RECOVERED:
             return ()
-        if self._known.record.presence is Presence.THREAD:
-            return (
-                poster.post(over_message(item.at, "recovered"), key=f"{self._run_key}/over", thread_ts=thread_ts),
-            )
-        return poster.post_all(
-            recovery_begun(recovery_of(self._known, self._settings)), key=recovery_key(self._run_key)
-        )
+        if visit.is_in_thread:
+            over = over_message(item.at, "recovered")
+            return (visit.poster.post(over, key=f"{visit.run_key}/over", thread_ts=thread_ts),)
+        begun = recovery_begun(recovery_of(visit.known, self._settings))
+        return visit.poster.post_all(begun, key=recovery_key(visit))
 
     def _news(self, people: LaterPeople) -> News:
-        record = self._known.record
+        record = self._visit.known.record
         return News(
             items=self._batch.items,
             dropped=self._batch.dropped,
-            since=self._known.incident.occurred_at,
+            since=self._visit.known.incident.occurred_at,
             alerts=record.alert_count,
             firing=record.firing_count,
             invited=people.invited,
             not_invited=people.not_invited,
         )
 
-    def _return(self, item: UpdateItem, room: WarRoom) -> Return:
+    def _return(self, item: UpdateItem) -> Return:
         over = next((told.at for told in self._items(UpdateKind.RECOVERED) if told.at < item.at), None)
         return Return(
-            times=self._known.times,
-            since=self._known.incident.occurred_at,
+            times=self._visit.known.times,
+            since=self._visit.known.incident.occurred_at,
             at=item.at,
             over_at=over,
             what=item.title,
-            brief_url=room.brief_url,
+            brief_url=self._visit.room.brief_url,
             old_room=self._moved_from.get("name"),
             old_room_url=self._moved_from.get("url"),
         )
@@ -178,21 +146,10 @@ class UpdatePosting:
     def _items(self, kind: UpdateKind) -> tuple[UpdateItem, ...]:
         return tuple(item for item in self._batch.items if item.kind is kind)
 
-    def _value(self, room: WarRoom, posted: tuple[PostedMessage, ...], problems: list[Problem]) -> ThreadUpdates:
-        dry_run = self._workspace.dry_run
-        return ThreadUpdates(
-            mode=self._workspace.mode,
-            channel_id=room.channel_id,
-            thread_ts=room.brief_ts,
-            messages=() if dry_run else posted,
-            problems=tuple(problems),
-            would_post=tuple(getattr(self._slack, "would_post", ())),
-        )
 
-
-def recovery_key(run_key: str) -> str:
+def recovery_key(visit: Visit) -> str:
     """Return what the keys of the recovery's messages begin with."""
-    return f"{run_key}/recovery"
+    return f"{visit.run_key}/recovery"
 
 
 def recovery_of(known: KnownIncident, settings: Lifecycle) -> Recovery:

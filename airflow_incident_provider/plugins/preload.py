@@ -8,30 +8,44 @@ the DAG processor, a Celery worker) it costs a start about half a second.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
+from pkgutil import iter_modules
 
 from airflow.plugins_manager import AirflowPlugin
 
-PRELOADED = (
+PACKAGES = (
+    "events",
+    "hooks",
+    "intake",
+    "lifecycle",
+    "messages",
+    "operators",
+    "people",
+    "probes",
+    "probes.catalogue",
+)
+"""Those of our packages that tasks use, with all their modules."""
+
+MODULES = (
+    "airflow_incident_provider.registry.asset",
+    "airflow_incident_provider.registry.tasks",
+    "airflow_incident_provider.plugins.events.task_process",
     "slack_sdk.web",
     "docker",
     "rapidfuzz",
     "slugify",
-    "airflow_incident_provider.intake",
-    "airflow_incident_provider.probes",
-    "airflow_incident_provider.hooks.containers",
-    "airflow_incident_provider.hooks.slack_people",
-    "airflow_incident_provider.operators.create_war_room",
-    "airflow_incident_provider.operators.final_summary",
-    "airflow_incident_provider.operators.investigate",
-    "airflow_incident_provider.operators.parse_incident",
-    "airflow_incident_provider.operators.plan_investigation",
-    "airflow_incident_provider.operators.post_thread_update",
-    "airflow_incident_provider.operators.resolve_slack_users",
-    "airflow_incident_provider.operators.room_opening",
-    "airflow_incident_provider.operators.setup_slack",
-    "airflow_incident_provider.operators.summarising",
 )
+
+OF_AIRFLOW = (
+    "airflow.dag_processing.bundles.local",
+    "airflow.providers.standard.operators.empty",
+    "airflow.sdk.bases.sensor",
+    "airflow.sdk.execution_time.cache",
+    "airflow.sdk.execution_time.supervisor",
+    "jinja2.ext",
+)
+"""What Airflow 3.3 imports in each task, or in a worker's first one. Some of it is private: it may go away."""
 
 
 class IncidentPreloadPlugin(AirflowPlugin):
@@ -40,5 +54,16 @@ class IncidentPreloadPlugin(AirflowPlugin):
     name = "incident_preload"
 
 
-for _module in PRELOADED:
-    import_module(_module)
+def _preload() -> None:
+    for name in PACKAGES:
+        package = import_module(f"airflow_incident_provider.{name}")
+        for module in iter_modules(package.__path__, f"{package.__name__}."):
+            import_module(module.name)
+    for name in MODULES:
+        import_module(name)
+    for name in OF_AIRFLOW:
+        with suppress(ImportError):
+            import_module(name)
+
+
+_preload()

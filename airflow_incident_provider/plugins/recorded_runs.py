@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom, XComValue
 from airflow_incident_provider.operators.step import CREATE_WAR_ROOM, FINAL_SUMMARY, INVESTIGATE, PARSE_INCIDENT
-from airflow_incident_provider.plugins.incident_dags import INCIDENT_TAG
+from airflow_incident_provider.plugins.incident_dags import INCIDENT_TAG, key_in_conf
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -36,12 +36,14 @@ class RecordedRun:
 
     :param state: Airflow's word for it: ``queued``, ``running``, ``success`` or ``failed``.
     :param asked_at: when the run was asked for.
+    :param key: the incident's key, as soon as that is known.
     """
 
     dag_id: str
     run_id: str
     state: str
     asked_at: datetime
+    key: str | None = None
     incident: Incident | None = None
     room: WarRoom | None = None
     findings: Mapping[Verdict, int] = field(default_factory=dict)
@@ -113,13 +115,15 @@ def _returned(session: Session, run_ids: Sequence[int], task_ids: Sequence[str])
 
 
 def _run(row: Any, left: Values, findings: Values) -> RecordedRun:
+    incident = _value(Incident, left.get((PARSE_INCIDENT, -1)))
     summary = _value(IncidentSummary, left.get((FINAL_SUMMARY, -1)))
     return RecordedRun(
         dag_id=row.dag_id,
         run_id=row.run_id,
         state=str(row.state),
         asked_at=row.run_after,
-        incident=_value(Incident, left.get((PARSE_INCIDENT, -1))),
+        key=incident.key if incident else key_in_conf(row.conf),
+        incident=incident,
         room=_value(WarRoom, left.get((CREATE_WAR_ROOM, -1))),
         findings=summary.findings if summary else _counts(findings),
         summary=summary,

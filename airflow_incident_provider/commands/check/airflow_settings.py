@@ -17,19 +17,19 @@ _SHIPPED_EXECUTORS = ("LocalExecutor", "CeleryExecutor", "KubernetesExecutor", "
 
 
 def airflow_version(_: Site) -> Results:
-    """The version is one that has what the steps need."""
+    """Check that the version is one that has what the steps need."""
     installed = version("apache-airflow-core")
     numbers = tuple(int(part) for part in installed.split(".")[:2])
     yield required("version", (*OLDEST,) <= numbers < (4, 0), installed, "Install apache-airflow 3.3 or newer 3.x.")
 
 
 def database(_: Site) -> Results:
-    """The database answers, is migrated, and takes concurrent writers."""
+    """Check that the database answers, is migrated, and takes concurrent writers."""
     from airflow.utils.db import check_migrations
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        check_migrations(timeout=0)
+        check_migrations(timeout=0)  # type: ignore[no-untyped-call]
     except TimeoutError:
         yield wrong("database", "it is not migrated to this version", "Run: airflow db migrate")
         return
@@ -46,7 +46,7 @@ def database(_: Site) -> Results:
 
 
 def components(_: Site) -> Results:
-    """Scheduler and DAG processor report that they are alive."""
+    """Check that scheduler and DAG processor report that they are alive."""
     from airflow.api.common.airflow_health import HEALTHY, get_airflow_health
 
     health = get_airflow_health()
@@ -57,7 +57,7 @@ def components(_: Site) -> Results:
 
 
 def idle_sleep(_: Site) -> Results:
-    """The scheduler does not sleep between an incident's steps."""
+    """Check that the scheduler does not sleep between an incident's steps."""
     seconds = conf.getfloat("scheduler", "scheduler_idle_sleep_time")
     yield advised(
         "idle sleep",
@@ -68,14 +68,14 @@ def idle_sleep(_: Site) -> Results:
 
 
 def executor(_: Site) -> Results:
-    """The executor runs tasks side by side."""
+    """Check that the executor runs tasks side by side."""
     named = conf.get("core", "executor")
     known = any(shipped in named for shipped in _SHIPPED_EXECUTORS)
     yield advised("executor", known, named, "Use LocalExecutor or CeleryExecutor: the others were not tried.")
 
 
 def base_url(_: Site) -> Results:
-    """Links in the room lead to Airflow."""
+    """Check that links in the room lead to Airflow."""
     address = conf.get("api", "base_url", fallback="") or ""
     host = address.partition("://")[2].partition("/")[0].rpartition(":")[0] or address.partition("://")[2]
     useful = address.startswith(("http://", "https://")) and host not in ("localhost", "127.0.0.1", "0.0.0.0")  # noqa: S104
@@ -88,14 +88,14 @@ def base_url(_: Site) -> Results:
 
 
 def fernet_key(_: Site) -> Results:
-    """Tokens are encrypted in the database."""
+    """Check that tokens are encrypted in the database."""
     has_key = bool(conf.get("core", "fernet_key", fallback=""))
     found = "set" if has_key else "not set: passwords of connections are stored as they are"
     yield advised("Fernet key", has_key, found, "Set [core] fernet_key to the same key everywhere.")
 
 
 def own_settings(_: Site) -> Results:
-    """Every setting of the section ``[incident]`` is one that there is."""
+    """Check that every setting of the section ``[incident]`` is one that there is."""
     options = get_provider_info()["config"]["incident"]["options"]
     given = conf.getsection("incident") or {}
     unknown = sorted(name for name in given if name not in options)

@@ -14,7 +14,7 @@ FEWEST_SLOTS = 16
 
 
 def dag(site: Site) -> Results:
-    """Runs of the DAG start."""
+    """Check that runs of the DAG start."""
     with create_session() as session:
         try:
             Runs().ready_dag(session, site.dag_id)
@@ -25,7 +25,7 @@ def dag(site: Site) -> Results:
 
 
 def import_errors(_: Site) -> Results:
-    """No DAG file fails to import."""
+    """Check that no DAG file fails to import."""
     from airflow.models.errors import ParseImportError
 
     with create_session() as session:
@@ -38,7 +38,7 @@ def import_errors(_: Site) -> Results:
 
 
 def pools(site: Site) -> Results:
-    """Every pool that the DAG names exists, and has slots for an incident."""
+    """Check that every pool that the DAG names exists, and has slots for an incident."""
     from airflow.models.pool import Pool
 
     with create_session() as session:

@@ -11,13 +11,13 @@ _SET_UP = "Run: airflow incident setup datadog"
 
 
 def keys(site: Site) -> Results:
-    """Datadog accepts the API key."""
+    """Check that Datadog accepts the API key."""
     connection = site.connection(CONN_ID)
     if connection is None:
         yield doubtful(
             "keys",
             f"there is no connection {CONN_ID}: Datadog is not told of incidents",
-            "Run: airflow incident setup airflow, with DD_API_KEY and DD_APP_KEY in the environment.",
+            "Run: airflow incident setup airflow --yes, with DD_API_KEY and DD_APP_KEY in the environment.",
         )
         return
     try:
@@ -30,7 +30,7 @@ def keys(site: Site) -> Results:
 
 
 def webhook(site: Site) -> Results:
-    """Datadog has the webhook, with the payload that this version reads. Needs the application key."""
+    """Check that Datadog has the webhook, with the payload that this version reads. Needs the application key."""
     connection = site.connection(CONN_ID)
     if connection is None:
         raise NotCheckableError("there is no Datadog connection")

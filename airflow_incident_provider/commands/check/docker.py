@@ -26,7 +26,7 @@ _OUTSIDE_GRACE_S = 5
 
 
 def engine(site: Site) -> Results:
-    """A Docker Engine answers."""
+    """Check that a Docker Engine answers."""
     try:
         told = site.engine.version()
     except NotCheckableError as error:
@@ -40,7 +40,7 @@ def engine(site: Site) -> Results:
 
 
 def images(site: Site) -> Results:
-    """Each probe's image is on the engine."""
+    """Check that each probe's image is on the engine."""
     from docker.errors import DockerException, ImageNotFound
 
     for image in sorted({probe.image for probe in catalogue()}):
@@ -55,7 +55,7 @@ def images(site: Site) -> Results:
 
 
 def network(site: Site) -> Results:
-    """The network that probes run in exists."""
+    """Check that the network that probes run in exists."""
     from docker.errors import APIError, NotFound
 
     name = conf.get("incident", "docker_network", fallback="bridge")
@@ -71,15 +71,13 @@ def network(site: Site) -> Results:
 
 
 def hardened(site: Site) -> Results:
-    """The control probe runs, locked down as every probe is."""
+    """Check that the control probe runs, locked down as every probe is."""
     from airflow_incident_provider.hooks.containers import EngineError, LockedDownContainer
 
     try:
         output = LockedDownContainer(site.engine, _control(), host=socket.gethostname()).run()
     except EngineError as error:
-        yield wrong(
-            "hardened container", str(error), "Pull the image, or see what the engine or its proxy refuses."
-        )
+        yield wrong("hardened container", str(error), "Pull the image, or see what the engine refuses.")
         return
     finding = interpret(ProbeRun(probe=CONTROL), output)
     if finding.verdict is Verdict.UNKNOWN:

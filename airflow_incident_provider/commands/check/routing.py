@@ -14,15 +14,16 @@ from airflow_incident_provider.commands.check.results import (
     wrong,
 )
 from airflow_incident_provider.commands.check.site import Site
-from airflow_incident_provider.commands.routing import configured_routing, routing_table_path
+from airflow_incident_provider.commands.routing import routing_table_path
 from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
 from airflow_incident_provider.intake.routing import Settings
 from airflow_incident_provider.models import Resolution
+from airflow_incident_provider.operators.routing_table import read_routing_table
 from airflow_incident_provider.probes import catalogue
 
 
 def table(_: Site) -> Results:
-    """The table can be read and says what it should."""
+    """Check that the table can be read and says what it should."""
     path = routing_table_path()
     if path is None:
         yield doubtful(
@@ -32,7 +33,7 @@ def table(_: Site) -> Results:
         )
         return
     try:
-        rules = len(configured_routing().rules)
+        rules = len(read_routing_table().rules)
     except RoutingTableError as error:
         yield wrong("table", error.message, error.fix or f"Correct {path}.")
         return
@@ -40,7 +41,7 @@ def table(_: Site) -> Results:
 
 
 def people(site: Site) -> Results:
-    """Slack knows everybody whom the table names; in a private room by e-mail address or id."""
+    """Check that Slack knows everybody whom the table names; in a private room by e-mail address or id."""
     layers: list[Settings] = [site.routing.defaults, *site.routing.rules]
     results = [
         *_unknown(
@@ -55,7 +56,7 @@ def people(site: Site) -> Results:
 
 
 def probes(site: Site) -> Results:
-    """The catalogue has the probes that the table names."""
+    """Check that the catalogue has the probes that the table names."""
     known = {probe.name for probe in catalogue()}
     layers: list[Settings] = [site.routing.defaults, *site.routing.rules]
     unknown = sorted({probe for layer in layers for probe in layer.probes} - known)
@@ -66,7 +67,7 @@ def probes(site: Site) -> Results:
 
 
 def triage_channel(site: Site) -> Results:
-    """The app is in the channel where what needs no room is told."""
+    """Check that the app is in the channel where what needs no room is told."""
     wanted = site.routing.triage.channel
     if wanted is None:
         raise NotCheckableError("the table names no triage channel")
@@ -83,7 +84,7 @@ def triage_channel(site: Site) -> Results:
         yield good("triage channel", f"#{found.name}")
 
 
-def _unknown(site: Site, names: Iterable[str], *, private: bool) -> Iterable[Result]:
+def _unknown(site: Site, names: Iterable[str], private: bool) -> Iterable[Result]:
     """Return a line for each name that comes to nobody."""
     from airflow_incident_provider.hooks.directory_cache import DirectoryCache
     from airflow_incident_provider.hooks.slack_people import SlackPeople

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_incident_provider.commands.check.results import NotCheckableError
-from airflow_incident_provider.commands.routing import configured_routing
 from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
+from airflow_incident_provider.operators.routing_table import read_routing_table
 from airflow_incident_provider.operators.slack_access import (
     DEFAULT_CONN_ID,
     connection_is_configured,
@@ -68,7 +68,7 @@ class Site:
         :raises NotCheckableError: it cannot be read: the line "table" says why.
         """
         try:
-            return configured_routing()
+            return read_routing_table()
         except RoutingTableError:
             raise NotCheckableError("the routing table cannot be read") from None
 

@@ -30,12 +30,12 @@ _ADD_SCOPE = "Add the scope under 'OAuth & Permissions' of the Slack app, then r
 
 
 def token(_: Site) -> Results:
-    """Slack accepts the token."""
+    """Check that Slack accepts the token."""
     if not connection_is_configured(DEFAULT_CONN_ID):
         yield wrong(
             "token",
             f"there is no connection {DEFAULT_CONN_ID}: every run would be a dry-run",
-            f"Add it: airflow connections add {DEFAULT_CONN_ID} --conn-type slack --conn-password TOKEN",
+            "Run: airflow incident setup airflow --yes, with SLACK_BOT_TOKEN in the environment.",
         )
         return
     try:
@@ -47,7 +47,7 @@ def token(_: Site) -> Results:
 
 
 def scopes(site: Site) -> Results:
-    """The app may do what the steps do; each scope that is missing costs something."""
+    """Check that the app may do what the steps do; each scope that is missing costs something."""
     workspace = site.slack.workspace
     if not workspace.scopes_granted:
         yield doubtful("scopes", "Slack did not tell them", "See 'OAuth & Permissions' of the Slack app.")
@@ -60,13 +60,13 @@ def scopes(site: Site) -> Results:
 
 
 def rooms(site: Site) -> Results:
-    """A room can be made, and archived."""
+    """Check that a room can be made, and archived."""
     if not site.may_write:
         raise NotCheckableError("--write was not given")
     name = f"inc-check-{secrets.token_hex(4)}"
     try:
         channel = site.slack.create_channel(name, private=False)
-        site.slack.hook.write("conversations.archive", channel=channel.id)
+        site.slack.archive(channel.id)
     except ChannelNameTakenError:
         yield wrong("rooms", f"#{name} is there already", "Try again.")
     except IncidentError as error:
@@ -76,7 +76,7 @@ def rooms(site: Site) -> Results:
 
 
 def clock(site: Site) -> Results:
-    """This machine's clock agrees with Slack's: what was posted is looked for by time."""
+    """Check that this machine's clock agrees with Slack's: what was posted is looked for by time."""
     headers = {name.lower(): value for name, value in site.slack.hook.read("api.test").headers.items()}
     asked_at = site.now()
     if "date" not in headers:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from airflow_incident_provider.commands.check import (
     airflow_settings,
     dags,
@@ -69,6 +71,8 @@ def _results(check: Check, site: Site, subject: str) -> Iterator[Result]:
         yield from check(site)
     except NotCheckableError as reason:
         yield Result(subject, Outcome.SKIP, f"not checked: {reason}")
+    except SQLAlchemyError:
+        yield Result(subject, Outcome.SKIP, "not checked: the database does not work")
     except IncidentError as error:
         yield wrong(subject, error.message, error.fix or "See the line before.")
     except Exception as error:

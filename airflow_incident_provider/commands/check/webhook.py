@@ -13,7 +13,7 @@ REACH_SECONDS = 10.0
 
 
 def secret(_: Site) -> Results:
-    """There is a secret, and it is long enough."""
+    """Check that there is a secret, and it is long enough."""
     from airflow_incident_provider.plugins.webhook.answers import Refused
     from airflow_incident_provider.plugins.webhook.authentication import Authentication
 
@@ -27,7 +27,7 @@ def secret(_: Site) -> Results:
 
 
 def reachable(_: Site) -> Results:
-    """The API server serves the webhook, and can take alerts."""
+    """Check that the API server serves the webhook, and can take alerts."""
     import httpx
 
     url = served_url("/health")

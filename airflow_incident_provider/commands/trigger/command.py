@@ -11,13 +11,13 @@ from typing import Any
 from airflow_incident_provider.commands.access.airflow import Airflow, Started
 from airflow_incident_provider.commands.access.opening import opened
 from airflow_incident_provider.commands.output import print_rows, print_text
-from airflow_incident_provider.commands.routing import configured_routing
 from airflow_incident_provider.commands.running import ExitCode, UsageError, command, complain
 from airflow_incident_provider.commands.trigger.conf import given_conf, normalised
 from airflow_incident_provider.commands.trigger.preview import preview
 from airflow_incident_provider.commands.trigger.questions import ask_for, confirm
 from airflow_incident_provider.intake import RoutingTable, read_incident
 from airflow_incident_provider.models import Incident, Source
+from airflow_incident_provider.operators.routing_table import read_routing_table
 
 
 @command
@@ -60,7 +60,7 @@ def _checked(conf: Mapping[str, Any], *, remote: bool) -> Incident:
         json.dumps(conf)
     except ValueError as error:
         raise UsageError(f"This is no JSON: {error}.") from None
-    routing = RoutingTable() if remote else configured_routing()
+    routing = RoutingTable() if remote else read_routing_table()
     incident = read_incident(conf, received_at=datetime.now(UTC), routing=routing)
     for flag in incident.flags:
         complain(f"Note: {flag.field}: {flag.note}")

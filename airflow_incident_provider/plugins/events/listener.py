@@ -47,7 +47,9 @@ def on_task_instance_failed(
     error: BaseException | str | None,
 ) -> None:
     """Tell that a step failed, for good or to be tried again: Airflow calls this for both."""
-    state = str(getattr(task_instance, "state", None) or "failed")
+    # An enumeration of Airflow's in the task, text in a row of its database.
+    state = getattr(task_instance, "state", None) or "failed"
+    state = str(getattr(state, "value", state))
     _tell(task_instance, lambda teller: teller.ended(EventKind.STEP_FAILED, state, error))
 
 

@@ -120,9 +120,7 @@ def _completed(event: IncidentEvent) -> IncidentEvent:
 
 
 def _facts(event: IncidentEvent, run: RecordedRun) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
-    if run.incident is not None:
-        facts |= {"key": run.incident.key, "severity": run.incident.severity}
+    facts: dict[str, Any] = {"key": run.key, "severity": run.incident.severity if run.incident else None}
     if event.event is EventKind.WORKFLOW_COMPLETE and run.summary is not None:
         facts |= {
             "outcome": run.summary.outcome,

@@ -13,6 +13,7 @@ from airflow_incident_provider.models import Incident
 from airflow_incident_provider.operators.live_brief import refresh_brief
 from airflow_incident_provider.operators.step import PARSE_INCIDENT
 from airflow_incident_provider.plugins.events.told import tell_log
+from airflow_incident_provider.plugins.incident_dags import key_in_conf
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class TaskTeller:
         return IncidentEvent(
             event=kind,
             at=at,
-            key=incident.key if incident else None,
+            key=incident.key if incident else key_in_conf(ti.get_template_context()["dag_run"].conf),
             severity=incident.severity if incident else None,
             dag_id=ti.dag_id,
             run_id=ti.run_id,

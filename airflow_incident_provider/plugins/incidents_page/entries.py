@@ -77,21 +77,15 @@ def incidents(
     for run in runs:
         if run.summary is None or run.summary.outcome is not RunOutcome.NOT_RAISED:
             by_incident.setdefault(_identity(run), []).append(run)
-    found = [_entry(its, _record(its[0], records), base_path, now) for its in by_incident.values()]
+    found = [_entry(its, records.get(key), base_path, now) for key, its in by_incident.items()]
     told = {incident.key for incident in found}
     found += [_entry([], record, base_path, now) for key, record in records.items() if key not in told]
     return sorted(found, key=lambda incident: incident.opened_at, reverse=True)
 
 
 def _identity(run: RecordedRun) -> str:
-    """Return what runs of one incident have in common: its key, once that has been read."""
-    return run.incident.key if run.incident else f"run/{run.dag_id}/{run.run_id}"
-
-
-def _record(run: RecordedRun, records: Mapping[str, IncidentRecord]) -> IncidentRecord | None:
-    if run.incident is not None:
-        return records.get(run.incident.key)
-    return next((record for record in records.values() if record.run_id == run.run_id), None)
+    """Return what runs of one incident have in common: its key, once that is known."""
+    return run.key or f"run/{run.dag_id}/{run.run_id}"
 
 
 def _entry(runs: list[RecordedRun], record: IncidentRecord | None, base_path: str, now: datetime) -> Incident:
@@ -112,10 +106,10 @@ def _from_runs(runs: list[RecordedRun], base_path: str) -> dict[str, object]:
     run = runs[0]
     incident, room, summary = run.incident, run.room, run.summary
     entry: dict[str, object] = {
-        "key": incident.key if incident else None,
+        "key": run.key,
         "title": incident.title if incident else _unread(run),
         "severity": incident.severity if incident else None,
-        "opened_at": (runs[-1].incident or incident).received_at if incident else run.asked_at,
+        "opened_at": runs[-1].incident.received_at if runs[-1].incident else runs[-1].asked_at,
         "times": len(runs),
         "dag_id": run.dag_id,
         "run_id": run.run_id,

@@ -4,6 +4,9 @@ Who may post an alert: whoever knows the secret of the connection ``incident_web
 The connection's password is the secret. Its extra may hold ``previous_secret``, which stays valid while a secret is
 rotated, and ``allowed_networks``, a list of CIDR networks. It is read through Airflow, so that a secrets backend
 may hold it, and kept for :data:`CACHE_SECONDS`: that is how long a changed secret takes to be known.
+
+The address that counts is that of the connection. Behind a reverse proxy it is the proxy's, unless the API server
+is told to trust the proxy's headers (uvicorn's ``FORWARDED_ALLOW_IPS``).
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from airflow_incident_provider.models import (
     Verdict,
     WarRoom,
 )
+from airflow_incident_provider.plugins.incident_dags import key_in_conf
 from airflow_incident_provider.plugins.incidents_page.entries import OPEN_FOR, State, incidents
 from airflow_incident_provider.plugins.recorded_runs import RecordedRun
 
@@ -70,7 +71,8 @@ def run(**fields: Any) -> RecordedRun:
         "findings": {Verdict.FAIL: 1, Verdict.OK: 3},
         "summary": summary(),
     }
-    return RecordedRun(**{**known, **fields})
+    run = {**known, **fields}
+    return RecordedRun(**{"key": run["incident"].key if run["incident"] else None, **run})
 
 
 def record(key: str = "dd.1.2", **fields: Any) -> IncidentRecord:
@@ -170,7 +172,7 @@ def test_a_record_without_a_run_in_sight_is_told() -> None:
 
 
 def test_a_run_that_is_still_reading_has_its_record_s_words() -> None:
-    unread = run(state="running", incident=None, room=None, findings={}, summary=None)
+    unread = run(state="running", key="dd.1.2", incident=None, room=None, findings={}, summary=None)
     [entry] = told(unread, records=(record(),))
 
     assert (entry.key, entry.title, entry.run_state) == ("dd.1.2", "Checkout 5xx", "running")
@@ -189,3 +191,15 @@ def test_each_incident_is_told_once_the_latest_first(of_runs: list[str], of_reco
 
     assert sorted(entry.key for entry in found) == sorted(set(of_runs) | of_records)
     assert [entry.opened_at for entry in found] == sorted((entry.opened_at for entry in found), reverse=True)
+
+
+def test_the_webhook_s_key_is_found_in_a_run_s_conf() -> None:
+    assert key_in_conf({"datadog": {}, "lifecycle": {"key": "dd.1.2"}}) == "dd.1.2"
+    assert key_in_conf({"incident_key": "dd.1.2"}) == "dd.1.2"
+
+
+@given(st.one_of(st.none(), st.text(), st.lists(st.text()), st.dictionaries(st.text(), st.text())))
+def test_no_conf_of_somebody_else_s_is_taken_for_the_webhook_s(conf: Any) -> None:
+    assert key_in_conf(conf) is None
+    assert key_in_conf({"lifecycle": conf}) is None
+    assert key_in_conf({"incident_key": f"<{conf}>"}) is None

@@ -1,0 +1,1 @@
+"""``airflow incident drill``: a rehearsal, and how it went."""

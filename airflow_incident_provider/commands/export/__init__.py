@@ -1,0 +1,1 @@
+"""``airflow incident export``: the workflow as JSON, and as a picture."""

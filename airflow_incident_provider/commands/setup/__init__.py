@@ -1,0 +1,1 @@
+"""``airflow incident setup``: what is done once to connect Slack, Datadog and Airflow."""

@@ -1,0 +1,113 @@
+"""The connections: made from the environment, so that no secret is an argument, and none is ever shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from airflow.utils.session import create_session
+from sqlalchemy import select
+
+from airflow_incident_provider.commands import datadog_api
+from airflow_incident_provider.commands.running import UsageError
+from airflow_incident_provider.commands.setup.plan import Action, Item
+from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, connection_is_configured
+from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SHORTEST_SECRET
+
+SLACK_TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105 - the variable's name
+DATADOG_KEYS = ("DD_API_KEY", "DD_APP_KEY")
+DATADOG_SITE = "DD_SITE"
+WEBHOOK_SECRET = "INCIDENT_WEBHOOK_SECRET"  # noqa: S105 - the variable's name
+
+Settings = dict[str, Any]
+
+
+def connection_items() -> Iterable[Item]:
+    """Return what is to become of each connection."""
+    yield _item(DEFAULT_CONN_ID, _slack(), needs=SLACK_TOKEN, costs="until then every run is a dry-run")
+    yield _item(
+        datadog_api.CONN_ID,
+        _datadog(),
+        needs=" and ".join(DATADOG_KEYS),
+        costs="until then Datadog is not told of incidents",
+    )
+    yield _webhook()
+
+
+def _item(conn_id: str, settings: Settings | None, *, needs: str, costs: str) -> Item:
+    what = f"connection {conn_id}"
+    there = connection_is_configured(conn_id)
+    if settings is None:
+        if there:
+            return Item(what, Action.KEEP, f"{needs} is not set")
+        return Item(what, Action.BY_HAND, f"set {needs} in the environment and run this again: {costs}")
+    if there and not _is_stored(conn_id):
+        return Item(what, Action.KEEP, "it comes from the environment or a secrets backend: change it there")
+    return Item(what, Action.UPDATE if there else Action.CREATE, f"from {needs}", _storing(conn_id, settings))
+
+
+def _slack() -> Settings | None:
+    token = os.environ.get(SLACK_TOKEN, "").strip()
+    if not token:
+        return None
+    if not token.startswith("xoxb-"):
+        raise UsageError(
+            f"{SLACK_TOKEN} holds no bot token.", fix="It begins with xoxb-; see 'OAuth & Permissions'."
+        )
+    return {"conn_type": "slack", "password": token}
+
+
+def _datadog() -> Settings | None:
+    api_key, app_key = (os.environ.get(name, "").strip() for name in DATADOG_KEYS)
+    if not (api_key and app_key):
+        return None
+    site = os.environ.get(DATADOG_SITE, "").strip() or "datadoghq.com"
+    extra = {"api_key": api_key, "app_key": app_key, "api_host": f"https://api.{site}"}
+    return {"conn_type": "datadog", "extra": extra}
+
+
+def _webhook() -> Item:
+    """Return what is to become of the webhook's secret: one is made if there is none."""
+    given = os.environ.get(WEBHOOK_SECRET, "").strip()
+    if given and len(given) < SHORTEST_SECRET:
+        raise UsageError(f"{WEBHOOK_SECRET} has fewer than {SHORTEST_SECRET} characters.")
+    if given or connection_is_configured(CONNECTION_ID):
+        settings = {"conn_type": "http", "password": given} if given else None
+        return _item(CONNECTION_ID, settings, needs=WEBHOOK_SECRET, costs="until then no alert is taken")
+    settings = {"conn_type": "http", "password": secrets.token_urlsafe(32)}
+    detail = "with a new random secret; setup datadog gives it to Datadog"
+    return Item(f"connection {CONNECTION_ID}", Action.CREATE, detail, _storing(CONNECTION_ID, settings))
+
+
+def _is_stored(conn_id: str) -> bool:
+    """Return whether the connection lies in Airflow's database, where it can be changed."""
+    from airflow.models.connection import Connection
+
+    if f"AIRFLOW_CONN_{conn_id.upper()}" in os.environ:
+        return False
+    with create_session() as session:
+        return session.scalar(select(Connection.id).where(Connection.conn_id == conn_id)) is not None
+
+
+def _storing(conn_id: str, settings: Settings) -> Callable[[], None]:
+    return partial(_store, conn_id, settings)
+
+
+def _store(conn_id: str, settings: Settings) -> None:
+    """Write a connection; what else an existing one says (a base_url, say) stays."""
+    from airflow.models.connection import Connection
+
+    with create_session() as session:
+        connection = session.scalar(select(Connection).where(Connection.conn_id == conn_id))
+        if connection is None:
+            connection = Connection(conn_id=conn_id)
+            session.add(connection)
+        connection.conn_type = settings["conn_type"]
+        if "password" in settings:
+            connection.set_password(settings["password"])
+        if "extra" in settings:
+            connection.set_extra(json.dumps({**connection.extra_dejson, **settings["extra"]}))

@@ -1,0 +1,34 @@
+"""What a set-up would do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """What is to become of a thing; ``BY_HAND`` needs a person."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    KEEP = "keep"
+    BY_HAND = "by hand"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A thing, what is to become of it, and how.
+
+    :param detail: why, or what a person has to do; never a secret.
+    """
+
+    what: str
+    action: Action
+    detail: str
+    do: Callable[[], None] | None = field(default=None, repr=False)
+
+    def carry_out(self) -> None:
+        """Do it, if there is anything to do."""
+        if self.do is not None:
+            self.do()

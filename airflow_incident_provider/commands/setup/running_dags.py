@@ -1,0 +1,68 @@
+"""What the DAG needs beside connections: its pools, being unpaused, and a routing table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from airflow.models.dag import DagModel
+from airflow.models.pool import Pool
+from airflow.utils.session import create_session
+from sqlalchemy import select, update
+
+from airflow_incident_provider.commands.routing import routing_table_path
+from airflow_incident_provider.commands.setup.plan import Action, Item
+
+
+def pool_items(dag_id: str, slots: int) -> Iterable[Item]:
+    """Return what is to become of each pool that the DAG's tasks name."""
+    for name in _pools_of(dag_id):
+        with create_session() as session:
+            there = session.scalar(select(Pool.slots).where(Pool.pool == name))
+        if there is not None:
+            yield Item(f"pool {name}", Action.KEEP, f"{there} slots")
+        else:
+            yield Item(f"pool {name}", Action.CREATE, f"{slots} slots", partial(_make_pool, name, slots))
+
+
+def dag_items(dag_id: str) -> Iterable[Item]:
+    """Return what is to become of the DAG: unpaused."""
+    with create_session() as session:
+        paused = session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id, ~DagModel.is_stale))
+    what = f"DAG {dag_id}"
+    if paused is None:
+        yield Item(what, Action.BY_HAND, "copy its file into the DAGs folder, and start the DAG processor")
+    elif paused:
+        yield Item(what, Action.UPDATE, "unpause it", partial(_unpause, dag_id))
+    else:
+        yield Item(what, Action.KEEP, "unpaused")
+
+
+def setting_items() -> Iterable[Item]:
+    """Return what is to become of the settings, which are files of Airflow's and not in its database."""
+    path = routing_table_path()
+    if path is not None:
+        yield Item("setting [incident] routing_table", Action.KEEP, path)
+    else:
+        advice = "copy routing.example.yaml, and name it in airflow.cfg or AIRFLOW__INCIDENT__ROUTING_TABLE"
+        yield Item("setting [incident] routing_table", Action.BY_HAND, advice)
+
+
+def _pools_of(dag_id: str) -> list[str]:
+    from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
+
+    with create_session() as session:
+        try:
+            return sorted({task.pool for task in Runs().ready_dag(session, dag_id).tasks})
+        except DagNotReadyError:
+            return []
+
+
+def _make_pool(name: str, slots: int) -> None:
+    with create_session() as session:
+        session.add(Pool(pool=name, slots=slots, description="Incident response", include_deferred=False))
+
+
+def _unpause(dag_id: str) -> None:
+    with create_session() as session:
+        session.execute(update(DagModel).where(DagModel.dag_id == dag_id).values(is_paused=False))

@@ -1,0 +1,101 @@
+"""The end of a room: it is warned, and later archived."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_incident_provider.lifecycle.closing import Closing, archive_at, due_closing
+from airflow_incident_provider.lifecycle.records import Status
+from airflow_incident_provider.models import ThreadUpdates
+from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID
+from airflow_incident_provider.operators.step import IncidentStep
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_incident_provider.hooks.war_room_slack import Channel
+    from airflow_incident_provider.intake.life import Lifecycle
+    from airflow_incident_provider.operators.known_incident import KnownIncident
+    from airflow_incident_provider.operators.visit import Visit
+
+_ARCHIVE = "archive"
+
+
+class ArchiveWarRoomOperator(IncidentStep):
+    """Warn a room of a resolved incident that it will be archived, or archive it: whichever is due.
+
+    Only a room that this app created is archived: never a channel of another tool, never the triage channel. An app
+    cannot open a channel again, so the record is closed first: an alert after that opens a new incident.
+
+    :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
+    :returns: :class:`~airflow_incident_provider.models.ThreadUpdates`, pushed to XCom. The task is skipped when the
+        incident fires again, or there is no room to archive.
+    :raises SlackUnavailableError: when Slack does not answer: the task is retried.
+    """
+
+    template_fields: Sequence[str] = ("slack_conn_id",)
+    ui_color = "#e4eef8"
+
+    def __init__(self, *, slack_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.slack_conn_id = slack_conn_id
+
+    def run_step(self, context: Context) -> ThreadUpdates:
+        """Warn, or archive."""
+        from airflow_incident_provider.operators.known_incident import read_known
+        from airflow_incident_provider.operators.room_keeping import channel_of
+        from airflow_incident_provider.operators.routing_table import read_routing_table
+        from airflow_incident_provider.operators.visit import Visit
+
+        known, settings = read_known(context), read_routing_table().lifecycle
+        if known is None:
+            raise AirflowSkipException("The registry does not know the incident.")
+        step = _step(context, known, settings)
+        if step is None:
+            raise AirflowSkipException("The incident is not to be closed now: an alert came meanwhile.")
+        if known.room is None:
+            raise AirflowSkipException("There is no room.")
+        visit = Visit.begin(context, known, conn_id=self.slack_conn_id, log=self.log)
+        channel, writable = channel_of(visit.slack, visit.room)
+        if not writable or not may_be_archived(visit, channel):
+            raise AirflowSkipException("The channel is archived already, or is not ours to archive.")
+        if step is Closing.WARN:
+            return _warn(context, visit, settings)
+        visit.slack.archive(visit.room.channel_id or "")
+        return visit.value(())
+
+
+def may_be_archived(visit: Visit, channel: Channel | None) -> bool:
+    """Return whether the room is one that this app made for this incident alone."""
+    if visit.is_in_thread or visit.room.channel_id == visit.known.incident.slack_channel_id is not None:
+        return False
+    return visit.workspace.dry_run or (channel is not None and channel.creator == visit.workspace.bot_user_id)
+
+
+def _step(context: Context, known: KnownIncident, settings: Lifecycle) -> Closing | None:
+    """Return what is due; for archiving, once the record says so, by this attempt or an earlier one."""
+    from airflow_incident_provider.operators.ledger import Ledger
+    from airflow_incident_provider.operators.what_is_due import this_moment
+    from airflow_incident_provider.registry.tasks import TaskRegistry
+
+    ledger, now = Ledger(context), this_moment(context)
+    if known.record.status is Status.ARCHIVED and ledger.intended_at(_ARCHIVE) is not None:
+        return Closing.ARCHIVE
+    due = due_closing(known.record, settings, now)
+    if due is not Closing.ARCHIVE:
+        return due if due is Closing.WARN else None
+    ledger.intend(_ARCHIVE)
+    return due if TaskRegistry.of(context).archive(known.stored, now) else None
+
+
+def _warn(context: Context, visit: Visit, settings: Lifecycle) -> ThreadUpdates:
+    from airflow_incident_provider.messages.turns import archive_warning
+    from airflow_incident_provider.operators.what_is_due import this_moment
+
+    at = archive_at(visit.known.record, settings)
+    assert at is not None
+    warning = archive_warning(now=this_moment(context), at=at)
+    return visit.value([visit.poster.post(warning, key=f"{visit.run_key}/archive-warning")])

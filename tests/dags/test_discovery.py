@@ -1,0 +1,172 @@
+"""What Airflow and pip find of this package: names that import, imports that are quiet, and a whole wheel."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.get_provider_info import get_provider_info
+
+ROOT = Path(__file__).resolve().parents[2]
+
+QUIET = """
+import pkgutil, sys
+from importlib import import_module
+
+LOUD = {"socket.connect", "socket.bind", "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
+
+def refuse(event, arguments):
+    if event in LOUD:
+        raise AssertionError(f"{event} {arguments}")
+
+import airflow.sdk
+import airflow.plugins_manager
+sys.addaudithook(refuse)
+import airflow_incident_provider
+
+for found in pkgutil.walk_packages(airflow_incident_provider.__path__, "airflow_incident_provider."):
+    if not found.name.endswith("__main__"):
+        import_module(found.name)
+print("quiet")
+"""
+
+PARSE = """
+import sys, time
+from importlib.util import module_from_spec, spec_from_file_location
+
+import airflow.sdk
+
+began = time.process_time()
+for path in sys.argv[1:]:
+    spec = spec_from_file_location("a_dag", path)
+    spec.loader.exec_module(module_from_spec(spec))
+print(time.process_time() - began)
+"""
+
+
+def python(code: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def dotted_names(value: Any) -> Iterator[str]:
+    """Yield everything in the provider's description that names a thing of ours."""
+    if isinstance(value, str) and value.startswith("airflow_incident_provider."):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from dotted_names(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from dotted_names(each)
+
+
+@pytest.mark.parametrize("name", sorted(set(dotted_names(get_provider_info()))))
+def test_dotted_name_imports(name: str) -> None:
+    """Airflow drops what does not import without a word, and lists the provider all the same."""
+    try:
+        import_module(name)
+    except ModuleNotFoundError:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(import_module(module), attribute)
+
+
+@pytest.mark.parametrize("group", ["apache_airflow_provider", "airflow.plugins"])
+def test_entry_points_load(group: str) -> None:
+    ours = [each for each in entry_points(group=group) if each.value.startswith("airflow_incident_provider.")]
+    assert ours
+    assert all(each.load() for each in ours)
+
+
+def test_provider_info_is_what_airflow_reads() -> None:
+    from airflow.providers_manager import ProvidersManager
+
+    assert "airflow-incident-provider" in ProvidersManager().providers
+    schema = Path(import_module("airflow").__path__[0]) / "provider_info.schema.json"
+    import jsonschema
+
+    jsonschema.validate(get_provider_info(), json.loads(schema.read_text(encoding="utf-8")))
+
+
+def test_importing_asks_no_network() -> None:
+    assert python(QUIET) == "quiet"
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in (ROOT / "dags").glob("*.py")))
+def test_dag_file_parses_in_less_than_a_second(file: str) -> None:
+    """CPU time, so that a busy machine does not matter; the second try, so that byte code is there."""
+    path = str(ROOT / "dags" / file)
+    python(PARSE, path)
+    assert float(python(PARSE, path)) < 1.0
+
+
+def test_domain_imports_no_airflow() -> None:
+    """Intake, people, messages, probes and models can be read, tested and used without it."""
+    package = ROOT / "airflow_incident_provider"
+    for part in ("intake", "people", "messages", "probes", "models.py", "exceptions.py"):
+        files = [package / part] if part.endswith(".py") else (package / part).rglob("*.py")
+        for file in files:
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                assert not any(name.partition(".")[0] == "airflow" for name in names), file
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel, as ``make build`` makes it; where the build backend is installed, with that."""
+    folder = tmp_path_factory.mktemp("wheel")
+    installed = ["--no-isolation"] if find_spec("hatchling") else []
+    command = [sys.executable, "-m", "build", "--wheel", *installed, "--outdir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [made] = folder.glob("*.whl")
+    return zipfile.ZipFile(made)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "py.typed",
+        "intake/routing.example.yaml",
+        "intake/datadog/template.json.txt",
+        "demo/alert.json",
+        "probes/shell/address_ranges.txt",
+        "probes/shell/addresses.sh",
+        "sandbox/static/index.html",
+        "sandbox/static/app.js",
+        "sandbox/static/app.css",
+    ],
+)
+def test_wheel_ships(wheel: zipfile.ZipFile, part: str) -> None:
+    assert f"airflow_incident_provider/{part}" in wheel.namelist()
+
+
+def test_wheel_ships_a_script_for_every_probe(wheel: zipfile.ZipFile) -> None:
+    probes = {Path(name) for name in wheel.namelist() if "/probes/catalogue/" in name}
+    declared = {path.stem for path in probes if path.suffix == ".py" and path.stem != "__init__"}
+    assert declared == {path.stem for path in probes if path.suffix == ".sh"} != set()
+
+
+def test_wheel_ships_all_of_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    """Above all no ``airflow/``: that would be unpacked into Airflow itself."""
+    tops = {name.partition("/")[0] for name in wheel.namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"airflow_incident_provider"}
+    tracked = subprocess.run(
+        ["git", "ls-files", "airflow_incident_provider"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    assert {name for name in tracked if (ROOT / name).exists()} <= set(wheel.namelist())

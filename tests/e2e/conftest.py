@@ -1,0 +1,76 @@
+"""A whole Airflow for all end-to-end tests of the DAG, and a world for it: people, a patient, a routing table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from airflow_incident_provider.demo.local_airflow import LocalAirflow
+from airflow_incident_provider.demo.network import demo_network
+from airflow_incident_provider.demo.patient import Patient
+from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
+
+DAGS = Path(__file__).resolve().parents[2] / "dags"
+SECRET_OF_THE_WORKER = "hunter2-of-the-worker-0123456789"
+
+
+@dataclass(frozen=True)
+class House:
+    """An Airflow, the Slack that it talks to, and the service that its probes look at."""
+
+    airflow: LocalAirflow
+    slack: SandboxServer
+    patient: Patient
+    project: Path
+
+    @property
+    def control(self) -> SandboxClient:
+        return SandboxClient(self.slack.url)
+
+    def start(self, conf: dict[str, Any], *, run_id: str | None = None) -> str:
+        """Start a run by Airflow's REST API and return its id."""
+        return str(self.airflow.api.trigger("incident_response", conf, run_id=run_id)["dag_run_id"])
+
+    def finish(self, run_id: str) -> str:
+        """Wait for a run and return its state."""
+        return str(self.airflow.api.wait_for_run("incident_response", run_id)["state"])
+
+    def value(self, run_id: str, task_id: str, map_index: int = -1) -> Any:
+        """Return what a task returned."""
+        return self.airflow.api.xcom("incident_response", run_id, task_id, map_index=map_index)
+
+
+@pytest.fixture(scope="session")
+def house(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """The house, with a routing table like the example that ships, but for the patient's network and no runbook."""
+    project = tmp_path_factory.mktemp("project")
+    with SandboxServer() as slack, demo_network() as network, Patient(network.gateway) as patient:
+        table = yaml.safe_load(
+            files("airflow_incident_provider.intake").joinpath("routing.example.yaml").read_text()
+        )
+        table["allowed_networks"] = [network.subnet]
+        (project / "routing.json").write_text(json.dumps(table))
+        connection = {
+            "conn_type": "slack",
+            "password": slack.token,
+            "extra": json.dumps({"base_url": slack.slack_base_url}),
+        }
+        environment = {
+            "AIRFLOW__INCIDENT__ROUTING_TABLE": str(project / "routing.json"),
+            "AIRFLOW__INCIDENT__DOCKER_NETWORK": network.name,
+            "AIRFLOW__INCIDENT__DOCKER_DNS": network.gateway,
+            "SECRET_OF_THE_WORKER": SECRET_OF_THE_WORKER,
+        }
+        with LocalAirflow(
+            project / "airflow", DAGS, connections={"slack_api_default": connection}, environment=environment
+        ) as airflow:
+            airflow.wait_for_dag("incident_response")
+            airflow.warm_up()
+            yield House(airflow, slack, patient, project)

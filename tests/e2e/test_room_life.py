@@ -1,0 +1,275 @@
+"""
+A whole life, driven by payloads through the webhook, and the room as people would read it.
+
+The room is kept in ``golden/room_life.txt`` with times, durations and ids made the same; run with
+``UPDATE_GOLDENS=1`` to write it anew, then read the difference.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from airflow.models.asset_state_store import AssetStateStoreModel as Row
+from sqlalchemy import create_engine, select
+from sqlalchemy.orm import Session
+
+from airflow_incident_provider.demo.alert import alert
+from airflow_incident_provider.demo.local_airflow import LocalAirflow
+from airflow_incident_provider.demo.network import DemoNetwork, demo_network
+from airflow_incident_provider.demo.processes import wait_until
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
+from airflow_incident_provider.messages.limits import Message
+from airflow_incident_provider.messages.plain import decode, plain_text
+from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SECRET_HEADER
+from airflow_incident_provider.registry.api_server import opened
+from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
+
+pytestmark = [pytest.mark.e2e, pytest.mark.docker]
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parent / "golden" / "room_life.txt"
+SECRET = "life-secret-0123456789"
+UPDATE, RESPONSE = "incident_update", "incident_response"
+UPDATE_INTERVAL_S = 60
+ALICE, JOSE = "alice.ng@acme.example", "José García"
+
+
+class Service:
+    """What the probes look at: it can be broken and mended."""
+
+    def __init__(self) -> None:
+        self.status = 503
+
+    @contextmanager
+    def at(self, address: str) -> Iterator[str]:
+        """Serve on a free port of this address, and tell the URL."""
+        service = self
+
+        class Answers(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(service.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer((address, 0), Answers)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://{address}:{server.server_port}/healthz"
+        finally:
+            server.shutdown()
+            server.server_close()
+
+
+def routing(url: str, network: DemoNetwork) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "rules": [
+            {"name": "checkout", "match": {"service": "checkout"}, "responders": [ALICE], "targets": [url]},
+            {"name": "worst", "match": {"severity": "critical"}, "responders": [JOSE, "nobody@acme.example"]},
+        ],
+        "allowed_networks": [network.subnet],
+        "lifecycle": {"quiet_period": "30s", "archive_delay": "20s", "reopen_window": "60s"},
+    }
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxServer]:
+    with SandboxServer() as server:
+        yield server
+
+
+@pytest.fixture
+def airflow(tmp_path: Path, service: Service, sandbox: SandboxServer) -> Iterator[LocalAirflow]:
+    table = tmp_path / "routing.json"
+    connections = {
+        CONNECTION_ID: {"conn_type": "generic", "password": SECRET},
+        "slack_api_default": {
+            "conn_type": "slack",
+            "password": sandbox.token,
+            "extra": json.dumps({"base_url": sandbox.slack_base_url}),
+        },
+    }
+    with demo_network() as network, service.at(network.gateway) as url:
+        table.write_text(json.dumps(routing(url, network)))
+        environment = {
+            "AIRFLOW__INCIDENT__ROUTING_TABLE": str(table),
+            "AIRFLOW__INCIDENT__DOCKER_NETWORK": network.name,
+            "AIRFLOW__INCIDENT__DOCKER_DNS": network.gateway,
+        }
+        with LocalAirflow(
+            tmp_path / "home", ROOT / "dags", connections=connections, environment=environment
+        ) as airflow:
+            for dag_id in (RESPONSE, UPDATE):
+                airflow.wait_for_dag(dag_id)
+            airflow.warm_up()
+            yield airflow
+
+
+class Monitor:
+    """Sends what Datadog sends about one monitor, and waits for the runs that tell of it."""
+
+    def __init__(self, airflow: LocalAirflow) -> None:
+        self._airflow = airflow
+        self._first = alert()
+        self._cycle = 0
+        self.key = ""
+
+    def says(self, transition: str, priority: str = "P3") -> dict[str, Any]:
+        """Send one notification and return the webhook's answer."""
+        self._cycle += transition == "Triggered"
+        now = str(time.time_ns() // 1_000_000)
+        payload = {**self._first, "id": f"{now}{self._cycle}", "date": now, "last_updated": now}
+        payload["alert"] = {
+            **self._first["alert"],
+            "transition": transition,
+            "priority": priority,
+            "cycle_key": f"77165482340112300{self._cycle}",
+            "title": f"[{priority}] [{transition} on {{env:prod,service:checkout}}] Checkout 5xx ratio above 2%",
+        }
+        answer = httpx.post(
+            f"{self._airflow.url}/incidents/webhook/datadog",
+            json=payload,
+            headers={SECRET_HEADER: SECRET},
+            timeout=30,
+        )
+        assert answer.status_code == 202, answer.text
+        decided: dict[str, Any] = answer.json()
+        self.key = self.key or decided["incident"]
+        assert decided["incident"] == self.key
+        return decided
+
+    def wait_for(self, dag_id: str, run_id: str) -> None:
+        run = self._airflow.api.wait_for_run(dag_id, run_id, timeout=180)
+        states = {task["task_id"]: task["state"] for task in self._airflow.api.task_instances(dag_id, run_id)}
+        assert run["state"] == "success", states
+        assert not {"failed", "upstream_failed"} & set(states.values()), states
+
+    @property
+    def record(self) -> IncidentRecord:
+        with registry_session(self._airflow) as session:
+            return opened(session).incidents(archived=True)[self.key].record
+
+    def wait_until(self, status: Status) -> None:
+        wait_until(
+            lambda: self.record.status is status, what=f"the incident to be {status}", timeout=180, while_running=[]
+        )
+
+    def a_minute_passes(self) -> None:
+        """Let the next update come at once: as if the last one had been due a minute earlier."""
+
+        with registry_session(self._airflow) as session:
+            row = session.scalars(select(Row).where(Row.key == f"record/{self.key}")).one()
+            stored = json.loads(row.value)
+            due = datetime.fromisoformat(stored["record"]["update_due"])
+            stored["record"]["update_due"] = (due - timedelta(seconds=UPDATE_INTERVAL_S)).isoformat()
+            row.value = json.dumps(stored)
+            session.commit()
+
+
+@contextmanager
+def registry_session(airflow: LocalAirflow) -> Iterator[Session]:
+    engine = create_engine(airflow.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+    try:
+        with Session(engine) as session:
+            yield session
+    finally:
+        engine.dispose()
+
+
+def test_a_whole_life(airflow: LocalAirflow, sandbox: SandboxServer, service: Service) -> None:
+    monitor = Monitor(airflow)
+    began = monitor.says("Triggered")
+    assert began["decision"] == "open"
+    monitor.wait_for(RESPONSE, began["run_id"])
+
+    for _ in range(3):
+        noise = monitor.says("Re-Triggered")
+    worse = monitor.says("Re-Triggered", "P1")
+    assert noise["run_id"] == worse["run_id"], "one update tells of all"
+    monitor.wait_for(UPDATE, worse["run_id"])
+
+    service.status = 200
+    monitor.a_minute_passes()
+    monitor.wait_for(UPDATE, monitor.says("Recovered", "P1")["run_id"])
+    service.status = 503
+    monitor.a_minute_passes()
+    back = monitor.says("Triggered", "P1")
+    assert back["decision"] == "reopen"
+    monitor.wait_for(UPDATE, back["run_id"])
+
+    service.status = 200
+    monitor.a_minute_passes()
+    monitor.wait_for(UPDATE, monitor.says("Recovered", "P1")["run_id"])
+    monitor.wait_until(Status.RESOLVED)
+    monitor.wait_until(Status.ARCHIVED)
+
+    for run_id in airflow.api.runs(UPDATE):
+        monitor.wait_for(UPDATE, run_id)
+    control = SandboxClient(sandbox.url)
+    room = airflow.api.xcom(RESPONSE, began["run_id"], "create_war_room")
+    channel = control.channel(room["channel_id"])
+    assert channel["is_archived"]
+    text = rendered(control, channel)
+    if os.environ.get("UPDATE_GOLDENS"):
+        GOLDEN.write_text(text, encoding="utf-8")
+    assert text == GOLDEN.read_text(encoding="utf-8")
+
+
+# --- the room as a person reads it ------------------------------------------------------------------
+
+DURATION = r"(?:\d+(?:\.\d)? (?:ms|s|min|h|d)\b(?: \d+ (?:s|min|h)\b)?)"
+SAME = (
+    (r"\d{4}-\d\d-\d\d", "DATE"),
+    (r"\b\d\d:\d\d:\d\d\b", "HH:MM:SS"),
+    (r"\b\d\d:\d\d\b", "HH:MM"),
+    (rf"{DURATION}", "N s"),
+    (r"http://127\.0\.0\.1:\d+", "http://AIRFLOW"),
+    (r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?::\d+)?", "ADDRESS"),
+    (r"inc-\d{8}-", "inc-YYYYMMDD-"),
+    (r"C0SBX\d+", "CHANNEL"),
+    (r"/p\d{16}", "/pTIMESTAMP"),
+    (r"dd\.148275309\.[\w.~-]+", "KEY"),
+    (r"run from `?[\w.-]+`?", "run from HOST"),
+)
+
+
+def rendered(control: SandboxClient, channel: dict[str, Any]) -> str:
+    """Return everything in the room in the order in which it was written; what was edited, as it is last."""
+    names = {person["id"]: person["label"] for person in control.state(everybody=True)["people"]}
+    lines = [f"#{channel['name']}", f"Topic: {channel['topic']}", f"Purpose: {channel['purpose']}"]
+    messages = [(each, "") for each in channel["messages"]]
+    messages += [(reply, "    ") for each in channel["messages"] for reply in each["replies"]]
+    for message, indent in sorted(messages, key=lambda one: one[0]["ts"]):
+        pinned = " (pinned)" if message["ts"] in channel["pins"] else ""
+        edited = " (edited)" if message["edits"] else ""
+        who = "— " if message.get("subtype") else f"{names[message['user']]}{pinned}{edited}:\n"
+        said = decode(message["text"], names) if message.get("subtype") else read(message, names)
+        lines += ["", *(f"{indent}{line}" for line in f"{who}{said}".splitlines())]
+    text = "\n".join(lines) + "\n"
+    for pattern, same in SAME:
+        text = re.sub(pattern, same, text)
+    return text
+
+
+def read(message: dict[str, Any], names: dict[str, str]) -> str:
+    return plain_text(Message(message["text"], tuple(message["blocks"]), names))

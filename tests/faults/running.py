@@ -1,0 +1,160 @@
+"""Runs a scenario with a fault in it, and takes down what came of it as people find it in Slack."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.sandbox import Fault, SandboxClient, SandboxServer
+
+from ..dags.conftest import BOT, Run  # isort: skip
+from .cases import AGAIN, FIRST, THEIRS, Case  # isort: skip
+
+RETRIES = 3
+SETTLE_SECONDS = 10.0
+RESPONDERS = ["alice.ng@acme.example", "José García", "@sre-oncall", "nobody@acme.example"]
+ROUTING = {
+    "defaults": {
+        "probes": ["host_facts"],
+        "responders": RESPONDERS,
+        "runbook": "https://wiki.acme.example/runbooks/first-steps",
+    }
+}
+PAYLOADS = {FIRST: "01_metric_triggered", AGAIN: "01_metric_triggered", THEIRS: "06_incident_created"}
+DANA = "U0DANAREYES"
+
+
+@dataclass(frozen=True)
+class Room:
+    """A room as people find it, with the ids of runs replaced by their order.
+
+    :param messages: how often each key was posted by us.
+    :param texts: the blocks of our messages by key, as JSON.
+    """
+
+    name: str
+    topic: str
+    purpose: str
+    members: frozenset[str]
+    bookmarks: Counter[str]
+    pinned: tuple[str, ...]
+    messages: Counter[str]
+    texts: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a scenario came to: the rooms that we are in, its last run, and what that called how often."""
+
+    rooms: tuple[Room, ...]
+    run: Run
+    calls: Counter[str]
+
+
+class Bench:
+    """Runs scenarios in a workspace as good as new, each in this process by ``dag.test()``."""
+
+    def __init__(
+        self,
+        run_dag: Callable[..., Run],
+        slack: SandboxServer,
+        control: SandboxClient,
+        connect: Callable[..., Any],
+        route_by: Callable[[dict[str, Any]], None],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        self._run_dag = run_dag
+        self._slack = slack
+        self._control = control
+        self._connect = connect
+        route_by(ROUTING)
+        step = "airflow_incident_provider.operators.step"
+        monkeypatch.setattr(f"{step}.RETRY_DELAY_AFTER_TIMEOUT_S", 1.5)
+        monkeypatch.setattr(f"{step}.LONGEST_RETRY_DELAY_S", 0.1)
+
+    def clean(self, scenario: str) -> Outcome:
+        """Return what the scenario comes to when nothing goes wrong; it is run once a session."""
+        if scenario not in _CLEAN:
+            _CLEAN[scenario] = self.run(scenario)
+        return _CLEAN[scenario]
+
+    def run_case(self, case: Case) -> Outcome:
+        """Return what the case comes to; its fault must have struck."""
+        outcome = self.run(case.scenario, case.scripted, patience_s=case.fault.patience_s)
+        assert [entry["consumed"] for entry in self._control.faults()] == [1], "the fault did not strike"
+        return outcome
+
+    def run(
+        self, scenario: str, *faults: Fault, patience_s: int | None = None, retries: int = RETRIES
+    ) -> Outcome:
+        """Return what a scenario comes to with these faults in its last run."""
+        self._slack.workspace.reset()
+        self._connect(**({"timeout": patience_s} if patience_s else {}))
+        run_ids = list(self._prepare(scenario))
+        calls_before = len(self._control.calls())
+        for fault in faults:
+            self._control.add_fault(fault)
+        run = self._run_dag(_conf(scenario), retries=retries)
+        calls = self._all_answered()[calls_before:]
+        run_ids.append(run.run_id)
+        return Outcome(tuple(self._rooms(run_ids)), run, Counter(call["method"] for call in calls))
+
+    def _prepare(self, scenario: str) -> Iterator[str]:
+        """Do what comes before the run in question, and return the ids of the runs that were needed for it."""
+        if scenario == THEIRS:
+            self._control.add_channel("incident-118", id="C0ABC118", members=[DANA])
+        if scenario == AGAIN:
+            yield self._run_dag(_conf(scenario)).run_id
+
+    def _all_answered(self) -> list[dict[str, Any]]:
+        """Return the calls once none is under way: a late one may outlive the run."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (calls := self._control.calls()) and len(calls) < calls[-1]["seq"]:
+            assert time.monotonic() < deadline, "a call was never answered"
+        return calls
+
+    def _rooms(self, run_ids: list[str]) -> Iterator[Room]:
+        for channel in self._control.state()["channels"]:
+            if BOT in channel["members"] and (channel["creator"] == BOT or channel["id"] == "C0ABC118"):
+                yield _room(self._control.channel(channel["id"]), run_ids)
+
+
+_CLEAN: dict[str, Outcome] = {}
+
+
+def _conf(scenario: str) -> dict[str, Any]:
+    path = Path(__file__).parents[1] / "payloads" / f"{PAYLOADS[scenario]}.json"
+    return {"datadog": json.loads(path.read_text(encoding="utf-8"))}
+
+
+def _room(channel: dict[str, Any], run_ids: list[str]) -> Room:
+    top = channel["messages"]
+    messages = [*top, *(reply for each in top for reply in each["replies"]), *channel["orphans"]]
+    ours = [each for each in messages if each["user"] == BOT and each.get("subtype") is None]
+    key_of = {each["ts"]: _without_run_ids(each["metadata"]["event_payload"]["key"], run_ids) for each in ours}
+    return Room(
+        name=channel["name"],
+        topic=channel["topic"],
+        purpose=channel["purpose"],
+        members=frozenset(channel["members"]),
+        bookmarks=Counter(_without_run_ids(mark["link"], run_ids) for mark in channel["bookmarks"]),
+        pinned=tuple(key_of.get(ts, ts) for ts in channel["pins"]),
+        messages=Counter(key_of.values()),
+        texts={
+            key_of[each["ts"]]: _without_run_ids(json.dumps(each["blocks"], ensure_ascii=False), run_ids)
+            for each in ours
+        },
+    )
+
+
+def _without_run_ids(text: str, run_ids: list[str]) -> str:
+    for number, run_id in enumerate(run_ids, start=1):
+        text = text.replace(run_id, f"RUN-{number}")
+    return text

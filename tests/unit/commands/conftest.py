@@ -1,0 +1,154 @@
+"""Commands run in this process, as ``airflow incident ...`` would run them, with the database of the session."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DAGS = Path(__file__).resolve().parents[3] / "dags"
+DAG_ID = "incident_response"
+SECRET = "a-secret-of-the-tests-0123456789"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def incident(airflow_home: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Run ``airflow incident`` with these arguments."""
+
+    def run(*argv: str) -> Ended:
+        from airflow.cli.cli_parser import get_parser
+
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            args = get_parser().parse_args(["incident", *argv])
+            args.func(args)
+        out, err = capfd.readouterr()
+        return Ended(int(ended.value.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def own_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep what commands write with the test, and the machine's own tokens out of it."""
+    monkeypatch.setenv("AIRFLOW__INCIDENT__DIRECTORY_FOLDER", str(tmp_path / "directory"))
+    for name in ("AIRFLOW_CLI_TOKEN", "SLACK_BOT_TOKEN", "DD_API_KEY", "DD_APP_KEY", "INCIDENT_WEBHOOK_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Point Docker's client at nothing."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
+
+
+@pytest.fixture
+def route_by(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[str, Any] | str], None]:
+    """Route by a table of the test's own; text is written as it is."""
+
+    def write(table: dict[str, Any] | str) -> None:
+        path = tmp_path / "routing.yaml"
+        path.write_text(table if isinstance(table, str) else json.dumps({"version": 1, **table}), encoding="utf-8")
+        monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(path))
+
+    return write
+
+
+@pytest.fixture
+def connect_datadog(slack: Any, airflow_home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Give Airflow its Datadog connection, by default with keys that are right."""
+
+    def connect(**extra: str) -> None:
+        keys = slack.workspace.datadog
+        told = {"api_key": keys.api_key, "app_key": keys.app_key, "api_host": slack.datadog_url, **extra}
+        connection = {"conn_type": "datadog", "extra": json.dumps(told)}
+        monkeypatch.setenv("AIRFLOW_CONN_DATADOG_DEFAULT", json.dumps(connection))
+
+    return connect
+
+
+@pytest.fixture
+def connect_webhook(airflow_home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Give Airflow the webhook's secret."""
+
+    def connect(secret: str = SECRET) -> None:
+        connection = {"conn_type": "http", "password": secret}
+        monkeypatch.setenv("AIRFLOW_CONN_INCIDENT_WEBHOOK", json.dumps(connection))
+
+    return connect
+
+
+@pytest.fixture(scope="session")
+def parsed_dags(airflow_home: Path) -> None:
+    """The repository's DAGs, as a DAG processor leaves them in the database."""
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        if session.get(DagBundleModel, "dags-folder") is None:
+            session.add(DagBundleModel(name="dags-folder"))
+    bag = DagBag(str(DAGS / "incident_response.py"), bundle_path=DAGS, bundle_name="dags-folder")
+    assert bag.import_errors == {}
+    sync_bag_to_db(bag, "dags-folder", None)
+
+
+@pytest.fixture
+def deployed(parsed_dags: None) -> Iterator[Callable[..., None]]:
+    """The incident DAG, there and unpaused, without runs; change its state by calling this."""
+    from airflow.models.dag import DagModel
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete, update
+
+    def change(**values: Any) -> None:
+        with create_session() as session:
+            session.execute(update(DagModel).where(DagModel.dag_id == DAG_ID).values(**values))
+
+    with create_session() as session:
+        session.execute(delete(DagRun).where(DagRun.dag_id == DAG_ID))
+    change(is_paused=False, is_stale=False, has_import_errors=False)
+    yield change
+    change(is_paused=False, is_stale=False, has_import_errors=False)
+
+
+@pytest.fixture
+def run_dag(deployed: Any, no_engine: None, capfd: pytest.CaptureFixture[str]) -> Callable[[dict[str, Any]], str]:
+    """Run the incident DAG in this process and return the run's id. Without Docker: every probe is unknown."""
+
+    def run(conf: dict[str, Any]) -> str:
+        from airflow.dag_processing.dagbag import DagBag
+
+        [dag] = DagBag(str(DAGS / "incident_response.py")).dags.values()
+        for task in dag.tasks:
+            if not task.is_mapped:
+                task.retries, task.retry_delay = 0, timedelta()
+        return str(dag.test(run_conf=conf).run_id)
+
+    return run
+
+
+@pytest.fixture
+def deserted_port() -> int:
+    """A port of the loopback address on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

@@ -1,0 +1,87 @@
+"""A command in a pseudo-terminal, driven as a person drives it: wait for a prompt, type, read on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
+
+class Terminal:
+    """``airflow incident ...`` in a pseudo-terminal of its own.
+
+    :param argv: what comes after ``airflow incident``.
+    """
+
+    def __init__(self, *argv: str, environment: dict[str, str] | None = None) -> None:
+        self._controller, terminal = pty.openpty()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "airflow", "incident", *argv],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "160", **(environment or {})},
+        )
+        os.close(terminal)
+        self._seen = ""
+        self.raw = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        os.close(self._controller)
+
+    def expect(self, text: str, *, seconds: float = 90) -> None:
+        """Read until the text has come, and go on behind it."""
+        deadline = time.monotonic() + seconds
+        while text not in self._seen:
+            assert time.monotonic() < deadline, f"waited in vain for {text!r}; came: {self._seen!r}"
+            chunk = self._read()
+            assert chunk is not None, f"it ended without {text!r}; came: {self._seen!r}"
+            self._take(chunk)
+        self._seen = self._seen.partition(text)[2]
+
+    def type(self, text: str) -> None:
+        """Type a line."""
+        os.write(self._controller, f"{text}\n".encode())
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C: the terminal's foreground process gets the signal."""
+        os.killpg(self._process.pid, signal.SIGINT)
+
+    def end(self, *, seconds: float = 60) -> tuple[int, str]:
+        """Wait for the end; return the exit code, and what came since the last expectation."""
+        deadline = time.monotonic() + seconds
+        while (chunk := self._read()) is not None:
+            assert time.monotonic() < deadline, f"it does not end; came: {self._seen!r}"
+            self._take(chunk)
+        return self._process.wait(10), self._seen
+
+    def _take(self, chunk: str) -> None:
+        self.raw += chunk
+        self._seen = _ESCAPES.sub("", self._seen + chunk).replace("\r\n", "\n")
+
+    def _read(self) -> str | None:
+        """Return what has come; nothing once the other side is closed."""
+        if not select.select([self._controller], [], [], 0.5)[0]:
+            return "" if self._process.poll() is None else None
+        with contextlib.suppress(OSError):  # how Linux tells that the terminal has no user any more
+            return os.read(self._controller, 65536).decode(errors="replace") or None
+        return None

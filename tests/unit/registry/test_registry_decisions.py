@@ -1,0 +1,222 @@
+"""Decisions in Airflow's real database: what is stored, what tasks do meanwhile, and what is put away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.models.asset import AssetActive, AssetModel
+from airflow.models.asset_state_store import AssetStateStoreModel
+from airflow.models.dag import DagModel
+from airflow.models.dagbundle import DagBundleModel
+from airflow.utils.session import create_session
+from sqlalchemy import delete, select, update
+
+from airflow_incident_provider.intake.routing import RoutingTable
+from airflow_incident_provider.lifecycle.decision import Action
+from airflow_incident_provider.lifecycle.records import Status
+from airflow_incident_provider.lifecycle.rules import LifecycleRules
+from airflow_incident_provider.lifecycle.signals import read_signal
+from airflow_incident_provider.registry.api_server import KEPT_FOR, RegistryUnavailableError, locked, opened
+from airflow_incident_provider.registry.asset import REGISTRY, Kind
+from airflow_incident_provider.registry.decisions import Case, Outcome, act_on
+from airflow_incident_provider.registry.entries import StoredIncident, Transition, UpdateBatch
+from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
+
+PAYLOADS = Path(__file__).parents[2] / "payloads"
+
+
+class RunsOnPaper(Runs):
+    """Notes the runs; one DAG can be not ready."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.not_ready: str | None = None
+
+    def start(self, session: Any, request: Any) -> bool:  # noqa: ARG002
+        if request.dag_id == self.not_ready:
+            raise DagNotReadyError(f"The DAG {request.dag_id} is paused.")
+        self.started.append(request.run_id)
+        return True
+
+
+@pytest.fixture
+def runs(airflow_home: Path) -> Iterator[RunsOnPaper]:
+    """Runs on paper, and a database that knows the registry's asset and nothing of incidents."""
+    with create_session() as session:
+        session.add(AssetModel(name=REGISTRY.name, uri=REGISTRY.uri, group="", extra={}))
+        session.add(AssetActive(name=REGISTRY.name, uri=REGISTRY.uri))
+    yield RunsOnPaper()
+    with create_session() as session:
+        for model in (AssetStateStoreModel, AssetActive, AssetModel, DagModel):
+            session.execute(delete(model))
+
+
+def case(monitor: int, service: str = "checkout", **alert: Any) -> Case:
+    payload = json.loads((PAYLOADS / "01_metric_triggered.json").read_text())
+    now = datetime.now(UTC)
+    payload |= {
+        "id": f"9{monitor}",
+        "tags": f"env:prod,service:{service}",
+        "date": str(int(now.timestamp() * 1000)),
+    }
+    scope = f"env:prod,service:{service}"
+    payload["alert"] |= {"id": str(monitor), "cycle_key": f"77{monitor}", "scope": scope, **alert}
+    signal = read_signal({"datadog": payload}, received_at=now, routing=RoutingTable())
+    return Case(signal, LifecycleRules.of(RoutingTable()))
+
+
+def outcome(runs: Runs, case: Case) -> Outcome:
+    [made] = act_on([case], runs)
+    assert isinstance(made, Outcome), made
+    return made
+
+
+def incidents(*, archived: bool = False) -> dict[str, StoredIncident]:
+    with create_session() as session:
+        return opened(session).incidents(archived=archived)
+
+
+def batch(run_id: str) -> UpdateBatch:
+    with create_session() as session:
+        text = session.scalar(
+            select(AssetStateStoreModel.value).where(AssetStateStoreModel.key == Kind.UPDATES.key(run_id))
+        )
+        assert text is not None
+        return UpdateBatch.model_validate_json(text)
+
+
+def test_alerts_of_one_transaction_know_of_each_other(runs: RunsOnPaper) -> None:
+    made = act_on([case(1), case(1), case(2), case(3)], runs)
+    assert [o.decision.action for o in made if isinstance(o, Outcome)] == ["open", "duplicate", "update", "update"]
+    [(key, incident)] = incidents().items()
+    assert incident.record.alert_count == 3
+    assert incident.batch is not None
+    assert runs.started == [key, incident.batch.run_id]
+    assert [item.kind for item in batch(incident.batch.run_id).items] == ["joined", "joined"]
+
+
+def test_one_after_the_other_gives_the_same(runs: RunsOnPaper) -> None:
+    made = [outcome(runs, case(number)) for number in (1, 1, 2, 3)]
+    assert [o.decision.action for o in made] == ["open", "duplicate", "update", "update"]
+    [incident] = incidents().values()
+    assert (incident.version, incident.record.alert_count) == (3, 3)
+    assert incident.batch is not None
+    assert len(batch(incident.batch.run_id).items) == 2
+    assert made[-1].run_id == incident.batch.run_id
+
+
+def test_an_alert_whose_run_would_wait_leaves_no_trace_and_the_others_stand(runs: RunsOnPaper) -> None:
+    runs.not_ready = "incident_update"
+    first, joined, other = act_on([case(1), case(2), case(3, "search")], runs)
+    assert isinstance(joined, DagNotReadyError)
+    assert [type(made) for made in (first, other)] == [Outcome, Outcome]
+    assert {incident.record.alert_count for incident in incidents().values()} == {1}
+    runs.not_ready = None
+    assert outcome(runs, case(2)).decision.action is Action.UPDATE
+
+
+def test_nothing_is_kept_when_the_database_fails_at_the_end(
+    runs: RunsOnPaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_incident_provider.registry.api_server import Registry
+
+    def fail(*_: Any) -> None:
+        raise OSError("connection lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "write", fail)
+        with pytest.raises(OSError, match="connection lost"):
+            act_on([case(1)], runs)
+    assert incidents() == {}
+
+
+def test_a_decision_goes_by_what_a_task_told(runs: RunsOnPaper) -> None:
+    key = outcome(runs, case(1)).decision.key
+    assert outcome(runs, case(1, transition="Recovered")).decision.action is Action.RECOVER
+    seen = incidents()[str(key)]
+    tell(str(key), Transition(as_of=seen.version, status=Status.RESOLVED, resolved_at=datetime.now(UTC)))
+    assert incidents()[str(key)].record.status is Status.RESOLVED
+    made = outcome(runs, case(1, cycle_key="778"))
+    assert (made.decision.action, made.decision.key) == (Action.REOPEN, key)
+    assert incidents()[str(key)].record.status is Status.OPEN
+
+
+def test_a_step_that_a_task_takes_while_an_alert_is_decided_on_is_seen(runs: RunsOnPaper) -> None:
+    key = str(outcome(runs, case(1)).decision.key)
+    with create_session() as session:
+        registry = opened(session)
+        seen = registry.incidents()[key]
+        assert not registry.has_moved_on(seen)
+    tell(key, Transition(as_of=seen.version, status=Status.RESOLVED, resolved_at=datetime.now(UTC)))
+    with create_session() as session:
+        assert opened(session).has_moved_on(seen)
+
+
+def test_what_is_over_is_put_away_and_forgotten_in_the_end(runs: RunsOnPaper) -> None:
+    key = str(outcome(runs, case(1)).decision.key)
+    long_ago = datetime.now(UTC) - timedelta(days=3)
+    tell(key, Transition(as_of=1, status=Status.ARCHIVED, resolved_at=long_ago, archived_at=long_ago))
+    other = str(outcome(runs, case(2, "search")).decision.key)
+    assert set(incidents()) == {other}
+    assert incidents(archived=True)[key].record.status is Status.ARCHIVED
+    # The same alert again is a new incident, with a key of its own.
+    assert outcome(runs, case(1)).decision.key == f"{key}.2"
+    with create_session() as session:
+        old = datetime.now(UTC) - KEPT_FOR - timedelta(days=1)
+        session.execute(update(AssetStateStoreModel).values(updated_at=old))
+    outcome(runs, case(3, "orders"))
+    assert key not in incidents(archived=True)
+    assert {other, f"{key}.2"} < set(incidents())
+
+
+def test_a_damaged_record_does_not_stop_the_others(runs: RunsOnPaper) -> None:
+    key = str(outcome(runs, case(1)).decision.key)
+    outcome(runs, case(2, "search"))
+    tell(key, {"version": 1}, kind=Kind.RECORD)
+    assert len(incidents()) == 1
+    assert outcome(runs, case(4, "search")).decision.action is Action.UPDATE
+
+
+def test_without_the_asset_it_says_what_is_missing(airflow_home: Path) -> None:
+    with create_session() as session, pytest.raises(RegistryUnavailableError, match="parsed"):
+        locked(session)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (None, "is missing"),
+        ({"is_stale": True}, "is missing"),
+        ({"is_stale": True, "has_import_errors": True}, "has import errors"),
+        ({"is_paused": True}, "is paused"),
+        ({"allowed_run_types": ["scheduled"]}, "does not allow manual runs"),
+        ({}, "not serialized"),
+    ],
+)
+def test_a_dag_that_is_not_ready_is_named_with_the_reason(runs: RunsOnPaper, state: Any, said: str) -> None:
+    with create_session() as session:
+        if state is not None:
+            fields = {"is_stale": False, "is_paused": False, **state}
+            session.add(DagBundleModel(name="bundle"))
+            session.flush()
+            session.add(DagModel(dag_id="incident_response", fileloc="x", bundle_name="bundle", **fields))
+            session.flush()
+        with pytest.raises(DagNotReadyError, match=said):
+            Runs().ready_dag(session, "incident_response")
+        session.rollback()
+
+
+def tell(key: str, value: Any, *, kind: Kind = Kind.TRANSITION) -> None:
+    """Write as a task would."""
+    stored = value if isinstance(value, dict) else value.model_dump(mode="json")
+    with create_session() as session:
+        session.execute(
+            update(AssetStateStoreModel)
+            .where(AssetStateStoreModel.key == kind.key(key))
+            .values(value=json.dumps(stored))
+        )

@@ -1,0 +1,101 @@
+"""What tasks report, and when it counts; and what a task finds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status, UpdateItem, UpdateKind
+from airflow_incident_provider.models import Severity, Source
+from airflow_incident_provider.registry.entries import OpenBatch, StoredIncident, Transition
+from airflow_incident_provider.registry.tasks import TaskRegistry
+
+NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
+KEY = "dd.1.2"
+
+
+def stored(version: int = 3, **changes: Any) -> StoredIncident:
+    record = IncidentRecord(
+        key=KEY,
+        source=Source.DATADOG_ALERT,
+        title="Checkout fails",
+        severity=Severity.HIGH,
+        opened_at=NOW,
+        opened_by="dd.1",
+        last_signal_at=NOW,
+        status=Status.RECOVERED,
+        recovered_at=NOW,
+        pending=(UpdateItem(kind=UpdateKind.RECOVERED, at=NOW),),
+    )
+    return StoredIncident(version=version, record=record, **changes)
+
+
+class Store:
+    """The asset state store; ``between`` is what an alert writes after the task's next write."""
+
+    def __init__(self, incident: StoredIncident) -> None:
+        self.values: dict[str, Any] = {f"record/{KEY}": incident.to_json()}
+        self.between: StoredIncident | None = None
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.values.get(key, default)
+
+    def set(self, key: str, value: Any) -> None:
+        self.values[key] = value
+        if self.between is not None:
+            self.values[f"record/{KEY}"] = self.between.to_json()
+
+
+def test_it_is_stored_and_read_as_it_was() -> None:
+    incident = stored(batch=OpenBatch(run_id="upd.1", until=NOW))
+    assert StoredIncident.model_validate(incident.to_json()) == incident
+
+
+def test_a_step_counts_only_for_the_version_that_it_was_decided_by() -> None:
+    step = Transition(as_of=3, status=Status.RESOLVED, resolved_at=NOW)
+    assert stored(3).with_reports(None, step).record.status is Status.RESOLVED
+    for version in (2, 4):
+        assert stored(version).with_reports(None, step).record.status is Status.RECOVERED
+
+
+def test_a_room_counts_always() -> None:
+    assert stored().with_reports(Room(channel_id="C1"), None).record.room.channel_id == "C1"
+
+
+def test_what_a_due_run_tells_is_not_told_again() -> None:
+    incident = stored(batch=OpenBatch(run_id="upd.1", until=NOW))
+    assert incident.at(NOW - timedelta(seconds=1)) == incident
+    assert incident.at(NOW).record.pending == ()
+    assert incident.at(NOW).batch is None
+
+
+def test_a_task_resolves_and_archives() -> None:
+    registry = TaskRegistry(Store(stored()))
+    seen = registry.incident(KEY)
+    assert seen is not None
+    assert registry.resolve(seen, NOW)
+    seen = registry.incident(KEY)
+    assert seen is not None
+    assert seen.record.status is Status.RESOLVED
+    assert registry.archive(seen, NOW + timedelta(hours=1))
+    seen = registry.incident(KEY)
+    assert seen is not None
+    assert (seen.record.status, seen.record.resolved_at) == (Status.ARCHIVED, NOW)
+
+
+def test_an_alert_that_came_between_makes_the_step_void() -> None:
+    store = Store(stored(3))
+    registry = TaskRegistry(store)
+    seen = registry.incident(KEY)
+    assert seen is not None
+    store.between = stored(4)
+    assert not registry.resolve(seen, NOW)
+    now = registry.incident(KEY)
+    assert now is not None
+    assert now.record.status is Status.RECOVERED
+
+
+def test_what_is_not_there_is_nothing() -> None:
+    registry = TaskRegistry(Store(stored()))
+    assert registry.incident("dd.9") is None
+    assert registry.updates("upd.9") is None

@@ -1,0 +1,144 @@
+"""The application: which answer each thing gets, without a database behind it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from airflow.exceptions import ParamValidationError
+from airflow.sdk import Connection
+from fastapi.testclient import TestClient
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.lifecycle.decision import decide
+from airflow_incident_provider.plugins.webhook import reception as reception_module
+from airflow_incident_provider.plugins.webhook.app import create_app
+from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER, Authentication
+from airflow_incident_provider.plugins.webhook.reception import Reception
+from airflow_incident_provider.registry.api_server import RegistryUnavailableError
+from airflow_incident_provider.registry.decisions import Case, Outcome
+from airflow_incident_provider.registry.runs import DagNotReadyError
+
+SECRET = "a-secret-for-these-tests"
+STATEMENT = "INSERT INTO x VALUES (:hostile)"
+TOLD = {"id": "CHG-1", "title": "Orders are late"}
+Act = Callable[[Sequence[Case]], list[Outcome | Exception]]
+
+
+def client(act: Act, **environment: Any) -> TestClient:
+    connection = Connection(conn_id="incident_webhook", conn_type="generic", password=SECRET)
+    reception = Reception(Authentication(lambda: connection), lambda cases, _: act(cases))
+    return TestClient(create_app(reception), headers={SECRET_HEADER: SECRET}, raise_server_exceptions=False)
+
+
+def decided(cases: Sequence[Case]) -> list[Outcome | Exception]:
+    """Decide as if there were no other incident."""
+    decisions = [decide(case.signal, [], case.rules, datetime.now(UTC)) for case in cases]
+    return [Outcome(decision, decision.runs[0].run_id if decision.runs else None, ()) for decision in decisions]
+
+
+def failing(error: Exception) -> Act:
+    def act(cases: Sequence[Case]) -> list[Outcome | Exception]:
+        raise error
+
+    return act
+
+
+def refusing(error: Exception) -> Act:
+    return lambda cases: [error for _ in cases]
+
+
+def test_what_was_taken_is_told() -> None:
+    answer = client(decided).post("/webhook/generic", json=TOLD)
+    assert (answer.status_code, answer.json()["decision"]) == (202, "open")
+    assert answer.json()["run_id"] == answer.json()["incident"] == "man.CHG-1"
+    assert answer.json()["reason"].startswith("New")
+
+
+def test_noise_is_200(payload: Callable[[str], dict[str, Any]]) -> None:
+    answer = client(decided).post("/webhook/datadog", json=payload("03"))
+    assert (answer.status_code, answer.json()["decision"], answer.json()["incident"]) == (200, "ignore", None)
+
+
+@pytest.mark.parametrize(
+    ("act", "status", "said"),
+    [
+        (refusing(DagNotReadyError("The DAG x is paused.", fix="Unpause it.")), 503, "paused"),
+        (failing(RegistryUnavailableError("Airflow does not know the asset yet.")), 503, "asset"),
+        (failing(OperationalError(STATEMENT, {"hostile": "text"}, OSError("refused"))), 503, "database"),
+        (failing(PoolTimeoutError("QueuePool limit")), 503, "database"),
+        (failing(ZeroDivisionError("a fault of ours")), 503, "fault"),
+        (refusing(DataError(STATEMENT, {"hostile": "text"}, ValueError("bad"))), 400, "does not accept"),
+        (refusing(ParamValidationError("Invalid input for param title")), 400, "title"),
+        (refusing(InvalidPayloadError("title: wrong.")), 400, "title"),
+    ],
+)
+def test_every_error_is_an_answer_in_words(act: Act, status: int, said: str) -> None:
+    answer = client(act).post("/webhook/generic", json=TOLD)
+    assert (answer.status_code, said in answer.json()["error"]) == (status, True), answer.text
+    assert "hostile" not in answer.text
+
+
+def test_what_cannot_be_read_as_an_incident_is_400_and_names_the_field() -> None:
+    answer = client(decided).post("/webhook/generic", json={"title": "x", "severity": "purple"})
+    assert (answer.status_code, answer.json()["error"].split(":")[0]) == (400, "severity")
+
+
+def test_what_takes_too_long_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reception_module, "ANSWER_SECONDS", 0.2)
+
+    def slow(cases: Sequence[Case]) -> list[Outcome | Exception]:
+        time.sleep(1)
+        return decided(cases)
+
+    began = time.monotonic()
+    answer = client(slow).post("/webhook/generic", json=TOLD)
+    assert (answer.status_code, "within" in answer.json()["error"]) == (503, True)
+    assert time.monotonic() - began < 0.9
+
+
+def test_nothing_is_decided_without_the_secret_or_for_a_bad_body() -> None:
+    asked: list[Case] = []
+
+    def act(cases: Sequence[Case]) -> list[Outcome | Exception]:
+        asked.extend(cases)
+        return decided(cases)
+
+    app = client(act)
+    assert app.post("/webhook/generic", json=TOLD, headers={SECRET_HEADER: "wrong"}).status_code == 401
+    assert (
+        app.post("/webhook/generic", content="{", headers={"Content-Type": "application/json"}).status_code == 400
+    )
+    assert app.post("/webhook/generic", data=TOLD).status_code == 415
+    assert app.post("/webhook/generic", json=TOLD, headers={"Content-Encoding": "gzip"}).status_code == 415
+    assert app.post("/webhook/generic", json={**TOLD, "description": "x" * 300_000}).status_code == 413
+    assert app.get("/webhook/generic").status_code == 405
+    assert app.post("/webhook/nowhere", json=TOLD).json() == {"error": "Not Found.", "fix": None}
+    assert asked == []
+
+
+def test_a_broken_routing_table_is_503_until_it_is_mended(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "routing.yaml"
+    table.write_text("version: 1\nrulez: []\n")
+    monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(table))
+    app = client(decided)
+    answer = app.post("/webhook/generic", json=TOLD)
+    assert (answer.status_code, "rulez" in answer.json()["error"]) == (503, True)
+    table.write_text("version: 1\n")
+    assert app.post("/webhook/generic", json=TOLD).status_code == 202
+    table.unlink()
+    assert app.post("/webhook/generic", json=TOLD).status_code == 503
+
+
+def test_the_document_declares_the_secret_and_every_answer() -> None:
+    document = client(decided).get("/openapi.json").json()
+    for path in ("/webhook/datadog", "/webhook/generic"):
+        operation = document["paths"][path]["post"]
+        assert operation["security"] == [{"Secret": []}]
+        assert set(operation["responses"]) == {"200", "202", "400", "401", "403", "408", "413", "415", "503"}
+        assert operation["requestBody"]["content"]["application/json"]["schema"]["properties"]["title"]
