@@ -22,7 +22,6 @@ from airflow_incident_provider.operators import (
     ResolveSlackUsersOperator,
     SetupSlackOperator,
 )
-from airflow_incident_provider.operators.room_deadline import room_deadline
 from airflow_incident_provider.plugins.urgency import ROOM_FIRST
 from airflow_incident_provider.registry.asset import REGISTRY
 
@@ -42,7 +41,6 @@ with DAG(
     params={name: Param(**field) for name, field in FORM.items()},
     max_active_runs=100,
     max_active_tasks=100,
-    deadline=room_deadline(),
     default_args={
         "retries": 3,
         "retry_delay": timedelta(seconds=2),

@@ -39,7 +39,7 @@ class LookAgainOperator(BaseOperator):
         if at is None:
             raise AirflowSkipException("There is nothing to wait for.")
         raise DagRunTriggerException(
-            trigger_dag_id=self.dag_id,
+            trigger_dag_id=context["ti"].dag_id,
             dag_run_id=look_id(key, at),
             conf={INCIDENT_KEY: key, **_checked_by(context)},
             logical_date=None,

@@ -19,6 +19,7 @@ from airflow_incident_provider.operators.step import (
     PROBLEM_KEY,
     RESOLVE_USERS,
     SETUP_SLACK,
+    returned,
 )
 
 if TYPE_CHECKING:
@@ -111,14 +112,25 @@ def _state(step: str, states: Mapping[str, str | None]) -> str | None:
 
 
 def _report(ti: Any, step: str, state: str) -> StepReport:
-    values = [value for value in ti.xcom_pull(task_ids=[step]) if isinstance(value, dict)]
     left = next(iter(ti.xcom_pull(task_ids=[step], key=PROBLEM_KEY) or ()), None) if state == "failed" else None
     if left is not None:
         return StepReport(task_id=step, state=state, timing=left["timing"], problem=left["problem"])
+    values = [value for value in _values(ti, step, state) if isinstance(value, dict)]
     timings = [Timing.model_validate(value["timing"]) for value in values if value.get("timing")]
     problem = Problem(step=step, what=_WORDS[state]) if state in _WORDS else None
     return StepReport(task_id=step, state=state, timing=_span(timings), problem=problem)
 
+
+def _values(ti: Any, step: str, state: str) -> Sequence[Any]:
+    """Return what a step has returned, once for each of its instances."""
+    if state in _RETURNED_NOTHING:
+        return ()
+    if step == INVESTIGATE:
+        return ti.xcom_pull(task_ids=[step]) or ()
+    return () if state == "running" else (returned(ti, step),)
+
+
+_RETURNED_NOTHING = frozenset({"none", "skipped", "upstream_failed"})
 
 _WORDS = {
     "failed": "failed; Airflow's log of the task has the reason",

@@ -65,8 +65,10 @@ def _findings(context: Context) -> list[Finding]:
 def _posted_before(context: Context, key: str) -> dict[str, Any]:
     """Return the messages that told of the recovery, as a ledger keeps them: they are brought up to date."""
     told = read_value(ThreadUpdates, None, context, POST_UPDATE)
-    messages: Sequence[PostedMessage] = told.messages if told else ()
-    return {message.key: {"ts": message.ts} for message in messages if message.key.startswith(f"{key}/")}
+    if told is None:
+        return {}
+    ours = (message for message in told.messages if message.key.startswith(f"{key}/"))
+    return {message.key: {"ts": message.ts, "channel": told.channel_id} for message in ours}
 
 
 def _post_evidence(visit: Visit, findings: Sequence[Finding]) -> tuple[PostedMessage, ...]:

@@ -138,7 +138,25 @@ def read_value(
 
     :returns: the model, or ``None`` when nothing was given and that task pushed nothing.
     """
-    value = given if given is not None else context["ti"].xcom_pull(task_ids=task_id)
+    value = given if given is not None else returned(context["ti"], task_id)
     if value is None or isinstance(value, model):
         return value
     return model.model_validate(value)
+
+
+_known: dict[object, dict[str, Any]] = {}
+
+
+def returned(ti: Any, task_id: str) -> Any:
+    """Return what a step of this run returned, or ``None`` if it has returned nothing so far.
+
+    What a step has returned stays so while those after it run, so each attempt of a task asks only once: every
+    time costs a call of the API server.
+    """
+    attempt = getattr(ti, "id", None)
+    if attempt not in _known:
+        _known.clear()
+    known = _known.setdefault(attempt, {})
+    if attempt is None or known.get(task_id) is None:
+        known[task_id] = ti.xcom_pull(task_ids=task_id)
+    return known[task_id]

@@ -120,15 +120,17 @@ class UpdatePosting:
 
     def _news(self, people: LaterPeople) -> News:
         record = self._visit.known.record
-        return News(
+        news = News(
             items=self._batch.items,
             dropped=self._batch.dropped,
             since=self._visit.known.incident.occurred_at,
             alerts=record.alert_count,
             firing=record.firing_count,
-            invited=people.invited,
-            not_invited=people.not_invited,
         )
+        if self._moved_from:
+            # The brief of the new room has just told who comes.
+            return news
+        return news.model_copy(update={"invited": people.invited, "not_invited": people.not_invited})
 
     def _return(self, item: UpdateItem) -> Return:
         over = next((told.at for told in self._items(UpdateKind.RECOVERED) if told.at < item.at), None)

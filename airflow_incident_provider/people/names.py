@@ -61,6 +61,8 @@ def keys(name: str) -> tuple[str, ...]:
 
     "Smith, John" is read as "John Smith". The result is empty when nothing is left to compare.
     """
+    if not name:  # every third name in a directory: people leave the display name out
+        return ()
     if "," in name:
         name = _given_name_first(name)
     folded = fold(name)
@@ -68,6 +70,12 @@ def keys(name: str) -> tuple[str, ...]:
         return (folded,) if folded else ()
     spelt_out = fold(unicodedata.normalize("NFC", name).translate(_SPELT_OUT))
     return tuple(dict.fromkeys(form for form in (folded, spelt_out) if form))
+
+
+def in_word_order(key: str) -> str:
+    """Return a key with its words in alphabetical order: "jon smith" and "smith jon" become the same."""
+    words = key.split(" ")
+    return key if len(words) == 1 else " ".join(sorted(words))
 
 
 def _given_name_first(name: str) -> str:

@@ -56,8 +56,94 @@ FIRST = "first run"
 THEIRS = "their channel"
 AGAIN = "same incident again"
 
-CALLS: dict[str, dict[str, int]] = {}
+CALLS = {
+    FIRST: {
+        "auth.test": 1,
+        "users.lookupByEmail": 2,
+        "users.list": 1,
+        "usergroups.list": 1,
+        "users.info": 3,
+        "conversations.create": 1,
+        "conversations.setPurpose": 1,
+        "conversations.invite": 1,
+        "conversations.members": 2,
+        "conversations.setTopic": 1,
+        "chat.postMessage": 3,
+        "chat.update": 5,
+        "chat.getPermalink": 1,
+        "pins.add": 1,
+        "bookmarks.add": 2,
+    },
+    THEIRS: {
+        "auth.test": 1,
+        "users.lookupByEmail": 3,
+        "users.list": 1,
+        "usergroups.list": 1,
+        "users.info": 3,
+        "conversations.info": 1,
+        "conversations.join": 1,
+        "conversations.history": 1,
+        "conversations.setPurpose": 1,
+        "conversations.invite": 1,
+        "conversations.members": 3,
+        "conversations.setTopic": 1,
+        "chat.postMessage": 3,
+        "chat.update": 5,
+        "chat.getPermalink": 1,
+        "pins.add": 1,
+        "bookmarks.list": 1,
+        "bookmarks.add": 2,
+    },
+    AGAIN: {
+        "auth.test": 1,
+        "users.lookupByEmail": 2,
+        "usergroups.list": 1,
+        "users.info": 3,
+        "users.conversations": 1,
+        "conversations.create": 1,
+        "conversations.history": 1,
+        "conversations.members": 3,
+        "chat.postMessage": 2,
+        "chat.update": 5,
+        "chat.getPermalink": 1,
+        "pins.add": 1,
+        "bookmarks.list": 1,
+    },
+}
 """How often each method is called in a scenario that goes well; a test holds it against the sandbox's log."""
+
+_CHANGES = frozenset(
+    {
+        "conversations.create",
+        "conversations.join",
+        "conversations.setPurpose",
+        "conversations.invite",
+        "conversations.setTopic",
+        "chat.postMessage",
+        "chat.update",
+        "pins.add",
+        "bookmarks.add",
+    }
+)
+
+
+def tried_calls() -> list[tuple[str, str, int]]:
+    """Return the calls that faults strike: every one that changes something, and the first of each that looks.
+
+    Of the other scenarios it is those that the first run has not got, and the name that turns out to be taken.
+    """
+    first = [
+        (FIRST, method, nth)
+        for method, calls in CALLS[FIRST].items()
+        for nth in range(1, (calls if method in _CHANGES else 1) + 1)
+    ]
+    others = [
+        (scenario, method, 1)
+        for scenario in (THEIRS, AGAIN)
+        for method in CALLS[scenario]
+        if method not in CALLS[FIRST] or (scenario == AGAIN and method == "conversations.create")
+    ]
+    return [*first, *others]
 
 
 @dataclass(frozen=True)
@@ -85,10 +171,4 @@ class Case:
 
 def all_cases() -> list[Case]:
     """Return the whole matrix."""
-    return [
-        Case(scenario, method, nth, fault)
-        for scenario, methods in CALLS.items()
-        for method, calls in methods.items()
-        for nth in range(1, calls + 1)
-        for fault in FAULTS
-    ]
+    return [Case(*call, fault) for call in tried_calls() for fault in FAULTS]

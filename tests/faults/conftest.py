@@ -14,7 +14,7 @@ import pytest
 
 from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
 
-from ..dags.conftest import Run, no_engine, own_directory, route_by, run_dag  # noqa: F401  # isort: skip
+from ..dags.conftest import Run, no_engine, own_directory, route_by, run_dag  # noqa: F401, TID252 - fixtures  # isort: skip
 from .cases import Case  # isort: skip
 from .running import Bench  # isort: skip
 
@@ -35,6 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def bench(
+    *,
     run_dag: Callable[..., Run],  # noqa: F811
     slack: SandboxServer,
     control: SandboxClient,
@@ -43,7 +44,14 @@ def bench(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Bench:
     """What runs a scenario with one fault in it, and tells what is wrong with the outcome."""
-    return Bench(run_dag, slack, control, connect, route_by, monkeypatch)
+    return Bench(
+        run_dag=run_dag,
+        slack=slack,
+        control=control,
+        connect=connect,
+        route_by=route_by,
+        monkeypatch=monkeypatch,
+    )
 
 
 @pytest.fixture

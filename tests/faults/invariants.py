@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..dags.conftest import BOT  # isort: skip
+from ..dags.conftest import BOT  # noqa: TID252 - tests are no package  # isort: skip
 from .running import Outcome, Room  # isort: skip
 
 NOT_SO = {
@@ -13,7 +13,7 @@ NOT_SO = {
     "the room's description is not set": lambda seen, clean: seen.purpose != clean.purpose,
     "the brief is not pinned": lambda seen, clean: seen.pinned != clean.pinned,
     "not all bookmarks are there": lambda seen, clean: seen.bookmarks != clean.bookmarks,
-    "nobody could be invited": lambda seen, clean: seen.members == {BOT},
+    "nobody could be invited": lambda seen, _: seen.members == {BOT},
 }
 """When a statement of the room about itself is true."""
 
@@ -26,7 +26,8 @@ UNSURE = {
 }
 """What is said where it is not known, and what it hedges."""
 
-_DURATION = re.compile(r"\b[\d.,]+ (ms|s|min)\b")
+_DURATION = re.compile(r"\b[\d.,]+ (?:ms|s|min|h)\b(?: \d+ (?:s|min)\b)?")
+_BLOCK_ID = re.compile(r'"block_id": "[^"]*"')
 
 
 def violations(seen: Outcome, clean: Outcome) -> list[str]:
@@ -52,11 +53,11 @@ def doubled(seen: Outcome) -> list[str]:
 
 def false_claims(room: Room, model: Room, seen: Outcome) -> list[str]:
     """Return what the room or the summary says is missing although it is there."""
-    told = _told(seen)
+    said = told(seen)
     return [
         f"it is said that {what}, which is not so"
         for what, is_so in NOT_SO.items()
-        if what in told and not is_so(room, model)
+        if what in said and not is_so(room, model)
     ]
 
 
@@ -81,9 +82,9 @@ def _people(room: Room, model: Room, seen: Outcome) -> Iterator[str]:
 
 def _furniture(room: Room, model: Room, seen: Outcome) -> Iterator[str]:
     """Tell of what is missing without a word, and of what is there twice."""
-    told = _told(seen)
+    said = told(seen)
     for unsure, sure in UNSURE.items():
-        if NOT_SO[sure](room, model) and not {unsure, sure} & told:
+        if NOT_SO[sure](room, model) and not {unsure, sure} & said:
             yield f"nobody says that {sure}"
     for link, times in room.bookmarks.items():
         if times > 1:
@@ -96,10 +97,10 @@ def _furniture(room: Room, model: Room, seen: Outcome) -> Iterator[str]:
 def _statements(room: Room, model: Room, seen: Outcome, clean: Outcome) -> Iterator[str]:
     """Hold the brief against the clean one, and the summary against what is told of it."""
     summary = next((text for key, text in room.texts.items() if "/summary/" in key and _is_last(key, room)), "")
-    for what in _told(seen):
+    for what in told(seen):
         if what not in summary:
             yield f"the summary in the room does not tell: {what}"
-    if _told(seen) - _told(clean):
+    if told(seen) - told(clean):
         return
     for key in model.texts:
         if key.endswith("/brief") and _shape(room.texts.get(key, "")) != _shape(model.texts[key]):
@@ -111,7 +112,7 @@ def _is_last(key: str, room: Room) -> bool:
     return max(runs, default="") in key
 
 
-def _told(seen: Outcome) -> set[str]:
+def told(seen: Outcome) -> set[str]:
     """Return the problems that the last run's summary knows of."""
     if not seen.run.value("final_summary"):
         return set()
@@ -119,5 +120,5 @@ def _told(seen: Outcome) -> set[str]:
 
 
 def _shape(text: str) -> str:
-    """Return a text without how long things took."""
-    return _DURATION.sub("T", text)
+    """Return a text without how long things took; the last step's own time is not always there to be told."""
+    return _BLOCK_ID.sub("", _DURATION.sub("T", text)).replace("summary T", "summary done")

@@ -14,7 +14,7 @@ import pytest
 
 from airflow_incident_provider.sandbox import Fault, SandboxClient, SandboxServer
 
-from ..dags.conftest import BOT, Run  # isort: skip
+from ..dags.conftest import BOT, Run  # noqa: TID252 - tests are no package  # isort: skip
 from .cases import AGAIN, FIRST, THEIRS, Case  # isort: skip
 
 RETRIES = 3
@@ -63,6 +63,7 @@ class Bench:
 
     def __init__(
         self,
+        *,
         run_dag: Callable[..., Run],
         slack: SandboxServer,
         control: SandboxClient,
@@ -75,6 +76,8 @@ class Bench:
         self._control = control
         self._connect = connect
         route_by(ROUTING)
+        # The path of the engine that is not there stands in the findings, so it is the same in every test.
+        monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/no-engine.sock")
         step = "airflow_incident_provider.operators.step"
         monkeypatch.setattr(f"{step}.RETRY_DELAY_AFTER_TIMEOUT_S", 1.5)
         monkeypatch.setattr(f"{step}.LONGEST_RETRY_DELAY_S", 0.1)
@@ -91,9 +94,7 @@ class Bench:
         assert [entry["consumed"] for entry in self._control.faults()] == [1], "the fault did not strike"
         return outcome
 
-    def run(
-        self, scenario: str, *faults: Fault, patience_s: int | None = None, retries: int = RETRIES
-    ) -> Outcome:
+    def run(self, scenario: str, *faults: Fault, patience_s: int | None = None, retries: int = RETRIES) -> Outcome:
         """Return what a scenario comes to with these faults in its last run."""
         self._slack.workspace.reset()
         self._connect(**({"timeout": patience_s} if patience_s else {}))
@@ -104,7 +105,7 @@ class Bench:
         run = self._run_dag(_conf(scenario), retries=retries)
         calls = self._all_answered()[calls_before:]
         run_ids.append(run.run_id)
-        return Outcome(tuple(self._rooms(run_ids)), run, Counter(call["method"] for call in calls))
+        return Outcome(tuple(rooms_in(self._control, run_ids)), run, Counter(call["method"] for call in calls))
 
     def _prepare(self, scenario: str) -> Iterator[str]:
         """Do what comes before the run in question, and return the ids of the runs that were needed for it."""
@@ -120,11 +121,6 @@ class Bench:
             assert time.monotonic() < deadline, "a call was never answered"
         return calls
 
-    def _rooms(self, run_ids: list[str]) -> Iterator[Room]:
-        for channel in self._control.state()["channels"]:
-            if BOT in channel["members"] and (channel["creator"] == BOT or channel["id"] == "C0ABC118"):
-                yield _room(self._control.channel(channel["id"]), run_ids)
-
 
 _CLEAN: dict[str, Outcome] = {}
 
@@ -132,6 +128,13 @@ _CLEAN: dict[str, Outcome] = {}
 def _conf(scenario: str) -> dict[str, Any]:
     path = Path(__file__).parents[1] / "payloads" / f"{PAYLOADS[scenario]}.json"
     return {"datadog": json.loads(path.read_text(encoding="utf-8"))}
+
+
+def rooms_in(control: SandboxClient, run_ids: list[str]) -> Iterator[Room]:
+    """Yield the rooms that we made, or joined in the scenario that is about that."""
+    for channel in control.state()["channels"]:
+        if BOT in channel["members"] and (channel["creator"] == BOT or channel["id"] == "C0ABC118"):
+            yield _room(control.channel(channel["id"]), run_ids)
 
 
 def _room(channel: dict[str, Any], run_ids: list[str]) -> Room:

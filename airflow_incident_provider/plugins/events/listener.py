@@ -78,9 +78,9 @@ def _tell(task_instance: Any, tell: Callable[[Any], None]) -> None:
 def _teller(task_instance: Any) -> Any:
     """Return who tells of a task: Airflow hands over its own object in the task, a database row elsewhere."""
     if hasattr(task_instance, "get_template_context"):
-        from airflow_incident_provider.plugins.events.task_process import TaskTeller
+        from airflow_incident_provider.plugins.events.task_process import teller_of
 
-        return TaskTeller(task_instance)
+        return teller_of(task_instance)
     from airflow_incident_provider.plugins.events.server import RowTeller
 
     return RowTeller(task_instance)

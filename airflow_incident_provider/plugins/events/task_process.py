@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 
 from airflow_incident_provider.events.errors import error_in_words
@@ -16,6 +15,17 @@ from airflow_incident_provider.plugins.events.told import tell_log
 from airflow_incident_provider.plugins.incident_dags import key_in_conf
 
 log = logging.getLogger(__name__)
+
+
+_current: TaskTeller | None = None
+
+
+def teller_of(task_instance: Any) -> TaskTeller:
+    """Return who tells of a task: at its end the same as at its beginning, so that nothing is read twice."""
+    global _current  # noqa: PLW0603 - a process has one task at a time
+    if _current is None or not _current.tells_of(task_instance):
+        _current = TaskTeller(task_instance)
+    return _current
 
 
 class TaskTeller:
@@ -30,6 +40,12 @@ class TaskTeller:
 
     def __init__(self, task_instance: Any) -> None:
         self._ti = task_instance
+        self._incident: Incident | None = None
+        self._has_ended = False
+
+    def tells_of(self, task_instance: Any) -> bool:
+        """Return whether this is the task that it tells of."""
+        return self._ti is task_instance
 
     def began(self) -> None:
         """Tell that the step is running."""
@@ -39,6 +55,7 @@ class TaskTeller:
         """Tell how the step ended: the log first, then the room, then Datadog."""
         from airflow_incident_provider.hooks.datadog_events import DatadogEvents
 
+        self._has_ended = True
         end = self._ti.end_date or datetime.now(UTC)
         event = self._event(kind, end, state).model_copy(
             update={
@@ -55,7 +72,7 @@ class TaskTeller:
 
     def _event(self, kind: EventKind, at: datetime, state: str) -> IncidentEvent:
         ti = self._ti
-        incident = self._incident
+        incident = self._read_incident()
         return IncidentEvent(
             event=kind,
             at=at,
@@ -69,11 +86,12 @@ class TaskTeller:
             state=state,
         )
 
-    @cached_property
-    def _incident(self) -> Incident | None:
-        """The incident, once it has been read."""
-        value = self._ti.xcom_pull(task_ids=PARSE_INCIDENT)
-        return Incident.model_validate(value) if value else None
+    def _read_incident(self) -> Incident | None:
+        """Return the incident once it has been read; asked for until then, and not before it can be there."""
+        if self._incident is None and (self._has_ended or self._ti.task_id != PARSE_INCIDENT):
+            value = self._ti.xcom_pull(task_ids=PARSE_INCIDENT)
+            self._incident = Incident.model_validate(value) if value else None
+        return self._incident
 
     def _refresh_brief(self) -> None:
         try:

@@ -14,6 +14,13 @@ import time
 from types import TracebackType
 from typing import Self
 
+# Whoever runs the tests in the background is deaf to Ctrl-C, and passes that on.
+_STARTER = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from airflow.__main__ import main
+sys.exit(main())
+"""
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
@@ -26,7 +33,7 @@ class Terminal:
     def __init__(self, *argv: str, environment: dict[str, str] | None = None) -> None:
         self._controller, terminal = pty.openpty()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "airflow", "incident", *argv],
+            [sys.executable, "-c", _STARTER, "incident", *argv],
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
@@ -63,8 +70,12 @@ class Terminal:
         os.write(self._controller, f"{text}\n".encode())
 
     def interrupt(self) -> None:
-        """Press Ctrl-C: the terminal's foreground process gets the signal."""
-        os.killpg(self._process.pid, signal.SIGINT)
+        """Press Ctrl-C, and again if nothing happens: Python does not notice it just before it begins to read."""
+        for _ in range(5):
+            os.killpg(self._process.pid, signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
+                return
 
     def end(self, *, seconds: float = 60) -> tuple[int, str]:
         """Wait for the end; return the exit code, and what came since the last expectation."""

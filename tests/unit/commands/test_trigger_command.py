@@ -39,10 +39,11 @@ def number_of_runs() -> int:
 def test_every_option_reaches_the_conf(incident: Run, deployed: Any) -> None:
     ended = incident(
         "trigger", "--title", "Checkout is down", "--incident-id", "OPS-7", "--severity", "SEV-1",
-        "--description", "Carts are empty", "--started-at", "2026-11-23T10:35:00+01:00",
-        "--users", "dana@acme.example,@sre-oncall", "--users", "Alice Ng", "--service", "checkout", "--host", "web-03",
-        "--team", "payments", "--tag", "tier:1", "--env", "prod", "--target", "https://checkout.acme.example/healthz",
-        "--link", "https://wiki.acme.example/a,b", "--private", "--dry-run", "--output", "json",
+        "--description", "Carts are empty", "--started-at", "2026-11-23T10:35:00+01:00", "--env", "prod",
+        "--users", "dana@acme.example,@sre-oncall", "--users", "Alice Ng", "--service", "checkout",
+        "--host", "web-03", "--team", "payments", "--tag", "tier:1", "--private", "--dry-run",
+        "--target", "https://checkout.acme.example/healthz", "--link", "https://wiki.acme.example/a,b",
+        "--output", "json",
     )  # fmt: skip
     assert ended.code == ExitCode.OK, ended.err
     [row] = ended.json
@@ -209,9 +210,7 @@ class TestRemote:
         assert "did not answer: ConnectError" in ended.err
         assert "token-that-stays-secret" not in ended.err + ended.out
 
-    def test_something_else_at_the_address(
-        self, incident: Run, slack: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
+    def test_something_else_at_the_address(self, incident: Run, slack: Any, tmp_path: Path) -> None:
         (tmp_path / "token").write_text("a-token\n")
         ended = incident("trigger", "--title", "T", "--api-url", slack.url, "--token-file", str(tmp_path / "token"))
         assert ended.code == ExitCode.UNAVAILABLE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,8 +15,8 @@ from .test_trigger_command import conf_of, number_of_runs  # isort: skip
 
 
 @pytest.fixture(autouse=True)
-def clean(airflow_home: Any, deployed: Any) -> Iterator[None]:
-    yield
+def clean(airflow_home: Any, deployed: Any) -> None:
+    """No run is there before."""
 
 
 def test_a_person_answers_mistakes_are_told_and_the_run_is_started() -> None:

@@ -1,0 +1,138 @@
+"""A whole Airflow on this machine for the fault suite, whose processes are killed from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from airflow_incident_provider.demo.local_airflow import LocalAirflow
+from airflow_incident_provider.demo.processes import wait_until
+from airflow_incident_provider.demo.session_guard import living_members
+from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
+
+from ..dags.conftest import Run  # noqa: TID252 - tests are no package  # isort: skip
+from .running import DANA, Outcome, rooms_in  # isort: skip
+
+DAGS = Path(__file__).resolve().parents[2] / "dags"
+DAG_ID = "incident_response"
+RUN_SECONDS = 240.0
+STEPS = ("parse_incident_event", "create_war_room", "final_summary")
+KILL_SETTINGS = {
+    # What a killed process leaves is noticed within seconds; the defaults take minutes, and test nothing else.
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "1",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "12",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "4",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "6",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+}
+_TASK_PROCESS = re.compile(r"airflow worker -- ([0-9a-f-]{36})")
+
+
+@dataclass(frozen=True)
+class RealAirflow:
+    """An Airflow, and the Slack that it talks to."""
+
+    airflow: LocalAirflow
+    slack: SandboxServer
+
+    @property
+    def control(self) -> SandboxClient:
+        return SandboxClient(self.slack.url)
+
+    def start(self, number: int | str) -> str:
+        """Start a run for an incident of its own and return its id."""
+        conf = {
+            "id": str(number),
+            "title": "Checkout answers 503",
+            "severity": "critical",
+            "started_at": "2026-11-23T09:35:00Z",
+            "users": ["alice.ng@acme.example", DANA],
+            "links": ["https://dd.example.com/dash/1"],
+        }
+        return str(self.airflow.api.trigger(DAG_ID, conf)["dag_run_id"])
+
+    def finish(self, run_id: str) -> Outcome:
+        """Wait for a run to end, and for the last of its processes, and return what it came to."""
+        self.airflow.api.wait_for_run(DAG_ID, run_id, timeout=RUN_SECONDS)
+        wait_until(lambda: not self.callers(), what="the last call to Slack", timeout=30)
+        calls = Counter(call["method"] for call in self.control.calls())
+        return Outcome(tuple(rooms_in(self.control, [run_id])), self.read(run_id), calls)
+
+    def read(self, run_id: str) -> Run:
+        """Return what a run left."""
+        instances = self.airflow.api.task_instances(DAG_ID, run_id)
+        return Run(
+            run_id=run_id,
+            state=str(self.airflow.api.run(DAG_ID, run_id)["state"]),
+            states={each["task_id"]: str(each["state"]) for each in instances},
+            tries={each["task_id"]: each["try_number"] for each in instances},
+            xcoms={
+                (step, -1, "return_value"): self.airflow.api.xcom(DAG_ID, run_id, step)
+                for step in STEPS
+                if any(each["task_id"] == step and each["state"] == "success" for each in instances)
+            },
+            log="",
+        )
+
+    def callers(self) -> set[int]:
+        """Return the processes that have a connection to Slack under way, this one apart."""
+        port = int(self.slack.url.rpartition(":")[2])
+        return {
+            found.pid
+            for found in psutil.net_connections(kind="tcp")
+            if found.raddr and found.raddr.port == port and found.pid not in (None, os.getpid())
+        }
+
+    def task_processes(self) -> dict[str, psutil.Process]:
+        """Return the processes that run a task now, by the task instance's id."""
+        found: dict[str, psutil.Process] = {}
+        with contextlib.suppress(psutil.Error):
+            for process in living_members([self.airflow.scheduler.pid or -1]):
+                if match := _TASK_PROCESS.match(" ".join(process.cmdline())):
+                    found[match.group(1)] = process
+        return found
+
+
+def kill(pids: set[int]) -> int:
+    """Send SIGKILL and return how many it reached."""
+    reached = 0
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            reached += 1
+    return reached
+
+
+@contextlib.contextmanager
+def real_airflow(folder: Path, **environment: str) -> Iterator[RealAirflow]:
+    """Start an Airflow whose runs take one container each, without a network."""
+    (folder / "routing.json").write_text(json.dumps({"version": 1, "defaults": {"probes": ["host_facts"]}}))
+    with SandboxServer() as slack:
+        connection: dict[str, Any] = {
+            "conn_type": "slack",
+            "password": slack.token,
+            "extra": json.dumps({"base_url": slack.slack_base_url}),
+        }
+        settings = {
+            **KILL_SETTINGS,
+            "AIRFLOW__INCIDENT__ROUTING_TABLE": str(folder / "routing.json"),
+            "AIRFLOW__INCIDENT__DOCKER_NETWORK": "none",
+            **environment,
+        }
+        with LocalAirflow(
+            folder / "airflow", DAGS, connections={"slack_api_default": connection}, environment=settings
+        ) as airflow:
+            airflow.wait_for_dag(DAG_ID)
+            airflow.warm_up()
+            yield RealAirflow(airflow, slack)

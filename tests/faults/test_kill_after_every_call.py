@@ -1,0 +1,67 @@
+"""The task's process is killed (kill -9) at every call that it makes to Slack, before and after the effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from airflow_incident_provider.sandbox import Fault
+from airflow_incident_provider.sandbox.faults import FaultScript, When
+
+from .invariants import told, violations  # isort: skip
+from .real_airflow import RealAirflow, kill, real_airflow  # isort: skip
+from .running import Outcome  # isort: skip
+
+pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]
+
+
+@pytest.fixture(scope="module")
+def real(docker_engine: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
+    with real_airflow(tmp_path_factory.mktemp("kills")) as running:
+        yield running
+
+
+class KillAtCall(FaultScript):
+    """Kills whoever makes the ``nth`` call, and answers it no more."""
+
+    def __init__(self, callers: Callable[[], set[int]], nth: int, when: When) -> None:
+        super().__init__()
+        self._callers, self._left, self._when = callers, nth, when
+        self.killed: list[str] = []
+
+    def take(self, method: str) -> Fault | None:
+        """Count the call; at the one in question kill its process, whose connection is lost by that."""
+        self._left -= 1
+        if self._left:
+            return None
+        self.killed = [method] * kill(self._callers())
+        return Fault(drop=True, when=self._when)
+
+
+def run(real: RealAirflow, script: FaultScript) -> Outcome:
+    real.slack.workspace.reset()
+    real.slack.workspace.faults = script
+    return real.finish(real.start(4711))
+
+
+@pytest.mark.parametrize("when", list(When))
+def test_every_call(real: RealAirflow, counted: Callable[[str], None], when: When) -> None:
+    clean = run(real, FaultScript())
+    calls = clean.calls.total()
+    wrong: dict[str, list[str]] = {}
+    struck: list[str] = []
+    for nth in range(1, calls + 1):
+        script = KillAtCall(real.callers, nth, when)
+        seen = run(real, script)
+        struck += script.killed
+        found = violations(seen, clean)
+        found += [f"it is said: {what}" for what in told(seen) - told(clean)]
+        found += [] if script.killed else ["nobody was killed"]
+        if found:
+            wrong[f"{nth}: {script.killed}"] = found
+    counted(
+        f"kill -9 at each of {calls} calls, {when} the effect: {len(struck)} processes killed, "
+        f"{len(wrong)} runs with something wrong; methods: {', '.join(sorted(set(struck)))}"
+    )
+    assert wrong == {}

@@ -1,0 +1,260 @@
+"""
+What a person reads of an incident after its first minutes, word for word; and that any of it can be sent.
+
+The texts are kept in ``golden/``; run with ``UPDATE_GOLDENS=1`` to write them anew, then read the difference.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_incident_provider.lifecycle.records import UpdateItem, UpdateKind
+from airflow_incident_provider.messages.channel import is_own_topic, topic
+from airflow_incident_provider.messages.limits import Message
+from airflow_incident_provider.messages.plain import plain_text
+from airflow_incident_provider.messages.recovery import Recovery, recovery_begun, recovery_messages
+from airflow_incident_provider.messages.turns import (
+    Resolution,
+    Return,
+    archive_warning,
+    back_message,
+    ordinal,
+    over_message,
+    resolved_message,
+    room_of_its_own_message,
+    thread_message,
+)
+from airflow_incident_provider.messages.update import News, update_messages
+from airflow_incident_provider.models import NotInvited, Severity, Verdict
+
+from .hostile import findings, incidents, invitations, left_out, maybe, moments, texts, tuples
+from .rooms import OCCURRED, after, checkout_findings, checkout_incident
+from .rooms import invitations as invited
+from .slack_rules import assert_means_only_what_it_says, assert_slack_accepts
+
+hostile = settings(
+    max_examples=80,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
+GOLDEN = Path(__file__).parent / "golden"
+CHECKOUT, LATENCY = "Checkout 5xx ratio above 2%", "Checkout p95 latency above 1 s"
+RECOVERY = Recovery(at=after(1392), first_at=OCCURRED, resolve_at=after(1992))
+
+
+def item(kind: UpdateKind, seconds: float, **more: object) -> UpdateItem:
+    return UpdateItem.model_validate({"kind": kind, "at": after(seconds), "title": CHECKOUT, **more})
+
+
+def repeated(count: int, first: float, last: float, **more: object) -> UpdateItem:
+    values = {"alert": "a", "count": count, "first_at": after(first), "after": "Re-Triggered", **more}
+    return item(UpdateKind.REPEATED, last, **values)
+
+
+NOISY = News(since=OCCURRED, items=(repeated(7, 360, 720),))
+WORSE = News(
+    since=OCCURRED,
+    items=(
+        repeated(1, 360, 360),
+        item(UpdateKind.SEVERITY, 360, before="medium", after="critical"),
+        item(UpdateKind.RESPONDERS, 360, names=("José García", "dave@example.com")),
+    ),
+    invited=invited()[-2:],
+    not_invited=(NotInvited(query="dave@example.com", reason="deactivated in Slack"),),
+)
+SEVERAL = News(
+    since=OCCURRED,
+    alerts=6,
+    firing=4,
+    dropped=12,
+    items=(
+        *(item(UpdateKind.JOINED, 70 + n, alert=f"j{n}", title=f"{LATENCY} on web-0{n}") for n in range(5)),
+        item(UpdateKind.FIRING_AGAIN, 90, alert="f", title=LATENCY),
+        item(UpdateKind.ALERT_RECOVERED, 95, alert="r", title=CHECKOUT),
+        repeated(3, 60, 100),
+        repeated(20, 60, 118, alert="b", title=LATENCY, after="Renotify"),
+    ),
+)
+DATADOG = News(
+    since=OCCURRED,
+    items=(
+        repeated(1, 400, 400, after="incident updated"),
+        item(UpdateKind.STATUS, 400, before="active", after="stable"),
+        item(UpdateKind.COMMANDER, 400, before="", after="Dana <Reyes>"),
+        item(UpdateKind.TITLE, 400, before=CHECKOUT, after="Payments failing in eu1"),
+    ),
+)
+WELL = tuple(
+    each.model_copy(update={"verdict": Verdict.OK, "summary": "HTTP 200 after 35 ms"})
+    if each.probe == "http"
+    else each
+    for each in checkout_findings()
+)
+
+TEXTS: dict[str, list[Message]] = {
+    "update_noisy": update_messages(NOISY),
+    "update_worse": update_messages(WORSE),
+    "update_several_alerts": update_messages(SEVERAL),
+    "update_datadog_incident": update_messages(DATADOG),
+    "recovery_begun": recovery_begun(RECOVERY),
+    "recovery_well": recovery_messages(RECOVERY, checkout_findings(), WELL),
+    "recovery_still_failing": recovery_messages(RECOVERY, checkout_findings(), checkout_findings()),
+    "recovery_not_checked": recovery_messages(RECOVERY, (), ()),
+    "back": [
+        back_message(
+            Return(
+                times=3,
+                since=OCCURRED,
+                at=after(1500),
+                over_at=after(1392),
+                what=CHECKOUT,
+                brief_url="https://s.example/p1",
+            )
+        )
+    ],
+    "back_in_a_new_room": [
+        back_message(
+            Return(
+                times=2,
+                since=OCCURRED,
+                at=after(90_000),
+                what=CHECKOUT,
+                old_room="inc-1",
+                old_room_url="https://s.example/C1",
+            )
+        )
+    ],
+    "resolved": [
+        resolved_message(
+            Resolution(
+                at=after(1992),
+                first_at=OCCURRED,
+                recovered_at=after(1392),
+                times=3,
+                archive_at=after(1992 + 86_400),
+                summary_url="https://s.example/p2",
+                doubts=("http",),
+            )
+        )
+    ],
+    "archive_warning": [archive_warning(now=after(84_792), at=after(88_392))],
+    "thread": [
+        thread_message(checkout_incident(), "open"),
+        over_message(after(1392), "recovered"),
+        room_of_its_own_message("inc-1", "https://s.example/C1"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_text(name: str) -> None:
+    path = GOLDEN / f"life_{name}.txt"
+    text = "\n\n".join(f"{plain_text(message)}\n-- fallback: {message.text}" for message in TEXTS[name]) + "\n"
+    if os.environ.get("UPDATE_GOLDENS"):
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("number", "word"), [(1, "first"), (10, "tenth"), (11, "11th"), (22, "22nd"), (113, "113th")]
+)
+def test_ordinals(number: int, word: str) -> None:
+    assert ordinal(number) == word
+
+
+items = st.builds(
+    UpdateItem,
+    kind=st.sampled_from([kind for kind in UpdateKind if kind is not UpdateKind.SEVERITY]),
+    at=moments,
+    first_at=st.none() | moments,
+    alert=maybe,
+    title=maybe,
+    before=maybe,
+    after=maybe,
+    names=tuples(texts, 5),
+    count=st.integers(1, 500),
+) | st.builds(
+    UpdateItem,
+    kind=st.just(UpdateKind.SEVERITY),
+    at=moments,
+    before=st.sampled_from(Severity).map(str),
+    after=st.sampled_from(Severity).map(str),
+)
+news = st.builds(
+    News,
+    items=tuples(items, 30),
+    dropped=st.integers(0, 500),
+    since=moments,
+    alerts=st.integers(1, 500),
+    firing=st.integers(0, 500),
+    invited=tuples(invitations, 30),
+    not_invited=tuples(left_out, 30),
+)
+
+
+def assert_slack_takes(message: Message) -> None:
+    assert_slack_accepts(message)
+    assert_means_only_what_it_says(message)
+
+
+@hostile
+@given(news)
+def test_any_update_can_be_sent(news: News) -> None:
+    for message in update_messages(news):
+        assert_slack_takes(message)
+
+
+@hostile
+@given(moments, moments, st.integers(1, 50), st.none() | moments, tuples(findings, 10), tuples(findings, 10))
+def test_any_recovery_can_be_sent(at, first_at, times, resolve_at, before, now) -> None:  # type: ignore[no-untyped-def]
+    recovery = Recovery(at=at, first_at=first_at, times=times, resolve_at=resolve_at)
+    for message in (*recovery_begun(recovery), *recovery_messages(recovery, before, now)):
+        assert_slack_takes(message)
+
+
+@hostile
+@given(moments, moments, texts, texts, incidents)
+def test_any_turn_can_be_sent(at, since, text, other, incident) -> None:  # type: ignore[no-untyped-def]
+    for message in (
+        back_message(
+            Return(times=2, since=since, at=at, what=text, old_room=other, old_room_url=text, brief_url=other)
+        ),
+        resolved_message(
+            Resolution(at=at, first_at=since, recovered_at=since, archive_at=at, summary_url=text, doubts=(other,))
+        ),
+        archive_warning(now=since, at=at),
+        thread_message(incident, text),
+        room_of_its_own_message(text, other),
+    ):
+        assert_slack_takes(message)
+
+
+@hostile
+@given(incidents, texts, maybe)
+def test_our_own_topics_are_known_again(incident, status, commander) -> None:  # type: ignore[no-untyped-def]
+    assert is_own_topic(topic(incident, status=status, commander=commander))
+
+
+@pytest.mark.parametrize(
+    "words", ["failover in progress, ask Dana", "critical stuff since 09:35 UTC", "high · five"]
+)
+def test_what_people_write_is_not_taken_for_ours(words: str) -> None:
+    assert not is_own_topic(words)
+
+
+@hostile
+@given(tuples(findings, 6))
+def test_a_probe_that_fails_now_is_never_called_over(now) -> None:  # type: ignore[no-untyped-def]
+    said = plain_text(recovery_messages(RECOVERY, (), now)[-1])
+    assert ("Proposed: resolve it" in said) == (Verdict.FAIL not in {each.verdict for each in now})
+
+
+def test_the_fallback_tells_the_same() -> None:
+    assert "Severity medium → critical" in update_messages(WORSE)[0].text
+    assert timedelta(seconds=1992) == RECOVERY.resolve_at - OCCURRED

@@ -1,0 +1,205 @@
+"""
+An incident's life without Airflow: the webhook's decisions, the registry and the tasks, in one process.
+
+Time is ours: decisions happen when a test says, and a task's run is due when a test says. Slack is the stand-in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_incident_provider.intake import RoutingTable, load_routing_table
+from airflow_incident_provider.lifecycle.decision import Decision, decide
+from airflow_incident_provider.lifecycle.records import IncidentRecord
+from airflow_incident_provider.lifecycle.rules import LifecycleRules
+from airflow_incident_provider.lifecycle.runs import RESPONSE_DAG, UPDATE_DAG
+from airflow_incident_provider.lifecycle.signals import read_signal
+from airflow_incident_provider.models import Finding, Verdict
+from airflow_incident_provider.operators import (
+    CreateWarRoomOperator,
+    FinalSummaryOperator,
+    ParseIncidentOperator,
+    PlanInvestigationOperator,
+    PostThreadUpdateOperator,
+    ResolveSlackUsersOperator,
+    SetupSlackOperator,
+)
+from airflow_incident_provider.registry.asset import REGISTRY, Kind
+from airflow_incident_provider.registry.entries import StoredIncident, Transition, UpdateBatch
+
+FIRST_STEPS: tuple[tuple[str, type[Any]], ...] = (
+    ("parse_incident_event", ParseIncidentOperator),
+    ("setup_slack_integration", SetupSlackOperator),
+    ("resolve_slack_users", ResolveSlackUsersOperator),
+    ("plan_investigation", PlanInvestigationOperator),
+    ("create_war_room", CreateWarRoomOperator),
+)
+LAST_STEPS: tuple[tuple[str, type[Any]], ...] = (
+    ("post_investigation_updates", PostThreadUpdateOperator),
+    ("final_summary", FinalSummaryOperator),
+)
+
+
+class JsonStore(dict[str, Any]):
+    """Stands for Airflow's stores: what goes in comes out as JSON makes it."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = json.loads(json.dumps(value))
+
+
+class LifeTask:
+    """Stands for a task instance; XComs of all runs are in one place."""
+
+    def __init__(self, life: Life, dag_id: str, run_id: str, task_id: str) -> None:
+        self.dag_id, self.run_id, self.task_id, self.map_index = dag_id, run_id, task_id, -1
+        self.try_number, self.max_tries = 1, 0
+        self._life = life
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self._life.xcoms[self.dag_id, self.run_id, self.task_id, key] = value
+
+    def xcom_pull(
+        self,
+        task_ids: str | list[str],
+        key: str = "return_value",
+        dag_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Any:
+        place = (dag_id or self.dag_id, run_id or self.run_id)
+        if isinstance(task_ids, str):
+            return self._life.xcoms.get((*place, task_ids, key))
+        found = (self._life.xcoms.get((*place, task_id, key)) for task_id in task_ids)
+        return [
+            part for value in found if value is not None for part in (value if isinstance(value, list) else [value])
+        ]
+
+    def get_task_states(self, **_: object) -> dict[str, dict[str, str]]:
+        done = {task for dag, run, task, key in self._life.xcoms if (dag, run) == (self.dag_id, self.run_id)}
+        return {self.run_id: dict.fromkeys(done, "success")}
+
+    def get_dagrun_state(self, dag_id: str, run_id: str) -> str:
+        return self._life.run_states.get((dag_id, run_id), "success")
+
+
+class Life:
+    """One incident, or several.
+
+    :param table: the routing table, as YAML.
+    """
+
+    def __init__(self, table: str) -> None:
+        self.routing: RoutingTable = load_routing_table(table)
+        self.rules = LifecycleRules.of(self.routing)
+        self.now = datetime.now(UTC)
+        self.assets = JsonStore()
+        self.xcoms: dict[tuple[str, str, str, str], Any] = {}
+        self.run_states: dict[tuple[str, str], str] = {}
+        self.stores: dict[tuple[str, str, str], JsonStore] = {}
+        self.key = ""
+        self._updates = 0
+
+    # --- what the webhook does ----------------------------------------------------------------------
+
+    def pass_time(self, **time: float) -> None:
+        self.now += timedelta(**time)
+
+    def alert(self, payload: dict[str, Any]) -> Decision:
+        """Take an alert in, now."""
+        signal = read_signal({"datadog": payload}, received_at=self.now, routing=self.routing)
+        decision = decide(signal, [one.record for one in self._stored()], self.rules, self.now)
+        assert decision.record is not None
+        assert decision.changed
+        self.key = self.key or decision.record.key
+        self._write(decision.record)
+        return decision
+
+    def _stored(self) -> list[StoredIncident]:
+        keys = [key.removeprefix("record/") for key in self.assets if key.startswith("record/")]
+        return [self.stored(key) for key in keys]
+
+    def stored(self, key: str | None = None) -> StoredIncident:
+        """Return an incident as the registry tells of it."""
+        from airflow_incident_provider.registry.tasks import TaskRegistry
+
+        found = TaskRegistry(self.assets).incident(key or self.key)
+        assert found is not None
+        return found
+
+    @property
+    def record(self) -> IncidentRecord:
+        return self.stored().record
+
+    def _write(self, record: IncidentRecord) -> None:
+        before = self.assets.get(Kind.RECORD.key(record.key))
+        version = before["version"] + 1 if before else 1
+        self.assets.set(Kind.RECORD.key(record.key), StoredIncident(version=version, record=record).to_json())
+        if version == 1:
+            self.assets.set(Kind.TRANSITION.key(record.key), Transition().model_dump(mode="json"))
+
+    def hand_over(self) -> str:
+        """Give what is pending to an update run, as happens when one is due, and return its id."""
+        self._updates += 1
+        run_id, record = f"upd.{self.key}.{self._updates}", self.record
+        batch = UpdateBatch(incident=self.key, items=record.pending, dropped=record.pending_dropped)
+        self.assets.set(Kind.UPDATES.key(run_id), batch.model_dump(mode="json"))
+        self._write(record.drained())
+        return run_id
+
+    # --- what tasks do ------------------------------------------------------------------------------
+
+    def context(self, task_id: str, run_id: str, *, dag_id: str = UPDATE_DAG, **conf: Any) -> dict[str, Any]:
+        conf = conf or {"incident_key": self.key}
+        return {
+            "ti": LifeTask(self, dag_id, run_id, task_id),
+            "dag_run": SimpleNamespace(conf=conf, start_date=self.now, run_after=self.now),
+            "params": {},
+            "task_state_store": self.stores.setdefault((dag_id, run_id, task_id), JsonStore()),
+            "asset_state_store": {REGISTRY: self.assets},
+        }
+
+    def do(self, operator: type[Any], run_id: str, **conf: Any) -> Any:
+        """Run one task of ``incident_update`` and return its value; ``None`` if it is skipped."""
+        task_id = _task_id(operator)
+        context = self.context(task_id, run_id, **({"incident_key": self.key} | conf))
+        try:
+            value = operator(task_id=task_id).execute(context)
+        except AirflowSkipException:
+            return None
+        context["ti"].xcom_push("return_value", value)
+        return value
+
+    def respond(self, decision: Decision, findings: list[Finding]) -> None:
+        """Run ``incident_response`` as the decision asked for; its probes find what is given."""
+        request = next(run for run in decision.runs if run.dag_id == RESPONSE_DAG)
+
+        def step(task_id: str, operator: Callable[..., Any]) -> None:
+            context = self.context(task_id, request.run_id, dag_id=RESPONSE_DAG, **request.conf)
+            context["ti"].xcom_push("return_value", operator(task_id=task_id).execute(context))
+
+        for task_id, operator in FIRST_STEPS:
+            step(task_id, operator)
+        self.investigated(RESPONSE_DAG, request.run_id, findings)
+        for task_id, operator in LAST_STEPS:
+            step(task_id, operator)
+
+    def investigated(self, dag_id: str, run_id: str, findings: list[Finding]) -> None:
+        """Let the probes of a run have found something."""
+        self.xcoms[dag_id, run_id, "investigate", "return_value"] = [each.to_xcom() for each in findings]
+
+
+def _task_id(operator: type[Any]) -> str:
+    return operator.__module__.rpartition(".")[2]
+
+
+def finding(
+    probe: str, verdict: Verdict, summary: str, target: str = "https://checkout.example.com/healthz"
+) -> Finding:
+    return Finding(
+        probe=probe, target=target, verdict=verdict, summary=summary, started_at=datetime.now(UTC), evidence=summary
+    )
