@@ -6,7 +6,8 @@ import functools
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 from airflow.utils.cli import suppress_logs_and_warning
@@ -36,6 +37,8 @@ class UsageError(IncidentError):
 
 _USAGE = (UsageError, InvalidPayloadError, NotAnIncidentError, RoutingTableError)
 
+_PROCESS_CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
+
 Body = Callable[[Namespace], ExitCode]
 
 
@@ -53,12 +56,30 @@ def command(body: Body) -> Callable[[Namespace], None]:
 
         @suppress_logs_and_warning
         def quietly(args: Namespace) -> None:
-            ended.append(_run(body, args))
+            with _trusted_with_connections():
+                ended.append(_run(body, args))
 
         quietly(args)
         sys.exit(ended[0])
 
     return run
+
+
+@contextmanager
+def _trusted_with_connections() -> Iterator[None]:
+    """Have Airflow look for connections in its database too, as ``airflow connections get`` does.
+
+    A process that does not say what it is is taken for one that runs a task, and sees those of the environment only.
+    """
+    before = os.environ.get(_PROCESS_CONTEXT)
+    os.environ[_PROCESS_CONTEXT] = "server"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_PROCESS_CONTEXT]
+        else:
+            os.environ[_PROCESS_CONTEXT] = before
 
 
 def _run(body: Body, args: Namespace) -> ExitCode:

@@ -47,7 +47,7 @@ def with_update_run(
     due = now if latest is None else max(now, latest + settings.update_interval)
     request = RunRequest(
         dag_id=UPDATE_DAG,
-        run_id=f"upd.{record.key}.{due:%Y%m%dT%H%M}",
+        run_id=f"upd.{record.key}.{due:%Y%m%dT%H%M%S}",
         conf={"incident_key": record.key},
         run_after=due if due > now else None,
     )

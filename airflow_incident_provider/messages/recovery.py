@@ -13,8 +13,10 @@ from airflow_incident_provider.messages.blocks import sections
 from airflow_incident_provider.messages.escaping import Mrkdwn, bold, code_span, flow, inline, join, moment
 from airflow_incident_provider.messages.limits import Message, fit
 from airflow_incident_provider.messages.listing import LINE_LIMIT, few
+from airflow_incident_provider.messages.plain import decode
 from airflow_incident_provider.messages.times import between, clock, duration
 from airflow_incident_provider.models import Finding, Model, UtcDatetime, Verdict
+from airflow_incident_provider.probes.declaration import CONTROL
 
 _SUMMARY = 160
 _WORST_FIRST = (Verdict.FAIL, Verdict.WARN, Verdict.UNKNOWN, Verdict.OK, Verdict.SKIPPED)
@@ -28,12 +30,14 @@ class Recovery(Model):
     :param first_at: when it fired first.
     :param times: how often it has fired, the first time included.
     :param resolve_at: when it will be resolved unless an alert fires before.
+    :param over: false if an alert fires again by the time this is told.
     """
 
     at: UtcDatetime
     first_at: UtcDatetime
     times: int = 1
     resolve_at: UtcDatetime | None = None
+    over: bool = True
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,20 @@ class _Pair:
         return self.now.verdict if self.now else Verdict.UNKNOWN
 
     @property
-    def was_fine(self) -> bool:
-        """Whether it was fine when the incident began; what had not been checked then was not."""
-        return self.before is not None and self.before.verdict is Verdict.OK
+    def is_control(self) -> bool:
+        """Whether it looked at our own side, without which the others tell nothing."""
+        one = self.now or self.before
+        return one is not None and one.probe == CONTROL
+
+    @property
+    def is_same(self) -> bool:
+        """Whether it concludes now what it concluded when the incident began."""
+        return self.before is not None and self.now is not None and self.before.verdict is self.now.verdict
+
+    @property
+    def rank(self) -> tuple[bool, bool, int]:
+        """Where it stands in the list: what fails first, then what changed, then the worst."""
+        return (self.verdict is not Verdict.FAIL, self.is_same, _WORST_FIRST.index(self.verdict))
 
     @property
     def subject(self) -> Mrkdwn:
@@ -74,18 +89,20 @@ def recovery_messages(recovery: Recovery, before: Sequence[Finding], now: Sequen
     """
     pairs = _paired(before, now)
     proposal = _proposal(recovery, pairs)
-    words = f"{_headline(recovery)}\n{proposal.replace('*', '').replace('`', '')}"
-    return fit(words, sections([*_head(recovery), *_comparison(pairs), proposal]))
+    words = decode(proposal, {}).replace("*", "").replace("`", "")
+    return fit(f"{_headline(recovery)}\n{words}", sections([*_head(recovery), *_comparison(pairs), proposal]))
 
 
 def doubts(findings: Sequence[Finding]) -> tuple[str, ...]:
-    """Return the probes that found something failing, each once."""
-    return tuple(dict.fromkeys(finding.probe for finding in findings if finding.verdict is Verdict.FAIL))
+    """Return the probes that found something failing, each once; none if our own network failed."""
+    failing = dict.fromkeys(finding.probe for finding in findings if finding.verdict is Verdict.FAIL)
+    return () if CONTROL in failing else tuple(failing)
 
 
 def _headline(recovery: Recovery) -> str:
     again = " again" if recovery.times > 1 else ""
-    return f"Recovered{again} at {clock(recovery.at)} UTC: no alert is firing any more"
+    still = ": no alert is firing any more" if recovery.over else ", and fires again by now"
+    return f"Recovered{again} at {clock(recovery.at)} UTC{still}"
 
 
 def _head(recovery: Recovery) -> list[Mrkdwn]:
@@ -95,30 +112,34 @@ def _head(recovery: Recovery) -> list[Mrkdwn]:
 
 
 def _paired(before: Sequence[Finding], now: Sequence[Finding]) -> list[_Pair]:
-    """Return what was seen before and now, by probe and target, the worst now first."""
-    then = {(finding.probe, finding.target): finding for finding in before}
-    again = {(finding.probe, finding.target): finding for finding in now}
-    pairs = [_Pair(then.get(key), again.get(key)) for key in dict.fromkeys((*then, *again))]
-    seen = (pair for pair in pairs if _was_checked(pair.before) or _was_checked(pair.now))
-    return sorted(seen, key=lambda pair: _WORST_FIRST.index(pair.verdict))
+    """Return what was seen before and now, by probe and target."""
+    then, again = _by_subject(before), _by_subject(now)
+    pairs = (_Pair(then.get(key), again.get(key)) for key in dict.fromkeys((*again, *then)))
+    return sorted(pairs, key=lambda pair: pair.rank)
 
 
-def _was_checked(finding: Finding | None) -> bool:
-    return finding is not None and finding.verdict is not Verdict.SKIPPED
+def _by_subject(findings: Sequence[Finding]) -> dict[tuple[str, str], Finding]:
+    """Return what was checked, by probe and target; of two findings about the same, the worse."""
+    checked = [finding for finding in findings if finding.verdict is not Verdict.SKIPPED]
+    best_first = sorted(checked, key=lambda finding: _WORST_FIRST.index(finding.verdict), reverse=True)
+    return {(finding.probe, finding.target): finding for finding in best_first}
 
 
 def _comparison(pairs: Sequence[_Pair]) -> list[Mrkdwn]:
     """Return a line for each probe that is not fine, or was not; the others run together."""
-    fine = [pair for pair in pairs if pair.was_fine and pair.verdict is Verdict.OK]
-    told = [
-        Mrkdwn(f"{pair.subject}: {_side(pair.before)} → {_side(pair.now)}") for pair in pairs if pair not in fine
-    ]
-    lines = [Mrkdwn("*Probes, when it began → now*"), *told] if told else []
+    fine = [pair for pair in pairs if pair.is_same and pair.verdict is Verdict.OK]
+    told = [_line(pair) for pair in pairs if pair not in fine]
+    lines = [Mrkdwn("*Probes, when it began → now*"), *told] if pairs else []
     if fine:
-        lines += flow(
-            [Mrkdwn(f"fine then and now: {fine[0].subject}"), *(p.subject for p in fine[1:])], LINE_LIMIT, ", "
-        )
+        first, *rest = (pair.subject for pair in fine)
+        lines += flow([Mrkdwn(f"fine, as then: {first}"), *rest], LINE_LIMIT, ", ")
     return lines
+
+
+def _line(pair: _Pair) -> Mrkdwn:
+    if pair.is_same:
+        return Mrkdwn(f"{pair.subject}: still {_side(pair.now)}")
+    return Mrkdwn(f"{pair.subject}: {_side(pair.before)} → {_side(pair.now)}")
 
 
 def _side(finding: Finding | None) -> Mrkdwn:
@@ -130,24 +151,31 @@ def _side(finding: Finding | None) -> Mrkdwn:
 
 def _proposal(recovery: Recovery, pairs: Sequence[_Pair]) -> Mrkdwn:
     """Return whether to call it over, and what happens if nobody says anything."""
+    if not recovery.over:
+        return Mrkdwn("Nothing is resolved")
+    if any(pair.is_control and pair.verdict is Verdict.FAIL for pair in pairs):
+        advice = "*Proposed: resolve it.* The alerts are well; the probes say nothing, for our own network fails."
+        return Mrkdwn(f"{advice} {_what_follows(recovery)}")
     failing = [pair.subject for pair in pairs if pair.verdict is Verdict.FAIL]
     unknown = [pair.subject for pair in pairs if pair.verdict is Verdict.UNKNOWN]
     if failing:
-        advice = f"*Look again before you call it over*: {few(failing)} {_verb(failing, 'fail')}"
-    elif unknown or not pairs:
-        what = few(unknown) if unknown else Mrkdwn("nothing")
-        said = f"{what} could not be checked" if unknown else "no probe could be run"
-        advice = f"*Proposed: resolve it*, by the word of the alerts; {said}"
+        advice = f"*Look again before you call it over:* {few(failing)} {_fail(failing)}."
+    elif unknown:
+        advice = f"*Proposed: resolve it.* The alerts are well, but {few(unknown)} could not be checked."
+    elif not pairs:
+        advice = "*Proposed: resolve it.* The alerts are well, but no probe could be run."
     else:
-        advice = "*Proposed: resolve it*, no probe fails any more"
-    return Mrkdwn(f"{advice}. {_what_follows(recovery)}" if recovery.resolve_at else f"{advice}.")
+        failed = any(pair.before is not None and pair.before.verdict is Verdict.FAIL for pair in pairs)
+        advice = f"*Proposed: resolve it.* No probe fails{' any more' if failed else ''}."
+    return Mrkdwn(f"{advice} {_what_follows(recovery)}")
 
 
-def _verb(subjects: Sequence[object], verb: str) -> str:
-    return verb if len(subjects) > 1 else f"{verb}s"
+def _fail(subjects: Sequence[object]) -> str:
+    return "fail" if len(subjects) > 1 else "fails"
 
 
 def _what_follows(recovery: Recovery) -> str:
-    assert recovery.resolve_at is not None
+    if recovery.resolve_at is None:
+        return ""
     at = moment(recovery.resolve_at, seen_from=recovery.at)
     return f"Unless an alert fires before, it is marked resolved at {at}."

@@ -18,6 +18,14 @@ _STATUS = {
     RunOutcome.FAILED: "failed: a step that the room depends on failed",
     RunOutcome.NOT_RAISED: "no incident was opened",
 }
+_NOW = (Mrkdwn("*What we know*"), Mrkdwn("*What we don't know*"), "*Findings*")
+_THEN = (
+    Mrkdwn("*What we knew in the first minutes*"),
+    Mrkdwn("*What we didn't know then*"),
+    "*Findings of the first minutes*",
+)
+"""How the parts are called while they are news, and once something became of the incident."""
+
 _FAILED_STATES = frozenset({"failed", "upstream_failed"})
 _SENTENCE = 500
 
@@ -28,13 +36,14 @@ def summary_message(summary: IncidentSummary, incident: Incident | None = None) 
 
     :param incident: what the summary is about; absent when the payload could not be read as an incident.
     """
+    known, unknown, _ = _NOW if summary.status is None else _THEN
     lines = [
         _headline(summary),
         *_title(summary, incident),
         _speed(summary),
         *_findings(summary),
-        *points(Mrkdwn("*What we know*"), [_known(statement) for statement in summary.known]),
-        *points(Mrkdwn("*What we don't know*"), [inline(text, _SENTENCE) for text in summary.unknown]),
+        *points(known, [_known(statement) for statement in summary.known]),
+        *points(unknown, [inline(text, _SENTENCE) for text in summary.unknown]),
         *points(Mrkdwn("*Not invited*"), not_invited_people(summary.not_invited)),
         *points(Mrkdwn("*What went wrong here*"), _wrongs(summary)),
         *_timeline(summary),
@@ -82,7 +91,8 @@ def _speed(summary: IncidentSummary) -> Mrkdwn:
 
 def _findings(summary: IncidentSummary) -> list[Mrkdwn]:
     """Return the counts of the investigation; nothing when there was none."""
-    return [Mrkdwn(f"*Findings* {counts(summary.findings)}")] if any(summary.findings.values()) else []
+    _, _, label = _NOW if summary.status is None else _THEN
+    return [Mrkdwn(f"{label} {counts(summary.findings)}")] if any(summary.findings.values()) else []
 
 
 def _known(statement: Statement) -> Mrkdwn:
@@ -134,6 +144,8 @@ def _identity(summary: IncidentSummary) -> Mrkdwn:
 def _fallback(summary: IncidentSummary, incident: Incident | None) -> str:
     """Return the summary for a notification or a screen reader."""
     title = summary.title or (incident.title if incident else "")
+    if summary.status is not None:
+        return "\n".join(line for line in (f"Summary: {summary.status}", title) if line)
     after = f" after {duration(summary.total_ms)}" if summary.total_ms is not None else ""
-    lines = [f"Summary{after}: {_status(summary)}", title, *(f"Known: {s.text}" for s in summary.known)]
+    lines = [f"Summary{after}: {_STATUS[summary.outcome]}", title, *(f"Known: {s.text}" for s in summary.known)]
     return "\n".join(line for line in lines if line)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 
 from airflow_incident_provider.messages.blocks import sections
-from airflow_incident_provider.messages.escaping import Mrkdwn, bold, code_span, inline, join, link, moment
+from airflow_incident_provider.messages.escaping import (
+    Mrkdwn,
+    bold,
+    code_span,
+    inline,
+    join,
+    link,
+    moment,
+    one_line,
+)
 from airflow_incident_provider.messages.limits import Message, fallback
 from airflow_incident_provider.messages.times import between, clock, duration
 from airflow_incident_provider.models import Incident, Model, UtcDatetime
@@ -65,7 +74,7 @@ def _moved(back: Return) -> list[Mrkdwn]:
         return []
     name = f"#{back.old_room}"
     room = link(back.old_room_url, name) if back.old_room_url else inline(name)
-    return [Mrkdwn(f"Its first room {room} was archived, and an app cannot open a channel again: it goes on here")]
+    return [Mrkdwn(f"Its room {room} was archived, and an app cannot open a channel again: it goes on here")]
 
 
 class Resolution(Model):
@@ -73,14 +82,16 @@ class Resolution(Model):
     That an incident is resolved.
 
     :param first_at: when it fired first.
+    :param back_until: until when an alert brings it back to its room.
     :param archive_at: when its room will be archived, if it will be.
-    :param doubts: probes that did not find everything well when it recovered.
+    :param doubts: probes that found something failing when it had recovered.
     """
 
     at: UtcDatetime
     first_at: UtcDatetime
     recovered_at: UtcDatetime
     times: int = 1
+    back_until: UtcDatetime
     archive_at: UtcDatetime | None = None
     summary_url: str | None = None
     doubts: tuple[str, ...] = ()
@@ -91,27 +102,25 @@ def resolved_message(end: Resolution) -> Message:
     quiet = duration(max(0, between(end.recovered_at, end.at)))
     facts = join(
         [
-            Mrkdwn(f"quiet for {quiet} since it recovered"),
+            Mrkdwn(f"Quiet for {quiet} since it recovered"),
             Mrkdwn(f"recovered {duration(max(0, between(end.first_at, end.recovered_at)))} after the first alert"),
             Mrkdwn(f"fired {end.times} times" if end.times > 1 else ""),
         ]
     )
-    doubts = [Mrkdwn(f"Not well at the last check: {', '.join(map(code_span, end.doubts))}")] if end.doubts else []
-    what_next = join(
-        [
-            Mrkdwn("An alert before that brings it back here") if end.archive_at else Mrkdwn(""),
-            link(end.summary_url, "Summary, brought up to date") if end.summary_url else Mrkdwn(""),
-        ]
-    )
+    doubts = [Mrkdwn(f"Failing at the last check: {', '.join(map(code_span, end.doubts))}")] if end.doubts else []
+    window = duration(max(0, between(end.at, end.back_until)))
+    what_next = Mrkdwn(f"An alert within {window} brings it back here")
+    summary = [link(end.summary_url, "Summary, brought up to date")] if end.summary_url else []
     return _message(
-        f"Resolved at {clock(end.at)} UTC", facts, *doubts, *_archive_line(end.at, end.archive_at), what_next
+        f"Resolved at {clock(end.at)} UTC", facts, *doubts, *summary, join([what_next, _archiving(end)])
     )
 
 
-def _archive_line(now: datetime, at: datetime | None) -> list[Mrkdwn]:
-    if at is None:
-        return []
-    return [Mrkdwn(f"This room will be archived in {duration(between(now, at))}, at {moment(at, seen_from=now)}")]
+def _archiving(end: Resolution) -> Mrkdwn:
+    if end.archive_at is None:
+        return Mrkdwn("")
+    in_time = duration(max(0, between(end.at, end.archive_at)))
+    return Mrkdwn(f"this room will be archived in {in_time}, at {moment(end.archive_at, seen_from=end.at)}")
 
 
 def archive_warning(*, now: datetime, at: datetime) -> Message:
@@ -144,4 +153,5 @@ def over_message(at: datetime, status: str) -> Message:
 
 def _message(headline: str, *lines: Mrkdwn) -> Message:
     """Return a short message: a headline in bold, and a line each for what there is to say."""
-    return Message(fallback(headline), tuple(sections([bold(headline), *lines])))
+    words = one_line(headline) or "(no title)"
+    return Message(fallback(words), tuple(sections([bold(words), *lines])))

@@ -17,7 +17,7 @@ from airflow_incident_provider.messages.listing import Listing, few
 from airflow_incident_provider.messages.people import invited_people, names, not_invited_people
 from airflow_incident_provider.messages.plain import decode
 from airflow_incident_provider.messages.times import clock
-from airflow_incident_provider.models import Invitation, Model, NotInvited, Severity, UtcDatetime
+from airflow_incident_provider.models import Invitation, Model, NotInvited, UtcDatetime
 
 _TITLE = 150
 _TITLES_SHOWN = 3
@@ -71,13 +71,10 @@ def update_messages(news: News) -> list[Message]:
 
 
 def _severity(news: News) -> list[Mrkdwn]:
-    order = list(Severity)
-    lines = []
-    for item in news.of(UpdateKind.SEVERITY):
-        before, after = Severity(item.before or ""), Severity(item.after or "")
-        change = "worse" if order.index(after) < order.index(before) else "better"
-        lines.append(Mrkdwn(f"*Severity {before} → {after}*: it got {change}"))
-    return lines
+    return [
+        Mrkdwn(f"*Severity {inline(item.before or '', 40)} → {inline(item.after or '', 40)}*")
+        for item in news.of(UpdateKind.SEVERITY)
+    ]
 
 
 def _people(news: News) -> list[Mrkdwn]:

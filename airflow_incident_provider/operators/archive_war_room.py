@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_incident_provider.exceptions import SlackRequestError
 from airflow_incident_provider.lifecycle.closing import Closing, archive_at, due_closing
 from airflow_incident_provider.lifecycle.records import Status
 from airflow_incident_provider.models import ThreadUpdates
@@ -64,8 +65,7 @@ class ArchiveWarRoomOperator(IncidentStep):
             raise AirflowSkipException("The channel is archived already, or is not ours to archive.")
         if step is Closing.WARN:
             return _warn(context, visit, settings)
-        visit.slack.archive(visit.room.channel_id or "")
-        return visit.value(())
+        return _archive(visit)
 
 
 def may_be_archived(visit: Visit, channel: Channel | None) -> bool:
@@ -89,6 +89,17 @@ def _step(context: Context, known: KnownIncident, settings: Lifecycle) -> Closin
         return due if due is Closing.WARN else None
     ledger.intend(_ARCHIVE)
     return due if TaskRegistry.of(context).archive(known.stored, now) else None
+
+
+def _archive(visit: Visit) -> ThreadUpdates:
+    """Archive the room, unless people put the app out of it: that is how they keep it open."""
+    try:
+        visit.slack.archive(visit.room.channel_id or "")
+    except SlackRequestError as error:
+        if error.code == "not_in_channel":
+            raise AirflowSkipException("The app is not in the room any more: people keep it open.") from None
+        raise
+    return visit.value(())
 
 
 def _warn(context: Context, visit: Visit, settings: Lifecycle) -> ThreadUpdates:

@@ -103,7 +103,7 @@ class FinalSummaryOperator(IncidentStep):
         from airflow_incident_provider.messages.summary import summary_message
         from airflow_incident_provider.operators.ledger import Ledger
         from airflow_incident_provider.operators.posting import Poster, recorded_ts
-        from airflow_incident_provider.operators.summarising import summary_key
+        from airflow_incident_provider.operators.summarising import all_that_would_be_posted, summary_key
 
         assert record.room is not None
         ledger, channel_id, key = Ledger(context), record.room.channel_id or "", summary_key(record)
@@ -126,7 +126,7 @@ class FinalSummaryOperator(IncidentStep):
         return summary.model_copy(
             update={
                 "posted_ts": ts if live else None,
-                "would_post": tuple(getattr(slack, "would_post", ())),
+                "would_post": all_that_would_be_posted(record, getattr(slack, "would_post", ())),
             }
         )
 

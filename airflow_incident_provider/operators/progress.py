@@ -78,7 +78,7 @@ def progress_at_the_room(context: Context, task: BaseOperator, *done: XComValue)
     :param done: what the first steps returned, in their order.
     """
     timings = {step: value.timing for step, value in zip(STEPS, done, strict=False)}
-    if None in timings.values() or not task.has_dag():
+    if None in timings.values() or not task.has_dag():  # type: ignore[no-untyped-call]
         return step_progress(step_reports(context))
     return tuple(_at_the_room(step, timings.get(step)) for step in STEPS if task.dag.has_task(step))
 

@@ -44,14 +44,15 @@ class RecoverIncidentOperator(IncidentStep):
         from airflow_incident_provider.operators.routing_table import read_routing_table
         from airflow_incident_provider.operators.update_posting import recovery_key, recovery_of
         from airflow_incident_provider.operators.visit import Visit
+        from airflow_incident_provider.registry.tasks import TaskRegistry
 
-        known = read_known(context)
-        if known is None or known.room is None:
+        known, batch = read_known(context), TaskRegistry.of(context).updates(context["ti"].run_id)
+        if known is None or known.room is None or batch is None:
             raise AirflowSkipException("There is no room to tell it in; the findings are in XCom.")
         visit, now = Visit.begin(context, known, conn_id=self.slack_conn_id, log=self.log), _findings(context)
         key = recovery_key(visit)
         visit.ledger.record(_posted_before(context, key))
-        recovery = recovery_of(known, read_routing_table().lifecycle)
+        recovery = recovery_of(known, read_routing_table().lifecycle, batch)
         posted = visit.poster.post_all(recovery_messages(recovery, known.findings, now), key=key)
         posted += _post_evidence(visit, now)
         return visit.value(posted, counts=Counter(finding.verdict for finding in now))

@@ -114,6 +114,7 @@ def _message(context: Context, visit: Visit, channel: Channel | None, settings: 
         first_at=known.incident.occurred_at,
         recovered_at=record.recovered_at or at,
         times=known.times,
+        back_until=at + settings.reopen_window,
         archive_at=archive_at(record, settings) if may_be_archived(visit, channel) else None,
         summary_url=_summary_url(visit),
         doubts=doubts(_last_findings(context)),

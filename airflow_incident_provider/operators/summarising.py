@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,9 @@ from airflow_incident_provider.probes import conclude
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+WOULD_POST_BYTES = 24_000
+"""How much of a dry-run's texts the summary repeats: an XCom is to stay below 48 KB."""
 
 _FAILED = frozenset({"failed", "upstream_failed"})
 
@@ -135,6 +139,22 @@ def final_brief(record: RunRecord, summary: IncidentSummary) -> tuple[str, Messa
         with_picture=record.room.picture,
     )
     return brief_key(record.incident), brief(state)
+
+
+def all_that_would_be_posted(record: RunRecord, summary: Iterable[str]) -> tuple[str, ...]:
+    """Return what a dry-run would have posted, from the brief to the summary, within what an XCom should hold.
+
+    :param summary: the texts of the summary itself.
+    """
+    brief = record.room.would_post if record.room else ()
+    findings = record.updates.would_post if record.updates else ()
+    shown, room = [], WOULD_POST_BYTES
+    for text in (*brief, *findings, *summary):
+        room -= len(text.encode())
+        shown.append(
+            text if room >= 0 else f"{text.partition(chr(10))[0]}\n(too long for here: in the step's own XCom)"
+        )
+    return tuple(shown)
 
 
 def _outcome(record: RunRecord, problems: tuple[Problem, ...]) -> RunOutcome:

@@ -115,7 +115,7 @@ class UpdatePosting:
         if visit.is_in_thread:
             over = over_message(item.at, "recovered")
             return (visit.poster.post(over, key=f"{visit.run_key}/over", thread_ts=thread_ts),)
-        begun = recovery_begun(recovery_of(visit.known, self._settings))
+        begun = recovery_begun(recovery_of(visit.known, self._settings, self._batch))
         return visit.poster.post_all(begun, key=recovery_key(visit))
 
     def _news(self, people: LaterPeople) -> News:
@@ -154,12 +154,14 @@ def recovery_key(visit: Visit) -> str:
     return f"{visit.run_key}/recovery"
 
 
-def recovery_of(known: KnownIncident, settings: Lifecycle) -> Recovery:
-    """Return the recovery that the record tells of."""
+def recovery_of(known: KnownIncident, settings: Lifecycle, batch: UpdateBatch) -> Recovery:
+    """Return the recovery that the update tells of, with what the record says of it by now."""
     record = known.record
+    told = (item.at for item in batch.items if item.kind is UpdateKind.RECOVERED)
     return Recovery(
-        at=record.recovered_at or record.last_signal_at,
+        at=max(told, default=record.recovered_at or record.last_signal_at),
         first_at=known.incident.occurred_at,
         times=known.times,
         resolve_at=resolve_at(record, settings),
+        over=record.status is not Status.OPEN,
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.standard.operators.branch import BaseBranchOperator
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+from airflow.providers.standard.utils.skipmixin import SkipMixin
+from airflow.sdk import BaseOperator
 
 from airflow_incident_provider.lifecycle.closing import Closing, due_closing
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Presence, Status, UpdateKind
@@ -36,23 +37,34 @@ _CLOSING_TASKS = {
 _CAN_END_SOON = frozenset({Status.RECOVERED, Status.RESOLVED})
 
 
-class WhatIsDueOperator(BaseBranchOperator):
-    """Choose the tasks that the incident needs now, by its record: the others are skipped.
+class WhatIsDueOperator(BaseOperator, SkipMixin):
+    """Choose the tasks that the incident needs now, by its record, and skip the others that follow this one.
+
+    Not a branch operator: that skips no task which also comes after one that is followed.
 
     An update that is older than its room waits for it, deferred. The conf names the incident (``incident_key``);
     what to tell comes from the registry, under this run's own id, so that a retry finds the same.
-
-    :returns: the task ids that are followed, pushed to XCom.
     """
 
+    inherits_from_skipmixin = True
     ui_color = "#fdf1e3"
 
-    def execute(self, context: Context) -> Any:
+    def execute(self, context: Context) -> None:
         """Choose, or wait for the room."""
+        chosen = self._chosen(context)
+        self.log.info("Due now: %s", ", ".join(chosen) or "nothing")
+        others = [task for task in self.get_direct_relatives() if task.node_id not in chosen]
+        self.skip(context["ti"], others)
+
+    def look_again(self, context: Context, event: Any = None) -> None:  # noqa: ARG002 - the time is all it tells
+        """Go on after the wait."""
+        self.execute(context)
+
+    def _chosen(self, context: Context) -> list[str]:
         known = read_known(context)
         if known is None:
-            self.log.warning("The registry knows no incident %r: there is nothing to do.", incident_key(context))
-            return self.do_branch(context, None)
+            self.log.warning("The registry knows no incident %r.", incident_key(context))
+            return []
         batch = TaskRegistry.of(context).updates(context["ti"].run_id)
         expects_room = known.record.presence is Presence.ROOM and known.room is None
         if expects_room and first_run_is_under_way(context, known.record):
@@ -60,12 +72,7 @@ class WhatIsDueOperator(BaseBranchOperator):
         if expects_room:
             self.log.warning("The room was never opened: the updates are in the registry only.")
         settings = read_routing_table().lifecycle
-        closing = due_closing(known.record, settings, this_moment(context))
-        return self.do_branch(context, tasks_for(known.record, batch, closing) or None)
-
-    def look_again(self, context: Context, event: Any = None) -> Any:  # noqa: ARG002 - the time is all it tells
-        """Go on after the wait."""
-        return self.execute(context)
+        return tasks_for(known.record, batch, due_closing(known.record, settings, this_moment(context)))
 
 
 def tasks_for(record: IncidentRecord, batch: UpdateBatch | None, closing: Closing | None) -> list[str]:

@@ -172,12 +172,13 @@ def test_without_a_connection_nothing_is_posted_and_all_is_shown(
     assert control.calls() == []
     name = "inc-20261123-checkout-5xx-ratio-above-2-148275309"
     brief, findings, summary = (
-        run.value(task)["would_post"][0]
+        run.value(task)["would_post"][-1]
         for task in ("create_war_room", "post_investigation_updates", "final_summary")
     )
     for text in (brief, findings, summary):
         assert text.startswith(f"DRY-RUN: would post to #{name}")
         assert text.splitlines()[1] in run.log
+    assert run.value("final_summary")["would_post"] == [brief, findings, summary]
     assert "Checkout 5xx ratio above 2%" in brief
     assert "dana@acme.example" in brief
     assert "unknown" in findings.lower()

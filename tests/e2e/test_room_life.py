@@ -26,6 +26,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
 from airflow_incident_provider.demo.alert import alert
+from airflow_incident_provider.demo.dns import NameServer
 from airflow_incident_provider.demo.local_airflow import LocalAirflow
 from airflow_incident_provider.demo.network import DemoNetwork, demo_network
 from airflow_incident_provider.demo.processes import wait_until
@@ -43,6 +44,7 @@ GOLDEN = Path(__file__).parent / "golden" / "room_life.txt"
 SECRET = "life-secret-0123456789"
 UPDATE, RESPONSE = "incident_update", "incident_response"
 UPDATE_INTERVAL_S = 60
+HOST = "checkout.demo.test"
 ALICE, JOSE = "alice.ng@acme.example", "José García"
 
 
@@ -58,6 +60,8 @@ class Service:
         service = self
 
         class Answers(BaseHTTPRequestHandler):
+            server_version, sys_version = "checkout", ""
+
             def do_GET(self) -> None:
                 self.send_response(service.status)
                 self.send_header("Content-Length", "0")
@@ -69,7 +73,7 @@ class Service:
         server = ThreadingHTTPServer((address, 0), Answers)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield f"http://{address}:{server.server_port}/healthz"
+            yield f"http://{HOST}:{server.server_port}/healthz"
         finally:
             server.shutdown()
             server.server_close()
@@ -109,7 +113,11 @@ def airflow(tmp_path: Path, service: Service, sandbox: SandboxServer) -> Iterato
             "extra": json.dumps({"base_url": sandbox.slack_base_url}),
         },
     }
-    with demo_network() as network, service.at(network.gateway) as url:
+    with (
+        demo_network() as network,
+        NameServer(network.gateway, {HOST: (network.gateway,)}),
+        service.at(network.gateway) as url,
+    ):
         table.write_text(json.dumps(routing(url, network)))
         environment = {
             "AIRFLOW__INCIDENT__ROUTING_TABLE": str(table),
@@ -239,12 +247,17 @@ def test_a_whole_life(airflow: LocalAirflow, sandbox: SandboxServer, service: Se
 
 DURATION = r"(?:\d+(?:\.\d)? (?:ms|s|min|h|d)\b(?: \d+ (?:s|min|h)\b)?)"
 SAME = (
+    (r"Date: .* GMT", "Date: DATE"),
     (r"\d{4}-\d\d-\d\d", "DATE"),
     (r"\b\d\d:\d\d:\d\d\b", "HH:MM:SS"),
     (r"\b\d\d:\d\d\b", "HH:MM"),
-    (rf"{DURATION}", "N s"),
+    ("times, all at HH:MM UTC", "times since HH:MM, last HH:MM UTC"),
+    (r"\(name [^()]*first byte \d+\)", "(TIMINGS)"),
+    (DURATION, "N s"),
     (r"http://127\.0\.0\.1:\d+", "http://AIRFLOW"),
-    (r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?::\d+)?", "ADDRESS"),
+    (r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b", "ADDRESS"),
+    (r"(demo\.test:|TARGET_PORT=)\d+", r"\1PORT"),
+    (r"\b\d{4,5} open", "PORT open"),
     (r"inc-\d{8}-", "inc-YYYYMMDD-"),
     (r"C0SBX\d+", "CHANNEL"),
     (r"/p\d{16}", "/pTIMESTAMP"),
@@ -254,22 +267,35 @@ SAME = (
 
 
 def rendered(control: SandboxClient, channel: dict[str, Any]) -> str:
-    """Return everything in the room in the order in which it was written; what was edited, as it is last."""
+    """Return everything in the room in the order in which it was written; what was edited, as it is last.
+
+    A room is opened by calls side by side, so until its first thread the brief stands first and the rest is sorted.
+    """
     names = {person["id"]: person["label"] for person in control.state(everybody=True)["people"]}
-    lines = [f"#{channel['name']}", f"Topic: {channel['topic']}", f"Purpose: {channel['purpose']}"]
-    messages = [(each, "") for each in channel["messages"]]
-    messages += [(reply, "    ") for each in channel["messages"] for reply in each["replies"]]
-    for message, indent in sorted(messages, key=lambda one: one[0]["ts"]):
-        pinned = " (pinned)" if message["ts"] in channel["pins"] else ""
-        edited = " (edited)" if message["edits"] else ""
-        who = "— " if message.get("subtype") else f"{names[message['user']]}{pinned}{edited}:\n"
-        said = decode(message["text"], names) if message.get("subtype") else read(message, names)
-        lines += ["", *(f"{indent}{line}" for line in f"{who}{said}".splitlines())]
-    text = "\n".join(lines) + "\n"
+    replies = [reply for each in channel["messages"] for reply in each["replies"]]
+    opened_by = min(reply["ts"] for reply in replies)
+    blocks = [(each, _lines(each, names, channel["pins"])) for each in (*channel["messages"], *replies)]
+    opening = sorted(
+        (one for one in blocks if one[0]["ts"] < opened_by), key=lambda one: (_is_system(one[0]), one[1])
+    )
+    after = sorted((one for one in blocks if one[0]["ts"] >= opened_by), key=lambda one: one[0]["ts"])
+    marks = ", ".join(sorted(mark["title"] for mark in channel["bookmarks"]))
+    head = [f"#{channel['name']}", f"Topic: {channel['topic']}", f"Purpose: {channel['purpose']}"]
+    text = "\n".join([*head, f"Bookmarks: {marks}", *(line for _, lines in (*opening, *after) for line in lines)])
     for pattern, same in SAME:
         text = re.sub(pattern, same, text)
-    return text
+    return f"{text}\n"
 
 
-def read(message: dict[str, Any], names: dict[str, str]) -> str:
-    return plain_text(Message(message["text"], tuple(message["blocks"]), names))
+def _is_system(message: dict[str, Any]) -> bool:
+    return bool(message.get("subtype"))
+
+
+def _lines(message: dict[str, Any], names: dict[str, str], pins: list[str]) -> list[str]:
+    indent = "    " if message.get("thread_ts", message["ts"]) != message["ts"] else ""
+    if _is_system(message):
+        return ["", f"{indent}— {decode(message['text'], names)}"]
+    marks = [word for word, holds in (("pinned", message["ts"] in pins), ("edited", message["edits"])) if holds]
+    head = f"{names[message['user']]}{''.join(f' ({mark})' for mark in marks)}:"
+    said = plain_text(Message(message["text"], tuple(message["blocks"]), names))
+    return ["", *(f"{indent}{line}".rstrip() for line in (head, *said.splitlines()))]

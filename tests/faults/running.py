@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from airflow_incident_provider.sandbox import Fault, SandboxClient, SandboxServer
 
@@ -116,6 +117,7 @@ class Bench:
 
     def _all_answered(self) -> list[dict[str, Any]]:
         """Return the calls once none is under way: a late one may outlive the run."""
+        requests.post(f"{self._slack.slack_base_url}api.test", timeout=SETTLE_SECONDS)
         deadline = time.monotonic() + SETTLE_SECONDS
         while (calls := self._control.calls()) and len(calls) < calls[-1]["seq"]:
             assert time.monotonic() < deadline, "a call was never answered"

@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from airflow_incident_provider.commands.check.results import Results, advised, good, wrong
 from airflow_incident_provider.commands.check.site import Site
+from airflow_incident_provider.commands.parsed_dags import pools_of
 from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
 
 FEWEST_SLOTS = 16
@@ -42,12 +43,9 @@ def pools(site: Site) -> Results:
     from airflow.models.pool import Pool
 
     with create_session() as session:
-        try:
-            tasks = Runs().ready_dag(session, site.dag_id).tasks
-        except DagNotReadyError:
-            return
+        named = pools_of(session, site.dag_id)
         slots = dict(session.execute(select(Pool.pool, Pool.slots)).tuples().all())
-    for name in sorted({task.pool for task in tasks}):
+    for name in named:
         if name not in slots:
             yield wrong(
                 name, "it does not exist: tasks would wait for ever", "Run: airflow incident setup airflow --yes"

@@ -29,7 +29,7 @@ def from_file(path: Path, dag_id: str) -> Workflow:
 
     if not path.is_file():
         raise UsageError(f"--file {path}: there is no such file.")
-    bag = DagBag(str(path))
+    bag = DagBag(str(path), safe_mode=False)
     if bag.import_errors:
         reason = next(iter(bag.import_errors.values())).strip().splitlines()[-1]
         raise UsageError(f"--file {path} cannot be imported: {reason}")
@@ -43,13 +43,12 @@ def from_database(dag_id: str) -> Workflow:
 
     :raises IncidentError: Airflow has no such DAG.
     """
-    from airflow.models.dag_version import DagVersion
-    from airflow.models.dagbag import DBDagBag
     from airflow.utils.session import create_session
 
+    from airflow_incident_provider.commands.parsed_dags import parsed_dag
+
     with create_session() as session:
-        version = DagVersion.get_latest_version(dag_id, session=session)
-        dag = DBDagBag().get_dag(version.id, session=session) if version is not None else None
+        dag = parsed_dag(session, dag_id)
         if dag is None:
             raise IncidentError(f"Airflow has no DAG {dag_id}.", fix="Name its file with --file.")
         return _workflow(dag)

@@ -10,17 +10,19 @@ from airflow.models.pool import Pool
 from airflow.utils.session import create_session
 from sqlalchemy import select, update
 
+from airflow_incident_provider.commands.parsed_dags import pools_of
 from airflow_incident_provider.commands.routing import routing_table_path
 from airflow_incident_provider.commands.setup.plan import Action, Item
 
 
 def pool_items(dag_id: str, slots: int) -> Iterable[Item]:
     """Return what is to become of each pool that the DAG's tasks name."""
-    for name in _pools_of(dag_id):
-        with create_session() as session:
-            there = session.scalar(select(Pool.slots).where(Pool.pool == name))
-        if there is not None:
-            yield Item(f"pool {name}", Action.KEEP, f"{there} slots")
+    with create_session() as session:
+        named = pools_of(session, dag_id)
+        there = dict(session.execute(select(Pool.pool, Pool.slots)).tuples().all())
+    for name in named:
+        if name in there:
+            yield Item(f"pool {name}", Action.KEEP, f"{there[name]} slots")
         else:
             yield Item(f"pool {name}", Action.CREATE, f"{slots} slots", partial(_make_pool, name, slots))
 
@@ -46,16 +48,6 @@ def setting_items() -> Iterable[Item]:
     else:
         advice = "copy routing.example.yaml, and name it in airflow.cfg or AIRFLOW__INCIDENT__ROUTING_TABLE"
         yield Item("setting [incident] routing_table", Action.BY_HAND, advice)
-
-
-def _pools_of(dag_id: str) -> list[str]:
-    from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
-
-    with create_session() as session:
-        try:
-            return sorted({task.pool for task in Runs().ready_dag(session, dag_id).tasks})
-        except DagNotReadyError:
-            return []
 
 
 def _make_pool(name: str, slots: int) -> None:

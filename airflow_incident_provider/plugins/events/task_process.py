@@ -16,7 +16,6 @@ from airflow_incident_provider.plugins.incident_dags import key_in_conf
 
 log = logging.getLogger(__name__)
 
-
 _current: TaskTeller | None = None
 
 

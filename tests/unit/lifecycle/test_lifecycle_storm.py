@@ -159,7 +159,7 @@ def test_a_noisy_monitor_starts_at_most_one_update_run_a_minute(world: Any) -> N
     dues = [run.run_after for run in updates]
     assert all(later - earlier == timedelta(minutes=1) for earlier, later in itertools.pairwise(dues))
     assert len({run.run_id for run in updates}) == len(updates) == 10
-    assert updates[0].run_id == f"upd.{opened.key}.20261123T0936"
+    assert updates[0].run_id == f"upd.{opened.key}.20261123T093600"
     (item,) = world.only.pending
     assert item.count == 599
 

@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, DagRunTriggerException, TaskDeferred
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    DagRunTriggerException,
+    DownstreamTasksSkipped,
+    TaskDeferred,
+)
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.lifecycle.records import Status
@@ -28,6 +33,7 @@ from airflow_incident_provider.sandbox import Fault, SandboxClient
 
 from .life import Life, finding
 
+DAG_FILE = Path(__file__).parents[3] / "dags" / "incident_update.py"
 ALICE, JOSE, DANA, BOT = "U0ALICENG01", "U0JOSEGARC1", "U0DANAREYES", "U0WARROOM01"
 TABLE = """
 version: 1
@@ -465,6 +471,57 @@ def test_an_update_waits_for_its_room_without_a_worker(
     with pytest.raises(TaskDeferred) as waiting:
         WhatIsDueOperator(task_id="what_is_due").execute(life.context("what_is_due", run_id))
     assert waiting.value.method_name == "look_again"
+
+
+def test_a_look_that_comes_late_still_has_a_next_one(life: Life, monitor: Monitor, room: Room) -> None:
+    """The probes took longer than the quiet time."""
+    run_id = recover(life, monitor, WELL)
+    life.pass_time(minutes=30)
+    with pytest.raises(DagRunTriggerException) as asked:
+        look_again(life, run_id)
+    assert asked.value.run_after < life.now
+
+
+@pytest.mark.parametrize(
+    ("happens", "due"),
+    [
+        (lambda monitor: monitor("Re-Triggered"), {"post_incident_update"}),
+        (lambda monitor: monitor("Recovered"), {"post_incident_update", "plan_recheck", "look_again"}),
+        (lambda monitor: (monitor("Recovered"), monitor("Triggered", cycle="2")), {"post_incident_update"}),
+    ],
+)
+def test_only_what_is_due_is_done(
+    life: Life, monitor: Monitor, room: Room, happens: Callable[..., Any], due: set[str]
+) -> None:
+    happens(monitor)
+    assert chosen(life, life.hand_over()) == due
+
+
+def test_a_look_does_what_the_time_has_come_for(life: Life, monitor: Monitor, room: Room) -> None:
+    recover(life, monitor, WELL)
+    assert chosen(life, "look.early") == {"look_again"}
+    life.pass_time(minutes=11)
+    assert chosen(life, "look.resolve") == {"resolve_incident", "look_again"}
+    resolve(life)
+    life.pass_time(hours=23.1)
+    assert chosen(life, "look.warn") == {"archive_war_room", "look_again"}
+    life.pass_time(hours=2)
+    assert chosen(life, "look.archive") == {"archive_war_room", "look_again"}
+
+
+def test_an_incident_that_nobody_knows_is_left_alone(life: Life, monitor: Monitor) -> None:
+    life.key = "dd.unknown"
+    assert chosen(life, "look.unknown") == set()
+
+
+def chosen(life: Life, run_id: str) -> set[str]:
+    """Return the tasks that are not skipped, in the DAG as it is."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    task = DagBag(str(DAG_FILE)).dags["incident_update"].get_task("what_is_due")
+    with pytest.raises(DownstreamTasksSkipped) as skipped:
+        task.execute(life.context("what_is_due", run_id))
+    return task.downstream_task_ids - set(skipped.value.tasks)
 
 
 def look_again(life: Life, run_id: str) -> Any:

@@ -1,0 +1,66 @@
+"""How long a task waits before it tries again, by what went wrong; and what it does not try again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from airflow.sdk.definitions.retry_policy import RetryAction
+
+from airflow_incident_provider.exceptions import (
+    IncidentError,
+    InvalidPayloadError,
+    SlackConfigurationError,
+    SlackRequestError,
+    SlackUnavailableError,
+)
+from airflow_incident_provider.hooks.slack_errors import TIMED_OUT, may_still_happen
+from airflow_incident_provider.operators.step import (
+    LONGEST_RETRY_DELAY_S,
+    RETRY_DELAY_AFTER_TIMEOUT_S,
+    IncidentRetryPolicy,
+)
+
+
+def decision(error: BaseException) -> tuple[RetryAction, timedelta | None]:
+    decided = IncidentRetryPolicy().evaluate(error, try_number=1, max_tries=3)
+    return decided.action, decided.retry_delay
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"), [(0.0, 0.0), (0.25, 0.25), (30.0, 30.0), (300.0, 300.0), (3600.0, LONGEST_RETRY_DELAY_S)]
+)
+def test_rate_limit_is_waited_for_without_a_worker(asked: float, waited: float) -> None:
+    error = SlackUnavailableError("slow down", code="ratelimited", retry_after=asked)
+    assert decision(error) == (RetryAction.RETRY, timedelta(seconds=waited))
+
+
+@pytest.mark.parametrize("code", [TIMED_OUT, "HTTP 504"])
+def test_after_a_time_out_the_look_comes_later(code: str) -> None:
+    error = SlackUnavailableError("no answer", code=code, effect_possible=True)
+    assert may_still_happen(error)
+    assert decision(error) == (RetryAction.RETRY, timedelta(seconds=RETRY_DELAY_AFTER_TIMEOUT_S))
+
+
+@pytest.mark.parametrize("code", ["HTTP 500", "HTTP 502", "RemoteDisconnected", "fatal_error", "internal_error"])
+def test_what_is_over_backs_off_as_the_task_says(code: str) -> None:
+    error = SlackUnavailableError("trouble", code=code, effect_possible=True)
+    assert not may_still_happen(error)
+    assert decision(error) == (RetryAction.DEFAULT, None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SlackConfigurationError("invalid_auth", fix="Reinstall the app."),
+        SlackRequestError("invalid_name"),
+        InvalidPayloadError("no title"),
+        IncidentError("anything of ours"),
+    ],
+)
+def test_what_no_retry_mends_is_not_tried_again(error: IncidentError) -> None:
+    assert decision(error)[0] is RetryAction.FAIL
+
+
+def test_what_is_not_ours_is_left_to_the_task() -> None:
+    assert decision(ValueError("a bug")) == (RetryAction.DEFAULT, None)
