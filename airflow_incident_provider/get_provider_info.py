@@ -78,13 +78,6 @@ def _options() -> dict[str, Any]:
             "slack",
             default="default_pool",
         ),
-        "room_deadline_seconds": _option(
-            "Seconds after which a run that is still under way misses Airflow's deadline, and the triggerer's log "
-            "says so if its room is not up; 0 for no deadline.",
-            "120",
-            default="60",
-            kind="integer",
-        ),
     }
 
 

@@ -1,4 +1,4 @@
-"""What it takes to find people in a workspace of 50,000: calls to Slack, time and memory, each in a fresh process."""
+"""What it takes to find people in a workspace of 50,000: calls, time and memory, each in a fresh process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CASES = (
     Case("four e-mail addresses", FOUR, directory=False),
     Case("a name, directory fresh", ("Priya Iyer",), directory=True),
     Case("a mistyped name, directory fresh", ("Fatima Zahra El-Aminn",), directory=True),
-    Case("four names, directory fresh", ("Priya Iyer", "Alice Ng", "Zoë Müller-Strauß", "sam wong"), directory=True),
+    Case("three names, directory fresh", ("Priya Iyer", "Alice Ng", "Zoë Müller-Strauß"), directory=True),
     Case("an unknown address, directory fresh", ("nobody@acme.example",), directory=True),
     Case("a name, no directory", ("Priya Iyer",), directory=False),
 )

@@ -69,7 +69,7 @@ def command(body: Body) -> Callable[[Namespace], None]:
 def _trusted_with_connections() -> Iterator[None]:
     """Have Airflow look for connections in its database too, as ``airflow connections get`` does.
 
-    A process that does not say what it is is taken for one that runs a task, and sees those of the environment only.
+    A process that does not say what it is counts as one that runs a task, and sees those of the environment only.
     """
     before = os.environ.get(_PROCESS_CONTEXT)
     os.environ[_PROCESS_CONTEXT] = "server"

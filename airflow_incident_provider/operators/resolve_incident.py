@@ -93,10 +93,10 @@ def _tell(visit: Visit, channel: Channel | None, message: Message) -> ThreadUpda
     from airflow_incident_provider.operators.later_people import later_people
     from airflow_incident_provider.operators.room_keeping import RoomKeeper
 
-    keeper = RoomKeeper(visit, channel)
-    keeper.keep_summary()
+    keeper, people = RoomKeeper(visit, channel), later_people(visit)
+    keeper.keep_summary(people)
     posted = visit.poster.post(message, key=f"{visit.run_key}/resolved", thread_ts=visit.main_thread_ts)
-    keeper.keep(later_people(visit))
+    keeper.keep(people)
     return visit.value([posted], problems=keeper.problems)
 
 

@@ -42,9 +42,9 @@ class RoomKeeper:
         if not self._visit.is_in_thread:
             self._try("the topic is not up to date", self._keep_topic)
 
-    def keep_summary(self) -> None:
+    def keep_summary(self, people: LaterPeople) -> None:
         """Bring the summary up to date, where it was posted in this room."""
-        summary = summary_so_far(self._visit.known)
+        summary = summary_so_far(self._visit.known, people)
         if summary is not None and summary.room_url == self._visit.room.url and summary.posted_ts is not None:
             self._try("the summary is not up to date", lambda: self._write_summary(summary))
 
@@ -113,7 +113,7 @@ def channel_of(slack: WarRoomSlack, room: WarRoom) -> tuple[Channel | None, bool
     return channel, not channel.archived
 
 
-def summary_so_far(known: KnownIncident) -> IncidentSummary | None:
+def summary_so_far(known: KnownIncident, people: LaterPeople) -> IncidentSummary | None:
     """Return the summary of the first minutes with what became of the incident since."""
     summary, record = known.summary, known.record
     if summary is None:
@@ -125,6 +125,9 @@ def summary_so_far(known: KnownIncident) -> IncidentSummary | None:
             "status": _summary_status(record),
             "steps": _ended(summary),
             "timeline": (*summary.timeline, *_timeline_since(record)),
+            "invited": summary.invited + len(people.here),
+            # Who was there in the first minutes may have left since.
+            "here": None,
             "time_to_recovery_ms": _milliseconds(known.incident.received_at, over) if over else None,
         }
     )

@@ -54,7 +54,7 @@ class UpdatePosting:
         keeper = RoomKeeper(self._visit, channel)
         keeper.keep(people)
         if self._items(UpdateKind.REOPENED):
-            keeper.keep_summary()
+            keeper.keep_summary(people)
         return self._visit.value(posted, problems=keeper.problems)
 
     # --- where --------------------------------------------------------------------------------------

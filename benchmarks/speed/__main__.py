@@ -89,7 +89,8 @@ class Bench:
         against = [label for label in (SCRIPT, STOCK.label) if label in self.results]
         lines = [comparison(self.results, against=against), ""]
         if self._loaded:
-            lines.append(f"Of the script's times, interpreter and imports took {Spread.of(self._loaded).median:.2f} s.")
+            loaded = Spread.of(self._loaded).median
+            lines.append(f"Of the script's times, interpreter and imports took {loaded:.2f} s.")
         lines += [
             f"Slack calls, {label}: {len(calls)}, of which {counted(calls)}" for label, calls in self._calls.items()
         ]

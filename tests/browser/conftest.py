@@ -23,9 +23,12 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium without a window; on a laptop without one the test is skipped, in CI it fails."""
+    """Chromium without a window; on a laptop without one the test is skipped, in CI it fails.
+
+    Not for the whole session: Playwright keeps an event loop running in this thread, in which no DAG can run.
+    """
     from playwright.sync_api import sync_playwright
 
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -39,7 +42,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def incident_scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     from airflow_incident_provider.demo.scene import scene
 
@@ -47,7 +50,7 @@ def incident_scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield there
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def incident_airflow(incident_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     from airflow_incident_provider.demo.local_airflow import LocalAirflow
 

@@ -47,7 +47,7 @@ class House:
         return self.airflow.api.xcom("incident_response", run_id, task_id, map_index=map_index)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def house(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """The house, with a routing table like the example that ships, but for the patient's network and no runbook."""
     project = tmp_path_factory.mktemp("project")

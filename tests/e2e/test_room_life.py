@@ -252,6 +252,7 @@ SAME = (
     (r"\b\d\d:\d\d:\d\d\b", "HH:MM:SS"),
     (r"\b\d\d:\d\d\b", "HH:MM"),
     ("times, all at HH:MM UTC", "times since HH:MM, last HH:MM UTC"),
+    (r"\(load [^()]*\)", "(LOAD)"),
     (r"\(name [^()]*first byte \d+\)", "(TIMINGS)"),
     (DURATION, "N s"),
     (r"http://127\.0\.0\.1:\d+", "http://AIRFLOW"),

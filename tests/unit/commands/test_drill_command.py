@@ -26,7 +26,7 @@ ROUTING = load_routing_table(json.dumps(with_drill_rule({"version": 1})))
 @pytest.mark.parametrize("name", ["01", "05", "06", "09a", "11", "20"])
 def test_every_recorded_payload_becomes_a_drill(payload: Callable[[str], dict[str, Any]], name: str) -> None:
     real = payload(name)
-    conf = real["conf"] if "conf" in real else {"datadog": real}
+    conf = real.get("conf", {"datadog": real})
     incident = read_incident(conf, received_at=NOW, routing=ROUTING)
     drill = read_incident(as_drill(conf, now_ns=1), received_at=NOW, routing=ROUTING)
     assert drill.title == f"DRILL {incident.title}"

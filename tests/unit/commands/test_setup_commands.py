@@ -30,9 +30,8 @@ class TestSlack:
         assert yaml.safe_load(ended.out)["oauth_config"]["scopes"]["bot"] == list(SCOPES)
 
     def test_the_readme_shows_this_manifest(self, incident: Run) -> None:
-        [shown] = [
-            block for block in re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL) if "oauth_config" in block
-        ]  # fmt: skip
+        blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+        [shown] = [block for block in blocks if "oauth_config" in block]
         assert yaml.safe_load(shown) == yaml.safe_load(incident("setup", "slack").out)
 
     def test_it_is_json_too_and_takes_a_name(self, incident: Run) -> None:
@@ -83,6 +82,7 @@ class TestDatadog:
         assert SECRET not in ended.out
         assert not datadog.webhooks
 
+    @pytest.mark.usefixtures("datadog")
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [
@@ -91,7 +91,7 @@ class TestDatadog:
             (["--url", URL, "--name", "a/b"], "is no name of a webhook"),
         ],
     )
-    def test_arguments_that_are_wrong(self, incident: Run, datadog: Any, arguments: list[str], says: str) -> None:
+    def test_arguments_that_are_wrong(self, incident: Run, arguments: list[str], says: str) -> None:
         ended = incident("setup", "datadog", *arguments)
         assert ended.code == ExitCode.USAGE
         assert says in ended.err
@@ -146,9 +146,8 @@ class TestAirflow:
         }.items():
             monkeypatch.setenv(name, value)
 
-    def test_first_it_only_tells(
-        self, incident: Run, deployed: Callable[..., None], stored: Any, secrets: None
-    ) -> None:
+    @pytest.mark.usefixtures("secrets")
+    def test_first_it_only_tells(self, incident: Run, deployed: Callable[..., None], stored: Any) -> None:
         deployed(is_paused=True)
         ended = incident("setup", "airflow", "--output", "json")
         told = {row["what"]: row["action"] for row in ended.json}
@@ -164,8 +163,9 @@ class TestAirflow:
         assert stored("slack_api_default") is None
         assert "Nothing was changed. Do it with --yes." in incident("setup", "airflow").out
 
+    @pytest.mark.usefixtures("secrets")
     def test_with_yes_it_does_it(
-        self, incident: Run, deployed: Callable[..., None], stored: Any, secrets: None, route_by: Any
+        self, incident: Run, deployed: Callable[..., None], stored: Any, route_by: Any
     ) -> None:
         route_by({})
         deployed(is_paused=True)
@@ -187,24 +187,23 @@ class TestAirflow:
         assert {row["what"]: row["action"] for row in again.json}["connection incident_webhook"] == "keep"
         assert stored("incident_webhook").password == made
 
-    def test_what_a_connection_says_besides_stays(
-        self, incident: Run, deployed: Any, stored: Any, secrets: None
-    ) -> None:
+    @pytest.mark.usefixtures("secrets", "deployed")
+    def test_what_a_connection_says_besides_stays(self, incident: Run, stored: Any) -> None:
         incident("setup", "airflow", "--yes")
         change_extra("slack_api_default", {"base_url": "https://proxy.acme.example/"})
         incident("setup", "airflow", "--yes")
         assert stored("slack_api_default").extra_dejson == {"base_url": "https://proxy.acme.example/"}
 
-    def test_without_secrets_it_names_what_a_person_has_to_do(
-        self, incident: Run, deployed: Any, stored: Any
-    ) -> None:
+    @pytest.mark.usefixtures("deployed")
+    def test_without_secrets_it_names_what_a_person_has_to_do(self, incident: Run, stored: Any) -> None:
         ended = incident("setup", "airflow", "--yes")
         assert ended.code == ExitCode.NOT_WELL
         assert "SLACK_BOT_TOKEN" in ended.out
         assert stored("slack_api_default") is None
 
+    @pytest.mark.usefixtures("secrets", "deployed")
     def test_a_connection_of_the_environment_is_left_alone(
-        self, incident: Run, deployed: Any, stored: Any, secrets: None, connect: Callable[..., Any]
+        self, incident: Run, stored: Any, connect: Callable[..., Any]
     ) -> None:
         connect()
         ended = incident("setup", "airflow", "--yes", "--output", "json")
@@ -212,6 +211,7 @@ class TestAirflow:
         assert row["action"] == "keep"
         assert stored("slack_api_default") is None
 
+    @pytest.mark.usefixtures("deployed", "stored")
     @pytest.mark.parametrize(
         ("variable", "value", "says"),
         [
@@ -220,9 +220,8 @@ class TestAirflow:
         ],
     )
     def test_a_secret_that_cannot_be_right(
-        self, incident: Run, deployed: Any, stored: Any, monkeypatch: pytest.MonkeyPatch,
-        variable: str, value: str, says: str,
-    ) -> None:  # fmt: skip
+        self, incident: Run, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+    ) -> None:
         monkeypatch.setenv(variable, value)
         ended = incident("setup", "airflow", "--yes")
         assert ended.code == ExitCode.USAGE

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from airflow_incident_provider.sandbox import SandboxClient
+
+from .life import BROKEN, TABLE, Life, Monitor, Room
 
 
 class TaskInstance:
@@ -57,3 +62,34 @@ def context(store: Store) -> Callable[..., dict[str, Any]]:
         }
 
     return context
+
+
+@pytest.fixture
+def make_life(connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Life]:
+    monkeypatch.setenv("AIRFLOW__INCIDENT__DIRECTORY_FOLDER", str(tmp_path / "directory"))
+
+    def make(table: str = TABLE, *, connected: bool = True) -> Life:
+        if connected:
+            connect()
+        (tmp_path / "routing.yaml").write_text(table, encoding="utf-8")
+        monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(tmp_path / "routing.yaml"))
+        return Life(table)
+
+    return make
+
+
+@pytest.fixture
+def life(make_life: Callable[..., Life]) -> Life:
+    return make_life()
+
+
+@pytest.fixture
+def monitor(life: Life, payload: Callable[[str], dict[str, Any]]) -> Monitor:
+    return Monitor(life, payload("01"))
+
+
+@pytest.fixture
+def room(life: Life, monitor: Monitor, control: SandboxClient) -> Room:
+    """The room of an incident that has just begun."""
+    life.respond(monitor("Triggered"), BROKEN)
+    return Room(control, life)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowSkipException
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
 from airflow_incident_provider.intake import RoutingTable, load_routing_table
 from airflow_incident_provider.lifecycle.decision import Decision, decide
@@ -24,15 +26,30 @@ from airflow_incident_provider.models import Finding, Verdict
 from airflow_incident_provider.operators import (
     CreateWarRoomOperator,
     FinalSummaryOperator,
+    LookAgainOperator,
     ParseIncidentOperator,
     PlanInvestigationOperator,
+    PlanRecheckOperator,
+    PostIncidentUpdateOperator,
     PostThreadUpdateOperator,
+    RecoverIncidentOperator,
+    ResolveIncidentOperator,
     ResolveSlackUsersOperator,
     SetupSlackOperator,
 )
 from airflow_incident_provider.registry.asset import REGISTRY, Kind
 from airflow_incident_provider.registry.entries import StoredIncident, Transition, UpdateBatch
+from airflow_incident_provider.sandbox import SandboxClient
 
+DAG_FILE = Path(__file__).parents[3] / "dags" / "incident_update.py"
+ALICE, JOSE, DANA, BOT = "U0ALICENG01", "U0JOSEGARC1", "U0DANAREYES", "U0WARROOM01"
+TABLE = """
+version: 1
+rules:
+  - {name: checkout, match: {service: checkout}, responders: [alice.ng@acme.example]}
+  - {name: worst, match: {severity: critical}, responders: [José García, nobody@acme.example]}
+lifecycle: {quiet_period: 10m, archive_delay: 24h, reopen_window: 60m}
+"""
 FIRST_STEPS: tuple[tuple[str, type[Any]], ...] = (
     ("parse_incident_event", ParseIncidentOperator),
     ("setup_slack_integration", SetupSlackOperator),
@@ -203,3 +220,103 @@ def finding(
     return Finding(
         probe=probe, target=target, verdict=verdict, summary=summary, started_at=datetime.now(UTC), evidence=summary
     )
+
+
+BROKEN = [
+    finding("http", Verdict.FAIL, "HTTP 503 after 212 ms"),
+    finding("control", Verdict.OK, "our own network is fine", ""),
+]
+WELL = [
+    finding("http", Verdict.OK, "HTTP 200 after 35 ms"),
+    finding("control", Verdict.OK, "our own network is fine", ""),
+]
+
+
+class Room:
+    """What a test looks at in Slack."""
+
+    def __init__(self, control: SandboxClient, life: Life) -> None:
+        self._control, self._life = control, life
+
+    @property
+    def id(self) -> str:
+        return str(self._life.record.room.channel_id)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self._control.channel(self.id)
+
+    @property
+    def brief(self) -> dict[str, Any]:
+        return next(m for m in self.state["messages"] if m["ts"] == self._life.record.room.brief_ts)
+
+    @property
+    def thread(self) -> list[str]:
+        """The texts under the brief, without those of the first minutes."""
+        return [json.dumps(m["blocks"], ensure_ascii=False) for m in self.brief["replies"]][1:]
+
+    def posted(self, part: str) -> list[str]:
+        """The texts in the channel itself whose key has this in it."""
+        return [
+            json.dumps(m["blocks"], ensure_ascii=False)
+            for m in self.state["messages"]
+            if part in m.get("metadata", {}).get("event_payload", {}).get("key", "")
+        ]
+
+
+class Monitor:
+    """Sends alerts of one monitor into a life."""
+
+    def __init__(self, life: Life, payload: dict[str, Any]) -> None:
+        self._life, self._payload, self._sent = life, payload, 0
+
+    def __call__(self, transition: str, priority: str = "P3", *, cycle: str = "1", **changed: Any) -> Any:
+        self._sent += 1
+        self._life.pass_time(seconds=1)
+        at = str(int(self._life.now.timestamp() * 1000))
+        payload = {**self._payload, "id": str(self._sent), "date": at, "last_updated": at}
+        payload["alert"] = {
+            **self._payload["alert"],
+            "transition": transition,
+            "priority": priority,
+            "cycle_key": cycle,
+            "title": f"[{priority}] [{transition}] Checkout 5xx ratio above 2%",
+            **changed,
+        }
+        return self._life.alert(payload)
+
+
+def tell(life: Life) -> Any:
+    """Run the update that is due, up to the telling."""
+    return life.do(PostIncidentUpdateOperator, life.hand_over())
+
+
+def recover(life: Life, monitor: Monitor, findings: list[Finding]) -> str:
+    """Let the incident recover, and tell of it; return the run."""
+    monitor("Recovered", "P3")
+    run_id = life.hand_over()
+    life.do(PostIncidentUpdateOperator, run_id)
+    assert life.do(PlanRecheckOperator, run_id)
+    life.investigated("incident_update", run_id, findings)
+    life.do(RecoverIncidentOperator, run_id)
+    return run_id
+
+
+def resolve(life: Life) -> Any:
+    """Run the look that is due when the quiet time is over."""
+    life.pass_time(minutes=11)
+    return life.do(ResolveIncidentOperator, "look.resolve")
+
+
+def chosen(life: Life, run_id: str) -> set[str]:
+    """Return the tasks that are not skipped, in the DAG as it is."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    task = DagBag(str(DAG_FILE)).dags["incident_update"].get_task("what_is_due")
+    with pytest.raises(DownstreamTasksSkipped) as skipped:
+        task.execute(life.context("what_is_due", run_id))
+    return task.downstream_task_ids - set(skipped.value.tasks)
+
+
+def look_again(life: Life, run_id: str) -> Any:
+    return LookAgainOperator(task_id="look_again").execute(life.context("look_again", run_id))

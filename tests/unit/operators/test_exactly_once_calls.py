@@ -148,7 +148,9 @@ def test_bookmark_that_timed_out_is_never_doubled(
     *, slack_app: Any, room: Any, slack: SandboxServer, control: SandboxClient, timeout: str
 ) -> None:
     control.add_fault(Fault(method="bookmarks.add", **TIMEOUTS[timeout]))
-    with nullcontext() if timeout == "done, answered late" else pytest.raises(SlackUnavailableError, match="Timeout"):
+    with (
+        nullcontext() if timeout == "done, answered late" else pytest.raises(SlackUnavailableError, match="Timeout")
+    ):
         slack_app.add_bookmark(room.id, "Runbook", URL)
     wait_for_late_answers(slack)
     assert len(control.calls("bookmarks.add")) == 1

@@ -1,0 +1,215 @@
+"""What is told of an incident after its first minutes, and where, against the stand-in Slack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+)
+
+from airflow_incident_provider.exceptions import SlackUnavailableError
+from airflow_incident_provider.operators import (
+    ArchiveWarRoomOperator,
+    PostIncidentUpdateOperator,
+)
+from airflow_incident_provider.sandbox import Fault, SandboxClient
+
+from .life import ALICE, BOT, BROKEN, DANA, JOSE, TABLE, WELL, Life, Monitor, Room, recover, resolve, tell
+
+# --- updates --------------------------------------------------------------------------------------
+
+
+def test_a_noisy_monitor_is_one_message_with_counts(life: Life, monitor: Monitor, room: Room) -> None:
+    for _ in range(7):
+        monitor("Re-Triggered")
+    tell(life)
+    [text] = room.thread
+    assert "Re-triggered 7 times" in text
+    assert "re-triggered 7 times" in json.dumps(room.brief["blocks"])
+    assert room.posted("/update") == []
+
+
+def test_a_retry_repeats_nothing(life: Life, monitor: Monitor, room: Room, control: SandboxClient) -> None:
+    monitor("Re-Triggered", "P1")
+    run_id = life.hand_over()
+    control.add_fault(Fault(method="chat.postMessage", drop=True, when="after"))
+    control.add_fault(Fault(method="conversations.replies", status=503, times=4))
+    with pytest.raises(SlackUnavailableError):
+        life.do(PostIncidentUpdateOperator, run_id)
+    control.clear_faults()
+    for _ in range(2):
+        life.do(PostIncidentUpdateOperator, run_id)
+    assert len(room.thread) == 1
+
+
+def test_severity_up_changes_topic_and_brief_and_brings_people(life: Life, monitor: Monitor, room: Room) -> None:
+    assert room.state["topic"].startswith("medium · ")
+    monitor("Re-Triggered", "P1")
+    tell(life)
+    [text] = room.thread
+    assert "Severity medium → critical" in text
+    assert "nobody@acme.example" in text
+    assert {ALICE, JOSE} <= set(room.state["members"])
+    assert room.state["topic"].startswith("critical · ")
+    brief = json.dumps(room.brief["blocks"])
+    assert "*Critical*" in brief
+    assert all(name in brief for name in (ALICE, JOSE, "nobody@acme.example"))
+
+
+def test_who_left_is_not_called_back_by_every_update(
+    life: Life, monitor: Monitor, room: Room, control: SandboxClient, slack: Any
+) -> None:
+    monitor("Re-Triggered", "P1")
+    tell(life)
+    slack.workspace.channels[room.id].members.remove(JOSE)
+    monitor("Re-Triggered", "P1")
+    tell(life)
+    assert JOSE not in room.state["members"]
+    assert "not in this room" in json.dumps(room.brief["blocks"])
+
+
+def test_a_topic_that_people_wrote_stays(life: Life, monitor: Monitor, room: Room, slack: Any) -> None:
+    slack.workspace.channels[room.id].topic.value = "failover to eu-2 in progress, ask Dana"
+    monitor("Re-Triggered", "P1")
+    tell(life)
+    assert room.state["topic"] == "failover to eu-2 in progress, ask Dana"
+
+
+def test_a_datadog_incident_is_followed_in_its_own_channel(
+    make_life: Callable[..., Life], control: SandboxClient, payload: Callable[[str], dict[str, Any]]
+) -> None:
+    control.add_channel(
+        "incident-118", id="C0ABC118", purpose="Datadog's own words", topic="theirs", members=[DANA]
+    )
+    life = make_life()
+    began = payload("06")
+    life.respond(life.alert(began), BROKEN)
+    room = Room(control, life)
+    assert room.id == "C0ABC118"
+    life.pass_time(seconds=1)
+    changed = json.loads(json.dumps(began)) | {"id": "2", "date": str(int(life.now.timestamp() * 1000))}
+    changed["incident"] |= {"status": "stable", "commander": {"data": {"attributes": {"name": "Alice Ng"}}}}
+    assert life.alert(changed).action == "update"
+    tell(life)
+    [text] = room.thread
+    assert "Status in Datadog" in text
+    assert "stable" in text
+    assert (room.state["topic"], room.state["purpose"]) == ("theirs", "Datadog's own words")
+    assert "open, stable in Datadog" in json.dumps(room.brief["blocks"])
+
+
+def test_an_update_in_an_archived_room_fails_in_words(life: Life, monitor: Monitor, room: Room, slack: Any) -> None:
+    slack.workspace.channels[room.id].archived = True
+    monitor("Re-Triggered")
+    with pytest.raises(AirflowFailException, match="was archived"):
+        tell(life)
+
+
+def test_in_dry_run_everything_is_shown(
+    make_life: Callable[..., Life], payload: Callable[[str], dict[str, Any]], control: SandboxClient
+) -> None:
+    life = make_life(connected=False)
+    monitor = Monitor(life, payload("01"))
+    life.respond(monitor("Triggered"), BROKEN)
+    monitor("Re-Triggered", "P1")
+    value = tell(life)
+    assert value["mode"] == "dry_run"
+    assert any("Severity medium → critical" in text for text in value["would_post"])
+    monitor("Recovered", "P1")
+    run_id = life.hand_over()
+    assert "Recovered" in life.do(PostIncidentUpdateOperator, run_id)["would_post"][0]
+    assert any("Resolved" in text for text in resolve(life)["would_post"])
+    assert control.calls() == []
+
+
+# --- fires again ----------------------------------------------------------------------------------
+
+
+def test_it_comes_back_to_its_room_with_a_counter(life: Life, monitor: Monitor, room: Room) -> None:
+    for cycle in ("2", "3"):
+        recover(life, monitor, WELL)
+        resolve(life)
+        monitor("Triggered", cycle=cycle)
+        tell(life)
+    texts = room.posted("/back")
+    assert ["second" in texts[0], "third time since" in texts[1]] == [True, True]
+    assert "open, third time" in room.state["topic"]
+    [summary] = room.posted("/summary")
+    assert "*Summary* · open, third time" in summary
+    assert "recovery" not in summary.lower().split("timeline")[0]
+
+
+def test_a_room_that_was_archived_is_followed_by_a_new_one(
+    life: Life, monitor: Monitor, room: Room, control: SandboxClient, slack: Any
+) -> None:
+    old = room.id
+    monitor("Re-Triggered", "P1")
+    tell(life)
+    recover(life, monitor, WELL)
+    slack.workspace.channels[old].archived = True
+    slack.workspace.channels[old].members.remove(BOT)
+    monitor("Triggered", "P1", cycle="2")
+    run_id = life.hand_over()
+    for _ in range(2):
+        life.do(PostIncidentUpdateOperator, run_id)
+    assert room.id != old
+    [text] = room.posted("/back")
+    assert control.channel(old)["name"] in text
+    assert {ALICE, JOSE} <= set(room.state["members"])
+    monitor("Re-Triggered", "P1", cycle="2")
+    tell(life)
+    assert len(room.brief["replies"]) == 1, "later updates go into the new room"
+
+
+# --- a thread in the triage channel ---------------------------------------------------------------
+
+THREADED = f"""{TABLE}
+triage:
+  channel: C0TRIAGE01
+  rules: [{{name: small, match: {{}}, transition: Warn, presence: thread}}]
+"""
+
+
+@pytest.fixture
+def triage(control: SandboxClient) -> dict[str, Any]:
+    return control.add_channel("triage", id="C0TRIAGE01", members=[BOT])
+
+
+def test_a_warning_is_a_thread_in_the_triage_channel(
+    make_life: Callable[..., Life], control: SandboxClient, payload: Callable[[str], dict[str, Any]], triage: Any
+) -> None:
+    life = make_life(THREADED)
+    monitor = Monitor(life, payload("05"))
+    assert monitor("Warn").runs[0].dag_id == "incident_update"
+    tell(life)
+    monitor("Re-Warn")
+    tell(life)
+    monitor("Warn Recovered")
+    tell(life)
+    [parent] = [m for m in control.channel("C0TRIAGE01")["messages"] if m["user"] == BOT and not m.get("subtype")]
+    assert "recovered" in json.dumps(parent["blocks"])
+    assert "Warned again" in json.dumps(parent["replies"][0]["blocks"])
+    assert "Recovered at" in json.dumps(parent["replies"][-1]["blocks"])
+    resolve(life)
+    life.pass_time(hours=30)
+    assert life.do(ArchiveWarRoomOperator, "look.archive") is None
+    assert not control.channel("C0TRIAGE01")["is_archived"]
+
+
+def test_the_thread_is_told_of_the_room_that_it_became(
+    make_life: Callable[..., Life], control: SandboxClient, payload: Callable[[str], dict[str, Any]], triage: Any
+) -> None:
+    life = make_life(THREADED)
+    monitor = Monitor(life, payload("05"))
+    monitor("Warn")
+    tell(life)
+    risen = monitor("Triggered", "P1")
+    life.respond(risen, BROKEN)
+    tell(life)
+    [parent] = [m for m in control.channel("C0TRIAGE01")["messages"] if m["user"] == BOT and not m.get("subtype")]
+    assert "a room of its own" in json.dumps(parent["replies"][-1]["blocks"])
+    assert life.record.room.channel_id != "C0TRIAGE01"
