@@ -17,7 +17,7 @@ from airflow_incident_provider.lifecycle.records import UpdateItem, UpdateKind
 from airflow_incident_provider.messages.channel import is_own_topic, topic
 from airflow_incident_provider.messages.limits import Message
 from airflow_incident_provider.messages.plain import plain_text
-from airflow_incident_provider.messages.recovery import Recovery, recovery_begun, recovery_messages
+from airflow_incident_provider.messages.recovery import Recovery, doubts, recovery_begun, recovery_messages
 from airflow_incident_provider.messages.summary import summary_message
 from airflow_incident_provider.messages.turns import (
     Resolution,
@@ -305,3 +305,8 @@ def test_a_probe_that_fails_now_is_never_called_over(now: tuple[Finding, ...]) -
     said = plain_text(recovery_messages(RECOVERY, (), now)[-1])
     failing = {each.probe for each in now if each.verdict is Verdict.FAIL}
     assert ("Proposed: resolve it" in said) == (not failing or CONTROL in failing)
+
+
+def test_what_the_probes_say_counts_only_while_our_own_network_works() -> None:
+    assert doubts(checkout_findings()) == ("http",)
+    assert doubts((OWN_NETWORK_DOWN, *checkout_findings())) == ()

@@ -46,7 +46,7 @@ ALICE, JOSE, DANA, BOT = "U0ALICENG01", "U0JOSEGARC1", "U0DANAREYES", "U0WARROOM
 TABLE = """
 version: 1
 rules:
-  - {name: checkout, match: {service: checkout}, responders: [alice.ng@acme.example]}
+  - {name: checkout, match: {service: checkout}, responders: [alice.ng@acme.example], targets: [shop.example.com]}
   - {name: worst, match: {severity: critical}, responders: [José García, nobody@acme.example]}
 lifecycle: {quiet_period: 10m, archive_delay: 24h, reopen_window: 60m}
 """

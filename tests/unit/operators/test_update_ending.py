@@ -25,7 +25,7 @@ from airflow_incident_provider.operators import (
 from airflow_incident_provider.registry.tasks import TaskRegistry
 from airflow_incident_provider.sandbox import Fault, SandboxClient
 
-from .life import BROKEN, DANA, WELL, Life, Monitor, Room, chosen, look_again, recover, resolve, tell
+from .life import BOT, BROKEN, DANA, WELL, Life, Monitor, Room, chosen, look_again, recover, resolve, tell
 
 # --- recovery -------------------------------------------------------------------------------------
 
@@ -54,6 +54,7 @@ def test_the_same_probes_run_again(life: Life, monitor: Monitor, room: Room) -> 
         for (dag, _, task, _), value in life.xcoms.items()
         if (dag, task) == ("incident_response", "plan_investigation")
     ]
+    assert len(again) > 1
     assert [(run["probe"], run["target"]) for run in again] == [(run["probe"], run["target"]) for run in planned]
 
 
@@ -141,6 +142,27 @@ def test_an_alert_keeps_the_room(life: Life, monitor: Monitor, room: Room) -> No
     recover(life, monitor, WELL)
     resolve(life)
     monitor("Triggered", cycle="2")
+    life.pass_time(hours=30)
+    assert life.do(ArchiveWarRoomOperator, "look.archive") is None
+    assert not room.state["is_archived"]
+
+
+def test_a_room_that_somebody_else_made_is_not_archived(
+    life: Life, monitor: Monitor, room: Room, slack: Any
+) -> None:
+    slack.workspace.channels[room.id].creator = DANA
+    recover(life, monitor, WELL)
+    resolve(life)
+    assert "will be archived" not in room.posted("/resolved")[0]
+    life.pass_time(hours=30)
+    assert life.do(ArchiveWarRoomOperator, "look.archive") is None
+    assert not room.state["is_archived"]
+
+
+def test_people_keep_a_room_by_putting_the_app_out(life: Life, monitor: Monitor, room: Room, slack: Any) -> None:
+    recover(life, monitor, WELL)
+    resolve(life)
+    slack.workspace.channels[room.id].members.remove(BOT)
     life.pass_time(hours=30)
     assert life.do(ArchiveWarRoomOperator, "look.archive") is None
     assert not room.state["is_archived"]

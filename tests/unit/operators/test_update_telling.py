@@ -176,7 +176,7 @@ triage:
 
 @pytest.fixture
 def triage(control: SandboxClient) -> dict[str, Any]:
-    return control.add_channel("triage", id="C0TRIAGE01", members=[BOT])
+    return control.add_channel("triage", id="C0TRIAGE01", creator=BOT)
 
 
 def test_a_warning_is_a_thread_in_the_triage_channel(
