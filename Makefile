@@ -8,11 +8,12 @@ INSTALLED := $(VENV)/.installed
 export AIRFLOW_HOME := $(CURDIR)/.demo/cli
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
-.PHONY: help install demo test check lint types format lock build clean
+.PHONY: help install demo test faults check lint types format lock build clean
 
 help:
 	@echo "make demo        an incident from alert to summary, on this machine (ONCE=1: end by itself; RUNS=5: five of them)"
 	@echo "make test        lint, types and all tests"
+	@echo "make faults      every call to Slack x every fault, kill -9 of everything, secrets: a matrix and counts (an hour)"
 	@echo "make check       lint and types only"
 	@echo "make lock        write constraints.txt anew from pyproject.toml"
 	@echo "make build       wheel and sdist"
@@ -33,6 +34,9 @@ demo: install
 
 test: check
 	$(BIN)/pytest
+
+faults: install
+	FAULTS=whole $(BIN)/pytest -q tests/faults
 
 check: lint types
 

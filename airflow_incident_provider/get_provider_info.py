@@ -78,6 +78,13 @@ def _options() -> dict[str, Any]:
             "slack",
             default="default_pool",
         ),
+        "room_deadline_seconds": _option(
+            "Seconds after which a run that is still under way misses Airflow's deadline; the triggerer's log says "
+            "so if its room is not up by then. 0 for no deadline.",
+            "120",
+            default="60",
+            kind="integer",
+        ),
     }
 
 

@@ -10,13 +10,17 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
+from airflow_incident_provider.sandbox.population import crowd
 from airflow_incident_provider.sandbox.server import SandboxServer
+
+T = TypeVar("T")
 
 MEBIBYTE_IN_KB = 1024
 FOUR = ("alice.ng@acme.example", "jose.garcia@acme.example", "priya@acme.example", "sam.wong@acme.example")
@@ -99,8 +103,6 @@ def main() -> None:
     with SandboxServer() as sandbox, tempfile.TemporaryDirectory() as folder:
         _connect(sandbox, Path(folder))
         with sandbox.workspace.lock:
-            from airflow_incident_provider.sandbox.population import crowd
-
             sandbox.workspace.add_people(crowd(options.members, start=len(sandbox.workspace.people)))
         sandbox.workspace.settings.latency_ms = options.latency
         _measure(sandbox, Path(folder), options.runs)
@@ -135,7 +137,7 @@ def _measure(sandbox: SandboxServer, folder: Path, runs: int) -> None:
         )
 
 
-def _in_fresh_process(call, *arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN202
+def _in_fresh_process(call: Callable[..., T], *arguments: object) -> T:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(call, *arguments).result()
 

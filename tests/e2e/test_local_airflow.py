@@ -43,8 +43,12 @@ two_tasks()
 """
 
 STARTER = """
+import signal
 import sys
 from pathlib import Path
+
+# Whoever runs the tests in the background of a shell made us deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from airflow_incident_provider.demo.local_airflow import LocalAirflow
 

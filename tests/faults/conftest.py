@@ -16,6 +16,7 @@ from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
 
 from ..dags.conftest import Run, no_engine, own_directory, route_by, run_dag  # noqa: F401, TID252 - fixtures  # isort: skip
 from .cases import Case  # isort: skip
+from .real_airflow import RealAirflow, real_airflow  # isort: skip
 from .running import Bench  # isort: skip
 
 WHOLE = os.environ.get("FAULTS") == "whole"
@@ -52,6 +53,13 @@ def bench(
         route_by=route_by,
         monkeypatch=monkeypatch,
     )
+
+
+@pytest.fixture(scope="session")
+def real(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
+    """A whole Airflow whose processes may be killed, for all tests that need one."""
+    with real_airflow(tmp_path_factory.mktemp("real")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ from .running import DANA, Outcome, rooms_in  # isort: skip
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 DAG_ID = "incident_response"
 RUN_SECONDS = 240.0
+DEADLINE_S = 8
+WORKER_SECRET = "hunter2-of-the-worker-0123456789"
 STEPS = ("parse_incident_event", "create_war_room", "final_summary")
 KILL_SETTINGS = {
     # What a killed process leaves is noticed within seconds; the defaults take minutes, and test nothing else.
@@ -50,15 +52,16 @@ class RealAirflow:
     def control(self) -> SandboxClient:
         return SandboxClient(self.slack.url)
 
-    def start(self, number: int | str) -> str:
-        """Start a run for an incident of its own and return its id."""
+    def start(self, **fields: Any) -> str:
+        """Start a run for an incident, with these fields changed, and return the run's id."""
         conf = {
-            "id": str(number),
+            "id": "4711",
             "title": "Checkout answers 503",
             "severity": "critical",
             "started_at": "2026-11-23T09:35:00Z",
             "users": ["alice.ng@acme.example", DANA],
             "links": ["https://dd.example.com/dash/1"],
+            **fields,
         }
         return str(self.airflow.api.trigger(DAG_ID, conf)["dag_run_id"])
 
@@ -84,6 +87,11 @@ class RealAirflow:
             },
             log="",
         )
+
+    def own_secrets(self) -> dict[str, str]:
+        """Return what protects this Airflow itself, by name."""
+        names = ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY")
+        return {name: self.airflow.environment[name] for name in names}
 
     def callers(self) -> set[int]:
         """Return the processes that have a connection to Slack under way, this one apart."""
@@ -128,6 +136,8 @@ def real_airflow(folder: Path, **environment: str) -> Iterator[RealAirflow]:
             **KILL_SETTINGS,
             "AIRFLOW__INCIDENT__ROUTING_TABLE": str(folder / "routing.json"),
             "AIRFLOW__INCIDENT__DOCKER_NETWORK": "none",
+            "SECRET_OF_THE_WORKER": WORKER_SECRET,
+            "AIRFLOW__INCIDENT__ROOM_DEADLINE_SECONDS": str(DEADLINE_S),
             **environment,
         }
         with LocalAirflow(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -10,16 +10,10 @@ from airflow_incident_provider.sandbox import Fault
 from airflow_incident_provider.sandbox.faults import FaultScript, When
 
 from .invariants import told, violations  # isort: skip
-from .real_airflow import RealAirflow, kill, real_airflow  # isort: skip
+from .real_airflow import RealAirflow, kill  # isort: skip
 from .running import Outcome  # isort: skip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]
-
-
-@pytest.fixture(scope="module")
-def real(docker_engine: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
-    with real_airflow(tmp_path_factory.mktemp("kills")) as running:
-        yield running
 
 
 class KillAtCall(FaultScript):
@@ -42,7 +36,7 @@ class KillAtCall(FaultScript):
 def run(real: RealAirflow, script: FaultScript) -> Outcome:
     real.slack.workspace.reset()
     real.slack.workspace.faults = script
-    return real.finish(real.start(4711))
+    return real.finish(real.start())
 
 
 @pytest.mark.parametrize("when", list(When))

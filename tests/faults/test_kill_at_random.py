@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import psutil
@@ -17,7 +17,7 @@ from airflow_incident_provider.demo.processes import wait_until
 from airflow_incident_provider.sandbox.faults import FaultScript
 
 from .invariants import told, violations  # isort: skip
-from .real_airflow import DAG_ID, RealAirflow, kill, real_airflow  # isort: skip
+from .real_airflow import DAG_ID, RealAirflow, kill  # isort: skip
 from .running import Outcome  # isort: skip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]
@@ -28,12 +28,6 @@ KILLS_A_RUN = 5
 LAST_TRY = 4
 SEED = int(os.environ.get("FAULTS_SEED", "4711"))
 LABEL = "airflow_incident_provider=investigation"
-
-
-@pytest.fixture(scope="module")
-def real(docker_engine: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
-    with real_airflow(tmp_path_factory.mktemp("kills")) as running:
-        yield running
 
 
 class Killer:
@@ -91,7 +85,7 @@ def containers(engine: Any) -> list[str]:
 def outcome(real: RealAirflow, killer: Killer | None) -> Outcome:
     real.slack.workspace.reset()
     real.slack.workspace.faults = FaultScript()
-    run_id = real.start(4711)
+    run_id = real.start()
     if killer is not None:
         killer.accompany(run_id)
     return real.finish(run_id)

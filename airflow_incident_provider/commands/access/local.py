@@ -26,7 +26,7 @@ from airflow_incident_provider.registry.asset import REGISTRY
 from airflow_incident_provider.registry.runs import Runs
 
 
-class LocalAirflow:
+class ConfiguredAirflow:
     """An :class:`~.airflow.Airflow` over its database."""
 
     def __init__(self) -> None:

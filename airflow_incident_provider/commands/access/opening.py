@@ -20,9 +20,9 @@ TOKEN_VARIABLE = "AIRFLOW_CLI_TOKEN"  # noqa: S105 - the variable's name, as Air
 def opened(args: Namespace) -> Iterator[Airflow]:
     """Open the Airflow that ``--api-url`` names, or the one that is configured here."""
     if args.api_url is None:
-        from airflow_incident_provider.commands.access.local import LocalAirflow
+        from airflow_incident_provider.commands.access.local import ConfiguredAirflow
 
-        yield LocalAirflow()
+        yield ConfiguredAirflow()
         return
     from airflow_incident_provider.airflow_api import AirflowApi
     from airflow_incident_provider.commands.access.remote import RemoteAirflow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from importlib.metadata import version
+from urllib.parse import urlsplit
 
 from airflow.configuration import conf
 
@@ -12,6 +13,7 @@ from airflow_incident_provider.commands.check.site import Site
 from airflow_incident_provider.get_provider_info import get_provider_info
 
 OLDEST = (3, 3)
+_THIS_MACHINE = (None, "localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - nothing is bound to it
 LONGEST_IDLE_SLEEP_S = 0.25
 _SHIPPED_EXECUTORS = ("LocalExecutor", "CeleryExecutor", "KubernetesExecutor", "EdgeExecutor")
 
@@ -77,8 +79,8 @@ def executor(_: Site) -> Results:
 def base_url(_: Site) -> Results:
     """Check that links in the room lead to Airflow."""
     address = conf.get("api", "base_url", fallback="") or ""
-    host = address.partition("://")[2].partition("/")[0].rpartition(":")[0] or address.partition("://")[2]
-    useful = address.startswith(("http://", "https://")) and host not in ("localhost", "127.0.0.1", "0.0.0.0")  # noqa: S104
+    parts = urlsplit(address)
+    useful = parts.scheme in ("http", "https") and parts.hostname not in _THIS_MACHINE
     yield advised(
         "base URL",
         useful,

@@ -46,19 +46,29 @@ class Site:
 
         return BaseHook.get_connection(conn_id) if connection_is_configured(conn_id) else None
 
-    @cached_property
+    @property
     def slack(self) -> LiveSlack:
         """Slack, which has accepted the token.
 
         :raises NotCheckableError: there is none, or it does not work: the line "token" says why.
         """
-        if not connection_is_configured(DEFAULT_CONN_ID):
+        if isinstance(self.slack_or_refusal, IncidentError):
+            raise NotCheckableError("Slack does not work")
+        if self.slack_or_refusal is None:
             raise NotCheckableError("there is no Slack connection")
+        return self.slack_or_refusal
+
+    @cached_property
+    def slack_or_refusal(self) -> LiveSlack | IncidentError | None:
+        """Slack; or why it does not work; nothing without a connection. Asked once: waiting for it takes long."""
+        if not connection_is_configured(DEFAULT_CONN_ID):
+            return None
         try:
             slack = live_slack(DEFAULT_CONN_ID)
-            assert slack.workspace is not None
-        except IncidentError:
-            raise NotCheckableError("Slack does not work") from None
+            # Read here, because it asks Slack who we are.
+            slack.workspace  # noqa: B018
+        except IncidentError as error:
+            return error
         return slack
 
     @cached_property
@@ -77,18 +87,23 @@ class Site:
         """Where the probes' operator looks for the Docker Engine."""
         return os.environ.get("DOCKER_HOST") or "unix://var/run/docker.sock"
 
-    @cached_property
+    @property
     def engine(self) -> Any:
         """The Docker Engine's client.
 
         :raises NotCheckableError: none answers: the line "engine" says why.
         """
+        if self._engine is None:
+            raise NotCheckableError("no Docker Engine answers")
+        return self._engine
+
+    @cached_property
+    def _engine(self) -> Any | None:
         from docker import APIClient
         from docker.errors import DockerException
         from requests.exceptions import RequestException
 
         try:
-            client = APIClient(base_url=self.engine_address, version="auto", timeout=ENGINE_SECONDS)
+            return APIClient(base_url=self.engine_address, version="auto", timeout=ENGINE_SECONDS)
         except (DockerException, RequestException):
-            raise NotCheckableError("no Docker Engine answers") from None
-        return client
+            return None

@@ -19,31 +19,25 @@ from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.hooks.live_slack import CLOCK_SKEW
 from airflow_incident_provider.hooks.slack_scopes import REQUIRED, SCOPES
 from airflow_incident_provider.hooks.war_room_slack import ChannelNameTakenError
-from airflow_incident_provider.operators.slack_access import (
-    DEFAULT_CONN_ID,
-    connection_is_configured,
-    live_slack,
-)
+from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID
 
 UNNOTICED_SKEW_S = 10.0
 _ADD_SCOPE = "Add the scope under 'OAuth & Permissions' of the Slack app, then reinstall it."
 
 
-def token(_: Site) -> Results:
+def token(site: Site) -> Results:
     """Check that Slack accepts the token."""
-    if not connection_is_configured(DEFAULT_CONN_ID):
+    slack = site.slack_or_refusal
+    if slack is None:
         yield wrong(
             "token",
             f"there is no connection {DEFAULT_CONN_ID}: every run would be a dry-run",
             "Run: airflow incident setup airflow --yes, with SLACK_BOT_TOKEN in the environment.",
         )
-        return
-    try:
-        workspace = live_slack(DEFAULT_CONN_ID).workspace
-    except IncidentError as error:
-        yield wrong("token", error.message, error.fix or "See whether this machine reaches slack.com.")
-        return
-    yield good("token", f"{workspace.team} as {workspace.bot_user_id}")
+    elif isinstance(slack, IncidentError):
+        yield wrong("token", slack.message, slack.fix or "See whether this machine reaches slack.com.")
+    else:
+        yield good("token", f"{slack.workspace.team} as {slack.workspace.bot_user_id}")
 
 
 def scopes(site: Site) -> Results:

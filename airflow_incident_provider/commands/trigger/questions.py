@@ -48,10 +48,10 @@ def ask_for(conf: Mapping[str, Any], ask: Ask = input) -> dict[str, Any]:
         raise UsageError(
             "--interactive asks questions, and this is no terminal.", fix="Use the options, or a file."
         )
+    if "datadog" in conf:
+        return dict(conf)
     print_text("Empty answers are fine but for the first two. Ctrl-C ends without starting anything.")
     answers = dict(conf)
-    if "datadog" in conf:
-        return answers
     for question in QUESTIONS:
         answer = _answer(question, answers.get(question.field), ask)
         if answer is not None:

@@ -79,11 +79,11 @@ def test_a_run_that_waits_for_ever_ends_the_drill(incident: Run, deployed: Any, 
 def test_the_score_names_who_and_what_was_missing(
     deployed: Any, no_engine: None, connect: Callable[..., Any], route_by: Any
 ) -> None:
-    from airflow_incident_provider.commands.access.local import LocalAirflow
+    from airflow_incident_provider.commands.access.local import ConfiguredAirflow
 
     connect()
     route_by({"rules": [{**RULE, "responders": ["alice.ng@acme.example", "jon smiht"]}]})
-    airflow = LocalAirflow()
+    airflow = ConfiguredAirflow()
     run = airflow.run("incident_response", run_dag(as_drill(recorded_alert())))
     assert run is not None
     goals = {goal.name: goal for goal in score(recorded(airflow, run), findings(airflow, run), room_within_s=1000)}

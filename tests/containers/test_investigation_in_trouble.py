@@ -1,0 +1,200 @@
+"""The investigation's finding, whatever becomes of its container: right, bounded, and never a false "ok"."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.models import Finding, Verdict
+from airflow_incident_provider.probes.declaration import ALPINE_IMAGE
+from airflow_incident_provider.probes.output import MAX_EVIDENCE_BYTES
+
+pytestmark = pytest.mark.docker
+
+RUN_ID = "run-in-trouble"
+OWNER = f"d/{RUN_ID}/look/-1"
+LABEL = f"airflow_incident_provider.task={OWNER}"
+DOCKER_SOCKET = "/var/run/docker.sock"
+KILLED_WORKER = """
+import sys, docker
+from airflow_incident_provider.hooks.containers import ContainerSpec, LockedDownContainer
+spec = ContainerSpec(image=sys.argv[1], owner=sys.argv[2], entrypoint=["sleep", "30"], network="none")
+LockedDownContainer(docker.from_env().api, spec, host="here").run()
+"""
+
+
+@pytest.fixture
+def left(engine: Any) -> Iterator[Callable[[], list[str]]]:
+    """Return what this test's task has left behind; in the end it is removed."""
+
+    def left() -> list[str]:
+        found = engine.api.containers(all=True, filters={"label": LABEL})
+        return [container["Id"] for container in found]
+
+    yield left
+    for container in left():
+        engine.api.remove_container(container, force=True)
+
+
+@pytest.fixture
+def investigate(engine: Any, left: Callable[[], list[str]]) -> Callable[..., Finding]:
+    """Run a command as the operator runs it in a task, and return its finding."""
+    from airflow_incident_provider.operators import InvestigateInContainerOperator
+
+    def investigate(*command: str, **options: Any) -> Finding:
+        options = {"image": ALPINE_IMAGE, "network_mode": "none", "pull": "never"} | options
+        operator = InvestigateInContainerOperator(task_id="look", command=list(command), **options)
+        instance = SimpleNamespace(dag_id="d", run_id=RUN_ID, task_id="look", map_index=-1)
+        return Finding.model_validate(operator.execute({"ti": instance}))
+
+    return investigate
+
+
+def wait_for(condition: Callable[[], Any], timeout_s: float = 20) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)
+    return found
+
+
+# --- output -----------------------------------------------------------------------------------------
+
+
+def test_binary_output(investigate: Callable[..., Finding], left: Callable[[], list[str]]) -> None:
+    finding = investigate("sh", "-c", "head -c 200000 /dev/urandom; exit 1")
+    assert finding.verdict is Verdict.FAIL
+    assert len(finding.evidence.encode()) <= MAX_EVIDENCE_BYTES
+    assert {sign for sign in finding.evidence if unicodedata.category(sign) == "Cc"} <= {"\n", "\t"}
+    assert left() == []
+
+
+def test_terminal_control(investigate: Callable[..., Finding]) -> None:
+    finding = investigate("printf", r"\033[2J\033]0;title\007\033[31mred\033[0m\r\010ok\n")
+    assert "\x1b" not in finding.evidence
+    assert "red" in finding.evidence
+    assert not any(sign in finding.evidence for sign in "\x07\x08\r")
+
+
+def test_endless_output(investigate: Callable[..., Finding], left: Callable[[], list[str]]) -> None:
+    finding = investigate("yes", "0123456789" * 10, container_timeout=2)
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "did not end in time" in finding.summary
+    assert 0 < len(finding.evidence.encode()) <= MAX_EVIDENCE_BYTES
+    assert left() == []
+
+
+@pytest.mark.parametrize(("code", "verdict"), [("0", Verdict.OK), ("1", Verdict.FAIL)])
+def test_silence(investigate: Callable[..., Finding], code: str, verdict: Verdict) -> None:
+    finding = investigate("sh", "-c", f"exit {code}")
+    assert (finding.verdict, finding.evidence) == (verdict, "")
+
+
+# --- ends -------------------------------------------------------------------------------------------
+
+
+def test_time_out(investigate: Callable[..., Finding], left: Callable[[], list[str]]) -> None:
+    finding = investigate("sleep", "30", container_timeout=1)
+    assert (finding.verdict, finding.exit_code) == (Verdict.UNKNOWN, None)
+    assert "did not end in time" in finding.summary
+    assert left() == []
+
+
+def test_out_of_memory(investigate: Callable[..., Finding], left: Callable[[], list[str]]) -> None:
+    """Of a shell that outlives its child, or of the one process itself: never ok."""
+    finding = investigate("awk", 'BEGIN { s = "x"; while (1) s = s s }')
+    assert finding.verdict in {Verdict.UNKNOWN, Verdict.FAIL}
+    assert left() == []
+
+
+def test_image_missing(investigate: Callable[..., Finding]) -> None:
+    finding = investigate("true", image="127.0.0.1:1/nope:1")
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "the image 127.0.0.1:1/nope:1 is not on this engine" in finding.summary
+
+
+class Forwarder:
+    """Stands between a client and the engine, until it is cut: then the engine is gone."""
+
+    def __init__(self, path: Path) -> None:
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._open: list[socket.socket] = [self._listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                here, _ = self._listener.accept()
+                there = socket.socket(socket.AF_UNIX)
+                there.connect(DOCKER_SOCKET)
+                self._open += [here, there]
+                for source, sink in ((here, there), (there, here)):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while chunk := source.recv(65536):
+                sink.sendall(chunk)
+            sink.shutdown(socket.SHUT_WR)
+
+    def cut(self) -> None:
+        """Close every connection, and accept no more."""
+        for each in self._open:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
+@pytest.mark.skipif(
+    not Path(DOCKER_SOCKET).is_socket() and not os.environ.get("CI"), reason="the engine is at another address"
+)
+def test_engine_gone_mid_run(
+    investigate: Callable[..., Finding], left: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    """Said as it is; the container, which nobody can reach now, is removed by the next who can."""
+    path = tmp_path / "engine.sock"
+    forwarder = Forwarder(path)
+    found: list[Finding] = []
+    running = threading.Thread(
+        target=lambda: found.append(investigate("sleep", "20", docker_url=f"unix://{path}", container_timeout=15))
+    )
+    running.start()
+    wait_for(left)
+    forwarder.cut()
+    running.join(30)
+    [finding] = found
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "Docker Engine" in finding.summary
+    assert len(left()) == 1
+    assert investigate("true").verdict is Verdict.OK
+    assert left() == []
+
+
+def test_killed_worker_leaves_nothing_after_the_retry(
+    investigate: Callable[..., Finding], left: Callable[[], list[str]]
+) -> None:
+    worker = subprocess.Popen([sys.executable, "-c", KILLED_WORKER, ALPINE_IMAGE, OWNER])
+    try:
+        wait_for(left)
+    finally:
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+    assert len(left()) == 1
+    assert investigate("true").verdict is Verdict.OK
+    assert left() == []

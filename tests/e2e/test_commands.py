@@ -1,0 +1,156 @@
+"""``airflow incident ...`` against a whole Airflow: by its REST API as from a laptop, and beside its database."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from airflow_incident_provider.commands.drill.payload import with_drill_rule
+from airflow_incident_provider.commands.running import ExitCode
+
+from ..unit.commands.terminal import Terminal  # isort: skip  # noqa: TID252 - tests are no installed package
+from .conftest import DAGS, House  # isort: skip
+
+pytestmark = [pytest.mark.e2e, pytest.mark.docker]
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+def airflow_incident(*argv: str, environment: dict[str, str]) -> Ended:
+    """Run a command in a process of its own."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "airflow", "incident", *argv],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+@pytest.fixture(scope="module")
+def token(house: House) -> str:
+    username, password = house.airflow.credentials
+    login = httpx.post(f"{house.airflow.url}/auth/token", json={"username": username, "password": password})
+    return str(login.json()["access_token"])
+
+
+@pytest.fixture(scope="module")
+def remotely(house: House, token: str) -> Callable[..., Ended]:
+    """Run a command as from a laptop: with the address and a token, without the database."""
+
+    def run(*argv: str, token: str = token) -> Ended:
+        environment = {**os.environ, "AIRFLOW_CLI_TOKEN": token}
+        return airflow_incident(*argv, "--api-url", house.airflow.url, environment=environment)
+
+    return run
+
+
+@pytest.fixture
+def routed_drills(house: House) -> Iterator[None]:
+    """Have the routing table name the rooms of drills."""
+    table = house.project / "routing.json"
+    before = table.read_text()
+    table.write_text(json.dumps(with_drill_rule(json.loads(before))))
+    yield
+    table.write_text(before)
+
+
+def test_from_a_laptop_to_the_room(
+    remotely: Callable[..., Ended], house: House, token: str, tmp_path: Path, payload: Callable[[str], Any]
+) -> None:
+    alert = payload("01")
+    alert["alert"]["cycle_key"] = "of-the-command-line"
+    (tmp_path / "alert.json").write_text(json.dumps(alert))
+    trigger = ("trigger", "--from-file", str(tmp_path / "alert.json"), "--users", "priya@acme.example")
+
+    started = remotely(*trigger, "--watch")
+    assert started.code == ExitCode.OK, started.out + started.err
+    for told in ("create_war_room", "final_summary", "Summary after", "known", "critical: Checkout"):
+        assert told in started.out
+    run_id = next(run for run in house.airflow.api.runs("incident_response") if "of-the-command-line" in run)
+
+    again = remotely(*trigger, "--output", "json")
+    assert (again.code, json.loads(again.out)[0]["state"]) == (ExitCode.OK, "known already")
+
+    listed = json.loads(remotely("list", "--limit", "5", "--output", "json").out)
+    [row] = [row for row in listed if row["run_id"] == run_id]
+    assert (row["severity"], row["title"]) == ("critical", "Checkout 5xx ratio above 2%")
+
+    shown = json.loads(remotely("show", run_id, "--output", "json").out)
+    assert shown["room"]["channel_id"] in {channel["id"] for channel in house.control.state()["channels"]}
+    assert "U0PRIYAIYER" in {each["user"]["id"] for each in shown["room"]["invited"]}
+    assert [entry["what"] for entry in shown["summary"]["timeline"]]
+    assert shown["findings"]
+    assert "Timeline (UTC)" in remotely("show", shown["incident"]["id"]).out
+    assert token not in started.out + started.err
+
+
+def test_a_token_that_airflow_refuses(remotely: Callable[..., Ended]) -> None:
+    ended = remotely("list", token="a.wrong.token")
+    assert ended.code == ExitCode.UNAVAILABLE
+    assert "token" in ended.err
+    assert "a.wrong.token" not in ended.err
+
+
+def test_a_password_is_typed_and_not_an_argument(house: House) -> None:
+    username, password = house.airflow.credentials
+    with Terminal("list", "--api-url", house.airflow.url, "--username", username) as tty:
+        tty.expect(f"Password of {username}:")
+        tty.type(password)
+        code, rest = tty.end()
+    assert code == ExitCode.OK, rest
+    assert password not in rest
+
+
+def test_beside_the_database(house: House) -> None:
+    environment = house.airflow.environment
+    what = ("--title", "Beside the database", "--severity", "low", "--dry-run")
+    started = airflow_incident("trigger", *what, "--watch", "--output", "json", environment=environment)
+    assert started.code == ExitCode.OK, started.out + started.err
+    told = json.loads(started.out)
+    assert (told["state"], told["summary"]["mode"]) == ("success", "dry_run")
+    watched = airflow_incident("watch", told["run_id"], environment=environment)
+    assert (watched.code, "dry-run" in watched.out) == (ExitCode.OK, True), watched.err
+    checked = airflow_incident("check", "--only", "airflow,dag,pool,slack", "-o", "json", environment=environment)
+    results = {line["check"]: line["result"] for line in json.loads(checked.out)}
+    assert (results["database"], results["scheduler"], results["incident_response"]) == ("pass", "pass", "pass")
+    exported = airflow_incident("export", environment=environment)
+    assert json.loads(exported.out)["dag_id"] == "incident_response"
+
+
+@pytest.mark.usefixtures("routed_drills")
+def test_a_drill_in_a_workspace_is_marked_and_scored(remotely: Callable[..., Ended], house: House) -> None:
+    ended = remotely("drill", "--output", "json")
+    scored = json.loads(ended.out)
+    goals = {goal["goal"]: goal for goal in scored["goals"]}
+    assert goals["a room"]["met"], ended.err
+    assert goals["room marked as a drill"]["met"]
+    assert ended.code == (ExitCode.OK if scored["met"] == scored["of"] else ExitCode.NOT_WELL)
+    [room] = [each for each in house.control.state()["channels"] if each["name"].startswith("drill-")]
+    assert "DRILL" in house.control.channel(room["id"])["messages"][-1]["text"] or "drill" in room["name"]
+
+
+def test_a_drill_in_the_sandbox_needs_nothing_but_this_machine(tmp_path: Path) -> None:
+    places = ("--home", str(tmp_path / "home"), "--dags", str(DAGS))
+    ended = airflow_incident("drill", "--sandbox", *places, "--output", "json", environment=dict(os.environ))
+    # Two of the recorded alert's people cannot be invited: that is what a drill finds out.
+    assert ended.code == ExitCode.NOT_WELL, ended.err
+    goals = {goal["goal"]: goal for goal in json.loads(ended.out)["goals"]}
+    assert [name for name, goal in goals.items() if not goal["met"]] == ["everybody invited"]
+    assert "jon smiht" in goals["everybody invited"]["seen"]
+    assert goals["a room"]["seen"].startswith("#drill-")

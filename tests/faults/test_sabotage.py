@@ -1,0 +1,64 @@
+"""The matrix can turn red: without any one of the looks before an act, something is there twice."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from .cases import FAULTS, FIRST, Case  # isort: skip
+from .invariants import violations  # isort: skip
+from .running import Bench  # isort: skip
+
+PACKAGE = "airflow_incident_provider"
+BY_NAME = {fault.name: fault for fault in FAULTS}
+DROPPED = BY_NAME["connection dropped, after the effect"]
+LATE = BY_NAME["time-out, done later"]
+
+SABOTAGES = {
+    "no look for the brief": (
+        {"hooks.live_slack.LiveSlack.find_message": lambda *_, **__: None},
+        Case(FIRST, "chat.postMessage", 1, DROPPED),
+        "/brief was posted 2 times",
+    ),
+    "no look for the findings": (
+        {"hooks.live_slack.LiveSlack.find_message": lambda *_, **__: None},
+        Case(FIRST, "chat.postMessage", 2, DROPPED),
+        "/post_investigation_updates/0 was posted 2 times",
+    ),
+    "no look for the summary": (
+        {"hooks.live_slack.LiveSlack.find_message": lambda *_, **__: None},
+        Case(FIRST, "chat.postMessage", 3, DROPPED),
+        "/summary/0 was posted 2 times",
+    ),
+    "no memory of what was begun": (
+        {"operators.ledger.Ledger.intended_at": lambda *_: None},
+        Case(FIRST, "chat.postMessage", 2, LATE),
+        "/post_investigation_updates/0 was posted 2 times",
+    ),
+    "no look for the room": (
+        {"operators.room_channel.ChannelOpener._ours": lambda *_: None},
+        Case(FIRST, "conversations.create", 1, DROPPED),
+        "the rooms are",
+    ),
+    "no look at the bookmarks": (
+        {"hooks.live_slack.LiveSlack.bookmarks": lambda *_: frozenset()},
+        Case(FIRST, "bookmarks.add", 1, DROPPED),
+        "is there 2 times",
+    ),
+    "no patience after a time-out": (
+        {"hooks.live_slack.may_still_happen": lambda _: False},
+        Case(FIRST, "chat.postMessage", 3, LATE),
+        "/summary/0 was posted 2 times",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_matrix_turns_red(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    replaced, case, expected = SABOTAGES[name]
+    clean = bench.clean(case.scenario)
+    for where, instead in replaced.items():
+        monkeypatch.setattr(f"{PACKAGE}.{where}", instead)
+    found = violations(bench.run_case(case), clean)
+    assert any(re.search(re.escape(expected), line) for line in found), found

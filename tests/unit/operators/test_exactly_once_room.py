@@ -1,0 +1,225 @@
+"""A step that is tried again in a room that changed meanwhile; and what a room says of what it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.exceptions import SlackUnavailableError
+from airflow_incident_provider.messages.note import note_messages
+from airflow_incident_provider.models import (
+    Incident,
+    Link,
+    LinkKind,
+    MatchMethod,
+    Resolution,
+    ResolutionOutcome,
+    Severity,
+    SlackUser,
+    Source,
+    UserResolution,
+    WarRoom,
+)
+from airflow_incident_provider.operators.ledger import Ledger
+from airflow_incident_provider.operators.posting import Poster
+from airflow_incident_provider.operators.room_opening import RoomOpening, RoomPlan
+from airflow_incident_provider.sandbox import Fault, SandboxClient
+
+ALICE, BOT, NAME = "U0ALICENG01", "U0WARROOM01", "inc-20261123-checkout-4711"
+NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
+LINKS = tuple(
+    Link(kind=kind, label=kind.value, url=f"https://dd.example.com/{kind.value}")
+    for kind in (LinkKind.MONITOR, LinkKind.DASHBOARD, LinkKind.RUNBOOK)
+)
+INCIDENT = Incident(
+    key="manual.4711",
+    id="4711",
+    source=Source.MANUAL,
+    title="Checkout",
+    severity=Severity.HIGH,
+    occurred_at=NOW,
+    received_at=NOW,
+    links=LINKS,
+)
+PEOPLE = UserResolution(
+    resolutions=(
+        Resolution(
+            query="alice.ng@acme.example",
+            outcome=ResolutionOutcome.RESOLVED,
+            method=MatchMethod.EMAIL,
+            users=(SlackUser(id=ALICE, name="alice.ng", display_name="Alice Ng"),),
+        ),
+    )
+)
+
+
+@pytest.fixture
+def app(connect: Callable[..., Any]) -> Any:
+    from airflow_incident_provider.hooks.live_slack import LiveSlack
+    from airflow_incident_provider.hooks.slack import IncidentSlackHook
+
+    connect(timeout=2)
+    return LiveSlack(IncidentSlackHook())
+
+
+@pytest.fixture
+def opening(app: Any, context: Callable[..., dict[str, Any]]) -> Callable[[], WarRoom]:
+    """Open the room as one attempt of one task does: its ledger is that of the attempt before."""
+
+    def attempt() -> WarRoom:
+        plan = RoomPlan(
+            incident=INCIDENT,
+            workspace=app.workspace,
+            people=PEOPLE,
+            name=lambda nth: NAME if nth == 0 else f"{NAME}-{nth}",
+        )
+        return RoomOpening(app, plan, Ledger(context())).open()
+
+    return attempt
+
+
+def our_messages(control: SandboxClient, channel: str = NAME) -> list[dict[str, Any]]:
+    messages = control.channel(channel)["messages"]
+    return [each for each in messages if each["user"] == BOT and each.get("subtype") is None]
+
+
+# --- the room changed meanwhile ---------------------------------------------------------------------
+
+
+def test_retry_repeats_nothing(opening: Callable[[], WarRoom], control: SandboxClient) -> None:
+    first, second = opening(), opening()
+    assert (first.brief_ts, first.channel_id) == (second.brief_ts, second.channel_id)
+    assert len(our_messages(control)) == 1
+    assert len(control.channel(NAME)["bookmarks"]) == len(LINKS)
+    assert len(control.channel(NAME)["pins"]) == 1
+
+
+def test_brief_that_was_deleted_is_posted_anew(
+    opening: Callable[[], WarRoom], app: Any, control: SandboxClient
+) -> None:
+    first = opening()
+    app.hook.put("chat.delete", channel=first.channel_id, ts=first.brief_ts)
+    second = opening()
+    assert second.brief_ts != first.brief_ts
+    assert [each["ts"] for each in our_messages(control)] == [second.brief_ts]
+    assert control.channel(NAME)["pins"] == [second.brief_ts]
+    assert second.problems == ()
+
+
+def test_brief_that_was_deleted_is_posted_anew_once(
+    opening: Callable[[], WarRoom], app: Any, control: SandboxClient
+) -> None:
+    """The answer to the second brief is lost, and the attempt after that still finds it."""
+    first = opening()
+    app.hook.put("chat.delete", channel=first.channel_id, ts=first.brief_ts)
+    control.add_fault(Fault(method="chat.postMessage", delay_ms=2300, when="after"))
+    with pytest.raises(SlackUnavailableError):
+        opening()
+    second = opening()
+    assert [each["ts"] for each in our_messages(control)] == [second.brief_ts]
+
+
+def test_room_that_was_archived_gets_a_successor_with_a_brief(
+    opening: Callable[[], WarRoom], app: Any, control: SandboxClient
+) -> None:
+    first = opening()
+    app.archive(first.channel_id)
+    second = opening()
+    assert second.channel_id != first.channel_id
+    assert [each["ts"] for each in our_messages(control, second.channel_name)] == [second.brief_ts]
+
+
+def test_room_that_was_renamed_is_the_same_room(
+    opening: Callable[[], WarRoom], app: Any, control: SandboxClient
+) -> None:
+    first = opening()
+    app.hook.put("conversations.rename", channel=first.channel_id, name="inc-renamed")
+    second = opening()
+    assert (second.channel_id, second.channel_name) == (first.channel_id, "inc-renamed")
+    assert len(our_messages(control, "inc-renamed")) == 1
+
+
+def test_message_that_was_deleted_is_posted_anew_once(
+    app: Any, context: Callable[..., dict[str, Any]], control: SandboxClient
+) -> None:
+    room = app.create_channel(NAME, private=False)
+
+    def attempt(text: str) -> str:
+        return Poster(app, room.id, Ledger(context())).post(note_messages(text)[0], key="k").ts
+
+    first = attempt("one")
+    app.hook.put("chat.delete", channel=room.id, ts=first)
+    control.add_fault(Fault(method="chat.postMessage", delay_ms=2300, when="after"))
+    with pytest.raises(SlackUnavailableError):
+        attempt("two")
+    third = attempt("three")
+    assert [each["ts"] for each in our_messages(control)] == [third]
+    assert "three" in str(our_messages(control))
+
+
+# --- what is said -----------------------------------------------------------------------------------
+
+DOWN = {"status": 503, "times": None}
+REFUSED = {"error": "restricted_action", "times": None}
+
+
+@pytest.mark.parametrize(
+    ("method", "sure", "unsure"),
+    [
+        ("conversations.setTopic", "the topic is not set", "the topic may not be set"),
+        ("pins.add", "the brief is not pinned", "the brief may not be pinned"),
+        ("bookmarks.add", "not all bookmarks are there", "some bookmarks may be missing"),
+        (
+            "conversations.setPurpose",
+            "the room's description is not set",
+            "the room's description may not be set",
+        ),
+        ("chat.update", "the brief is not up to date", "the brief may not be up to date"),
+    ],
+)
+def test_what_is_not_known_is_not_said(
+    *, opening: Callable[[], WarRoom], control: SandboxClient, method: str, sure: str, unsure: str
+) -> None:
+    """A refusal is certain; a Slack that does not answer may have done it."""
+    control.add_fault(Fault(method=method, **DOWN))
+    assert {problem.what for problem in opening().problems} == {unsure}
+    control.reset()
+
+
+@pytest.mark.parametrize(
+    ("method", "sure"),
+    [("conversations.setTopic", "the topic is not set"), ("pins.add", "the brief is not pinned")],
+)
+def test_what_was_refused_is_said(
+    opening: Callable[[], WarRoom], control: SandboxClient, method: str, sure: str
+) -> None:
+    control.add_fault(Fault(method=method, **REFUSED))
+    assert {problem.what for problem in opening().problems} == {sure}
+
+
+def test_one_bookmark_that_fails_keeps_out_no_other(opening: Callable[[], WarRoom], control: SandboxClient) -> None:
+    control.add_fault(Fault(method="bookmarks.add", error="invalid_link"))
+    assert {problem.what for problem in opening().problems} == {"not all bookmarks are there"}
+    assert len(control.channel(NAME)["bookmarks"]) == len(LINKS) - 1
+
+
+def test_who_is_there_was_invited_whatever_the_answer(
+    opening: Callable[[], WarRoom], control: SandboxClient
+) -> None:
+    """The invitation worked, and its answer and the first look were lost: who is in the room tells."""
+    control.add_fault(Fault(method="conversations.invite", status=502, when="after"))
+    control.add_fault(Fault(method="conversations.members", status=503, times=4))
+    room = opening()
+    assert [invitation.user.id for invitation in room.invited] == [ALICE]
+    assert (room.not_invited, room.problems) == ((), ())
+
+
+def test_nobody_is_said_to_be_invited_who_is_not(opening: Callable[[], WarRoom], control: SandboxClient) -> None:
+    control.add_fault(Fault(method="conversations.invite", error="restricted_action"))
+    room = opening()
+    assert room.invited == ()
+    assert [left_out.query for left_out in room.not_invited] == ["Alice Ng"]
+    assert {problem.what for problem in room.problems} == {"nobody could be invited"}
