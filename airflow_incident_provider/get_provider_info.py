@@ -78,21 +78,14 @@ def _options() -> dict[str, Any]:
             "slack",
             default="default_pool",
         ),
-        "room_deadline_seconds": _option(
-            "Seconds after which a run that is still under way misses Airflow's deadline; the triggerer's log says "
-            "so if its room is not up by then. 0 for no deadline.",
-            "120",
-            default="60",
-            kind="integer",
-        ),
     }
 
 
-def _option(description: str, example: str, *, default: str | None = None, kind: str = "string") -> dict[str, Any]:
+def _option(description: str, example: str, *, default: str | None = None) -> dict[str, Any]:
     return {
         "description": description,
         "version_added": "0.1.0",
-        "type": kind,
+        "type": "string",
         "example": example,
         "default": default,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import Param, TriggerRule, conf, get_parsing_context
+from airflow.sdk import DAG, Param, TriggerRule, conf, get_parsing_context
 
 from airflow_incident_provider.intake.form import trigger_form
 from airflow_incident_provider.operators import (
@@ -22,7 +22,6 @@ from airflow_incident_provider.operators import (
     ResolveSlackUsersOperator,
     SetupSlackOperator,
 )
-from airflow_incident_provider.operators.room_deadline import DeadlineDag, room_deadline
 from airflow_incident_provider.plugins.urgency import ROOM_FIRST
 from airflow_incident_provider.registry.asset import REGISTRY
 
@@ -32,7 +31,7 @@ FORM = trigger_form() if get_parsing_context().task_id in (None, "parse_incident
 
 SLACK_POOL = conf.get("incident", "slack_pool", fallback="default_pool")
 
-with DeadlineDag(
+with DAG(
     dag_id="incident_response",
     description="From an alert to a staffed Slack war room with evidence in it",
     doc_md=__doc__,
@@ -42,7 +41,6 @@ with DeadlineDag(
     params={name: Param(**field) for name, field in FORM.items()},
     max_active_runs=100,
     max_active_tasks=100,
-    deadline=room_deadline(),
     default_args={
         "retries": 3,
         "retry_delay": timedelta(seconds=2),
