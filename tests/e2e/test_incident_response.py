@@ -199,14 +199,24 @@ def test_finding_is_right_and_told_with_its_evidence(
         assert (finding.image_digest or "").startswith("sha256:")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def there_before(docker_engine: Any) -> set[str]:
+    """The containers that others left on this engine: another session's are not ours to judge."""
+    return probes_on(docker_engine)
+
+
+def probes_on(engine: Any) -> set[str]:
+    return {found.id for found in engine.containers.list(all=True, filters={"label": "airflow_incident_provider"})}
+
+
 def test_control_says_that_our_own_network_is_fine(looked: dict[str, tuple[list[Finding], str]]) -> None:
     controls = [each for findings, _ in looked.values() for each in findings if each.probe == "host_facts"]
     assert len(controls) == len(looked)
     assert Verdict.UNKNOWN not in {each.verdict for each in controls}
 
 
-def test_no_container_is_left(looked: object, docker_engine: Any) -> None:
-    assert docker_engine.containers.list(all=True, filters={"label": "airflow_incident_provider"}) == []
+def test_no_container_is_left(looked: object, docker_engine: Any, there_before: set[str]) -> None:
+    assert probes_on(docker_engine) - there_before == set()
 
 
 # --- time -------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ def test_show_gives_the_models_as_yaml(incident: Run, done: str) -> None:
     assert shown["findings"][0]["verdict"] == "unknown"
 
 
-def test_show_knows_what_the_registry_remembers(incident: Run, done: str) -> None:
+def test_show_knows_what_the_registry_remembers(incident: Run, done: str, forgetful: None) -> None:
     remember("man.OPS-1", {"status": "resolved", "as_of": 1, "resolved_at": "2026-11-23T10:00:00Z"})
     shown = incident("show", "OPS-1", "-o", "json").json
     assert (shown["status"], shown["record"]["status"]) == ("resolved", "resolved")
@@ -120,6 +120,18 @@ def test_list_has_a_row_for_each_run(incident: Run, done: str) -> None:
     assert (ended["status"], ended["severity"], ended["invited"]) == ("degraded", "critical", 1)
     assert incident("list", "--limit", "1", "-o", "json").json == [waiting]
     assert "Checkout is down" in incident("list").out
+
+
+@pytest.fixture
+def forgetful() -> Iterator[None]:
+    """Take what a test wrote into the registry out of it again."""
+    from airflow.models.asset_state_store import AssetStateStoreModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    yield
+    with create_session() as session:
+        session.execute(delete(AssetStateStoreModel))
 
 
 def remember(key: str, transition: dict[str, Any]) -> None:
