@@ -45,12 +45,22 @@ class RunsOnPaper(Runs):
 
 
 @pytest.fixture
-def runs(airflow_home: Path) -> Iterator[RunsOnPaper]:
+def runs(empty_registry: None) -> Iterator[RunsOnPaper]:
     """Runs on paper, and a database that knows the registry's asset and nothing of incidents."""
     with create_session() as session:
         session.add(AssetModel(name=REGISTRY.name, uri=REGISTRY.uri, group="", extra={}))
         session.add(AssetActive(name=REGISTRY.name, uri=REGISTRY.uri))
     yield RunsOnPaper()
+    forget()
+
+
+@pytest.fixture
+def empty_registry(airflow_home: Path) -> None:
+    """A database that knows of no asset, whatever tests before this one told it."""
+    forget()
+
+
+def forget() -> None:
     with create_session() as session:
         for model in (AssetStateStoreModel, AssetActive, AssetModel, DagModel):
             session.execute(delete(model))
@@ -182,7 +192,7 @@ def test_a_damaged_record_does_not_stop_the_others(runs: RunsOnPaper) -> None:
     assert outcome(runs, case(4, "search")).decision.action is Action.UPDATE
 
 
-def test_without_the_asset_it_says_what_is_missing(airflow_home: Path) -> None:
+def test_without_the_asset_it_says_what_is_missing(empty_registry: None) -> None:
     with create_session() as session, pytest.raises(RegistryUnavailableError, match="parsed"):
         locked(session)
 
