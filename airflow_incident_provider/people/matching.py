@@ -9,7 +9,7 @@ a suggestion that a person reads.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from airflow_incident_provider.models import MatchMethod, Resolution, ResolutionOutcome
 from airflow_incident_provider.people.directory import Directory, Member
@@ -37,9 +37,11 @@ _SHORTEST_PART = 3
 _WHOLE = 100.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Similar:
-    """A member with a name like the query: the two keys that were compared, and how alike they are."""
+class _Similar(NamedTuple):
+    """A member with a name like the query: the two keys that were compared, and how alike they are.
+
+    A tuple, because a common first name makes thousands of them.
+    """
 
     member: Member
     query_key: str
@@ -185,17 +187,18 @@ def _scores(query_key: str, directory: Directory) -> dict[int, float]:
         score_cutoff=SUGGESTED_SCORE,
         limit=None,
     )
-    scores = dict.fromkeys(_containing(query_key, directory.spellings), SUGGESTED_SCORE)
+    scores = dict.fromkeys(_containing(query_key, directory), SUGGESTED_SCORE)
     return scores | {position: score for _, score, position in hits}
 
 
-def _containing(query_key: str, spellings: Sequence[str]) -> list[int]:
+def _containing(query_key: str, directory: Directory) -> list[int]:
     """Return where all words of the query are among the words of a longer name: "Alice", "Alice Longname"."""
     words = set(query_key.split())
     longest = max(words, key=len)
     if len(longest) < _SHORTEST_PART:
         return []
-    return [at for at, key in enumerate(spellings) if longest in key and words <= set(key.split())]
+    found = directory.with_word(longest)
+    return [at for at in found if len(words) == 1 or words <= set(directory.spellings[at].split())]
 
 
 def _beyond_doubt(similar: Sequence[_Similar]) -> bool:

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_incident_provider.people.directory import Directory, Member
 
@@ -62,3 +64,10 @@ def test_nobody_is_called_nothing() -> None:
     directory = Directory([Member("U1", "", "", ""), Member("U2", "-", "!", "")])
     assert not directory.called("")
     assert not directory.with_username("-")
+
+
+@given(names=st.lists(st.text(alphabet="ab ", max_size=7), max_size=6), word=st.text(alphabet="ab", min_size=1))
+def test_a_word_is_found_wherever_it_stands_whole(names: list[str], word: str) -> None:
+    directory = Directory(Member(f"U{n}", "", name) for n, name in enumerate(names))
+    expected = [at for at, spelling in enumerate(directory.spellings) if word in spelling.split()]
+    assert list(directory.with_word(word)) == expected
