@@ -8,13 +8,14 @@ INSTALLED := $(VENV)/.installed
 export AIRFLOW_HOME := $(CURDIR)/.demo/cli
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
-.PHONY: help install demo test faults check lint types format lock build clean
+.PHONY: help install demo test faults check lint types format lock build docs diagrams pictures clean
 
 help:
 	@echo "make demo        an incident from alert to summary, on this machine (ONCE=1: end by itself; RUNS=5: five of them)"
 	@echo "make test        lint, types and all tests"
 	@echo "make faults      every call to Slack x every fault, kill -9 of everything, secrets: a matrix and counts (an hour)"
 	@echo "make check       lint and types only"
+	@echo "make docs        the documentation, into site/ (warnings are errors; make diagrams, make pictures: what is in it)"
 	@echo "make lock        write constraints.txt anew from pyproject.toml"
 	@echo "make build       wheel and sdist"
 
@@ -25,7 +26,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv \
 		|| { echo "The package index cannot be reached: the first run needs it."; exit 1; }
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q -c constraints.txt -e '.[dev]' \
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q -c constraints.txt -e '.[dev,docs]' \
 		|| { echo "The packages could not be installed; the lines above say why."; exit 1; }
 	@touch $@
 
@@ -60,5 +61,14 @@ build: install
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
 
+docs: install
+	$(BIN)/sphinx-build -q -W --keep-going -n -b html docs site
+
+diagrams: install
+	$(BIN)/python docs/draw_diagrams.py
+
+pictures: install
+	$(BIN)/python docs/take_pictures.py
+
 clean:
-	rm -rf $(VENV) .demo .tests dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .demo .tests dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
