@@ -160,13 +160,14 @@ class Target(Model):
 
 
 class Route(Model):
-    """What the routing table says about this incident: who comes, where, and what is looked at."""
+    """What the routing table says about this incident: who comes, where, what is looked at, and by which DAG."""
 
     matched: tuple[str, ...] = ()
     responders: tuple[str, ...] = ()
     channel_prefix: str = "inc"
     private: bool = False
     runbook: str | None = None
+    dag_id: str | None = None
     probes: tuple[str, ...] = ()
     targets: tuple[Target, ...] = ()
     allowed_networks: tuple[str, ...] = ()
@@ -223,10 +224,14 @@ class MissingScope(Model):
 
 
 class SlackWorkspace(XComValue):
-    """The workspace the run talks to, or why it talks to none. The value of ``setup_slack_integration``."""
+    """The workspace the run talks to, or why it talks to none. The value of ``setup_slack_integration``.
+
+    ``conn_id`` is the Airflow connection that leads there: whoever talks to the room later goes by it.
+    """
 
     mode: Mode
     reason: str | None = None
+    conn_id: str | None = None
     team: str | None = None
     team_id: str | None = None
     url: str | None = None

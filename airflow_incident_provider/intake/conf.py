@@ -100,7 +100,8 @@ def _with_additions(incident: Incident, given: Mapping[str, object], additions: 
 
 
 def _routed(incident: Incident, told: ManualConf, routing: RoutingTable) -> Incident:
-    """Return the incident with what the routing table says of it, and everybody who should come."""
+    """Return the incident with what the routing table says of it: how bad it is, and everybody who should come."""
+    incident = routing.severity.judged(incident)
     route = routing.route(incident)
     if told.private:
         route = route.model_copy(update={"private": True})

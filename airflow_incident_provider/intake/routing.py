@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Collection, Iterable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
@@ -21,9 +21,11 @@ from airflow_incident_provider.intake.bounds import MAX_NAMES, MAX_RESPONDERS
 from airflow_incident_provider.intake.life import Correlation, CorrelationRule, Lifecycle, Storm, Triage, TriageRule
 from airflow_incident_provider.intake.match import Match
 from airflow_incident_provider.intake.refusals import path_of, reasons
+from airflow_incident_provider.intake.severity_rules import SeverityRule, SeverityRules
 from airflow_incident_provider.intake.table_fields import (
     PLACE,
     ChannelPrefix,
+    DagId,
     Name,
     Names,
     Network,
@@ -53,6 +55,7 @@ class Settings(Strict):
     channel_prefix: ChannelPrefix = None
     private: bool | None = None
     runbook: Url = None
+    dag: DagId = None
 
 
 class Rule(Settings):
@@ -70,17 +73,23 @@ class RoutingTable(Strict):
     rules: Annotated[tuple[Rule, ...], Field(max_length=1000)] = ()
     runbooks: dict[Name, UrlTemplate] = Field(default_factory=dict)
     allowed_networks: Annotated[tuple[Network, ...], BeforeValidator(one_or_more), Field(max_length=100)] = ()
+    severity: SeverityRules = SeverityRules()
     correlation: Correlation = Correlation()
     storm: Storm = Storm()
     triage: Triage = Triage()
     lifecycle: Lifecycle = Lifecycle()
 
+    @property
+    def dag_ids(self) -> tuple[str, ...]:
+        """The DAGs that the table names, each once."""
+        return tuple(dict.fromkeys(layer.dag for layer in (*self.rules, self.defaults) if layer.dag))
+
     def route(self, incident: Incident) -> Route:
         """Return what the table says about ``incident``.
 
         Every rule that matches adds its responders, probes and targets, in the order of the table, and then the
-        defaults add theirs. Of channel prefix, privacy and runbook the first rule that sets one decides, else the
-        defaults; but a runbook that the alert's own tag names comes before any rule's.
+        defaults add theirs. Of channel prefix, privacy, runbook and DAG the first rule that sets one decides, else
+        the defaults; but a runbook that the alert's own tag names comes before any rule's.
         """
         rules = [rule for rule in self.rules if rule.match.matches(incident)]
         layers: list[Settings] = [*rules, self.defaults]
@@ -90,6 +99,7 @@ class RoutingTable(Strict):
             channel_prefix=_first(layer.channel_prefix for layer in layers) or "inc",
             private=_first(layer.private for layer in layers) or False,
             runbook=self._tagged_runbook(incident.tags) or _first(layer.runbook for layer in layers),
+            dag_id=_first(layer.dag for layer in layers),
             probes=tuple(dict.fromkeys(probe for layer in layers for probe in layer.probes)),
             targets=tuple(dict.fromkeys(target for layer in layers for target in layer.targets)),
             allowed_networks=self.allowed_networks,
@@ -106,12 +116,17 @@ class RoutingTable(Strict):
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "defaults": Settings,
+    "severity": SeverityRules,
     "correlation": Correlation,
     "storm": Storm,
     "triage": Triage,
     "lifecycle": Lifecycle,
 }
-_RULES: dict[str, type[BaseModel]] = {"correlation": CorrelationRule, "triage": TriageRule}
+_RULES: dict[str, type[BaseModel]] = {
+    "severity": SeverityRule,
+    "correlation": CorrelationRule,
+    "triage": TriageRule,
+}
 
 
 def load_routing_table(text: str, *, known_probes: Collection[str] | None = None) -> RoutingTable:
@@ -129,8 +144,13 @@ def load_routing_table(text: str, *, known_probes: Collection[str] | None = None
         raise RoutingTableError(f"The routing table is not YAML{place}: {one_line(str(problem))}.") from None
     if content is not None and not isinstance(content, dict):
         raise RoutingTableError(f"The routing table is {shown(content)}, not sections such as `rules:`.")
+    return build_routing_table(content or {}, known_probes=known_probes)
+
+
+def build_routing_table(content: Mapping[str, Any], *, known_probes: Collection[str] | None = None) -> RoutingTable:
+    """Return the routing table that these sections make up: as :func:`load_routing_table`, without the YAML."""
     try:
-        return RoutingTable.model_validate(content or {}, context={"known_probes": known_probes})
+        return RoutingTable.model_validate(content, context={"known_probes": known_probes})
     except ValidationError as error:
         told = [f"{path_of(place)}: {_mended(place, how, why)}" for place, how, why in reasons(error)]
         more = f"; and {len(told) - _MOST_REASONS} more" if len(told) > _MOST_REASONS else ""

@@ -22,6 +22,7 @@ from airflow_incident_provider.intake.web import url_objection
 from airflow_incident_provider.models import Severity, Source, Target
 
 _PROBE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_DAG_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 _CHANNEL_PREFIX = re.compile(r"[a-z0-9][a-z0-9_-]{0,20}")
 PLACE = "{value}"
 """What a tag's value takes the place of in a runbook's URL."""
@@ -47,7 +48,7 @@ def one_or_more(value: object) -> object:
     return value if isinstance(value, list | tuple) else [value]
 
 
-def _at_least(value: object) -> Severity:
+def _severity(value: object) -> Severity:
     severity = read_severity(value)
     if severity is None:
         raise ValueError(f"{shown(value)} is not a severity; {CHOICES}")
@@ -91,6 +92,14 @@ def _prefix(value: object) -> str | None:
     return value
 
 
+def _dag_id(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _DAG_ID.fullmatch(value):
+        raise ValueError(f"{shown(value)} is not the id of a DAG; use letters, digits, dots, hyphens, underscores")
+    return value
+
+
 def _url(value: object) -> str | None:
     if value is None:
         return None
@@ -130,9 +139,11 @@ Probe = Annotated[str, BeforeValidator(_probe)]
 TrustedTarget = Annotated[Target, BeforeValidator(_target)]
 Network = Annotated[str, BeforeValidator(_network)]
 ChannelPrefix = Annotated[str | None, BeforeValidator(_prefix)]
+DagId = Annotated[str | None, BeforeValidator(_dag_id)]
 Url = Annotated[str | None, BeforeValidator(_url)]
 UrlTemplate = Annotated[str, BeforeValidator(_template)]
-AtLeast = Annotated[Severity | None, BeforeValidator(lambda value: None if value is None else _at_least(value))]
+AtLeast = Annotated[Severity | None, BeforeValidator(lambda value: None if value is None else _severity(value))]
+KnownSeverity = Annotated[Severity, BeforeValidator(_severity)]
 Sources = Annotated[tuple[Annotated[Source, BeforeValidator(_source)], ...], BeforeValidator(one_or_more)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 

@@ -122,8 +122,8 @@ def decide(
 
 
 def _redelivered(case: _Case) -> Decision | None:
-    delivery = case.signal.delivery
-    record = next((record for record in case.records if delivery in record.deliveries), None)
+    known_as = set(case.signal.delivered_as)
+    record = next((record for record in case.records if known_as.intersection(record.deliveries)), None)
     if record is None:
         case.note("redelivery", False, "no incident has taken in this delivery")
         return None

@@ -120,7 +120,7 @@ class Room(Model):
 class IncidentRecord(Model):
     """One incident. Immutable: a decision returns the record after it.
 
-    ``run_id`` is the run of ``incident_response`` that makes the room, once one was asked for. ``opened_by`` is the
+    ``run_id`` is the run of ``dag_id`` that makes the room, once one was asked for. ``opened_by`` is the
     key of the first alert. An alert joins if it has one of ``correlation_keys``. ``condensed`` holds the alerts
     that were too many to keep in full, by the digests of group and key, with the severity of those that fire.
     ``update_due`` is when the latest ``incident_update`` run that was asked for is due. ``notifications`` counts
@@ -217,11 +217,12 @@ class RunRequest(Model):
 class Assignment(Model):
     """What a run must know of the decision that started it: in the conf under ``lifecycle``.
 
-    A run of ``incident_response`` takes its incident's key and title from here: they may differ from the alert's
-    own, for an alert that comes back long after, or one that stands for a storm.
+    The run takes its incident's key, title and severity from here: they may differ from what it reads itself, for
+    an alert that comes back long after, one that stands for a storm, or a DAG with a routing table of its own.
     """
 
     key: IncidentKey
     title: str
+    severity: Severity | None = None
     storm: bool = False
     received_at: UtcDatetime

@@ -1,7 +1,8 @@
 """
 The DAG runs that follow from a decision.
 
-A room is made by one run of ``incident_response``, whose run id is the incident's key. Updates are posted by runs
+A room is made by one run of ``incident_response``, or of the DAG that the routing table names, whose run id is the
+incident's key. Updates are posted by runs
 of ``incident_update``: the first at once, and then at most one an interval; what comes meanwhile waits for the run
 that was already asked for. So every pending update has a run that is due after it came.
 """
@@ -13,26 +14,41 @@ from datetime import datetime
 from airflow_incident_provider.intake.life import Lifecycle
 from airflow_incident_provider.lifecycle.records import Assignment, IncidentRecord, Presence, RunRequest
 from airflow_incident_provider.lifecycle.signals import Signal
+from airflow_incident_provider.models import Route
 
 RESPONSE_DAG = "incident_response"
+"""The DAG that makes a room, where the routing table names no other."""
+
 UPDATE_DAG = "incident_update"
+
+
+def response_dag(route: Route) -> str:
+    """Return the DAG that makes the rooms of incidents that are routed so."""
+    return route.dag_id or RESPONSE_DAG
 
 
 def with_response_run(
     record: IncidentRecord, signal: Signal, now: datetime
 ) -> tuple[IncidentRecord, tuple[RunRequest, ...]]:
-    """Return the record with its run of ``incident_response``, and the request for it: once in a record's life."""
+    """Return the record with the run that makes its room, and the request for it: once in a record's life."""
     if record.presence is not Presence.ROOM or record.run_id is not None:
         return record, ()
-    assignment = Assignment(key=record.key, title=record.title, storm=record.storm, received_at=signal.received_at)
+    dag_id = response_dag(signal.incident.route)
+    assignment = Assignment(
+        key=record.key,
+        title=record.title,
+        severity=record.severity,
+        storm=record.storm,
+        received_at=signal.received_at,
+    )
     request = RunRequest(
-        dag_id=RESPONSE_DAG,
+        dag_id=dag_id,
         run_id=record.key,
         conf={**signal.conf, "lifecycle": assignment.model_dump(mode="json")},
     )
     # The brief is the first message: what follows it within the interval waits.
     due = max(now, record.update_due or now)
-    return record.model_copy(update={"run_id": record.key, "update_due": due}), (request,)
+    return record.model_copy(update={"run_id": record.key, "dag_id": dag_id, "update_due": due}), (request,)
 
 
 def with_update_run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +13,12 @@ from airflow_incident_provider.intake.conf import read_notification
 from airflow_incident_provider.intake.notification import Notification
 from airflow_incident_provider.intake.routing import RoutingTable
 from airflow_incident_provider.models import Incident, Model, Source, UtcDatetime
+
+REDELIVERY_WINDOW = timedelta(minutes=1)
+"""How soon the same words again are the same delivery, where the sender gave it neither an id nor a time.
+
+Up to twice as long: time is cut into windows, and the one before counts too.
+"""
 
 _DATADOG = "datadog"
 
@@ -45,7 +51,8 @@ class Signal(Model):
 
     ``alert_key`` tells alerts apart, from trigger to recovery; ``group`` is the same again in the next cycle.
     ``key_inputs`` is what the key was made of. ``over`` says that the alert is well again. ``delivery`` is what a
-    redelivery has in common with the first. ``conf`` is what a run would be given.
+    redelivery has in common with the first; ``delivered_as`` is everything that the first may be known by. ``conf``
+    is what a run would be given.
     """
 
     kind: SignalKind
@@ -54,6 +61,7 @@ class Signal(Model):
     key_inputs: dict[str, str]
     over: bool
     delivery: str
+    delivered_as: tuple[str, ...]
     delivery_id: str | None
     incident: Incident
     received_at: UtcDatetime
@@ -70,17 +78,20 @@ def read_signal(conf: Mapping[str, object], *, received_at: datetime, routing: R
     kind = _kind(told)
     # A payload without a cycle key has a key of its own in each notification: only its group tells a repeat.
     alert_key = told.incident.key if told.has_cycle else told.group
+    run_conf = _run_conf(conf, told.incident)
+    deliveries = _deliveries(told, alert_key, kind, run_conf)
     return Signal(
         kind=kind,
         alert_key=alert_key,
         group=told.group,
         key_inputs=dict(told.key_inputs),
         over=told.over is not None,
-        delivery=_delivery(told, alert_key, kind),
+        delivery=deliveries[0],
+        delivered_as=deliveries,
         delivery_id=told.delivery_id,
         incident=told.incident,
         received_at=received_at,
-        conf=_run_conf(conf, told.incident),
+        conf=run_conf,
     )
 
 
@@ -104,11 +115,26 @@ def _kind_of_incident(told: Notification) -> SignalKind:
     return SignalKind.INCIDENT_CREATED if created else SignalKind.INCIDENT_UPDATED
 
 
-def _delivery(told: Notification, alert_key: str, kind: SignalKind) -> str:
-    """Return what tells a redelivery: the sender's id for this alert, else what the notification says."""
-    parts: list[object] = [alert_key, kind, told.delivery_id]
-    if told.delivery_id is None:
-        parts += [told.incident.occurred_at, told.incident.severity, told.incident.title, told.incident.status]
+def _deliveries(
+    told: Notification, alert_key: str, kind: SignalKind, conf: Mapping[str, object]
+) -> tuple[str, ...]:
+    """Return what tells a redelivery, and then what else the first may be known by.
+
+    It is the sender's id for this alert, else what the notification says at its time; without a time of its own,
+    all that was sent, for a while: told again later, it is news.
+    """
+    incident = told.incident
+    if told.delivery_id is not None:
+        return (_digest(alert_key, kind, told.delivery_id),)
+    if incident.occurred_at != incident.received_at:
+        said = incident.occurred_at, incident.severity, incident.title, incident.status
+        return (_digest(alert_key, kind, None, *said),)
+    window = int(incident.received_at.timestamp() // REDELIVERY_WINDOW.total_seconds())
+    content = json.dumps(conf, sort_keys=True, default=str)
+    return _digest(kind, content, window), _digest(kind, content, window - 1)
+
+
+def _digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()[:12]
 
 

@@ -28,8 +28,8 @@ class ParseIncidentOperator(IncidentStep):
 
     :param payload: what to read; by default the run's conf. Text in it is never rendered by Jinja when it comes
         from the conf or an XCom.
-    :param routing_table: path of the routing table; default: ``[incident] routing_table``. Without one, nobody
-        is invited but whom the payload names. (templated)
+    :param routing_table: path of the routing table, or what it would hold; default: ``[incident] routing_table``.
+        Without one, nobody is invited but whom the payload names. (templated)
     :returns: an :class:`~airflow_incident_provider.models.Incident`, pushed to XCom. The task is skipped when
         the payload opens no incident (a recovery, say).
     :raises AirflowFailException: when the payload or the routing table cannot be read: the message names the
@@ -48,7 +48,11 @@ class ParseIncidentOperator(IncidentStep):
     ui_color = "#fdf1e3"
 
     def __init__(
-        self, *, payload: Mapping[str, Any] | None = None, routing_table: str | None = None, **kwargs: Any
+        self,
+        *,
+        payload: Mapping[str, Any] | None = None,
+        routing_table: str | Mapping[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.payload = payload
@@ -67,7 +71,13 @@ class ParseIncidentOperator(IncidentStep):
         except NotAnIncidentError as error:
             raise AirflowSkipException(str(error)) from None
         if assignment is not None:
-            incident = incident.model_copy(update={"key": assignment.key, "title": assignment.title})
+            incident = incident.model_copy(
+                update={
+                    "key": assignment.key,
+                    "title": assignment.title,
+                    "severity": assignment.severity or incident.severity,
+                }
+            )
         for flag in incident.flags:
             self.log.warning("Odd in the payload: %s %r: %s", flag.field, flag.value, flag.note)
         self.log.info("Incident %s, %s: %s", incident.key, incident.severity, incident.title)

@@ -56,7 +56,7 @@ def workspace_behind(conn_id: str) -> SlackWorkspace:
             mode=Mode.DRY_RUN,
             reason=f"There is no Airflow connection {conn_id!r}, so nothing is posted to Slack.",
         )
-    return live_slack(conn_id).workspace
+    return live_slack(conn_id).workspace.model_copy(update={"conn_id": conn_id})
 
 
 def open_slack(workspace: SlackWorkspace, conn_id: str, *, channel_name: str, log: Logger) -> WarRoomSlack:

@@ -41,9 +41,11 @@ class Visit:
     ) -> Visit:
         """Return a visit, live or dry as the incident's first run was.
 
+        :param conn_id: how to reach Slack, where it is not known how the first run did.
         :param place: what a dry-run calls the place while there is no room.
         """
         workspace = known.workspace or workspace_behind(conn_id)
+        conn_id = workspace.conn_id or conn_id
         name = known.room.channel_name if known.room else place
         return cls(
             known=known,

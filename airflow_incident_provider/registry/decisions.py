@@ -20,7 +20,7 @@ from sqlalchemy.exc import DataError
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.lifecycle.decision import Action, Decision, decide
 from airflow_incident_provider.lifecycle.rules import LifecycleRules
-from airflow_incident_provider.lifecycle.runs import RESPONSE_DAG, UPDATE_DAG
+from airflow_incident_provider.lifecycle.runs import UPDATE_DAG, response_dag
 from airflow_incident_provider.lifecycle.signals import Signal
 from airflow_incident_provider.registry.api_server import Registry, RegistryUnavailableError, locked
 from airflow_incident_provider.registry.entries import OpenBatch, StoredIncident, UpdateBatch
@@ -139,7 +139,8 @@ class _Sitting:
         """Return which keys, of those that a new incident could get, were used by one before it."""
         key = signal.incident.key
         keys = [key, *(f"{key}.{number}" for number in range(2, MAX_SUCCESSORS + 2))]
-        return existing_runs(self._session, RESPONSE_DAG, keys) | self._registry.archived_among(keys)
+        dag_id = response_dag(signal.incident.route)
+        return existing_runs(self._session, dag_id, keys) | self._registry.archived_among(keys)
 
     def _remembered(self, decision: Decision) -> StoredIncident | None:
         """Note what a decision changed, for the others and to be written; return the incident as it is now."""

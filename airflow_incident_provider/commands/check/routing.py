@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from airflow.utils.session import create_session
+
 from airflow_incident_provider.commands.check.results import (
     NotCheckableError,
     Result,
@@ -14,12 +16,12 @@ from airflow_incident_provider.commands.check.results import (
     wrong,
 )
 from airflow_incident_provider.commands.check.site import Site
-from airflow_incident_provider.commands.routing import routing_table_path
 from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
 from airflow_incident_provider.intake.routing import Settings
 from airflow_incident_provider.models import Resolution
-from airflow_incident_provider.operators.routing_table import read_routing_table
+from airflow_incident_provider.operators.routing_table import read_routing_table, routing_table_path
 from airflow_incident_provider.probes import catalogue
+from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
 
 
 def table(_: Site) -> Results:
@@ -64,6 +66,21 @@ def probes(site: Site) -> Results:
         yield wrong("probes", f"there is no probe {name}", f"There are {', '.join(sorted(known))}.")
     if not unknown:
         yield good("probes", "all known")
+
+
+def dags(site: Site) -> Results:
+    """Check that runs of the DAGs that the table names start."""
+    named = site.routing.dag_ids
+    for dag_id in named:
+        with create_session() as session:
+            try:
+                Runs().ready_dag(session, dag_id)
+            except DagNotReadyError as error:
+                yield wrong(f"dag: {dag_id}", error.message, f"{error.fix} Or correct the routing table.")
+            else:
+                yield good(f"dag: {dag_id}", "there and unpaused")
+    if not named:
+        yield good("dags", "the table names none")
 
 
 def triage_channel(site: Site) -> Results:

@@ -51,6 +51,7 @@ CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("routing", "table", routing.table),
     ("routing", "people", routing.people),
     ("routing", "probes", routing.probes),
+    ("routing", "dags", routing.dags),
     ("routing", "triage channel", routing.triage_channel),
 )
 """The area, what the line is called while nothing more exact is known, and the check."""

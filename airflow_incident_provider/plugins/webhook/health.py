@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
 from airflow_incident_provider.lifecycle.runs import RESPONSE_DAG, UPDATE_DAG
 from airflow_incident_provider.plugins.webhook.answers import Refused
 from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID
@@ -48,7 +48,7 @@ def health(request: Request, response: Response) -> Health:
         _check(f"connection {CONNECTION_ID}", reception.authentication.credentials),
         _check("routing table", reception.routing.table),
         _check("registry", _registry),
-        *(_check(f"DAG {dag_id}", _dag(reception, dag_id)) for dag_id in (RESPONSE_DAG, UPDATE_DAG)),
+        *(_check(f"DAG {dag_id}", _dag(reception, dag_id)) for dag_id in _dag_ids(reception)),
     ]
     ok = all(check.ok for check in checks)
     response.status_code = 200 if ok else 503
@@ -58,6 +58,15 @@ def health(request: Request, response: Response) -> Health:
 def _registry() -> None:
     with create_session(scoped=False) as session:
         opened(session)
+
+
+def _dag_ids(reception: Reception) -> list[str]:
+    """Return the DAGs whose runs an alert may start; a table that cannot be read is a check of its own."""
+    try:
+        named = reception.routing.table().dag_ids
+    except RoutingTableError:
+        named = ()
+    return list(dict.fromkeys((RESPONSE_DAG, UPDATE_DAG, *named)))
 
 
 def _dag(reception: Reception, dag_id: str) -> Callable[[], object]:
