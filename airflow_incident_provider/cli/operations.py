@@ -85,9 +85,27 @@ def _drill() -> ActionCommand:
 def _setup() -> GroupCommand:
     return GroupCommand(
         name="setup",
-        help="Connect Slack, Datadog and Airflow",
+        help="Put the files in their places; connect Slack, Datadog and Airflow",
         description="What to do once; airflow incident check tells afterwards whether it is right.",
-        subcommands=(_setup_slack(), _setup_datadog(), _setup_airflow()),
+        subcommands=(_setup_files(), _setup_slack(), _setup_datadog(), _setup_airflow()),
+    )
+
+
+def _setup_files() -> ActionCommand:
+    return ActionCommand(
+        name="files",
+        help="Copy the DAG files into the DAGs folder, and an example routing table to its place",
+        description=(
+            "Prints what it would do, and does it with --yes. A DAG file that you changed is kept, and so is a"
+            " routing table that is there."
+        ),
+        func=lazy_load_command(f"{BODIES}.setup.files.setup_files"),
+        args=(
+            option("--to", help="The DAGs folder (default: [core] dags_folder)", metavar="FOLDER"),
+            option("--replace", help="Overwrite DAG files that you changed", action="store_true"),
+            option("--yes", help="Do it", action="store_true"),
+            *SHOWN,
+        ),
     )
 
 

@@ -31,7 +31,7 @@ def table(_: Site) -> Results:
         yield doubtful(
             "table",
             "none is configured: nobody comes but whom an alert names",
-            "Copy routing.example.yaml, and name it in [incident] routing_table.",
+            "Name its file in [incident] routing_table, and run: airflow incident setup files --yes",
         )
         return
     try:

@@ -7,7 +7,7 @@ from argparse import Namespace
 from airflow_incident_provider.commands.output import print_rows, print_text
 from airflow_incident_provider.commands.running import ExitCode, UsageError, command
 from airflow_incident_provider.commands.setup.connections import connection_items
-from airflow_incident_provider.commands.setup.plan import Action, Item
+from airflow_incident_provider.commands.setup.plan import Action
 from airflow_incident_provider.commands.setup.running_dags import dag_items, pool_items, setting_items
 
 
@@ -25,14 +25,9 @@ def setup_airflow(args: Namespace) -> ExitCode:
     if args.yes:
         for item in items:
             item.carry_out()
-    print_rows([_row(item, done=args.yes) for item in items], args.output)
+    print_rows([item.row(done=args.yes) for item in items], args.output)
     open_items = any(item.action is not Action.KEEP for item in items)
     if args.output in ("table", "plain") and open_items and not args.yes:
         print_text("Nothing was changed. Do it with --yes.")
     left = any(item.action is Action.BY_HAND for item in items)
     return ExitCode.NOT_WELL if args.yes and left else ExitCode.OK
-
-
-def _row(item: Item, *, done: bool) -> dict[str, object]:
-    is_done = done and item.action in (Action.CREATE, Action.UPDATE)
-    return {"what": item.what, "action": f"{item.action}{' (done)' if is_done else ''}", "detail": item.detail}

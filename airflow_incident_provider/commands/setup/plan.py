@@ -26,9 +26,17 @@ class Item:
     what: str
     action: Action
     detail: str
-    do: Callable[[], None] | None = field(default=None, repr=False)
+    do: Callable[[], object] | None = field(default=None, repr=False)
 
     def carry_out(self) -> None:
         """Do it, if there is anything to do."""
         if self.do is not None:
             self.do()
+
+    def row(self, *, done: bool) -> dict[str, object]:
+        """Return it as a line of the report.
+
+        :param done: whether it was carried out.
+        """
+        is_done = done and self.action in (Action.CREATE, Action.UPDATE)
+        return {"what": self.what, "action": f"{self.action}{' (done)' if is_done else ''}", "detail": self.detail}

@@ -33,7 +33,7 @@ def dag_items(dag_id: str) -> Iterable[Item]:
         paused = session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id, ~DagModel.is_stale))
     what = f"DAG {dag_id}"
     if paused is None:
-        yield Item(what, Action.BY_HAND, "copy its file into the DAGs folder, and start the DAG processor")
+        yield Item(what, Action.BY_HAND, "run: airflow incident setup files --yes, and start the DAG processor")
     elif paused:
         yield Item(what, Action.UPDATE, "unpause it", partial(_unpause, dag_id))
     else:
@@ -46,7 +46,7 @@ def setting_items() -> Iterable[Item]:
     if path is not None:
         yield Item("setting [incident] routing_table", Action.KEEP, path)
     else:
-        advice = "copy routing.example.yaml, and name it in airflow.cfg or AIRFLOW__INCIDENT__ROUTING_TABLE"
+        advice = "name its file there, or in the environment; then run: airflow incident setup files"
         yield Item("setting [incident] routing_table", Action.BY_HAND, advice)
 
 

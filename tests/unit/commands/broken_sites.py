@@ -136,7 +136,7 @@ BROKEN: dict[str, tuple[Break, str, str, str, str]] = {
     ),
     "no routing table": (
         lambda s: s.patch.delenv("AIRFLOW__INCIDENT__ROUTING_TABLE"),
-        "routing", "table", "warn", "routing.example.yaml",
+        "routing", "table", "warn", "airflow incident setup files",
     ),
     "a routing table that is not there": (
         lambda s: s.set("incident", routing_table="/nowhere.yaml"),

@@ -14,9 +14,9 @@ import yaml
 from airflow_incident_provider.commands.running import ExitCode
 from airflow_incident_provider.commands.webhooks import SECRET_VARIABLE, WEBHOOK_NAME
 from airflow_incident_provider.hooks.slack_scopes import SCOPES
-from airflow_incident_provider.intake import payload_template
+from airflow_incident_provider.intake import load_routing_table, payload_template
 
-from .conftest import SECRET, Ended  # isort: skip
+from .conftest import DAGS, SECRET, Ended  # isort: skip
 
 Run = Callable[..., Ended]
 README = Path(__file__).resolve().parents[3] / "README.md"
@@ -227,6 +227,59 @@ class TestAirflow:
         assert ended.code == ExitCode.USAGE
         assert says in ended.err
         assert value not in ended.err + ended.out
+
+
+@pytest.fixture
+def dags_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "dags"
+    folder.mkdir()
+    return folder
+
+
+class TestFiles:
+    def told(self, ended: Ended) -> dict[str, str]:
+        return {row["what"]: row["action"] for row in ended.json}
+
+    def test_first_it_only_tells(self, incident: Run, dags_folder: Path, monkeypatch: Any, tmp_path: Path) -> None:
+        monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(tmp_path / "config" / "routing.yaml"))
+        ended = incident("setup", "files", "--to", str(dags_folder), "--output", "json")
+        assert ended.code == ExitCode.OK
+        assert self.told(ended) == {
+            **{f"DAG file {path.name}": "create" for path in sorted(DAGS.glob("*.py"))},
+            "routing table": "create",
+        }
+        assert list(dags_folder.iterdir()) == []
+        assert not (tmp_path / "config").exists()
+
+    def test_what_it_writes_is_what_ships(
+        self, incident: Run, dags_folder: Path, monkeypatch: Any, tmp_path: Path
+    ) -> None:
+        table = tmp_path / "config" / "routing.yaml"
+        monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(table))
+        assert incident("setup", "files", "--to", str(dags_folder), "--yes").code == ExitCode.OK
+        for path in DAGS.glob("*.py"):
+            assert (dags_folder / path.name).read_bytes() == path.read_bytes()
+        assert load_routing_table(table.read_text()).rules
+        again = incident("setup", "files", "--to", str(dags_folder), "--yes", "--output", "json")
+        assert set(self.told(again).values()) == {"keep"}
+
+    def test_what_a_person_changed_is_kept(
+        self, incident: Run, dags_folder: Path, route_by: Callable[..., None]
+    ) -> None:
+        route_by({"rules": []})
+        mine = dags_folder / "incident_response.py"
+        mine.write_text("# mine")
+        kept = incident("setup", "files", "--to", str(dags_folder), "--yes", "--output", "json")
+        assert kept.code == ExitCode.NOT_WELL
+        assert self.told(kept)["DAG file incident_response.py"] == "by hand"
+        assert mine.read_text() == "# mine"
+        assert incident("setup", "files", "--to", str(dags_folder), "--yes", "--replace").code == ExitCode.OK
+        assert mine.read_bytes() == (DAGS / "incident_response.py").read_bytes()
+
+    def test_a_folder_that_is_not_there(self, incident: Run, tmp_path: Path) -> None:
+        ended = incident("setup", "files", "--to", str(tmp_path / "nowhere"), "--yes")
+        assert ended.code == ExitCode.USAGE
+        assert "--to" in ended.err
 
 
 def change_extra(conn_id: str, extra: dict[str, str]) -> None:

@@ -32,7 +32,7 @@ def test_the_example_routes_the_people_of_acme(payload: Make, read: Read, exampl
     )
     disk = read(payload("09a_multi_host_web-03.json"), example_table).route
     assert disk.responders == ("@platform-oncall",)
-    assert disk.probes == ("ping", "dns", "tcp", "http", "tls")
+    assert disk.probes == ("dns", "tcp", "http", "tls")
     secret = read({"title": "Leak", "severity": "low", "tags": "data:customer"}, example_table)
     assert secret.route.private
     assert secret.route.channel_prefix == "sec"

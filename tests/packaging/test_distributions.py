@@ -1,0 +1,160 @@
+"""What a user installs: sdist and wheel from this checkout, and the wheel in an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGINS = {"incident_events", "incidents_page", "incident_preload", "incident_webhook"}
+SERIALIZED = """
+import json, sys
+from pathlib import Path
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+bag = DagBag(sys.argv[1])
+assert not bag.import_errors, bag.import_errors
+json.dump({name: len(DagSerialization.to_dict(dag)["dag"]["tasks"]) for name, dag in bag.dags.items()}, sys.stdout)
+"""
+
+
+def run(*command: str | Path, **options: Any) -> str:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def tracked(*paths: str) -> set[str]:
+    """The files that git has here; in an unpacked sdist there is no git, and nothing to hold against it."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    names = run("git", "ls-files", *paths, cwd=ROOT).split("\n")
+    return {name for name in names if name and (ROOT / name).exists()}
+
+
+@dataclass(frozen=True)
+class Distributions:
+    sdist: Path
+    wheel: Path
+    """Made of the sdist, as an index's builders make it."""
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
+    [sdist], [wheel] = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    return Distributions(sdist, wheel)
+
+
+def contents(wheel: Path) -> dict[str, int]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {info.filename: info.CRC for info in archive.infolist()}
+
+
+def test_the_metadata_is_what_an_index_takes(distributions: Distributions) -> None:
+    run(sys.executable, "-m", "twine", "check", "--strict", distributions.sdist, distributions.wheel)
+
+
+def test_the_sdist_is_complete(distributions: Distributions) -> None:
+    with tarfile.open(distributions.sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {name for name in tracked() if not name.startswith(".ci/")} <= names
+
+
+def test_the_sdist_makes_the_wheel_that_the_checkout_makes(distributions: Distributions, tmp_path: Path) -> None:
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT)
+    [direct] = tmp_path.glob("*.whl")
+    assert contents(direct) == contents(distributions.wheel)
+
+
+def test_the_wheel_has_every_dag_file(distributions: Distributions) -> None:
+    shipped = {name for name in contents(distributions.wheel) if name.startswith("airflow_incident_provider/dags/")}
+    assert shipped == {f"airflow_incident_provider/{path}" for path in tracked("dags/*.py") if path.count("/") == 1}
+
+
+@pytest.fixture(scope="module")
+def clean(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of commands of an environment with the wheel, its dependencies as locked, and nothing else."""
+    environment = tmp_path_factory.mktemp("clean")
+    uv = (sys.executable, "-m", "uv")
+    run(*uv, "venv", "-q", "--clear", "--python", sys.executable, environment)
+    install = (
+        *(*uv, "pip", "install", "-q", "--python", environment / "bin" / "python"),
+        *("-c", ROOT / "constraints.txt", distributions.wheel),
+    )
+    done = subprocess.run(list(map(str, install)), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = f"the dependencies cannot be had here: {done.stderr.strip()[-500:]}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    yield environment / "bin"
+    shutil.rmtree(environment, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def installed(clean: Path, airflow_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Run a command of the clean environment, in an Airflow home of its own."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "dags").mkdir()
+    shutil.copy(airflow_home / "airflow.db", home / "airflow.db")
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON"))}
+    environment = {
+        **ours,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+        "AIRFLOW__INCIDENT__ROUTING_TABLE": str(home / "routing.yaml"),
+        "DOCKER_HOST": f"unix://{home}/no-engine.sock",
+    }
+
+    def run_installed(name: str, *arguments: str) -> str:
+        return run(clean / name, *arguments, env=environment, cwd=home)
+
+    return run_installed
+
+
+def test_airflow_knows_the_provider(installed: Callable[..., str]) -> None:
+    providers = json.loads(installed("airflow", "providers", "list", "--output", "json"))
+    [ours] = [each for each in providers if each["package_name"] == "airflow-incident-provider"]
+    assert ours["version"] == __version__
+
+
+def test_the_commands_are_there(installed: Callable[..., str]) -> None:
+    told = installed("airflow", "incident", "--help")
+    assert all(name in told for name in ("trigger", "check", "setup", "watch"))
+
+
+def test_the_plugins_load(installed: Callable[..., str]) -> None:
+    loaded = {plugin["name"] for plugin in json.loads(installed("airflow", "plugins", "--output", "json"))}
+    assert loaded >= PLUGINS
+
+
+def test_the_dags_can_be_had_parse_and_serialize(installed: Callable[..., str], tmp_path: Path) -> None:
+    installed("airflow", "incident", "setup", "files", "--to", str(tmp_path), "--yes")
+    counted = json.loads(installed("python", "-c", SERIALIZED, str(tmp_path)).splitlines()[-1])
+    assert counted["incident_response"] == 8
+    assert counted["incident_update"] > 1
+
+
+def test_an_incident_runs_to_its_summary(installed: Callable[..., str], tmp_path: Path) -> None:
+    """As a dry-run, with no Docker Engine: no sandbox, no extra and no test tool is installed there."""
+    installed("airflow", "incident", "setup", "files", "--yes")
+    conf = {"title": "Checkout is down", "severity": "critical", "targets": ["https://checkout.example.com/"]}
+    told = installed("airflow", "dags", "test", "incident_response", "--conf", json.dumps(conf))
+    assert "DRY-RUN: would post to" in told
+    assert "Summary after" in told
