@@ -1,5 +1,5 @@
 """
-How fast a room stands: this DAG against the stock one and against a plain script, and many incidents at once.
+How fast a room stands: this DAG, the stock one, a plain script; many incidents at once; many people.
 
-``python -m benchmarks.speed`` prints the tables of ``docs/performance.md``.
+``python -m benchmarks.speed`` measures all of it and prints the tables of ``docs/performance.md``.
 """

@@ -49,17 +49,17 @@ class AirflowSetup:
         return {name: default_of(name) for name in RECOMMENDED_SETTINGS}
 
 
-OURS = AirflowSetup("a  this DAG, recommended settings", OUR_DAG, OUR_DAGS, recommended=True)
-OURS_DEFAULTS = AirflowSetup("b  this DAG, Airflow's defaults", OUR_DAG, OUR_DAGS, recommended=False)
+OURS = AirflowSetup("a: this DAG, recommended settings", OUR_DAG, OUR_DAGS, recommended=True)
+OURS_DEFAULTS = AirflowSetup("b: this DAG, Airflow's defaults", OUR_DAG, OUR_DAGS, recommended=False)
 STOCK = AirflowSetup(
-    "c  stock operators, Airflow's defaults",
+    "c: stock operators, Airflow's defaults",
     "stock_incident",
     HERE / "stock_dags",
     recommended=False,
     extra_path=HERE / "without_this_package",
 )
 STOCK_RECOMMENDED = AirflowSetup(
-    "c' stock operators, recommended settings",
+    "c': stock operators, recommended settings",
     "stock_incident",
     HERE / "stock_dags",
     recommended=True,
@@ -100,11 +100,11 @@ def by_rest(airflow: LocalAirflow, dag_id: str) -> Start:
     return start
 
 
-def by_script(scene: Scenario, folder: Path, loaded: list[float]) -> Start:
+def by_script(scene: Scenario, folder: Path, loaded: Callable[[float], None]) -> Start:
     """
     Return how an incident is started without Airflow: as a process.
 
-    :param loaded: gets, for each start, the seconds that the interpreter and the imports took.
+    :param loaded: told, at each start, the seconds that the interpreter and the imports took.
     """
 
     def start(alert: dict[str, Any]) -> float:
@@ -117,7 +117,7 @@ def by_script(scene: Scenario, folder: Path, loaded: list[float]) -> Start:
             stdout=subprocess.PIPE,
             text=True,
         )
-        loaded.append(float(done.stdout.split()[0]) - began)
+        loaded(float(done.stdout.split()[0]) - began)
         return began
 
     return start

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import resource
-import statistics
 import tempfile
 import time
 from collections import Counter
@@ -16,13 +13,15 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
+from unittest.mock import patch
 
 from airflow_incident_provider.sandbox.population import crowd
 from airflow_incident_provider.sandbox.server import SandboxServer
+from benchmarks.speed.results import Results
 
 T = TypeVar("T")
 
-MEBIBYTE_IN_KB = 1024
+KILOBYTES_IN_MEBIBYTE = 1024
 FOUR = ("alice.ng@acme.example", "jose.garcia@acme.example", "priya@acme.example", "sam.wong@acme.example")
 
 
@@ -75,7 +74,9 @@ def resolve_once(queries: Sequence[str], folder: str) -> Measured:
 
 
 def _peak_memory() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEBIBYTE_IN_KB
+    """Return the most memory that this process has held, in MiB; ``getrusage`` counts its parent's as well."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return float(status.partition("VmHWM:")[2].split()[0]) / KILOBYTES_IN_MEBIBYTE
 
 
 def refresh_once(folder: str) -> tuple[float, int]:
@@ -93,48 +94,52 @@ def refresh_once(folder: str) -> tuple[float, int]:
     return time.perf_counter() - began, len(kept.directory)
 
 
-def main() -> None:
-    """Measure every case and print a line for each."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--members", type=int, default=50_000)
-    parser.add_argument("--runs", type=int, default=5, help="of each case")
-    parser.add_argument("--latency", type=int, default=100, help="milliseconds of a Slack call (100)")
-    options = parser.parse_args()
-    with SandboxServer() as sandbox, tempfile.TemporaryDirectory() as folder:
-        _connect(sandbox, Path(folder))
+def measure_resolving(
+    results: Results, *, members: int, runs: int, latency_ms: int, say: Callable[[str], None]
+) -> None:
+    """Measure every case, in a workspace of its own."""
+    with (
+        SandboxServer() as sandbox,
+        tempfile.TemporaryDirectory() as folder,
+        patch.dict(os.environ, _environment(sandbox, Path(folder))),
+    ):
         with sandbox.workspace.lock:
-            sandbox.workspace.add_people(crowd(options.members, start=len(sandbox.workspace.people)))
-        sandbox.workspace.settings.latency_ms = options.latency
-        _measure(sandbox, Path(folder), options.runs)
+            sandbox.workspace.add_people(crowd(members, start=len(sandbox.workspace.people)))
+        sandbox.workspace.settings.latency_ms = latency_ms
+        _refresh(sandbox, Path(folder) / "at_hand", results)
+        for case in CASES:
+            say(f"  {case.label}")
+            _resolve(sandbox, Path(folder), case, runs, results)
 
 
-def _connect(sandbox: SandboxServer, folder: Path) -> None:
+def _environment(sandbox: SandboxServer, folder: Path) -> dict[str, str]:
     extra = json.dumps({"base_url": sandbox.slack_base_url})
     connection = {"conn_type": "slack", "password": sandbox.token, "extra": extra}
-    os.environ["AIRFLOW_CONN_SLACK_API_DEFAULT"] = json.dumps(connection)
-    os.environ["AIRFLOW_HOME"] = str(folder / "home")
-    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    return {
+        "AIRFLOW_CONN_SLACK_API_DEFAULT": json.dumps(connection),
+        "AIRFLOW_HOME": str(folder / "home"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    }
 
 
-def _measure(sandbox: SandboxServer, folder: Path, runs: int) -> None:
-    at_hand, empty = folder / "at_hand", folder / "empty"
+def _refresh(sandbox: SandboxServer, at_hand: Path, results: Results) -> None:
     before = _calls(sandbox)
     seconds, members = _in_fresh_process(refresh_once, str(at_hand))
-    print(f"refresh of the directory: {members} members, {seconds:.1f} s, {_called(sandbox, before)}\n")
-    print(f"{'':38}{'s median':>9}{'s max':>8}{'MiB':>7}  calls; outcome")
-    for case in CASES:
-        before = _calls(sandbox)
-        results = [
-            _in_fresh_process(resolve_once, case.queries, str(at_hand if case.directory else empty))
-            for _ in range(runs)
-        ]
-        times = [result.seconds for result in results]
-        called = _called(sandbox, before, runs=runs)
-        print(
-            f"{case.label:<38}{statistics.median(times):9.2f}{max(times):8.2f}"
-            f"{max(result.mebibytes for result in results):7.0f}  {called}; {', '.join(results[0].outcomes)}",
-            flush=True,
-        )
+    results.add("refresh", members=members, seconds=seconds, calls=_called(sandbox, before))
+
+
+def _resolve(sandbox: SandboxServer, folder: Path, case: Case, runs: int, results: Results) -> None:
+    before = _calls(sandbox)
+    where = str(folder / ("at_hand" if case.directory else "empty"))
+    measured = [_in_fresh_process(resolve_once, case.queries, where) for _ in range(runs)]
+    results.add(
+        "resolution",
+        case=case.label,
+        seconds=[round(each.seconds, 4) for each in measured],
+        mebibytes=max(each.mebibytes for each in measured),
+        calls=_called(sandbox, before, runs=runs),
+        outcome=", ".join(measured[0].outcomes),
+    )
 
 
 def _in_fresh_process(call: Callable[..., T], *arguments: object) -> T:
@@ -153,7 +158,3 @@ def _called(sandbox: SandboxServer, after: int, *, runs: int = 1) -> str:
         methods = Counter(call.method for call in sandbox.workspace.calls.entries(after=after))
     del methods["auth.test"]
     return ", ".join(f"{count / runs:g} {method}" for method, count in methods.items()) or "no call"
-
-
-if __name__ == "__main__":
-    main()
