@@ -49,6 +49,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_incident_provider.hooks.slack"]}],
+        "notifications": ["airflow_incident_provider.notifications.war_room.WarRoomNotifier"],
         "extra-links": [
             f"airflow_incident_provider.operators.links.{link}"
             for link in ("MonitorLink", "DashboardLink", "WarRoomLink")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
 from airflow_incident_provider.exceptions import IncidentError, SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.hooks.side_by_side import side_by_side
 from airflow_incident_provider.hooks.slack_errors import MESSAGE_GONE, PER_USER
@@ -26,7 +28,12 @@ from airflow_incident_provider.models import (
 )
 from airflow_incident_provider.operators.ledger import Ledger
 from airflow_incident_provider.operators.posting import Poster, recorded_ts
-from airflow_incident_provider.operators.room_channel import ChannelOpener, ChannelRequest, OpenedChannel
+from airflow_incident_provider.operators.room_channel import (
+    UNFINISHED_WAIT_S,
+    ChannelOpener,
+    ChannelRequest,
+    OpenedChannel,
+)
 
 STEP = "create_war_room"
 
@@ -145,12 +152,15 @@ class RoomOpening:
 
     def _essentials(self, opened: OpenedChannel) -> str:
         """Post the brief, invite, and write the key into the channel's purpose; return the brief's timestamp."""
-        seen_before = not opened.created or self._ledger.intended_at(_BRIEF) is not None
+        tried_before = self._ledger.intended_at(_BRIEF) is not None
+        seen_before = not opened.created or tried_before
         self._ledger.intend(_BRIEF)
         earlier = self._earlier_brief(opened.channel)
         outcome = side_by_side(
             {
-                _BRIEF: lambda: self._brief_ts(opened.channel, earlier, look=seen_before),
+                _BRIEF: lambda: self._brief_ts(
+                    opened.channel, earlier, look=seen_before, wait=seen_before and not tried_before
+                ),
                 "purpose": lambda: self._set_purpose(opened.channel),
                 "invitations": lambda: self._invite(opened),
             }
@@ -181,12 +191,15 @@ class RoomOpening:
                 return None
         return recorded
 
-    def _brief_ts(self, channel: Channel, earlier: str | None, *, look: bool) -> tuple[str, datetime]:
-        """Return the brief's timestamp and when it was there: found if it may have been posted, else posted."""
+    def _brief_ts(self, channel: Channel, earlier: str | None, *, look: bool, wait: bool) -> tuple[str, datetime]:
+        """Return the brief's timestamp and when it was there: found if it may have been posted, else posted.
+
+        :param wait: whether another process may have opened the room a moment ago, and be about to post it.
+        """
         if earlier is not None:
             return earlier, _moment(earlier)
         key = brief_key(self._plan.incident)
-        if look and (found := self._slack.find_message(channel.id, key)):
+        if look and (found := self._find_brief(channel, key, patience_s=UNFINISHED_WAIT_S if wait else 0)):
             return found, _moment(found)
         try:
             ts = self._slack.post(channel.id, brief(self._state), key=key)
@@ -197,6 +210,15 @@ class RoomOpening:
             self._state = self._state.model_copy(update={"with_picture": False})
             ts = self._slack.post(channel.id, brief(self._state), key=key)
         return ts, datetime.now(UTC)
+
+    def _find_brief(self, channel: Channel, key: str, *, patience_s: float) -> str | None:
+        patiently = Retrying(
+            stop=stop_after_delay(patience_s),
+            wait=wait_fixed(UNFINISHED_WAIT_S / 8),
+            retry=retry_if_result(lambda found: found is None),
+            retry_error_callback=lambda _: None,
+        )
+        return patiently(self._slack.find_message, channel.id, key)
 
     def _set_purpose(self, channel: Channel) -> None:
         """Write the key into the purpose, unless the channel is another tool's: then its words stay."""

@@ -1,0 +1,1 @@
+"""Notifiers: what Airflow calls when something happens to a DAG or a task that is not ours."""

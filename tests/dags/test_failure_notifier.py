@@ -1,0 +1,186 @@
+"""``WarRoomNotifier``: a room when somebody else's DAG fails; one for a run, whatever fails in it and how often."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_incident_provider.get_provider_info import get_provider_info
+from airflow_incident_provider.notifications.war_room import WarRoomNotifier
+from airflow_incident_provider.sandbox import SandboxClient
+from airflow_incident_provider.sandbox.faults import Fault
+
+from .conftest import BOT, Run  # isort: skip
+
+FILE = "examples/failure_callback.py"
+BEGAN = datetime(2026, 11, 23, 23, 59, 58, tzinfo=UTC)
+
+
+def failure(task_id: str = "load", *, run_id: str = "scheduled__2026-11-23T00:00:00+00:00", **ti: Any) -> Any:
+    """What Airflow gives the callback of a task that failed."""
+    about = {"dag_id": "orders", "run_id": run_id, "task_id": task_id, "map_index": -1, "try_number": 1, **ti}
+    return {
+        "dag": None,
+        "dag_run": SimpleNamespace(dag_id="orders", run_id=run_id, start_date=BEGAN),
+        "ti": SimpleNamespace(log_url=f"http://127.0.0.1:8080/dags/orders/{task_id}", **about),
+        "exception": ValueError("token=xoxb-very-secret"),
+    }
+
+
+def run_failure(run_id: str = "scheduled__2026-11-23T00:00:00+00:00") -> Any:
+    """What Airflow gives the callback of a DAG when it knows little: no run, no task."""
+    return {"dag": DAG("orders", schedule=None), "run_id": run_id, "reason": "task_failure"}
+
+
+@pytest.fixture
+def notifier(connect: Callable[..., Any]) -> WarRoomNotifier:
+    connect()
+    return WarRoomNotifier(members=["dana@acme.example"])
+
+
+def test_both_failures_of_a_run_are_told_in_one_room(
+    run_dag: Callable[..., Run],
+    connect: Callable[..., Any],
+    control: SandboxClient,
+    rooms: Callable[[], list[str]],
+    posted: Callable[[str], list[dict[str, Any]]],
+) -> None:
+    connect()
+    run = run_dag(file=FILE)
+    assert run.state == "failed"
+    [name] = rooms()
+    assert name.startswith("dag-nightly_orders-")
+    assert set(control.channel(name)["members"]) == {BOT, "U0DANAREYES", "U0ZOEMS0001"}
+    brief, *told = posted(name)
+    said = json.dumps(brief["blocks"])
+    assert f"The orders of {datetime.now(UTC):%Y-%m-%d} are not loaded" in said
+    assert "Finance closes the day" in said
+    texts = sorted(json.dumps(each["blocks"]) for each in told)
+    assert ["FileNotFoundError" in texts[0], "TimeoutError" in texts[1]] == [True, True]
+    assert all("load_" in text and "|Log>" in text for text in texts)
+    assert {each["thread_ts"] for each in told} == {brief["ts"]}
+    # What another library says may hold a password.
+    assert "hunter2" not in json.dumps(control.channel(name))
+
+
+def test_a_run_that_succeeds_calls_nobody(
+    run_dag: Callable[..., Run], connect: Callable[..., Any], control: SandboxClient
+) -> None:
+    connect()
+    assert run_dag({"complete": True}, file=FILE).state == "success"
+    assert control.calls() == []
+
+
+def test_what_was_told_is_not_told_again(
+    notifier: WarRoomNotifier, rooms: Callable[[], list[str]], posted: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    for _ in range(3):
+        notifier(failure())
+    notifier(failure("check"))
+    notifier(run_failure())
+    notifier(run_failure())
+    [name] = rooms()
+    brief, *told = posted(name)
+    texts = [each["text"] for each in told]
+    assert texts == ["Task load failed", "Task check failed", "The run failed"]
+    assert brief["ts"] == told[0]["thread_ts"]
+
+
+def test_another_run_gets_another_room(notifier: WarRoomNotifier, rooms: Callable[[], list[str]]) -> None:
+    notifier(failure())
+    notifier(failure(run_id="manual__1"))
+    assert len(rooms()) == 2
+
+
+def test_five_failures_at_once_make_one_room_with_one_brief(
+    notifier: WarRoomNotifier,
+    control: SandboxClient,
+    rooms: Callable[[], list[str]],
+    posted: Callable[[str], list[dict[str, Any]]],
+) -> None:
+    control.settings(latency_ms=30)
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(notifier, [failure(f"load_{number}") for number in range(5)]))
+    [name] = rooms()
+    messages = posted(name)
+    assert sorted(each["text"] for each in messages[1:]) == [f"Task load_{number} failed" for number in range(5)]
+    assert len({each["thread_ts"] for each in messages[1:]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("context", "trouble"),
+    [
+        (failure(), "slack is down"),
+        (run_failure(), "slack is down"),
+        (failure(), "token refused"),
+        ({}, "none"),
+        ({"reason": "task_failure"}, "none"),
+    ],
+)
+def test_whatever_goes_wrong_the_callback_returns_and_the_log_tells(
+    connect: Callable[..., Any],
+    control: SandboxClient,
+    capfd: pytest.CaptureFixture[str],
+    context: Any,
+    trouble: str,
+) -> None:
+    connect(token="xoxb-not-a-token" if trouble == "token refused" else None)
+    if trouble == "slack is down":
+        control.add_fault(Fault(method="*", times=None, status=503))
+    WarRoomNotifier(members=["dana@acme.example"])(context)
+    log = "".join(capfd.readouterr())
+    assert "No room could be opened" in log
+    assert "xoxb-not-a-token" not in log
+    assert ("Traceback" in log) == (context in ({}, {"reason": "task_failure"}))
+
+
+def test_a_template_that_is_wrong_breaks_nothing(
+    connect: Callable[..., Any], capfd: pytest.CaptureFixture[str], rooms: Callable[[], list[str]]
+) -> None:
+    connect()
+    WarRoomNotifier(title="{{ no_such_thing.at_all }}")(failure())
+    assert "No room could be opened" in "".join(capfd.readouterr())
+    assert rooms() == []
+
+
+def test_templates_are_rendered_anew_for_each_failure(
+    connect: Callable[..., Any], control: SandboxClient, rooms: Callable[[], list[str]]
+) -> None:
+    connect()
+    notifier = WarRoomNotifier(title="{{ dag_run.run_id }} failed")
+    for run_id in ("first", "second"):
+        notifier(failure(run_id=run_id))
+    purposes = {control.channel(name)["purpose"].rpartition(" · ")[2] for name in rooms()}
+    assert purposes == {"first failed", "second failed"}
+
+
+def test_it_can_be_awaited(connect: Callable[..., Any], rooms: Callable[[], list[str]]) -> None:
+    connect()
+
+    async def in_the_triggerer() -> None:
+        await WarRoomNotifier(context=failure())
+
+    asyncio.run(in_the_triggerer())
+    assert len(rooms()) == 1
+
+
+def test_without_a_connection_the_log_shows_it(
+    airflow_home: Any, capfd: pytest.CaptureFixture[str], control: SandboxClient
+) -> None:
+    WarRoomNotifier(members=["dana@acme.example"])(failure())
+    assert "would create the public channel #dag-orders-" in "".join(capfd.readouterr())
+    assert control.calls() == []
+
+
+def test_airflow_lists_it() -> None:
+    assert get_provider_info()["notifications"] == [
+        "airflow_incident_provider.notifications.war_room.WarRoomNotifier"
+    ]
