@@ -19,8 +19,12 @@ from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, co
 from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SHORTEST_SECRET
 
 SLACK_TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105 - the variable's name
+SLACK_BASE_URL = "SLACK_BASE_URL"
+"""Where Slack's API is, for GovSlack, a proxy before it, or a stand-in."""
 DATADOG_KEYS = ("DD_API_KEY", "DD_APP_KEY")
 DATADOG_SITE = "DD_SITE"
+DATADOG_HOST = "DATADOG_HOST"
+"""The address of Datadog's API, for a proxy before it or a stand-in; it wins over the site."""
 WEBHOOK_SECRET = "INCIDENT_WEBHOOK_SECRET"  # noqa: S105 - the variable's name
 
 Settings = dict[str, Any]
@@ -58,7 +62,8 @@ def _slack() -> Settings | None:
         raise UsageError(
             f"{SLACK_TOKEN} holds no bot token.", fix="It begins with xoxb-; see 'OAuth & Permissions'."
         )
-    return {"conn_type": "slack", "password": token}
+    base_url = os.environ.get(SLACK_BASE_URL, "").strip()
+    return {"conn_type": "slack", "password": token, "extra": {"base_url": base_url} if base_url else {}}
 
 
 def _datadog() -> Settings | None:
@@ -66,7 +71,8 @@ def _datadog() -> Settings | None:
     if not (api_key and app_key):
         return None
     site = os.environ.get(DATADOG_SITE, "").strip() or "datadoghq.com"
-    extra = {"api_key": api_key, "app_key": app_key, "api_host": f"https://api.{site}"}
+    host = os.environ.get(DATADOG_HOST, "").strip() or f"https://api.{site}"
+    extra = {"api_key": api_key, "app_key": app_key, "api_host": host}
     return {"conn_type": "datadog", "extra": extra}
 
 
@@ -109,5 +115,5 @@ def _store(conn_id: str, settings: Settings) -> None:
         connection.conn_type = settings["conn_type"]
         if "password" in settings:
             connection.set_password(settings["password"])
-        if "extra" in settings:
+        if settings.get("extra"):
             connection.set_extra(json.dumps({**connection.extra_dejson, **settings["extra"]}))

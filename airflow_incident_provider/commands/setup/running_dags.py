@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
+from airflow.configuration import conf
 from airflow.models.dag import DagModel
 from airflow.models.pool import Pool
 from airflow.utils.session import create_session
@@ -16,9 +17,9 @@ from airflow_incident_provider.operators.routing_table import routing_table_path
 
 
 def pool_items(dag_id: str, slots: int) -> Iterable[Item]:
-    """Return what is to become of each pool that the DAG's tasks name."""
+    """Return what is to become of each pool that the DAG's tasks name, or will name once the DAG is parsed."""
     with create_session() as session:
-        named = pools_of(session, dag_id)
+        named = sorted({*pools_of(session, dag_id), conf.get("incident", "slack_pool", fallback="default_pool")})
         there = dict(session.execute(select(Pool.pool, Pool.slots)).tuples().all())
     for name in named:
         if name in there:

@@ -194,6 +194,24 @@ class TestAirflow:
         incident("setup", "airflow", "--yes")
         assert stored("slack_api_default").extra_dejson == {"base_url": "https://proxy.acme.example/"}
 
+    @pytest.mark.usefixtures("secrets", "deployed")
+    def test_elsewhere_than_at_slack_and_datadog(
+        self, incident: Run, stored: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SLACK_BASE_URL", "http://sandbox:8765/api/")
+        monkeypatch.setenv("DATADOG_HOST", "http://sandbox:8765")
+        incident("setup", "airflow", "--yes")
+        assert stored("slack_api_default").extra_dejson == {"base_url": "http://sandbox:8765/api/"}
+        assert stored("datadog_default").extra_dejson["api_host"] == "http://sandbox:8765"
+
+    @pytest.mark.usefixtures("stored")
+    def test_the_pool_of_slack_is_made_before_the_dag_is_parsed(
+        self, incident: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW__INCIDENT__SLACK_POOL", "slack-of-a-new-machine")
+        ended = incident("setup", "airflow", "--output", "json")
+        assert {row["what"]: row["action"] for row in ended.json}["pool slack-of-a-new-machine"] == "create"
+
     @pytest.mark.usefixtures("deployed")
     def test_without_secrets_it_names_what_a_person_has_to_do(self, incident: Run, stored: Any) -> None:
         ended = incident("setup", "airflow", "--yes")
