@@ -4,16 +4,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+COMPOSE := .tests/bin/docker-compose
 # Airflow's command line writes a configuration file into its home the first time it is used.
 export AIRFLOW_HOME := $(CURDIR)/.demo/cli
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
-.PHONY: help install demo test faults check lint types format lock build docs diagrams pictures clean
+.PHONY: help install demo test faults compose-test check lint types format lock build docs diagrams pictures clean
 
 help:
 	@echo "make demo        an incident from alert to summary, on this machine (ONCE=1: end by itself; RUNS=5: five of them)"
 	@echo "make test        lint, types and all tests"
 	@echo "make faults      every call to Slack x every fault, kill -9 of everything, secrets: a matrix and counts (an hour)"
+	@echo "make compose-test  the whole stack of docker-compose.yaml, its services killed one by one (half an hour)"
 	@echo "make check       lint and types only"
 	@echo "make docs        the documentation, into site/ (warnings are errors; make diagrams, make pictures: what is in it)"
 	@echo "make lock        write constraints.txt anew from pyproject.toml"
@@ -33,8 +35,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	@$(BIN)/airflow incident demo $(if $(ONCE),--once) $(if $(RUNS),--runs $(RUNS))
 
-test: check
+test: check $(COMPOSE)
 	$(BIN)/pytest
+
+compose-test: install $(COMPOSE)
+	$(BIN)/pytest -v -s tests/compose
+
+$(COMPOSE): tests/compose/requirements.txt | $(INSTALLED)
+	@tests/compose/fetch_compose.sh $(BIN)/python $@
 
 faults: install
 	FAULTS=whole $(BIN)/pytest -q tests/faults
