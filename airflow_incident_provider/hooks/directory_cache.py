@@ -1,38 +1,44 @@
 """
-All members of a workspace, in a file: ``users.list`` takes minutes for 50,000 people, a file about a second.
+All members of a workspace, in a file: ``users.list`` takes minutes for 50,000 people, a file a tenth of a second.
 
-The file is JSON lines: a header (schema, workspace, when, checksum), then one member a line. It holds names, so
+The file is a header in JSON (schema, workspace, when, checksum), then one member a line in JSON, then what they are
+found by, as :class:`Directory` has it: so a member is read only when somebody asks for them. It holds names, so
 only its owner may read it, and nothing of it is logged. It is replaced in one step, never written in place.
 """
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import os
 import re
+import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 from airflow_incident_provider.exceptions import SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.people.directory import Directory, Member
+from airflow_incident_provider.people.spellings import Spellings
 
-SCHEMA = 2
-"""Raised whenever the header or the fields of a member change: an older file is then absent."""
+SCHEMA = 3
+"""Raised whenever the header, the parts or the fields of a member change: an older file is then absent."""
 
 PAGE_SIZE = 200
 """Members a page, which is what Slack recommends for ``users.list``."""
 
 LARGEST_PAGE_SIZE = 999
 """Slack refuses 1000: with this, 50,000 members are 51 calls instead of 250, at about 20 calls a minute."""
+
+_OWNERS = "I"
+"""How the numbers of members are kept, as :mod:`array` names it."""
 
 _TEAM_ID = re.compile(r"[A-Z0-9]+")
 _row_of = attrgetter(*(field.name for field in fields(Member)))
@@ -94,24 +100,20 @@ class DirectoryCache:
     def get(self, team_id: str) -> CachedDirectory | None:
         """Return what was written last, however old; ``None`` if that is nothing, damaged or of another schema."""
         path = self.path(team_id)
-        with _no_garbage_collection():
-            return self._read(path, team_id)
-
-    def _read(self, path: Path, team_id: str) -> CachedDirectory | None:
         try:
-            written_at, members = _parse(path.read_bytes(), team_id)
+            written_at, directory = _parse(path.read_bytes(), team_id)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("The Slack directory %s cannot be used, as if it were absent: %s", path.name, error)
             return None
         age = max(self._clock() - written_at, timedelta())
-        return CachedDirectory(Directory(members), age, fresh=age <= self.ttl)
+        return CachedDirectory(directory, age, fresh=age <= self.ttl)
 
-    def put(self, team_id: str, members: Iterable[Member]) -> None:
+    def put(self, team_id: str, directory: Directory) -> None:
         """Replace the file of a workspace, so that a reader sees the old one or the new one, whole."""
         path = self.path(team_id)
-        content = _render(members, team_id, self._clock())
+        content = _render(directory, team_id, self._clock())
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Made readable by its owner alone, and in the same folder: os.replace is atomic within a file system.
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=self.folder)
@@ -126,45 +128,70 @@ class DirectoryCache:
             raise
 
 
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Keep Python from looking for garbage: among half a million new objects there is none, and it looks often.
+class _Rows(Sequence[Member]):
+    """Members in the order they were written, each read when somebody asks for them."""
 
-    A quarter of the time that a directory of 50,000 members takes.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+    def __init__(self, text: bytes) -> None:
+        self._rows = text.splitlines()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, number: int) -> Member: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Member]: ...
+    def __getitem__(self, number: int | slice) -> Member | Sequence[Member]:
+        if isinstance(number, slice):
+            return [_member(row) for row in self._rows[number]]
+        return _member(self._rows[number])
 
 
-def _render(members: Iterable[Member], team_id: str, written_at: datetime) -> bytes:
-    body = b"\n".join(json.dumps(_row_of(member)).encode() for member in members)
+def _member(row: bytes) -> Member:
+    return Member(*json.loads(row))
+
+
+def _render(directory: Directory, team_id: str, written_at: datetime) -> bytes:
+    spellings = directory.spellings
+    parts = [
+        b"\n".join(json.dumps(_row_of(member)).encode() for member in directory.members),
+        spellings.text.encode(),
+        spellings.sorted_text.encode(),
+        spellings.kinds.encode(),
+        array(_OWNERS, spellings.owners).tobytes(),
+        directory.eligible.encode(),
+        directory.departed.encode(),
+    ]
+    body = b"".join(parts)
     header = {
         "schema": SCHEMA,
         "team_id": team_id,
         "written_at": written_at.isoformat(),
         "crc32": zlib.crc32(body),
+        "byteorder": sys.byteorder,
+        "parts": [len(part) for part in parts],
     }
     return json.dumps(header).encode() + b"\n" + body
 
 
-def _parse(content: bytes, team_id: str) -> tuple[datetime, list[Member]]:
-    """Return when a file was written, and its members.
+def _parse(content: bytes, team_id: str) -> tuple[datetime, Directory]:
+    """Return when a file was written, and the directory in it.
 
     :raises ValueError: when it is damaged, of another schema, or of another workspace; JSON's errors are such.
     """
     first, _, body = content.partition(b"\n")
     header = json.loads(first)
-    if header["schema"] != SCHEMA or header["team_id"] != team_id:
-        raise ValueError("it is of another schema or workspace")
+    if header["schema"] != SCHEMA or header["team_id"] != team_id or header["byteorder"] != sys.byteorder:
+        raise ValueError("it is of another schema, workspace or machine")
     if header["crc32"] != zlib.crc32(body):
         raise ValueError("its checksum is wrong")
-    rows = json.loads(b"[" + body.replace(b"\n", b",") + b"]")
-    return datetime.fromisoformat(header["written_at"]), [Member(*row) for row in rows]
+    ends = list(accumulate(header["parts"]))
+    rows, text, in_order, kinds, owners, eligible, departed = (
+        body[end - length : end] for length, end in zip(header["parts"], ends, strict=True)
+    )
+    spellings = Spellings(text.decode(), in_order.decode(), kinds.decode(), array(_OWNERS, owners))
+    directory = Directory(_Rows(rows), spellings, eligible.decode(), departed.decode())
+    return datetime.fromisoformat(header["written_at"]), directory
 
 
 # --- filling it -------------------------------------------------------------------------------------
@@ -188,8 +215,9 @@ def refresh(
             raise
         log.warning("Slack's members could not be listed; those of %s ago are used: %s", kept.age, error)
         return kept
-    cache.put(team_id, members)
-    return CachedDirectory(Directory(members), age=timedelta(), fresh=True)
+    directory = Directory.of(members)
+    cache.put(team_id, directory)
+    return CachedDirectory(directory, age=timedelta(), fresh=True)
 
 
 def fetch_members(users_list: UsersList, *, team_id: str, limit: int = PAGE_SIZE) -> list[Member]:

@@ -75,9 +75,9 @@ class SlackPeople(AbstractContextManager["SlackPeople"]):
         """Return who had this address before they were deactivated, as far as the directory at hand knows."""
         if ("directory", "") not in self._asked:
             cached = self._cache.get(self._team_id)
-            return cached.directory.departed(email) if cached is not None else None
+            return cached.directory.who_left(email) if cached is not None else None
         try:
-            return self.directory().departed(email)
+            return self.directory().who_left(email)
         except (SlackConfigurationError, SlackRequestError):
             # Told where a name needs the directory; this question can do without it.
             return None
@@ -130,9 +130,9 @@ class SlackPeople(AbstractContextManager["SlackPeople"]):
         cached = self._cache.get(self._team_id)
         if cached is not None:
             return cached.directory
-        members = self._download()
-        self._cache.put(self._team_id, members)
-        return Directory(members)
+        directory = Directory.of(self._download())
+        self._cache.put(self._team_id, directory)
+        return directory
 
     def _download(self) -> list[Member]:
         """Download a small workspace's members; of a large one say how to have them at hand.

@@ -1,22 +1,17 @@
-"""The members of a workspace, and an index that finds them by name."""
+"""The members of a workspace, and how they are found by name."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import accumulate
 from typing import Any, Self
 
 from airflow_incident_provider.models import SlackUser
-from airflow_incident_provider.people.names import in_word_order, keys
+from airflow_incident_provider.people.spellings import Spellings
 
 SLACKBOT = "USLACKBOT"
 """Slack's own robot, which Slack does not flag as a bot."""
-
-_BETWEEN = " \n "
-"""What parts the spellings in the text that is searched for words: each has a blank on both sides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,86 +90,59 @@ def _is_stranger(user: Mapping[str, Any], team_id: str) -> bool:
     return bool(user.get("is_stranger")) or (bool(teams) and team_id not in teams)
 
 
+@dataclass(frozen=True, slots=True)
 class Directory:
-    """An index over all members, whatever their state: who may be invited is for matching to judge.
+    """
+    All members, whatever their state, and where their names are: who may be invited is for matching to judge.
 
-    :param members: in any order; of several entries with one id the latest ``updated`` counts.
+    :param members: each id once, in the order of the ids: they are told apart by their numbers here.
+    :param spellings: under which they are found.
+    :param eligible: a sign for each: ``+`` for those whom nothing keeps from being invited.
+    :param departed: a line for each: the digest of the address that a deactivated one had, else empty.
     """
 
-    def __init__(self, members: Iterable[Member]) -> None:
-        ordered = sorted(members, key=lambda member: (member.id, member.updated))
-        self._by_id = {member.id: member for member in ordered}
-        self._by_name: dict[str, list[Member]] = {}
-        self._by_username: dict[str, list[Member]] = {}
-        self._by_departed_email = {m.departed_email: m for m in self._by_id.values() if m.departed_email}
-        self._spellings: list[str] = []
-        self._owners: list[Member] = []
-        for member in self._by_id.values():
-            self._add(member)
-        # In one go: what lies side by side in memory is compared twice as fast.
-        self._sorted_spellings = [in_word_order(key) for key in self._spellings]
-        self._text = f" {_BETWEEN.join(self._spellings)} "
-        self._ends = list(accumulate(len(key) + len(_BETWEEN) for key in self._spellings))
+    members: Sequence[Member]
+    spellings: Spellings
+    eligible: str
+    departed: str
 
-    def _add(self, member: Member) -> None:
-        shown = keys(member.display_name)
-        if member.real_name != member.display_name:
-            shown += keys(member.real_name)
-        usernames = keys(member.name)
-        for key in dict.fromkeys(shown):
-            self._by_name.setdefault(key, []).append(member)
-        for key in usernames:
-            self._by_username.setdefault(key, []).append(member)
-        for key in dict.fromkeys(shown + usernames):
-            self._spellings.append(key)
-            self._owners.append(member)
+    @classmethod
+    def of(cls, members: Iterable[Member]) -> Self:
+        """Return the directory of these, in any order; of several with one id the latest ``updated`` counts."""
+        ordered = sorted(members, key=lambda member: (member.id, member.updated))
+        unique = list({member.id: member for member in ordered}.values())
+        return cls(
+            members=unique,
+            spellings=Spellings.of(unique),
+            eligible="".join("-" if member.ineligibility else "+" for member in unique),
+            departed="".join(f"{member.departed_email}\n" for member in unique),
+        )
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self.members)
 
     def by_id(self, user_id: str) -> Member | None:
         """Return the member with this id."""
-        return self._by_id.get(user_id)
+        return next((member for member in self.members if member.id == user_id), None)
 
-    def departed(self, email: str) -> Member | None:
+    def who_left(self, email: str) -> Member | None:
         """Return the deactivated member who had this e-mail address."""
-        return self._by_departed_email.get(_digest(email))
+        digest = _digest(email)
+        at = self.departed.find(digest) if digest else -1
+        return self.members[self.departed.count("\n", 0, at)] if at >= 0 else None
 
     def called(self, name: str) -> dict[str, Member]:
         """Return by id everybody whose display name or real name is this, but for case, accents, punctuation."""
-        return _union(self._by_name, keys(name))
+        return self._by_id(self.spellings.named(name))
 
     def with_username(self, name: str) -> dict[str, Member]:
         """Return by id everybody whose username is this, compared in the same way."""
-        return _union(self._by_username, keys(name))
+        return self._by_id(self.spellings.with_username(name))
 
-    @property
-    def spellings(self) -> Sequence[str]:
-        """Every key of every member; the one at each position belongs to ``owners`` at the same position."""
-        return self._spellings
+    def may_be_invited(self, number: int) -> bool:
+        """Return whether nothing keeps the member of this number from being invited."""
+        return self.eligible[number] == "+"
 
-    @property
-    def sorted_spellings(self) -> Sequence[str]:
-        """The same as ``spellings``, the words of each in alphabetical order."""
-        return self._sorted_spellings
-
-    @property
-    def owners(self) -> Sequence[Member]:
-        """Whom each of ``spellings`` belongs to."""
-        return self._owners
-
-    def with_word(self, word: str) -> Iterator[int]:
-        """Yield the positions of the spellings that have this word.
-
-        One search of one text: to look into each of so many spellings takes ten times as long.
-        """
-        wanted = f" {word} "
-        at = self._text.find(wanted)
-        while at >= 0:
-            position = bisect_right(self._ends, at)
-            yield position
-            at = self._text.find(wanted, self._ends[position])
-
-
-def _union(index: Mapping[str, list[Member]], wanted: Iterable[str]) -> dict[str, Member]:
-    return {member.id: member for key in wanted for member in index.get(key, ())}
+    def _by_id(self, numbers: Iterable[int]) -> dict[str, Member]:
+        members = (self.members[number] for number in sorted(numbers))
+        return {member.id: member for member in members}

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from airflow_incident_provider.models import MatchMethod, Resolution, ResolutionOutcome
 from airflow_incident_provider.people.directory import Directory, Member
 from airflow_incident_provider.people.names import in_word_order, keys, numbers, scripts
+from airflow_incident_provider.people.spellings import Spellings
 
 ACCEPTED_SCORE = 92.0
 """The least token_sort_ratio (0 to 100) at which a similar name may be taken for the one that was meant.
@@ -40,10 +41,10 @@ _WHOLE = 100.0
 class _Similar(NamedTuple):
     """A member with a name like the query: the two keys that were compared, and how alike they are.
 
-    A tuple, because a common first name makes thousands of them.
+    A tuple, and the member's number, because a common first name makes thousands of them.
     """
 
-    member: Member
+    number: int
     query_key: str
     key: str
     score: float
@@ -140,39 +141,41 @@ def _by_label(member: Member) -> tuple[str, str]:
 def _match_similar(query: str, name: str, directory: Directory) -> Resolution:
     similar = _similar(name, directory)
     if similar and _beyond_doubt(similar):
-        return admit(query, similar[0].member, MatchMethod.FUZZY, round(similar[0].score, 1))
-    suggested = [hit for hit in similar if hit.member.ineligibility is None]
+        first = directory.members[similar[0].number]
+        return admit(query, first, MatchMethod.FUZZY, round(similar[0].score, 1))
+    suggested = [hit for hit in similar if directory.may_be_invited(hit.number)]
     suggested = [hit for hit in suggested if hit.score >= suggested[0].score - SUGGESTED_MARGIN]
     if not suggested:
         return _not_found(query, f'nobody in this workspace is called "{query}"')
     if len(suggested) > MOST_CANDIDATES:
         return _not_found(query, f'"{query}" might be any of {len(suggested)} people: the whole name is needed')
+    candidates = [directory.members[hit.number] for hit in suggested]
     return Resolution(
         query=query,
         outcome=ResolutionOutcome.NOT_FOUND,
         confidence=round(suggested[0].score, 1),
-        candidates=tuple(hit.member.user for hit in suggested),
-        reason=f'"{query}" might be {_alternatives([hit.member for hit in suggested])}',
+        candidates=tuple(member.user for member in candidates),
+        reason=f'"{query}" might be {_alternatives(candidates)}',
     )
 
 
 def _similar(name: str, directory: Directory) -> list[_Similar]:
     """Return each member with a name like this one once, by their best spelling, the likeliest first."""
-    best: dict[str, _Similar] = {}
-    owners, spellings = directory.owners, directory.spellings
+    best: dict[int, _Similar] = {}
+    owners, spelt = directory.spellings.owners, directory.spellings.keys
     for query_key in keys(name):
-        for position, score in _scores(query_key, directory).items():
-            member = owners[position]
-            known = best.get(member.id)
+        for position, score in _scores(query_key, directory.spellings).items():
+            number = owners[position]
+            known = best.get(number)
             if known is not None and score < known.score:
                 continue
-            hit = _Similar(member, query_key, spellings[position], score)
+            hit = _Similar(number, query_key, spelt[position], score)
             if known is None or hit.rank > known.rank:
-                best[member.id] = hit
-    return sorted(best.values(), key=lambda hit: (-hit.score, hit.member.id))
+                best[number] = hit
+    return sorted(best.values(), key=lambda hit: (-hit.score, hit.number))
 
 
-def _scores(query_key: str, directory: Directory) -> dict[int, float]:
+def _scores(query_key: str, spellings: Spellings) -> dict[int, float]:
     """Return the positions of the spellings that are like the query, with how alike they are.
 
     The ratio of two keys with their words in order is rapidfuzz's ``token_sort_ratio``, which would sort the words
@@ -182,23 +185,23 @@ def _scores(query_key: str, directory: Directory) -> dict[int, float]:
 
     hits = process.extract(
         in_word_order(query_key),
-        directory.sorted_spellings,
+        spellings.sorted_keys,
         scorer=fuzz.ratio,
         score_cutoff=SUGGESTED_SCORE,
         limit=None,
     )
-    scores = dict.fromkeys(_containing(query_key, directory), SUGGESTED_SCORE)
+    scores = dict.fromkeys(_containing(query_key, spellings), SUGGESTED_SCORE)
     return scores | {position: score for _, score, position in hits}
 
 
-def _containing(query_key: str, directory: Directory) -> list[int]:
+def _containing(query_key: str, spellings: Spellings) -> list[int]:
     """Return where all words of the query are among the words of a longer name: "Alice", "Alice Longname"."""
     words = set(query_key.split())
     longest = max(words, key=len)
     if len(longest) < _SHORTEST_PART:
         return []
-    found = directory.with_word(longest)
-    return [at for at in found if len(words) == 1 or words <= set(directory.spellings[at].split())]
+    found = spellings.with_word(longest)
+    return [at for at in found if len(words) == 1 or words <= set(spellings.keys[at].split())]
 
 
 def _beyond_doubt(similar: Sequence[_Similar]) -> bool:

@@ -66,7 +66,7 @@ QUERIES = {
 
 def measure_matching(members: int, results: Results) -> None:
     """Match each name some times against the same directory, whose index is there before the clock starts."""
-    directory = Directory(made_up_members(members, SEED))
+    directory = Directory.of(made_up_members(members, SEED))
     for what, query in QUERIES.items():
         times = []
         for _ in range(REPEAT):

@@ -14,7 +14,8 @@ from airflow_incident_provider.exceptions import (
     SlackUnavailableError,
 )
 from airflow_incident_provider.hooks.directory_cache import DirectoryCache, fetch_members, refresh
-from airflow_incident_provider.people.directory import Member
+from airflow_incident_provider.people.directory import Directory, Member
+from airflow_incident_provider.people.matching import match_name
 
 ALICE = Member("U1", "ang", "Alice Ng", updated=3)
 DAVE = Member("U2", "dave", "Dävé\nDale\u2028", deleted=True)
@@ -68,15 +69,31 @@ class UsersList:
 
 
 def test_what_is_put_is_got(cache: DirectoryCache) -> None:
-    cache.put("T1", [ALICE, DAVE])
+    cache.put("T1", Directory.of([ALICE, DAVE]))
     cached = cache.get("T1")
     assert cached.directory.by_id("U1") == ALICE
     assert cached.directory.by_id("U2") == DAVE
     assert len(cached.directory) == 2
 
 
+@pytest.mark.parametrize("query", ["Alice Ng", "Alice Nge", "alice", "ang", "Dave Dale", "dave", "nobody"])
+def test_people_are_found_in_the_file_as_they_were_before(cache: DirectoryCache, query: str) -> None:
+    directory = Directory.of([ALICE, DAVE, Member("U3", "alice2", "Alice Longname", guest=True)])
+    cache.put("T1", directory)
+    assert match_name(query, cache.get("T1").directory) == match_name(query, directory)
+
+
+def test_who_left_is_known_by_their_address(cache: DirectoryCache) -> None:
+    gone = Member.from_slack({"id": "U9", "deleted": True, "profile": {"email": "Gone@acme.example"}}, team_id="T1")
+    cache.put("T1", Directory.of([ALICE, DAVE, gone]))
+    directory = cache.get("T1").directory
+    assert directory.who_left("gone@ACME.example") == gone
+    assert directory.who_left("alice@acme.example") is None
+    assert directory.who_left("") is None
+
+
 def test_an_empty_workspace(cache: DirectoryCache) -> None:
-    cache.put("T1", [])
+    cache.put("T1", Directory.of([]))
     assert len(cache.get("T1").directory) == 0
 
 
@@ -85,7 +102,7 @@ def test_nothing_was_put(cache: DirectoryCache) -> None:
 
 
 def test_workspaces_are_apart(cache: DirectoryCache) -> None:
-    cache.put("T1", [ALICE])
+    cache.put("T1", Directory.of([ALICE]))
     assert cache.get("T2") is None
     cache.path("T1").rename(cache.path("T2"))
     assert cache.get("T2") is None
@@ -98,7 +115,7 @@ def test_a_team_id_cannot_lead_elsewhere(cache: DirectoryCache, team_id: str) ->
 
 
 def test_age_and_freshness(cache: DirectoryCache, clock: Clock) -> None:
-    cache.put("T1", [ALICE])
+    cache.put("T1", Directory.of([ALICE]))
     clock.now += timedelta(hours=24)
     assert cache.get("T1").fresh
     clock.now += timedelta(seconds=1)
@@ -111,8 +128,8 @@ def test_age_and_freshness(cache: DirectoryCache, clock: Clock) -> None:
 def test_only_the_owner_may_read_it(cache: DirectoryCache) -> None:
     previous = os.umask(0)
     try:
-        cache.put("T1", [ALICE])
-        cache.put("T1", [ALICE])
+        cache.put("T1", Directory.of([ALICE]))
+        cache.put("T1", Directory.of([ALICE]))
     finally:
         os.umask(previous)
     assert stat.S_IMODE(cache.path("T1").stat().st_mode) == 0o600
@@ -125,7 +142,7 @@ def test_only_the_owner_may_read_it(cache: DirectoryCache) -> None:
         lambda _: b"",
         lambda content: content[:-5],
         lambda content: content.replace(b"Alice", b"Mally"),
-        lambda content: content.replace(b'"schema": 2', b'"schema": 1'),
+        lambda content: content.replace(b'"schema": 3', b'"schema": 2'),
         lambda content: b"\xff\x00" + content,
         lambda _: b"[]\n",
         lambda content: content.partition(b"\n")[0],
@@ -134,7 +151,7 @@ def test_only_the_owner_may_read_it(cache: DirectoryCache) -> None:
 def test_a_damaged_file_is_as_good_as_none_and_says_so(
     cache: DirectoryCache, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
 ) -> None:
-    cache.put("T1", [ALICE])
+    cache.put("T1", Directory.of([ALICE]))
     path = cache.path("T1")
     path.write_bytes(damage(path.read_bytes()))
     with caplog.at_level("WARNING"):
@@ -146,14 +163,14 @@ def test_a_damaged_file_is_as_good_as_none_and_says_so(
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(
     cache: DirectoryCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache.put("T1", [ALICE])
+    cache.put("T1", Directory.of([ALICE]))
 
     def full_disk(*_: object) -> None:
         raise OSError("no space left on device")
 
     monkeypatch.setattr(Path, "replace", full_disk)
     with pytest.raises(OSError, match="no space"):
-        cache.put("T1", [DAVE])
+        cache.put("T1", Directory.of([DAVE]))
     assert [file.name for file in cache.folder.iterdir()] == [cache.path("T1").name]
     assert cache.get("T1").directory.by_id("U1") == ALICE
 
@@ -193,7 +210,7 @@ def test_the_limit_is_slacks(limit: int) -> None:
 
 
 def test_an_unavailable_slack_gives_what_was_kept(cache: DirectoryCache, clock: Clock) -> None:
-    cache.put("T1", [ALICE])
+    cache.put("T1", Directory.of([ALICE]))
     clock.now += timedelta(days=3)
     cached = refresh(cache, "T1", UsersList(DAVE, errors={1: SlackUnavailableError("later")}))
     assert cached.directory.by_id("U1") == ALICE

@@ -19,7 +19,7 @@ def person(label: str, user_id: str = "U1", name: str = "u", **fields: Any) -> M
 
 
 def match(query: str, *members: Member) -> Resolution:
-    return match_name(query, Directory(members))
+    return match_name(query, Directory.of(members))
 
 
 @pytest.mark.parametrize(

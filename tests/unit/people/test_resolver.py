@@ -49,7 +49,7 @@ class Workspace:
 
     def directory(self) -> Directory:
         self._ask("directory")
-        return Directory(MEMBERS)
+        return Directory.of(MEMBERS)
 
     def usergroup(self, handle_or_id: str) -> UserGroup | None:
         self._ask("usergroup")
