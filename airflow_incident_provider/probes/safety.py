@@ -67,6 +67,11 @@ _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 # A name whose last label is a number is an IPv4 address to inet_aton() and to browsers (WHATWG URL, "ends in a
 # number"): 2852039166, 0xa9fea9fe, 0251.0376.0251.0376 and 169.16689662 are all 169.254.169.254.
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+# What the hosts file of many systems, and the resolver of every machine on Google's cloud, answers.
+_KNOWN_NAMES = {
+    "localhost.localdomain": "127.0.0.1",
+    "metadata.google.internal": "169.254.169.254",
+}
 _URL_CHARACTERS = re.compile(r"[!-~]+")
 
 
@@ -107,8 +112,8 @@ def refuse_host(host: str, allowed_networks: Iterable[str] = ()) -> str | None:
         return "an address has to be written as four decimal numbers, or as IPv6"
     if not _is_name(name):
         return "this is not a host name"
-    if name.lower() == "localhost" or name.lower().endswith(".localhost"):
-        return refuse_host("127.0.0.1", allowed_networks)
+    if (stands_for := _known_address(name.lower())) is not None:
+        return refuse_host(stands_for, allowed_networks)
     return None
 
 
@@ -149,6 +154,11 @@ def _literal(name: str) -> Address | None:
         return ip_address(bare)
     except ValueError:
         return None
+
+
+def _known_address(name: str) -> str | None:
+    """Return the address that a name stands for everywhere; where others lead is judged in the container."""
+    return "127.0.0.1" if name == "localhost" or name.endswith(".localhost") else _KNOWN_NAMES.get(name)
 
 
 def _is_name(name: str) -> bool:

@@ -99,7 +99,9 @@ def assert_alarms_nobody(incident: Incident) -> None:
         for text in _parsed_texts(message):
             reaches = notifications(text)
             assert not any((reaches.mass, reaches.users, reaches.usergroups, reaches.channels)), text
-            labelled = {link.url.replace("&amp;", "&") for link in reaches.links if link.label is not None}
+            labelled = {
+                str(link["url"]).replace("&amp;", "&") for link in reaches.links if link["label"] is not None
+            }
             assert labelled <= given, (labelled - given, text)
         json.dumps(message.as_arguments()).encode()
     for plain in (topic(incident), purpose(incident)):
