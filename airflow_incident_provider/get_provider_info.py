@@ -79,14 +79,22 @@ def _options() -> dict[str, Any]:
             "slack",
             default="default_pool",
         ),
+        "room_deadline_seconds": _option(
+            "The promise: seconds from the alert to the room. A room that comes later says so, and a run that is "
+            "still under way by then misses Airflow's deadline; the triggerer's log tells which rooms are not up. "
+            "0 for no promise.",
+            "120",
+            default="60",
+            kind="integer",
+        ),
     }
 
 
-def _option(description: str, example: str, *, default: str | None = None) -> dict[str, Any]:
+def _option(description: str, example: str, *, default: str | None = None, kind: str = "string") -> dict[str, Any]:
     return {
         "description": description,
         "version_added": "0.1.0",
-        "type": "string",
+        "type": kind,
         "example": example,
         "default": default,
     }

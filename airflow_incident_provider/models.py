@@ -460,6 +460,7 @@ class IncidentSummary(XComValue):
     """What the first minutes came to. The value of ``final_summary``. Durations are in milliseconds.
 
     ``status`` and ``time_to_recovery_ms`` come later: what became of the incident since, such as ``resolved``.
+    ``invited_later`` are those of the ``invited`` whom Slack could not take when the room was opened.
     """
 
     key: str | None
@@ -475,6 +476,7 @@ class IncidentSummary(XComValue):
     known: tuple[Statement, ...] = ()
     unknown: tuple[str, ...] = ()
     invited: int = 0
+    invited_later: tuple[Invitation, ...] = ()
     here: int | None = None
     not_invited: tuple[NotInvited, ...] = ()
     problems: tuple[Problem, ...] = ()

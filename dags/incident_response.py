@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Param, TriggerRule, conf, get_parsing_context
+from airflow.sdk import Param, TriggerRule, conf, get_parsing_context
 
 from airflow_incident_provider.intake.form import trigger_form
 from airflow_incident_provider.operators import (
@@ -22,6 +22,7 @@ from airflow_incident_provider.operators import (
     ResolveSlackUsersOperator,
     SetupSlackOperator,
 )
+from airflow_incident_provider.operators.room_deadline import DeadlineDag, room_deadline
 from airflow_incident_provider.plugins.urgency import ROOM_FIRST
 from airflow_incident_provider.registry.asset import REGISTRY
 
@@ -31,7 +32,7 @@ FORM = trigger_form() if get_parsing_context().task_id in (None, "parse_incident
 
 SLACK_POOL = conf.get("incident", "slack_pool", fallback="default_pool")
 
-with DAG(
+with DeadlineDag(
     dag_id="incident_response",
     description="From an alert to a staffed Slack war room with evidence in it",
     doc_md=__doc__,
@@ -41,11 +42,14 @@ with DAG(
     params={name: Param(**field) for name, field in FORM.items()},
     max_active_runs=100,
     max_active_tasks=100,
+    deadline=room_deadline(),
     default_args={
         "retries": 3,
         "retry_delay": timedelta(seconds=2),
         "retry_exponential_backoff": 2.0,
         "weight_rule": "absolute",
+        # The brief shows what the registry knows by the time that it is written.
+        "inlets": [REGISTRY],
     },
 ) as dag:
     # When slots are scarce, rooms come before reports, and of those the one that is nearest to its end; the policy
@@ -61,7 +65,6 @@ with DAG(
     room = CreateWarRoomOperator(
         task_id="create_war_room",
         trigger_rule=TriggerRule.ALL_DONE,
-        inlets=[REGISTRY],
         pool=SLACK_POOL,
         priority_weight=ROOM_FIRST + 4,
     )

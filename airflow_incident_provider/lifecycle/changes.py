@@ -94,8 +94,10 @@ def fired(record: IncidentRecord, signal: Signal, kind: UpdateKind, now: datetim
 
 def reopened(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
     """Return the record that is open again."""
+    recoveries = (*record.earlier_recoveries, *([record.recovered_at] if record.recovered_at else []))
     record = record.model_copy(
         update={
+            "earlier_recoveries": recoveries[-MAX_REOPENINGS:],
             "status": Status.OPEN,
             "recovered_at": None,
             "resolved_at": None,

@@ -38,7 +38,7 @@ MAX_NAMES = 20
 MAX_RESPONDERS = 100
 MAX_TEXT = 120
 MAX_REOPENINGS = 20
-"""Times of reopening that are kept; ``reopened`` counts them all."""
+"""Times of reopening, and of the recoveries before them, that are kept; ``reopened`` counts them all."""
 
 
 class Status(StrEnum):
@@ -151,6 +151,7 @@ class IncidentRecord(Model):
     archived_at: UtcDatetime | None = None
     reopened: int = 0
     reopened_at: tuple[UtcDatetime, ...] = ()
+    earlier_recoveries: tuple[UtcDatetime, ...] = ()
 
     alerts: dict[str, AlertState] = Field(default_factory=dict)
     condensed: dict[str, Severity | None] = Field(default_factory=dict)

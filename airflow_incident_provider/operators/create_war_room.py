@@ -103,6 +103,7 @@ class CreateWarRoomOperator(IncidentStep):
         """Open the room."""
         from airflow_incident_provider.operators.ledger import Ledger
         from airflow_incident_provider.operators.progress import progress_at_the_room, run_url
+        from airflow_incident_provider.operators.room_deadline import promised_seconds
         from airflow_incident_provider.operators.room_opening import RoomOpening, RoomPlan
 
         incident = self._incident(context)
@@ -114,6 +115,7 @@ class CreateWarRoomOperator(IncidentStep):
             people=people,
             name=self._names(incident),
             run_url=run_url(context),
+            promised_s=promised_seconds(),
             steps=progress_at_the_room(context, self, incident, workspace, people) if self.name is None else (),
         )
         slack = open_slack(workspace, self.slack_conn_id, channel_name=plan.name(0), log=self.log)

@@ -66,7 +66,7 @@ class FinalSummaryOperator(IncidentStep):
         record = read_run(context)
         slack = self._slack(record)
         if slack is not None:
-            record = replace(record, here=self._here(slack, record))
+            record = self._attended(slack, record)
         summary = summarise(record)
         for message in summary_message(summary, record.incident):
             self.log.info("%s", plain_text(message))
@@ -85,16 +85,18 @@ class FinalSummaryOperator(IncidentStep):
             return None
         return open_slack(record.workspace, self.slack_conn_id, channel_name=record.room.channel_name, log=self.log)
 
-    def _here(self, slack: WarRoomSlack, record: RunRecord) -> int | None:
-        """Return how many of those invited are in the room, if Slack tells."""
+    def _attended(self, slack: WarRoomSlack, record: RunRecord) -> RunRecord:
+        """Return the record with who is in the room, if Slack tells."""
+        from airflow_incident_provider.operators.second_invitation import attend
+
         if record.room is None or record.room.channel_id is None:
-            return None
+            return record
         try:
-            members = slack.member_ids(record.room.channel_id)
+            seen = attend(slack, record.room, record.people)
         except IncidentError as error:
             self.log.warning("Who came could not be counted: %s", error)
-            return None
-        return sum(invitation.user.id in members for invitation in record.room.invited)
+            return record
+        return replace(record, room=seen.room, invited_later=seen.later, here=seen.here)
 
     def _post(
         self, context: Context, slack: WarRoomSlack, record: RunRecord, summary: IncidentSummary

@@ -92,7 +92,7 @@ def read_known(context: Context) -> KnownIncident | None:
     told = left.value(Incident, PARSE_INCIDENT)
     return KnownIncident(
         stored=stored,
-        incident=_as_it_stands(told or _from_record(stored.record), stored.record),
+        incident=as_it_stands(told or _from_record(stored.record), stored.record),
         workspace=left.value(SlackWorkspace, SETUP_SLACK),
         first_responders=told.responders if told else (),
         people=left.value(UserResolution, RESOLVE_USERS),
@@ -151,7 +151,8 @@ def _from_record(record: IncidentRecord) -> Incident:
     )
 
 
-def _as_it_stands(incident: Incident, record: IncidentRecord) -> Incident:
+def as_it_stands(incident: Incident, record: IncidentRecord) -> Incident:
+    """Return an incident as its first run read it, with what has changed since."""
     return incident.model_copy(
         update={
             "severity": record.severity,

@@ -28,6 +28,7 @@ from airflow_incident_provider.models import (
 from airflow_incident_provider.operators.progress import STEPS, run_url
 from airflow_incident_provider.operators.room_opening import brief_key
 from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID
+from airflow_incident_provider.operators.standing import standing
 from airflow_incident_provider.operators.step import (
     CREATE_WAR_ROOM,
     FINAL_SUMMARY,
@@ -186,9 +187,13 @@ def _under_way(context: Context, incident: Incident, room: WarRoom, steps: tuple
         CREATE_WAR_ROOM: room.timing,
         INVESTIGATE: _investigation(context, steps),
     }
+    stands = standing(context, incident)
     return brief(
         BriefState(
-            incident=incident,
+            incident=stands.incident,
+            status=stands.status,
+            commander=stands.commander,
+            repeats=stands.repeats,
             workspace=workspace,
             opened_at=room.opened_at,
             invited=room.invited,

@@ -87,8 +87,8 @@ def _brief_state(known: KnownIncident, room: WarRoom, people: LaterPeople) -> Br
         incident=known.incident,
         workspace=known.workspace,
         opened_at=room.opened_at,
-        invited=(*room.invited, *people.here),
-        not_invited=(*room.not_invited, *people.missing),
+        invited=(*room.invited, *(summary.invited_later if summary else ()), *people.here),
+        not_invited=(*(summary.not_invited if summary else room.not_invited), *people.missing),
         steps=step_progress(_ended(summary)) if summary else (),
         problems=summary.problems if summary else room.problems,
         status=status_words(record),
@@ -148,6 +148,7 @@ def _summary_status(record: IncidentRecord) -> str | None:
 
 def _timeline_since(record: IncidentRecord) -> tuple[TimelineEntry, ...]:
     moments = [(at, "back") for at in record.reopened_at]
+    moments += [(at, "recovered") for at in record.earlier_recoveries]
     if record.status is not Status.OPEN:
         ends = ((record.recovered_at, "recovered"), (record.resolved_at, "resolved"))
         moments += [(at, what) for at, what in ends if at is not None]

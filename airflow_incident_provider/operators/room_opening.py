@@ -17,6 +17,7 @@ from airflow_incident_provider.messages.brief import BriefState, brief, brief_de
 from airflow_incident_provider.messages.channel import bookmarks, is_own_topic, purpose, topic
 from airflow_incident_provider.messages.people import not_resolved
 from airflow_incident_provider.messages.progress import StepProgress, StepState
+from airflow_incident_provider.messages.times import between, duration
 from airflow_incident_provider.models import (
     Incident,
     Invitation,
@@ -48,6 +49,9 @@ _UNSURE = {
 }
 """What is said instead where Slack did not answer, and may have done it."""
 
+INVITATIONS_FAILED = frozenset({"nobody could be invited", _UNSURE["nobody could be invited"]})
+"""What is said where Slack did not answer an invitation: it is sent once more at the end of the run."""
+
 _UNREACHABLE_PICTURE = frozenset({"invalid_blocks", "invalid_blocks_format"})
 
 
@@ -57,6 +61,7 @@ class RoomPlan:
 
     :param name: the channel's name at the nth attempt, the first being 0.
     :param steps: how the steps before this one went.
+    :param promised_s: seconds from the alert to the room that were promised, if any.
     """
 
     incident: Incident
@@ -65,6 +70,7 @@ class RoomPlan:
     name: Callable[[int], str]
     run_url: str | None = None
     steps: tuple[StepProgress, ...] = ()
+    promised_s: int | None = None
 
     @property
     def invitations(self) -> tuple[Invitation, ...]:
@@ -172,6 +178,7 @@ class RoomOpening:
         ts, at = posted
         self._ledger.record({_BRIEF: {"ts": ts, "channel": opened.channel.id}})
         self._state = self._state.model_copy(update={"opened_at": at})
+        self._note_lateness(at)
         self._note("the room's description is not set", outcome["purpose"])
         self._invitation_outcome = outcome["invitations"]
         return str(ts)
@@ -330,6 +337,12 @@ class RoomOpening:
         if isinstance(outcome, SlackUnavailableError) and outcome.effect_possible:
             what = _UNSURE.get(what, what)
         self._problems.append(Problem(step=STEP, what=what, error=outcome.message, fix=outcome.fix))
+
+    def _note_lateness(self, at: datetime) -> None:
+        promised, took = self._plan.promised_s, between(self._plan.incident.received_at, at)
+        if promised is not None and took > promised * 1000:
+            late = f"the room is late: it came {duration(took)} after the alert, {promised} s are promised"
+            self._problems.append(Problem(step=STEP, what=late))
 
     def _room(self, opened: OpenedChannel, ts: str, url: str | None) -> WarRoom:
         dry_run = self._plan.workspace.dry_run

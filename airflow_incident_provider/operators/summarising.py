@@ -14,6 +14,7 @@ from airflow_incident_provider.models import (
     Finding,
     Incident,
     IncidentSummary,
+    Invitation,
     Mode,
     Problem,
     RunOutcome,
@@ -27,6 +28,7 @@ from airflow_incident_provider.models import (
 )
 from airflow_incident_provider.operators.progress import run_url, step_progress, step_reports
 from airflow_incident_provider.operators.room_opening import brief_key
+from airflow_incident_provider.operators.standing import Standing, standing
 from airflow_incident_provider.operators.step import (
     CREATE_WAR_ROOM,
     FINAL_SUMMARY,
@@ -52,6 +54,8 @@ _FAILED = frozenset({"failed", "upstream_failed"})
 class RunRecord:
     """Everything that a run left, and how its steps went.
 
+    :param standing: how the incident stands by now.
+    :param invited_later: who was invited only at the end of the run.
     :param here: how many of those invited are in the room, if that is known.
     """
 
@@ -59,9 +63,11 @@ class RunRecord:
     now: datetime
     steps: tuple[StepReport, ...]
     incident: Incident | None = None
+    standing: Standing | None = None
     workspace: SlackWorkspace | None = None
     people: UserResolution | None = None
     room: WarRoom | None = None
+    invited_later: tuple[Invitation, ...] = ()
     findings: tuple[Finding, ...] = ()
     updates: ThreadUpdates | None = None
     run_url: str | None = None
@@ -72,11 +78,13 @@ def read_run(context: Context) -> RunRecord:
     """Return what the steps of this run left in XCom."""
     ti: Any = context["ti"]
     findings = ti.xcom_pull(task_ids=[INVESTIGATE]) or ()
+    incident = read_value(Incident, None, context, PARSE_INCIDENT)
     return RunRecord(
         run_id=ti.run_id,
         now=datetime.now(UTC),
         steps=step_reports(context),
-        incident=read_value(Incident, None, context, PARSE_INCIDENT),
+        incident=incident,
+        standing=standing(context, incident) if incident else None,
         workspace=read_value(SlackWorkspace, None, context, SETUP_SLACK),
         people=read_value(UserResolution, None, context, RESOLVE_USERS),
         room=read_value(WarRoom, None, context, CREATE_WAR_ROOM),
@@ -100,6 +108,7 @@ def summarise(record: RunRecord) -> IncidentSummary:
         key=incident.key if incident else None,
         title=incident.title if incident else None,
         severity=incident.severity if incident else None,
+        status=record.standing.ended if record.standing else None,
         outcome=_outcome(record, problems),
         mode=record.workspace.mode if record.workspace else Mode.LIVE,
         room_url=room.url if room else None,
@@ -109,7 +118,8 @@ def summarise(record: RunRecord) -> IncidentSummary:
         findings=dict(Counter(finding.verdict for finding in record.findings)),
         known=conclusions.known if conclusions else (),
         unknown=conclusions.unknown if conclusions else (),
-        invited=len(room.invited) if room else 0,
+        invited=len(room.invited) + len(record.invited_later) if room else 0,
+        invited_later=record.invited_later,
         here=record.here,
         not_invited=room.not_invited if room else (),
         problems=problems,
@@ -121,24 +131,28 @@ def summarise(record: RunRecord) -> IncidentSummary:
 
 def final_brief(record: RunRecord, summary: IncidentSummary) -> tuple[str, Message]:
     """Return the key of the brief and the brief as the run leaves it."""
-    assert record.incident is not None
+    assert record.standing is not None
     assert record.room is not None
+    stands = record.standing
     done = tuple(
         report.model_copy(update={"state": "success"}) if report.task_id == FINAL_SUMMARY else report
         for report in record.steps
     )
     state = BriefState(
-        incident=record.incident,
+        incident=stands.incident,
+        status=stands.status,
+        commander=stands.commander,
+        repeats=stands.repeats,
         workspace=record.workspace,
         opened_at=record.room.opened_at,
-        invited=record.room.invited,
-        not_invited=record.room.not_invited,
+        invited=(*record.room.invited, *summary.invited_later),
+        not_invited=summary.not_invited,
         steps=step_progress(done),
         problems=summary.problems,
         run_url=record.run_url,
         with_picture=record.room.picture,
     )
-    return brief_key(record.incident), brief(state)
+    return brief_key(stands.incident), brief(state)
 
 
 def all_that_would_be_posted(record: RunRecord, summary: Iterable[str]) -> tuple[str, ...]:

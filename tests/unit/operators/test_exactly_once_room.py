@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -66,12 +66,13 @@ def app(connect: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-def opening(app: Any, context: Callable[..., dict[str, Any]]) -> Callable[[], WarRoom]:
+def opening(app: Any, context: Callable[..., dict[str, Any]]) -> Callable[..., WarRoom]:
     """Open the room as one attempt of one task does: its ledger is that of the attempt before."""
 
-    def attempt() -> WarRoom:
+    def attempt(incident: Incident = INCIDENT, promised_s: int | None = None) -> WarRoom:
         plan = RoomPlan(
-            incident=INCIDENT,
+            incident=incident,
+            promised_s=promised_s,
             workspace=app.workspace,
             people=PEOPLE,
             name=lambda nth: NAME if nth == 0 else f"{NAME}-{nth}",
@@ -223,3 +224,12 @@ def test_nobody_is_said_to_be_invited_who_is_not(opening: Callable[[], WarRoom],
     assert room.invited == ()
     assert [left_out.query for left_out in room.not_invited] == ["Alice Ng"]
     assert {problem.what for problem in room.problems} == {"nobody could be invited"}
+
+
+@pytest.mark.parametrize(("promised_s", "late"), [(60, True), (3600, False), (None, False)])
+def test_room_that_is_late_says_so(opening: Callable[..., WarRoom], promised_s: int | None, late: bool) -> None:
+    received = datetime.now(UTC) - timedelta(minutes=10)
+    room = opening(INCIDENT.model_copy(update={"received_at": received}), promised_s)
+    assert [problem.what.startswith("the room is late: it came 10 min") for problem in room.problems] == [
+        True
+    ] * late

@@ -1,0 +1,47 @@
+"""A room that is not up in time, in a real Airflow: the deadline is missed, which is told, and it comes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from airflow_incident_provider.demo.processes import wait_until
+from airflow_incident_provider.sandbox import Fault
+
+from .real_airflow import DEADLINE_S, RealAirflow  # isort: skip
+
+pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]
+
+
+def deadlines(real: RealAirflow, run_id: str) -> list[tuple[bool, str]]:
+    """Return the deadlines of a run: whether it was missed, and what its callback found."""
+    query = sa.text(
+        "SELECT d.missed, c.output FROM deadline d JOIN dag_run r ON r.id = d.dagrun_id"
+        " JOIN callback c ON c.id = d.callback_id WHERE r.run_id = :run_id"
+    )
+    engine = sa.create_engine(real.airflow.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+    with engine.connect() as connection:
+        rows: list[Any] = list(connection.execute(query, {"run_id": run_id}))
+    engine.dispose()
+    return [(bool(missed), str(output)) for missed, output in rows]
+
+
+def test_room_that_is_late(real: RealAirflow) -> None:
+    real.slack.workspace.reset()
+    real.control.add_fault(
+        Fault(method="conversations.create", status=429, headers={"Retry-After": str(DEADLINE_S + 4)})
+    )
+    run_id = real.start()
+    triggerer = real.airflow.home.logs / "triggerer.log"
+    wait_until(
+        lambda: any(missed and "late" in said for missed, said in deadlines(real, run_id)),
+        what="the deadline to be missed",
+        timeout=60,
+    )
+    logs = [triggerer, *real.airflow.home.logs.rglob("*.log")]
+    assert any(f"The room of {run_id} is late" in log.read_text(errors="replace") for log in logs if log.exists())
+    seen = real.finish(run_id)
+    assert seen.run.state == "success"
+    assert len(seen.rooms) == 1

@@ -1,0 +1,208 @@
+"""The summary is posted once, and neither it nor its value claims what is not so, whatever Slack does meanwhile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.exceptions import SlackUnavailableError
+from airflow_incident_provider.messages.note import note_messages
+from airflow_incident_provider.models import (
+    Incident,
+    IncidentSummary,
+    MatchMethod,
+    Mode,
+    NotInvited,
+    Problem,
+    Resolution,
+    ResolutionOutcome,
+    Severity,
+    SlackUser,
+    Source,
+    UserResolution,
+    WarRoom,
+)
+from airflow_incident_provider.operators.final_summary import FinalSummaryOperator
+from airflow_incident_provider.operators.room_opening import INVITATIONS_FAILED
+from airflow_incident_provider.sandbox import Fault, SandboxClient
+
+NAME, BOT = "inc-20261123-checkout-4711", "U0WARROOM01"
+NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
+INCIDENT = Incident(
+    key="manual.4711",
+    id="4711",
+    source=Source.MANUAL,
+    title="Checkout",
+    severity=Severity.HIGH,
+    occurred_at=NOW,
+    received_at=NOW,
+)
+NOBODY = UserResolution()
+DOWN: dict[str, Any] = {"status": 503, "times": None}
+
+
+@pytest.fixture
+def app(connect: Callable[..., Any]) -> Any:
+    from airflow_incident_provider.hooks.live_slack import LiveSlack
+    from airflow_incident_provider.hooks.slack import IncidentSlackHook
+
+    connect()
+    return LiveSlack(IncidentSlackHook())
+
+
+@pytest.fixture
+def room(app: Any) -> WarRoom:
+    """A room with a brief in it."""
+    channel = app.create_channel(NAME, private=False)
+    return WarRoom(
+        mode=Mode.LIVE,
+        channel_name=NAME,
+        channel_id=channel.id,
+        opened_at=NOW,
+        brief_ts=app.post(channel.id, note_messages("the brief")[0], key="manual.4711/brief"),
+    )
+
+
+@pytest.fixture
+def summarise(app: Any, room: WarRoom, context: Callable[..., dict[str, Any]]) -> Callable[..., IncidentSummary]:
+    """Make the summary in the room, as the first or the last attempt of the task does."""
+
+    def summarise(*, last: bool, opened: WarRoom = room, people: UserResolution = NOBODY) -> IncidentSummary:
+        given = context(
+            parse_incident_event=INCIDENT.to_xcom(),
+            setup_slack_integration=app.workspace.to_xcom(),
+            resolve_slack_users=people.to_xcom(),
+            create_war_room=opened.to_xcom(),
+        )
+        given["ti"].max_tries = 0 if last else 3
+        value = FinalSummaryOperator(task_id="final_summary").execute(given)
+        return IncidentSummary.model_validate(value)
+
+    return summarise
+
+
+# --- who could not be invited at first --------------------------------------------------------------
+
+ALICE = "U0ALICENG01"
+PEOPLE = UserResolution(
+    resolutions=(
+        Resolution(
+            query="alice.ng@acme.example",
+            outcome=ResolutionOutcome.RESOLVED,
+            method=MatchMethod.EMAIL,
+            users=(SlackUser(id=ALICE, name="alice.ng", display_name="Alice Ng"),),
+        ),
+    )
+)
+
+
+@pytest.mark.parametrize("what", sorted(INVITATIONS_FAILED))
+def test_who_could_not_be_invited_is_invited_at_the_end(
+    summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient, what: str
+) -> None:
+    summary = summarise(last=True, opened=without_people(room, what), people=PEOPLE)
+    assert ALICE in control.channel(NAME)["members"]
+    assert ([each.user.id for each in summary.invited_later], summary.invited, summary.here) == ([ALICE], 1, 1)
+    assert (told(summary), summary.not_invited) == (set(), ())
+    brief = json.dumps(control.channel(NAME)["messages"], ensure_ascii=False)
+    assert f"<@{ALICE}> (email)" in brief
+    assert what not in brief
+
+
+def test_who_still_cannot_be_invited_stays_told(
+    summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
+) -> None:
+    control.add_fault(Fault(method="conversations.invite", error="ratelimited", headers={"Retry-After": "3600"}))
+    summary = summarise(last=False, opened=without_people(room, "nobody could be invited"), people=PEOPLE)
+    assert ALICE not in control.channel(NAME)["members"]
+    assert (summary.invited, summary.invited_later, summary.here) == (0, (), 0)
+    assert told(summary) == {"nobody could be invited"}
+    assert [each.query for each in summary.not_invited] == ["Alice Ng"]
+
+
+def test_who_has_left_is_not_invited_again(
+    summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
+) -> None:
+    summary = summarise(last=True, opened=room, people=PEOPLE)
+    assert ALICE not in control.channel(NAME)["members"]
+    assert summary.invited_later == ()
+
+
+def without_people(room: WarRoom, what: str) -> WarRoom:
+    """Return the room as it is left when Slack could not take the invitations."""
+    return room.model_copy(
+        update={
+            "problems": (Problem(step="create_war_room", what=what),),
+            "not_invited": (NotInvited(query="Alice Ng", reason="Slack did not answer"),),
+        }
+    )
+
+
+# --- what is posted and told ------------------------------------------------------------------------
+
+
+def posted(control: SandboxClient) -> list[str]:
+    """Return the keys of what we posted after the brief."""
+    messages = control.channel(NAME)["messages"]
+    ours = [each for each in messages if each["user"] == BOT and each.get("subtype") is None]
+    return [each["metadata"]["event_payload"]["key"].partition("/r/")[2] for each in ours[1:]]
+
+
+def told(summary: IncidentSummary) -> set[str]:
+    return {problem.what for problem in summary.problems}
+
+
+def test_retry_repeats_nothing(summarise: Callable[..., IncidentSummary], control: SandboxClient) -> None:
+    first, second = summarise(last=False), summarise(last=True)
+    assert first.posted_ts == second.posted_ts
+    assert posted(control) == ["summary/0"]
+    assert told(second) == set()
+
+
+def test_brief_that_cannot_be_finished_is_told_in_the_room(
+    summarise: Callable[..., IncidentSummary], control: SandboxClient
+) -> None:
+    """It is tried again first; then it is said in a message of its own, and the summary is not said to be lost."""
+    control.add_fault(Fault(method="chat.update", **DOWN))
+    with pytest.raises(SlackUnavailableError):
+        summarise(last=False)
+    assert posted(control) == ["summary/0"]
+    summary = summarise(last=True)
+    assert posted(control) == ["summary/0", "summary/brief/0"]
+    assert told(summary) == {
+        "the brief may not be up to date",
+        "the summary in the room may not be up to date",
+    }
+    assert summary.posted_ts is not None
+
+
+def test_brief_that_was_deleted_does_not_cost_the_summary(
+    summarise: Callable[..., IncidentSummary], control: SandboxClient
+) -> None:
+    control.add_fault(Fault(method="chat.update", error="message_not_found"))
+    summary = summarise(last=False)
+    assert posted(control)[0] == "summary/0"
+    assert told(summary) == {"the brief may not be up to date"}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_summary_of_which_nothing_is_known(
+    summarise: Callable[..., IncidentSummary], control: SandboxClient, when: str
+) -> None:
+    """Slack takes it, perhaps, and then answers nothing more: no statement would be safe."""
+    control.add_fault(Fault(method="chat.postMessage", when=when, **DOWN))
+    control.add_fault(Fault(method="conversations.history", **DOWN))
+    summary = summarise(last=True)
+    assert told(summary) == {"it is not known whether the summary was posted in the room"}
+    assert summary.posted_ts is None
+
+
+def test_summary_that_was_refused(summarise: Callable[..., IncidentSummary], control: SandboxClient) -> None:
+    control.add_fault(Fault(method="chat.postMessage", error="is_archived", times=None))
+    summary = summarise(last=False)
+    assert told(summary) == {"the summary could not be posted in the room"}
+    assert posted(control) == []

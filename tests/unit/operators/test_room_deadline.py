@@ -1,0 +1,78 @@
+"""The deadline of a room: declared with a DAG and serialized with it; and what is told when it is missed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SOURCE = """
+from airflow.sdk import task
+
+from airflow_incident_provider.operators.room_deadline import DeadlineDag, room_deadline
+
+with DeadlineDag(dag_id="with_deadline", schedule=None, deadline=room_deadline()) as dag:
+    @task
+    def nothing():
+        return "done"
+
+    nothing()
+"""
+
+
+@pytest.fixture
+def dag(airflow_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A DAG with the deadline, read from a file as Airflow reads one."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    (tmp_path / "with_deadline.py").write_text(SOURCE)
+    bag = DagBag(str(tmp_path))
+    assert bag.import_errors == {}
+    return bag.dags["with_deadline"]
+
+
+def test_deadline_is_serialized_with_the_dag(dag: Any) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    [deadline] = DagSerialization.serialize_dag(dag)["deadline"]
+    assert "tell_of_late_room" in str(deadline)
+    assert dag.deadline[0].interval == timedelta(seconds=60)
+
+
+@pytest.mark.parametrize(("seconds", "interval"), [("120", 120), ("0", None)])
+def test_setting(monkeypatch: pytest.MonkeyPatch, seconds: str, interval: int | None) -> None:
+    from airflow_incident_provider.operators.room_deadline import room_deadline
+
+    monkeypatch.setenv("AIRFLOW__INCIDENT__ROOM_DEADLINE_SECONDS", seconds)
+    deadline = room_deadline()
+    assert (deadline.interval.total_seconds() if deadline else None) == interval
+
+
+@pytest.mark.parametrize(
+    ("state", "says", "logged"),
+    [
+        ("success", "in time", False),
+        ("skipped", "in time", False),
+        ("running", "is running", True),
+        ("failed", "is failed", True),
+        (None, "not begun", True),
+    ],
+)
+def test_late_room_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, state: str | None, says: str, logged: bool
+) -> None:
+    from airflow_incident_provider.operators import room_deadline
+
+    monkeypatch.setattr(room_deadline, "_state_of_room", lambda *_: state)
+    context = {
+        "dag_run": {"dag_id": "incident_response", "dag_run_id": "run-1"},
+        "deadline": {"deadline_time": "2026-11-23T09:36:00Z"},
+    }
+    with caplog.at_level(logging.ERROR):
+        said = asyncio.run(room_deadline.tell_of_late_room(context))
+    assert says in said
+    assert ("run-1 is late" in caplog.text) is logged
