@@ -32,6 +32,7 @@ from airflow_incident_provider.operators import (
     ResolveSlackUsersOperator,
     SetupSlackOperator,
 )
+from airflow_incident_provider.operators.room_deadline import DeadlineDag, room_deadline
 from airflow_incident_provider.operators.routing_table import read_routing_table
 from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID
 from airflow_incident_provider.operators.step import (
@@ -84,7 +85,7 @@ def incident_dag(
         "slack_conn_id": slack_conn_id,
         "pool": slack_pool or conf.get("incident", "slack_pool", fallback="default_pool"),
     }
-    with DAG(
+    with DeadlineDag(
         dag_id,
         description=description,
         schedule=None,
@@ -92,7 +93,7 @@ def incident_dag(
         tags=[INCIDENT_TAG, *tags],
         params=_form(),
         default_args={**_default_args(owner), **(default_args or {})},
-        **{"max_active_runs": 100, "max_active_tasks": 100, **dag_arguments},
+        **{"max_active_runs": 100, "max_active_tasks": 100, "deadline": room_deadline(), **dag_arguments},
     ) as dag:
         _steps(routing, slack)
     # As Airflow's own decorator has it: the DAG is where it was asked for, not here.
@@ -113,6 +114,7 @@ def _default_args(owner: str | None) -> dict[str, Any]:
         "retry_delay": timedelta(seconds=2),
         "retry_exponential_backoff": 2.0,
         "weight_rule": "absolute",
+        "inlets": [REGISTRY],
         **({"owner": owner} if owner else {}),
     }
 
@@ -124,7 +126,7 @@ def _steps(routing: str | Mapping[str, Any] | None, slack: Mapping[str, Any]) ->
     setup = SetupSlackOperator(task_id=SETUP_SLACK, priority_weight=ROOM_FIRST + 2, **slack)
     people = ResolveSlackUsersOperator(task_id=RESOLVE_USERS, priority_weight=ROOM_FIRST + 3, **slack)
     room = CreateWarRoomOperator(
-        task_id=CREATE_WAR_ROOM, trigger_rule=done, inlets=[REGISTRY], priority_weight=ROOM_FIRST + 4, **slack
+        task_id=CREATE_WAR_ROOM, trigger_rule=done, priority_weight=ROOM_FIRST + 4, **slack
     )
     plan = PlanInvestigationOperator(task_id=PLAN_INVESTIGATION)
     investigate = InvestigateInContainerOperator.partial(

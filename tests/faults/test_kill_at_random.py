@@ -23,7 +23,7 @@ from .running import Outcome  # isort: skip
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]
 
 KILLS = int(os.environ.get("FAULTS_KILLS", "100"))
-RUNS = 20
+RUNS = int(os.environ.get("FAULTS_RUNS", "20"))
 KILLS_A_RUN = 5
 LAST_TRY = 4
 SEED = int(os.environ.get("FAULTS_SEED", "4711"))

@@ -77,13 +77,17 @@ def test_retry_after_is_waited_for(hook: Any, control: SandboxClient) -> None:
     assert 1 <= time.monotonic() - began < 4
 
 
-@pytest.mark.parametrize("send", ["read", "write"])
-def test_a_long_retry_after_is_left_to_the_task(hook: Any, control: SandboxClient, send: str) -> None:
-    control.add_fault(Fault(method="auth.test", status=429, headers={"Retry-After": "3600"}))
+@pytest.mark.parametrize("said", ["3600", "8.5", "inf"])
+@pytest.mark.parametrize("answer", [{"status": 429}, {"error": "ratelimited"}, {"error": "rate_limited"}], ids=str)
+@pytest.mark.parametrize("send", ["read", "write", "put"])
+def test_a_long_retry_after_is_left_to_the_task(
+    hook: Any, control: SandboxClient, send: str, answer: dict[str, Any], said: str
+) -> None:
+    control.add_fault(Fault(method="auth.test", headers={"Retry-After": said}, **answer))
     began = time.monotonic()
     with pytest.raises(SlackUnavailableError) as caught:
         getattr(hook, send)("auth.test")
-    assert caught.value.retry_after == 3600
+    assert caught.value.retry_after == float(said)
     assert not caught.value.effect_possible
     assert time.monotonic() - began < 5
     assert len(control.calls("auth.test")) == 1

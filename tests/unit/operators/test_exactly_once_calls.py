@@ -193,7 +193,7 @@ def test_invitation_that_timed_out(slack_app: Any, room: Any, control: SandboxCl
 # --- how long a worker is held ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("said", ["0.1", "0", "", "soon", "-3"])
+@pytest.mark.parametrize("said", ["0.1", "0", "", "soon", "-3", "nan", "Mon, 23 Nov 2026 09:35:00 GMT"])
 @pytest.mark.parametrize("answer", [{"status": 429}, {"error": "ratelimited"}, {"error": "rate_limited"}])
 def test_every_form_of_retry_after_is_understood(
     slack_app: Any, room: Any, control: SandboxClient, said: str, answer: dict[str, Any]

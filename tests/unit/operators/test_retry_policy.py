@@ -28,7 +28,15 @@ def decision(error: BaseException) -> tuple[RetryAction, timedelta | None]:
 
 
 @pytest.mark.parametrize(
-    ("asked", "waited"), [(0.0, 0.0), (0.25, 0.25), (30.0, 30.0), (300.0, 300.0), (3600.0, LONGEST_RETRY_DELAY_S)]
+    ("asked", "waited"),
+    [
+        (0.0, 0.0),
+        (0.25, 0.25),
+        (30.0, 30.0),
+        (300.0, 300.0),
+        (3600.0, LONGEST_RETRY_DELAY_S),
+        (float("inf"), LONGEST_RETRY_DELAY_S),
+    ],
 )
 def test_rate_limit_is_waited_for_without_a_worker(asked: float, waited: float) -> None:
     error = SlackUnavailableError("slow down", code="ratelimited", retry_after=asked)
