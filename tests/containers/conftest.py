@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from airflow_incident_provider.probes import (
     get_probe,
     interpret,
 )
-from airflow_incident_provider.probes.declaration import ALPINE_IMAGE, CURL_IMAGE
 
 # What each name resolves to; every one has at least one address that must not be touched.
 HOSTILE_NAMES = {
@@ -44,25 +42,7 @@ HOSTILE_NAMES = {
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Any]:
-    """A Docker client, if there is an engine with the probes' images; CI must have one."""
-    import docker
-
-    try:
-        client = docker.from_env()
-        for image in (ALPINE_IMAGE, CURL_IMAGE):
-            client.images.get(image)
-    except docker.errors.DockerException as error:
-        reason = f"needs a Docker Engine with {ALPINE_IMAGE} and {CURL_IMAGE}: {error}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="session")
-def network(engine: Any) -> Iterator[DemoNetwork]:
+def network(docker_engine: Any) -> Iterator[DemoNetwork]:
     with demo_network() as made:
         yield made
 
@@ -127,8 +107,8 @@ class Sandbox:
 
 
 @pytest.fixture(scope="session")
-def sandbox(engine: Any, network: DemoNetwork) -> Sandbox:
-    return Sandbox(engine, network)
+def sandbox(docker_engine: Any, network: DemoNetwork) -> Sandbox:
+    return Sandbox(docker_engine, network)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ class Proxy:
 
 
 @pytest.fixture(scope="module")
-def proxy(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+def proxy(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     path = tmp_path_factory.mktemp("proxy") / "docker.sock"
     command = [sys.executable, "-m", "airflow_incident_provider.docker_proxy", "--listen", f"unix://{path}"]
     with subprocess.Popen([*command, "--allow-image", ALPINE_IMAGE], stderr=subprocess.PIPE, text=True) as process:
@@ -77,14 +77,14 @@ def client(proxy: Proxy) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def foreign(engine: Any) -> Iterator[Any]:
+def foreign(docker_engine: Any) -> Iterator[Any]:
     """A container that is none of ours."""
-    container = engine.containers.run(
+    container = docker_engine.containers.run(
         ALPINE_IMAGE, ["sleep", "600"], name=f"{MARK}-foreign", detach=True, network_mode="none", init=True
     )
     container.reload()
     yield container
-    for made in engine.containers.list(all=True, filters={"name": MARK}):
+    for made in docker_engine.containers.list(all=True, filters={"name": MARK}):
         made.remove(force=True)
 
 
@@ -269,19 +269,21 @@ def create(proxy: Proxy, body: bytes) -> tuple[int, str]:
     return proxy.send("POST", target, body, **{"Content-Type": "application/json"})
 
 
-def test_the_body_that_attempts_start_from_is_taken(proxy: Proxy, new_body: dict[str, Any], engine: Any) -> None:
+def test_the_body_that_attempts_start_from_is_taken(
+    proxy: Proxy, new_body: dict[str, Any], docker_engine: Any
+) -> None:
     assert create(proxy, json.dumps(new_body).encode()) == (201, "")
-    (made,) = engine.containers.list(all=True, filters={"name": f"{MARK}-", "status": "created"})
+    (made,) = docker_engine.containers.list(all=True, filters={"name": f"{MARK}-", "status": "created"})
     made.remove()
 
 
-def test_the_engine_itself_takes_any_spelling(engine: Any) -> None:
+def test_the_engine_itself_takes_any_spelling(docker_engine: Any) -> None:
     body = {"image": ALPINE_IMAGE, "HOSTCONFIG": {"privileged": True, "networkMODE": "none"}}
-    made = engine.api.create_container_from_config(body, name=f"{MARK}-spelling")
+    made = docker_engine.api.create_container_from_config(body, name=f"{MARK}-spelling")
     try:
-        assert engine.api.inspect_container(made["Id"])["HostConfig"]["Privileged"] is True
+        assert docker_engine.api.inspect_container(made["Id"])["HostConfig"]["Privileged"] is True
     finally:
-        engine.api.remove_container(made["Id"])
+        docker_engine.api.remove_container(made["Id"])
 
 
 @pytest.mark.parametrize("change", CREATES.values(), ids=CREATES)
@@ -373,13 +375,13 @@ def test_an_investigation_cannot_be_entered_either(client: Any) -> None:
         client.remove_container(running, force=True)
 
 
-def test_after_all_attempts_the_engine_has_nothing_new(engine: Any, foreign: Any) -> None:
+def test_after_all_attempts_the_engine_has_nothing_new(docker_engine: Any, foreign: Any) -> None:
     """Runs last in this file: searches the engine for what the attempts would have left."""
-    made = engine.containers.list(all=True, filters={"name": MARK})
+    made = docker_engine.containers.list(all=True, filters={"name": MARK})
     assert [container.id for container in made] == [foreign.id]
-    assert engine.volumes.list(filters={"name": MARK}) == []
-    assert engine.networks.list(names=[MARK]) == []
-    assert engine.images.list(name=MARK) == []
+    assert docker_engine.volumes.list(filters={"name": MARK}) == []
+    assert docker_engine.networks.list(names=[MARK]) == []
+    assert docker_engine.images.list(name=MARK) == []
     before = foreign.attrs
     foreign.reload()
     assert foreign.attrs == before

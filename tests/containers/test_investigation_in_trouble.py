@@ -37,20 +37,20 @@ LockedDownContainer(docker.from_env().api, spec, host="here").run()
 
 
 @pytest.fixture
-def left(engine: Any) -> Iterator[Callable[[], list[str]]]:
+def left(docker_engine: Any) -> Iterator[Callable[[], list[str]]]:
     """Return what this test's task has left behind; in the end it is removed."""
 
     def left() -> list[str]:
-        found = engine.api.containers(all=True, filters={"label": LABEL})
+        found = docker_engine.api.containers(all=True, filters={"label": LABEL})
         return [container["Id"] for container in found]
 
     yield left
     for container in left():
-        engine.api.remove_container(container, force=True)
+        docker_engine.api.remove_container(container, force=True)
 
 
 @pytest.fixture
-def investigate(engine: Any, left: Callable[[], list[str]]) -> Callable[..., Finding]:
+def investigate(docker_engine: Any, left: Callable[[], list[str]]) -> Callable[..., Finding]:
     """Run a command as the operator runs it in a task, and return its finding."""
     from airflow_incident_provider.operators import InvestigateInContainerOperator
 

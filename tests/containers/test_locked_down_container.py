@@ -21,12 +21,12 @@ NOWHERE = "127.0.0.1:1/nope:1"
 
 
 @pytest.fixture
-def client(engine: Any) -> Iterator[Any]:
+def client(docker_engine: Any) -> Iterator[Any]:
     """The low-level client; whatever a test leaves behind is removed."""
     from airflow_incident_provider.hooks.containers import reap
 
-    yield engine.api
-    reap(engine.api, owner=OWNER)
+    yield docker_engine.api
+    reap(docker_engine.api, owner=OWNER)
 
 
 @pytest.fixture
