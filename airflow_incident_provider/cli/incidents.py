@@ -1,4 +1,4 @@
-"""Commands about incidents: trigger, watch, list, show."""
+"""Commands about incidents: trigger, watch, list, show, resolve, archive."""
 
 from __future__ import annotations
 
@@ -20,10 +20,19 @@ _RUN = option(
     metavar="RUN",
 )
 
+_CLOSING_ARGS = (
+    _RUN,
+    ONE_OF_THE_DAGS,
+    option("--yes", help="Do not ask", action="store_true"),
+    option("--timeout", help="Seconds to wait for it (default: 120)", type=float, default=120.0, metavar="SECONDS"),
+    *REMOTE,
+    *SHOWN,
+)
+
 
 def commands() -> tuple[ActionCommand, ...]:
     """Return the commands."""
-    return (_trigger(), _watch(), _list(), _show())
+    return (_trigger(), _watch(), _list(), _show(), _resolve(), _archive())
 
 
 def _trigger() -> ActionCommand:
@@ -122,4 +131,36 @@ def _show() -> ActionCommand:
         epilog="Example:\n  airflow incident show 148275309",
         func=lazy_load_command(f"{BODIES}.incidents.command.show_incident"),
         args=(_RUN, ONE_OF_THE_DAGS, *REMOTE, *SHOWN),
+    )
+
+
+def _resolve() -> ActionCommand:
+    return ActionCommand(
+        name="resolve",
+        help="Say that an incident is over",
+        description=(
+            "Marks it resolved, and has its room told by whom: brief, topic, summary and a message.\n"
+            "An alert that fires again reopens it. A run of incident_update does it: who may start one may do so.\n"
+            "Exit code 0 if it is resolved, now or before; 1 if not."
+        ),
+        epilog=(
+            "Examples:\n  airflow incident resolve 148275309\n  airflow incident resolve latest --yes --output json"
+        ),
+        func=lazy_load_command(f"{BODIES}.incidents.closing.resolve_incident"),
+        args=_CLOSING_ARGS,
+    )
+
+
+def _archive() -> ActionCommand:
+    return ActionCommand(
+        name="archive",
+        help="Archive the room of an incident that is resolved",
+        description=(
+            "Says in the room who archives it, and archives it. Slack lets no app open it again.\n"
+            "A room that another tool made, or that people put the app out of, is left alone.\n"
+            "Exit code 0 if it is archived, now or before; 1 if not."
+        ),
+        epilog="Example:\n  airflow incident archive 148275309",
+        func=lazy_load_command(f"{BODIES}.incidents.closing.archive_room"),
+        args=_CLOSING_ARGS,
     )

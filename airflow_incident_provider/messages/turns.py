@@ -81,17 +81,22 @@ class Resolution(Model):
     """
     That an incident is resolved.
 
+    :param by: the person who said so, if it was one. Hostile text.
     :param first_at: when it fired first.
-    :param back_until: until when an alert brings it back to its room.
+    :param recovered_at: when its last alert recovered, if all did.
+    :param firing: how many of its alerts fire all the same.
+    :param back_until: until when an alert brings it back to its room, if one does.
     :param archive_at: when its room will be archived, if it will be.
     :param doubts: probes that found something failing when it had recovered.
     """
 
     at: UtcDatetime
+    by: str | None = None
     first_at: UtcDatetime
-    recovered_at: UtcDatetime
+    recovered_at: UtcDatetime | None = None
+    firing: int = 0
     times: int = 1
-    back_until: UtcDatetime
+    back_until: UtcDatetime | None = None
     archive_at: UtcDatetime | None = None
     summary_url: str | None = None
     doubts: tuple[str, ...] = ()
@@ -99,21 +104,32 @@ class Resolution(Model):
 
 def resolved_message(end: Resolution) -> Message:
     """Return that the incident is resolved, and what becomes of the room."""
-    quiet = duration(max(0, between(end.recovered_at, end.at)))
-    facts = join(
-        [
-            Mrkdwn(f"Quiet for {quiet} since it recovered"),
-            Mrkdwn(f"recovered {duration(max(0, between(end.first_at, end.recovered_at)))} after the first alert"),
-            Mrkdwn(f"fired {end.times} times" if end.times > 1 else ""),
-        ]
-    )
+    facts = join([*_quiet(end), Mrkdwn(f"fired {end.times} times" if end.times > 1 else "")])
     doubts = [Mrkdwn(f"Failing at the last check: {', '.join(map(code_span, end.doubts))}")] if end.doubts else []
-    window = duration(max(0, between(end.at, end.back_until)))
-    what_next = Mrkdwn(f"An alert within {window} brings it back here")
     summary = [link(end.summary_url, "Summary, brought up to date")] if end.summary_url else []
-    return _message(
-        f"Resolved at {clock(end.at)} UTC", facts, *doubts, *summary, join([what_next, _archiving(end)])
-    )
+    what_next = join([_reopening(end), _archiving(end)])
+    return _message(f"Resolved at {clock(end.at)} UTC{_by(end.by)}", facts, *doubts, *summary, what_next)
+
+
+def _quiet(end: Resolution) -> list[Mrkdwn]:
+    """Return how long nothing has fired; or that something fires all the same."""
+    if end.recovered_at is None:
+        alerts = "1 alert" if end.firing == 1 else f"{end.firing} alerts"
+        return [Mrkdwn(f"Not recovered by its alerts: {alerts} firing")] if end.firing else []
+    return [
+        Mrkdwn(f"Quiet for {duration(max(0, between(end.recovered_at, end.at)))} since it recovered"),
+        Mrkdwn(f"recovered {duration(max(0, between(end.first_at, end.recovered_at)))} after the first alert"),
+    ]
+
+
+def _reopening(end: Resolution) -> Mrkdwn:
+    if end.back_until is None:
+        return Mrkdwn("")
+    return Mrkdwn(f"An alert within {duration(max(0, between(end.at, end.back_until)))} brings it back here")
+
+
+def _by(person: str | None) -> str:
+    return f" by {person}" if person else ""
 
 
 def _archiving(end: Resolution) -> Mrkdwn:
@@ -132,6 +148,17 @@ def archive_warning(*, now: datetime, at: datetime) -> Message:
     )
 
 
+def archived_message(*, at: datetime, by: str | None) -> Message:
+    """Return that a person has the room archived now.
+
+    :param by: who. Hostile text.
+    """
+    return _message(
+        f"Archived at {clock(at)} UTC{_by(by)}",
+        Mrkdwn("What is written here can still be read and found. An app cannot open the room again"),
+    )
+
+
 def room_of_its_own_message(room_name: str, room_url: str | None) -> Message:
     """Return that an incident in a thread has got a room."""
     name = f"#{room_name}"
@@ -146,9 +173,12 @@ def thread_message(incident: Incident, status: str) -> Message:
     return _message(incident.title, join([facts, since]))
 
 
-def over_message(at: datetime, status: str) -> Message:
-    """Return that an incident in a thread is over."""
-    return _message(f"{status.capitalize()} at {clock(at)} UTC")
+def over_message(at: datetime, status: str, *, by: str | None = None) -> Message:
+    """Return that an incident in a thread is over.
+
+    :param by: who said so, if a person did. Hostile text.
+    """
+    return _message(f"{status.capitalize()} at {clock(at)} UTC{_by(by)}")
 
 
 def _message(headline: str, *lines: Mrkdwn) -> Message:

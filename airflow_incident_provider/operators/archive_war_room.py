@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
@@ -11,6 +12,7 @@ from airflow_incident_provider.exceptions import SlackRequestError
 from airflow_incident_provider.lifecycle.closing import Closing, archive_at, due_closing
 from airflow_incident_provider.lifecycle.records import Status
 from airflow_incident_provider.models import ThreadUpdates
+from airflow_incident_provider.operators.asked_closing import asked_closing, who_asked
 from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID
 from airflow_incident_provider.operators.step import IncidentStep
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_incident_provider.hooks.war_room_slack import Channel
     from airflow_incident_provider.intake.life import Lifecycle
+    from airflow_incident_provider.models import PostedMessage
     from airflow_incident_provider.operators.known_incident import KnownIncident
     from airflow_incident_provider.operators.visit import Visit
 
@@ -27,6 +30,8 @@ _ARCHIVE = "archive"
 
 class ArchiveWarRoomOperator(IncidentStep):
     """Warn a room of a resolved incident that it will be archived, or archive it: whichever is due.
+
+    A room that a person wants archived is told so, and archived at once, if its incident is resolved.
 
     Only a room that this app created is archived: never a channel of another tool, never the triage channel. An app
     cannot open a channel again, so the record is closed first: an alert after that opens a new incident.
@@ -56,7 +61,9 @@ class ArchiveWarRoomOperator(IncidentStep):
             raise AirflowSkipException("The registry does not know the incident.")
         step = _step(context, known, settings)
         if step is None:
-            raise AirflowSkipException("The incident is not to be closed now: an alert came meanwhile.")
+            raise AirflowSkipException(
+                "The room is not to be closed now: its incident is not resolved, or not any more."
+            )
         if known.room is None:
             raise AirflowSkipException("There is no room.")
         visit = Visit.begin(context, known, conn_id=self.slack_conn_id, log=self.log)
@@ -65,7 +72,7 @@ class ArchiveWarRoomOperator(IncidentStep):
             raise AirflowSkipException("The channel is archived already, or is not ours to archive.")
         if step is Closing.WARN:
             return _warn(context, visit, settings)
-        return _archive(visit)
+        return _archive(visit, _goodbye(context, visit))
 
 
 def may_be_archived(visit: Visit, channel: Channel | None) -> bool:
@@ -84,14 +91,35 @@ def _step(context: Context, known: KnownIncident, settings: Lifecycle) -> Closin
     ledger, now = Ledger(context), this_moment(context)
     if known.record.status is Status.ARCHIVED and ledger.intended_at(_ARCHIVE) is not None:
         return Closing.ARCHIVE
-    due = due_closing(known.record, settings, now)
+    due = _due(context, known, settings, now)
     if due is not Closing.ARCHIVE:
-        return due if due is Closing.WARN else None
+        return due
     ledger.intend(_ARCHIVE)
-    return due if TaskRegistry.of(context).archive(known.stored, now) else None
+    done = not known.is_registered or TaskRegistry.of(context).archive(known.stored, now)
+    return due if done else None
 
 
-def _archive(visit: Visit) -> ThreadUpdates:
+def _due(context: Context, known: KnownIncident, settings: Lifecycle, now: datetime) -> Closing | None:
+    """Return what the time has come for, or what a person asked for and may have."""
+    if asked_closing(context) is not None:
+        may_be = known.record.status is Status.RESOLVED or not known.is_registered
+        return Closing.ARCHIVE if may_be else None
+    due = due_closing(known.record, settings, now)
+    return due if due in (Closing.ARCHIVE, Closing.WARN) else None
+
+
+def _goodbye(context: Context, visit: Visit) -> tuple[PostedMessage, ...]:
+    """Say who archives the room, if it is a person: nobody was warned of it."""
+    from airflow_incident_provider.messages.turns import archived_message
+    from airflow_incident_provider.operators.what_is_due import this_moment
+
+    if asked_closing(context) is None:
+        return ()
+    message = archived_message(at=this_moment(context), by=who_asked(context))
+    return (visit.poster.post(message, key=f"{visit.run_key}/archived"),)
+
+
+def _archive(visit: Visit, posted: Iterable[PostedMessage]) -> ThreadUpdates:
     """Archive the room, unless people put the app out of it: that is how they keep it open."""
     try:
         visit.slack.archive(visit.room.channel_id or "")
@@ -99,7 +127,7 @@ def _archive(visit: Visit) -> ThreadUpdates:
         if error.code == "not_in_channel":
             raise AirflowSkipException("The app is not in the room any more: people keep it open.") from None
         raise
-    return visit.value(())
+    return visit.value(posted)
 
 
 def _warn(context: Context, visit: Visit, settings: Lifecycle) -> ThreadUpdates:

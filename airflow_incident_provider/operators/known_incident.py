@@ -7,11 +7,11 @@ is in that run's XComs; where those are gone, what the record holds has to do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_incident_provider.lifecycle.records import IncidentRecord, Presence, Room
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Presence, Room, Status
 from airflow_incident_provider.models import (
     Finding,
     Incident,
@@ -21,6 +21,7 @@ from airflow_incident_provider.models import (
     UserResolution,
     WarRoom,
 )
+from airflow_incident_provider.operators.asked_closing import asked_closing
 from airflow_incident_provider.operators.step import (
     CREATE_WAR_ROOM,
     FINAL_SUMMARY,
@@ -68,6 +69,16 @@ class KnownIncident:
         return self.stored.record
 
     @property
+    def is_registered(self) -> bool:
+        """Whether the registry remembers it: an incident that a person started is known by its run alone."""
+        return self.stored.version > 0
+
+    def resolved(self, at: datetime) -> KnownIncident:
+        """Return the incident as it is once it is resolved, for one that no registry says it of."""
+        record = self.record.model_copy(update={"status": Status.RESOLVED, "resolved_at": at})
+        return replace(self, stored=self.stored.model_copy(update={"record": record}))
+
+    @property
     def times(self) -> int:
         """How often it has fired, the first time included."""
         return self.record.reopened + 1
@@ -84,8 +95,8 @@ def incident_key(context: Context) -> str:
 
 
 def read_known(context: Context) -> KnownIncident | None:
-    """Return what is known of this run's incident; nothing if the registry does not know it."""
-    stored = TaskRegistry.of(context).incident(incident_key(context))
+    """Return what is known of this run's incident; nothing if neither registry nor conf tell which it is."""
+    stored = TaskRegistry.of(context).incident(incident_key(context)) or _unregistered(context)
     if stored is None:
         return None
     left = _FirstRun(context["ti"], stored.record)
@@ -100,6 +111,33 @@ def read_known(context: Context) -> KnownIncident | None:
         findings=left.findings(),
         summary=left.value(IncidentSummary, FINAL_SUMMARY),
     )
+
+
+def _unregistered(context: Context) -> StoredIncident | None:
+    """Return an incident that the registry does not know, by its first run, if the conf names that."""
+    asked = asked_closing(context)
+    if asked is None or asked.dag_id is None or asked.run_id is None:
+        return None
+    value = context["ti"].xcom_pull(dag_id=asked.dag_id, run_id=asked.run_id, task_ids=PARSE_INCIDENT)
+    incident = Incident.model_validate(value) if isinstance(value, dict) else None
+    if incident is None or incident.key != incident_key(context):
+        return None
+    record = IncidentRecord(
+        key=incident.key,
+        dag_id=asked.dag_id,
+        run_id=asked.run_id,
+        source=incident.source,
+        opened_by=incident.key,
+        title=incident.title,
+        severity=incident.severity,
+        services=incident.services,
+        env=incident.env,
+        teams=incident.teams,
+        opened_at=incident.received_at,
+        last_signal_at=incident.received_at,
+        commander=incident.commander,
+    )
+    return StoredIncident(version=0, record=record)
 
 
 def first_run_is_under_way(context: Context, record: IncidentRecord) -> bool:

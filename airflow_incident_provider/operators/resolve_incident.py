@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
@@ -10,6 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_incident_provider.lifecycle.closing import Closing, archive_at, due_closing
 from airflow_incident_provider.lifecycle.records import Status
 from airflow_incident_provider.models import Finding, ThreadUpdates
+from airflow_incident_provider.operators.asked_closing import asked_closing, who_asked
 from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID
 from airflow_incident_provider.operators.step import INVESTIGATE, IncidentStep
 
@@ -34,6 +36,8 @@ _RESOLVE = "resolve"
 
 class ResolveIncidentOperator(IncidentStep):
     """Resolve an incident whose quiet time is over, if no alert has fired since: the record is the truth.
+
+    One that a person says is over is resolved at once, whatever its alerts say; what fires again reopens it.
 
     First the record is resolved, then the room is told: the summary with the time to the recovery, brief and topic,
     and a message that says what becomes of the room.
@@ -82,11 +86,20 @@ def _resolved(context: Context, ledger: Ledger, settings: Lifecycle) -> KnownInc
             break
         if known.record.status is Status.RESOLVED and ledger.intended_at(_RESOLVE) is not None:
             return known
-        if due_closing(known.record, settings, now) is not Closing.RESOLVE:
+        if not _is_due(context, known, settings, now):
             break
         ledger.intend(_RESOLVE)
+        if not known.is_registered:
+            return known.resolved(now)
         registry.resolve(known.stored, now)
-    raise AirflowSkipException("It is not to be resolved now: an alert came meanwhile.")
+    raise AirflowSkipException("It is not to be resolved now: an alert came meanwhile, or it is resolved already.")
+
+
+def _is_due(context: Context, known: KnownIncident, settings: Lifecycle, now: datetime) -> bool:
+    """Return whether its time has come, or a person says so."""
+    if asked_closing(context) is not None:
+        return known.record.status in (Status.OPEN, Status.RECOVERED)
+    return due_closing(known.record, settings, now) is Closing.RESOLVE
 
 
 def _tell(visit: Visit, channel: Channel | None, message: Message) -> ThreadUpdates:
@@ -103,23 +116,32 @@ def _tell(visit: Visit, channel: Channel | None, message: Message) -> ThreadUpda
 def _message(context: Context, visit: Visit, channel: Channel | None, settings: Lifecycle) -> Message:
     from airflow_incident_provider.messages.recovery import doubts
     from airflow_incident_provider.messages.turns import Resolution, over_message, resolved_message
-    from airflow_incident_provider.operators.archive_war_room import may_be_archived
 
     known, record = visit.known, visit.known.record
     at = record.resolved_at or record.last_signal_at
+    by = who_asked(context) if asked_closing(context) is not None else None
     if visit.is_in_thread:
-        return over_message(at, "resolved")
+        return over_message(at, "resolved", by=by)
     end = Resolution(
         at=at,
+        by=by,
         first_at=known.incident.occurred_at,
-        recovered_at=record.recovered_at or at,
+        recovered_at=record.recovered_at,
+        firing=record.firing_count,
         times=known.times,
-        back_until=at + settings.reopen_window,
-        archive_at=archive_at(record, settings) if may_be_archived(visit, channel) else None,
+        back_until=at + settings.reopen_window if known.is_registered else None,
+        archive_at=archive_at(record, settings) if _will_be_archived(visit, channel) else None,
         summary_url=_summary_url(visit),
         doubts=doubts(_last_findings(context)),
     )
     return resolved_message(end)
+
+
+def _will_be_archived(visit: Visit, channel: Channel | None) -> bool:
+    """Return whether the room is archived by itself later: only the registry knows when."""
+    from airflow_incident_provider.operators.archive_war_room import may_be_archived
+
+    return visit.known.is_registered and may_be_archived(visit, channel)
 
 
 def _summary_url(visit: Visit) -> str | None:

@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_incident_provider.lifecycle.closing import Closing, due_closing
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Presence, Status, UpdateKind
+from airflow_incident_provider.operators.asked_closing import asked_closing
 from airflow_incident_provider.operators.known_incident import first_run_is_under_way, incident_key, read_known
 from airflow_incident_provider.operators.routing_table import read_routing_table
 from airflow_incident_provider.operators.step import (
@@ -42,8 +43,9 @@ class WhatIsDueOperator(BaseOperator, SkipMixin):
 
     Not a branch operator: that skips no task which also comes after one that is followed.
 
-    An update that is older than its room waits for it, deferred. The conf names the incident (``incident_key``);
-    what to tell comes from the registry, under this run's own id, so that a retry finds the same.
+    An update that is older than its room waits for it, deferred. The conf names the incident (``incident_key``),
+    and what a person asked for, if one did; what to tell comes from the registry, under this run's own id, so that
+    a retry finds the same.
     """
 
     inherits_from_skipmixin = True
@@ -71,6 +73,9 @@ class WhatIsDueOperator(BaseOperator, SkipMixin):
             self.defer(trigger=DateTimeTrigger(datetime.now(UTC) + ROOM_POLL), method_name="look_again")
         if expects_room:
             self.log.warning("The room was never opened: the updates are in the registry only.")
+        asked = asked_closing(context)
+        if asked is not None:
+            return [_CLOSING_TASKS[asked.closing], LOOK_AGAIN]
         settings = read_routing_table().lifecycle
         return tasks_for(known.record, batch, due_closing(known.record, settings, this_moment(context)))
 

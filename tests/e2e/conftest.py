@@ -9,15 +9,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from airflow_incident_provider.demo.local_airflow import LocalAirflow
 from airflow_incident_provider.demo.network import demo_network
 from airflow_incident_provider.demo.patient import Patient
+from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SECRET_HEADER
 from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
+WEBHOOK_SECRET = "house-secret-0123456789"
 SECRET_OF_THE_WORKER = "hunter2-of-the-worker-0123456789"
 
 
@@ -37,6 +40,17 @@ class House:
     def start(self, conf: dict[str, Any], *, run_id: str | None = None) -> str:
         """Start a run by Airflow's REST API and return its id."""
         return str(self.airflow.api.trigger("incident_response", conf, run_id=run_id)["dag_run_id"])
+
+    def alert(self, incident: dict[str, Any]) -> dict[str, Any]:
+        """Tell the webhook of an incident and return its answer."""
+        answer = httpx.post(
+            f"{self.airflow.url}/incidents/webhook/generic",
+            json=incident,
+            headers={SECRET_HEADER: WEBHOOK_SECRET},
+            timeout=30,
+        )
+        decided: dict[str, Any] = answer.raise_for_status().json()
+        return decided
 
     def finish(self, run_id: str) -> str:
         """Wait for a run and return its state."""
@@ -68,9 +82,12 @@ def house(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
             "AIRFLOW__INCIDENT__DOCKER_DNS": network.gateway,
             "SECRET_OF_THE_WORKER": SECRET_OF_THE_WORKER,
         }
-        with LocalAirflow(
-            project / "airflow", DAGS, connections={"slack_api_default": connection}, environment=environment
-        ) as airflow:
-            airflow.wait_for_dag("incident_response")
+        connections = {
+            "slack_api_default": connection,
+            CONNECTION_ID: {"conn_type": "generic", "password": WEBHOOK_SECRET},
+        }
+        with LocalAirflow(project / "airflow", DAGS, connections=connections, environment=environment) as airflow:
+            for dag_id in ("incident_response", "incident_update"):
+                airflow.wait_for_dag(dag_id)
             airflow.warm_up()
             yield House(airflow, slack, patient, project)

@@ -133,6 +133,51 @@ def test_beside_the_database(house: House) -> None:
     assert json.loads(exported.out)["dag_id"] == "incident_response"
 
 
+def texts(house: House, room: str) -> list[str]:
+    return [message["text"] for message in house.control.channel(room)["messages"]]
+
+
+def test_resolved_and_archived_from_a_laptop(remotely: Callable[..., Ended], house: House) -> None:
+    told = house.alert({"title": "The ledger does not balance", "severity": "high", "id": "LEDGER-1"})
+    assert house.finish(told["run_id"]) == "success"
+
+    early = remotely("archive", "LEDGER-1", "--yes")
+    assert (early.code, "is open. Resolve it first" in early.err) == (ExitCode.NOT_WELL, True)
+
+    resolved = remotely("resolve", told["incident"], "--yes", "--output", "json")
+    assert resolved.code == ExitCode.OK, resolved.err
+    [row] = json.loads(resolved.out)
+    assert (row["incident"], row["state"]) == (told["incident"], "resolved")
+    assert json.loads(remotely("show", "LEDGER-1", "-o", "json").out)["status"] == "resolved"
+    again = remotely("resolve", "LEDGER-1", "--yes", "-o", "json")
+    assert (again.code, json.loads(again.out)[0]["state"]) == (ExitCode.OK, "known already")
+
+    archived = remotely("archive", "LEDGER-1", "--yes", "-o", "json")
+    assert (archived.code, json.loads(archived.out)[0]["state"]) == (ExitCode.OK, "archived"), archived.err
+    said, who = texts(house, row["room"]), house.airflow.credentials[0]
+    assert [f"by {who}" in text for text in said if text.startswith(("Resolved at", "Archived at"))] == [True, True]
+    assert house.control.channel(row["room"])["is_archived"]
+    # Runs that close are no incidents of their own.
+    listed = json.loads(remotely("list", "--output", "json").out)
+    assert not [each for each in listed if each["run_id"].startswith(("resolve.", "archive."))]
+
+
+def test_what_a_person_started_is_closed_beside_the_database(house: House) -> None:
+    run_id = house.start({"title": "Said by a person", "id": "HAND-1"})
+    assert house.finish(run_id) == "success"
+    environment = house.airflow.environment
+    with Terminal("resolve", "HAND-1", environment=environment) as tty:
+        tty.expect("Resolve 'Said by a person' (#inc-")
+        tty.type("y")
+        code, rest = tty.end(seconds=150)
+    assert (code, "resolved" in rest) == (ExitCode.OK, True), rest
+    archived = airflow_incident("archive", "HAND-1", "--yes", "--output", "json", environment=environment)
+    assert archived.code == ExitCode.OK, archived.err
+    [row] = json.loads(archived.out)
+    assert house.control.channel(row["room"])["is_archived"]
+    assert len([text for text in texts(house, row["room"]) if " by " in text]) >= 2
+
+
 @pytest.mark.usefixtures("routed_drills")
 def test_a_drill_in_a_workspace_is_marked_and_scored(remotely: Callable[..., Ended], house: House) -> None:
     ended = remotely("drill", "--output", "json")

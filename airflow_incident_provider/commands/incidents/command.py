@@ -9,7 +9,7 @@ from airflow_incident_provider.commands.incidents.detail import as_document, in_
 from airflow_incident_provider.commands.incidents.records import RecordedIncident, findings, recorded
 from airflow_incident_provider.commands.output import print_document, print_rows, print_text
 from airflow_incident_provider.commands.running import ExitCode, UsageError, command
-from airflow_incident_provider.commands.watch.finding_runs import find_run, newest_runs
+from airflow_incident_provider.commands.watch.finding_runs import find_run, incident_dags, newest_runs
 from airflow_incident_provider.messages.verdicts import counts
 
 
@@ -19,8 +19,8 @@ def list_incidents(args: Namespace) -> ExitCode:
     if args.limit < 1:
         raise UsageError(f"--limit {args.limit} is not 1 or more.")
     with opened(args) as airflow:
-        dag_ids = [args.dag_id] if args.dag_id else airflow.incident_dag_ids()
-        rows = [_row(recorded(airflow, run)) for run in newest_runs(airflow, dag_ids, args.limit)]
+        runs = newest_runs(airflow, incident_dags(airflow, args.dag_id), args.limit)
+        rows = [_row(recorded(airflow, run)) for run in runs]
     print_rows(rows, args.output, empty="There are no incidents.")
     return ExitCode.OK
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from airflow_incident_provider.commands.access.airflow import Airflow, Run
 from airflow_incident_provider.commands.watch.command import value_of
-from airflow_incident_provider.lifecycle.records import IncidentRecord
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Room
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom
 from airflow_incident_provider.operators.step import CREATE_WAR_ROOM, FINAL_SUMMARY, INVESTIGATE, PARSE_INCIDENT
 from airflow_incident_provider.registry.asset import Kind
@@ -46,7 +46,7 @@ def recorded(airflow: Airflow, run: Run) -> RecordedIncident:
         incident=incident,
         room=value_of(WarRoom, airflow, run, CREATE_WAR_ROOM),
         summary=summary,
-        record=_record(airflow, incident.key) if incident is not None else None,
+        record=record_of(airflow, incident.key) if incident is not None else None,
         findings=counted,
     )
 
@@ -65,13 +65,18 @@ def findings(airflow: Airflow, run: Run) -> list[Finding]:
     return sorted(found, key=lambda finding: worst_first.index(finding.verdict))
 
 
-def _record(airflow: Airflow, key: str) -> IncidentRecord | None:
+def record_of(airflow: Airflow, key: str) -> IncidentRecord | None:
+    """Return what the registry remembers of an incident, if it does."""
     value = airflow.registry_value(Kind.RECORD.key(key)) or airflow.registry_value(Kind.ARCHIVE.key(key))
     try:
         if value is None:
             return None
+        room = airflow.registry_value(Kind.ROOM.key(key))
         transition = airflow.registry_value(Kind.TRANSITION.key(key))
         stored = StoredIncident.model_validate(value)
-        return stored.with_reports(None, Transition.model_validate(transition) if transition else None).record
+        return stored.with_reports(
+            Room.model_validate(room) if room else None,
+            Transition.model_validate(transition) if transition else None,
+        ).record
     except ValidationError:
         return None

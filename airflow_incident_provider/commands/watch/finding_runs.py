@@ -6,11 +6,19 @@ from collections.abc import Iterator, Sequence
 
 from airflow_incident_provider.commands.access.airflow import Airflow, Run
 from airflow_incident_provider.commands.running import UsageError
+from airflow_incident_provider.lifecycle.runs import UPDATE_DAG
 from airflow_incident_provider.operators.step import CREATE_WAR_ROOM, PARSE_INCIDENT
 
 LATEST = "latest"
 LOOKED_AT = 100
 """Runs of a DAG, the newest, whose incidents are looked at for a key, an id or a room."""
+
+
+def incident_dags(airflow: Airflow, dag_id: str | None) -> list[str]:
+    """Return the DAGs whose runs are incidents: the one that is named, else all but that for their later life."""
+    if dag_id is not None:
+        return [dag_id]
+    return [found for found in airflow.incident_dag_ids() if found != UPDATE_DAG]
 
 
 def find_run(airflow: Airflow, named: str, dag_id: str | None) -> Run:
@@ -20,7 +28,7 @@ def find_run(airflow: Airflow, named: str, dag_id: str | None) -> Run:
     :param dag_id: a run of this DAG; none for every incident DAG.
     :raises UsageError: there is none.
     """
-    dag_ids = [dag_id] if dag_id is not None else list(airflow.incident_dag_ids())
+    dag_ids = incident_dags(airflow, dag_id)
     if not dag_ids:
         raise UsageError("No DAG is tagged incident.", fix="Name one with --dag-id.")
     found = (

@@ -33,8 +33,9 @@ COMMANDS = dict(commands())
 
 def test_the_commands_are_all_there() -> None:
     assert {" ".join(path) for path in COMMANDS} == {
-        "trigger", "watch", "list", "show", "check", "export", "drill", "demo", "sandbox", "explain",
-        "setup slack", "setup datadog", "setup airflow",
+        "trigger", "watch", "list", "show", "resolve", "archive",
+        "check", "export", "drill", "demo", "sandbox", "explain",
+        "setup files", "setup slack", "setup datadog", "setup airflow",
     }  # fmt: skip
 
 

@@ -119,6 +119,7 @@ class Life:
         self.run_states: dict[tuple[str, str], str] = {}
         self.stores: dict[tuple[str, str, str], JsonStore] = {}
         self.key = ""
+        self.user: str | None = None
         self._updates = 0
 
     # --- what the webhook does ----------------------------------------------------------------------
@@ -174,7 +175,9 @@ class Life:
         conf = conf or {"incident_key": self.key}
         return {
             "ti": LifeTask(self, dag_id, run_id, task_id),
-            "dag_run": SimpleNamespace(conf=conf, start_date=self.now, run_after=self.now),
+            "dag_run": SimpleNamespace(
+                conf=conf, start_date=self.now, run_after=self.now, triggering_user_name=self.user
+            ),
             "params": {},
             "task_state_store": self.stores.setdefault((dag_id, run_id, task_id), JsonStore()),
             "asset_state_store": {REGISTRY: self.assets},

@@ -1,0 +1,177 @@
+"""A person says that it is over, or that the room can go: the record first, then the room, by whom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, DagRunTriggerException, DownstreamTasksSkipped
+
+from airflow_incident_provider.exceptions import SlackUnavailableError
+from airflow_incident_provider.lifecycle.records import RunRequest, Status
+from airflow_incident_provider.operators import ArchiveWarRoomOperator, ResolveIncidentOperator
+from airflow_incident_provider.sandbox import Fault, SandboxClient
+
+from .life import BROKEN, DAG_FILE, DANA, WELL, Life, Monitor, Room, look_again, recover, resolve  # isort: skip
+
+RESOLVE = {"asked": {"closing": "resolve"}}
+ARCHIVE = {"asked": {"closing": "archive"}}
+BY_HAND = "man.OPS-1"
+
+
+@pytest.fixture
+def by_dana(life: Life) -> Life:
+    life.user = "dana"
+    return life
+
+
+def tasks_after(life: Life, **conf: Any) -> set[str]:
+    """Return what ``what_is_due`` lets happen in a run with this conf."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    task = DagBag(str(DAG_FILE)).dags["incident_update"].get_task("what_is_due")
+    with pytest.raises(DownstreamTasksSkipped) as skipped:
+        task.execute(life.context("what_is_due", "asked.1", incident_key=life.key, **conf))
+    return task.downstream_task_ids - set(skipped.value.tasks)
+
+
+def test_an_incident_that_still_fires_is_resolved_by_a_person(by_dana: Life, monitor: Monitor, room: Room) -> None:
+    assert tasks_after(by_dana, **RESOLVE) == {"resolve_incident", "look_again"}
+    by_dana.pass_time(minutes=5)
+    assert by_dana.do(ResolveIncidentOperator, "asked.1", **RESOLVE)
+    assert by_dana.record.status is Status.RESOLVED
+    [text] = room.posted("/resolved")
+    assert "by dana" in text
+    assert "Not recovered by its alerts: 1 alert firing" in text
+    assert "brings it back here" in text
+    assert "will be archived in 1 d" in text
+    assert room.state["topic"].split(" · ")[3] == "resolved"
+    assert "resolved" in json.dumps(room.brief["blocks"])
+    with pytest.raises(DagRunTriggerException):
+        look_again(by_dana, "asked.1")
+
+
+def test_what_recovered_is_resolved_before_its_time(by_dana: Life, monitor: Monitor, room: Room) -> None:
+    recover(by_dana, monitor, WELL)
+    assert by_dana.do(ResolveIncidentOperator, "asked.1", **RESOLVE)
+    [text] = room.posted("/resolved")
+    assert "by dana" in text
+    assert "since it recovered" in text
+
+
+def test_an_alert_after_it_reopens(by_dana: Life, monitor: Monitor, room: Room) -> None:
+    by_dana.do(ResolveIncidentOperator, "asked.1", **RESOLVE)
+    assert monitor("Re-Triggered").action == "reopen"
+    assert by_dana.record.status is Status.OPEN
+
+
+def test_twice_is_once(by_dana: Life, monitor: Monitor, room: Room) -> None:
+    for run_id in ("asked.1", "asked.1", "asked.2"):
+        by_dana.do(ResolveIncidentOperator, run_id, **RESOLVE)
+    assert len(room.posted("/resolved")) == 1
+
+
+def test_who_it_was_is_airflow_s_word_and_no_markup(by_dana: Life, monitor: Monitor, room: Room) -> None:
+    by_dana.user = "<!channel> *eve*"
+    by_dana.do(ResolveIncidentOperator, "asked.1", **RESOLVE, by="somebody else")
+    [text] = room.posted("/resolved")
+    assert "&lt;!channel&gt;" in text
+    assert "somebody else" not in text
+
+
+def test_a_room_is_told_by_whom_and_archived(by_dana: Life, monitor: Monitor, room: Room) -> None:
+    recover(by_dana, monitor, WELL)
+    resolve(by_dana)
+    assert tasks_after(by_dana, **ARCHIVE) == {"archive_war_room", "look_again"}
+    assert by_dana.do(ArchiveWarRoomOperator, "asked.2", **ARCHIVE)
+    assert (room.state["is_archived"], by_dana.record.status) == (True, Status.ARCHIVED)
+    [text] = room.posted("/archived")
+    assert "Archived at" in text
+    assert "by dana" in text
+    assert by_dana.do(ArchiveWarRoomOperator, "asked.3", **ARCHIVE) is None
+
+
+def test_an_open_incident_keeps_its_room(by_dana: Life, monitor: Monitor, room: Room) -> None:
+    assert by_dana.do(ArchiveWarRoomOperator, "asked.2", **ARCHIVE) is None
+    assert (room.state["is_archived"], by_dana.record.status) == (False, Status.OPEN)
+    assert room.posted("/archived") == []
+
+
+def test_a_room_of_somebody_else_s_is_left_alone(by_dana: Life, monitor: Monitor, room: Room, slack: Any) -> None:
+    slack.workspace.channels[room.id].creator = DANA
+    by_dana.do(ResolveIncidentOperator, "asked.1", **RESOLVE)
+    assert by_dana.do(ArchiveWarRoomOperator, "asked.2", **ARCHIVE) is None
+    assert not room.state["is_archived"]
+    assert room.posted("/archived") == []
+
+
+def test_slack_is_down_and_the_retry_says_it_once(
+    by_dana: Life, monitor: Monitor, room: Room, control: SandboxClient
+) -> None:
+    by_dana.do(ResolveIncidentOperator, "asked.1", **RESOLVE)
+    control.add_fault(Fault(method="conversations.archive", status=503, times=None))
+    with pytest.raises(SlackUnavailableError):
+        by_dana.do(ArchiveWarRoomOperator, "asked.2", **ARCHIVE)
+    control.clear_faults()
+    assert by_dana.do(ArchiveWarRoomOperator, "asked.2", **ARCHIVE)
+    assert len(room.posted("/archived")) == 1
+    assert room.state["is_archived"]
+
+
+@pytest.mark.parametrize("asked", ["resolve", {}, {"closing": "warn"}, {"closing": ["resolve"]}, 7])
+def test_a_conf_that_asks_for_nothing_there_is_fails(life: Life, monitor: Monitor, room: Room, asked: Any) -> None:
+    with pytest.raises(AirflowFailException, match="airflow incident resolve"):
+        life.do(ResolveIncidentOperator, "asked.1", asked=asked)
+    assert life.record.status is Status.OPEN
+
+
+# --- incidents that a person started: no registry knows them --------------------------------------------
+
+
+@pytest.fixture
+def started_by_hand(life: Life, control: SandboxClient) -> Callable[[], dict[str, Any]]:
+    """Run the first steps of an incident that came by no webhook; return how its room is now."""
+    conf = {"title": "Checkout is down", "id": "OPS-1", "users": ["dana@acme.example"]}
+    request = RunRequest(dag_id="incident_response", run_id=BY_HAND, conf=conf)
+    life.respond(SimpleNamespace(runs=[request]), BROKEN)  # type: ignore[arg-type]
+    life.key, life.user = BY_HAND, "dana"
+    room = life.xcoms["incident_response", BY_HAND, "create_war_room", "return_value"]
+    return lambda: control.channel(room["channel_id"])
+
+
+def by_run(closing: str, run_id: str = BY_HAND) -> dict[str, Any]:
+    return {"asked": {"closing": closing, "dag_id": "incident_response", "run_id": run_id}}
+
+
+def test_it_is_resolved_and_archived_by_its_run(life: Life, started_by_hand: Callable[[], dict[str, Any]]) -> None:
+    assert tasks_after(life, **by_run("resolve")) == {"resolve_incident", "look_again"}
+    assert life.do(ResolveIncidentOperator, "asked.1", **by_run("resolve"))
+    assert look_again_is_skipped(life)
+    state = started_by_hand()
+    assert " · resolved · " in state["topic"]
+    [text] = [json.dumps(m["blocks"]) for m in state["messages"] if m["text"].startswith("Resolved at")]
+    assert "by dana" in text
+    # Nobody looks at it again: neither an alert nor a day's delay is promised.
+    assert "brings it back" not in text
+    assert "will be archived" not in text
+    assert life.do(ArchiveWarRoomOperator, "asked.2", **by_run("archive"))
+    state = started_by_hand()
+    assert state["is_archived"]
+    assert any(m["text"].startswith("Archived at") for m in state["messages"])
+
+
+def look_again_is_skipped(life: Life) -> bool:
+    from airflow_incident_provider.operators import LookAgainOperator
+
+    return life.do(LookAgainOperator, "asked.1") is None
+
+
+def test_a_run_of_another_incident_is_not_taken_for_it(
+    life: Life, started_by_hand: Callable[[], dict[str, Any]]
+) -> None:
+    life.key = "man.OPS-2"
+    assert life.do(ResolveIncidentOperator, "asked.1", **by_run("resolve")) is None
+    assert not any(m["text"].startswith("Resolved at") for m in started_by_hand()["messages"])
