@@ -75,5 +75,5 @@ def size_up_to(high: int) -> Check:
     return check
 
 
-text = matching(r"(?s:[^\0]{0,8192})", "text of at most 8192 characters")
+text = matching(r"(?s:[^\0]{0,32768})", "text of at most 32768 characters")
 """Accept text that can be an argument of a process."""

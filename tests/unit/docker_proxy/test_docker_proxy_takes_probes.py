@@ -1,0 +1,38 @@
+"""Whatever the probes become: the container of each is one that the proxy lets through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import docker
+import pytest
+
+from airflow_incident_provider.docker_proxy.container_spec import checked_container
+from airflow_incident_provider.docker_proxy.settings import Settings
+from airflow_incident_provider.hooks.containers import ContainerSpec, LockedDownContainer
+from airflow_incident_provider.probes import catalogue, command_for
+from airflow_incident_provider.probes.declaration import Probe
+
+
+class RecordingEngine(docker.APIClient):
+    """Docker's own client, which keeps what it would send for a create."""
+
+    def __init__(self) -> None:
+        super().__init__(base_url="unix:///nowhere/docker.sock", version="1.41")
+        self.body: dict[str, Any] = {}
+
+    def create_container_from_config(self, config: dict[str, Any], *_: Any, **__: Any) -> dict[str, str]:
+        self.body = dict(config)
+        return {"Id": "0123456789ab"}
+
+    def start(self, container: str, *_: Any, **__: Any) -> None:
+        assert container == "0123456789ab"
+
+
+@pytest.mark.parametrize("probe", catalogue(), ids=lambda probe: probe.name)
+def test_the_container_of_a_probe_passes(probe: Probe) -> None:
+    engine = RecordingEngine()
+    spec = ContainerSpec(image=probe.image, owner="a/b/c/-1", entrypoint=command_for(probe), environment={"A": "b"})
+    LockedDownContainer(engine, spec, host="here")._create()
+    sent = checked_container(engine.body, Settings(images=(probe.image,)))
+    assert sent["Entrypoint"] == list(command_for(probe))
