@@ -56,8 +56,8 @@ class Stack:
     checkout: Path = ROOT
     secrets: dict[str, str] = field(default_factory=dict)
 
-    def compose(self, *arguments: str, timeout: float = 120, check: bool = True) -> str:
-        """Run Compose and return what it printed."""
+    def compose(self, *arguments: str, timeout: float = 120, check: bool = True, given: str | None = None) -> str:
+        """Run Compose, with ``given`` for its input, and return what it printed."""
         env_file = self.folder / ".env"
         profiles = [part for profile in self.profiles for part in ("--profile", profile)]
         files = ["-f", str(self.checkout / "docker-compose.yaml"), "-f", str(HERE / "offline.yaml")]
@@ -65,6 +65,7 @@ class Stack:
             [COMPOSE, "--project-name", PROJECT, "--env-file", env_file, *files, *profiles, *arguments],
             env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "DOCKER_BUILDKIT": "0"},
             cwd=self.checkout,
+            input=given,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -82,7 +83,9 @@ class Stack:
 
     def down(self) -> None:
         """Remove everything of it."""
-        self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5", timeout=UP_SECONDS)
+        self.compose(
+            "--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5", timeout=UP_SECONDS
+        )
 
     def build(self, version: str) -> None:
         """Build the package's image, and use it from the next ``up`` on."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import docker
 import pytest
+from docker import APIClient  # noqa: TID253 - its own client is what is tested
 
 from airflow_incident_provider.docker_proxy.container_spec import checked_container
 from airflow_incident_provider.docker_proxy.settings import Settings
@@ -14,7 +14,7 @@ from airflow_incident_provider.probes import catalogue, command_for
 from airflow_incident_provider.probes.declaration import Probe
 
 
-class RecordingEngine(docker.APIClient):
+class RecordingEngine(APIClient):
     """Docker's own client, which keeps what it would send for a create."""
 
     def __init__(self) -> None:
