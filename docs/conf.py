@@ -29,6 +29,7 @@ extensions = [
     "sphinx_design",
     "diagrams_in_pages",
     "reference_from_code",
+    "error_texts",
 ]
 
 html_theme = "furo"

@@ -10,6 +10,7 @@ import inspect
 import json
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from enum import EnumType
 from typing import Any
 
@@ -20,7 +21,10 @@ from sphinx.util.docutils import SphinxDirective
 
 from airflow_incident_provider import models, operators
 from airflow_incident_provider.cli import get_cli_commands
+from airflow_incident_provider.events.datadog import metrics
+from airflow_incident_provider.events.event import EventKind, IncidentEvent
 from airflow_incident_provider.get_provider_info import get_provider_info
+from airflow_incident_provider.hooks.slack_errors import CONFIGURATION_FIXES, PER_USER
 from airflow_incident_provider.hooks.slack_scopes import REQUIRED, SCOPES
 from airflow_incident_provider.probes import catalogue
 
@@ -188,6 +192,18 @@ class Scopes(FromCode):
         )
 
 
+class SlackErrors(FromCode):
+    """``{slackerrors}``: the codes of Slack that no retry mends, with what does."""
+
+    def markdown(self) -> Iterator[str]:
+        """Yield a table."""
+        yield from _table(("Slack says", "fix"), ((f"`{code}`", fix) for code, fix in CONFIGURATION_FIXES.items()))
+        yield ""
+        yield "About one person, who is then named in the brief; the run goes on:"
+        yield ""
+        yield from _table(("Slack says", "the brief says"), ((f"`{code}`", why) for code, why in PER_USER.items()))
+
+
 class Probes(FromCode):
     """``{probes}``: the catalogue."""
 
@@ -196,6 +212,36 @@ class Probes(FromCode):
         yield from _table(
             ("probe", "looks at", "image", "seconds"),
             ((f"`{one.name}`", one.title, f"`{one.image}`", str(one.timeout_s)) for one in catalogue()),
+        )
+
+
+class Events(FromCode):
+    """``{events}``: what is told of a run, and with which fields."""
+
+    def markdown(self) -> Iterator[str]:
+        """Yield the events, and a table of their fields."""
+        kinds = ", ".join(f"`{kind.value}`" for kind in EventKind)
+        yield f"The events are {kinds}. Their fields, of which those without a value are left out:"
+        yield ""
+        properties = IncidentEvent.model_json_schema(mode="serialization")["properties"]
+        yield from _table(("field", "type"), ((f"`{name}`", _type(field)) for name, field in properties.items()))
+
+
+class Metrics(FromCode):
+    """``{metrics}``: what is sent to Datadog, by the event that it comes of."""
+
+    def markdown(self) -> Iterator[str]:
+        """Yield a table, made of the metrics of one full event of each kind."""
+        numbers = {name: 1 for name in IncidentEvent.model_fields if name.endswith("_ms")}
+        told = {"at": datetime.now(UTC), "key": "k", "dag_id": "d", "run_id": "r", "state": "s", **numbers}
+        yield from _table(
+            ("metric", "kind", "from"),
+            (
+                (f"`{metric.name}`", metric.kind, f"`{kind.value}`")
+                for kind in EventKind
+                for metric in metrics(IncidentEvent.model_validate({**told, "event": kind}))
+                if kind is not EventKind.STEP_RUNNING
+            ),
         )
 
 
@@ -217,6 +263,6 @@ def _cell(text: str) -> str:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
-    for directive in (Settings, Commands, Operators, Models, Scopes, Probes):
+    for directive in (Settings, Commands, Operators, Models, Scopes, SlackErrors, Probes, Events, Metrics):
         app.add_directive(directive.__name__.lower(), directive)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

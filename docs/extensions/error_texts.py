@@ -1,0 +1,157 @@
+"""
+Every text with which the package refuses something, read off its source, with what it says would mend it.
+
+Sphinx shows them by the directive ``error-texts``; a test holds the page on troubleshooting against them.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+import airflow_incident_provider
+
+PACKAGE = Path(airflow_incident_provider.__file__).parent
+LEFT_OUT = frozenset({"sandbox", "docker_proxy"})
+"""Parts whose refusals imitate somebody else's, or are read by a program."""
+
+GAP = "…"
+"""Stands for what is known only when the error happens."""
+
+ROOT_CLASSES = frozenset({"IncidentError", "EngineError"})
+CHECKS: Mapping[str, tuple[int, int]] = {"wrong": (1, 2), "doubtful": (1, 2), "required": (2, 3), "advised": (2, 3)}
+"""The functions that make a line of ``airflow incident check``: where they take what was found, and its fix."""
+
+AREAS: Mapping[str, str] = {
+    "commands/check": "Found by airflow incident check",
+    "commands": "Said by the commands",
+    "hooks": "Said by the steps",
+    "operators": "Said by the steps",
+    "registry": "Said by the steps",
+    "plugins": "Answered by the webhook",
+    "intake": "About payloads, confs and the routing table",
+    "demo": "Said by the demonstration",
+}
+
+
+@dataclass(frozen=True)
+class ErrorText:
+    """A refusal: what it says, what it says would mend it, and which part says it."""
+
+    message: str
+    fix: str
+    area: str
+
+
+def error_texts() -> list[ErrorText]:
+    """Return them all, each once, in the order of the parts."""
+    paths = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] not in LEFT_OUT]
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+    classes = _error_classes(trees.values())
+    found = [each for path, tree in trees.items() for each in _texts_of(tree, path, classes)]
+    order = list(dict.fromkeys(AREAS.values()))
+    return sorted(dict.fromkeys(found), key=lambda each: (order.index(each.area), each.message.lower()))
+
+
+def _error_classes(trees: Iterable[ast.Module]) -> frozenset[str]:
+    """Return the names of the classes that derive from ours."""
+    bases = {
+        node.name: {base.id for base in node.bases if isinstance(base, ast.Name)}
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
+    ours = set(ROOT_CLASSES)
+    while more := {name for name, named in bases.items() if named & ours} - ours:
+        ours |= more
+    return frozenset(ours)
+
+
+def _texts_of(tree: ast.Module, path: Path, classes: frozenset[str]) -> Iterator[ErrorText]:
+    constants = _constants(tree)
+    name = path.relative_to(PACKAGE).as_posix()
+    area = next((title for part, title in AREAS.items() if name.startswith(part)), "Said by the commands")
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not (expressions := _refusal(node, name, classes)):
+            continue
+        message, *fixes = expressions
+        fix = _text(fixes[0], constants) if fixes else ""
+        for one in _either(message):
+            first_line = _text(one, constants).partition("\n")[0]
+            if first_line.replace(GAP, "").strip(" .:'"):
+                yield ErrorText(first_line, "" if fix == GAP else fix, area)
+
+
+def _refusal(call: ast.Call, module: str, classes: frozenset[str]) -> list[ast.expr]:
+    """Return what a call says is wrong and, if it does, what would mend it; nothing if it is no refusal."""
+    called = call.func.id if isinstance(call.func, ast.Name) else ""
+    if called in CHECKS and module.startswith("commands/check"):
+        return [call.args[place] for place in CHECKS[called] if place < len(call.args)]
+    if called in classes or called == "Refused" or (called == "ValueError" and module.startswith("intake")):
+        given = call.args[1:] if called == "Refused" else call.args
+        return [*given[:1], *(keyword.value for keyword in call.keywords if keyword.arg == "fix")]
+    return []
+
+
+def _either(expression: ast.expr) -> tuple[ast.expr, ...]:
+    """Return what an expression may come to."""
+    return (expression.body, expression.orelse) if isinstance(expression, ast.IfExp) else (expression,)
+
+
+def _constants(tree: ast.Module) -> dict[str, str]:
+    """Return the texts and numbers that a module names."""
+    found: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            text = _text(node.value, found)
+            if text != GAP:
+                found[node.targets[0].id] = text
+    return found
+
+
+def _text(node: ast.expr, constants: Mapping[str, str]) -> str:
+    """Return an expression's text, with a gap for what only the error itself knows."""
+    match node:
+        case ast.Constant(value=str() | int() | float() as value):
+            return str(value)
+        case ast.JoinedStr(values=values):
+            return "".join(_text(value, constants) for value in values)
+        case ast.FormattedValue(value=value):
+            return _text(value, constants)
+        case ast.Name(id=name):
+            return constants.get(name, GAP)
+        case ast.BoolOp(op=ast.Or(), values=[*_, last]):
+            return _text(last, constants)
+    return GAP
+
+
+class ErrorTexts(SphinxDirective):
+    """``{error-texts}``: a list of every text, by the part that says it."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the lists."""
+        lines: list[str] = []
+        area = ""
+        for each in error_texts():
+            if each.area != area:
+                area = each.area
+                lines += ["", f"## {area}", ""]
+            fix = f" {each.fix}" if each.fix else ""
+            lines.append(f"- `{' '.join(each.message.replace('`', '').split())}`{_escaped(fix)}")
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{mark}" if mark in "*_[]<>`#$|" else mark for mark in " ".join(text.split(" ")))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the directive."""
+    app.add_directive("error-texts", ErrorTexts)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

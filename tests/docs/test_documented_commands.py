@@ -1,0 +1,71 @@
+"""Every command in the README and in the documentation, run as a reader would run it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+
+import httpx
+import pytest
+
+from .blocks import Block, blocks
+from .conftest import Reader
+
+pytestmark = [pytest.mark.e2e, pytest.mark.docker]
+
+NOT_RUN: Mapping[str, str] = {
+    r"^pip install airflow-incident-provider$": "it is on no index yet; test_distributions installs the wheel",
+    r"^make (demo|test)": "`make test` is what runs this; the demo has tests of its own",
+    r"^airflow incident drill --sandbox$": "starts an Airflow of its own; tests/e2e/test_commands.py runs it",
+}
+"""What is not run here, by a pattern of a block's text, and why."""
+
+SERVES: Mapping[str, str] = {
+    "airflow incident sandbox": "http://127.0.0.1:8765/",
+    "airflow_incident_provider.docker_proxy": "http://127.0.0.1:2375/_ping",
+}
+"""What runs until it is ended, and where it answers meanwhile."""
+
+START_SECONDS = 60
+
+
+def not_run(block: Block) -> str | None:
+    return next((why for pattern, why in NOT_RUN.items() if re.search(pattern, block.text, re.MULTILINE)), None)
+
+
+def runnable() -> Iterator[Block]:
+    """Each text once: what two pages say is run for the first."""
+    seen: set[str] = set()
+    for block in blocks("sh"):
+        if not_run(block) is None and block.text not in seen:
+            seen.add(block.text)
+            yield block
+
+
+@pytest.mark.parametrize("block", list(runnable()), ids=str)
+def test_it_does_what_the_page_says(block: Block, reader: Reader) -> None:
+    address = next((address for command, address in SERVES.items() if command in block.text), None)
+    if address is not None:
+        assert_serves(block, reader, address)
+        return
+    ended = reader.runs(block.text)
+    assert ended.returncode == 0, f"{block}\n{block.text}\n{ended.stdout}\n{ended.stderr}"
+
+
+def assert_serves(block: Block, reader: Reader, address: str) -> None:
+    process = subprocess.Popen(["bash", "-c", f"exec {block.text}"], cwd=reader.folder, env=reader.environment)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            assert process.poll() is None, f"{block} ended by itself"
+            assert time.monotonic() < deadline, f"{block} does not answer"
+            try:
+                assert httpx.get(address, timeout=5).status_code == httpx.codes.OK
+                return
+            except httpx.TransportError:
+                time.sleep(0.2)
+    finally:
+        process.terminate()
+        process.wait(20)

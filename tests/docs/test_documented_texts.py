@@ -1,0 +1,142 @@
+"""What the pages show and say besides commands: code, settings, tables, errors, diagrams, links."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+
+from .blocks import PAGES, ROOT, Block, blocks
+from .test_documented_commands import NOT_RUN
+
+CHECKED = {"sh", "python", "ini", "yaml", "json"}
+SHOWN = {"text", "dockerfile"}
+"""What is not run: output, and the recipe of an image that needs a registry."""
+COMMAND = re.compile(r"^\s*(\$|airflow |pip |docker |make |curl )", re.MULTILINE)
+
+
+def test_every_block_is_run_or_listed() -> None:
+    unknown = [f"{block}: {block.language}" for block in blocks() if block.language not in CHECKED | SHOWN]
+    assert unknown == []
+
+
+def test_no_command_hides_in_what_is_only_shown() -> None:
+    assert [str(block) for block in blocks("text") if COMMAND.search(block.text)] == []
+
+
+def test_what_is_listed_as_not_run_is_there() -> None:
+    texts = [block.text for block in blocks("sh")]
+    assert [one for one in NOT_RUN if not any(re.search(one, text, re.MULTILINE) for text in texts)] == []
+
+
+@pytest.mark.parametrize("block", list(blocks("python")), ids=str)
+def test_the_code_runs(block: Block) -> None:
+    exec(compile(block.text, str(block), "exec"), {"__name__": "documented"})
+
+
+@pytest.mark.parametrize("block", list(blocks("ini")), ids=str)
+def test_the_settings_exist(block: Block) -> None:
+    from airflow.configuration import conf
+
+    from airflow_incident_provider.get_provider_info import get_provider_info
+
+    ours = get_provider_info()["config"]["incident"]["options"]
+    written = configparser.ConfigParser(interpolation=None)
+    written.read_string(block.text)
+    for section in written.sections():
+        known = ours if section == "incident" else conf.configuration_description[section]["options"]
+        assert set(written[section]) <= set(known), f"{block}: [{section}]"
+
+
+@pytest.mark.parametrize("block", list(blocks("yaml")), ids=str)
+def test_the_yaml_is_what_it_claims_to_be(block: Block) -> None:
+    from airflow_incident_provider.commands.setup.slack import manifest
+    from airflow_incident_provider.intake import load_routing_table
+
+    content = yaml.safe_load(block.text)
+    if "display_information" in content:
+        assert content == manifest("War Room")
+    elif "apiVersion" in content:
+        for name, value in content["stringData"].items():
+            assert name.startswith("AIRFLOW_CONN_")
+            assert "conn_type" in json.loads(value)
+    else:
+        assert "version" in content, "neither a routing table nor anything else that is known here"
+        load_routing_table(block.text)
+
+
+def test_the_json_is_json() -> None:
+    for block in blocks("json"):
+        json.loads(block.text)
+
+
+def of_the_documentation(folder: str, name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import a module of the documentation's own."""
+    monkeypatch.syspath_prepend(str(ROOT / folder))
+    sys.modules.pop(name, None)
+    return importlib.import_module(name)
+
+
+def test_no_diagram_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = of_the_documentation("docs", "draw_diagrams", monkeypatch).DRAWN
+    kept = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs/diagrams").glob("*.mmd")}
+    assert kept == {name: draw() + "\n" for name, draw in drawn.items()}, "run: make diagrams"
+
+
+def test_every_error_that_is_explained_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = of_the_documentation("docs/extensions", "error_texts", monkeypatch)
+    known = {each.message for each in texts.error_texts()}
+    source = "\n".join(_strings(path) for path in sorted((ROOT / "airflow_incident_provider").rglob("*.py")))
+    page = (ROOT / "docs/how-to/troubleshooting.md").read_text(encoding="utf-8")
+    explained = re.findall(r"^`([^`]+)`\n: ", page, re.MULTILINE)
+    assert len(explained) > 10
+    for text in explained:
+        pieces = [piece.strip() for piece in text.split(texts.GAP) if len(piece.strip()) > 3]
+        assert pieces, text
+        assert text in known or all(piece in source for piece in pieces), text
+
+
+def _strings(path: Path) -> str:
+    """Every text of a module, those with gaps as their pieces, after one another."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return "\n".join(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def links() -> list[tuple[str, str]]:
+    found = []
+    for path in PAGES:
+        for token in MarkdownIt().parse(path.read_text(encoding="utf-8")):
+            for child in token.children or ():
+                target = child.attrs.get("href") or child.attrs.get("src")
+                if target:
+                    found.append((str(path.relative_to(ROOT)), str(target)))
+    return found
+
+
+def test_links_within_the_repository_lead_somewhere() -> None:
+    """Sphinx checks those of its pages, with their headings; this adds the README's, and that files exist."""
+    broken = []
+    for page, target in links():
+        place = target.partition("#")[0]
+        if not urlsplit(target).scheme and place and not (ROOT / page).parent.joinpath(place).exists():
+            broken.append(f"{page}: {target}")
+    assert broken == []
+
+
+def test_links_to_elsewhere_are_well_formed() -> None:
+    """Only their form: nothing is fetched, neither here nor in CI."""
+    for page, target in links():
+        parts = urlsplit(target)
+        if parts.scheme:
+            assert parts.scheme == "https", f"{page}: {target}"
+            assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", parts.netloc), f"{page}: {target}"
