@@ -44,6 +44,7 @@ def get_provider_info() -> dict[str, Any]:
                         "resolve_incident",
                         "archive_war_room",
                         "look_again",
+                        "refresh_slack_directory",
                     )
                 ],
             }

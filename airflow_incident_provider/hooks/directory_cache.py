@@ -24,7 +24,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol, overload
 
-from airflow_incident_provider.exceptions import SlackRequestError, SlackUnavailableError
+from airflow_incident_provider.exceptions import SlackRequestError
 from airflow_incident_provider.people.directory import Directory, Member
 from airflow_incident_provider.people.spellings import Spellings
 
@@ -200,22 +200,14 @@ def _parse(content: bytes, team_id: str) -> tuple[datetime, Directory]:
 def refresh(
     cache: DirectoryCache, team_id: str, users_list: UsersList, *, limit: int = PAGE_SIZE
 ) -> CachedDirectory:
-    """Fetch all members and keep them; where Slack does not answer, return what was kept before, if anything.
+    """Fetch all members and keep them; what was kept before stays until all are there.
 
     :param users_list: calls ``users.list``, e.g. ``functools.partial(hook.read, "users.list")``.
     :param limit: members a page, 1 to 999.
-    :raises SlackConfigurationError: when the app may not list members: an old list must not hide that.
-    :raises SlackUnavailableError: when Slack does not answer and nothing was kept.
+    :raises SlackConfigurationError: when the app may not list members.
+    :raises SlackUnavailableError: when Slack does not answer.
     """
-    try:
-        members = fetch_members(users_list, team_id=team_id, limit=limit)
-    except SlackUnavailableError as error:
-        kept = cache.get(team_id)
-        if kept is None:
-            raise
-        log.warning("Slack's members could not be listed; those of %s ago are used: %s", kept.age, error)
-        return kept
-    directory = Directory.of(members)
+    directory = Directory.of(fetch_members(users_list, team_id=team_id, limit=limit))
     cache.put(team_id, directory)
     return CachedDirectory(directory, age=timedelta(), fresh=True)
 

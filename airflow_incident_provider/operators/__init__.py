@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow_incident_provider.operators.post_incident_update import PostIncidentUpdateOperator
     from airflow_incident_provider.operators.post_thread_update import PostThreadUpdateOperator
     from airflow_incident_provider.operators.recover_incident import RecoverIncidentOperator
+    from airflow_incident_provider.operators.refresh_slack_directory import RefreshSlackDirectoryOperator
     from airflow_incident_provider.operators.resolve_incident import ResolveIncidentOperator
     from airflow_incident_provider.operators.resolve_slack_users import ResolveSlackUsersOperator
     from airflow_incident_provider.operators.setup_slack import SetupSlackOperator
@@ -37,6 +38,7 @@ _MODULES = {
     "ResolveIncidentOperator": "resolve_incident",
     "ArchiveWarRoomOperator": "archive_war_room",
     "LookAgainOperator": "look_again",
+    "RefreshSlackDirectoryOperator": "refresh_slack_directory",
 }
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "PostIncidentUpdateOperator",
     "PostThreadUpdateOperator",
     "RecoverIncidentOperator",
+    "RefreshSlackDirectoryOperator",
     "ResolveIncidentOperator",
     "ResolveSlackUsersOperator",
     "SetupSlackOperator",

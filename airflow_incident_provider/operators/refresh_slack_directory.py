@@ -1,0 +1,71 @@
+"""The directory of Slack members, fetched before anybody waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_incident_provider.models import XComValue
+from airflow_incident_provider.operators.slack_access import (
+    DEFAULT_CONN_ID,
+    connection_is_configured,
+    live_slack,
+)
+from airflow_incident_provider.operators.step import IncidentStep
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class RefreshedDirectory(XComValue):
+    """What was fetched: how many, and of whom not a name."""
+
+    team: str | None
+    team_id: str
+    members: int
+
+
+class RefreshSlackDirectoryOperator(IncidentStep):
+    """Fetch all members of a workspace into the cache that steps look names up in.
+
+    People who are named by e-mail address or id need no directory; those who are named by name do, and beyond
+    3,000 members no incident waits for it. Calls keep to Slack's rate limit, so a large workspace takes minutes.
+    The cache is a file in ``[incident] directory_folder``: where workers share no disk, each needs its own.
+
+    :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
+    :returns: a :class:`RefreshedDirectory`, pushed to XCom. The task is skipped where there is no connection.
+    :raises AirflowFailException: when the app may not list members: the message names the scope.
+    :raises SlackUnavailableError: when Slack does not answer: the task is retried, and the older file stays.
+
+    .. code-block:: python
+
+        RefreshSlackDirectoryOperator(task_id="refresh", slack_conn_id="slack_payments")
+    """
+
+    template_fields: Sequence[str] = ("slack_conn_id",)
+    ui_color = "#eee8f5"
+
+    def __init__(self, *, slack_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.slack_conn_id = slack_conn_id
+
+    def run_step(self, context: Context) -> RefreshedDirectory:  # noqa: ARG002 - all that it needs is in Slack
+        """Fetch them."""
+        from airflow_incident_provider.hooks.directory_cache import LARGEST_PAGE_SIZE, DirectoryCache, refresh
+        from airflow_incident_provider.hooks.paced_members import PacedMembers
+        from airflow_incident_provider.operators.resolve_slack_users import directory_folder
+
+        if not connection_is_configured(self.slack_conn_id):
+            raise AirflowSkipException(
+                f"There is no Airflow connection {self.slack_conn_id!r}: nobody is looked up."
+            )
+        slack = live_slack(self.slack_conn_id)
+        team_id = slack.workspace.team_id or ""
+        cache = DirectoryCache(Path(directory_folder()))
+        refreshed = refresh(cache, team_id, PacedMembers(slack.hook), limit=LARGEST_PAGE_SIZE)
+        members = len(refreshed.directory)
+        self.log.info("%d members of %s are at hand", members, slack.workspace.team)
+        return RefreshedDirectory(team=slack.workspace.team, team_id=team_id, members=members)
