@@ -1,8 +1,8 @@
 """
 What the Slack app may do, and what each missing permission costs.
 
-Sources: the scopes on each method's page in Slack's reference. The app manifest in the README and
-``airflow incident setup slack`` are made from this table, so they ask for exactly what is used.
+Sources: the scopes on each method's page in Slack's reference. The app manifest that
+``airflow incident setup slack`` prints is made from this table, so it asks for exactly what is used.
 """
 
 from __future__ import annotations
