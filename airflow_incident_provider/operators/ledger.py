@@ -26,7 +26,8 @@ class Ledger:
 
     Airflow keeps the task state store by run, task and map index. It outlives the attempt, the worker and a
     cleared task; it does not know whether an intended effect happened. Whoever finds an intention without a
-    result looks at the outside world first.
+    result looks at the outside world first. So does whoever tries again and finds nothing at all: Airflow forgets
+    a task's state after a while, or with its success (``[state_store] clear_on_success``).
 
     :param context: the task's context. Without a store (an operator run by hand) nothing is remembered.
     """
@@ -35,6 +36,7 @@ class Ledger:
         self._store: Store | None = context.get("task_state_store")
         stored = self._store.get(_STORE_KEY) if self._store is not None else None
         self._entries: dict[str, Any] = dict(stored) if isinstance(stored, dict) else {}
+        self.may_have_forgotten = not self._entries and getattr(context.get("ti"), "try_number", 1) > 1
 
     def result(self, key: str) -> JsonValue:
         """Return what the effect came to, or ``None`` if it is not known to have happened."""

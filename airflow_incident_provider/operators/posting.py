@@ -63,7 +63,7 @@ class Poster:
         if recorded is not None:
             return recorded
         attempted = self._ledger.intended_at(key)
-        if attempted is None:
+        if attempted is None and not self._ledger.may_have_forgotten:
             return None
         return self._slack.find_message(self._channel_id, key, since=attempted, thread_ts=thread_ts)
 

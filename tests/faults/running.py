@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -167,6 +168,8 @@ def _room(channel: dict[str, Any], run_ids: list[str]) -> Room:
 
 
 def _without_run_ids(text: str, run_ids: list[str]) -> str:
+    """Return a text with the ids of runs, also those in addresses, replaced by their order."""
     for number, run_id in enumerate(run_ids, start=1):
-        text = text.replace(run_id, f"RUN-{number}")
+        for written in (run_id, quote(run_id, safe="")):
+            text = text.replace(written, f"RUN-{number}")
     return text

@@ -174,6 +174,21 @@ def test_thread_takes_a_text_and_a_room_of_its_own(context: Context, control: Sa
 
 
 @pytest.mark.usefixtures("connected")
+def test_cleared_task_whose_state_is_forgotten_looks_first(
+    context: Context, control: SandboxClient, store: dict[str, Any]
+) -> None:
+    room = CreateWarRoomOperator(task_id="t", name="orders-late").execute(context())
+    operator = PostThreadUpdateOperator(task_id="t", room=room, text="All is well")
+    first = operator.execute(context())
+    store.clear()
+    again = context()
+    again["ti"].try_number = 2
+    assert operator.execute(again)["messages"] == first["messages"]
+    [brief] = [each for each in control.channel("orders-late")["messages"] if each["replies"]]
+    assert len(brief["replies"]) == 1
+
+
+@pytest.mark.usefixtures("connected")
 def test_thread_takes_findings_of_its_own(context: Context, control: SandboxClient) -> None:
     room = CreateWarRoomOperator(task_id="t", name="orders-late").execute(context())
     finding = Finding(
