@@ -93,6 +93,7 @@ class DryRunSlack:
         key: str,  # noqa: ARG002
         *,
         since: datetime | None = None,  # noqa: ARG002
+        until: datetime | None = None,  # noqa: ARG002
         thread_ts: str | None = None,  # noqa: ARG002
     ) -> str | None:
         """Find nothing: Slack is not asked."""

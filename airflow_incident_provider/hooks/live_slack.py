@@ -213,7 +213,13 @@ class LiveSlack:
         return str(answer["ts"])
 
     def find_message(
-        self, channel_id: str, key: str, *, since: datetime | None = None, thread_ts: str | None = None
+        self,
+        channel_id: str,
+        key: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        thread_ts: str | None = None,
     ) -> str | None:
         """Look through the channel's (or thread's) newest messages for ours with this key.
 
@@ -226,6 +232,8 @@ class LiveSlack:
             where["ts"] = thread_ts
         if since is not None:
             where["oldest"] = f"{(since - CLOCK_SKEW).timestamp():.6f}"
+        if until is not None:
+            where["latest"] = f"{(until + CLOCK_SKEW).timestamp():.6f}"
         try:
             for message in self._pages(method, "messages", most=HISTORY_PAGES, **where):
                 if _key_of(message) == key and message.get("user") == self.workspace.bot_user_id:

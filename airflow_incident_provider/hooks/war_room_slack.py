@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from airflow_incident_provider.messages.limits import Message
@@ -25,6 +25,7 @@ class Channel:
     creator: str | None = None
     topic: str = ""
     purpose: str = ""
+    created_at: datetime | None = None
 
     @classmethod
     def from_slack(cls, channel: Mapping[str, Any]) -> Channel:
@@ -37,6 +38,7 @@ class Channel:
             creator=channel.get("creator"),
             topic=html.unescape((channel.get("topic") or {}).get("value", "")),
             purpose=html.unescape((channel.get("purpose") or {}).get("value", "")),
+            created_at=datetime.fromtimestamp(channel["created"], tz=UTC) if "created" in channel else None,
         )
 
 
@@ -90,9 +92,15 @@ class WarRoomSlack(Protocol):
         """Post a message that carries ``key`` and return its timestamp."""
 
     def find_message(
-        self, channel_id: str, key: str, *, since: datetime | None = None, thread_ts: str | None = None
+        self,
+        channel_id: str,
+        key: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        thread_ts: str | None = None,
     ) -> str | None:
-        """Return the timestamp of our message that carries ``key``, if it was posted since then."""
+        """Return the timestamp of our message that carries ``key``, if it was posted in that time."""
 
     def update(self, channel_id: str, ts: str, message: Message, *, key: str) -> None:
         """Replace a message of ours."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
@@ -51,6 +51,9 @@ _UNSURE = {
 
 INVITATIONS_FAILED = frozenset({"nobody could be invited", _UNSURE["nobody could be invited"]})
 """What is said where Slack did not answer an invitation: it is sent once more at the end of the run."""
+
+_FIRST_MINUTES = timedelta(minutes=5)
+"""How long after its creation a room has its brief at the latest."""
 
 _UNREACHABLE_PICTURE = frozenset({"invalid_blocks", "invalid_blocks_format"})
 
@@ -160,12 +163,13 @@ class RoomOpening:
         """Post the brief, invite, and write the key into the channel's purpose; return the brief's timestamp."""
         tried_before = self._ledger.intended_at(_BRIEF) is not None
         seen_before = not opened.created or tried_before
+        ours = opened.channel.id != self._plan.incident.slack_channel_id
         self._ledger.intend(_BRIEF)
         earlier = self._earlier_brief(opened.channel)
         outcome = side_by_side(
             {
                 _BRIEF: lambda: self._brief_ts(
-                    opened.channel, earlier, look=seen_before, wait=seen_before and not tried_before
+                    opened.channel, earlier, look=seen_before, wait=ours and seen_before and not tried_before
                 ),
                 "purpose": lambda: self._set_purpose(opened.channel),
                 "invitations": lambda: self._invite(opened),
@@ -225,7 +229,14 @@ class RoomOpening:
             retry=retry_if_result(lambda found: found is None),
             retry_error_callback=lambda _: None,
         )
-        return patiently(self._slack.find_message, channel.id, key)
+        return patiently(self._slack.find_message, channel.id, key) or self._first_brief(channel, key)
+
+    def _first_brief(self, channel: Channel, key: str) -> str | None:
+        """Return the brief of a room with so much talk since that it is not among the newest messages."""
+        if channel.created_at is None or datetime.now(UTC) - channel.created_at < _FIRST_MINUTES:
+            return None
+        until = channel.created_at + _FIRST_MINUTES
+        return self._slack.find_message(channel.id, key, since=channel.created_at, until=until)
 
     def _set_purpose(self, channel: Channel) -> None:
         """Write the key into the purpose, unless the channel is another tool's: then its words stay."""

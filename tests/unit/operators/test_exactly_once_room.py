@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,7 +27,7 @@ from airflow_incident_provider.models import (
 from airflow_incident_provider.operators.ledger import Ledger
 from airflow_incident_provider.operators.posting import Poster
 from airflow_incident_provider.operators.room_opening import RoomOpening, RoomPlan
-from airflow_incident_provider.sandbox import Fault, SandboxClient
+from airflow_incident_provider.sandbox import Fault, SandboxClient, SandboxServer
 
 ALICE, BOT, NAME = "U0ALICENG01", "U0WARROOM01", "inc-20261123-checkout-4711"
 NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
@@ -121,6 +122,36 @@ def test_brief_that_was_deleted_is_posted_anew_once(
         opening()
     second = opening()
     assert [each["ts"] for each in our_messages(control)] == [second.brief_ts]
+
+
+def test_brief_is_found_behind_much_talk(
+    opening: Callable[[], WarRoom],
+    store: dict[str, Any],
+    slack: SandboxServer,
+    control: SandboxClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By another run, an hour later, with as few messages a page as Slack grants to the most limited apps."""
+    control.settings(history_limit=15)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(slack.workspace, "clock", lambda: time.time() - 3600)
+        earlier.setattr(slack.workspace, "_last_ts", 0)
+        first = opening()
+    talk(slack, control, messages=70)
+    store.clear()
+    assert opening().brief_ts == first.brief_ts
+    assert len(our_messages(control)) == 1
+
+
+def talk(slack: SandboxServer, control: SandboxClient, *, messages: int) -> None:
+    from slack_sdk import WebClient
+
+    person = WebClient(
+        control.add_token("people", scopes=["chat:write"], value="xoxp-sandbox-talk", user_id=ALICE),
+        base_url=slack.slack_base_url,
+    )
+    for number in range(messages):
+        person.chat_postMessage(channel=control.channel(NAME)["id"], text=f"talk {number}")
 
 
 def test_room_that_was_archived_gets_a_successor_with_a_brief(
