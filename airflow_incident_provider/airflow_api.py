@@ -186,6 +186,11 @@ class AirflowApi:
             body["task_ids"] = task_ids
         self._call("POST", f"/api/v2/dags/{_part(dag_id)}/clearTaskInstances", json=body)
 
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        """Answer what a human-in-the-loop task asks, with one of its options."""
+        path = f"{_task_path(dag_id, run_id, task_id)}/-1/hitlDetails"
+        self._call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
+
     def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         return dict(_answer(self._send(method, path, **request)))
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class PostThreadUpdateOperator(IncidentStep):
     """Post findings, or a text of your own, as replies under a brief; each once, however often it is tried.
 
-    :param findings: what to post; by default what every ``investigate`` task pushed.
+    :param findings: what to post, such as ``[task.output]``; by default what every ``investigate`` task pushed.
     :param text: plain text of your own to post instead of findings; it is escaped. (templated)
     :param room: the room; by default what ``create_war_room`` pushed.
     :param workspace: the workspace; by default what ``setup_slack_integration`` pushed; without one, Slack is
@@ -48,7 +48,7 @@ class PostThreadUpdateOperator(IncidentStep):
         )
     """
 
-    template_fields: Sequence[str] = ("text", "room", "slack_conn_id")
+    template_fields: Sequence[str] = ("findings", "text", "room", "slack_conn_id")
     ui_color = "#e4eef8"
 
     def __init__(

@@ -112,3 +112,25 @@ def test_a_team_s_incident_goes_the_team_s_way(
     assert run.summary.outcome == "degraded"
     # Updates go by it, which no file of the team's makes.
     assert run.value("setup_slack_integration")["conn_id"] == "slack_api_default"
+
+
+@pytest.mark.docker
+def test_a_probe_of_one_s_own_is_told_under_the_brief(
+    run_dag: Callable[..., Run],
+    connect: Callable[..., Any],
+    rooms: Callable[[], list[str]],
+    posted: Callable[[str], list[dict[str, Any]]],
+    no_engine: None,
+    docker_engine: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DOCKER_HOST")
+    connect()
+    run = run_dag({"title": "Reports are old", "id": "DWH-1"}, file="examples/own_probe.py")
+    assert run.state == "success", run.log
+    assert run.value("replication_lag")["verdict"] == "fail"
+    [name] = rooms()
+    assert name.startswith("dwh-")
+    told = [json.dumps(each["blocks"]) for each in posted(name)]
+    assert any("the replica is 97 s behind" in text for text in told)
+    assert {task for task, state in run.states.items() if state != "success"} == set()
