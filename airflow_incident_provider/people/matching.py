@@ -35,6 +35,8 @@ MOST_CANDIDATES = 5
 """How many people a result names at the most; the reason says how many there are."""
 
 _SHORTEST_PART = 3
+_SHORTEST_SLIP = 6
+"""Letters: shorter names have too many neighbours, such as Jon and John, or Erik and Eric."""
 _WHOLE = 100.0
 
 
@@ -140,7 +142,7 @@ def _by_label(member: Member) -> tuple[str, str]:
 
 def _match_similar(query: str, name: str, directory: Directory) -> Resolution:
     similar = _similar(name, directory)
-    if similar and _beyond_doubt(similar):
+    if similar and _beyond_doubt(similar, directory.spellings):
         first = directory.members[similar[0].number]
         return admit(query, first, MatchMethod.FUZZY, round(similar[0].score, 1))
     suggested = [hit for hit in similar if directory.may_be_invited(hit.number)]
@@ -204,7 +206,7 @@ def _containing(query_key: str, spellings: Spellings) -> list[int]:
     return [at for at in found if len(words) == 1 or words <= set(spellings.keys[at].split())]
 
 
-def _beyond_doubt(similar: Sequence[_Similar]) -> bool:
+def _beyond_doubt(similar: Sequence[_Similar], spellings: Spellings) -> bool:
     """Return whether the likeliest is so alike, and so far ahead of everybody, that no person need look.
 
     Those who may not be invited count too: who is most alike may have left yesterday, and is then named so.
@@ -217,7 +219,31 @@ def _beyond_doubt(similar: Sequence[_Similar]) -> bool:
         and first.same_first_word
         and numbers(first.query_key) == numbers(first.key)
         and len(scripts(first.query_key) | scripts(first.key)) <= 1
+        and _is_slip(first, spellings)
     )
+
+
+def _is_slip(hit: _Similar, spellings: Spellings) -> bool:
+    """Return whether what differs is a slip of the pen, and no other name.
+
+    That the first words agree says that the given names do only where these come first: "Smith Jon" and "Smith
+    John" are two people. So a word that somebody here is called by is no slip, nor is a short word, nor one with
+    another beginning or end, as Christina and Christine have.
+    """
+    asked, there = _only_in(hit.query_key, hit.key), _only_in(hit.key, hit.query_key)
+    pairs = list(zip(asked, there, strict=False))
+    return (
+        len(asked) == len(there)
+        and all(min(len(one), len(other)) >= _SHORTEST_SLIP for one, other in pairs)
+        and all((one[0], one[-1]) == (other[0], other[-1]) for one, other in pairs)
+        and all(next(spellings.with_word(word), None) is None for word in asked)
+    )
+
+
+def _only_in(key: str, other: str) -> list[str]:
+    """Return the words of a key that the other has not, in order."""
+    words = set(other.split())
+    return [word for word in key.split() if word not in words]
 
 
 def _alternatives(members: Sequence[Member]) -> str:

@@ -115,13 +115,12 @@ def test_a_team_s_incident_goes_the_team_s_way(
 
 
 @pytest.mark.docker
+@pytest.mark.usefixtures("docker_engine")
 def test_a_probe_of_one_s_own_is_told_under_the_brief(
     run_dag: Callable[..., Run],
     connect: Callable[..., Any],
     rooms: Callable[[], list[str]],
     posted: Callable[[str], list[dict[str, Any]]],
-    no_engine: None,
-    docker_engine: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("DOCKER_HOST")

@@ -83,6 +83,40 @@ def test_a_slip_late_in_a_long_name_is_accepted() -> None:
     assert ACCEPTED_SCORE <= result.confidence < 100
 
 
+@pytest.mark.parametrize(
+    ("query", "called"),
+    [
+        ("Smith Jon", "Smith John"),
+        ("Smith John", "Smith Jon"),
+        ("Featherstone Eric", "Featherstone Erik"),
+        ("Featherstone Christina", "Featherstone Christine"),
+        ("Featherstone Gerald", "Featherstone Jerald"),
+        ("Featherstone Michael", "Featherstone Michaela"),
+    ],
+)
+def test_with_the_family_name_first_another_given_name_is_another_person(query: str, called: str) -> None:
+    result = match(query, person(called))
+    assert result.outcome is ResolutionOutcome.NOT_FOUND
+    assert [user.label for user in result.candidates] == [called]
+
+
+def test_what_somebody_else_is_called_is_no_slip() -> None:
+    known = person("Kristin Okafor", "U2")
+    assert match("Featherstone Kristin", person("Featherstone Kristen"), known).users == ()
+    assert match("Featherstone Kristin", person("Featherstone Kristen")).users != ()
+
+
+@pytest.mark.parametrize(
+    ("query", "called"),
+    [
+        ("Alice Featherstonhaugh", "Alice Featherstonehaugh"),
+        ("Alice Featehrstone", "Alice Featherstone"),
+    ],
+)
+def test_a_slip_in_a_long_word_is_a_slip(query: str, called: str) -> None:
+    assert match(query, person(called)).method is MatchMethod.FUZZY
+
+
 @pytest.mark.parametrize("fields", [{}, {"deleted": True}, {"guest": True}, {"is_bot": True}, {"stranger": True}])
 def test_a_slip_between_two_people_is_a_suggestion(fields: dict[str, bool]) -> None:
     result = match("Alice Nguyenn", person("Alice Nguyen"), person("Alice Nguyens", "U2", **fields))
