@@ -18,6 +18,7 @@ import pytest
 
 from airflow_incident_provider.demo.local_airflow import LocalAirflow
 from airflow_incident_provider.demo.network import demo_network
+from airflow_incident_provider.demo.patient import Patient
 from airflow_incident_provider.sandbox import SandboxServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,9 +49,11 @@ def reader(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("reader")
     shutil.copytree(ROOT / "dags", folder / "dags", ignore=shutil.ignore_patterns("examples", "__pycache__"))
     example = files("airflow_incident_provider.intake").joinpath("routing.example.yaml").read_text()
-    (folder / "routing.yaml").write_text(example)
+    # As a reader changes it: of this workspace's people two are called so, and `check` says it.
+    (folder / "routing.yaml").write_text(example.replace("- Alice Ng", "- alice.ng@acme.example"))
     shutil.copy(ROOT / "tests/payloads/01_metric_triggered.json", folder / "alert.json")
-    with SandboxServer() as sandbox, demo_network() as network:
+    # The patient brings the network's name server, which the control probe looks for.
+    with SandboxServer() as sandbox, demo_network() as network, Patient(network.gateway):
         _make_channel(sandbox, "triage")
         settings = {
             "AIRFLOW__INCIDENT__ROUTING_TABLE": str(folder / "routing.yaml"),
