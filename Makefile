@@ -39,7 +39,7 @@ test: check $(COMPOSE)
 	$(BIN)/pytest
 
 compose-test: install $(COMPOSE)
-	$(BIN)/pytest -v -s tests/compose
+	$(BIN)/pytest -v -s tests/compose $(if $(KEYWORDS),-k '$(KEYWORDS)')
 
 $(COMPOSE): tests/compose/requirements.txt | $(INSTALLED)
 	@tests/compose/fetch_compose.sh $(BIN)/python $@
