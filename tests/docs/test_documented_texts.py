@@ -70,6 +70,9 @@ def test_the_yaml_is_what_it_claims_to_be(block: Block) -> None:
         for name, value in content["stringData"].items():
             assert name.startswith("AIRFLOW_CONN_")
             assert "conn_type" in json.loads(value)
+    elif "services" in content:
+        services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
+        assert content["services"].keys() <= services.keys()
     else:
         assert "version" in content, "neither a routing table nor anything else that is known here"
         load_routing_table(block.text)
