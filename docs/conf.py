@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -12,6 +14,7 @@ sys.path.insert(0, str(HERE / "extensions"))
 
 # The reference imports the package, and Airflow makes its home when it is imported: not in the reader's own.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-docs-")
+atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__HOSTNAME_CALLABLE"] = "socket.gethostname"
 

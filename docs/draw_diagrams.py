@@ -25,7 +25,7 @@ DIAGRAMS = ROOT / "docs" / "diagrams"
 PACKAGE = "airflow_incident_provider"
 
 LAYERS: Mapping[str, tuple[str, ...]] = {
-    "What starts and shows incidents": ("plugins", "commands", "demo", "sandbox", "docker_proxy"),
+    "What starts and shows incidents": ("plugins", "notifications", "commands", "demo", "sandbox", "docker_proxy"),
     "Airflow's side": ("operators", "hooks", "registry"),
     "The domain: no Airflow, no input or output": (
         "intake",

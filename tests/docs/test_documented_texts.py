@@ -96,6 +96,13 @@ def test_no_diagram_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kept == {name: draw() + "\n" for name, draw in drawn.items()}, "run: make diagrams"
 
 
+def test_every_sub_package_is_in_the_diagram(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But ``cli``, which is the description of ``commands``."""
+    layers = of_the_documentation("docs", "draw_diagrams", monkeypatch).LAYERS
+    there = {path.parent.name for path in (ROOT / "airflow_incident_provider").glob("*/__init__.py")} - {"cli"}
+    assert {name for names in layers.values() for name in names} == there | {"models"}
+
+
 def test_every_error_that_is_explained_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = of_the_documentation("docs/extensions", "error_texts", monkeypatch)
     known = {each.message for each in texts.error_texts()}
