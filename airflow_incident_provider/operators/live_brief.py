@@ -1,6 +1,9 @@
 """
 The pinned brief while the run goes on: brought up to date as steps end.
 
+The step that opens the room writes itself what comes next. Of what follows, only that is told which a person has
+time to read: to write the brief is work, and the next step runs meanwhile on the same machine.
+
 Several tasks write it, each in its own process, after Airflow has been told that its step has ended: so no step
 waits for it. Each writes what it read just before, then reads again, and writes again if the run has moved on.
 Whoever writes last has therefore seen nothing change since, and what it wrote is right; the last to end is the
@@ -50,7 +53,10 @@ SLACK_SECONDS = 3
 """How long one call may take. It is sent once: Slack takes fifty updates a minute, and the summary needs one."""
 
 PARTS_TOLD = 4
-"""How often an investigation of many probes is told of while it goes on."""
+"""How often an investigation of many probes is told of while it goes on, its end among them."""
+
+SLOW_PROBE_SECONDS = 5
+"""How long a probe takes at least whose end is told: the findings follow quicker ones before anybody looks."""
 
 States = Mapping[str, str | None]
 """Airflow's word for each task of a run; a mapped instance is named ``<task id>_<index>``."""
@@ -64,13 +70,17 @@ _ENDS = {
 }
 
 
-def refresh_brief(context: Context) -> None:
+def refresh_brief(context: Context, *, state: str, took_s: float) -> None:
     """
     Bring the brief up to date, if this task's end is worth telling and there is a live room.
 
+    :param state: how the task ended, in Airflow's word.
+    :param took_s: how long it took.
     :raises IncidentError: Slack did not take it; nothing else depends on that.
     """
     ti = context["ti"]
+    if not may_be_worth_telling(ti.task_id, state, took_s):
+        return
     states = _states(ti)
     if not is_worth_telling(ti.task_id, states):
         return
@@ -101,21 +111,24 @@ def settle(seen: States, *, read: Callable[[], States], write: Callable[[States]
         seen = now
 
 
-def is_worth_telling(task_id: str, states: States) -> bool:
+def may_be_worth_telling(task_id: str, state: str, took_s: float) -> bool:
     """
-    Return whether the end of this task changes what a person wants to see in the brief.
+    Return whether the end of this task may change what a person wants to see, as far as the task alone shows.
 
-    The steps before the room have no brief yet. The findings are followed by the summary at once, unless they
-    failed. Of many probes, every quarter is told.
+    The steps before the room have no brief yet. Quick probes are followed by the findings, and those by the
+    summary at once, unless they failed.
     """
-    if task_id in (CREATE_WAR_ROOM, FINAL_SUMMARY):
+    if task_id == INVESTIGATE:
+        return took_s >= SLOW_PROBE_SECONDS
+    return task_id == FINAL_SUMMARY or (task_id == POST_UPDATES and state == "failed")
+
+
+def is_worth_telling(task_id: str, states: States) -> bool:
+    """Return whether it does, as the others are now: of many probes, every quarter but the last is told."""
+    if task_id != INVESTIGATE:
         return True
     step = next((step for step in steps_so_far(states) if step.step == task_id), None)
-    if step is None:
-        return False
-    if task_id == INVESTIGATE:
-        return _is_mark(step.done, step.total)
-    return task_id == POST_UPDATES and step.state is StepState.FAILED
+    return step is not None and _is_mark(step.done, step.total)
 
 
 def steps_so_far(states: States) -> tuple[StepProgress, ...]:
@@ -146,10 +159,10 @@ def _is_part(task: str, step: str) -> bool:
 
 
 def _is_mark(done: int | None, total: int | None) -> bool:
-    """Return whether so many of so many parts are a quarter more than one part fewer."""
-    if not done or not total:
+    """Return whether so many of so many parts, but not all, are a quarter more than one part fewer."""
+    if not done or not total or done == total:
         return False
-    return done == total or done * PARTS_TOLD // total > (done - 1) * PARTS_TOLD // total
+    return done * PARTS_TOLD // total > (done - 1) * PARTS_TOLD // total
 
 
 def _states(ti: Any) -> States:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -329,7 +329,7 @@ class RoomOpening:
         """Bring the brief up to date; what it has no room for goes under it."""
         took = round((time.monotonic() - self._clock) * 1000)
         self._state = self._state.model_copy(
-            update={"problems": tuple(self._problems), "steps": _with_own_time(self._plan.steps, took)}
+            update={"problems": tuple(self._problems), "steps": _as_it_goes_on(self._plan.steps, took)}
         )
         key = brief_key(self._plan.incident)
         try:
@@ -385,8 +385,14 @@ def _moment(ts: str) -> datetime:
     return datetime.fromtimestamp(float(ts), tz=UTC)
 
 
-def _with_own_time(steps: Iterable[StepProgress], took_ms: int) -> tuple[StepProgress, ...]:
-    return tuple(
-        step.model_copy(update={"state": StepState.DONE, "duration_ms": took_ms}) if step.step == STEP else step
-        for step in steps
-    )
+def _as_it_goes_on(steps: Sequence[StepProgress], took_ms: int) -> tuple[StepProgress, ...]:
+    """Return the steps with this one done and the next one under way: it begins as soon as this one ends."""
+    return tuple(_moved_on(step, before, took_ms) for before, step in zip((None, *steps), steps, strict=False))
+
+
+def _moved_on(step: StepProgress, before: StepProgress | None, took_ms: int) -> StepProgress:
+    if step.step == STEP:
+        return step.model_copy(update={"state": StepState.DONE, "duration_ms": took_ms})
+    if before is not None and before.step == STEP and step.state is StepState.TO_COME:
+        return step.model_copy(update={"state": StepState.RUNNING})
+    return step

@@ -24,6 +24,9 @@ OUR_DAGS = HERE.parent.parent / "dags"
 OUR_DAG = "incident_response"
 TIMEOUT = 90.0
 
+PARALLELISM = "AIRFLOW__CORE__PARALLELISM"
+"""How many tasks run at once: the demo's is that of a laptop."""
+
 Start = Callable[[dict[str, Any]], float]
 """Starts handling an alert and returns when it was started, in seconds since the epoch."""
 
@@ -46,7 +49,7 @@ class AirflowSetup:
         """The settings in which this differs from the demo's."""
         if self.recommended:
             return {}
-        return {name: default_of(name) for name in RECOMMENDED_SETTINGS}
+        return {name: default_of(name) for name in (*RECOMMENDED_SETTINGS, PARALLELISM)}
 
 
 OURS = AirflowSetup("a: this DAG, recommended settings", OUR_DAG, OUR_DAGS, recommended=True)

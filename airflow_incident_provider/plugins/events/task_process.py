@@ -10,7 +10,7 @@ from airflow_incident_provider.events.errors import error_in_words
 from airflow_incident_provider.events.event import EventKind, IncidentEvent
 from airflow_incident_provider.models import Incident
 from airflow_incident_provider.operators.live_brief import refresh_brief
-from airflow_incident_provider.operators.step import PARSE_INCIDENT
+from airflow_incident_provider.operators.step import PARSE_INCIDENT, returned
 from airflow_incident_provider.plugins.events.told import tell_log
 from airflow_incident_provider.plugins.incident_dags import key_in_conf
 
@@ -56,14 +56,12 @@ class TaskTeller:
 
         self._has_ended = True
         end = self._ti.end_date or datetime.now(UTC)
+        took_s = max(0.0, (end - self._ti.start_date).total_seconds())
         event = self._event(kind, end, state).model_copy(
-            update={
-                "duration_ms": max(0, round((end - self._ti.start_date).total_seconds() * 1000)),
-                "error": error_in_words(error),
-            }
+            update={"duration_ms": round(took_s * 1000), "error": error_in_words(error)}
         )
         tell_log(event)
-        self._refresh_brief()
+        self._refresh_brief(state, took_s)
         DatadogEvents().deliver([self._beginning(), event])
 
     def _beginning(self) -> IncidentEvent:
@@ -86,14 +84,17 @@ class TaskTeller:
         )
 
     def _read_incident(self) -> Incident | None:
-        """Return the incident once it has been read; asked for until then, and not before it can be there."""
+        """Return the incident once it has been read; asked for until then, and not before it can be there.
+
+        What is asked here the step itself need not ask again.
+        """
         if self._incident is None and (self._has_ended or self._ti.task_id != PARSE_INCIDENT):
-            value = self._ti.xcom_pull(task_ids=PARSE_INCIDENT)
+            value = returned(self._ti, PARSE_INCIDENT)
             self._incident = Incident.model_validate(value) if value else None
         return self._incident
 
-    def _refresh_brief(self) -> None:
+    def _refresh_brief(self, state: str, took_s: float) -> None:
         try:
-            refresh_brief(self._ti.get_template_context())
+            refresh_brief(self._ti.get_template_context(), state=state, took_s=took_s)
         except Exception as error:  # noqa: BLE001 - the brief is best effort; the summary writes its last state
             log.warning("The brief was not refreshed: %s", error_in_words(error))

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from airflow_incident_provider.messages.progress import StepState
 from airflow_incident_provider.operators.live_brief import (
     PARTS_TOLD,
+    SLOW_PROBE_SECONDS,
     States,
     is_worth_telling,
+    may_be_worth_telling,
     settle,
     steps_so_far,
 )
@@ -55,22 +57,28 @@ def test_a_step_that_this_dag_has_not_got_is_left_out() -> None:
     assert set(shown({"create_war_room": "success", "backfill": "running"})) == {"create_war_room"}
 
 
-@pytest.mark.parametrize("task", [*BEFORE_ROOM, "plan_investigation", "backfill"])
-def test_steps_without_a_brief_tell_nothing(task: str) -> None:
-    assert not is_worth_telling(task, run(done=5, backfill="success"))
+@pytest.mark.parametrize("task", [*BEFORE_ROOM, "create_war_room", "plan_investigation", "backfill"])
+def test_steps_without_a_brief_and_the_one_that_writes_it_tell_nothing(task: str) -> None:
+    assert not may_be_worth_telling(task, "success", took_s=60)
 
 
 def test_findings_are_told_by_the_summary_unless_they_failed() -> None:
-    assert not is_worth_telling("post_investigation_updates", run(done=5, post_investigation_updates="success"))
-    assert is_worth_telling("post_investigation_updates", run(done=5, post_investigation_updates="failed"))
+    assert not may_be_worth_telling("post_investigation_updates", "success", took_s=60)
+    assert may_be_worth_telling("post_investigation_updates", "failed", took_s=0.1)
+    assert may_be_worth_telling("final_summary", "success", took_s=0.1)
+
+
+def test_quick_probes_are_told_by_the_findings() -> None:
+    assert not may_be_worth_telling("investigate", "success", took_s=SLOW_PROBE_SECONDS - 1)
+    assert may_be_worth_telling("investigate", "success", took_s=SLOW_PROBE_SECONDS)
 
 
 @given(st.integers(1, 60))
-def test_probes_that_end_one_by_one_are_told_a_few_times_and_at_the_end(parts: int) -> None:
+def test_probes_that_end_one_by_one_are_told_a_few_times_and_the_end_by_the_findings(parts: int) -> None:
     told = [done for done in range(1, parts + 1) if is_worth_telling("investigate", run(parts, done))]
 
-    assert len(told) == min(parts, PARTS_TOLD)
-    assert told[-1] == parts
+    assert len(told) == min(parts, PARTS_TOLD) - 1
+    assert parts not in told
 
 
 class Stage:
