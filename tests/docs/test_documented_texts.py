@@ -39,6 +39,20 @@ def test_what_is_listed_as_not_run_is_there() -> None:
     assert [one for one in NOT_RUN if not any(re.search(one, text, re.MULTILINE) for text in texts)] == []
 
 
+def test_compose_commands_name_what_the_file_has() -> None:
+    """They are not run here: at least services and profiles are held against the file."""
+    services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text(encoding="utf-8"))["services"]
+    profiles = {name for service in services.values() for name in service.get("profiles", ())}
+    commands = [
+        line for block in blocks("sh") for line in block.text.splitlines() if line.startswith("docker compose")
+    ]
+    assert commands
+    for line in commands:
+        named = re.findall(r"(?:exec|logs|restart|--scale)\s+(?:-\S+\s+)*([\w-]+)", line)
+        assert set(named) <= set(services), line
+        assert set(re.findall(r"--profile '?([\w*-]+)", line)) <= profiles | {"*"}, line
+
+
 @pytest.mark.parametrize("block", list(blocks("python")), ids=str)
 def test_the_code_runs(block: Block) -> None:
     exec(compile(block.text, str(block), "exec"), {"__name__": "documented"})
