@@ -36,5 +36,10 @@ SHOWN = (ARG_OUTPUT, ARG_VERBOSE)
 """How results are shown, as Airflow's own commands have it."""
 
 DAG = option("--dag-id", help=f"The incident DAG (default: {DEFAULT_DAG})", default=DEFAULT_DAG, metavar="DAG")
+DAG_BY_ROUTE = option(
+    "--dag-id",
+    help=f"The incident DAG (default: the one that the routing table here names, else {DEFAULT_DAG})",
+    metavar="DAG",
+)
 ONE_OF_THE_DAGS = option("--dag-id", help="Only runs of this DAG (default: each tagged incident)", metavar="DAG")
 TIMEOUT = option("--timeout", help="Seconds to watch at the most", type=float, default=600.0, metavar="SECONDS")

@@ -6,7 +6,7 @@ from airflow.cli.cli_config import ActionCommand, Arg, lazy_load_command
 
 from airflow_incident_provider.cli.arguments import (
     BODIES,
-    DAG,
+    DAG_BY_ROUTE,
     ONE_OF_THE_DAGS,
     REMOTE,
     SHOWN,
@@ -52,7 +52,7 @@ def _trigger() -> ActionCommand:
             "  AIRFLOW_CLI_TOKEN=... airflow incident trigger --api-url https://airflow.acme.example --title ..."
         ),
         func=lazy_load_command(f"{BODIES}.trigger.command.trigger"),
-        args=(*_fields(), *_sources(), DAG, TIMEOUT, *REMOTE, *SHOWN),
+        args=(*_fields(), *_sources(), DAG_BY_ROUTE, TIMEOUT, *REMOTE, *SHOWN),
     )
 
 

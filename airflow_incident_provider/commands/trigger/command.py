@@ -16,6 +16,7 @@ from airflow_incident_provider.commands.trigger.conf import given_conf, normalis
 from airflow_incident_provider.commands.trigger.preview import preview
 from airflow_incident_provider.commands.trigger.questions import ask_for, confirm
 from airflow_incident_provider.intake import RoutingTable, read_incident
+from airflow_incident_provider.lifecycle.runs import response_dag
 from airflow_incident_provider.models import Incident, Source
 from airflow_incident_provider.operators.routing_table import read_routing_table
 
@@ -33,15 +34,16 @@ def trigger(args: Namespace) -> ExitCode:
     if args.interactive and not _agreed(incident, conf, args):
         print_text("Nothing was started.")
         return ExitCode.INTERRUPTED
+    dag_id = args.dag_id or response_dag(incident.route)
     with opened(args) as airflow:
-        airflow.require_ready(args.dag_id)
-        started = airflow.start(args.dag_id, conf, run_id=run_id_of(incident, conf))
-        _tell(airflow, args, incident, started)
+        airflow.require_ready(dag_id)
+        started = airflow.start(dag_id, conf, run_id=run_id_of(incident, conf))
+        _tell(airflow, args, dag_id, incident, started)
         if not args.watch:
             return ExitCode.OK
         from airflow_incident_provider.commands.watch.command import watch_run
 
-        return watch_run(airflow, args.dag_id, started.run_id, timeout=args.timeout, output=args.output)
+        return watch_run(airflow, dag_id, started.run_id, timeout=args.timeout, output=args.output)
 
 
 def run_id_of(incident: Incident, conf: Mapping[str, Any]) -> str | None:
@@ -72,15 +74,15 @@ def _agreed(incident: Incident, conf: Mapping[str, Any], args: Namespace) -> boo
     return confirm("Start incident response?")
 
 
-def _tell(airflow: Airflow, args: Namespace, incident: Incident, started: Started) -> None:
+def _tell(airflow: Airflow, args: Namespace, dag_id: str, incident: Incident, started: Started) -> None:
     if args.watch and args.output in ("json", "yaml"):
         return
     row = {
-        "dag_id": args.dag_id,
+        "dag_id": dag_id,
         "run_id": started.run_id,
         "state": "started" if started.new else "known already",
         "severity": incident.severity.value,
         "title": incident.title,
-        "url": airflow.url(args.dag_id, started.run_id),
+        "url": airflow.url(dag_id, started.run_id),
     }
     print_rows([row], args.output)

@@ -162,6 +162,10 @@ BROKEN: dict[str, tuple[Break, str, str, str, str]] = {
         lambda s: s.route_by({"defaults": {"probes": ["ping"]}}),
         "routing", "probes", "fail", "host_facts",
     ),
+    "a DAG of a team that there is not": (
+        lambda s: s.route_by(bringing("dana@acme.example", dag="payments_incidents")),
+        "routing", "dag: payments_incidents", "fail", "Or correct the routing table",
+    ),
     "a triage channel without the app": (
         lambda s: s.route_by({"triage": {"channel": "#incidents"}}),
         "routing", "triage channel", "fail", "/invite",
@@ -220,5 +224,6 @@ FOLLOWING = {
     "no webhook secret": {"reachable"},
     "a webhook secret that is short": {"reachable"},
     "a routing table that is not there": {"reachable"},
+    "a DAG of a team that there is not": {"reachable"},
 }
 """Lines that fail for the same reason."""

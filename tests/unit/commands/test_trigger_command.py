@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -220,3 +220,33 @@ class TestRemote:
         ended = incident("list", "--api-url", "https://airflow.acme.example", "--token-file", "/nowhere")
         assert ended.code == ExitCode.USAGE
         assert "--token-file /nowhere cannot be read" in ended.err
+
+
+@pytest.fixture
+def a_team_with_its_own_dag(deployed: Any, route_by: Callable[..., None]) -> Iterator[None]:
+    """A routing table that names a DAG of the examples."""
+    route_by({"rules": [{"name": "payments", "match": {"team": "payments"}, "dag": "payments_incident"}]})
+    yield
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    with create_session() as session:
+        session.execute(delete(DagRun).where(DagRun.dag_id == "payments_incident"))
+
+
+@pytest.mark.usefixtures("a_team_with_its_own_dag")
+@pytest.mark.parametrize(
+    ("options", "dag_id"),
+    [
+        (("--team", "payments"), "payments_incident"),
+        (("--team", "shop"), DAG_ID),
+        (("--team", "payments", "--dag-id", DAG_ID), DAG_ID),
+    ],
+)
+def test_the_routing_table_names_the_dag_unless_the_person_does(
+    incident: Run, options: tuple[str, ...], dag_id: str
+) -> None:
+    ended = incident("trigger", "--title", "T", "--output", "json", *options)
+    assert ended.code == ExitCode.OK, ended.err
+    assert ended.json[0]["dag_id"] == dag_id
