@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 import httpx
 import pytest
 
+from airflow_incident_provider.demo.processes import choose_port
+
 from .blocks import Block, blocks
 from .conftest import Reader
 
@@ -26,11 +28,11 @@ NOT_RUN: Mapping[str, str] = {
 }
 """What is not run here, by a pattern of a block's text, and why."""
 
-SERVES: Mapping[str, str] = {
-    "airflow incident sandbox": "http://127.0.0.1:8765/",
-    "airflow_incident_provider.docker_proxy": "http://127.0.0.1:2375/_ping",
+SERVES: Mapping[str, tuple[int, str]] = {
+    "airflow incident sandbox": (8765, "/"),
+    "airflow_incident_provider.docker_proxy": (2375, "/_ping"),
 }
-"""What runs until it is ended, and where it answers meanwhile."""
+"""What runs until it is ended: its port, in whose place a free one is used, and where it answers meanwhile."""
 
 START_SECONDS = 60
 
@@ -50,23 +52,25 @@ def runnable() -> Iterator[Block]:
 
 @pytest.mark.parametrize("block", list(runnable()), ids=str)
 def test_it_does_what_the_page_says(block: Block, reader: Reader) -> None:
-    address = next((address for command, address in SERVES.items() if command in block.text), None)
-    if address is not None:
-        assert_serves(block, reader, address)
+    served = next((place for command, place in SERVES.items() if command in block.text), None)
+    if served is not None:
+        assert_serves(block, reader, *served)
         return
     ended = reader.runs(block.text)
     assert ended.returncode == 0, f"{block}\n{block.text}\n{ended.stdout}\n{ended.stderr}"
 
 
-def assert_serves(block: Block, reader: Reader, address: str) -> None:
-    process = subprocess.Popen(["bash", "-c", f"exec {block.text}"], cwd=reader.folder, env=reader.environment)
+def assert_serves(block: Block, reader: Reader, port: int, path: str) -> None:
+    free = choose_port(None)
+    command = f"exec {block.text.replace(str(port), str(free))}"
+    process = subprocess.Popen(["bash", "-c", command], cwd=reader.folder, env=reader.environment)
     try:
         deadline = time.monotonic() + START_SECONDS
         while True:
             assert process.poll() is None, f"{block} ended by itself"
             assert time.monotonic() < deadline, f"{block} does not answer"
             try:
-                assert httpx.get(address, timeout=5).status_code == httpx.codes.OK
+                assert httpx.get(f"http://127.0.0.1:{free}{path}", timeout=5).status_code == httpx.codes.OK
                 return
             except httpx.TransportError:
                 time.sleep(0.2)
