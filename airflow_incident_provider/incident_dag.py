@@ -114,26 +114,25 @@ def _default_args(owner: str | None) -> dict[str, Any]:
         "retry_delay": timedelta(seconds=2),
         "retry_exponential_backoff": 2.0,
         "weight_rule": "absolute",
-        "inlets": [REGISTRY],
         **({"owner": owner} if owner else {}),
     }
 
 
 def _steps(routing: str | Mapping[str, Any] | None, slack: Mapping[str, Any]) -> None:
     """Make the steps in the DAG that is being made; ``dags/incident_response.py`` says why they are so."""
-    done = TriggerRule.ALL_DONE
+    from_the_room_on: dict[str, Any] = {"trigger_rule": TriggerRule.ALL_DONE, "inlets": [REGISTRY]}
     parse = ParseIncidentOperator(task_id=PARSE_INCIDENT, routing_table=routing, priority_weight=ROOM_FIRST + 1)
     setup = SetupSlackOperator(task_id=SETUP_SLACK, priority_weight=ROOM_FIRST + 2, **slack)
     people = ResolveSlackUsersOperator(task_id=RESOLVE_USERS, priority_weight=ROOM_FIRST + 3, **slack)
     room = CreateWarRoomOperator(
-        task_id=CREATE_WAR_ROOM, trigger_rule=done, priority_weight=ROOM_FIRST + 4, **slack
+        task_id=CREATE_WAR_ROOM, priority_weight=ROOM_FIRST + 4, **from_the_room_on, **slack
     )
     plan = PlanInvestigationOperator(task_id=PLAN_INVESTIGATION)
     investigate = InvestigateInContainerOperator.partial(
-        task_id=INVESTIGATE, trigger_rule=done, map_index_template="{{ task.label }}", priority_weight=2
+        task_id=INVESTIGATE, map_index_template="{{ task.label }}", priority_weight=2, **from_the_room_on
     ).expand(probe=plan.output)
-    updates = PostThreadUpdateOperator(task_id=POST_UPDATES, trigger_rule=done, priority_weight=3, **slack)
-    summary = FinalSummaryOperator(task_id=FINAL_SUMMARY, trigger_rule=done, priority_weight=4, **slack)
+    updates = PostThreadUpdateOperator(task_id=POST_UPDATES, priority_weight=3, **from_the_room_on, **slack)
+    summary = FinalSummaryOperator(task_id=FINAL_SUMMARY, priority_weight=4, **from_the_room_on, **slack)
 
     parse >> setup >> people >> room >> investigate >> updates >> summary
     parse >> plan

@@ -48,8 +48,6 @@ with DeadlineDag(
         "retry_delay": timedelta(seconds=2),
         "retry_exponential_backoff": 2.0,
         "weight_rule": "absolute",
-        # The brief shows what the registry knows by the time that it is written.
-        "inlets": [REGISTRY],
     },
 ) as dag:
     # When slots are scarce, rooms come before reports, and of those the one that is nearest to its end; the policy
@@ -62,9 +60,11 @@ with DeadlineDag(
 
     # From here on a step runs whatever became of those before it: a room without names is better than no room,
     # findings without a room are kept in XCom, and the summary says what was missing.
+    # Those of them that write the brief name the registry: it shows what that knows by then.
     room = CreateWarRoomOperator(
         task_id="create_war_room",
         trigger_rule=TriggerRule.ALL_DONE,
+        inlets=[REGISTRY],
         pool=SLACK_POOL,
         priority_weight=ROOM_FIRST + 4,
     )
@@ -72,14 +72,23 @@ with DeadlineDag(
     investigate = InvestigateInContainerOperator.partial(
         task_id="investigate",
         trigger_rule=TriggerRule.ALL_DONE,
+        inlets=[REGISTRY],
         map_index_template="{{ task.label }}",
         priority_weight=2,
     ).expand(probe=plan.output)
     updates = PostThreadUpdateOperator(
-        task_id="post_investigation_updates", trigger_rule=TriggerRule.ALL_DONE, pool=SLACK_POOL, priority_weight=3
+        task_id="post_investigation_updates",
+        trigger_rule=TriggerRule.ALL_DONE,
+        inlets=[REGISTRY],
+        pool=SLACK_POOL,
+        priority_weight=3,
     )
     summary = FinalSummaryOperator(
-        task_id="final_summary", trigger_rule=TriggerRule.ALL_DONE, pool=SLACK_POOL, priority_weight=4
+        task_id="final_summary",
+        trigger_rule=TriggerRule.ALL_DONE,
+        inlets=[REGISTRY],
+        pool=SLACK_POOL,
+        priority_weight=4,
     )
 
     parse >> slack >> people >> room >> investigate >> updates >> summary

@@ -28,6 +28,7 @@ PACKAGES = (
 """Those of our packages that tasks use, with all their modules."""
 
 MODULES = (
+    "airflow_incident_provider.incident_dag",
     "airflow_incident_provider.registry.asset",
     "airflow_incident_provider.registry.tasks",
     "airflow_incident_provider.plugins.events.task_process",
