@@ -32,7 +32,7 @@ with DAG(
     question = PostThreadUpdateOperator(
         task_id="tell_question",
         room=room.output,
-        text="Restart {{ params.service }}? Airflow waits for the answer, under Required Actions of {{ run_id }}.",
+        text="Restart {{ params.service }}? Airflow waits for the answer: Browse, Required Actions.",
     )
     approval = ApprovalOperator(
         task_id="may_we_restart",
