@@ -183,10 +183,8 @@ def stack(folder: Path, *profiles: str, **environment: str) -> Iterator[Stack]:
     made.down()
     try:
         yield made
-    except BaseException:
-        _keep_logs(made)
-        raise
     finally:
+        _keep_logs(made)
         made.down()
 
 

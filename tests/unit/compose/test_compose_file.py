@@ -28,6 +28,7 @@ REQUIRED = {
     "REDIS_PASSWORD",
 }
 ONE_SHOT = {"airflow-init", "sandbox-connections"}
+ONLY_FOR_WORKERS = "AIRFLOW__CORE__LAZY_LOAD_PLUGINS"
 AIRFLOW = {"api-server", "scheduler", "dag-processor", "triggerer", "worker"}
 
 
@@ -117,7 +118,11 @@ def test_secrets_and_settings_are_the_same_everywhere(
     airflow_services: dict[str, Any], secrets: dict[str, str]
 ) -> None:
     settings = [
-        {name: value for name, value in service["environment"].items() if name.startswith("AIRFLOW__")}
+        {
+            name: value
+            for name, value in service["environment"].items()
+            if name.startswith("AIRFLOW__") and name != ONLY_FOR_WORKERS
+        }
         for service in airflow_services.values()
     ]
     assert all(each == settings[0] for each in settings)
