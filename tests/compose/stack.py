@@ -22,8 +22,6 @@ from airflow_incident_provider.sandbox import SandboxClient
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests" / "compose"
 COMPOSE = ROOT / ".tests" / "bin" / "docker-compose"
-PROJECT = "incident-compose-test"
-PROBES_NETWORK = f"{PROJECT}-probes"
 IMAGE = "airflow-incident-compose-test"
 
 UP_SECONDS = 400
@@ -46,10 +44,12 @@ ROUTING = {
 class Stack:
     """A stack that may be up.
 
+    :param project: its name; containers, volumes and networks begin with it.
     :param folder: where its .env and its routing table are.
     :param checkout: what it is built from.
     """
 
+    project: str
     folder: Path
     environment: dict[str, str]
     profiles: tuple[str, ...] = ("sandbox",)
@@ -62,7 +62,7 @@ class Stack:
         profiles = [part for profile in self.profiles for part in ("--profile", profile)]
         files = ["-f", str(self.checkout / "docker-compose.yaml"), "-f", str(HERE / "offline.yaml")]
         done = subprocess.run(
-            [COMPOSE, "--project-name", PROJECT, "--env-file", env_file, *files, *profiles, *arguments],
+            [COMPOSE, "--project-name", self.project, "--env-file", env_file, *files, *profiles, *arguments],
             env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "DOCKER_BUILDKIT": "0"},
             cwd=self.checkout,
             input=given,
@@ -112,7 +112,7 @@ class Stack:
     def address(self, service: str) -> str:
         """Return a service's address on the stack's own network."""
         [container] = self.containers(service)
-        return str(container["NetworkSettings"]["Networks"][f"{PROJECT}_default"]["IPAddress"])
+        return str(container["NetworkSettings"]["Networks"][f"{self.project}_default"]["IPAddress"])
 
     def wait_until_well(self, timeout: float = 180) -> float:
         """Wait until every service runs and is healthy, and return how many seconds that took."""
@@ -162,18 +162,19 @@ def wait_for(condition: Callable[[], object], what: str, timeout: float) -> floa
 
 
 @contextmanager
-def stack(folder: Path, *profiles: str, **environment: str) -> Iterator[Stack]:
+def stack(project: str, folder: Path, *profiles: str, **environment: str) -> Iterator[Stack]:
     """Make the images, and a stack that is not up yet; remove all of it at the end, images apart."""
     images = _stand_ins()
     (folder / "routing.json").write_text(json.dumps(ROUTING))
     made = Stack(
+        project=project,
         folder=folder,
         profiles=("sandbox", *profiles),
         secrets=_fresh_secrets(folder),
         environment={
             **images,
             "INCIDENT_ROUTING_TABLE": str(folder / "routing.json"),
-            "INCIDENT_DOCKER_NETWORK": PROBES_NETWORK,
+            "INCIDENT_DOCKER_NETWORK": f"{project}-probes",
             "AIRFLOW_PUBLISHED": f"127.0.0.1:{choose_port()}",
             **environment,
         },
@@ -209,7 +210,7 @@ def _fresh_secrets(folder: Path) -> dict[str, str]:
 
 def _keep_logs(made: Stack) -> None:
     """Keep what the services wrote, for whoever looks for the cause."""
-    kept = ROOT / ".tests" / "compose.log"
+    kept = ROOT / ".tests" / f"{made.project}.log"
     kept.write_text(made.compose("logs", "--no-color", "--timestamps", check=False))
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from .escapes import ESCAPES, attempt_all  # isort: skip
 from .incidents import Room, Sent, finish, rooms, send, send_all, wrong  # isort: skip
-from .stack import PROJECT, ROOT, Stack, stack  # isort: skip
+from .stack import ROOT, Stack, stack  # isort: skip
 
 INCIDENTS = 10
 BEFORE_THE_KILL_S = 4.0
@@ -42,7 +42,7 @@ def tell(text: str) -> None:
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stack with LocalExecutor."""
-    with stack(tmp_path_factory.mktemp("local")) as made:
+    with stack("incident-compose-local", tmp_path_factory.mktemp("local")) as made:
         tell(f"from nothing to taking alerts: {made.up('--no-build'):.0f} s")
         yield made
 
@@ -56,7 +56,8 @@ def local_room(local: Stack) -> Room:
 @pytest.fixture(scope="module")
 def celery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stack with three workers on Celery."""
-    with stack(tmp_path_factory.mktemp("celery"), "celery", AIRFLOW_EXECUTOR="CeleryExecutor") as made:
+    folder = tmp_path_factory.mktemp("celery")
+    with stack("incident-compose-celery", folder, "celery", AIRFLOW_EXECUTOR="CeleryExecutor") as made:
         seconds = made.up("--no-build", "--scale", f"airflow-worker={WORKERS}")
         tell(f"from nothing to taking alerts with {WORKERS} workers: {seconds:.0f} s")
         yield made
@@ -146,7 +147,7 @@ class TestLocalExecutor:
     def test_torn_down_nothing_is_left(self, local: Stack) -> None:
         local.down()
         for kind in ("container", "volume", "network"):
-            command = ["docker", kind, "ls", "-q", "--filter", f"label=com.docker.compose.project={PROJECT}"]
+            command = ["docker", kind, "ls", "-q", "--filter", f"label=com.docker.compose.project={local.project}"]
             assert not subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
