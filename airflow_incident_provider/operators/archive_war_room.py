@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,7 @@ class ArchiveWarRoomOperator(IncidentStep):
             raise AirflowSkipException("The channel is archived already, or is not ours to archive.")
         if step is Closing.WARN:
             return _warn(context, visit, settings)
-        return _archive(visit, _goodbye(context, visit))
+        return _archive(context, visit)
 
 
 def may_be_archived(visit: Visit, channel: Channel | None) -> bool:
@@ -119,9 +119,10 @@ def _goodbye(context: Context, visit: Visit) -> tuple[PostedMessage, ...]:
     return (visit.poster.post(message, key=f"{visit.run_key}/archived"),)
 
 
-def _archive(visit: Visit, posted: Iterable[PostedMessage]) -> ThreadUpdates:
+def _archive(context: Context, visit: Visit) -> ThreadUpdates:
     """Archive the room, unless people put the app out of it: that is how they keep it open."""
     try:
+        posted = _goodbye(context, visit)
         visit.slack.archive(visit.room.channel_id or "")
     except SlackRequestError as error:
         if error.code == "not_in_channel":

@@ -160,7 +160,7 @@ def test_a_person_answers_and_the_room_is_told(teams: Teams, option: str, said: 
     assert f"Restart checkout-{option.lower()}?" in question
     api.answer(dag_id, run_id, "may_we_restart", option)
     assert api.wait_for_run(dag_id, run_id)["state"] == "success"
-    assert states()["restart"] == restarted
+    assert states()["restart"] == restarted, api.logs(dag_id, run_id, "may_we_restart")
     [room] = teams.rooms(f"restart-checkout-{option.lower()}")
     answer = replies(room)[-1]
     assert said in answer

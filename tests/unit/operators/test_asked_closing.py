@@ -15,7 +15,7 @@ from airflow_incident_provider.lifecycle.records import RunRequest, Status
 from airflow_incident_provider.operators import ArchiveWarRoomOperator, ResolveIncidentOperator
 from airflow_incident_provider.sandbox import Fault, SandboxClient
 
-from .life import BROKEN, DAG_FILE, DANA, WELL, Life, Monitor, Room, look_again, recover, resolve  # isort: skip
+from .life import BOT, BROKEN, DAG_FILE, DANA, WELL, Life, Monitor, Room, look_again, recover, resolve  # isort: skip
 
 RESOLVE = {"asked": {"closing": "resolve"}}
 ARCHIVE = {"asked": {"closing": "archive"}}
@@ -106,6 +106,13 @@ def test_a_room_of_somebody_else_s_is_left_alone(by_dana: Life, monitor: Monitor
     assert by_dana.do(ArchiveWarRoomOperator, "asked.2", **ARCHIVE) is None
     assert not room.state["is_archived"]
     assert room.posted("/archived") == []
+
+
+def test_people_keep_a_room_by_putting_the_app_out(by_dana: Life, monitor: Monitor, room: Room, slack: Any) -> None:
+    by_dana.do(ResolveIncidentOperator, "asked.1", **RESOLVE)
+    slack.workspace.channels[room.id].members.remove(BOT)
+    assert by_dana.do(ArchiveWarRoomOperator, "asked.2", **ARCHIVE) is None
+    assert not room.state["is_archived"]
 
 
 def test_slack_is_down_and_the_retry_says_it_once(
