@@ -19,7 +19,7 @@ from benchmarks.speed.matching import measure_matching
 from benchmarks.speed.resolving import measure_resolving
 from benchmarks.speed.results import Results
 from benchmarks.speed.scenario import scenario
-from benchmarks.speed.tables import report
+from benchmarks.speed.tables import report, write_into
 
 
 def main() -> None:
@@ -35,20 +35,26 @@ def main() -> None:
         except BaseException:
             _say(f"Broken off; what was measured is in {options.results}.")
             raise
-    print(report(results))
+    tables = report(results)
+    print(tables)
+    if options.page:
+        write_into(options.page, tables)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     parser.add_argument("--runs", type=int, default=20, help="incidents for each contender (20)")
     parser.add_argument("--warm-ups", type=int, default=2, help="incidents before those that count (2)")
-    parser.add_argument("--only", default="abcCd", help="contenders, of abcCd; none for none")
+    parser.add_argument(
+        "--only", default="abcd", help="contenders, of abcCd, C being c with the settings of a; - for none"
+    )
     parser.add_argument("--bursts", type=int, nargs="*", default=[1, 10, 50], help="incidents at once (1 10 50)")
     parser.add_argument("--members", type=int, default=50_000, help="of a workspace (50000); 0: none")
     parser.add_argument("--latency", type=int, default=100, help="milliseconds of a Slack call (100)")
     parser.add_argument("--results", type=Path, default=Path(".demo/speed.jsonl"), help="what was measured")
     parser.add_argument("--add", action="store_true", help="keep what the file of results holds")
     parser.add_argument("--report", action="store_true", help="measure nothing, print what the file holds")
+    parser.add_argument("--page", type=Path, help="write the tables into this page, docs/performance.md, too")
     parser.add_argument("--keep", type=Path, help="a folder to work in, which is left there")
     return parser.parse_args()
 

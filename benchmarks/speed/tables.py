@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.burst import SEVERITIES
@@ -15,6 +16,9 @@ MOMENTS = ("room", "evidence", "summary")
 TARGETS = {SCRIPT: (1.5, None, 2.0), "c": (0.5, None, 0.5)}
 """Against which contender this DAG promises at most which ratio, by moment."""
 
+BEGIN, END = "<!-- measured -->", "<!-- end of what was measured -->"
+"""The lines of the page that the tables are between."""
+
 SOONER = 3.0
 """How many times sooner than the last low room the last critical one is promised in a burst."""
 
@@ -23,18 +27,30 @@ def report(results: Results) -> str:
     """Return all tables that there are results for."""
     parts = [
         *_machine(results),
-        *_contenders(results),
-        *_bursts(results),
-        *_resolutions(results),
-        *_matches(results),
+        *_headed("One incident", _contenders(results)),
+        *_headed("Many at once", _bursts(results)),
+        *_headed("People", [*_resolutions(results), *_matches(results)]),
     ]
     return "\n\n".join(parts)
+
+
+def write_into(page: Path, tables: str) -> None:
+    """Put the tables into a page, in place of those that it holds."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{page} has no lines {BEGIN!r} and {END!r}")
+    page.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}", encoding="utf-8")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table; all columns but the first are figures, to the right."""
     lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _headed(heading: str, parts: list[str]) -> list[str]:
+    return [f"### {heading}", *parts] if parts else []
 
 
 def _machine(results: Results) -> list[str]:

@@ -113,3 +113,21 @@ def test_a_run_that_broke_off_has_lost_nothing(speed: Any, results: Any, tmp_pat
 
 def test_nothing_measured_is_nothing_said(speed: Any, results: Any) -> None:
     assert speed.tables.report(results) == ""
+
+
+def test_tables_replace_those_of_the_page(speed: Any, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{speed.tables.BEGIN}\nold\n{speed.tables.END}\nafter\n", encoding="utf-8")
+    for _ in range(2):
+        speed.tables.write_into(page, "new")
+    assert page.read_text(encoding="utf-8").split() == [
+        "before", *speed.tables.BEGIN.split(), "new", *speed.tables.END.split(), "after"
+    ]  # fmt: skip
+
+
+def test_a_page_without_a_place_for_them_is_left_alone(speed: Any, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("words", encoding="utf-8")
+    with pytest.raises(ValueError, match="has no lines"):
+        speed.tables.write_into(page, "new")
+    assert page.read_text(encoding="utf-8") == "words"
