@@ -164,6 +164,9 @@ class AirflowHome:
         return {
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": str(parallelism),
+            # Airflow 3.3's LocalExecutor counts a worker as free as soon as its task begins. What there is no
+            # worker for has to wait in the pool: once it is with the executor, the urgent waits behind it.
+            "AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT": str(parallelism),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags_folder),
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",

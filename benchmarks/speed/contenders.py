@@ -24,8 +24,8 @@ OUR_DAGS = HERE.parent.parent / "dags"
 OUR_DAG = "incident_response"
 TIMEOUT = 90.0
 
-PARALLELISM = "AIRFLOW__CORE__PARALLELISM"
-"""How many tasks run at once: the demo's is that of a laptop."""
+TASKS_AT_ONCE = ("AIRFLOW__CORE__PARALLELISM", "AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT")
+"""The settings that say how many tasks run at once: the demo's are those of a small machine."""
 
 Start = Callable[[dict[str, Any]], float]
 """Starts handling an alert and returns when it was started, in seconds since the epoch."""
@@ -49,7 +49,7 @@ class AirflowSetup:
         """The settings in which this differs from the demo's."""
         if self.recommended:
             return {}
-        return {name: default_of(name) for name in (*RECOMMENDED_SETTINGS, PARALLELISM)}
+        return {name: default_of(name) for name in (*RECOMMENDED_SETTINGS, *TASKS_AT_ONCE)}
 
 
 OURS = AirflowSetup("a: this DAG, recommended settings", OUR_DAG, OUR_DAGS, recommended=True)

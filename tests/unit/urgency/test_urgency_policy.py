@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from types import SimpleNamespace
 from typing import Any
 
@@ -76,3 +77,8 @@ def test_policy_has_the_form_that_airflow_calls() -> None:
     manager.register(urgency)
     manager.check_pending()
     assert manager.hook.task_instance_mutation_hook.get_hookimpls()
+
+
+def test_airflow_finds_the_policy() -> None:
+    found = [point.load() for point in entry_points(group="airflow.policy") if point.name == "incident_urgency"]
+    assert [module.task_instance_mutation_hook for module in found] == [task_instance_mutation_hook]
