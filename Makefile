@@ -35,7 +35,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	@$(BIN)/airflow incident demo $(if $(ONCE),--once) $(if $(RUNS),--runs $(RUNS))
 
-test: check $(COMPOSE)
+test: check
 	$(BIN)/pytest
 
 compose-test: install $(COMPOSE)

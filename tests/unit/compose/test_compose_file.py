@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ AIRFLOW = {"api-server", "scheduler", "dag-processor", "triggerer", "worker"}
 
 def compose(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Compose with an .env of these values."""
-    assert COMPOSE.exists(), f"Run `make {COMPOSE.relative_to(ROOT)}` first."
+    if not COMPOSE.exists():
+        subprocess.run([ROOT / "tests" / "compose" / "fetch_compose.sh", sys.executable, COMPOSE], check=True)
     env_file = folder / "env"
     env_file.write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
     command = [COMPOSE, "--env-file", env_file, "-f", ROOT / "docker-compose.yaml", "--profile", "*", *arguments]
