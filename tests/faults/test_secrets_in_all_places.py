@@ -25,17 +25,13 @@ BAIT = "{{ conn.slack_api_default.password }} ${SECRET_OF_THE_WORKER} {{ var.val
 @pytest.fixture
 def started_containers(docker_engine: Any) -> Iterator[list[dict[str, Any]]]:
     """Every container of ours that is started meanwhile, as the engine describes it."""
-    import docker
-
     seen: list[dict[str, Any]] = []
-    watching = docker.from_env()
-    events = watching.events(decode=True, filters={"type": "container", "event": "start", "label": LABEL})
+    events = docker_engine.events(decode=True, filters={"type": "container", "event": "start", "label": LABEL})
     inspect = docker_engine.api.inspect_container
     watcher = threading.Thread(target=lambda: seen.extend(inspect(event["id"]) for event in events), daemon=True)
     watcher.start()
     yield seen
     events.close()
-    watching.close()
 
 
 def database(real: RealAirflow) -> Iterator[tuple[str, str]]:
