@@ -32,6 +32,14 @@ def blocks(*languages: str) -> Iterator[Block]:
         for token in MarkdownIt().parse(path.read_text(encoding="utf-8")):
             language = token.info.partition(" ")[0]
             if token.type == "fence" and token.map and not language.startswith("{"):
-                block = Block(str(path.relative_to(ROOT)), token.map[0] + 1, language, token.content)
+                text = token.content
+                if language == "console":
+                    language, text = "sh", _typed(text)
+                block = Block(str(path.relative_to(ROOT)), token.map[0] + 1, language, text)
                 if not languages or block.language in languages:
                     yield block
+
+
+def _typed(session: str) -> str:
+    """What a person types in a session that is shown with its prompts and answers."""
+    return "".join(f"{line[2:]}\n" for line in session.splitlines() if line.startswith("$ "))
