@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,19 @@ def started_containers(docker_engine: Any) -> Iterator[list[dict[str, Any]]]:
     """Every container of ours that is started meanwhile, as the engine describes it."""
     seen: list[dict[str, Any]] = []
     events = docker_engine.events(decode=True, filters={"type": "container", "event": "start", "label": LABEL})
-    inspect = docker_engine.api.inspect_container
-    watcher = threading.Thread(target=lambda: seen.extend(inspect(event["id"]) for event in events), daemon=True)
+    watcher = threading.Thread(target=lambda: seen.extend(inspected(docker_engine, events)), daemon=True)
     watcher.start()
     yield seen
     events.close()
+
+
+def inspected(engine: Any, events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the containers of these events, but for those that are gone already: others' on this engine."""
+    from docker.errors import NotFound
+
+    for event in events:
+        with contextlib.suppress(NotFound):
+            yield engine.api.inspect_container(event["id"])
 
 
 def database(real: RealAirflow) -> Iterator[tuple[str, str]]:
