@@ -313,7 +313,11 @@ class RoomOpening:
 
         :raises IncidentError: the first that was raised.
         """
-        there = frozenset() if fresh else self._slack.bookmarks(channel.id)
+        try:
+            there = frozenset() if fresh else self._slack.bookmarks(channel.id)
+        except SlackUnavailableError as error:
+            # Some may be there: it is only not known which.
+            raise SlackUnavailableError(error.message, code=error.code, effect_possible=True) from error
         errors: list[IncidentError] = []
         for bookmark in bookmarks(self._plan.incident, self._plan.run_url):
             if bookmark.url in there:
