@@ -51,12 +51,12 @@ def test_a_step_that_ends_late_does_neither(
     from airflow_incident_provider.operators import live_brief
 
     recover(life, monitor, WELL)
-    context = first_run(life, "create_war_room")
+    context = first_run(life, "post_investigation_updates")
     monkeypatch.setattr(live_brief, "_slack", lambda _: live_slack())
     context["ti"].task = None
     life.xcoms.pop((RESPONSE_DAG, context["ti"].run_id, "final_summary", "return_value"))
     updates = len(calls(control))
-    live_brief.refresh_brief(context)
+    live_brief.refresh_brief(context, state="failed", took_s=1.0)
     assert len(calls(control)) > updates
     assert "recovered" in json.dumps(room.brief["blocks"])
 
