@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from airflow import settings
 from airflow.policies import hookimpl
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ ROOM_FIRST = 1000
 
 DEGREE = 100
 """What one degree of severity is worth."""
+
+# Airflow 3.3 takes the flag down only when it finds an ``airflow_local_settings``: with it up, a policy that comes
+# by an entry point is not asked when a run's tasks are made.
+settings.task_instance_mutation_hook.is_noop = False  # type: ignore[attr-defined]
 
 log = logging.getLogger(__name__)
 _bonuses: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
