@@ -1,4 +1,4 @@
-"""How urgent Airflow holds the tasks of a run to be when it makes them: by the step, and by how bad the incident is."""
+"""How urgent Airflow holds the tasks of a run to be when it makes them: by the step, and by the severity."""
 
 from __future__ import annotations
 
