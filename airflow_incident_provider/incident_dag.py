@@ -32,6 +32,7 @@ from airflow_incident_provider.operators import (
     ResolveSlackUsersOperator,
     SetupSlackOperator,
 )
+from airflow_incident_provider.operators.priority import ROOM_FIRST
 from airflow_incident_provider.operators.room_deadline import DeadlineDag, room_deadline
 from airflow_incident_provider.operators.routing_table import read_routing_table
 from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID
@@ -46,7 +47,6 @@ from airflow_incident_provider.operators.step import (
     SETUP_SLACK,
 )
 from airflow_incident_provider.plugins.incident_dags import INCIDENT_TAG
-from airflow_incident_provider.plugins.urgency import ROOM_FIRST
 from airflow_incident_provider.registry.asset import REGISTRY
 
 

@@ -22,8 +22,8 @@ from airflow_incident_provider.operators import (
     ResolveSlackUsersOperator,
     SetupSlackOperator,
 )
+from airflow_incident_provider.operators.priority import ROOM_FIRST
 from airflow_incident_provider.operators.room_deadline import DeadlineDag, room_deadline
-from airflow_incident_provider.plugins.urgency import ROOM_FIRST
 from airflow_incident_provider.registry.asset import REGISTRY
 
 # The form is for people, and for the step that reads it. Each of the other steps would spend a tenth of its start
@@ -50,8 +50,8 @@ with DeadlineDag(
         "weight_rule": "absolute",
     },
 ) as dag:
-    # When slots are scarce, rooms come before reports, and of those the one that is nearest to its end; the policy
-    # that ``ROOM_FIRST`` belongs to adds the severity.
+    # When slots are scarce, rooms come before reports, and of those the one that is nearest to its end; a cluster
+    # policy of the package adds the severity.
     parse = ParseIncidentOperator(task_id="parse_incident_event", priority_weight=ROOM_FIRST + 1)
     slack = SetupSlackOperator(task_id="setup_slack_integration", pool=SLACK_POOL, priority_weight=ROOM_FIRST + 2)
     people = ResolveSlackUsersOperator(

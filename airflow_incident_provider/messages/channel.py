@@ -56,6 +56,15 @@ def channel_name_taken(incident: Incident, attempt: int) -> str:
     return _name(incident, f"{_name_id(incident)}-{_digest(incident.key, 4)}{again}")
 
 
+def numbered_name(name: str, attempt: int) -> str:
+    """
+    Return a name that was chosen for a room, or another like it where it belongs to somebody else.
+
+    :param attempt: 0 for the name itself; later ones end in ``-2``, ``-3`` and lose their end for it.
+    """
+    return name if attempt == 0 else f"{name[: NAME_LIMIT - 4]}-{attempt + 1}"
+
+
 def _name(incident: Incident, tail: str) -> str:
     """Return the name that ends in ``tail``, with as many words of the title as there is room for."""
     prefix = _slug(incident.route.channel_prefix)[:_PREFIX_LIMIT].strip("-_") or _DEFAULT_PREFIX

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from airflow_incident_provider.models import WarRoom
     from airflow_incident_provider.notifications.failed_run import FailedRun
 
-_LONGEST_NAME = 80
-"""Characters of a channel's name in Slack."""
-
 
 class WarRoomNotifier(BaseNotifier):
     """Open a room about a run that failed, and tell in it what failed.
@@ -98,6 +95,7 @@ class WarRoomNotifier(BaseNotifier):
         await asyncio.to_thread(self.notify, context)
 
     def _open(self, slack: WarRoomSlack, workspace: SlackWorkspace, run: FailedRun, name: str) -> WarRoom:
+        from airflow_incident_provider.messages.channel import numbered_name
         from airflow_incident_provider.operators.ledger import Ledger
         from airflow_incident_provider.operators.progress import address_of_run
         from airflow_incident_provider.operators.resolve_slack_users import resolve_users
@@ -107,7 +105,7 @@ class WarRoomNotifier(BaseNotifier):
             incident=self._incident(run),
             workspace=workspace,
             people=resolve_users(self.members, workspace, self.slack_conn_id, private=self.private),
-            name=lambda attempt: name if attempt == 0 else f"{name[: _LONGEST_NAME - 2]}-{attempt + 1}",
+            name=lambda attempt: numbered_name(name, attempt),
             run_url=address_of_run(run.dag_id, run.run_id),
         )
         # Nothing is remembered from one callback to the next: Slack is asked what there is.
@@ -134,7 +132,9 @@ def _channel_name(prefix: str, run: FailedRun) -> str:
     """Return the room's name: the same for each failure of a run, whatever is known of it."""
     from slugify import slugify
 
-    room = _LONGEST_NAME - len(prefix) - len(run.digest) - 2
+    from airflow_incident_provider.messages.channel import NAME_LIMIT
+
+    room = NAME_LIMIT - len(prefix) - len(run.digest) - 2
     words = slugify(run.dag_id, max_length=room, regex_pattern=r"[^a-z0-9_-]+")
     return "-".join(part for part in (prefix, words, run.digest) if part)
 

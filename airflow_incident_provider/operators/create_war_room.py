@@ -172,11 +172,11 @@ class CreateWarRoomOperator(IncidentStep):
 
     def _names(self, incident: Incident) -> Callable[[int], str]:
         """Return the channel's name at the nth attempt."""
-        from airflow_incident_provider.messages.channel import channel_name, channel_name_taken
+        from airflow_incident_provider.messages.channel import channel_name, channel_name_taken, numbered_name
 
         own = self.name
         if own is not None:
-            return lambda attempt: own if attempt == 0 else f"{own[:76]}-{attempt + 1}"
+            return lambda attempt: numbered_name(own, attempt)
         return lambda attempt: channel_name(incident) if attempt == 0 else channel_name_taken(incident, attempt)
 
     def _workspace(self, context: Context) -> SlackWorkspace:

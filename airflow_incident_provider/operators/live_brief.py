@@ -28,7 +28,7 @@ from airflow_incident_provider.models import (
     UserResolution,
     WarRoom,
 )
-from airflow_incident_provider.operators.progress import STEPS, run_url
+from airflow_incident_provider.operators.progress import STEPS, is_part, run_url
 from airflow_incident_provider.operators.room_opening import brief_key
 from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID
 from airflow_incident_provider.operators.standing import standing
@@ -142,7 +142,7 @@ def steps_so_far(states: States) -> tuple[StepProgress, ...]:
 
 def _step(name: str, states: States) -> StepProgress | None:
     """Return one step; ``None`` if this DAG has not got it. A step of many parts ends when all of them have."""
-    parts = [state for task, state in states.items() if _is_part(task, name)]
+    parts = [state for task, state in states.items() if is_part(task, name)]
     own = [states[name]] if name in states else []
     ends = [_ENDS.get(str(state).lower()) for state in parts or own]
     if not ends:
@@ -152,10 +152,6 @@ def _step(name: str, states: States) -> StepProgress | None:
         return StepProgress(step=name, **told)
     worst = next(state for state in (StepState.FAILED, StepState.DONE, StepState.SKIPPED) if state in ends)
     return StepProgress(step=name, state=worst, **told)
-
-
-def _is_part(task: str, step: str) -> bool:
-    return task.startswith(f"{step}_") and task[len(step) + 1 :].isdigit()
 
 
 def _is_mark(done: int | None, total: int | None) -> bool:

@@ -89,6 +89,23 @@ def _at_the_room(step: str, timing: Timing | None) -> StepProgress:
     return StepProgress(step=step, state=StepState.RUNNING if step == CREATE_WAR_ROOM else StepState.TO_COME)
 
 
+def progress_with_the_room(steps: Sequence[StepProgress], took_ms: int) -> tuple[StepProgress, ...]:
+    """Return the steps once the room stands, the next one under way: it begins as soon as this one ends.
+
+    :param steps: the steps as they were when the room was opened.
+    :param took_ms: how long that took, in milliseconds.
+    """
+    return tuple(_with_the_room(step, before, took_ms) for before, step in zip((None, *steps), steps, strict=False))
+
+
+def _with_the_room(step: StepProgress, before: StepProgress | None, took_ms: int) -> StepProgress:
+    if step.step == CREATE_WAR_ROOM:
+        return step.model_copy(update={"state": StepState.DONE, "duration_ms": took_ms})
+    if before is not None and before.step == CREATE_WAR_ROOM and step.state is StepState.TO_COME:
+        return step.model_copy(update={"state": StepState.RUNNING})
+    return step
+
+
 def step_progress(reports: Iterable[StepReport]) -> tuple[StepProgress, ...]:
     """Return the same as the brief shows it."""
     return tuple(
@@ -102,13 +119,14 @@ def step_progress(reports: Iterable[StepReport]) -> tuple[StepProgress, ...]:
 
 
 def _state(step: str, states: Mapping[str, str | None]) -> str | None:
-    """Return a step's state, "none" if it has not begun; Airflow names mapped instances ``<task id>_<index>``."""
-    found = [
-        str(state).lower()
-        for name, state in states.items()
-        if name == step or (name.startswith(f"{step}_") and name[len(step) + 1 :].isdigit())
-    ]
+    """Return a step's state, "none" if it has not begun."""
+    found = [str(state).lower() for name, state in states.items() if name == step or is_part(name, step)]
     return next((state for state in _WORST_FIRST if state in found), "none") if found else None
+
+
+def is_part(name: str, step: str) -> bool:
+    """Return whether this is an instance of a mapped step: Airflow names it ``<task id>_<index>``."""
+    return name.startswith(f"{step}_") and name[len(step) + 1 :].isdigit()
 
 
 def _report(ti: Any, step: str, state: str) -> StepReport:

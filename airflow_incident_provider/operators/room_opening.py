@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +16,7 @@ from airflow_incident_provider.hooks.war_room_slack import Channel, WarRoomSlack
 from airflow_incident_provider.messages.brief import BriefState, brief, brief_details
 from airflow_incident_provider.messages.channel import bookmarks, is_own_topic, purpose, topic
 from airflow_incident_provider.messages.people import not_resolved
-from airflow_incident_provider.messages.progress import StepProgress, StepState
+from airflow_incident_provider.messages.progress import StepProgress
 from airflow_incident_provider.messages.times import between, duration
 from airflow_incident_provider.models import (
     Incident,
@@ -29,14 +29,14 @@ from airflow_incident_provider.models import (
 )
 from airflow_incident_provider.operators.ledger import Ledger
 from airflow_incident_provider.operators.posting import Poster, recorded_ts
+from airflow_incident_provider.operators.progress import progress_with_the_room
 from airflow_incident_provider.operators.room_channel import (
     UNFINISHED_WAIT_S,
     ChannelOpener,
     ChannelRequest,
     OpenedChannel,
 )
-
-STEP = "create_war_room"
+from airflow_incident_provider.operators.step import CREATE_WAR_ROOM
 
 _BRIEF = "brief"
 _UNSURE = {
@@ -154,7 +154,7 @@ class RoomOpening:
         )
         opened = ChannelOpener(self._slack, self._plan.workspace.bot_user_id, self._ledger).open(request)
         if opened.note:
-            self._problems.append(Problem(step=STEP, what=opened.note))
+            self._problems.append(Problem(step=CREATE_WAR_ROOM, what=opened.note))
         return opened
 
     # --- what makes it a room -----------------------------------------------------------------------
@@ -333,7 +333,7 @@ class RoomOpening:
         """Bring the brief up to date; what it has no room for goes under it."""
         took = round((time.monotonic() - self._clock) * 1000)
         self._state = self._state.model_copy(
-            update={"problems": tuple(self._problems), "steps": _as_it_goes_on(self._plan.steps, took)}
+            update={"problems": tuple(self._problems), "steps": progress_with_the_room(self._plan.steps, took)}
         )
         key = brief_key(self._plan.incident)
         try:
@@ -351,13 +351,13 @@ class RoomOpening:
             return
         if isinstance(outcome, SlackUnavailableError) and outcome.effect_possible:
             what = _UNSURE.get(what, what)
-        self._problems.append(Problem(step=STEP, what=what, error=outcome.message, fix=outcome.fix))
+        self._problems.append(Problem(step=CREATE_WAR_ROOM, what=what, error=outcome.message, fix=outcome.fix))
 
     def _note_lateness(self, at: datetime) -> None:
         promised, took = self._plan.promised_s, between(self._plan.incident.received_at, at)
         if promised is not None and took > promised * 1000:
             late = f"the room is late: it came {duration(took)} after the alert, {promised} s are promised"
-            self._problems.append(Problem(step=STEP, what=late))
+            self._problems.append(Problem(step=CREATE_WAR_ROOM, what=late))
 
     def _room(self, opened: OpenedChannel, ts: str, url: str | None) -> WarRoom:
         dry_run = self._plan.workspace.dry_run
@@ -387,16 +387,3 @@ def brief_key(incident: Incident) -> str:
 def _moment(ts: str) -> datetime:
     """Return when a message was posted: Slack's timestamp is Unix time in seconds."""
     return datetime.fromtimestamp(float(ts), tz=UTC)
-
-
-def _as_it_goes_on(steps: Sequence[StepProgress], took_ms: int) -> tuple[StepProgress, ...]:
-    """Return the steps with this one done and the next one under way: it begins as soon as this one ends."""
-    return tuple(_moved_on(step, before, took_ms) for before, step in zip((None, *steps), steps, strict=False))
-
-
-def _moved_on(step: StepProgress, before: StepProgress | None, took_ms: int) -> StepProgress:
-    if step.step == STEP:
-        return step.model_copy(update={"state": StepState.DONE, "duration_ms": took_ms})
-    if before is not None and before.step == STEP and step.state is StepState.TO_COME:
-        return step.model_copy(update={"state": StepState.RUNNING})
-    return step

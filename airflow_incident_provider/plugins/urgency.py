@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from airflow_incident_provider.models import Severity
 
-ROOM_FIRST = 1000
-"""The least weight of a step that a room waits for; more than any severity adds to one that reports."""
-
 DEGREE = 100
 """What one degree of severity is worth."""
 

@@ -65,6 +65,16 @@ def context(store: Store) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
+def app(connect: Callable[..., Any]) -> Any:
+    """The app in the sandbox's workspace; it gives up on a call after two seconds."""
+    from airflow_incident_provider.hooks.live_slack import LiveSlack
+    from airflow_incident_provider.hooks.slack import IncidentSlackHook
+
+    connect(timeout=2)
+    return LiveSlack(IncidentSlackHook())
+
+
+@pytest.fixture
 def make_life(connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Life]:
     monkeypatch.setenv("AIRFLOW__INCIDENT__DIRECTORY_FOLDER", str(tmp_path / "directory"))
 

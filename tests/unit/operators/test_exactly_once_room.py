@@ -58,15 +58,6 @@ PEOPLE = UserResolution(
 
 
 @pytest.fixture
-def app(connect: Callable[..., Any]) -> Any:
-    from airflow_incident_provider.hooks.live_slack import LiveSlack
-    from airflow_incident_provider.hooks.slack import IncidentSlackHook
-
-    connect(timeout=2)
-    return LiveSlack(IncidentSlackHook())
-
-
-@pytest.fixture
 def opening(app: Any, context: Callable[..., dict[str, Any]]) -> Callable[..., WarRoom]:
     """Open the room as one attempt of one task does: its ledger is that of the attempt before."""
 

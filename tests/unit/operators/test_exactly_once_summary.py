@@ -46,15 +46,6 @@ DOWN: dict[str, Any] = {"status": 503, "times": None}
 
 
 @pytest.fixture
-def app(connect: Callable[..., Any]) -> Any:
-    from airflow_incident_provider.hooks.live_slack import LiveSlack
-    from airflow_incident_provider.hooks.slack import IncidentSlackHook
-
-    connect()
-    return LiveSlack(IncidentSlackHook())
-
-
-@pytest.fixture
 def room(app: Any) -> WarRoom:
     """A room with a brief in it."""
     channel = app.create_channel(NAME, private=False)

@@ -13,6 +13,7 @@ from airflow.models.asset import AssetActive, AssetModel
 from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.models.dag import DagModel
 from airflow.models.dagbundle import DagBundleModel
+from airflow.models.dagrun import DagRun
 from airflow.utils.session import create_session
 from sqlalchemy import delete, select, update
 
@@ -56,13 +57,14 @@ def runs(empty_registry: None) -> Iterator[RunsOnPaper]:
 
 @pytest.fixture
 def empty_registry(airflow_home: Path) -> None:
-    """A database that knows of no asset, whatever tests before this one told it."""
+    """A database that knows of no asset and of no DAG, whatever tests before this one told it."""
     forget()
 
 
 def forget() -> None:
+    """Empty the tables that decisions are made from; runs first, as what they ran is kept from going."""
     with create_session() as session:
-        for model in (AssetStateStoreModel, AssetActive, AssetModel, DagModel):
+        for model in (AssetStateStoreModel, AssetActive, AssetModel, DagRun, DagModel):
             session.execute(delete(model))
 
 

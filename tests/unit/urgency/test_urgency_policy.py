@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_incident_provider.plugins.urgency import ROOM_FIRST, task_instance_mutation_hook
+from airflow_incident_provider.operators.priority import ROOM_FIRST
+from airflow_incident_provider.plugins.urgency import task_instance_mutation_hook
 
 REPORT = 3
 ROOM = ROOM_FIRST + 4
