@@ -9,7 +9,7 @@ from itertools import count
 from types import TracebackType
 from typing import Any, TypeVar
 
-from airflow_incident_provider.exceptions import SlackConfigurationError, SlackRequestError
+from airflow_incident_provider.exceptions import SlackError, SlackRequestError
 from airflow_incident_provider.hooks.directory_cache import LARGEST_PAGE_SIZE, DirectoryCache, fetch_members
 from airflow_incident_provider.hooks.live_slack import LiveSlack
 from airflow_incident_provider.hooks.side_by_side import CALLS_AT_ONCE
@@ -78,7 +78,7 @@ class SlackPeople(AbstractContextManager["SlackPeople"]):
             return cached.directory.who_left(email) if cached is not None else None
         try:
             return self.directory().who_left(email)
-        except (SlackConfigurationError, SlackRequestError):
+        except SlackError:
             # Told where a name needs the directory; this question can do without it.
             return None
 

@@ -104,7 +104,8 @@ class WarRoomNotifier(BaseNotifier):
         plan = RoomPlan(
             incident=self._incident(run),
             workspace=workspace,
-            people=resolve_users(self.members, workspace, self.slack_conn_id, private=self.private),
+            # A callback is called once, so this try is the last.
+            people=resolve_users(self.members, workspace, self.slack_conn_id, private=self.private, last_try=True),
             name=lambda attempt: numbered_name(name, attempt),
             run_url=address_of_run(run.dag_id, run.run_id),
         )

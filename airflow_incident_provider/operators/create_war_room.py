@@ -27,6 +27,7 @@ from airflow_incident_provider.operators.step import (
     RESOLVE_USERS,
     SETUP_SLACK,
     IncidentStep,
+    is_last_try,
     read_value,
 )
 
@@ -192,6 +193,12 @@ class CreateWarRoomOperator(IncidentStep):
         from airflow_incident_provider.operators.resolve_slack_users import not_looked_up, resolve_users
 
         if self.name is not None and self.people is None:
-            return resolve_users(self.members, workspace, self.slack_conn_id, private=self.private)
+            return resolve_users(
+                self.members,
+                workspace,
+                self.slack_conn_id,
+                private=self.private,
+                last_try=is_last_try(context),
+            )
         found = read_value(UserResolution, self.people, context, RESOLVE_USERS)
         return found or not_looked_up(incident.responders, "Slack could not be asked who this is")

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
 from airflow_incident_provider.models import IncidentSummary, Problem, RunOutcome
 from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, open_slack
-from airflow_incident_provider.operators.step import IncidentStep
+from airflow_incident_provider.operators.step import IncidentStep, is_last_try
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -152,8 +152,7 @@ class FinalSummaryOperator(IncidentStep):
 
 def _will_be_tried_again(error: IncidentError, context: Context) -> bool:
     """Return whether this attempt may fail because another follows it."""
-    ti = context["ti"]
-    return isinstance(error, SlackUnavailableError) and ti.try_number <= ti.max_tries
+    return isinstance(error, SlackUnavailableError) and not is_last_try(context)
 
 
 def _unposted(error: IncidentError) -> str:

@@ -73,7 +73,7 @@ def later_people(visit: Visit) -> LaterPeople:
 
 def _looked_up(names: list[str], visit: Visit) -> UserResolution:
     try:
-        return resolve_users(names, visit.workspace, visit.conn_id, private=visit.room.private)
+        return resolve_users(names, visit.workspace, visit.conn_id, private=visit.room.private, last_try=False)
     except SlackUnavailableError:
         raise
     except IncidentError as error:

@@ -17,7 +17,13 @@ from airflow_incident_provider.models import (
     UserResolution,
 )
 from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, live_slack, workspace_behind
-from airflow_incident_provider.operators.step import PARSE_INCIDENT, SETUP_SLACK, IncidentStep, read_value
+from airflow_incident_provider.operators.step import (
+    PARSE_INCIDENT,
+    SETUP_SLACK,
+    IncidentStep,
+    is_last_try,
+    read_value,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -38,7 +44,8 @@ class ResolveSlackUsersOperator(IncidentStep):
         asked who it is.
     :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
     :returns: a :class:`~airflow_incident_provider.models.UserResolution`, pushed to XCom.
-    :raises SlackUnavailableError: when Slack does not answer: the task is retried.
+    :raises SlackUnavailableError: when Slack does not answer: the task is retried. On its last try whom Slack does
+        not answer for is not found, for that reason.
 
     .. code-block:: python
 
@@ -74,7 +81,11 @@ class ResolveSlackUsersOperator(IncidentStep):
         private = self.private if self.private is not None else bool(incident and incident.route.private)
         workspace = read_value(SlackWorkspace, self.workspace, context, SETUP_SLACK)
         resolution = resolve_users(
-            queries, workspace or workspace_behind(self.slack_conn_id), self.slack_conn_id, private=private
+            queries,
+            workspace or workspace_behind(self.slack_conn_id),
+            self.slack_conn_id,
+            private=private,
+            last_try=is_last_try(context),
         )
         for result in resolution.resolutions:
             self.log.info("%r: %s %s", result.query, result.outcome, result.method or result.reason)
@@ -82,9 +93,12 @@ class ResolveSlackUsersOperator(IncidentStep):
 
 
 def resolve_users(
-    queries: Iterable[str], workspace: SlackWorkspace, slack_conn_id: str, *, private: bool
+    queries: Iterable[str], workspace: SlackWorkspace, slack_conn_id: str, *, private: bool, last_try: bool
 ) -> UserResolution:
-    """Resolve queries in a workspace; in dry-run say of each that Slack was not asked."""
+    """Resolve queries in a workspace; in dry-run say of each that Slack was not asked.
+
+    :param last_try: whether nobody tries again: see :func:`~airflow_incident_provider.people.resolver.resolve`.
+    """
     queries = list(queries)
     if workspace.dry_run:
         return not_looked_up(queries, "dry-run: Slack was not asked who this is")
@@ -95,7 +109,7 @@ def resolve_users(
     cache = DirectoryCache(Path(directory_folder()))
     with SlackPeople(live_slack(slack_conn_id, workspace), cache) as people:
         people.prefetch(queries)
-        return resolve(queries, people, private=private)
+        return resolve(queries, people, private=private, last_try=last_try)
 
 
 def directory_folder() -> str:

@@ -131,6 +131,12 @@ def _when_slack_may_be_back(error: SlackUnavailableError) -> RetryDecision:
     return RetryDecision.retry(delay=timedelta(seconds=wait_s), reason=reason)
 
 
+def is_last_try(context: Context) -> bool:
+    """Return whether Airflow will not try this task again by itself."""
+    ti: Any = context["ti"]
+    return bool(ti.try_number > ti.max_tries)
+
+
 def read_value(
     model: type[Value], given: Value | Mapping[str, Any] | None, context: Context, task_id: str
 ) -> Value | None:

@@ -77,7 +77,7 @@ class RunRecord:
 def read_run(context: Context) -> RunRecord:
     """Return what the steps of this run left in XCom."""
     ti: Any = context["ti"]
-    findings = ti.xcom_pull(task_ids=[INVESTIGATE]) or ()
+    findings = ti.xcom_pull(task_ids=_probe_tasks(context)) or ()
     incident = read_value(Incident, None, context, PARSE_INCIDENT)
     return RunRecord(
         run_id=ti.run_id,
@@ -92,6 +92,17 @@ def read_run(context: Context) -> RunRecord:
         updates=read_value(ThreadUpdates, None, context, POST_UPDATES),
         run_url=run_url(context),
     )
+
+
+def _probe_tasks(context: Context) -> list[str]:
+    """Return the tasks of this DAG that find something: those of the catalogue's probes, and a team's own."""
+    from airflow_incident_provider.operators.investigate import InvestigateInContainerOperator
+
+    return [
+        task.task_id
+        for task in context["dag"].tasks
+        if issubclass(getattr(task, "operator_class", type(task)), InvestigateInContainerOperator)
+    ]
 
 
 def summary_key(record: RunRecord) -> str:

@@ -6,7 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from airflow_incident_provider.exceptions import SlackConfigurationError, SlackRequestError
+from airflow_incident_provider.exceptions import (
+    SlackConfigurationError,
+    SlackError,
+    SlackRequestError,
+    SlackUnavailableError,
+)
 from airflow_incident_provider.models import (
     MatchMethod,
     Problem,
@@ -44,7 +49,7 @@ class PeopleSource(Protocol):
     """Where people are looked up.
 
     Errors: :class:`SlackConfigurationError` (a scope is missing, say) and :class:`SlackRequestError` become
-    part of the result; :class:`SlackUnavailableError` goes through, because trying again may work.
+    part of the result; :class:`SlackUnavailableError` goes through where trying again may work.
     """
 
     def lookup_email(self, email: str) -> Member | None:
@@ -60,7 +65,9 @@ class PeopleSource(Protocol):
         """Return the active user group with this handle (without ``@``) or id (``S...``)."""
 
 
-def resolve(queries: Iterable[str], source: PeopleSource, *, private: bool) -> UserResolution:
+def resolve(
+    queries: Iterable[str], source: PeopleSource, *, private: bool, last_try: bool = False
+) -> UserResolution:
     """Find out who is meant by each query, in the order of the queries.
 
     Two queries may come to the same person: both results are kept, for whoever asked; the room invites once.
@@ -68,9 +75,11 @@ def resolve(queries: Iterable[str], source: PeopleSource, *, private: bool) -> U
     :param queries: e-mail addresses, Slack ids, handles, user groups and names, as people wrote them.
     :param source: where to look people up.
     :param private: whether the room is private: then only an e-mail address or an id lets somebody in.
-    :raises SlackUnavailableError: when Slack does not answer.
+    :param last_try: whether nobody tries again: whom Slack does not answer for is then not found, for that reason,
+        and the others are not lost with them.
+    :raises SlackUnavailableError: when Slack does not answer, and this is not the last try.
     """
-    resolver = _Resolver(source)
+    resolver = _Resolver(source, last_try=last_try)
     results = [resolver.resolve(query) for query in queries]
     if private:
         results = [_for_private_room(result) for result in results]
@@ -78,14 +87,15 @@ def resolve(queries: Iterable[str], source: PeopleSource, *, private: bool) -> U
 
 
 class _LookupRefusedError(Exception):
-    """Slack refuses a way of looking people up; the message says which and why."""
+    """Slack refuses a way of looking people up, or does not answer; the message says which and why."""
 
 
 class _Resolver:
     """One pass over the queries: asks Slack the same thing once, and remembers what it may not ask."""
 
-    def __init__(self, source: PeopleSource) -> None:
+    def __init__(self, source: PeopleSource, *, last_try: bool) -> None:
         self._source = source
+        self._last_try = last_try
         self._directory: Directory | None = None
         self._refused: dict[str, str] = {}
         self._answers: dict[Query, Resolution] = {}
@@ -146,7 +156,10 @@ class _Resolver:
         return match_name(name, self._directory)
 
     def _group(self, text: str, group: UserGroup) -> Resolution:
-        """Return the members of a group who may come, and in words who of them may not."""
+        """Return the members of a group who may come, and in words who of them may not.
+
+        :raises _LookupRefusedError: when Slack tells of none of them who they are.
+        """
         if len(group.member_ids) > LARGEST_GROUP:
             return Resolution(
                 query=text,
@@ -155,13 +168,20 @@ class _Resolver:
                 reason=f"@{group.handle} has {len(group.member_ids)} members; "
                 f"groups of more than {LARGEST_GROUP} are not invited as a whole",
             )
-        users, left_out = [], []
+        users, left_out, refusals = [], [], []
         for user_id in dict.fromkeys(group.member_ids):
-            member = self._member(user_id)
+            try:
+                member = self._member(user_id)
+            except _LookupRefusedError as refusal:
+                refusals.append(refusal)
+                left_out.append(f"{user_id} ({refusal})")
+                continue
             if member is not None and member.ineligibility is None:
                 users.append(member.user)
             else:
                 left_out.append(f"{member.label} ({member.ineligibility})" if member else f"{user_id} (unknown)")
+        if not users and len(refusals) == len(left_out) > 0:
+            raise refusals[0]
         if not users:
             reason = f"nobody in @{group.handle} can be invited" + _listed(": ", left_out)
             return _not_found(text, reason).model_copy(update={"method": MatchMethod.USERGROUP})
@@ -190,14 +210,21 @@ class _Resolver:
         try:
             return call()
         except (SlackConfigurationError, SlackRequestError) as error:
-            reason = f"{what} could not be looked up: {error.message}"
-            problem = Problem(step=STEP, what=f"{what} could not be looked up", error=error.message, fix=error.fix)
-            if problem not in self.problems:
-                self.problems.append(problem)
+            refusal = self._noted(what, error)
             # Wrong arguments are wrong for one person; the directory takes none, so it would refuse again.
             if isinstance(error, SlackConfigurationError) or what == _BY_NAME:
-                self._refused[what] = reason
-            raise _LookupRefusedError(reason) from None
+                self._refused[what] = str(refusal)
+            raise refusal from None
+        except SlackUnavailableError as error:
+            if not self._last_try:
+                raise
+            raise self._noted(what, error) from None
+
+    def _noted(self, what: str, error: SlackError) -> _LookupRefusedError:
+        problem = Problem(step=STEP, what=f"{what} could not be looked up", error=error.message, fix=error.fix)
+        if problem not in self.problems:
+            self.problems.append(problem)
+        return _LookupRefusedError(f"{problem.what}: {error.message}")
 
 
 def _for_private_room(result: Resolution) -> Resolution:

@@ -131,5 +131,6 @@ def test_a_probe_of_one_s_own_is_told_under_the_brief(
     [name] = rooms()
     assert name.startswith("dwh-")
     told = [json.dumps(each["blocks"]) for each in posted(name)]
-    assert any("the replica is 97 s behind" in text for text in told)
+    assert sum("the replica is 97 s behind" in text for text in told) == 2, "once as found, once in the summary"
+    assert run.value("final_summary")["findings"]["fail"] == 1
     assert {task for task, state in run.states.items() if state != "success"} == set()

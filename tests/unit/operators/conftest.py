@@ -12,7 +12,7 @@ import pytest
 
 from airflow_incident_provider.sandbox import SandboxClient
 
-from .life import BROKEN, TABLE, Life, Monitor, Room
+from .life import BROKEN, INVESTIGATING, TABLE, Life, Monitor, Room
 
 
 class TaskInstance:
@@ -56,6 +56,7 @@ def context(store: Store) -> Callable[..., dict[str, Any]]:
         now = datetime.now(UTC)
         return {
             "ti": TaskInstance(pushed_by_others),
+            "dag": INVESTIGATING,
             "dag_run": SimpleNamespace(conf=conf or {}, start_date=now, run_after=now),
             "params": {},
             "task_state_store": store,

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
 from airflow_incident_provider.intake import RoutingTable, load_routing_table
@@ -26,6 +27,7 @@ from airflow_incident_provider.models import Finding, Verdict
 from airflow_incident_provider.operators import (
     CreateWarRoomOperator,
     FinalSummaryOperator,
+    InvestigateInContainerOperator,
     LookAgainOperator,
     ParseIncidentOperator,
     PlanInvestigationOperator,
@@ -50,6 +52,9 @@ rules:
   - {name: worst, match: {severity: critical}, responders: [José García, nobody@acme.example]}
 lifecycle: {quiet_period: 10m, archive_delay: 24h, reopen_window: 60m}
 """
+INVESTIGATING = DAG("d")
+"""What a step can see of its DAG: which of its tasks find something."""
+InvestigateInContainerOperator(task_id="investigate", probe={}, dag=INVESTIGATING)
 FIRST_STEPS: tuple[tuple[str, type[Any]], ...] = (
     ("parse_incident_event", ParseIncidentOperator),
     ("setup_slack_integration", SetupSlackOperator),
@@ -175,6 +180,7 @@ class Life:
         conf = conf or {"incident_key": self.key}
         return {
             "ti": LifeTask(self, dag_id, run_id, task_id),
+            "dag": INVESTIGATING,
             "dag_run": SimpleNamespace(
                 conf=conf, start_date=self.now, run_after=self.now, triggering_user_name=self.user
             ),
