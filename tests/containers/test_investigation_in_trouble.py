@@ -54,10 +54,13 @@ def investigate(docker_engine: Any, left: Callable[[], list[str]]) -> Callable[.
     """Run a command as the operator runs it in a task, and return its finding."""
     from airflow_incident_provider.operators import InvestigateInContainerOperator
 
-    def investigate(*command: str, **options: Any) -> Finding:
+    def investigate(
+        *command: str, started: Callable[[InvestigateInContainerOperator], None] = lambda _: None, **options: Any
+    ) -> Finding:
         options = {"image": ALPINE_IMAGE, "network_mode": "none", "pull": "never"} | options
         operator = InvestigateInContainerOperator(task_id="look", command=list(command), **options)
         instance = SimpleNamespace(dag_id="d", run_id=RUN_ID, task_id="look", map_index=-1)
+        started(operator)
         return Finding.model_validate(operator.execute({"ti": instance}))
 
     return investigate
@@ -184,6 +187,20 @@ def test_engine_gone_mid_run(
     assert len(left()) == 1
     assert investigate("true").verdict is Verdict.OK
     assert left() == []
+
+
+def test_task_that_is_stopped_removes_its_container(
+    investigate: Callable[..., Finding], left: Callable[[], list[str]]
+) -> None:
+    operators: list[Any] = []
+    found: list[Finding] = []
+    running = threading.Thread(target=lambda: found.append(investigate("sleep", "30", started=operators.append)))
+    running.start()
+    wait_for(left)
+    operators[0].on_kill()
+    assert left() == []
+    running.join(20)
+    assert [finding.verdict for finding in found] == [Verdict.UNKNOWN]
 
 
 def test_killed_worker_leaves_nothing_after_the_retry(
