@@ -58,7 +58,7 @@ def slack(ours: Time) -> Iterator[SandboxServer]:
 
 def context() -> dict[str, Any]:
     class TaskInstance:
-        id, task_id = "1", "refresh"
+        id, task_id, try_number, max_tries = "1", "refresh", 1, 0
 
         def xcom_push(self, key: str, value: Any) -> None:
             """Keep nothing."""
