@@ -102,8 +102,8 @@ def incident_dag(
 
 
 def _form() -> dict[str, Param]:
-    """Return the trigger form: for people, and for the step that reads it; the others need not pay for it."""
-    if get_parsing_context().task_id not in (None, PARSE_INCIDENT):
+    """Return the trigger form: for people; the steps, which read the run's conf, need not pay for it."""
+    if get_parsing_context().task_id is not None:
         return {}
     return {name: Param(**field) for name, field in trigger_form().items()}
 

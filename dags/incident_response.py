@@ -26,9 +26,9 @@ from airflow_incident_provider.operators.priority import ROOM_FIRST
 from airflow_incident_provider.operators.room_deadline import DeadlineDag, room_deadline
 from airflow_incident_provider.registry.asset import REGISTRY
 
-# The form is for people, and for the step that reads it. Each of the other steps would spend a tenth of its start
-# on it: Airflow parses this file, and validates every parameter, in each.
-FORM = trigger_form() if get_parsing_context().task_id in (None, "parse_incident_event") else {}
+# The form is for people; the steps read the run's conf. Each would spend a good part of its start on it: Airflow
+# parses this file, and holds the conf against every field, in each.
+FORM = trigger_form() if get_parsing_context().task_id is None else {}
 
 SLACK_POOL = conf.get("incident", "slack_pool", fallback="default_pool")
 

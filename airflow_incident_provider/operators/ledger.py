@@ -57,9 +57,13 @@ class Ledger:
 
     def record(self, results: Mapping[str, JsonValue]) -> None:
         """Write down what was done."""
+        self.remember(results)
+        self._save()
+
+    def remember(self, results: Mapping[str, JsonValue]) -> None:
+        """Keep what was done, to be written down with what is intended or done next: nothing is lost by that."""
         for key, result in results.items():
             self._entries.setdefault(key, {})["result"] = result
-        self._save()
 
     def _save(self) -> None:
         if self._store is not None:

@@ -67,7 +67,7 @@ class ChannelOpener:
         self._ledger = ledger
 
     def open(self, request: ChannelRequest) -> OpenedChannel:
-        """Return the room's channel.
+        """Return the room's channel; the ledger has it once the caller writes down what it does next.
 
         :raises SlackRequestError: when every name that was tried belongs to somebody else.
         """
@@ -75,7 +75,7 @@ class ChannelOpener:
             return OpenedChannel(known, created=False)
         existing, note = self._join_existing(request)
         opened = OpenedChannel(existing, created=False) if existing else self._find_or_create(request)
-        self._ledger.record({_CHANNEL: {field: getattr(opened.channel, field) for field in _RECORDED}})
+        self._ledger.remember({_CHANNEL: {field: getattr(opened.channel, field) for field in _RECORDED}})
         return replace(opened, note=note)
 
     def _known(self) -> Channel | None:

@@ -65,6 +65,11 @@ def _preload() -> None:
     for name in OF_AIRFLOW:
         with suppress(ImportError):
             import_module(name)
+    with suppress(ImportError):
+        from airflow.sdk.listener import get_listener_manager
+
+        # Looks through all installed packages for plugins, and remembers.
+        get_listener_manager()
 
 
 _preload()
