@@ -8,6 +8,7 @@ address that Slack gave us. This module imports neither Airflow nor anything tha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -304,10 +305,15 @@ class Resolution(Model):
 
 
 class UserResolution(XComValue):
-    """What every query for a person came to. The value of ``resolve_slack_users``."""
+    """What every query for a person came to. The value of ``resolve_slack_users``.
+
+    ``unanswered`` are the queries that Slack did not answer, and was not waited for, each with that problem, which
+    is among the ``problems``, too: asked later, it may say more.
+    """
 
     resolutions: tuple[Resolution, ...] = ()
     problems: tuple[Problem, ...] = ()
+    unanswered: Mapping[str, Problem] = {}
 
     @property
     def resolved(self) -> tuple[Resolution, ...]:

@@ -74,6 +74,11 @@ PER_USER: Mapping[str, str] = {
 """Errors about one person: reported in the brief, never a reason to fail."""
 
 
+def why_not_invited(code: str) -> str:
+    """Return in words what kept somebody from being invited."""
+    return PER_USER.get(code, f"Slack said {code}")
+
+
 def may_still_happen(error: SlackUnavailableError) -> bool:
     """Return whether the call may take effect only after this: then a look now would come too early."""
     return error.effect_possible and error.code in _STILL_AT_IT

@@ -105,7 +105,13 @@ class WarRoomNotifier(BaseNotifier):
             incident=self._incident(run),
             workspace=workspace,
             # A callback is called once, so this try is the last.
-            people=resolve_users(self.members, workspace, self.slack_conn_id, private=self.private, last_try=True),
+            people=resolve_users(
+                self.members,
+                workspace,
+                self.slack_conn_id,
+                private=self.private,
+                worth_waiting=lambda _: False,
+            ),
             name=lambda attempt: numbered_name(name, attempt),
             run_url=address_of_run(run.dag_id, run.run_id),
         )

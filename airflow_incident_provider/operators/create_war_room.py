@@ -27,7 +27,6 @@ from airflow_incident_provider.operators.step import (
     RESOLVE_USERS,
     SETUP_SLACK,
     IncidentStep,
-    is_last_try,
     read_value,
 )
 
@@ -190,7 +189,11 @@ class CreateWarRoomOperator(IncidentStep):
 
     def _people(self, context: Context, incident: Incident, workspace: SlackWorkspace) -> UserResolution:
         """Return who was found; where nobody could look, say of everybody that they were not looked up."""
-        from airflow_incident_provider.operators.resolve_slack_users import not_looked_up, resolve_users
+        from airflow_incident_provider.operators.resolve_slack_users import (
+            not_looked_up,
+            resolve_users,
+            worth_a_later_room,
+        )
 
         if self.name is not None and self.people is None:
             return resolve_users(
@@ -198,7 +201,7 @@ class CreateWarRoomOperator(IncidentStep):
                 workspace,
                 self.slack_conn_id,
                 private=self.private,
-                last_try=is_last_try(context),
+                worth_waiting=worth_a_later_room(context),
             )
         found = read_value(UserResolution, self.people, context, RESOLVE_USERS)
         return found or not_looked_up(incident.responders, "Slack could not be asked who this is")

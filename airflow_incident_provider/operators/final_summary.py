@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
@@ -87,12 +88,20 @@ class FinalSummaryOperator(IncidentStep):
 
     def _attended(self, slack: WarRoomSlack, record: RunRecord) -> RunRecord:
         """Return the record with who is in the room, if Slack tells."""
+        from airflow_incident_provider.operators.resolve_slack_users import resolve_users
         from airflow_incident_provider.operators.second_invitation import attend
 
-        if record.room is None or record.room.channel_id is None:
+        if record.room is None or record.room.channel_id is None or record.workspace is None:
             return record
+        look_up = partial(
+            resolve_users,
+            workspace=record.workspace,
+            slack_conn_id=self.slack_conn_id,
+            private=record.room.private,
+            worth_waiting=lambda _: False,
+        )
         try:
-            seen = attend(slack, record.room, record.people)
+            seen = attend(slack, record.room, record.people, look_up)
         except IncidentError as error:
             self.log.warning("Who came could not be counted: %s", error)
             return record

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
-from airflow_incident_provider.hooks.slack_errors import PER_USER
+from airflow_incident_provider.hooks.slack_errors import why_not_invited
 from airflow_incident_provider.models import Invitation, NotInvited, UserResolution
 from airflow_incident_provider.operators.resolve_slack_users import not_looked_up, resolve_users
 from airflow_incident_provider.operators.room_opening import not_to_invite, to_invite
@@ -51,7 +51,9 @@ def bring_in(visit: Visit, names: Iterable[str]) -> LaterPeople:
     failures = slack.invite(channel_id, [one.user.id for one in new]) if new else {}
     invited = tuple(one for one in new if one.user.id not in failures)
     failed = tuple(
-        NotInvited(query=one.user.label, reason=_why(failures[one.user.id])) for one in new if one not in invited
+        NotInvited(query=one.user.label, reason=why_not_invited(failures[one.user.id]))
+        for one in new
+        if one not in invited
     )
     there = members | _ids(invited)
     unresolved = not_to_invite(found)
@@ -73,7 +75,7 @@ def later_people(visit: Visit) -> LaterPeople:
 
 def _looked_up(names: list[str], visit: Visit) -> UserResolution:
     try:
-        return resolve_users(names, visit.workspace, visit.conn_id, private=visit.room.private, last_try=False)
+        return resolve_users(names, visit.workspace, visit.conn_id, private=visit.room.private)
     except SlackUnavailableError:
         raise
     except IncidentError as error:
@@ -90,7 +92,3 @@ def _absent(invitations: Iterable[Invitation], accounted_for: frozenset[str] | s
 
 def _ids(invitations: Iterable[Invitation]) -> frozenset[str]:
     return frozenset(one.user.id for one in invitations)
-
-
-def _why(code: str) -> str:
-    return PER_USER.get(code, f"Slack said {code}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import conf
 
+from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.models import (
     Incident,
     Resolution,
@@ -28,6 +29,9 @@ from airflow_incident_provider.operators.step import (
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+LONGEST_WAIT_FOR_SOMEBODY_S = 30.0
+"""Seconds that a room waits where Slack asks to wait before it says who somebody is; else it comes without them."""
+
 
 class ResolveSlackUsersOperator(IncidentStep):
     """Find out who is meant: by e-mail, then display name, then username, then a close match that is sure.
@@ -44,8 +48,9 @@ class ResolveSlackUsersOperator(IncidentStep):
         asked who it is.
     :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
     :returns: a :class:`~airflow_incident_provider.models.UserResolution`, pushed to XCom.
-    :raises SlackUnavailableError: when Slack does not answer: the task is retried. On its last try whom Slack does
-        not answer for is not found, for that reason.
+    :raises SlackUnavailableError: when Slack does not answer: the task is retried. On its last try, and when Slack
+        asks to wait longer than a room should, whom Slack does not answer for is not found, for that reason; the
+        last step asks for them once more.
 
     .. code-block:: python
 
@@ -85,19 +90,33 @@ class ResolveSlackUsersOperator(IncidentStep):
             workspace or workspace_behind(self.slack_conn_id),
             self.slack_conn_id,
             private=private,
-            last_try=is_last_try(context),
+            worth_waiting=worth_a_later_room(context),
         )
         for result in resolution.resolutions:
             self.log.info("%r: %s %s", result.query, result.outcome, result.method or result.reason)
         return resolution
 
 
+def worth_a_later_room(context: Context) -> Callable[[SlackUnavailableError], bool]:
+    """Return for which silence of Slack's a room should wait: see :data:`LONGEST_WAIT_FOR_SOMEBODY_S`."""
+
+    def is_worth_it(error: SlackUnavailableError) -> bool:
+        return not is_last_try(context) and (error.retry_after or 0) <= LONGEST_WAIT_FOR_SOMEBODY_S
+
+    return is_worth_it
+
+
 def resolve_users(
-    queries: Iterable[str], workspace: SlackWorkspace, slack_conn_id: str, *, private: bool, last_try: bool
+    queries: Iterable[str],
+    workspace: SlackWorkspace,
+    slack_conn_id: str,
+    *,
+    private: bool,
+    worth_waiting: Callable[[SlackUnavailableError], bool] = lambda _: True,
 ) -> UserResolution:
     """Resolve queries in a workspace; in dry-run say of each that Slack was not asked.
 
-    :param last_try: whether nobody tries again: see :func:`~airflow_incident_provider.people.resolver.resolve`.
+    :param worth_waiting: see :func:`~airflow_incident_provider.people.resolver.resolve`.
     """
     queries = list(queries)
     if workspace.dry_run:
@@ -109,7 +128,7 @@ def resolve_users(
     cache = DirectoryCache(Path(directory_folder()))
     with SlackPeople(live_slack(slack_conn_id, workspace), cache) as people:
         people.prefetch(queries)
-        return resolve(queries, people, private=private, last_try=last_try)
+        return resolve(queries, people, private=private, worth_waiting=worth_waiting)
 
 
 def directory_folder() -> str:

@@ -11,7 +11,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from airflow_incident_provider.exceptions import IncidentError, SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.hooks.side_by_side import side_by_side
-from airflow_incident_provider.hooks.slack_errors import MESSAGE_GONE, PER_USER
+from airflow_incident_provider.hooks.slack_errors import MESSAGE_GONE, why_not_invited
 from airflow_incident_provider.hooks.war_room_slack import Channel, WarRoomSlack
 from airflow_incident_provider.messages.brief import BriefState, brief, brief_details
 from airflow_incident_provider.messages.channel import bookmarks, is_own_topic, purpose, topic
@@ -259,7 +259,7 @@ class RoomOpening:
             reasons: Mapping[str, str] = dict.fromkeys(ids, outcome.message)
         else:
             assert isinstance(outcome, dict)
-            reasons = {user: PER_USER.get(code, f"Slack said {code}") for user, code in outcome.items()}
+            reasons = {user: why_not_invited(code) for user, code in outcome.items()}
         if isinstance(members, frozenset) and members:
             unsaid = "Slack did not add them to the channel"
             reasons = {user_id: reasons.get(user_id, unsaid) for user_id in ids if user_id not in members}

@@ -66,7 +66,11 @@ class PeopleSource(Protocol):
 
 
 def resolve(
-    queries: Iterable[str], source: PeopleSource, *, private: bool, last_try: bool = False
+    queries: Iterable[str],
+    source: PeopleSource,
+    *,
+    private: bool,
+    worth_waiting: Callable[[SlackUnavailableError], bool] = lambda _: True,
 ) -> UserResolution:
     """Find out who is meant by each query, in the order of the queries.
 
@@ -75,15 +79,17 @@ def resolve(
     :param queries: e-mail addresses, Slack ids, handles, user groups and names, as people wrote them.
     :param source: where to look people up.
     :param private: whether the room is private: then only an e-mail address or an id lets somebody in.
-    :param last_try: whether nobody tries again: whom Slack does not answer for is then not found, for that reason,
-        and the others are not lost with them.
-    :raises SlackUnavailableError: when Slack does not answer, and this is not the last try.
+    :param worth_waiting: whether the caller asks for everybody again, later, because Slack does not answer. If not,
+        whom Slack does not answer for is not found, for that reason, and the others are not lost with them.
+    :raises SlackUnavailableError: when Slack does not answer, and that is worth waiting.
     """
-    resolver = _Resolver(source, last_try=last_try)
+    resolver = _Resolver(source, worth_waiting)
     results = [resolver.resolve(query) for query in queries]
     if private:
         results = [_for_private_room(result) for result in results]
-    return UserResolution(resolutions=tuple(results), problems=tuple(resolver.problems))
+    return UserResolution(
+        resolutions=tuple(results), problems=tuple(resolver.problems), unanswered=resolver.unanswered
+    )
 
 
 class _LookupRefusedError(Exception):
@@ -93,13 +99,16 @@ class _LookupRefusedError(Exception):
 class _Resolver:
     """One pass over the queries: asks Slack the same thing once, and remembers what it may not ask."""
 
-    def __init__(self, source: PeopleSource, *, last_try: bool) -> None:
+    def __init__(self, source: PeopleSource, worth_waiting: Callable[[SlackUnavailableError], bool]) -> None:
         self._source = source
-        self._last_try = last_try
+        self._worth_waiting = worth_waiting
         self._directory: Directory | None = None
         self._refused: dict[str, str] = {}
         self._answers: dict[Query, Resolution] = {}
+        self._silence: Problem | None = None
+        self._silences: dict[Query, Problem] = {}
         self.problems: list[Problem] = []
+        self.unanswered: dict[str, Problem] = {}
 
     def resolve(self, text: str) -> Resolution:
         """Return the one result for a query."""
@@ -108,11 +117,20 @@ class _Resolver:
         except ValueError as error:
             return _not_found(text, str(error))
         if query not in self._answers:
-            try:
-                self._answers[query] = self._answer(text, query)
-            except _LookupRefusedError as refusal:
-                self._answers[query] = _not_found(text, str(refusal))
+            self._ask_about(text, query)
+        if query in self._silences:
+            self.unanswered[text] = self._silences[query]
         return self._answers[query].model_copy(update={"query": text})
+
+    def _ask_about(self, text: str, query: Query) -> None:
+        """Find the one result for a query, and note whether Slack was silent about some of it."""
+        self._silence = None
+        try:
+            self._answers[query] = self._answer(text, query)
+        except _LookupRefusedError as refusal:
+            self._answers[query] = _not_found(text, str(refusal))
+        if self._silence is not None:
+            self._silences[query] = self._silence
 
     def _answer(self, text: str, query: Query) -> Resolution:
         match query.kind:
@@ -210,21 +228,22 @@ class _Resolver:
         try:
             return call()
         except (SlackConfigurationError, SlackRequestError) as error:
-            refusal = self._noted(what, error)
+            refusal = _LookupRefusedError(_told(self._noted(what, error)))
             # Wrong arguments are wrong for one person; the directory takes none, so it would refuse again.
             if isinstance(error, SlackConfigurationError) or what == _BY_NAME:
                 self._refused[what] = str(refusal)
             raise refusal from None
         except SlackUnavailableError as error:
-            if not self._last_try:
+            if self._worth_waiting(error):
                 raise
-            raise self._noted(what, error) from None
+            self._silence = self._noted(what, error)
+            raise _LookupRefusedError(_told(self._silence)) from None
 
-    def _noted(self, what: str, error: SlackError) -> _LookupRefusedError:
+    def _noted(self, what: str, error: SlackError) -> Problem:
         problem = Problem(step=STEP, what=f"{what} could not be looked up", error=error.message, fix=error.fix)
         if problem not in self.problems:
             self.problems.append(problem)
-        return _LookupRefusedError(f"{problem.what}: {error.message}")
+        return problem
 
 
 def _for_private_room(result: Resolution) -> Resolution:
@@ -240,6 +259,10 @@ def _for_private_room(result: Resolution) -> Resolution:
             + _listed("; it would be ", [user.label for user in result.users]),
         }
     )
+
+
+def _told(problem: Problem) -> str:
+    return f"{problem.what}: {problem.error}"
 
 
 def _resolved(result: Resolution) -> bool:

@@ -37,9 +37,7 @@ EVERYBODY = (
 def resolve(connect: Callable[..., Any], tmp_path: Path) -> Resolve:
     """Resolve queries with an app that has these scopes, by default all."""
 
-    def run(
-        *queries: str, token: str | None = None, private: bool = False, last_try: bool = False
-    ) -> UserResolution:
+    def run(*queries: str, token: str | None = None, private: bool = False, wait: bool = True) -> UserResolution:
         from airflow_incident_provider.hooks.directory_cache import DirectoryCache
         from airflow_incident_provider.hooks.live_slack import LiveSlack
         from airflow_incident_provider.hooks.slack import IncidentSlackHook
@@ -49,7 +47,7 @@ def resolve(connect: Callable[..., Any], tmp_path: Path) -> Resolve:
         connect(token)
         with SlackPeople(LiveSlack(IncidentSlackHook()), DirectoryCache(tmp_path)) as people:
             people.prefetch(queries)
-            return resolve(queries, people, private=private, last_try=last_try)
+            return resolve(queries, people, private=private, worth_waiting=lambda _: wait)
 
     return run
 
@@ -156,7 +154,7 @@ def test_on_the_last_try_the_others_are_found(
     resolve: Resolve, control: SandboxClient, method: str, lost: str
 ) -> None:
     control.add_fault(Fault(method=method, status=503, times=None))
-    found = resolve("alice.ng@acme.example", "José García", "@sre-oncall", last_try=True)
+    found = resolve("alice.ng@acme.example", "José García", "@sre-oncall", wait=False)
     reasons = {one.query: one.reason for one in found.unresolved}
     assert reasons.keys() == {lost}
     assert "could not be looked up: " in (reasons[lost] or "")
@@ -168,6 +166,6 @@ def test_one_of_a_group_who_cannot_be_looked_up_does_not_keep_the_others(
 ) -> None:
     [all_of_them] = resolve("@sre-oncall").resolutions
     control.add_fault(Fault(method="users.info", error="ratelimited", headers={"Retry-After": "3600"}))
-    [most] = resolve("@sre-oncall", last_try=True).resolutions
+    [most] = resolve("@sre-oncall", wait=False).resolutions
     assert len(most.users) == len(all_of_them.users) - 1
     assert "people by id could not be looked up: " in (most.reason or "")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
+from airflow_incident_provider.hooks.slack_errors import PER_USER
 from airflow_incident_provider.messages.note import note_messages
 from airflow_incident_provider.models import (
     Incident,
@@ -121,6 +122,61 @@ def test_who_has_left_is_not_invited_again(
     summary = summarise(last=True, opened=room, people=PEOPLE)
     assert ALICE not in control.channel(NAME)["members"]
     assert summary.invited_later == ()
+
+
+EMAIL = "alice.ng@acme.example"
+RATE_LIMITED = Problem(step="resolve_slack_users", what="people could not be looked up", error="rate limited")
+
+
+def unanswered(room: WarRoom, *queries: str) -> tuple[WarRoom, UserResolution]:
+    """Return the room as it is opened when Slack did not say who these are, and what was known of them."""
+    people = UserResolution(
+        resolutions=tuple(
+            Resolution(query=query, outcome=ResolutionOutcome.NOT_FOUND, reason="rate limited") for query in queries
+        ),
+        problems=(RATE_LIMITED,),
+        unanswered=dict.fromkeys(queries, RATE_LIMITED),
+    )
+    missing = tuple(NotInvited(query=query, reason="rate limited") for query in queries)
+    return room.model_copy(update={"not_invited": missing, "problems": (RATE_LIMITED,)}), people
+
+
+def test_whom_slack_did_not_tell_of_is_invited_at_the_end(
+    summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
+) -> None:
+    opened, people = unanswered(room, EMAIL, "dave@acme.example")
+    for last in (False, True):
+        summary = summarise(last=last, opened=opened, people=people)
+        assert ALICE in control.channel(NAME)["members"]
+        assert [(each.user.id, each.query) for each in summary.invited_later] == [(ALICE, EMAIL)]
+        assert (told(summary), summary.here) == (set(), 1)
+        [dave] = summary.not_invited
+        assert (dave.query, "no active member" in dave.reason) == ("dave@acme.example", True)
+    assert len(control.calls("conversations.invite")) == 1
+
+
+def test_whom_slack_still_does_not_tell_of_stays_told(
+    summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
+) -> None:
+    control.add_fault(
+        Fault(method="users.lookupByEmail", error="ratelimited", headers={"Retry-After": "3600"}, times=None)
+    )
+    opened, people = unanswered(room, EMAIL)
+    summary = summarise(last=False, opened=opened, people=people)
+    assert (summary.invited, summary.invited_later, summary.here) == (0, (), 0)
+    assert [each.query for each in summary.not_invited] == [EMAIL]
+    assert told(summary) == {"people by e-mail address could not be looked up"}
+
+
+def test_who_is_found_at_the_end_and_cannot_be_invited_is_told(
+    summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
+) -> None:
+    control.add_fault(Fault(method="conversations.invite", error="cant_invite", times=None))
+    opened, people = unanswered(room, EMAIL)
+    summary = summarise(last=False, opened=opened, people=people)
+    assert (summary.invited_later, told(summary)) == ((), set())
+    [alice] = summary.not_invited
+    assert (alice.query, alice.reason) == ("Alice Ng", PER_USER["cant_invite"])
 
 
 def without_people(room: WarRoom, what: str) -> WarRoom:

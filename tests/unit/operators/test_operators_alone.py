@@ -315,6 +315,26 @@ def test_slack_that_is_down_is_left_to_the_tasks_retries(context: Context, contr
     assert "HTTP 503" in given["ti"].pushed["problem"]["problem"]["what"]
 
 
+@pytest.mark.usefixtures("connected")
+def test_room_waits_a_little_for_somebody_and_then_comes_without_them(
+    context: Context, control: SandboxClient
+) -> None:
+    def resolved(*, retry_after: str) -> dict[str, Any]:
+        control.add_fault(
+            Fault(method="users.lookupByEmail", error="ratelimited", headers={"Retry-After": retry_after})
+        )
+        given = context()
+        given["ti"].max_tries = 3
+        users = ["alice.ng@acme.example", "@sre-oncall"]
+        return ResolveSlackUsersOperator(task_id="t", users=users).execute(given)
+
+    with pytest.raises(SlackUnavailableError):
+        resolved(retry_after="30")
+    found = resolved(retry_after="31")
+    assert [each["outcome"] for each in found["resolutions"]] == ["not_found", "resolved"]
+    assert list(found["unanswered"]) == ["alice.ng@acme.example"]
+
+
 @pytest.mark.parametrize("fail_run", [True, False])
 def test_summary_fails_the_run_unless_told_not_to(
     context: Context, monkeypatch: pytest.MonkeyPatch, fail_run: bool

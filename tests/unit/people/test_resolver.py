@@ -188,6 +188,25 @@ def test_an_unavailable_slack_goes_through(method: str) -> None:
         resolve([queries[method]], Workspace(**{method: SlackUnavailableError("later")}), private=False)
 
 
+def test_whom_slack_does_not_answer_for_and_is_not_waited_for_is_told_apart() -> None:
+    silent = Workspace(lookup_email=SlackUnavailableError("later"))
+    found = resolve(
+        ["alice@example.com", "Alice Ng", "ALICE@example.com"], silent, private=False, worth_waiting=lambda _: False
+    )
+    assert [result.outcome for result in found.resolutions] == [
+        ResolutionOutcome.NOT_FOUND,
+        ResolutionOutcome.RESOLVED,
+        ResolutionOutcome.NOT_FOUND,
+    ]
+    [problem] = found.problems
+    assert found.unanswered == {"alice@example.com": problem, "ALICE@example.com": problem}
+
+
+def test_whom_slack_refuses_to_tell_of_is_not_asked_for_again() -> None:
+    found = resolve(["alice@example.com"], Workspace(lookup_email=NO_EMAIL_SCOPE), private=False)
+    assert (len(found.problems), found.unanswered) == (1, {})
+
+
 anything = st.text(max_size=30) | st.sampled_from(
     [
         "alice@example.com",
