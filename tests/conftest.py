@@ -64,6 +64,12 @@ def airflow_home() -> Path:
     return AIRFLOW_HOME
 
 
+@pytest.fixture(autouse=True)
+def own_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the directory of members with the test that fetched it: the next one's workspace is another."""
+    monkeypatch.setenv("AIRFLOW__INCIDENT__DIRECTORY_FOLDER", str(tmp_path / "directory"))
+
+
 @pytest.fixture(scope="session")
 def running_slack() -> Iterator[SandboxServer]:
     """The stand-in Slack; tests use ``slack``, which is as good as new for each of them."""

@@ -61,12 +61,6 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
 
 
-@pytest.fixture(autouse=True)
-def own_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep the directory of members with the test that fetched it."""
-    monkeypatch.setenv("AIRFLOW__INCIDENT__DIRECTORY_FOLDER", str(tmp_path / "directory"))
-
-
 @pytest.fixture
 def example_routing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Route by the table that ships as the example; the workspace has its people."""

@@ -15,7 +15,7 @@ import pytest
 
 from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
 
-from ..dags.conftest import Run, own_directory, route_by, run_dag  # noqa: F401, TID252 - fixtures  # isort: skip
+from ..dags.conftest import Run, route_by, run_dag  # noqa: F401, TID252 - fixtures  # isort: skip
 from .cases import Case  # isort: skip
 from .real_airflow import RealAirflow, real_airflow  # isort: skip
 from .running import Bench  # isort: skip

@@ -72,9 +72,8 @@ def incident(airflow_home: Path, capfd: pytest.CaptureFixture[str]) -> Callable[
 
 
 @pytest.fixture(autouse=True)
-def own_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep what commands write with the test, and the machine's own tokens out of it."""
-    monkeypatch.setenv("AIRFLOW__INCIDENT__DIRECTORY_FOLDER", str(tmp_path / "directory"))
+def no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the machine's own tokens out of the tests."""
     for name in ("AIRFLOW_CLI_TOKEN", "SLACK_BOT_TOKEN", "DD_API_KEY", "DD_APP_KEY", "INCIDENT_WEBHOOK_SECRET"):
         monkeypatch.delenv(name, raising=False)
 

@@ -77,8 +77,6 @@ def app(connect: Callable[..., Any]) -> Any:
 
 @pytest.fixture
 def make_life(connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Life]:
-    monkeypatch.setenv("AIRFLOW__INCIDENT__DIRECTORY_FOLDER", str(tmp_path / "directory"))
-
     def make(table: str = TABLE, *, connected: bool = True) -> Life:
         if connected:
             connect()

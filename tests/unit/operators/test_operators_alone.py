@@ -36,11 +36,6 @@ Context = Callable[..., dict[str, Any]]
 ALICE, BOT = "U0ALICENG01", "U0WARROOM01"
 
 
-@pytest.fixture(autouse=True)
-def own_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("AIRFLOW__INCIDENT__DIRECTORY_FOLDER", str(tmp_path))
-
-
 @pytest.fixture
 def connected(connect: Callable[..., Any]) -> None:
     connect()
