@@ -43,7 +43,7 @@ INHERITED_VARIABLES = (
 
 RECOMMENDED_SETTINGS = {
     # The scheduler's main cost between two tasks: the default of 1 s makes a chain of seven steps wait.
-    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.05",
     # Airflow 3.3 often keeps a worker waiting for so long after its task has ended: it looks for the end of the
     # process before the process is gone, and then not before the next report is due. With the default of 5 s the
     # workers are soon all waiting, and an incident's probes for them.

@@ -65,7 +65,7 @@ def idle_sleep(_: Site) -> Results:
         "idle sleep",
         seconds <= LONGEST_IDLE_SLEEP_S,
         f"{seconds:g} s between two looks of the scheduler",
-        "Set [scheduler] scheduler_idle_sleep_time = 0.1: it delays each of the seven steps.",
+        "Set [scheduler] scheduler_idle_sleep_time = 0.05: it delays each of the seven steps.",
     )
 
 

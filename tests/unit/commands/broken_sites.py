@@ -85,7 +85,7 @@ BROKEN: dict[str, tuple[Break, str, str, str, str]] = {
     "no scheduler": (lambda _: no_heartbeats(), "airflow", "scheduler", "fail", "airflow scheduler"),
     "a sleepy scheduler": (
         lambda s: s.set("scheduler", scheduler_idle_sleep_time="1"),
-        "airflow", "idle sleep", "warn", "scheduler_idle_sleep_time = 0.1",
+        "airflow", "idle sleep", "warn", "scheduler_idle_sleep_time = 0.05",
     ),
     "an executor of one's own": (
         lambda s: s.set("core", executor="acme.SlowExecutor"),

@@ -64,7 +64,7 @@ def site(  # noqa: PLR0917 - each is a part of the set-up
     slack.workspace.datadog.webhooks[WEBHOOK_NAME] = webhook_settings(WEBHOOK_NAME, "https://airflow.acme.example")
     made.set("api", base_url=webhook_server)
     made.set("core", fernet_key="a-key-for-the-tests")
-    made.set("scheduler", scheduler_idle_sleep_time="0.1")
+    made.set("scheduler", scheduler_idle_sleep_time="0.05")
     return made
 
 
