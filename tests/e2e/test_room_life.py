@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -183,8 +183,11 @@ class Monitor:
         )
 
     def a_minute_passes(self) -> None:
-        """Let the next update come at once: as if the last one had been due a minute earlier."""
+        """Let the next update come at once: as if the last one had been due a minute earlier.
 
+        Runs of updates are named by the second in which they are due, and are a minute apart outside of tests: the
+        next has to be due in another second than the last.
+        """
         with registry_session(self._airflow) as session:
             row = session.scalars(select(Row).where(Row.key == f"record/{self.key}")).one()
             stored = json.loads(row.value)
@@ -192,6 +195,8 @@ class Monitor:
             stored["record"]["update_due"] = (due - timedelta(seconds=UPDATE_INTERVAL_S)).isoformat()
             row.value = json.dumps(stored)
             session.commit()
+        next_second = due.replace(microsecond=0) + timedelta(seconds=1)
+        wait_until(lambda: datetime.now(UTC) >= next_second, what="the next second", timeout=UPDATE_INTERVAL_S)
 
 
 @contextmanager
