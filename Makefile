@@ -23,12 +23,12 @@ help:
 
 install: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml packages/incident-sandbox/pyproject.toml packages/incident-docker-proxy/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv \
 		|| { echo "The package index cannot be reached: the first run needs it."; exit 1; }
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q -c constraints.txt -e '.[dev,docs]' \
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q -c constraints.txt -e packages/incident-sandbox -e packages/incident-docker-proxy -e '.[dev,docs]' \
 		|| { echo "The packages could not be installed; the lines above say why."; exit 1; }
 	@touch $@
 

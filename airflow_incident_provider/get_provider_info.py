@@ -49,7 +49,7 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
-        "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_incident_provider.hooks.slack"]}],
+        "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_incident_provider.slack.hook"]}],
         "notifications": ["airflow_incident_provider.notifications.war_room.WarRoomNotifier"],
         "extra-links": [
             f"airflow_incident_provider.operators.links.{link}"

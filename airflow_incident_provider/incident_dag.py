@@ -32,11 +32,7 @@ from airflow_incident_provider.operators import (
     ResolveSlackUsersOperator,
     SetupSlackOperator,
 )
-from airflow_incident_provider.operators.priority import ROOM_FIRST
-from airflow_incident_provider.operators.room_deadline import DeadlineDag, room_deadline
-from airflow_incident_provider.operators.routing_table import read_routing_table
-from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID
-from airflow_incident_provider.operators.step import (
+from airflow_incident_provider.operators.base import (
     CREATE_WAR_ROOM,
     FINAL_SUMMARY,
     INVESTIGATE,
@@ -46,8 +42,12 @@ from airflow_incident_provider.operators.step import (
     RESOLVE_USERS,
     SETUP_SLACK,
 )
+from airflow_incident_provider.operators.priority import ROOM_FIRST
+from airflow_incident_provider.operators.room_deadline import DeadlineDag, room_deadline
 from airflow_incident_provider.plugins.incident_dags import INCIDENT_TAG
 from airflow_incident_provider.registry.asset import REGISTRY
+from airflow_incident_provider.routing_file import read_routing_table
+from airflow_incident_provider.slack.access import DEFAULT_CONN_ID
 
 
 def incident_dag(

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from incident_sandbox.demo.local_airflow import LocalAirflow
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from airflow_incident_provider.demo.local_airflow import LocalAirflow
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SECRET_HEADER
 from airflow_incident_provider.registry.api_server import opened

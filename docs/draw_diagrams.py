@@ -71,9 +71,9 @@ def system() -> str:
     """Return what runs where, and who talks to whom, with the names that the code uses."""
     from airflow_incident_provider.commands.datadog_api import CONN_ID as DATADOG
     from airflow_incident_provider.lifecycle.runs import RESPONSE_DAG, UPDATE_DAG
-    from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID as SLACK
     from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID as WEBHOOK
     from airflow_incident_provider.plugins.webhook.plugin import URL_PREFIX
+    from airflow_incident_provider.slack.access import DEFAULT_CONN_ID as SLACK
 
     return "\n".join(
         (
@@ -217,7 +217,7 @@ def _what_the_engine_is_asked_for() -> dict[str, Any]:
     """Return the arguments with which a probe's container is created, by creating one on an engine of straw."""
     from docker import APIClient
 
-    from airflow_incident_provider.hooks.containers import LockedDownContainer
+    from airflow_incident_provider.containers import LockedDownContainer
     from airflow_incident_provider.models import ProbeRun, Target
     from airflow_incident_provider.operators import InvestigateInContainerOperator
     from airflow_incident_provider.probes import MAX_OUTPUT_BYTES, get_probe

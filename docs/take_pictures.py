@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from incident_sandbox.demo.airflow_home import airflow_command
+from incident_sandbox.demo.alert import alert
+from incident_sandbox.demo.local_airflow import LocalAirflow
+from incident_sandbox.demo.scene import Scene, scene
 from playwright.sync_api import Browser, Page, sync_playwright
-
-from airflow_incident_provider.demo.airflow_home import airflow_command
-from airflow_incident_provider.demo.alert import alert
-from airflow_incident_provider.demo.local_airflow import LocalAirflow
-from airflow_incident_provider.demo.scene import Scene, scene
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
+    from incident_sandbox import SandboxClient, SandboxServer
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / ".tests"
@@ -73,7 +73,7 @@ def own_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def running_slack() -> Iterator[SandboxServer]:
     """The stand-in Slack; tests use ``slack``, which is as good as new for each of them."""
-    from airflow_incident_provider.sandbox import SandboxServer
+    from incident_sandbox import SandboxServer
 
     with SandboxServer() as server:
         yield server
@@ -89,7 +89,7 @@ def slack(running_slack: SandboxServer) -> SandboxServer:
 @pytest.fixture
 def control(slack: SandboxServer) -> SandboxClient:
     """What a test looks at the workspace with, and makes trouble with."""
-    from airflow_incident_provider.sandbox import SandboxClient
+    from incident_sandbox import SandboxClient
 
     return SandboxClient(slack.url)
 

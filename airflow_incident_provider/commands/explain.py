@@ -57,7 +57,7 @@ def _records(name: str | None) -> list[IncidentRecord]:
 
 def _routing(name: str | None) -> RoutingTable:
     from airflow_incident_provider.intake.routing import load_routing_table
-    from airflow_incident_provider.operators.routing_table import read_routing_table
+    from airflow_incident_provider.routing_file import read_routing_table
 
     return load_routing_table(_text(name, error=RoutingTableError)) if name else read_routing_table()
 

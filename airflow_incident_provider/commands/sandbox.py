@@ -7,6 +7,6 @@ from argparse import Namespace
 
 def sandbox(args: Namespace) -> None:
     """Serve the sandbox until it is interrupted."""
-    from airflow_incident_provider.sandbox.server import serve
+    from incident_sandbox.server import serve
 
     serve(args.host, args.port)

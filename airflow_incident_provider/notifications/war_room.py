@@ -12,14 +12,14 @@ from airflow.sdk import BaseNotifier
 
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.models import Incident, Route, Severity, SlackWorkspace, Source
-from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, open_slack, workspace_behind
+from airflow_incident_provider.slack.access import DEFAULT_CONN_ID, open_slack, workspace_behind
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_incident_provider.hooks.war_room_slack import WarRoomSlack
     from airflow_incident_provider.models import WarRoom
     from airflow_incident_provider.notifications.failed_run import FailedRun
+    from airflow_incident_provider.slack.protocol import WarRoomSlack
 
 
 class WarRoomNotifier(BaseNotifier):
@@ -96,10 +96,10 @@ class WarRoomNotifier(BaseNotifier):
 
     def _open(self, slack: WarRoomSlack, workspace: SlackWorkspace, run: FailedRun, name: str) -> WarRoom:
         from airflow_incident_provider.messages.channel import numbered_name
-        from airflow_incident_provider.operators.ledger import Ledger
-        from airflow_incident_provider.operators.progress import address_of_run
         from airflow_incident_provider.operators.resolve_slack_users import resolve_users
-        from airflow_incident_provider.operators.room_opening import RoomOpening, RoomPlan
+        from airflow_incident_provider.room.ledger import Ledger
+        from airflow_incident_provider.room.opener import RoomOpening, RoomPlan
+        from airflow_incident_provider.room.progress import address_of_run
 
         plan = RoomPlan(
             incident=self._incident(run),

@@ -12,18 +12,18 @@ from airflow_incident_provider.exceptions import SlackRequestError
 from airflow_incident_provider.lifecycle.closing import Closing, archive_at, due_closing
 from airflow_incident_provider.lifecycle.records import Status
 from airflow_incident_provider.models import ThreadUpdates
-from airflow_incident_provider.operators.asked_closing import asked_closing, who_asked
-from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID
-from airflow_incident_provider.operators.step import IncidentStep
+from airflow_incident_provider.operators.base import IncidentStep
+from airflow_incident_provider.room.close_request import asked_closing, who_asked
+from airflow_incident_provider.slack.access import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_incident_provider.hooks.war_room_slack import Channel
     from airflow_incident_provider.intake.life import Lifecycle
     from airflow_incident_provider.models import PostedMessage
-    from airflow_incident_provider.operators.known_incident import KnownIncident
-    from airflow_incident_provider.operators.visit import Visit
+    from airflow_incident_provider.room.session import Visit
+    from airflow_incident_provider.room.snapshot import KnownIncident
+    from airflow_incident_provider.slack.protocol import Channel
 
 _ARCHIVE = "archive"
 
@@ -51,10 +51,10 @@ class ArchiveWarRoomOperator(IncidentStep):
 
     def run_step(self, context: Context) -> ThreadUpdates:
         """Warn, or archive."""
-        from airflow_incident_provider.operators.known_incident import read_known
-        from airflow_incident_provider.operators.room_keeping import channel_of
-        from airflow_incident_provider.operators.routing_table import read_routing_table
-        from airflow_incident_provider.operators.visit import Visit
+        from airflow_incident_provider.room.session import Visit
+        from airflow_incident_provider.room.snapshot import read_known
+        from airflow_incident_provider.room.updater import channel_of
+        from airflow_incident_provider.routing_file import read_routing_table
 
         known, settings = read_known(context), read_routing_table().lifecycle
         if known is None:
@@ -84,9 +84,9 @@ def may_be_archived(visit: Visit, channel: Channel | None) -> bool:
 
 def _step(context: Context, known: KnownIncident, settings: Lifecycle) -> Closing | None:
     """Return what is due; for archiving, once the record says so, by this attempt or an earlier one."""
-    from airflow_incident_provider.operators.ledger import Ledger
     from airflow_incident_provider.operators.what_is_due import this_moment
     from airflow_incident_provider.registry.tasks import TaskRegistry
+    from airflow_incident_provider.room.ledger import Ledger
 
     ledger, now = Ledger(context), this_moment(context)
     if known.record.status is Status.ARCHIVED and ledger.intended_at(_ARCHIVE) is not None:

@@ -19,9 +19,7 @@ from airflow_incident_provider.models import (
     UserResolution,
     WarRoom,
 )
-from airflow_incident_provider.operators.links import DashboardLink, MonitorLink, WarRoomLink
-from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, open_slack, workspace_behind
-from airflow_incident_provider.operators.step import (
+from airflow_incident_provider.operators.base import (
     ASSIGNMENT,
     PARSE_INCIDENT,
     RESOLVE_USERS,
@@ -29,6 +27,8 @@ from airflow_incident_provider.operators.step import (
     IncidentStep,
     read_value,
 )
+from airflow_incident_provider.operators.links import DashboardLink, MonitorLink, WarRoomLink
+from airflow_incident_provider.slack.access import DEFAULT_CONN_ID, open_slack, workspace_behind
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -101,10 +101,10 @@ class CreateWarRoomOperator(IncidentStep):
 
     def run_step(self, context: Context) -> WarRoom:
         """Open the room."""
-        from airflow_incident_provider.operators.ledger import Ledger
-        from airflow_incident_provider.operators.progress import progress_at_the_room, run_url
         from airflow_incident_provider.operators.room_deadline import promised_seconds
-        from airflow_incident_provider.operators.room_opening import RoomOpening, RoomPlan
+        from airflow_incident_provider.room.ledger import Ledger
+        from airflow_incident_provider.room.opener import RoomOpening, RoomPlan
+        from airflow_incident_provider.room.progress import progress_at_the_room, run_url
 
         incident = self._incident(context)
         workspace = self._workspace(context)
@@ -130,8 +130,8 @@ class CreateWarRoomOperator(IncidentStep):
 
     def _tell_registry(self, context: Context, incident: Incident, room: WarRoom) -> None:
         """Tell the registry where the room is, if it knows the incident: the webhook started this run then."""
-        from airflow_incident_provider.operators.known_incident import where
         from airflow_incident_provider.registry.tasks import TaskRegistry
+        from airflow_incident_provider.room.snapshot import where
 
         if self.name is not None or ASSIGNMENT not in (context["dag_run"].conf or {}):
             return

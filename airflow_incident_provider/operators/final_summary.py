@@ -11,15 +11,15 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
 from airflow_incident_provider.models import IncidentSummary, Problem, RunOutcome
-from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, open_slack
-from airflow_incident_provider.operators.step import IncidentStep, is_last_try
+from airflow_incident_provider.operators.base import IncidentStep, is_last_try
+from airflow_incident_provider.slack.access import DEFAULT_CONN_ID, open_slack
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_incident_provider.hooks.war_room_slack import WarRoomSlack
-    from airflow_incident_provider.operators.posting import Poster
-    from airflow_incident_provider.operators.summarising import RunRecord
+    from airflow_incident_provider.room.posting import Poster
+    from airflow_incident_provider.room.summary import RunRecord
+    from airflow_incident_provider.slack.protocol import WarRoomSlack
 
 
 class FinalSummaryOperator(IncidentStep):
@@ -62,7 +62,7 @@ class FinalSummaryOperator(IncidentStep):
         """Make the summary, show it in the log, and post it where there is a room."""
         from airflow_incident_provider.messages.plain import plain_text
         from airflow_incident_provider.messages.summary import summary_message
-        from airflow_incident_provider.operators.summarising import read_run, summarise
+        from airflow_incident_provider.room.summary import read_run, summarise
 
         record = read_run(context)
         slack = self._slack(record)
@@ -89,7 +89,7 @@ class FinalSummaryOperator(IncidentStep):
     def _attended(self, slack: WarRoomSlack, record: RunRecord) -> RunRecord:
         """Return the record with who is in the room, if Slack tells."""
         from airflow_incident_provider.operators.resolve_slack_users import resolve_users
-        from airflow_incident_provider.operators.second_invitation import attend
+        from airflow_incident_provider.room.second_invitation import attend
 
         if record.room is None or record.room.channel_id is None or record.workspace is None:
             return record
@@ -112,9 +112,9 @@ class FinalSummaryOperator(IncidentStep):
     ) -> IncidentSummary:
         """Post the summary and bring the brief up to date; where that fails for good, say so in the room."""
         from airflow_incident_provider.messages.summary import summary_message
-        from airflow_incident_provider.operators.ledger import Ledger
-        from airflow_incident_provider.operators.posting import Poster, recorded_ts
-        from airflow_incident_provider.operators.summarising import all_that_would_be_posted, summary_key
+        from airflow_incident_provider.room.ledger import Ledger
+        from airflow_incident_provider.room.posting import Poster, recorded_ts
+        from airflow_incident_provider.room.summary import all_that_would_be_posted, summary_key
 
         assert record.room is not None
         ledger, channel_id, key = Ledger(context), record.room.channel_id or "", summary_key(record)
@@ -142,7 +142,7 @@ class FinalSummaryOperator(IncidentStep):
         )
 
     def _finish_brief(self, slack: WarRoomSlack, record: RunRecord, summary: IncidentSummary) -> None:
-        from airflow_incident_provider.operators.summarising import final_brief
+        from airflow_incident_provider.room.summary import final_brief
 
         assert record.room is not None
         if record.incident is not None and record.room.brief_ts is not None:

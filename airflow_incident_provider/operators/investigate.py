@@ -11,7 +11,7 @@ from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowException
 
 from airflow_incident_provider.models import Finding, ProbeRun, Verdict
-from airflow_incident_provider.operators.step import Clock
+from airflow_incident_provider.operators.base import Clock
 from airflow_incident_provider.probes import (
     ContainerOutput,
     command_for,
@@ -25,7 +25,7 @@ from airflow_incident_provider.probes import (
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_incident_provider.hooks.containers import ContainerSpec, LockedDownContainer
+    from airflow_incident_provider.containers import ContainerSpec, LockedDownContainer
 
 Parser = Callable[[ContainerOutput], Finding]
 
@@ -132,7 +132,7 @@ class InvestigateInContainerOperator(DockerOperator):
     _running: LockedDownContainer | None = None
 
     def _spec(self, run: ProbeRun | None, owner: str) -> ContainerSpec:
-        from airflow_incident_provider.hooks.containers import ContainerSpec
+        from airflow_incident_provider.containers import ContainerSpec
 
         dns = self.dns or [
             a.strip() for a in conf.get("incident", "docker_dns", fallback="").split(",") if a.strip()
@@ -162,7 +162,7 @@ class InvestigateInContainerOperator(DockerOperator):
         )
 
     def _run_container(self, spec: ContainerSpec, clock: Clock) -> ContainerOutput:
-        from airflow_incident_provider.hooks.containers import EngineError, LockedDownContainer, reap
+        from airflow_incident_provider.containers import EngineError, LockedDownContainer, reap
 
         host = socket.gethostname()
         try:
@@ -185,7 +185,7 @@ class InvestigateInContainerOperator(DockerOperator):
     def _engine(self) -> Any:
         from docker.errors import DockerException
 
-        from airflow_incident_provider.hooks.containers import EngineError
+        from airflow_incident_provider.containers import EngineError
 
         try:
             return self.cli

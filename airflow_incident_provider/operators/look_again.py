@@ -9,12 +9,12 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
 
 from airflow_incident_provider.lifecycle.closing import next_closing_at
-from airflow_incident_provider.operators.known_incident import INCIDENT_KEY, incident_key
+from airflow_incident_provider.operators.base import RECOVER_INCIDENT
 from airflow_incident_provider.operators.resolve_incident import CHECKED_BY
-from airflow_incident_provider.operators.routing_table import read_routing_table
-from airflow_incident_provider.operators.step import RECOVER_INCIDENT
 from airflow_incident_provider.operators.what_is_due import this_moment
 from airflow_incident_provider.registry.tasks import TaskRegistry
+from airflow_incident_provider.room.snapshot import INCIDENT_KEY, incident_key
+from airflow_incident_provider.routing_file import read_routing_table
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
 from airflow_incident_provider.lifecycle.records import Assignment
+from airflow_incident_provider.operators.base import ASSIGNMENT, IncidentStep
 from airflow_incident_provider.operators.links import MonitorLink
-from airflow_incident_provider.operators.routing_table import read_routing_table
-from airflow_incident_provider.operators.step import ASSIGNMENT, IncidentStep
+from airflow_incident_provider.routing_file import read_routing_table
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_incident_provider.models import Incident
-from airflow_incident_provider.operators.step import PARSE_INCIDENT, read_value
+from airflow_incident_provider.operators.base import PARSE_INCIDENT, read_value
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -8,7 +8,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_incident_provider.models import ProbeRun
-from airflow_incident_provider.operators.step import PLAN_INVESTIGATION
+from airflow_incident_provider.operators.base import PLAN_INVESTIGATION
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,8 +27,8 @@ class PlanRecheckOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the plan."""
-        from airflow_incident_provider.operators.known_incident import read_known
         from airflow_incident_provider.probes import plan_probes
+        from airflow_incident_provider.room.snapshot import read_known
 
         known = read_known(context)
         if known is None or not known.has_room_of_its_own:

@@ -10,15 +10,15 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.lifecycle.records import Presence, UpdateKind
 from airflow_incident_provider.models import ThreadUpdates
-from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID
-from airflow_incident_provider.operators.step import IncidentStep
+from airflow_incident_provider.operators.base import IncidentStep
+from airflow_incident_provider.slack.access import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_incident_provider.models import WarRoom
-    from airflow_incident_provider.operators.visit import Visit
     from airflow_incident_provider.registry.entries import UpdateBatch
+    from airflow_incident_provider.room.session import Visit
 
 
 class PostIncidentUpdateOperator(IncidentStep):
@@ -43,12 +43,12 @@ class PostIncidentUpdateOperator(IncidentStep):
 
     def run_step(self, context: Context) -> ThreadUpdates:
         """Tell the update."""
-        from airflow_incident_provider.operators.known_incident import read_known, where
-        from airflow_incident_provider.operators.routing_table import read_routing_table
-        from airflow_incident_provider.operators.triage_thread import open_thread
-        from airflow_incident_provider.operators.update_posting import UpdatePosting
-        from airflow_incident_provider.operators.visit import Visit
         from airflow_incident_provider.registry.tasks import TaskRegistry
+        from airflow_incident_provider.room.session import Visit
+        from airflow_incident_provider.room.snapshot import read_known, where
+        from airflow_incident_provider.room.triage_thread import open_thread
+        from airflow_incident_provider.room.updates import UpdatePosting
+        from airflow_incident_provider.routing_file import read_routing_table
 
         registry, known, table = TaskRegistry.of(context), read_known(context), read_routing_table()
         batch = registry.updates(context["ti"].run_id)
@@ -73,7 +73,7 @@ class PostIncidentUpdateOperator(IncidentStep):
         return told
 
     def _tell_thread(self, visit: Visit, triage_channel: str) -> None:
-        from airflow_incident_provider.operators.triage_thread import tell_thread_of_room
+        from airflow_incident_provider.room.triage_thread import tell_thread_of_room
 
         try:
             tell_thread_of_room(visit, triage_channel)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_incident_provider.models import Finding, Incident, SlackWorkspace, ThreadUpdates, WarRoom
-from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, open_slack, workspace_behind
-from airflow_incident_provider.operators.step import (
+from airflow_incident_provider.operators.base import (
     CREATE_WAR_ROOM,
     INVESTIGATE,
     PARSE_INCIDENT,
@@ -18,6 +17,7 @@ from airflow_incident_provider.operators.step import (
     IncidentStep,
     read_value,
 )
+from airflow_incident_provider.slack.access import DEFAULT_CONN_ID, open_slack, workspace_behind
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -72,8 +72,8 @@ class PostThreadUpdateOperator(IncidentStep):
 
     def run_step(self, context: Context) -> ThreadUpdates:
         """Post what there is."""
-        from airflow_incident_provider.operators.ledger import Ledger
-        from airflow_incident_provider.operators.posting import Poster
+        from airflow_incident_provider.room.ledger import Ledger
+        from airflow_incident_provider.room.posting import Poster
 
         room = read_value(WarRoom, self.room, context, CREATE_WAR_ROOM)
         if room is None:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_incident_provider.models import Finding, ThreadUpdates
-from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID
-from airflow_incident_provider.operators.step import INVESTIGATE, POST_UPDATE, IncidentStep, read_value
+from airflow_incident_provider.operators.base import INVESTIGATE, POST_UPDATE, IncidentStep, read_value
+from airflow_incident_provider.slack.access import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_incident_provider.models import PostedMessage
-    from airflow_incident_provider.operators.visit import Visit
+    from airflow_incident_provider.room.session import Visit
 
 
 class RecoverIncidentOperator(IncidentStep):
@@ -40,11 +40,11 @@ class RecoverIncidentOperator(IncidentStep):
     def run_step(self, context: Context) -> ThreadUpdates:
         """Tell the results."""
         from airflow_incident_provider.messages.recovery import recovery_messages
-        from airflow_incident_provider.operators.known_incident import read_known
-        from airflow_incident_provider.operators.routing_table import read_routing_table
-        from airflow_incident_provider.operators.update_posting import recovery_key, recovery_of
-        from airflow_incident_provider.operators.visit import Visit
         from airflow_incident_provider.registry.tasks import TaskRegistry
+        from airflow_incident_provider.room.session import Visit
+        from airflow_incident_provider.room.snapshot import read_known
+        from airflow_incident_provider.room.updates import recovery_key, recovery_of
+        from airflow_incident_provider.routing_file import read_routing_table
 
         known, batch = read_known(context), TaskRegistry.of(context).updates(context["ti"].run_id)
         if known is None or known.room is None or batch is None:

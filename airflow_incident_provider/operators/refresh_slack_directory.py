@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_incident_provider.models import XComValue
-from airflow_incident_provider.operators.slack_access import (
+from airflow_incident_provider.operators.base import IncidentStep
+from airflow_incident_provider.slack.access import (
     DEFAULT_CONN_ID,
     connection_is_configured,
     live_slack,
 )
-from airflow_incident_provider.operators.step import IncidentStep
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -54,9 +54,9 @@ class RefreshSlackDirectoryOperator(IncidentStep):
 
     def run_step(self, context: Context) -> RefreshedDirectory:  # noqa: ARG002 - all that it needs is in Slack
         """Fetch them."""
-        from airflow_incident_provider.hooks.directory_cache import LARGEST_PAGE_SIZE, DirectoryCache, refresh
-        from airflow_incident_provider.hooks.paced_members import PacedMembers
         from airflow_incident_provider.operators.resolve_slack_users import directory_folder
+        from airflow_incident_provider.slack.directory import LARGEST_PAGE_SIZE, DirectoryCache, refresh
+        from airflow_incident_provider.slack.paced_members import PacedMembers
 
         if not connection_is_configured(self.slack_conn_id):
             raise AirflowSkipException(

@@ -11,19 +11,19 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_incident_provider.lifecycle.closing import Closing, archive_at, due_closing
 from airflow_incident_provider.lifecycle.records import Status
 from airflow_incident_provider.models import Finding, ThreadUpdates
-from airflow_incident_provider.operators.asked_closing import asked_closing, who_asked
-from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID
-from airflow_incident_provider.operators.step import INVESTIGATE, IncidentStep
+from airflow_incident_provider.operators.base import INVESTIGATE, IncidentStep
+from airflow_incident_provider.room.close_request import asked_closing, who_asked
+from airflow_incident_provider.slack.access import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_incident_provider.hooks.war_room_slack import Channel
     from airflow_incident_provider.intake.life import Lifecycle
     from airflow_incident_provider.messages.limits import Message
-    from airflow_incident_provider.operators.known_incident import KnownIncident
-    from airflow_incident_provider.operators.ledger import Ledger
-    from airflow_incident_provider.operators.visit import Visit
+    from airflow_incident_provider.room.ledger import Ledger
+    from airflow_incident_provider.room.session import Visit
+    from airflow_incident_provider.room.snapshot import KnownIncident
+    from airflow_incident_provider.slack.protocol import Channel
 
 CHECKED_BY = "checked_by"
 """What a run's conf calls the run that ran the probes again after the recovery."""
@@ -57,10 +57,10 @@ class ResolveIncidentOperator(IncidentStep):
 
     def run_step(self, context: Context) -> ThreadUpdates:
         """Resolve it, and tell."""
-        from airflow_incident_provider.operators.ledger import Ledger
-        from airflow_incident_provider.operators.room_keeping import channel_of
-        from airflow_incident_provider.operators.routing_table import read_routing_table
-        from airflow_incident_provider.operators.visit import Visit
+        from airflow_incident_provider.room.ledger import Ledger
+        from airflow_incident_provider.room.session import Visit
+        from airflow_incident_provider.room.updater import channel_of
+        from airflow_incident_provider.routing_file import read_routing_table
 
         settings = read_routing_table().lifecycle
         known = _resolved(context, Ledger(context), settings)
@@ -75,9 +75,9 @@ class ResolveIncidentOperator(IncidentStep):
 
 def _resolved(context: Context, ledger: Ledger, settings: Lifecycle) -> KnownIncident:
     """Return the incident once it is resolved, by this attempt or an earlier one of this task."""
-    from airflow_incident_provider.operators.known_incident import read_known
     from airflow_incident_provider.operators.what_is_due import this_moment
     from airflow_incident_provider.registry.tasks import TaskRegistry
+    from airflow_incident_provider.room.snapshot import read_known
 
     registry = TaskRegistry.of(context)
     for _ in range(_ATTEMPTS):
@@ -103,8 +103,8 @@ def _is_due(context: Context, known: KnownIncident, settings: Lifecycle, now: da
 
 
 def _tell(visit: Visit, channel: Channel | None, message: Message) -> ThreadUpdates:
-    from airflow_incident_provider.operators.later_people import later_people
-    from airflow_incident_provider.operators.room_keeping import RoomKeeper
+    from airflow_incident_provider.room.later_people import later_people
+    from airflow_incident_provider.room.updater import RoomKeeper
 
     keeper, people = RoomKeeper(visit, channel), later_people(visit)
     keeper.keep_summary(people)

@@ -17,14 +17,14 @@ from airflow_incident_provider.models import (
     SlackWorkspace,
     UserResolution,
 )
-from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, live_slack, workspace_behind
-from airflow_incident_provider.operators.step import (
+from airflow_incident_provider.operators.base import (
     PARSE_INCIDENT,
     SETUP_SLACK,
     IncidentStep,
     is_last_try,
     read_value,
 )
+from airflow_incident_provider.slack.access import DEFAULT_CONN_ID, live_slack, workspace_behind
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -121,9 +121,9 @@ def resolve_users(
     queries = list(queries)
     if workspace.dry_run:
         return not_looked_up(queries, "dry-run: Slack was not asked who this is")
-    from airflow_incident_provider.hooks.directory_cache import DirectoryCache
-    from airflow_incident_provider.hooks.slack_people import SlackPeople
     from airflow_incident_provider.people.resolver import resolve
+    from airflow_incident_provider.slack.directory import DirectoryCache
+    from airflow_incident_provider.slack.people import SlackPeople
 
     cache = DirectoryCache(Path(directory_folder()))
     with SlackPeople(live_slack(slack_conn_id, workspace), cache) as people:

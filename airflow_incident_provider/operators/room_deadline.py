@@ -11,7 +11,7 @@ from airflow.sdk import DAG, conf
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
-from airflow_incident_provider.operators.step import CREATE_WAR_ROOM
+from airflow_incident_provider.operators.base import CREATE_WAR_ROOM
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun

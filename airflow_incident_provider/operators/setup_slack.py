@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_incident_provider.models import Mode, SlackWorkspace
-from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, workspace_behind
-from airflow_incident_provider.operators.step import IncidentStep
+from airflow_incident_provider.operators.base import IncidentStep
+from airflow_incident_provider.slack.access import DEFAULT_CONN_ID, workspace_behind
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -11,10 +11,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_incident_provider.lifecycle.closing import Closing, due_closing
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Presence, Status, UpdateKind
-from airflow_incident_provider.operators.asked_closing import asked_closing
-from airflow_incident_provider.operators.known_incident import first_run_is_under_way, incident_key, read_known
-from airflow_incident_provider.operators.routing_table import read_routing_table
-from airflow_incident_provider.operators.step import (
+from airflow_incident_provider.operators.base import (
     ARCHIVE_WAR_ROOM,
     LOOK_AGAIN,
     PLAN_RECHECK,
@@ -23,6 +20,9 @@ from airflow_incident_provider.operators.step import (
 )
 from airflow_incident_provider.registry.entries import UpdateBatch
 from airflow_incident_provider.registry.tasks import TaskRegistry
+from airflow_incident_provider.room.close_request import asked_closing
+from airflow_incident_provider.room.snapshot import first_run_is_under_way, incident_key, read_known
+from airflow_incident_provider.routing_file import read_routing_table
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

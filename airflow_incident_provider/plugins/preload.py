@@ -16,7 +16,6 @@ from airflow.plugins_manager import AirflowPlugin
 
 PACKAGES = (
     "events",
-    "hooks",
     "intake",
     "lifecycle",
     "messages",
@@ -24,10 +23,13 @@ PACKAGES = (
     "people",
     "probes",
     "probes.catalogue",
+    "room",
+    "slack",
 )
 """Those of our packages that tasks use, with all their modules."""
 
 MODULES = (
+    "airflow_incident_provider.containers",
     "airflow_incident_provider.incident_dag",
     "airflow_incident_provider.registry.asset",
     "airflow_incident_provider.registry.tasks",

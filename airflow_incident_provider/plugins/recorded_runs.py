@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom, XComValue
-from airflow_incident_provider.operators.step import CREATE_WAR_ROOM, FINAL_SUMMARY, INVESTIGATE, PARSE_INCIDENT
+from airflow_incident_provider.operators.base import CREATE_WAR_ROOM, FINAL_SUMMARY, INVESTIGATE, PARSE_INCIDENT
 from airflow_incident_provider.plugins.incident_dags import INCIDENT_TAG, key_in_conf
 
 if TYPE_CHECKING:

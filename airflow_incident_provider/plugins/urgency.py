@@ -60,7 +60,7 @@ def _severity(conf: object) -> Severity:
     """Return how bad a conf says it is; one that cannot be read counts as high, as everywhere."""
     from airflow_incident_provider.intake import RoutingTable, read_incident
     from airflow_incident_provider.models import Severity
-    from airflow_incident_provider.operators.step import ASSIGNMENT
+    from airflow_incident_provider.operators.base import ASSIGNMENT
 
     if not isinstance(conf, Mapping):
         return Severity.HIGH

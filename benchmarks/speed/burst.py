@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from airflow_incident_provider.demo.local_airflow import LocalAirflow
+from incident_sandbox.demo.local_airflow import LocalAirflow
+
 from benchmarks.speed.contenders import OUR_DAG, OURS, airflow_for, by_rest, handle, wait_for_end
 from benchmarks.speed.machine import load
 from benchmarks.speed.observation import observe, wait_for

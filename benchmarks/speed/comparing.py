@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_incident_provider.demo.local_airflow import LocalAirflow
+from incident_sandbox.demo.local_airflow import LocalAirflow
+
 from benchmarks.speed.contenders import (
     OURS,
     OURS_DEFAULTS,

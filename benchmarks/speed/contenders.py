@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow.configuration import conf
+from incident_sandbox.demo.airflow_home import RECOMMENDED_SETTINGS
+from incident_sandbox.demo.local_airflow import LocalAirflow
 
-from airflow_incident_provider.demo.airflow_home import RECOMMENDED_SETTINGS
-from airflow_incident_provider.demo.local_airflow import LocalAirflow
 from benchmarks.speed.observation import Times, calls_since, last_call, observe, wait_for
 from benchmarks.speed.scenario import Scenario, key_of
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from airflow_incident_provider.sandbox.entities import Message
-from airflow_incident_provider.sandbox.workspace import Workspace
+from incident_sandbox.entities import Message
+from incident_sandbox.workspace import Workspace
 
 BRIEF = "/brief"
 EVIDENCE = "/post_investigation_updates/"

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TypeVar
 from unittest.mock import patch
 
-from airflow_incident_provider.sandbox.population import crowd
-from airflow_incident_provider.sandbox.server import SandboxServer
+from incident_sandbox.population import crowd
+from incident_sandbox.server import SandboxServer
+
 from benchmarks.speed.results import Results
 
 T = TypeVar("T")
@@ -57,11 +58,11 @@ class Measured:
 
 def resolve_once(queries: Sequence[str], folder: str) -> Measured:
     """Resolve in this process, which has imported everything before the clock starts, as a warm worker has."""
-    from airflow_incident_provider.hooks.directory_cache import DirectoryCache
-    from airflow_incident_provider.hooks.live_slack import LiveSlack
-    from airflow_incident_provider.hooks.slack import IncidentSlackHook
-    from airflow_incident_provider.hooks.slack_people import SlackPeople
     from airflow_incident_provider.people.resolver import resolve
+    from airflow_incident_provider.slack.client import LiveSlack
+    from airflow_incident_provider.slack.directory import DirectoryCache
+    from airflow_incident_provider.slack.hook import IncidentSlackHook
+    from airflow_incident_provider.slack.people import SlackPeople
 
     slack = LiveSlack(IncidentSlackHook())
     assert slack.workspace.team_id  # asked here, as the step before does
@@ -87,9 +88,9 @@ def refresh_once(folder: str) -> tuple[float, int]:
     """Download the directory as the DAG that refreshes it does; return seconds and members."""
     from functools import partial
 
-    from airflow_incident_provider.hooks.directory_cache import DirectoryCache, refresh
-    from airflow_incident_provider.hooks.live_slack import LiveSlack
-    from airflow_incident_provider.hooks.slack import IncidentSlackHook
+    from airflow_incident_provider.slack.client import LiveSlack
+    from airflow_incident_provider.slack.directory import DirectoryCache, refresh
+    from airflow_incident_provider.slack.hook import IncidentSlackHook
 
     slack = LiveSlack(IncidentSlackHook())
     cache = DirectoryCache(Path(folder))

@@ -11,14 +11,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from airflow_incident_provider.demo.alert import alert
-from airflow_incident_provider.demo.network import DemoNetwork, demo_network
-from airflow_incident_provider.demo.patient import Certificate, Patient
+from incident_sandbox.demo.alert import alert
+from incident_sandbox.demo.network import DemoNetwork, demo_network
+from incident_sandbox.demo.patient import Certificate, Patient
+from incident_sandbox.server import SandboxServer
+
 from airflow_incident_provider.intake import read_incident
 from airflow_incident_provider.intake.routing import load_routing_table
 from airflow_incident_provider.messages.channel import bookmarks
 from airflow_incident_provider.probes import command_for, environment_for, get_probe, plan_probes
-from airflow_incident_provider.sandbox.server import SandboxServer
 
 CONN_ID = "slack_api_default"
 AIRFLOW_RUN = "http://127.0.0.1/dags/incident_response/runs/one"

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from incident_sandbox.demo.local_airflow import LocalAirflow
+    from incident_sandbox.demo.scene import Scene
     from playwright.sync_api import Browser
-
-    from airflow_incident_provider.demo.local_airflow import LocalAirflow
-    from airflow_incident_provider.demo.scene import Scene
 
 # Chromium's own traffic (updates, experiments, synchronisation) must not leave this machine.
 FLAGS = (
@@ -44,7 +43,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def incident_scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    from airflow_incident_provider.demo.scene import scene
+    from incident_sandbox.demo.scene import scene
 
     with scene(tmp_path_factory.mktemp("scene"), sandbox_port=0, progress=print) as there:
         yield there
@@ -52,7 +51,7 @@ def incident_scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 @pytest.fixture(scope="module")
 def incident_airflow(incident_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
-    from airflow_incident_provider.demo.local_airflow import LocalAirflow
+    from incident_sandbox.demo.local_airflow import LocalAirflow
 
     dags = Path(__file__).resolve().parents[2] / "dags"
     with LocalAirflow(

@@ -14,9 +14,8 @@ import pytest
 from fastapi import FastAPI, Response
 
 if TYPE_CHECKING:
+    from incident_sandbox.demo.local_airflow import LocalAirflow
     from playwright.sync_api import Browser, Page
-
-    from airflow_incident_provider.demo.local_airflow import LocalAirflow
 
 pytestmark = pytest.mark.browser
 

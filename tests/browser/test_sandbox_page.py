@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from airflow_incident_provider.sandbox import SandboxServer
+from incident_sandbox import SandboxServer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from incident_sandbox.demo.local_airflow import LocalAirflow
+    from incident_sandbox.demo.scene import Scene
     from playwright.sync_api import Browser, Locator, Page
-
-    from airflow_incident_provider.demo.local_airflow import LocalAirflow
-    from airflow_incident_provider.demo.scene import Scene
 
 pytestmark = [pytest.mark.browser, pytest.mark.e2e]
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from incident_sandbox import SandboxClient
+from incident_sandbox.demo.alert import alert
+from incident_sandbox.seed import BOT_USER
 
 from airflow_incident_provider.airflow_api import FINAL_RUN_STATES, AirflowApi, AirflowApiError
-from airflow_incident_provider.demo.alert import alert
-from airflow_incident_provider.sandbox import SandboxClient
-from airflow_incident_provider.sandbox.seed import BOT_USER
 
 from .stack import Stack  # isort: skip
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from incident_sandbox import SandboxClient
+from incident_sandbox.demo.processes import choose_port
+
 from airflow_incident_provider.airflow_api import AirflowApi
-from airflow_incident_provider.demo.processes import choose_port
-from airflow_incident_provider.sandbox import SandboxClient
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests" / "compose"

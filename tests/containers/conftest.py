@@ -10,9 +10,9 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from incident_sandbox.demo.network import DemoNetwork, demo_network
+from incident_sandbox.demo.patient import DOMAIN, Patient
 
-from airflow_incident_provider.demo.network import DemoNetwork, demo_network
-from airflow_incident_provider.demo.patient import DOMAIN, Patient
 from airflow_incident_provider.models import Finding, ProbeRun
 from airflow_incident_provider.probes import (
     ContainerOutput,

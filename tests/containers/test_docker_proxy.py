@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from airflow_incident_provider.hooks.containers import ContainerSpec, LockedDownContainer, reap
+from airflow_incident_provider.containers import ContainerSpec, LockedDownContainer, reap
 from airflow_incident_provider.probes.declaration import ALPINE_IMAGE
 
 pytestmark = pytest.mark.docker
@@ -53,7 +53,7 @@ class Proxy:
 @pytest.fixture(scope="module")
 def proxy(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     path = tmp_path_factory.mktemp("proxy") / "docker.sock"
-    command = [sys.executable, "-m", "airflow_incident_provider.docker_proxy", "--listen", f"unix://{path}"]
+    command = [sys.executable, "-m", "incident_docker_proxy", "--listen", f"unix://{path}"]
     with subprocess.Popen([*command, "--allow-image", ALPINE_IMAGE], stderr=subprocess.PIPE, text=True) as process:
         lines: queue.Queue[str] = queue.Queue()
         reading = threading.Thread(target=lambda: [lines.put(line) for line in process.stderr or ()])

@@ -30,7 +30,7 @@ LABEL = f"airflow_incident_provider.task={OWNER}"
 DOCKER_SOCKET = "/var/run/docker.sock"
 KILLED_WORKER = """
 import sys, docker
-from airflow_incident_provider.hooks.containers import ContainerSpec, LockedDownContainer
+from airflow_incident_provider.containers import ContainerSpec, LockedDownContainer
 spec = ContainerSpec(image=sys.argv[1], owner=sys.argv[2], entrypoint=["sleep", "30"], network="none")
 LockedDownContainer(docker.from_env().api, spec, host="here").run()
 """

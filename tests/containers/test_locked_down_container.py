@@ -23,7 +23,7 @@ NOWHERE = "127.0.0.1:1/nope:1"
 @pytest.fixture
 def client(docker_engine: Any) -> Iterator[Any]:
     """The low-level client; whatever a test leaves behind is removed."""
-    from airflow_incident_provider.hooks.containers import reap
+    from airflow_incident_provider.containers import reap
 
     yield docker_engine.api
     reap(docker_engine.api, owner=OWNER)
@@ -31,7 +31,7 @@ def client(docker_engine: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def run(client: Any) -> Callable[..., ContainerOutput]:
-    from airflow_incident_provider.hooks.containers import ContainerSpec, LockedDownContainer
+    from airflow_incident_provider.containers import ContainerSpec, LockedDownContainer
 
     def run(*command: str, image: str = ALPINE_IMAGE, **spec: Any) -> ContainerOutput:
         options = {"network": "none", "pull": "never"} | spec
@@ -132,14 +132,14 @@ def test_arguments_are_no_shell_line(run: Callable[..., ContainerOutput]) -> Non
 
 @pytest.mark.parametrize("pull", ["never", "missing"])
 def test_image_that_is_not_there(run: Callable[..., ContainerOutput], pull: str) -> None:
-    from airflow_incident_provider.hooks.containers import EngineError
+    from airflow_incident_provider.containers import EngineError
 
     with pytest.raises(EngineError, match=f"the image {NOWHERE} is not on this engine"):
         run("true", image=NOWHERE, pull=pull)
 
 
 def test_program_that_is_not_there(run: Callable[..., ContainerOutput], client: Any) -> None:
-    from airflow_incident_provider.hooks.containers import EngineError
+    from airflow_incident_provider.containers import EngineError
 
     with pytest.raises(EngineError, match="no-such-program"):
         run("no-such-program")
@@ -150,7 +150,7 @@ def test_container_that_is_removed_by_others_while_it_runs(
     run: Callable[..., ContainerOutput], client: Any
 ) -> None:
     """The task ends and says so, rather than waiting or failing for another reason."""
-    from airflow_incident_provider.hooks.containers import EngineError
+    from airflow_incident_provider.containers import EngineError
 
     outcome: list[object] = []
 
@@ -173,7 +173,7 @@ def test_container_that_is_removed_by_others_while_it_runs(
 @pytest.fixture
 def leave(client: Any) -> Iterator[Callable[..., str]]:
     """Leave a container behind, as a worker does that is killed."""
-    from airflow_incident_provider.hooks import containers
+    from airflow_incident_provider import containers
 
     made: list[str] = []
 
@@ -197,7 +197,7 @@ def exists(client: Any, container: str) -> bool:
 
 
 def test_reaping_takes_our_own_and_the_expired(client: Any, leave: Callable[..., str]) -> None:
-    from airflow_incident_provider.hooks.containers import reap
+    from airflow_incident_provider.containers import reap
 
     mine = leave(owner="test/mine", expires_in=600)
     expired = leave(owner="test/another", expires_in=-1)
@@ -210,7 +210,7 @@ def test_reaping_at_the_same_time(client: Any, leave: Callable[..., str]) -> Non
     """Every probe of an incident reaps when it is done: they meet at the same expired containers."""
     import docker
 
-    from airflow_incident_provider.hooks.containers import reap
+    from airflow_incident_provider.containers import reap
 
     left = [leave(owner="test/another", expires_in=-1) for _ in range(6)]
     for container in left:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from incident_sandbox.demo.patient import DOMAIN, METADATA_URL, Certificate, Patient
 
-from airflow_incident_provider.demo.patient import DOMAIN, METADATA_URL, Certificate, Patient
 from airflow_incident_provider.models import Finding, ProbeRun, Target, Verdict
 
 from .conftest import HOSTILE_NAMES, Sandbox  # isort: skip

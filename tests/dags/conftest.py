@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from incident_sandbox import SandboxClient
 
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, WarRoom
-from airflow_incident_provider.sandbox import SandboxClient
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 BOT = "U0WARROOM01"

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from incident_sandbox import SandboxClient
 
 from airflow_incident_provider.models import Finding, Verdict, WarRoom
-from airflow_incident_provider.sandbox import SandboxClient
 
 from .conftest import BOT, Run  # isort: skip
 

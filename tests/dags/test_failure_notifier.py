@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from incident_sandbox import SandboxClient
+from incident_sandbox.faults import Fault
 
 from airflow_incident_provider.get_provider_info import get_provider_info
 from airflow_incident_provider.notifications.war_room import WarRoomNotifier
-from airflow_incident_provider.sandbox import SandboxClient
-from airflow_incident_provider.sandbox.faults import Fault
 
 from .conftest import BOT, Run  # isort: skip
 

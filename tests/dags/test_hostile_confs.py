@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from incident_sandbox import SandboxClient, SandboxServer
 
 from airflow_incident_provider.models import RunOutcome, Severity, Verdict
-from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
 
 from .conftest import BOT, Run  # isort: skip
 

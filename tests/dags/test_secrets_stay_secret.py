@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from incident_sandbox import Fault, SandboxClient, SandboxServer
 
 from airflow_incident_provider.models import Verdict
-from airflow_incident_provider.sandbox import Fault, SandboxClient, SandboxServer
 
 from .conftest import Run  # isort: skip
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
+from incident_sandbox import Fault, SandboxClient, SandboxServer
+from incident_sandbox.population import crowd
+from incident_sandbox.workspace import Workspace
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
-from airflow_incident_provider.hooks import paced_members
 from airflow_incident_provider.operators import RefreshSlackDirectoryOperator, ResolveSlackUsersOperator
-from airflow_incident_provider.sandbox import Fault, SandboxClient, SandboxServer
-from airflow_incident_provider.sandbox.population import crowd
-from airflow_incident_provider.sandbox.workspace import Workspace
+from airflow_incident_provider.slack import paced_members
 
 from .conftest import Run  # isort: skip
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from incident_sandbox import SandboxClient
 
 from airflow_incident_provider.exceptions import RoutingTableError
 from airflow_incident_provider.incident_dag import incident_dag
-from airflow_incident_provider.sandbox import SandboxClient
 
 from .conftest import DAGS, Run  # isort: skip
 

@@ -15,11 +15,10 @@ from typing import Any
 
 import httpx
 import pytest
-
-from airflow_incident_provider.demo.local_airflow import LocalAirflow
-from airflow_incident_provider.demo.network import demo_network
-from airflow_incident_provider.demo.patient import Patient
-from airflow_incident_provider.sandbox import SandboxServer
+from incident_sandbox import SandboxServer
+from incident_sandbox.demo.local_airflow import LocalAirflow
+from incident_sandbox.demo.network import demo_network
+from incident_sandbox.demo.patient import Patient
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a-secret-of-the-documentation-0123"

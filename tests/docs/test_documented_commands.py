@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import httpx
 import pytest
-
-from airflow_incident_provider.demo.processes import choose_port
+from incident_sandbox.demo.processes import choose_port
 
 from .blocks import Block, blocks
 from .conftest import Reader
@@ -30,7 +29,7 @@ NOT_RUN: Mapping[str, str] = {
 
 SERVES: Mapping[str, tuple[int, str]] = {
     "airflow incident sandbox": (8765, "/"),
-    "airflow_incident_provider.docker_proxy": (2375, "/_ping"),
+    "incident_docker_proxy": (2375, "/_ping"),
 }
 """What runs until it is ended: its port, in whose place a free one is used, and where it answers meanwhile."""
 

@@ -12,12 +12,12 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from incident_sandbox import SandboxClient, SandboxServer
+from incident_sandbox.demo.local_airflow import LocalAirflow
+from incident_sandbox.demo.network import demo_network
+from incident_sandbox.demo.patient import Patient
 
-from airflow_incident_provider.demo.local_airflow import LocalAirflow
-from airflow_incident_provider.demo.network import demo_network
-from airflow_incident_provider.demo.patient import Patient
 from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SECRET_HEADER
-from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 WEBHOOK_SECRET = "house-secret-0123456789"

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from airflow_incident_provider.demo.local_airflow import LocalAirflow
-from airflow_incident_provider.demo.processes import wait_until
-from airflow_incident_provider.sandbox import Fault, SandboxClient, SandboxServer
+from incident_sandbox import Fault, SandboxClient, SandboxServer
+from incident_sandbox.demo.local_airflow import LocalAirflow
+from incident_sandbox.demo.processes import wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from incident_sandbox.demo.patient import DOMAIN, Certificate, Patient
 
 from airflow_incident_provider.airflow_api import AirflowApiError
-from airflow_incident_provider.demo.patient import DOMAIN, Certificate, Patient
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom
 
 from .conftest import DAGS, SECRET_OF_THE_WORKER, House  # isort: skip

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-
-from airflow_incident_provider.demo.local_airflow import LocalAirflow
-from airflow_incident_provider.demo.processes import LOOPBACK, LocalProcessError, choose_port
-from airflow_incident_provider.demo.session_guard import end_sessions, living_members
+from incident_sandbox.demo.local_airflow import LocalAirflow
+from incident_sandbox.demo.processes import LOOPBACK, LocalProcessError, choose_port
+from incident_sandbox.demo.session_guard import end_sessions, living_members
 
 pytestmark = pytest.mark.e2e
 
@@ -50,7 +49,7 @@ from pathlib import Path
 # Whoever runs the tests in the background of a shell made us deaf to Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from airflow_incident_provider.demo.local_airflow import LocalAirflow
+from incident_sandbox.demo.local_airflow import LocalAirflow
 
 with LocalAirflow(Path(sys.argv[1]), Path(sys.argv[2]), port=int(sys.argv[3])):
     sys.stdin.read()

@@ -22,20 +22,20 @@ from typing import Any
 import httpx
 import pytest
 from airflow.models.asset_state_store import AssetStateStoreModel as Row
+from incident_sandbox import SandboxClient, SandboxServer
+from incident_sandbox.demo.alert import alert
+from incident_sandbox.demo.dns import NameServer
+from incident_sandbox.demo.local_airflow import LocalAirflow
+from incident_sandbox.demo.network import DemoNetwork, demo_network
+from incident_sandbox.demo.processes import wait_until
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
-from airflow_incident_provider.demo.alert import alert
-from airflow_incident_provider.demo.dns import NameServer
-from airflow_incident_provider.demo.local_airflow import LocalAirflow
-from airflow_incident_provider.demo.network import DemoNetwork, demo_network
-from airflow_incident_provider.demo.processes import wait_until
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.messages.limits import Message
 from airflow_incident_provider.messages.plain import decode, plain_text
 from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SECRET_HEADER
 from airflow_incident_provider.registry.api_server import opened
-from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import httpx
 import pytest
+from incident_sandbox import SandboxClient, SandboxServer
+from incident_sandbox.demo.local_airflow import LocalAirflow
+from incident_sandbox.demo.processes import wait_until
 
-from airflow_incident_provider.demo.local_airflow import LocalAirflow
-from airflow_incident_provider.demo.processes import wait_until
 from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SECRET_HEADER
-from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
 
 pytestmark = pytest.mark.e2e
 

@@ -20,11 +20,11 @@ from typing import Any
 
 import httpx
 import pytest
+from incident_sandbox.demo.local_airflow import LocalAirflow
+from incident_sandbox.demo.processes import wait_until
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from airflow_incident_provider.demo.local_airflow import LocalAirflow
-from airflow_incident_provider.demo.processes import wait_until
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SECRET_HEADER
 from airflow_incident_provider.registry.api_server import opened

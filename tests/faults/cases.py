@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_incident_provider.sandbox import Fault
+from incident_sandbox import Fault
 
 PATIENCE_S = 2
 """Seconds that the client waits for an answer where a fault is about waiting."""

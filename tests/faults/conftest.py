@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
+from incident_sandbox import SandboxClient, SandboxServer
 
 from ..dags.conftest import Run, route_by, run_dag  # noqa: F401, TID252 - fixtures  # isort: skip
 from .cases import Case  # isort: skip

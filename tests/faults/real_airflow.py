@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-
-from airflow_incident_provider.demo.local_airflow import LocalAirflow
-from airflow_incident_provider.demo.processes import wait_until
-from airflow_incident_provider.demo.session_guard import living_members
-from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
+from incident_sandbox import SandboxClient, SandboxServer
+from incident_sandbox.demo.local_airflow import LocalAirflow
+from incident_sandbox.demo.processes import wait_until
+from incident_sandbox.demo.session_guard import living_members
 
 from ..dags.conftest import Run  # noqa: TID252 - tests are no package  # isort: skip
 from .running import DANA, Outcome, rooms_in  # isort: skip

@@ -14,8 +14,7 @@ from urllib.parse import quote
 
 import pytest
 import requests
-
-from airflow_incident_provider.sandbox import Fault, SandboxClient, SandboxServer
+from incident_sandbox import Fault, SandboxClient, SandboxServer
 
 from ..dags.conftest import BOT, DAGS, Run  # noqa: TID252 - tests are no package  # isort: skip
 from .cases import AGAIN, FIRST, THEIRS, Case  # isort: skip
@@ -87,7 +86,7 @@ class Bench:
         monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", "create_war_room")
         monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(folder))
         shutil.copy(DAGS / "incident_response.py", folder)
-        step = "airflow_incident_provider.operators.step"
+        step = "airflow_incident_provider.operators.base"
         monkeypatch.setattr(f"{step}.RETRY_DELAY_AFTER_TIMEOUT_S", 1.5)
         monkeypatch.setattr(f"{step}.LONGEST_RETRY_DELAY_S", 0.1)
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from incident_sandbox.slack.mrkdwn import notifications
 
 from airflow_incident_provider.exceptions import InvalidPayloadError, RoutingTableError
 from airflow_incident_provider.intake import RoutingTable, load_routing_table, read_incident
@@ -30,7 +31,6 @@ from airflow_incident_provider.probes import (
     plan_probes,
     skipped_finding,
 )
-from airflow_incident_provider.sandbox.slack.mrkdwn import notifications
 
 CORPUS = {
     path.stem: json.loads(path.read_text(encoding="utf-8"))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-
-from airflow_incident_provider.sandbox import Fault
-from airflow_incident_provider.sandbox.faults import FaultScript, When
+from incident_sandbox import Fault
+from incident_sandbox.faults import FaultScript, When
 
 from .invariants import told, violations  # isort: skip
 from .real_airflow import RealAirflow, kill  # isort: skip

@@ -11,10 +11,10 @@ from typing import Any
 
 import psutil
 import pytest
+from incident_sandbox.demo.processes import wait_until
+from incident_sandbox.faults import FaultScript
 
 from airflow_incident_provider.airflow_api import FINAL_RUN_STATES
-from airflow_incident_provider.demo.processes import wait_until
-from airflow_incident_provider.sandbox.faults import FaultScript
 
 from .invariants import told, violations  # isort: skip
 from .real_airflow import DAG_ID, RealAirflow, kill  # isort: skip

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-
-from airflow_incident_provider.demo.processes import wait_until
-from airflow_incident_provider.sandbox import Fault
+from incident_sandbox import Fault
+from incident_sandbox.demo.processes import wait_until
 
 from .invariants import told  # isort: skip
 from .real_airflow import RealAirflow, real_airflow  # isort: skip

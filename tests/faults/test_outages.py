@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from incident_sandbox import Fault
 
 from airflow_incident_provider.models import RunOutcome
-from airflow_incident_provider.sandbox import Fault
 
 from .cases import CALLS, FIRST  # isort: skip
 from .invariants import doubled, false_claims, told  # isort: skip

@@ -12,8 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
-
-from airflow_incident_provider.sandbox import Fault
+from incident_sandbox import Fault
 
 from .real_airflow import DAG_ID, WORKER_SECRET, RealAirflow  # isort: skip
 

@@ -20,7 +20,7 @@ from airflow_incident_provider.models import ProbeRun, Verdict
 from airflow_incident_provider.probes import CONTROL, catalogue, command_for, environment_for, get_probe, interpret
 
 if TYPE_CHECKING:
-    from airflow_incident_provider.hooks.containers import ContainerSpec
+    from airflow_incident_provider.containers import ContainerSpec
 
 _OUTSIDE_GRACE_S = 5
 
@@ -72,7 +72,7 @@ def network(site: Site) -> Results:
 
 def hardened(site: Site) -> Results:
     """Check that the control probe runs, locked down as every probe is."""
-    from airflow_incident_provider.hooks.containers import EngineError, LockedDownContainer
+    from airflow_incident_provider.containers import EngineError, LockedDownContainer
 
     try:
         output = LockedDownContainer(site.engine, _control(), host=socket.gethostname()).run()
@@ -89,7 +89,7 @@ def hardened(site: Site) -> Results:
 
 def _control() -> ContainerSpec:
     """Return the control probe's container, as the investigation makes it."""
-    from airflow_incident_provider.hooks.containers import ContainerSpec
+    from airflow_incident_provider.containers import ContainerSpec
 
     probe = get_probe(CONTROL)
     dns = [part.strip() for part in conf.get("incident", "docker_dns", fallback="").split(",") if part.strip()]

@@ -19,9 +19,9 @@ from airflow_incident_provider.commands.check.site import Site
 from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
 from airflow_incident_provider.intake.routing import Settings
 from airflow_incident_provider.models import Resolution
-from airflow_incident_provider.operators.routing_table import read_routing_table, routing_table_path
 from airflow_incident_provider.probes import catalogue
 from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
+from airflow_incident_provider.routing_file import read_routing_table, routing_table_path
 
 
 def table(_: Site) -> Results:
@@ -103,10 +103,10 @@ def triage_channel(site: Site) -> Results:
 
 def _unknown(site: Site, names: Iterable[str], private: bool) -> Iterable[Result]:
     """Return a line for each name that comes to nobody."""
-    from airflow_incident_provider.hooks.directory_cache import DirectoryCache
-    from airflow_incident_provider.hooks.slack_people import SlackPeople
     from airflow_incident_provider.operators.resolve_slack_users import directory_folder
     from airflow_incident_provider.people.resolver import resolve
+    from airflow_incident_provider.slack.directory import DirectoryCache
+    from airflow_incident_provider.slack.people import SlackPeople
 
     queries = list(dict.fromkeys(names))
     if not queries:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_incident_provider.commands.check.results import NotCheckableError
 from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
-from airflow_incident_provider.operators.routing_table import read_routing_table
-from airflow_incident_provider.operators.slack_access import (
+from airflow_incident_provider.routing_file import read_routing_table
+from airflow_incident_provider.slack.access import (
     DEFAULT_CONN_ID,
     connection_is_configured,
     live_slack,
@@ -19,8 +19,8 @@ from airflow_incident_provider.operators.slack_access import (
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-    from airflow_incident_provider.hooks.live_slack import LiveSlack
     from airflow_incident_provider.intake.routing import RoutingTable
+    from airflow_incident_provider.slack.client import LiveSlack
 
 ENGINE_SECONDS = 10
 

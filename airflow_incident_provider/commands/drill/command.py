@@ -30,7 +30,7 @@ from airflow_incident_provider.commands.watch.command import Watcher
 from airflow_incident_provider.commands.watch.screens import screen_for
 from airflow_incident_provider.intake import RoutingTable, read_incident
 from airflow_incident_provider.models import Incident
-from airflow_incident_provider.operators.routing_table import read_routing_table
+from airflow_incident_provider.routing_file import read_routing_table
 
 
 @command
@@ -67,9 +67,10 @@ def _site(args: Namespace) -> Any:
 @contextmanager
 def _sandbox(home: Path, dags: Path, dag_id: str) -> Iterator[Airflow]:
     """Start the demo's world and an Airflow in it, whose routing table knows drills."""
+    from incident_sandbox.demo.local_airflow import LocalAirflow
+    from incident_sandbox.demo.scene import scene
+
     from airflow_incident_provider.commands.access.remote import RemoteAirflow
-    from airflow_incident_provider.demo.local_airflow import LocalAirflow
-    from airflow_incident_provider.demo.scene import scene
 
     if not (dags / "incident_response.py").is_file():
         raise UsageError(f"{dags} has no incident_response.py.", fix="Run this in a clone, or name it with --dags.")

@@ -22,7 +22,7 @@ RULE = {"name": "drill", "match": {"tag": TAG}, "channel_prefix": CHANNEL_PREFIX
 
 def recorded_alert() -> dict[str, Any]:
     """Return the conf of a recorded alert."""
-    text = files("airflow_incident_provider.demo").joinpath("alert.json").read_text(encoding="utf-8")
+    text = files("incident_sandbox.demo").joinpath("alert.json").read_text(encoding="utf-8")
     return {"datadog": json.loads(text)}
 
 

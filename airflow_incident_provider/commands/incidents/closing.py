@@ -25,9 +25,9 @@ from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.lifecycle.closing import Closing
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.lifecycle.runs import UPDATE_DAG
-from airflow_incident_provider.operators.asked_closing import AskedClosing
-from airflow_incident_provider.operators.known_incident import INCIDENT_KEY
-from airflow_incident_provider.operators.step import ARCHIVE_WAR_ROOM, RESOLVE_INCIDENT
+from airflow_incident_provider.operators.base import ARCHIVE_WAR_ROOM, RESOLVE_INCIDENT
+from airflow_incident_provider.room.close_request import AskedClosing
+from airflow_incident_provider.room.snapshot import INCIDENT_KEY
 
 POLL_SECONDS = 0.5
 

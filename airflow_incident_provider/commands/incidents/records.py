@@ -12,7 +12,7 @@ from airflow_incident_provider.commands.access.airflow import Airflow, Run
 from airflow_incident_provider.commands.watch.command import value_of
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Room
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom
-from airflow_incident_provider.operators.step import CREATE_WAR_ROOM, FINAL_SUMMARY, INVESTIGATE, PARSE_INCIDENT
+from airflow_incident_provider.operators.base import CREATE_WAR_ROOM, FINAL_SUMMARY, INVESTIGATE, PARSE_INCIDENT
 from airflow_incident_provider.registry.asset import Kind
 from airflow_incident_provider.registry.entries import StoredIncident, Transition
 

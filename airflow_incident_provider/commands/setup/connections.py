@@ -15,8 +15,8 @@ from sqlalchemy import select
 from airflow_incident_provider.commands import datadog_api
 from airflow_incident_provider.commands.running import UsageError
 from airflow_incident_provider.commands.setup.plan import Action, Item
-from airflow_incident_provider.operators.slack_access import DEFAULT_CONN_ID, connection_is_configured
 from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SHORTEST_SECRET
+from airflow_incident_provider.slack.access import DEFAULT_CONN_ID, connection_is_configured
 
 SLACK_TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105 - the variable's name
 SLACK_BASE_URL = "SLACK_BASE_URL"

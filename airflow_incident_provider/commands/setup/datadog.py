@@ -11,8 +11,8 @@ from airflow_incident_provider.commands.output import print_text
 from airflow_incident_provider.commands.running import ExitCode, UsageError, command
 from airflow_incident_provider.commands.webhooks import SECRET_VARIABLE, served_url, webhook_settings
 from airflow_incident_provider.exceptions import IncidentError
-from airflow_incident_provider.operators.slack_access import connection_is_configured
 from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID
+from airflow_incident_provider.slack.access import connection_is_configured
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 

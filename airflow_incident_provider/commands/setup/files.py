@@ -14,7 +14,7 @@ from airflow.configuration import conf
 from airflow_incident_provider.commands.output import print_rows, print_text
 from airflow_incident_provider.commands.running import ExitCode, UsageError, command
 from airflow_incident_provider.commands.setup.plan import Action, Item
-from airflow_incident_provider.operators.routing_table import routing_table_path
+from airflow_incident_provider.routing_file import routing_table_path
 
 PACKAGE = "airflow_incident_provider"
 EXAMPLE_TABLE = "routing.example.yaml"

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from airflow_incident_provider.commands.parsed_dags import pools_of
 from airflow_incident_provider.commands.setup.plan import Action, Item
-from airflow_incident_provider.operators.routing_table import routing_table_path
+from airflow_incident_provider.routing_file import routing_table_path
 
 
 def pool_items(dag_id: str, slots: int) -> Iterable[Item]:

@@ -18,7 +18,7 @@ from airflow_incident_provider.commands.trigger.questions import ask_for, confir
 from airflow_incident_provider.intake import RoutingTable, read_incident
 from airflow_incident_provider.lifecycle.runs import response_dag
 from airflow_incident_provider.models import Incident, Source
-from airflow_incident_provider.operators.routing_table import read_routing_table
+from airflow_incident_provider.routing_file import read_routing_table
 
 
 @command

@@ -21,7 +21,7 @@ from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.messages.plain import plain_text
 from airflow_incident_provider.messages.summary import summary_message
 from airflow_incident_provider.models import Incident, IncidentSummary, RunOutcome, XComValue
-from airflow_incident_provider.operators.step import FINAL_SUMMARY, PARSE_INCIDENT
+from airflow_incident_provider.operators.base import FINAL_SUMMARY, PARSE_INCIDENT
 
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 30.0

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from airflow_incident_provider.commands.access.airflow import Airflow, Run
 from airflow_incident_provider.commands.running import UsageError
 from airflow_incident_provider.lifecycle.runs import UPDATE_DAG
-from airflow_incident_provider.operators.step import CREATE_WAR_ROOM, PARSE_INCIDENT
+from airflow_incident_provider.operators.base import CREATE_WAR_ROOM, PARSE_INCIDENT
 
 LATEST = "latest"
 LOOKED_AT = 100

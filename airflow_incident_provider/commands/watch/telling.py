@@ -20,7 +20,7 @@ from airflow_incident_provider.models import (
     UserResolution,
     WarRoom,
 )
-from airflow_incident_provider.operators.step import (
+from airflow_incident_provider.operators.base import (
     CREATE_WAR_ROOM,
     FINAL_SUMMARY,
     INVESTIGATE,

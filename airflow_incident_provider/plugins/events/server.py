@@ -20,7 +20,7 @@ from airflow_incident_provider.plugins.events.told import tell_log
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
-    from airflow_incident_provider.hooks.datadog_events import DatadogEvents
+    from airflow_incident_provider.events.datadog_hook import DatadogEvents
     from airflow_incident_provider.plugins.recorded_runs import RecordedRun
 
 THREADS = 2
@@ -90,7 +90,7 @@ def _threads() -> ThreadPoolExecutor:
 @cache
 def _datadog() -> DatadogEvents:
     """Return the one way to Datadog of this process: after a failure it rests."""
-    from airflow_incident_provider.hooks.datadog_events import DatadogEvents
+    from airflow_incident_provider.events.datadog_hook import DatadogEvents
 
     return DatadogEvents()
 

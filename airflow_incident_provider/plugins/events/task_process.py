@@ -9,10 +9,10 @@ from typing import Any
 from airflow_incident_provider.events.errors import error_in_words
 from airflow_incident_provider.events.event import EventKind, IncidentEvent
 from airflow_incident_provider.models import Incident
-from airflow_incident_provider.operators.live_brief import refresh_brief
-from airflow_incident_provider.operators.step import PARSE_INCIDENT, returned
+from airflow_incident_provider.operators.base import PARSE_INCIDENT, returned
 from airflow_incident_provider.plugins.events.told import tell_log
 from airflow_incident_provider.plugins.incident_dags import key_in_conf
+from airflow_incident_provider.room.brief import refresh_brief
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class TaskTeller:
 
     def ended(self, kind: EventKind, state: str, error: BaseException | str | None = None) -> None:
         """Tell how the step ended: the log first, then the room, then Datadog."""
-        from airflow_incident_provider.hooks.datadog_events import DatadogEvents
+        from airflow_incident_provider.events.datadog_hook import DatadogEvents
 
         self._has_ended = True
         end = self._ti.end_date or datetime.now(UTC)

@@ -25,7 +25,6 @@ from airflow_incident_provider.intake.text import one_line, shorten
 from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.rules import LifecycleRules
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
-from airflow_incident_provider.operators.routing_table import RoutingTableFile
 from airflow_incident_provider.plugins.webhook.answers import Decided, Refused
 from airflow_incident_provider.plugins.webhook.authentication import Authentication
 from airflow_incident_provider.plugins.webhook.body import read_json_object
@@ -33,6 +32,7 @@ from airflow_incident_provider.plugins.webhook.decision_queue import DecisionQue
 from airflow_incident_provider.registry.api_server import RegistryUnavailableError
 from airflow_incident_provider.registry.decisions import Case, Outcome, act_on
 from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
+from airflow_incident_provider.routing_file import RoutingTableFile
 
 if TYPE_CHECKING:
     from fastapi import Request

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from incident_sandbox import Fault
+from incident_sandbox.seed import FULL_SCOPES
 
 from airflow_incident_provider.commands.check.site import Site
 from airflow_incident_provider.commands.webhooks import WEBHOOK_NAME
-from airflow_incident_provider.sandbox import Fault
-from airflow_incident_provider.sandbox.seed import FULL_SCOPES
 
 from .conftest import DAG_ID, DAGS  # isort: skip
 

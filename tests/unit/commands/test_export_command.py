@@ -14,7 +14,7 @@ from airflow_incident_provider import operators
 from airflow_incident_provider.commands.export.mermaid import mermaid
 from airflow_incident_provider.commands.export.workflow import OUTPUTS, Step, Workflow
 from airflow_incident_provider.commands.running import ExitCode
-from airflow_incident_provider.operators.step import IncidentStep
+from airflow_incident_provider.operators.base import IncidentStep
 
 from .conftest import DAGS, Ended  # isort: skip
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+from incident_sandbox.demo.airflow_home import RECOMMENDED_SETTINGS
 
-from airflow_incident_provider.demo.airflow_home import RECOMMENDED_SETTINGS
 from airflow_incident_provider.get_provider_info import get_provider_info
 from airflow_incident_provider.intake.routing import load_routing_table
 from airflow_incident_provider.probes import catalogue

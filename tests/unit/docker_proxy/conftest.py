@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from airflow_incident_provider.docker_proxy.policy import Policy
-from airflow_incident_provider.docker_proxy.settings import MIB, Settings
+from incident_docker_proxy.policy import Policy
+from incident_docker_proxy.settings import MIB, Settings
 
 BODY: dict[str, Any] = {
     "Image": "alpine:3.23",

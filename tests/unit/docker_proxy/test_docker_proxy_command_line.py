@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from airflow_incident_provider.docker_proxy.address import TcpAddress, UnixAddress
-from airflow_incident_provider.docker_proxy.command_line import Command, parse_command
-from airflow_incident_provider.docker_proxy.settings import MIB, Settings
+from incident_docker_proxy.address import TcpAddress, UnixAddress
+from incident_docker_proxy.command_line import Command, parse_command
+from incident_docker_proxy.settings import MIB, Settings
 
 
 def test_the_defaults_are_loopback_and_the_engines_socket() -> None:

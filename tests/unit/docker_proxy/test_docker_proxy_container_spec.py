@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from airflow_incident_provider.docker_proxy.container_spec import UNUSED, UNUSED_HOST, checked_container
-from airflow_incident_provider.docker_proxy.decision import RefusedError
-from airflow_incident_provider.docker_proxy.policy import Policy, Request
-from airflow_incident_provider.docker_proxy.settings import MIB, Settings
+from incident_docker_proxy.container_spec import UNUSED, UNUSED_HOST, checked_container
+from incident_docker_proxy.decision import RefusedError
+from incident_docker_proxy.policy import Policy, Request
+from incident_docker_proxy.settings import MIB, Settings
 
 NewBody = Callable[[], dict[str, Any]]
 

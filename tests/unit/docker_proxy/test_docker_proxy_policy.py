@@ -10,11 +10,10 @@ from urllib.parse import parse_qs, quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from airflow_incident_provider.docker_proxy.decision import Allow, Answer, RefusedError
-from airflow_incident_provider.docker_proxy.policy import Policy, Request
-from airflow_incident_provider.docker_proxy.settings import Settings
-from airflow_incident_provider.docker_proxy.target import parse_target
+from incident_docker_proxy.decision import Allow, Answer, RefusedError
+from incident_docker_proxy.policy import Policy, Request
+from incident_docker_proxy.settings import Settings
+from incident_docker_proxy.target import parse_target
 
 ENGINE_API = """
 GET /_ping, HEAD /_ping, GET /version, GET /info, GET /events, GET /system/df, POST /auth

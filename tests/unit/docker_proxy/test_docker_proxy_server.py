@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from airflow_incident_provider.docker_proxy.address import UnixAddress
-from airflow_incident_provider.docker_proxy.engine import Engine
-from airflow_incident_provider.docker_proxy.policy import Policy
-from airflow_incident_provider.docker_proxy.server import LARGEST_REQUEST_BODY, Proxy
+from incident_docker_proxy.address import UnixAddress
+from incident_docker_proxy.engine import Engine
+from incident_docker_proxy.policy import Policy
+from incident_docker_proxy.server import LARGEST_REQUEST_BODY, Proxy
 
 SECONDS = 10
 LABELS = {"airflow_incident_provider": "investigation"}
@@ -106,7 +105,7 @@ def test_a_refused_request_gets_403_and_words_and_never_reaches_the_engine(tmp_p
 def test_a_refusal_is_one_json_line_without_the_query(
     tmp_path: Path, policy: Policy, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "airflow_incident_provider.docker_proxy"):
+    with caplog.at_level(logging.INFO, "incident_docker_proxy"):
         run(tmp_path, policy, ToldEngine({}), lambda to: to.ask(get("/build?token=hunter2", "POST")))
     (line,) = (record.getMessage() for record in caplog.records if record.name.endswith("docker_proxy"))
     assert json.loads(line) == {
@@ -255,7 +254,7 @@ def test_health_asks_the_engine(tmp_path: Path, policy: Policy) -> None:
 
 def test_it_imports_neither_airflow_nor_a_docker_client() -> None:
     code = (
-        "import sys, airflow_incident_provider.docker_proxy.command_line\n"
+        "import sys, incident_docker_proxy.command_line\n"
         "heavy = {'airflow', 'docker', 'pydantic', 'requests'} & {m.split('.')[0] for m in sys.modules}\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )

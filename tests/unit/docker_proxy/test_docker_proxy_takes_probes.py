@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from docker import APIClient  # noqa: TID253 - its own client is what is tested
+from incident_docker_proxy.container_spec import checked_container
+from incident_docker_proxy.settings import Settings
 
-from airflow_incident_provider.docker_proxy.container_spec import checked_container
-from airflow_incident_provider.docker_proxy.settings import Settings
-from airflow_incident_provider.hooks.containers import ContainerSpec, LockedDownContainer
+from airflow_incident_provider.containers import ContainerSpec, LockedDownContainer
 from airflow_incident_provider.probes import catalogue, command_for
 from airflow_incident_provider.probes.declaration import Probe
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from incident_sandbox import Fault, SandboxClient, SandboxServer
 
+from airflow_incident_provider.events.datadog_hook import CALL_SECONDS, DELIVERY_SECONDS, DatadogEvents
 from airflow_incident_provider.events.event import EventKind, IncidentEvent
-from airflow_incident_provider.hooks.datadog_events import CALL_SECONDS, DELIVERY_SECONDS, DatadogEvents
-from airflow_incident_provider.sandbox import Fault, SandboxClient, SandboxServer
 
 WRONG_KEY = "0000-this-key-is-wrong"
 EVENTS = [
@@ -61,7 +61,7 @@ def fresh_client() -> None:
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    ours = "airflow_incident_provider.hooks.datadog_events"
+    ours = "airflow_incident_provider.events.datadog_hook"
     return [record.getMessage() for record in caplog.records if record.name == ours]
 
 

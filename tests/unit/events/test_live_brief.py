@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_incident_provider.messages.progress import StepState
-from airflow_incident_provider.operators.live_brief import (
+from airflow_incident_provider.room.brief import (
     PARTS_TOLD,
     SLOW_PROBE_SECONDS,
     States,
@@ -17,7 +17,7 @@ from airflow_incident_provider.operators.live_brief import (
     settle,
     steps_so_far,
 )
-from airflow_incident_provider.operators.progress import STEPS
+from airflow_incident_provider.room.progress import STEPS
 
 BEFORE_ROOM = ("parse_incident_event", "setup_slack_integration", "resolve_slack_users")
 

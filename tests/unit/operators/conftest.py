@@ -9,8 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-from airflow_incident_provider.sandbox import SandboxClient
+from incident_sandbox import SandboxClient
 
 from .life import BROKEN, INVESTIGATING, TABLE, Life, Monitor, Room
 
@@ -68,8 +67,8 @@ def context(store: Store) -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def app(connect: Callable[..., Any]) -> Any:
     """The app in the sandbox's workspace; it gives up on a call after two seconds."""
-    from airflow_incident_provider.hooks.live_slack import LiveSlack
-    from airflow_incident_provider.hooks.slack import IncidentSlackHook
+    from airflow_incident_provider.slack.client import LiveSlack
+    from airflow_incident_provider.slack.hook import IncidentSlackHook
 
     connect(timeout=2)
     return LiveSlack(IncidentSlackHook())

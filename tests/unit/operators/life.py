@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
+from incident_sandbox import SandboxClient
 
 from airflow_incident_provider.intake import RoutingTable, load_routing_table
 from airflow_incident_provider.lifecycle.decision import Decision, decide
@@ -41,7 +42,6 @@ from airflow_incident_provider.operators import (
 )
 from airflow_incident_provider.registry.asset import REGISTRY, Kind
 from airflow_incident_provider.registry.entries import StoredIncident, Transition, UpdateBatch
-from airflow_incident_provider.sandbox import SandboxClient
 
 DAG_FILE = Path(__file__).parents[3] / "dags" / "incident_update.py"
 ALICE, JOSE, DANA, BOT = "U0ALICENG01", "U0JOSEGARC1", "U0DANAREYES", "U0WARROOM01"

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, DagRunTriggerException, DownstreamTasksSkipped
+from incident_sandbox import Fault, SandboxClient
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.lifecycle.records import RunRequest, Status
 from airflow_incident_provider.operators import ArchiveWarRoomOperator, ResolveIncidentOperator
-from airflow_incident_provider.sandbox import Fault, SandboxClient
 
 from .life import BOT, BROKEN, DAG_FILE, DANA, WELL, Life, Monitor, Room, look_again, recover, resolve  # isort: skip
 

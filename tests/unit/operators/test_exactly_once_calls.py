@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import requests
+from incident_sandbox import Fault, SandboxClient, SandboxServer
 
 from airflow_incident_provider.exceptions import SlackRequestError, SlackUnavailableError
-from airflow_incident_provider.hooks.slack_scopes import SCOPES
 from airflow_incident_provider.messages.note import note_messages
-from airflow_incident_provider.sandbox import Fault, SandboxClient, SandboxServer
+from airflow_incident_provider.slack.scopes import SCOPES
 
 ALICE, PRIYA, BOT = "U0ALICENG01", "U0PRIYAIYER", "U0WARROOM01"
 NAME, URL = "inc-room", "https://wiki.example.com/runbook"
@@ -36,8 +36,8 @@ def live(connect: Callable[..., Any]) -> Callable[..., Any]:
     """Return the workspace as an app with these scopes has it; it waits a second for an answer."""
 
     def live(token: str | None = None) -> Any:
-        from airflow_incident_provider.hooks.live_slack import LiveSlack
-        from airflow_incident_provider.hooks.slack import IncidentSlackHook
+        from airflow_incident_provider.slack.client import LiveSlack
+        from airflow_incident_provider.slack.hook import IncidentSlackHook
 
         connect(token, timeout=1)
         return LiveSlack(IncidentSlackHook())
@@ -208,7 +208,7 @@ def test_worker_is_not_held_by_call_after_call(
     slack_app: Any, control: SandboxClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three waits of seven seconds each are one too many, although each alone would be fine."""
-    monkeypatch.setattr("airflow_incident_provider.hooks.slack.LONGEST_CALL", 1.5)
+    monkeypatch.setattr("airflow_incident_provider.slack.hook.LONGEST_CALL", 1.5)
     control.add_fault(Fault(method="auth.test", status=429, headers={"Retry-After": "1"}, times=None))
     with pytest.raises(SlackUnavailableError) as caught:
         slack_app.hook.read("auth.test")

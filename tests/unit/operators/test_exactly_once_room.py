@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from incident_sandbox import Fault, SandboxClient, SandboxServer
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.messages.note import note_messages
@@ -24,10 +25,9 @@ from airflow_incident_provider.models import (
     UserResolution,
     WarRoom,
 )
-from airflow_incident_provider.operators.ledger import Ledger
-from airflow_incident_provider.operators.posting import Poster
-from airflow_incident_provider.operators.room_opening import RoomOpening, RoomPlan
-from airflow_incident_provider.sandbox import Fault, SandboxClient, SandboxServer
+from airflow_incident_provider.room.ledger import Ledger
+from airflow_incident_provider.room.opener import RoomOpening, RoomPlan
+from airflow_incident_provider.room.posting import Poster
 
 ALICE, BOT, NAME = "U0ALICENG01", "U0WARROOM01", "inc-20261123-checkout-4711"
 NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)

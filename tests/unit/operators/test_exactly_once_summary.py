@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from incident_sandbox import Fault, SandboxClient
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
-from airflow_incident_provider.hooks.slack_errors import PER_USER
 from airflow_incident_provider.messages.note import note_messages
 from airflow_incident_provider.models import (
     Incident,
@@ -28,8 +28,8 @@ from airflow_incident_provider.models import (
     WarRoom,
 )
 from airflow_incident_provider.operators.final_summary import FinalSummaryOperator
-from airflow_incident_provider.operators.room_opening import INVITATIONS_FAILED
-from airflow_incident_provider.sandbox import Fault, SandboxClient
+from airflow_incident_provider.room.opener import INVITATIONS_FAILED
+from airflow_incident_provider.slack.errors import PER_USER
 
 NAME, BOT = "inc-20261123-checkout-4711", "U0WARROOM01"
 NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)

@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from incident_sandbox import SandboxClient
 
 from airflow_incident_provider.lifecycle.runs import RESPONSE_DAG
 from airflow_incident_provider.operators import FinalSummaryOperator
-from airflow_incident_provider.operators.step import ASSIGNMENT
-from airflow_incident_provider.sandbox import SandboxClient
+from airflow_incident_provider.operators.base import ASSIGNMENT
 
 from .life import WELL, Life, Monitor, Room, recover, resolve, tell
 
@@ -48,7 +48,7 @@ def test_a_step_that_ends_late_does_neither(
     life: Life, monitor: Monitor, room: Room, control: SandboxClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The brief is brought up to date as steps end, by each of them."""
-    from airflow_incident_provider.operators import live_brief
+    from airflow_incident_provider.room import brief as live_brief
 
     recover(life, monitor, WELL)
     context = first_run(life, "post_investigation_updates")
@@ -66,8 +66,8 @@ def calls(control: SandboxClient) -> list[Any]:
 
 
 def live_slack() -> Any:
-    from airflow_incident_provider.hooks.live_slack import LiveSlack
-    from airflow_incident_provider.hooks.slack import IncidentSlackHook
+    from airflow_incident_provider.slack.client import LiveSlack
+    from airflow_incident_provider.slack.hook import IncidentSlackHook
 
     return LiveSlack(IncidentSlackHook())
 

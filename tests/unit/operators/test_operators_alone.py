@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from incident_sandbox import Fault, SandboxClient
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.models import (
@@ -21,6 +22,7 @@ from airflow_incident_provider.models import (
     Verdict,
     WarRoom,
 )
+from airflow_incident_provider.operators.base import LONGEST_RETRY_DELAY_S, IncidentRetryPolicy
 from airflow_incident_provider.operators.create_war_room import CreateWarRoomOperator
 from airflow_incident_provider.operators.final_summary import FinalSummaryOperator
 from airflow_incident_provider.operators.investigate import InvestigateInContainerOperator
@@ -29,8 +31,6 @@ from airflow_incident_provider.operators.plan_investigation import PlanInvestiga
 from airflow_incident_provider.operators.post_thread_update import PostThreadUpdateOperator
 from airflow_incident_provider.operators.resolve_slack_users import ResolveSlackUsersOperator
 from airflow_incident_provider.operators.setup_slack import SetupSlackOperator
-from airflow_incident_provider.operators.step import LONGEST_RETRY_DELAY_S, IncidentRetryPolicy
-from airflow_incident_provider.sandbox import Fault, SandboxClient
 
 Context = Callable[..., dict[str, Any]]
 ALICE, BOT = "U0ALICENG01", "U0WARROOM01"
@@ -225,7 +225,7 @@ def test_investigation_stays_in_its_container(network: str) -> None:
 
 
 def test_investigation_without_an_engine(context: Context, tmp_path: Path) -> None:
-    from airflow_incident_provider.hooks.containers import EngineError
+    from airflow_incident_provider.containers import EngineError
 
     options = {"image": "alpine:3.23", "command": ["true"], "docker_url": f"unix://{tmp_path}/none.sock"}
     value = InvestigateInContainerOperator(task_id="t", **options).execute(context())

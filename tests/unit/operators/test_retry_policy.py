@@ -14,12 +14,12 @@ from airflow_incident_provider.exceptions import (
     SlackRequestError,
     SlackUnavailableError,
 )
-from airflow_incident_provider.hooks.slack_errors import TIMED_OUT, may_still_happen
-from airflow_incident_provider.operators.step import (
+from airflow_incident_provider.operators.base import (
     LONGEST_RETRY_DELAY_S,
     RETRY_DELAY_AFTER_TIMEOUT_S,
     IncidentRetryPolicy,
 )
+from airflow_incident_provider.slack.errors import TIMED_OUT, may_still_happen
 
 
 def decision(error: BaseException) -> tuple[RetryAction, timedelta | None]:

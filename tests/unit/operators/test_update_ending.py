@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import (
     DagRunTriggerException,
     TaskDeferred,
 )
+from incident_sandbox import Fault, SandboxClient
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.lifecycle.records import Status
@@ -23,7 +24,6 @@ from airflow_incident_provider.operators import (
     WhatIsDueOperator,
 )
 from airflow_incident_provider.registry.tasks import TaskRegistry
-from airflow_incident_provider.sandbox import Fault, SandboxClient
 
 from .life import BOT, BROKEN, DANA, WELL, Life, Monitor, Room, chosen, look_again, recover, resolve, tell
 

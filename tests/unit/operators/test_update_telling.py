@@ -10,13 +10,13 @@ import pytest
 from airflow.sdk.exceptions import (
     AirflowFailException,
 )
+from incident_sandbox import Fault, SandboxClient
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.operators import (
     ArchiveWarRoomOperator,
     PostIncidentUpdateOperator,
 )
-from airflow_incident_provider.sandbox import Fault, SandboxClient
 
 from .life import ALICE, BOT, BROKEN, DANA, JOSE, TABLE, WELL, Life, Monitor, Room, recover, resolve, tell
 

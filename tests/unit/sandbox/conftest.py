@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from airflow_incident_provider.sandbox import SandboxClient, SandboxServer, Workspace
+from incident_sandbox import SandboxClient, SandboxServer, Workspace
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-
-from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
-from airflow_incident_provider.sandbox.slack.call import HANDLERS, Call
-from airflow_incident_provider.sandbox.slack.catalog import METHODS
-from airflow_incident_provider.sandbox.slack.errors import SlackError
+from incident_sandbox import SandboxClient, SandboxServer
+from incident_sandbox.slack.call import HANDLERS, Call
+from incident_sandbox.slack.catalog import METHODS
+from incident_sandbox.slack.errors import SlackError
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from airflow_incident_provider.sandbox.slack.block_kit import complaints, total_length
+from incident_sandbox.slack.block_kit import complaints, total_length
 
 
 def mrkdwn(text: str) -> dict[str, Any]:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from airflow_incident_provider.sandbox import SandboxClient
-from airflow_incident_provider.sandbox.slack.channel_names import require_valid_name
-from airflow_incident_provider.sandbox.slack.errors import SlackError
+from incident_sandbox import SandboxClient
+from incident_sandbox.slack.channel_names import require_valid_name
+from incident_sandbox.slack.errors import SlackError
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient

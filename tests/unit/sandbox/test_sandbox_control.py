@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-
-from airflow_incident_provider.sandbox import SandboxClient, SandboxServer
+from incident_sandbox import SandboxClient, SandboxServer
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import requests
-
-from airflow_incident_provider.sandbox import SandboxClient, SandboxServer, Workspace
+from incident_sandbox import SandboxClient, SandboxServer, Workspace
 
 WEBHOOKS = "/api/v1/integration/webhooks/configuration/webhooks"
 VARIABLES = "/api/v1/integration/webhooks/configuration/custom-variables"
@@ -125,7 +124,7 @@ def test_secret_variables_are_not_read_back(
 
 
 def test_faults_strike_datadog_too(server: SandboxServer, headers: dict[str, str], control: SandboxClient) -> None:
-    from airflow_incident_provider.sandbox import Fault
+    from incident_sandbox import Fault
 
     control.add_fault(Fault(method="datadog.validate", status=503, body={"errors": ["down"]}))
 

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from incident_sandbox import Fault, SandboxClient, SandboxServer, Workspace
+from incident_sandbox.rate_limits import Quota, RateLimiter
 from pydantic import ValidationError
-
-from airflow_incident_provider.sandbox import Fault, SandboxClient, SandboxServer, Workspace
-from airflow_incident_provider.sandbox.rate_limits import Quota, RateLimiter
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient

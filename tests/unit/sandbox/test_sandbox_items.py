@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-
-from airflow_incident_provider.sandbox import SandboxServer, Workspace
+from incident_sandbox import SandboxServer, Workspace
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient

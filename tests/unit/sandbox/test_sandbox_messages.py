@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from airflow_incident_provider.sandbox import SandboxClient
+from incident_sandbox import SandboxClient
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from airflow_incident_provider.sandbox import SandboxClient
-from airflow_incident_provider.sandbox.slack.mrkdwn import as_stored, notifications
+from incident_sandbox import SandboxClient
+from incident_sandbox.slack.mrkdwn import as_stored, notifications
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from airflow_incident_provider.sandbox import SandboxClient, Workspace
+from incident_sandbox import SandboxClient, Workspace
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient

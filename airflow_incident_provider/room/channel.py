@@ -1,0 +1,162 @@
+"""The channel of a war room: created once, found again ever after, and never somebody else's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from airflow_incident_provider.exceptions import (
+    SlackConfigurationError,
+    SlackRequestError,
+    SlackUnavailableError,
+)
+from airflow_incident_provider.messages.channel import purpose_key
+from airflow_incident_provider.room.ledger import Ledger
+from airflow_incident_provider.slack.protocol import Channel, ChannelNameTakenError, WarRoomSlack
+
+NAMES_TRIED = 5
+"""How many names are tried before giving up: the second carries a hash of the key, so a third is rare."""
+
+UNFINISHED_WAIT_S = 2.0
+"""Seconds to wait for the purpose of a channel that another run may have created a moment ago."""
+
+_CHANNEL = "channel"
+_RECORDED = ("id", "name", "private")
+
+
+@dataclass(frozen=True)
+class ChannelRequest:
+    """Which channel is wanted.
+
+    :param key: the incident's key; the channel's purpose carries it, which is how the room is known as ours.
+    :param name: the name of the nth attempt, the first being 0.
+    :param private: whether it has to be private; a private room is never replaced by a public one.
+    :param existing_id: a channel that the incident has already, from another tool.
+    """
+
+    key: str
+    name: Callable[[int], str]
+    private: bool
+    existing_id: str | None = None
+
+
+@dataclass(frozen=True)
+class OpenedChannel:
+    """A channel, whether this attempt created it, and why it is not the one that the incident had already."""
+
+    channel: Channel
+    created: bool
+    note: str | None = None
+
+
+class ChannelOpener:
+    """Finds or creates the channel of a room.
+
+    :param slack: the workspace.
+    :param bot_user_id: who we are there; a channel that somebody else created is never taken for ours.
+    :param ledger: what earlier attempts did.
+    """
+
+    def __init__(self, slack: WarRoomSlack, bot_user_id: str | None, ledger: Ledger) -> None:
+        self._slack = slack
+        self._bot_user_id = bot_user_id
+        self._ledger = ledger
+
+    def open(self, request: ChannelRequest) -> OpenedChannel:
+        """Return the room's channel; the ledger has it once the caller writes down what it does next.
+
+        :raises SlackRequestError: when every name that was tried belongs to somebody else.
+        """
+        if (known := self._known()) is not None:
+            return OpenedChannel(known, created=False)
+        existing, note = self._join_existing(request)
+        opened = OpenedChannel(existing, created=False) if existing else self._find_or_create(request)
+        self._ledger.remember({_CHANNEL: {field: getattr(opened.channel, field) for field in _RECORDED}})
+        return replace(opened, note=note)
+
+    def _known(self) -> Channel | None:
+        """Return the channel that an earlier attempt recorded, unless it has been archived since."""
+        recorded = self._ledger.result(_CHANNEL)
+        if not isinstance(recorded, dict) or not recorded.get("id"):
+            return None
+        try:
+            channel = self._slack.channel(str(recorded["id"]))
+        except SlackConfigurationError:
+            # An app that may not look at its channel can still write there.
+            return Channel(**{field: recorded[field] for field in _RECORDED})  # type: ignore[arg-type]
+        except SlackRequestError:
+            # It has been deleted since.
+            return None
+        return None if channel.archived else channel
+
+    def _join_existing(self, request: ChannelRequest) -> tuple[Channel | None, str | None]:
+        """Return the channel that another tool made for this incident, or why we do not use it."""
+        if request.existing_id is None:
+            return None, None
+        theirs = f"The incident's own channel {request.existing_id}"
+        try:
+            channel = self._slack.channel(request.existing_id)
+            if request.private and not channel.private:
+                return None, f"{theirs} is not known to be private, and this incident is"
+            if not channel.private:  # A private one that we see is one that we are in.
+                self._slack.join(request.existing_id)
+        except (SlackConfigurationError, SlackRequestError) as error:
+            return None, f"{theirs} could not be joined; inviting the app into it would help: {error.message}"
+        return channel, None
+
+    def _find_or_create(self, request: ChannelRequest) -> OpenedChannel:
+        for attempt in range(NAMES_TRIED):
+            name = request.name(attempt)
+            tried_before = self._ledger.intended_at(name)
+            self._ledger.intend(name)
+            try:
+                return OpenedChannel(self._slack.create_channel(name, private=request.private), created=True)
+            except ChannelNameTakenError:
+                found = self._ours(name, request, tried_before)
+            except SlackUnavailableError as error:
+                if not error.effect_possible:
+                    raise
+                found = self._ours(name, request, self._ledger.intended_at(name))
+                if found is None:
+                    raise
+            if found is not None:
+                return OpenedChannel(found, created=False)
+        raise SlackRequestError(
+            f"No channel could be opened: {request.name(0)!r} and {NAMES_TRIED - 1} other names are taken "
+            "by channels that are not this incident's.",
+            code="name_taken",
+        )
+
+    def _ours(self, name: str, request: ChannelRequest, tried_before: datetime | None) -> Channel | None:
+        """Return the channel of this name if it is this incident's, and can be used.
+
+        A channel of ours without a key was created a moment ago, by this task before it was interrupted or by
+        another incident's run that has not yet said whose it is. Only in the first case it is ours.
+        """
+        try:
+            found = self._slack.find_channel(name)
+        except SlackConfigurationError:
+            # An app that may not look takes another name: two rooms are better than none.
+            return None
+        if found is None or found.creator != self._bot_user_id:
+            return None
+        if tried_before is None and purpose_key(found.purpose) is None:
+            found = self._wait_for_key(found)
+        key = purpose_key(found.purpose)
+        mine = key == request.key or (key is None and tried_before is not None)
+        usable = not found.archived and found.private == request.private
+        return found if mine and usable else None
+
+    def _wait_for_key(self, channel: Channel) -> Channel:
+        patiently = Retrying(
+            stop=stop_after_delay(UNFINISHED_WAIT_S),
+            wait=wait_fixed(UNFINISHED_WAIT_S / 8),
+            retry=retry_if_result(lambda found: purpose_key(found.purpose) is None),
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else channel,
+            sleep=time.sleep,
+        )
+        return patiently(self._slack.channel, channel.id)

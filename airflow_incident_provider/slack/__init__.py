@@ -1,0 +1,1 @@
+"""The Slack client: hook, live and dry-run workspaces, member directory."""

@@ -1,0 +1,195 @@
+"""Datadog's API over HTTP: keys, series, queries, events and the webhooks integration.
+
+Source: https://docs.datadoghq.com/api/latest/
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from incident_sandbox.datadog.state import DatadogState
+from incident_sandbox.exchange import Exchange, Reply
+from incident_sandbox.workspace import Workspace
+
+Json = dict[str, Any]
+Body = Any
+Act = Callable[[DatadogState, Body, Request], "tuple[int, Any]"]
+
+WEBHOOKS = "/api/v1/integration/webhooks/configuration/webhooks"
+VARIABLES = "/api/v1/integration/webhooks/configuration/custom-variables"
+GZIP_WINDOW = zlib.MAX_WBITS | 16
+ANY_QUERY = "*"
+
+
+class DatadogError(Exception):
+    """A refusal: the HTTP status and Datadog's list of errors."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def datadog_router(workspace: Workspace) -> APIRouter:
+    """Return the routes that Datadog's clients call; their host is the server's root."""
+    router = APIRouter(include_in_schema=False)
+    for verb, path, name, needs_app_key, act in ROUTES:
+        router.add_api_route(path, _endpoint(workspace, name, act, needs_app_key), methods=[verb])
+    return router
+
+
+def _endpoint(workspace: Workspace, name: str, act: Act, needs_app_key: bool) -> Callable[..., Any]:
+    async def endpoint(request: Request) -> Response:
+        raw = await request.body()
+
+        def effect() -> Reply:
+            try:
+                _require_keys(workspace.datadog, request, needs_app_key)
+                status, answer = act(workspace.datadog, _decode(request, raw), request)
+            except DatadogError as error:
+                status, answer = error.status, {"errors": [error.message]}
+            return Reply(JSONResponse(answer, status_code=status), "ok" if status < 400 else f"http_{status}")  # noqa: PLR2004
+
+        args = {**request.query_params, **request.path_params}
+        return await Exchange(workspace, f"datadog.{name}", args, caller=None).run(effect)
+
+    return endpoint
+
+
+def _require_keys(state: DatadogState, request: Request, needs_app_key: bool) -> None:
+    query, headers = request.query_params, request.headers
+    api_key = headers.get("dd-api-key") or query.get("api_key")
+    app_key = headers.get("dd-application-key") or query.get("application_key")
+    if api_key != state.api_key or (needs_app_key and app_key != state.app_key):
+        raise DatadogError(403, "Forbidden")
+
+
+def _decode(request: Request, raw: bytes) -> Body:
+    encoding = request.headers.get("content-encoding", "")
+    try:
+        if encoding == "deflate":
+            raw = zlib.decompress(raw)
+        elif encoding == "gzip":
+            raw = zlib.decompress(raw, GZIP_WINDOW)
+        return json.loads(raw) if raw else {}
+    except (zlib.error, ValueError):
+        raise DatadogError(400, "Payload is not in the expected format") from None
+
+
+def _validate(state: DatadogState, body: Body, request: Request) -> tuple[int, Any]:  # noqa: ARG001 - an Act
+    return 200, {"valid": True}
+
+
+def _submit_series(state: DatadogState, body: Body, request: Request) -> tuple[int, Any]:
+    series = body.get("series") if isinstance(body, dict) else None
+    if not isinstance(series, list) or not all(isinstance(s, dict) and s.get("metric") for s in series):
+        raise DatadogError(400, "Payload is not in the expected format")
+    version = "v2" if request.url.path.startswith("/api/v2/") else "v1"
+    state.series += [{"version": version, **one} for one in series]
+    return 202, {"errors": []} if version == "v2" else {"status": "ok"}
+
+
+def _query(state: DatadogState, body: Body, request: Request) -> tuple[int, Any]:  # noqa: ARG001 - an Act
+    query = request.query_params.get("query", "")
+    bounds = [request.query_params.get(name, "") for name in ("from", "to")]
+    if not query or not all(bound.isdecimal() for bound in bounds):
+        raise DatadogError(400, "Missing required parameter: query, from and to")
+    start, end = (int(bound) * 1000 for bound in bounds)
+    series = state.queries.get(query, state.queries.get(ANY_QUERY, []))
+    return 200, {
+        "status": "ok",
+        "res_type": "time_series",
+        "query": query,
+        "from_date": start,
+        "to_date": end,
+        "series": series,
+        "message": "",
+        "group_by": [],
+    }
+
+
+def _create_event(state: DatadogState, body: Body, request: Request) -> tuple[int, Any]:
+    if not isinstance(body, dict) or not body.get("title") or "text" not in body:
+        raise DatadogError(400, "Invalid event: title and text are required")
+    event = state.add_event(body)
+    return 202, {"status": "ok", "event": {**event, "url": f"{request.base_url}event/event?id={event['id']}"}}
+
+
+def _get_event(state: DatadogState, body: Body, request: Request) -> tuple[int, Any]:  # noqa: ARG001 - an Act
+    event_id = request.path_params["event_id"]
+    event = state.events.get(int(event_id)) if event_id.isdecimal() else None
+    if event is None:
+        raise DatadogError(404, "No event matches that event_id")
+    return 200, {"event": event}
+
+
+def _registry(
+    kind: Callable[[DatadogState], dict[str, Json]], required: tuple[str, ...], label: str
+) -> dict[str, Act]:
+    """Return create, read, replace and delete for one kind of named configuration."""
+
+    def find(state: DatadogState, request: Request) -> Json:
+        entry = kind(state).get(request.path_params["name"])
+        if entry is None:
+            raise DatadogError(404, f"{label} not found")
+        return entry
+
+    def create(state: DatadogState, body: Body, request: Request) -> tuple[int, Any]:  # noqa: ARG001 - an Act
+        if not isinstance(body, dict) or not all(body.get(member) for member in required):
+            raise DatadogError(400, f"{label} needs: {', '.join(required)}")
+        if body["name"] in kind(state):
+            raise DatadogError(400, f"{label} already exists")
+        kind(state)[body["name"]] = dict(body)
+        return 201, _public(body)
+
+    def read(state: DatadogState, body: Body, request: Request) -> tuple[int, Any]:  # noqa: ARG001 - an Act
+        return 200, _public(find(state, request))
+
+    def replace(state: DatadogState, body: Body, request: Request) -> tuple[int, Any]:
+        entry = find(state, request)
+        if not isinstance(body, dict):
+            raise DatadogError(400, "Payload is not in the expected format")
+        del kind(state)[request.path_params["name"]]
+        entry.update(body)
+        kind(state)[entry["name"]] = entry
+        return 200, _public(entry)
+
+    def delete(state: DatadogState, body: Body, request: Request) -> tuple[int, Any]:  # noqa: ARG001 - an Act
+        find(state, request)
+        del kind(state)[request.path_params["name"]]
+        return 200, {}
+
+    return {"create": create, "read": read, "replace": replace, "delete": delete}
+
+
+def _public(entry: Json) -> Json:
+    """Return an entry as it is read back: a secret's value never is."""
+    return {name: value for name, value in entry.items() if not (name == "value" and entry.get("is_secret"))}
+
+
+_webhooks = _registry(lambda state: state.webhooks, ("name", "url"), "Webhook")
+_variables = _registry(lambda state: state.custom_variables, ("name", "value"), "Custom variable")
+
+# Verb, path, name in faults and the log, whether the application key is needed, and what it does.
+ROUTES: tuple[tuple[str, str, str, bool, Act], ...] = (
+    ("GET", "/api/v1/validate", "validate", False, _validate),
+    ("POST", "/api/v1/series", "series", False, _submit_series),
+    ("POST", "/api/v2/series", "series", False, _submit_series),
+    ("GET", "/api/v1/query", "query", True, _query),
+    ("POST", "/api/v1/events", "events.create", False, _create_event),
+    ("GET", "/api/v1/events/{event_id}", "events.read", True, _get_event),
+    ("POST", WEBHOOKS, "webhooks.create", True, _webhooks["create"]),
+    ("GET", f"{WEBHOOKS}/{{name}}", "webhooks.read", True, _webhooks["read"]),
+    ("PUT", f"{WEBHOOKS}/{{name}}", "webhooks.replace", True, _webhooks["replace"]),
+    ("DELETE", f"{WEBHOOKS}/{{name}}", "webhooks.delete", True, _webhooks["delete"]),
+    ("POST", VARIABLES, "variables.create", True, _variables["create"]),
+    ("GET", f"{VARIABLES}/{{name}}", "variables.read", True, _variables["read"]),
+    ("PUT", f"{VARIABLES}/{{name}}", "variables.replace", True, _variables["replace"]),
+    ("DELETE", f"{VARIABLES}/{{name}}", "variables.delete", True, _variables["delete"]),
+)
