@@ -7,8 +7,10 @@ FROM ${AIRFLOW_IMAGE}
 COPY --chown=airflow:0 pyproject.toml README.md LICENSE /tmp/package/
 COPY --chown=airflow:0 airflow_incident_provider /tmp/package/airflow_incident_provider
 COPY --chown=airflow:0 dags/*.py /tmp/package/dags/
+COPY --chown=airflow:0 packages /tmp/package/packages
 RUN pip install --no-cache-dir --constraint "${HOME}/constraints.txt" \
-        "apache-airflow==${AIRFLOW_VERSION}" "/tmp/package[celery,docker-proxy,sandbox]" \
+        "apache-airflow==${AIRFLOW_VERSION}" "/tmp/package[celery]" \
+        /tmp/package/packages/incident-docker-proxy /tmp/package/packages/incident-sandbox \
     && rm -r /tmp/package
 
 # The DAGs are part of the image, because they and the package are one version: an upgrade changes both at once,

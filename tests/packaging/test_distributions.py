@@ -81,6 +81,22 @@ def test_the_sdist_makes_the_wheel_that_the_checkout_makes(distributions: Distri
     assert contents(direct) == contents(distributions.wheel)
 
 
+def test_the_provider_ships_no_stand_in(distributions: Distributions) -> None:
+    top_level = {name.partition("/")[0] for name in contents(distributions.wheel)}
+    assert top_level == {"airflow_incident_provider", f"airflow_incident_provider-{__version__}.dist-info"}
+
+
+@pytest.mark.parametrize("package", ["incident-sandbox", "incident-docker-proxy"])
+def test_each_stand_in_is_a_distribution_of_its_own(package: str, tmp_path: Path) -> None:
+    source = ROOT / "packages" / package
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, source)
+    [wheel] = tmp_path.glob("*.whl")
+    run(sys.executable, "-m", "twine", "check", "--strict", *tmp_path.iterdir())
+    tracked_files = {name.removeprefix(f"packages/{package}/") for name in tracked(f"packages/{package}")}
+    module = package.replace("-", "_")
+    assert {name for name in tracked_files if name.startswith(f"{module}/")} <= set(contents(wheel))
+
+
 def test_the_wheel_has_every_dag_file(distributions: Distributions) -> None:
     shipped = {name for name in contents(distributions.wheel) if name.startswith("airflow_incident_provider/dags/")}
     assert shipped == {f"airflow_incident_provider/{path}" for path in tracked("dags/*.py") if path.count("/") == 1}
