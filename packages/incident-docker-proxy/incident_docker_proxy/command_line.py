@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from incident_docker_proxy import checks, journal
-from incident_docker_proxy.address import Address, parse_address
 from incident_docker_proxy.engine import Engine
 from incident_docker_proxy.policy import Policy
 from incident_docker_proxy.server import Proxy
 from incident_docker_proxy.settings import Settings
+from incident_docker_proxy.streams import Address, parse_address
 
 ENVIRONMENT_PREFIX = "INCIDENT_DOCKER_PROXY_"
 SOCKET_UMASK = 0o117

@@ -11,9 +11,8 @@ from typing import Any
 
 import h11
 
-from incident_docker_proxy.address import Address
 from incident_docker_proxy.decision import Allow
-from incident_docker_proxy.http_stream import BodyTooLargeError, HttpStream
+from incident_docker_proxy.streams import Address, BodyTooLargeError, HttpStream
 
 CONNECT_SECONDS = 5.0
 LARGEST_DOCUMENT = 8 * 1024 * 1024

@@ -14,12 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from incident_docker_proxy import strict_json
 from incident_docker_proxy.container_spec import checked_container
 from incident_docker_proxy.decision import Allow, Answer, RefusedError
 from incident_docker_proxy.endpoints import ENDPOINTS, Endpoint, Rewrite, why_not
+from incident_docker_proxy.parsing import Target, parse_json, parse_target
 from incident_docker_proxy.settings import LABEL_NAME, LABEL_VALUE, Settings
-from incident_docker_proxy.target import Target, parse_target
 
 _CONTAINER_FILTERS = frozenset({"label", "id", "name", "status", "exited"})
 _IMAGE_FILTERS = frozenset({"reference"})
@@ -103,7 +102,7 @@ class Policy:
                 return self._pull(allow, target.query, request.header("x-registry-auth"))
 
     def _container_body(self, request: Request) -> bytes:
-        container = checked_container(strict_json.parse(request.body, "the body"), self._settings)
+        container = checked_container(parse_json(request.body, "the body"), self._settings)
         return json.dumps(container).encode()
 
     def _image(self, allow: Allow, reference: str) -> Allow:
@@ -160,7 +159,7 @@ def _only_investigations(query: Mapping[str, str]) -> str:
 def _parsed_filters(query: Mapping[str, str], allowed: frozenset[str]) -> dict[str, list[str]]:
     if not query.get("filters"):
         return {}
-    filters = strict_json.parse(query["filters"], "the filter")
+    filters = parse_json(query["filters"], "the filter")
     if not isinstance(filters, dict) or set(filters) - allowed:
         raise RefusedError(f"the filter may have {', '.join(sorted(allowed))} only")
     for values in filters.values():

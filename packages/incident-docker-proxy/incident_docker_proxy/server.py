@@ -14,8 +14,8 @@ import h11
 from incident_docker_proxy import journal
 from incident_docker_proxy.decision import Allow, Answer, RefusedError
 from incident_docker_proxy.engine import Engine, EngineError, EngineResponse
-from incident_docker_proxy.http_stream import BodyTooLargeError, HttpStream
 from incident_docker_proxy.policy import Policy, Request
+from incident_docker_proxy.streams import BodyTooLargeError, HttpStream
 
 HEALTH_TARGET = "/_proxy/health"
 REQUEST_SECONDS = 10.0

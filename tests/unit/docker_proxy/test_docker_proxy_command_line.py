@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from incident_docker_proxy.address import TcpAddress, UnixAddress
 from incident_docker_proxy.command_line import Command, parse_command
 from incident_docker_proxy.settings import MIB, Settings
+from incident_docker_proxy.streams import TcpAddress, UnixAddress
 
 
 def test_the_defaults_are_loopback_and_the_engines_socket() -> None:

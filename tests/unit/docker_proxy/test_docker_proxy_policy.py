@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from incident_docker_proxy.decision import Allow, Answer, RefusedError
+from incident_docker_proxy.parsing import parse_target
 from incident_docker_proxy.policy import Policy, Request
 from incident_docker_proxy.settings import Settings
-from incident_docker_proxy.target import parse_target
 
 ENGINE_API = """
 GET /_ping, HEAD /_ping, GET /version, GET /info, GET /events, GET /system/df, POST /auth

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from incident_docker_proxy.address import UnixAddress
 from incident_docker_proxy.engine import Engine
 from incident_docker_proxy.policy import Policy
 from incident_docker_proxy.server import LARGEST_REQUEST_BODY, Proxy
+from incident_docker_proxy.streams import UnixAddress
 
 SECONDS = 10
 LABELS = {"airflow_incident_provider": "investigation"}

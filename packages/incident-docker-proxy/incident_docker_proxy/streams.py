@@ -1,17 +1,76 @@
 """
-One HTTP/1.1 request and its response over a stream; h11 knows the protocol.
+Addresses, and one HTTP/1.1 request with its response over a stream; h11 implements the protocol.
 
-A connection carries one exchange and is closed. So no bytes after a request can pass for a second one, and
-no connection to the engine outlives the call that it was opened for.
+A connection carries one exchange and is closed: bytes after a request never count as a second request, and no
+connection to the engine outlives the call that opened it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import h11
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """A Unix socket, written ``unix:///run/docker.sock``."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"unix://{self.path}"
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return a connection to whoever listens there."""
+        return await asyncio.open_unix_connection(str(self.path))
+
+    async def listen(self, handler: Handler) -> asyncio.Server:
+        """Return a server that gives each connection to ``handler``; a stale socket is replaced."""
+        return await asyncio.start_unix_server(handler, str(self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    """A TCP port, written ``tcp://127.0.0.1:2375``."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"tcp://{self.host}:{self.port}"
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return a connection to whoever listens there."""
+        return await asyncio.open_connection(self.host, self.port)
+
+    async def listen(self, handler: Handler) -> asyncio.Server:
+        """Return a server that gives each connection to ``handler``."""
+        return await asyncio.start_server(handler, self.host, self.port)
+
+
+Address = UnixAddress | TcpAddress
+
+
+def parse_address(text: str) -> Address:
+    """Return the address that ``unix:///path`` or ``tcp://host:port`` names.
+
+    :raises ValueError: if it names none.
+    """
+    if text.startswith("unix:///"):
+        return UnixAddress(Path(text.removeprefix("unix://")))
+    match = re.fullmatch(r"tcp://([A-Za-z0-9._-]+):([0-9]{1,5})", text)
+    if match is None:
+        raise ValueError(f"{text!r} is neither unix:///path nor tcp://host:port")
+    return TcpAddress(match[1], int(match[2]))
+
 
 CHUNK = 65536
 Headers = Sequence[tuple[bytes, bytes]]

@@ -1,14 +1,16 @@
 """
-A request target (path and query) that can be read in one way only.
+Parsers that accept only input that can be read in one way: request targets and JSON.
 
-A proxy that reads a path differently from the server behind it can be walked around. So nothing is repaired
-here: what is not already in its plain form is refused, and the engine gets a target built from the parts.
+A proxy that reads a request differently from the server behind it can be bypassed. Nothing is repaired: what is not
+already in its plain form is refused, and the engine gets a target and a body built from the parsed parts.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote
 
 from incident_docker_proxy.decision import RefusedError
@@ -83,3 +85,29 @@ def _decoded(value: str) -> str:
     if not decoded.isprintable():
         raise RefusedError("the query has control characters")
     return decoded
+
+
+def parse_json(text: str | bytes, what: str) -> Any:
+    """Return the value that ``text`` holds.
+
+    A name that occurs twice in an object is refused: parsers differ in which of the two they take.
+
+    :param what: what is parsed, for the refusal.
+    :raises RefusedError: if it is not JSON, or could be read in two ways.
+    """
+    try:
+        decoded = text.decode("utf-8") if isinstance(text, bytes) else text
+        return json.loads(decoded, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError):  # ValueError: bad UTF-8, bad JSON, an endless integer
+        raise RefusedError(f"{what} is not well-formed JSON") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise RefusedError("a name occurs twice in a JSON object")
+    return document
+
+
+def _no_constant(name: str) -> Any:
+    raise RefusedError(f"{name} is no JSON number")
