@@ -21,8 +21,8 @@ from tempfile import TemporaryDirectory
 
 from incident_sandbox.demo.airflow_home import airflow_command
 from incident_sandbox.demo.alert import alert
+from incident_sandbox.demo.environment import DemoEnvironment, demo_environment
 from incident_sandbox.demo.local_airflow import LocalAirflow
-from incident_sandbox.demo.scene import Scene, scene
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,7 +44,7 @@ class Stage:
     """Where the pictures are taken: an incident that has run to its summary."""
 
     folder: Path
-    scene: Scene
+    environment: DemoEnvironment
     airflow: LocalAirflow
     run_id: str
 
@@ -67,7 +67,7 @@ def stage() -> Iterator[Stage]:
     """Run the demo's incident, and leave everything standing."""
     with (
         TemporaryDirectory() as folder,
-        scene(Path(folder), sandbox_port=0, progress=print) as there,
+        demo_environment(Path(folder), sandbox_port=0, progress=print) as there,
         LocalAirflow(
             Path(folder) / "airflow", ROOT / "dags", connections=there.connections, environment=there.environment
         ) as airflow,
@@ -84,7 +84,7 @@ def take_room(browser: Browser, there: Stage) -> None:
     room = there.airflow.api.xcom(DAG_ID, there.run_id, "create_war_room")
     for name, size in (("room", DESK), ("room-phone", PHONE)):
         page = _page(browser, size)
-        page.goto(f"{there.scene.sandbox.url}/#{room['channel_id']}/{room['brief_ts']}")
+        page.goto(f"{there.environment.sandbox.url}/#{room['channel_id']}/{room['brief_ts']}")
         page.get_by_text("Investigation:").first.wait_for()
         _take(page, name)
 

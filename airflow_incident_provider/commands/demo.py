@@ -19,7 +19,7 @@ def demo(args: Namespace) -> None:
             f"The demo needs packages that are not installed: {', '.join(missing)}.\n"
             "Install them with: pip install 'airflow-incident-provider[demo]'"
         )
-    from incident_sandbox.demo.show import Demo
+    from incident_sandbox.demo.runner import Demo
 
     show = Demo(
         home=Path(args.home),

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from incident_sandbox.demo.alert import alert
+from incident_sandbox.demo.broken_service import BrokenService, Certificate
 from incident_sandbox.demo.network import DemoNetwork, demo_network
-from incident_sandbox.demo.patient import Certificate, Patient
 from incident_sandbox.server import SandboxServer
 
 from airflow_incident_provider.intake import read_incident
@@ -73,8 +73,8 @@ def scenario(home: Path, *, latency_ms: int) -> Iterator[Scenario]:
         sandbox = standing.enter_context(SandboxServer())
         sandbox.workspace.settings.latency_ms = latency_ms
         network = standing.enter_context(demo_network())
-        patient = standing.enter_context(Patient(network.gateway))
-        target = patient.url("/failing", certificate=Certificate.EXPIRING)
+        service = standing.enter_context(BrokenService(network.gateway))
+        target = service.url("/failing", certificate=Certificate.EXPIRING)
         table = {
             "version": 1,
             "rules": [

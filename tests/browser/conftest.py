@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from incident_sandbox.demo.environment import DemoEnvironment
     from incident_sandbox.demo.local_airflow import LocalAirflow
-    from incident_sandbox.demo.scene import Scene
     from playwright.sync_api import Browser
 
 # Chromium's own traffic (updates, experiments, synchronisation) must not leave this machine.
@@ -42,23 +42,25 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def incident_scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    from incident_sandbox.demo.scene import scene
+def incident_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoEnvironment]:
+    from incident_sandbox.demo.environment import demo_environment
 
-    with scene(tmp_path_factory.mktemp("scene"), sandbox_port=0, progress=print) as there:
+    with demo_environment(tmp_path_factory.mktemp("environment"), sandbox_port=0, progress=print) as there:
         yield there
 
 
 @pytest.fixture(scope="module")
-def incident_airflow(incident_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+def incident_airflow(
+    incident_environment: DemoEnvironment, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalAirflow]:
     from incident_sandbox.demo.local_airflow import LocalAirflow
 
     dags = Path(__file__).resolve().parents[2] / "dags"
     with LocalAirflow(
         tmp_path_factory.mktemp("airflow"),
         dags,
-        connections=incident_scene.connections,
-        environment=incident_scene.environment,
+        connections=incident_environment.connections,
+        environment=incident_environment.environment,
     ) as airflow:
         airflow.wait_for_dag("incident_response")
         airflow.warm_up()

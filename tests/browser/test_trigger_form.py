@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from incident_sandbox.demo.environment import DemoEnvironment
     from incident_sandbox.demo.local_airflow import LocalAirflow
-    from incident_sandbox.demo.scene import Scene
     from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.e2e]
@@ -56,7 +56,7 @@ def test_the_fields_have_titles_help_and_choices(page: Page, form: Locator) -> N
 
 
 def test_what_a_person_fills_in_becomes_a_room(
-    page: Page, form: Locator, incident_airflow: LocalAirflow, incident_scene: Scene
+    page: Page, form: Locator, incident_airflow: LocalAirflow, incident_environment: DemoEnvironment
 ) -> None:
     section(form, "What happens")
     form.locator("#element_title").fill("Payments are <slow> & failing")
@@ -74,7 +74,7 @@ def test_what_a_person_fills_in_becomes_a_room(
     assert run["state"] == "success"
     assert re.fullmatch(r"inc-\d{8}-payments-are-slow-failing-\d{6}", room["channel_name"])
     assert {invitation["user"]["real_name"] for invitation in room["invited"]} == {"Dana Reyes", "José García"}
-    page.goto(f"{incident_scene.sandbox.url}/#{room['channel_id']}")
+    page.goto(f"{incident_environment.sandbox.url}/#{room['channel_id']}")
     brief = page.locator(".message", has_text="this brief updates itself")
     brief.get_by_text("Payments are <slow> & failing").first.wait_for()
     assert "Critical" in brief.inner_text()

@@ -1,4 +1,4 @@
-"""Real containers, locked down as the operators lock them down, and a patient for them to look at."""
+"""Real containers, locked down as the operators lock them down, and a service for them to look at."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from incident_sandbox.demo.broken_service import DOMAIN, BrokenService
 from incident_sandbox.demo.network import DemoNetwork, demo_network
-from incident_sandbox.demo.patient import DOMAIN, Patient
 
 from airflow_incident_provider.models import Finding, ProbeRun
 from airflow_incident_provider.probes import (
@@ -48,9 +48,9 @@ def network(docker_engine: Any) -> Iterator[DemoNetwork]:
 
 
 @pytest.fixture(scope="session")
-def patient(network: DemoNetwork) -> Iterator[Patient]:
+def service(network: DemoNetwork) -> Iterator[BrokenService]:
     mixed = {f"mixed.{DOMAIN}": (network.gateway, "169.254.169.254")}
-    with Patient(network.gateway, records=HOSTILE_NAMES | mixed) as alive:
+    with BrokenService(network.gateway, records=HOSTILE_NAMES | mixed) as alive:
         yield alive
 
 
@@ -112,8 +112,8 @@ def sandbox(docker_engine: Any, network: DemoNetwork) -> Sandbox:
 
 
 @pytest.fixture
-def look(sandbox: Sandbox, patient: Patient) -> Callable[..., Finding]:
-    """Run one probe of the catalogue against the patient, whose network is allowed."""
+def look(sandbox: Sandbox, service: BrokenService) -> Callable[..., Finding]:
+    """Run one probe of the catalogue against the service, whose network is allowed."""
 
     def run(probe: str, target: Any = None, **options: Any) -> Finding:
         allowed = options.pop("allowed_networks", (sandbox.network.subnet,))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from incident_sandbox.demo.patient import DOMAIN, METADATA_URL, Certificate, Patient
+from incident_sandbox.demo.broken_service import DOMAIN, METADATA_URL, BrokenService, Certificate
 
 from airflow_incident_provider.models import Finding, ProbeRun, Target, Verdict
 
@@ -40,9 +40,9 @@ def test_control_fails_without_a_network(look: Look) -> None:
     assert "no address, no route" in finding.summary
 
 
-def test_name_that_exists(look: Look, patient: Patient) -> None:
+def test_name_that_exists(look: Look, service: BrokenService) -> None:
     finding = look("dns", Target(host=CHECKOUT))
-    assert (finding.verdict, finding.facts["addresses"]) == (Verdict.OK, patient.address)
+    assert (finding.verdict, finding.facts["addresses"]) == (Verdict.OK, service.address)
     assert re.fullmatch(r"1 address, \d+ ms", finding.summary)
 
 
@@ -66,18 +66,18 @@ def test_name_server_that_is_gone(look: Look, sandbox: Sandbox) -> None:
     assert finding.facts["resolution"] in {"TIMEOUT", "SERVFAIL"}
 
 
-def test_open_port(look: Look, patient: Patient) -> None:
-    finding = look("tcp", Target(host=CHECKOUT, port=patient.port()))
+def test_open_port(look: Look, service: BrokenService) -> None:
+    finding = look("tcp", Target(host=CHECKOUT, port=service.port()))
     assert finding.verdict is Verdict.OK
     assert finding.facts["open"] == finding.facts["tries"] == 5
-    assert re.fullmatch(rf"{patient.port()} open, median [\d.]+ ms of 5", finding.summary)
+    assert re.fullmatch(rf"{service.port()} open, median [\d.]+ ms of 5", finding.summary)
 
 
-def test_refused_port(look: Look, patient: Patient) -> None:
-    finding = look("tcp", Target(host=CHECKOUT, port=patient.refused_port))
+def test_refused_port(look: Look, service: BrokenService) -> None:
+    finding = look("tcp", Target(host=CHECKOUT, port=service.refused_port))
     assert (finding.verdict, finding.summary) == (Verdict.FAIL, "connection refused")
     assert finding.facts["refused"] == 5
-    assert f"{patient.address} port {patient.refused_port}: refused" in finding.evidence
+    assert f"{service.address} port {service.refused_port}: refused" in finding.evidence
 
 
 def test_port_of_a_host_that_is_gone(look: Look, sandbox: Sandbox) -> None:
@@ -88,51 +88,51 @@ def test_port_of_a_host_that_is_gone(look: Look, sandbox: Sandbox) -> None:
     assert "refused" not in finding.facts
 
 
-def test_url_behind_a_refused_port(look: Look, patient: Patient) -> None:
-    finding = look("http", Target(url=f"http://{CHECKOUT}:{patient.refused_port}/"))
+def test_url_behind_a_refused_port(look: Look, service: BrokenService) -> None:
+    finding = look("http", Target(url=f"http://{CHECKOUT}:{service.refused_port}/"))
     assert (finding.verdict, finding.summary) == (Verdict.FAIL, "connection refused")
 
 
 @pytest.mark.parametrize("certificate", [None, Certificate.GOOD])
-def test_healthy_url(look: Look, patient: Patient, certificate: Certificate | None) -> None:
-    finding = look("http", Target(url=patient.url(certificate=certificate)))
+def test_healthy_url(look: Look, service: BrokenService, certificate: Certificate | None) -> None:
+    finding = look("http", Target(url=service.url(certificate=certificate)))
     assert (finding.verdict, finding.facts["status"]) == (Verdict.OK, 200)
     tls = r"TLS \d+, " if certificate else ""
     assert re.fullmatch(rf"HTTP 200 after \d+ ms \(name \d+, connect \d+, {tls}first byte \d+\)", finding.summary)
 
 
-def test_url_by_address(look: Look, patient: Patient) -> None:
-    finding = look("http", Target(url=patient.url(host=patient.address)))
+def test_url_by_address(look: Look, service: BrokenService) -> None:
+    finding = look("http", Target(url=service.url(host=service.address)))
     assert (finding.verdict, finding.facts["status"]) == (Verdict.OK, 200)
 
 
-def test_failing_url(look: Look, patient: Patient) -> None:
-    finding = look("http", Target(url=patient.url("/failing")))
+def test_failing_url(look: Look, service: BrokenService) -> None:
+    finding = look("http", Target(url=service.url("/failing")))
     assert (finding.verdict, finding.facts["status"]) == (Verdict.FAIL, 503)
     assert "no healthy upstream" in finding.evidence
 
 
-def test_missing_page(look: Look, patient: Patient) -> None:
-    finding = look("http", Target(url=patient.url("/no-such-page")))
+def test_missing_page(look: Look, service: BrokenService) -> None:
+    finding = look("http", Target(url=service.url("/no-such-page")))
     assert (finding.verdict, finding.facts["status"]) == (Verdict.WARN, 404)
 
 
-def test_redirect_is_told_and_not_followed(look: Look, patient: Patient) -> None:
-    finding = look("http", Target(url=patient.url("/redirect")))
+def test_redirect_is_told_and_not_followed(look: Look, service: BrokenService) -> None:
+    finding = look("http", Target(url=service.url("/redirect")))
     assert (finding.facts["status"], finding.facts["location"]) == (302, METADATA_URL)
     assert "not followed" in finding.summary
 
 
-def test_endless_answer_is_cut(look: Look, patient: Patient) -> None:
-    finding = look("http", Target(url=patient.url("/endless")))
+def test_endless_answer_is_cut(look: Look, service: BrokenService) -> None:
+    finding = look("http", Target(url=service.url("/endless")))
     assert (finding.verdict, finding.facts["status"]) == (Verdict.OK, 200)
     assert "only the beginning was read" in finding.summary
     assert len(finding.evidence.encode()) <= 4096
     assert finding.evidence.endswith("[cut]")
 
 
-def test_answer_cannot_state_facts_or_steer_a_terminal(look: Look, patient: Patient) -> None:
-    finding = look("http", Target(url=patient.url("/hostile")))
+def test_answer_cannot_state_facts_or_steer_a_terminal(look: Look, service: BrokenService) -> None:
+    finding = look("http", Target(url=service.url("/hostile")))
     assert (finding.verdict, finding.facts["status"]) == (Verdict.FAIL, 503)
     assert "ALL GOOD" in finding.evidence
     assert "aaaaaaaa" not in finding.evidence
@@ -147,8 +147,10 @@ def test_answer_cannot_state_facts_or_steer_a_terminal(look: Look, patient: Pati
         (Certificate.GOOD, Verdict.WARN, "certificate expires in 199 days"),
     ],
 )
-def test_certificates(look: Look, patient: Patient, certificate: Certificate, verdict: Verdict, words: str) -> None:
-    finding = look("tls", Target(host=CHECKOUT, port=patient.port(certificate)))
+def test_certificates(
+    look: Look, service: BrokenService, certificate: Certificate, verdict: Verdict, words: str
+) -> None:
+    finding = look("tls", Target(host=CHECKOUT, port=service.port(certificate)))
     assert finding.verdict is verdict
     assert finding.summary.startswith(words)
     assert f"CN={CHECKOUT}" in finding.summary
@@ -157,20 +159,20 @@ def test_certificates(look: Look, patient: Patient, certificate: Certificate, ve
     assert "PRIVATE" not in finding.evidence
 
 
-def test_certificate_for_another_name(look: Look, patient: Patient) -> None:
-    finding = look("tls", Target(host=f"db.{DOMAIN}", port=patient.port(Certificate.GOOD)))
+def test_certificate_for_another_name(look: Look, service: BrokenService) -> None:
+    finding = look("tls", Target(host=f"db.{DOMAIN}", port=service.port(Certificate.GOOD)))
     assert finding.verdict is Verdict.FAIL
     assert "another name" in finding.summary
 
 
-def test_port_that_speaks_no_tls(look: Look, patient: Patient) -> None:
-    finding = look("tls", Target(host=CHECKOUT, port=patient.port()))
+def test_port_that_speaks_no_tls(look: Look, service: BrokenService) -> None:
+    finding = look("tls", Target(host=CHECKOUT, port=service.port()))
     assert (finding.verdict, finding.summary) == (Verdict.FAIL, "the TLS handshake failed")
 
 
-def test_port_that_is_no_web_server(look: Look, patient: Patient) -> None:
+def test_port_that_is_no_web_server(look: Look, service: BrokenService) -> None:
     """It greets in its own protocol, with something that looks like a fact."""
-    with socket.create_server((patient.address, 0)) as server:
+    with socket.create_server((service.address, 0)) as server:
         threading.Thread(target=_greet, args=(server,), daemon=True).start()
         finding = look("http", Target(url=f"http://{CHECKOUT}:{server.getsockname()[1]}/"))
     assert finding.verdict is Verdict.FAIL
@@ -186,12 +188,12 @@ def _greet(server: socket.socket) -> None:
 
 @pytest.mark.parametrize("name", [*HOSTILE_NAMES, f"mixed.{DOMAIN}"])
 def test_name_that_resolves_to_a_refused_address_is_not_touched(
-    sandbox: Sandbox, patient: Patient, name: str
+    sandbox: Sandbox, service: BrokenService, name: str
 ) -> None:
-    """Only the patient's own network is allowed; the probe must say what it would not touch."""
+    """Only the service's own network is allowed; the probe must say what it would not touch."""
     run = ProbeRun(
         probe="http",
-        target=Target(url=f"http://{name}:{patient.port()}/healthy"),
+        target=Target(url=f"http://{name}:{service.port()}/healthy"),
         allowed_networks=(sandbox.network.subnet,),
     )
     finding = sandbox.probe(run)
@@ -210,8 +212,8 @@ def test_every_probe_that_connects_checks_first(look: Look, probe: str, target: 
     assert "169.254.169.254" in finding.summary
 
 
-def test_private_address_is_not_touched_unless_allowed(look: Look, patient: Patient) -> None:
-    target = Target(url=patient.url())
+def test_private_address_is_not_touched_unless_allowed(look: Look, service: BrokenService) -> None:
+    target = Target(url=service.url())
     assert look("http", target, allowed_networks=()).verdict is Verdict.SKIPPED
     assert look("http", target).verdict is Verdict.OK
 
@@ -222,7 +224,7 @@ def test_dns_warns_of_a_name_at_the_metadata_address(look: Look) -> None:
     assert "metadata" in finding.summary
 
 
-def test_environment_is_never_executed(sandbox: Sandbox, patient: Patient) -> None:
+def test_environment_is_never_executed(sandbox: Sandbox, service: BrokenService) -> None:
     """Whatever a target says, it stays text; planning would refuse these, and the script must not need it to."""
     from airflow_incident_provider.probes import command_for
     from airflow_incident_provider.probes.declaration import CURL_IMAGE

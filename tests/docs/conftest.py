@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 import pytest
 from incident_sandbox import SandboxServer
+from incident_sandbox.demo.broken_service import BrokenService
 from incident_sandbox.demo.local_airflow import LocalAirflow
 from incident_sandbox.demo.network import demo_network
-from incident_sandbox.demo.patient import Patient
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a-secret-of-the-documentation-0123"
@@ -51,8 +51,8 @@ def reader(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
     # As a reader changes it: of this workspace's people two are called so, and `check` says it.
     (folder / "routing.yaml").write_text(example.replace("- Alice Ng", "- alice.ng@acme.example"))
     shutil.copy(ROOT / "tests/payloads/01_metric_triggered.json", folder / "alert.json")
-    # The patient brings the network's name server, which the control probe looks for.
-    with SandboxServer() as sandbox, demo_network() as network, Patient(network.gateway):
+    # The service brings the network's name server, which the control probe looks for.
+    with SandboxServer() as sandbox, demo_network() as network, BrokenService(network.gateway):
         _make_channel(sandbox, "triage")
         settings = {
             "AIRFLOW__INCIDENT__ROUTING_TABLE": str(folder / "routing.yaml"),

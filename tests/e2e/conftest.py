@@ -1,4 +1,4 @@
-"""A whole Airflow for all end-to-end tests of the DAG, and a world for it: people, a patient, a routing table."""
+"""A whole Airflow for all end-to-end tests of the DAG, and a world for it: people, a service, a routing table."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import httpx
 import pytest
 import yaml
 from incident_sandbox import SandboxClient, SandboxServer
+from incident_sandbox.demo.broken_service import BrokenService
 from incident_sandbox.demo.local_airflow import LocalAirflow
 from incident_sandbox.demo.network import demo_network
-from incident_sandbox.demo.patient import Patient
 
 from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SECRET_HEADER
 
@@ -30,7 +30,7 @@ class House:
 
     airflow: LocalAirflow
     slack: SandboxServer
-    patient: Patient
+    service: BrokenService
     project: Path
 
     @property
@@ -63,9 +63,9 @@ class House:
 
 @pytest.fixture(scope="module")
 def house(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """The house, with a routing table like the example that ships, but for the patient's network and no runbook."""
+    """The house, with a routing table like the example that ships, but for the service's network and no runbook."""
     project = tmp_path_factory.mktemp("project")
-    with SandboxServer() as slack, demo_network() as network, Patient(network.gateway) as patient:
+    with SandboxServer() as slack, demo_network() as network, BrokenService(network.gateway) as service:
         table = yaml.safe_load(
             files("airflow_incident_provider.intake").joinpath("routing.example.yaml").read_text()
         )
@@ -90,4 +90,4 @@ def house(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
             for dag_id in ("incident_response", "incident_update"):
                 airflow.wait_for_dag(dag_id)
             airflow.warm_up()
-            yield House(airflow, slack, patient, project)
+            yield House(airflow, slack, service, project)

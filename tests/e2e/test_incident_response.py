@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from incident_sandbox.demo.patient import DOMAIN, Certificate, Patient
+from incident_sandbox.demo.broken_service import DOMAIN, BrokenService, Certificate
 
 from airflow_incident_provider.airflow_api import AirflowApiError
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom
@@ -135,13 +135,13 @@ def test_secrets_stay_secret(house: House) -> None:
 CHECKOUT = f"checkout.{DOMAIN}"
 
 
-def targets(patient: Patient) -> dict[str, str]:
+def targets(service: BrokenService) -> dict[str, str]:
     return {
-        "healthy": patient.url("/healthy"),
-        "failing": patient.url("/failing"),
-        "expiring": patient.url("/healthy", certificate=Certificate.EXPIRING),
-        "expired": patient.url("/healthy", certificate=Certificate.EXPIRED),
-        "refused": f"{CHECKOUT}:{patient.refused_port}",
+        "healthy": service.url("/healthy"),
+        "failing": service.url("/failing"),
+        "expiring": service.url("/healthy", certificate=Certificate.EXPIRING),
+        "expired": service.url("/healthy", certificate=Certificate.EXPIRED),
+        "refused": f"{CHECKOUT}:{service.refused_port}",
         "unknown name": f"nowhere.{DOMAIN}",
         "metadata": "http://169.254.169.254/latest/meta-data/",
     }
@@ -153,7 +153,7 @@ def looked(house: House) -> dict[str, tuple[list[Finding], str]]:
     house.control.reset()
     runs = {
         case: house.start({"id": f"look-{number}", "title": f"Look at {case}", "targets": [target]})
-        for number, (case, target) in enumerate(targets(house.patient).items())
+        for number, (case, target) in enumerate(targets(house.service).items())
     }
     seen = {}
     for case, run_id in runs.items():
@@ -225,7 +225,7 @@ def test_no_container_is_left(looked: object, docker_engine: Any, there_before: 
 def test_room_and_summary_come_soon(house: House) -> None:
     """Generous bounds, for machines that are busy: the README has the figures of a quiet one."""
     began = time.time()
-    run_id = house.start({"title": "How soon", "targets": [house.patient.url("/failing")]})
+    run_id = house.start({"title": "How soon", "targets": [house.service.url("/failing")]})
     assert house.finish(run_id) == "success"
     brief = float(house.value(run_id, "create_war_room")["brief_ts"])
     summary = float(house.value(run_id, "final_summary")["posted_ts"])

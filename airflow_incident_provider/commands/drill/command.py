@@ -67,8 +67,8 @@ def _site(args: Namespace) -> Any:
 @contextmanager
 def _sandbox(home: Path, dags: Path, dag_id: str) -> Iterator[Airflow]:
     """Start the demo's world and an Airflow in it, whose routing table knows drills."""
+    from incident_sandbox.demo.environment import demo_environment
     from incident_sandbox.demo.local_airflow import LocalAirflow
-    from incident_sandbox.demo.scene import scene
 
     from airflow_incident_provider.commands.access.remote import RemoteAirflow
 
@@ -77,7 +77,7 @@ def _sandbox(home: Path, dags: Path, dag_id: str) -> Iterator[Airflow]:
     # A polite end clears everything away, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     home.mkdir(parents=True, exist_ok=True)
-    with scene(home, sandbox_port=0, progress=complain) as there:
+    with demo_environment(home, sandbox_port=0, progress=complain) as there:
         table = json.loads(there.routing_table.read_text(encoding="utf-8"))
         there.routing_table.write_text(json.dumps(with_drill_rule(table)), encoding="utf-8")
         with LocalAirflow(

@@ -1,15 +1,14 @@
 """
 A Docker Engine API that can run an investigation's container and nothing else.
 
-Who holds the Docker socket owns the host. This proxy stands between the Airflow workers and the socket: it
-lets through the calls that an investigation needs, for containers that it can bound, and refuses the rest
-in words. What it lets through is written anew from what it understood; nothing of the client's bytes is
-passed on.
+Access to the Docker socket is root access to the host. This proxy sits between the Airflow workers and the
+socket: it forwards the calls that an investigation needs, for containers within its limits, and rejects all
+others with a reason. Forwarded requests are rebuilt from the parsed input; no client bytes are passed through.
 
 It runs in a small container of its own, so it imports neither Airflow nor Docker's client, only h11::
 
     python -m incident_docker_proxy --allow-image 'alpine:3.*'
 
-The way of a request: ``server`` reads it, ``policy`` decides (``target`` for the path and query,
-``endpoints`` for the calls, ``container_spec`` for the body of a create), ``engine`` carries it on.
+``server`` reads a request, ``policy`` decides (``parsing`` for path, query and JSON, ``endpoints`` for the
+allowed calls, ``container_spec`` for the body of a create), ``engine`` forwards it.
 """

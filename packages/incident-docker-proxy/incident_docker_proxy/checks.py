@@ -1,7 +1,7 @@
 """
-Checks of a single value: each returns what is wrong with it in words, or nothing.
+Validators of a single value: each returns a description of the problem, or ``None``.
 
-The words follow the setting's name ("HostConfig.Memory must be ...") and never repeat the value.
+The description follows the setting's name ("HostConfig.Memory must be ...") and never repeats the value.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from incident_docker_proxy import checks, journal
+from incident_docker_proxy import checks, log
 from incident_docker_proxy.engine import Engine
 from incident_docker_proxy.policy import Policy
 from incident_docker_proxy.server import Proxy
@@ -69,7 +69,7 @@ async def _run(command: Command) -> None:
     proxy = Proxy(Policy(command.settings), Engine(command.upstream))
     server = await command.listen.listen(proxy.serve)
     settings = command.settings
-    journal.started(str(command.listen), str(command.upstream), settings.images, settings.networks)
+    log.started(str(command.listen), str(command.upstream), settings.images, settings.networks)
     await stop.wait()
     server.close()  # what is still streaming is cut when the loop ends
 

@@ -34,7 +34,7 @@ LONGEST_STOP_SECONDS = 60
 UNUSED = {
     "Volumes": "a volume would outlive the container",
     "ExposedPorts": "no port is opened",
-    "Healthcheck": "a health check runs commands beside the probe",
+    "Healthcheck": "a health check runs commands in addition to the probe",
     "OpenStdin": "nothing is typed into a container",
     "StdinOnce": "nothing is typed into a container",
     "AttachStdin": "nothing is typed into a container",
@@ -229,7 +229,7 @@ def _tmpfs_options_problem(value: object) -> str | None:
     sizes = [option.removeprefix("size=") for option in options if option.startswith("size=")]
     flags = {option for option in options if not option.startswith("size=")}
     if not {"noexec", "nosuid"} <= flags <= _TMPFS_FLAGS or len(sizes) != 1:
-        return "must have noexec, nosuid and one size, and no options but rw and nodev beside them"
+        return "must have noexec, nosuid and one size, and no other options but rw and nodev"
     problem = size_up_to(MOST_TMPFS)(sizes[0])
     return problem and f"size {problem}"
 
@@ -249,7 +249,7 @@ def _name_server_problem(value: object) -> str | None:
 
 
 def _check_endpoints(networking: Mapping[str, Any], mode: str) -> None:
-    """Refuse networks beside the one that the container joins, and any settings of its place in that one."""
+    """Refuse networks other than the one the container joins, and any endpoint settings in it."""
     endpoints = networking.get("EndpointsConfig") or {}
     if set(networking) - {"EndpointsConfig"} or not isinstance(endpoints, dict):
         raise RefusedError("NetworkingConfig may have EndpointsConfig only")

@@ -1,4 +1,4 @@
-"""What the policy makes of a request: a call written anew for the engine, or a refusal in words."""
+"""The result of the policy: a rebuilt call for the engine, or a refusal with its reason."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import Enum, auto
 class RefusedError(Exception):
     """A request breaks a rule.
 
-    :param reason: the rule in words for the person whose call was refused. It names settings and never
+    :param reason: the violated rule, for the person whose call is refused. It names settings and never
         repeats their values, because a value may be a secret.
     """
 

@@ -1,8 +1,8 @@
 """
-The decision about a request: an allow-list, and everything else refused.
+The decision about a request: an allow-list; everything else is refused.
 
-No input or output happens here. Two questions need the engine's answer (is this container an
-investigation's, is this image an allowed one); the server asks the engine and comes back with what it said.
+The policy does no I/O. Two questions need the engine's answer (does this container belong to an investigation,
+is this image allowed): the server queries the engine and passes the result in.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The proxy's side towards its clients: read a request, ask the policy, bring back the engine's answer."""
+"""The server: read a request, apply the policy, relay the engine's response."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import h11
 
-from incident_docker_proxy import journal
+from incident_docker_proxy import log
 from incident_docker_proxy.decision import Allow, Answer, RefusedError
 from incident_docker_proxy.engine import Engine, EngineError, EngineResponse
 from incident_docker_proxy.policy import Policy, Request
@@ -32,14 +32,14 @@ class Proxy:
         self._engine = engine
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read one request, answer it, and close."""
+        """Handle one request and close the connection."""
         client = HttpStream(h11.SERVER, reader, writer)
         try:
             request = await _read_request(client)
             if request is not None:
-                await _unless_client_goes(client, self._answer(client, request))
+                await _until_client_disconnects(client, self._answer(client, request))
         except (OSError, h11.ProtocolError):
-            pass  # the client went away, or the engine's answer broke off in the middle: the cut says so
+            pass  # the client disconnected, or the engine's response was interrupted: the closed connection shows it
         except asyncio.CancelledError:
             pass  # the proxy stops; asyncio's streams in Python 3.11 report a cancelled handler as an error
         finally:
@@ -50,22 +50,22 @@ class Proxy:
             if request.target == HEALTH_TARGET:
                 await self._answer_health(client)
             else:
-                await self._carry(client, self._policy.allow(request))
+                await self._forward(client, self._policy.allow(request))
         except RefusedError as refused:
-            journal.refused(request.method, request.target, refused.reason)
+            log.refused(request.method, request.target, refused.reason)
             await _send_refusal(client, refused.reason)
         except EngineError as error:
-            journal.failed(request.method, request.target, str(error))
+            log.failed(request.method, request.target, str(error))
             await _send_message(client, HTTPStatus.BAD_GATEWAY, str(error))
 
     async def _answer_health(self, client: HttpStream) -> None:
         async with self._engine.exchange(_PING) as response:
             if response.status != HTTPStatus.OK:
-                raise EngineError("the Docker Engine is not well")
+                raise EngineError("the Docker Engine is unhealthy")
         await _send_message(client, HTTPStatus.OK, "ok")
 
-    async def _carry(self, client: HttpStream, allow: Allow) -> None:
-        """Bring an allowed request to the engine, and its answer back."""
+    async def _forward(self, client: HttpStream, allow: Allow) -> None:
+        """Forward an allowed request and relay the response."""
         container_id = ""
         if allow.container is not None:
             async with self._engine.exchange(_inspection(allow), allow.container) as inspected:
@@ -97,7 +97,7 @@ def _inspection(allow: Allow) -> Allow:
 
 
 async def _read_request(client: HttpStream) -> Request | None:
-    """Return the request, or None when it could not be read and the client was told so."""
+    """Return the request, or ``None`` if it was unreadable and the client has received an error."""
     method = target = ""
     try:
         async with asyncio.timeout(REQUEST_SECONDS):
@@ -110,16 +110,16 @@ async def _read_request(client: HttpStream) -> Request | None:
     except TimeoutError:
         await _send_message(client, HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time")
     except BodyTooLargeError:
-        journal.refused(method, target, "the body is too large")
+        log.refused(method, target, "the body is too large")
         await _send_refusal(client, "the body is too large")
     except h11.RemoteProtocolError as error:
-        journal.refused(method, target, f"malformed HTTP: {error}")
+        log.refused(method, target, f"malformed HTTP: {error}")
         await _send_message(client, HTTPStatus.BAD_REQUEST, f"malformed HTTP: {error}")
     return None
 
 
-async def _unless_client_goes(client: HttpStream, answering: Coroutine[Any, Any, None]) -> None:
-    """Answer, but let go of the engine as soon as the client hangs up: a wait may last for hours."""
+async def _until_client_disconnects(client: HttpStream, answering: Coroutine[Any, Any, None]) -> None:
+    """Answer, and close the engine connection as soon as the client disconnects: a wait may last for hours."""
     answer = asyncio.create_task(answering)
     gone = asyncio.create_task(client.until_other_side_closes())
     try:
@@ -142,7 +142,7 @@ async def _relay(client: HttpStream, response: EngineResponse) -> None:
 
 
 async def _relay_output(client: HttpStream, response: EngineResponse) -> None:
-    """Bring output on a connection that left HTTP, as the engine would; nothing is read from the client."""
+    """Relay output on an upgraded connection, as the engine does; nothing is read from the client."""
     if not client.offers_upgrade:
         return await _relay(client, response)
     headers = [*response.headers, (b"connection", b"Upgrade"), (b"upgrade", b"tcp")]

@@ -14,7 +14,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The choices of whoever runs the proxy.
+    """The operator's choices.
 
     :param images: patterns of image references as Docker shows them (``alpine:3.23``). ``*`` stands for any
         part of a name but a slash, so it never reaches into another repository's path.

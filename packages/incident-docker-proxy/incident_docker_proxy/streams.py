@@ -29,7 +29,7 @@ class UnixAddress:
         return f"unix://{self.path}"
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Return a connection to whoever listens there."""
+        """Open a connection to this address."""
         return await asyncio.open_unix_connection(str(self.path))
 
     async def listen(self, handler: Handler) -> asyncio.Server:
@@ -48,7 +48,7 @@ class TcpAddress:
         return f"tcp://{self.host}:{self.port}"
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Return a connection to whoever listens there."""
+        """Open a connection to this address."""
         return await asyncio.open_connection(self.host, self.port)
 
     async def listen(self, handler: Handler) -> asyncio.Server:

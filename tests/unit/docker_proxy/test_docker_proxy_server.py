@@ -76,7 +76,7 @@ def run(
 ) -> Any:
     """Talk through a proxy to the engine; with no engine, nobody listens there."""
 
-    async def scene() -> Any:
+    async def exchange() -> Any:
         upstream, front = UnixAddress(tmp_path / "engine.sock"), UnixAddress(tmp_path / "proxy.sock")
         servers = [await front.listen(Proxy(policy, Engine(upstream)).serve)]
         if engine is not None:
@@ -88,7 +88,7 @@ def run(
             for server in servers:
                 server.close()
 
-    return asyncio.run(scene())
+    return asyncio.run(exchange())
 
 
 def get(target: str, method: str = "GET", more: str = "") -> bytes:

@@ -1,4 +1,4 @@
-"""The alert of the demo: what Datadog would send about the demo's service."""
+"""The demo's alert, as Datadog sends it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import time
 from importlib.resources import files
 from typing import Any
 
-MONITOR_ID = "148275309"
 _AGO_MS = 41_000
 
 
 def alert() -> dict[str, Any]:
-    """Return a fresh alert cycle of the demo's monitor: another incident each time, begun 41 seconds ago."""
+    """Return a new alert cycle of the demo's monitor, triggered 41 seconds ago: each call is another incident."""
     now_ms = time.time_ns() // 1_000_000
     text = files("incident_sandbox.demo").joinpath("alert.json").read_text(encoding="utf-8")
     payload: dict[str, Any] = json.loads(text)

@@ -1,4 +1,4 @@
-"""A Docker network from which no packet leaves the machine."""
+"""A Docker network without a route to the outside."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 LABEL = "airflow-incident-provider.demo"
-"""The label of every network made here, by which one that was left behind is found."""
+"""The label of every network created here; it identifies leftovers."""
 
 
 @dataclass(frozen=True)
 class DemoNetwork:
-    """A network that exists.
+    """An existing network.
 
-    :param gateway: the machine's own address in it; a service bound to it is reached from the containers.
-    :param subnet: the network's addresses, as the routing table's ``allowed_networks`` wants them.
+    :param gateway: the host's address in it; containers reach services bound to it.
+    :param subnet: the network in CIDR notation, for the routing table's ``allowed_networks``.
     """
 
     name: str
@@ -26,7 +26,7 @@ class DemoNetwork:
 
 @contextmanager
 def demo_network(name: str | None = None) -> Iterator[DemoNetwork]:
-    """Make a network with no way out, and remove it at the end.
+    """Create an internal network, and remove it on exit.
 
     :raises docker.errors.DockerException: no Docker Engine answers.
     """

@@ -1,4 +1,4 @@
-"""The demo: set the scene, start Airflow, post the alert, and watch the room fill up."""
+"""The demo: start the environment and Airflow, post the alert, and follow the run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 from airflow_incident_provider.messages.times import duration
 from airflow_incident_provider.models import IncidentSummary, RunOutcome, Verdict
 from incident_sandbox.demo.alert import alert
+from incident_sandbox.demo.environment import DemoEnvironment, demo_environment
 from incident_sandbox.demo.local_airflow import LocalAirflow
 from incident_sandbox.demo.processes import LocalProcessError
-from incident_sandbox.demo.scene import Scene, scene
 
 DAG_ID = "incident_response"
 RUN_TIMEOUT_S = 120
@@ -25,8 +25,8 @@ _DONE = frozenset({"success", "failed", "skipped", "upstream_failed"})
 
 
 @dataclass(frozen=True)
-class Shown:
-    """How one incident went: seconds from the REST call to the brief and to the summary in the room."""
+class RunResult:
+    """One incident's result: seconds from the REST call to the brief and to the summary in the room."""
 
     run_id: str
     summary: IncidentSummary
@@ -34,17 +34,17 @@ class Shown:
     to_summary_s: float | None
 
     @property
-    def went_well(self) -> bool:
-        """Whether the room stands with brief and summary in it, and no step failed."""
+    def succeeded(self) -> bool:
+        """Whether brief and summary are in the room, and no step failed."""
         complete = self.summary.outcome in (RunOutcome.COMPLETE, RunOutcome.DEGRADED)
         return complete and self.to_brief_s is not None and self.to_summary_s is not None
 
 
 class Demo:
-    """The whole demo, in one folder.
+    """The demo, with all its files in one folder.
 
-    :param home: where everything is kept; a second run reuses it.
-    :param dags_folder: where ``incident_response.py`` is.
+    :param home: the folder; a second run reuses it.
+    :param dags_folder: the folder with ``incident_response.py``.
     """
 
     def __init__(
@@ -56,49 +56,52 @@ class Demo:
         self._sandbox_port = sandbox_port
 
     def run(self, *, runs: int, stay: bool) -> bool:
-        """Show so many incidents, one after another, and return whether all went well.
+        """Run incidents one after another and return whether all succeeded.
 
-        :param stay: whether to stay up afterwards, until Ctrl-C.
+        :param runs: the number of incidents.
+        :param stay: keep everything running afterwards, until Ctrl-C.
         """
         if not (self._dags_folder / f"{DAG_ID}.py").is_file():
             raise LocalProcessError(
                 f"{self._dags_folder} has no {DAG_ID}.py.",
-                fix="Run this in a clone, or name its folder with --dags.",
+                fix="Run this in a clone, or pass the folder with --dags.",
             )
         self._home.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        with ExitStack() as standing:
-            there = standing.enter_context(scene(self._home, sandbox_port=self._sandbox_port, progress=_say))
-            airflow = standing.enter_context(
+        with ExitStack() as stack:
+            environment = stack.enter_context(
+                demo_environment(self._home, sandbox_port=self._sandbox_port, progress=_print)
+            )
+            airflow = stack.enter_context(
                 LocalAirflow(
                     self._home / "airflow",
                     self._dags_folder,
-                    connections=there.connections,
-                    environment=there.environment,
+                    connections=environment.connections,
+                    environment=environment.environment,
                     port=self._airflow_port,
-                    progress=_say,
+                    progress=_print,
                 )
             )
             airflow.wait_for_dag(DAG_ID)
             airflow.warm_up()
-            shown = [self._show(airflow) for _ in range(runs)]
-            self._tell(airflow, there, shown, time.monotonic() - began)
+            results = [self._run_incident(airflow) for _ in range(runs)]
+            self._print_results(airflow, environment, results, time.monotonic() - began)
             if stay:
-                _say("Everything stays up until Ctrl-C.")
+                _print("Everything keeps running until Ctrl-C.")
                 threading.Event().wait()
-            return all(one.went_well for one in shown)
+            return all(result.succeeded for result in results)
 
-    def _show(self, airflow: LocalAirflow) -> Shown:
-        """Post one alert to Airflow's REST API and watch its run."""
+    def _run_incident(self, airflow: LocalAirflow) -> RunResult:
+        """Post one alert to Airflow's REST API and follow its run."""
         payload = alert()
         run_id = f"dd.{payload['alert']['id']}.{payload['alert']['cycle_key']}"
-        _say(f"Posting the Datadog alert to {airflow.url}/api/v2/dags/{DAG_ID}/dagRuns")
+        _print(f"Posting the Datadog alert to {airflow.url}/api/v2/dags/{DAG_ID}/dagRuns")
         posted_at = time.time()
         airflow.api.trigger(DAG_ID, {"datadog": payload}, run_id=run_id)
         self._watch(airflow, run_id)
         summary = IncidentSummary.model_validate(airflow.api.xcom(DAG_ID, run_id, "final_summary"))
         room = airflow.api.xcom(DAG_ID, run_id, "create_war_room")
-        return Shown(
+        return RunResult(
             run_id=run_id,
             summary=summary,
             to_brief_s=_after(posted_at, room.get("brief_ts")),
@@ -115,31 +118,33 @@ class Demo:
                 name = (task["task_id"], task["map_index"])
                 if task["state"] in _DONE and name not in seen:
                     seen.add(name)
-                    _say(f"  {_step(task)}")
+                    _print(f"  {_step(task)}")
             if run["state"] in ("success", "failed"):
                 return
             time.sleep(POLL_S)
         raise LocalProcessError(f"The run {run_id} did not end within {RUN_TIMEOUT_S} s.", fix=f"See {self._home}.")
 
-    def _tell(self, airflow: LocalAirflow, there: Scene, shown: list[Shown], total_s: float) -> None:
-        last = shown[-1].summary
+    def _print_results(
+        self, airflow: LocalAirflow, environment: DemoEnvironment, results: list[RunResult], total_s: float
+    ) -> None:
+        last = results[-1].summary
         findings = ", ".join(
             f"{last.findings[verdict]} {verdict}" for verdict in Verdict if verdict in last.findings
         )
-        _say("")
-        _say(f"The room     {there.sandbox.url}  (#{last.channel_name})")
+        _print("")
+        _print(f"The room     {environment.sandbox.url}  (#{last.channel_name})")
         user, password = airflow.credentials
-        _say(f"Airflow      {airflow.url}  (user {user}, password {password})")
-        _say(f"Outcome      {last.outcome}: {last.here} of {last.invited} people here; {findings}")
+        _print(f"Airflow      {airflow.url}  (user {user}, password {password})")
+        _print(f"Outcome      {last.outcome}: {last.here} of {last.invited} people here; {findings}")
         for problem in last.problems:
-            _say(f"             {problem.what}: {problem.error}")
-        _say(
+            _print(f"             {problem.what}: {problem.error}")
+        _print(
             "Timeline     "
             + " · ".join(f"{entry.at:%H:%M:%S.%f}"[:-5] + f" {entry.what}" for entry in last.timeline)
         )
-        _say(f"REST call to brief    {_spread([one.to_brief_s for one in shown])}")
-        _say(f"REST call to summary  {_spread([one.to_summary_s for one in shown])}")
-        _say(f"All of this took {duration(round(total_s * 1000))}.")
+        _print(f"REST call to brief    {_spread([result.to_brief_s for result in results])}")
+        _print(f"REST call to summary  {_spread([result.to_summary_s for result in results])}")
+        _print(f"Total time: {duration(round(total_s * 1000))}")
 
 
 def _step(task: dict[str, Any]) -> str:
@@ -149,12 +154,12 @@ def _step(task: dict[str, Any]) -> str:
 
 
 def _after(posted_at: float, ts: str | None) -> float | None:
-    """Return how long after the call Slack says that a message was posted."""
+    """Return the seconds from the call until Slack's timestamp of a message."""
     return float(ts) - posted_at if ts else None
 
 
 def _spread(seconds: list[float | None]) -> str:
-    """Return the median, and the extremes where there are several."""
+    """Format the median, with the extremes if there are several values."""
     known = [value for value in seconds if value is not None]
     if not known:
         return "never"
@@ -162,5 +167,5 @@ def _spread(seconds: list[float | None]) -> str:
     return median if len(known) == 1 else f"median {median} of {len(known)}, {min(known):.1f} to {max(known):.1f} s"
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)

@@ -1,4 +1,4 @@
-"""The outside world of the demo: a workspace, a service that is half broken, and a routing table that knows it."""
+"""The demo's environment: a sandbox workspace, a half-broken service, and a routing table for it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_incident_provider.probes import catalogue
+from incident_sandbox.demo.broken_service import BrokenService, Certificate
 from incident_sandbox.demo.network import DemoNetwork, demo_network
-from incident_sandbox.demo.patient import Certificate, Patient
 from incident_sandbox.server import SandboxServer
 
 CONN_ID = "slack_api_default"
@@ -23,12 +23,12 @@ RESPONDERS = (
     "jon smiht",
     "dave@acme.example",
 )
-"""Found by e-mail, by display name and as a group; one mistyped, and one who has left."""
+"""Resolved by e-mail, by display name and as a group; one misspelled name, and one deactivated member."""
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What the demo's Airflow is pointed at.
+class DemoEnvironment:
+    """What the demo's Airflow connects to.
 
     :param network: the Docker network of the probes, or ``None`` without a Docker Engine.
     """
@@ -40,7 +40,7 @@ class Scene:
 
     @property
     def connections(self) -> dict[str, dict[str, Any]]:
-        """The Slack connection: only its ``base_url`` tells the sandbox from Slack."""
+        """The Slack connection: only its ``base_url`` differs from a real one."""
         return {
             CONN_ID: {
                 "conn_type": "slack",
@@ -59,37 +59,39 @@ class Scene:
 
 
 @contextmanager
-def scene(home: Path, *, sandbox_port: int, progress: Callable[[str], None]) -> Iterator[Scene]:
-    """Set the scene, and clear it away at the end."""
-    with ExitStack() as standing:
-        sandbox = standing.enter_context(SandboxServer(port=sandbox_port))
-        progress(f"The stand-in Slack is at {sandbox.url} (nothing reaches the real one)")
-        network = _network(standing, progress)
+def demo_environment(
+    home: Path, *, sandbox_port: int, progress: Callable[[str], None]
+) -> Iterator[DemoEnvironment]:
+    """Start the environment, and remove it on exit."""
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(SandboxServer(port=sandbox_port))
+        progress(f"The sandbox Slack is at {sandbox.url} (nothing reaches the real Slack)")
+        network = _network(stack, progress)
         target = "https://checkout.demo.test/healthz"
         if network is not None:
-            patient = standing.enter_context(Patient(network.gateway))
-            target = patient.url("/failing", certificate=Certificate.EXPIRING)
-            progress(f"A service that is half broken answers at {target}, on a Docker network of its own")
+            service = stack.enter_context(BrokenService(network.gateway))
+            target = service.url("/failing", certificate=Certificate.EXPIRING)
+            progress(f"A half-broken service answers at {target}, on a separate Docker network")
         table = home / "routing.json"
         table.write_text(json.dumps(_routing_table(target, network), indent=2), encoding="utf-8")
-        yield Scene(sandbox=sandbox, network=network, target=target, routing_table=table)
+        yield DemoEnvironment(sandbox=sandbox, network=network, target=target, routing_table=table)
 
 
-def _network(standing: ExitStack, progress: Callable[[str], None]) -> DemoNetwork | None:
-    """Return a Docker network, or nothing where there is no engine: the room will say so."""
+def _network(stack: ExitStack, progress: Callable[[str], None]) -> DemoNetwork | None:
+    """Return a Docker network, or ``None`` without a Docker Engine: the room reports that."""
     from docker.errors import DockerException
 
     try:
-        network = standing.enter_context(demo_network())
+        network = stack.enter_context(demo_network())
     except DockerException:
-        progress("No Docker Engine answers: the room will say what could not be investigated")
+        progress("No Docker Engine answers: the room will list what was not checked")
         return None
     _pull_images(progress)
     return network
 
 
 def _pull_images(progress: Callable[[str], None]) -> None:
-    """Fetch the probes' images ahead, so that the incident does not wait for them."""
+    """Pull the probes' images in advance, so that the incident does not wait for them."""
     import docker
     from docker.errors import DockerException, ImageNotFound
 
@@ -102,12 +104,12 @@ def _pull_images(progress: Callable[[str], None]) -> None:
             try:
                 client.images.pull(image)
             except DockerException:
-                progress(f"{image} could not be pulled: the room will say what could not be investigated")
+                progress(f"{image} cannot be pulled: the room will list what was not checked")
     client.close()
 
 
 def _routing_table(target: str, network: DemoNetwork | None) -> dict[str, Any]:
-    """Return the routing table (YAML reads JSON) that sends the demo's alert to its people and its service."""
+    """Return the routing table of the demo's alert (JSON is valid YAML)."""
     return {
         "version": 1,
         "rules": [

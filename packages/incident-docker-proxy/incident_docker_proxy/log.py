@@ -1,4 +1,4 @@
-"""One JSON line an event, for whoever watches what was refused."""
+"""The log: one JSON line per event."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def refused(method: str, target: str, reason: str) -> None:
 
 
 def failed(method: str, target: str, error: str) -> None:
-    """Record that the engine could not be asked."""
+    """Record that the engine did not answer."""
     path = target.partition("?")[0][:LONGEST_PATH]
     _write(logging.ERROR, event="failed", method=method, path=path, reason=error)
 

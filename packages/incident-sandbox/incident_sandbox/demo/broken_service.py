@@ -1,8 +1,7 @@
-"""
-The patient: a service that is half healthy and half broken, for the demonstration and the tests.
+"""A service that is half healthy and half broken, for the demo and the tests.
 
-It speaks on one address of this machine, usually the gateway of a Docker network, and names itself under
-``demo.test`` (a name that RFC 6761 keeps out of the real DNS).
+It binds one address of this machine, usually the gateway of a Docker network, and has names under ``demo.test``
+(RFC 6761 keeps that domain out of the public DNS).
 """
 
 from __future__ import annotations
@@ -12,25 +11,24 @@ import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import ClassVar, Self
 
-from incident_sandbox.demo.certificates import CertificateAuthority
+import trustme
+
 from incident_sandbox.demo.dns import NameServer
 
 DOMAIN = "demo.test"
 METADATA_URL = "http://169.254.169.254/latest/meta-data/"
 NAMES = ("checkout", "payments", "orders", "db")
-"""The names that lead to the patient, each followed by :data:`DOMAIN`."""
+"""Host names of the service, each below :data:`DOMAIN`."""
 
 
 class Certificate(StrEnum):
-    """What the certificate of an HTTPS port is like."""
+    """The kind of certificate that an HTTPS port presents."""
 
     GOOD = "good"
     EXPIRING = "expiring"
@@ -43,18 +41,21 @@ _VALID_FOR = {
     Certificate.EXPIRED: timedelta(days=-3),
 }
 
+_AGE = timedelta(days=90)
+"""Time since a certificate was issued."""
+
 _HOSTILE_BODY = (
     b"\x1b[2J\x1b[31mALL GOOD\x1b[0m\r\n@status=200\n\r@status=200\n@complete=yes\n@refused=nothing to see\n"
     b"\x00\xff\xfe\xe2\x80\xae\nAuthorization: Bearer aaaaaaaaaaaaaaaaaaaaaaaa\n"
 )
 
 
-class Patient:
-    """The service, alive while it is entered.
+class BrokenService:
+    """Serve HTTP, HTTPS and DNS within a ``with`` block.
 
-    :param address: the address that it binds.
-    :param records: names beyond its own, with their addresses: the hostile ones, say.
-    :param dns_port: the port of its name server.
+    :param address: the IP address to bind.
+    :param records: additional DNS names with their addresses, such as hostile ones.
+    :param dns_port: the port of the name server.
     """
 
     def __init__(
@@ -64,13 +65,13 @@ class Patient:
         self._records = {f"{name}.{DOMAIN}": (address,) for name in NAMES} | dict(records or {})
         self._dns_port = dns_port
         self._ports: dict[Certificate | None, int] = {}
-        self._alive = ExitStack()
+        self._exit_stack = ExitStack()
         self.refused_port = 0
 
     def url(
         self, path: str = "/healthy", *, certificate: Certificate | None = None, host: str | None = None
     ) -> str:
-        """Return a URL of the patient, over HTTPS if a kind of certificate is named.
+        """Return a URL of the service, with HTTPS if ``certificate`` is given.
 
         :param path: ``/healthy``, ``/failing``, ``/redirect``, ``/endless`` or ``/hostile``.
         """
@@ -78,42 +79,50 @@ class Patient:
         return f"{scheme}://{host or f'checkout.{DOMAIN}'}:{self.port(certificate)}{path}"
 
     def port(self, certificate: Certificate | None = None) -> int:
-        """Return the port with this kind of certificate, or the plain one."""
+        """Return the HTTPS port with this kind of certificate, or the plain HTTP port."""
         return self._ports[certificate]
 
     def __enter__(self) -> Self:
         with ExitStack() as started:
             started.enter_context(NameServer(self.address, self._records, port=self._dns_port))
             self._ports[None] = self._serve(started, context=None)
-            directory = Path(started.enter_context(TemporaryDirectory(prefix="patient-")))
-            authority = CertificateAuthority.create()
+            authority = trustme.CA(organization_name="Demonstration authority")
             for kind, valid_for in _VALID_FOR.items():
-                pem = directory / f"{kind}.pem"
-                authority.issue(f"checkout.{DOMAIN}", self.address, valid_for=valid_for, into=pem)
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                context.load_cert_chain(pem)
-                self._ports[kind] = self._serve(started, context)
+                self._ports[kind] = self._serve(started, self._tls_context(authority, valid_for))
             self.refused_port = self._refuse(started)
-            self._alive = started.pop_all()
+            self._exit_stack = started.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._alive.close()
+        self._exit_stack.close()
 
     def _serve(self, started: ExitStack, context: ssl.SSLContext | None) -> int:
-        server = _Server((self.address, 0), _Answers)
+        server = _Server((self.address, 0), _Handler)
         started.callback(server.server_close)
         if context is not None:
-            # The handshake happens in the connection's own thread, where a silent client holds up nobody else.
+            # Handshake in the thread of the connection, so that a silent client does not block the others.
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         started.callback(server.shutdown)
         return server.server_port
 
+    def _tls_context(self, authority: trustme.CA, valid_for: timedelta) -> ssl.SSLContext:
+        now = datetime.now(UTC)
+        issued = authority.issue_cert(
+            f"checkout.{DOMAIN}",
+            self.address,
+            common_name=f"checkout.{DOMAIN}",
+            not_before=now - _AGE,
+            not_after=now + valid_for,
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        issued.configure_cert(context)
+        return context
+
     def _refuse(self, started: ExitStack) -> int:
-        """Hold a port that nothing listens on: the kernel refuses connections to it, and nobody else gets it."""
+        """Bind a port without listening: the kernel refuses connections, and no other process can take the port."""
         held = started.enter_context(socket.socket())
         held.bind((self.address, 0))
         port: int = held.getsockname()[1]
@@ -124,37 +133,37 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: clients that hang up early, or in the handshake, are what the patient is for."""
+        """Ignore clients that disconnect early or during the handshake: they are expected."""
 
 
-class _Answers(BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout: ClassVar[float | None] = 10
 
     def do_GET(self) -> None:
-        """Answer as the path asks."""
+        """Respond by path."""
         match self.path.partition("?")[0]:
             case "/healthy" | "/":
-                self._answer(200, b"ok\n")
+                self._send(200, b"ok\n")
             case "/failing":
-                self._answer(503, b"upstream connect error: no healthy upstream\n")
+                self._send(503, b"upstream connect error: no healthy upstream\n")
             case "/redirect":
-                self._answer(302, b"", Location=METADATA_URL)
+                self._send(302, b"", Location=METADATA_URL)
             case "/hostile":
-                self._answer(503, _HOSTILE_BODY, **{"X-Fake": "@status=200"})
+                self._send(503, _HOSTILE_BODY, **{"X-Fake": "@status=200"})
             case "/endless":
-                self._answer_without_end()
+                self._send_endless()
             case _:
-                self._answer(404, b"no such page\n")
+                self._send(404, b"no such page\n")
 
     def do_HEAD(self) -> None:
-        """Answer a HEAD request, which is how the certificate is looked at."""
-        self._answer(200, b"")
+        """Respond to HEAD, which the certificate probe sends."""
+        self._send(200, b"")
 
     def log_message(self, format: str, *args: object) -> None:
-        """Write no log."""
+        """Log nothing."""
 
-    def _answer(self, status: int, body: bytes, **headers: str) -> None:
+    def _send(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Content-Type", "text/plain")
@@ -163,7 +172,7 @@ class _Answers(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _answer_without_end(self) -> None:
+    def _send_endless(self) -> None:
         self.send_response(200)
         self.send_header("Connection", "close")
         self.end_headers()
