@@ -39,7 +39,7 @@ class Proxy:
             if request is not None:
                 await _until_client_disconnects(client, self._answer(client, request))
         except (OSError, h11.ProtocolError):
-            pass  # the client disconnected, or the engine's response was interrupted: the closed connection shows it
+            pass  # the client disconnected, or the engine broke off: the closed connection shows it
         except asyncio.CancelledError:
             pass  # the proxy stops; asyncio's streams in Python 3.11 report a cancelled handler as an error
         finally:
