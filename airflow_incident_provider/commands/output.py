@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_incident_provider.intake.text import one_line, paragraphs
+from airflow_incident_provider.text import one_line, paragraphs
 
 NOTHING = "-"
 """What a table shows for a value that there is not."""

@@ -18,7 +18,7 @@ from airflow_incident_provider.exceptions import (
     NotAnIncidentError,
     RoutingTableError,
 )
-from airflow_incident_provider.intake.text import paragraphs
+from airflow_incident_provider.text import paragraphs
 
 
 class ExitCode(IntEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from airflow_incident_provider.intake.flags import Flags
-from airflow_incident_provider.intake.text import one_line, paragraphs, shorten
+from airflow_incident_provider.text import one_line, paragraphs, shorten
 
 MAX_TITLE = 300
 MAX_DESCRIPTION = 3000

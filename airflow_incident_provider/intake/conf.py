@@ -25,9 +25,9 @@ from airflow_incident_provider.intake.manual import (
 from airflow_incident_provider.intake.notification import Notification
 from airflow_incident_provider.intake.routing import RoutingTable
 from airflow_incident_provider.intake.size import fitted
-from airflow_incident_provider.intake.text import shown
 from airflow_incident_provider.intake.web import distinct_links, make_link
 from airflow_incident_provider.models import Incident, Link, LinkKind, Route
+from airflow_incident_provider.text import for_error
 
 _DATADOG = "datadog"
 _ADDITIONS = frozenset({"users", "targets", "links", "private"})
@@ -62,7 +62,7 @@ def read_notification(conf: Mapping[str, object], *, received_at: datetime, rout
     :raises InvalidPayloadError: if the conf cannot be read.
     """
     if not isinstance(conf, Mapping):
-        raise InvalidPayloadError(f"The conf is {shown(conf)}, not an object.", fix=_WHAT_A_CONF_HOLDS)
+        raise InvalidPayloadError(f"The conf is {for_error(conf)}, not an object.", fix=_WHAT_A_CONF_HOLDS)
     given = {key: value for key, value in conf.items() if not is_empty(value)}
     if not given:
         raise InvalidPayloadError("The conf is empty.", fix=_WHAT_A_CONF_HOLDS)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from airflow_incident_provider.intake.text import one_line, shorten, shown
 from airflow_incident_provider.models import Flag
+from airflow_incident_provider.text import for_error, one_line, shorten
 
 MAX_FLAGS = 50
 
@@ -20,7 +20,7 @@ class Flags:
         """Flag ``field``, which held ``value``; ``note`` says what was made of it."""
         if len(self._flags) < MAX_FLAGS:
             name = shorten(one_line(field), 100)
-            self._flags.append(Flag(field=name, value=shown(value).strip("'"), note=note))
+            self._flags.append(Flag(field=name, value=for_error(value).strip("'"), note=note))
 
     def as_tuple(self) -> tuple[Flag, ...]:
         """Return what was flagged so far."""

@@ -16,8 +16,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from airflow_incident_provider.intake.datadog.titles import known_transition
 from airflow_incident_provider.intake.match import Match
 from airflow_incident_provider.intake.table_fields import Duration, Name, Sources, Strict, one_or_more
-from airflow_incident_provider.intake.text import shown
 from airflow_incident_provider.models import Severity, Source
+from airflow_incident_provider.text import for_error
 
 _TRAITS = ("service", "env", "team", "host", "monitor")
 _TAG_TRAIT = re.compile(r"tag:[a-z0-9][a-z0-9_./-]{0,99}")
@@ -36,26 +36,26 @@ class Presence(StrEnum):
 def _trait(value: object) -> str:
     plain = value.removesuffix("?") if isinstance(value, str) else ""
     if not isinstance(value, str) or not (plain in _TRAITS or _TAG_TRAIT.fullmatch(plain)):
-        raise ValueError(f"{shown(value)} is nothing to compare; use {', '.join(_TRAITS)} or tag:KEY")
+        raise ValueError(f"{for_error(value)} is nothing to compare; use {', '.join(_TRAITS)} or tag:KEY")
     return value
 
 
 def _transition(value: object) -> str:
     known = known_transition(value) if isinstance(value, str) else None
     if known is None:
-        raise ValueError(f"{shown(value)} is not a transition of Datadog's, such as Triggered or Warn")
+        raise ValueError(f"{for_error(value)} is not a transition of Datadog's, such as Triggered or Warn")
     return known
 
 
 def _presence(value: object) -> Presence:
     if not isinstance(value, str) or value not in set(Presence):
-        raise ValueError(f"{shown(value)} is not where an incident can show; use {', '.join(Presence)}")
+        raise ValueError(f"{for_error(value)} is not where an incident can show; use {', '.join(Presence)}")
     return Presence(value)
 
 
 def _channel(value: object) -> str | None:
     if value is not None and (not isinstance(value, str) or not _CHANNEL.fullmatch(value)):
-        raise ValueError(f'{shown(value)} is not a channel; write its id, or its name like "#triage"')
+        raise ValueError(f'{for_error(value)} is not a channel; write its id, or its name like "#triage"')
     return value
 
 

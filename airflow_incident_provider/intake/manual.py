@@ -34,9 +34,9 @@ from airflow_incident_provider.intake.moments import is_plausible, read_moment
 from airflow_incident_provider.intake.refusals import path_of, reasons
 from airflow_incident_provider.intake.severity import CHOICES, read_severity
 from airflow_incident_provider.intake.targets import read_target
-from airflow_incident_provider.intake.text import one_line, shown
 from airflow_incident_provider.intake.web import distinct_links, make_link
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source, Target
+from airflow_incident_provider.text import for_error, one_line
 
 _NAMES_SEPARATOR = re.compile(r"[,\n\r]+")
 _TARGETS_SEPARATOR = re.compile(r"[,\s]+")
@@ -61,7 +61,7 @@ def _text(value: object) -> str | None:
         return value
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _LONGEST_NUMBER:
         return str(value)
-    raise ValueError(f"{shown(value)} is not text")
+    raise ValueError(f"{for_error(value)} is not text")
 
 
 def _severity(value: object) -> Severity | None:
@@ -69,7 +69,7 @@ def _severity(value: object) -> Severity | None:
         return None
     severity = read_severity(value)
     if severity is None:
-        raise ValueError(f"{shown(value)} is not a severity; {CHOICES}")
+        raise ValueError(f"{for_error(value)} is not a severity; {CHOICES}")
     return severity
 
 
@@ -78,7 +78,7 @@ def _yes_or_no(value: object) -> bool | None:
         return value if isinstance(value, bool) else None
     word = value.strip().casefold() if isinstance(value, str) else ""
     if word not in _TRUE | _FALSE:
-        raise ValueError(f"{shown(value)} is neither true nor false")
+        raise ValueError(f"{for_error(value)} is neither true nor false")
     return word in _TRUE
 
 
@@ -87,9 +87,9 @@ def _moment(value: object) -> datetime | None:
         return None
     moment = read_moment(value)
     if moment is None:
-        raise ValueError(f"{shown(value)} is not a time; write it like 2026-11-23T10:35:00Z")
+        raise ValueError(f"{for_error(value)} is not a time; write it like 2026-11-23T10:35:00Z")
     if moment.tzinfo is None:
-        raise ValueError(f"{shown(value)} has no time zone; add Z for UTC, or an offset such as +01:00")
+        raise ValueError(f"{for_error(value)} has no time zone; add Z for UTC, or an offset such as +01:00")
     return moment
 
 
@@ -101,7 +101,7 @@ def _items(value: object, separator: re.Pattern[str]) -> tuple[object, ...]:
         return tuple(item for item in separator.split(value[:100_000]) if item.strip())
     if isinstance(value, list | tuple):
         return tuple(value[:_MAX_READ])
-    raise ValueError(f"{shown(value)} is not a list")
+    raise ValueError(f"{for_error(value)} is not a list")
 
 
 def _names(value: object) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ def _links(value: object) -> tuple[object, ...]:
     items = (value,) if isinstance(value, dict) and value else _items(value, _URLS_SEPARATOR)
     for item in items:
         if not isinstance(item, str) and not (isinstance(item, dict) and isinstance(item.get("url"), str)):
-            raise ValueError(f"{shown(item)} is not a link; use a URL, or an object with url, label and kind")
+            raise ValueError(f"{for_error(item)} is not a link; use a URL, or an object with url, label and kind")
     return items
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from airflow_incident_provider.intake.text import one_line, shorten, shown
+from airflow_incident_provider.text import for_error, one_line, shorten
 
 
 def reasons(error: ValidationError) -> Iterable[tuple[tuple[int | str, ...], ErrorDetails, str]]:
@@ -29,4 +29,4 @@ def _reason(details: ErrorDetails) -> str:
     own = details.get("ctx", {}).get("error")
     if isinstance(own, ValueError):
         return str(own)
-    return f"{shown(details['input'])} is wrong: {details['msg'][:1].lower()}{details['msg'][1:]}"
+    return f"{for_error(details['input'])} is wrong: {details['msg'][:1].lower()}{details['msg'][1:]}"

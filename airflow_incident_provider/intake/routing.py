@@ -36,8 +36,8 @@ from airflow_incident_provider.intake.table_fields import (
     UrlTemplate,
     one_or_more,
 )
-from airflow_incident_provider.intake.text import one_line, shown
 from airflow_incident_provider.models import Incident, Route
+from airflow_incident_provider.text import for_error, one_line
 
 _TAG_VALUE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,99}")
 """What may be put into a runbook's URL: a tag comes from an alert, and must not lead out of its place."""
@@ -143,7 +143,7 @@ def load_routing_table(text: str, *, known_probes: Collection[str] | None = None
         problem = getattr(error, "problem", None) or "it cannot be read"
         raise RoutingTableError(f"The routing table is not YAML{place}: {one_line(str(problem))}.") from None
     if content is not None and not isinstance(content, dict):
-        raise RoutingTableError(f"The routing table is {shown(content)}, not sections such as `rules:`.")
+        raise RoutingTableError(f"The routing table is {for_error(content)}, not sections such as `rules:`.")
     return build_routing_table(content or {}, known_probes=known_probes)
 
 

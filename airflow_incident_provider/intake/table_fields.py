@@ -17,9 +17,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from airflow_incident_provider.intake.bounds import MAX_NAME, MAX_NAMES
 from airflow_incident_provider.intake.severity import CHOICES, read_severity
 from airflow_incident_provider.intake.targets import read_target
-from airflow_incident_provider.intake.text import one_line, shown
-from airflow_incident_provider.intake.web import url_objection
 from airflow_incident_provider.models import Severity, Source, Target
+from airflow_incident_provider.text import for_error, one_line, url_problem
 
 _PROBE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _DAG_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
@@ -34,10 +33,10 @@ _LONGEST = timedelta(days=30)
 def _name(value: object) -> str:
     if not isinstance(value, str):
         hint = "; put quotes around it" if isinstance(value, bool | int | float) else ""
-        raise ValueError(f"{shown(value)} is not text{hint}")
+        raise ValueError(f"{for_error(value)} is not text{hint}")
     name = one_line(value)
     if not name or len(name) > MAX_NAME:
-        raise ValueError(f"{shown(value)} is not a name of 1 to {MAX_NAME} characters")
+        raise ValueError(f"{for_error(value)} is not a name of 1 to {MAX_NAME} characters")
     return name
 
 
@@ -51,23 +50,23 @@ def one_or_more(value: object) -> object:
 def _severity(value: object) -> Severity:
     severity = read_severity(value)
     if severity is None:
-        raise ValueError(f"{shown(value)} is not a severity; {CHOICES}")
+        raise ValueError(f"{for_error(value)} is not a severity; {CHOICES}")
     return severity
 
 
 def _source(value: object) -> Source:
     if not isinstance(value, str) or value not in set(Source):
-        raise ValueError(f"{shown(value)} is not a source; use {', '.join(Source)}")
+        raise ValueError(f"{for_error(value)} is not a source; use {', '.join(Source)}")
     return Source(value)
 
 
 def _probe(value: object, info: ValidationInfo) -> str:
     name = _name(value)
     if not _PROBE.fullmatch(name):
-        raise ValueError(f"{shown(value)} is not the name of a probe; use lower-case letters, digits, - and _")
+        raise ValueError(f"{for_error(value)} is not the name of a probe; use lower-case letters, digits, - and _")
     known: Collection[str] | None = (info.context or {}).get("known_probes")
     if known is not None and name not in known:
-        raise ValueError(f"there is no probe {shown(value)}; there are {', '.join(sorted(known))}")
+        raise ValueError(f"there is no probe {for_error(value)}; there are {', '.join(sorted(known))}")
     return name
 
 
@@ -79,7 +78,7 @@ def _network(value: object) -> str:
     try:
         return str(ipaddress.ip_network(_name(value)))
     except ValueError:
-        raise ValueError(f"{shown(value)} is not a network; write it like 10.20.0.0/16") from None
+        raise ValueError(f"{for_error(value)} is not a network; write it like 10.20.0.0/16") from None
 
 
 def _prefix(value: object) -> str | None:
@@ -87,7 +86,7 @@ def _prefix(value: object) -> str | None:
         return None
     if not isinstance(value, str) or not _CHANNEL_PREFIX.fullmatch(value):
         raise ValueError(
-            f"{shown(value)} is not a channel prefix; use 1 to 21 lower-case letters, digits, hyphens, underscores"
+            f"{for_error(value)} is not a channel prefix; use 1 to 21 lower-case letters, digits, - or _"
         )
     return value
 
@@ -96,7 +95,7 @@ def _dag_id(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not _DAG_ID.fullmatch(value):
-        raise ValueError(f"{shown(value)} is not the id of a DAG; use letters, digits, dots, hyphens, underscores")
+        raise ValueError(f"{for_error(value)} is not a DAG id; use letters, digits, dots, hyphens, underscores")
     return value
 
 
@@ -104,15 +103,15 @@ def _url(value: object) -> str | None:
     if value is None:
         return None
     url = _name_or_url(value)
-    objection = url_objection(url)
-    if objection is not None:
-        raise ValueError(f"{shown(url)} {objection}")
+    problem = url_problem(url)
+    if problem is not None:
+        raise ValueError(f"{for_error(url)} {problem}")
     return url
 
 
 def _name_or_url(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{shown(value)} is not a URL")
+        raise ValueError(f"{for_error(value)} is not a URL")
     return value.strip()
 
 
@@ -120,7 +119,7 @@ def _template(value: object) -> str:
     template = _name_or_url(value)
     host, _, _ = template.partition("://")[2].partition("/")
     if template.count(PLACE) != 1 or PLACE in host:
-        raise ValueError(f"{shown(value)} needs {PLACE} once, after its host")
+        raise ValueError(f"{for_error(value)} needs {PLACE} once, after its host")
     _url(template.replace(PLACE, "x"))
     return template
 
@@ -129,7 +128,7 @@ def _duration(value: object) -> timedelta:
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     duration = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else None
     if duration is None or not timedelta() < duration <= _LONGEST:
-        raise ValueError(f"{shown(value)} is not a duration; write it like 60s, 15m, 24h or 7d (30d at most)")
+        raise ValueError(f"{for_error(value)} is not a duration; write it like 60s, 15m, 24h or 7d (30d at most)")
     return duration
 
 

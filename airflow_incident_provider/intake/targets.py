@@ -5,9 +5,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from airflow_incident_provider.intake.text import one_line, shown
-from airflow_incident_provider.intake.web import url_objection, without_credentials
 from airflow_incident_provider.models import Target
+from airflow_incident_provider.text import for_error, one_line, url_problem
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
@@ -27,13 +26,13 @@ def read_target(text: str, *, trusted: bool = False) -> Target:
     """
     clean = one_line(text[:5000])
     if "://" in clean:
-        objection = url_objection(clean)
-        if objection is not None:
-            raise ValueError(f"{shown(without_credentials(clean))} {objection}")
+        problem = url_problem(clean)
+        if problem is not None:
+            raise ValueError(f"{for_error(clean)} {problem}")
         return Target(url=clean, trusted=trusted)
     host, port = _host_and_port(clean)
     if not _is_host(host):
-        raise ValueError(f"{shown(clean)} is not a target; use a URL, a host, or host:port")
+        raise ValueError(f"{for_error(clean)} is not a target; use a URL, a host, or host:port")
     return Target(host=host, port=_read_port(port, clean), trusted=trusted)
 
 
@@ -60,5 +59,5 @@ def _read_port(port: str | None, text: str) -> int | None:
     if port is None:
         return None
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= _MAX_PORT:
-        raise ValueError(f"{shown(text)} has no port from 1 to {_MAX_PORT} after its colon")
+        raise ValueError(f"{for_error(text)} has no port from 1 to {_MAX_PORT} after its colon")
     return int(port)

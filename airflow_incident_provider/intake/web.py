@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from airflow_incident_provider.intake.bounds import MAX_LINKS, MAX_NAME, bounded_line
 from airflow_incident_provider.intake.flags import Flags
-from airflow_incident_provider.intake.text import one_line
 from airflow_incident_provider.models import Link, LinkKind
-
-MAX_URL = 2000
-
-_FORBIDDEN = re.compile(r"[\s|<>\"\\]")
-"""What Slack's link syntax or a browser reads otherwise than ``urlsplit`` does."""
-
-_USER_INFO = re.compile(r"//.*@", re.DOTALL)
+from airflow_incident_provider.text import url_problem
 
 _KINDS_BY_PATH = (
     (LinkKind.MONITOR, re.compile(r"^/monitors(?:/|$)")),
@@ -28,41 +21,16 @@ _RUNBOOK = re.compile(r"runbook|playbook", re.IGNORECASE)
 _DASHBOARD = re.compile(r"dashboard", re.IGNORECASE)
 
 
-def url_objection(url: str) -> str | None:
-    """Return why ``url`` must not be used, or nothing when it may.
-
-    A usable URL is http or https, names a host, holds no credentials, no whitespace or invisible character and
-    nothing that would end a Slack link, and has at most ``MAX_URL`` characters.
-    """
-    if len(url) > MAX_URL:
-        return f"is longer than {MAX_URL} characters"
-    if _FORBIDDEN.search(url) or one_line(url) != url:
-        return "holds whitespace or a character that does not belong in a URL"
-    parts = _split(url)
-    if parts is None or parts.scheme not in {"http", "https"}:
-        return "is not an http or https URL"
-    if not parts.hostname:
-        return "names no host"
-    if "@" in parts.netloc:
-        return "holds credentials"
-    return None
-
-
 def safe_url(url: str | None, *, field: str, flags: Flags) -> str | None:
     """Return ``url`` if it may be shown as a link; else flag it, without its credentials, and return nothing."""
     if not url:
         return None
     url = url.strip()
-    objection = url_objection(url)
-    if objection is None:
+    problem = url_problem(url)
+    if problem is None:
         return url
-    flags.add(field, without_credentials(url), f"dropped: it {objection}")
+    flags.add(field, url, f"dropped: it {problem}")
     return None
-
-
-def without_credentials(url: str) -> str:
-    """Return ``url`` with everything that could be a user name or password replaced."""
-    return _USER_INFO.sub("//\u2026@", url)
 
 
 def origin(url: str) -> str:
@@ -111,12 +79,3 @@ def distinct_links(links: Iterable[Link | None], *, flags: Flags) -> tuple[Link,
             break
         kept[link.url] = link
     return tuple(kept.values())
-
-
-def _split(url: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return None
-    return parts

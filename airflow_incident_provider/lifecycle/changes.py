@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from airflow_incident_provider.intake.text import shorten
 from airflow_incident_provider.lifecycle.knowledge import is_ended_by
 from airflow_incident_provider.lifecycle.pending import with_item
 from airflow_incident_provider.lifecycle.records import (
@@ -25,6 +24,7 @@ from airflow_incident_provider.lifecycle.records import (
 from airflow_incident_provider.lifecycle.signals import Signal
 from airflow_incident_provider.lifecycle.size import condensed_group, condensed_key
 from airflow_incident_provider.models import Severity, Source
+from airflow_incident_provider.text import shorten
 
 _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from airflow_incident_provider.intake.datadog.tags import values_of
 from airflow_incident_provider.intake.life import Correlation, CorrelationRule
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.models import Incident
+from airflow_incident_provider.text import digest
 
 _LONGEST = 300
 
@@ -64,7 +64,7 @@ def _key(incident: Incident, rule: CorrelationRule) -> str | None:
     if not all(values or name.endswith("?") for name, values in traits.items()):
         return None
     text = json.dumps(traits, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return text if len(text) <= _LONGEST else digest(text, 64)
 
 
 def _values(incident: Incident, trait: str) -> Iterable[str]:

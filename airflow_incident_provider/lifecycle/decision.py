@@ -20,7 +20,6 @@ from datetime import datetime
 from enum import StrEnum
 
 from airflow_incident_provider.intake.life import Presence, TriageRule
-from airflow_incident_provider.intake.text import shorten
 from airflow_incident_provider.lifecycle import changes
 from airflow_incident_provider.lifecycle.correlation import correlated, correlation_keys
 from airflow_incident_provider.lifecycle.knowledge import has_firing, is_firing, knowing, knows_alert
@@ -32,6 +31,7 @@ from airflow_incident_provider.lifecycle.size import fitted
 from airflow_incident_provider.lifecycle.storm import current_storm, newcomers
 from airflow_incident_provider.lifecycle.triage import more_visible, triaged
 from airflow_incident_provider.models import Model
+from airflow_incident_provider.text import shorten
 
 _MAX_TITLE = 200
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_incident_provider.intake.text import one_line
 from airflow_incident_provider.lifecycle.decision import Decision
 from airflow_incident_provider.lifecycle.records import IncidentRecord, RunRequest
+from airflow_incident_provider.text import one_line
 
 
 def one_sentence(decision: Decision) -> str:

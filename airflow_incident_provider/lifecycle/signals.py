@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from airflow_incident_provider.intake.conf import read_notification
 from airflow_incident_provider.intake.notification import Notification
 from airflow_incident_provider.intake.routing import RoutingTable
 from airflow_incident_provider.models import Incident, Model, Source, UtcDatetime
+from airflow_incident_provider.text import digest_of
 
 REDELIVERY_WINDOW = timedelta(minutes=1)
 """How soon the same words again are the same delivery, where the sender gave it neither an id nor a time.
@@ -135,7 +135,7 @@ def _deliveries(
 
 
 def _digest(*parts: object) -> str:
-    return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()[:12]
+    return digest_of(parts, 12)
 
 
 def _run_conf(conf: Mapping[str, object], incident: Incident) -> dict[str, Any]:

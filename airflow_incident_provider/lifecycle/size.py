@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 from airflow_incident_provider.lifecycle.records import MAX_BYTES, AlertState, IncidentRecord
+from airflow_incident_provider.text import digest
+
+_DIGITS = 10
+"""Of each digest in a condensed name; records of version 0.1.0 hold such names."""
 
 _KEEP_ALERTS = 10
 """Alerts that stay whole while anything else can be given up."""
@@ -13,12 +16,12 @@ _KEEP_ALERTS = 10
 
 def condensed_key(group: str, alert_key: str) -> str:
     """Return the name of an alert that is kept condensed: digests of its group and its key."""
-    return f"{_digest(group)}.{_digest(alert_key)}"
+    return f"{digest(group, _DIGITS)}.{digest(alert_key, _DIGITS)}"
 
 
 def condensed_group(group: str) -> str:
     """Return what the condensed names of all alerts of a group begin with."""
-    return f"{_digest(group)}."
+    return f"{digest(group, _DIGITS)}."
 
 
 def fitted(record: IncidentRecord, limit: int = MAX_BYTES) -> IncidentRecord:
@@ -65,7 +68,3 @@ def _halved(record: IncidentRecord, name: str) -> IncidentRecord:
         gone = whole[: len(whole) - len(kept)]
         update["pending_dropped"] = record.pending_dropped + sum(item.count for item in gone)
     return record.model_copy(update=update)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_incident_provider.messages.escaping import Mrkdwn, cut, is_web_address, one_line, unescaped_length
+from airflow_incident_provider.messages.escaping import Mrkdwn, cut, unescaped_length
+from airflow_incident_provider.text import one_line, url_problem
 
 Block = dict[str, Any]
 
@@ -58,4 +59,4 @@ def image(url: str, alt_text: str) -> Block:
 
 def can_be_shown(url: str | None) -> bool:
     """Return whether this is an https address, the only kind that Slack fetches pictures from for us."""
-    return url is not None and is_web_address(url) and urlsplit(url).scheme.lower() == "https"
+    return url is not None and not url_problem(url) and urlsplit(url).scheme.lower() == "https"

@@ -14,11 +14,9 @@ from airflow_incident_provider.messages.escaping import (
     code_span,
     cut,
     inline,
-    is_web_address,
     join,
     link,
     moment,
-    one_line,
     quote,
 )
 from airflow_incident_provider.messages.limits import Message, fallback, fit
@@ -37,6 +35,7 @@ from airflow_incident_provider.models import (
     SlackWorkspace,
     UtcDatetime,
 )
+from airflow_incident_provider.text import one_line, url_problem
 
 DESCRIPTION_LIMIT = 700
 _NAME = 80
@@ -183,7 +182,7 @@ def _links(state: BriefState) -> tuple[Mrkdwn, ...]:
     runbook = incident.route.runbook
     if runbook and incident.link(LinkKind.RUNBOOK) is None:
         # A routing table may name a runbook without saying where it is.
-        found.append(link(runbook, "Runbook") if is_web_address(runbook) else Mrkdwn(f"runbook {inline(runbook)}"))
+        found.append(Mrkdwn(f"runbook {inline(runbook)}") if url_problem(runbook) else link(runbook, "Runbook"))
     if incident.snapshot_url and not _picture(state):
         found.append(link(incident.snapshot_url, "Graph"))
     if state.run_url:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
 import re
 from datetime import UTC
 
 from slugify import slugify
 
-from airflow_incident_provider.messages.escaping import is_web_address, one_line
 from airflow_incident_provider.messages.times import clock
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity
+from airflow_incident_provider.text import digest, one_line, url_problem
 
 NAME_LIMIT = 80
 TOPIC_LIMIT = 250
@@ -53,7 +52,7 @@ def channel_name_taken(incident: Incident, attempt: int) -> str:
     if attempt < 1:
         raise ValueError(f"attempt {attempt} is not 1 or more")
     again = f"-{attempt}" if attempt > 1 else ""
-    return _name(incident, f"{_name_id(incident)}-{_digest(incident.key, 4)}{again}")
+    return _name(incident, f"{_name_id(incident)}-{digest(incident.key, 4)}{again}")
 
 
 def numbered_name(name: str, attempt: int) -> str:
@@ -79,10 +78,10 @@ def _name_id(incident: Incident) -> str:
     """Return the id as a name may hold it."""
     words = _slug(incident.id)
     if not words:
-        return _digest(incident.key, 8)
+        return digest(incident.key, 8)
     if len(words) <= _ID_LIMIT:
         return words
-    return f"{words[: _ID_LIMIT - 9].rstrip('-_')}-{_digest(incident.id, 8)}"
+    return f"{words[: _ID_LIMIT - 9].rstrip('-_')}-{digest(incident.id, 8)}"
 
 
 def _slug(text: str, max_length: int = 0) -> str:
@@ -91,11 +90,6 @@ def _slug(text: str, max_length: int = 0) -> str:
     return slugify(
         text[:1000], regex_pattern=_ALLOWED_IN_NAME, max_length=max_length, word_boundary=True, save_order=True
     ).strip("-_")
-
-
-def _digest(text: str, length: int) -> str:
-    """Return the first characters of the text's SHA-256, in hexadecimal."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
 
 
 def topic(incident: Incident, *, status: str = "open", commander: str | None = None) -> str:
@@ -143,7 +137,7 @@ def bookmarks(incident: Incident, run_url: str | None) -> tuple[Link, ...]:
     ]
     if run_url is not None:
         found.append(Link(kind=LinkKind.OTHER, label="Airflow run", url=run_url))
-    return tuple(link for link in found if is_web_address(link.url))
+    return tuple(link for link in found if not url_problem(link.url))
 
 
 def _runbook(incident: Incident, kind: LinkKind) -> Link | None:

@@ -16,13 +16,13 @@ from typing import NewType
 from urllib.parse import urlsplit
 
 from airflow_incident_provider.messages.times import clock
+from airflow_incident_provider.text import clean, one_line, url_problem
 
 Mrkdwn = NewType("Mrkdwn", str)
 """Slack markup that may be sent as it is: every untrusted part of it has been escaped."""
 
 INLINE_LIMIT = 300
 CODE_SPAN_LIMIT = 200
-URL_LIMIT = 2_000
 _SHORTEST_LIMIT = 40
 _LONGEST_CLUSTER = 32
 
@@ -33,24 +33,8 @@ _LOOKALIKES = {"*": "\u2217", "_": "\u02cd", "~": "\u223c", "`": "\u02cb"}
 _BACKTICK = str.maketrans({"`": _LOOKALIKES["`"]})
 # An underscore within a word formats nothing, and names such as missing_scope must stay copyable.
 _FORMATTING = re.compile(r"[*~`]|(?<![^\W_])_|_(?![^\W_])")
-# Direction overrides and invisible characters disguise names; the joiners of emoji and scripts stay.
-_INVISIBLE = re.compile("[\u00ad\u061c\u115f\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _USER_ID = re.compile(r"[A-Z0-9]{2,32}")
-_NOT_IN_URL = re.compile(r"[\s|<>\"`]")
 _ADDRESS_LIKE = re.compile(r"://|^www\.", re.IGNORECASE)
-
-
-def clean(text: str) -> str:
-    """Return the text without control characters, direction overrides and half characters; line ends stay."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
-    return _SURROGATE.sub("\ufffd", _CONTROL.sub("", _INVISIBLE.sub("", text)))
-
-
-def one_line(text: str) -> str:
-    """Return the text cleaned, with every run of whitespace as one space."""
-    return " ".join(clean(text.replace("\x0b", " ").replace("\x0c", " ")).split())
 
 
 def escape(text: str) -> Mrkdwn:
@@ -180,17 +164,6 @@ def bold(text: str) -> Mrkdwn:
     return Mrkdwn(f"*{inline(text)}*") if one_line(text) else Mrkdwn("")
 
 
-def is_web_address(url: str) -> bool:
-    """Return whether this can be linked: http or https, a host, and nothing that would end Slack's markup."""
-    if clean(url) != url or _NOT_IN_URL.search(url) or len(escape(url)) > URL_LIMIT:
-        return False
-    try:
-        parts = urlsplit(url)
-        return parts.scheme.lower() in {"http", "https"} and bool(parts.hostname)
-    except ValueError:
-        return False
-
-
 def link(url: str, label: str) -> Mrkdwn:
     """
     Return a link, or the label with a remark when the address cannot be linked.
@@ -198,7 +171,7 @@ def link(url: str, label: str) -> Mrkdwn:
     A label that looks like an address could disguise where the link leads, so the real host is added to it.
     """
     words = cut(unformatted(one_line(label).replace("|", "/")), CODE_SPAN_LIMIT) or "link"
-    if not is_web_address(url):
+    if url_problem(url):
         return Mrkdwn(f"{escape(words)} (no usable address)")
     if _ADDRESS_LIKE.search(words):
         words = f"{words} (leads to {urlsplit(url).hostname})"

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_incident_provider.messages.blocks import Block
-from airflow_incident_provider.messages.escaping import Mrkdwn, clean, cut, escape, escaped_bytes, unformatted
+from airflow_incident_provider.messages.escaping import Mrkdwn, cut, escape, escaped_bytes, unformatted
+from airflow_incident_provider.text import clean
 
 MESSAGE_BLOCKS = 50
 MESSAGE_CHARACTERS = 12_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from airflow_incident_provider.messages.escaping import Mrkdwn, inline, mention, one_line
+from airflow_incident_provider.messages.escaping import Mrkdwn, inline, mention
 from airflow_incident_provider.models import (
     Invitation,
     MatchMethod,
@@ -13,6 +13,7 @@ from airflow_incident_provider.models import (
     ResolutionOutcome,
     UserResolution,
 )
+from airflow_incident_provider.text import one_line
 
 _HOW = {
     MatchMethod.ID: "id",

@@ -13,11 +13,11 @@ from airflow_incident_provider.messages.escaping import (
     join,
     link,
     moment,
-    one_line,
 )
 from airflow_incident_provider.messages.limits import Message, fallback
 from airflow_incident_provider.messages.times import between, clock, duration
 from airflow_incident_provider.models import Incident, Model, UtcDatetime
+from airflow_incident_provider.text import one_line
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _TITLE = 200

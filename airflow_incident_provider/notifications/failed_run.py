@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow_incident_provider.events.errors import error_in_words
+from airflow_incident_provider.text import digest
 
 _LONGEST_DAG_ID = 150
 """Characters of a DAG's id that an incident's key holds; the digest tells the rest apart."""
@@ -69,7 +69,7 @@ class FailedRun:
     @property
     def digest(self) -> str:
         """What tells this run from all others, in eight characters."""
-        return hashlib.sha256(f"{self.dag_id}/{self.run_id}".encode()).hexdigest()[:8]
+        return digest(f"{self.dag_id}/{self.run_id}", 8)
 
     @property
     def key(self) -> str:

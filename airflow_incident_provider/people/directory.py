@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Self
 
 from airflow_incident_provider.models import SlackUser
 from airflow_incident_provider.people.spellings import Spellings
+from airflow_incident_provider.text import digest
 
 SLACKBOT = "USLACKBOT"
 """Slack's own robot, which Slack does not flag as a bot."""
@@ -79,7 +79,7 @@ class Member:
 
 def _digest(email: str) -> str:
     """Return a digest of an address, compared without regard to case; of none, none."""
-    return sha256(email.strip().casefold().encode()).hexdigest() if email.strip() else ""
+    return digest(email.strip().casefold(), 64) if email.strip() else ""
 
 
 def _is_stranger(user: Mapping[str, Any], team_id: str) -> bool:

@@ -24,7 +24,6 @@ from airflow_incident_provider.probes.output import (
     evidence_text,
 )
 from airflow_incident_provider.probes.planning import MAX_RUNS, plan_probes
-from airflow_incident_provider.probes.redaction import redact
 from airflow_incident_provider.probes.safety import refuse_target
 from airflow_incident_provider.probes.scripts import command_for, environment_for, script_for
 
@@ -45,7 +44,6 @@ __all__ = [
     "get_probe",
     "interpret",
     "plan_probes",
-    "redact",
     "refuse_target",
     "script_for",
     "skipped_finding",

@@ -8,7 +8,7 @@ from airflow_incident_provider.models import Finding, ProbeRun, Verdict
 from airflow_incident_provider.probes.catalogue import get_probe
 from airflow_incident_provider.probes.declaration import MissingFactError, Probe, ProbeOutput, Reading
 from airflow_incident_provider.probes.output import ContainerOutput, split_output
-from airflow_incident_provider.probes.redaction import redact
+from airflow_incident_provider.text import redact
 
 OUR_SIDE = "our own side"
 """What a probe without a target looks at."""

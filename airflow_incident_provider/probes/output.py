@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from airflow_incident_provider.probes.redaction import redact
+from airflow_incident_provider.text import redact, without_invisible
 
 MAX_OUTPUT_BYTES = 65_536
 """How much of a script's output leaves the container."""
@@ -22,9 +22,6 @@ _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]"
-)
-_CONTROLS = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
 )
 
 
@@ -56,7 +53,7 @@ class ContainerOutput:
 def plain_text(raw: bytes) -> str:
     """Return output as text without escape sequences, control or invisible direction characters."""
     text = raw.decode("utf-8", errors="replace").expandtabs(4)
-    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+    return without_invisible(_ESCAPES.sub("", text))
 
 
 def evidence_text(raw: bytes, limit: int = MAX_EVIDENCE_BYTES) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from airflow_incident_provider.commands.incidents.records import RecordedIncident
-from airflow_incident_provider.intake.text import one_line
 from airflow_incident_provider.messages.times import clock, duration
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Problem, TimelineEntry, WarRoom
+from airflow_incident_provider.text import one_line
 
 
 def as_document(entry: RecordedIncident, found: Sequence[Finding], url: str | None) -> dict[str, Any]:

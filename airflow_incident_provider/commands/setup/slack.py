@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from airflow_incident_provider.commands.running import ExitCode, UsageError, command
-from airflow_incident_provider.intake.text import one_line
 from airflow_incident_provider.slack.scopes import SCOPES
+from airflow_incident_provider.text import one_line
 
 LONGEST_NAME = 35
 """Characters of an app's name that Slack takes."""

@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from airflow_incident_provider.commands.access.airflow import Airflow, Run, Step
-from airflow_incident_provider.intake.text import one_line, shorten
 from airflow_incident_provider.models import (
     Finding,
     Incident,
@@ -31,6 +30,7 @@ from airflow_incident_provider.operators.base import (
     RESOLVE_USERS,
     SETUP_SLACK,
 )
+from airflow_incident_provider.text import one_line, shorten
 
 LONGEST = 160
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed"})

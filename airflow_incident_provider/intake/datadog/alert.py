@@ -25,9 +25,9 @@ from airflow_incident_provider.intake.flags import Flags
 from airflow_incident_provider.intake.identity import alert_key
 from airflow_incident_provider.intake.notification import Notification
 from airflow_incident_provider.intake.severity import read_severity
-from airflow_incident_provider.intake.text import one_line, shorten, shown
 from airflow_incident_provider.intake.web import distinct_links, make_link, origin, safe_url
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source
+from airflow_incident_provider.text import for_error, one_line, shorten
 
 _BY_ALERT_TYPE = {"error": Severity.HIGH, "warning": Severity.MEDIUM}
 _MAX_SCOPE = 500
@@ -55,7 +55,7 @@ def read_alert(payload: DatadogPayload, *, received_at: datetime, flags: Flags) 
         incident=incident,
         group=alert_key(monitor_id, None, None, _groups(scope), title.name),
         has_cycle=alert.cycle_key is not None,
-        over=f"{shown(title.name)} recovered: that opens no incident." if over else None,
+        over=f"{for_error(title.name)} recovered: that opens no incident." if over else None,
         delivery_id=payload.id,
         key_inputs=_key_inputs(payload, subject),
     )

@@ -21,9 +21,9 @@ from airflow_incident_provider.intake.flags import Flags
 from airflow_incident_provider.intake.identity import incident_key
 from airflow_incident_provider.intake.notification import Notification
 from airflow_incident_provider.intake.severity import read_severity
-from airflow_incident_provider.intake.text import shown
 from airflow_incident_provider.intake.web import distinct_links, make_link, safe_url
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source
+from airflow_incident_provider.text import for_error
 
 _OVER = frozenset({"resolved", "completed"})
 _SLACK = 1
@@ -71,7 +71,9 @@ def read_datadog_incident(payload: DatadogPayload, *, received_at: datetime, fla
     return Notification(
         incident=incident,
         group=incident.key,
-        over=f"Datadog incident {shown(name)} is {shown(status)}: that opens no incident." if over else None,
+        over=f"Datadog incident {for_error(name)} is {for_error(status)}: that opens no incident."
+        if over
+        else None,
         delivery_id=payload.id,
         key_inputs={"incident": incident.id},
         headline=bounded_line(

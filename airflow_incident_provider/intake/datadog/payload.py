@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from airflow_incident_provider.intake.datadog.variables import is_unset, text_variable
-from airflow_incident_provider.intake.text import shown
+from airflow_incident_provider.text import for_error
 
 
 def _section(value: object) -> object:
@@ -19,9 +19,9 @@ def _section(value: object) -> object:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            raise ValueError(f"{shown(value)} is not a JSON object") from None
+            raise ValueError(f"{for_error(value)} is not a JSON object") from None
     if not isinstance(value, dict):
-        raise ValueError(f"{shown(value)} is not an object")
+        raise ValueError(f"{for_error(value)} is not an object")
     return value
 
 

@@ -16,7 +16,7 @@ from airflow_incident_provider.intake.datadog.template import SCHEMA
 from airflow_incident_provider.intake.flags import Flags
 from airflow_incident_provider.intake.notification import Notification
 from airflow_incident_provider.intake.refusals import path_of, reasons
-from airflow_incident_provider.intake.text import shown
+from airflow_incident_provider.text import for_error
 
 _FIX = "Use the payload template that `airflow incident setup datadog` prints."
 _SCHEMA_FAMILY = SCHEMA.partition("/")[0] + "/"
@@ -51,10 +51,11 @@ def _parsed(payload: object) -> DatadogPayload:
             payload = json.loads(payload)
         except (ValueError, RecursionError):
             raise InvalidPayloadError(
-                f"datadog: {shown(payload)} is not JSON.", fix="Give the payload as an object, or as its JSON text."
+                f"datadog: {for_error(payload)} is not JSON.",
+                fix="Pass the payload as an object or as JSON text.",
             ) from None
     if not isinstance(payload, Mapping):
-        raise InvalidPayloadError(f"datadog: {shown(payload)} is not an object.", fix=_FIX)
+        raise InvalidPayloadError(f"datadog: {for_error(payload)} is not an object.", fix=_FIX)
     try:
         return DatadogPayload.model_validate(dict(payload))
     except ValidationError as error:

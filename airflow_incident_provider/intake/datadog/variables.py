@@ -12,7 +12,7 @@ import math
 import re
 
 from airflow_incident_provider.intake.flags import Flags
-from airflow_incident_provider.intake.text import shown
+from airflow_incident_provider.text import for_error
 
 _OWN_NAME = re.compile(r"\$[A-Z][A-Z0-9_]*(?:\[[^\]]*\])?")
 _LONGEST_NUMBER = 256
@@ -37,9 +37,9 @@ def text_variable(value: object) -> str | None:
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{shown(value)} is not text")
+        raise ValueError(f"{for_error(value)} is not text")
     if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
-        raise ValueError(f"{shown(value)} is not an id")
+        raise ValueError(f"{for_error(value)} is not an id")
     return str(value)
 
 

@@ -21,7 +21,6 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from airflow_incident_provider.exceptions import InvalidPayloadError, RoutingTableError
-from airflow_incident_provider.intake.text import one_line, shorten
 from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.rules import LifecycleRules
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
@@ -33,6 +32,7 @@ from airflow_incident_provider.registry.api_server import RegistryUnavailableErr
 from airflow_incident_provider.registry.decisions import Case, Outcome, act_on
 from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
 from airflow_incident_provider.routing_file import RoutingTableFile
+from airflow_incident_provider.text import one_line, shorten
 
 if TYPE_CHECKING:
     from fastapi import Request

@@ -119,7 +119,7 @@ def test_an_empty_conf_is_told_what_it_must_hold(conf: Any, read: Read) -> None:
         ("links", [7], "links: 7 is not a link"),
         ("links", [{"label": "x"}], "links: an object with 1 keys is not a link"),
         ("targets", ["ftp://x/"], "targets: 'ftp://x/' is not an http or https URL"),
-        ("targets", ["http://u:hunter2@x/"], "targets: 'http://…@x/' holds credentials"),
+        ("targets", ["http://u:hunter2@x/"], "targets: 'http://[redacted]@x/' holds credentials"),
         ("targets", ["web:99999"], "has no port from 1 to 65535"),
         ("targets", ["web:0"], "has no port"),
         ("targets", ["-oProxyCommand=x"], "is not a target; use a URL, a host, or host:port"),

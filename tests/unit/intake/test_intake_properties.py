@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
 from airflow_incident_provider.intake.size import MAX_BYTES, encoded_size
-from airflow_incident_provider.intake.text import one_line
 from airflow_incident_provider.models import Incident
+from airflow_incident_provider.text import one_line
 
 Read = Callable[..., Incident]
 Make = Callable[..., dict[str, Any]]

@@ -59,5 +59,5 @@ def test_what_the_table_makes_low_is_only_recorded() -> None:
 def test_the_table_tells_its_dags() -> None:
     table = load_routing_table(TABLE + "defaults: {dag: everything_else}\n")
     assert table.dag_ids == ("payments_incident", "major_incident", "everything_else")
-    with pytest.raises(RoutingTableError, match=r"rules\[0\]\.dag: 7 is not the id of a DAG"):
+    with pytest.raises(RoutingTableError, match=r"rules\[0\]\.dag: 7 is not a DAG id"):
         load_routing_table("rules: [{name: n, match: {}, dag: 7}]")

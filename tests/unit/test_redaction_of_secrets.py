@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_incident_provider.probes import redact
+from airflow_incident_provider.text import redact
 
 # Put together at run time, so that no scanner takes this file for a leak.
 SLACK, AWS, JWT = (

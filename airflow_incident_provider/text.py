@@ -1,0 +1,239 @@
+"""
+Untrusted text: cleaning, shortening, comparing, hashing, bounding, URL checks and redaction of secrets.
+
+Everything that a monitoring system, a person or a container wrote passes through here before it is compared,
+stored or shown. Escaping for Slack is done once, by ``messages``. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+T = TypeVar("T")
+
+MAX_URL: Final = 2000
+"""Characters of a URL, with ``&`` counted as the entity that Slack's markup needs."""
+
+REDACTED: Final = "[redacted]"
+"""What a secret is replaced by, so that a reader sees that something was there."""
+
+_MAX_ERROR_VALUE = 80
+_LONGEST_ERROR_NUMBER = 64
+"""Bits: a longer integer is a mistake, and Python refuses to print one of more than 4,300 digits."""
+
+# Control characters other than tab and newline, format characters (soft hyphen, zero-width characters, direction
+# overrides, interlinear annotation, musical and tag characters), fillers that have no glyph, and half characters.
+# A joiner stays between two characters that are not ASCII (emoji, Persian, Devanagari), and a tag sequence stays
+# behind the black flag (England, Scotland, Wales); anywhere else they only disguise text.
+_INVISIBLE = re.compile(
+    "(?P<kept>(?<=[^\x00-\x7f])[\u200c\u200d](?=[^\x00-\x7f])|(?<=\U0001f3f4)[\U000e0020-\U000e007e]{1,6}\U000e007f)"
+    "|[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u2800\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
+_LINE_BREAK = re.compile(r"\r\n|[\r\v\f\x85\u2028\u2029]")
+_BLANK_LINES = re.compile(r"\n{3,}")
+_NOT_IN_URL = re.compile(r"[\s|<>\"\\`]")
+"""What Slack's link syntax or a browser reads otherwise than ``urlsplit`` does."""
+
+
+def without_invisible(text: str) -> str:
+    """Return ``text`` without control, format and half characters; tabs and newlines stay."""
+    return _INVISIBLE.sub(lambda found: found["kept"] or "", text)
+
+
+def clean(text: str) -> str:
+    """Return ``text`` without invisible characters, with every line break as a newline."""
+    return without_invisible(_LINE_BREAK.sub("\n", text))
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` as one line of visible characters, with single spaces and no space at its ends."""
+    return " ".join(without_invisible(" ".join(text.split())).split())
+
+
+def paragraphs(text: str) -> str:
+    """Return ``text`` cleaned line by line, with its line breaks kept and at most one blank line in a row."""
+    lines = (" ".join(line.split()) for line in clean(text).split("\n"))
+    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return ``text`` if it has at most ``limit`` characters, else its beginning and an ellipsis."""
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "\u2026"
+
+
+def for_error(value: object) -> str:
+    """Return ``value`` for an error or a warning: clean, short, without secrets or a container's content."""
+    if isinstance(value, str):
+        return f"'{shorten(redact(one_line(value[: 8 * _MAX_ERROR_VALUE])), _MAX_ERROR_VALUE)}'"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int) and value.bit_length() > _LONGEST_ERROR_NUMBER:
+        return "a very long number"
+    if isinstance(value, dict):
+        return f"an object with {len(value)} keys"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    return shorten(redact(one_line(str(value))), _MAX_ERROR_VALUE)
+
+
+def distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names without repetitions, in their order and first spelling; case does not tell names apart."""
+    kept: dict[str, str] = {}
+    for name in names:
+        kept.setdefault(name.casefold(), name)
+    return tuple(kept.values())
+
+
+def digest(text: str, length: int = 16) -> str:
+    """Return the first characters of the SHA-256 of ``text``, in hexadecimal.
+
+    :param length: hexadecimal digits. 16 (64 bits) or more for anything that is compared; fewer only where a
+        person reads them, or where a stored key of an earlier version has to be found again.
+    """
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
+
+
+def digest_of(parts: Iterable[object], length: int = 16) -> str:
+    """Return the digest of several values, in which ``("a", "b")`` differs from ``("ab",)``."""
+    return digest(json.dumps([str(part) for part in parts]), length)
+
+
+def encoded_size(value: object) -> int:
+    """Return the bytes that ``value`` takes as JSON, with everything beyond ASCII escaped, as Airflow stores it."""
+    return len(json.dumps(value))
+
+
+def shrink_to_fit(value: T, limit: int, *, size: Callable[[T], int], steps: Iterable[Callable[[T], T | None]]) -> T:
+    """Return ``value``, made smaller until it measures at most ``limit``.
+
+    :param size: what a value measures.
+    :param steps: what is given up, cheapest first. A step returns a smaller value, or ``None`` when it has nothing
+        left to give; it is repeated while the value is too large.
+    """
+    for step in steps:
+        while size(value) > limit:
+            smaller = step(value)
+            if smaller is None:
+                break
+            value = smaller
+    return value
+
+
+def url_problem(url: str) -> str | None:
+    """Return why ``url`` must not be linked or requested, or ``None`` if it may be.
+
+    A usable URL is http or https, names a host, holds no credentials, no whitespace or invisible character and
+    nothing that would end a Slack link, and has at most ``MAX_URL`` characters.
+    """
+    if len(url) + 4 * url.count("&") > MAX_URL:
+        return f"is longer than {MAX_URL} characters"
+    if _NOT_IN_URL.search(url) or without_invisible(url) != url:
+        return "holds whitespace or a character that does not belong in a URL"
+    parts = split_url(url)
+    if parts is None or parts.scheme not in {"http", "https"}:
+        return "is not an http or https URL"
+    if not parts.hostname:
+        return "names no host"
+    return "holds credentials" if "@" in parts.netloc else None
+
+
+def split_url(url: str) -> SplitResult | None:
+    """Return the parts of ``url``, or ``None`` if it is malformed."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
+_NAME = (
+    r"(?:(?:api|app|application|access|secret|private|account|sharedaccess|encryption|signing|master|licen[sc]e|auth"
+    r"|client)[_ -]?key(?:[_-]?id)?|secret|token|passw(?:or)?d(?:[_-]?hash)?|passphrase|signature|credentials?"
+    r"|session[_-]?id|sessid|(?<![A-Za-z0-9])(?:pass|pwd|sig))"
+)
+_ASSIGNED = r"(?:\\{0,4}[\"'])?\s{0,4}(?:=>|[=:]|%3[DdAa])\s{0,4}"
+_VALUE = (
+    r"(?:\\{0,4}\"[^\"\n]{0,500}\"|'[^'\n]{0,500}'"
+    r"|(?!\[redacted\])[^\s&;,\"'<>]{0,500}[^\s&;,\"'<>)\]}])"
+)
+_TOKENS = (
+    r"\b(?:xox[a-z]|xapp)-[A-Za-z0-9-]{8,}|\bxoxe\.[A-Za-z0-9.-]{8,}",  # Slack
+    r"\beyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_-]{4,4000}(?:\.[A-Za-z0-9_-]*)?",  # JSON Web Token
+    r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b",  # AWS
+    r"\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bgl(?:pat|ptt|dt|rt)-[A-Za-z0-9_-]{16,}",
+    r"\b(?:sk|pk|rk)[-_](?:[a-z]{2,8}[-_]){0,3}[A-Za-z0-9]{20,}|\bwhsec_[A-Za-z0-9]{16,}",  # Stripe
+    r"\bsk-(?:ant|proj|svcacct|or)-[A-Za-z0-9_-]{20,}",
+    r"\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",  # SendGrid
+    r"\bAIza[A-Za-z0-9_-]{35}|\bya29\.[A-Za-z0-9._-]{20,}",  # Google
+    r"\bhv[sbr]\.[A-Za-z0-9_-]{20,}",  # Vault
+    r"\bnpm_[A-Za-z0-9]{30,}|\bpypi-[A-Za-z0-9_-]{30,}|\bdckr_pat_[A-Za-z0-9_-]{16,}",
+    r"\bdop_v1_[a-f0-9]{32,}|\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}|\bdapi[a-f0-9]{32}|\blin_api_[A-Za-z0-9]{20,}",
+    r"\bPMAK-[A-Za-z0-9-]{30,}|\bATATT[A-Za-z0-9_=-]{30,}|\bglsa_[A-Za-z0-9_]{20,}|\bNRAK-[A-Z0-9]{20,}",
+    r"(?:\bbot)?\b[0-9]{8,10}:AA[A-Za-z0-9_-]{32,35}",  # Telegram
+    r"https://hooks\.slack\.com/(?:services|workflows|triggers)/(?!\[redacted)\S+",
+)
+"""Tokens that are known by their form."""
+
+# (pattern, replacement). Every repetition is bounded or ends at a character that it cannot start from, so that
+# hostile text costs time in proportion to its length.
+_RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (
+            r"(?s)-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+            r".*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+            REDACTED,
+        ),
+        (
+            r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|(?:x|dd)-[a-z-]{0,40}(?:token|key|secret))"
+            r"((?:\\{0,4}[\"'])?\s{0,4}[:=])[^\n]*",
+            rf"\1\2 {REDACTED}",
+        ),
+        (r"(?i)\b(bearer|basic|token)\s{1,4}(?!\[redacted)[A-Za-z0-9._~+/=-]{16,}", rf"\1 {REDACTED}"),
+        # Credentials in URLs and connection strings; a password may hold a slash except in a web address.
+        (
+            r"(?i)\b(?!https?:)([a-z][a-z0-9+.-]{1,20}://)[^\s@/:]{0,200}:[^\s@]{1,500}@(?:[^\s/?#]*@)?",
+            rf"\1{REDACTED}@",
+        ),
+        (r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/?#]*@", rf"\1{REDACTED}@"),
+        (r"(?i)\b(jdbc:oracle:[a-z]{1,10}:)[^\s/@]{1,100}/[^\s@]{1,200}@", rf"\1{REDACTED}@"),
+        (
+            r"(?<![\w/:])[A-Za-z][\w.-]{0,63}:[^\s:@/,;]{1,128}@(?!sha\d)(?=[A-Za-z0-9][\w.-]{0,252}[:/])",
+            f"{REDACTED}@",
+        ),
+        (r"(?i)(https://(?:\w+\.)?discord(?:app)?\.com/api/webhooks/)(?!\[redacted)\S+", rf"\1{REDACTED}"),
+        (r"(?i)(https://[\w.-]{1,100}\.webhook\.office\.com/)(?!\[redacted)\S+", rf"\1{REDACTED}"),
+        *((token, REDACTED) for token in _TOKENS),
+        # Named values: NAME=value, "name": "value", <name>value<, --name value, and prose.
+        (rf"(?i)({_NAME}{_ASSIGNED}){_VALUE}", rf"\1{REDACTED}"),
+        (rf"(?i)(<[\w:-]{{0,40}}{_NAME}>)(?!\[redacted)[^<\n]{{1,500}}", rf"\1{REDACTED}"),
+        (rf"(?i)(--[\w-]{{0,40}}{_NAME}[\w-]{{0,20}}\s{{1,4}})(?!-){_VALUE}", rf"\1{REDACTED}"),
+        (r"(\s(?:-u|--user)[\s=]{1,4})[^\s:]{1,100}:[^\s]{1,200}", rf"\1{REDACTED}"),
+        (
+            r"(?i)\b((?:passw(?:or)?d|passphrase|pwd|(?:api|app|access|secret|private)[_ -]?(?:key|token))"
+            r"\s{1,4}(?:(?:is|was|of)\s{1,4})?)(?=[^\s]{0,100}[0-9])(?!\[redacted)[^\s,;\"'<>]{6,200}",
+            rf"\1{REDACTED}",
+        ),
+    )
+)
+
+
+def redact(text: str) -> str:
+    """Return ``text`` with whatever looks like a secret replaced by a mark.
+
+    It would rather remove a harmless word than let a credential through, but knows only the forms above.
+
+    >>> redact("postgres://app:hunter2@db/orders?sslmode=require")
+    'postgres://[redacted]@db/orders?sslmode=require'
+    """
+    for pattern, replacement in _RULES:
+        text = pattern.sub(replacement, text)
+    return text
