@@ -1,0 +1,209 @@
+"""Find the service behind an alert: walk along abnormal calls and account for the excess.
+
+Each abnormal service has an excess: what it does beyond its normal range, weighted by its requests, in the minutes
+in which the alerting service is abnormal. A callee's excess explains its caller's. The service with the largest
+excess that none of its callees explains is the first suspect. Nothing here looks at a service's name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from airflow_incident_provider.evidence.graph import ServiceGraph
+from airflow_incident_provider.evidence.series import Baseline
+
+
+class Measure(StrEnum):
+    """How a symptom is measured."""
+
+    LEVEL = "level"
+    """A level for each request, such as its duration."""
+
+    SHARE = "share"
+    """A share of the requests between 0 and 1, such as those that failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """When a service counts as abnormal.
+
+    :param alerting_quantile: of its baseline, what a minute of the alerting service exceeds; low, because the
+        monitor has already judged it.
+    :param callee_quantile: of its baseline, what a minute of any other service exceeds.
+    :param alerting_deviation: the deviation of such a minute of the alerting service, at least.
+    :param level_deviation: robust standard deviations of a level, at least.
+    :param share_deviation: standard deviations of a count, at least.
+    :param explained: share of the alerting service's excess that a direct callee shows, at least.
+    """
+
+    alerting_quantile: float = 0.95
+    callee_quantile: float = 0.99
+    alerting_deviation: float = 2.0
+    level_deviation: float = 4.0
+    share_deviation: float = 3.0
+    explained: float = 0.25
+
+    def deviation(self, measure: Measure) -> float:
+        """Return the deviation that a callee has to show."""
+        return self.level_deviation if measure is Measure.LEVEL else self.share_deviation
+
+
+DEFAULTS = Thresholds()
+_LEAST_SHARE = 0.001
+"""An error share that never occurred in the baseline is still not impossible."""
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """One service's symptom: its history, and the window with the requests of each point.
+
+    Without ``requests`` every point has the weight of one request.
+    """
+
+    history: Sequence[float | None]
+    window: Sequence[float | None]
+    requests: Sequence[float | None] = ()
+
+    @cached_property
+    def baseline(self) -> Baseline | None:
+        """The normal range; ``None`` when the history is too short."""
+        return Baseline.of(self.history)
+
+    def weight(self, index: int) -> float:
+        """Return the requests of a point."""
+        if not self.requests:
+            return 1.0
+        return self.requests[index] or 0.0
+
+
+@dataclass(frozen=True)
+class Excess:
+    """What a service does beyond its normal range: in all, and how far its worst point deviates."""
+
+    amount: float = 0.0
+    deviation: float = 0.0
+
+
+class Silence(StrEnum):
+    """Why no service is suspected."""
+
+    NO_BASELINE = "no_baseline"
+    ALERTING_NORMAL = "alerting_normal"
+    CALLEES_NORMAL = "callees_normal"
+    UNEXPLAINED = "unexplained"
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A service that may be behind the alert.
+
+    :param share: of the alerting service's excess, what this service shows and none of its callees explains.
+    :param path: from the alerting service to this one, over abnormal services only.
+    """
+
+    service: str
+    share: float
+    deviation: float
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Localization:
+    """The suspects, the first being the likeliest, or why there are none."""
+
+    suspects: tuple[Suspect, ...] = ()
+    silence: Silence | None = None
+    unmeasured: tuple[str, ...] = ()
+
+
+def localize(
+    graph: ServiceGraph,
+    alerting: str,
+    telemetry: Mapping[str, Telemetry],
+    measure: Measure,
+    thresholds: Thresholds = DEFAULTS,
+) -> Localization:
+    """Rank the services that may be behind an alert of ``alerting``.
+
+    The alerting service itself is never among them: that it is abnormal is what the alert says already.
+
+    :param telemetry: by service; the windows of all of them cover the same points of time.
+    """
+    own = telemetry.get(alerting)
+    if own is None or own.baseline is None:
+        return Localization(silence=Silence.NO_BASELINE)
+    minutes = _abnormal_points(own, measure, thresholds)
+    if not minutes:
+        return Localization(silence=Silence.ALERTING_NORMAL)
+    excess = {
+        service: _excess(each, measure, minutes, thresholds.callee_quantile)
+        for service, each in telemetry.items()
+        if service != alerting
+    }
+    excess[alerting] = _excess(own, measure, minutes, thresholds.alerting_quantile)
+    least = thresholds.deviation(measure)
+    paths = graph.paths(alerting, lambda service: excess.get(service, _NOTHING).deviation >= least)
+    unmeasured = tuple(sorted(_unmeasured(graph, paths, telemetry)))
+    direct = [excess[service].amount for service in graph.callees(alerting) if service in paths]
+    if not direct:
+        return Localization(silence=Silence.CALLEES_NORMAL, unmeasured=unmeasured)
+    if max(direct) < thresholds.explained * excess[alerting].amount:
+        return Localization(silence=Silence.UNEXPLAINED, unmeasured=unmeasured)
+    suspects = (_suspect(graph, path, paths, excess) for service, path in paths.items() if service != alerting)
+    return Localization(tuple(sorted(suspects, key=lambda each: (-each.share, each.service))), None, unmeasured)
+
+
+_NOTHING = Excess()
+
+
+def _suspect(
+    graph: ServiceGraph, path: tuple[str, ...], paths: Mapping[str, object], excess: Mapping[str, Excess]
+) -> Suspect:
+    """Return a service with the part of its excess that no callee explains; a call back along its path is none."""
+    service = path[-1]
+    callees = (each for each in graph.callees(service) if each in paths and each not in path)
+    unexplained = excess[service].amount - sum(excess[each].amount for each in callees)
+    whole = max(excess[path[0]].amount, 1e-9)
+    return Suspect(service, max(unexplained, 0.0) / whole, excess[service].deviation, path)
+
+
+def _unmeasured(graph: ServiceGraph, paths: Mapping[str, object], telemetry: Mapping[str, Telemetry]) -> set[str]:
+    """Return the callees of the abnormal services that could not be judged."""
+    judged = {service for service, each in telemetry.items() if each.baseline is not None}
+    return {callee for service in paths for callee in graph.callees(service) if callee not in judged}
+
+
+def _abnormal_points(own: Telemetry, measure: Measure, thresholds: Thresholds) -> list[int]:
+    limit = thresholds.alerting_quantile
+    return [
+        index
+        for index in range(len(own.window))
+        if _deviation(own, measure, index, limit) >= thresholds.alerting_deviation
+    ]
+
+
+def _excess(each: Telemetry, measure: Measure, points: Sequence[int], quantile: float) -> Excess:
+    if each.baseline is None:
+        return _NOTHING
+    amount = 0.0
+    for index in points:
+        value = each.window[index] if index < len(each.window) else None
+        if value is not None:
+            amount += max(value - each.baseline.median, 0.0) * each.weight(index)
+    return Excess(amount, max(_deviation(each, measure, index, quantile) for index in points))
+
+
+def _deviation(each: Telemetry, measure: Measure, index: int, quantile: float) -> float:
+    """Return how far a point is above the normal range; 0 within it, or where nothing was reported."""
+    value = each.window[index] if index < len(each.window) else None
+    if value is None or each.baseline is None or value <= each.baseline.quantile(quantile):
+        return 0.0
+    if measure is Measure.LEVEL:
+        return each.baseline.deviation(value)
+    requests = each.weight(index)
+    expected = requests * min(max(each.baseline.median, _LEAST_SHARE), 1 - _LEAST_SHARE)
+    return (value * requests - expected) / (math.sqrt(max(expected, 0.0)) + 0.5)

@@ -1,0 +1,185 @@
+"""Statistics of one time series: its normal range, when it left that range, and whether it came back.
+
+A gap is not a zero: a point without a value is left out everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+MIN_BASELINE_POINTS = 10
+"""With fewer points than these there is no normal range to compare with."""
+
+_MAD_TO_SIGMA = 1.4826
+_SPREAD_FLOOR = 0.05
+"""Share of the median that the spread is at least: a constant baseline has no spread of its own."""
+
+_TINY = 1e-9
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values over time; ``times`` are Unix seconds, ascending. A gap is ``None``."""
+
+    times: tuple[int, ...]
+    values: tuple[float | None, ...]
+
+    def between(self, start: float, end: float) -> Series:
+        """Return the points with ``start <= time < end``."""
+        kept = [(at, value) for at, value in zip(self.times, self.values, strict=True) if start <= at < end]
+        return Series(tuple(at for at, _ in kept), tuple(value for _, value in kept))
+
+    def known(self) -> list[tuple[int, float]]:
+        """Return the points that have a value."""
+        return [(at, v) for at, v in zip(self.times, self.values, strict=True) if v is not None]
+
+    @property
+    def step(self) -> int:
+        """Seconds between two points, derived from the points themselves; 60 if there are fewer than two."""
+        gaps = [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
+        return int(statistics.median(gaps)) if gaps else 60
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The normal range of a series: median, robust spread, and the values sorted for quantiles."""
+
+    median: float
+    spread: float
+    ordered: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Iterable[float | None]) -> Baseline | None:
+        """Return the normal range of these values, or ``None`` when too few of them are known."""
+        known = sorted(value for value in values if value is not None and math.isfinite(value))
+        if len(known) < MIN_BASELINE_POINTS:
+            return None
+        median = statistics.median(known)
+        mad = _MAD_TO_SIGMA * statistics.median([abs(value - median) for value in known])
+        return cls(median, max(mad, _SPREAD_FLOOR * abs(median), _TINY), tuple(known))
+
+    def deviation(self, value: float) -> float:
+        """Return how many robust standard deviations a value lies above (or below) the median."""
+        return (value - self.median) / self.spread
+
+    def quantile(self, share: float) -> float:
+        """Return the value below which this share of the baseline lies."""
+        return self.ordered[min(len(self.ordered) - 1, int(share * len(self.ordered)))]
+
+
+class Direction(StrEnum):
+    """On which side of its baseline a series is."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class State(StrEnum):
+    """What a series does at the end of the window."""
+
+    NORMAL = "normal"
+    ABNORMAL = "abnormal"
+    RECOVERED = "recovered"
+
+
+@dataclass(frozen=True)
+class Shift:
+    """How a series compares with its baseline.
+
+    :param onset: Unix seconds of the first abnormal point of the first lasting run; absent when all is normal.
+    :param extreme: the value farthest from the baseline since the onset; the newest value when all is normal.
+    :param latest: the newest known value.
+    """
+
+    state: State
+    baseline: Baseline
+    latest: float
+    extreme: float
+    onset: int | None = None
+    direction: Direction | None = None
+    ended: int | None = None
+
+    @property
+    def factor(self) -> float | None:
+        """How many times the baseline's median the extreme is; ``None`` if the median is (nearly) zero."""
+        return self.extreme / self.baseline.median if abs(self.baseline.median) > _TINY else None
+
+
+ABNORMAL_DEVIATION = 4.0
+_LASTING_POINTS = 2
+
+
+def compare(history: Series, window: Series, *, threshold: float = ABNORMAL_DEVIATION) -> Shift | None:
+    """Compare a window with the history before it.
+
+    An excursion counts from its first point, if at least two of three consecutive known points are abnormal on
+    the same side; one point alone is noise, except the newest.
+
+    :returns: ``None`` when the history is too short or the window holds no value.
+    """
+    baseline = Baseline.of(history.values)
+    points = window.known()
+    if baseline is None or not points:
+        return None
+    sides = [_side(baseline, value, threshold) for _, value in points]
+    start = _lasting_run(sides)
+    latest = points[-1][1]
+    if start is None:
+        return Shift(State.NORMAL, baseline, latest, latest)
+    side = sides[start]
+    since = points[start:]
+    extreme = max((value for _, value in since), key=lambda value: value * side)
+    still = any(each == side for each in sides[-_LASTING_POINTS:])
+    last_abnormal = max(index for index, each in enumerate(sides) if each == side)
+    return Shift(
+        State.ABNORMAL if still else State.RECOVERED,
+        baseline,
+        latest,
+        extreme,
+        onset=points[start][0],
+        direction=Direction.UP if side > 0 else Direction.DOWN,
+        ended=None if still else points[last_abnormal + 1][0],
+    )
+
+
+def _side(baseline: Baseline, value: float, threshold: float) -> int:
+    """Return 1 or -1 for a value that is abnormal above or below, else 0."""
+    deviation = baseline.deviation(value)
+    if deviation >= threshold and value > baseline.ordered[-1]:
+        return 1
+    return -1 if deviation <= -threshold and value < baseline.ordered[0] else 0
+
+
+def _lasting_run(sides: Sequence[int]) -> int | None:
+    """Return where the first lasting excursion starts."""
+    for index, side in enumerate(sides):
+        following = sides[index : index + 3]
+        if side and (following.count(side) >= _LASTING_POINTS or len(following) == 1):
+            return index
+    return None
+
+
+def sparkline(values: Sequence[float | None], width: int = 40) -> str:
+    """Return the values as block characters, a gap as a blank.
+
+    >>> sparkline([1.0, 1.0, None, 4.0])
+    '▁▁ █'
+    """
+    if len(values) > width:
+        size = len(values) / width
+        values = [_mean(values[int(i * size) : int((i + 1) * size)]) for i in range(width)]
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    low, span = min(known), max(known) - min(known)
+    return "".join(" " if v is None else _BLOCKS[int((v - low) / span * 7) if span else 0] for v in values)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

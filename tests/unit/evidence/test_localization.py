@@ -1,0 +1,79 @@
+"""The walk along abnormal calls."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_incident_provider.evidence.graph import ServiceGraph
+from airflow_incident_provider.evidence.localization import Measure, Silence, Telemetry, localize
+
+GRAPH = ServiceGraph.of(
+    [("web", "orders"), ("web", "search"), ("orders", "db"), ("search", "db"), ("db", "orders")]
+)
+
+
+def level(excess: float = 0.0, requests: float = 100) -> Telemetry:
+    noise = random.Random(7)
+    history = [0.1 + noise.uniform(-0.005, 0.005) for _ in range(120)]
+    return Telemetry(history, [0.1, 0.1, 0.1 + excess, 0.1 + excess, 0.1], [requests] * 5)
+
+
+def test_the_deepest_service_that_explains_the_excess_is_first() -> None:
+    telemetry = {"web": level(0.3), "orders": level(0.3), "search": level(), "db": level(0.3)}
+    found = localize(GRAPH, "web", telemetry, Measure.LEVEL)
+    assert found.suspects[0].service == "db"
+    assert found.suspects[0].path == ("web", "orders", "db")
+
+
+def test_few_slow_requests_do_not_explain_many() -> None:
+    telemetry = {"web": level(0.3, 1000), "orders": level(0.3, 900), "search": level(2.0, 3), "db": level()}
+    assert localize(GRAPH, "web", telemetry, Measure.LEVEL).suspects[0].service == "orders"
+
+
+def test_silence_says_why() -> None:
+    quiet = {name: level() for name in ("web", "orders", "search", "db")}
+    assert localize(GRAPH, "web", quiet, Measure.LEVEL).silence is Silence.ALERTING_NORMAL
+    alone = {**quiet, "web": level(0.3)}
+    assert localize(GRAPH, "web", alone, Measure.LEVEL).silence is Silence.CALLEES_NORMAL
+    assert localize(GRAPH, "web", {}, Measure.LEVEL).silence is Silence.NO_BASELINE
+    small = {**alone, "web": level(0.3, 10_000), "orders": level(0.3, 10)}
+    assert localize(GRAPH, "web", small, Measure.LEVEL).silence is Silence.UNEXPLAINED
+
+
+def test_services_without_data_are_named_as_unmeasured() -> None:
+    telemetry = {"web": level(0.3), "orders": level(0.3)}
+    assert localize(GRAPH, "web", telemetry, Measure.LEVEL).unmeasured == ("db", "search")
+
+
+def test_missing_points_are_not_zero_requests_that_failed() -> None:
+    history = [0.0] * 60
+    telemetry = {
+        "web": Telemetry(history, [0.0, 0.2, 0.2], [100, 100, 100]),
+        "orders": Telemetry(history, [None, None, None], [None, None, None]),
+        "search": Telemetry(history, [0.0, 0.2, 0.2], [90, 90, 90]),
+    }
+    assert [each.service for each in localize(GRAPH, "web", telemetry, Measure.SHARE).suspects] == ["search"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=60), st.sets(st.integers(0, 9)))
+def test_any_graph_ends_and_every_path_is_abnormal_calls(edges: list[tuple[int, int]], hot: set[int]) -> None:
+    graph = ServiceGraph.of((f"s{a}", f"s{b}") for a, b in edges)
+    telemetry = {f"s{i}": level(0.4 if i in hot else 0) for i in range(10)}
+    for suspect in localize(graph, "s0", telemetry, Measure.LEVEL).suspects:
+        assert {int(name[1:]) for name in suspect.path} <= hot
+        assert all(b in graph.callees(a) for a, b in zip(suspect.path, suspect.path[1:], strict=False))
+        assert suspect.share >= 0
+
+
+@pytest.mark.parametrize("rename", [str.upper, lambda name: name[::-1] + "_x"])
+def test_names_do_not_matter(rename: Callable[[str], str]) -> None:
+    telemetry = {"web": level(0.3), "orders": level(0.3), "search": level(), "db": level(0.3)}
+    graph = ServiceGraph.of((rename(a), rename(b)) for a, b in GRAPH.edges())
+    renamed = {rename(name): each for name, each in telemetry.items()}
+    first = localize(graph, rename("web"), renamed, Measure.LEVEL).suspects[0]
+    assert first.service == rename("db")

@@ -1,0 +1,81 @@
+"""Normal range, onset, recovery, gaps."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_incident_provider.evidence.series import Baseline, Direction, Series, State, compare, sparkline
+
+HISTORY = Series(tuple(range(0, 3600, 60)), tuple(10 + (index % 3) * 0.2 for index in range(60)))
+
+
+def window(*values: float | None) -> Series:
+    return Series(tuple(3600 + 60 * index for index in range(len(values))), values)
+
+
+def test_onset_is_the_first_minute_of_the_first_lasting_excursion() -> None:
+    shift = compare(HISTORY, window(10, 25, 10, 10, 24, 26, 25, 27))
+    assert shift is not None
+    assert (shift.state, shift.onset, shift.extreme, shift.direction) == (
+        State.ABNORMAL,
+        3600 + 4 * 60,
+        27,
+        Direction.UP,
+    )
+
+
+def test_recovery_is_dated() -> None:
+    shift = compare(HISTORY, window(10, 25, 26, 10, 10.2, 10))
+    assert shift is not None
+    assert (shift.state, shift.onset, shift.ended) == (State.RECOVERED, 3660, 3600 + 3 * 60)
+
+
+def test_gaps_are_not_zeros() -> None:
+    shift = compare(HISTORY, window(10, None, None, 10, None))
+    assert shift is not None
+    assert shift.state is State.NORMAL
+    assert compare(HISTORY, window(None, None)) is None
+
+
+def test_a_short_history_gives_no_judgement() -> None:
+    assert compare(HISTORY.between(0, 300), window(99, 99, 99)) is None
+
+
+def test_constant_baseline_tolerates_five_percent_steps() -> None:
+    flat = Series(HISTORY.times, (100.0,) * 60)
+    small, large = compare(flat, window(104, 104, 104)), compare(flat, window(130, 130, 130))
+    assert small is not None
+    assert large is not None
+    assert small.state is State.NORMAL
+    assert large.state is State.ABNORMAL
+
+
+def test_a_fall_is_abnormal_too() -> None:
+    shift = compare(HISTORY, window(10, 2, 1, 2))
+    assert shift is not None
+    assert shift.direction is Direction.DOWN
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(-1e12, 1e12)), max_size=80), st.integers(1, 60))
+def test_any_values_are_judged_without_an_error(values: list[float | None], width: int) -> None:
+    assert len(sparkline(values, width)) <= width
+    compare(HISTORY, window(*values))
+    compare(window(*values), HISTORY)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=10, max_size=60))
+def test_a_window_within_the_history_is_normal(values: list[float]) -> None:
+    history = window(*values)
+    shift = compare(history, history)
+    assert shift is not None
+    assert shift.state is State.NORMAL
+
+
+def test_baseline_needs_ten_points() -> None:
+    assert Baseline.of([1.0] * 9) is None
+    assert Baseline.of([1.0] * 9 + [float("nan")]) is None
+    baseline = Baseline.of([1.0] * 10)
+    assert baseline is not None
+    assert baseline.spread == pytest.approx(0.05)
