@@ -19,8 +19,9 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Param, TriggerRule, conf, get_parsing_context
+from airflow.sdk import DAG, Param, TriggerRule, get_parsing_context
 
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, INCIDENT_TAG, TaskId, settings
 from airflow_incident_provider.intake.form import trigger_form
 from airflow_incident_provider.operators import (
     CreateWarRoomOperator,
@@ -32,29 +33,17 @@ from airflow_incident_provider.operators import (
     ResolveSlackUsersOperator,
     SetupSlackOperator,
 )
-from airflow_incident_provider.operators.base import (
-    CREATE_WAR_ROOM,
-    FINAL_SUMMARY,
-    INVESTIGATE,
-    PARSE_INCIDENT,
-    PLAN_INVESTIGATION,
-    POST_UPDATES,
-    RESOLVE_USERS,
-    SETUP_SLACK,
-)
 from airflow_incident_provider.operators.priority import ROOM_FIRST
 from airflow_incident_provider.operators.room_deadline import DeadlineDag, room_deadline
-from airflow_incident_provider.plugins.incident_dags import INCIDENT_TAG
 from airflow_incident_provider.registry.asset import REGISTRY
 from airflow_incident_provider.routing_file import read_routing_table
-from airflow_incident_provider.slack.access import DEFAULT_CONN_ID
 
 
 def incident_dag(
     dag_id: str,
     *,
     routing: str | Mapping[str, Any] | None = None,
-    slack_conn_id: str = DEFAULT_CONN_ID,
+    slack_conn_id: str = DEFAULT_SLACK_CONN_ID,
     slack_pool: str | None = None,
     owner: str | None = None,
     description: str = "From an alert to a staffed Slack war room with evidence in it",
@@ -83,7 +72,7 @@ def incident_dag(
         read_routing_table(routing)
     slack: dict[str, Any] = {
         "slack_conn_id": slack_conn_id,
-        "pool": slack_pool or conf.get("incident", "slack_pool", fallback="default_pool"),
+        "pool": slack_pool or settings().slack_pool,
     }
     with DeadlineDag(
         dag_id,
@@ -121,18 +110,20 @@ def _default_args(owner: str | None) -> dict[str, Any]:
 def _steps(routing: str | Mapping[str, Any] | None, slack: Mapping[str, Any]) -> None:
     """Make the steps in the DAG that is being made; ``dags/incident_response.py`` says why they are so."""
     from_the_room_on: dict[str, Any] = {"trigger_rule": TriggerRule.ALL_DONE, "inlets": [REGISTRY]}
-    parse = ParseIncidentOperator(task_id=PARSE_INCIDENT, routing_table=routing, priority_weight=ROOM_FIRST + 1)
-    setup = SetupSlackOperator(task_id=SETUP_SLACK, priority_weight=ROOM_FIRST + 2, **slack)
-    people = ResolveSlackUsersOperator(task_id=RESOLVE_USERS, priority_weight=ROOM_FIRST + 3, **slack)
-    room = CreateWarRoomOperator(
-        task_id=CREATE_WAR_ROOM, priority_weight=ROOM_FIRST + 4, **from_the_room_on, **slack
+    parse = ParseIncidentOperator(
+        task_id=TaskId.PARSE_INCIDENT, routing_table=routing, priority_weight=ROOM_FIRST + 1
     )
-    plan = PlanInvestigationOperator(task_id=PLAN_INVESTIGATION)
+    setup = SetupSlackOperator(task_id=TaskId.SETUP_SLACK, priority_weight=ROOM_FIRST + 2, **slack)
+    people = ResolveSlackUsersOperator(task_id=TaskId.RESOLVE_USERS, priority_weight=ROOM_FIRST + 3, **slack)
+    room = CreateWarRoomOperator(
+        task_id=TaskId.CREATE_WAR_ROOM, priority_weight=ROOM_FIRST + 4, **from_the_room_on, **slack
+    )
+    plan = PlanInvestigationOperator(task_id=TaskId.PLAN_INVESTIGATION)
     investigate = InvestigateInContainerOperator.partial(
-        task_id=INVESTIGATE, map_index_template="{{ task.label }}", priority_weight=2, **from_the_room_on
+        task_id=TaskId.INVESTIGATE, map_index_template="{{ task.label }}", priority_weight=2, **from_the_room_on
     ).expand(probe=plan.output)
-    updates = PostThreadUpdateOperator(task_id=POST_UPDATES, priority_weight=3, **from_the_room_on, **slack)
-    summary = FinalSummaryOperator(task_id=FINAL_SUMMARY, priority_weight=4, **from_the_room_on, **slack)
+    updates = PostThreadUpdateOperator(task_id=TaskId.POST_UPDATES, priority_weight=3, **from_the_room_on, **slack)
+    summary = FinalSummaryOperator(task_id=TaskId.FINAL_SUMMARY, priority_weight=4, **from_the_room_on, **slack)
 
     parse >> setup >> people >> room >> investigate >> updates >> summary
     parse >> plan

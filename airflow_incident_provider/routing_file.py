@@ -7,17 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import conf
-
+from airflow_incident_provider.config import settings
 from airflow_incident_provider.exceptions import RoutingTableError
 
 if TYPE_CHECKING:
     from airflow_incident_provider.intake.routing import RoutingTable
-
-
-def routing_table_path() -> str | None:
-    """Return what ``[incident] routing_table`` names, if anything."""
-    return conf.get("incident", "routing_table", fallback=None) or None
 
 
 def read_routing_table(source: str | Mapping[str, Any] | None = None) -> RoutingTable:
@@ -30,7 +24,7 @@ def read_routing_table(source: str | Mapping[str, Any] | None = None) -> Routing
 
     if isinstance(source, Mapping):
         return build_routing_table(source)
-    path = source or routing_table_path()
+    path = source or settings().routing_table
     return _read(Path(path)) if path else RoutingTable()
 
 
@@ -46,7 +40,7 @@ class RoutingTableFile:
 
         :raises RoutingTableError: the file cannot be read, or does not say what it should.
         """
-        name = routing_table_path()
+        name = settings().routing_table
         if not name:
             return read_routing_table()
         path = Path(name)

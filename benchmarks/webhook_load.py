@@ -25,8 +25,9 @@ from incident_sandbox.demo.local_airflow import LocalAirflow
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
+from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.lifecycle.records import IncidentRecord
-from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SECRET_HEADER
+from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 from airflow_incident_provider.registry.api_server import opened
 
 SECRET = "a-secret-of-this-benchmark"
@@ -118,7 +119,11 @@ def main() -> None:
         for dag_id in DAG_IDS:
             (dags / f"{dag_id}.py").write_text(DAG.format(dag_id=dag_id))
         with LocalAirflow(
-            Path(folder, "airflow"), dags, connections={CONNECTION_ID: connection}, api_workers=2, progress=print
+            Path(folder, "airflow"),
+            dags,
+            connections={DEFAULT_WEBHOOK_CONN_ID: connection},
+            api_workers=2,
+            progress=print,
         ) as airflow:
             prepare(airflow)
             print(f"\n{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.1f}")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import Param, TriggerRule, conf, get_parsing_context
+from airflow.sdk import Param, TriggerRule, get_parsing_context
 
+from airflow_incident_provider.config import settings
 from airflow_incident_provider.intake.form import trigger_form
 from airflow_incident_provider.operators import (
     CreateWarRoomOperator,
@@ -30,7 +31,7 @@ from airflow_incident_provider.registry.asset import REGISTRY
 # parses this file, and holds the conf against every field, in each.
 FORM = trigger_form() if get_parsing_context().task_id is None else {}
 
-SLACK_POOL = conf.get("incident", "slack_pool", fallback="default_pool")
+SLACK_POOL = settings().slack_pool
 
 with DeadlineDag(
     dag_id="incident_response",

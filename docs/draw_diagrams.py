@@ -69,11 +69,11 @@ def architecture() -> str:
 
 def system() -> str:
     """Return what runs where, and who talks to whom, with the names that the code uses."""
-    from airflow_incident_provider.commands.datadog_api import CONN_ID as DATADOG
-    from airflow_incident_provider.lifecycle.runs import RESPONSE_DAG, UPDATE_DAG
-    from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID as WEBHOOK
+    from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID as DATADOG
+    from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID as SLACK
+    from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID as WEBHOOK
+    from airflow_incident_provider.config import DagId
     from airflow_incident_provider.plugins.webhook.plugin import URL_PREFIX
-    from airflow_incident_provider.slack.access import DEFAULT_CONN_ID as SLACK
 
     return "\n".join(
         (
@@ -84,7 +84,7 @@ def system() -> str:
             '    subgraph airflow["Airflow"]',
             f'        server["API server<br/>webhook under {URL_PREFIX}<br/>incidents page"]',
             '        database[("database<br/>runs, XCom, registry")]',
-            f'        worker["workers<br/>{RESPONSE_DAG}<br/>{UPDATE_DAG}"]',
+            f'        worker["workers<br/>{DagId.INCIDENT_RESPONSE}<br/>{DagId.INCIDENT_UPDATE}"]',
             "    end",
             '    engine["Docker Engine<br/>probes, locked down"]',
             '    targets(["what the alert is about"])',

@@ -6,10 +6,12 @@ from typing import Any
 
 from airflow.cli.cli_config import ARG_OUTPUT, ARG_VERBOSE, Arg
 
+from airflow_incident_provider.config import DagId
+
 BODIES = "airflow_incident_provider.commands"
 """Where the commands' bodies are; nothing of it is imported here."""
 
-DEFAULT_DAG = "incident_response"
+DEFAULT_DAG = DagId.INCIDENT_RESPONSE.value
 
 
 def option(*flags: str, **description: Any) -> Arg:

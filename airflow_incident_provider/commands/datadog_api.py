@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 import httpx
 
+from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID
 from airflow_incident_provider.exceptions import IncidentError
 
-CONN_ID = "datadog_default"
 DEFAULT_HOST = "https://api.datadoghq.com"
 TIMEOUT_SECONDS = 15.0
 
@@ -54,7 +54,7 @@ class DatadogApi:
         for key in ("api_key", "app_key"):
             if not extra.get(key):
                 raise DatadogKeysError(
-                    f"The connection {CONN_ID} has no {key}.",
+                    f"The connection {DEFAULT_DATADOG_CONN_ID} has no {key}.",
                     fix="Add it to its extra, or run: airflow incident setup airflow",
                 )
         return cls(api_key=extra["api_key"], app_key=extra["app_key"], host=extra.get("api_host") or DEFAULT_HOST)
@@ -108,7 +108,8 @@ def _checked(response: httpx.Response) -> httpx.Response:
     if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         raise DatadogKeysError(
             f"Datadog refused {call}: the API key or the application key is wrong, or may not do this.",
-            fix=f"Correct api_key and app_key in the extra of the connection {CONN_ID}, and the site in api_host.",
+            fix=f"Correct api_key and app_key in the extra of the connection {DEFAULT_DATADOG_CONN_ID}, "
+            "and the site in api_host.",
         )
     if not response.is_success:
         raise DatadogError(f"Datadog answered {call} with {response.status_code}: {_errors(response)}.")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from airflow.configuration import conf
-
+from airflow_incident_provider.config import airflow_base_url
 from airflow_incident_provider.intake import payload_template
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 from airflow_incident_provider.plugins.webhook.plugin import URL_PREFIX
@@ -17,8 +16,8 @@ SECRET_VARIABLE = "AIRFLOW_INCIDENT_SECRET"  # noqa: S105 - the name of Datadog'
 
 def served_url(path: str) -> str | None:
     """Return the address of a page of the webhook's, by ``[api] base_url``, if that is set."""
-    base = conf.get("api", "base_url", fallback="") or ""
-    return f"{base.rstrip('/')}{URL_PREFIX}{path}" if base.startswith(("http://", "https://")) else None
+    base = airflow_base_url()
+    return f"{base}{URL_PREFIX}{path}" if base is not None else None
 
 
 def webhook_settings(name: str, url: str) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
+from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID
 from airflow_incident_provider.events.datadog import Metric, StreamEntry, metrics, stream_entry
 from airflow_incident_provider.events.event import IncidentEvent
 
-CONN_ID = "datadog_default"
 CALL_SECONDS = 2
 DELIVERY_SECONDS = 4.0
 
@@ -35,7 +35,7 @@ class DatadogEvents:
     :param conn_id: an Airflow connection of type ``datadog``.
     """
 
-    def __init__(self, conn_id: str = CONN_ID) -> None:
+    def __init__(self, conn_id: str = DEFAULT_DATADOG_CONN_ID) -> None:
         self._conn_id = conn_id
         self._rests_until = 0.0
 

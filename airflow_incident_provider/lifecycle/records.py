@@ -13,6 +13,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
+from airflow_incident_provider.config import DagId
 from airflow_incident_provider.intake.life import Presence
 from airflow_incident_provider.models import IncidentKey, Model, Severity, Source, UtcDatetime
 
@@ -131,7 +132,7 @@ class IncidentRecord(Model):
     schema_version: int = RECORD_VERSION
     key: IncidentKey
     run_id: str | None = None
-    dag_id: str = "incident_response"
+    dag_id: str = DagId.INCIDENT_RESPONSE.value
     status: Status = Status.OPEN
     presence: Presence = Presence.ROOM
     storm: bool = False

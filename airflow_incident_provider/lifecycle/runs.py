@@ -11,20 +11,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from airflow_incident_provider.config import ConfKey, DagId
 from airflow_incident_provider.intake.life import Lifecycle
 from airflow_incident_provider.lifecycle.records import Assignment, IncidentRecord, Presence, RunRequest
 from airflow_incident_provider.lifecycle.signals import Signal
 from airflow_incident_provider.models import Route
 
-RESPONSE_DAG = "incident_response"
-"""The DAG that makes a room, where the routing table names no other."""
-
-UPDATE_DAG = "incident_update"
-
 
 def response_dag(route: Route) -> str:
     """Return the DAG that makes the rooms of incidents that are routed so."""
-    return route.dag_id or RESPONSE_DAG
+    return route.dag_id or DagId.INCIDENT_RESPONSE
 
 
 def with_response_run(
@@ -44,7 +40,7 @@ def with_response_run(
     request = RunRequest(
         dag_id=dag_id,
         run_id=record.key,
-        conf={**signal.conf, "lifecycle": assignment.model_dump(mode="json")},
+        conf={**signal.conf, ConfKey.ASSIGNMENT: assignment.model_dump(mode="json")},
     )
     # The brief is the first message: what follows it within the interval waits.
     due = max(now, record.update_due or now)
@@ -62,9 +58,9 @@ def with_update_run(
         return record, ()
     due = now if latest is None else max(now, latest + settings.update_interval)
     request = RunRequest(
-        dag_id=UPDATE_DAG,
+        dag_id=DagId.INCIDENT_UPDATE,
         run_id=f"upd.{record.key}.{due:%Y%m%dT%H%M%S}",
-        conf={"incident_key": record.key},
+        conf={ConfKey.INCIDENT_KEY: record.key},
         run_after=due if due > now else None,
     )
     return record.model_copy(update={"update_due": due}), (request,)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.messages.escaping import Mrkdwn, code_span, inline
 from airflow_incident_provider.messages.times import duration
 from airflow_incident_provider.models import Flag, MissingScope, Model, Problem
@@ -37,16 +38,16 @@ class StepProgress(Model):
     total: int | None = None
 
 
-_SHORT_NAMES = {
-    "parse_incident_event": "parsed",
-    "setup_slack_integration": "Slack",
-    "resolve_slack_users": "people",
-    "create_war_room": "room",
-    "investigate": "investigation",
-    "post_investigation_updates": "findings",
-    "final_summary": "summary",
+_SHORT_NAMES: dict[str, str] = {
+    TaskId.PARSE_INCIDENT: "parsed",
+    TaskId.SETUP_SLACK: "Slack",
+    TaskId.RESOLVE_USERS: "people",
+    TaskId.CREATE_WAR_ROOM: "room",
+    TaskId.INVESTIGATE: "investigation",
+    TaskId.POST_UPDATES: "findings",
+    TaskId.FINAL_SUMMARY: "summary",
 }
-_UNDER_WAY = {"parse_incident_event": "parsing", "investigate": "investigating"}
+_UNDER_WAY: dict[str, str] = {TaskId.PARSE_INCIDENT: "parsing", TaskId.INVESTIGATE: "investigating"}
 
 
 def step_name(step: str) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.models import Incident, Route, Severity, SlackWorkspace, Source
-from airflow_incident_provider.slack.access import DEFAULT_CONN_ID, open_slack, workspace_behind
+from airflow_incident_provider.slack.access import open_slack, workspace_behind
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -54,7 +55,7 @@ class WarRoomNotifier(BaseNotifier):
         severity: Severity | str = Severity.HIGH,
         private: bool = False,
         channel_prefix: str = "dag",
-        slack_conn_id: str = DEFAULT_CONN_ID,
+        slack_conn_id: str = DEFAULT_SLACK_CONN_ID,
         context: Context | None = None,
     ) -> None:
         super().__init__(context)
@@ -95,11 +96,11 @@ class WarRoomNotifier(BaseNotifier):
         await asyncio.to_thread(self.notify, context)
 
     def _open(self, slack: WarRoomSlack, workspace: SlackWorkspace, run: FailedRun, name: str) -> WarRoom:
+        from airflow_incident_provider.config import run_url
         from airflow_incident_provider.messages.channel import numbered_name
         from airflow_incident_provider.operators.resolve_slack_users import resolve_users
         from airflow_incident_provider.room.ledger import Ledger
         from airflow_incident_provider.room.opener import RoomOpening, RoomPlan
-        from airflow_incident_provider.room.progress import address_of_run
 
         plan = RoomPlan(
             incident=self._incident(run),
@@ -113,7 +114,7 @@ class WarRoomNotifier(BaseNotifier):
                 worth_waiting=lambda _: False,
             ),
             name=lambda attempt: numbered_name(name, attempt),
-            run_url=address_of_run(run.dag_id, run.run_id),
+            run_url=run_url(run.dag_id, run.run_id),
         )
         # Nothing is remembered from one callback to the next: Slack is asked what there is.
         return RoomOpening(slack, plan, Ledger({})).open()

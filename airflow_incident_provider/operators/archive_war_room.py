@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.exceptions import SlackRequestError
 from airflow_incident_provider.lifecycle.closing import Closing, archive_at, due_closing
 from airflow_incident_provider.lifecycle.records import Status
 from airflow_incident_provider.models import ThreadUpdates
 from airflow_incident_provider.operators.base import IncidentStep
 from airflow_incident_provider.room.close_request import asked_closing, who_asked
-from airflow_incident_provider.slack.access import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -45,7 +45,7 @@ class ArchiveWarRoomOperator(IncidentStep):
     template_fields: Sequence[str] = ("slack_conn_id",)
     ui_color = "#e4eef8"
 
-    def __init__(self, *, slack_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+    def __init__(self, *, slack_conn_id: str = DEFAULT_SLACK_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.slack_conn_id = slack_conn_id
 

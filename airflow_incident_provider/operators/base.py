@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_incident_provider.config import XComKey
 from airflow_incident_provider.exceptions import (
     IncidentError,
     SlackUnavailableError,
@@ -21,36 +21,11 @@ from airflow_incident_provider.slack.errors import may_still_happen
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-PARSE_INCIDENT = "parse_incident_event"
-SETUP_SLACK = "setup_slack_integration"
-RESOLVE_USERS = "resolve_slack_users"
-CREATE_WAR_ROOM = "create_war_room"
-PLAN_INVESTIGATION = "plan_investigation"
-INVESTIGATE = "investigate"
-POST_UPDATES = "post_investigation_updates"
-FINAL_SUMMARY = "final_summary"
-
-WHAT_IS_DUE = "what_is_due"
-POST_UPDATE = "post_incident_update"
-PLAN_RECHECK = "plan_recheck"
-RECOVER_INCIDENT = "recover_incident"
-RESOLVE_INCIDENT = "resolve_incident"
-ARCHIVE_WAR_ROOM = "archive_war_room"
-LOOK_AGAIN = "look_again"
-
-ASSIGNMENT = "lifecycle"
-"""Under which name the webhook puts what it decided into the conf of the run that it starts."""
-
-PROBLEM_KEY = "problem"
-"""The XCom key under which a failing step says what went wrong, for the summary."""
-
 LONGEST_RETRY_DELAY_S = 300.0
 """Seconds that a step waits for Slack at the most: coming back too early is refused once more and harms nobody."""
 
 RETRY_DELAY_AFTER_TIMEOUT_S = 10.0
 """Seconds after a time-out before a step looks whether Slack did it after all: Slack may still have been at it."""
-
-Value = TypeVar("Value", bound=XComValue)
 
 
 class IncidentStep(BaseOperator):
@@ -81,7 +56,7 @@ class IncidentStep(BaseOperator):
     def _leave_problem(self, context: Context, error: IncidentError, clock: Clock) -> None:
         problem = Problem(step=self.task_id, what=error.message, fix=error.fix)
         context["ti"].xcom_push(
-            key=PROBLEM_KEY,
+            key=XComKey.PROBLEM,
             value={"problem": problem.model_dump(mode="json"), "timing": clock.timing().model_dump(mode="json")},
         )
 
@@ -135,34 +110,3 @@ def is_last_try(context: Context) -> bool:
     """Return whether Airflow will not try this task again by itself."""
     ti: Any = context["ti"]
     return bool(ti.try_number > ti.max_tries)
-
-
-def read_value(
-    model: type[Value], given: Value | Mapping[str, Any] | None, context: Context, task_id: str
-) -> Value | None:
-    """Return a step's input: what was given to the operator, else what ``task_id`` pushed to XCom.
-
-    :returns: the model, or ``None`` when nothing was given and that task pushed nothing.
-    """
-    value = given if given is not None else returned(context["ti"], task_id)
-    if value is None or isinstance(value, model):
-        return value
-    return model.model_validate(value)
-
-
-_known: dict[object, dict[str, Any]] = {}
-
-
-def returned(ti: Any, task_id: str) -> Any:
-    """Return what a step of this run returned, or ``None`` if it has returned nothing so far.
-
-    What a step has returned stays so while those after it run, so each attempt of a task asks only once: every
-    time costs a call of the API server.
-    """
-    attempt = getattr(ti, "id", None)
-    if attempt not in _known:
-        _known.clear()
-    known = _known.setdefault(attempt, {})
-    if attempt is None or known.get(task_id) is None:
-        known[task_id] = ti.xcom_pull(task_ids=task_id)
-    return known[task_id]

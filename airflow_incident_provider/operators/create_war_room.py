@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, ConfKey, TaskId, run_url, settings
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.models import (
     Incident,
@@ -19,16 +20,10 @@ from airflow_incident_provider.models import (
     UserResolution,
     WarRoom,
 )
-from airflow_incident_provider.operators.base import (
-    ASSIGNMENT,
-    PARSE_INCIDENT,
-    RESOLVE_USERS,
-    SETUP_SLACK,
-    IncidentStep,
-    read_value,
-)
+from airflow_incident_provider.operators.base import IncidentStep
 from airflow_incident_provider.operators.links import DashboardLink, MonitorLink, WarRoomLink
-from airflow_incident_provider.slack.access import DEFAULT_CONN_ID, open_slack, workspace_behind
+from airflow_incident_provider.room.xcom import read_value
+from airflow_incident_provider.slack.access import open_slack, workspace_behind
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -84,7 +79,7 @@ class CreateWarRoomOperator(IncidentStep):
         text: str | None = None,
         severity: Severity | str = Severity.MEDIUM,
         private: bool = False,
-        slack_conn_id: str = DEFAULT_CONN_ID,
+        slack_conn_id: str = DEFAULT_SLACK_CONN_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -101,10 +96,9 @@ class CreateWarRoomOperator(IncidentStep):
 
     def run_step(self, context: Context) -> WarRoom:
         """Open the room."""
-        from airflow_incident_provider.operators.room_deadline import promised_seconds
         from airflow_incident_provider.room.ledger import Ledger
         from airflow_incident_provider.room.opener import RoomOpening, RoomPlan
-        from airflow_incident_provider.room.progress import progress_at_the_room, run_url
+        from airflow_incident_provider.room.progress import progress_at_the_room
 
         incident = self._incident(context)
         workspace = self._workspace(context)
@@ -114,8 +108,8 @@ class CreateWarRoomOperator(IncidentStep):
             workspace=workspace,
             people=people,
             name=self._names(incident),
-            run_url=run_url(context),
-            promised_s=promised_seconds(),
+            run_url=run_url(context["ti"].dag_id, context["ti"].run_id),
+            promised_s=settings().room_deadline_seconds,
             steps=progress_at_the_room(context, self, incident, workspace, people) if self.name is None else (),
         )
         slack = open_slack(workspace, self.slack_conn_id, channel_name=plan.name(0), log=self.log)
@@ -133,7 +127,7 @@ class CreateWarRoomOperator(IncidentStep):
         from airflow_incident_provider.registry.tasks import TaskRegistry
         from airflow_incident_provider.room.snapshot import where
 
-        if self.name is not None or ASSIGNMENT not in (context["dag_run"].conf or {}):
+        if self.name is not None or ConfKey.ASSIGNMENT not in (context["dag_run"].conf or {}):
             return
         try:
             TaskRegistry.of(context).tell_room(incident.key, where(room))
@@ -144,7 +138,7 @@ class CreateWarRoomOperator(IncidentStep):
     def _incident(self, context: Context) -> Incident:
         if self.name is not None:
             return self._own_room(self.name)
-        incident = read_value(Incident, self.incident, context, PARSE_INCIDENT)
+        incident = read_value(Incident, self.incident, context, TaskId.PARSE_INCIDENT)
         if incident is None:
             raise AirflowSkipException("There is no incident to open a room for.")
         return incident
@@ -180,7 +174,7 @@ class CreateWarRoomOperator(IncidentStep):
         return lambda attempt: channel_name(incident) if attempt == 0 else channel_name_taken(incident, attempt)
 
     def _workspace(self, context: Context) -> SlackWorkspace:
-        workspace = read_value(SlackWorkspace, self.workspace, context, SETUP_SLACK)
+        workspace = read_value(SlackWorkspace, self.workspace, context, TaskId.SETUP_SLACK)
         if workspace is not None:
             return workspace
         if self.name is None:
@@ -203,5 +197,5 @@ class CreateWarRoomOperator(IncidentStep):
                 private=self.private,
                 worth_waiting=worth_a_later_room(context),
             )
-        found = read_value(UserResolution, self.people, context, RESOLVE_USERS)
+        found = read_value(UserResolution, self.people, context, TaskId.RESOLVE_USERS)
         return found or not_looked_up(incident.responders, "Slack could not be asked who this is")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
 from airflow_incident_provider.models import IncidentSummary, Problem, RunOutcome
 from airflow_incident_provider.operators.base import IncidentStep, is_last_try
-from airflow_incident_provider.slack.access import DEFAULT_CONN_ID, open_slack
+from airflow_incident_provider.slack.access import open_slack
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -42,7 +43,7 @@ class FinalSummaryOperator(IncidentStep):
     template_fields: Sequence[str] = ("slack_conn_id",)
     ui_color = "#fdf1e3"
 
-    def __init__(self, *, fail_run: bool = True, slack_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+    def __init__(self, *, fail_run: bool = True, slack_conn_id: str = DEFAULT_SLACK_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.fail_run = fail_run
         self.slack_conn_id = slack_conn_id

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.docker.operators.docker import DockerOperator
-from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowException
 
+from airflow_incident_provider.config import settings
 from airflow_incident_provider.models import Finding, ProbeRun, Verdict
 from airflow_incident_provider.operators.base import Clock
 from airflow_incident_provider.probes import (
@@ -134,10 +134,8 @@ class InvestigateInContainerOperator(DockerOperator):
     def _spec(self, run: ProbeRun | None, owner: str) -> ContainerSpec:
         from airflow_incident_provider.containers import ContainerSpec
 
-        dns = self.dns or [
-            a.strip() for a in conf.get("incident", "docker_dns", fallback="").split(",") if a.strip()
-        ]
-        network = self.network_mode or conf.get("incident", "docker_network", fallback="bridge")
+        dns = self.dns or list(settings().docker_dns)
+        network = self.network_mode or settings().docker_network
         if run is None:
             return ContainerSpec(
                 image=self.image,

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
 
+from airflow_incident_provider.config import ConfKey, TaskId
 from airflow_incident_provider.lifecycle.closing import next_closing_at
-from airflow_incident_provider.operators.base import RECOVER_INCIDENT
-from airflow_incident_provider.operators.resolve_incident import CHECKED_BY
 from airflow_incident_provider.operators.what_is_due import this_moment
 from airflow_incident_provider.registry.tasks import TaskRegistry
-from airflow_incident_provider.room.snapshot import INCIDENT_KEY, incident_key
+from airflow_incident_provider.room.snapshot import incident_key
 from airflow_incident_provider.routing_file import read_routing_table
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class LookAgainOperator(BaseOperator):
         raise DagRunTriggerException(
             trigger_dag_id=context["ti"].dag_id,
             dag_run_id=look_id(key, at),
-            conf={INCIDENT_KEY: key, **_checked_by(context)},
+            conf={ConfKey.INCIDENT_KEY: key, **_checked_by(context)},
             logical_date=None,
             reset_dag_run=False,
             skip_when_already_exists=True,
@@ -62,4 +61,4 @@ def look_id(key: str, at: datetime) -> str:
 def _checked_by(context: Context) -> dict[str, Any]:
     """Return this run's id, if it ran the probes again: whoever resolves the incident wants to see them."""
     ti = context["ti"]
-    return {CHECKED_BY: ti.run_id} if ti.xcom_pull(task_ids=RECOVER_INCIDENT) else {}
+    return {ConfKey.CHECKED_BY: ti.run_id} if ti.xcom_pull(task_ids=TaskId.RECOVER_INCIDENT) else {}

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import ValidationError
 
+from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
 from airflow_incident_provider.lifecycle.records import Assignment
-from airflow_incident_provider.operators.base import ASSIGNMENT, IncidentStep
+from airflow_incident_provider.operators.base import IncidentStep
 from airflow_incident_provider.operators.links import MonitorLink
 from airflow_incident_provider.routing_file import read_routing_table
 
@@ -63,7 +64,7 @@ class ParseIncidentOperator(IncidentStep):
         from airflow_incident_provider.intake import read_incident
 
         payload = dict(self.payload or context["dag_run"].conf or context["params"])
-        assignment = _assignment(payload.pop(ASSIGNMENT, None))
+        assignment = _assignment(payload.pop(ConfKey.ASSIGNMENT, None))
         received_at = assignment.received_at if assignment else _received_at(context)
         routing = read_routing_table(self.routing_table)
         try:
@@ -93,7 +94,7 @@ def _assignment(given: object) -> Assignment | None:
         return Assignment.model_validate(given)
     except ValidationError as error:
         raise InvalidPayloadError(
-            f"{ASSIGNMENT}: not what the webhook writes there ({error.error_count()} errors).",
+            f"{ConfKey.ASSIGNMENT}: not what the webhook writes there ({error.error_count()} errors).",
             fix="Leave it out of a conf that you write yourself.",
         ) from None
 

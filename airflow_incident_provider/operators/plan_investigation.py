@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.models import Incident
-from airflow_incident_provider.operators.base import PARSE_INCIDENT, read_value
+from airflow_incident_provider.room.xcom import read_value
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -40,7 +41,7 @@ class PlanInvestigationOperator(BaseOperator):
         """Return the plan."""
         from airflow_incident_provider.probes import plan_probes
 
-        incident = read_value(Incident, self.incident, context, PARSE_INCIDENT)
+        incident = read_value(Incident, self.incident, context, TaskId.PARSE_INCIDENT)
         if incident is None:
             raise AirflowSkipException("There is no incident to investigate.")
         plan = plan_probes(incident)

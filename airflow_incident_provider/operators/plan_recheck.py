@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.models import ProbeRun
-from airflow_incident_provider.operators.base import PLAN_INVESTIGATION
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -41,5 +41,7 @@ def _first_plan(context: Context, record: IncidentRecord) -> list[ProbeRun]:
     """Return what the first run planned, as far as that is kept."""
     if record.run_id is None:
         return []
-    planned = context["ti"].xcom_pull(dag_id=record.dag_id, run_id=record.run_id, task_ids=PLAN_INVESTIGATION)
+    planned = context["ti"].xcom_pull(
+        dag_id=record.dag_id, run_id=record.run_id, task_ids=TaskId.PLAN_INVESTIGATION
+    )
     return [ProbeRun.model_validate(run) for run in planned] if isinstance(planned, list) else []

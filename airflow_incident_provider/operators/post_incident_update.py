@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.lifecycle.records import Presence, UpdateKind
 from airflow_incident_provider.models import ThreadUpdates
 from airflow_incident_provider.operators.base import IncidentStep
-from airflow_incident_provider.slack.access import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -37,7 +37,7 @@ class PostIncidentUpdateOperator(IncidentStep):
     template_fields: Sequence[str] = ("slack_conn_id",)
     ui_color = "#e4eef8"
 
-    def __init__(self, *, slack_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+    def __init__(self, *, slack_conn_id: str = DEFAULT_SLACK_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.slack_conn_id = slack_conn_id
 

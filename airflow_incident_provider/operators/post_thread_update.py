@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, TaskId
 from airflow_incident_provider.models import Finding, Incident, SlackWorkspace, ThreadUpdates, WarRoom
-from airflow_incident_provider.operators.base import (
-    CREATE_WAR_ROOM,
-    INVESTIGATE,
-    PARSE_INCIDENT,
-    SETUP_SLACK,
-    IncidentStep,
-    read_value,
-)
-from airflow_incident_provider.slack.access import DEFAULT_CONN_ID, open_slack, workspace_behind
+from airflow_incident_provider.operators.base import IncidentStep
+from airflow_incident_provider.room.xcom import read_value
+from airflow_incident_provider.slack.access import open_slack, workspace_behind
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -59,7 +54,7 @@ class PostThreadUpdateOperator(IncidentStep):
         room: WarRoom | Mapping[str, Any] | None = None,
         workspace: SlackWorkspace | Mapping[str, Any] | None = None,
         incident: Incident | Mapping[str, Any] | None = None,
-        slack_conn_id: str = DEFAULT_CONN_ID,
+        slack_conn_id: str = DEFAULT_SLACK_CONN_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -75,14 +70,14 @@ class PostThreadUpdateOperator(IncidentStep):
         from airflow_incident_provider.room.ledger import Ledger
         from airflow_incident_provider.room.posting import Poster
 
-        room = read_value(WarRoom, self.room, context, CREATE_WAR_ROOM)
+        room = read_value(WarRoom, self.room, context, TaskId.CREATE_WAR_ROOM)
         if room is None:
             raise AirflowSkipException("There is no room to post in; the findings are in XCom and in the summary.")
         findings = self._findings(context)
         messages = self._messages(findings)
         if not messages:
             raise AirflowSkipException("There is nothing to post.")
-        workspace = read_value(SlackWorkspace, self.workspace, context, SETUP_SLACK)
+        workspace = read_value(SlackWorkspace, self.workspace, context, TaskId.SETUP_SLACK)
         workspace = workspace or workspace_behind(self.slack_conn_id)
         slack = open_slack(workspace, self.slack_conn_id, channel_name=room.channel_name, log=self.log)
         posted = Poster(slack, room.channel_id or "", Ledger(context)).post_all(
@@ -102,7 +97,7 @@ class PostThreadUpdateOperator(IncidentStep):
             return []
         given = self.findings
         if given is None:
-            given = context["ti"].xcom_pull(task_ids=[INVESTIGATE]) or ()
+            given = context["ti"].xcom_pull(task_ids=[TaskId.INVESTIGATE]) or ()
         return [Finding.model_validate(finding) for finding in given if finding is not None]
 
     def _messages(self, findings: Sequence[Finding]) -> list[Message]:
@@ -115,6 +110,6 @@ class PostThreadUpdateOperator(IncidentStep):
 
     def _key(self, context: Context) -> str:
         """Return what makes these messages unique: the incident where there is one, the run and the task."""
-        incident = read_value(Incident, self.incident, context, PARSE_INCIDENT)
+        incident = read_value(Incident, self.incident, context, TaskId.PARSE_INCIDENT)
         ti = context["ti"]
         return f"{incident.key if incident else ti.dag_id}/{ti.run_id}/{ti.task_id}"

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, TaskId
 from airflow_incident_provider.models import Finding, ThreadUpdates
-from airflow_incident_provider.operators.base import INVESTIGATE, POST_UPDATE, IncidentStep, read_value
-from airflow_incident_provider.slack.access import DEFAULT_CONN_ID
+from airflow_incident_provider.operators.base import IncidentStep
+from airflow_incident_provider.room.xcom import read_value
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -33,7 +34,7 @@ class RecoverIncidentOperator(IncidentStep):
     template_fields: Sequence[str] = ("slack_conn_id",)
     ui_color = "#fdf1e3"
 
-    def __init__(self, *, slack_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+    def __init__(self, *, slack_conn_id: str = DEFAULT_SLACK_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.slack_conn_id = slack_conn_id
 
@@ -59,13 +60,13 @@ class RecoverIncidentOperator(IncidentStep):
 
 
 def _findings(context: Context) -> list[Finding]:
-    values = context["ti"].xcom_pull(task_ids=[INVESTIGATE]) or ()
+    values = context["ti"].xcom_pull(task_ids=[TaskId.INVESTIGATE]) or ()
     return [Finding.model_validate(value) for value in values if isinstance(value, dict)]
 
 
 def _posted_before(context: Context, key: str) -> dict[str, Any]:
     """Return the messages that told of the recovery, as a ledger keeps them: they are brought up to date."""
-    told = read_value(ThreadUpdates, None, context, POST_UPDATE)
+    told = read_value(ThreadUpdates, None, context, TaskId.POST_UPDATE)
     if told is None:
         return {}
     ours = (message for message in told.messages if message.key.startswith(f"{key}/"))

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, settings
 from airflow_incident_provider.models import XComValue
 from airflow_incident_provider.operators.base import IncidentStep
-from airflow_incident_provider.slack.access import (
-    DEFAULT_CONN_ID,
-    connection_is_configured,
-    live_slack,
-)
+from airflow_incident_provider.slack.access import connection_is_configured, live_slack
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -48,13 +44,12 @@ class RefreshSlackDirectoryOperator(IncidentStep):
     template_fields: Sequence[str] = ("slack_conn_id",)
     ui_color = "#eee8f5"
 
-    def __init__(self, *, slack_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+    def __init__(self, *, slack_conn_id: str = DEFAULT_SLACK_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.slack_conn_id = slack_conn_id
 
     def run_step(self, context: Context) -> RefreshedDirectory:  # noqa: ARG002 - all that it needs is in Slack
         """Fetch them."""
-        from airflow_incident_provider.operators.resolve_slack_users import directory_folder
         from airflow_incident_provider.slack.directory import LARGEST_PAGE_SIZE, DirectoryCache, refresh
         from airflow_incident_provider.slack.paced_members import PacedMembers
 
@@ -64,7 +59,7 @@ class RefreshSlackDirectoryOperator(IncidentStep):
             )
         slack = live_slack(self.slack_conn_id)
         team_id = slack.workspace.team_id or ""
-        cache = DirectoryCache(Path(directory_folder()))
+        cache = DirectoryCache(settings().directory_folder)
         refreshed = refresh(cache, team_id, PacedMembers(slack.hook), limit=LARGEST_PAGE_SIZE)
         members = len(refreshed.directory)
         self.log.info("%d members of %s are at hand", members, slack.workspace.team)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, ConfKey, TaskId
 from airflow_incident_provider.lifecycle.closing import Closing, archive_at, due_closing
 from airflow_incident_provider.lifecycle.records import Status
 from airflow_incident_provider.models import Finding, ThreadUpdates
-from airflow_incident_provider.operators.base import INVESTIGATE, IncidentStep
+from airflow_incident_provider.operators.base import IncidentStep
 from airflow_incident_provider.room.close_request import asked_closing, who_asked
-from airflow_incident_provider.slack.access import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from airflow_incident_provider.room.snapshot import KnownIncident
     from airflow_incident_provider.slack.protocol import Channel
 
-CHECKED_BY = "checked_by"
 """What a run's conf calls the run that ran the probes again after the recovery."""
 
 _ATTEMPTS = 3
@@ -51,7 +50,7 @@ class ResolveIncidentOperator(IncidentStep):
     template_fields: Sequence[str] = ("slack_conn_id",)
     ui_color = "#fdf1e3"
 
-    def __init__(self, *, slack_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+    def __init__(self, *, slack_conn_id: str = DEFAULT_SLACK_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.slack_conn_id = slack_conn_id
 
@@ -159,8 +158,8 @@ def _summary_url(visit: Visit) -> str | None:
 
 def _last_findings(context: Context) -> list[Finding]:
     """Return what the probes found after the recovery, if the conf says which run ran them."""
-    ti, run_id = context["ti"], (context["dag_run"].conf or {}).get(CHECKED_BY)
+    ti, run_id = context["ti"], (context["dag_run"].conf or {}).get(ConfKey.CHECKED_BY)
     if not isinstance(run_id, str):
         return []
-    values = ti.xcom_pull(dag_id=ti.dag_id, run_id=run_id, task_ids=[INVESTIGATE]) or ()
+    values = ti.xcom_pull(dag_id=ti.dag_id, run_id=run_id, task_ids=[TaskId.INVESTIGATE]) or ()
     return [Finding.model_validate(value) for value in values if isinstance(value, dict)]

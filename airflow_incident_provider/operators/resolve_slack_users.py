@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import conf
-
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, TaskId, settings
 from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.models import (
     Incident,
@@ -17,14 +14,9 @@ from airflow_incident_provider.models import (
     SlackWorkspace,
     UserResolution,
 )
-from airflow_incident_provider.operators.base import (
-    PARSE_INCIDENT,
-    SETUP_SLACK,
-    IncidentStep,
-    is_last_try,
-    read_value,
-)
-from airflow_incident_provider.slack.access import DEFAULT_CONN_ID, live_slack, workspace_behind
+from airflow_incident_provider.operators.base import IncidentStep, is_last_try
+from airflow_incident_provider.room.xcom import read_value
+from airflow_incident_provider.slack.access import live_slack, workspace_behind
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -67,7 +59,7 @@ class ResolveSlackUsersOperator(IncidentStep):
         private: bool | None = None,
         incident: Incident | Mapping[str, Any] | None = None,
         workspace: SlackWorkspace | Mapping[str, Any] | None = None,
-        slack_conn_id: str = DEFAULT_CONN_ID,
+        slack_conn_id: str = DEFAULT_SLACK_CONN_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -81,10 +73,10 @@ class ResolveSlackUsersOperator(IncidentStep):
         """Ask Slack for everybody."""
         incident = None
         if self.users is None:
-            incident = read_value(Incident, self.incident, context, PARSE_INCIDENT)
+            incident = read_value(Incident, self.incident, context, TaskId.PARSE_INCIDENT)
         queries = self.users if self.users is not None else (incident.responders if incident else ())
         private = self.private if self.private is not None else bool(incident and incident.route.private)
-        workspace = read_value(SlackWorkspace, self.workspace, context, SETUP_SLACK)
+        workspace = read_value(SlackWorkspace, self.workspace, context, TaskId.SETUP_SLACK)
         resolution = resolve_users(
             queries,
             workspace or workspace_behind(self.slack_conn_id),
@@ -125,17 +117,10 @@ def resolve_users(
     from airflow_incident_provider.slack.directory import DirectoryCache
     from airflow_incident_provider.slack.people import SlackPeople
 
-    cache = DirectoryCache(Path(directory_folder()))
+    cache = DirectoryCache(settings().directory_folder)
     with SlackPeople(live_slack(slack_conn_id, workspace), cache) as people:
         people.prefetch(queries)
         return resolve(queries, people, private=private, worth_waiting=worth_waiting)
-
-
-def directory_folder() -> str:
-    """Return where the cached directory of members lies: ``[incident] directory_folder``."""
-    home = os.environ.get("AIRFLOW_HOME", "~/airflow")
-    folder = conf.get("incident", "directory_folder", fallback=f"{home}/incident_directory")
-    return str(Path(folder).expanduser())
 
 
 def not_looked_up(queries: Iterable[str], reason: str) -> UserResolution:

@@ -7,18 +7,16 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, conf
+from airflow.sdk import DAG
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
-from airflow_incident_provider.operators.base import CREATE_WAR_ROOM
+from airflow_incident_provider.config import TaskId, settings
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
 log = logging.getLogger(__name__)
-
-PROMISED_SECONDS = 60
 
 _ENDED_WELL = frozenset({"success", "skipped"})
 
@@ -37,12 +35,6 @@ class DeadlineDag(DAG):
         return run
 
 
-def promised_seconds() -> int | None:
-    """Return ``[incident] room_deadline_seconds``, from alert to room; ``None`` where nothing is promised."""
-    seconds = conf.getint("incident", "room_deadline_seconds", fallback=PROMISED_SECONDS)
-    return seconds if seconds > 0 else None
-
-
 def room_deadline() -> DeadlineAlert | None:
     """Return the deadline for a DAG: the promised time after its run was queued.
 
@@ -52,7 +44,7 @@ def room_deadline() -> DeadlineAlert | None:
 
     :returns: the deadline, or ``None`` where nothing is promised.
     """
-    seconds = promised_seconds()
+    seconds = settings().room_deadline_seconds
     if seconds is None:
         return None
     return DeadlineAlert(
@@ -75,7 +67,7 @@ async def tell_of_late_room(context: Mapping[str, Any]) -> str:
     state = await sync_to_async(_state_of_room)(run["dag_id"], run["dag_run_id"])
     if state in _ENDED_WELL:
         return "the room was up in time"
-    found = f"{CREATE_WAR_ROOM} is {state or 'not begun'} at the promised time"
+    found = f"{TaskId.CREATE_WAR_ROOM} is {state or 'not begun'} at the promised time"
     log.error("The room of %s is late: %s, %s.", run["dag_run_id"], found, context["deadline"]["deadline_time"])
     return f"the room is late: {found}"
 
@@ -83,6 +75,6 @@ async def tell_of_late_room(context: Mapping[str, Any]) -> str:
 def _state_of_room(dag_id: str, run_id: str) -> str | None:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-    states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, task_ids=[CREATE_WAR_ROOM], run_ids=[run_id])
-    state = states.get(run_id, {}).get(CREATE_WAR_ROOM)
+    states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, task_ids=[TaskId.CREATE_WAR_ROOM], run_ids=[run_id])
+    state = states.get(run_id, {}).get(TaskId.CREATE_WAR_ROOM)
     return None if state is None else str(state).lower()

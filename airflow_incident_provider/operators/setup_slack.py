@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.models import Mode, SlackWorkspace
 from airflow_incident_provider.operators.base import IncidentStep
-from airflow_incident_provider.slack.access import DEFAULT_CONN_ID, workspace_behind
+from airflow_incident_provider.slack.access import workspace_behind
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,7 +35,7 @@ class SetupSlackOperator(IncidentStep):
     template_fields: Sequence[str] = ("slack_conn_id",)
     ui_color = "#eee8f5"
 
-    def __init__(self, *, slack_conn_id: str = DEFAULT_CONN_ID, dry_run: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *, slack_conn_id: str = DEFAULT_SLACK_CONN_ID, dry_run: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.slack_conn_id = slack_conn_id
         self.only_dry_run = dry_run

@@ -9,15 +9,9 @@ from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.providers.standard.utils.skipmixin import SkipMixin
 from airflow.sdk import BaseOperator
 
+from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.lifecycle.closing import Closing, due_closing
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Presence, Status, UpdateKind
-from airflow_incident_provider.operators.base import (
-    ARCHIVE_WAR_ROOM,
-    LOOK_AGAIN,
-    PLAN_RECHECK,
-    POST_UPDATE,
-    RESOLVE_INCIDENT,
-)
 from airflow_incident_provider.registry.entries import UpdateBatch
 from airflow_incident_provider.registry.tasks import TaskRegistry
 from airflow_incident_provider.room.close_request import asked_closing
@@ -31,9 +25,9 @@ ROOM_POLL = timedelta(seconds=5)
 """How long is waited, by a trigger and not by a worker, before it is looked again whether the room is there."""
 
 _CLOSING_TASKS = {
-    Closing.RESOLVE: RESOLVE_INCIDENT,
-    Closing.WARN: ARCHIVE_WAR_ROOM,
-    Closing.ARCHIVE: ARCHIVE_WAR_ROOM,
+    Closing.RESOLVE: TaskId.RESOLVE_INCIDENT,
+    Closing.WARN: TaskId.ARCHIVE_WAR_ROOM,
+    Closing.ARCHIVE: TaskId.ARCHIVE_WAR_ROOM,
 }
 _CAN_END_SOON = frozenset({Status.RECOVERED, Status.RESOLVED})
 
@@ -75,7 +69,7 @@ class WhatIsDueOperator(BaseOperator, SkipMixin):
             self.log.warning("The room was never opened: the updates are in the registry only.")
         asked = asked_closing(context)
         if asked is not None:
-            return [_CLOSING_TASKS[asked.closing], LOOK_AGAIN]
+            return [_CLOSING_TASKS[asked.closing], TaskId.SCHEDULE_NEXT_CHECK]
         settings = read_routing_table().lifecycle
         return tasks_for(known.record, batch, due_closing(known.record, settings, this_moment(context)))
 
@@ -88,13 +82,13 @@ def tasks_for(record: IncidentRecord, batch: UpdateBatch | None, closing: Closin
     """
     tasks: list[str] = []
     if batch is not None and (batch.items or batch.dropped):
-        tasks.append(POST_UPDATE)
+        tasks.append(TaskId.POST_UPDATE)
         if record.status is Status.RECOVERED and _tells(batch, UpdateKind.RECOVERED):
-            tasks.append(PLAN_RECHECK)
+            tasks.append(TaskId.PLAN_RECHECK)
     if closing is not None:
         tasks.append(_CLOSING_TASKS[closing])
     if record.status in _CAN_END_SOON:
-        tasks.append(LOOK_AGAIN)
+        tasks.append(TaskId.SCHEDULE_NEXT_CHECK)
     return tasks
 
 

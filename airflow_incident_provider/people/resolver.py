@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.exceptions import (
     SlackConfigurationError,
     SlackError,
@@ -22,8 +23,6 @@ from airflow_incident_provider.models import (
 from airflow_incident_provider.people.directory import Directory, Member
 from airflow_incident_provider.people.matching import admit, match_name
 from airflow_incident_provider.people.queries import Query, QueryKind, parse_query
-
-STEP = "resolve_slack_users"
 
 LARGEST_GROUP = 100
 """A user group with more members is not invited as a whole: that is a mailing, not a war room."""
@@ -240,7 +239,9 @@ class _Resolver:
             raise _LookupRefusedError(_told(self._silence)) from None
 
     def _noted(self, what: str, error: SlackError) -> Problem:
-        problem = Problem(step=STEP, what=f"{what} could not be looked up", error=error.message, fix=error.fix)
+        problem = Problem(
+            step=TaskId.RESOLVE_USERS, what=f"{what} could not be looked up", error=error.message, fix=error.fix
+        )
         if problem not in self.problems:
             self.problems.append(problem)
         return problem

@@ -7,10 +7,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from airflow_incident_provider.config import INCIDENT_TAG, ConfKey
 from airflow_incident_provider.models import IncidentKey
-
-INCIDENT_TAG = "incident"
-"""A DAG with this tag has its events told and its runs shown on the incidents page."""
 
 
 def is_incident_dag(dag: Any) -> bool:
@@ -22,8 +20,8 @@ def key_in_conf(conf: Any) -> str | None:
     """Return the key of the incident that the webhook started a run for; a run of somebody else's names none."""
     if not isinstance(conf, Mapping):
         return None
-    assignment = conf.get("lifecycle")
-    key = assignment.get("key") if isinstance(assignment, Mapping) else conf.get("incident_key")
+    assignment = conf.get(ConfKey.ASSIGNMENT)
+    key = assignment.get("key") if isinstance(assignment, Mapping) else conf.get(ConfKey.INCIDENT_KEY)
     try:
         return _KEY.validate_python(key)
     except ValidationError:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
+from airflow_incident_provider.config import INCIDENT_TAG, TaskId
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom, XComValue
-from airflow_incident_provider.operators.base import CREATE_WAR_ROOM, FINAL_SUMMARY, INVESTIGATE, PARSE_INCIDENT
-from airflow_incident_provider.plugins.incident_dags import INCIDENT_TAG, key_in_conf
+from airflow_incident_provider.plugins.incident_dags import key_in_conf
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -72,7 +72,7 @@ def latest_runs(session: Session, dag_ids: Sequence[str], *, limit: int) -> list
     reads_incident = exists().where(
         TaskInstance.dag_id == DagRun.dag_id,
         TaskInstance.run_id == DagRun.run_id,
-        TaskInstance.task_id == PARSE_INCIDENT,
+        TaskInstance.task_id == TaskId.PARSE_INCIDENT,
     )
     wanted = DagRun.dag_id.in_(dag_ids), reads_incident
     return _read(session, select(DagRun).where(*wanted).order_by(DagRun.run_after.desc()).limit(limit))
@@ -89,10 +89,12 @@ def one_run(session: Session, dag_id: str, run_id: str) -> RecordedRun | None:
 
 def _read(session: Session, selected: Any) -> list[RecordedRun]:
     rows = list(session.scalars(selected))
-    left = _returned(session, [row.id for row in rows], (PARSE_INCIDENT, CREATE_WAR_ROOM, FINAL_SUMMARY))
+    left = _returned(
+        session, [row.id for row in rows], (TaskId.PARSE_INCIDENT, TaskId.CREATE_WAR_ROOM, TaskId.FINAL_SUMMARY)
+    )
     # Findings carry their evidence; a summary has counted them, so they are read only while there is none.
-    unfinished = [row.id for row in rows if (FINAL_SUMMARY, -1) not in left.get(row.id, {})]
-    findings = _returned(session, unfinished, (INVESTIGATE,))
+    unfinished = [row.id for row in rows if (TaskId.FINAL_SUMMARY, -1) not in left.get(row.id, {})]
+    findings = _returned(session, unfinished, (TaskId.INVESTIGATE,))
     return [_run(row, left.get(row.id, {}), findings.get(row.id, {})) for row in rows]
 
 
@@ -115,8 +117,8 @@ def _returned(session: Session, run_ids: Sequence[int], task_ids: Sequence[str])
 
 
 def _run(row: Any, left: Values, findings: Values) -> RecordedRun:
-    incident = _value(Incident, left.get((PARSE_INCIDENT, -1)))
-    summary = _value(IncidentSummary, left.get((FINAL_SUMMARY, -1)))
+    incident = _value(Incident, left.get((TaskId.PARSE_INCIDENT, -1)))
+    summary = _value(IncidentSummary, left.get((TaskId.FINAL_SUMMARY, -1)))
     return RecordedRun(
         dag_id=row.dag_id,
         run_id=row.run_id,
@@ -124,7 +126,7 @@ def _run(row: Any, left: Values, findings: Values) -> RecordedRun:
         asked_at=row.run_after,
         key=incident.key if incident else key_in_conf(row.conf),
         incident=incident,
-        room=_value(WarRoom, left.get((CREATE_WAR_ROOM, -1))),
+        room=_value(WarRoom, left.get((TaskId.CREATE_WAR_ROOM, -1))),
         findings=summary.findings if summary else _counts(findings),
         summary=summary,
     )

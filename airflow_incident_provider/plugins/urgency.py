@@ -58,13 +58,13 @@ def _bonus(dag_run: DagRun) -> int:
 
 def _severity(conf: object) -> Severity:
     """Return how bad a conf says it is; one that cannot be read counts as high, as everywhere."""
+    from airflow_incident_provider.config import ConfKey
     from airflow_incident_provider.intake import RoutingTable, read_incident
     from airflow_incident_provider.models import Severity
-    from airflow_incident_provider.operators.base import ASSIGNMENT
 
     if not isinstance(conf, Mapping):
         return Severity.HIGH
-    told = {name: value for name, value in conf.items() if name != ASSIGNMENT}
+    told = {name: value for name, value in conf.items() if name != ConfKey.ASSIGNMENT}
     try:
         return read_incident(told, received_at=datetime.now(UTC), routing=RoutingTable()).severity
     except Exception as error:  # noqa: BLE001 - an error here would end Airflow's scheduler

@@ -17,10 +17,11 @@ from airflow.exceptions import ParamValidationError
 from airflow.utils.session import create_session
 from sqlalchemy.exc import DataError
 
+from airflow_incident_provider.config import DagId
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.lifecycle.decision import Action, Decision, decide
 from airflow_incident_provider.lifecycle.rules import LifecycleRules
-from airflow_incident_provider.lifecycle.runs import UPDATE_DAG, response_dag
+from airflow_incident_provider.lifecycle.runs import response_dag
 from airflow_incident_provider.lifecycle.signals import Signal
 from airflow_incident_provider.registry.api_server import Registry, RegistryUnavailableError, locked
 from airflow_incident_provider.registry.entries import OpenBatch, StoredIncident, UpdateBatch
@@ -151,7 +152,7 @@ class _Sitting:
         if not decision.changed:
             return before
         batch = before.batch if before is not None else None
-        update = next((request for request in decision.runs if request.dag_id == UPDATE_DAG), None)
+        update = next((request for request in decision.runs if request.dag_id == DagId.INCIDENT_UPDATE), None)
         if update is not None:
             batch = OpenBatch(run_id=update.run_id, until=update.run_after or self._now)
         if batch is not None:

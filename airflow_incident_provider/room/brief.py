@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, STEPS, TaskId, run_url
 from airflow_incident_provider.messages.brief import BriefState, brief
 from airflow_incident_provider.messages.limits import Message
 from airflow_incident_provider.messages.progress import StepProgress, StepState
@@ -27,20 +28,10 @@ from airflow_incident_provider.models import (
     UserResolution,
     WarRoom,
 )
-from airflow_incident_provider.operators.base import (
-    CREATE_WAR_ROOM,
-    FINAL_SUMMARY,
-    INVESTIGATE,
-    PARSE_INCIDENT,
-    POST_UPDATES,
-    RESOLVE_USERS,
-    SETUP_SLACK,
-    read_value,
-)
 from airflow_incident_provider.room.opener import brief_key
-from airflow_incident_provider.room.progress import STEPS, is_part, run_url
+from airflow_incident_provider.room.progress import is_part
 from airflow_incident_provider.room.standing import standing
-from airflow_incident_provider.slack.access import DEFAULT_CONN_ID
+from airflow_incident_provider.room.xcom import read_value
 from airflow_incident_provider.slack.protocol import WarRoomSlack
 
 if TYPE_CHECKING:
@@ -84,8 +75,8 @@ def refresh_brief(context: Context, *, state: str, took_s: float) -> None:
     states = _states(ti)
     if not is_worth_telling(ti.task_id, states):
         return
-    room = read_value(WarRoom, None, context, CREATE_WAR_ROOM)
-    incident = read_value(Incident, None, context, PARSE_INCIDENT)
+    room = read_value(WarRoom, None, context, TaskId.CREATE_WAR_ROOM)
+    incident = read_value(Incident, None, context, TaskId.PARSE_INCIDENT)
     if incident is None or room is None or room.channel_id is None or room.brief_ts is None:
         return
     slack, channel_id, ts = _slack(ti.task), room.channel_id, room.brief_ts
@@ -118,14 +109,14 @@ def may_be_worth_telling(task_id: str, state: str, took_s: float) -> bool:
     The steps before the room have no brief yet. Quick probes are followed by the findings, and those by the
     summary at once, unless they failed.
     """
-    if task_id == INVESTIGATE:
+    if task_id == TaskId.INVESTIGATE:
         return took_s >= SLOW_PROBE_SECONDS
-    return task_id == FINAL_SUMMARY or (task_id == POST_UPDATES and state == "failed")
+    return task_id == TaskId.FINAL_SUMMARY or (task_id == TaskId.POST_UPDATES and state == "failed")
 
 
 def is_worth_telling(task_id: str, states: States) -> bool:
     """Return whether it does, as the others are now: of many probes, every quarter but the last is told."""
-    if task_id != INVESTIGATE:
+    if task_id != TaskId.INVESTIGATE:
         return True
     step = next((step for step in steps_so_far(states) if step.step == task_id), None)
     return step is not None and _is_mark(step.done, step.total)
@@ -171,30 +162,30 @@ def _slack(task: Any) -> WarRoomSlack:
     from airflow_incident_provider.slack.client import LiveSlack
     from airflow_incident_provider.slack.hook import IncidentSlackHook
 
-    opener = task.dag.get_task(CREATE_WAR_ROOM) if task.dag.has_task(CREATE_WAR_ROOM) else None
-    conn_id = getattr(opener, "slack_conn_id", DEFAULT_CONN_ID)
+    opener = task.dag.get_task(TaskId.CREATE_WAR_ROOM) if task.dag.has_task(TaskId.CREATE_WAR_ROOM) else None
+    conn_id = getattr(opener, "slack_conn_id", DEFAULT_SLACK_CONN_ID)
     return LiveSlack(IncidentSlackHook(slack_conn_id=conn_id, attempts=1, timeout=SLACK_SECONDS))
 
 
 def _final(context: Context, states: States) -> Message | None:
     """Return the brief as the summary left it, once there is one."""
-    if _ENDS.get(str(states.get(FINAL_SUMMARY)).lower()) is None:
+    if _ENDS.get(str(states.get(TaskId.FINAL_SUMMARY)).lower()) is None:
         return None
     from airflow_incident_provider.room.summary import final_brief, read_run
 
-    summary = read_value(IncidentSummary, None, context, FINAL_SUMMARY)
+    summary = read_value(IncidentSummary, None, context, TaskId.FINAL_SUMMARY)
     return final_brief(read_run(context), summary)[1] if summary is not None else None
 
 
 def _under_way(context: Context, incident: Incident, room: WarRoom, steps: tuple[StepProgress, ...]) -> Message:
-    workspace = read_value(SlackWorkspace, None, context, SETUP_SLACK)
-    people = read_value(UserResolution, None, context, RESOLVE_USERS)
-    timings = {
-        PARSE_INCIDENT: incident.timing,
-        SETUP_SLACK: workspace.timing if workspace else None,
-        RESOLVE_USERS: people.timing if people else None,
-        CREATE_WAR_ROOM: room.timing,
-        INVESTIGATE: _investigation(context, steps),
+    workspace = read_value(SlackWorkspace, None, context, TaskId.SETUP_SLACK)
+    people = read_value(UserResolution, None, context, TaskId.RESOLVE_USERS)
+    timings: dict[str, Timing | None] = {
+        TaskId.PARSE_INCIDENT: incident.timing,
+        TaskId.SETUP_SLACK: workspace.timing if workspace else None,
+        TaskId.RESOLVE_USERS: people.timing if people else None,
+        TaskId.CREATE_WAR_ROOM: room.timing,
+        TaskId.INVESTIGATE: _investigation(context, steps),
     }
     stands = standing(context, incident)
     return brief(
@@ -209,7 +200,7 @@ def _under_way(context: Context, incident: Incident, room: WarRoom, steps: tuple
             not_invited=room.not_invited,
             steps=tuple(_with_duration(step, timings.get(step.step)) for step in steps),
             problems=room.problems,
-            run_url=run_url(context),
+            run_url=run_url(context["ti"].dag_id, context["ti"].run_id),
             with_picture=room.picture,
         )
     )
@@ -217,9 +208,9 @@ def _under_way(context: Context, incident: Incident, room: WarRoom, steps: tuple
 
 def _investigation(context: Context, steps: tuple[StepProgress, ...]) -> Timing | None:
     """Return how long the investigation took, once all of it has ended."""
-    if not any(step.step == INVESTIGATE and step.state is StepState.DONE for step in steps):
+    if not any(step.step == TaskId.INVESTIGATE and step.state is StepState.DONE for step in steps):
         return None
-    values = context["ti"].xcom_pull(task_ids=[INVESTIGATE]) or ()
+    values = context["ti"].xcom_pull(task_ids=[TaskId.INVESTIGATE]) or ()
     timings = [found.timing for value in values if value and (found := Finding.model_validate(value)).timing]
     if not timings:
         return None

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
+from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.lifecycle.closing import Closing
 from airflow_incident_provider.models import Model
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-ASKED = "asked"
-"""Under which name a conf says it."""
 
 
 class AskedClosing(Model):
@@ -30,7 +28,7 @@ class AskedClosing(Model):
 
     def as_conf(self) -> dict[str, Any]:
         """Return what goes into the conf of the run, beside the incident's key."""
-        return {ASKED: self.model_dump(mode="json", exclude_none=True)}
+        return {ConfKey.CLOSE_REQUEST: self.model_dump(mode="json", exclude_none=True)}
 
 
 def asked_closing(context: Context) -> AskedClosing | None:
@@ -38,14 +36,14 @@ def asked_closing(context: Context) -> AskedClosing | None:
 
     :raises InvalidPayloadError: the conf says something there that cannot be read.
     """
-    told = (context["dag_run"].conf or {}).get(ASKED)
+    told = (context["dag_run"].conf or {}).get(ConfKey.CLOSE_REQUEST)
     if told is None:
         return None
     try:
         return AskedClosing.model_validate(told)
     except ValidationError:
         raise InvalidPayloadError(
-            f"{ASKED}: not what airflow incident resolve and archive write there.",
+            f"{ConfKey.CLOSE_REQUEST}: not what airflow incident resolve and archive write there.",
             fix="Use these commands.",
         ) from None
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.exceptions import IncidentError, SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.messages.brief import BriefState, brief, brief_details
 from airflow_incident_provider.messages.channel import bookmarks, is_own_topic, purpose, topic
@@ -24,7 +25,6 @@ from airflow_incident_provider.models import (
     UserResolution,
     WarRoom,
 )
-from airflow_incident_provider.operators.base import CREATE_WAR_ROOM
 from airflow_incident_provider.room.channel import (
     UNFINISHED_WAIT_S,
     ChannelOpener,
@@ -154,7 +154,7 @@ class RoomOpening:
         )
         opened = ChannelOpener(self._slack, self._plan.workspace.bot_user_id, self._ledger).open(request)
         if opened.note:
-            self._problems.append(Problem(step=CREATE_WAR_ROOM, what=opened.note))
+            self._problems.append(Problem(step=TaskId.CREATE_WAR_ROOM, what=opened.note))
         return opened
 
     # --- what makes it a room -----------------------------------------------------------------------
@@ -351,13 +351,15 @@ class RoomOpening:
             return
         if isinstance(outcome, SlackUnavailableError) and outcome.effect_possible:
             what = _UNSURE.get(what, what)
-        self._problems.append(Problem(step=CREATE_WAR_ROOM, what=what, error=outcome.message, fix=outcome.fix))
+        self._problems.append(
+            Problem(step=TaskId.CREATE_WAR_ROOM, what=what, error=outcome.message, fix=outcome.fix)
+        )
 
     def _note_lateness(self, at: datetime) -> None:
         promised, took = self._plan.promised_s, between(self._plan.incident.received_at, at)
         if promised is not None and took > promised * 1000:
             late = f"the room is late: it came {duration(took)} after the alert, {promised} s are promised"
-            self._problems.append(Problem(step=CREATE_WAR_ROOM, what=late))
+            self._problems.append(Problem(step=TaskId.CREATE_WAR_ROOM, what=late))
 
     def _room(self, opened: OpenedChannel, ts: str, url: str | None) -> WarRoom:
         dry_run = self._plan.workspace.dry_run

@@ -4,37 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from airflow.sdk import conf
-
+from airflow_incident_provider.config import STEPS, TaskId, XComKey
 from airflow_incident_provider.messages.progress import StepProgress, StepState
 from airflow_incident_provider.models import Problem, StepReport, Timing, XComValue
-from airflow_incident_provider.operators.base import (
-    CREATE_WAR_ROOM,
-    FINAL_SUMMARY,
-    INVESTIGATE,
-    PARSE_INCIDENT,
-    POST_UPDATES,
-    PROBLEM_KEY,
-    RESOLVE_USERS,
-    SETUP_SLACK,
-    returned,
-)
+from airflow_incident_provider.room.xcom import returned
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
-
-STEPS = (
-    PARSE_INCIDENT,
-    SETUP_SLACK,
-    RESOLVE_USERS,
-    CREATE_WAR_ROOM,
-    INVESTIGATE,
-    POST_UPDATES,
-    FINAL_SUMMARY,
-)
-"""The seven steps, in their order."""
 
 # The worst first: a mapped step is as its worst instance is.
 _WORST_FIRST = ("failed", "upstream_failed", "running", "success", "skipped")
@@ -45,19 +22,6 @@ _STEP_STATES = {
     "skipped": StepState.SKIPPED,
     "running": StepState.RUNNING,
 }
-
-
-def run_url(context: Context) -> str | None:
-    """Return the address of this run in Airflow's UI, if Airflow knows its own address."""
-    return address_of_run(context["ti"].dag_id, context["ti"].run_id)
-
-
-def address_of_run(dag_id: str, run_id: str) -> str | None:
-    """Return the address of a run in Airflow's UI, if Airflow knows its own address."""
-    base = conf.get("api", "base_url", fallback="")
-    if not base.startswith(("http://", "https://")):
-        return None
-    return f"{base.rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}"
 
 
 def step_reports(context: Context) -> tuple[StepReport, ...]:
@@ -86,7 +50,7 @@ def progress_at_the_room(context: Context, task: BaseOperator, *done: XComValue)
 def _at_the_room(step: str, timing: Timing | None) -> StepProgress:
     if timing is not None:
         return StepProgress(step=step, state=StepState.DONE, duration_ms=timing.duration_ms)
-    return StepProgress(step=step, state=StepState.RUNNING if step == CREATE_WAR_ROOM else StepState.TO_COME)
+    return StepProgress(step=step, state=StepState.RUNNING if step == TaskId.CREATE_WAR_ROOM else StepState.TO_COME)
 
 
 def progress_with_the_room(steps: Sequence[StepProgress], took_ms: int) -> tuple[StepProgress, ...]:
@@ -99,9 +63,9 @@ def progress_with_the_room(steps: Sequence[StepProgress], took_ms: int) -> tuple
 
 
 def _with_the_room(step: StepProgress, before: StepProgress | None, took_ms: int) -> StepProgress:
-    if step.step == CREATE_WAR_ROOM:
+    if step.step == TaskId.CREATE_WAR_ROOM:
         return step.model_copy(update={"state": StepState.DONE, "duration_ms": took_ms})
-    if before is not None and before.step == CREATE_WAR_ROOM and step.state is StepState.TO_COME:
+    if before is not None and before.step == TaskId.CREATE_WAR_ROOM and step.state is StepState.TO_COME:
         return step.model_copy(update={"state": StepState.RUNNING})
     return step
 
@@ -130,7 +94,7 @@ def is_part(name: str, step: str) -> bool:
 
 
 def _report(ti: Any, step: str, state: str) -> StepReport:
-    left = next(iter(ti.xcom_pull(task_ids=[step], key=PROBLEM_KEY) or ()), None) if state == "failed" else None
+    left = next(iter(ti.xcom_pull(task_ids=[step], key=XComKey.PROBLEM) or ()), None) if state == "failed" else None
     if left is not None:
         return StepReport(task_id=step, state=state, timing=left["timing"], problem=left["problem"])
     values = [value for value in _values(ti, step, state) if isinstance(value, dict)]
@@ -143,7 +107,7 @@ def _values(ti: Any, step: str, state: str) -> Sequence[Any]:
     """Return what a step has returned, once for each of its instances."""
     if state in _RETURNED_NOTHING:
         return ()
-    if step == INVESTIGATE:
+    if step == TaskId.INVESTIGATE:
         return ti.xcom_pull(task_ids=[step]) or ()
     return () if state == "running" else (returned(ti, step),)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_incident_provider.config import ConfKey, TaskId
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Presence, Room, Status
 from airflow_incident_provider.models import (
     Finding,
@@ -21,23 +22,14 @@ from airflow_incident_provider.models import (
     UserResolution,
     WarRoom,
 )
-from airflow_incident_provider.operators.base import (
-    CREATE_WAR_ROOM,
-    FINAL_SUMMARY,
-    INVESTIGATE,
-    PARSE_INCIDENT,
-    RESOLVE_USERS,
-    SETUP_SLACK,
-    Value,
-)
 from airflow_incident_provider.registry.entries import StoredIncident
 from airflow_incident_provider.registry.tasks import TaskRegistry
 from airflow_incident_provider.room.close_request import asked_closing
+from airflow_incident_provider.room.xcom import Value
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-INCIDENT_KEY = "incident_key"
 """What a run's conf calls the key of the incident that it is about."""
 
 _UNFINISHED = frozenset({"queued", "running"})
@@ -91,7 +83,7 @@ class KnownIncident:
 
 def incident_key(context: Context) -> str:
     """Return the key of the incident that this run is about; empty if the conf names none."""
-    return str((context["dag_run"].conf or {}).get(INCIDENT_KEY) or "")
+    return str((context["dag_run"].conf or {}).get(ConfKey.INCIDENT_KEY) or "")
 
 
 def read_known(context: Context) -> KnownIncident | None:
@@ -100,16 +92,16 @@ def read_known(context: Context) -> KnownIncident | None:
     if stored is None:
         return None
     left = _FirstRun(context["ti"], stored.record)
-    told = left.value(Incident, PARSE_INCIDENT)
+    told = left.value(Incident, TaskId.PARSE_INCIDENT)
     return KnownIncident(
         stored=stored,
         incident=as_it_stands(told or _from_record(stored.record), stored.record),
-        workspace=left.value(SlackWorkspace, SETUP_SLACK),
+        workspace=left.value(SlackWorkspace, TaskId.SETUP_SLACK),
         first_responders=told.responders if told else (),
-        people=left.value(UserResolution, RESOLVE_USERS),
-        room=_room(left.value(WarRoom, CREATE_WAR_ROOM), stored.record),
+        people=left.value(UserResolution, TaskId.RESOLVE_USERS),
+        room=_room(left.value(WarRoom, TaskId.CREATE_WAR_ROOM), stored.record),
         findings=left.findings(),
-        summary=left.value(IncidentSummary, FINAL_SUMMARY),
+        summary=left.value(IncidentSummary, TaskId.FINAL_SUMMARY),
     )
 
 
@@ -118,7 +110,7 @@ def _unregistered(context: Context) -> StoredIncident | None:
     asked = asked_closing(context)
     if asked is None or asked.dag_id is None or asked.run_id is None:
         return None
-    value = context["ti"].xcom_pull(dag_id=asked.dag_id, run_id=asked.run_id, task_ids=PARSE_INCIDENT)
+    value = context["ti"].xcom_pull(dag_id=asked.dag_id, run_id=asked.run_id, task_ids=TaskId.PARSE_INCIDENT)
     incident = Incident.model_validate(value) if isinstance(value, dict) else None
     if incident is None or incident.key != incident_key(context):
         return None
@@ -162,7 +154,7 @@ class _FirstRun:
 
     def findings(self) -> tuple[Finding, ...]:
         """Return what its probes found."""
-        found = self._pull([INVESTIGATE]) or ()
+        found = self._pull([TaskId.INVESTIGATE]) or ()
         return tuple(Finding.model_validate(value) for value in found if isinstance(value, dict))
 
     def _pull(self, task_ids: str | list[str]) -> Any:

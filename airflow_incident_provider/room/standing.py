@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowRuntimeError
 
+from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.models import Incident
-from airflow_incident_provider.operators.base import ASSIGNMENT
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -51,7 +51,7 @@ def standing(context: Context, incident: Incident) -> Standing:
 
 def _record(context: Context, key: str) -> IncidentRecord | None:
     """Return the registry's record: only of an incident whose run the webhook started there is one."""
-    if ASSIGNMENT not in (context["dag_run"].conf or {}):
+    if ConfKey.ASSIGNMENT not in (context["dag_run"].conf or {}):
         return None
     from airflow_incident_provider.registry.tasks import TaskRegistry
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_incident_provider.config import TaskId, run_url
 from airflow_incident_provider.messages.brief import BriefState, brief
 from airflow_incident_provider.messages.limits import Message
 from airflow_incident_provider.models import (
@@ -26,20 +27,11 @@ from airflow_incident_provider.models import (
     Verdict,
     WarRoom,
 )
-from airflow_incident_provider.operators.base import (
-    CREATE_WAR_ROOM,
-    FINAL_SUMMARY,
-    INVESTIGATE,
-    PARSE_INCIDENT,
-    POST_UPDATES,
-    RESOLVE_USERS,
-    SETUP_SLACK,
-    read_value,
-)
 from airflow_incident_provider.probes import conclude
 from airflow_incident_provider.room.opener import brief_key
-from airflow_incident_provider.room.progress import run_url, step_progress, step_reports
+from airflow_incident_provider.room.progress import step_progress, step_reports
 from airflow_incident_provider.room.standing import Standing, standing
+from airflow_incident_provider.room.xcom import read_value
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -78,19 +70,19 @@ def read_run(context: Context) -> RunRecord:
     """Return what the steps of this run left in XCom."""
     ti: Any = context["ti"]
     findings = ti.xcom_pull(task_ids=_probe_tasks(context)) or ()
-    incident = read_value(Incident, None, context, PARSE_INCIDENT)
+    incident = read_value(Incident, None, context, TaskId.PARSE_INCIDENT)
     return RunRecord(
         run_id=ti.run_id,
         now=datetime.now(UTC),
         steps=step_reports(context),
         incident=incident,
         standing=standing(context, incident) if incident else None,
-        workspace=read_value(SlackWorkspace, None, context, SETUP_SLACK),
-        people=read_value(UserResolution, None, context, RESOLVE_USERS),
-        room=read_value(WarRoom, None, context, CREATE_WAR_ROOM),
+        workspace=read_value(SlackWorkspace, None, context, TaskId.SETUP_SLACK),
+        people=read_value(UserResolution, None, context, TaskId.RESOLVE_USERS),
+        room=read_value(WarRoom, None, context, TaskId.CREATE_WAR_ROOM),
         findings=tuple(Finding.model_validate(finding) for finding in findings if finding is not None),
-        updates=read_value(ThreadUpdates, None, context, POST_UPDATES),
-        run_url=run_url(context),
+        updates=read_value(ThreadUpdates, None, context, TaskId.POST_UPDATES),
+        run_url=run_url(context["ti"].dag_id, context["ti"].run_id),
     )
 
 
@@ -146,7 +138,7 @@ def final_brief(record: RunRecord, summary: IncidentSummary) -> tuple[str, Messa
     assert record.room is not None
     stands = record.standing
     done = tuple(
-        report.model_copy(update={"state": "success"}) if report.task_id == FINAL_SUMMARY else report
+        report.model_copy(update={"state": "success"}) if report.task_id == TaskId.FINAL_SUMMARY else report
         for report in record.steps
     )
     state = BriefState(
@@ -184,7 +176,7 @@ def all_that_would_be_posted(record: RunRecord, summary: Iterable[str]) -> tuple
 
 def _outcome(record: RunRecord, problems: tuple[Problem, ...]) -> RunOutcome:
     states = {report.task_id: report.state for report in record.steps}
-    if states.get(PARSE_INCIDENT) == "skipped":
+    if states.get(TaskId.PARSE_INCIDENT) == "skipped":
         return RunOutcome.NOT_RAISED
     if any(state in _FAILED for state in states.values()):
         return RunOutcome.FAILED
@@ -199,14 +191,16 @@ def _problems(record: RunRecord) -> tuple[Problem, ...]:
     noted += record.updates.problems if record.updates else ()
     noted += (
         Problem(
-            step=INVESTIGATE, what=f"{finding.probe} {finding.target} could not be checked", error=finding.summary
+            step=TaskId.INVESTIGATE,
+            what=f"{finding.probe} {finding.target} could not be checked",
+            error=finding.summary,
         )
         for finding in record.findings
         if finding.verdict is Verdict.UNKNOWN
     )
     if record.workspace is not None and record.workspace.dry_run:
         noted.insert(
-            0, Problem(step=SETUP_SLACK, what="nothing was posted to Slack", error=record.workspace.reason)
+            0, Problem(step=TaskId.SETUP_SLACK, what="nothing was posted to Slack", error=record.workspace.reason)
         )
     return tuple(dict.fromkeys(noted))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from airflow_incident_provider.config import TaskId, run_url
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.messages.brief import BriefState, brief
@@ -13,10 +14,9 @@ from airflow_incident_provider.messages.status import status_words
 from airflow_incident_provider.messages.summary import summary_message
 from airflow_incident_provider.messages.turns import thread_message
 from airflow_incident_provider.models import IncidentSummary, Problem, StepReport, TimelineEntry, WarRoom
-from airflow_incident_provider.operators.base import FINAL_SUMMARY
 from airflow_incident_provider.room.later_people import LaterPeople
 from airflow_incident_provider.room.opener import brief_key
-from airflow_incident_provider.room.progress import address_of_run, step_progress
+from airflow_incident_provider.room.progress import step_progress
 from airflow_incident_provider.room.session import Visit
 from airflow_incident_provider.room.snapshot import KnownIncident
 from airflow_incident_provider.slack.protocol import Channel, WarRoomSlack
@@ -94,7 +94,7 @@ def _brief_state(known: KnownIncident, room: WarRoom, people: LaterPeople) -> Br
         status=status_words(record),
         commander=record.commander,
         repeats=record.repeats,
-        run_url=address_of_run(record.dag_id, record.run_id) if record.run_id else None,
+        run_url=run_url(record.dag_id, record.run_id) if record.run_id else None,
         with_picture=room.picture,
     )
 
@@ -136,7 +136,7 @@ def summary_so_far(known: KnownIncident, people: LaterPeople) -> IncidentSummary
 def _ended(summary: IncidentSummary) -> tuple[StepReport, ...]:
     """Return the steps of the first run, the summary among them, which was under way when it told of them."""
     return tuple(
-        step.model_copy(update={"state": "success"}) if step.task_id == FINAL_SUMMARY else step
+        step.model_copy(update={"state": "success"}) if step.task_id == TaskId.FINAL_SUMMARY else step
         for step in summary.steps
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from airflow_incident_provider.config import run_url
 from airflow_incident_provider.exceptions import SlackRequestError
 from airflow_incident_provider.intake.life import Lifecycle
 from airflow_incident_provider.lifecycle.closing import resolve_at
@@ -17,7 +18,6 @@ from airflow_incident_provider.models import PostedMessage, ThreadUpdates, UserR
 from airflow_incident_provider.registry.entries import UpdateBatch
 from airflow_incident_provider.room.later_people import LaterPeople, bring_in
 from airflow_incident_provider.room.opener import RoomOpening, RoomPlan
-from airflow_incident_provider.room.progress import address_of_run
 from airflow_incident_provider.room.session import Visit
 from airflow_incident_provider.room.snapshot import KnownIncident
 from airflow_incident_provider.room.updater import RoomKeeper, channel_of
@@ -71,7 +71,7 @@ class UpdatePosting:
             workspace=self._visit.workspace,
             people=known.people or UserResolution(),
             name=lambda attempt: channel_name_taken(incident, attempt) if attempt else channel_name(incident),
-            run_url=address_of_run(known.record.dag_id, known.record.run_id) if known.record.run_id else None,
+            run_url=run_url(known.record.dag_id, known.record.run_id) if known.record.run_id else None,
         )
         room = RoomOpening(self._visit.slack, plan, self._visit.ledger).open()
         self._tell_registry(room)

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from airflow_incident_provider.slack.client import LiveSlack
     from airflow_incident_provider.slack.protocol import WarRoomSlack
 
-DEFAULT_CONN_ID = "slack_api_default"
-
 
 def connection_is_configured(conn_id: str) -> bool:
     """Return whether Airflow knows this connection."""

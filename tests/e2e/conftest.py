@@ -17,7 +17,8 @@ from incident_sandbox.demo.broken_service import BrokenService
 from incident_sandbox.demo.local_airflow import LocalAirflow
 from incident_sandbox.demo.network import demo_network
 
-from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SECRET_HEADER
+from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
+from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 WEBHOOK_SECRET = "house-secret-0123456789"
@@ -84,7 +85,7 @@ def house(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
         }
         connections = {
             "slack_api_default": connection,
-            CONNECTION_ID: {"conn_type": "generic", "password": WEBHOOK_SECRET},
+            DEFAULT_WEBHOOK_CONN_ID: {"conn_type": "generic", "password": WEBHOOK_SECRET},
         }
         with LocalAirflow(project / "airflow", DAGS, connections=connections, environment=environment) as airflow:
             for dag_id in ("incident_response", "incident_update"):

@@ -31,10 +31,11 @@ from incident_sandbox.demo.processes import wait_until
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
+from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.messages.limits import Message
 from airflow_incident_provider.messages.plain import decode, plain_text
-from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SECRET_HEADER
+from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 from airflow_incident_provider.registry.api_server import opened
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
@@ -106,7 +107,7 @@ def sandbox() -> Iterator[SandboxServer]:
 def airflow(tmp_path: Path, service: Service, sandbox: SandboxServer) -> Iterator[LocalAirflow]:
     table = tmp_path / "routing.json"
     connections = {
-        CONNECTION_ID: {"conn_type": "generic", "password": SECRET},
+        DEFAULT_WEBHOOK_CONN_ID: {"conn_type": "generic", "password": SECRET},
         "slack_api_default": {
             "conn_type": "slack",
             "password": sandbox.token,

@@ -19,7 +19,8 @@ from incident_sandbox import SandboxClient, SandboxServer
 from incident_sandbox.demo.local_airflow import LocalAirflow
 from incident_sandbox.demo.processes import wait_until
 
-from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SECRET_HEADER
+from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
+from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 
 pytestmark = pytest.mark.e2e
 
@@ -112,7 +113,7 @@ def teams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teams]:
                 "password": slack.token,
                 "extra": json.dumps({"base_url": slack.slack_base_url}),
             },
-            CONNECTION_ID: {"conn_type": "generic", "password": SECRET},
+            DEFAULT_WEBHOOK_CONN_ID: {"conn_type": "generic", "password": SECRET},
         }
         environment = {
             "AIRFLOW__INCIDENT__ROUTING_TABLE": str(project / "routing.json"),

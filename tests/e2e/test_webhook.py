@@ -25,8 +25,9 @@ from incident_sandbox.demo.processes import wait_until
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
+from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
-from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SECRET_HEADER
+from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 from airflow_incident_provider.registry.api_server import opened
 
 pytestmark = pytest.mark.e2e
@@ -109,7 +110,7 @@ def airflow(
     with LocalAirflow(
         home,
         dags_folder,
-        connections={CONNECTION_ID: connection},
+        connections={DEFAULT_WEBHOOK_CONN_ID: connection},
         environment={"AIRFLOW__INCIDENT__ROUTING_TABLE": str(routing_table)},
         api_workers=2,
     ) as airflow:

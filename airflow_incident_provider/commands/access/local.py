@@ -6,9 +6,7 @@ import getpass
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
-from airflow.configuration import conf as settings
 from airflow.exceptions import DagNotFound, DagRunAlreadyExists
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
@@ -20,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from airflow_incident_provider.commands.access.airflow import RETURN_VALUE, Run, Started, Step
 from airflow_incident_provider.commands.running import UsageError
+from airflow_incident_provider.config import run_url
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.plugins.recorded_runs import incident_dag_ids
 from airflow_incident_provider.registry.asset import REGISTRY
@@ -111,10 +110,7 @@ class ConfiguredAirflow:
 
     def url(self, dag_id: str, run_id: str) -> str | None:
         """Return the run's page, if Airflow knows its own address."""
-        base = settings.get("api", "base_url", fallback="")
-        if not base.startswith(("http://", "https://")):
-            return None
-        return f"{base.rstrip('/')}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
+        return run_url(dag_id, run_id)
 
     def registry_value(self, key: str) -> Any | None:
         """Look for an entry of the asset's state store."""

@@ -7,13 +7,12 @@ from datetime import datetime
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from airflow_incident_provider.airflow_api import AirflowApi, AirflowApiError
 from airflow_incident_provider.commands.access.airflow import RETURN_VALUE, Run, Started, Step
 from airflow_incident_provider.commands.running import UsageError
+from airflow_incident_provider.config import INCIDENT_TAG, run_url
 from airflow_incident_provider.exceptions import IncidentError
-from airflow_incident_provider.plugins.incident_dags import INCIDENT_TAG
 from airflow_incident_provider.registry.asset import REGISTRY
 
 T = TypeVar("T")
@@ -84,7 +83,7 @@ class RemoteAirflow:
 
     def url(self, dag_id: str, run_id: str) -> str | None:
         """Return the run's page."""
-        return f"{self.api.base_url}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
+        return run_url(dag_id, run_id, base_url=self.api.base_url)
 
     def registry_value(self, key: str) -> Any | None:
         """Ask for an entry of the asset's state store."""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from airflow_incident_provider.commands.check.results import NotCheckableError, Results, doubtful, good, wrong
 from airflow_incident_provider.commands.check.site import Site
-from airflow_incident_provider.commands.datadog_api import CONN_ID, DatadogApi, DatadogError
+from airflow_incident_provider.commands.datadog_api import DatadogApi, DatadogError
 from airflow_incident_provider.commands.webhooks import WEBHOOK_NAME, webhook_settings
+from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID
 
 _SET_UP = "Run: airflow incident setup datadog"
 
 
 def keys(site: Site) -> Results:
     """Check that Datadog accepts the API key."""
-    connection = site.connection(CONN_ID)
+    connection = site.connection(DEFAULT_DATADOG_CONN_ID)
     if connection is None:
         yield doubtful(
             "keys",
-            f"there is no connection {CONN_ID}: Datadog is not told of incidents",
+            f"there is no connection {DEFAULT_DATADOG_CONN_ID}: Datadog is not told of incidents",
             "Run: airflow incident setup airflow --yes, with DD_API_KEY and DD_APP_KEY in the environment.",
         )
         return
@@ -31,7 +32,7 @@ def keys(site: Site) -> Results:
 
 def webhook(site: Site) -> Results:
     """Check that Datadog has the webhook, with the payload that this version reads. Needs the application key."""
-    connection = site.connection(CONN_ID)
+    connection = site.connection(DEFAULT_DATADOG_CONN_ID)
     if connection is None:
         raise NotCheckableError("there is no Datadog connection")
     try:

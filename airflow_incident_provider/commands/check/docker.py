@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from airflow.configuration import conf
-
 from airflow_incident_provider.commands.check.results import (
     NotCheckableError,
     Results,
@@ -16,6 +14,7 @@ from airflow_incident_provider.commands.check.results import (
     wrong,
 )
 from airflow_incident_provider.commands.check.site import Site
+from airflow_incident_provider.config import settings
 from airflow_incident_provider.models import ProbeRun, Verdict
 from airflow_incident_provider.probes import CONTROL, catalogue, command_for, environment_for, get_probe, interpret
 
@@ -58,7 +57,7 @@ def network(site: Site) -> Results:
     """Check that the network that probes run in exists."""
     from docker.errors import APIError, NotFound
 
-    name = conf.get("incident", "docker_network", fallback="bridge")
+    name = settings().docker_network
     try:
         site.engine.inspect_network(name)
     except NotFound:
@@ -92,13 +91,13 @@ def _control() -> ContainerSpec:
     from airflow_incident_provider.containers import ContainerSpec
 
     probe = get_probe(CONTROL)
-    dns = [part.strip() for part in conf.get("incident", "docker_dns", fallback="").split(",") if part.strip()]
+    dns = list(settings().docker_dns)
     return ContainerSpec(
         image=probe.image,
         owner="airflow incident check",
         entrypoint=command_for(probe),
         environment=environment_for(ProbeRun(probe=CONTROL)),
-        network=conf.get("incident", "docker_network", fallback="bridge"),
+        network=settings().docker_network,
         dns=dns,
         timeout_s=probe.timeout_s + _OUTSIDE_GRACE_S,
         pull="never",

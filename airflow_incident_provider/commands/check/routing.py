@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from airflow.utils.session import create_session
 
@@ -16,17 +15,18 @@ from airflow_incident_provider.commands.check.results import (
     wrong,
 )
 from airflow_incident_provider.commands.check.site import Site
+from airflow_incident_provider.config import settings
 from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
 from airflow_incident_provider.intake.routing import Settings
 from airflow_incident_provider.models import Resolution
 from airflow_incident_provider.probes import catalogue
 from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
-from airflow_incident_provider.routing_file import read_routing_table, routing_table_path
+from airflow_incident_provider.routing_file import read_routing_table
 
 
 def table(_: Site) -> Results:
     """Check that the table can be read and says what it should."""
-    path = routing_table_path()
+    path = settings().routing_table
     if path is None:
         yield doubtful(
             "table",
@@ -103,7 +103,6 @@ def triage_channel(site: Site) -> Results:
 
 def _unknown(site: Site, names: Iterable[str], private: bool) -> Iterable[Result]:
     """Return a line for each name that comes to nobody."""
-    from airflow_incident_provider.operators.resolve_slack_users import directory_folder
     from airflow_incident_provider.people.resolver import resolve
     from airflow_incident_provider.slack.directory import DirectoryCache
     from airflow_incident_provider.slack.people import SlackPeople
@@ -111,7 +110,7 @@ def _unknown(site: Site, names: Iterable[str], private: bool) -> Iterable[Result
     queries = list(dict.fromkeys(names))
     if not queries:
         return []
-    with SlackPeople(site.slack, DirectoryCache(Path(directory_folder()))) as source:
+    with SlackPeople(site.slack, DirectoryCache(settings().directory_folder)) as source:
         source.prefetch(queries)
         try:
             return [_line(each) for each in resolve(queries, source, private=private).unresolved]

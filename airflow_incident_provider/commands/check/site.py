@@ -8,13 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_incident_provider.commands.check.results import NotCheckableError
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
 from airflow_incident_provider.routing_file import read_routing_table
-from airflow_incident_provider.slack.access import (
-    DEFAULT_CONN_ID,
-    connection_is_configured,
-    live_slack,
-)
+from airflow_incident_provider.slack.access import connection_is_configured, live_slack
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -61,10 +58,10 @@ class Site:
     @cached_property
     def slack_or_refusal(self) -> LiveSlack | IncidentError | None:
         """Slack; or why it does not work; nothing without a connection. Asked once: waiting for it takes long."""
-        if not connection_is_configured(DEFAULT_CONN_ID):
+        if not connection_is_configured(DEFAULT_SLACK_CONN_ID):
             return None
         try:
-            slack = live_slack(DEFAULT_CONN_ID)
+            slack = live_slack(DEFAULT_SLACK_CONN_ID)
             # Read here, because it asks Slack who we are.
             slack.workspace  # noqa: B018
         except IncidentError as error:

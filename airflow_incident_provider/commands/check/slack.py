@@ -15,8 +15,8 @@ from airflow_incident_provider.commands.check.results import (
     wrong,
 )
 from airflow_incident_provider.commands.check.site import Site
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.exceptions import IncidentError
-from airflow_incident_provider.slack.access import DEFAULT_CONN_ID
 from airflow_incident_provider.slack.client import CLOCK_SKEW
 from airflow_incident_provider.slack.protocol import ChannelNameTakenError
 from airflow_incident_provider.slack.scopes import REQUIRED, SCOPES
@@ -31,7 +31,7 @@ def token(site: Site) -> Results:
     if slack is None:
         yield wrong(
             "token",
-            f"there is no connection {DEFAULT_CONN_ID}: every run would be a dry-run",
+            f"there is no connection {DEFAULT_SLACK_CONN_ID}: every run would be a dry-run",
             "Run: airflow incident setup airflow --yes, with SLACK_BOT_TOKEN in the environment.",
         )
     elif isinstance(slack, IncidentError):

@@ -21,17 +21,15 @@ from airflow_incident_provider.commands.output import print_rows, print_text
 from airflow_incident_provider.commands.running import ExitCode, UsageError, command, complain
 from airflow_incident_provider.commands.trigger.questions import confirm
 from airflow_incident_provider.commands.watch.finding_runs import find_run
+from airflow_incident_provider.config import ConfKey, DagId, TaskId
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.lifecycle.closing import Closing
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
-from airflow_incident_provider.lifecycle.runs import UPDATE_DAG
-from airflow_incident_provider.operators.base import ARCHIVE_WAR_ROOM, RESOLVE_INCIDENT
 from airflow_incident_provider.room.close_request import AskedClosing
-from airflow_incident_provider.room.snapshot import INCIDENT_KEY
 
 POLL_SECONDS = 0.5
 
-_TASKS = {Closing.RESOLVE: RESOLVE_INCIDENT, Closing.ARCHIVE: ARCHIVE_WAR_ROOM}
+_TASKS = {Closing.RESOLVE: TaskId.RESOLVE_INCIDENT, Closing.ARCHIVE: TaskId.ARCHIVE_WAR_ROOM}
 _DONE: Mapping[Closing, tuple[Status, ...]] = {
     Closing.RESOLVE: (Status.RESOLVED, Status.ARCHIVED),
     Closing.ARCHIVE: (Status.ARCHIVED,),
@@ -89,7 +87,7 @@ def _close(args: Namespace, closing: Closing) -> ExitCode:
         if not args.yes and not _agreed(subject, closing):
             print_text("Nothing was done.")
             return ExitCode.INTERRUPTED
-        airflow.require_ready(UPDATE_DAG)
+        airflow.require_ready(DagId.INCIDENT_UPDATE)
         run = _wait(airflow, _start(airflow, subject, closing), args.timeout)
         return _outcome(args, airflow, subject, closing, run)
 
@@ -134,7 +132,9 @@ def _start(airflow: Airflow, subject: Subject, closing: Closing) -> str:
         closing=closing, dag_id=first.dag_id if first else None, run_id=first.run_id if first else None
     )
     run_id = f"{closing}.{subject.key}.{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    return airflow.start(UPDATE_DAG, {INCIDENT_KEY: subject.key, **asked.as_conf()}, run_id=run_id).run_id
+    return airflow.start(
+        DagId.INCIDENT_UPDATE, {ConfKey.INCIDENT_KEY: subject.key, **asked.as_conf()}, run_id=run_id
+    ).run_id
 
 
 def _wait(airflow: Airflow, run_id: str, timeout: float) -> Run:
@@ -143,10 +143,10 @@ def _wait(airflow: Airflow, run_id: str, timeout: float) -> Run:
     :raises IncidentError: it is not over in time; it goes on.
     """
     deadline = time.monotonic() + timeout
-    while (run := airflow.run(UPDATE_DAG, run_id)) is None or not run.is_over:
+    while (run := airflow.run(DagId.INCIDENT_UPDATE, run_id)) is None or not run.is_over:
         if time.monotonic() > deadline:
             raise IncidentError(
-                f"The run {run_id} of {UPDATE_DAG} is not over after {timeout:.0f} s.",
+                f"The run {run_id} of {DagId.INCIDENT_UPDATE} is not over after {timeout:.0f} s.",
                 fix="It goes on; look whether Airflow's scheduler runs.",
             )
         time.sleep(POLL_SECONDS)
@@ -156,12 +156,15 @@ def _wait(airflow: Airflow, run_id: str, timeout: float) -> Run:
 def _outcome(args: Namespace, airflow: Airflow, subject: Subject, closing: Closing, run: Run) -> ExitCode:
     """Tell what came of it: what the registry says, and for what it does not know what the task came to."""
     record = record_of(airflow, subject.key)
-    states = {step.task_id: step.state for step in airflow.steps(UPDATE_DAG, run.run_id)}
+    states = {step.task_id: step.state for step in airflow.steps(DagId.INCIDENT_UPDATE, run.run_id)}
     done = _is_done(record, closing) if record is not None else states.get(_TASKS[closing]) == "success"
     state = _DONE[closing][0].value if done else "not done"
     _tell(args, subject, state=state, run_id=run.run_id)
     if not done or run.state != "success":
-        complain(f"Not all of it was done: the log of {_TASKS[closing]} in {run.run_id} of {UPDATE_DAG} tells why.")
+        complain(
+            f"Not all of it was done: the log of {_TASKS[closing]} in {run.run_id} of {DagId.INCIDENT_UPDATE} "
+            "tells why."
+        )
         return ExitCode.NOT_WELL
     return ExitCode.OK
 

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from airflow_incident_provider.commands.access.airflow import Airflow, Run
 from airflow_incident_provider.commands.watch.command import value_of
+from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Room
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom
-from airflow_incident_provider.operators.base import CREATE_WAR_ROOM, FINAL_SUMMARY, INVESTIGATE, PARSE_INCIDENT
 from airflow_incident_provider.registry.asset import Kind
 from airflow_incident_provider.registry.entries import StoredIncident, Transition
 
@@ -38,13 +38,13 @@ class RecordedIncident:
 
 def recorded(airflow: Airflow, run: Run) -> RecordedIncident:
     """Return what a run left, and what the registry remembers of its incident."""
-    incident = value_of(Incident, airflow, run, PARSE_INCIDENT)
-    summary = value_of(IncidentSummary, airflow, run, FINAL_SUMMARY)
+    incident = value_of(Incident, airflow, run, TaskId.PARSE_INCIDENT)
+    summary = value_of(IncidentSummary, airflow, run, TaskId.FINAL_SUMMARY)
     counted = summary.findings if summary else Counter(each.verdict for each in findings(airflow, run))
     return RecordedIncident(
         run=run,
         incident=incident,
-        room=value_of(WarRoom, airflow, run, CREATE_WAR_ROOM),
+        room=value_of(WarRoom, airflow, run, TaskId.CREATE_WAR_ROOM),
         summary=summary,
         record=record_of(airflow, incident.key) if incident is not None else None,
         findings=counted,
@@ -55,8 +55,8 @@ def findings(airflow: Airflow, run: Run) -> list[Finding]:
     """Return what the probes found, as far as they have ended, the worst first."""
     found = []
     for step in airflow.steps(run.dag_id, run.run_id):
-        if step.task_id == INVESTIGATE and step.state == "success":
-            value = airflow.value(run.dag_id, run.run_id, INVESTIGATE, map_index=step.map_index)
+        if step.task_id == TaskId.INVESTIGATE and step.state == "success":
+            value = airflow.value(run.dag_id, run.run_id, TaskId.INVESTIGATE, map_index=step.map_index)
             try:
                 found.append(Finding.model_validate(value))
             except ValidationError:

@@ -12,11 +12,11 @@ from typing import Any
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
-from airflow_incident_provider.commands import datadog_api
 from airflow_incident_provider.commands.running import UsageError
 from airflow_incident_provider.commands.setup.plan import Action, Item
-from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SHORTEST_SECRET
-from airflow_incident_provider.slack.access import DEFAULT_CONN_ID, connection_is_configured
+from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID, DEFAULT_SLACK_CONN_ID, DEFAULT_WEBHOOK_CONN_ID
+from airflow_incident_provider.plugins.webhook.authentication import SHORTEST_SECRET
+from airflow_incident_provider.slack.access import connection_is_configured
 
 SLACK_TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105 - the variable's name
 SLACK_BASE_URL = "SLACK_BASE_URL"
@@ -32,9 +32,9 @@ Settings = dict[str, Any]
 
 def connection_items() -> Iterable[Item]:
     """Return what is to become of each connection."""
-    yield _item(DEFAULT_CONN_ID, _slack(), needs=SLACK_TOKEN, costs="until then every run is a dry-run")
+    yield _item(DEFAULT_SLACK_CONN_ID, _slack(), needs=SLACK_TOKEN, costs="until then every run is a dry-run")
     yield _item(
-        datadog_api.CONN_ID,
+        DEFAULT_DATADOG_CONN_ID,
         _datadog(),
         needs=" and ".join(DATADOG_KEYS),
         costs="until then Datadog is not told of incidents",
@@ -81,12 +81,14 @@ def _webhook() -> Item:
     given = os.environ.get(WEBHOOK_SECRET, "").strip()
     if given and len(given) < SHORTEST_SECRET:
         raise UsageError(f"{WEBHOOK_SECRET} has fewer than {SHORTEST_SECRET} characters.")
-    if given or connection_is_configured(CONNECTION_ID):
+    if given or connection_is_configured(DEFAULT_WEBHOOK_CONN_ID):
         settings = {"conn_type": "http", "password": given} if given else None
-        return _item(CONNECTION_ID, settings, needs=WEBHOOK_SECRET, costs="until then no alert is taken")
+        return _item(DEFAULT_WEBHOOK_CONN_ID, settings, needs=WEBHOOK_SECRET, costs="until then no alert is taken")
     settings = {"conn_type": "http", "password": secrets.token_urlsafe(32)}
     detail = "with a new random secret; setup datadog gives it to Datadog"
-    return Item(f"connection {CONNECTION_ID}", Action.CREATE, detail, _storing(CONNECTION_ID, settings))
+    return Item(
+        f"connection {DEFAULT_WEBHOOK_CONN_ID}", Action.CREATE, detail, _storing(DEFAULT_WEBHOOK_CONN_ID, settings)
+    )
 
 
 def _is_stored(conn_id: str) -> bool:

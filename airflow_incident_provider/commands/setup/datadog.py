@@ -6,12 +6,12 @@ import re
 from argparse import Namespace
 from typing import Any
 
-from airflow_incident_provider.commands.datadog_api import CONN_ID, DatadogApi
+from airflow_incident_provider.commands.datadog_api import DatadogApi
 from airflow_incident_provider.commands.output import print_text
 from airflow_incident_provider.commands.running import ExitCode, UsageError, command
 from airflow_incident_provider.commands.webhooks import SECRET_VARIABLE, served_url, webhook_settings
+from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID, DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.exceptions import IncidentError
-from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID
 from airflow_incident_provider.slack.access import connection_is_configured
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -43,7 +43,7 @@ def by_hand(settings: dict[str, Any]) -> str:
             "In Datadog, Integrations, Webhooks:",
             "",
             f"1. Under Custom Variables add {SECRET_VARIABLE}, with 'Hide from view'. Its value is the password of",
-            f"   the Airflow connection {CONNECTION_ID}.",
+            f"   the Airflow connection {DEFAULT_WEBHOOK_CONN_ID}.",
             f"2. Under Webhooks add {settings['name']}:",
             f"   URL:            {settings['url']}",
             f"   Custom headers: {settings['custom_headers']}",
@@ -69,12 +69,12 @@ def _url(given: str | None) -> str:
 def _extra() -> dict[str, Any]:
     from airflow.sdk import BaseHook
 
-    if not connection_is_configured(CONN_ID):
+    if not connection_is_configured(DEFAULT_DATADOG_CONN_ID):
         raise IncidentError(
-            f"There is no connection {CONN_ID}.",
+            f"There is no connection {DEFAULT_DATADOG_CONN_ID}.",
             fix="Run: airflow incident setup airflow, with DD_API_KEY and DD_APP_KEY set; or --print.",
         )
-    return dict(BaseHook.get_connection(CONN_ID).extra_dejson)
+    return dict(BaseHook.get_connection(DEFAULT_DATADOG_CONN_ID).extra_dejson)
 
 
 def _secret() -> str:

@@ -14,7 +14,7 @@ from airflow.configuration import conf
 from airflow_incident_provider.commands.output import print_rows, print_text
 from airflow_incident_provider.commands.running import ExitCode, UsageError, command
 from airflow_incident_provider.commands.setup.plan import Action, Item
-from airflow_incident_provider.routing_file import routing_table_path
+from airflow_incident_provider.config import settings
 
 PACKAGE = "airflow_incident_provider"
 EXAMPLE_TABLE = "routing.example.yaml"
@@ -59,7 +59,7 @@ def _dag_items(folder: Path, *, replace: bool) -> Iterator[Item]:
 
 
 def _routing_item() -> Item:
-    what, named = "routing table", routing_table_path()
+    what, named = "routing table", settings().routing_table
     if named is None:
         return Item(what, Action.BY_HAND, "name its file in [incident] routing_table, and run this again")
     path = Path(named)

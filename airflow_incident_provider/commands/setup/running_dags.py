@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from airflow.configuration import conf
 from airflow.models.dag import DagModel
 from airflow.models.pool import Pool
 from airflow.utils.session import create_session
@@ -13,13 +12,13 @@ from sqlalchemy import select, update
 
 from airflow_incident_provider.commands.parsed_dags import pools_of
 from airflow_incident_provider.commands.setup.plan import Action, Item
-from airflow_incident_provider.routing_file import routing_table_path
+from airflow_incident_provider.config import settings
 
 
 def pool_items(dag_id: str, slots: int) -> Iterable[Item]:
     """Return what is to become of each pool that the DAG's tasks name, or will name once the DAG is parsed."""
     with create_session() as session:
-        named = sorted({*pools_of(session, dag_id), conf.get("incident", "slack_pool", fallback="default_pool")})
+        named = sorted({*pools_of(session, dag_id), settings().slack_pool})
         there = dict(session.execute(select(Pool.pool, Pool.slots)).tuples().all())
     for name in named:
         if name in there:
@@ -43,7 +42,7 @@ def dag_items(dag_id: str) -> Iterable[Item]:
 
 def setting_items() -> Iterable[Item]:
     """Return what is to become of the settings, which are files of Airflow's and not in its database."""
-    path = routing_table_path()
+    path = settings().routing_table
     if path is not None:
         yield Item("setting [incident] routing_table", Action.KEEP, path)
     else:

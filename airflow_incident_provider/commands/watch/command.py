@@ -17,11 +17,11 @@ from airflow_incident_provider.commands.running import ExitCode, UsageError, com
 from airflow_incident_provider.commands.watch.finding_runs import find_run
 from airflow_incident_provider.commands.watch.screens import Progress, Screen, screen_for
 from airflow_incident_provider.commands.watch.telling import ENDED, told
+from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.messages.plain import plain_text
 from airflow_incident_provider.messages.summary import summary_message
 from airflow_incident_provider.models import Incident, IncidentSummary, RunOutcome, XComValue
-from airflow_incident_provider.operators.base import FINAL_SUMMARY, PARSE_INCIDENT
 
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 30.0
@@ -46,12 +46,12 @@ def watch_run(airflow: Airflow, dag_id: str, run_id: str, *, timeout: float, out
     """
     with screen_for(output) as screen:
         run = Watcher(airflow, dag_id, run_id, screen).until_over(timeout)
-    summary = value_of(IncidentSummary, airflow, run, FINAL_SUMMARY)
+    summary = value_of(IncidentSummary, airflow, run, TaskId.FINAL_SUMMARY)
     if output in ("json", "yaml"):
         state = {"dag_id": dag_id, "run_id": run_id, "state": run.state}
         print_document({**state, "summary": summary.to_xcom() if summary else None}, output)
     elif summary is not None:
-        print_text("\n" + summary_text(summary, value_of(Incident, airflow, run, PARSE_INCIDENT)))
+        print_text("\n" + summary_text(summary, value_of(Incident, airflow, run, TaskId.PARSE_INCIDENT)))
     else:
         print_text(f"\nThe run is over ({run.state}), and left no summary.")
     failed = run.state != "success" or (summary is not None and summary.outcome is RunOutcome.FAILED)

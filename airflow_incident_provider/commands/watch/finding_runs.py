@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from airflow_incident_provider.commands.access.airflow import Airflow, Run
 from airflow_incident_provider.commands.running import UsageError
-from airflow_incident_provider.lifecycle.runs import UPDATE_DAG
-from airflow_incident_provider.operators.base import CREATE_WAR_ROOM, PARSE_INCIDENT
+from airflow_incident_provider.config import DagId, TaskId
 
 LATEST = "latest"
 LOOKED_AT = 100
@@ -18,7 +17,7 @@ def incident_dags(airflow: Airflow, dag_id: str | None) -> list[str]:
     """Return the DAGs whose runs are incidents: the one that is named, else all but that for their later life."""
     if dag_id is not None:
         return [dag_id]
-    return [found for found in airflow.incident_dag_ids() if found != UPDATE_DAG]
+    return [found for found in airflow.incident_dag_ids() if found != DagId.INCIDENT_UPDATE]
 
 
 def find_run(airflow: Airflow, named: str, dag_id: str | None) -> Run:
@@ -58,8 +57,8 @@ def _by_incident(airflow: Airflow, named: str, dag_ids: Sequence[str]) -> Run | 
 
 
 def _names(airflow: Airflow, run: Run) -> Iterator[str]:
-    incident = airflow.value(run.dag_id, run.run_id, PARSE_INCIDENT) or {}
+    incident = airflow.value(run.dag_id, run.run_id, TaskId.PARSE_INCIDENT) or {}
     yield from (str(incident[name]) for name in ("key", "id") if name in incident)
-    room = airflow.value(run.dag_id, run.run_id, CREATE_WAR_ROOM) or {}
+    room = airflow.value(run.dag_id, run.run_id, TaskId.CREATE_WAR_ROOM) or {}
     if "channel_name" in room:
         yield str(room["channel_name"])

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from airflow_incident_provider.commands.access.airflow import Airflow, Run, Step
+from airflow_incident_provider.config import TaskId, XComKey
 from airflow_incident_provider.models import (
     Finding,
     Incident,
@@ -18,17 +19,6 @@ from airflow_incident_provider.models import (
     ThreadUpdates,
     UserResolution,
     WarRoom,
-)
-from airflow_incident_provider.operators.base import (
-    CREATE_WAR_ROOM,
-    FINAL_SUMMARY,
-    INVESTIGATE,
-    PARSE_INCIDENT,
-    PLAN_INVESTIGATION,
-    POST_UPDATES,
-    PROBLEM_KEY,
-    RESOLVE_USERS,
-    SETUP_SLACK,
 )
 from airflow_incident_provider.text import one_line, shorten
 
@@ -51,7 +41,7 @@ def told(airflow: Airflow, run: Run, step: Step) -> str:
 
 
 def _problem(airflow: Airflow, run: Run, step: Step) -> str:
-    left = airflow.value(run.dag_id, run.run_id, step.task_id, map_index=step.map_index, key=PROBLEM_KEY)
+    left = airflow.value(run.dag_id, run.run_id, step.task_id, map_index=step.map_index, key=XComKey.PROBLEM)
     if not isinstance(left, Mapping):
         return "failed; its log tells why"
     problem = Problem.model_validate(left["problem"])
@@ -101,12 +91,12 @@ def _summary(value: Any) -> str:
 
 
 _TELL: Mapping[str, Callable[[Any], str]] = {
-    PARSE_INCIDENT: _incident,
-    SETUP_SLACK: _workspace,
-    RESOLVE_USERS: _people,
-    CREATE_WAR_ROOM: _room,
-    PLAN_INVESTIGATION: _plan,
-    INVESTIGATE: _finding,
-    POST_UPDATES: _updates,
-    FINAL_SUMMARY: _summary,
+    TaskId.PARSE_INCIDENT: _incident,
+    TaskId.SETUP_SLACK: _workspace,
+    TaskId.RESOLVE_USERS: _people,
+    TaskId.CREATE_WAR_ROOM: _room,
+    TaskId.PLAN_INVESTIGATION: _plan,
+    TaskId.INVESTIGATE: _finding,
+    TaskId.POST_UPDATES: _updates,
+    TaskId.FINAL_SUMMARY: _summary,
 }

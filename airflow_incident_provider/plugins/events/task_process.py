@@ -6,13 +6,14 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.events.errors import error_in_words
 from airflow_incident_provider.events.event import EventKind, IncidentEvent
 from airflow_incident_provider.models import Incident
-from airflow_incident_provider.operators.base import PARSE_INCIDENT, returned
 from airflow_incident_provider.plugins.events.told import tell_log
 from airflow_incident_provider.plugins.incident_dags import key_in_conf
 from airflow_incident_provider.room.brief import refresh_brief
+from airflow_incident_provider.room.xcom import returned
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +89,8 @@ class TaskTeller:
 
         What is asked here the step itself need not ask again.
         """
-        if self._incident is None and (self._has_ended or self._ti.task_id != PARSE_INCIDENT):
-            value = returned(self._ti, PARSE_INCIDENT)
+        if self._incident is None and (self._has_ended or self._ti.task_id != TaskId.PARSE_INCIDENT):
+            value = returned(self._ti, TaskId.PARSE_INCIDENT)
             self._incident = Incident.model_validate(value) if value else None
         return self._incident
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
-from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
+from airflow_incident_provider.config import run_url
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Presence
 from airflow_incident_provider.models import RunOutcome, Severity, UtcDatetime, Verdict
 from airflow_incident_provider.plugins.recorded_runs import RecordedRun
@@ -114,7 +114,7 @@ def _from_runs(runs: list[RecordedRun], base_path: str) -> dict[str, object]:
         "dag_id": run.dag_id,
         "run_id": run.run_id,
         "run_state": run.state,
-        "run_url": _run_url(base_path, run.dag_id, run.run_id),
+        "run_url": run_url(run.dag_id, run.run_id, base_url=base_path),
         "findings": dict(run.findings),
     }
     if incident is not None:
@@ -150,7 +150,7 @@ def _from_record(record: IncidentRecord, base_path: str, *, has_run: bool) -> di
     if not has_run:
         entry |= {"dag_id": record.dag_id, "run_id": record.run_id}
         if record.run_id:
-            entry["run_url"] = _run_url(base_path, record.dag_id, record.run_id)
+            entry["run_url"] = run_url(record.dag_id, record.run_id, base_url=base_path)
     return entry
 
 
@@ -162,10 +162,6 @@ def _presumed_state(run: RecordedRun, now: datetime) -> State:
 
 def _unread(run: RecordedRun) -> str:
     return "A report that is being read" if run.state in _UNFINISHED else "A report that could not be read"
-
-
-def _run_url(base_path: str, dag_id: str, run_id: str) -> str:
-    return f"{base_path}dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
 
 
 def _ms(since: datetime, until: datetime) -> int:

@@ -9,16 +9,17 @@ from fastapi import APIRouter, Depends, Request, Security
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
 
+from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.intake.datadog.payload import DatadogPayload
 from airflow_incident_provider.intake.form import trigger_form
 from airflow_incident_provider.plugins.webhook.answers import ALERT_RESPONSES, Decided
-from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID, SECRET_HEADER
+from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 from airflow_incident_provider.plugins.webhook.reception import Reception
 
 _secret = APIKeyHeader(
     name=SECRET_HEADER,
     scheme_name="Secret",
-    description=f"The password of the Airflow connection {CONNECTION_ID}, or its previous one.",
+    description=f"The password of the Airflow connection {DEFAULT_WEBHOOK_CONN_ID}, or its previous one.",
     auto_error=False,
 )
 Secret = Annotated[str | None, Security(_secret)]

@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
+from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.plugins.webhook.answers import Refused
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-CONNECTION_ID = "incident_webhook"
 SECRET_HEADER = "X-Incident-Secret"  # noqa: S105  the header's name, not a secret
 CACHE_SECONDS = 30.0
 SHORTEST_SECRET = 16
@@ -125,19 +125,19 @@ class Authentication:
             return credentials
 
 
-_NO_CONNECTION = f"The connection {CONNECTION_ID} is not configured, or no secrets backend could give it."
+_NO_CONNECTION = f"The connection {DEFAULT_WEBHOOK_CONN_ID} is not configured, or no secrets backend could give it."
 _ADD_CONNECTION = (
     f"Add it to Airflow, with the webhook's secret as its password (at least {SHORTEST_SECRET} characters)."
 )
 _NO_SECRET = f"The header {SECRET_HEADER} is missing."
 _WRONG_SECRET = f"The secret in the header {SECRET_HEADER} is wrong."
-_ALLOW_NETWORK = f"Add the network to allowed_networks in the extra of the connection {CONNECTION_ID}."
+_ALLOW_NETWORK = f"Add the network to allowed_networks in the extra of the connection {DEFAULT_WEBHOOK_CONN_ID}."
 
 
 def _connection() -> Connection:
     from airflow.sdk import BaseHook
 
-    return BaseHook.get_connection(CONNECTION_ID)
+    return BaseHook.get_connection(DEFAULT_WEBHOOK_CONN_ID)
 
 
 def _networks(value: Any) -> tuple[Network, ...]:
@@ -151,4 +151,6 @@ def _networks(value: Any) -> tuple[Network, ...]:
 
 
 def _misconfigured(what: str) -> Refused:
-    return Refused(503, f"The connection {CONNECTION_ID} cannot be used: {what}.", fix="Correct the connection.")
+    return Refused(
+        503, f"The connection {DEFAULT_WEBHOOK_CONN_ID} cannot be used: {what}.", fix="Correct the connection."
+    )

@@ -10,10 +10,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import SQLAlchemyError
 
+from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID, DagId
 from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
-from airflow_incident_provider.lifecycle.runs import RESPONSE_DAG, UPDATE_DAG
 from airflow_incident_provider.plugins.webhook.answers import Refused
-from airflow_incident_provider.plugins.webhook.authentication import CONNECTION_ID
 from airflow_incident_provider.plugins.webhook.reception import Reception
 from airflow_incident_provider.registry.api_server import opened
 
@@ -45,7 +44,7 @@ def health(request: Request, response: Response) -> Health:
     """Tell of the connection, the routing table, the registry in the database, and the DAGs."""
     reception: Reception = request.app.state.reception
     checks = [
-        _check(f"connection {CONNECTION_ID}", reception.authentication.credentials),
+        _check(f"connection {DEFAULT_WEBHOOK_CONN_ID}", reception.authentication.credentials),
         _check("routing table", reception.routing.table),
         _check("registry", _registry),
         *(_check(f"DAG {dag_id}", _dag(reception, dag_id)) for dag_id in _dag_ids(reception)),
@@ -66,7 +65,7 @@ def _dag_ids(reception: Reception) -> list[str]:
         named = reception.routing.table().dag_ids
     except RoutingTableError:
         named = ()
-    return list(dict.fromkeys((RESPONSE_DAG, UPDATE_DAG, *named)))
+    return list(dict.fromkeys((DagId.INCIDENT_RESPONSE, DagId.INCIDENT_UPDATE, *named)))
 
 
 def _dag(reception: Reception, dag_id: str) -> Callable[[], object]:

@@ -7,6 +7,7 @@ from greenlet import greenlet
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_incident_provider.config import STEPS
 from airflow_incident_provider.messages.progress import StepState
 from airflow_incident_provider.room.brief import (
     PARTS_TOLD,
@@ -17,7 +18,6 @@ from airflow_incident_provider.room.brief import (
     settle,
     steps_so_far,
 )
-from airflow_incident_provider.room.progress import STEPS
 
 BEFORE_ROOM = ("parse_incident_event", "setup_slack_integration", "resolve_slack_users")
 

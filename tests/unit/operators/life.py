@@ -18,11 +18,11 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 from incident_sandbox import SandboxClient
 
+from airflow_incident_provider.config import DagId
 from airflow_incident_provider.intake import RoutingTable, load_routing_table
 from airflow_incident_provider.lifecycle.decision import Decision, decide
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.lifecycle.rules import LifecycleRules
-from airflow_incident_provider.lifecycle.runs import RESPONSE_DAG, UPDATE_DAG
 from airflow_incident_provider.lifecycle.signals import read_signal
 from airflow_incident_provider.models import Finding, Verdict
 from airflow_incident_provider.operators import (
@@ -176,7 +176,9 @@ class Life:
 
     # --- what tasks do ------------------------------------------------------------------------------
 
-    def context(self, task_id: str, run_id: str, *, dag_id: str = UPDATE_DAG, **conf: Any) -> dict[str, Any]:
+    def context(
+        self, task_id: str, run_id: str, *, dag_id: str = DagId.INCIDENT_UPDATE, **conf: Any
+    ) -> dict[str, Any]:
         conf = conf or {"incident_key": self.key}
         return {
             "ti": LifeTask(self, dag_id, run_id, task_id),
@@ -202,15 +204,15 @@ class Life:
 
     def respond(self, decision: Decision, findings: list[Finding]) -> None:
         """Run ``incident_response`` as the decision asked for; its probes find what is given."""
-        request = next(run for run in decision.runs if run.dag_id == RESPONSE_DAG)
+        request = next(run for run in decision.runs if run.dag_id == DagId.INCIDENT_RESPONSE)
 
         def step(task_id: str, operator: Callable[..., Any]) -> None:
-            context = self.context(task_id, request.run_id, dag_id=RESPONSE_DAG, **request.conf)
+            context = self.context(task_id, request.run_id, dag_id=DagId.INCIDENT_RESPONSE, **request.conf)
             context["ti"].xcom_push("return_value", operator(task_id=task_id).execute(context))
 
         for task_id, operator in FIRST_STEPS:
             step(task_id, operator)
-        self.investigated(RESPONSE_DAG, request.run_id, findings)
+        self.investigated(DagId.INCIDENT_RESPONSE, request.run_id, findings)
         for task_id, operator in LAST_STEPS:
             step(task_id, operator)
 

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from incident_sandbox import SandboxClient
 
-from airflow_incident_provider.lifecycle.runs import RESPONSE_DAG
+from airflow_incident_provider.config import ConfKey, DagId
 from airflow_incident_provider.operators import FinalSummaryOperator
-from airflow_incident_provider.operators.base import ASSIGNMENT
 
 from .life import WELL, Life, Monitor, Room, recover, resolve, tell
 
@@ -19,7 +18,9 @@ from .life import WELL, Life, Monitor, Room, recover, resolve, tell
 def first_run(life: Life, task_id: str) -> dict[str, Any]:
     """Return the context of a task of the run that made the room, as the webhook started it."""
     assert life.record.run_id is not None
-    return life.context(task_id, life.record.run_id, dag_id=RESPONSE_DAG, **{ASSIGNMENT: {"key": life.key}})
+    return life.context(
+        task_id, life.record.run_id, dag_id=DagId.INCIDENT_RESPONSE, **{ConfKey.ASSIGNMENT: {"key": life.key}}
+    )
 
 
 def summarise_again(life: Life) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def test_a_step_that_ends_late_does_neither(
     context = first_run(life, "post_investigation_updates")
     monkeypatch.setattr(live_brief, "_slack", lambda _: live_slack())
     context["ti"].task = None
-    life.xcoms.pop((RESPONSE_DAG, context["ti"].run_id, "final_summary", "return_value"))
+    life.xcoms.pop((DagId.INCIDENT_RESPONSE, context["ti"].run_id, "final_summary", "return_value"))
     updates = len(calls(control))
     live_brief.refresh_brief(context, state="failed", took_s=1.0)
     assert len(calls(control)) > updates

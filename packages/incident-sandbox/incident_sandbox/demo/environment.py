@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.probes import catalogue
 from incident_sandbox.demo.broken_service import BrokenService, Certificate
 from incident_sandbox.demo.network import DemoNetwork, demo_network
 from incident_sandbox.server import SandboxServer
-
-CONN_ID = "slack_api_default"
 
 RESPONDERS = (
     "alice.ng@acme.example",
@@ -42,7 +41,7 @@ class DemoEnvironment:
     def connections(self) -> dict[str, dict[str, Any]]:
         """The Slack connection: only its ``base_url`` differs from a real one."""
         return {
-            CONN_ID: {
+            DEFAULT_SLACK_CONN_ID: {
                 "conn_type": "slack",
                 "password": self.sandbox.token,
                 "extra": json.dumps({"base_url": self.sandbox.slack_base_url}),

@@ -1,0 +1,163 @@
+"""Names that several packages share, and the settings of ``[incident]``: each is written down once, here.
+
+Importing this module is cheap. Airflow is imported when a setting is read, so that the domain packages may use the
+names.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import quote
+
+SECTION = "incident"
+"""The section of ``airflow.cfg``."""
+
+INCIDENT_TAG = "incident"
+"""The tag of an incident DAG: its events are emitted, and its runs are shown on the incidents page."""
+
+DEFAULT_SLACK_CONN_ID = "slack_api_default"
+DEFAULT_DATADOG_CONN_ID = "datadog_default"
+DEFAULT_WEBHOOK_CONN_ID = "incident_webhook"
+
+DEFAULT_ROOM_DEADLINE_SECONDS = 60
+
+
+class DagId(StrEnum):
+    """The DAGs that ship with the package."""
+
+    INCIDENT_RESPONSE = "incident_response"
+    INCIDENT_UPDATE = "incident_update"
+    SLACK_DIRECTORY_REFRESH = "slack_directory_refresh"
+
+
+class TaskId(StrEnum):
+    """The tasks of ``incident_response``, in the order of a run, and those of ``incident_update``."""
+
+    PARSE_INCIDENT = "parse_incident_event"
+    SETUP_SLACK = "setup_slack_integration"
+    RESOLVE_USERS = "resolve_slack_users"
+    CREATE_WAR_ROOM = "create_war_room"
+    PLAN_INVESTIGATION = "plan_investigation"
+    INVESTIGATE = "investigate"
+    POST_UPDATES = "post_investigation_updates"
+    FINAL_SUMMARY = "final_summary"
+
+    SELECT_DUE_TASKS = "what_is_due"
+    POST_UPDATE = "post_incident_update"
+    PLAN_RECHECK = "plan_recheck"
+    RECOVER_INCIDENT = "recover_incident"
+    RESOLVE_INCIDENT = "resolve_incident"
+    ARCHIVE_WAR_ROOM = "archive_war_room"
+    SCHEDULE_NEXT_CHECK = "look_again"
+
+
+STEPS = (
+    TaskId.PARSE_INCIDENT,
+    TaskId.SETUP_SLACK,
+    TaskId.RESOLVE_USERS,
+    TaskId.CREATE_WAR_ROOM,
+    TaskId.INVESTIGATE,
+    TaskId.POST_UPDATES,
+    TaskId.FINAL_SUMMARY,
+)
+"""The seven steps of ``incident_response``, in their order."""
+
+
+class ConfKey(StrEnum):
+    """The keys of a run's conf that this package writes or reads besides the fields of the incident."""
+
+    ASSIGNMENT = "lifecycle"
+    """What the webhook decided (:class:`~airflow_incident_provider.lifecycle.records.Assignment`)."""
+
+    INCIDENT_KEY = "incident_key"
+    """The incident that a run of ``incident_update`` is about."""
+
+    CLOSE_REQUEST = "asked"
+    """What ``airflow incident resolve`` and ``archive`` request."""
+
+    CHECKED_BY = "checked_by"
+    """The run that ran the probes after the recovery."""
+
+    DATADOG = "datadog"
+    """A Datadog payload."""
+
+    DRY_RUN = "dry_run"
+    """Whether nothing is posted to Slack."""
+
+
+class XComKey(StrEnum):
+    """The XCom keys besides ``return_value``."""
+
+    PROBLEM = "problem"
+    """Why a step failed, for the summary."""
+
+
+class Settings:
+    """The settings of ``[incident]``; each is read from Airflow's configuration when it is accessed."""
+
+    @property
+    def routing_table(self) -> str | None:
+        """The path of the routing table."""
+        return self._text("routing_table") or None
+
+    @property
+    def docker_network(self) -> str:
+        """The Docker network of the probes' containers."""
+        return self._text("docker_network", "bridge")
+
+    @property
+    def docker_dns(self) -> tuple[str, ...]:
+        """The resolvers of the probes' containers."""
+        return tuple(address.strip() for address in self._text("docker_dns").split(",") if address.strip())
+
+    @property
+    def directory_folder(self) -> Path:
+        """The folder of the cached Slack member directory."""
+        home = os.environ.get("AIRFLOW_HOME", "~/airflow")
+        return Path(self._text("directory_folder", f"{home}/incident_directory")).expanduser()
+
+    @property
+    def slack_pool(self) -> str:
+        """The Airflow pool of the tasks that call Slack."""
+        return self._text("slack_pool", "default_pool")
+
+    @property
+    def room_deadline_seconds(self) -> int | None:
+        """Seconds from the alert to the room that are promised; ``None`` if nothing is."""
+        from airflow.sdk import conf
+
+        seconds = conf.getint(SECTION, "room_deadline_seconds", fallback=DEFAULT_ROOM_DEADLINE_SECONDS)
+        return seconds if seconds > 0 else None
+
+    def _text(self, option: str, default: str = "") -> str:
+        from airflow.sdk import conf
+
+        return conf.get(SECTION, option, fallback=default) or default
+
+
+_settings = Settings()
+
+
+def settings() -> Settings:
+    """Return the settings of ``[incident]``."""
+    return _settings
+
+
+def airflow_base_url() -> str | None:
+    """Return ``[api] base_url`` without a trailing slash, if it is a web address."""
+    from airflow.sdk import conf
+
+    base = conf.get("api", "base_url", fallback="") or ""
+    return base.rstrip("/") if base.startswith(("http://", "https://")) else None
+
+
+def run_url(dag_id: str, run_id: str, *, base_url: str | None = None) -> str | None:
+    """Return the address of a run in Airflow's UI.
+
+    :param base_url: Airflow's address; default: ``[api] base_url``.
+    :returns: the address, or ``None`` if Airflow does not know its own.
+    """
+    base = base_url.rstrip("/") if base_url is not None else airflow_base_url()
+    return None if base is None else f"{base}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
