@@ -22,7 +22,7 @@ from typing import Any
 from airflow.sdk import DAG, Param, TriggerRule, get_parsing_context
 
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, INCIDENT_TAG, TaskId, settings
-from airflow_incident_provider.intake.form import trigger_form
+from airflow_incident_provider.intake.manual import trigger_form
 from airflow_incident_provider.operators import (
     CreateWarRoomOperator,
     FinalSummaryOperator,

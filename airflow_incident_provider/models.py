@@ -114,7 +114,7 @@ class Problem(Model):
 # --- 1. parse_incident_event ------------------------------------------------------------------------
 
 
-class Flag(Model):
+class ParseWarning(Model):
     """An oddity of the payload that was kept: which field, what it held, and what was made of it."""
 
     field: str
@@ -207,7 +207,7 @@ class Incident(XComValue):
     slack_channel_id: str | None = None
     targets: tuple[Target, ...] = ()
     route: Route = Route()
-    flags: tuple[Flag, ...] = ()
+    flags: tuple[ParseWarning, ...] = ()
 
     def link(self, kind: LinkKind) -> Link | None:
         """Return the first link of this kind, if there is one."""

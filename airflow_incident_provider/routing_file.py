@@ -11,7 +11,7 @@ from airflow_incident_provider.config import settings
 from airflow_incident_provider.exceptions import RoutingTableError
 
 if TYPE_CHECKING:
-    from airflow_incident_provider.intake.routing import RoutingTable
+    from airflow_incident_provider.intake.routing_table import RoutingTable
 
 
 def read_routing_table(source: str | Mapping[str, Any] | None = None) -> RoutingTable:
@@ -20,7 +20,7 @@ def read_routing_table(source: str | Mapping[str, Any] | None = None) -> Routing
     :param source: the file, or what it would hold; default: ``[incident] routing_table``.
     :raises RoutingTableError: the file cannot be read, or does not say what it should.
     """
-    from airflow_incident_provider.intake.routing import RoutingTable, build_routing_table
+    from airflow_incident_provider.intake.routing_table import RoutingTable, build_routing_table
 
     if isinstance(source, Mapping):
         return build_routing_table(source)
@@ -55,7 +55,7 @@ class RoutingTableFile:
 
 
 def _read(path: Path) -> RoutingTable:
-    from airflow_incident_provider.intake.routing import load_routing_table
+    from airflow_incident_provider.intake.routing_table import load_routing_table
 
     try:
         text = path.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from datetime import timedelta
 from airflow.sdk import Param, TriggerRule, get_parsing_context
 
 from airflow_incident_provider.config import settings
-from airflow_incident_provider.intake.form import trigger_form
+from airflow_incident_provider.intake.manual import trigger_form
 from airflow_incident_provider.operators import (
     CreateWarRoomOperator,
     FinalSummaryOperator,

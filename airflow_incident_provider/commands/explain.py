@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_incident_provider.exceptions import IncidentError, InvalidPayloadError, RoutingTableError
 
 if TYPE_CHECKING:
-    from airflow_incident_provider.intake.routing import RoutingTable
+    from airflow_incident_provider.intake.routing_table import RoutingTable
     from airflow_incident_provider.lifecycle.records import IncidentRecord
 
 
@@ -56,7 +56,7 @@ def _records(name: str | None) -> list[IncidentRecord]:
 
 
 def _routing(name: str | None) -> RoutingTable:
-    from airflow_incident_provider.intake.routing import load_routing_table
+    from airflow_incident_provider.intake.routing_table import load_routing_table
     from airflow_incident_provider.routing_file import read_routing_table
 
     return load_routing_table(_text(name, error=RoutingTableError)) if name else read_routing_table()

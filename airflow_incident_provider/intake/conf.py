@@ -9,9 +9,8 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
-from airflow_incident_provider.intake.bounds import MAX_RESPONDERS, bounded_names
 from airflow_incident_provider.intake.datadog import looks_like_datadog, read_datadog
-from airflow_incident_provider.intake.flags import Flags
+from airflow_incident_provider.intake.limits import MAX_RESPONDERS, ParseWarnings, bounded_names, fitted
 from airflow_incident_provider.intake.manual import (
     ManualConf,
     flag_misspelt,
@@ -23,9 +22,8 @@ from airflow_incident_provider.intake.manual import (
     read_manual,
 )
 from airflow_incident_provider.intake.notification import Notification
-from airflow_incident_provider.intake.routing import RoutingTable
-from airflow_incident_provider.intake.size import fitted
-from airflow_incident_provider.intake.web import distinct_links, make_link
+from airflow_incident_provider.intake.routing_table import RoutingTable
+from airflow_incident_provider.intake.urls import distinct_links, make_link
 from airflow_incident_provider.models import Incident, Link, LinkKind, Route
 from airflow_incident_provider.text import for_error
 
@@ -82,21 +80,21 @@ def _read(given: Mapping[str, object], received_at: datetime) -> tuple[Notificat
         raise InvalidPayloadError(
             "This is the body of a request to Airflow's API, not a conf.", fix='Pass what is under "conf".'
         )
-    flags = Flags()
-    flag_misspelt(given, flags)
+    warnings = ParseWarnings()
+    flag_misspelt(given, warnings)
     told = parse_manual(given)
-    incident = read_manual(told, received_at=received_at, flags=flags)
+    incident = read_manual(told, received_at=received_at, warnings=warnings)
     return Notification(incident=incident, group=incident.key, key_inputs={"id": incident.id}), told
 
 
 def _with_additions(incident: Incident, given: Mapping[str, object], additions: ManualConf) -> Incident:
-    flags = Flags(incident.flags)
+    warnings = ParseWarnings(incident.flags)
     for name in ManualConf.model_fields:
         if name in given and name not in _ADDITIONS:
-            flags.add(name, given[name], "ignored: the Datadog payload beside it says this")
-    links = distinct_links((*incident.links, *given_links(additions, flags)), flags=flags)
-    targets = given_targets(additions, flags)
-    return incident.model_copy(update={"links": links, "targets": targets, "flags": flags.as_tuple()})
+            warnings.add(name, given[name], "ignored: the Datadog payload beside it says this")
+    links = distinct_links((*incident.links, *given_links(additions, warnings)), warnings=warnings)
+    targets = given_targets(additions, warnings)
+    return incident.model_copy(update={"links": links, "targets": targets, "flags": warnings.as_tuple()})
 
 
 def _routed(incident: Incident, told: ManualConf, routing: RoutingTable) -> Incident:
@@ -105,18 +103,18 @@ def _routed(incident: Incident, told: ManualConf, routing: RoutingTable) -> Inci
     route = routing.route(incident)
     if told.private:
         route = route.model_copy(update={"private": True})
-    flags = Flags(incident.flags)
-    queries = (*given_users(told, flags), incident.commander or "", *route.responders)
-    responders = bounded_names(queries, field="responders", flags=flags, count=MAX_RESPONDERS)
-    links = distinct_links((_runbook(route, flags), *incident.links), flags=flags)
+    warnings = ParseWarnings(incident.flags)
+    queries = (*given_users(told, warnings), incident.commander or "", *route.responders)
+    responders = bounded_names(queries, field="responders", warnings=warnings, count=MAX_RESPONDERS)
+    links = distinct_links((_runbook(route, warnings), *incident.links), warnings=warnings)
     return incident.model_copy(
-        update={"route": route, "responders": responders, "links": links, "flags": flags.as_tuple()}
+        update={"route": route, "responders": responders, "links": links, "flags": warnings.as_tuple()}
     )
 
 
-def _runbook(route: Route, flags: Flags) -> Link | None:
+def _runbook(route: Route, warnings: ParseWarnings) -> Link | None:
     """Return the runbook that the routing table names. It comes before any that an alert's text calls one."""
     if route.runbook is None:
         return None
     label = f"Runbook {PurePosixPath(urlsplit(route.runbook).path).name}"
-    return make_link(route.runbook, label=label, kind=LinkKind.RUNBOOK, field="route.runbook", flags=flags)
+    return make_link(route.runbook, label=label, kind=LinkKind.RUNBOOK, field="route.runbook", warnings=warnings)

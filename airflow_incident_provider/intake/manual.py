@@ -11,12 +11,13 @@ import difflib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
-from airflow_incident_provider.intake.bounds import (
+from airflow_incident_provider.intake.keys import manual_key, slug
+from airflow_incident_provider.intake.limits import (
     MAX_DESCRIPTION,
     MAX_HOST,
     MAX_HOSTS,
@@ -24,17 +25,14 @@ from airflow_incident_provider.intake.bounds import (
     MAX_RESPONDERS,
     MAX_TARGETS,
     MAX_TITLE,
+    ParseWarnings,
     bounded_line,
     bounded_names,
     bounded_paragraphs,
 )
-from airflow_incident_provider.intake.flags import Flags
-from airflow_incident_provider.intake.identity import manual_key, slug
-from airflow_incident_provider.intake.moments import is_plausible, read_moment
-from airflow_incident_provider.intake.refusals import path_of, reasons
-from airflow_incident_provider.intake.severity import CHOICES, read_severity
-from airflow_incident_provider.intake.targets import read_target
-from airflow_incident_provider.intake.web import distinct_links, make_link
+from airflow_incident_provider.intake.urls import distinct_links, make_link, read_target
+from airflow_incident_provider.intake.validation import path_of, reasons
+from airflow_incident_provider.intake.values import CHOICES, is_plausible, read_moment, read_severity
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source, Target
 from airflow_incident_provider.text import for_error, one_line
 
@@ -159,17 +157,17 @@ def parse_manual(conf: Mapping[str, object]) -> ManualConf:
         raise InvalidPayloadError(f"{path_of(location)}: {reason}.") from None
 
 
-def flag_misspelt(conf: Mapping[str, object], flags: Flags) -> None:
-    """Flag the keys that look like a field of ours; other unknown keys are the business of other tasks."""
+def flag_misspelt(conf: Mapping[str, object], warnings: ParseWarnings) -> None:
+    """ParseWarning the keys that look like a field of ours; other unknown keys are the business of other tasks."""
     for key in list(conf)[:_MAX_READ]:
         if key in ManualConf.model_fields or not isinstance(key, str):
             continue
         meant = difflib.get_close_matches(key[:50], ManualConf.model_fields, n=1, cutoff=0.75)
         if meant:
-            flags.add(key, conf[key], f"not a field, so it was ignored: did you mean {meant[0]}?")
+            warnings.add(key, conf[key], f"not a field, so it was ignored: did you mean {meant[0]}?")
 
 
-def read_manual(told: ManualConf, *, received_at: datetime, flags: Flags) -> Incident:
+def read_manual(told: ManualConf, *, received_at: datetime, warnings: ParseWarnings) -> Incident:
     """Return the incident that a person described.
 
     Without an id the key derives from the second of arrival and the title, so that a run that is tried again
@@ -177,7 +175,7 @@ def read_manual(told: ManualConf, *, received_at: datetime, flags: Flags) -> Inc
 
     :raises InvalidPayloadError: if there is no title.
     """
-    title = bounded_line(told.title or "", MAX_TITLE, field="title", flags=flags)
+    title = bounded_line(told.title or "", MAX_TITLE, field="title", warnings=warnings)
     if not title:
         raise InvalidPayloadError(
             "title: missing; an incident needs a title.",
@@ -187,70 +185,170 @@ def read_manual(told: ManualConf, *, received_at: datetime, flags: Flags) -> Inc
     arrived = received_at.astimezone(UTC)
     return Incident(
         key=manual_key(given_id or _derived_id(title, arrived)),
-        id=bounded_line(given_id or f"{arrived:%H%M%S}", MAX_NAME, field="id", flags=flags),
+        id=bounded_line(given_id or f"{arrived:%H%M%S}", MAX_NAME, field="id", warnings=warnings),
         source=Source.MANUAL,
         title=title,
-        severity=_severity_or_high(told.severity, flags),
-        occurred_at=_started_at(told.started_at, received_at, flags),
+        severity=_severity_or_high(told.severity, warnings),
+        occurred_at=_started_at(told.started_at, received_at, warnings),
         received_at=received_at,
-        description=bounded_paragraphs(told.description or "", MAX_DESCRIPTION, field="description", flags=flags)
+        description=bounded_paragraphs(
+            told.description or "", MAX_DESCRIPTION, field="description", warnings=warnings
+        )
         or None,
-        env=bounded_line(told.env or "", MAX_NAME, field="env", flags=flags) or None,
-        services=bounded_names(told.services, field="services", flags=flags),
-        hosts=bounded_names(told.hosts, field="hosts", flags=flags, count=MAX_HOSTS, limit=MAX_HOST),
-        teams=bounded_names(told.teams, field="teams", flags=flags),
-        tags=bounded_names(told.tags, field="tags", flags=flags),
-        links=given_links(told, flags),
-        targets=given_targets(told, flags),
-        flags=flags.as_tuple(),
+        env=bounded_line(told.env or "", MAX_NAME, field="env", warnings=warnings) or None,
+        services=bounded_names(told.services, field="services", warnings=warnings),
+        hosts=bounded_names(told.hosts, field="hosts", warnings=warnings, count=MAX_HOSTS, limit=MAX_HOST),
+        teams=bounded_names(told.teams, field="teams", warnings=warnings),
+        tags=bounded_names(told.tags, field="tags", warnings=warnings),
+        links=given_links(told, warnings),
+        targets=given_targets(told, warnings),
+        flags=warnings.as_tuple(),
     )
 
 
-def given_users(told: ManualConf, flags: Flags) -> tuple[str, ...]:
+def given_users(told: ManualConf, warnings: ParseWarnings) -> tuple[str, ...]:
     """Return the people whom a person asked for."""
-    return bounded_names(told.users, field="users", flags=flags, count=MAX_RESPONDERS)
+    return bounded_names(told.users, field="users", warnings=warnings, count=MAX_RESPONDERS)
 
 
-def given_targets(told: ManualConf, flags: Flags) -> tuple[Target, ...]:
+def given_targets(told: ManualConf, warnings: ParseWarnings) -> tuple[Target, ...]:
     """Return what a person wants probed. It is not trusted: whoever may trigger a DAG need not run the network."""
     targets = tuple(dict.fromkeys(told.targets))
     if len(targets) > MAX_TARGETS:
-        flags.add("targets", targets, f"only the first {MAX_TARGETS} are kept")
+        warnings.add("targets", targets, f"only the first {MAX_TARGETS} are kept")
     return targets[:MAX_TARGETS]
 
 
-def given_links(told: ManualConf, flags: Flags) -> tuple[Link, ...]:
+def given_links(told: ManualConf, warnings: ParseWarnings) -> tuple[Link, ...]:
     """Return the links that a person gave; an unsafe one is dropped and flagged."""
-    return distinct_links((_link(item, flags) for item in told.links), flags=flags)
+    return distinct_links((_link(item, warnings) for item in told.links), warnings=warnings)
 
 
-def _link(item: object, flags: Flags) -> Link | None:
+def _link(item: object, warnings: ParseWarnings) -> Link | None:
     if isinstance(item, str):
-        return make_link(item, field="links", flags=flags)
+        return make_link(item, field="links", warnings=warnings)
     if not isinstance(item, dict):
         return None
     kind, label = item.get("kind"), item.get("label")
     known = next((known for known in LinkKind if known == kind), None)
     if kind is not None and known is None:
-        flags.add("links", kind, f"not a kind of link (they are {', '.join(LinkKind)}): told by its URL")
+        warnings.add("links", kind, f"not a kind of link (they are {', '.join(LinkKind)}): told by its URL")
     label = label if isinstance(label, str) else None
-    return make_link(item["url"], label=label, kind=known, field="links", flags=flags)
+    return make_link(item["url"], label=label, kind=known, field="links", warnings=warnings)
 
 
 def _derived_id(title: str, arrived: datetime) -> str:
     return "-".join(filter(None, (f"{arrived:%Y%m%d-%H%M%S}", slug(title.lower(), 40))))
 
 
-def _severity_or_high(severity: Severity | None, flags: Flags) -> Severity:
+def _severity_or_high(severity: Severity | None, warnings: ParseWarnings) -> Severity:
     if severity is None:
-        flags.add("severity", severity, "not given: treated as high")
+        warnings.add("severity", severity, "not given: treated as high")
     return severity or Severity.HIGH
 
 
-def _started_at(told: datetime | None, received_at: datetime, flags: Flags) -> datetime:
+def _started_at(told: datetime | None, received_at: datetime, warnings: ParseWarnings) -> datetime:
     if told is None:
         return received_at
     if not is_plausible(told, received_at=received_at):
-        flags.add("started_at", told.isoformat(), "not a time that can be right: the time of arrival was taken")
+        warnings.add("started_at", told.isoformat(), "not a time that can be right: the time of arrival was taken")
         return received_at
     return told
+
+
+_WHAT: Final = "What happens"
+_WHO: Final = "Who comes"
+_WHERE: Final = "Where it happens"
+_DATADOG: Final = "From Datadog"
+
+_TEXT: Final = ["string", "null"]
+_LIST: Final = ["array", "string", "null"]
+
+
+def trigger_form() -> dict[str, dict[str, Any]]:
+    """Return the fields of the form: for each its name, and the keyword arguments of Airflow's ``Param``."""
+    return {**_what_happens(), **_who_comes(), **_where(), **_from_datadog()}
+
+
+def _what_happens() -> dict[str, dict[str, Any]]:
+    return {
+        "title": _field(_TEXT, _WHAT, "Title", "What people see, in a few words. Needed, unless Datadog sent it."),
+        "severity": _field(
+            _TEXT,
+            _WHAT,
+            "Severity",
+            "How bad it is. Without a choice it is treated as high.",
+            enum=[*(severity.value for severity in Severity), None],
+            values_display={
+                "critical": "Critical: customers are stopped",
+                "high": "High: customers are hindered",
+                "medium": "Medium: something is wrong inside",
+                "low": "Low: worth a look",
+                "None": "Not said",
+            },
+        ),
+        "description": _field(_TEXT, _WHAT, "Description", "What is known so far.", format="multiline"),
+        "started_at": _field(_TEXT, _WHAT, "Began", "When it began. Empty means now.", format="date-time"),
+        "id": _field(
+            _TEXT,
+            _WHAT,
+            "Id",
+            "An id that it has elsewhere, such as a ticket's. The same id leads to the same room."
+            " Empty means that one is made.",
+        ),
+    }
+
+
+def _who_comes() -> dict[str, dict[str, Any]]:
+    return {
+        "users": _field(
+            _LIST,
+            _WHO,
+            "People",
+            "One a line: e-mail address (the surest), Slack name, Slack id, or @group."
+            " The routing table adds its own.",
+        ),
+        "private": _field(
+            ["boolean", "null"],
+            _WHO,
+            "Private room",
+            "Only who is invited sees it, and only e-mail addresses and Slack ids invite.",
+        ),
+    }
+
+
+def _where() -> dict[str, dict[str, Any]]:
+    return {
+        "env": _field(_TEXT, _WHERE, "Environment", "Such as prod."),
+        "services": _field(_LIST, _WHERE, "Services", "One a line."),
+        "hosts": _field(_LIST, _WHERE, "Hosts", "One a line."),
+        "teams": _field(_LIST, _WHERE, "Teams", "Whose it is, one a line. The routing table goes by it."),
+        "targets": _field(
+            _LIST, _WHERE, "Targets", "What to probe, one a line: https://host/path, host, or host:port."
+        ),
+        "links": _field(_LIST, _WHERE, "Links", "Dashboards, runbooks and the like: one URL a line."),
+        "tags": _field(_LIST, _WHERE, "Tags", "One a line, such as env:prod. The routing table goes by them."),
+    }
+
+
+def _from_datadog() -> dict[str, dict[str, Any]]:
+    return {
+        "datadog": _field(
+            ["object", "string", "null"],
+            _DATADOG,
+            "Datadog payload",
+            "What Datadog's webhook sent. Only people, private room, targets and links add to it.",
+        )
+    }
+
+
+def _field(types: list[str], section: str, title: str, description: str, **schema: Any) -> dict[str, Any]:
+    """Return one field, empty to begin with."""
+    return {
+        "default": None,
+        "type": list(types),
+        "title": title,
+        "description": description,
+        "section": section,
+        **schema,
+    }

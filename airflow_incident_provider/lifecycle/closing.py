@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from airflow_incident_provider.intake.life import Lifecycle
+from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 
 LONGEST_WARNING = timedelta(hours=1)

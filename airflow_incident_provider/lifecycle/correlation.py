@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from airflow_incident_provider.intake.datadog.tags import values_of
-from airflow_incident_provider.intake.life import Correlation, CorrelationRule
+from airflow_incident_provider.intake.datadog.payload import values_of
+from airflow_incident_provider.intake.policies import Correlation, CorrelationRule
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.models import Incident
 from airflow_incident_provider.text import digest

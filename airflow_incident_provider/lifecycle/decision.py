@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from airflow_incident_provider.intake.life import Presence, TriageRule
+from airflow_incident_provider.intake.policies import Presence, TriageRule
 from airflow_incident_provider.lifecycle import changes
 from airflow_incident_provider.lifecycle.correlation import correlated, correlation_keys
 from airflow_incident_provider.lifecycle.knowledge import has_firing, is_firing, knowing, knows_alert

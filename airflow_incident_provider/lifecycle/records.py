@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from airflow_incident_provider.config import DagId
-from airflow_incident_provider.intake.life import Presence
+from airflow_incident_provider.intake.policies import Presence
 from airflow_incident_provider.models import IncidentKey, Model, Severity, Source, UtcDatetime
 
 __all__ = [

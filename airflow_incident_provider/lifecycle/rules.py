@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Self
 
-from airflow_incident_provider.intake.life import Correlation, Lifecycle, Storm, Triage
-from airflow_incident_provider.intake.routing import RoutingTable
+from airflow_incident_provider.intake.policies import Correlation, Lifecycle, Storm, Triage
+from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.models import Model
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from airflow_incident_provider.config import ConfKey, DagId
-from airflow_incident_provider.intake.life import Lifecycle
+from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.records import Assignment, IncidentRecord, Presence, RunRequest
 from airflow_incident_provider.lifecycle.signals import Signal
 from airflow_incident_provider.models import Route

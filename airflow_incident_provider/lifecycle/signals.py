@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_incident_provider.intake.conf import read_notification
 from airflow_incident_provider.intake.notification import Notification
-from airflow_incident_provider.intake.routing import RoutingTable
+from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.models import Incident, Model, Source, UtcDatetime
 from airflow_incident_provider.text import digest_of
 

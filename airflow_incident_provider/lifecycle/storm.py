@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from airflow_incident_provider.intake.life import Presence, Storm
+from airflow_incident_provider.intake.policies import Presence, Storm
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 
 

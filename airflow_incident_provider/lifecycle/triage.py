@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_incident_provider.intake.life import DEFAULT_TRIAGE, Presence, Triage, TriageRule
+from airflow_incident_provider.intake.policies import DEFAULT_TRIAGE, Presence, Triage, TriageRule
 from airflow_incident_provider.lifecycle.signals import Signal
 from airflow_incident_provider.models import Severity
 

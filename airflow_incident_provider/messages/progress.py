@@ -10,7 +10,7 @@ from pydantic import Field
 from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.messages.escaping import Mrkdwn, code_span, inline
 from airflow_incident_provider.messages.times import duration
-from airflow_incident_provider.models import Flag, MissingScope, Model, Problem
+from airflow_incident_provider.models import MissingScope, Model, ParseWarning, Problem
 
 
 class StepState(StrEnum):
@@ -85,6 +85,6 @@ def missing_scope(scope: MissingScope) -> Mrkdwn:
     return Mrkdwn(f"{code_span(scope.scope)}: {inline(scope.costs)}")
 
 
-def flag(oddity: Flag) -> Mrkdwn:
+def flag(oddity: ParseWarning) -> Mrkdwn:
     """Return an oddity of the payload and what was made of it."""
     return Mrkdwn(f'{inline(oddity.field, 80)} "{inline(oddity.value, 100)}" {inline(oddity.note, 200)}')

@@ -18,7 +18,7 @@ from airflow_incident_provider.room.close_request import asked_closing, who_aske
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_incident_provider.intake.life import Lifecycle
+    from airflow_incident_provider.intake.policies import Lifecycle
     from airflow_incident_provider.messages.limits import Message
     from airflow_incident_provider.room.ledger import Ledger
     from airflow_incident_provider.room.session import Visit

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_incident_provider.config import run_url
 from airflow_incident_provider.exceptions import SlackRequestError
-from airflow_incident_provider.intake.life import Lifecycle
+from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.closing import resolve_at
 from airflow_incident_provider.lifecycle.records import Status, UpdateItem, UpdateKind
 from airflow_incident_provider.messages.channel import channel_name, channel_name_taken

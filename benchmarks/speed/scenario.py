@@ -17,7 +17,7 @@ from incident_sandbox.demo.network import DemoNetwork, demo_network
 from incident_sandbox.server import SandboxServer
 
 from airflow_incident_provider.intake import read_incident
-from airflow_incident_provider.intake.routing import load_routing_table
+from airflow_incident_provider.intake.routing_table import load_routing_table
 from airflow_incident_provider.messages.channel import bookmarks
 from airflow_incident_provider.probes import command_for, environment_for, get_probe, plan_probes
 

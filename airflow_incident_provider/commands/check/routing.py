@@ -17,7 +17,7 @@ from airflow_incident_provider.commands.check.results import (
 from airflow_incident_provider.commands.check.site import Site
 from airflow_incident_provider.config import settings
 from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
-from airflow_incident_provider.intake.routing import Settings
+from airflow_incident_provider.intake.routing_table import Settings
 from airflow_incident_provider.models import Resolution
 from airflow_incident_provider.probes import catalogue
 from airflow_incident_provider.registry.runs import DagNotReadyError, Runs

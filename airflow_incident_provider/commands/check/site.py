@@ -16,7 +16,7 @@ from airflow_incident_provider.slack.access import connection_is_configured, liv
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-    from airflow_incident_provider.intake.routing import RoutingTable
+    from airflow_incident_provider.intake.routing_table import RoutingTable
     from airflow_incident_provider.slack.client import LiveSlack
 
 ENGINE_SECONDS = 10

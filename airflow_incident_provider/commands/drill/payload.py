@@ -9,8 +9,8 @@ from importlib.resources import files
 from typing import Any
 
 from airflow_incident_provider.commands.running import UsageError
-from airflow_incident_provider.intake.datadog.titles import read_title
-from airflow_incident_provider.intake.datadog.variables import is_unset
+from airflow_incident_provider.intake.datadog.payload import is_unset
+from airflow_incident_provider.intake.datadog.text import read_title
 
 MARK = "DRILL"
 TAG = "drill:true"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_incident_provider.intake.datadog.payload import payload_template
 from airflow_incident_provider.intake.datadog.reading import looks_like_datadog, read_datadog
-from airflow_incident_provider.intake.datadog.template import payload_template
 
 __all__ = ["looks_like_datadog", "payload_template", "read_datadog"]

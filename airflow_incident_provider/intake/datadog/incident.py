@@ -1,4 +1,4 @@
-"""A Datadog incident becomes ours: with its commander, its fields, and the Slack channel it may already have."""
+"""Parse a notification of Datadog's incident management."""
 
 from __future__ import annotations
 
@@ -6,22 +6,27 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 
-from airflow_incident_provider.intake.bounds import (
+from airflow_incident_provider.intake.datadog.alert import body_links, description, occurred_at
+from airflow_incident_provider.intake.datadog.payload import (
+    DatadogPayload,
+    IncidentSection,
+    is_unset,
+    json_variable,
+    read_tags,
+    values_of,
+)
+from airflow_incident_provider.intake.keys import incident_key
+from airflow_incident_provider.intake.limits import (
     MAX_FIELDS,
     MAX_NAME,
     MAX_TITLE,
+    ParseWarnings,
     bounded_line,
     bounded_names,
 )
-from airflow_incident_provider.intake.datadog.event import body_links, description, occurred_at
-from airflow_incident_provider.intake.datadog.payload import DatadogPayload, IncidentSection
-from airflow_incident_provider.intake.datadog.tags import read_tags, values_of
-from airflow_incident_provider.intake.datadog.variables import is_unset, json_variable
-from airflow_incident_provider.intake.flags import Flags
-from airflow_incident_provider.intake.identity import incident_key
 from airflow_incident_provider.intake.notification import Notification
-from airflow_incident_provider.intake.severity import read_severity
-from airflow_incident_provider.intake.web import distinct_links, make_link, safe_url
+from airflow_incident_provider.intake.urls import distinct_links, make_link, safe_url
+from airflow_incident_provider.intake.values import read_severity
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source
 from airflow_incident_provider.text import for_error
 
@@ -38,35 +43,37 @@ def is_datadog_incident(section: IncidentSection) -> bool:
     return bool(section.public_id or section.uuid)
 
 
-def read_datadog_incident(payload: DatadogPayload, *, received_at: datetime, flags: Flags) -> Notification:
+def read_datadog_incident(
+    payload: DatadogPayload, *, received_at: datetime, warnings: ParseWarnings
+) -> Notification:
     """Return what a Datadog incident's notification tells."""
     told = payload.incident
     name = told.public_id or told.uuid or ""
-    fields = _fields(told.fields, flags)
+    fields = _fields(told.fields, warnings)
     status = told.status or next(iter(fields.get("state", ())), None)
     over = status is not None and status.strip().casefold() in _OVER
-    tags = read_tags(payload.tags, field="tags", flags=flags)
-    commander = _commander(told.commander, flags)
+    tags = read_tags(payload.tags, field="tags", warnings=warnings)
+    commander = _commander(told.commander, warnings)
     incident = Incident(
         key=incident_key(name),
-        id=bounded_line(name, MAX_NAME, field="incident.public_id", flags=flags) or "unknown",
+        id=bounded_line(name, MAX_NAME, field="incident.public_id", warnings=warnings) or "unknown",
         source=Source.DATADOG_INCIDENT,
-        title=_title(payload, name, flags),
-        severity=_severity(told.severity, flags),
-        occurred_at=occurred_at(payload, received_at=received_at, flags=flags),
+        title=_title(payload, name, warnings),
+        severity=_severity(told.severity, warnings),
+        occurred_at=occurred_at(payload, received_at=received_at, warnings=warnings),
         received_at=received_at,
-        description=description(payload.text or payload.body or told.message, flags=flags),
-        status=bounded_line(status, MAX_NAME, field="incident.status", flags=flags) if status else None,
+        description=description(payload.text or payload.body or told.message, warnings=warnings),
+        status=bounded_line(status, MAX_NAME, field="incident.status", warnings=warnings) if status else None,
         env=next(iter((*fields.get("env", ()), *values_of("env", tags))), None),
-        services=_named("service", fields, tags, flags),
-        teams=_named("team", fields, tags, flags),
+        services=_named("service", fields, tags, warnings),
+        teams=_named("team", fields, tags, warnings),
         tags=tags,
         fields=fields,
-        links=distinct_links(_links(payload, name, flags), flags=flags),
-        snapshot_url=safe_url(payload.snapshot, field="snapshot", flags=flags),
+        links=distinct_links(_links(payload, name, warnings), warnings=warnings),
+        snapshot_url=safe_url(payload.snapshot, field="snapshot", warnings=warnings),
         commander=commander,
-        slack_channel_id=_slack_channel(told.integrations, flags),
-        flags=flags.as_tuple(),
+        slack_channel_id=_slack_channel(told.integrations, warnings),
+        flags=warnings.as_tuple(),
     )
     return Notification(
         incident=incident,
@@ -77,53 +84,56 @@ def read_datadog_incident(payload: DatadogPayload, *, received_at: datetime, fla
         delivery_id=payload.id,
         key_inputs={"incident": incident.id},
         headline=bounded_line(
-            " ".join(filter(None, (payload.title, told.message))), MAX_TITLE, field="title", flags=Flags()
+            " ".join(filter(None, (payload.title, told.message))),
+            MAX_TITLE,
+            field="title",
+            warnings=ParseWarnings(),
         ),
     )
 
 
-def _title(payload: DatadogPayload, name: str, flags: Flags) -> str:
+def _title(payload: DatadogPayload, name: str, warnings: ParseWarnings) -> str:
     told = payload.incident.title or payload.title or ""
-    title = bounded_line(told, MAX_TITLE, field="incident.title", flags=flags)
-    return title or bounded_line(f"Datadog incident {name}", 100, field="incident.title", flags=flags)
+    title = bounded_line(told, MAX_TITLE, field="incident.title", warnings=warnings)
+    return title or bounded_line(f"Datadog incident {name}", 100, field="incident.title", warnings=warnings)
 
 
-def _severity(told: str | None, flags: Flags) -> Severity:
+def _severity(told: str | None, warnings: ParseWarnings) -> Severity:
     severity = read_severity(told)
     if severity is None:
-        flags.add("incident.severity", told, "not understood: treated as high")
+        warnings.add("incident.severity", told, "not understood: treated as high")
     return severity or Severity.HIGH
 
 
-def _named(what: str, fields: Fields, tags: tuple[str, ...], flags: Flags) -> tuple[str, ...]:
+def _named(what: str, fields: Fields, tags: tuple[str, ...], warnings: ParseWarnings) -> tuple[str, ...]:
     """Return the services or teams, from the incident's fields (in the plural there) and its tags."""
     names = (*fields.get(f"{what}s", ()), *fields.get(what, ()), *values_of(what, tags))
-    return bounded_names(names, field="incident.fields", flags=flags)
+    return bounded_names(names, field="incident.fields", warnings=warnings)
 
 
-def _commander(variable: object, flags: Flags) -> str | None:
+def _commander(variable: object, warnings: ParseWarnings) -> str | None:
     """Return who leads, by e-mail address if it is told, for that finds a person for sure."""
-    told = json_variable(variable, field="incident.commander", flags=flags)
+    told = json_variable(variable, field="incident.commander", warnings=warnings)
     if not isinstance(told, dict):
         return None
     for key in ("email", "handle", "name"):
         value = told.get(key)
         if isinstance(value, str) and not is_unset(value):
-            return bounded_line(value, MAX_NAME, field=f"incident.commander.{key}", flags=flags) or None
+            return bounded_line(value, MAX_NAME, field=f"incident.commander.{key}", warnings=warnings) or None
     return None
 
 
-def _fields(variable: object, flags: Flags) -> Fields:
-    told = json_variable(variable, field="incident.fields", flags=flags)
+def _fields(variable: object, warnings: ParseWarnings) -> Fields:
+    told = json_variable(variable, field="incident.fields", warnings=warnings)
     if not isinstance(told, dict):
         return {}
     fields: Fields = {}
     for key, value in told.items():
         if len(fields) == MAX_FIELDS:
-            flags.add("incident.fields", told, f"only the first {MAX_FIELDS} are kept")
+            warnings.add("incident.fields", told, f"only the first {MAX_FIELDS} are kept")
             break
-        name = bounded_line(str(key), MAX_NAME, field="incident.fields", flags=flags)
-        values = bounded_names(_texts(value), field=f"incident.fields.{name}", flags=flags)
+        name = bounded_line(str(key), MAX_NAME, field="incident.fields", warnings=warnings)
+        values = bounded_names(_texts(value), field=f"incident.fields.{name}", warnings=warnings)
         if name and values:
             fields[name] = values
     return fields
@@ -138,14 +148,14 @@ def _texts(value: object) -> Iterator[str]:
             yield item
 
 
-def _slack_channel(variable: object, flags: Flags) -> str | None:
+def _slack_channel(variable: object, warnings: ParseWarnings) -> str | None:
     """Return the id of the first Slack channel that Datadog's own integration made for this incident."""
-    told = json_variable(variable, field="incident.integrations", flags=flags)
+    told = json_variable(variable, field="incident.integrations", warnings=warnings)
     for channel in _slack_channels(told):
         channel_id = channel.get("channel_id")
         if isinstance(channel_id, str) and _CHANNEL_ID.fullmatch(channel_id):
             return channel_id
-        flags.add("incident.integrations", channel_id, "left out: not the id of a Slack channel")
+        warnings.add("incident.integrations", channel_id, "left out: not the id of a Slack channel")
     return None
 
 
@@ -159,9 +169,9 @@ def _slack_channels(integrations: object) -> Iterator[dict[str, object]]:
             yield from (channel for channel in channels if isinstance(channel, dict))
 
 
-def _links(payload: DatadogPayload, name: str, flags: Flags) -> Iterator[Link | None]:
+def _links(payload: DatadogPayload, name: str, warnings: ParseWarnings) -> Iterator[Link | None]:
     label = f"Incident {name}"
     for url in (payload.incident.url, payload.link):
         if url is not None:
-            yield make_link(url, label=label, kind=LinkKind.INCIDENT, field="incident.url", flags=flags)
-    yield from body_links(payload, flags=flags)
+            yield make_link(url, label=label, kind=LinkKind.INCIDENT, field="incident.url", warnings=warnings)
+    yield from body_links(payload, warnings=warnings)

@@ -1,4 +1,4 @@
-"""Datadog's payloads are told apart and read."""
+"""Recognise and parse Datadog's payloads."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from pydantic import ValidationError
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.intake.datadog.alert import read_alert
 from airflow_incident_provider.intake.datadog.incident import is_datadog_incident, read_datadog_incident
-from airflow_incident_provider.intake.datadog.payload import DatadogPayload
-from airflow_incident_provider.intake.datadog.template import SCHEMA
-from airflow_incident_provider.intake.flags import Flags
+from airflow_incident_provider.intake.datadog.payload import SCHEMA, DatadogPayload
+from airflow_incident_provider.intake.limits import ParseWarnings
 from airflow_incident_provider.intake.notification import Notification
-from airflow_incident_provider.intake.refusals import path_of, reasons
+from airflow_incident_provider.intake.validation import path_of, reasons
 from airflow_incident_provider.text import for_error
 
 _FIX = "Use the payload template that `airflow incident setup datadog` prints."
@@ -38,11 +37,11 @@ def read_datadog(payload: object, *, received_at: datetime) -> Notification:
     :raises InvalidPayloadError: if it cannot be read, with the field and the reason.
     """
     told = _parsed(payload)
-    flags = Flags()
+    warnings = ParseWarnings()
     if told.schema_name is not None and told.schema_name != SCHEMA:
-        flags.add("schema", told.schema_name, f"not known: read as {SCHEMA}")
+        warnings.add("schema", told.schema_name, f"not known: read as {SCHEMA}")
     read = read_datadog_incident if is_datadog_incident(told.incident) else read_alert
-    return read(told, received_at=received_at, flags=flags)
+    return read(told, received_at=received_at, warnings=warnings)
 
 
 def _parsed(payload: object) -> DatadogPayload:

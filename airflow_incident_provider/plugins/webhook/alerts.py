@@ -11,7 +11,7 @@ from fastapi.security import APIKeyHeader
 
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.intake.datadog.payload import DatadogPayload
-from airflow_incident_provider.intake.form import trigger_form
+from airflow_incident_provider.intake.manual import trigger_form
 from airflow_incident_provider.plugins.webhook.answers import ALERT_RESPONSES, Decided
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 from airflow_incident_provider.plugins.webhook.reception import Reception

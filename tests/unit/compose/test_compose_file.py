@@ -15,7 +15,7 @@ import yaml
 from incident_sandbox.demo.airflow_home import RECOMMENDED_SETTINGS
 
 from airflow_incident_provider.get_provider_info import get_provider_info
-from airflow_incident_provider.intake.routing import load_routing_table
+from airflow_incident_provider.intake.routing_table import load_routing_table
 from airflow_incident_provider.probes import catalogue
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
-from airflow_incident_provider.intake.size import MAX_BYTES, encoded_size
+from airflow_incident_provider.intake.limits import MAX_BYTES, encoded_size
 from airflow_incident_provider.models import Incident
 
 Read = Callable[..., Incident]

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
-from airflow_incident_provider.intake.size import MAX_BYTES, encoded_size
+from airflow_incident_provider.intake.limits import MAX_BYTES, encoded_size
 from airflow_incident_provider.models import Incident
 from airflow_incident_provider.text import one_line
 

@@ -41,7 +41,7 @@ def test_the_example_routes_the_people_of_acme(payload: Make, read: Read, exampl
 def test_the_example_shows_every_setting(example_table: RoutingTable) -> None:
     from importlib import resources
 
-    from airflow_incident_provider.intake.routing import Match, RoutingTable, Rule
+    from airflow_incident_provider.intake.routing_table import Match, RoutingTable, Rule
 
     text = resources.files("airflow_incident_provider.intake").joinpath("routing.example.yaml").read_text()
     for model in (RoutingTable, Rule, Match):

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
-from airflow_incident_provider.intake.datadog.titles import read_title
-from airflow_incident_provider.intake.moments import read_moment
-from airflow_incident_provider.intake.severity import read_severity
+from airflow_incident_provider.intake.datadog.text import read_title
+from airflow_incident_provider.intake.values import read_moment, read_severity
 from airflow_incident_provider.models import Incident
 
 Read = Callable[..., Incident]

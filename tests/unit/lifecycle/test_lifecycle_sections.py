@@ -9,7 +9,14 @@ import pytest
 
 from airflow_incident_provider.exceptions import RoutingTableError
 from airflow_incident_provider.intake import RoutingTable, load_routing_table
-from airflow_incident_provider.intake.life import Correlation, CorrelationRule, Lifecycle, Storm, Triage, TriageRule
+from airflow_incident_provider.intake.policies import (
+    Correlation,
+    CorrelationRule,
+    Lifecycle,
+    Storm,
+    Triage,
+    TriageRule,
+)
 
 
 def test_an_empty_table_has_sensible_times() -> None:

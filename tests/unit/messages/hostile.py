@@ -10,7 +10,6 @@ from airflow_incident_provider.messages.brief import BriefState
 from airflow_incident_provider.messages.progress import StepProgress, StepState
 from airflow_incident_provider.models import (
     Finding,
-    Flag,
     Incident,
     IncidentSummary,
     Invitation,
@@ -21,6 +20,7 @@ from airflow_incident_provider.models import (
     MissingScope,
     Mode,
     NotInvited,
+    ParseWarning,
     Problem,
     Route,
     RunOutcome,
@@ -123,7 +123,7 @@ incidents = st.builds(
     snapshot_url=st.none() | urls,
     commander=maybe,
     route=st.builds(Route, channel_prefix=texts, runbook=st.none() | urls),
-    flags=tuples(st.builds(Flag, field=texts, value=texts, note=texts)),
+    flags=tuples(st.builds(ParseWarning, field=texts, value=texts, note=texts)),
 )
 steps = st.builds(
     StepProgress,

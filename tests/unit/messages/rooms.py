@@ -8,7 +8,6 @@ from airflow_incident_provider.messages.brief import BriefState
 from airflow_incident_provider.messages.progress import StepProgress, StepState
 from airflow_incident_provider.models import (
     Finding,
-    Flag,
     Incident,
     IncidentSummary,
     Invitation,
@@ -19,6 +18,7 @@ from airflow_incident_provider.models import (
     MissingScope,
     Mode,
     NotInvited,
+    ParseWarning,
     Problem,
     RunOutcome,
     Severity,
@@ -76,7 +76,7 @@ def checkout_incident() -> Incident:
             Link(kind=LinkKind.DASHBOARD, label="Dashboard", url="https://dd.example.com/dash/abc"),
         ),
         snapshot_url="https://dd.example.com/snapshot/1.png",
-        flags=(Flag(field="severity", value="purple", note="was not understood: treated as high"),),
+        flags=(ParseWarning(field="severity", value="purple", note="was not understood: treated as high"),),
     )
 
 

@@ -17,7 +17,7 @@ from airflow.models.dagrun import DagRun
 from airflow.utils.session import create_session
 from sqlalchemy import delete, select, update
 
-from airflow_incident_provider.intake.routing import RoutingTable
+from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.records import Status
 from airflow_incident_provider.lifecycle.rules import LifecycleRules

@@ -1,23 +1,24 @@
 """
-The fields of the routing table: what each may hold, and the words that refuse anything else.
+Field types of the routing table, and the match of its rules.
 
-The table is a file that the platform team owns, so its fields are strict where an alert is read leniently.
+The platform team owns the table, so its fields are strict where an alert is read leniently.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
-from airflow_incident_provider.intake.bounds import MAX_NAME, MAX_NAMES
-from airflow_incident_provider.intake.severity import CHOICES, read_severity
-from airflow_incident_provider.intake.targets import read_target
-from airflow_incident_provider.models import Severity, Source, Target
+from airflow_incident_provider.intake.limits import MAX_NAME, MAX_NAMES
+from airflow_incident_provider.intake.urls import read_target
+from airflow_incident_provider.intake.values import CHOICES, read_severity
+from airflow_incident_provider.models import Incident, Severity, Source, Target
 from airflow_incident_provider.text import for_error, one_line, url_problem
 
 _PROBE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -151,3 +152,43 @@ class Strict(BaseModel):
     """A part of the table: what it does not know, it refuses."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
+
+
+class Match(Strict):
+    """Which incidents a rule is for: all that is given must hold, of a list any one.
+
+    Case does not matter. ``severity`` means at least this bad; ``host`` is a pattern with ``*`` and ``?``.
+    """
+
+    service: Names = ()
+    team: Names = ()
+    env: Names = ()
+    severity: AtLeast = None
+    tag: Names = ()
+    host: Names = ()
+    source: Sources = ()
+
+    def matches(self, incident: Incident) -> bool:
+        """Return whether a rule with this match is for ``incident``."""
+        return (
+            _any_equal(self.service, incident.services)
+            and _any_equal(self.team, incident.teams)
+            and _any_equal(self.env, (incident.env,) if incident.env else ())
+            and _any_equal(self.tag, incident.tags)
+            and _any_like(self.host, incident.hosts)
+            and (not self.source or incident.source in self.source)
+            and (self.severity is None or _RANKS[incident.severity] <= _RANKS[self.severity])
+        )
+
+
+def _any_equal(wanted: Collection[str], found: Iterable[str]) -> bool:
+    return not wanted or not {name.casefold() for name in wanted}.isdisjoint(name.casefold() for name in found)
+
+
+def _any_like(patterns: Collection[str], found: Collection[str]) -> bool:
+    return not patterns or any(
+        fnmatch.fnmatchcase(name.casefold(), pattern.casefold()) for name in found for pattern in patterns
+    )

@@ -1,7 +1,7 @@
 """
-The sections of the routing table about an incident's life: what joins it, what a storm is, where it shows, its end.
+Policies of the routing table: severity overrides, correlation, storm, triage and lifecycle times.
 
-Every setting has a default, so a table without these sections says something sensible.
+Every setting has a default; a table without these sections is valid.
 """
 
 from __future__ import annotations
@@ -13,11 +13,48 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from airflow_incident_provider.intake.datadog.titles import known_transition
-from airflow_incident_provider.intake.match import Match
-from airflow_incident_provider.intake.table_fields import Duration, Name, Sources, Strict, one_or_more
-from airflow_incident_provider.models import Severity, Source
+from airflow_incident_provider.intake.datadog.text import known_transition
+from airflow_incident_provider.intake.limits import ParseWarnings
+from airflow_incident_provider.intake.routing_fields import (
+    Duration,
+    KnownSeverity,
+    Match,
+    Name,
+    Sources,
+    Strict,
+    one_or_more,
+)
+from airflow_incident_provider.models import Incident, Severity, Source
 from airflow_incident_provider.text import for_error
+
+
+class SeverityRule(Strict):
+    """How bad the incidents that match are."""
+
+    name: Name
+    match: Match
+    severity: KnownSeverity
+
+
+class SeverityRules(Strict):
+    """The first rule that matches decides; without one, what the alert says holds.
+
+    ``severity`` in a rule's ``match`` is what the alert says: "at least high, and staging" can be made medium.
+    """
+
+    rules: Annotated[tuple[SeverityRule, ...], Field(max_length=1000)] = ()
+
+    def judged(self, incident: Incident) -> Incident:
+        """Return the incident as bad as the rules say; a change is flagged, so that the brief tells of it."""
+        rule = next((rule for rule in self.rules if rule.match.matches(incident)), None)
+        if rule is None or rule.severity is incident.severity:
+            return incident
+        warnings = ParseWarnings(incident.flags)
+        warnings.add(
+            "severity", incident.severity.value, f"{rule.severity} by the routing table's rule {rule.name!r}"
+        )
+        return incident.model_copy(update={"severity": rule.severity, "flags": warnings.as_tuple()})
+
 
 _TRAITS = ("service", "env", "team", "host", "monitor")
 _TAG_TRAIT = re.compile(r"tag:[a-z0-9][a-z0-9_./-]{0,99}")

@@ -17,15 +17,22 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from airflow_incident_provider.exceptions import RoutingTableError
-from airflow_incident_provider.intake.bounds import MAX_NAMES, MAX_RESPONDERS
-from airflow_incident_provider.intake.life import Correlation, CorrelationRule, Lifecycle, Storm, Triage, TriageRule
-from airflow_incident_provider.intake.match import Match
-from airflow_incident_provider.intake.refusals import path_of, reasons
-from airflow_incident_provider.intake.severity_rules import SeverityRule, SeverityRules
-from airflow_incident_provider.intake.table_fields import (
+from airflow_incident_provider.intake.limits import MAX_NAMES, MAX_RESPONDERS
+from airflow_incident_provider.intake.policies import (
+    Correlation,
+    CorrelationRule,
+    Lifecycle,
+    SeverityRule,
+    SeverityRules,
+    Storm,
+    Triage,
+    TriageRule,
+)
+from airflow_incident_provider.intake.routing_fields import (
     PLACE,
     ChannelPrefix,
     DagId,
+    Match,
     Name,
     Names,
     Network,
@@ -36,6 +43,7 @@ from airflow_incident_provider.intake.table_fields import (
     UrlTemplate,
     one_or_more,
 )
+from airflow_incident_provider.intake.validation import path_of, reasons
 from airflow_incident_provider.models import Incident, Route
 from airflow_incident_provider.text import for_error, one_line
 

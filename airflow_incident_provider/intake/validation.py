@@ -1,4 +1,4 @@
-"""Pydantic's validation errors, retold for the person who has to mend the input."""
+"""Explain pydantic's validation errors to the person who has to correct the input."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""Times as payloads write them, read as UTC."""
+"""Times and severities as payloads write them."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+
+from airflow_incident_provider.models import Severity
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 MAX_AHEAD = timedelta(days=1)
@@ -46,3 +48,39 @@ def _from_posix(number: float) -> datetime:
 def _from_iso(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+CHOICES = "use critical, high, medium or low (or P1..P5, SEV-0..SEV-5)"
+
+_BY_NUMBER = {
+    0: Severity.CRITICAL,
+    1: Severity.CRITICAL,
+    2: Severity.HIGH,
+    3: Severity.MEDIUM,
+    4: Severity.LOW,
+    5: Severity.LOW,
+}
+_BY_WORD = {
+    "critical": Severity.CRITICAL,
+    "high": Severity.HIGH,
+    "major": Severity.HIGH,
+    "medium": Severity.MEDIUM,
+    "moderate": Severity.MEDIUM,
+    "low": Severity.LOW,
+    "minor": Severity.LOW,
+}
+_NUMBERED = re.compile(r"(?:p|sev|severity|priority)?([0-5])")
+_SEPARATORS = re.compile(r"[\s_-]+")
+
+
+def read_severity(said: object) -> Severity | None:
+    """Return the severity that ``said`` (text or a whole number) means, or nothing if it is not understood."""
+    if isinstance(said, bool):
+        return None
+    if isinstance(said, int):
+        return _BY_NUMBER.get(said)
+    if not isinstance(said, str):
+        return None
+    word = _SEPARATORS.sub("", said[:100].casefold())
+    numbered = _NUMBERED.fullmatch(word)
+    return _BY_NUMBER[int(numbered[1])] if numbered else _BY_WORD.get(word)
