@@ -73,7 +73,7 @@ def system() -> str:
     from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID as SLACK
     from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID as WEBHOOK
     from airflow_incident_provider.config import DagId
-    from airflow_incident_provider.plugins.webhook.plugin import URL_PREFIX
+    from airflow_incident_provider.plugins.api.plugin import URL_PREFIX
 
     return "\n".join(
         (

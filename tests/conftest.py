@@ -14,8 +14,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,17 @@ def _make_home() -> Path:
     return home
 
 
+def _require_current_entry_points() -> None:
+    """Stop if ``pyproject.toml`` declares other entry points than are installed: Airflow would miss our plugins."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+    installed: dict[str, dict[str, str]] = {}
+    for point in distribution("airflow-incident-provider").entry_points:
+        installed.setdefault(point.group, {})[point.name] = point.value
+    if declared != installed:
+        pytest.exit("The installed entry points differ from pyproject.toml: run `make install`.", returncode=4)
+
+
+_require_current_entry_points()
 AIRFLOW_HOME = _make_home()
 
 

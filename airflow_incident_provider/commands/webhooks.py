@@ -7,8 +7,8 @@ from typing import Any
 
 from airflow_incident_provider.config import airflow_base_url
 from airflow_incident_provider.intake import payload_template
+from airflow_incident_provider.plugins.api.plugin import URL_PREFIX
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
-from airflow_incident_provider.plugins.webhook.plugin import URL_PREFIX
 
 WEBHOOK_NAME = "airflow-incident"
 SECRET_VARIABLE = "AIRFLOW_INCIDENT_SECRET"  # noqa: S105 - the name of Datadog's hidden variable

@@ -19,7 +19,7 @@ import pytest
 from airflow_incident_provider import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
-PLUGINS = {"incident_events", "incidents_page", "incident_preload", "incident_webhook"}
+PLUGINS = {"incident_api", "incident_events", "incident_preload", "incidents_page"}
 SERIALIZED = """
 import json, sys
 from pathlib import Path

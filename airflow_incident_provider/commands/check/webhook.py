@@ -14,12 +14,12 @@ REACH_SECONDS = 10.0
 
 def secret(_: Site) -> Results:
     """Check that there is a secret, and it is long enough."""
-    from airflow_incident_provider.plugins.webhook.answers import Refused
+    from airflow_incident_provider.plugins.api.errors import RequestError
     from airflow_incident_provider.plugins.webhook.authentication import Authentication
 
     try:
         credentials = Authentication().credentials()
-    except Refused as refused:
+    except RequestError as refused:
         yield wrong("secret", refused.answer.error, refused.answer.fix or "Run: airflow incident setup airflow")
         return
     rotating = "; a previous one is accepted too" if credentials.previous_secret else ""

@@ -78,12 +78,12 @@ def _extra() -> dict[str, Any]:
 
 
 def _secret() -> str:
-    from airflow_incident_provider.plugins.webhook.answers import Refused
+    from airflow_incident_provider.plugins.api.errors import RequestError
     from airflow_incident_provider.plugins.webhook.authentication import Authentication
 
     try:
         return Authentication().credentials().secret
-    except Refused as refused:
+    except RequestError as refused:
         raise IncidentError(refused.answer.error, fix="Run: airflow incident setup airflow --yes") from None
 
 

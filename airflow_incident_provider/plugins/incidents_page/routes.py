@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.models import UtcDatetime
+from airflow_incident_provider.plugins.api.errors import ErrorResponse
 from airflow_incident_provider.plugins.incidents_page.entries import Incident, incidents
 from airflow_incident_provider.plugins.incidents_page.rights import ReadableDagIds
 from airflow_incident_provider.plugins.recorded_runs import latest_runs
-from airflow_incident_provider.plugins.webhook.answers import Refusal
 from airflow_incident_provider.registry.api_server import opened
 
 LIMIT = 50
@@ -51,8 +51,8 @@ class Incidents(BaseModel):
     tags=["incidents"],
     summary="List open and recent incidents",
     responses={
-        401: {"model": Refusal, "description": "No valid session or token."},
-        403: {"model": Refusal, "description": "No right to read the runs of an incident DAG."},
+        401: {"model": ErrorResponse, "description": "No valid session or token."},
+        403: {"model": ErrorResponse, "description": "No right to read the runs of an incident DAG."},
     },
 )
 def list_incidents(

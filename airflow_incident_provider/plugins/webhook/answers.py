@@ -1,16 +1,12 @@
-"""
-What the webhook says, and how.
-
-Datadog retries what is answered 5xx and never what is answered 4xx. So 4xx is for a request that would be wrong
-again, 503 for what a person or time can mend, and there is no third kind of refusal.
-"""
+"""The responses of the alert endpoints."""
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, Field
+
+from airflow_incident_provider.plugins.api.errors import ErrorResponse
 
 
 class Decided(BaseModel):
@@ -22,32 +18,6 @@ class Decided(BaseModel):
     reason: str = Field(description="Why, in words.")
 
 
-class Refusal(BaseModel):
-    """The answer to a request that was not taken."""
-
-    error: str = Field(description="What is wrong, in words.")
-    fix: Annotated[str | None, Field(description="What would mend it.")] = None
-
-
-class Refused(Exception):  # noqa: N818  a refusal is an answer
-    """A request that is not taken.
-
-    :param status: the HTTP status; 503 only where the same request may succeed later.
-    :param error: what is wrong; reaches the sender, so it holds no secret.
-    :param fix: what would mend it, in one sentence.
-    """
-
-    def __init__(self, status: int, error: str, *, fix: str | None = None) -> None:
-        super().__init__(f"{status}: {error}")
-        self.status = status
-        self.answer = Refusal(error=error, fix=fix)
-
-    @property
-    def may_succeed_later(self) -> bool:
-        """Whether the sender should send the same again."""
-        return self.status == HTTPStatus.SERVICE_UNAVAILABLE
-
-
 _REFUSALS = {
     400: "The body is not JSON, or cannot be read as an incident.",
     401: "The secret is missing or wrong.",
@@ -55,12 +25,12 @@ _REFUSALS = {
     408: "The body came too slowly.",
     413: "The body is too large.",
     415: "The body is not declared as JSON.",
-    503: "It cannot be taken now, and should be sent again: the reason says what is to be mended.",
+    503: "It cannot be taken now, and should be sent again: the error says what to fix.",
 }
 
 ALERT_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": Decided, "description": "Known already, or nothing to act on."},
     202: {"model": Decided, "description": "Taken: an incident was opened or changed."},
-    **{status: {"model": Refusal, "description": why} for status, why in _REFUSALS.items()},
+    **{status: {"model": ErrorResponse, "description": why} for status, why in _REFUSALS.items()},
 }
 """Every answer that the alert endpoints give, for the OpenAPI document."""

@@ -20,7 +20,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
-from airflow_incident_provider.plugins.webhook.answers import Refused
+from airflow_incident_provider.plugins.api.errors import RequestError
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -45,7 +45,7 @@ class Credentials:
     def from_connection(cls, connection: Connection) -> Credentials:
         """Return what a connection says.
 
-        :raises Refused: (503) it is incomplete or wrong; the text says which part, and never the secret.
+        :raises RequestError: (503) it is incomplete or wrong; the text says which part, and never the secret.
         """
         extra = connection.extra_dejson
         previous = extra.get("previous_secret") or None
@@ -98,19 +98,19 @@ class Authentication:
 
         Blocks for as long as a secrets backend takes when the secret was not read lately: not for an event loop.
 
-        :raises Refused: 401 without the secret, 403 from elsewhere, 503 when no secret can be read.
+        :raises RequestError: 401 without the secret, 403 from elsewhere, 503 when no secret can be read.
         """
         credentials = self.credentials()
         # The network first: from elsewhere nobody can try secrets.
         if not credentials.allows(address):
-            raise Refused(403, f"Requests from {address} are not allowed here.", fix=_ALLOW_NETWORK)
+            raise RequestError(403, f"Requests from {address} are not allowed here.", fix=_ALLOW_NETWORK)
         if not credentials.knows(presented or ""):
-            raise Refused(401, _NO_SECRET if presented is None else _WRONG_SECRET)
+            raise RequestError(401, _NO_SECRET if presented is None else _WRONG_SECRET)
 
     def credentials(self) -> Credentials:
         """Return what the connection says, read at most every :data:`CACHE_SECONDS`.
 
-        :raises Refused: (503) it cannot be read or is wrong. That is not kept: the next request looks again.
+        :raises RequestError: (503) it cannot be read or is wrong. That is not kept: the next request looks again.
         """
         with self._lock:
             if self._known is not None and self._clock() - self._known[0] < CACHE_SECONDS:
@@ -119,7 +119,7 @@ class Authentication:
             try:
                 connection = self._load()
             except Exception as error:
-                raise Refused(503, _NO_CONNECTION, fix=_ADD_CONNECTION) from error
+                raise RequestError(503, _NO_CONNECTION, fix=_ADD_CONNECTION) from error
             credentials = Credentials.from_connection(connection)
             self._known = (self._clock(), credentials)
             return credentials
@@ -150,7 +150,7 @@ def _networks(value: Any) -> tuple[Network, ...]:
         raise _misconfigured("allowed_networks is not a list of CIDR networks such as 10.0.0.0/8") from error
 
 
-def _misconfigured(what: str) -> Refused:
-    return Refused(
+def _misconfigured(what: str) -> RequestError:
+    return RequestError(
         503, f"The connection {DEFAULT_WEBHOOK_CONN_ID} cannot be used: {what}.", fix="Correct the connection."
     )

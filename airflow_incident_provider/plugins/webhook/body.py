@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from airflow_incident_provider.plugins.webhook.answers import Refused
+from airflow_incident_provider.plugins.api.errors import RequestError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -34,8 +34,8 @@ _UNSTORABLE = {0: _REPLACEMENT, **dict.fromkeys(_SURROGATES, _REPLACEMENT)}
 async def read_json_object(request: Request) -> dict[str, Any]:
     """Return the JSON object in a request's body.
 
-    :raises Refused: 415 for another content type, 413 if it is too large, 408 if it comes too slowly, 400 if it
-        is not JSON or no object.
+    :raises RequestError: 415 for another content type, 413 if it is too large, 408 if it comes too slowly, 400 if
+        it is not a JSON object.
     """
     _require_json(request)
     return parse_json_object(await _read(request))
@@ -44,7 +44,7 @@ async def read_json_object(request: Request) -> dict[str, Any]:
 def parse_json_object(body: bytes) -> dict[str, Any]:
     """Return the JSON object that ``body`` holds, with characters that no database holds replaced.
 
-    :raises Refused: (400) it is not JSON as RFC 8259 defines it, nested too deeply, or no object.
+    :raises RequestError: (400) it is not JSON as RFC 8259 defines it, nested too deeply, or no object.
     """
     try:
         value = json.loads(
@@ -52,22 +52,22 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
         )
         value = _storable(value, MAX_DEPTH)
     except UnicodeDecodeError:
-        raise Refused(400, "The body is not UTF-8.") from None
+        raise RequestError(400, "The body is not UTF-8.") from None
     except RecursionError:
-        raise Refused(400, "The body's JSON is nested too deeply.") from None
+        raise RequestError(400, "The body's JSON is nested too deeply.") from None
     except ValueError as error:
-        raise Refused(400, f"The body is not JSON: {_reason(error)}.") from None
+        raise RequestError(400, f"The body is not JSON: {_reason(error)}.") from None
     if not isinstance(value, dict):
-        raise Refused(400, "The body is JSON, but not an object.")
+        raise RequestError(400, "The body is JSON, but not an object.")
     return value
 
 
 def _require_json(request: Request) -> None:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise Refused(415, "The body must be JSON.", fix="Send the header Content-Type: application/json.")
+        raise RequestError(415, "The body must be JSON.", fix="Send the header Content-Type: application/json.")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise Refused(415, "The body must not be compressed.", fix="Send it without Content-Encoding.")
+        raise RequestError(415, "The body must not be compressed.", fix="Send it without Content-Encoding.")
 
 
 async def _read(request: Request) -> bytes:
@@ -85,14 +85,14 @@ async def _read(request: Request) -> bytes:
                 if len(body) > MAX_BODY_BYTES:
                     raise _too_large()
     except ClientDisconnect:
-        raise Refused(400, "The connection ended before the body did.") from None
+        raise RequestError(400, "The connection ended before the body did.") from None
     except TimeoutError:
-        raise Refused(408, f"The body did not arrive within {READ_SECONDS:.0f} s.") from None
+        raise RequestError(408, f"The body did not arrive within {READ_SECONDS:.0f} s.") from None
     return bytes(body)
 
 
-def _too_large() -> Refused:
-    return Refused(413, f"The body is larger than {MAX_BODY_BYTES // 1024} KB.")
+def _too_large() -> RequestError:
+    return RequestError(413, f"The body is larger than {MAX_BODY_BYTES // 1024} KB.")
 
 
 def _storable(value: Any, depth: int) -> Any:

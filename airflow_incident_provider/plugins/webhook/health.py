@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID, DagId
 from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
-from airflow_incident_provider.plugins.webhook.answers import Refused
+from airflow_incident_provider.plugins.api.errors import RequestError
 from airflow_incident_provider.plugins.webhook.reception import Reception
 from airflow_incident_provider.registry.api_server import opened
 
@@ -79,7 +79,7 @@ def _dag(reception: Reception, dag_id: str) -> Callable[[], object]:
 def _check(name: str, work: Callable[[], object]) -> Check:
     try:
         work()
-    except Refused as refused:
+    except RequestError as refused:
         problem = f"{refused.answer.error} {refused.answer.fix or ''}".strip()
     except IncidentError as error:
         problem = str(error)

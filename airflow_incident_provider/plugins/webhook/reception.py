@@ -24,7 +24,8 @@ from airflow_incident_provider.exceptions import InvalidPayloadError, RoutingTab
 from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.rules import LifecycleRules
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
-from airflow_incident_provider.plugins.webhook.answers import Decided, Refused
+from airflow_incident_provider.plugins.api.errors import RequestError
+from airflow_incident_provider.plugins.webhook.answers import Decided
 from airflow_incident_provider.plugins.webhook.authentication import Authentication
 from airflow_incident_provider.plugins.webhook.body import read_json_object
 from airflow_incident_provider.plugins.webhook.decision_queue import DecisionQueue
@@ -71,7 +72,7 @@ class Reception:
         """Return the answer to a request that brings an alert.
 
         :param conf_of: makes of the body what a run's conf would be.
-        :raises Refused: it is not taken.
+        :raises RequestError: it is not taken.
         """
         address = request.client.host if request.client is not None else None
         try:
@@ -97,26 +98,26 @@ class Reception:
 
 def _refuse(error: Exception) -> NoReturn:
     """Raise the refusal that an error means: 400 if the same request would fail again, else 503."""
-    if isinstance(error, Refused):
+    if isinstance(error, RequestError):
         if error.may_succeed_later:
             log.error("An alert was refused: %s", error)
         raise error
     if isinstance(error, InvalidPayloadError):
-        raise Refused(400, error.message, fix=error.fix) from None
+        raise RequestError(400, error.message, fix=error.fix) from None
     if isinstance(error, RegistryUnavailableError | DagNotReadyError | RoutingTableError):
         log.error("An alert was refused with 503: %s", error)
-        raise Refused(503, error.message, fix=error.fix) from None
+        raise RequestError(503, error.message, fix=error.fix) from None
     if isinstance(error, ParamValidationError | ValueError | DataError):
         log.error("An alert was refused with 400: %s", _words(error))
-        raise Refused(400, f"The DAG does not accept this: {_words(error)}.") from None
+        raise RequestError(400, f"The DAG does not accept this: {_words(error)}.") from None
     if isinstance(error, TimeoutError):
         log.error("An alert was refused with 503: it could not be decided on within %s s", ANSWER_SECONDS)
-        raise Refused(503, f"It could not be decided on within {ANSWER_SECONDS:.0f} s.") from None
+        raise RequestError(503, f"It could not be decided on within {ANSWER_SECONDS:.0f} s.") from None
     if isinstance(error, SQLAlchemyError):
         log.error("An alert was refused with 503: the database failed: %s", _words(error))
-        raise Refused(503, "Airflow's database cannot be reached, or is too busy.") from None
+        raise RequestError(503, "Airflow's database cannot be reached, or is too busy.") from None
     log.error("An alert was refused with 503 because of a fault of ours", exc_info=error)
-    raise Refused(503, "A fault in the webhook; Airflow's log tells more.") from None
+    raise RequestError(503, "A fault in the webhook; Airflow's log tells more.") from None
 
 
 def _words(error: Exception) -> str:

@@ -91,7 +91,7 @@ def webhook_server(parsed_dags: None) -> Iterator[str]:
     import uvicorn
     from fastapi import FastAPI
 
-    from airflow_incident_provider.plugins.webhook.plugin import URL_PREFIX, IncidentsApp
+    from airflow_incident_provider.plugins.api.plugin import URL_PREFIX, IncidentsApp
 
     app = FastAPI()
     app.mount(URL_PREFIX, IncidentsApp())

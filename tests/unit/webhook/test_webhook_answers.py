@@ -16,8 +16,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.lifecycle.decision import decide
+from airflow_incident_provider.plugins.api.app import create_app
 from airflow_incident_provider.plugins.webhook import reception as reception_module
-from airflow_incident_provider.plugins.webhook.app import create_app
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER, Authentication
 from airflow_incident_provider.plugins.webhook.reception import Reception
 from airflow_incident_provider.registry.api_server import RegistryUnavailableError

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk import Connection
 
-from airflow_incident_provider.plugins.webhook.answers import Refused
+from airflow_incident_provider.plugins.api.errors import RequestError
 from airflow_incident_provider.plugins.webhook.authentication import CACHE_SECONDS, Authentication
 
 CURRENT, PREVIOUS = "the-current-secret-of-all", "the-previous-secret-of-all"
@@ -30,8 +30,8 @@ class Store:
         return self.connection
 
 
-def refusal(authentication: Authentication, secret: str | None, address: str | None = "10.1.2.3") -> Refused:
-    with pytest.raises(Refused) as caught:
+def refusal(authentication: Authentication, secret: str | None, address: str | None = "10.1.2.3") -> RequestError:
+    with pytest.raises(RequestError) as caught:
         authentication.admit(secret, address)
     assert CURRENT not in f"{caught.value} {caught.value.answer}"
     return caught.value

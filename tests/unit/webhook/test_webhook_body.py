@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_incident_provider.plugins.webhook.answers import Refused
+from airflow_incident_provider.plugins.api.errors import RequestError
 from airflow_incident_provider.plugins.webhook.body import MAX_DEPTH, parse_json_object
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
@@ -30,7 +30,7 @@ def test_whatever_comes_is_read_or_refused_with_400(body: bytes) -> None:
     answers: list[Any] = []
     try:
         answers.append(parse_json_object(body))
-    except Refused as refused:
+    except RequestError as refused:
         answers.append(refused)
     [answer] = answers
     assert isinstance(answer, dict) or (answer.status == 400 and answer.answer.error)
@@ -61,7 +61,7 @@ def test_every_text_can_be_stored(key: str, text: str) -> None:
     ],
 )
 def test_what_is_no_json_object_is_refused_in_words(body: bytes, said: str) -> None:
-    with pytest.raises(Refused, match="400") as caught:
+    with pytest.raises(RequestError, match="400") as caught:
         parse_json_object(body)
     assert said in caught.value.answer.error
     assert len(caught.value.answer.error) < 200

@@ -1,4 +1,4 @@
-"""The application under ``/incidents``: its routes, and every error as an answer in words."""
+"""The FastAPI application: routers and error handlers."""
 
 from __future__ import annotations
 
@@ -8,31 +8,30 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from airflow_incident_provider import __version__
+from airflow_incident_provider.plugins.api.errors import ErrorResponse, RequestError
 from airflow_incident_provider.plugins.incidents_page import routes as incidents_page
 from airflow_incident_provider.plugins.webhook import alerts, health
-from airflow_incident_provider.plugins.webhook.answers import Refusal, Refused
 from airflow_incident_provider.plugins.webhook.reception import Reception
 
 ROUTERS = (alerts.router, health.router, incidents_page.router)
-"""What is served. Pages bring a router of their own."""
 
 
 def create_app(reception: Reception | None = None) -> FastAPI:
     """Return the application.
 
-    :param reception: takes the alerts; one of its own by default.
+    :param reception: receives the alerts; a new one by default.
     """
     app = FastAPI(
         title="Incidents",
         version=__version__,
-        description="Alerts become incidents. An answer of the class 4xx says that the same request will fail"
-        " again; 503 says that it should be sent again.",
-        # The interactive pages would load their scripts from elsewhere.
+        description="Turns alerts into incidents. A 4xx response means that the same request would fail again; 503"
+        " means that the client should retry it.",
+        # The interactive documentation would load scripts from another host.
         docs_url=None,
         redoc_url=None,
     )
     app.state.reception = reception or Reception()
-    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestError, _rejected)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     for router in ROUTERS:
@@ -40,9 +39,9 @@ def create_app(reception: Reception | None = None) -> FastAPI:
     return app
 
 
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
-    # A body that was not read to its end is still under way: the connection cannot serve another request.
+async def _rejected(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    # The rest of an unread body is still in transit: the connection cannot serve another request.
     closing = {"Connection": "close"} if error.status in {408, 413} else None
     return JSONResponse(error.answer.model_dump(), status_code=error.status, headers=closing)
 
@@ -51,10 +50,10 @@ async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place = ".".join(str(step) for step in first["loc"])
-    return JSONResponse(Refusal(error=f"{place}: {first['msg']}").model_dump(), status_code=400)
+    return JSONResponse(ErrorResponse(error=f"{place}: {first['msg']}").model_dump(), status_code=400)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    answer = Refusal(error=f"{error.detail}.")
+    answer = ErrorResponse(error=f"{error.detail}.")
     return JSONResponse(answer.model_dump(), status_code=error.status_code, headers=error.headers)

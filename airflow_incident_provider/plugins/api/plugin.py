@@ -1,4 +1,8 @@
-"""What Airflow loads: in schedulers and workers too, so the application is made at the first request."""
+"""
+The plugin that mounts the application.
+
+Plugins are loaded in schedulers and workers too, so the application is built on the first request.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +19,12 @@ URL_PREFIX = "/incidents"
 
 
 class IncidentsApp:
-    """An ASGI application that imports and makes the real one when it is first asked for something."""
+    """An ASGI application that imports and builds the FastAPI application on the first request."""
 
     @cached_property
     def app(self) -> FastAPI:
         """The FastAPI application."""
-        from airflow_incident_provider.plugins.webhook.app import create_app
+        from airflow_incident_provider.plugins.api.app import create_app
 
         return create_app()
 
@@ -29,10 +33,10 @@ class IncidentsApp:
         await self.app(scope, receive, send)
 
 
-class IncidentWebhookPlugin(AirflowPlugin):
+class IncidentApiPlugin(AirflowPlugin):
     """Mounts the application in the API server."""
 
-    name = "incident_webhook"
+    name = "incident_api"
     fastapi_apps: list[Any] = [  # noqa: RUF012  Airflow's own declaration is a plain class attribute
         {"app": IncidentsApp(), "url_prefix": URL_PREFIX, "name": "Incidents"}
     ]
