@@ -1,5 +1,5 @@
 """
-What a run tells the outside world of its steps: a line of JSON in the log, and what Datadog makes of it.
+Events of an incident's run: a JSON line in the log, and metrics and stream entries in Datadog.
 
-Pure values and functions; :mod:`airflow_incident_provider.plugins.events` observes Airflow and sends them.
+:mod:`airflow_incident_provider.plugins.events` listens to Airflow and reports them.
 """

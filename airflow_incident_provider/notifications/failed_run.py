@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_incident_provider.events.errors import error_in_words
+from airflow_incident_provider.events.event import describe_error
 from airflow_incident_provider.text import digest
 
 _LONGEST_DAG_ID = 150
@@ -82,7 +82,7 @@ def _task(ti: Any, context: Mapping[str, Any]) -> FailedTask:
         task_id=str(ti.task_id),
         map_index=getattr(ti, "map_index", -1),
         try_number=getattr(ti, "try_number", 1),
-        error=error_in_words(context.get("exception")),
+        error=describe_error(context.get("exception")),
         log_url=getattr(ti, "log_url", None),
     )
 

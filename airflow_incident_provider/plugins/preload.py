@@ -33,7 +33,7 @@ MODULES = (
     "airflow_incident_provider.incident_dag",
     "airflow_incident_provider.registry.asset",
     "airflow_incident_provider.registry.tasks",
-    "airflow_incident_provider.plugins.events.task_process",
+    "airflow_incident_provider.plugins.events",
     "slack_sdk.web",
     "docker",
     "rapidfuzz",

@@ -182,7 +182,7 @@ def test_trouble_with_telling_is_no_trouble_of_the_run(airflow: LocalAirflow, co
     assert state == "success"
     assert time.monotonic() - began < 60
     log = airflow.api.logs("incident_response", run_id, "final_summary")
-    assert "Datadog is not told of everything" in log
+    assert "Events were not sent to Datadog" in log
     assert "The brief was not refreshed" in log
     problems = airflow.api.xcom("incident_response", run_id, "final_summary")["problems"]
     assert {problem["step"] for problem in problems} == {"investigate"}

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from airflow_incident_provider.config import run_url
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Presence
 from airflow_incident_provider.models import RunOutcome, Severity, UtcDatetime, Verdict
-from airflow_incident_provider.plugins.recorded_runs import RecordedRun
+from airflow_incident_provider.plugins.run_history import RecordedRun
 
 OPEN_FOR = timedelta(hours=24)
 """How long an incident that nobody follows is shown among the open ones: nobody will say that it is over."""
@@ -109,7 +109,7 @@ def _from_runs(runs: list[RecordedRun], base_path: str) -> dict[str, object]:
         "key": run.key,
         "title": incident.title if incident else _unread(run),
         "severity": incident.severity if incident else None,
-        "opened_at": runs[-1].incident.received_at if runs[-1].incident else runs[-1].asked_at,
+        "opened_at": runs[-1].incident.received_at if runs[-1].incident else runs[-1].requested_at,
         "times": len(runs),
         "dag_id": run.dag_id,
         "run_id": run.run_id,
@@ -156,7 +156,7 @@ def _from_record(record: IncidentRecord, base_path: str, *, has_run: bool) -> di
 
 def _presumed_state(run: RecordedRun, now: datetime) -> State:
     """Return the state of an incident without a record: open for a day, and then not followed any more."""
-    fresh = run.state in _UNFINISHED or now - run.asked_at < OPEN_FOR
+    fresh = run.state in _UNFINISHED or now - run.requested_at < OPEN_FOR
     return State.OPEN if fresh else State.NOT_FOLLOWED
 
 

@@ -13,7 +13,7 @@ from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException
 from starlette.status import HTTP_403_FORBIDDEN
 
-from airflow_incident_provider.plugins.recorded_runs import incident_dag_ids
+from airflow_incident_provider.plugins.run_history import incident_dag_ids
 
 _SHOWN = (DagAccessEntity.RUN, DagAccessEntity.XCOM)
 _REFUSED = "You may not read the runs and XComs of any DAG with the tag incident"

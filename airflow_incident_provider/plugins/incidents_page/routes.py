@@ -19,7 +19,7 @@ from airflow_incident_provider.models import UtcDatetime
 from airflow_incident_provider.plugins.api.errors import ErrorResponse
 from airflow_incident_provider.plugins.incidents_page.entries import Incident, incidents
 from airflow_incident_provider.plugins.incidents_page.rights import ReadableDagIds
-from airflow_incident_provider.plugins.recorded_runs import latest_runs
+from airflow_incident_provider.plugins.run_history import latest_runs
 from airflow_incident_provider.registry.api_server import opened
 
 LIMIT = 50

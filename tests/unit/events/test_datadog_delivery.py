@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from incident_sandbox import Fault, SandboxClient, SandboxServer
 
-from airflow_incident_provider.events.datadog_hook import CALL_SECONDS, DELIVERY_SECONDS, DatadogEvents
+from airflow_incident_provider.events.datadog import CALL_SECONDS, DELIVERY_SECONDS, DatadogEvents
 from airflow_incident_provider.events.event import EventKind, IncidentEvent
 
 WRONG_KEY = "0000-this-key-is-wrong"
@@ -61,7 +61,7 @@ def fresh_client() -> None:
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    ours = "airflow_incident_provider.events.datadog_hook"
+    ours = "airflow_incident_provider.events.datadog"
     return [record.getMessage() for record in caplog.records if record.name == ours]
 
 
@@ -137,4 +137,4 @@ def test_a_slow_server_gets_as_much_as_there_is_time_for(
     DatadogEvents().deliver(EVENTS)
 
     assert time.monotonic() - began < DELIVERY_SECONDS + 1
-    assert "too slowly" in warnings(caplog)[0]
+    assert "too slow" in warnings(caplog)[0]

@@ -12,8 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_incident_provider.events.datadog import AGGREGATION_KEY_LIMIT, metrics, stream_entry
-from airflow_incident_provider.events.errors import ENDED_FROM_OUTSIDE, LONGEST, error_in_words
-from airflow_incident_provider.events.event import EventKind, IncidentEvent
+from airflow_incident_provider.events.event import (
+    ENDED_FROM_OUTSIDE,
+    ERROR_LIMIT,
+    EventKind,
+    IncidentEvent,
+    describe_error,
+)
 from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.models import RunOutcome, Severity
 
@@ -68,30 +73,30 @@ def test_an_error_of_ours_is_told_in_its_words() -> None:
         except SlackUnavailableError as error:
             raise AirflowFailException(str(error)) from error
     except AirflowFailException as raised:
-        told = error_in_words(raised)
+        told = describe_error(raised)
 
     assert told == "SlackUnavailableError: Slack did not answer chat.postMessage: TimeoutError."
 
 
 @pytest.mark.parametrize("secret", ["xoxb-1-2-3", "postgresql://airflow:hunter2@db/airflow"])
 def test_the_words_of_others_are_not_told(secret: str) -> None:
-    assert error_in_words(ValueError(f"cannot connect to {secret}")) == "ValueError"
-    assert error_in_words(f"killed while holding {secret}") == ENDED_FROM_OUTSIDE
-    assert error_in_words(None) is None
+    assert describe_error(ValueError(f"cannot connect to {secret}")) == "ValueError"
+    assert describe_error(f"killed while holding {secret}") == ENDED_FROM_OUTSIDE
+    assert describe_error(None) is None
 
 
 def test_a_long_error_is_cut() -> None:
-    told = error_in_words(SlackUnavailableError("x" * 10_000))
+    told = describe_error(SlackUnavailableError("x" * 10_000))
 
     assert told is not None
-    assert len(told) == LONGEST
+    assert len(told) == ERROR_LIMIT
 
 
 def test_an_error_that_was_raised_from_itself_is_told() -> None:
     error = ValueError("round and round")
     error.__cause__ = error
 
-    assert error_in_words(error) == "ValueError"
+    assert describe_error(error) == "ValueError"
 
 
 def test_a_step_s_duration_is_a_metric_in_seconds() -> None:
@@ -161,7 +166,7 @@ def test_an_entry_reads_well() -> None:
         event(EventKind.STEP_FAILED, state="up_for_retry", try_number=1, error="SlackUnavailableError: HTTP 503")
     )
 
-    assert entry.title == f"Incident {KEY}: create_war_room failed, will be tried again"
+    assert entry.title == f"Incident {KEY}: create_war_room failed, will be retried"
     assert entry.text.splitlines() == [
         "DAG: incident_response",
         "run: manual__1",

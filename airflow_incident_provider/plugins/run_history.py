@@ -1,8 +1,8 @@
 """
-What the runs of incident DAGs left in Airflow's database, for those parts that have one: scheduler and API server.
+Read the runs of incident DAGs, and what their tasks returned, from Airflow's database.
 
-Values are read as Airflow's default XCom backend keeps them, as JSON. A value that is kept elsewhere, or that
-cannot be read any more, counts as missing.
+For processes with database access: scheduler and API server. XComs are read as the default XCom backend stores
+them, as JSON. A value in another backend, or one that no longer validates, counts as missing.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _RETURN_VALUE = "return_value"
 
 Value = TypeVar("Value", bound=XComValue)
 Values = Mapping[tuple[str, int], Any]
-"""What a run's tasks returned, by task id and map index."""
+"""The return values of a run's tasks, by task id and map index."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedRun:
     """
-    One run of an incident DAG, and what its steps have left so far.
+    A run of an incident DAG, and what its tasks have returned so far.
 
-    :param state: Airflow's word for it: ``queued``, ``running``, ``success`` or ``failed``.
-    :param asked_at: when the run was asked for.
-    :param key: the incident's key, as soon as that is known.
+    :param state: the Airflow state: ``queued``, ``running``, ``success`` or ``failed``.
+    :param requested_at: when the run was requested.
+    :param key: the incident key, once it is known.
     """
 
     dag_id: str
     run_id: str
     state: str
-    asked_at: datetime
+    requested_at: datetime
     key: str | None = None
     incident: Incident | None = None
     room: WarRoom | None = None
@@ -51,7 +51,7 @@ class RecordedRun:
 
 
 def incident_dag_ids(session: Session) -> list[str]:
-    """Return the DAGs that have the tag, in the order of their names."""
+    """Return the ids of the DAGs with the incident tag, sorted."""
     from airflow.models.dag import DagTag
     from sqlalchemy import select
 
@@ -60,26 +60,26 @@ def incident_dag_ids(session: Session) -> list[str]:
 
 def latest_runs(session: Session, dag_ids: Sequence[str], *, limit: int) -> list[RecordedRun]:
     """
-    Return the latest runs that have a step which reads an incident, the newest first.
+    Return the latest runs that parse an incident, newest first.
 
-    :param dag_ids: of these DAGs only.
-    :param limit: at most so many.
+    :param dag_ids: only runs of these DAGs.
+    :param limit: the maximum number of runs.
     """
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
     from sqlalchemy import exists, select
 
-    reads_incident = exists().where(
+    parses_incident = exists().where(
         TaskInstance.dag_id == DagRun.dag_id,
         TaskInstance.run_id == DagRun.run_id,
         TaskInstance.task_id == TaskId.PARSE_INCIDENT,
     )
-    wanted = DagRun.dag_id.in_(dag_ids), reads_incident
+    wanted = DagRun.dag_id.in_(dag_ids), parses_incident
     return _read(session, select(DagRun).where(*wanted).order_by(DagRun.run_after.desc()).limit(limit))
 
 
 def one_run(session: Session, dag_id: str, run_id: str) -> RecordedRun | None:
-    """Return one run, if it is there."""
+    """Return a run, or ``None`` if it does not exist."""
     from airflow.models.dagrun import DagRun
     from sqlalchemy import select
 
@@ -92,14 +92,14 @@ def _read(session: Session, selected: Any) -> list[RecordedRun]:
     left = _returned(
         session, [row.id for row in rows], (TaskId.PARSE_INCIDENT, TaskId.CREATE_WAR_ROOM, TaskId.FINAL_SUMMARY)
     )
-    # Findings carry their evidence; a summary has counted them, so they are read only while there is none.
+    # A summary has the counts, so findings, which are large, are read only while there is no summary.
     unfinished = [row.id for row in rows if (TaskId.FINAL_SUMMARY, -1) not in left.get(row.id, {})]
     findings = _returned(session, unfinished, (TaskId.INVESTIGATE,))
     return [_run(row, left.get(row.id, {}), findings.get(row.id, {})) for row in rows]
 
 
 def _returned(session: Session, run_ids: Sequence[int], task_ids: Sequence[str]) -> dict[int, dict[Any, Any]]:
-    """Return what these tasks of these runs returned, by the run's number in the database."""
+    """Return the return values of these tasks, by the run's database id."""
     from airflow.models.xcom import XComModel
     from sqlalchemy import select
 
@@ -123,7 +123,7 @@ def _run(row: Any, left: Values, findings: Values) -> RecordedRun:
         dag_id=row.dag_id,
         run_id=row.run_id,
         state=str(row.state),
-        asked_at=row.run_after,
+        requested_at=row.run_after,
         key=incident.key if incident else key_in_conf(row.conf),
         incident=incident,
         room=_value(WarRoom, left.get((TaskId.CREATE_WAR_ROOM, -1))),

@@ -22,7 +22,7 @@ from airflow_incident_provider.models import (
 )
 from airflow_incident_provider.plugins.incident_dags import key_in_conf
 from airflow_incident_provider.plugins.incidents_page.entries import OPEN_FOR, State, incidents
-from airflow_incident_provider.plugins.recorded_runs import RecordedRun
+from airflow_incident_provider.plugins.run_history import RecordedRun
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 RECEIVED = NOW - timedelta(minutes=20)
@@ -59,7 +59,7 @@ def run(**fields: Any) -> RecordedRun:
         "dag_id": "incident_response",
         "run_id": "manual__1+00:00",
         "state": "success",
-        "asked_at": RECEIVED,
+        "requested_at": RECEIVED,
         "incident": incident(),
         "room": WarRoom(
             mode=Mode.LIVE,
@@ -126,9 +126,9 @@ def test_a_payload_that_is_no_incident_is_none() -> None:
 
 
 def test_an_incident_that_nobody_follows_is_open_for_a_day() -> None:
-    [fresh] = told(run(asked_at=NOW - OPEN_FOR + timedelta(minutes=1)))
-    [old] = told(run(asked_at=NOW - OPEN_FOR - timedelta(minutes=1)))
-    [running] = told(run(state="running", asked_at=NOW - 2 * OPEN_FOR))
+    [fresh] = told(run(requested_at=NOW - OPEN_FOR + timedelta(minutes=1)))
+    [old] = told(run(requested_at=NOW - OPEN_FOR - timedelta(minutes=1)))
+    [running] = told(run(state="running", requested_at=NOW - 2 * OPEN_FOR))
 
     assert (fresh.state, fresh.is_open) == (State.OPEN, True)
     assert (old.state, old.is_open) == (State.NOT_FOLLOWED, False)
