@@ -52,8 +52,15 @@ class SlackRequestError(SlackError):
     :param details: the rest of Slack's answer, such as the per-user ``errors`` of ``conversations.invite``.
     """
 
-    def __init__(self, message: str, *, code: str | None = None, details: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message, code=code)
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        fix: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, code=code, fix=fix)
         self.details = details or {}
 
 

@@ -13,14 +13,14 @@ from airflow.sdk import BaseNotifier
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.models import Incident, Route, Severity, SlackWorkspace, Source
-from airflow_incident_provider.slack.access import open_slack, workspace_behind
+from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_incident_provider.models import WarRoom
     from airflow_incident_provider.notifications.failed_run import FailedRun
-    from airflow_incident_provider.slack.protocol import WarRoomSlack
+    from airflow_incident_provider.slack.protocol import SlackClient
 
 
 class WarRoomNotifier(BaseNotifier):
@@ -82,9 +82,9 @@ class WarRoomNotifier(BaseNotifier):
         from airflow_incident_provider.notifications.failed_run import FailedRun
 
         run = FailedRun.of(context)
-        workspace = workspace_behind(self.slack_conn_id)
+        workspace = identify_workspace(self.slack_conn_id)
         name = _channel_name(self.channel_prefix, run)
-        slack = open_slack(workspace, self.slack_conn_id, channel_name=name, log=self.log)
+        slack = open_slack_client(workspace, self.slack_conn_id, channel_name=name, log=self.log)
         room = self._open(slack, workspace, run, name)
         _tell(slack, room, run)
         for problem in room.problems:
@@ -95,7 +95,7 @@ class WarRoomNotifier(BaseNotifier):
         """Do the same in a thread: Slack's client would hold up the triggerer's event loop."""
         await asyncio.to_thread(self.notify, context)
 
-    def _open(self, slack: WarRoomSlack, workspace: SlackWorkspace, run: FailedRun, name: str) -> WarRoom:
+    def _open(self, slack: SlackClient, workspace: SlackWorkspace, run: FailedRun, name: str) -> WarRoom:
         from airflow_incident_provider.config import run_url
         from airflow_incident_provider.messages.channel import numbered_name
         from airflow_incident_provider.operators.resolve_slack_users import resolve_users
@@ -111,7 +111,7 @@ class WarRoomNotifier(BaseNotifier):
                 workspace,
                 self.slack_conn_id,
                 private=self.private,
-                worth_waiting=lambda _: False,
+                should_wait=lambda _: False,
             ),
             name=lambda attempt: numbered_name(name, attempt),
             run_url=run_url(run.dag_id, run.run_id),
@@ -147,7 +147,7 @@ def _channel_name(prefix: str, run: FailedRun) -> str:
     return "-".join(part for part in (prefix, words, run.digest) if part)
 
 
-def _tell(slack: WarRoomSlack, room: WarRoom, run: FailedRun) -> None:
+def _tell(slack: SlackClient, room: WarRoom, run: FailedRun) -> None:
     """Say what failed under the brief, unless that was said already."""
     from airflow_incident_provider.messages.failure import run_failure, task_failure
 

@@ -16,7 +16,7 @@ from airflow_incident_provider.exceptions import (
     SlackUnavailableError,
 )
 from airflow_incident_provider.models import Problem, Timing, XComValue
-from airflow_incident_provider.slack.errors import may_still_happen
+from airflow_incident_provider.slack.errors import effect_may_be_delayed
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -99,7 +99,7 @@ def _when_slack_may_be_back(error: SlackUnavailableError) -> RetryDecision:
     if error.retry_after is not None:
         wait_s = min(error.retry_after, LONGEST_RETRY_DELAY_S)
         reason = f"Slack asked to wait {error.retry_after:.0f} s"
-    elif may_still_happen(error):
+    elif effect_may_be_delayed(error):
         wait_s, reason = RETRY_DELAY_AFTER_TIMEOUT_S, "Slack may still be at what it did not answer in time"
     else:
         return RetryDecision.default()

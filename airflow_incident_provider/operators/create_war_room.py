@@ -23,7 +23,7 @@ from airflow_incident_provider.models import (
 from airflow_incident_provider.operators.base import IncidentStep
 from airflow_incident_provider.operators.links import DashboardLink, MonitorLink, WarRoomLink
 from airflow_incident_provider.room.xcom import read_value
-from airflow_incident_provider.slack.access import open_slack, workspace_behind
+from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -112,7 +112,7 @@ class CreateWarRoomOperator(IncidentStep):
             promised_s=settings().room_deadline_seconds,
             steps=progress_at_the_room(context, self, incident, workspace, people) if self.name is None else (),
         )
-        slack = open_slack(workspace, self.slack_conn_id, channel_name=plan.name(0), log=self.log)
+        slack = open_slack_client(workspace, self.slack_conn_id, channel_name=plan.name(0), log=self.log)
         room = RoomOpening(slack, plan, Ledger(context)).open()
         self._tell_registry(context, incident, room)
         for problem in room.problems:
@@ -179,14 +179,14 @@ class CreateWarRoomOperator(IncidentStep):
             return workspace
         if self.name is None:
             raise AirflowSkipException("Slack was not set up, so no room can be opened.")
-        return workspace_behind(self.slack_conn_id)
+        return identify_workspace(self.slack_conn_id)
 
     def _people(self, context: Context, incident: Incident, workspace: SlackWorkspace) -> UserResolution:
         """Return who was found; where nobody could look, say of everybody that they were not looked up."""
         from airflow_incident_provider.operators.resolve_slack_users import (
             not_looked_up,
             resolve_users,
-            worth_a_later_room,
+            should_wait_for_people,
         )
 
         if self.name is not None and self.people is None:
@@ -195,7 +195,7 @@ class CreateWarRoomOperator(IncidentStep):
                 workspace,
                 self.slack_conn_id,
                 private=self.private,
-                worth_waiting=worth_a_later_room(context),
+                should_wait=should_wait_for_people(context),
             )
         found = read_value(UserResolution, self.people, context, TaskId.RESOLVE_USERS)
         return found or not_looked_up(incident.responders, "Slack could not be asked who this is")

@@ -13,14 +13,14 @@ from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
 from airflow_incident_provider.models import IncidentSummary, Problem, RunOutcome
 from airflow_incident_provider.operators.base import IncidentStep, is_last_try
-from airflow_incident_provider.slack.access import open_slack
+from airflow_incident_provider.slack.access import open_slack_client
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_incident_provider.room.posting import Poster
     from airflow_incident_provider.room.summary import RunRecord
-    from airflow_incident_provider.slack.protocol import WarRoomSlack
+    from airflow_incident_provider.slack.protocol import SlackClient
 
 
 class FinalSummaryOperator(IncidentStep):
@@ -81,13 +81,15 @@ class FinalSummaryOperator(IncidentStep):
                 raise
             return _with_problem(summary, self.task_id, _unposted(error), error)
 
-    def _slack(self, record: RunRecord) -> WarRoomSlack | None:
+    def _slack(self, record: RunRecord) -> SlackClient | None:
         """Return the workspace, where there is a room to post in."""
         if record.room is None or record.workspace is None:
             return None
-        return open_slack(record.workspace, self.slack_conn_id, channel_name=record.room.channel_name, log=self.log)
+        return open_slack_client(
+            record.workspace, self.slack_conn_id, channel_name=record.room.channel_name, log=self.log
+        )
 
-    def _attended(self, slack: WarRoomSlack, record: RunRecord) -> RunRecord:
+    def _attended(self, slack: SlackClient, record: RunRecord) -> RunRecord:
         """Return the record with who is in the room, if Slack tells."""
         from airflow_incident_provider.operators.resolve_slack_users import resolve_users
         from airflow_incident_provider.room.second_invitation import attend
@@ -99,7 +101,7 @@ class FinalSummaryOperator(IncidentStep):
             workspace=record.workspace,
             slack_conn_id=self.slack_conn_id,
             private=record.room.private,
-            worth_waiting=lambda _: False,
+            should_wait=lambda _: False,
         )
         try:
             seen = attend(slack, record.room, record.people, look_up)
@@ -109,7 +111,7 @@ class FinalSummaryOperator(IncidentStep):
         return replace(record, room=seen.room, invited_later=seen.later, here=seen.here)
 
     def _post(
-        self, context: Context, slack: WarRoomSlack, record: RunRecord, summary: IncidentSummary
+        self, context: Context, slack: SlackClient, record: RunRecord, summary: IncidentSummary
     ) -> IncidentSummary:
         """Post the summary and bring the brief up to date; where that fails for good, say so in the room."""
         from airflow_incident_provider.messages.summary import summary_message
@@ -138,11 +140,11 @@ class FinalSummaryOperator(IncidentStep):
         return summary.model_copy(
             update={
                 "posted_ts": ts if live else None,
-                "would_post": all_that_would_be_posted(record, getattr(slack, "would_post", ())),
+                "would_post": all_that_would_be_posted(record, slack.would_post),
             }
         )
 
-    def _finish_brief(self, slack: WarRoomSlack, record: RunRecord, summary: IncidentSummary) -> None:
+    def _finish_brief(self, slack: SlackClient, record: RunRecord, summary: IncidentSummary) -> None:
         from airflow_incident_provider.room.summary import final_brief
 
         assert record.room is not None

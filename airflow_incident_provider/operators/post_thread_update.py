@@ -12,7 +12,7 @@ from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, TaskId
 from airflow_incident_provider.models import Finding, Incident, SlackWorkspace, ThreadUpdates, WarRoom
 from airflow_incident_provider.operators.base import IncidentStep
 from airflow_incident_provider.room.xcom import read_value
-from airflow_incident_provider.slack.access import open_slack, workspace_behind
+from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -78,8 +78,8 @@ class PostThreadUpdateOperator(IncidentStep):
         if not messages:
             raise AirflowSkipException("There is nothing to post.")
         workspace = read_value(SlackWorkspace, self.workspace, context, TaskId.SETUP_SLACK)
-        workspace = workspace or workspace_behind(self.slack_conn_id)
-        slack = open_slack(workspace, self.slack_conn_id, channel_name=room.channel_name, log=self.log)
+        workspace = workspace or identify_workspace(self.slack_conn_id)
+        slack = open_slack_client(workspace, self.slack_conn_id, channel_name=room.channel_name, log=self.log)
         posted = Poster(slack, room.channel_id or "", Ledger(context)).post_all(
             messages, key=self._key(context), thread_ts=room.brief_ts
         )
@@ -89,7 +89,7 @@ class PostThreadUpdateOperator(IncidentStep):
             thread_ts=room.brief_ts,
             messages=() if workspace.dry_run else posted,
             counts=dict(Counter(finding.verdict for finding in findings)),
-            would_post=tuple(getattr(slack, "would_post", ())),
+            would_post=slack.would_post,
         )
 
     def _findings(self, context: Context) -> list[Finding]:

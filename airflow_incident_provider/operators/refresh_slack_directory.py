@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, settings
 from airflow_incident_provider.models import XComValue
 from airflow_incident_provider.operators.base import IncidentStep
-from airflow_incident_provider.slack.access import connection_is_configured, live_slack
+from airflow_incident_provider.slack.access import connection_is_configured, live_slack_client
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -50,17 +50,21 @@ class RefreshSlackDirectoryOperator(IncidentStep):
 
     def run_step(self, context: Context) -> RefreshedDirectory:  # noqa: ARG002 - all that it needs is in Slack
         """Fetch them."""
-        from airflow_incident_provider.slack.directory import LARGEST_PAGE_SIZE, DirectoryCache, refresh
-        from airflow_incident_provider.slack.paced_members import PacedMembers
+        from airflow_incident_provider.slack.directory_cache import (
+            LARGEST_PAGE_SIZE,
+            DirectoryCache,
+            RateLimitedMemberPages,
+            refresh,
+        )
 
         if not connection_is_configured(self.slack_conn_id):
             raise AirflowSkipException(
                 f"There is no Airflow connection {self.slack_conn_id!r}: nobody is looked up."
             )
-        slack = live_slack(self.slack_conn_id)
+        slack = live_slack_client(self.slack_conn_id)
         team_id = slack.workspace.team_id or ""
         cache = DirectoryCache(settings().directory_folder)
-        refreshed = refresh(cache, team_id, PacedMembers(slack.hook), limit=LARGEST_PAGE_SIZE)
+        refreshed = refresh(cache, team_id, RateLimitedMemberPages(slack.hook), limit=LARGEST_PAGE_SIZE)
         members = len(refreshed.directory)
         self.log.info("%d members of %s are at hand", members, slack.workspace.team)
         return RefreshedDirectory(team=slack.workspace.team, team_id=team_id, members=members)

@@ -16,7 +16,7 @@ from airflow_incident_provider.models import (
 )
 from airflow_incident_provider.operators.base import IncidentStep, is_last_try
 from airflow_incident_provider.room.xcom import read_value
-from airflow_incident_provider.slack.access import live_slack, workspace_behind
+from airflow_incident_provider.slack.access import identify_workspace, live_slack_client
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -79,17 +79,17 @@ class ResolveSlackUsersOperator(IncidentStep):
         workspace = read_value(SlackWorkspace, self.workspace, context, TaskId.SETUP_SLACK)
         resolution = resolve_users(
             queries,
-            workspace or workspace_behind(self.slack_conn_id),
+            workspace or identify_workspace(self.slack_conn_id),
             self.slack_conn_id,
             private=private,
-            worth_waiting=worth_a_later_room(context),
+            should_wait=should_wait_for_people(context),
         )
         for result in resolution.resolutions:
             self.log.info("%r: %s %s", result.query, result.outcome, result.method or result.reason)
         return resolution
 
 
-def worth_a_later_room(context: Context) -> Callable[[SlackUnavailableError], bool]:
+def should_wait_for_people(context: Context) -> Callable[[SlackUnavailableError], bool]:
     """Return for which silence of Slack's a room should wait: see :data:`LONGEST_WAIT_FOR_SOMEBODY_S`."""
 
     def is_worth_it(error: SlackUnavailableError) -> bool:
@@ -104,23 +104,23 @@ def resolve_users(
     slack_conn_id: str,
     *,
     private: bool,
-    worth_waiting: Callable[[SlackUnavailableError], bool] = lambda _: True,
+    should_wait: Callable[[SlackUnavailableError], bool] = lambda _: True,
 ) -> UserResolution:
     """Resolve queries in a workspace; in dry-run say of each that Slack was not asked.
 
-    :param worth_waiting: see :func:`~airflow_incident_provider.people.resolver.resolve`.
+    :param should_wait: see :func:`~airflow_incident_provider.people.resolver.resolve`.
     """
     queries = list(queries)
     if workspace.dry_run:
         return not_looked_up(queries, "dry-run: Slack was not asked who this is")
     from airflow_incident_provider.people.resolver import resolve
-    from airflow_incident_provider.slack.directory import DirectoryCache
+    from airflow_incident_provider.slack.directory_cache import DirectoryCache
     from airflow_incident_provider.slack.people import SlackPeople
 
     cache = DirectoryCache(settings().directory_folder)
-    with SlackPeople(live_slack(slack_conn_id, workspace), cache) as people:
+    with SlackPeople(live_slack_client(slack_conn_id, workspace), cache) as people:
         people.prefetch(queries)
-        return resolve(queries, people, private=private, worth_waiting=worth_waiting)
+        return resolve(queries, people, private=private, should_wait=should_wait)
 
 
 def not_looked_up(queries: Iterable[str], reason: str) -> UserResolution:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.models import Mode, SlackWorkspace
 from airflow_incident_provider.operators.base import IncidentStep
-from airflow_incident_provider.slack.access import workspace_behind
+from airflow_incident_provider.slack.access import identify_workspace
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -45,7 +45,7 @@ class SetupSlackOperator(IncidentStep):
         if self.only_dry_run or (context["dag_run"].conf or {}).get("dry_run") is True:
             workspace = SlackWorkspace(mode=Mode.DRY_RUN, reason="This run was asked to be a dry-run.")
         else:
-            workspace = workspace_behind(self.slack_conn_id)
+            workspace = identify_workspace(self.slack_conn_id)
         if workspace.dry_run:
             self.log.warning("DRY-RUN: %s Everything that would be posted is shown here instead.", workspace.reason)
         for missing in workspace.scopes_missing:

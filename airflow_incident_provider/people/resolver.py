@@ -24,10 +24,10 @@ from airflow_incident_provider.people.directory import Directory, Member
 from airflow_incident_provider.people.matching import admit, match_name
 from airflow_incident_provider.people.queries import Query, QueryKind, parse_query
 
-LARGEST_GROUP = 100
+MAX_GROUP_SIZE = 100
 """A user group with more members is not invited as a whole: that is a mailing, not a war room."""
 
-SURE_ENOUGH_FOR_PRIVATE = frozenset({MatchMethod.ID, MatchMethod.EMAIL})
+PRIVATE_ROOM_METHODS = frozenset({MatchMethod.ID, MatchMethod.EMAIL})
 """Everybody can change their own display name, so in a private room only these let somebody in."""
 
 _BY_NAME = "people by name"
@@ -69,7 +69,7 @@ def resolve(
     source: PeopleSource,
     *,
     private: bool,
-    worth_waiting: Callable[[SlackUnavailableError], bool] = lambda _: True,
+    should_wait: Callable[[SlackUnavailableError], bool] = lambda _: True,
 ) -> UserResolution:
     """Find out who is meant by each query, in the order of the queries.
 
@@ -78,11 +78,11 @@ def resolve(
     :param queries: e-mail addresses, Slack ids, handles, user groups and names, as people wrote them.
     :param source: where to look people up.
     :param private: whether the room is private: then only an e-mail address or an id lets somebody in.
-    :param worth_waiting: whether the caller asks for everybody again, later, because Slack does not answer. If not,
+    :param should_wait: whether the caller asks for everybody again, later, because Slack does not answer. If not,
         whom Slack does not answer for is not found, for that reason, and the others are not lost with them.
     :raises SlackUnavailableError: when Slack does not answer, and that is worth waiting.
     """
-    resolver = _Resolver(source, worth_waiting)
+    resolver = _Resolver(source, should_wait)
     results = [resolver.resolve(query) for query in queries]
     if private:
         results = [_for_private_room(result) for result in results]
@@ -98,9 +98,9 @@ class _LookupRefusedError(Exception):
 class _Resolver:
     """One pass over the queries: asks Slack the same thing once, and remembers what it may not ask."""
 
-    def __init__(self, source: PeopleSource, worth_waiting: Callable[[SlackUnavailableError], bool]) -> None:
+    def __init__(self, source: PeopleSource, should_wait: Callable[[SlackUnavailableError], bool]) -> None:
         self._source = source
-        self._worth_waiting = worth_waiting
+        self._worth_waiting = should_wait
         self._directory: Directory | None = None
         self._refused: dict[str, str] = {}
         self._answers: dict[Query, Resolution] = {}
@@ -177,13 +177,13 @@ class _Resolver:
 
         :raises _LookupRefusedError: when Slack tells of none of them who they are.
         """
-        if len(group.member_ids) > LARGEST_GROUP:
+        if len(group.member_ids) > MAX_GROUP_SIZE:
             return Resolution(
                 query=text,
                 outcome=ResolutionOutcome.NOT_ALLOWED,
                 method=MatchMethod.USERGROUP,
                 reason=f"@{group.handle} has {len(group.member_ids)} members; "
-                f"groups of more than {LARGEST_GROUP} are not invited as a whole",
+                f"groups of more than {MAX_GROUP_SIZE} are not invited as a whole",
             )
         users, left_out, refusals = [], [], []
         for user_id in dict.fromkeys(group.member_ids):
@@ -249,7 +249,7 @@ class _Resolver:
 
 def _for_private_room(result: Resolution) -> Resolution:
     """Return the result with who was found demoted to a suggestion, unless the way is sure enough."""
-    if not _resolved(result) or result.method in SURE_ENOUGH_FOR_PRIVATE:
+    if not _resolved(result) or result.method in PRIVATE_ROOM_METHODS:
         return result
     return result.model_copy(
         update={

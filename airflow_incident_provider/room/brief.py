@@ -32,7 +32,7 @@ from airflow_incident_provider.room.opener import brief_key
 from airflow_incident_provider.room.progress import is_part
 from airflow_incident_provider.room.standing import standing
 from airflow_incident_provider.room.xcom import read_value
-from airflow_incident_provider.slack.protocol import WarRoomSlack
+from airflow_incident_provider.slack.protocol import SlackClient
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -157,14 +157,14 @@ def _states(ti: Any) -> States:
     return found
 
 
-def _slack(task: Any) -> WarRoomSlack:
+def _slack(task: Any) -> SlackClient:
     """Return the workspace of the task that opened the room, with little patience."""
-    from airflow_incident_provider.slack.client import LiveSlack
+    from airflow_incident_provider.slack.client import LiveSlackClient
     from airflow_incident_provider.slack.hook import IncidentSlackHook
 
     opener = task.dag.get_task(TaskId.CREATE_WAR_ROOM) if task.dag.has_task(TaskId.CREATE_WAR_ROOM) else None
     conn_id = getattr(opener, "slack_conn_id", DEFAULT_SLACK_CONN_ID)
-    return LiveSlack(IncidentSlackHook(slack_conn_id=conn_id, attempts=1, timeout=SLACK_SECONDS))
+    return LiveSlackClient(IncidentSlackHook(slack_conn_id=conn_id, attempts=1, timeout=SLACK_SECONDS))
 
 
 def _final(context: Context, states: States) -> Message | None:

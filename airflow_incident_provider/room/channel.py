@@ -16,7 +16,7 @@ from airflow_incident_provider.exceptions import (
 )
 from airflow_incident_provider.messages.channel import purpose_key
 from airflow_incident_provider.room.ledger import Ledger
-from airflow_incident_provider.slack.protocol import Channel, ChannelNameTakenError, WarRoomSlack
+from airflow_incident_provider.slack.protocol import Channel, ChannelNameTakenError, SlackClient
 
 NAMES_TRIED = 5
 """How many names are tried before giving up: the second carries a hash of the key, so a third is rare."""
@@ -61,7 +61,7 @@ class ChannelOpener:
     :param ledger: what earlier attempts did.
     """
 
-    def __init__(self, slack: WarRoomSlack, bot_user_id: str | None, ledger: Ledger) -> None:
+    def __init__(self, slack: SlackClient, bot_user_id: str | None, ledger: Ledger) -> None:
         self._slack = slack
         self._bot_user_id = bot_user_id
         self._ledger = ledger

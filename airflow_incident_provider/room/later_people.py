@@ -10,7 +10,7 @@ from airflow_incident_provider.models import Invitation, NotInvited, UserResolut
 from airflow_incident_provider.operators.resolve_slack_users import not_looked_up, resolve_users
 from airflow_incident_provider.room.opener import not_to_invite, to_invite
 from airflow_incident_provider.room.session import Visit
-from airflow_incident_provider.slack.errors import why_not_invited
+from airflow_incident_provider.slack.errors import invite_failure_reason
 
 _NOT_HERE = "not in this room"
 
@@ -51,7 +51,7 @@ def bring_in(visit: Visit, names: Iterable[str]) -> LaterPeople:
     failures = slack.invite(channel_id, [one.user.id for one in new]) if new else {}
     invited = tuple(one for one in new if one.user.id not in failures)
     failed = tuple(
-        NotInvited(query=one.user.label, reason=why_not_invited(failures[one.user.id]))
+        NotInvited(query=one.user.label, reason=invite_failure_reason(failures[one.user.id]))
         for one in new
         if one not in invited
     )

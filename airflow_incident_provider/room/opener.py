@@ -34,9 +34,9 @@ from airflow_incident_provider.room.channel import (
 from airflow_incident_provider.room.ledger import Ledger
 from airflow_incident_provider.room.posting import Poster, recorded_ts
 from airflow_incident_provider.room.progress import progress_with_the_room
-from airflow_incident_provider.slack.concurrency import side_by_side
-from airflow_incident_provider.slack.errors import MESSAGE_GONE, why_not_invited
-from airflow_incident_provider.slack.protocol import Channel, WarRoomSlack
+from airflow_incident_provider.slack.concurrency import run_concurrently
+from airflow_incident_provider.slack.errors import MESSAGE_NOT_FOUND, invite_failure_reason
+from airflow_incident_provider.slack.protocol import Channel, SlackClient
 
 _BRIEF = "brief"
 _UNSURE = {
@@ -114,13 +114,13 @@ class RoomOpening:
     :param ledger: what earlier attempts of this task did; only used between the waves of calls.
     """
 
-    def __init__(self, slack: WarRoomSlack, plan: RoomPlan, ledger: Ledger) -> None:
+    def __init__(self, slack: SlackClient, plan: RoomPlan, ledger: Ledger) -> None:
         self._slack = slack
         self._plan = plan
         self._ledger = ledger
         self._clock = time.monotonic()
         self._problems: list[Problem] = list(plan.people.problems)
-        self._invitation_outcome: object = {}
+        self._invitation_outcome: dict[str, str] | IncidentError = {}
         self._state = BriefState(
             incident=plan.incident,
             workspace=plan.workspace,
@@ -166,26 +166,22 @@ class RoomOpening:
         ours = opened.channel.id != self._plan.incident.slack_channel_id
         self._ledger.intend(_BRIEF)
         earlier = self._earlier_brief(opened.channel)
-        outcome = side_by_side(
-            {
-                _BRIEF: lambda: self._brief_ts(
-                    opened.channel, earlier, look=seen_before, wait=ours and seen_before and not tried_before
-                ),
-                "purpose": lambda: self._set_purpose(opened.channel),
-                "invitations": lambda: self._invite(opened),
-            }
+        posted, purpose_set, invitations = run_concurrently(
+            lambda: self._brief_ts(
+                opened.channel, earlier, look=seen_before, wait=ours and seen_before and not tried_before
+            ),
+            lambda: self._set_purpose(opened.channel),
+            lambda: self._invite(opened),
         )
-        posted = outcome[_BRIEF]
         if isinstance(posted, IncidentError):
             raise posted
-        assert isinstance(posted, tuple)
         ts, at = posted
         self._ledger.record({_BRIEF: {"ts": ts, "channel": opened.channel.id}})
         self._state = self._state.model_copy(update={"opened_at": at})
         self._note_lateness(at)
-        self._note("the room's description is not set", outcome["purpose"])
-        self._invitation_outcome = outcome["invitations"]
-        return str(ts)
+        self._note("the room's description is not set", purpose_set)
+        self._invitation_outcome = invitations
+        return ts
 
     def _earlier_brief(self, channel: Channel) -> str | None:
         """Return the brief that an earlier attempt recorded, unless somebody deleted it since."""
@@ -197,7 +193,7 @@ class RoomOpening:
         except SlackUnavailableError:
             return recorded
         except SlackRequestError as error:
-            if error.code == MESSAGE_GONE:
+            if error.code == MESSAGE_NOT_FOUND:
                 self._ledger.record({_BRIEF: None})
                 return None
         return recorded
@@ -252,14 +248,13 @@ class RoomOpening:
         wanted = [user_id for user_id in ids if user_id not in here]
         return self._slack.invite(opened.channel.id, wanted) if wanted else {}
 
-    def _read_invitations(self, members: object) -> None:
+    def _read_invitations(self, members: frozenset[str] | IncidentError) -> None:
         """Sort who was invited from who was not, and why: by who is there, else by what the invitation came to."""
         outcome, ids = self._invitation_outcome, [invitation.user.id for invitation in self._plan.invitations]
         if isinstance(outcome, IncidentError):
             reasons: Mapping[str, str] = dict.fromkeys(ids, outcome.message)
         else:
-            assert isinstance(outcome, dict)
-            reasons = {user: why_not_invited(code) for user, code in outcome.items()}
+            reasons = {user: invite_failure_reason(code) for user, code in outcome.items()}
         if isinstance(members, frozenset) and members:
             unsaid = "Slack did not add them to the channel"
             reasons = {user_id: reasons.get(user_id, unsaid) for user_id in ids if user_id not in members}
@@ -287,20 +282,20 @@ class RoomOpening:
 
     def _comforts(self, channel: Channel, ts: str, *, fresh: bool) -> str | None:
         """Do what the room can be without, all of it, and note what fails; return the brief's address."""
-        outcome = side_by_side(
-            {
-                "the topic is not set": lambda: self._set_topic(channel),
-                "the brief is not pinned": lambda: self._slack.pin(channel.id, ts),
-                "not all bookmarks are there": lambda: self._add_bookmarks(channel, fresh=fresh),
-                "who came could not be checked": lambda: self._slack.member_ids(channel.id),
-                "the brief's address is not known": lambda: self._slack.permalink(channel.id, ts),
-            }
+        topic_set, pinned, bookmarked, members, url = run_concurrently(
+            lambda: self._set_topic(channel),
+            lambda: self._slack.pin(channel.id, ts),
+            lambda: self._add_bookmarks(channel, fresh=fresh),
+            lambda: self._slack.member_ids(channel.id),
+            lambda: self._slack.permalink(channel.id, ts),
         )
-        self._read_invitations(outcome["who came could not be checked"])
-        for what, result in outcome.items():
-            self._note(what, result)
-        url = outcome["the brief's address is not known"]
-        return url if isinstance(url, str) else None
+        self._read_invitations(members)
+        self._note("the topic is not set", topic_set)
+        self._note("the brief is not pinned", pinned)
+        self._note("not all bookmarks are there", bookmarked)
+        self._note("who came could not be checked", members)
+        self._note("the brief's address is not known", url)
+        return None if isinstance(url, IncidentError) else url
 
     def _set_topic(self, channel: Channel) -> None:
         wanted = topic(self._plan.incident)
@@ -377,7 +372,7 @@ class RoomOpening:
             invited=self._state.invited,
             not_invited=self._state.not_invited,
             problems=tuple(self._problems),
-            would_post=tuple(getattr(self._slack, "would_post", ())),
+            would_post=self._slack.would_post,
         )
 
 

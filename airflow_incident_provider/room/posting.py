@@ -8,8 +8,8 @@ from airflow_incident_provider.exceptions import SlackRequestError
 from airflow_incident_provider.messages.limits import Message
 from airflow_incident_provider.models import PostedMessage
 from airflow_incident_provider.room.ledger import Ledger
-from airflow_incident_provider.slack.errors import MESSAGE_GONE
-from airflow_incident_provider.slack.protocol import WarRoomSlack
+from airflow_incident_provider.slack.errors import MESSAGE_NOT_FOUND
+from airflow_incident_provider.slack.protocol import SlackClient
 
 
 class Poster:
@@ -22,7 +22,7 @@ class Poster:
     :param ledger: what earlier attempts of this task posted.
     """
 
-    def __init__(self, slack: WarRoomSlack, channel_id: str, ledger: Ledger) -> None:
+    def __init__(self, slack: SlackClient, channel_id: str, ledger: Ledger) -> None:
         self._slack = slack
         self._channel_id = channel_id
         self._ledger = ledger
@@ -41,7 +41,7 @@ class Poster:
         try:
             self._slack.update(self._channel_id, ts, message, key=key)
         except SlackRequestError as error:
-            if error.code != MESSAGE_GONE:
+            if error.code != MESSAGE_NOT_FOUND:
                 raise
             # Or the next attempt would take the deleted one for posted, and not look for the one that follows it.
             self._ledger.record({key: None})

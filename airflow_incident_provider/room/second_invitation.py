@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.models import Invitation, NotInvited, UserResolution, WarRoom
 from airflow_incident_provider.room.opener import INVITATIONS_FAILED, not_to_invite, to_invite
-from airflow_incident_provider.slack.errors import why_not_invited
-from airflow_incident_provider.slack.protocol import WarRoomSlack
+from airflow_incident_provider.slack.errors import invite_failure_reason
+from airflow_incident_provider.slack.protocol import SlackClient
 
 LookUp = Callable[[Iterable[str]], UserResolution]
 
@@ -32,7 +32,7 @@ class Attendance:
     here: int | None = None
 
 
-def attend(slack: WarRoomSlack, room: WarRoom, people: UserResolution | None, look_up: LookUp) -> Attendance:
+def attend(slack: SlackClient, room: WarRoom, people: UserResolution | None, look_up: LookUp) -> Attendance:
     """Count who is here, and look up and invite whom Slack could not be asked about at first.
 
     :param look_up: asks once more who these are, and does not wait for Slack.
@@ -65,12 +65,12 @@ def _failed(room: WarRoom) -> bool:
     return any(problem.what in INVITATIONS_FAILED for problem in room.problems)
 
 
-def _invite(slack: WarRoomSlack, channel_id: str, ids: list[str]) -> Mapping[str, str]:
+def _invite(slack: SlackClient, channel_id: str, ids: list[str]) -> Mapping[str, str]:
     """Invite, and return in words why each who could not be invited was not."""
     if not ids:
         return {}
     try:
-        return {user_id: why_not_invited(code) for user_id, code in slack.invite(channel_id, ids).items()}
+        return {user_id: invite_failure_reason(code) for user_id, code in slack.invite(channel_id, ids).items()}
     except IncidentError as error:
         return dict.fromkeys(ids, error.message)
 

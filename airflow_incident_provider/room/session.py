@@ -11,8 +11,8 @@ from airflow_incident_provider.models import PostedMessage, Problem, SlackWorksp
 from airflow_incident_provider.room.ledger import Ledger
 from airflow_incident_provider.room.posting import Poster
 from airflow_incident_provider.room.snapshot import KnownIncident
-from airflow_incident_provider.slack.access import open_slack, workspace_behind
-from airflow_incident_provider.slack.protocol import WarRoomSlack
+from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
+from airflow_incident_provider.slack.protocol import SlackClient
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,7 +29,7 @@ class Visit:
 
     known: KnownIncident
     workspace: SlackWorkspace
-    slack: WarRoomSlack
+    slack: SlackClient
     ledger: Ledger
     conn_id: str
     run_key: str
@@ -44,13 +44,13 @@ class Visit:
         :param conn_id: how to reach Slack, where it is not known how the first run did.
         :param place: what a dry-run calls the place while there is no room.
         """
-        workspace = known.workspace or workspace_behind(conn_id)
+        workspace = known.workspace or identify_workspace(conn_id)
         conn_id = workspace.conn_id or conn_id
         name = known.room.channel_name if known.room else place
         return cls(
             known=known,
             workspace=workspace,
-            slack=open_slack(workspace, conn_id, channel_name=name, log=log),
+            slack=open_slack_client(workspace, conn_id, channel_name=name, log=log),
             ledger=Ledger(context),
             conn_id=conn_id,
             run_key=f"{known.record.key}/{context['ti'].run_id}",
@@ -97,5 +97,5 @@ class Visit:
             messages=() if self.workspace.dry_run else tuple(posted),
             counts=dict(counts or {}),
             problems=tuple(problems),
-            would_post=tuple(getattr(self.slack, "would_post", ())),
+            would_post=self.slack.would_post,
         )

@@ -11,7 +11,7 @@ from airflow_incident_provider.models import WarRoom
 from airflow_incident_provider.room.opener import brief_key
 from airflow_incident_provider.room.posting import Poster
 from airflow_incident_provider.room.session import Visit
-from airflow_incident_provider.slack.protocol import Channel, WarRoomSlack
+from airflow_incident_provider.slack.protocol import Channel, SlackClient
 
 
 def open_thread(visit: Visit, channel: str) -> WarRoom:
@@ -48,7 +48,7 @@ def tell_thread_of_room(visit: Visit, channel: str) -> None:
         poster.post(message, key=f"{visit.run_key}/room", thread_ts=thread_ts)
 
 
-def _triage_channel(slack: WarRoomSlack, channel: str) -> Channel:
+def _triage_channel(slack: SlackClient, channel: str) -> Channel:
     found = slack.find_channel(channel.lstrip("#")) if channel.startswith("#") else slack.channel(channel)
     if found is None:
         raise SlackConfigurationError(

@@ -19,7 +19,7 @@ from airflow_incident_provider.room.opener import brief_key
 from airflow_incident_provider.room.progress import step_progress
 from airflow_incident_provider.room.session import Visit
 from airflow_incident_provider.room.snapshot import KnownIncident
-from airflow_incident_provider.slack.protocol import Channel, WarRoomSlack
+from airflow_incident_provider.slack.protocol import Channel, SlackClient
 
 
 class RoomKeeper:
@@ -99,7 +99,7 @@ def _brief_state(known: KnownIncident, room: WarRoom, people: LaterPeople) -> Br
     )
 
 
-def channel_of(slack: WarRoomSlack, room: WarRoom) -> tuple[Channel | None, bool]:
+def channel_of(slack: SlackClient, room: WarRoom) -> tuple[Channel | None, bool]:
     """Return the room's channel, if we may look at it, and whether it can still be written to.
 
     :raises SlackUnavailableError: Slack does not answer.

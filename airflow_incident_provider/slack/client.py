@@ -1,114 +1,176 @@
-"""A real Slack workspace, over :class:`~airflow_incident_provider.slack.hook.IncidentSlackHook`."""
+"""The live Slack client: one method for each thing a war room needs, over the hook's retry policy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow_incident_provider.exceptions import SlackConfigurationError, SlackRequestError, SlackUnavailableError
+from airflow_incident_provider.exceptions import (
+    SlackConfigurationError,
+    SlackError,
+    SlackRequestError,
+    SlackUnavailableError,
+)
 from airflow_incident_provider.messages.limits import Message
 from airflow_incident_provider.models import Mode, SlackWorkspace
-from airflow_incident_provider.slack.errors import may_still_happen
+from airflow_incident_provider.slack.access import missing_scopes
+from airflow_incident_provider.slack.errors import ALREADY_MEMBER, INVITE, PER_USER, effect_may_be_delayed
 from airflow_incident_provider.slack.hook import IncidentSlackHook
-from airflow_incident_provider.slack.invitations import Invitations
 from airflow_incident_provider.slack.protocol import Channel, ChannelNameTakenError
-from airflow_incident_provider.slack.scopes import missing_scopes
 
 EVENT_TYPE = "airflow_incident"
-"""The metadata event type of every message of ours."""
+"""The metadata event type of the app's messages."""
 
-HISTORY_PAGE = 15
-"""Messages a page: the most that Slack grants to apps it limits in reading history."""
+HISTORY_PAGE = 200
+"""Messages a page; an app whose history calls Slack limits gets 15, and one call a minute."""
 
-HISTORY_PAGES = 4
+MAX_HISTORY_PAGES = 10
 CONVERSATIONS_PAGE = 200
+MEMBERS_PAGE = 200
+
+INVITE_BATCH = 100
+"""How many ids one ``conversations.invite`` takes (Slack's reference of May 2026; it has said 30 and 1000)."""
+
+MAX_INVITE_CALLS = 24
+"""Calls in which nobody could be invited after which the rest of the batch is not tried one by one."""
 
 CLOCK_SKEW = timedelta(minutes=2)
-"""How far Slack's clock may be from ours when we look for what we posted."""
+"""How far Slack's clock may be from the worker's when the app looks for its own messages."""
 
 
-class LiveSlack:
-    """The workspace behind one Airflow connection.
+class LiveSlackClient:
+    """The workspace behind an Airflow connection.
 
-    :param hook: the hook that sends the calls.
-    :param workspace: what ``auth.test`` said, if it is known already.
+    :param hook: sends the calls.
+    :param workspace: the workspace, if it is known already.
     """
 
     def __init__(self, hook: IncidentSlackHook, workspace: SlackWorkspace | None = None) -> None:
         self.hook = hook
         self._workspace = workspace
 
+    def within(self, seconds: float) -> LiveSlackClient:
+        """Return a client of the same workspace whose calls end within ``seconds`` from now, retries included."""
+        return LiveSlackClient(self.hook.within(seconds), self._workspace)
+
+    @property
+    def would_post(self) -> tuple[str, ...]:
+        """Nothing: the texts are posted."""
+        return ()
+
     @property
     def workspace(self) -> SlackWorkspace:
-        """The workspace and what this app may do in it, asked once (``auth.test``)."""
+        """The workspace and the app's scopes, asked for once (``auth.test``).
+
+        :raises SlackConfigurationError: the app is installed for a whole organisation, and the connection does not
+            say for which of its workspaces it is used.
+        """
         if self._workspace is None:
             self._workspace = self._identify()
         return self._workspace
 
     def _identify(self) -> SlackWorkspace:
-        """Ask who we are: the granted scopes are in the header ``x-oauth-scopes``."""
-        answer = self.hook.read("auth.test")
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        said = headers.get("x-oauth-scopes", "")
-        granted = tuple(sorted(scope.strip() for scope in said.split(",") if scope.strip()))
+        response = self.hook.read("auth.test")
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        scopes = headers.get("x-oauth-scopes", "")
+        granted = tuple(sorted(scope.strip() for scope in scopes.split(",") if scope.strip()))
         return SlackWorkspace(
             mode=Mode.LIVE,
-            team=answer.get("team"),
-            team_id=answer.get("team_id"),
-            url=answer.get("url"),
-            bot_user_id=answer.get("user_id"),
+            team=response.get("team"),
+            team_id=self._team_id(response),
+            url=response.get("url"),
+            bot_user_id=response.get("user_id"),
             scopes_granted=granted,
             scopes_missing=missing_scopes(granted) if granted else (),
         )
 
+    def _team_id(self, identity: Mapping[str, Any] | Any) -> str | None:
+        """Return the workspace's id: the connection's for an organisation's token, else the token's own."""
+        team_id: str | None = identity.get("team_id")
+        organisation_wide = identity.get("is_enterprise_install") or (team_id or "").startswith("E")
+        if self.hook.team_id or not organisation_wide:
+            return self.hook.team_id or team_id
+        raise SlackConfigurationError(
+            "The Slack app is installed for a whole Enterprise Grid organisation, and the Airflow connection "
+            f"{self.hook.slack_conn_id!r} does not name the workspace." + self._workspaces_of_organisation(),
+            code="missing_team_id",
+            fix="Put the workspace's id (T...) as team_id into the extra of the connection.",
+        )
+
+    def _workspaces_of_organisation(self) -> str:
+        """Return in words which workspaces the app may use (``auth.teams.list``), if Slack lists them."""
+        try:
+            teams = self.hook.read("auth.teams.list", limit=20).get("teams") or ()
+        except SlackError:
+            return ""
+        names = ", ".join(f"{team.get('id')} ({team.get('name')})" for team in teams)
+        return f" The app may use {names}." if names else ""
+
+    def _team_argument(self) -> dict[str, Any]:
+        """Return ``team_id`` for the methods that need it with an organisation's token."""
+        return {"team_id": self.hook.team_id} if self.hook.team_id else {}
+
     # --- channels -----------------------------------------------------------------------------------
 
     def create_channel(self, name: str, *, private: bool) -> Channel:
-        """Create a channel (``conversations.create``)."""
+        """Create a channel (``conversations.create``).
+
+        :raises ChannelNameTakenError: the name is taken.
+        """
         try:
-            answer = self.hook.write("conversations.create", name=name, is_private=private)
+            response = self.hook.write(
+                "conversations.create", name=name, is_private=private, **self._team_argument()
+            )
         except SlackRequestError as error:
             if error.code == "name_taken":
                 raise ChannelNameTakenError(name) from None
             raise
-        return Channel.from_slack(answer["channel"])
+        return Channel.from_slack(response["channel"])
 
     def find_channel(self, name: str) -> Channel | None:
-        """Look among the bot's own channels (``users.conversations``): far fewer than the workspace has."""
-        pages = self._pages(
+        """Return the channel of this name among the app's own (``users.conversations``).
+
+        The app is in far fewer channels than the workspace has.
+        """
+        channels = self._pages(
             "users.conversations",
             "channels",
             types=self._readable_types(),
             limit=CONVERSATIONS_PAGE,
+            **self._team_argument(),
         )
-        return next((Channel.from_slack(found) for found in pages if found.get("name") == name), None)
+        return next((Channel.from_slack(channel) for channel in channels if channel.get("name") == name), None)
 
     def _readable_types(self) -> str:
-        """Return the types of channel that we may list: Slack refuses the whole list for one that we may not."""
+        """Return the channel types that the app may list: Slack refuses the whole list for one it may not."""
         scopes = {"public_channel": "channels:read", "private_channel": "groups:read"}
         readable = [kind for kind, scope in scopes.items() if self.workspace.has_scope(scope)]
         return ",".join(readable or scopes)
 
     def channel(self, channel_id: str) -> Channel:
-        """Return a channel by its id (``conversations.info``)."""
+        """Return a channel by id (``conversations.info``)."""
         return Channel.from_slack(self.hook.read("conversations.info", channel=channel_id)["channel"])
 
     def join(self, channel_id: str) -> None:
-        """Become a member of a public channel (``conversations.join``)."""
+        """Join a public channel (``conversations.join``)."""
         self.hook.put("conversations.join", channel=channel_id)
 
     def member_ids(self, channel_id: str) -> frozenset[str]:
-        """Return the ids of everybody in the channel (``conversations.members``)."""
-        return frozenset(self._pages("conversations.members", "members", channel=channel_id, limit=200))
+        """Return the ids of all members of a channel (``conversations.members``)."""
+        members = self._pages("conversations.members", "members", channel=channel_id, limit=MEMBERS_PAGE)
+        return frozenset(members)
 
     def invite(self, channel_id: str, user_ids: Iterable[str]) -> dict[str, str]:
-        """Invite people (``conversations.invite``), so that one who cannot come keeps nobody else out."""
-        return Invitations(self.hook, self.member_ids).send(channel_id, user_ids)
+        """Invite people (``conversations.invite``), so that one who cannot be invited keeps nobody else out.
+
+        :returns: the error code of each who could not be invited.
+        """
+        return _Inviter(self, channel_id).invite(list(dict.fromkeys(user_ids)))
 
     def set_topic(self, channel_id: str, topic: str) -> None:
-        """Set the topic (``conversations.setTopic``); Slack tells the channel each time, so only on change."""
-        self._announced(
+        """Set the topic (``conversations.setTopic``), which Slack announces in the channel."""
+        self._set_announced(
             "conversations.setTopic",
             is_done=lambda: self.channel(channel_id).topic == topic,
             channel=channel_id,
@@ -116,19 +178,18 @@ class LiveSlack:
         )
 
     def set_purpose(self, channel_id: str, purpose: str) -> None:
-        """Set the description (``conversations.setPurpose``)."""
-        self._announced(
+        """Set the description (``conversations.setPurpose``), which Slack announces in the channel."""
+        self._set_announced(
             "conversations.setPurpose",
             is_done=lambda: self.channel(channel_id).purpose == purpose,
             channel=channel_id,
             purpose=purpose,
         )
 
-    def _announced(self, method: str, *, is_done: Callable[[], bool], **arguments: Any) -> None:
-        """Set what Slack announces each time: where the answer was lost, again only if it is not there.
+    def _set_announced(self, method: str, *, is_done: Callable[[], bool], **arguments: Any) -> None:
+        """Set something that Slack announces each time: after a lost response, only if it is not set.
 
-        An announcement too many is a smaller evil than a room that does not say whose it is: who cannot look,
-        or would look too early, sets it again.
+        A second announcement is better than a room without its key: if the app cannot look, it sets it again.
         """
         try:
             self.hook.write(method, **arguments)
@@ -138,35 +199,35 @@ class LiveSlack:
             try:
                 if is_done():
                     return
-            except SlackConfigurationError as blind:
-                self.hook.log.warning("Cannot look whether %s happened: %s", method, blind)
+            except SlackConfigurationError as refusal:
+                self.hook.log.warning("Cannot check whether %s took effect: %s", method, refusal)
             self.hook.put(method, **arguments)
 
     def bookmarks(self, channel_id: str) -> frozenset[str]:
-        """Return the addresses that are bookmarked (``bookmarks.list``, which does not page)."""
-        answer = self.hook.read("bookmarks.list", channel_id=channel_id)
-        return frozenset(bookmark.get("link", "") for bookmark in answer["bookmarks"])
+        """Return the URLs that are bookmarked (``bookmarks.list``, which has no pages)."""
+        response = self.hook.read("bookmarks.list", channel_id=channel_id)
+        return frozenset(bookmark.get("link", "") for bookmark in response["bookmarks"])
 
     def add_bookmark(self, channel_id: str, title: str, url: str) -> None:
-        """Add a link to the bookmarks bar (``bookmarks.add``), once: where it may be there, look before adding."""
+        """Bookmark a link (``bookmarks.add``); after a lost response, only if it is not there."""
         bookmark = {"channel_id": channel_id, "title": title, "type": "link", "link": url}
         try:
             self.hook.write("bookmarks.add", **bookmark)
         except SlackUnavailableError as error:
             if not error.effect_possible:
                 raise
-            if not self._is_bookmarked(channel_id, url, lost=error):
+            if not self._is_bookmarked(channel_id, url, after=error):
                 self.hook.write("bookmarks.add", **bookmark)
 
-    def _is_bookmarked(self, channel_id: str, url: str, *, lost: SlackUnavailableError) -> bool:
-        """Return whether the link is there, if that can be told by now; else raise what was lost."""
+    def _is_bookmarked(self, channel_id: str, url: str, *, after: SlackUnavailableError) -> bool:
+        """Return whether the link is bookmarked; raise ``after`` if that cannot be known yet."""
         try:
-            there = url in self.bookmarks(channel_id)
+            found = url in self.bookmarks(channel_id)
         except SlackConfigurationError:
-            raise lost from None
-        if not there and may_still_happen(lost):
-            raise lost
-        return there
+            raise after from None
+        if not found and effect_may_be_delayed(after):
+            raise after
+        return found
 
     def pin(self, channel_id: str, ts: str) -> None:
         """Pin a message (``pins.add``)."""
@@ -177,7 +238,7 @@ class LiveSlack:
                 raise
 
     def archive(self, channel_id: str) -> None:
-        """Archive a channel (``conversations.archive``), which puts this app out of it."""
+        """Archive a channel (``conversations.archive``), which removes the app from it."""
         try:
             self.hook.put("conversations.archive", channel=channel_id)
         except SlackRequestError as error:
@@ -187,30 +248,30 @@ class LiveSlack:
     # --- messages -----------------------------------------------------------------------------------
 
     def post(self, channel_id: str, message: Message, *, key: str, thread_ts: str | None = None) -> str:
-        """Post a message (``chat.postMessage``), once: where it may have arrived, look before sending again.
+        """Post a message (``chat.postMessage``); after a lost response, only if it is not there.
 
-        :raises SlackUnavailableError: also where it may arrive only after this: whoever tries again looks first,
-            and later (:class:`~airflow_incident_provider.operators.base.IncidentRetryPolicy`).
+        :raises SlackUnavailableError: also if the message may appear only later: the caller looks before it tries
+            again (:class:`~airflow_incident_provider.operators.base.IncidentRetryPolicy`).
         """
-        began = datetime.now(UTC)
+        started = datetime.now(UTC)
         try:
             return self._post(channel_id, message, key, thread_ts)
         except SlackUnavailableError as error:
-            if not error.effect_possible or may_still_happen(error):
+            if not error.effect_possible or effect_may_be_delayed(error):
                 raise
-        arrived = self.find_message(channel_id, key, since=began, thread_ts=thread_ts)
-        return arrived or self._post(channel_id, message, key, thread_ts)
+        posted = self.find_message(channel_id, key, since=started, thread_ts=thread_ts)
+        return posted or self._post(channel_id, message, key, thread_ts)
 
     def _post(self, channel_id: str, message: Message, key: str, thread_ts: str | None) -> str:
         thread = {"thread_ts": thread_ts} if thread_ts else {}
-        answer = self.hook.write(
+        response = self.hook.write(
             "chat.postMessage",
             channel=channel_id,
             metadata=_metadata(key),
             **thread,
             **message.as_arguments(),
         )
-        return str(answer["ts"])
+        return str(response["ts"])
 
     def find_message(
         self,
@@ -221,59 +282,160 @@ class LiveSlack:
         until: datetime | None = None,
         thread_ts: str | None = None,
     ) -> str | None:
-        """Look through the channel's (or thread's) newest messages for ours with this key.
+        """Return the app's message with this key, from the channel's newest messages or from the whole thread.
 
-        Reads at most 60 messages in pages of 15, which is what Slack grants to the most limited apps
-        (``conversations.history`` and ``conversations.replies`` with ``include_all_metadata``).
+        ``conversations.history`` returns the newest messages first, ``conversations.replies`` the oldest first:
+        so a thread is read to its end (``include_all_metadata``). An app that Slack limits to one such call a
+        minute reads one page of 15.
         """
         method = "conversations.replies" if thread_ts else "conversations.history"
-        where: dict[str, Any] = {"channel": channel_id, "include_all_metadata": True, "limit": HISTORY_PAGE}
+        arguments: dict[str, Any] = {
+            "channel": channel_id,
+            "include_all_metadata": True,
+            "limit": HISTORY_PAGE,
+        }
         if thread_ts:
-            where["ts"] = thread_ts
+            arguments["ts"] = thread_ts
         if since is not None:
-            where["oldest"] = f"{(since - CLOCK_SKEW).timestamp():.6f}"
+            arguments["oldest"] = f"{(since - CLOCK_SKEW).timestamp():.6f}"
         if until is not None:
-            where["latest"] = f"{(until + CLOCK_SKEW).timestamp():.6f}"
+            arguments["latest"] = f"{(until + CLOCK_SKEW).timestamp():.6f}"
+        read = 0
         try:
-            for message in self._pages(method, "messages", most=HISTORY_PAGES, **where):
+            for message in self._pages(method, "messages", max_pages=MAX_HISTORY_PAGES, **arguments):
+                read += 1
                 if _key_of(message) == key and message.get("user") == self.workspace.bot_user_id:
                     return str(message["ts"])
         except SlackConfigurationError as error:
-            # An app that may not read history cannot look. Better a message twice than none at 3 a.m.:
-            # the table of scopes tells what this one costs.
-            self.hook.log.warning("Cannot look for what was posted before: %s", error)
+            # Better a message twice than none at 3 a.m.: the table of scopes says what this scope is for.
+            self.hook.log.warning("Cannot look for earlier messages: %s", error)
+        except SlackUnavailableError as error:
+            if error.retry_after is None or not read:
+                raise
+            self.hook.log.warning("Looked for an earlier message among %d only: %s", read, error)
         return None
 
     def update(self, channel_id: str, ts: str, message: Message, *, key: str) -> None:
-        """Replace a message of ours (``chat.update``): the same text twice is the same message once."""
+        """Replace a message of the app (``chat.update``)."""
         self.hook.put(
             "chat.update", channel=channel_id, ts=ts, metadata=_metadata(key), **message.as_update_arguments()
         )
 
     def permalink(self, channel_id: str, ts: str) -> str | None:
-        """Return the web address of a message (``chat.getPermalink``)."""
-        answer = self.hook.read("chat.getPermalink", channel=channel_id, message_ts=ts)
-        return answer.get("permalink")
+        """Return the URL of a message (``chat.getPermalink``)."""
+        response = self.hook.read("chat.getPermalink", channel=channel_id, message_ts=ts)
+        return response.get("permalink")
 
     def channel_url(self, channel_id: str) -> str | None:
-        """Return the address of a channel in the workspace's web client."""
+        """Return the URL of a channel in the workspace's web client."""
         return f"{self.workspace.url}archives/{channel_id}" if self.workspace.url else None
 
-    def _pages(self, method: str, field: str, *, most: int | None = None, **arguments: Any) -> Iterator[Any]:
-        """Yield the items of a paged method; a short page is no last page, only an empty cursor is."""
-        cursor: str | None = None
-        seen = 0
-        while most is None or seen < most:
-            answer = self.hook.read(method, **arguments, **({"cursor": cursor} if cursor else {}))
-            yield from answer[field]
-            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
-            seen += 1
+    def _pages(self, method: str, field: str, *, max_pages: int | None = None, **arguments: Any) -> Iterator[Any]:
+        """Yield the items of a paged method. Only an empty cursor ends it: a page may be short, or empty."""
+        cursor, pages = "", 0
+        while max_pages is None or pages < max_pages:
+            page = self.hook.read(method, **arguments, **({"cursor": cursor} if cursor else {}))
+            yield from page.get(field) or ()
+            cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+            pages += 1
             if not cursor:
                 return
 
 
+class _Inviter:
+    """Invites people into one channel, in whichever way Slack refuses some of them."""
+
+    def __init__(self, client: LiveSlackClient, channel_id: str) -> None:
+        self._client = client
+        self._channel_id = channel_id
+        self._calls = 0
+        self._invited_somebody = False
+
+    def invite(self, ids: Sequence[str]) -> dict[str, str]:
+        """Invite everybody; return the error code of each who could not be invited."""
+        failures: dict[str, str] = {}
+        for start in range(0, len(ids), INVITE_BATCH):
+            failures |= self._invite_batch(ids[start : start + INVITE_BATCH])
+        return failures
+
+    def _invite_batch(self, ids: Sequence[str]) -> dict[str, str]:
+        """Invite a batch; then again without those whom Slack names, or, if it names nobody, each half alone."""
+        try:
+            response = self._send(ids)
+            self._invited_somebody = True
+            return _failures(_named_errors(response))
+        except SlackRequestError as error:
+            named = {user: code for user, code in _named_errors(error.details).items() if user in ids}
+            if not named and (len(ids) == 1 or self._is_hopeless(error)):
+                if error.code in _ABOUT_THE_CHANNEL:
+                    raise
+                named = dict.fromkeys(ids, str(error.code))
+        if not named:
+            half = len(ids) // 2
+            return self._invite_batch(ids[:half]) | self._invite_batch(ids[half:])
+        others = [user_id for user_id in ids if user_id not in named]
+        return _failures(named) | (self._invite_batch(others) if others else {})
+
+    def _is_hopeless(self, error: SlackRequestError) -> bool:
+        """Return whether dividing the batch will not help: the refusal is not about one of its people."""
+        if error.code in _ABOUT_THE_CHANNEL:
+            return True
+        unknown = error.code not in PER_USER and error.code not in ALREADY_MEMBER and error.code != _TOO_MANY
+        return unknown and self._calls >= MAX_INVITE_CALLS and not self._invited_somebody
+
+    def _send(self, ids: Sequence[str]) -> Mapping[str, Any]:
+        """Send one invitation; after a lost response, see who is there and invite the others."""
+        self._calls += 1
+        hook = self._client.hook
+        try:
+            return _errors_in(hook.write(INVITE, **self._arguments(ids)))
+        except SlackUnavailableError as error:
+            if not error.effect_possible:
+                raise
+        members = self._client.member_ids(self._channel_id)
+        absent = [user_id for user_id in ids if user_id not in members]
+        return _errors_in(hook.put(INVITE, **self._arguments(absent))) if absent else {}
+
+    def _arguments(self, ids: Sequence[str]) -> dict[str, Any]:
+        return {"channel": self._channel_id, "users": ",".join(ids), "force": True}
+
+
+_TOO_MANY = "too_many_users"
+_ABOUT_THE_CHANNEL = frozenset(
+    {
+        "channel_not_found",
+        "is_archived",
+        "not_in_channel",
+        "method_not_supported_for_channel_type",
+        "channel_is_limited_access",
+        "too_many_members",
+        "unknown_method",
+        "invalid_arguments",
+    }
+)
+
+
+def _errors_in(response: Any) -> Mapping[str, Any]:
+    return {"errors": response.get("errors")}
+
+
+def _named_errors(response: Mapping[str, Any]) -> dict[str, str]:
+    """Return the error code of each person whom a response names."""
+    entries = response.get("errors") or ()
+    return {
+        entry["user"]: str(entry.get("error"))
+        for entry in entries
+        if isinstance(entry, Mapping) and not entry.get("ok") and "user" in entry
+    }
+
+
+def _failures(named: Mapping[str, str]) -> dict[str, str]:
+    """Return those who could not be invited; being in the channel already is no failure."""
+    return {user_id: code for user_id, code in named.items() if code not in ALREADY_MEMBER}
+
+
 def _metadata(key: str) -> dict[str, Any]:
-    """Return message metadata: readable by every app of the workspace, so it holds the key and nothing else."""
+    """Return message metadata: every app of the workspace can read it, so it holds the key and nothing else."""
     return {"event_type": EVENT_TYPE, "event_payload": {"key": key}}
 
 

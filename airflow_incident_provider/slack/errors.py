@@ -1,9 +1,9 @@
-"""
-Which Slack error means what.
+"""Slack's error codes: what each means for the caller, and how a person fixes it.
 
-Slack answers most failures with HTTP 200 and ``{"ok": false, "error": "..."}``. What to do next depends on the
-code alone, so the codes are sorted here once, after each method's page in Slack's reference. A code in none of
-the tables is treated as a refusal of the request: it is reported, never retried blindly.
+Slack answers most failures with HTTP 200 and ``{"ok": false, "error": "..."}``, so the code alone decides what
+happens next. The codes are sorted here once, after each method's page in Slack's reference
+(``https://docs.slack.dev/reference/methods/METHOD#errors``). A code in none of the tables is treated as a refusal
+of the request: it is reported, never retried.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_incident_provider.exceptions import (
-    IncidentError,
     SlackConfigurationError,
+    SlackError,
     SlackRequestError,
     SlackUnavailableError,
 )
 
 INVITE = "conversations.invite"
-"""The one method whose refusals may be about the people it names, not about the app."""
+"""The one method whose refusals may be about the people it names and not about the app."""
 
 _REINSTALL = "Reinstall the Slack app and put its bot token (xoxb-...) into the Airflow connection."
 _ADMIN = "Ask an administrator of the workspace to allow this app to do it."
+_TEAM_ID = "Put the workspace's id (T...) as team_id into the extra of the Airflow connection."
+_PLAN = "The workspace's plan does not include this: use e-mail addresses instead of user groups, or upgrade it."
 
 CONFIGURATION_FIXES: Mapping[str, str] = {
     "not_authed": "Put the app's bot token (xoxb-...) into the password field of the Airflow connection.",
@@ -32,39 +34,60 @@ CONFIGURATION_FIXES: Mapping[str, str] = {
     "token_expired": _REINSTALL,
     "not_allowed_token_type": "Use the app's bot token (xoxb-...), not another kind of token.",
     "missing_scope": "Add the scope under 'OAuth & Permissions' of the Slack app, then reinstall it.",
+    "missing_argument": "If Slack's details name team_id: " + _TEAM_ID[0].lower() + _TEAM_ID[1:],
+    "team_not_found": _TEAM_ID,
+    "invalid_team": _TEAM_ID,
+    "team_added_to_org": "Wait until Slack has moved the workspace into the organisation, then reinstall the app.",
+    "plan_upgrade_required": _PLAN,
     "no_permission": _ADMIN,
     "ekm_access_denied": _ADMIN,
-    "org_login_required": _ADMIN,
-    "team_access_not_granted": _ADMIN,
+    "org_login_required": "Wait until Slack has moved the workspace into the organisation.",
+    "team_access_not_granted": "Ask an organisation administrator to approve the app for this workspace.",
     "access_denied": _ADMIN,
+    "not_authorized": _ADMIN,
+    "permission_denied": _ADMIN,
     "restricted_action": _ADMIN,
     "cannot_create_channel": _ADMIN,
     "user_is_restricted": _ADMIN,
+    "posting_to_channel_denied": _ADMIN,
+    "file_uploads_disabled": _ADMIN,
+    "file_uploads_except_images_disabled": _ADMIN,
     "two_factor_setup_required": _ADMIN,
     "enterprise_is_restricted": _ADMIN,
+    "metadata_must_be_sent_from_app": "Use the app's bot token (xoxb-...), not another kind of token.",
+    "as_user_not_supported": "Use the app's bot token (xoxb-...), not another kind of token.",
+    "message_limit_exceeded": "The workspace has reached its message limit: upgrade its plan.",
+    "storage_limit_reached": "The workspace has reached its file limit: delete files or upgrade its plan.",
 }
-"""Errors that no retry mends, each with what does."""
+"""Errors that no retry resolves, each with its fix."""
 
 RATE_LIMITED = frozenset({"ratelimited", "rate_limited", "too_many_requests"})
-"""All spellings of "too fast" that Slack's reference has. The call had no effect."""
+"""All spellings of "too many requests" in Slack's reference. The call had no effect."""
 
-TRANSIENT = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
-"""Slack's own trouble. Of ``fatal_error`` Slack says that part of the operation may have succeeded."""
-
-MESSAGE_GONE = "message_not_found"
-"""What Slack says of a message that was deleted."""
-
-TIMED_OUT = "TimeoutError"
-"""The code of a call that was given up while Slack may still have been at it."""
-
-_STILL_AT_IT = frozenset({TIMED_OUT, "HTTP 504"})
+TRANSIENT = frozenset(
+    {
+        "internal_error",
+        "fatal_error",
+        "service_unavailable",
+        "request_timeout",
+        "fetch_members_failed",
+        "update_failed",
+        "file_update_failed",
+        "external_channel_migrating",
+    }
+)
+"""Failures on Slack's side. Part of the operation may have succeeded (Slack says so of ``fatal_error``)."""
 
 PER_USER: Mapping[str, str] = {
     "user_not_found": "Slack does not know this user here",
     "users_not_found": "Slack does not know this user here",
+    "no_user": "Slack does not know this user here",
     "user_disabled": "deactivated in Slack",
+    "user_removed": "removed from this workspace",
+    "user_is_bot": "a bot",
     "cant_invite": "Slack does not let this app invite them",
     "ura_max_channels": "a single-channel guest who is already in a channel",
+    "user_is_ultra_restricted": "a single-channel guest",
     "user_is_restricted": "a guest who may not join this channel",
     "invitee_cant_see_channel": "their workspace does not share this channel",
     "org_user_not_in_team": "in the organisation, but not in this workspace",
@@ -73,27 +96,134 @@ PER_USER: Mapping[str, str] = {
 }
 """Errors about one person: reported in the brief, never a reason to fail."""
 
+ALREADY_MEMBER = frozenset({"already_in_channel", "cant_invite_self"})
+"""Answers to an invitation of somebody who is in the channel."""
 
-def why_not_invited(code: str) -> str:
-    """Return in words what kept somebody from being invited."""
+MESSAGE_NOT_FOUND = "message_not_found"
+"""The code for a message that was deleted."""
+
+_GONE = "It was deleted or archived in Slack, or the app was removed from it: the next update uses another one."
+_INVITE_APP = "Invite the app into the channel (/invite @app)."
+_BUG = "Report this as a bug of airflow-incident-provider, with the log of this task."
+_SHORTEN = "Shorten the text: Slack limits its length."
+_FULL = "Remove some of those in the channel: Slack limits their number."
+
+REQUEST_FIXES: Mapping[str, str] = {
+    "channel_not_found": _GONE,
+    "invalid_channel": _GONE,
+    "is_archived": _GONE,
+    "is_inactive": _GONE,
+    "already_archived": "Nothing to do: the channel is archived.",
+    "already_pinned": "Nothing to do: the message is pinned.",
+    "already_in_channel": "Nothing to do: they are in the channel.",
+    "cant_invite_self": "Nothing to do: the app is in the channel.",
+    "file_already_added": "Nothing to do: the file is there.",
+    MESSAGE_NOT_FOUND: "The message was deleted in Slack: run the step again to post a new one.",
+    "thread_not_found": "The message was deleted in Slack: run the step again to post a new one.",
+    "cannot_reply_to_message": "The message was deleted in Slack: run the step again to post a new one.",
+    "bad_timestamp": "The message was deleted in Slack: run the step again to post a new one.",
+    "not_in_channel": _INVITE_APP,
+    "channel_is_limited_access": _INVITE_APP,
+    "too_many_members": "Use another channel: this one has as many members as Slack allows.",
+    "method_not_supported_for_channel_type": "Use a public or private channel, not a direct message.",
+    "cant_archive_general": "Use another channel: this one cannot be archived.",
+    "cant_archive_required": "Use another channel: this one cannot be archived.",
+    "edit_window_closed": "Allow editing of messages in the workspace's settings, or leave the message as it is.",
+    "cant_update_message": "Only the app that posted a message can edit it: use the same app's token.",
+    "block_mismatch": "Slack cannot replace this kind of message: run the step again to post a new one.",
+    "streaming_state_conflict": "Slack cannot replace this kind of message: run the step again to post a new one.",
+    "cant_broadcast_message": "Slack cannot replace this kind of message: run the step again to post a new one.",
+    "no_dual_broadcast_content_update": "Slack cannot replace this kind of message: post a new one.",
+    "restricted_action_non_threadable_channel": "Allow threads in the channel's settings.",
+    "restricted_action_read_only_channel": "Allow the app to post, in the channel's settings.",
+    "restricted_action_thread_locked": "Unlock the thread.",
+    "restricted_action_thread_only_channel": "Allow messages outside threads, in the channel's settings.",
+    "messages_tab_disabled": "Enable the Messages tab under 'App Home' of the Slack app.",
+    "user_not_in_channel": "Invite the person into the channel first.",
+    "name_taken": "Choose another channel prefix: the name belongs to another channel.",
+    "invalid_name": "Choose a channel prefix of a-z, 0-9, - and _ only.",
+    "invalid_name_maxlength": "Choose a shorter channel prefix: Slack allows 80 characters for a channel's name.",
+    "invalid_name_punctuation": "Choose a channel prefix with at least one letter or digit.",
+    "invalid_name_required": "Choose a channel prefix of a-z, 0-9, - and _ only.",
+    "invalid_name_specials": "Choose a channel prefix of a-z, 0-9, - and _ only.",
+    "no_channel": "Choose a channel prefix of a-z, 0-9, - and _ only.",
+    "invalid_blocks": "If the message has an image, make sure that Slack can fetch its URL.",
+    "invalid_blocks_format": "If the message has an image, make sure that Slack can fetch its URL.",
+    "invalid_link": "Use an address that begins with http:// or https://.",
+    "msg_too_long": _SHORTEN,
+    "msg_blocks_too_long": _SHORTEN,
+    "too_long": _SHORTEN,
+    "snippet_too_large": _SHORTEN,
+    "metadata_too_large": _SHORTEN,
+    "attachment_payload_limit_exceeded": _SHORTEN,
+    "alt_txt_too_large": _SHORTEN,
+    "view_too_large": _SHORTEN,
+    "file_upload_size_restricted": _SHORTEN,
+    "too_many_bookmarks": _FULL,
+    "too_many_pins": _FULL,
+    "too_many_tabs": _FULL,
+    "too_many_attachments": _FULL,
+    "too_many_users": "Invite fewer people at once.",
+    "no_such_subteam": "Correct the user group's handle, or enable the group in Slack.",
+    "invalid_cursor": "Run the step again: Slack's list changed while it was read.",
+    "expired_trigger_id": "Press the button again: Slack allows three seconds for an answer.",
+    "exchanged_trigger_id": "Press the button again.",
+    "invalid_trigger_id": "Press the button again.",
+    "not_pinnable": "Pin the message by hand.",
+    "not_implemented": "Bookmarks are not available to this app: add them by hand.",
+    "parent_bookmark_disabled": "Bookmarks are not available to this app: add them by hand.",
+    "invalid_types": "Grant channels:read and groups:read, under 'OAuth & Permissions' of the Slack app.",
+    "canvas_disabled_user_team": _ADMIN,
+    "method_deprecated": "Upgrade airflow-incident-provider: Slack has retired this method.",
+    "deprecated_endpoint": "Upgrade airflow-incident-provider: Slack has retired this method.",
+    "unknown_method": "Check base_url in the extra of the Airflow connection: this API lacks the method.",
+}
+"""Refusals of one request, each with its fix."""
+
+TIMED_OUT = "TimeoutError"
+"""The code of a call that was abandoned while Slack may have been processing it."""
+
+_STILL_PROCESSING = frozenset({TIMED_OUT, "HTTP 504"})
+_MAX_DETAIL = 300
+
+
+def invite_failure_reason(code: str) -> str:
+    """Return in words why somebody could not be invited."""
     return PER_USER.get(code, f"Slack said {code}")
 
 
-def may_still_happen(error: SlackUnavailableError) -> bool:
-    """Return whether the call may take effect only after this: then a look now would come too early."""
-    return error.effect_possible and error.code in _STILL_AT_IT
+def fix_for(code: str, method: str) -> str:
+    """Return what a person can do about an error code of a method."""
+    documented = f"Look the code up at https://docs.slack.dev/reference/methods/{method}#errors"
+    return CONFIGURATION_FIXES.get(code) or REQUEST_FIXES.get(code) or documented
 
 
-def slack_error(method: str, answer: Mapping[str, Any]) -> IncidentError:
-    """Return the exception for an answer of Slack that is not ``ok``.
+def effect_may_be_delayed(error: SlackUnavailableError) -> bool:
+    """Return whether the call may take effect only later, so that looking for its effect now is too early."""
+    return error.effect_possible and error.code in _STILL_PROCESSING
+
+
+def slack_error(method: str, response: Mapping[str, Any]) -> SlackError:
+    """Return the exception for a response that is not ``ok``.
 
     :param method: the API method that was called, e.g. ``conversations.create``.
-    :param answer: Slack's answer: its ``error``, the ``needed`` that comes with ``missing_scope``, and the rest.
+    :param response: Slack's response: ``error``, the ``needed`` scope of ``missing_scope``, and
+        ``response_metadata.messages``, which name the argument that is wrong.
     """
-    code, needed = str(answer["error"]), answer.get("needed")
-    said = f"Slack refused {method}: {code}" + (f" (needs {needed})" if needed else "") + "."
+    code, needed = str(response["error"]), response.get("needed")
+    message = f"Slack refused {method}: {code}" + (f" (needs {needed})" if needed else "") + _details(response)
     if code in CONFIGURATION_FIXES and not (method == INVITE and code in PER_USER):
-        return SlackConfigurationError(said, code=code, fix=CONFIGURATION_FIXES[code])
+        return SlackConfigurationError(message, code=code, fix=CONFIGURATION_FIXES[code])
     if code in RATE_LIMITED or code in TRANSIENT:
         return SlackUnavailableError(f"Slack could not do {method} now: {code}.", code=code)
-    return SlackRequestError(said, code=code, details=answer)
+    return SlackRequestError(message, code=code, details=response, fix=fix_for(code, method))
+
+
+def _details(response: Mapping[str, Any]) -> str:
+    """Return Slack's own explanation, which it puts into ``response_metadata.messages``; else a full stop."""
+    metadata = response.get("response_metadata")
+    messages = metadata.get("messages") if isinstance(metadata, Mapping) else None
+    if not isinstance(messages, list) or not messages:
+        return "."
+    text = " ".join("; ".join(str(message) for message in messages).split())
+    return f": {text[:_MAX_DETAIL]}."

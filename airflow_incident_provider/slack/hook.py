@@ -1,16 +1,21 @@
-"""Calls to Slack's Web API that know which of them may be sent twice."""
+"""Airflow's Slack hook with a retry policy that never sends a message twice."""
 
 from __future__ import annotations
 
+import copy
 import re
 import socket
+import ssl
+import time
 from collections.abc import Callable, Mapping
-from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from http.client import HTTPException, InvalidURL
+from typing import TYPE_CHECKING, Any, Self
 from urllib.error import URLError
 
 from airflow.providers.slack.hooks.slack import SlackHook
-from slack_sdk.errors import SlackApiError  # noqa: TID253 - this module is only imported inside execute
+from slack_sdk import WebClient  # noqa: TID253 - this module is only imported inside functions
+from slack_sdk.errors import SlackApiError, SlackClientError  # noqa: TID253
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -21,159 +26,249 @@ from tenacity import (
     wait_random,
 )
 
-from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
+from airflow_incident_provider.exceptions import SlackConfigurationError, SlackError, SlackUnavailableError
 from airflow_incident_provider.slack.errors import RATE_LIMITED, TIMED_OUT, TRANSIENT, slack_error
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
     from slack_sdk.web import SlackResponse
 
-ATTEMPTS = 4
-"""How often one call is sent at the most before the task's own retry takes over."""
+MAX_ATTEMPTS = 4
+"""How often one call is sent at most; after that the task's own retry takes over."""
 
-LONGEST_WAIT = 8.0
-"""Seconds that a call may wait for Slack while it holds a worker; a longer wait is left to the task's retry."""
+MAX_WAIT_S = 8.0
+"""Longest ``Retry-After`` in seconds that is waited for in the worker; a longer one is left to the task's retry."""
 
-LONGEST_CALL = 20.0
-"""Seconds after which one call, with all its attempts and waits, is not sent again while it holds a worker."""
+MAX_CALL_S = 20.0
+"""Seconds after which a call, with all its attempts and waits, is not sent again."""
 
-RETRY_AFTER_UNSAID = 1.0
-"""Seconds to wait when Slack says "too fast" without saying for how long."""
+DEFAULT_RETRY_AFTER_S = 1.0
+"""Seconds to wait after a rate limit without ``Retry-After``."""
 
-ANSWER_WITHIN_S = 10
-"""Seconds that one call may take, unless the connection's ``timeout`` says otherwise; the client's own are 30."""
+REQUEST_TIMEOUT_S = 10
+"""Seconds for one request, unless the connection's ``timeout`` says otherwise; slack_sdk's default is 30."""
 
 _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
+_PROXY_AUTHENTICATION_REQUIRED = 407
+_MIN_REQUEST_S = 0.05
 _ERROR_CODE = re.compile(r"[a-z0-9_]{1,80}")
+_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
 _backoff = wait_exponential(multiplier=0.2, max=2.0) + wait_random(0, 0.1)
 
 
 class IncidentSlackHook(SlackHook):
-    """Airflow's Slack hook with a policy for what to do when a call goes wrong.
+    """Airflow's Slack hook with a retry policy of its own and an optional time budget.
 
-    The client's own retry handlers are switched off: by default it sends a ``chat.postMessage`` again when the
-    connection drops, which posts it twice. :meth:`read` and :meth:`put` send again whenever that may help;
-    :meth:`write` only when nothing can have happened (a rate limit, a connection that was never made).
+    slack_sdk's retry handlers are disabled: by default they send a ``chat.postMessage`` again when the connection
+    drops, which posts it twice. :meth:`read` and :meth:`put` retry whenever that may help; :meth:`write` only when
+    the call certainly had no effect (a rate limit, a connection that was never made).
+
+    The connection's extra may hold, besides ``base_url``, ``timeout`` and ``proxy`` of Airflow's Slack hook:
+
+    - ``team_id``: the workspace, for an app that is installed for a whole Enterprise Grid organisation;
+    - ``ca_bundle``: path of a PEM file with the certificate authorities of a proxy or gateway.
 
     :param slack_conn_id: an Airflow connection of type ``slack`` with a bot token as its password.
-    :param attempts: how often one call is sent at the most.
+    :param attempts: how often one call is sent at most.
     """
 
     def __init__(
-        self, slack_conn_id: str = SlackHook.default_conn_name, *, attempts: int = ATTEMPTS, **kwargs: Any
+        self, slack_conn_id: str = SlackHook.default_conn_name, *, attempts: int = MAX_ATTEMPTS, **kwargs: Any
     ) -> None:
         super().__init__(slack_conn_id=slack_conn_id, retry_handlers=[], **kwargs)
+        self.team_id: str | None = None
         self._attempts = attempts
+        self._deadline: float | None = None
 
     def _get_conn_params(self, conn: Connection) -> dict[str, Any]:
-        return {"timeout": ANSWER_WITHIN_S, **super()._get_conn_params(conn)}
+        extra = conn.extra_dejson
+        self.team_id = str(extra.get("team_id") or "").strip() or None
+        params = {"timeout": REQUEST_TIMEOUT_S, **super()._get_conn_params(conn)}
+        if ca_bundle := extra.get("ca_bundle"):
+            params["ssl"] = _ssl_context(str(ca_bundle))
+        return params
+
+    @cached_property
+    def client(self) -> WebClient:
+        """slack_sdk's client, configured from the connection.
+
+        :raises SlackConfigurationError: ``ca_bundle`` in the connection's extra cannot be read.
+        """
+        params = self._get_conn_params(self.get_connection(self.slack_conn_id))
+        client = WebClient(**params)
+        if "proxy" not in params:
+            # slack_sdk heeds HTTPS_PROXY but not NO_PROXY; urllib, which sends the requests, heeds both.
+            client.proxy = None
+        return client
+
+    def within(self, seconds: float) -> Self:
+        """Return a hook of the same connection whose calls end within ``seconds`` from now, retries included.
+
+        A call that is made after that fails at once with :class:`SlackUnavailableError`.
+        """
+        self.client  # noqa: B018 - the copy shares it
+        bounded = copy.copy(self)
+        deadline = time.monotonic() + seconds
+        bounded._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
+        return bounded
 
     def read(self, method: str, **arguments: Any) -> SlackResponse:
-        """Call a method that changes nothing, as often as may help.
+        """Call a method that changes nothing; retry whenever that may help.
 
         :param method: the API method, e.g. ``users.info``.
-        :param arguments: its arguments, sent form-encoded as Slack's reference has them.
-        :raises SlackConfigurationError: when a person has to mend the app or its token.
-        :raises SlackRequestError: when Slack refuses the arguments.
-        :raises SlackUnavailableError: when Slack still does not answer.
+        :param arguments: its arguments, sent form-encoded as in Slack's reference.
+        :raises SlackConfigurationError: a person has to fix the app, its token or the connection.
+        :raises SlackRequestError: Slack refuses the arguments.
+        :raises SlackUnavailableError: Slack still does not answer.
         """
-        return self._send(lambda: self._once(method, data=arguments), may_send_again=_worth_another_try)
+        return self._send(lambda: self._once(method, data=arguments), should_retry=_may_pass)
 
     def write(self, method: str, **arguments: Any) -> SlackResponse:
-        """Call a method that changes something, again only when Slack did nothing the time before.
+        """Call a method that changes something; retry only if the call certainly had no effect.
 
         :param method: the API method, e.g. ``chat.postMessage``.
         :param arguments: its arguments, sent as JSON.
-        :raises SlackUnavailableError: with ``effect_possible`` when it may have happened all the same:
-            the caller looks before it calls again. Other errors as for :meth:`read`.
+        :raises SlackUnavailableError: with ``effect_possible`` if the call may have taken effect: the caller looks
+            before it calls again. Other errors as for :meth:`read`.
         """
-        return self._send(lambda: self._once(method, json=arguments), may_send_again=_certainly_without_effect)
+        return self._send(lambda: self._once(method, json=arguments), should_retry=_had_no_effect)
 
     def put(self, method: str, **arguments: Any) -> SlackResponse:
-        """Call a method that leaves things the same done twice as done once, as often as may help.
+        """Call an idempotent method; retry whenever that may help.
 
         :param method: the API method, e.g. ``chat.update``.
         :param arguments: its arguments, sent as JSON.
-        :raises SlackRequestError: also with what Slack says to a repetition, such as ``already_pinned``. Other
+        :raises SlackRequestError: also with Slack's answer to a repetition, such as ``already_pinned``. Other
             errors as for :meth:`read`.
         """
-        return self._send(lambda: self._once(method, json=arguments), may_send_again=_worth_another_try)
+        return self._send(lambda: self._once(method, json=arguments), should_retry=_may_pass)
 
     def _send(
-        self, call: Callable[[], SlackResponse], *, may_send_again: Callable[[BaseException], bool]
+        self, call: Callable[[], SlackResponse], *, should_retry: Callable[[BaseException], bool]
     ) -> SlackResponse:
+        seconds = min(MAX_CALL_S, self._remaining_s())
         retrying = Retrying(
-            stop=stop_after_attempt(self._attempts) | stop_before_delay(LONGEST_CALL),
+            stop=stop_after_attempt(self._attempts) | stop_before_delay(seconds),
             wait=_wait,
-            retry=retry_if_exception(may_send_again),
+            retry=retry_if_exception(should_retry),
             reraise=True,
         )
         return retrying(call)
 
+    def _remaining_s(self) -> float:
+        return float("inf") if self._deadline is None else self._deadline - time.monotonic()
+
     def _once(self, method: str, **request: Any) -> SlackResponse:
         try:
-            return self.client.api_call(method, **request)
+            return self._client_for(method).api_call(method, **request)
         except SlackApiError as error:
-            raise _from_answer(method, error) from None
-        except (URLError, HTTPException, OSError) as error:
+            raise _from_response(method, error) from None
+        except (SlackClientError, HTTPException, OSError, ValueError) as error:
             raise _from_transport(method, error) from error
 
+    def _client_for(self, method: str) -> WebClient:
+        if self._deadline is None:
+            return self.client
+        remaining = self._remaining_s()
+        if remaining < _MIN_REQUEST_S:
+            raise SlackUnavailableError(
+                f"Slack was not asked for {method}: the time for it was used up.", code=TIMED_OUT
+            )
+        bounded = copy.copy(self.client)
+        bounded.timeout = min(bounded.timeout, remaining)  # type: ignore[assignment]
+        return bounded
 
-def _from_answer(method: str, error: SlackApiError) -> IncidentError:
-    """Return what an answer that is not ``ok`` means; the answer may be HTML from something in between."""
+
+def _ssl_context(ca_bundle: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(cafile=ca_bundle)
+    except (OSError, ssl.SSLError) as error:
+        raise SlackConfigurationError(
+            f"ca_bundle in the extra of the Slack connection cannot be read: {ca_bundle!r}: {error.strerror}.",
+            fix="Give the path of a PEM file with certificates, readable on every worker.",
+        ) from error
+    return context
+
+
+def _from_response(method: str, error: SlackApiError) -> SlackError:
+    """Return the error for a response that is not ``ok``; it may be HTML of a proxy or gateway."""
     response = error.response
     status = getattr(response, "status_code", None) or 200
     body = response.data if isinstance(getattr(response, "data", None), dict) else {}
     code = _code(body)
     if status == _TOO_MANY_REQUESTS or code in RATE_LIMITED:
         return SlackUnavailableError(
-            f"Slack is asked too often: {method} is rate limited.",
-            code="ratelimited",
-            retry_after=_retry_after(response),
+            f"Slack limits the rate of {method}.", code="ratelimited", retry_after=_retry_after(response)
         )
+    if status == _PROXY_AUTHENTICATION_REQUIRED:
+        return _proxy_refusal(method, status)
     if status >= _SERVER_ERROR or code is None or code in TRANSIENT:
-        said = code if code in TRANSIENT else f"HTTP {status}"
-        return SlackUnavailableError(f"Slack could not do {method} now: {said}.", code=said, effect_possible=True)
+        cause = code if code in TRANSIENT else f"HTTP {status}"
+        return SlackUnavailableError(f"Slack could not do {method} now: {cause}.", code=cause, effect_possible=True)
     return slack_error(method, body)
 
 
 def _code(body: Mapping[str, Any]) -> str | None:
-    """Return Slack's error code; the client puts a page of something in between there too, which is none."""
+    """Return Slack's error code; slack_sdk puts the text of a page that is not JSON in the same place."""
     code = body.get("error")
     return code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else None
 
 
-def _from_transport(method: str, error: Exception) -> SlackUnavailableError:
-    """Return what a call without an answer means: only a connection never made is surely without effect."""
+def _from_transport(method: str, error: Exception) -> SlackError:
+    """Return the error for a call without a response."""
     reason = error.reason if isinstance(error, URLError) else error
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return SlackConfigurationError(
+            f"The certificate of Slack's API, or of a proxy before it, is not trusted: {reason.verify_message}.",
+            code="certificate_verify_failed",
+            fix="Put the path of the certificate authority's PEM file as ca_bundle into the extra of the Airflow "
+            "connection, or into the environment variable SSL_CERT_FILE.",
+        )
+    if refused := _TUNNEL_REFUSED.search(str(reason)):
+        return _proxy_refusal(method, int(refused[1]))
+    if isinstance(error, (InvalidURL, SlackClientError, ValueError)) and not isinstance(error, UnicodeDecodeError):
+        return SlackConfigurationError(
+            f"The address of Slack's API is not valid: {type(error).__name__}.",
+            code="invalid_url",
+            fix="Correct base_url and proxy in the extra of the Airflow connection; "
+            "the default base_url is https://slack.com/api/ (GovSlack: https://slack-gov.com/api/).",
+        )
+    not_connected = isinstance(reason, (ConnectionRefusedError, socket.gaierror))
     return SlackUnavailableError(
         f"Slack did not answer {method}: {type(reason).__name__}.",
         code=TIMED_OUT if isinstance(reason, TimeoutError) else type(reason).__name__,
-        effect_possible=not isinstance(reason, (ConnectionRefusedError, socket.gaierror)),
+        fix="Check the network, and base_url and proxy in the connection's extra." if not_connected else None,
+        # Only a connection that was never made is certainly without effect.
+        effect_possible=not not_connected,
+    )
+
+
+def _proxy_refusal(method: str, status: int) -> SlackConfigurationError:
+    return SlackConfigurationError(
+        f"The proxy refused {method}: HTTP {status}.",
+        code=f"proxy_{status}",
+        fix="Correct proxy in the extra of the Airflow connection, or HTTPS_PROXY, and allow the API's host there.",
     )
 
 
 def _retry_after(response: object) -> float:
-    """Return Slack's ``Retry-After`` in seconds: an integer by its reference, a fraction has been seen."""
+    """Return ``Retry-After`` in seconds: an integer by Slack's reference, but fractions have been seen."""
     headers = getattr(response, "headers", None) or {}
-    said = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
+    value = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
     try:
-        return max(0.0, float(str(said)))
+        return max(0.0, float(str(value)))
     except ValueError:
-        return RETRY_AFTER_UNSAID
+        return DEFAULT_RETRY_AFTER_S
 
 
-def _waits_too_long(error: SlackUnavailableError) -> bool:
-    return error.retry_after is not None and error.retry_after > LONGEST_WAIT
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, SlackUnavailableError) and (error.retry_after or 0) <= MAX_WAIT_S
 
 
-def _worth_another_try(error: BaseException) -> bool:
-    return isinstance(error, SlackUnavailableError) and not _waits_too_long(error)
-
-
-def _certainly_without_effect(error: BaseException) -> bool:
-    return isinstance(error, SlackUnavailableError) and not (error.effect_possible or _waits_too_long(error))
+def _had_no_effect(error: BaseException) -> bool:
+    return _may_pass(error) and not getattr(error, "effect_possible", False)
 
 
 def _wait(state: RetryCallState) -> float:

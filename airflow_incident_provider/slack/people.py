@@ -13,9 +13,9 @@ from airflow_incident_provider.exceptions import SlackError, SlackRequestError
 from airflow_incident_provider.people.directory import Directory, Member
 from airflow_incident_provider.people.queries import QueryKind, parse_query
 from airflow_incident_provider.people.resolver import UserGroup
-from airflow_incident_provider.slack.client import LiveSlack
-from airflow_incident_provider.slack.concurrency import CALLS_AT_ONCE
-from airflow_incident_provider.slack.directory import LARGEST_PAGE_SIZE, DirectoryCache, fetch_members
+from airflow_incident_provider.slack.client import LiveSlackClient
+from airflow_incident_provider.slack.concurrency import MAX_CONCURRENT_CALLS
+from airflow_incident_provider.slack.directory_cache import LARGEST_PAGE_SIZE, DirectoryCache, fetch_members
 
 PAGES_AT_ONCE = 3
 """How many pages of members may be downloaded while an incident waits; beyond that the cache has to have them."""
@@ -34,10 +34,10 @@ class SlackPeople(AbstractContextManager["SlackPeople"]):
     :param cache: where its directory of members may lie; a stale one is used rather than waited for.
     """
 
-    def __init__(self, slack: LiveSlack, cache: DirectoryCache) -> None:
+    def __init__(self, slack: LiveSlackClient, cache: DirectoryCache) -> None:
         self._slack = slack
         self._cache = cache
-        self._pool = ThreadPoolExecutor(max_workers=CALLS_AT_ONCE)
+        self._pool = ThreadPoolExecutor(max_workers=MAX_CONCURRENT_CALLS)
         self._asked: dict[tuple[str, str], Future[Any]] = {}
         self._team_id = slack.workspace.team_id or ""
 

@@ -1,4 +1,4 @@
-"""What the steps need of Slack, whether it is a real workspace or a dry-run."""
+"""The Slack operations that a war room needs, implemented by the live and the dry-run client."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from airflow_incident_provider.messages.limits import Message
 
 @dataclass(frozen=True)
 class Channel:
-    """A channel as ``conversations.info`` tells it, as far as the steps need it.
+    """A channel, as ``conversations.info`` describes it.
 
-    Slack gives topic and purpose back with ``& < >`` as entities; here they are as they were set.
+    Slack returns topic and purpose with ``& < >`` as entities; here they are unescaped.
     """
 
     id: str
@@ -29,7 +29,7 @@ class Channel:
 
     @classmethod
     def from_slack(cls, channel: Mapping[str, Any]) -> Channel:
-        """Read a ``channel`` object of Slack's answers."""
+        """Read a ``channel`` object of a Slack response."""
         return cls(
             id=channel["id"],
             name=channel.get("name", ""),
@@ -43,53 +43,63 @@ class Channel:
 
 
 class ChannelNameTakenError(Exception):
-    """A channel of this name exists already, perhaps archived, perhaps one that we cannot see."""
+    """A channel of this name exists: maybe archived, maybe one that the app cannot see."""
 
 
-class WarRoomSlack(Protocol):
+class SlackClient(Protocol):
     """A workspace in which a war room can be opened and kept.
 
-    Errors: every method raises the classes of :mod:`airflow_incident_provider.exceptions` and no others.
+    Every method raises the classes of :mod:`airflow_incident_provider.exceptions` and no others.
     """
 
+    def within(self, seconds: float) -> SlackClient:
+        """Return a client whose calls end within ``seconds`` from now, retries included."""
+
+    @property
+    def would_post(self) -> tuple[str, ...]:
+        """The texts that a dry-run did not post; empty for a live workspace."""
+
     def create_channel(self, name: str, *, private: bool) -> Channel:
-        """Create a channel; raise :class:`ChannelNameTakenError` when the name is taken."""
+        """Create a channel.
+
+        :raises ChannelNameTakenError: the name is taken.
+        """
 
     def find_channel(self, name: str) -> Channel | None:
-        """Return the channel of this name among those that the bot is in."""
+        """Return the channel of this name, if the app is a member of it."""
 
     def channel(self, channel_id: str) -> Channel:
-        """Return a channel by its id."""
+        """Return a channel by id."""
 
     def join(self, channel_id: str) -> None:
-        """Become a member of a public channel."""
+        """Join a public channel."""
 
     def member_ids(self, channel_id: str) -> frozenset[str]:
-        """Return the ids of everybody in the channel, bots included."""
+        """Return the ids of all members of a channel, bots included."""
 
     def invite(self, channel_id: str, user_ids: Iterable[str]) -> dict[str, str]:
         """Invite people; return the error code of each who could not be invited."""
 
     def set_topic(self, channel_id: str, topic: str) -> None:
-        """Set the topic (plain text, 250 characters at most)."""
+        """Set the topic (plain text, at most 250 characters)."""
 
     def set_purpose(self, channel_id: str, purpose: str) -> None:
-        """Set the description (plain text, 250 characters at most)."""
+        """Set the description (plain text, at most 250 characters)."""
 
     def bookmarks(self, channel_id: str) -> frozenset[str]:
-        """Return the addresses that are bookmarked."""
+        """Return the URLs that are bookmarked."""
 
     def add_bookmark(self, channel_id: str, title: str, url: str) -> None:
-        """Add a link to the bookmarks bar."""
+        """Bookmark a link."""
 
     def pin(self, channel_id: str, ts: str) -> None:
-        """Pin a message; pinned already is fine."""
+        """Pin a message; do nothing if it is pinned already."""
 
     def archive(self, channel_id: str) -> None:
-        """Archive a channel; archived already is fine. An app cannot open it again."""
+        """Archive a channel; do nothing if it is archived already. An app cannot unarchive it."""
 
     def post(self, channel_id: str, message: Message, *, key: str, thread_ts: str | None = None) -> str:
-        """Post a message that carries ``key`` and return its timestamp."""
+        """Post a message with ``key`` in its metadata and return its timestamp."""
 
     def find_message(
         self,
@@ -100,13 +110,13 @@ class WarRoomSlack(Protocol):
         until: datetime | None = None,
         thread_ts: str | None = None,
     ) -> str | None:
-        """Return the timestamp of our message that carries ``key``, if it was posted in that time."""
+        """Return the timestamp of the app's message with this ``key``, posted between ``since`` and ``until``."""
 
     def update(self, channel_id: str, ts: str, message: Message, *, key: str) -> None:
-        """Replace a message of ours."""
+        """Replace a message of the app."""
 
     def permalink(self, channel_id: str, ts: str) -> str | None:
-        """Return the web address of a message."""
+        """Return the URL of a message."""
 
     def channel_url(self, channel_id: str) -> str | None:
-        """Return the web address of a channel."""
+        """Return the URL of a channel."""

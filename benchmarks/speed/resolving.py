@@ -59,12 +59,12 @@ class Measured:
 def resolve_once(queries: Sequence[str], folder: str) -> Measured:
     """Resolve in this process, which has imported everything before the clock starts, as a warm worker has."""
     from airflow_incident_provider.people.resolver import resolve
-    from airflow_incident_provider.slack.client import LiveSlack
-    from airflow_incident_provider.slack.directory import DirectoryCache
+    from airflow_incident_provider.slack.client import LiveSlackClient
+    from airflow_incident_provider.slack.directory_cache import DirectoryCache
     from airflow_incident_provider.slack.hook import IncidentSlackHook
     from airflow_incident_provider.slack.people import SlackPeople
 
-    slack = LiveSlack(IncidentSlackHook())
+    slack = LiveSlackClient(IncidentSlackHook())
     assert slack.workspace.team_id  # asked here, as the step before does
     # What the imports made is collected once, not while somebody waits: a worker is forked from a frozen heap.
     gc.collect()
@@ -88,11 +88,11 @@ def refresh_once(folder: str) -> tuple[float, int]:
     """Download the directory as the DAG that refreshes it does; return seconds and members."""
     from functools import partial
 
-    from airflow_incident_provider.slack.client import LiveSlack
-    from airflow_incident_provider.slack.directory import DirectoryCache, refresh
+    from airflow_incident_provider.slack.client import LiveSlackClient
+    from airflow_incident_provider.slack.directory_cache import DirectoryCache, refresh
     from airflow_incident_provider.slack.hook import IncidentSlackHook
 
-    slack = LiveSlack(IncidentSlackHook())
+    slack = LiveSlackClient(IncidentSlackHook())
     cache = DirectoryCache(Path(folder))
     began = time.perf_counter()
     kept = refresh(cache, slack.workspace.team_id or "", partial(slack.hook.read, "users.list"))

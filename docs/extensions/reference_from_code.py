@@ -25,8 +25,8 @@ from airflow_incident_provider.events.datadog import metrics
 from airflow_incident_provider.events.event import EventKind, IncidentEvent
 from airflow_incident_provider.get_provider_info import get_provider_info
 from airflow_incident_provider.probes import catalogue
+from airflow_incident_provider.slack.access import REQUIRED, SCOPES
 from airflow_incident_provider.slack.errors import CONFIGURATION_FIXES, PER_USER
-from airflow_incident_provider.slack.scopes import REQUIRED, SCOPES
 
 
 class FromCode(SphinxDirective):

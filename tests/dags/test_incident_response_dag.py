@@ -10,7 +10,7 @@ import pytest
 from incident_sandbox import Fault, SandboxClient, SandboxServer
 
 from airflow_incident_provider.models import Mode, ResolutionOutcome, RunOutcome, Severity, Verdict
-from airflow_incident_provider.slack.scopes import REQUIRED, SCOPES
+from airflow_incident_provider.slack.access import REQUIRED, SCOPES
 
 from .conftest import BOT, Run  # isort: skip
 

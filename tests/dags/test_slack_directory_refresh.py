@@ -15,7 +15,7 @@ from incident_sandbox.workspace import Workspace
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.operators import RefreshSlackDirectoryOperator, ResolveSlackUsersOperator
-from airflow_incident_provider.slack import paced_members
+from airflow_incident_provider.slack import directory_cache
 
 from .conftest import Run  # isort: skip
 
@@ -43,7 +43,7 @@ class Time:
 @pytest.fixture
 def ours(monkeypatch: pytest.MonkeyPatch) -> Time:
     ours = Time()
-    monkeypatch.setattr(paced_members, "time", ours)
+    monkeypatch.setattr(directory_cache, "time", ours)
     return ours
 
 

@@ -17,17 +17,17 @@ LATE = BY_NAME["time-out, done later"]
 
 SABOTAGES = {
     "no look for the brief": (
-        {"hooks.live_slack.LiveSlack.find_message": lambda *_, **__: None},
+        {"hooks.live_slack_client.LiveSlackClient.find_message": lambda *_, **__: None},
         Case(FIRST, "chat.postMessage", 1, DROPPED),
         "/brief was posted 2 times",
     ),
     "no look for the findings": (
-        {"hooks.live_slack.LiveSlack.find_message": lambda *_, **__: None},
+        {"hooks.live_slack_client.LiveSlackClient.find_message": lambda *_, **__: None},
         Case(FIRST, "chat.postMessage", 2, DROPPED),
         "/post_investigation_updates/0 was posted 2 times",
     ),
     "no look for the summary": (
-        {"hooks.live_slack.LiveSlack.find_message": lambda *_, **__: None},
+        {"hooks.live_slack_client.LiveSlackClient.find_message": lambda *_, **__: None},
         Case(FIRST, "chat.postMessage", 3, DROPPED),
         "/summary/0 was posted 2 times",
     ),
@@ -42,12 +42,12 @@ SABOTAGES = {
         "the rooms are",
     ),
     "no look at the bookmarks": (
-        {"hooks.live_slack.LiveSlack.bookmarks": lambda *_: frozenset()},
+        {"hooks.live_slack_client.LiveSlackClient.bookmarks": lambda *_: frozenset()},
         Case(FIRST, "bookmarks.add", 1, DROPPED),
         "is there 2 times",
     ),
     "no patience after a time-out": (
-        {"hooks.live_slack.may_still_happen": lambda _: False},
+        {"hooks.live_slack_client.effect_may_be_delayed": lambda _: False},
         Case(FIRST, "chat.postMessage", 3, LATE),
         "/summary/0 was posted 2 times",
     ),

@@ -104,7 +104,7 @@ def triage_channel(site: Site) -> Results:
 def _unknown(site: Site, names: Iterable[str], private: bool) -> Iterable[Result]:
     """Return a line for each name that comes to nobody."""
     from airflow_incident_provider.people.resolver import resolve
-    from airflow_incident_provider.slack.directory import DirectoryCache
+    from airflow_incident_provider.slack.directory_cache import DirectoryCache
     from airflow_incident_provider.slack.people import SlackPeople
 
     queries = list(dict.fromkeys(names))

@@ -11,13 +11,13 @@ from airflow_incident_provider.commands.check.results import NotCheckableError
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
 from airflow_incident_provider.routing_file import read_routing_table
-from airflow_incident_provider.slack.access import connection_is_configured, live_slack
+from airflow_incident_provider.slack.access import connection_is_configured, live_slack_client
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from airflow_incident_provider.intake.routing_table import RoutingTable
-    from airflow_incident_provider.slack.client import LiveSlack
+    from airflow_incident_provider.slack.client import LiveSlackClient
 
 ENGINE_SECONDS = 10
 
@@ -44,7 +44,7 @@ class Site:
         return BaseHook.get_connection(conn_id) if connection_is_configured(conn_id) else None
 
     @property
-    def slack(self) -> LiveSlack:
+    def slack(self) -> LiveSlackClient:
         """Slack, which has accepted the token.
 
         :raises NotCheckableError: there is none, or it does not work: the line "token" says why.
@@ -56,12 +56,12 @@ class Site:
         return self.slack_or_refusal
 
     @cached_property
-    def slack_or_refusal(self) -> LiveSlack | IncidentError | None:
+    def slack_or_refusal(self) -> LiveSlackClient | IncidentError | None:
         """Slack; or why it does not work; nothing without a connection. Asked once: waiting for it takes long."""
         if not connection_is_configured(DEFAULT_SLACK_CONN_ID):
             return None
         try:
-            slack = live_slack(DEFAULT_SLACK_CONN_ID)
+            slack = live_slack_client(DEFAULT_SLACK_CONN_ID)
             # Read here, because it asks Slack who we are.
             slack.workspace  # noqa: B018
         except IncidentError as error:

@@ -17,9 +17,9 @@ from airflow_incident_provider.commands.check.results import (
 from airflow_incident_provider.commands.check.site import Site
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.slack.access import REQUIRED, SCOPES
 from airflow_incident_provider.slack.client import CLOCK_SKEW
 from airflow_incident_provider.slack.protocol import ChannelNameTakenError
-from airflow_incident_provider.slack.scopes import REQUIRED, SCOPES
 
 UNNOTICED_SKEW_S = 10.0
 _ADD_SCOPE = "Add the scope under 'OAuth & Permissions' of the Slack app, then reinstall it."

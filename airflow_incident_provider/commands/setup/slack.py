@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from airflow_incident_provider.commands.running import ExitCode, UsageError, command
-from airflow_incident_provider.slack.scopes import SCOPES
+from airflow_incident_provider.slack.access import SCOPES
 from airflow_incident_provider.text import one_line
 
 LONGEST_NAME = 35

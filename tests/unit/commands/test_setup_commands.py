@@ -13,7 +13,7 @@ import yaml
 from airflow_incident_provider.commands.running import ExitCode
 from airflow_incident_provider.commands.webhooks import SECRET_VARIABLE, WEBHOOK_NAME
 from airflow_incident_provider.intake import load_routing_table, payload_template
-from airflow_incident_provider.slack.scopes import SCOPES
+from airflow_incident_provider.slack.access import SCOPES
 
 from .conftest import DAGS, SECRET, Ended  # isort: skip
 

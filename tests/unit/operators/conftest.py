@@ -67,11 +67,11 @@ def context(store: Store) -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def app(connect: Callable[..., Any]) -> Any:
     """The app in the sandbox's workspace; it gives up on a call after two seconds."""
-    from airflow_incident_provider.slack.client import LiveSlack
+    from airflow_incident_provider.slack.client import LiveSlackClient
     from airflow_incident_provider.slack.hook import IncidentSlackHook
 
     connect(timeout=2)
-    return LiveSlack(IncidentSlackHook())
+    return LiveSlackClient(IncidentSlackHook())
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from incident_sandbox import Fault, SandboxClient, SandboxServer
 
 from airflow_incident_provider.exceptions import SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.messages.note import note_messages
-from airflow_incident_provider.slack.scopes import SCOPES
+from airflow_incident_provider.slack.access import SCOPES
 
 ALICE, PRIYA, BOT = "U0ALICENG01", "U0PRIYAIYER", "U0WARROOM01"
 NAME, URL = "inc-room", "https://wiki.example.com/runbook"
@@ -36,11 +36,11 @@ def live(connect: Callable[..., Any]) -> Callable[..., Any]:
     """Return the workspace as an app with these scopes has it; it waits a second for an answer."""
 
     def live(token: str | None = None) -> Any:
-        from airflow_incident_provider.slack.client import LiveSlack
+        from airflow_incident_provider.slack.client import LiveSlackClient
         from airflow_incident_provider.slack.hook import IncidentSlackHook
 
         connect(token, timeout=1)
-        return LiveSlack(IncidentSlackHook())
+        return LiveSlackClient(IncidentSlackHook())
 
     return live
 
@@ -208,7 +208,7 @@ def test_worker_is_not_held_by_call_after_call(
     slack_app: Any, control: SandboxClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three waits of seven seconds each are one too many, although each alone would be fine."""
-    monkeypatch.setattr("airflow_incident_provider.slack.hook.LONGEST_CALL", 1.5)
+    monkeypatch.setattr("airflow_incident_provider.slack.hook.MAX_CALL_S", 1.5)
     control.add_fault(Fault(method="auth.test", status=429, headers={"Retry-After": "1"}, times=None))
     with pytest.raises(SlackUnavailableError) as caught:
         slack_app.hook.read("auth.test")

@@ -53,7 +53,7 @@ def test_a_step_that_ends_late_does_neither(
 
     recover(life, monitor, WELL)
     context = first_run(life, "post_investigation_updates")
-    monkeypatch.setattr(live_brief, "_slack", lambda _: live_slack())
+    monkeypatch.setattr(live_brief, "_slack", lambda _: live_slack_client())
     context["ti"].task = None
     life.xcoms.pop((DagId.INCIDENT_RESPONSE, context["ti"].run_id, "final_summary", "return_value"))
     updates = len(calls(control))
@@ -66,11 +66,11 @@ def calls(control: SandboxClient) -> list[Any]:
     return [call for call in control.calls() if call["method"] == "chat.update"]
 
 
-def live_slack() -> Any:
-    from airflow_incident_provider.slack.client import LiveSlack
+def live_slack_client() -> Any:
+    from airflow_incident_provider.slack.client import LiveSlackClient
     from airflow_incident_provider.slack.hook import IncidentSlackHook
 
-    return LiveSlack(IncidentSlackHook())
+    return LiveSlackClient(IncidentSlackHook())
 
 
 def test_timeline_has_every_recovery(life: Life, monitor: Monitor, room: Room) -> None:

@@ -19,7 +19,7 @@ from airflow_incident_provider.operators.base import (
     RETRY_DELAY_AFTER_TIMEOUT_S,
     IncidentRetryPolicy,
 )
-from airflow_incident_provider.slack.errors import TIMED_OUT, may_still_happen
+from airflow_incident_provider.slack.errors import TIMED_OUT, effect_may_be_delayed
 
 
 def decision(error: BaseException) -> tuple[RetryAction, timedelta | None]:
@@ -46,14 +46,14 @@ def test_rate_limit_is_waited_for_without_a_worker(asked: float, waited: float) 
 @pytest.mark.parametrize("code", [TIMED_OUT, "HTTP 504"])
 def test_after_a_time_out_the_look_comes_later(code: str) -> None:
     error = SlackUnavailableError("no answer", code=code, effect_possible=True)
-    assert may_still_happen(error)
+    assert effect_may_be_delayed(error)
     assert decision(error) == (RetryAction.RETRY, timedelta(seconds=RETRY_DELAY_AFTER_TIMEOUT_S))
 
 
 @pytest.mark.parametrize("code", ["HTTP 500", "HTTP 502", "RemoteDisconnected", "fatal_error", "internal_error"])
 def test_what_is_over_backs_off_as_the_task_says(code: str) -> None:
     error = SlackUnavailableError("trouble", code=code, effect_possible=True)
-    assert not may_still_happen(error)
+    assert not effect_may_be_delayed(error)
     assert decision(error) == (RetryAction.DEFAULT, None)
 
 

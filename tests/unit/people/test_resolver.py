@@ -11,7 +11,7 @@ from airflow_incident_provider.exceptions import (
 )
 from airflow_incident_provider.models import MatchMethod, Resolution, ResolutionOutcome
 from airflow_incident_provider.people.directory import Directory, Member
-from airflow_incident_provider.people.resolver import LARGEST_GROUP, UserGroup, resolve
+from airflow_incident_provider.people.resolver import MAX_GROUP_SIZE, UserGroup, resolve
 
 ALICE = Member("U1", "ang", "Alice Ng")
 JON = Member("U2", "jon", "Jon Smith")
@@ -114,7 +114,7 @@ def test_a_user_group_of_nobody_is_not_found() -> None:
 
 
 def test_a_user_group_of_half_the_company_is_not_invited() -> None:
-    everybody = UserGroup("S1", "all", tuple(f"U{number}" for number in range(LARGEST_GROUP + 1)))
+    everybody = UserGroup("S1", "all", tuple(f"U{number}" for number in range(MAX_GROUP_SIZE + 1)))
     source = Workspace(groups=[everybody])
     assert resolve_one("@all", source).outcome is ResolutionOutcome.NOT_ALLOWED
     assert "member" not in source.asked
@@ -191,7 +191,7 @@ def test_an_unavailable_slack_goes_through(method: str) -> None:
 def test_whom_slack_does_not_answer_for_and_is_not_waited_for_is_told_apart() -> None:
     silent = Workspace(lookup_email=SlackUnavailableError("later"))
     found = resolve(
-        ["alice@example.com", "Alice Ng", "ALICE@example.com"], silent, private=False, worth_waiting=lambda _: False
+        ["alice@example.com", "Alice Ng", "ALICE@example.com"], silent, private=False, should_wait=lambda _: False
     )
     assert [result.outcome for result in found.resolutions] == [
         ResolutionOutcome.NOT_FOUND,

@@ -15,7 +15,7 @@ from airflow_incident_provider.exceptions import (
 )
 from airflow_incident_provider.people.directory import Directory, Member
 from airflow_incident_provider.people.matching import match_name
-from airflow_incident_provider.slack.directory import DirectoryCache, fetch_members, refresh
+from airflow_incident_provider.slack.directory_cache import DirectoryCache, fetch_members, refresh
 
 ALICE = Member("U1", "ang", "Alice Ng", updated=3)
 DAVE = Member("U2", "dave", "Dävé\nDale\u2028", deleted=True)

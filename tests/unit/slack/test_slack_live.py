@@ -12,8 +12,8 @@ from incident_sandbox import Fault, SandboxClient, SandboxServer
 from airflow_incident_provider.exceptions import SlackConfigurationError, SlackUnavailableError
 from airflow_incident_provider.messages.limits import Message
 from airflow_incident_provider.models import Mode
+from airflow_incident_provider.slack.access import SCOPES
 from airflow_incident_provider.slack.protocol import ChannelNameTakenError
-from airflow_incident_provider.slack.scopes import SCOPES
 
 ALICE, PRIYA, JOSE = "U0ALICENG01", "U0PRIYAIYER", "U0JOSEGARC1"
 GONE, LOCKED, ELSEWHERE, BOT = "U0DAVEGONE1", "U0GUESTLOCK", "U0GUESTSCG1", "U0WARROOM01"
@@ -24,11 +24,11 @@ def live(connect: Callable[..., Any]) -> Callable[..., Any]:
     """Return the workspace as an app with these scopes has it, by default with all of them."""
 
     def live(token: str | None = None) -> Any:
-        from airflow_incident_provider.slack.client import LiveSlack
+        from airflow_incident_provider.slack.client import LiveSlackClient
         from airflow_incident_provider.slack.hook import IncidentSlackHook
 
         connect(token)
-        return LiveSlack(IncidentSlackHook())
+        return LiveSlackClient(IncidentSlackHook())
 
     return live
 

@@ -11,7 +11,7 @@ from incident_sandbox import Fault, SandboxClient
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.models import MatchMethod, ResolutionOutcome, UserResolution
-from airflow_incident_provider.slack.scopes import SCOPES
+from airflow_incident_provider.slack.access import SCOPES
 
 Resolve = Callable[..., UserResolution]
 
@@ -39,15 +39,15 @@ def resolve(connect: Callable[..., Any], tmp_path: Path) -> Resolve:
 
     def run(*queries: str, token: str | None = None, private: bool = False, wait: bool = True) -> UserResolution:
         from airflow_incident_provider.people.resolver import resolve
-        from airflow_incident_provider.slack.client import LiveSlack
-        from airflow_incident_provider.slack.directory import DirectoryCache
+        from airflow_incident_provider.slack.client import LiveSlackClient
+        from airflow_incident_provider.slack.directory_cache import DirectoryCache
         from airflow_incident_provider.slack.hook import IncidentSlackHook
         from airflow_incident_provider.slack.people import SlackPeople
 
         connect(token)
-        with SlackPeople(LiveSlack(IncidentSlackHook()), DirectoryCache(tmp_path)) as people:
+        with SlackPeople(LiveSlackClient(IncidentSlackHook()), DirectoryCache(tmp_path)) as people:
             people.prefetch(queries)
-            return resolve(queries, people, private=private, worth_waiting=lambda _: wait)
+            return resolve(queries, people, private=private, should_wait=lambda _: wait)
 
     return run
 

@@ -14,19 +14,24 @@ import os
 import re
 import sys
 import tempfile
+import time
 import zlib
 from array import array
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
-from airflow_incident_provider.exceptions import SlackRequestError
+from airflow_incident_provider.exceptions import SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.people.directory import Directory, Member
 from airflow_incident_provider.people.spellings import Spellings
+
+if TYPE_CHECKING:
+    from airflow_incident_provider.slack.hook import IncidentSlackHook
 
 SCHEMA = 3
 """Raised whenever the header, the parts or the fields of a member change: an older file is then absent."""
@@ -242,3 +247,47 @@ def _walk(users_list: UsersList, team_id: str, limit: int) -> list[Member]:
         if cursor in cursors:
             raise SlackRequestError("users.list gave the same cursor twice.", code="repeated_cursor")
         cursors.add(cursor)
+
+
+CALLS_A_MINUTE = 20
+MINUTE = 60.0
+
+REFUSALS = 10
+"""How often one page is asked for again because Slack says "too fast", before the task's own retry takes over."""
+
+LONGEST_WAIT_S = 120.0
+"""Seconds that one refusal is obeyed for; Slack's own say at most a minute."""
+
+
+class RateLimitedMemberPages:
+    """Calls ``users.list``: never more often than Slack grants, and after a refusal when it says so.
+
+    :param hook: sends the calls.
+    """
+
+    def __init__(self, hook: IncidentSlackHook) -> None:
+        self._hook = hook
+        self._called: deque[float] = deque(maxlen=CALLS_A_MINUTE)
+
+    def __call__(self, *, cursor: str, limit: int) -> Any:
+        """Return one page, sooner or later.
+
+        :raises SlackUnavailableError: Slack does not answer, or refuses again and again.
+        """
+        for _ in range(REFUSALS):
+            self._wait_for_its_turn()
+            try:
+                return self._hook.read("users.list", cursor=cursor, limit=limit)
+            except SlackUnavailableError as error:
+                if error.retry_after is None:
+                    raise
+                log.info("Slack asked to wait %.0f s before the next page of members", error.retry_after)
+                time.sleep(min(error.retry_after, LONGEST_WAIT_S))
+        raise SlackUnavailableError(
+            f"Slack refused {REFUSALS} times in a row to list members: it is asked too often."
+        )
+
+    def _wait_for_its_turn(self) -> None:
+        if len(self._called) == CALLS_A_MINUTE:
+            time.sleep(max(0.0, self._called[0] + MINUTE - time.monotonic()))
+        self._called.append(time.monotonic())
