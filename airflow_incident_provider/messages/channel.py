@@ -1,4 +1,4 @@
-"""The room's name, topic, purpose and bookmarks, all derived from the incident alone."""
+"""The channel's name, topic, purpose and bookmarks, derived from the incident alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC
 
 from slugify import slugify
 
-from airflow_incident_provider.messages.times import clock
+from airflow_incident_provider.messages.mrkdwn import clock
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity
 from airflow_incident_provider.text import digest, one_line, url_problem
 

@@ -1,4 +1,4 @@
-"""The same texts outside Slack: in a log, a terminal or a dry-run."""
+"""Messages as plain text, for logs, terminals and dry runs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import html
 import re
 from collections.abc import Mapping
 
-from airflow_incident_provider.messages.blocks import Block
-from airflow_incident_provider.messages.limits import Message
+from airflow_incident_provider.messages.blocks import Block, Message
 
 _TOKEN = re.compile(r"<([^<>|]+)(?:\|([^<>]*))?>")
 
@@ -30,12 +29,12 @@ def _block(block: Block, names: Mapping[str, str]) -> str:
         case "image":
             return f"({block['alt_text']}: {block['image_url']})"
         case "context":
-            return "\n".join(decode(element["text"], names) for element in block["elements"])
+            return "\n".join(decode_mrkdwn(element["text"], names) for element in block["elements"])
         case _:
-            return decode(block["text"]["text"], names)
+            return decode_mrkdwn(block["text"]["text"], names)
 
 
-def decode(text: str, names: Mapping[str, str]) -> str:
+def decode_mrkdwn(text: str, names: Mapping[str, str]) -> str:
     """Return mrkdwn with its links, mentions, moments and entities in readable form."""
     return html.unescape(_TOKEN.sub(lambda found: _token(found.group(1), found.group(2), names), text))
 

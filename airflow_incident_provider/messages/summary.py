@@ -1,15 +1,29 @@
-"""The summary: what the first minutes came to, what is known and not known, and what went wrong here."""
+"""The summary of the first minutes: what is known and unknown, what went wrong, and the timeline."""
 
 from __future__ import annotations
 
-from airflow_incident_provider.messages.blocks import context, sections
-from airflow_incident_provider.messages.escaping import Mrkdwn, bold, code_span, flow, inline, join, link
-from airflow_incident_provider.messages.limits import Message, fit
-from airflow_incident_provider.messages.listing import LINE_LIMIT, few, points
-from airflow_incident_provider.messages.people import not_invited_people
-from airflow_incident_provider.messages.progress import problem, step_name
-from airflow_incident_provider.messages.times import clock, duration
-from airflow_incident_provider.messages.verdicts import counts
+from airflow_incident_provider.messages.blocks import (
+    LINE_LIMIT,
+    Message,
+    bullet_list,
+    context,
+    first_few,
+    sections,
+    split_into_messages,
+)
+from airflow_incident_provider.messages.brief import not_invited_entries, problem_line, step_name
+from airflow_incident_provider.messages.findings import verdict_counts
+from airflow_incident_provider.messages.mrkdwn import (
+    Mrkdwn,
+    bold,
+    clock,
+    code_span,
+    duration,
+    inline,
+    join,
+    link,
+    wrap,
+)
 from airflow_incident_provider.models import Incident, IncidentSummary, Mode, RunOutcome, Statement
 
 _STATUS = {
@@ -42,16 +56,16 @@ def summary_message(summary: IncidentSummary, incident: Incident | None = None) 
         *_title(summary, incident),
         _speed(summary),
         *_findings(summary),
-        *points(known, [_known(statement) for statement in summary.known]),
-        *points(unknown, [inline(text, _SENTENCE) for text in summary.unknown]),
-        *points(Mrkdwn("*Not invited*"), not_invited_people(summary.not_invited)),
-        *points(Mrkdwn("*What went wrong here*"), _wrongs(summary)),
+        *bullet_list(known, [_known(statement) for statement in summary.known]),
+        *bullet_list(unknown, [inline(text, _SENTENCE) for text in summary.unknown]),
+        *bullet_list(Mrkdwn("*Not invited*"), not_invited_entries(summary.not_invited)),
+        *bullet_list(Mrkdwn("*What went wrong here*"), _wrongs(summary)),
         *_timeline(summary),
     ]
     blocks = sections(lines)
     if summary.key or summary.channel_name:
         blocks.append(context(_identity(summary)))
-    return fit(_fallback(summary, incident), blocks)
+    return split_into_messages(_fallback(summary, incident), blocks)
 
 
 def _headline(summary: IncidentSummary) -> Mrkdwn:
@@ -92,22 +106,22 @@ def _speed(summary: IncidentSummary) -> Mrkdwn:
 def _findings(summary: IncidentSummary) -> list[Mrkdwn]:
     """Return the counts of the investigation; nothing when there was none."""
     _, _, label = _NOW if summary.status is None else _THEN
-    return [Mrkdwn(f"{label} {counts(summary.findings)}")] if any(summary.findings.values()) else []
+    return [Mrkdwn(f"{label} {verdict_counts(summary.findings)}")] if any(summary.findings.values()) else []
 
 
 def _known(statement: Statement) -> Mrkdwn:
     """Return a sentence with the probes that it follows from."""
     sentence = inline(statement.text, _SENTENCE)
-    probes = few([inline(probe, 80) for probe in statement.probes], most=10)
+    probes = first_few([inline(probe, 80) for probe in statement.probes], most=10)
     return Mrkdwn(f"{sentence} (from {probes})") if probes else sentence
 
 
 def _wrongs(summary: IncidentSummary) -> list[Mrkdwn]:
     """Return every problem once, then the steps that failed without saying why."""
-    problems = dict.fromkeys(map(problem, summary.problems))
+    problems = dict.fromkeys(map(problem_line, summary.problems))
     for step in summary.steps:
         if step.problem is not None:
-            problems[problem(step.problem)] = None
+            problems[problem_line(step.problem)] = None
         elif step.state in _FAILED_STATES:
             problems[Mrkdwn(f"{inline(step_name(step.task_id))}: the step {_state(step.state)}")] = None
     return list(problems)
@@ -128,7 +142,7 @@ def _timeline(summary: IncidentSummary) -> list[Mrkdwn]:
         Mrkdwn(f"{clock(entry.at, seen_from=before)} {inline(entry.what, 150)}")
         for before, entry in zip(days, entries, strict=False)
     ]
-    return flow([Mrkdwn(f"*Timeline (UTC)* {moments[0]}"), *moments[1:]], LINE_LIMIT)
+    return wrap([Mrkdwn(f"*Timeline (UTC)* {moments[0]}"), *moments[1:]], LINE_LIMIT)
 
 
 def _identity(summary: IncidentSummary) -> Mrkdwn:

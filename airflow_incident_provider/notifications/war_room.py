@@ -149,7 +149,7 @@ def _channel_name(prefix: str, run: FailedRun) -> str:
 
 def _tell(slack: SlackClient, room: WarRoom, run: FailedRun) -> None:
     """Say what failed under the brief, unless that was said already."""
-    from airflow_incident_provider.messages.failure import run_failure, task_failure
+    from airflow_incident_provider.messages.updates import run_failure, task_failure
 
     if run.task is None:
         key, message = f"{run.key}/run", run_failure(run.reason)

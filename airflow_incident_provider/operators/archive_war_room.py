@@ -110,7 +110,7 @@ def _due(context: Context, known: KnownIncident, settings: Lifecycle, now: datet
 
 def _goodbye(context: Context, visit: Visit) -> tuple[PostedMessage, ...]:
     """Say who archives the room, if it is a person: nobody was warned of it."""
-    from airflow_incident_provider.messages.turns import archived_message
+    from airflow_incident_provider.messages.status_changes import archived_message
     from airflow_incident_provider.operators.what_is_due import this_moment
 
     if asked_closing(context) is None:
@@ -132,7 +132,7 @@ def _archive(context: Context, visit: Visit) -> ThreadUpdates:
 
 
 def _warn(context: Context, visit: Visit, settings: Lifecycle) -> ThreadUpdates:
-    from airflow_incident_provider.messages.turns import archive_warning
+    from airflow_incident_provider.messages.status_changes import archive_warning
     from airflow_incident_provider.operators.what_is_due import this_moment
 
     at = archive_at(visit.known.record, settings)

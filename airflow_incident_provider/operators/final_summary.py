@@ -154,7 +154,7 @@ class FinalSummaryOperator(IncidentStep):
 
     def _tell_of_stale_brief(self, poster: Poster, error: IncidentError, *, key: str) -> None:
         """Say it in a message of its own: what keeps the brief from being changed may keep the summary as well."""
-        from airflow_incident_provider.messages.note import note_messages
+        from airflow_incident_provider.messages.updates import note_messages
 
         try:
             poster.post_all(note_messages(f"The brief may not be up to date: {error.message}"), key=key)

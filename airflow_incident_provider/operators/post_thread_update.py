@@ -17,7 +17,7 @@ from airflow_incident_provider.slack.access import identify_workspace, open_slac
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_incident_provider.messages.limits import Message
+    from airflow_incident_provider.messages.blocks import Message
 
 
 class PostThreadUpdateOperator(IncidentStep):
@@ -101,8 +101,8 @@ class PostThreadUpdateOperator(IncidentStep):
         return [Finding.model_validate(finding) for finding in given if finding is not None]
 
     def _messages(self, findings: Sequence[Finding]) -> list[Message]:
-        from airflow_incident_provider.messages.note import note_messages
-        from airflow_incident_provider.messages.thread import findings_messages
+        from airflow_incident_provider.messages.findings import findings_messages
+        from airflow_incident_provider.messages.updates import note_messages
 
         if self.text is not None:
             return note_messages(self.text)

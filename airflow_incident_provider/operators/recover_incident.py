@@ -40,7 +40,7 @@ class RecoverIncidentOperator(IncidentStep):
 
     def run_step(self, context: Context) -> ThreadUpdates:
         """Tell the results."""
-        from airflow_incident_provider.messages.recovery import recovery_messages
+        from airflow_incident_provider.messages.status_changes import recovery_messages
         from airflow_incident_provider.registry.tasks import TaskRegistry
         from airflow_incident_provider.room.session import Visit
         from airflow_incident_provider.room.snapshot import read_known
@@ -75,10 +75,10 @@ def _posted_before(context: Context, key: str) -> dict[str, Any]:
 
 def _post_evidence(visit: Visit, findings: Sequence[Finding]) -> tuple[PostedMessage, ...]:
     """Post what fails now, with the evidence for it, under the brief; nothing if nothing fails."""
-    from airflow_incident_provider.messages.recovery import doubts
-    from airflow_incident_provider.messages.thread import findings_messages
+    from airflow_incident_provider.messages.findings import findings_messages
+    from airflow_incident_provider.messages.status_changes import failing_probes
 
-    if not doubts(findings):
+    if not failing_probes(findings):
         return ()
     return visit.poster.post_all(
         findings_messages(findings), key=f"{visit.run_key}/evidence", thread_ts=visit.room.brief_ts

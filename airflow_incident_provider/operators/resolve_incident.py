@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_incident_provider.intake.policies import Lifecycle
-    from airflow_incident_provider.messages.limits import Message
+    from airflow_incident_provider.messages.blocks import Message
     from airflow_incident_provider.room.ledger import Ledger
     from airflow_incident_provider.room.session import Visit
     from airflow_incident_provider.room.snapshot import KnownIncident
@@ -113,15 +113,19 @@ def _tell(visit: Visit, channel: Channel | None, message: Message) -> ThreadUpda
 
 
 def _message(context: Context, visit: Visit, channel: Channel | None, settings: Lifecycle) -> Message:
-    from airflow_incident_provider.messages.recovery import doubts
-    from airflow_incident_provider.messages.turns import Resolution, over_message, resolved_message
+    from airflow_incident_provider.messages.status_changes import (
+        ResolvedIncident,
+        closed_message,
+        failing_probes,
+        resolved_message,
+    )
 
     known, record = visit.known, visit.known.record
     at = record.resolved_at or record.last_signal_at
     by = who_asked(context) if asked_closing(context) is not None else None
     if visit.is_in_thread:
-        return over_message(at, "resolved", by=by)
-    end = Resolution(
+        return closed_message(at, "resolved", by=by)
+    end = ResolvedIncident(
         at=at,
         by=by,
         first_at=known.incident.occurred_at,
@@ -131,7 +135,7 @@ def _message(context: Context, visit: Visit, channel: Channel | None, settings: 
         back_until=at + settings.reopen_window if known.is_registered else None,
         archive_at=archive_at(record, settings) if _will_be_archived(visit, channel) else None,
         summary_url=_summary_url(visit),
-        doubts=doubts(_last_findings(context)),
+        doubts=failing_probes(_last_findings(context)),
     )
     return resolved_message(end)
 

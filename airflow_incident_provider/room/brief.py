@@ -16,9 +16,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, STEPS, TaskId, run_url
-from airflow_incident_provider.messages.brief import BriefState, brief
-from airflow_incident_provider.messages.limits import Message
-from airflow_incident_provider.messages.progress import StepProgress, StepState
+from airflow_incident_provider.messages.blocks import Message
+from airflow_incident_provider.messages.brief import BriefState, StepProgress, StepState, brief
 from airflow_incident_provider.models import (
     Finding,
     Incident,

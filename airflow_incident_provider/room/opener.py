@@ -11,11 +11,15 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.exceptions import IncidentError, SlackRequestError, SlackUnavailableError
-from airflow_incident_provider.messages.brief import BriefState, brief, brief_details
+from airflow_incident_provider.messages.brief import (
+    BriefState,
+    StepProgress,
+    brief,
+    brief_details,
+    unresolved_people,
+)
 from airflow_incident_provider.messages.channel import bookmarks, is_own_topic, purpose, topic
-from airflow_incident_provider.messages.people import not_resolved
-from airflow_incident_provider.messages.progress import StepProgress
-from airflow_incident_provider.messages.times import between, duration
+from airflow_incident_provider.messages.mrkdwn import between, duration
 from airflow_incident_provider.models import (
     Incident,
     Invitation,
@@ -104,7 +108,7 @@ def not_to_invite(people: UserResolution) -> tuple[NotInvited, ...]:
         for resolution in people.resolved
         if resolution.reason
     )
-    return (*not_resolved(people), *left_out)
+    return (*unresolved_people(people), *left_out)
 
 
 class RoomOpening:

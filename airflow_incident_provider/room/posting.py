@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_incident_provider.exceptions import SlackRequestError
-from airflow_incident_provider.messages.limits import Message
+from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.models import PostedMessage
 from airflow_incident_provider.room.ledger import Ledger
 from airflow_incident_provider.slack.errors import MESSAGE_NOT_FOUND

@@ -37,13 +37,13 @@ def standing(context: Context, incident: Incident) -> Standing:
     record = _record(context, incident.key)
     if record is None:
         return Standing(incident=incident)
-    from airflow_incident_provider.messages.status import status_words
+    from airflow_incident_provider.messages.status_changes import status_text
     from airflow_incident_provider.room.snapshot import as_it_stands
 
     return Standing(
         incident=as_it_stands(incident, record),
-        status=status_words(record),
-        ended=status_words(record) if record.ended_at else None,
+        status=status_text(record),
+        ended=status_text(record) if record.ended_at else None,
         commander=record.commander,
         repeats=record.repeats,
     )

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_incident_provider.config import TaskId, run_url
+from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.messages.brief import BriefState, brief
-from airflow_incident_provider.messages.limits import Message
 from airflow_incident_provider.models import (
     Finding,
     Incident,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from airflow_incident_provider.exceptions import SlackConfigurationError
-from airflow_incident_provider.messages.status import status_words
-from airflow_incident_provider.messages.turns import room_of_its_own_message, thread_message
+from airflow_incident_provider.messages.status_changes import room_opened_message, status_text, triage_message
 from airflow_incident_provider.models import WarRoom
 from airflow_incident_provider.room.opener import brief_key
 from airflow_incident_provider.room.posting import Poster
@@ -22,7 +21,7 @@ def open_thread(visit: Visit, channel: str) -> WarRoom:
     """
     dry_run, known = visit.workspace.dry_run, visit.known
     there = Channel(id="", name=channel.lstrip("#")) if dry_run else _triage_channel(visit.slack, channel)
-    message = thread_message(known.incident, status_words(known.record))
+    message = triage_message(known.incident, status_text(known.record))
     posted = Poster(visit.slack, there.id, visit.ledger).post(message, key=brief_key(known.incident))
     return WarRoom(
         mode=visit.workspace.mode,
@@ -43,7 +42,7 @@ def tell_thread_of_room(visit: Visit, channel: str) -> None:
     there = _triage_channel(visit.slack, channel)
     thread_ts = visit.slack.find_message(there.id, brief_key(visit.known.incident))
     if thread_ts is not None:
-        message = room_of_its_own_message(visit.room.channel_name, visit.room.url)
+        message = room_opened_message(visit.room.channel_name, visit.room.url)
         poster = Poster(visit.slack, there.id, visit.ledger)
         poster.post(message, key=f"{visit.run_key}/room", thread_ts=thread_ts)
 

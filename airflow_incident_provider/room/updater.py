@@ -10,9 +10,8 @@ from airflow_incident_provider.exceptions import IncidentError, SlackUnavailable
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.messages.brief import BriefState, brief
 from airflow_incident_provider.messages.channel import is_own_topic, topic
-from airflow_incident_provider.messages.status import status_words
+from airflow_incident_provider.messages.status_changes import status_text, triage_message
 from airflow_incident_provider.messages.summary import summary_message
-from airflow_incident_provider.messages.turns import thread_message
 from airflow_incident_provider.models import IncidentSummary, Problem, StepReport, TimelineEntry, WarRoom
 from airflow_incident_provider.room.later_people import LaterPeople
 from airflow_incident_provider.room.opener import brief_key
@@ -60,7 +59,7 @@ class RoomKeeper:
         if room.brief_ts is None:
             return
         if self._visit.is_in_thread:
-            message = thread_message(known.incident, status_words(known.record))
+            message = triage_message(known.incident, status_text(known.record))
         else:
             message = brief(_brief_state(known, room, people))
         self._visit.slack.update(room.channel_id or "", room.brief_ts, message, key=brief_key(known.incident))
@@ -69,7 +68,7 @@ class RoomKeeper:
         if self._channel is None or not is_own_topic(self._channel.topic):
             return
         known = self._visit.known
-        wanted = topic(known.incident, status=status_words(known.record), commander=known.record.commander)
+        wanted = topic(known.incident, status=status_text(known.record), commander=known.record.commander)
         if self._channel.topic != wanted:
             self._visit.slack.set_topic(self._channel.id, wanted)
 
@@ -91,7 +90,7 @@ def _brief_state(known: KnownIncident, room: WarRoom, people: LaterPeople) -> Br
         not_invited=(*(summary.not_invited if summary else room.not_invited), *people.missing),
         steps=step_progress(_ended(summary)) if summary else (),
         problems=summary.problems if summary else room.problems,
-        status=status_words(record),
+        status=status_text(record),
         commander=record.commander,
         repeats=record.repeats,
         run_url=run_url(record.dag_id, record.run_id) if record.run_id else None,
@@ -143,7 +142,7 @@ def _ended(summary: IncidentSummary) -> tuple[StepReport, ...]:
 
 def _summary_status(record: IncidentRecord) -> str | None:
     untouched = record.status is Status.OPEN and not record.reopened
-    return None if untouched else status_words(record)
+    return None if untouched else status_text(record)
 
 
 def _timeline_since(record: IncidentRecord) -> tuple[TimelineEntry, ...]:

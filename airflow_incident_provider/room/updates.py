@@ -11,9 +11,14 @@ from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.closing import resolve_at
 from airflow_incident_provider.lifecycle.records import Status, UpdateItem, UpdateKind
 from airflow_incident_provider.messages.channel import channel_name, channel_name_taken
-from airflow_incident_provider.messages.recovery import Recovery, recovery_begun
-from airflow_incident_provider.messages.turns import Return, back_message, over_message
-from airflow_incident_provider.messages.update import News, update_messages
+from airflow_incident_provider.messages.status_changes import (
+    Recovery,
+    Reopening,
+    closed_message,
+    recovery_started_messages,
+    reopened_message,
+)
+from airflow_incident_provider.messages.updates import IncidentUpdate, update_messages
 from airflow_incident_provider.models import PostedMessage, ThreadUpdates, UserResolution, WarRoom
 from airflow_incident_provider.registry.entries import UpdateBatch
 from airflow_incident_provider.room.later_people import LaterPeople, bring_in
@@ -98,7 +103,9 @@ class UpdatePosting:
         """Post what is new: in the room where it changes how the incident stands, else under the brief."""
         poster, key = self._visit.poster, self._visit.run_key
         posted = [
-            poster.post(back_message(self._return(item)), key=f"{key}/back", thread_ts=self._visit.main_thread_ts)
+            poster.post(
+                reopened_message(self._return(item)), key=f"{key}/back", thread_ts=self._visit.main_thread_ts
+            )
             for item in self._items(UpdateKind.REOPENED)
         ]
         news = update_messages(self._news(people))
@@ -113,14 +120,14 @@ class UpdatePosting:
         if visit.known.record.status is not Status.RECOVERED:
             return ()
         if visit.is_in_thread:
-            over = over_message(item.at, "recovered")
+            over = closed_message(item.at, "recovered")
             return (visit.poster.post(over, key=f"{visit.run_key}/over", thread_ts=thread_ts),)
-        begun = recovery_begun(recovery_of(visit.known, self._settings, self._batch))
+        begun = recovery_started_messages(recovery_of(visit.known, self._settings, self._batch))
         return visit.poster.post_all(begun, key=recovery_key(visit))
 
-    def _news(self, people: LaterPeople) -> News:
+    def _news(self, people: LaterPeople) -> IncidentUpdate:
         record = self._visit.known.record
-        news = News(
+        news = IncidentUpdate(
             items=self._batch.items,
             dropped=self._batch.dropped,
             since=self._visit.known.incident.occurred_at,
@@ -132,9 +139,9 @@ class UpdatePosting:
             return news
         return news.model_copy(update={"invited": people.invited, "not_invited": people.not_invited})
 
-    def _return(self, item: UpdateItem) -> Return:
+    def _return(self, item: UpdateItem) -> Reopening:
         over = next((told.at for told in self._items(UpdateKind.RECOVERED) if told.at < item.at), None)
-        return Return(
+        return Reopening(
             times=self._visit.known.times,
             since=self._visit.known.incident.occurred_at,
             at=item.at,

@@ -12,7 +12,7 @@ from airflow_incident_provider.exceptions import (
     SlackRequestError,
     SlackUnavailableError,
 )
-from airflow_incident_provider.messages.limits import Message
+from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.models import Mode, SlackWorkspace
 from airflow_incident_provider.slack.access import missing_scopes
 from airflow_incident_provider.slack.errors import ALREADY_MEMBER, INVITE, PER_USER, effect_may_be_delayed

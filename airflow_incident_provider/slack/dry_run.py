@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from airflow_incident_provider.messages.limits import Message
+from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.messages.plain import dry_run_text
 from airflow_incident_provider.slack.protocol import Channel
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from airflow_incident_provider.messages.limits import Message
+from airflow_incident_provider.messages.blocks import Message
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ from sqlalchemy.orm import Session
 
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
-from airflow_incident_provider.messages.limits import Message
-from airflow_incident_provider.messages.plain import decode, plain_text
+from airflow_incident_provider.messages.blocks import Message
+from airflow_incident_provider.messages.plain import decode_mrkdwn, plain_text
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 from airflow_incident_provider.registry.api_server import opened
 
@@ -301,7 +301,7 @@ def _is_system(message: dict[str, Any]) -> bool:
 def _lines(message: dict[str, Any], names: dict[str, str], pins: list[str]) -> list[str]:
     indent = "    " if message.get("thread_ts", message["ts"]) != message["ts"] else ""
     if _is_system(message):
-        return ["", f"{indent}— {decode(message['text'], names)}"]
+        return ["", f"{indent}— {decode_mrkdwn(message['text'], names)}"]
     marks = [word for word, holds in (("pinned", message["ts"] in pins), ("edited", message["edits"])) if holds]
     head = f"{names[message['user']]}{''.join(f' ({mark})' for mark in marks)}:"
     said = plain_text(Message(message["text"], tuple(message["blocks"]), names))

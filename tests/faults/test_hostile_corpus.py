@@ -19,10 +19,10 @@ from incident_sandbox.slack.mrkdwn import notifications
 
 from airflow_incident_provider.exceptions import InvalidPayloadError, RoutingTableError
 from airflow_incident_provider.intake import RoutingTable, load_routing_table, read_incident
+from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.messages.brief import BriefState, brief, brief_details
 from airflow_incident_provider.messages.channel import bookmarks, channel_name, channel_name_taken, purpose, topic
-from airflow_incident_provider.messages.limits import Message
-from airflow_incident_provider.messages.thread import findings_messages
+from airflow_incident_provider.messages.findings import findings_messages
 from airflow_incident_provider.models import Finding, Incident
 from airflow_incident_provider.probes import (
     ContainerOutput,

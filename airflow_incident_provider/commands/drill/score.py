@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from airflow_incident_provider.commands.drill.payload import CHANNEL_PREFIX
 from airflow_incident_provider.commands.incidents.records import RecordedIncident
-from airflow_incident_provider.messages.times import duration
+from airflow_incident_provider.messages.mrkdwn import duration
 from airflow_incident_provider.models import Finding, IncidentSummary, Verdict, WarRoom
 
 _COULD_NOT_RUN = (Verdict.UNKNOWN, Verdict.SKIPPED)

@@ -10,7 +10,7 @@ from airflow_incident_provider.commands.incidents.records import RecordedInciden
 from airflow_incident_provider.commands.output import print_document, print_rows, print_text
 from airflow_incident_provider.commands.running import ExitCode, UsageError, command
 from airflow_incident_provider.commands.watch.finding_runs import find_run, incident_dags, newest_runs
-from airflow_incident_provider.messages.verdicts import counts
+from airflow_incident_provider.messages.findings import verdict_counts
 
 
 @command
@@ -48,7 +48,7 @@ def _row(entry: RecordedIncident) -> dict[str, object]:
         "status": entry.status,
         "room": room.channel_name if room else None,
         "invited": len(room.invited) if room else None,
-        "findings": counts(entry.findings) if any(entry.findings.values()) else None,
+        "findings": verdict_counts(entry.findings) if any(entry.findings.values()) else None,
         "total_ms": summary.total_ms if summary else None,
         "run_id": entry.run.run_id,
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from airflow_incident_provider.commands.incidents.records import RecordedIncident
-from airflow_incident_provider.messages.times import clock, duration
+from airflow_incident_provider.messages.mrkdwn import clock, duration
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Problem, TimelineEntry, WarRoom
 from airflow_incident_provider.text import one_line
 

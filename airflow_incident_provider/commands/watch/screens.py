@@ -11,7 +11,7 @@ from typing import IO, Protocol, Self
 
 from airflow_incident_provider.commands.access.airflow import Run, Step
 from airflow_incident_provider.commands.watch.telling import ENDED
-from airflow_incident_provider.messages.times import between, duration
+from airflow_incident_provider.messages.mrkdwn import between, duration
 from airflow_incident_provider.text import one_line
 
 _STYLES = {"success": "green", "failed": "bold red", "upstream_failed": "red", "skipped": "dim", "running": "cyan"}

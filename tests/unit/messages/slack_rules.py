@@ -9,7 +9,7 @@ from typing import Any
 
 import slackblocks
 
-from airflow_incident_provider.messages.limits import Message
+from airflow_incident_provider.messages.blocks import Message
 
 TOKEN = re.compile(r"<([^<>]*)>")
 OURS = re.compile(

@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_incident_provider.messages.escaping import (
+from airflow_incident_provider.messages.mrkdwn import (
     bold,
     code_blocks,
     code_span,
     cut,
-    date,
     escape,
     escaped_bytes,
-    flow,
     inline,
     link,
     mention,
-    moment,
     quote,
+    slack_date,
+    utc_and_local,
+    wrap,
 )
 from airflow_incident_provider.text import clean, one_line, url_problem
 
@@ -151,9 +151,9 @@ def test_only_an_id_that_slack_gives_is_mentioned() -> None:
 
 
 def test_a_moment_is_drawn_by_slack_and_falls_back_to_utc() -> None:
-    assert date(OCCURRED) == "<!date^1795426500^{time_secs}|09:35:00 UTC>"
-    assert moment(OCCURRED) == "09:35:00 <!date^1795426500^UTC ({time} your time)|UTC>"
+    assert slack_date(OCCURRED) == "<!date^1795426500^{time_secs}|09:35:00 UTC>"
+    assert utc_and_local(OCCURRED) == "09:35:00 <!date^1795426500^UTC ({time} your time)|UTC>"
 
 
 def test_lines_break_between_parts() -> None:
-    assert flow([escape("aaa"), escape("bbb"), escape(""), escape("ccc")], 9) == ["aaa · bbb", "ccc"]
+    assert wrap([escape("aaa"), escape("bbb"), escape(""), escape("ccc")], 9) == ["aaa · bbb", "ccc"]

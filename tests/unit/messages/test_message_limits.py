@@ -6,9 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_incident_provider.messages.blocks import can_be_shown, header, section, sections
-from airflow_incident_provider.messages.escaping import escape
-from airflow_incident_provider.messages.limits import Message, fallback, fit
+from airflow_incident_provider.messages.blocks import (
+    Message,
+    fallback_text,
+    header,
+    is_image_url,
+    section,
+    sections,
+    split_into_messages,
+)
+from airflow_incident_provider.messages.mrkdwn import escape
 
 from .slack_rules import assert_slack_accepts
 
@@ -16,30 +23,30 @@ from .slack_rules import assert_slack_accepts
 @given(st.lists(st.integers(1, 3000), min_size=1, max_size=120))
 def test_every_block_is_in_one_message_in_order(lengths: list[int]) -> None:
     blocks = [section(escape("x" * length)) for length in lengths]
-    messages = fit("text", blocks)
+    messages = split_into_messages("text", blocks)
     assert [block for message in messages for block in message.blocks] == blocks
     for message in messages:
         assert_slack_accepts(message)
 
 
 def test_fifty_one_blocks_are_two_messages_that_say_so() -> None:
-    first, second = fit("Findings", [section(escape("x"))] * 51)
+    first, second = split_into_messages("Findings", [section(escape("x"))] * 51)
     assert (len(first.blocks), len(second.blocks)) == (50, 1)
     assert (first.text, second.text) == ("Findings", "(part 2 of 2) Findings")
 
 
 def test_no_blocks_are_no_message() -> None:
-    assert fit("text", []) == []
+    assert split_into_messages("text", []) == []
 
 
 def test_the_fallback_is_counted_in_bytes_after_escaping() -> None:
     for text in ("&" * 9000, "é" * 9000, "👩‍👩‍👧" * 900):
-        assert len(fallback(text).encode()) <= 3000
-        assert "more characters)" in fallback(text)
+        assert len(fallback_text(text).encode()) <= 3000
+        assert "more characters)" in fallback_text(text)
 
 
 def test_the_arguments_leave_nothing_to_slacks_defaults() -> None:
-    message = Message(fallback("<!channel>"), (header("t"),), {"U1": "Alice"})
+    message = Message(fallback_text("<!channel>"), (header("t"),), {"U1": "Alice"})
     assert message.as_arguments() == {
         "text": "&lt;!channel&gt;",
         "blocks": [{"type": "header", "text": {"type": "plain_text", "text": "t", "emoji": False}}],
@@ -74,4 +81,4 @@ def test_lines_share_a_section_while_they_fit() -> None:
     [("https://a.example/1.png", True), ("http://a.example/1.png", False), ("https://a b", False), (None, False)],
 )
 def test_only_https_pictures_are_shown(url: str | None, shown: bool) -> None:
-    assert can_be_shown(url) is shown
+    assert is_image_url(url) is shown

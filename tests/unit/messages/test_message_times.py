@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_incident_provider.messages.times import between, clock, duration
+from airflow_incident_provider.messages.mrkdwn import between, clock, duration
 
 from .rooms import OCCURRED, after
 

@@ -11,13 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from airflow_incident_provider.messages.brief import BriefState, brief, brief_details
-from airflow_incident_provider.messages.limits import Message
-from airflow_incident_provider.messages.people import not_resolved
+from airflow_incident_provider.messages.blocks import Message
+from airflow_incident_provider.messages.brief import (
+    BriefState,
+    StepProgress,
+    StepState,
+    brief,
+    brief_details,
+    unresolved_people,
+)
+from airflow_incident_provider.messages.findings import findings_messages
 from airflow_incident_provider.messages.plain import dry_run_text, plain_text
-from airflow_incident_provider.messages.progress import StepProgress, StepState
 from airflow_incident_provider.messages.summary import summary_message
-from airflow_incident_provider.messages.thread import findings_messages
 from airflow_incident_provider.models import (
     IncidentSummary,
     Invitation,
@@ -132,7 +137,7 @@ def test_who_was_not_resolved_is_not_invited_with_the_reason() -> None:
             Resolution(query="dave", outcome=ResolutionOutcome.NOT_FOUND, reason="Slack knows no such name"),
         )
     )
-    assert not_resolved(queries) == (
+    assert unresolved_people(queries) == (
         NotInvited(query="john", reason="more than one person it could be", suggestion="John Smith or John Doe"),
         NotInvited(query="dave", reason="Slack knows no such name", suggestion=None),
     )

@@ -14,23 +14,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_incident_provider.lifecycle.records import UpdateItem, UpdateKind
+from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.messages.channel import is_own_topic, topic
-from airflow_incident_provider.messages.limits import Message
 from airflow_incident_provider.messages.plain import plain_text
-from airflow_incident_provider.messages.recovery import Recovery, doubts, recovery_begun, recovery_messages
-from airflow_incident_provider.messages.summary import summary_message
-from airflow_incident_provider.messages.turns import (
-    Resolution,
-    Return,
+from airflow_incident_provider.messages.status_changes import (
+    Recovery,
+    Reopening,
+    ResolvedIncident,
     archive_warning,
-    back_message,
+    closed_message,
+    failing_probes,
     ordinal,
-    over_message,
+    recovery_messages,
+    recovery_started_messages,
+    reopened_message,
     resolved_message,
-    room_of_its_own_message,
-    thread_message,
+    room_opened_message,
+    triage_message,
 )
-from airflow_incident_provider.messages.update import News, update_messages
+from airflow_incident_provider.messages.summary import summary_message
+from airflow_incident_provider.messages.updates import IncidentUpdate, update_messages
 from airflow_incident_provider.models import Finding, Incident, NotInvited, Severity, Verdict
 from airflow_incident_provider.probes.declaration import CONTROL
 
@@ -58,8 +61,8 @@ def repeated(count: int, first: float, last: float, **more: object) -> UpdateIte
     return item(UpdateKind.REPEATED, last, **values)
 
 
-NOISY = News(since=OCCURRED, items=(repeated(7, 360, 720),))
-WORSE = News(
+NOISY = IncidentUpdate(since=OCCURRED, items=(repeated(7, 360, 720),))
+WORSE = IncidentUpdate(
     since=OCCURRED,
     items=(
         repeated(1, 360, 360),
@@ -69,7 +72,7 @@ WORSE = News(
     invited=invited()[-2:],
     not_invited=(NotInvited(query="dave@example.com", reason="deactivated in Slack"),),
 )
-SEVERAL = News(
+SEVERAL = IncidentUpdate(
     since=OCCURRED,
     alerts=6,
     firing=4,
@@ -82,7 +85,7 @@ SEVERAL = News(
         repeated(20, 60, 118, alert="b", title=LATENCY, after="Renotify"),
     ),
 )
-DATADOG = News(
+DATADOG = IncidentUpdate(
     since=OCCURRED,
     items=(
         repeated(1, 400, 400, after="incident updated"),
@@ -113,7 +116,7 @@ TEXTS: dict[str, list[Message]] = {
     "update_worse": update_messages(WORSE),
     "update_several_alerts": update_messages(SEVERAL),
     "update_datadog_incident": update_messages(DATADOG),
-    "recovery_begun": recovery_begun(RECOVERY),
+    "recovery_started": recovery_started_messages(RECOVERY),
     "recovery_well": recovery_messages(RECOVERY, checkout_findings(), WELL),
     "recovery_still_failing": recovery_messages(RECOVERY, checkout_findings(), checkout_findings()),
     "recovery_with_our_own_network_down": recovery_messages(
@@ -125,9 +128,9 @@ TEXTS: dict[str, list[Message]] = {
         RECOVERY.model_copy(update={"resolve_at": None, "over": False}), checkout_findings(), WELL
     ),
     "recovery_not_checked": recovery_messages(RECOVERY, (), ()),
-    "back": [
-        back_message(
-            Return(
+    "reopened": [
+        reopened_message(
+            Reopening(
                 times=3,
                 since=OCCURRED,
                 at=after(1500),
@@ -137,9 +140,9 @@ TEXTS: dict[str, list[Message]] = {
             )
         )
     ],
-    "back_in_a_new_room": [
-        back_message(
-            Return(
+    "reopened_in_a_new_room": [
+        reopened_message(
+            Reopening(
                 times=2,
                 since=OCCURRED,
                 at=after(90_000),
@@ -151,7 +154,7 @@ TEXTS: dict[str, list[Message]] = {
     ],
     "resolved": [
         resolved_message(
-            Resolution(
+            ResolvedIncident(
                 at=after(1992),
                 first_at=OCCURRED,
                 recovered_at=after(1392),
@@ -166,9 +169,9 @@ TEXTS: dict[str, list[Message]] = {
     "summary_resolved": summary_message(RESOLVED_SUMMARY, checkout_incident()),
     "archive_warning": [archive_warning(now=after(84_792), at=after(88_392))],
     "thread": [
-        thread_message(checkout_incident(), "open"),
-        over_message(after(1392), "recovered"),
-        room_of_its_own_message("inc-1", "https://s.example/C1"),
+        triage_message(checkout_incident(), "open"),
+        closed_message(after(1392), "recovered"),
+        room_opened_message("inc-1", "https://s.example/C1"),
     ],
 }
 
@@ -208,7 +211,7 @@ items = st.builds(
     after=st.sampled_from(Severity).map(str),
 )
 news = st.builds(
-    News,
+    IncidentUpdate,
     items=tuples(items, 30),
     dropped=st.integers(0, 500),
     since=moments,
@@ -226,7 +229,7 @@ def assert_slack_takes(message: Message) -> None:
 
 @hostile
 @given(news)
-def test_any_update_can_be_sent(news: News) -> None:
+def test_any_update_can_be_sent(news: IncidentUpdate) -> None:
     for message in update_messages(news):
         assert_slack_takes(message)
 
@@ -246,12 +249,12 @@ recoveries = st.builds(
 def test_any_recovery_can_be_sent(
     recovery: Recovery, before: tuple[Finding, ...], now: tuple[Finding, ...]
 ) -> None:
-    for message in (*recovery_begun(recovery), *recovery_messages(recovery, before, now)):
+    for message in (*recovery_started_messages(recovery), *recovery_messages(recovery, before, now)):
         assert_slack_takes(message)
 
 
 returns = st.builds(
-    Return,
+    Reopening,
     times=st.integers(1, 200),
     since=moments,
     at=moments,
@@ -262,7 +265,7 @@ returns = st.builds(
     old_room_url=maybe,
 )
 resolutions = st.builds(
-    Resolution,
+    ResolvedIncident,
     at=moments,
     first_at=moments,
     recovered_at=moments,
@@ -275,13 +278,13 @@ resolutions = st.builds(
 
 @hostile
 @given(returns, resolutions, incidents, texts)
-def test_any_turn_can_be_sent(back: Return, end: Resolution, incident: Incident, text: str) -> None:
+def test_any_turn_can_be_sent(back: Reopening, end: ResolvedIncident, incident: Incident, text: str) -> None:
     for message in (
-        back_message(back),
+        reopened_message(back),
         resolved_message(end),
         archive_warning(now=end.at, at=end.back_until),
-        thread_message(incident, text),
-        room_of_its_own_message(text, text),
+        triage_message(incident, text),
+        room_opened_message(text, text),
     ):
         assert_slack_takes(message)
 
@@ -308,5 +311,5 @@ def test_a_probe_that_fails_now_is_never_called_over(now: tuple[Finding, ...]) -
 
 
 def test_what_the_probes_say_counts_only_while_our_own_network_works() -> None:
-    assert doubts(checkout_findings()) == ("http",)
-    assert doubts((OWN_NETWORK_DOWN, *checkout_findings())) == ()
+    assert failing_probes(checkout_findings()) == ("http",)
+    assert failing_probes((OWN_NETWORK_DOWN, *checkout_findings())) == ()

@@ -13,7 +13,7 @@ import requests
 from incident_sandbox import Fault, SandboxClient, SandboxServer
 
 from airflow_incident_provider.exceptions import SlackRequestError, SlackUnavailableError
-from airflow_incident_provider.messages.note import note_messages
+from airflow_incident_provider.messages.updates import note_messages
 from airflow_incident_provider.slack.access import SCOPES
 
 ALICE, PRIYA, BOT = "U0ALICENG01", "U0PRIYAIYER", "U0WARROOM01"

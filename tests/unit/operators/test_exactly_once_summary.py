@@ -11,7 +11,7 @@ import pytest
 from incident_sandbox import Fault, SandboxClient
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
-from airflow_incident_provider.messages.note import note_messages
+from airflow_incident_provider.messages.updates import note_messages
 from airflow_incident_provider.models import (
     Incident,
     IncidentSummary,

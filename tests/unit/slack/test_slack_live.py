@@ -10,7 +10,7 @@ import pytest
 from incident_sandbox import Fault, SandboxClient, SandboxServer
 
 from airflow_incident_provider.exceptions import SlackConfigurationError, SlackUnavailableError
-from airflow_incident_provider.messages.limits import Message
+from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.models import Mode
 from airflow_incident_provider.slack.access import SCOPES
 from airflow_incident_provider.slack.protocol import ChannelNameTakenError

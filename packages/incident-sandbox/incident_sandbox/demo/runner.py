@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_incident_provider.messages.times import duration
+from airflow_incident_provider.messages.mrkdwn import duration
 from airflow_incident_provider.models import IncidentSummary, RunOutcome, Verdict
 from incident_sandbox.demo.alert import alert
 from incident_sandbox.demo.environment import DemoEnvironment, demo_environment

@@ -1,28 +1,48 @@
-"""The thread under the brief: what the probes saw, the worst first, with the evidence for it."""
+"""The findings in the thread under the brief: worst first, with their evidence."""
 
 from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from airflow_incident_provider.messages.blocks import SECTION_LIMIT, Block, sections
-from airflow_incident_provider.messages.escaping import (
+from airflow_incident_provider.messages.blocks import (
+    LINE_LIMIT,
+    SECTION_LIMIT,
+    Block,
+    Message,
+    first_few,
+    sections,
+    split_into_messages,
+)
+from airflow_incident_provider.messages.mrkdwn import (
     Mrkdwn,
+    between,
     bold,
     code_blocks,
     code_span,
     cut,
-    flow,
+    duration,
     inline,
     join,
     unescaped_length,
+    wrap,
 )
-from airflow_incident_provider.messages.limits import Message, fit
-from airflow_incident_provider.messages.listing import LINE_LIMIT, few
-from airflow_incident_provider.messages.times import between, duration
-from airflow_incident_provider.messages.verdicts import counts
 from airflow_incident_provider.models import Finding, Verdict
+
+_COUNTED_AS = {
+    Verdict.FAIL: "failing",
+    Verdict.WARN: "warning",
+    Verdict.UNKNOWN: "unknown",
+    Verdict.OK: "fine",
+}
+
+
+def verdict_counts(verdicts: Mapping[Verdict, int]) -> str:
+    """Return ``1 failing, 1 warning, 3 fine``, the worst first; what was not checked is not counted."""
+    found = [f"{verdicts[v]} {words}" for v, words in _COUNTED_AS.items() if verdicts.get(v)]
+    return ", ".join(found) or "nothing was checked"
+
 
 EVIDENCE_LIMIT = 4_096
 COMMAND_LIMIT = 1_000
@@ -47,12 +67,12 @@ def findings_messages(findings: Sequence[Finding], *, host: str | None = None) -
     blocks = sections(lines)
     for finding in serious:
         blocks += _evidence(finding)
-    return fit(_fallback(findings, serious), blocks)
+    return split_into_messages(_fallback(findings, serious), blocks)
 
 
 def _counted(findings: Sequence[Finding]) -> str:
     """Return the headline's counts."""
-    return counts(Counter(finding.verdict for finding in findings))
+    return verdict_counts(Counter(finding.verdict for finding in findings))
 
 
 def _headline(findings: Sequence[Finding], host: str | None) -> Mrkdwn:
@@ -63,7 +83,7 @@ def _headline(findings: Sequence[Finding], host: str | None) -> Mrkdwn:
         parts.append(Mrkdwn(duration(max(between(began, f.started_at) + f.duration_ms for f in ran))))
     hosts = (host,) if host else tuple(sorted({finding.host for finding in findings if finding.host}))
     if hosts:
-        parts.append(Mrkdwn(f"run from {few([code_span(name) for name in hosts])}"))
+        parts.append(Mrkdwn(f"run from {first_few([code_span(name) for name in hosts])}"))
     return join(parts)
 
 
@@ -81,7 +101,7 @@ def _fine_lines(findings: Sequence[Finding]) -> list[Mrkdwn]:
     """Return what is fine, run together; the target is named only where one probe had several."""
     probes = Counter(finding.probe for finding in findings)
     fine = (finding for finding in findings if finding.verdict is Verdict.OK)
-    return flow(
+    return wrap(
         (
             Mrkdwn(f"ok {_subject(f) if probes[f.probe] > 1 else code_span(f.probe, 80)} {inline(f.summary)}")
             for f in fine
@@ -97,7 +117,7 @@ def _unchecked_lines(findings: Sequence[Finding]) -> list[Mrkdwn]:
         for f in findings
         if f.verdict is Verdict.SKIPPED
     ]
-    return flow([Mrkdwn(f"*Not checked* {skipped[0]}"), *skipped[1:]], LINE_LIMIT) if skipped else []
+    return wrap([Mrkdwn(f"*Not checked* {skipped[0]}"), *skipped[1:]], LINE_LIMIT) if skipped else []
 
 
 def _evidence(finding: Finding) -> list[Block]:

@@ -1,9 +1,9 @@
 """
-Text that others wrote becomes Slack mrkdwn that means only what it says.
+Build Slack mrkdwn from untrusted text, times and links.
 
-Slack reads ``<!channel>``, ``<@U1>`` and ``<https://evil|https://good>`` in every mrkdwn text, inside code
-fences too, and no client library escapes them. What is safe to send has the type ``Mrkdwn``; what is not yet
-has the type ``str``. Each function here takes ``str`` and returns ``Mrkdwn``, so text is escaped exactly once.
+Slack interprets ``<!channel>``, ``<@U1>`` and ``<https://evil|https://good>`` in every mrkdwn text, also in code
+blocks, and no client library escapes them. Text that is safe to send has the type :data:`Mrkdwn`; untrusted text
+has the type ``str``. The functions here take ``str`` and return ``Mrkdwn``, so text is escaped exactly once.
 """
 
 from __future__ import annotations
@@ -11,12 +11,57 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NewType
 from urllib.parse import urlsplit
 
-from airflow_incident_provider.messages.times import clock
 from airflow_incident_provider.text import clean, one_line, url_problem
+
+_SHORTEST_IN_SECONDS_MS = 100
+_LONGEST_IN_TENTHS_MS = 9_950
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+
+
+def duration(milliseconds: int) -> str:
+    """Return a duration as a person says it: ``40 ms``, ``0.2 s``, ``41 s``, ``3 min 5 s``, ``2 h 5 min``."""
+    if milliseconds < _SHORTEST_IN_SECONDS_MS:
+        return f"{milliseconds} ms"
+    if milliseconds < _LONGEST_IN_TENTHS_MS:
+        return f"{milliseconds / 1000:.1f} s"
+    seconds = round(milliseconds / 1000)
+    if seconds < _MINUTE:
+        return f"{seconds} s"
+    if seconds < _HOUR:
+        return _two_parts(seconds, _MINUTE, "min", 1, "s")
+    if seconds < _DAY:
+        return _two_parts(seconds, _HOUR, "h", _MINUTE, "min")
+    return _two_parts(seconds, _DAY, "d", _HOUR, "h")
+
+
+def _two_parts(seconds: int, large: int, large_name: str, small: int, small_name: str) -> str:
+    """Return ``3 min 5 s``, or ``3 min`` when the smaller part is nothing."""
+    count, rest = divmod(seconds, large)
+    part = rest // small
+    return f"{count} {large_name} {part} {small_name}" if part else f"{count} {large_name}"
+
+
+def between(earlier: datetime, later: datetime) -> int:
+    """Return the milliseconds from one moment to another; negative when they are the other way round."""
+    return round((later - earlier) / timedelta(milliseconds=1))
+
+
+def clock(at: datetime, *, seconds: bool = True, seen_from: datetime | None = None) -> str:
+    """
+    Return the UTC time of day, without the letters ``UTC``.
+
+    :param seen_from: a moment the reader knows the date of; when ``at`` lies on another UTC day, its date
+        is written too.
+    """
+    moment = at.astimezone(UTC)
+    elsewhere = seen_from is not None and seen_from.astimezone(UTC).date() != moment.date()
+    day = f"{moment.date().isoformat()} " if elsewhere else ""
+    return day + moment.strftime("%H:%M:%S" if seconds else "%H:%M")
+
 
 Mrkdwn = NewType("Mrkdwn", str)
 """Slack markup that may be sent as it is: every untrusted part of it has been escaped."""
@@ -183,7 +228,7 @@ def mention(user_id: str, name: str) -> Mrkdwn:
     return Mrkdwn(f"<@{user_id}>") if _USER_ID.fullmatch(user_id) else inline(name)
 
 
-def date(at: datetime, *, form: str = "{time_secs}", fallback: str | None = None) -> Mrkdwn:
+def slack_date(at: datetime, *, form: str = "{time_secs}", fallback: str | None = None) -> Mrkdwn:
     """
     Return a moment that Slack draws in the reader's own time.
 
@@ -193,9 +238,9 @@ def date(at: datetime, *, form: str = "{time_secs}", fallback: str | None = None
     return Mrkdwn(f"<!date^{int(at.timestamp())}^{form}|{fallback or f'{clock(at)} UTC'}>")
 
 
-def moment(at: datetime, *, seen_from: datetime | None = None) -> Mrkdwn:
+def utc_and_local(at: datetime, *, seen_from: datetime | None = None) -> Mrkdwn:
     """Return the UTC time, followed by the reader's own time where Slack can draw it."""
-    own = date(at, form="UTC ({time} your time)", fallback="UTC")
+    own = slack_date(at, form="UTC ({time} your time)", fallback="UTC")
     return Mrkdwn(f"{clock(at, seen_from=seen_from)} {own}")
 
 
@@ -204,7 +249,7 @@ def join(parts: Iterable[Mrkdwn], separator: str = " · ") -> Mrkdwn:
     return Mrkdwn(separator.join(part for part in parts if part))
 
 
-def flow(parts: Iterable[Mrkdwn], limit: int, separator: str = " · ") -> list[Mrkdwn]:
+def wrap(parts: Iterable[Mrkdwn], limit: int, separator: str = " · ") -> list[Mrkdwn]:
     """Return the parts as lines of at most ``limit``, broken between parts; a longer part stands alone."""
     lines: list[Mrkdwn] = []
     for part in filter(None, parts):

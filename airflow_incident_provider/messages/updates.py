@@ -1,8 +1,8 @@
 """
-An update under the brief: what happened to the incident since the last one, the most important first.
+Messages in the thread under the brief: incident updates, notes of a DAG author, and failures of other DAGs.
 
-A noisy monitor is one line with counts. What changes where the incident stands (it is back, it has recovered) is
-told in the room itself, by :mod:`.turns`.
+An update says what happened since the last one, most important first. Repeated notifications of a noisy monitor are
+one line with counts.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from airflow_incident_provider.lifecycle.records import UpdateItem, UpdateKind
-from airflow_incident_provider.messages.blocks import sections
-from airflow_incident_provider.messages.escaping import Mrkdwn, bold, inline
-from airflow_incident_provider.messages.limits import Message, fit
-from airflow_incident_provider.messages.listing import Listing, few
-from airflow_incident_provider.messages.people import invited_people, names, not_invited_people
-from airflow_incident_provider.messages.plain import decode
-from airflow_incident_provider.messages.times import clock
+from airflow_incident_provider.messages.blocks import (
+    Message,
+    TruncatedList,
+    fallback_text,
+    first_few,
+    sections,
+    split_into_messages,
+)
+from airflow_incident_provider.messages.brief import invited_entries, mention_names, not_invited_entries
+from airflow_incident_provider.messages.mrkdwn import Mrkdwn, bold, clock, code_span, inline, join, link
+from airflow_incident_provider.messages.plain import decode_mrkdwn
 from airflow_incident_provider.models import Invitation, Model, NotInvited, UtcDatetime
 
 _TITLE = 150
@@ -38,7 +42,7 @@ _BESIDE_WHICH_A_REPEAT_SAYS_NOTHING = frozenset(
 )
 
 
-class News(Model):
+class IncidentUpdate(Model):
     """
     What one update tells.
 
@@ -62,30 +66,30 @@ class News(Model):
         return tuple(item for item in self.items if item.kind is kind)
 
 
-def update_messages(news: News) -> list[Message]:
+def update_messages(news: IncidentUpdate) -> list[Message]:
     """Return the update as a message, or more if it is long; none when there is nothing to tell."""
     lines = [line for tell in _PARTS for line in tell(news)]
-    told = names(news.invited)
-    words = "\n".join(decode(line, told).replace("*", "") for line in lines[:_FALLBACK_LINES])
-    return fit(words, sections(lines), told)
+    told = mention_names(news.invited)
+    words = "\n".join(decode_mrkdwn(line, told).replace("*", "") for line in lines[:_FALLBACK_LINES])
+    return split_into_messages(words, sections(lines), told)
 
 
-def _severity(news: News) -> list[Mrkdwn]:
+def _severity(news: IncidentUpdate) -> list[Mrkdwn]:
     return [
         Mrkdwn(f"*Severity {inline(item.before or '', 40)} → {inline(item.after or '', 40)}*")
         for item in news.of(UpdateKind.SEVERITY)
     ]
 
 
-def _people(news: News) -> list[Mrkdwn]:
+def _people(news: IncidentUpdate) -> list[Mrkdwn]:
     lists = (
-        Listing(Mrkdwn("*Invited now*"), tuple(invited_people(news.invited)), 12, 900, ", "),
-        Listing(Mrkdwn("not invited:"), tuple(not_invited_people(news.not_invited)), 5, 1_100),
+        TruncatedList(Mrkdwn("*Invited now*"), tuple(invited_entries(news.invited)), 12, 900, ", "),
+        TruncatedList(Mrkdwn("not invited:"), tuple(not_invited_entries(news.not_invited)), 5, 1_100),
     )
     return [line for listing in lists if (line := listing.short())]
 
 
-def _changes(news: News) -> list[Mrkdwn]:
+def _changes(news: IncidentUpdate) -> list[Mrkdwn]:
     """Return what the Datadog incident says of itself."""
     words = {UpdateKind.STATUS: "Status in Datadog", UpdateKind.COMMANDER: "Commander", UpdateKind.TITLE: "Title"}
     return [
@@ -95,13 +99,13 @@ def _changes(news: News) -> list[Mrkdwn]:
     ]
 
 
-def _joined(news: News) -> list[Mrkdwn]:
+def _joined(news: IncidentUpdate) -> list[Mrkdwn]:
     return _about_alerts(
         news, UpdateKind.JOINED, lambda count: "*Another alert*" if count == 1 else f"*{count} more alerts*"
     )
 
 
-def _firing_again(news: News) -> list[Mrkdwn]:
+def _firing_again(news: IncidentUpdate) -> list[Mrkdwn]:
     return _about_alerts(
         news,
         UpdateKind.FIRING_AGAIN,
@@ -109,7 +113,7 @@ def _firing_again(news: News) -> list[Mrkdwn]:
     )
 
 
-def _alerts_recovered(news: News) -> list[Mrkdwn]:
+def _alerts_recovered(news: IncidentUpdate) -> list[Mrkdwn]:
     left = f" · {news.firing} still firing" if news.firing else ""
     found = _about_alerts(
         news, UpdateKind.ALERT_RECOVERED, lambda count: "Recovered" if count == 1 else f"{count} alerts recovered"
@@ -117,16 +121,16 @@ def _alerts_recovered(news: News) -> list[Mrkdwn]:
     return [Mrkdwn(f"{line}{left}") for line in found]
 
 
-def _about_alerts(news: News, kind: UpdateKind, head: Callable[[int], str]) -> list[Mrkdwn]:
+def _about_alerts(news: IncidentUpdate, kind: UpdateKind, head: Callable[[int], str]) -> list[Mrkdwn]:
     """Return one line for all alerts of which the same is told."""
     items = news.of(kind)
     if not items:
         return []
-    titles = few([inline(item.title or "(no title)", _TITLE) for item in items], _TITLES_SHOWN)
+    titles = first_few([inline(item.title or "(no title)", _TITLE) for item in items], _TITLES_SHOWN)
     return [Mrkdwn(f"{head(len(items))}: {titles}")]
 
 
-def _repeats(news: News) -> list[Mrkdwn]:
+def _repeats(news: IncidentUpdate) -> list[Mrkdwn]:
     """Return that alerts were told of again: how often, since when, and which, where there are several."""
     items = news.of(UpdateKind.REPEATED)
     said = {item.kind for item in news.items}
@@ -136,7 +140,7 @@ def _repeats(news: News) -> list[Mrkdwn]:
     verb = verbs.pop() if len(verbs) == 1 else "Told of again"
     line = f"{verb} {_how_often(items, news)}"
     if news.alerts > 1:
-        line += f": {few([_of_alert(item) for item in _most_first(items)], _TITLES_SHOWN)}"
+        line += f": {first_few([_of_alert(item) for item in _most_first(items)], _TITLES_SHOWN)}"
     return [Mrkdwn(line)]
 
 
@@ -145,7 +149,7 @@ def _is_of_datadog(item: UpdateItem) -> bool:
     return item.after == "incident updated"
 
 
-def _how_often(items: Sequence[UpdateItem], news: News) -> str:
+def _how_often(items: Sequence[UpdateItem], news: IncidentUpdate) -> str:
     """Return ``7 times since 09:41, last 09:47 UTC``, or ``at 09:41 UTC`` for once."""
     count = sum(item.count for item in items)
     first = min(item.first_at or item.at for item in items)
@@ -165,13 +169,13 @@ def _of_alert(item: UpdateItem) -> Mrkdwn:
     return Mrkdwn(f"{inline(item.title or '(no title)', _TITLE)}{times}")
 
 
-def _dropped(news: News) -> list[Mrkdwn]:
+def _dropped(news: IncidentUpdate) -> list[Mrkdwn]:
     if not news.dropped:
         return []
     return [Mrkdwn(f"and {news.dropped} more notifications that are counted, but not listed")]
 
 
-_PARTS: tuple[Callable[[News], list[Mrkdwn]], ...] = (
+_PARTS: tuple[Callable[[IncidentUpdate], list[Mrkdwn]], ...] = (
     _severity,
     _people,
     _changes,
@@ -181,3 +185,32 @@ _PARTS: tuple[Callable[[News], list[Mrkdwn]], ...] = (
     _repeats,
     _dropped,
 )
+
+
+def note_messages(text: str) -> list[Message]:
+    """Return the text as one message, or more if it is long; nothing when it is empty."""
+    lines = [inline(line) for line in text.splitlines() if line.strip()]
+    return split_into_messages(text, sections(lines))
+
+
+def task_failure(task: str, *, try_number: int, error: str | None, log_url: str | None) -> Message:
+    """Return that a task failed for good.
+
+    :param error: what is known of the error, in words that may be shown.
+    """
+    facts = [
+        Mrkdwn(f"{bold('Task')} {code_span(task)} {bold('failed')}"),
+        Mrkdwn(f"try {try_number}" if try_number > 1 else ""),
+        inline(error or ""),
+        link(log_url, "Log") if log_url else Mrkdwn(""),
+    ]
+    return Message(fallback_text(f"Task {task} failed"), tuple(sections([join(facts)])))
+
+
+def run_failure(reason: str | None) -> Message:
+    """Return that the run as a whole failed.
+
+    :param reason: Airflow's word for it.
+    """
+    facts = [bold("The run failed"), inline((reason or "").replace("_", " "))]
+    return Message(fallback_text("The run failed"), tuple(sections([join(facts)])))
