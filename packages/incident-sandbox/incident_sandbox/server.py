@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from incident_sandbox.control import control_router
 from incident_sandbox.datadog.api import datadog_router
+from incident_sandbox.interaction_routes import interaction_router
 from incident_sandbox.page import add_page
 from incident_sandbox.seed import FULL_TOKEN
 from incident_sandbox.slack.api import slack_router
@@ -27,8 +28,9 @@ def create_app(workspace: Workspace) -> FastAPI:
     """Return the application that serves one workspace: Slack, Datadog, the control API and the page."""
     app = FastAPI(title="Incident sandbox", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.closing = False
-    for router in (slack_router(workspace), datadog_router(workspace), control_router(workspace)):
-        app.include_router(router)
+    routers = (slack_router, datadog_router, control_router, interaction_router)
+    for router in routers:
+        app.include_router(router(workspace))
     add_page(app)
     return app
 

@@ -23,6 +23,7 @@ from incident_sandbox.entities import (
     UserGroup,
 )
 from incident_sandbox.faults import FaultScript
+from incident_sandbox.interactivity import Interactivity
 from incident_sandbox.rate_limits import RateLimiter
 
 MICROSECONDS = 1_000_000
@@ -75,6 +76,7 @@ class Workspace:
         self.calls = CallLog()
         self.limiter = RateLimiter(self.clock)
         self.datadog = DatadogState()
+        self.interactivity = Interactivity()
         self.people: dict[str, Person] = {}
         self.usergroups: dict[str, UserGroup] = {}
         self.tokens: dict[str, Token] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from docker import APIClient  # noqa: TID253 - its own client is what is tested
+from docker import APIClient
 from incident_docker_proxy.container_spec import checked_container
 from incident_docker_proxy.settings import Settings
 

@@ -18,6 +18,7 @@ from incident_sandbox.slack import (  # noqa: F401 - each registers its handlers
     history,
     membership,
     people,
+    views,
 )
 from incident_sandbox.slack.arguments import Arguments, read_arguments
 from incident_sandbox.slack.call import HANDLERS, Call

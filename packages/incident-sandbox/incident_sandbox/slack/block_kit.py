@@ -17,6 +17,7 @@ MAX_BLOCKS = 50
 MAX_TOTAL = 13_200
 MAX_FIELDS, MAX_CONTEXT, MAX_ACTIONS, MAX_OPTIONS = 10, 10, 25, 100
 SECTION, FIELD, HEADER, BUTTON, TITLE, MARKDOWN = 3000, 2000, 150, 75, 2000, 12_000
+VIEW_TITLE, PRIVATE_METADATA, MAX_VIEW_BLOCKS = 24, 3000, 100
 ID, URL, VALUE, ALT, PLACEHOLDER = 255, 3000, 2000, 2000, 150
 STYLES = ("primary", "danger")
 SELECT_NAMES = (
@@ -34,6 +35,30 @@ def complaints(blocks: list[Any]) -> list[str]:
         found.append(f"no more than {MAX_BLOCKS} items allowed [json-pointer:/blocks]")
     for index, block in enumerate(blocks):
         found += _block(block, f"/blocks/{index}")
+    return found + list(_repeated(blocks))
+
+
+def view_complaints(view: Json) -> list[str]:
+    """Return the problems of a modal's view; nothing if Slack accepts it."""
+    found = []
+    if view.get("type") != "modal":
+        found.append(_complaint("must be modal", "/view/type"))
+    for name, required in (("title", True), ("submit", False), ("close", False)):
+        if required or name in view:
+            found += _text_object(view.get(name), VIEW_TITLE, f"/view/{name}", plain=True)
+    found += _text_member(view, "private_metadata", PRIVATE_METADATA, "/view", required=False)
+    found += _text_member(view, "callback_id", ID, "/view", required=False)
+    blocks = view.get("blocks")
+    if not isinstance(blocks, list):
+        return [*found, _complaint("missing required field: blocks", "/view")]
+    if len(blocks) > MAX_VIEW_BLOCKS:
+        found.append(_complaint(f"no more than {MAX_VIEW_BLOCKS} items allowed", "/view/blocks"))
+    for index, block in enumerate(blocks):
+        at = f"/view/blocks/{index}"
+        is_input = isinstance(block, dict) and block.get("type") == "input"
+        found += _input(block, at) if is_input else _block(block, at)
+    if any(isinstance(block, dict) and block.get("type") == "input" for block in blocks) and "submit" not in view:
+        found.append(_complaint("missing required field: submit", "/view"))
     return found + list(_repeated(blocks))
 
 
@@ -217,6 +242,19 @@ def _anything(block: Json, at: str) -> Complaints:  # noqa: ARG001 - the signatu
     yield from ()
 
 
+def _input(block: Json, at: str) -> Complaints:
+    yield from _unknown(block, INPUT_MEMBERS, at)
+    yield from _text_object(block.get("label"), TITLE, f"{at}/label", plain=True)
+    if "hint" in block:
+        yield from _text_object(block["hint"], TITLE, f"{at}/hint", plain=True)
+    element = block.get("element")
+    kind = element.get("type") if isinstance(element, dict) else None
+    if not isinstance(element, dict) or (kind != "plain_text_input" and kind not in SELECTS):
+        yield _complaint(f"unsupported type: {kind}", f"{at}/element/type")
+        return
+    yield from _select(element, f"{at}/element")
+
+
 def _repeated(blocks: list[Any]) -> Complaints:
     """Complain of ids that are used twice: block ids in a message, action ids in a block."""
     dicts = [block for block in blocks if isinstance(block, dict)]
@@ -239,6 +277,7 @@ def _twice(values: list[Json], name: str, at: str) -> Complaints:
             seen.add(identity)
 
 
+INPUT_MEMBERS = frozenset({"type", "block_id", "label", "element", "hint", "optional", "dispatch_action"})
 BUTTON_MEMBERS = frozenset({"type", "text", "action_id", "url", "value", "style", "confirm", "accessibility_label"})
 
 # Type -> the members it may have beside `type` and `block_id`, and the check of their values.

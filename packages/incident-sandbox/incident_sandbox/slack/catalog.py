@@ -298,6 +298,19 @@ METHODS: dict[str, Method] = {
             errors=f"already_reacted invalid_name is_archived {MESSAGE_ERRORS}",
             observed="not_in_channel",
         ),
+        # --- modals ---------------------------------------------------------------------------------
+        _method(
+            "views.open",
+            Tier.TIER_4,
+            required={"trigger_id": "invalid_trigger_id", "view": MISSING},
+            errors="exchanged_trigger_id expired_trigger_id invalid_trigger_id view_too_large",
+        ),
+        _method(
+            "views.update",
+            Tier.TIER_4,
+            required={"view_id": MISSING, "view": MISSING},
+            errors="hash_conflict not_found view_too_large",
+        ),
         # --- files ----------------------------------------------------------------------------------
         _method(
             "files.getUploadURLExternal",

@@ -1,7 +1,8 @@
 // The page: fetch the workspace, draw it, and draw it again when the server says that it changed.
 
 import { avatar, counted, h, link } from "./dom.js";
-import { row, timeline } from "./messages.js";
+import { drawActing, ephemerals, showView, startActing } from "./interaction.js";
+import { ephemeral, row, timeline } from "./messages.js";
 
 const element = (id) => document.getElementById(id);
 const page = { overview: null, channel: null, threadTs: null, membersOpen: false, seen: new Map() };
@@ -26,6 +27,7 @@ async function refresh() {
     const wanted = channelId ?? firstChannel();
     page.channel = wanted ? await fetchJson(`/sandbox/channels/${encodeURIComponent(wanted)}`) : null;
     draw();
+    await showView();
   } catch (error) {
     element("live").textContent = `not connected (${error.message})`;
   } finally {
@@ -99,6 +101,7 @@ function draw() {
   page.people = new Map(page.overview.people.map((person) => [person.id, person]));
   page.threadTs = place().ts;
   if (page.channel) page.seen.set(page.channel.id, page.channel.latest);
+  drawActing(page.channel, page.overview.people);
   drawSidebar();
   drawHead();
   drawMessages();
@@ -173,7 +176,9 @@ function drawMessages() {
   const stay = list.scrollHeight - list.scrollTop - list.clientHeight < AT_BOTTOM_PIXELS;
   const kept = list.scrollTop;
   const changed = list.dataset.channel !== page.channel?.id;
-  const rows = page.channel ? timeline(page.channel, directory, (ts) => go(page.channel.id, ts)) : [];
+  const rows = page.channel
+    ? [...timeline(page.channel, directory, (ts) => go(page.channel.id, ts)), ...ephemerals(page.channel).map((note) => ephemeral(note, directory))]
+    : [];
   list.replaceChildren(...(rows.length ? rows : [h("p", { class: "empty" }, "Nothing was said here yet.")]));
   list.dataset.channel = page.channel?.id ?? "";
   if (changed && page.threadTs) reveal(page.threadTs);
@@ -247,5 +252,6 @@ window.addEventListener("hashchange", () => {
   refresh();
 });
 element("scrim").addEventListener("click", () => element("app").classList.remove("menu-open"));
+startActing(draw);
 refresh();
 listen();

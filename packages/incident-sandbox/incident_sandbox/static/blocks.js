@@ -4,10 +4,10 @@ import { h, link } from "./dom.js";
 import { emoji } from "./emoji.js";
 import { mrkdwn, plainText } from "./mrkdwn.js";
 
-/** Return the element of one block. */
-export function block(value, names) {
+/** Return the element of one block; `act` receives the use of its buttons and menus. */
+export function block(value, names, act) {
   const draw = BLOCKS[value.type];
-  return draw ? draw(value, names) : h("p", { class: "undrawn" }, `(${value.type} block)`);
+  return draw ? draw(value, names, act) : h("p", { class: "undrawn" }, `(${value.type} block)`);
 }
 
 function text(object, names) {
@@ -18,13 +18,13 @@ function header(value) {
   return h("h3", { class: "block-header" }, plainText(value.text));
 }
 
-function section(value, names) {
+function section(value, names, act) {
   const body = h("div", { class: "section-body" });
   if (value.text) body.append(h("div", { class: "section-text" }, text(value.text, names)));
   if (value.fields) {
     body.append(h("div", { class: "fields" }, value.fields.map((field) => h("div", { class: "field" }, text(field, names)))));
   }
-  return h("div", { class: "section" }, body, value.accessory ? element(value.accessory) : null);
+  return h("div", { class: "section" }, body, value.accessory ? element(value.accessory, act) : null);
 }
 
 function context(value, names) {
@@ -32,8 +32,8 @@ function context(value, names) {
   return h("div", { class: "context" }, value.elements.map(draw));
 }
 
-function actions(value) {
-  return h("div", { class: "actions" }, value.elements.map(element));
+function actions(value, names, act) {
+  return h("div", { class: "actions" }, value.elements.map((item) => element(item, act)));
 }
 
 function image(value) {
@@ -55,13 +55,31 @@ function picture(value, size) {
   );
 }
 
-function element(value) {
+function element(value, act) {
   if (value.type === "image") return picture(value, "medium");
-  if (value.type !== "button") return h("span", { class: "button button-inert" }, value.placeholder?.text ?? value.type);
+  if (value.type !== "button") return menu(value, act);
   const attributes = { class: `button ${value.style ? `button-${value.style}` : ""}`, title: value.url };
   return value.url
     ? link(value.url, attributes, plainText(value.text))
-    : h("button", { ...attributes, type: "button", disabled: true }, plainText(value.text));
+    : h("button", { ...attributes, type: "button", disabled: !act, onclick: () => confirmed(value) && act(value.action_id) }, plainText(value.text));
+}
+
+/** Ask for confirmation where the element wants one. */
+function confirmed(value) {
+  return !value.confirm || window.confirm(`${value.confirm.title.text}\n\n${value.confirm.text.text}`);
+}
+
+/** Return a menu: an overflow or a static select. */
+function menu(value, act) {
+  const label = value.placeholder?.text ?? (value.type === "overflow" ? "More actions" : value.type);
+  const options = (value.options ?? []).map((option) => h("option", { value: option.value }, option.text.text));
+  const choose = (event) => {
+    const { value: chosen } = event.target;
+    event.target.value = "";
+    if (chosen && confirmed(value)) act(value.action_id, chosen);
+  };
+  return h("select", { class: "button", "aria-label": label, disabled: !act || !options.length, onchange: choose },
+    h("option", { value: "" }, value.type === "overflow" ? "⋯" : label), options);
 }
 
 function richText(value, names) {

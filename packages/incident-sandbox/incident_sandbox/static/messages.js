@@ -3,6 +3,7 @@
 import { block } from "./blocks.js";
 import { avatar, counted, h } from "./dom.js";
 import { emoji } from "./emoji.js";
+import { canAct, use } from "./interaction.js";
 import { mrkdwn } from "./mrkdwn.js";
 import { clock, dateOf, day } from "./time.js";
 
@@ -97,12 +98,24 @@ function byline(message, author) {
 
 function body(message, directory) {
   const drawn = message.blocks?.length
-    ? message.blocks.map((value) => block(value, directory.names))
+    ? message.blocks.map((value, index) => block(value, directory.names, acting(message, value.block_id ?? `b${index}`)))
     : [h("div", { class: "section-text" }, mrkdwn(message.text, directory.names))];
   const files = (message.files ?? []).map((file) =>
     h("div", { class: "file" }, h("span", { class: "file-sign", "aria-hidden": "true" }, "▤"),
       h("span", {}, h("strong", {}, file.title), h("small", {}, `${file.name} · ${counted(file.size, "byte", "bytes")}`))));
   return h("div", { class: "blocks" }, drawn, files);
+}
+
+function acting(message, blockId) {
+  return canAct() ? (actionId, option = null) => use(message.ts, actionId, blockId, option) : null;
+}
+
+/** Return the row of a message that only one person can see. */
+export function ephemeral(note, directory) {
+  return h("article", { class: "message message-ephemeral" },
+    h("div", { class: "gutter" }, stamp(note.ts)),
+    h("div", { class: "content" }, h("small", {}, "Only visible to you"),
+      note.blocks?.length ? note.blocks.map((value) => block(value, directory.names, null)) : h("div", { class: "section-text" }, mrkdwn(note.text, directory.names))));
 }
 
 function footer(message, directory, openThread) {
