@@ -35,7 +35,7 @@ from airflow_incident_provider.operators import (
 )
 from airflow_incident_provider.operators.priority import ROOM_FIRST
 from airflow_incident_provider.operators.room_deadline import DeadlineDag, room_deadline
-from airflow_incident_provider.registry.asset import REGISTRY
+from airflow_incident_provider.registry.keys import REGISTRY
 from airflow_incident_provider.routing_file import read_routing_table
 
 

@@ -25,7 +25,7 @@ from airflow_incident_provider.operators import (
 )
 from airflow_incident_provider.operators.priority import ROOM_FIRST
 from airflow_incident_provider.operators.room_deadline import DeadlineDag, room_deadline
-from airflow_incident_provider.registry.asset import REGISTRY
+from airflow_incident_provider.registry.keys import REGISTRY
 
 # The form is for people; the steps read the run's conf. Each would spend a good part of its start on it: Airflow
 # parses this file, and holds the conf against every field, in each.

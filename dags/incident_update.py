@@ -21,7 +21,7 @@ from airflow_incident_provider.operators import (
     ResolveIncidentOperator,
     WhatIsDueOperator,
 )
-from airflow_incident_provider.registry.asset import REGISTRY
+from airflow_incident_provider.registry.keys import REGISTRY
 
 with DAG(
     dag_id="incident_update",

@@ -20,14 +20,13 @@ def explain(args: Namespace) -> None:
     """Print what the payload would be and why; exit with 1, in words, if something cannot be read."""
     from airflow_incident_provider.lifecycle.decision import decide
     from airflow_incident_provider.lifecycle.explain import as_json, in_words
-    from airflow_incident_provider.lifecycle.rules import LifecycleRules
     from airflow_incident_provider.lifecycle.signals import read_signal
 
     now = datetime.now(UTC)
     try:
         routing = _routing(args.routing_table)
         signal = read_signal(_payload(args.payload), received_at=now, routing=routing)
-        decision = decide(signal, _records(args.records), LifecycleRules.of(routing), now)
+        decision = decide(signal, _records(args.records), routing, now)
     except IncidentError as error:
         sys.exit(str(error))
     print(json.dumps(as_json(decision), indent=2) if args.output == "json" else in_words(decision))

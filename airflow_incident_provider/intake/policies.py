@@ -62,7 +62,7 @@ _CHANNEL = re.compile(r"[CG][A-Z0-9]{2,30}|#[^\s#,]{1,80}")
 _MONITORS_ONLY = (Source.DATADOG_ALERT,)
 
 
-class Presence(StrEnum):
+class Visibility(StrEnum):
     """Where an incident shows, as triage decided: the most visible first."""
 
     ROOM = "room"
@@ -84,10 +84,10 @@ def _transition(value: object) -> str:
     return known
 
 
-def _presence(value: object) -> Presence:
-    if not isinstance(value, str) or value not in set(Presence):
-        raise ValueError(f"{for_error(value)} is not where an incident can show; use {', '.join(Presence)}")
-    return Presence(value)
+def _presence(value: object) -> Visibility:
+    if not isinstance(value, str) or value not in set(Visibility):
+        raise ValueError(f"{for_error(value)} is not where an incident can show; use {', '.join(Visibility)}")
+    return Visibility(value)
 
 
 def _channel(value: object) -> str | None:
@@ -156,18 +156,18 @@ class TriageRule(Strict):
         tuple[Annotated[str, BeforeValidator(_transition)], ...], BeforeValidator(one_or_more)
     ] = ()
     notifications: Annotated[int, Field(ge=1, le=1000)] = 1
-    presence: Annotated[Presence, BeforeValidator(_presence)]
+    presence: Annotated[Visibility, BeforeValidator(_presence)]
 
 
 DEFAULT_TRIAGE = (
     TriageRule(
         name="said by people",
         match=Match(source=(Source.MANUAL, Source.DATADOG_INCIDENT)),
-        presence=Presence.ROOM,
+        presence=Visibility.ROOM,
     ),
-    TriageRule(name="a warning", transition=("Warn", "Re-Warn"), presence=Presence.THREAD),
-    TriageRule(name="medium or worse", match=Match(severity=Severity.MEDIUM), presence=Presence.ROOM),
-    TriageRule(name="anything else", presence=Presence.RECORD),
+    TriageRule(name="a warning", transition=("Warn", "Re-Warn"), presence=Visibility.THREAD),
+    TriageRule(name="medium or worse", match=Match(severity=Severity.MEDIUM), presence=Visibility.ROOM),
+    TriageRule(name="anything else", presence=Visibility.RECORD),
 )
 """What holds after the table's own rules. The last one matches everything."""
 

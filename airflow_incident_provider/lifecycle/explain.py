@@ -59,7 +59,7 @@ def _consequences(decision: Decision) -> Iterator[str]:
 
 def _state(record: IncidentRecord) -> str:
     return (
-        f"incident {record.status}, {record.severity}, shown as {record.presence};"
+        f"incident {record.status}, {record.severity}, shown as {record.visibility};"
         f" alerts {record.alert_count}, firing {record.firing_count}, told {record.notifications} times,"
         f" reopened {record.reopened} times"
     )

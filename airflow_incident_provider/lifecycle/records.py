@@ -1,49 +1,59 @@
 """
-What is remembered of an incident, from its first alert to the archived room.
+The record of an incident: its state from the first alert to the archived room.
 
-A record is kept as JSON, one an incident. It is bounded: at most ``MAX_BYTES`` as JSON in UTF-8, whatever the
-alerts held. Alerts beyond what fits are kept condensed, so each one stays known and counted.
+A record is stored as JSON, one per incident. ``MAX_BYTES`` bounds its size, whatever the alerts contain: alerts
+that do not fit are kept in condensed form, so that each one is still tracked and counted.
 """
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from airflow_incident_provider.config import DagId
-from airflow_incident_provider.intake.policies import Presence
+from airflow_incident_provider.intake.policies import Visibility
 from airflow_incident_provider.models import IncidentKey, Model, Severity, Source, UtcDatetime
+from airflow_incident_provider.text import digest
 
 __all__ = [
     "AlertState",
     "Assignment",
     "IncidentRecord",
-    "Presence",
     "Room",
     "RunRequest",
     "Status",
     "UpdateItem",
     "UpdateKind",
+    "Visibility",
+    "condensed_key",
+    "condensed_prefix",
+    "encoded_size",
+    "shrink_to_fit",
 ]
 
 RECORD_VERSION = 1
 MAX_BYTES = 32_000
 MAX_ALERTS = 500
-"""Alerts that one incident takes, in full or condensed; a full one takes no new alert, but still knows its own."""
+"""Alerts of one incident, complete or condensed. A full incident accepts no new alert and still tracks its own."""
 MAX_PENDING = 30
 MAX_DELIVERIES = 200
 MAX_NAMES = 20
 MAX_RESPONDERS = 100
 MAX_TEXT = 120
 MAX_REOPENINGS = 20
-"""Times of reopening, and of the recoveries before them, that are kept; ``reopened`` counts them all."""
+"""Timestamps of reopenings, and of the recoveries before them, that are kept; ``reopened`` counts all of them."""
+_DIGITS = 10
+"""Of each digest in a condensed name; records of version 0.1.0 contain such names."""
+_KEEP_ALERTS = 10
+"""Alerts that stay complete while anything else can be dropped."""
 
 
 class Status(StrEnum):
-    """How far an incident's life has come."""
+    """The lifecycle state of an incident."""
 
     OPEN = "open"
     RECOVERED = "recovered"
@@ -52,7 +62,7 @@ class Status(StrEnum):
 
 
 class UpdateKind(StrEnum):
-    """What an update tells."""
+    """What an update reports."""
 
     OPENED = "opened"
     JOINED = "joined"
@@ -62,7 +72,7 @@ class UpdateKind(StrEnum):
     RECOVERED = "recovered"
     REOPENED = "reopened"
     SEVERITY = "severity"
-    PRESENCE = "presence"
+    VISIBILITY = "presence"
     TITLE = "title"
     STATUS = "status"
     COMMANDER = "commander"
@@ -70,11 +80,11 @@ class UpdateKind(StrEnum):
 
 
 class AlertState(Model):
-    """One alert of an incident: a monitor's cycle for a group, a Datadog incident, or a person's report.
+    """One alert of an incident: a monitor cycle for one group, a Datadog incident, or a manual report.
 
-    ``group`` is the monitor with its scope: the same again in its next cycle, when ``key`` is another.
-    ``last_at`` is the time of the latest event that was taken in, by the sender's clock. ``count`` is how many
-    notifications told of it, redeliveries left out.
+    ``group`` identifies the monitor and its scope across cycles; ``key`` changes with each cycle. ``last_at`` is
+    the time of the latest accepted event by the sender's clock. ``count`` is the number of notifications without
+    redeliveries.
     """
 
     key: str
@@ -91,11 +101,10 @@ class AlertState(Model):
 
 
 class UpdateItem(Model):
-    """Something that was not posted yet. Items of one kind about one alert are merged: ``count`` says how many.
+    """A change that has not been posted yet. Items of one kind about one alert are merged: ``count`` is how many.
 
-    ``before`` and ``after`` are the values of what changed, such as two severities; ``names`` are the responders
-    who are to come. ``title`` is hostile text. Of several that were merged, ``at`` is the time of the latest and
-    ``first_at`` that of the first.
+    ``before`` and ``after`` are the values of a change, such as two severities; ``names`` are new responders.
+    ``title`` is untrusted text. For merged items ``at`` is the time of the latest and ``first_at`` of the first.
     """
 
     kind: UpdateKind
@@ -110,7 +119,7 @@ class UpdateItem(Model):
 
 
 class Room(Model):
-    """Where an incident is talked about, as far as is known. ``brief_ts`` is the message that updates go under."""
+    """Where an incident is discussed, as far as it is known. ``brief_ts`` is the message that updates reply to."""
 
     channel_id: str | None = None
     channel_name: str | None = None
@@ -118,15 +127,19 @@ class Room(Model):
     url: str | None = None
 
 
-class IncidentRecord(Model):
-    """One incident. Immutable: a decision returns the record after it.
+_VISIBILITY = Field(validation_alias=AliasChoices("visibility", "presence"))
+"""Version 0.1.0 stored it as ``presence``."""
 
-    ``run_id`` is the run of ``dag_id`` that makes the room, once one was asked for. ``opened_by`` is the
-    key of the first alert. An alert joins if it has one of ``correlation_keys``. ``condensed`` holds the alerts
-    that were too many to keep in full, by the digests of group and key, with the severity of those that fire.
-    ``update_due`` is when the latest ``incident_update`` run that was asked for is due. ``notifications`` counts
-    what told of this incident, redeliveries left out; ``repeats`` those of them that told nothing new.
-    ``storm_times`` are the latest times at which an alert joined the storm.
+
+class IncidentRecord(Model):
+    """One incident. Immutable: a decision returns the next record.
+
+    ``run_id`` is the run of ``dag_id`` that opens the room, once requested. ``opened_by`` is the key of the first
+    alert. An alert joins if it has one of ``correlation_keys``. ``condensed`` maps digests of group and key to the
+    severity of alerts that are not kept complete; the severity is ``None`` once such an alert recovered.
+    ``update_due`` is the due time of the latest requested ``incident_update`` run. ``notifications`` counts
+    notifications without redeliveries, ``repeats`` those of them that changed nothing. ``storm_times`` are the
+    latest times at which an alert joined the storm.
     """
 
     schema_version: int = RECORD_VERSION
@@ -134,7 +147,7 @@ class IncidentRecord(Model):
     run_id: str | None = None
     dag_id: str = DagId.INCIDENT_RESPONSE.value
     status: Status = Status.OPEN
-    presence: Presence = Presence.ROOM
+    visibility: Annotated[Visibility, _VISIBILITY] = Visibility.ROOM
     storm: bool = False
     source: Source
     opened_by: str
@@ -171,44 +184,44 @@ class IncidentRecord(Model):
     responders: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON form that is stored; what has its default value is left out, but for the version."""
+        """Return the stored JSON form: the version, and every field that differs from its default."""
         return {"schema_version": self.schema_version, **self.model_dump(mode="json", exclude_defaults=True)}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
-        """Return the record that :meth:`to_json` made, also of another version of this package."""
+        """Return the record that :meth:`to_json` made, by this or another version of the package."""
         return cls.model_validate(stored)
 
     @property
     def alert_count(self) -> int:
-        """How many alerts the incident has, firing or not."""
+        """Number of alerts, firing or not."""
         return len(self.alerts) + len(self.condensed)
 
     @property
     def firing_count(self) -> int:
-        """How many of its alerts are firing."""
+        """Number of firing alerts."""
         condensed = sum(severity is not None for severity in self.condensed.values())
         return condensed + sum(alert.firing for alert in self.alerts.values())
 
     @property
     def is_full(self) -> bool:
-        """Whether it takes no new alert any more."""
+        """Whether the incident accepts no further alert."""
         return self.alert_count >= MAX_ALERTS
 
     @property
     def ended_at(self) -> datetime | None:
-        """When it was last over: resolved, else recovered; nothing while it is open."""
+        """When the incident was resolved, else recovered; ``None`` while it is open."""
         if self.status is Status.OPEN:
             return None
         return self.resolved_at or self.recovered_at
 
-    def drained(self) -> Self:
-        """Return the record without pending updates: for whoever has posted them."""
+    def without_pending(self) -> Self:
+        """Return the record without pending updates, for when they have been handed to a run."""
         return self.model_copy(update={"pending": (), "pending_dropped": 0})
 
 
 class RunRequest(Model):
-    """A DAG run to be started. ``run_after`` is when, if not at once; a run id that exists already is no error."""
+    """A DAG run to start, at ``run_after`` if that is set. A run id that exists already is not an error."""
 
     dag_id: str
     run_id: Annotated[str, Field(max_length=250)]
@@ -217,10 +230,10 @@ class RunRequest(Model):
 
 
 class Assignment(Model):
-    """What a run must know of the decision that started it: in the conf under ``lifecycle``.
+    """What the webhook decided about the alert that starts a run: in the run's conf under ``lifecycle``.
 
-    The run takes its incident's key, title and severity from here: they may differ from what it reads itself, for
-    an alert that comes back long after, one that stands for a storm, or a DAG with a routing table of its own.
+    The run takes the incident's key, title and severity from here. They can differ from what the payload alone
+    says: for a recurring alert, for a storm, and for a DAG with a routing table of its own.
     """
 
     key: IncidentKey
@@ -228,3 +241,61 @@ class Assignment(Model):
     severity: Severity | None = None
     storm: bool = False
     received_at: UtcDatetime
+
+
+def condensed_key(group: str, alert_key: str) -> str:
+    """Return the name of a condensed alert: the digests of its group and its key."""
+    return f"{digest(group, _DIGITS)}.{digest(alert_key, _DIGITS)}"
+
+
+def condensed_prefix(group: str) -> str:
+    """Return the common prefix of the names of all condensed alerts of a group."""
+    return f"{digest(group, _DIGITS)}."
+
+
+def shrink_to_fit(record: IncidentRecord, limit: int = MAX_BYTES) -> IncidentRecord:
+    """Return the record so that its JSON takes at most ``limit`` bytes.
+
+    Alerts are condensed first: recovered before firing, oldest first. Then pending updates are dropped (and
+    counted), then deliveries and names.
+    """
+    while len(record.alerts) > _KEEP_ALERTS and encoded_size(record) > limit:
+        record = _condense_some(record)
+    for name in ("pending", "deliveries", "teams", "services", "responders"):
+        while getattr(record, name) and encoded_size(record) > limit:
+            record = _halve(record, name)
+    while record.alerts and encoded_size(record) > limit:
+        record = _condense_some(record)
+    return record
+
+
+def encoded_size(record: IncidentRecord) -> int:
+    """Return the size of the record as JSON in bytes, with everything beyond ASCII escaped."""
+    return len(json.dumps(record.to_json()))
+
+
+def _condense_some(record: IncidentRecord) -> IncidentRecord:
+    """Return the record with the least important tenth of its alerts condensed."""
+    by_importance = sorted(record.alerts.values(), key=lambda alert: (alert.firing, alert.last_at, alert.key))
+    dropped: list[AlertState] = by_importance[: max(1, len(by_importance) // 10)]
+    condensed = {
+        condensed_key(alert.group, alert.key): alert.severity if alert.firing else None for alert in dropped
+    }
+    keys = {alert.key for alert in dropped}
+    return record.model_copy(
+        update={
+            "alerts": {key: alert for key, alert in record.alerts.items() if key not in keys},
+            "condensed": {**record.condensed, **condensed},
+        }
+    )
+
+
+def _halve(record: IncidentRecord, name: str) -> IncidentRecord:
+    """Return the record with the newer half of a field; dropped pending updates are counted."""
+    values = getattr(record, name)
+    kept = values[(len(values) + 1) // 2 :]
+    update: dict[str, object] = {name: kept}
+    if name == "pending":
+        dropped = values[: len(values) - len(kept)]
+        update["pending_dropped"] = record.pending_dropped + sum(item.count for item in dropped)
+    return record.model_copy(update=update)

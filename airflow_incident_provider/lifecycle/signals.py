@@ -1,4 +1,4 @@
-"""What one delivery says of an alert: which one, what became of it, and what tells a redelivery."""
+"""A parsed notification: alert identity, transition, and redelivery fingerprint."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from airflow_incident_provider.models import Incident, Model, Source, UtcDatetim
 from airflow_incident_provider.text import digest_of
 
 REDELIVERY_WINDOW = timedelta(minutes=1)
-"""How soon the same words again are the same delivery, where the sender gave it neither an id nor a time.
+"""How long the same content counts as the same delivery, if the sender gave it neither an id nor a time.
 
-Up to twice as long: time is cut into windows, and the one before counts too.
+Up to twice as long: time is divided into windows, and the previous one counts too.
 """
 
 _DATADOG = "datadog"
 
 
 class SignalKind(StrEnum):
-    """What a signal calls itself: a monitor's transition, a change of a Datadog incident, or a person's words."""
+    """The transition of a monitor, the change of a Datadog incident, or a manual report."""
 
     TRIGGERED = "Triggered"
     RE_TRIGGERED = "Re-Triggered"
@@ -47,21 +47,20 @@ _CREATION_WORDS = ("declared", "created")
 
 
 class Signal(Model):
-    """One delivery, read.
+    """A parsed notification.
 
-    ``alert_key`` tells alerts apart, from trigger to recovery; ``group`` is the same again in the next cycle.
-    ``key_inputs`` is what the key was made of. ``over`` says that the alert is well again. ``delivery`` is what a
-    redelivery has in common with the first; ``delivered_as`` is everything that the first may be known by. ``conf``
-    is what a run would be given.
+    ``alert_key`` identifies the alert from trigger to recovery; ``group`` identifies it across cycles.
+    ``key_inputs`` are the values that the key was made of. ``fingerprint`` identifies this delivery; a
+    redelivery has one of ``fingerprints``. ``conf`` is the conf for a run about this alert.
     """
 
     kind: SignalKind
     alert_key: str
     group: str
     key_inputs: dict[str, str]
-    over: bool
-    delivery: str
-    delivered_as: tuple[str, ...]
+    is_recovery: bool
+    fingerprint: str
+    fingerprints: tuple[str, ...]
     delivery_id: str | None
     incident: Incident
     received_at: UtcDatetime
@@ -69,66 +68,66 @@ class Signal(Model):
 
 
 def read_signal(conf: Mapping[str, object], *, received_at: datetime, routing: RoutingTable) -> Signal:
-    """Return what ``conf`` says: a Datadog payload, alone or under ``datadog``, or the fields of an incident.
+    """Parse ``conf``: a Datadog payload, alone or under ``datadog``, or the fields of an incident.
 
-    :param received_at: when it reached us (aware).
-    :raises InvalidPayloadError: if it cannot be read; nothing else is ever raised.
+    :param received_at: when the notification arrived (aware).
+    :raises InvalidPayloadError: if it cannot be parsed; nothing else is ever raised.
     """
-    told = read_notification(conf, received_at=received_at, routing=routing)
-    kind = _kind(told)
-    # A payload without a cycle key has a key of its own in each notification: only its group tells a repeat.
-    alert_key = told.incident.key if told.has_cycle else told.group
-    run_conf = _run_conf(conf, told.incident)
-    deliveries = _deliveries(told, alert_key, kind, run_conf)
+    notification = read_notification(conf, received_at=received_at, routing=routing)
+    kind = _kind(notification)
+    # Without a cycle key each notification has a key of its own: only the group identifies a repetition.
+    alert_key = notification.incident.key if notification.has_cycle else notification.group
+    run_conf = _run_conf(conf, notification.incident)
+    fingerprints = _fingerprints(notification, alert_key, kind, run_conf)
     return Signal(
         kind=kind,
         alert_key=alert_key,
-        group=told.group,
-        key_inputs=dict(told.key_inputs),
-        over=told.over is not None,
-        delivery=deliveries[0],
-        delivered_as=deliveries,
-        delivery_id=told.delivery_id,
-        incident=told.incident,
+        group=notification.group,
+        key_inputs=dict(notification.key_inputs),
+        is_recovery=notification.over is not None,
+        fingerprint=fingerprints[0],
+        fingerprints=fingerprints,
+        delivery_id=notification.delivery_id,
+        incident=notification.incident,
         received_at=received_at,
         conf=run_conf,
     )
 
 
-def _kind(told: Notification) -> SignalKind:
-    if told.incident.source is Source.MANUAL:
+def _kind(notification: Notification) -> SignalKind:
+    if notification.incident.source is Source.MANUAL:
         return SignalKind.MANUAL
-    if told.incident.source is Source.DATADOG_INCIDENT:
-        return _kind_of_incident(told)
-    known = _TRANSITIONS.get(told.incident.transition or "")
-    if known is None and told.over is not None:
+    if notification.incident.source is Source.DATADOG_INCIDENT:
+        return _kind_of_incident(notification)
+    known = _TRANSITIONS.get(notification.incident.transition or "")
+    if known is None and notification.over is not None:
         return SignalKind.RECOVERED
     return known or SignalKind.UNKNOWN
 
 
-def _kind_of_incident(told: Notification) -> SignalKind:
-    """Return what happened to a Datadog incident: by its status, else by the words of the event."""
-    if told.over is not None:
+def _kind_of_incident(notification: Notification) -> SignalKind:
+    """Return the change of a Datadog incident: by its status, else by the words of the event."""
+    if notification.over is not None:
         return SignalKind.INCIDENT_RESOLVED
-    said = (told.headline or "").casefold()
-    created = any(word in said for word in _CREATION_WORDS)
+    words = (notification.headline or "").casefold()
+    created = any(word in words for word in _CREATION_WORDS)
     return SignalKind.INCIDENT_CREATED if created else SignalKind.INCIDENT_UPDATED
 
 
-def _deliveries(
-    told: Notification, alert_key: str, kind: SignalKind, conf: Mapping[str, object]
+def _fingerprints(
+    notification: Notification, alert_key: str, kind: SignalKind, conf: Mapping[str, object]
 ) -> tuple[str, ...]:
-    """Return what tells a redelivery, and then what else the first may be known by.
+    """Return the fingerprint of this delivery, then the others that the first delivery may have.
 
-    It is the sender's id for this alert, else what the notification says at its time; without a time of its own,
-    all that was sent, for a while: told again later, it is news.
+    It is made of the sender's delivery id, else of the content and its time; without a time, of the content and the
+    current window: the same content later is news.
     """
-    incident = told.incident
-    if told.delivery_id is not None:
-        return (_digest(alert_key, kind, told.delivery_id),)
+    incident = notification.incident
+    if notification.delivery_id is not None:
+        return (_digest(alert_key, kind, notification.delivery_id),)
     if incident.occurred_at != incident.received_at:
-        said = incident.occurred_at, incident.severity, incident.title, incident.status
-        return (_digest(alert_key, kind, None, *said),)
+        stated = incident.occurred_at, incident.severity, incident.title, incident.status
+        return (_digest(alert_key, kind, None, *stated),)
     window = int(incident.received_at.timestamp() // REDELIVERY_WINDOW.total_seconds())
     content = json.dumps(conf, sort_keys=True, default=str)
     return _digest(kind, content, window), _digest(kind, content, window - 1)
@@ -139,7 +138,7 @@ def _digest(*parts: object) -> str:
 
 
 def _run_conf(conf: Mapping[str, object], incident: Incident) -> dict[str, Any]:
-    """Return the conf with a Datadog payload under its name, so that something of ours can stand beside it."""
+    """Return the conf with a Datadog payload under ``datadog``, so that other keys can be added beside it."""
     if incident.source is Source.MANUAL or _DATADOG in conf:
         return dict(conf)
     return {_DATADOG: dict(conf)}

@@ -85,7 +85,7 @@ def may_be_archived(visit: Visit, channel: Channel | None) -> bool:
 def _step(context: Context, known: KnownIncident, settings: Lifecycle) -> Closing | None:
     """Return what is due; for archiving, once the record says so, by this attempt or an earlier one."""
     from airflow_incident_provider.operators.what_is_due import this_moment
-    from airflow_incident_provider.registry.tasks import TaskRegistry
+    from airflow_incident_provider.registry.task_client import TaskRegistry
     from airflow_incident_provider.room.ledger import Ledger
 
     ledger, now = Ledger(context), this_moment(context)

@@ -124,7 +124,7 @@ class CreateWarRoomOperator(IncidentStep):
 
     def _tell_registry(self, context: Context, incident: Incident, room: WarRoom) -> None:
         """Tell the registry where the room is, if it knows the incident: the webhook started this run then."""
-        from airflow_incident_provider.registry.tasks import TaskRegistry
+        from airflow_incident_provider.registry.task_client import TaskRegistry
         from airflow_incident_provider.room.snapshot import where
 
         if self.name is not None or ConfKey.ASSIGNMENT not in (context["dag_run"].conf or {}):

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
 from airflow_incident_provider.config import ConfKey, TaskId
 from airflow_incident_provider.lifecycle.closing import next_closing_at
 from airflow_incident_provider.operators.what_is_due import this_moment
-from airflow_incident_provider.registry.tasks import TaskRegistry
+from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.room.snapshot import incident_key
 from airflow_incident_provider.routing_file import read_routing_table
 

@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.exceptions import IncidentError
-from airflow_incident_provider.lifecycle.records import Presence, UpdateKind
+from airflow_incident_provider.lifecycle.records import UpdateKind, Visibility
 from airflow_incident_provider.models import ThreadUpdates
 from airflow_incident_provider.operators.base import IncidentStep
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_incident_provider.models import WarRoom
-    from airflow_incident_provider.registry.entries import UpdateBatch
+    from airflow_incident_provider.registry.records import UpdateBatch
     from airflow_incident_provider.room.session import Visit
 
 
@@ -43,7 +43,7 @@ class PostIncidentUpdateOperator(IncidentStep):
 
     def run_step(self, context: Context) -> ThreadUpdates:
         """Tell the update."""
-        from airflow_incident_provider.registry.tasks import TaskRegistry
+        from airflow_incident_provider.registry.task_client import TaskRegistry
         from airflow_incident_provider.room.session import Visit
         from airflow_incident_provider.room.snapshot import read_known, where
         from airflow_incident_provider.room.triage_thread import open_thread
@@ -84,6 +84,6 @@ class PostIncidentUpdateOperator(IncidentStep):
 def _got_a_room(batch: UpdateBatch) -> bool:
     """Return whether the incident had a thread until now."""
     return any(
-        (item.kind, item.before, item.after) == (UpdateKind.PRESENCE, Presence.THREAD, Presence.ROOM)
+        (item.kind, item.before, item.after) == (UpdateKind.VISIBILITY, Visibility.THREAD, Visibility.ROOM)
         for item in batch.items
     )

@@ -41,7 +41,7 @@ class RecoverIncidentOperator(IncidentStep):
     def run_step(self, context: Context) -> ThreadUpdates:
         """Tell the results."""
         from airflow_incident_provider.messages.status_changes import recovery_messages
-        from airflow_incident_provider.registry.tasks import TaskRegistry
+        from airflow_incident_provider.registry.task_client import TaskRegistry
         from airflow_incident_provider.room.session import Visit
         from airflow_incident_provider.room.snapshot import read_known
         from airflow_incident_provider.room.updates import recovery_key, recovery_of

@@ -75,7 +75,7 @@ class ResolveIncidentOperator(IncidentStep):
 def _resolved(context: Context, ledger: Ledger, settings: Lifecycle) -> KnownIncident:
     """Return the incident once it is resolved, by this attempt or an earlier one of this task."""
     from airflow_incident_provider.operators.what_is_due import this_moment
-    from airflow_incident_provider.registry.tasks import TaskRegistry
+    from airflow_incident_provider.registry.task_client import TaskRegistry
     from airflow_incident_provider.room.snapshot import read_known
 
     registry = TaskRegistry.of(context)

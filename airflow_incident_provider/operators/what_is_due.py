@@ -11,9 +11,9 @@ from airflow.sdk import BaseOperator
 
 from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.lifecycle.closing import Closing, due_closing
-from airflow_incident_provider.lifecycle.records import IncidentRecord, Presence, Status, UpdateKind
-from airflow_incident_provider.registry.entries import UpdateBatch
-from airflow_incident_provider.registry.tasks import TaskRegistry
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Status, UpdateKind, Visibility
+from airflow_incident_provider.registry.records import UpdateBatch
+from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.room.close_request import asked_closing
 from airflow_incident_provider.room.snapshot import first_run_is_under_way, incident_key, read_known
 from airflow_incident_provider.routing_file import read_routing_table
@@ -62,7 +62,7 @@ class WhatIsDueOperator(BaseOperator, SkipMixin):
             self.log.warning("The registry knows no incident %r.", incident_key(context))
             return []
         batch = TaskRegistry.of(context).updates(context["ti"].run_id)
-        expects_room = known.record.presence is Presence.ROOM and known.room is None
+        expects_room = known.record.visibility is Visibility.ROOM and known.room is None
         if expects_room and first_run_is_under_way(context, known.record):
             self.defer(trigger=DateTimeTrigger(datetime.now(UTC) + ROOM_POLL), method_name="look_again")
         if expects_room:

@@ -31,8 +31,8 @@ PACKAGES = (
 MODULES = (
     "airflow_incident_provider.containers",
     "airflow_incident_provider.incident_dag",
-    "airflow_incident_provider.registry.asset",
-    "airflow_incident_provider.registry.tasks",
+    "airflow_incident_provider.registry.keys",
+    "airflow_incident_provider.registry.task_client",
     "airflow_incident_provider.plugins.events",
     "slack_sdk.web",
     "docker",

@@ -3,7 +3,7 @@ Alerts are decided on and acted on in one transaction: from the lock to the comm
 
 Twenty copies of an alert that arrive at once are decided one after the other, each knowing what became of the one
 before it. The records, what update runs have to tell, and the runs themselves are committed together. Alerts that
-wait at the same time share a transaction, a :class:`_Sitting`: a storm is decided about as fast as it is read.
+wait at the same time share a transaction, a :class:`DecisionBatch`: a storm is decided about as fast as it is read.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from sqlalchemy.exc import DataError
 
 from airflow_incident_provider.config import DagId
 from airflow_incident_provider.exceptions import IncidentError
-from airflow_incident_provider.lifecycle.decision import Action, Decision, decide
-from airflow_incident_provider.lifecycle.rules import LifecycleRules
-from airflow_incident_provider.lifecycle.runs import response_dag
+from airflow_incident_provider.intake.routing_table import RoutingTable
+from airflow_incident_provider.lifecycle.decision import Action, Decision, decide, response_dag
 from airflow_incident_provider.lifecycle.signals import Signal
-from airflow_incident_provider.registry.api_server import Registry, RegistryUnavailableError, locked
-from airflow_incident_provider.registry.entries import OpenBatch, StoredIncident, UpdateBatch
+from airflow_incident_provider.registry.records import OpenBatch, StoredIncident, UpdateBatch
 from airflow_incident_provider.registry.runs import existing_runs
+from airflow_incident_provider.registry.store import Registry, RegistryUnavailableError, locked
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -44,11 +43,11 @@ MAX_SUCCESSORS = 50
 
 
 @dataclass(frozen=True)
-class Case:
+class PendingAlert:
     """An alert, and the rules that it is decided by."""
 
     signal: Signal
-    rules: LifecycleRules
+    routing: RoutingTable
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Outcome:
     started: tuple[str, ...]
 
 
-def act_on(cases: Sequence[Case], runs: Runs) -> list[Outcome | Exception]:
+def act_on(alerts: Sequence[PendingAlert], runs: Runs) -> list[Outcome | Exception]:
     """Decide on alerts in their order, store what is to be remembered, and start what is to be started.
 
     :return: for each alert what became of it, or why nothing did: a :class:`DagNotReadyError` when a run that it
@@ -71,17 +70,17 @@ def act_on(cases: Sequence[Case], runs: Runs) -> list[Outcome | Exception]:
     """
     outcomes: list[Outcome | Exception] = []
     with create_session(scoped=False) as session:
-        sitting = _Sitting(session, locked(session), runs)
-        for case in cases:
+        batch = DecisionBatch(session, locked(session), runs)
+        for alert in alerts:
             try:
-                outcomes.append(sitting.act_on(case))
+                outcomes.append(batch.act_on(alert))
             except (IncidentError, ValueError, ParamValidationError, DataError) as error:
                 outcomes.append(error)
-        sitting.close()
+        batch.close()
     return outcomes
 
 
-class _Sitting:
+class DecisionBatch:
     """Decisions in one transaction. What they change is written at the end, each record once."""
 
     def __init__(self, session: Session, registry: Registry, runs: Runs) -> None:
@@ -94,9 +93,9 @@ class _Sitting:
         self._told: dict[str, UpdateBatch] = {}
         self._reopen_window: timedelta | None = None
 
-    def act_on(self, case: Case) -> Outcome:
+    def act_on(self, alert: PendingAlert) -> Outcome:
         """Decide on one alert, and start its runs."""
-        decision = self._decided(case)
+        decision = self._decided(alert)
         requests = [_delayed(request) for request in decision.runs]
         started = []
         # A savepoint: of two runs, both are started or none.
@@ -104,7 +103,7 @@ class _Sitting:
             started = [request.run_id for request in requests if self._runs.start(self._session, request)]
         incident = self._remembered(decision)
         if decision.action is Action.OPEN:
-            self._reopen_window = case.rules.lifecycle.reopen_window
+            self._reopen_window = alert.routing.lifecycle.reopen_window
         return Outcome(decision, _telling_run(decision, incident), tuple(started))
 
     def close(self) -> None:
@@ -120,21 +119,21 @@ class _Sitting:
     def _read(self) -> dict[str, StoredIncident]:
         return {key: incident.at(self._now) for key, incident in self._registry.incidents().items()}
 
-    def _decided(self, case: Case) -> Decision:
+    def _decided(self, alert: PendingAlert) -> Decision:
         for _ in range(ATTEMPTS):
-            decision = self._decide(case)
+            decision = self._decide(alert)
             before = self._incidents.get(decision.record.key) if decision.record is not None else None
             if before is None or before.record.key in self._changed or not self._registry.has_moved_on(before):
                 return decision
             self._incidents = self._read() | self._changed
         raise RegistryUnavailableError("Tasks kept changing the incident while it was decided on.")
 
-    def _decide(self, case: Case) -> Decision:
+    def _decide(self, alert: PendingAlert) -> Decision:
         records = [incident.record for incident in self._incidents.values()]
-        decision = decide(case.signal, records, case.rules, self._now)
+        decision = decide(alert.signal, records, alert.routing, self._now)
         if decision.action is not Action.OPEN:
             return decision
-        return decide(case.signal, records, case.rules, self._now, taken_keys=self._taken_keys(case.signal))
+        return decide(alert.signal, records, alert.routing, self._now, taken_keys=self._taken_keys(alert.signal))
 
     def _taken_keys(self, signal: Signal) -> set[str]:
         """Return which keys, of those that a new incident could get, were used by one before it."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from airflow_incident_provider.lifecycle.records import Presence
+from airflow_incident_provider.lifecycle.records import Visibility
 from airflow_incident_provider.models import PostedMessage, Problem, SlackWorkspace, ThreadUpdates, Verdict, WarRoom
 from airflow_incident_provider.room.ledger import Ledger
 from airflow_incident_provider.room.posting import Poster
@@ -75,7 +75,7 @@ class Visit:
     @property
     def is_in_thread(self) -> bool:
         """Whether the incident has only a thread in the triage channel."""
-        return self.known.record.presence is Presence.THREAD
+        return self.known.record.visibility is Visibility.THREAD
 
     @property
     def main_thread_ts(self) -> str | None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_incident_provider.config import ConfKey, TaskId
-from airflow_incident_provider.lifecycle.records import IncidentRecord, Presence, Room, Status
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status, Visibility
 from airflow_incident_provider.models import (
     Finding,
     Incident,
@@ -22,8 +22,8 @@ from airflow_incident_provider.models import (
     UserResolution,
     WarRoom,
 )
-from airflow_incident_provider.registry.entries import StoredIncident
-from airflow_incident_provider.registry.tasks import TaskRegistry
+from airflow_incident_provider.registry.records import StoredIncident
+from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.room.close_request import asked_closing
 from airflow_incident_provider.room.xcom import Value
 
@@ -78,7 +78,7 @@ class KnownIncident:
     @property
     def has_room_of_its_own(self) -> bool:
         """Whether it has a channel, and not a thread in the triage channel."""
-        return self.record.presence is Presence.ROOM and self.room is not None
+        return self.record.visibility is Visibility.ROOM and self.room is not None
 
 
 def incident_key(context: Context) -> str:

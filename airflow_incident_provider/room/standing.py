@@ -53,7 +53,7 @@ def _record(context: Context, key: str) -> IncidentRecord | None:
     """Return the registry's record: only of an incident whose run the webhook started there is one."""
     if ConfKey.ASSIGNMENT not in (context["dag_run"].conf or {}):
         return None
-    from airflow_incident_provider.registry.tasks import TaskRegistry
+    from airflow_incident_provider.registry.task_client import TaskRegistry
 
     try:
         stored = TaskRegistry.of(context).incident(key)

@@ -20,7 +20,7 @@ from airflow_incident_provider.messages.status_changes import (
 )
 from airflow_incident_provider.messages.updates import IncidentUpdate, update_messages
 from airflow_incident_provider.models import PostedMessage, ThreadUpdates, UserResolution, WarRoom
-from airflow_incident_provider.registry.entries import UpdateBatch
+from airflow_incident_provider.registry.records import UpdateBatch
 from airflow_incident_provider.room.later_people import LaterPeople, bring_in
 from airflow_incident_provider.room.opener import RoomOpening, RoomPlan
 from airflow_incident_provider.room.session import Visit

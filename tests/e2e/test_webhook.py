@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
-from airflow_incident_provider.registry.api_server import opened
+from airflow_incident_provider.registry.store import opened
 
 pytestmark = pytest.mark.e2e
 
@@ -53,8 +53,8 @@ from datetime import UTC, datetime
 from airflow.sdk import dag, get_current_context, task
 
 from airflow_incident_provider.lifecycle.records import Room
-from airflow_incident_provider.registry.asset import REGISTRY
-from airflow_incident_provider.registry.tasks import TaskRegistry
+from airflow_incident_provider.registry.keys import REGISTRY
+from airflow_incident_provider.registry.task_client import TaskRegistry
 
 
 @dag(schedule=None)

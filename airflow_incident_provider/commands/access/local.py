@@ -21,7 +21,7 @@ from airflow_incident_provider.commands.running import UsageError
 from airflow_incident_provider.config import run_url
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.plugins.run_history import incident_dag_ids
-from airflow_incident_provider.registry.asset import REGISTRY
+from airflow_incident_provider.registry.keys import REGISTRY
 from airflow_incident_provider.registry.runs import Runs
 
 

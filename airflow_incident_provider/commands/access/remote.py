@@ -13,7 +13,7 @@ from airflow_incident_provider.commands.access.airflow import RETURN_VALUE, Run,
 from airflow_incident_provider.commands.running import UsageError
 from airflow_incident_provider.config import INCIDENT_TAG, run_url
 from airflow_incident_provider.exceptions import IncidentError
-from airflow_incident_provider.registry.asset import REGISTRY
+from airflow_incident_provider.registry.keys import REGISTRY
 
 T = TypeVar("T")
 

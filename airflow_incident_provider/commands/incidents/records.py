@@ -13,8 +13,8 @@ from airflow_incident_provider.commands.watch.command import value_of
 from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Room
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom
-from airflow_incident_provider.registry.asset import Kind
-from airflow_incident_provider.registry.entries import StoredIncident, Transition
+from airflow_incident_provider.registry.keys import Kind
+from airflow_incident_provider.registry.records import StoredIncident, Transition
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from airflow_incident_provider.commands.trigger.conf import given_conf, normalis
 from airflow_incident_provider.commands.trigger.preview import preview
 from airflow_incident_provider.commands.trigger.questions import ask_for, confirm
 from airflow_incident_provider.intake import RoutingTable, read_incident
-from airflow_incident_provider.lifecycle.runs import response_dag
+from airflow_incident_provider.lifecycle.decision import response_dag
 from airflow_incident_provider.models import Incident, Source
 from airflow_incident_provider.routing_file import read_routing_table
 

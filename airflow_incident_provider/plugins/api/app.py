@@ -10,16 +10,16 @@ from starlette.exceptions import HTTPException
 from airflow_incident_provider import __version__
 from airflow_incident_provider.plugins.api.errors import ErrorResponse, RequestError
 from airflow_incident_provider.plugins.incidents_page import routes as incidents_page
-from airflow_incident_provider.plugins.webhook import alerts, health
-from airflow_incident_provider.plugins.webhook.reception import Reception
+from airflow_incident_provider.plugins.webhook import routes as webhook
+from airflow_incident_provider.plugins.webhook.receiver import AlertReceiver
 
-ROUTERS = (alerts.router, health.router, incidents_page.router)
+ROUTERS = (webhook.router, webhook.health_router, incidents_page.router)
 
 
-def create_app(reception: Reception | None = None) -> FastAPI:
+def create_app(receiver: AlertReceiver | None = None) -> FastAPI:
     """Return the application.
 
-    :param reception: receives the alerts; a new one by default.
+    :param receiver: receives the alerts; a new one by default.
     """
     app = FastAPI(
         title="Incidents",
@@ -30,7 +30,7 @@ def create_app(reception: Reception | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.reception = reception or Reception()
+    app.state.receiver = receiver or AlertReceiver()
     app.add_exception_handler(RequestError, _rejected)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)

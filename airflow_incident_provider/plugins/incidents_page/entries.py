@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from airflow_incident_provider.config import run_url
-from airflow_incident_provider.lifecycle.records import IncidentRecord, Presence
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Visibility
 from airflow_incident_provider.models import RunOutcome, Severity, UtcDatetime, Verdict
 from airflow_incident_provider.plugins.run_history import RecordedRun
 
@@ -50,7 +50,7 @@ class Incident(BaseModel):
     reopened: int = 0
     alerts: Annotated[int, Field(description="How many different alerts it has.")] = 1
     storm: Annotated[bool, Field(description="Whether it gathers the alerts of a storm.")] = False
-    presence: Annotated[Presence, Field(description="Where it is talked about, as triage decided.")] = Presence.ROOM
+    presence: Annotated[Visibility, Field(description="Where it is discussed, by triage.")] = Visibility.ROOM
     room_name: str | None = None
     room_url: str | None = None
     dag_id: str
@@ -140,7 +140,7 @@ def _from_record(record: IncidentRecord, base_path: str, *, has_run: bool) -> di
         "times": record.notifications,
         "reopened": record.reopened,
         "storm": record.storm,
-        "presence": record.presence,
+        "presence": record.visibility,
         "alerts": max(1, record.alert_count),
     }
     if record.commander:

@@ -20,7 +20,7 @@ from airflow_incident_provider.plugins.api.errors import ErrorResponse
 from airflow_incident_provider.plugins.incidents_page.entries import Incident, incidents
 from airflow_incident_provider.plugins.incidents_page.rights import ReadableDagIds
 from airflow_incident_provider.plugins.run_history import latest_runs
-from airflow_incident_provider.registry.api_server import opened
+from airflow_incident_provider.registry.store import opened
 
 LIMIT = 50
 MOST = 200

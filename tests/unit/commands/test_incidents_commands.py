@@ -143,8 +143,8 @@ def remember(key: str, transition: dict[str, Any]) -> None:
     from sqlalchemy import select
 
     from airflow_incident_provider.lifecycle.records import AlertState, IncidentRecord
-    from airflow_incident_provider.registry.asset import REGISTRY, Kind
-    from airflow_incident_provider.registry.entries import StoredIncident, Transition
+    from airflow_incident_provider.registry.keys import REGISTRY, Kind
+    from airflow_incident_provider.registry.records import StoredIncident, Transition
 
     moment = "2026-11-23T09:35:00Z"
     alert = AlertState(key=key, group=key, title="T", severity="critical", first_at=moment, last_at=moment)

@@ -14,7 +14,6 @@ import pytest
 from airflow_incident_provider.intake import RoutingTable, load_routing_table
 from airflow_incident_provider.lifecycle.decision import Decision, decide
 from airflow_incident_provider.lifecycle.records import IncidentRecord, RunRequest, Status
-from airflow_incident_provider.lifecycle.rules import LifecycleRules
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
 
 START = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
@@ -58,7 +57,7 @@ class World:
 
     def __init__(self, table: str | RoutingTable = "") -> None:
         self.routing = load_routing_table(table) if isinstance(table, str) else table
-        self.rules = LifecycleRules.of(self.routing)
+        self.rules = self.routing
         self.records: dict[str, IncidentRecord] = {}
         self.runs: list[RunRequest] = []
         self._deliveries = itertools.count()

@@ -53,7 +53,7 @@ def test_an_incident_stays_with_the_dag_that_it_began_with() -> None:
 def test_what_the_table_makes_low_is_only_recorded() -> None:
     world = World(TABLE)
     decision = world.alert(service="pay", env="staging", priority="P1")
-    assert (decision.action, world.only.presence, decision.runs) == (Action.OPEN, "record", ())
+    assert (decision.action, world.only.visibility, decision.runs) == (Action.OPEN, "record", ())
 
 
 def test_the_table_tells_its_dags() -> None:

@@ -12,8 +12,8 @@ from airflow_incident_provider.lifecycle.records import (
     IncidentRecord,
     Status,
     UpdateKind,
+    encoded_size,
 )
-from airflow_incident_provider.lifecycle.size import encoded_size
 
 
 def test_a_full_incident_takes_no_new_alert_but_knows_its_own(world: Any) -> None:
@@ -66,7 +66,7 @@ def test_pending_updates_are_bounded_and_what_matters_stays(world: Any) -> None:
     assert len(record.pending) <= MAX_PENDING
     assert sum(item.count for item in record.pending) + record.pending_dropped == 100
     assert UpdateKind.SEVERITY in {item.kind for item in record.pending}
-    assert record.drained().pending == ()
+    assert record.without_pending().pending == ()
 
 
 def test_a_newer_version_of_a_record_is_read(world: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_incident_provider.lifecycle.decision import Action, decide
-from airflow_incident_provider.lifecycle.records import Assignment, Presence, Status, UpdateKind
+from airflow_incident_provider.lifecycle.records import Assignment, Status, UpdateKind, Visibility
 
 HOUR = 3600
 
@@ -221,7 +221,7 @@ def test_the_severity_is_the_worst_of_what_fires(world: Any) -> None:
     assert rise.record.severity == "critical"
     (told,) = [item for item in rise.record.pending if item.kind is UpdateKind.SEVERITY]
     assert (told.before, told.after) == ("medium", "critical")
-    world.records[rise.key] = rise.record.drained()
+    world.records[rise.key] = rise.record.without_pending()
     fall = world.alert(2, "Recovered", priority="P1", seconds=240)
     assert fall.record.severity == "medium"
     assert UpdateKind.SEVERITY in kinds(fall)
@@ -258,8 +258,8 @@ def test_a_bare_payload_stands_under_its_name_in_the_conf_of_its_run(world: Any,
 
 def test_the_room_of_an_incident_that_was_only_recorded_is_made_when_it_gets_worse(world: Any) -> None:
     quiet = world.alert(priority="P5")
-    assert (quiet.record.presence, quiet.runs, quiet.record.pending) == (Presence.RECORD, (), ())
+    assert (quiet.record.visibility, quiet.runs, quiet.record.pending) == (Visibility.RECORD, (), ())
     assert world.alert(transition="Re-Triggered", priority="P5", seconds=10).runs == ()
     loud = world.alert(transition="Re-Triggered", priority="P1", seconds=20)
-    assert (loud.action, loud.record.presence) == (Action.UPDATE, Presence.ROOM)
+    assert (loud.action, loud.record.visibility) == (Action.UPDATE, Visibility.ROOM)
     assert [(run.dag_id, run.run_id) for run in loud.runs][:1] == [("incident_response", quiet.key)]

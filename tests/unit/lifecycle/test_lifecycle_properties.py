@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.lifecycle.decision import Action, decide
 from airflow_incident_provider.lifecycle.explain import as_json, in_words, one_sentence
-from airflow_incident_provider.lifecycle.records import MAX_BYTES, IncidentRecord, Presence, Status
-from airflow_incident_provider.lifecycle.size import encoded_size
+from airflow_incident_provider.lifecycle.records import MAX_BYTES, IncidentRecord, Status, Visibility, encoded_size
 
 LENIENT = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
@@ -136,13 +135,13 @@ def test_every_alert_is_accounted_for(story: Any, table: str, make_world: Any) -
     world = make_world(table)
     told = play(world, story)
     taken = [signal for _, signal, decision in told if decision.changed]
-    fired = {signal.alert_key for signal in taken if not signal.over}
+    fired = {signal.alert_key for signal in taken if not signal.is_recovery}
     kept = [key for record in world.records.values() for key in record.alerts]
     assert set(kept) == fired
     assert sum(record.notifications for record in world.records.values()) == len(taken)
     left_out = [d for _, _, d in told if not d.changed]
     assert {d.action for d in left_out} <= {Action.DUPLICATE, Action.IGNORE}
-    assert all(signal.over for _, signal, d in told if d.action is Action.IGNORE)
+    assert all(signal.is_recovery for _, signal, d in told if d.action is Action.IGNORE)
 
 
 @given(story=steps, table=tables)
@@ -225,11 +224,11 @@ def test_no_window_sees_more_new_incidents_than_the_threshold(
 def test_a_room_is_asked_for_once_and_never_taken_back(story: Any, make_world: Any) -> None:
     world = make_world('triage: {channel: "#t"}')
     visible: dict[str, int] = {}
-    ranks = [Presence.RECORD, Presence.THREAD, Presence.ROOM]
+    ranks = [Visibility.RECORD, Visibility.THREAD, Visibility.ROOM]
     for _, _, decision in play(world, story):
         if decision.record is not None:
-            rank = ranks.index(decision.record.presence)
+            rank = ranks.index(decision.record.visibility)
             assert rank >= visible.get(decision.key, 0)
             visible[decision.key] = rank
     rooms = [run.run_id for run in world.runs if run.dag_id == "incident_response"]
-    assert sorted(rooms) == sorted(key for key, rank in visible.items() if ranks[rank] is Presence.ROOM)
+    assert sorted(rooms) == sorted(key for key, rank in visible.items() if ranks[rank] is Visibility.ROOM)

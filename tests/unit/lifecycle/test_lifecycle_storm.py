@@ -10,9 +10,10 @@ import pytest
 
 from airflow_incident_provider.lifecycle import records
 from airflow_incident_provider.lifecycle.decision import Action
-from airflow_incident_provider.lifecycle.records import Presence, Status, UpdateKind
+from airflow_incident_provider.lifecycle.records import Status, UpdateKind, Visibility
 
 HOUR = 3600
+TRIAGE = "triage: {rules: [{name: x, match: %s, presence: %s}]}"
 WITH_CHANNEL = 'triage: {channel: "#triage"}'
 
 
@@ -110,22 +111,30 @@ def test_a_full_storm_is_followed_by_another(world: Any, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("table", "alert", "presence"),
     [
-        ("", {"priority": "P1"}, Presence.ROOM),
-        ("", {"priority": "P3"}, Presence.ROOM),
-        ("", {"priority": "P4"}, Presence.RECORD),
-        ("", {"transition": "Warn", "priority": "P1"}, Presence.ROOM),
-        ("", {"transition": "Warn", "priority": "P4"}, Presence.RECORD),
-        (WITH_CHANNEL, {"transition": "Warn", "priority": "P1"}, Presence.THREAD),
-        (WITH_CHANNEL, {"transition": "No Data", "priority": "P1"}, Presence.ROOM),
-        ("triage: {rules: [{name: x, match: {env: prod}, presence: record}]}", {"priority": "P1"}, Presence.RECORD),
-        ("triage: {rules: [{name: x, match: {env: dev}, presence: record}]}", {"priority": "P1"}, Presence.ROOM),
-        ("triage: {rules: [{name: x, match: {severity: P5}, presence: room}]}", {"priority": "P5"}, Presence.ROOM),
+        ("", {"priority": "P1"}, Visibility.ROOM),
+        ("", {"priority": "P3"}, Visibility.ROOM),
+        ("", {"priority": "P4"}, Visibility.RECORD),
+        ("", {"transition": "Warn", "priority": "P1"}, Visibility.ROOM),
+        ("", {"transition": "Warn", "priority": "P4"}, Visibility.RECORD),
+        (WITH_CHANNEL, {"transition": "Warn", "priority": "P1"}, Visibility.THREAD),
+        (WITH_CHANNEL, {"transition": "No Data", "priority": "P1"}, Visibility.ROOM),
+        (
+            "triage: {rules: [{name: x, match: {env: prod}, presence: record}]}",
+            {"priority": "P1"},
+            Visibility.RECORD,
+        ),
+        (TRIAGE % ("{env: dev}", "record"), {"priority": "P1"}, Visibility.ROOM),
+        (
+            "triage: {rules: [{name: x, match: {severity: P5}, presence: room}]}",
+            {"priority": "P5"},
+            Visibility.ROOM,
+        ),
     ],
 )
 def test_triage_decides_where_an_incident_shows(
-    table: str, alert: dict[str, Any], presence: Presence, make_world: Any
+    table: str, alert: dict[str, Any], presence: Visibility, make_world: Any
 ) -> None:
-    assert make_world(table).alert(**alert).record.presence is presence
+    assert make_world(table).alert(**alert).record.visibility is presence
 
 
 def test_an_incident_rises_at_a_threshold_and_never_falls(make_world: Any) -> None:
@@ -134,8 +143,8 @@ def test_an_incident_rises_at_a_threshold_and_never_falls(make_world: Any) -> No
         "{name: enough, match: {env: prod}, notifications: 3, presence: thread},"
         "{name: quiet, match: {env: prod}, presence: record}]}"
     )
-    presences = [world.alert(transition="Re-Triggered", seconds=n).record.presence for n in range(4)]
-    assert presences == [Presence.RECORD, Presence.RECORD, Presence.THREAD, Presence.THREAD]
+    presences = [world.alert(transition="Re-Triggered", seconds=n).record.visibility for n in range(4)]
+    assert presences == [Visibility.RECORD, Visibility.RECORD, Visibility.THREAD, Visibility.THREAD]
 
 
 def test_a_thread_begins_with_an_update_and_becomes_a_room_once(make_world: Any) -> None:
@@ -144,9 +153,9 @@ def test_a_thread_begins_with_an_update_and_becomes_a_room_once(make_world: Any)
     assert [run.dag_id for run in warned.runs] == ["incident_update"]
     assert [item.kind for item in warned.record.pending] == [UpdateKind.OPENED]
     worse = world.alert(transition="Triggered", seconds=30)
-    assert worse.record.presence is Presence.ROOM
+    assert worse.record.visibility is Visibility.ROOM
     assert [run.run_id for run in worse.runs if run.dag_id == "incident_response"] == [worse.key]
-    assert UpdateKind.PRESENCE in [item.kind for item in worse.record.pending]
+    assert UpdateKind.VISIBILITY in [item.kind for item in worse.record.pending]
     later = world.alert(transition="Re-Triggered", seconds=300)
     assert [run.dag_id for run in later.runs] == ["incident_update"]
 

@@ -34,7 +34,7 @@ def test_every_transition_has_its_kind(
     transition: str | None, kind: SignalKind, world: Any, make_alert: Any
 ) -> None:
     signal = world.read(make_alert(transition=transition))
-    assert (signal.kind, signal.over) == (kind, transition in OVER)
+    assert (signal.kind, signal.is_recovery) == (kind, transition in OVER)
 
 
 @pytest.mark.parametrize("spelling", ["re_triggered", "RE-TRIGGERED", "Retriggered"])
@@ -99,7 +99,7 @@ def test_a_type_tells_a_recovery_where_no_transition_does(world: Any, make_alert
     payload = make_alert(transition=None)
     payload["alert"]["type"] = "success"
     signal = world.read(payload)
-    assert (signal.kind, signal.over) == (SignalKind.RECOVERED, True)
+    assert (signal.kind, signal.is_recovery) == (SignalKind.RECOVERED, True)
 
 
 def incident(payload: Callable[[str], dict[str, Any]], delivery: str, **variables: object) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from airflow_incident_provider.config import DagId
 from airflow_incident_provider.intake import RoutingTable, load_routing_table
 from airflow_incident_provider.lifecycle.decision import Decision, decide
 from airflow_incident_provider.lifecycle.records import IncidentRecord
-from airflow_incident_provider.lifecycle.rules import LifecycleRules
 from airflow_incident_provider.lifecycle.signals import read_signal
 from airflow_incident_provider.models import Finding, Verdict
 from airflow_incident_provider.operators import (
@@ -40,8 +39,8 @@ from airflow_incident_provider.operators import (
     ResolveSlackUsersOperator,
     SetupSlackOperator,
 )
-from airflow_incident_provider.registry.asset import REGISTRY, Kind
-from airflow_incident_provider.registry.entries import StoredIncident, Transition, UpdateBatch
+from airflow_incident_provider.registry.keys import REGISTRY, Kind
+from airflow_incident_provider.registry.records import StoredIncident, Transition, UpdateBatch
 
 DAG_FILE = Path(__file__).parents[3] / "dags" / "incident_update.py"
 ALICE, JOSE, DANA, BOT = "U0ALICENG01", "U0JOSEGARC1", "U0DANAREYES", "U0WARROOM01"
@@ -117,7 +116,7 @@ class Life:
 
     def __init__(self, table: str) -> None:
         self.routing: RoutingTable = load_routing_table(table)
-        self.rules = LifecycleRules.of(self.routing)
+        self.rules = self.routing
         self.now = datetime.now(UTC)
         self.assets = JsonStore()
         self.xcoms: dict[tuple[str, str, str, str], Any] = {}
@@ -148,7 +147,7 @@ class Life:
 
     def stored(self, key: str | None = None) -> StoredIncident:
         """Return an incident as the registry tells of it."""
-        from airflow_incident_provider.registry.tasks import TaskRegistry
+        from airflow_incident_provider.registry.task_client import TaskRegistry
 
         found = TaskRegistry(self.assets).incident(key or self.key)
         assert found is not None
@@ -171,7 +170,7 @@ class Life:
         run_id, record = f"upd.{self.key}.{self._updates}", self.record
         batch = UpdateBatch(incident=self.key, items=record.pending, dropped=record.pending_dropped)
         self.assets.set(Kind.UPDATES.key(run_id), batch.model_dump(mode="json"))
-        self._write(record.drained())
+        self._write(record.without_pending())
         return run_id
 
     # --- what tasks do ------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from airflow_incident_provider.operators import (
     ResolveIncidentOperator,
     WhatIsDueOperator,
 )
-from airflow_incident_provider.registry.tasks import TaskRegistry
+from airflow_incident_provider.registry.task_client import TaskRegistry
 
 from .life import BOT, BROKEN, DANA, WELL, Life, Monitor, Room, chosen, look_again, recover, resolve, tell
 

@@ -20,13 +20,12 @@ from sqlalchemy import delete, select, update
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.records import Status
-from airflow_incident_provider.lifecycle.rules import LifecycleRules
 from airflow_incident_provider.lifecycle.signals import read_signal
-from airflow_incident_provider.registry.api_server import KEPT_FOR, RegistryUnavailableError, locked, opened
-from airflow_incident_provider.registry.asset import REGISTRY, Kind
-from airflow_incident_provider.registry.decisions import Case, Outcome, act_on
-from airflow_incident_provider.registry.entries import StoredIncident, Transition, UpdateBatch
+from airflow_incident_provider.registry.decisions import Outcome, PendingAlert, act_on
+from airflow_incident_provider.registry.keys import REGISTRY, Kind
+from airflow_incident_provider.registry.records import StoredIncident, Transition, UpdateBatch
 from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
+from airflow_incident_provider.registry.store import KEPT_FOR, RegistryUnavailableError, locked, opened
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
 
@@ -68,7 +67,7 @@ def forget() -> None:
             session.execute(delete(model))
 
 
-def case(monitor: int, service: str = "checkout", **alert: Any) -> Case:
+def pending(monitor: int, service: str = "checkout", **alert: Any) -> PendingAlert:
     payload = json.loads((PAYLOADS / "01_metric_triggered.json").read_text())
     now = datetime.now(UTC)
     payload |= {
@@ -79,11 +78,11 @@ def case(monitor: int, service: str = "checkout", **alert: Any) -> Case:
     scope = f"env:prod,service:{service}"
     payload["alert"] |= {"id": str(monitor), "cycle_key": f"77{monitor}", "scope": scope, **alert}
     signal = read_signal({"datadog": payload}, received_at=now, routing=RoutingTable())
-    return Case(signal, LifecycleRules.of(RoutingTable()))
+    return PendingAlert(signal, RoutingTable())
 
 
-def outcome(runs: Runs, case: Case) -> Outcome:
-    [made] = act_on([case], runs)
+def outcome(runs: Runs, alert: PendingAlert) -> Outcome:
+    [made] = act_on([alert], runs)
     assert isinstance(made, Outcome), made
     return made
 
@@ -103,7 +102,7 @@ def batch(run_id: str) -> UpdateBatch:
 
 
 def test_alerts_of_one_transaction_know_of_each_other(runs: RunsOnPaper) -> None:
-    made = act_on([case(1), case(1), case(2), case(3)], runs)
+    made = act_on([pending(1), pending(1), pending(2), pending(3)], runs)
     assert [o.decision.action for o in made if isinstance(o, Outcome)] == ["open", "duplicate", "update", "update"]
     [(key, incident)] = incidents().items()
     assert incident.record.alert_count == 3
@@ -113,7 +112,7 @@ def test_alerts_of_one_transaction_know_of_each_other(runs: RunsOnPaper) -> None
 
 
 def test_one_after_the_other_gives_the_same(runs: RunsOnPaper) -> None:
-    made = [outcome(runs, case(number)) for number in (1, 1, 2, 3)]
+    made = [outcome(runs, pending(number)) for number in (1, 1, 2, 3)]
     assert [o.decision.action for o in made] == ["open", "duplicate", "update", "update"]
     [incident] = incidents().values()
     assert (incident.version, incident.record.alert_count) == (3, 3)
@@ -124,18 +123,18 @@ def test_one_after_the_other_gives_the_same(runs: RunsOnPaper) -> None:
 
 def test_an_alert_whose_run_would_wait_leaves_no_trace_and_the_others_stand(runs: RunsOnPaper) -> None:
     runs.not_ready = "incident_update"
-    first, joined, other = act_on([case(1), case(2), case(3, "search")], runs)
+    first, joined, other = act_on([pending(1), pending(2), pending(3, "search")], runs)
     assert isinstance(joined, DagNotReadyError)
     assert [type(made) for made in (first, other)] == [Outcome, Outcome]
     assert {incident.record.alert_count for incident in incidents().values()} == {1}
     runs.not_ready = None
-    assert outcome(runs, case(2)).decision.action is Action.UPDATE
+    assert outcome(runs, pending(2)).decision.action is Action.UPDATE
 
 
 def test_nothing_is_kept_when_the_database_fails_at_the_end(
     runs: RunsOnPaper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_incident_provider.registry.api_server import Registry
+    from airflow_incident_provider.registry.store import Registry
 
     def fail(*_: Any) -> None:
         raise OSError("connection lost")
@@ -143,23 +142,23 @@ def test_nothing_is_kept_when_the_database_fails_at_the_end(
     with monkeypatch.context() as patch:
         patch.setattr(Registry, "write", fail)
         with pytest.raises(OSError, match="connection lost"):
-            act_on([case(1)], runs)
+            act_on([pending(1)], runs)
     assert incidents() == {}
 
 
 def test_a_decision_goes_by_what_a_task_told(runs: RunsOnPaper) -> None:
-    key = outcome(runs, case(1)).decision.key
-    assert outcome(runs, case(1, transition="Recovered")).decision.action is Action.RECOVER
+    key = outcome(runs, pending(1)).decision.key
+    assert outcome(runs, pending(1, transition="Recovered")).decision.action is Action.RECOVER
     seen = incidents()[str(key)]
     tell(str(key), Transition(as_of=seen.version, status=Status.RESOLVED, resolved_at=datetime.now(UTC)))
     assert incidents()[str(key)].record.status is Status.RESOLVED
-    made = outcome(runs, case(1, cycle_key="778"))
+    made = outcome(runs, pending(1, cycle_key="778"))
     assert (made.decision.action, made.decision.key) == (Action.REOPEN, key)
     assert incidents()[str(key)].record.status is Status.OPEN
 
 
 def test_a_step_that_a_task_takes_while_an_alert_is_decided_on_is_seen(runs: RunsOnPaper) -> None:
-    key = str(outcome(runs, case(1)).decision.key)
+    key = str(outcome(runs, pending(1)).decision.key)
     with create_session() as session:
         registry = opened(session)
         seen = registry.incidents()[key]
@@ -170,28 +169,28 @@ def test_a_step_that_a_task_takes_while_an_alert_is_decided_on_is_seen(runs: Run
 
 
 def test_what_is_over_is_put_away_and_forgotten_in_the_end(runs: RunsOnPaper) -> None:
-    key = str(outcome(runs, case(1)).decision.key)
+    key = str(outcome(runs, pending(1)).decision.key)
     long_ago = datetime.now(UTC) - timedelta(days=3)
     tell(key, Transition(as_of=1, status=Status.ARCHIVED, resolved_at=long_ago, archived_at=long_ago))
-    other = str(outcome(runs, case(2, "search")).decision.key)
+    other = str(outcome(runs, pending(2, "search")).decision.key)
     assert set(incidents()) == {other}
     assert incidents(archived=True)[key].record.status is Status.ARCHIVED
     # The same alert again is a new incident, with a key of its own.
-    assert outcome(runs, case(1)).decision.key == f"{key}.2"
+    assert outcome(runs, pending(1)).decision.key == f"{key}.2"
     with create_session() as session:
         old = datetime.now(UTC) - KEPT_FOR - timedelta(days=1)
         session.execute(update(AssetStateStoreModel).values(updated_at=old))
-    outcome(runs, case(3, "orders"))
+    outcome(runs, pending(3, "orders"))
     assert key not in incidents(archived=True)
     assert {other, f"{key}.2"} < set(incidents())
 
 
 def test_a_damaged_record_does_not_stop_the_others(runs: RunsOnPaper) -> None:
-    key = str(outcome(runs, case(1)).decision.key)
-    outcome(runs, case(2, "search"))
+    key = str(outcome(runs, pending(1)).decision.key)
+    outcome(runs, pending(2, "search"))
     tell(key, {"version": 1}, kind=Kind.RECORD)
     assert len(incidents()) == 1
-    assert outcome(runs, case(4, "search")).decision.action is Action.UPDATE
+    assert outcome(runs, pending(4, "search")).decision.action is Action.UPDATE
 
 
 def test_without_the_asset_it_says_what_is_missing(empty_registry: None) -> None:

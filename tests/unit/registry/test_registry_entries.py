@@ -7,8 +7,8 @@ from typing import Any
 
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status, UpdateItem, UpdateKind
 from airflow_incident_provider.models import Severity, Source
-from airflow_incident_provider.registry.entries import OpenBatch, StoredIncident, Transition
-from airflow_incident_provider.registry.tasks import TaskRegistry
+from airflow_incident_provider.registry.records import OpenBatch, StoredIncident, Transition
+from airflow_incident_provider.registry.task_client import TaskRegistry
 
 NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
 KEY = "dd.1.2"

@@ -22,10 +22,10 @@ from pydantic import ValidationError
 from sqlalchemy import Select, delete, func, or_, select, text, update
 
 from airflow_incident_provider.exceptions import IncidentError
-from airflow_incident_provider.lifecycle.records import Presence, Room, Status
+from airflow_incident_provider.lifecycle.records import Room, Status, Visibility
 from airflow_incident_provider.models import Model
-from airflow_incident_provider.registry.asset import REGISTRY, Kind
-from airflow_incident_provider.registry.entries import StoredIncident, Transition, UpdateBatch
+from airflow_incident_provider.registry.keys import REGISTRY, Kind
+from airflow_incident_provider.registry.records import StoredIncident, Transition, UpdateBatch
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -231,7 +231,7 @@ def _is_over(incident: StoredIncident, now: datetime, live_after_end: timedelta)
     record = incident.record
     if record.status is Status.ARCHIVED and record.archived_at is not None:
         return now - record.archived_at > live_after_end
-    if record.presence is Presence.RECORD and record.ended_at is not None:
+    if record.visibility is Visibility.RECORD and record.ended_at is not None:
         return now - record.ended_at > live_after_end
     return now - record.last_signal_at > FORGOTTEN_AFTER
 

@@ -5,31 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from airflow_incident_provider.lifecycle.knowledge import is_ended_by
-from airflow_incident_provider.lifecycle.pending import with_item
+from airflow_incident_provider.lifecycle.matching import is_ended_by
 from airflow_incident_provider.lifecycle.records import (
     MAX_DELIVERIES,
     MAX_NAMES,
+    MAX_PENDING,
     MAX_REOPENINGS,
     MAX_RESPONDERS,
     MAX_TEXT,
     AlertState,
     IncidentRecord,
-    Presence,
     Room,
     Status,
     UpdateItem,
     UpdateKind,
+    Visibility,
+    condensed_key,
+    condensed_prefix,
 )
 from airflow_incident_provider.lifecycle.signals import Signal
-from airflow_incident_provider.lifecycle.size import condensed_group, condensed_key
 from airflow_incident_provider.models import Severity, Source
 from airflow_incident_provider.text import shorten
+
+_ABOUT_ONE_ALERT = frozenset(
+    {
+        UpdateKind.JOINED,
+        UpdateKind.REPEATED,
+        UpdateKind.FIRING_AGAIN,
+        UpdateKind.ALERT_RECOVERED,
+    }
+)
+"""Kinds of which there can be as many as alerts: the first to go. Of each other kind there is one at most."""
+
 
 _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 
-def worst(severities: Iterable[Severity]) -> Severity:
+def worst_severity(severities: Iterable[Severity]) -> Severity:
     """Return the worst of some severities."""
     return min(severities, key=_RANKS.__getitem__)
 
@@ -38,7 +50,7 @@ def new_record(
     signal: Signal,
     *,
     key: str,
-    presence: Presence,
+    visibility: Visibility,
     title: str,
     storm: bool,
     correlation_keys: tuple[str, ...],
@@ -48,7 +60,7 @@ def new_record(
     incident = signal.incident
     record = IncidentRecord(
         key=key,
-        presence=presence,
+        visibility=visibility,
         storm=storm,
         source=incident.source,
         opened_by=signal.alert_key,
@@ -61,30 +73,30 @@ def new_record(
         opened_at=now,
         last_signal_at=now,
         alerts={signal.alert_key: _new_alert(signal)},
-        deliveries=(signal.delivery,),
+        deliveries=(signal.fingerprint,),
         room=Room(channel_id=incident.slack_channel_id),
         source_status=incident.status,
         commander=incident.commander,
         responders=incident.responders[:MAX_RESPONDERS],
     )
     # A room's brief tells what began; a thread has only its updates.
-    return record if presence is Presence.ROOM else with_item(record, _item(signal, UpdateKind.OPENED, now))
+    return record if visibility is Visibility.ROOM else with_item(record, _item(signal, UpdateKind.OPENED, now))
 
 
-def counted(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
+def with_delivery(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
     """Return the record that knows of the delivery, and nothing else of it."""
     return record.model_copy(
         update={
             "notifications": record.notifications + 1,
-            "deliveries": (*record.deliveries, signal.delivery)[-MAX_DELIVERIES:],
+            "deliveries": (*record.deliveries, signal.fingerprint)[-MAX_DELIVERIES:],
             "last_signal_at": max(record.last_signal_at, now),
         }
     )
 
 
-def fired(record: IncidentRecord, signal: Signal, kind: UpdateKind, now: datetime) -> IncidentRecord:
+def with_firing_alert(record: IncidentRecord, signal: Signal, kind: UpdateKind, now: datetime) -> IncidentRecord:
     """Return the record in which the signal's alert fires; ``kind`` says what that is to the incident."""
-    record = _with_alert(counted(record, signal, now), signal)
+    record = _with_alert(with_delivery(record, signal, now), signal)
     if kind is UpdateKind.REPEATED:
         record = record.model_copy(update={"repeats": record.repeats + 1})
     if kind is not UpdateKind.REOPENED:
@@ -114,11 +126,11 @@ def recovered(record: IncidentRecord, signal: Signal, now: datetime) -> Incident
     An open incident without another alert that fires is recovered.
     """
     ended = {alert.key for alert in record.alerts.values() if is_ended_by(alert, signal)}
-    prefix = condensed_group(signal.group)
-    record = counted(record, signal, now).model_copy(
+    prefix = condensed_prefix(signal.group)
+    record = with_delivery(record, signal, now).model_copy(
         update={
             "alerts": {
-                key: _well(alert, signal) if key in ended else alert for key, alert in record.alerts.items()
+                key: _recovered(alert, signal) if key in ended else alert for key, alert in record.alerts.items()
             },
             "condensed": {
                 name: None if name.startswith(prefix) else severity for name, severity in record.condensed.items()
@@ -130,13 +142,13 @@ def recovered(record: IncidentRecord, signal: Signal, now: datetime) -> Incident
         return _with_news(record, signal, now)
     record = record.model_copy(update={"status": Status.RECOVERED, "recovered_at": now})
     record = with_item(record, _item(signal, UpdateKind.RECOVERED, now, whole=True))
-    return _with_told(record, signal, now)
+    return _with_source_update(record, signal, now)
 
 
-def risen(record: IncidentRecord, presence: Presence, now: datetime) -> IncidentRecord:
+def promoted(record: IncidentRecord, visibility: Visibility, now: datetime) -> IncidentRecord:
     """Return the record that shows in a more visible place."""
-    item = UpdateItem(kind=UpdateKind.PRESENCE, at=now, before=record.presence, after=presence)
-    return with_item(record.model_copy(update={"presence": presence}), item)
+    item = UpdateItem(kind=UpdateKind.VISIBILITY, at=now, before=record.visibility, after=visibility)
+    return with_item(record.model_copy(update={"visibility": visibility}), item)
 
 
 def _with_alert(record: IncidentRecord, signal: Signal) -> IncidentRecord:
@@ -155,9 +167,9 @@ def _with_news(record: IncidentRecord, signal: Signal, now: datetime) -> Inciden
     """Return the record with what follows from its alerts, and from what the source itself says of the incident."""
     firing = [alert.severity for alert in record.alerts.values() if alert.firing]
     firing += [severity for severity in record.condensed.values() if severity is not None]
-    severity = worst(firing) if firing else record.severity
+    severity = worst_severity(firing) if firing else record.severity
     record = _changed(record, UpdateKind.SEVERITY, "severity", severity, now)
-    if not signal.over:
+    if not signal.is_recovery:
         record = _with_responders(record, signal, now)
         record = record.model_copy(
             update={
@@ -165,10 +177,10 @@ def _with_news(record: IncidentRecord, signal: Signal, now: datetime) -> Inciden
                 "teams": _names((*record.teams, *signal.incident.teams)),
             }
         )
-    return _with_told(record, signal, now)
+    return _with_source_update(record, signal, now)
 
 
-def _with_told(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
+def _with_source_update(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
     """Return the record that follows its own Datadog incident: title, status, commander, Slack channel."""
     told = signal.incident
     if told.source is not Source.DATADOG_INCIDENT or signal.alert_key != record.opened_by:
@@ -216,7 +228,7 @@ def _new_alert(signal: Signal) -> AlertState:
     )
 
 
-def _well(alert: AlertState, signal: Signal) -> AlertState:
+def _recovered(alert: AlertState, signal: Signal) -> AlertState:
     return alert.model_copy(
         update={
             "firing": False,
@@ -249,3 +261,43 @@ def _names(names: Iterable[str]) -> tuple[str, ...]:
     for name in sorted(names):
         kept.setdefault(name.casefold(), shorten(name, MAX_TEXT))
     return tuple(kept.values())[:MAX_NAMES]
+
+
+def with_item(record: IncidentRecord, item: UpdateItem) -> IncidentRecord:
+    """Return the record with ``item`` pending; an incident that is only recorded posts nothing.
+
+    A change that was taken back before it was posted leaves nothing to post.
+    """
+    if record.visibility is Visibility.RECORD:
+        return record
+    items = {(told.kind, told.alert): told for told in record.pending}
+    slot = (item.kind, item.alert)
+    merged = _merged(items.pop(slot), item) if slot in items else item
+    if merged.before is None or merged.before != merged.after:
+        items[slot] = merged
+    kept = tuple(items.values())
+    dropped = _to_drop(kept)
+    return record.model_copy(
+        update={
+            "pending": tuple(told for told in kept if told is not dropped),
+            "pending_dropped": record.pending_dropped + (dropped.count if dropped else 0),
+        }
+    )
+
+
+def _merged(earlier: UpdateItem, later: UpdateItem) -> UpdateItem:
+    names = tuple(dict.fromkeys((*earlier.names, *later.names)))[:MAX_RESPONDERS]
+    return later.model_copy(
+        update={
+            "before": earlier.before,
+            "names": names,
+            "count": earlier.count + later.count,
+            "first_at": earlier.first_at or earlier.at,
+        }
+    )
+
+
+def _to_drop(items: tuple[UpdateItem, ...]) -> UpdateItem | None:
+    if len(items) <= MAX_PENDING:
+        return None
+    return next(item for item in items if item.kind in _ABOUT_ONE_ALERT)

@@ -66,7 +66,7 @@ class StoredIncident(Model):
         """Return the incident as a decision at ``now`` should see it: without what a due run tells already."""
         if self.batch is None or now < self.batch.until:
             return self
-        return self.model_copy(update={"batch": None, "record": self.record.drained()})
+        return self.model_copy(update={"batch": None, "record": self.record.without_pending()})
 
     def to_json(self) -> dict[str, object]:
         """Return the JSON form that is stored."""

@@ -1,4 +1,4 @@
-"""The application: which answer each thing gets, without a database behind it."""
+"""The response of the application to each kind of request, without a database."""
 
 from __future__ import annotations
 
@@ -17,50 +17,50 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.lifecycle.decision import decide
 from airflow_incident_provider.plugins.api.app import create_app
-from airflow_incident_provider.plugins.webhook import reception as reception_module
+from airflow_incident_provider.plugins.webhook import receiver as receiver_module
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER, Authentication
-from airflow_incident_provider.plugins.webhook.reception import Reception
-from airflow_incident_provider.registry.api_server import RegistryUnavailableError
-from airflow_incident_provider.registry.decisions import Case, Outcome
+from airflow_incident_provider.plugins.webhook.receiver import AlertReceiver
+from airflow_incident_provider.registry.decisions import Outcome, PendingAlert
 from airflow_incident_provider.registry.runs import DagNotReadyError
+from airflow_incident_provider.registry.store import RegistryUnavailableError
 
 SECRET = "a-secret-for-these-tests"
 STATEMENT = "INSERT INTO x VALUES (:hostile)"
-TOLD = {"id": "CHG-1", "title": "Orders are late"}
-Act = Callable[[Sequence[Case]], list[Outcome | Exception]]
+REPORT = {"id": "CHG-1", "title": "Orders are late"}
+Act = Callable[[Sequence[PendingAlert]], list[Outcome | Exception]]
 
 
 def client(act: Act, **environment: Any) -> TestClient:
     connection = Connection(conn_id="incident_webhook", conn_type="generic", password=SECRET)
-    reception = Reception(Authentication(lambda: connection), lambda cases, _: act(cases))
-    return TestClient(create_app(reception), headers={SECRET_HEADER: SECRET}, raise_server_exceptions=False)
+    receiver = AlertReceiver(Authentication(lambda: connection), lambda alerts, _: act(alerts))
+    return TestClient(create_app(receiver), headers={SECRET_HEADER: SECRET}, raise_server_exceptions=False)
 
 
-def decided(cases: Sequence[Case]) -> list[Outcome | Exception]:
-    """Decide as if there were no other incident."""
-    decisions = [decide(case.signal, [], case.rules, datetime.now(UTC)) for case in cases]
+def decided(alerts: Sequence[PendingAlert]) -> list[Outcome | Exception]:
+    """Decide without any other incident."""
+    decisions = [decide(alert.signal, [], alert.routing, datetime.now(UTC)) for alert in alerts]
     return [Outcome(decision, decision.runs[0].run_id if decision.runs else None, ()) for decision in decisions]
 
 
 def failing(error: Exception) -> Act:
-    def act(cases: Sequence[Case]) -> list[Outcome | Exception]:
+    def act(alerts: Sequence[PendingAlert]) -> list[Outcome | Exception]:
         raise error
 
     return act
 
 
 def refusing(error: Exception) -> Act:
-    return lambda cases: [error for _ in cases]
+    return lambda alerts: [error for _ in alerts]
 
 
-def test_what_was_taken_is_told() -> None:
-    answer = client(decided).post("/webhook/generic", json=TOLD)
+def test_an_accepted_alert_returns_its_decision() -> None:
+    answer = client(decided).post("/webhook/generic", json=REPORT)
     assert (answer.status_code, answer.json()["decision"]) == (202, "open")
     assert answer.json()["run_id"] == answer.json()["incident"] == "man.CHG-1"
     assert answer.json()["reason"].startswith("New")
 
 
-def test_noise_is_200(payload: Callable[[str], dict[str, Any]]) -> None:
+def test_a_recovery_of_nothing_is_answered_200(payload: Callable[[str], dict[str, Any]]) -> None:
     answer = client(decided).post("/webhook/datadog", json=payload("03"))
     assert (answer.status_code, answer.json()["decision"], answer.json()["incident"]) == (200, "ignore", None)
 
@@ -72,70 +72,70 @@ def test_noise_is_200(payload: Callable[[str], dict[str, Any]]) -> None:
         (failing(RegistryUnavailableError("Airflow does not know the asset yet.")), 503, "asset"),
         (failing(OperationalError(STATEMENT, {"hostile": "text"}, OSError("refused"))), 503, "database"),
         (failing(PoolTimeoutError("QueuePool limit")), 503, "database"),
-        (failing(ZeroDivisionError("a fault of ours")), 503, "fault"),
+        (failing(ZeroDivisionError("a bug")), 503, "internal error"),
         (refusing(DataError(STATEMENT, {"hostile": "text"}, ValueError("bad"))), 400, "does not accept"),
         (refusing(ParamValidationError("Invalid input for param title")), 400, "title"),
         (refusing(InvalidPayloadError("title: wrong.")), 400, "title"),
     ],
 )
-def test_every_error_is_an_answer_in_words(act: Act, status: int, said: str) -> None:
-    answer = client(act).post("/webhook/generic", json=TOLD)
+def test_every_error_has_a_response(act: Act, status: int, said: str) -> None:
+    answer = client(act).post("/webhook/generic", json=REPORT)
     assert (answer.status_code, said in answer.json()["error"]) == (status, True), answer.text
     assert "hostile" not in answer.text
 
 
-def test_what_cannot_be_read_as_an_incident_is_400_and_names_the_field() -> None:
+def test_an_invalid_field_is_named() -> None:
     answer = client(decided).post("/webhook/generic", json={"title": "x", "severity": "purple"})
     assert (answer.status_code, answer.json()["error"].split(":")[0]) == (400, "severity")
 
 
-def test_what_takes_too_long_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reception_module, "ANSWER_SECONDS", 0.2)
+def test_a_slow_decision_is_answered_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver_module, "ANSWER_SECONDS", 0.2)
 
-    def slow(cases: Sequence[Case]) -> list[Outcome | Exception]:
+    def slow(alerts: Sequence[PendingAlert]) -> list[Outcome | Exception]:
         time.sleep(1)
-        return decided(cases)
+        return decided(alerts)
 
     began = time.monotonic()
-    answer = client(slow).post("/webhook/generic", json=TOLD)
+    answer = client(slow).post("/webhook/generic", json=REPORT)
     assert (answer.status_code, "within" in answer.json()["error"]) == (503, True)
     assert time.monotonic() - began < 0.9
 
 
 def test_nothing_is_decided_without_the_secret_or_for_a_bad_body() -> None:
-    asked: list[Case] = []
+    asked: list[PendingAlert] = []
 
-    def act(cases: Sequence[Case]) -> list[Outcome | Exception]:
-        asked.extend(cases)
-        return decided(cases)
+    def act(alerts: Sequence[PendingAlert]) -> list[Outcome | Exception]:
+        asked.extend(alerts)
+        return decided(alerts)
 
     app = client(act)
-    assert app.post("/webhook/generic", json=TOLD, headers={SECRET_HEADER: "wrong"}).status_code == 401
+    assert app.post("/webhook/generic", json=REPORT, headers={SECRET_HEADER: "wrong"}).status_code == 401
     assert (
         app.post("/webhook/generic", content="{", headers={"Content-Type": "application/json"}).status_code == 400
     )
-    assert app.post("/webhook/generic", data=TOLD).status_code == 415
-    assert app.post("/webhook/generic", json=TOLD, headers={"Content-Encoding": "gzip"}).status_code == 415
-    assert app.post("/webhook/generic", json={**TOLD, "description": "x" * 300_000}).status_code == 413
+    assert app.post("/webhook/generic", data=REPORT).status_code == 415
+    assert app.post("/webhook/generic", json=REPORT, headers={"Content-Encoding": "gzip"}).status_code == 415
+    assert app.post("/webhook/generic", json={**REPORT, "description": "x" * 300_000}).status_code == 413
     assert app.get("/webhook/generic").status_code == 405
-    assert app.post("/webhook/nowhere", json=TOLD).json() == {"error": "Not Found.", "fix": None}
+    assert app.post("/webhook/nowhere", json=REPORT).json() == {"error": "Not Found.", "fix": None}
     assert asked == []
 
 
-def test_a_broken_routing_table_is_503_until_it_is_mended(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_routing_table_is_503_until_it_is_fixed(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     table = tmp_path / "routing.yaml"
     table.write_text("version: 1\nrulez: []\n")
     monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(table))
     app = client(decided)
-    answer = app.post("/webhook/generic", json=TOLD)
+    answer = app.post("/webhook/generic", json=REPORT)
     assert (answer.status_code, "rulez" in answer.json()["error"]) == (503, True)
     table.write_text("version: 1\n")
-    assert app.post("/webhook/generic", json=TOLD).status_code == 202
+    assert app.post("/webhook/generic", json=REPORT).status_code == 202
     table.unlink()
-    assert app.post("/webhook/generic", json=TOLD).status_code == 503
+    assert app.post("/webhook/generic", json=REPORT).status_code == 503
 
 
-def test_the_document_declares_the_secret_and_every_answer() -> None:
+def test_the_openapi_document_declares_the_secret_and_every_response() -> None:
     document = client(decided).get("/openapi.json").json()
     for path in ("/webhook/datadog", "/webhook/generic"):
         operation = document["paths"][path]["post"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_incident_provider.operators.priority import ROOM_FIRST
-from airflow_incident_provider.plugins.urgency import task_instance_mutation_hook
+from airflow_incident_provider.plugins.priority_policy import task_instance_mutation_hook
 
 REPORT = 3
 ROOM = ROOM_FIRST + 4
@@ -81,5 +81,5 @@ def test_policy_has_the_form_that_airflow_calls() -> None:
 
 
 def test_airflow_finds_the_policy() -> None:
-    found = [point.load() for point in entry_points(group="airflow.policy") if point.name == "incident_urgency"]
+    found = [point.load() for point in entry_points(group="airflow.policy", name="incident_priority_policy")]
     assert [module.task_instance_mutation_hook for module in found] == [task_instance_mutation_hook]

@@ -20,8 +20,8 @@ from typing import Any, Protocol, TypeVar
 
 from airflow_incident_provider.lifecycle.records import Room, Status
 from airflow_incident_provider.models import Model
-from airflow_incident_provider.registry.asset import REGISTRY, Kind
-from airflow_incident_provider.registry.entries import StoredIncident, Transition, UpdateBatch
+from airflow_incident_provider.registry.keys import REGISTRY, Kind
+from airflow_incident_provider.registry.records import StoredIncident, Transition, UpdateBatch
 
 _Entry = TypeVar("_Entry", bound=Model)
 

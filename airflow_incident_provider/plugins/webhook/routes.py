@@ -1,0 +1,166 @@
+"""The endpoints that receive alerts, and the health of the webhook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from airflow.utils.session import create_session
+from fastapi import APIRouter, Depends, Request, Response, Security
+from fastapi.responses import JSONResponse
+from fastapi.security import APIKeyHeader
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import SQLAlchemyError
+
+from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID, DagId
+from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
+from airflow_incident_provider.intake.datadog.payload import DatadogPayload
+from airflow_incident_provider.intake.manual import trigger_form
+from airflow_incident_provider.plugins.api.errors import RequestError
+from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
+from airflow_incident_provider.plugins.webhook.receiver import AlertReceiver
+from airflow_incident_provider.plugins.webhook.responses import ALERT_RESPONSES, Decided
+from airflow_incident_provider.registry.store import opened
+
+_secret = APIKeyHeader(
+    name=SECRET_HEADER,
+    scheme_name="Secret",
+    description=f"The password of the Airflow connection {DEFAULT_WEBHOOK_CONN_ID}, or its previous one.",
+    auto_error=False,
+)
+Secret = Annotated[str | None, Security(_secret)]
+
+router = APIRouter(prefix="/webhook", tags=["webhook"])
+health_router = APIRouter(tags=["health"])
+
+
+def _receiver(request: Request) -> AlertReceiver:
+    receiver = request.app.state.receiver
+    assert isinstance(receiver, AlertReceiver)
+    return receiver
+
+
+Receiver = Annotated[AlertReceiver, Depends(_receiver)]
+
+
+# --- alerts -----------------------------------------------------------------------------------------
+
+
+def _request_body(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the OpenAPI description of a body that is read here: FastAPI would read it before any check."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _datadog_schema() -> dict[str, Any]:
+    schema = DatadogPayload.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    # OpenAPI has no place for the definitions of one schema: each is inlined where it is used.
+    schema["properties"] |= {
+        name: {**definitions[name.capitalize() + "Section"], "default": {}} for name in ("alert", "incident")
+    }
+    return schema
+
+
+def _generic_schema() -> dict[str, Any]:
+    described = ("type", "description", "enum", "format")
+    fields = {name: {k: field[k] for k in described if k in field} for name, field in trigger_form().items()}
+    return {"type": "object", "properties": fields}
+
+
+@router.post(
+    "/datadog",
+    status_code=202,
+    responses=ALERT_RESPONSES,
+    response_model=Decided,
+    openapi_extra=_request_body(_datadog_schema()),
+    summary="Receive a notification from Datadog's webhook",
+)
+async def receive_datadog(request: Request, secret: Secret, receiver: Receiver) -> JSONResponse:
+    """Receive a notification in the payload template that ``airflow incident setup datadog`` prints."""
+    return await receiver.receive(request, secret, lambda body: {"datadog": body})
+
+
+@router.post(
+    "/generic",
+    status_code=202,
+    responses=ALERT_RESPONSES,
+    response_model=Decided,
+    openapi_extra=_request_body(_generic_schema()),
+    summary="Receive an incident with the fields of the trigger form",
+)
+async def receive_generic(request: Request, secret: Secret, receiver: Receiver) -> JSONResponse:
+    """Receive an incident with the fields of the trigger form: a title, and an ``id`` if it may be sent again."""
+    return await receiver.receive(request, secret, dict)
+
+
+# --- health -----------------------------------------------------------------------------------------
+
+
+class Check(BaseModel):
+    """One thing that the webhook needs."""
+
+    name: str
+    ok: bool
+    problem: str | None = None
+
+
+class Health(BaseModel):
+    """Whether alerts can be accepted."""
+
+    ok: Annotated[bool, Field(description="Whether all checks pass.")]
+    checks: list[Check]
+
+
+@health_router.get(
+    "/health",
+    response_model=Health,
+    responses={503: {"model": Health, "description": "Alerts cannot be accepted now."}},
+    summary="Report whether alerts can be accepted",
+)
+def health(receiver: Receiver, response: Response) -> Health:
+    """Check the connection, the routing table, the registry in the database, and the DAGs."""
+    checks = [
+        _check(f"connection {DEFAULT_WEBHOOK_CONN_ID}", receiver.authentication.credentials),
+        _check("routing table", receiver.routing.table),
+        _check("registry", _registry),
+        *(_check(f"DAG {dag_id}", _dag(receiver, dag_id)) for dag_id in _dag_ids(receiver)),
+    ]
+    ok = all(check.ok for check in checks)
+    response.status_code = 200 if ok else 503
+    return Health(ok=ok, checks=checks)
+
+
+def _registry() -> None:
+    with create_session(scoped=False) as session:
+        opened(session)
+
+
+def _dag_ids(receiver: AlertReceiver) -> list[str]:
+    """Return the DAGs whose runs an alert may start; an invalid routing table is a check of its own."""
+    try:
+        named = receiver.routing.table().dag_ids
+    except RoutingTableError:
+        named = ()
+    return list(dict.fromkeys((DagId.INCIDENT_RESPONSE, DagId.INCIDENT_UPDATE, *named)))
+
+
+def _dag(receiver: AlertReceiver, dag_id: str) -> Callable[[], object]:
+    def check() -> None:
+        with create_session(scoped=False) as session:
+            receiver.runs.ready_dag(session, dag_id)
+
+    return check
+
+
+def _check(name: str, work: Callable[[], object]) -> Check:
+    try:
+        work()
+    except RequestError as refused:
+        problem = f"{refused.answer.error} {refused.answer.fix or ''}".strip()
+    except IncidentError as error:
+        problem = str(error)
+    except SQLAlchemyError:
+        problem = "Airflow's database cannot be reached."
+    else:
+        return Check(name=name, ok=True)
+    return Check(name=name, ok=False, problem=problem)

@@ -1,0 +1,149 @@
+"""Concurrent alerts share a transaction, and each waits with its own deadline."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+import pytest
+
+from airflow_incident_provider.plugins.webhook import receiver
+from airflow_incident_provider.plugins.webhook.receiver import MAX_BATCH, DecisionQueue
+
+
+class BlockingDecider:
+    """Decides anything; each batch blocks until it is released."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Any]] = []
+        self.released = threading.Semaphore(0)
+        self.started = threading.Semaphore(0)
+
+    def __call__(self, alerts: Sequence[Any]) -> list[Any]:
+        self.batches.append(list(alerts))
+        self.started.release()
+        assert self.released.acquire(timeout=10)
+        if "fatal" in alerts:
+            raise OSError("the database is gone")
+        return [ValueError(alert) if alert == "bad" else f"decided {alert}" for alert in alerts]
+
+    async def wait_for_batch(self) -> None:
+        await anyio.to_thread.run_sync(self.started.acquire)
+
+
+def ask_all(decider: BlockingDecider, alerts: Sequence[Any]) -> list[Any]:
+    """Submit the first alert, and the others while it is being decided; return all outcomes and errors."""
+
+    async def run() -> list[Any]:
+        queue = DecisionQueue(decider)
+        answers: dict[int, Any] = {}
+
+        async def ask(place: int, alert: Any) -> None:
+            try:
+                answers[place] = await queue.outcome(alert)
+            except Exception as error:  # noqa: BLE001
+                answers[place] = error
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, 0, alerts[0])
+            await decider.wait_for_batch()
+            for place, alert in enumerate(alerts[1:], 1):
+                tasks.start_soon(ask, place, alert)
+            await anyio.wait_all_tasks_blocked()
+            decider.released.release(10)
+        return [answers[place] for place in range(len(alerts))]
+
+    return anyio.run(run)
+
+
+def test_concurrent_alerts_are_decided_together_and_each_gets_its_own_outcome() -> None:
+    decider = BlockingDecider()
+    alerts = [str(number) for number in range(MAX_BATCH + 6)]
+    assert ask_all(decider, alerts) == [f"decided {alert}" for alert in alerts]
+    assert [len(batch) for batch in decider.batches] == [1, MAX_BATCH, 5]
+    assert list(itertools.chain(*decider.batches)) == alerts
+
+
+def test_an_alert_with_an_error_does_not_affect_the_others() -> None:
+    answers = ask_all(BlockingDecider(), ["first", "bad", "good"])
+    assert answers[2] == "decided good"
+    assert isinstance(answers[1], ValueError)
+
+
+def test_a_failed_transaction_is_reported_to_its_own_batch_only() -> None:
+    answers = ask_all(BlockingDecider(), ["first", "fatal", "same batch"])
+    assert answers[0] == "decided first"
+    assert [type(answer) for answer in answers[1:]] == [OSError, OSError]
+
+
+def test_a_cancelled_alert_is_not_decided() -> None:
+    decider = BlockingDecider()
+
+    async def run() -> str:
+        queue = DecisionQueue(decider)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(queue.outcome, "first")
+            await decider.wait_for_batch()
+            with pytest.raises(TimeoutError):
+                with anyio.fail_after(0.05):
+                    await queue.outcome("cancelled")
+            decider.released.release(10)
+            return str(await queue.outcome("waits"))
+
+    assert anyio.run(run) == "decided waits"
+    assert decider.batches == [["first"], ["waits"]]
+
+
+def test_a_batch_does_not_end_with_the_request_that_started_it() -> None:
+    decider = BlockingDecider()
+
+    async def run() -> dict[str, Any]:
+        queue = DecisionQueue(decider)
+        answers: dict[str, Any] = {}
+        impatient = anyio.CancelScope()
+
+        async def ask(alert: str) -> None:
+            answers[alert] = await queue.outcome(alert)
+
+        async def ask_and_leave() -> None:
+            with impatient:
+                await queue.outcome("leaves")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, "first")
+            await decider.wait_for_batch()
+            tasks.start_soon(ask_and_leave)
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(ask, "stays")
+            await anyio.wait_all_tasks_blocked()
+            decider.released.release()
+            await decider.wait_for_batch()
+            impatient.cancel()
+            await anyio.wait_all_tasks_blocked()
+            decider.released.release(2)
+        return answers
+
+    assert anyio.run(run) == {"first": "decided first", "stays": "decided stays"}
+    assert decider.batches == [["first"], ["leaves", "stays"]]
+
+
+def test_transactions_that_hang_do_not_hold_up_all_alerts_and_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "ANSWER_SECONDS", 0.0)
+    decider = BlockingDecider()
+
+    async def run() -> None:
+        queue = DecisionQueue(decider)
+        async with anyio.create_task_group() as tasks:
+            for number in range(20):
+                tasks.start_soon(queue.outcome, number)
+                await anyio.wait_all_tasks_blocked()
+            for _ in range(receiver.MAX_BATCHES):
+                await decider.wait_for_batch()
+            assert len(decider.batches) == receiver.MAX_BATCHES
+            decider.released.release(20)
+
+    anyio.run(run)
+    assert sorted(itertools.chain(*decider.batches)) == list(range(20))
