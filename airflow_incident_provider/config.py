@@ -77,6 +77,9 @@ class ConfKey(StrEnum):
     CLOSE_REQUEST = "asked"
     """What ``airflow incident resolve`` and ``archive`` request."""
 
+    CHECK_REQUEST = "check_request"
+    """Whether a person requested that the probes run again."""
+
     CHECKED_BY = "checked_by"
     """The run that ran the probes after the recovery."""
 

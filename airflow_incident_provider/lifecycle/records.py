@@ -16,6 +16,7 @@ from pydantic import AliasChoices, Field
 
 from airflow_incident_provider.config import DagId
 from airflow_incident_provider.intake.policies import Visibility
+from airflow_incident_provider.lifecycle.coordination import Coordination
 from airflow_incident_provider.models import IncidentKey, Model, Severity, Source, UtcDatetime
 from airflow_incident_provider.text import digest
 
@@ -48,6 +49,7 @@ MAX_REOPENINGS = 20
 """Timestamps of reopenings, and of the recoveries before them, that are kept; ``reopened`` counts all of them."""
 _DIGITS = 10
 """Of each digest in a condensed name; records of version 0.1.0 contain such names."""
+_COORDINATION = ("updates", "items", "feedback", "actions")
 _KEEP_ALERTS = 10
 """Alerts that stay complete while anything else can be dropped."""
 
@@ -77,6 +79,9 @@ class UpdateKind(StrEnum):
     STATUS = "status"
     COMMANDER = "commander"
     RESPONDERS = "responders"
+    ROLE = "role"
+    STATUS_UPDATE = "status_update"
+    ITEM = "item"
 
 
 class AlertState(Model):
@@ -104,7 +109,8 @@ class UpdateItem(Model):
     """A change that has not been posted yet. Items of one kind about one alert are merged: ``count`` is how many.
 
     ``before`` and ``after`` are the values of a change, such as two severities; ``names`` are new responders.
-    ``title`` is untrusted text. For merged items ``at`` is the time of the latest and ``first_at`` of the first.
+    ``title`` is untrusted text. ``text`` is what a person wrote, and ``actor`` the person who acted: a Slack user
+    id or a name. For merged items ``at`` is the time of the latest and ``first_at`` of the first.
     """
 
     kind: UpdateKind
@@ -116,6 +122,8 @@ class UpdateItem(Model):
     after: str | None = None
     names: tuple[str, ...] = ()
     count: int = 1
+    text: str | None = None
+    actor: str | None = None
 
 
 class Room(Model):
@@ -182,6 +190,7 @@ class IncidentRecord(Model):
     source_status: str | None = None
     commander: str | None = None
     responders: tuple[str, ...] = ()
+    coordination: Coordination = Coordination()
 
     def to_json(self) -> dict[str, Any]:
         """Return the stored JSON form: the version, and every field that differs from its default."""
@@ -257,7 +266,7 @@ def shrink_to_fit(record: IncidentRecord, limit: int = MAX_BYTES) -> IncidentRec
     """Return the record so that its JSON takes at most ``limit`` bytes.
 
     Alerts are condensed first: recovered before firing, oldest first. Then pending updates are dropped (and
-    counted), then deliveries and names.
+    counted), then deliveries and names, and at last the oldest of what people did.
     """
     while len(record.alerts) > _KEEP_ALERTS and encoded_size(record) > limit:
         record = _condense_some(record)
@@ -266,6 +275,8 @@ def shrink_to_fit(record: IncidentRecord, limit: int = MAX_BYTES) -> IncidentRec
             record = _halve(record, name)
     while record.alerts and encoded_size(record) > limit:
         record = _condense_some(record)
+    while encoded_size(record) > limit and any(getattr(record.coordination, name) for name in _COORDINATION):
+        record = _halve_coordination(record)
     return record
 
 
@@ -288,6 +299,18 @@ def _condense_some(record: IncidentRecord) -> IncidentRecord:
             "condensed": {**record.condensed, **condensed},
         }
     )
+
+
+def _halve_coordination(record: IncidentRecord) -> IncidentRecord:
+    """Return the record with the newer half of the longest list of what people did."""
+    coordination = record.coordination
+    name = max(_COORDINATION, key=lambda name: len(getattr(coordination, name)))
+    values = getattr(coordination, name)
+    kept = values[(len(values) + 1) // 2 :]
+    update: dict[str, object] = {name: kept}
+    if name == "actions":
+        update["dropped_actions"] = coordination.dropped_actions + len(values) - len(kept)
+    return record.model_copy(update={"coordination": coordination.model_copy(update=update)})
 
 
 def _halve(record: IncidentRecord, name: str) -> IncidentRecord:

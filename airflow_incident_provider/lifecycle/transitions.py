@@ -165,9 +165,7 @@ def _with_alert(record: IncidentRecord, signal: Signal) -> IncidentRecord:
 
 def _with_news(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
     """Return the record with what follows from its alerts, and from what the source itself says of the incident."""
-    firing = [alert.severity for alert in record.alerts.values() if alert.firing]
-    firing += [severity for severity in record.condensed.values() if severity is not None]
-    severity = worst_severity(firing) if firing else record.severity
+    record, severity = _with_severity(record)
     record = _changed(record, UpdateKind.SEVERITY, "severity", severity, now)
     if not signal.is_recovery:
         record = _with_responders(record, signal, now)
@@ -178,6 +176,24 @@ def _with_news(record: IncidentRecord, signal: Signal, now: datetime) -> Inciden
             }
         )
     return _with_source_update(record, signal, now)
+
+
+def firing_severity(record: IncidentRecord) -> Severity | None:
+    """Return the worst severity of the firing alerts; ``None`` if none fires."""
+    firing = [alert.severity for alert in record.alerts.values() if alert.firing]
+    firing += [severity for severity in record.condensed.values() if severity is not None]
+    return worst_severity(firing) if firing else None
+
+
+def _with_severity(record: IncidentRecord) -> tuple[IncidentRecord, Severity]:
+    """Return the incident's severity: a person's choice until a worse alert fires, else the worst of its alerts."""
+    worst, override = firing_severity(record), record.coordination.severity
+    if override is None or worst is None:
+        return record, worst or record.severity
+    if worst_severity((worst, override.worst)) is override.worst:
+        return record, override.chosen
+    coordination = record.coordination.model_copy(update={"severity": None})
+    return record.model_copy(update={"coordination": coordination}), worst
 
 
 def _with_source_update(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:

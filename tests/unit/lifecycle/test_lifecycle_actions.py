@@ -1,0 +1,216 @@
+"""Actions of people on an incident: roles, severity, updates, invitations, resolving and reopening."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_incident_provider.config import ConfKey, DagId
+from airflow_incident_provider.lifecycle.actions import CHECK_INTERVAL, AppliedAction, Outcome, apply_action
+from airflow_incident_provider.lifecycle.coordination import (
+    MAX_ACTIONS,
+    ActionKind,
+    Actor,
+    ActorSource,
+    IncidentAction,
+    Person,
+    Role,
+)
+from airflow_incident_provider.lifecycle.records import (
+    MAX_BYTES,
+    AlertState,
+    IncidentRecord,
+    Status,
+    UpdateKind,
+    encoded_size,
+    shrink_to_fit,
+)
+from airflow_incident_provider.models import Severity, Source
+
+T0 = datetime(2026, 11, 23, 10, tzinfo=UTC)
+DANA = Actor(name="dana.reyes", slack_id="U0DANAREYES", source=ActorSource.SLACK)
+ALICE = Person(name="alice.ng", slack_id="U0ALICENG01")
+
+
+def record(**changes: Any) -> IncidentRecord:
+    alert = AlertState(key="a", group="g", title="t", severity=Severity.HIGH, first_at=T0, last_at=T0)
+    fields: dict[str, Any] = {
+        "key": "dd.1.c1",
+        "source": Source.DATADOG_ALERT,
+        "opened_by": "a",
+        "title": "Checkout is slow",
+        "severity": Severity.HIGH,
+        "opened_at": T0,
+        "last_signal_at": T0,
+        "alerts": {"a": alert},
+    }
+    return IncidentRecord(**fields | changes)
+
+
+def act(before: IncidentRecord, kind: ActionKind, *, id: str = "1", minute: int = 1, **more: Any) -> AppliedAction:
+    action = IncidentAction(id=id, kind=kind, at=T0 + timedelta(minutes=minute), actor=DANA, **more)
+    return apply_action(before, action, responders_for=lambda _: ())
+
+
+def kinds(applied: AppliedAction) -> list[UpdateKind]:
+    return [item.kind for item in applied.record.pending]
+
+
+def test_a_person_takes_command() -> None:
+    applied = act(record(), ActionKind.LEAD)
+    assert applied.record.coordination.roles[Role.COMMANDER].slack_id == DANA.slack_id
+    assert (applied.record.commander, kinds(applied)) == (DANA.slack_id, [UpdateKind.COMMANDER])
+    assert [run.dag_id for run in applied.runs] == [DagId.INCIDENT_UPDATE]
+
+
+def test_taking_command_twice_changes_nothing() -> None:
+    first = act(record(), ActionKind.LEAD)
+    second = act(first.record, ActionKind.LEAD, id="2", minute=2)
+    assert (second.outcome, second.record, second.runs) == (Outcome.UNCHANGED, first.record, ())
+
+
+def test_a_hand_over_invites_the_new_commander_and_names_both() -> None:
+    led = act(record(), ActionKind.LEAD)
+    handed = act(led.record, ActionKind.LEAD, id="2", person=ALICE)
+    assert handed.record.commander == ALICE.slack_id
+    assert ALICE.slack_id in handed.record.responders
+    assert handed.record.coordination.first_led_at == led.record.coordination.first_led_at
+
+
+def test_a_role_other_than_commander_does_not_change_the_commander() -> None:
+    applied = act(record(commander="dana@acme.example"), ActionKind.ROLE, role=Role.SCRIBE)
+    assert applied.record.commander == "dana@acme.example"
+    assert kinds(applied) == [UpdateKind.ROLE]
+
+
+def test_the_same_action_delivered_twice_is_applied_once() -> None:
+    first = act(record(), ActionKind.UPDATE, text="We roll back")
+    again = act(first.record, ActionKind.UPDATE, text="We roll back")
+    assert again.outcome is Outcome.UNCHANGED
+    assert again.record is first.record
+
+
+def test_a_change_of_severity_routes_again() -> None:
+    action = IncidentAction(id="1", kind=ActionKind.SEVERITY, at=T0, actor=DANA, severity=Severity.CRITICAL)
+    applied = apply_action(
+        record(), action, responders_for=lambda changed: ("@sre-oncall",) if changed.severity == "critical" else ()
+    )
+    assert applied.record.severity is Severity.CRITICAL
+    assert applied.record.responders == ("@sre-oncall",)
+    assert kinds(applied) == [UpdateKind.SEVERITY, UpdateKind.RESPONDERS]
+
+
+def test_an_update_sets_when_the_next_is_due() -> None:
+    applied = act(record(), ActionKind.UPDATE, text="We roll back", minutes=15)
+    [update] = applied.record.coordination.updates
+    assert update.next_at == T0 + timedelta(minutes=16)
+    assert [item.text for item in applied.record.pending] == ["We roll back"]
+
+
+@pytest.mark.parametrize("text", ["", "  \n ", "\u200b"])
+def test_an_empty_update_is_refused(text: str) -> None:
+    assert act(record(), ActionKind.UPDATE, text=text).outcome is Outcome.REFUSED
+
+
+def test_two_updates_are_both_posted() -> None:
+    first = act(record(), ActionKind.UPDATE, text="one")
+    second = act(first.record, ActionKind.UPDATE, id="2", text="two")
+    assert [item.text for item in second.record.pending] == ["one", "two"]
+
+
+def test_a_check_starts_one_run_within_its_interval() -> None:
+    first = act(record(), ActionKind.CHECK)
+    [run] = first.runs
+    assert run.conf == {ConfKey.INCIDENT_KEY: "dd.1.c1", ConfKey.CHECK_REQUEST: True}
+    soon = IncidentAction(id="2", kind=ActionKind.CHECK, at=T0 + timedelta(minutes=1, seconds=5), actor=DANA)
+    assert apply_action(first.record, soon, responders_for=lambda _: ()).runs == ()
+    later = soon.model_copy(update={"at": soon.at + CHECK_INTERVAL})
+    assert len(apply_action(first.record, later, responders_for=lambda _: ()).runs) == 1
+
+
+def test_resolving_starts_the_run_that_resolves() -> None:
+    applied = act(record(), ActionKind.RESOLVE)
+    assert applied.runs[0].conf[ConfKey.CLOSE_REQUEST]["by"] == DANA.slack_id
+    assert applied.record.status is Status.OPEN
+
+
+def test_reopening_an_open_incident_changes_nothing() -> None:
+    assert act(record(), ActionKind.REOPEN).outcome is Outcome.UNCHANGED
+
+
+def test_a_resolved_incident_can_be_reopened_and_stays_open_without_alerts() -> None:
+    applied = act(record(status=Status.RESOLVED, resolved_at=T0, alerts={}), ActionKind.REOPEN)
+    assert (applied.record.status, applied.record.coordination.held_open) == (Status.OPEN, True)
+    assert kinds(applied) == [UpdateKind.REOPENED]
+
+
+@pytest.mark.parametrize("status", [Status.RESOLVED, Status.ARCHIVED])
+@pytest.mark.parametrize("kind", [ActionKind.LEAD, ActionKind.UPDATE, ActionKind.CHECK, ActionKind.SNOOZE])
+def test_a_closed_incident_refuses_what_would_change_its_room(status: Status, kind: ActionKind) -> None:
+    applied = act(record(status=status), kind, text="x")
+    assert applied.outcome is Outcome.REFUSED
+
+
+def test_snoozing_twice_does_not_add_up() -> None:
+    once = act(record(), ActionKind.SNOOZE, minutes=30)
+    twice = act(once.record, ActionKind.SNOOZE, id="2", minutes=30)
+    assert twice.record.coordination.snoozed_until == T0 + timedelta(minutes=31)
+
+
+def test_the_last_answer_about_a_finding_counts() -> None:
+    yes = act(record(), ActionKind.FEEDBACK, finding="http/x", useful=True)
+    no = act(yes.record, ActionKind.FEEDBACK, id="2", finding="http/x", useful=False)
+    assert [answer.useful for answer in no.record.coordination.feedback] == [False]
+
+
+def test_long_updates_leave_the_record_within_its_size() -> None:
+    after = record()
+    for number in range(40):
+        after = act(after, ActionKind.UPDATE, id=str(number), text="\N{FIRE}" * 2000).record
+        after = shrink_to_fit(after)
+    assert encoded_size(after) <= MAX_BYTES
+    assert after.coordination.updates
+
+
+def test_secrets_in_an_update_are_redacted() -> None:
+    applied = act(record(), ActionKind.UPDATE, text="token xoxb-123456789012-abcdefghijklmnop is revoked")
+    assert "abcdefghijklmnop" not in applied.record.model_dump_json()
+
+
+ACTIONS = st.builds(
+    IncidentAction,
+    id=st.text("abcdef", min_size=1, max_size=3),
+    kind=st.sampled_from(ActionKind),
+    at=st.integers(0, 10_000).map(lambda minutes: T0 + timedelta(minutes=minutes)),
+    actor=st.just(DANA),
+    role=st.sampled_from(Role),
+    person=st.none() | st.builds(Person, name=st.text(max_size=30), slack_id=st.none() | st.just("U1")),
+    severity=st.none() | st.sampled_from(Severity),
+    text=st.text(max_size=3000),
+    minutes=st.none() | st.integers(1, 1440),
+    names=st.lists(st.text(min_size=1, max_size=60), max_size=5).map(tuple),
+    finding=st.none() | st.text(max_size=300),
+    useful=st.none() | st.booleans(),
+)
+
+
+@given(st.lists(ACTIONS, max_size=30))
+def test_any_sequence_of_actions_keeps_the_record_readable_and_bounded(actions: list[IncidentAction]) -> None:
+    after = record()
+    applied_ids: list[str] = []
+    for action in actions:
+        applied = apply_action(after, action, responders_for=lambda _: ())
+        assert applied.reply
+        if applied.outcome is Outcome.APPLIED:
+            assert action.id not in applied_ids
+            applied_ids.append(action.id)
+        else:
+            assert (applied.record, applied.runs) == (after, ())
+        after = shrink_to_fit(applied.record)
+    assert IncidentRecord.from_json(after.to_json()) == after
+    assert encoded_size(after) <= MAX_BYTES
+    assert len(after.coordination.actions) <= MAX_ACTIONS
