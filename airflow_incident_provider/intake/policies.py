@@ -194,3 +194,38 @@ class Lifecycle(Strict):
     quiet_period: Duration = timedelta(minutes=10)
     archive_delay: Duration = timedelta(hours=24)
     update_interval: Annotated[Duration, AfterValidator(_minute_or_more)] = timedelta(minutes=1)
+
+
+class ReminderTimes(Strict):
+    """Times of one severity: until somebody leads, between updates, and after a recovery until somebody resolves.
+
+    Without a time there is no such reminder. Each is repeated at the same interval.
+    """
+
+    commander: Duration | None = None
+    update: Duration | None = None
+    stalled: Duration | None = None
+
+
+class Reminders(Strict):
+    """Reminders in the room, by severity."""
+
+    critical: ReminderTimes = ReminderTimes.model_validate({"commander": "5m", "update": "30m", "stalled": "30m"})
+    high: ReminderTimes = ReminderTimes.model_validate({"commander": "10m", "update": "1h", "stalled": "1h"})
+    medium: ReminderTimes = ReminderTimes()
+    low: ReminderTimes = ReminderTimes()
+
+    def of(self, severity: Severity) -> ReminderTimes:
+        """Return the times of a severity."""
+        return {
+            Severity.CRITICAL: self.critical,
+            Severity.HIGH: self.high,
+            Severity.MEDIUM: self.medium,
+            Severity.LOW: self.low,
+        }[severity]
+
+
+class Interaction(Strict):
+    """Who may act on an incident besides the members of its room: members of these user groups (ids or handles)."""
+
+    groups: Annotated[tuple[Name, ...], BeforeValidator(one_or_more), Field(max_length=20)] = ()

@@ -21,7 +21,9 @@ from airflow_incident_provider.intake.limits import MAX_NAMES, MAX_RESPONDERS
 from airflow_incident_provider.intake.policies import (
     Correlation,
     CorrelationRule,
+    Interaction,
     Lifecycle,
+    Reminders,
     SeverityRule,
     SeverityRules,
     Storm,
@@ -86,6 +88,8 @@ class RoutingTable(Strict):
     storm: Storm = Storm()
     triage: Triage = Triage()
     lifecycle: Lifecycle = Lifecycle()
+    reminders: Reminders = Reminders()
+    interaction: Interaction = Interaction()
 
     @property
     def dag_ids(self) -> tuple[str, ...]:

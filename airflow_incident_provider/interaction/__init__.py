@@ -1,0 +1,1 @@
+"""Slack requests and commands become actions; reminders, postmortems and metrics follow from records."""

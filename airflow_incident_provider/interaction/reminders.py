@@ -1,0 +1,126 @@
+"""
+Reminders: which are due, and when the next one can be.
+
+Nothing waits: a run reads the record, posts what is due, and requests a run at the time of the next reminder. Each
+reminder has an id, made of its kind and its due time, so a repeated run posts nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from airflow_incident_provider.intake.policies import Reminders
+from airflow_incident_provider.lifecycle.coordination import Role
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Status, Visibility
+
+MAX_REPEATS = 96
+"""Reminders of one kind; a forgotten incident must not be reminded of forever."""
+
+
+class ReminderKind(StrEnum):
+    """The reason for a reminder."""
+
+    NO_COMMANDER = "no_commander"
+    UPDATE_DUE = "update_due"
+    STALLED = "stalled"
+    """Recovered, and nobody resolved it."""
+
+
+@dataclass(frozen=True)
+class Reminder:
+    """One reminder.
+
+    :param number: how often this reason has been reminded of, including this time; wording escalates with it.
+    :param since: since when there is a reason.
+    """
+
+    kind: ReminderKind
+    due_at: datetime
+    number: int
+    since: datetime
+
+    @property
+    def id(self) -> str:
+        """Identifies the reminder."""
+        return f"{self.kind}.{self.due_at:%Y%m%dT%H%M%S}"
+
+
+def due_reminders(
+    record: IncidentRecord, settings: Reminders, now: datetime, *, posted_until: datetime | None
+) -> list[Reminder]:
+    """Return the reminders that are due, the latest of each kind only.
+
+    :param posted_until: the time of the previous look: what was due by then has been posted.
+    """
+    latest: dict[ReminderKind, Reminder] = {}
+    for reminder in _all(record, settings, now):
+        if reminder.due_at <= now and (posted_until is None or reminder.due_at > posted_until):
+            latest[reminder.kind] = reminder
+    return sorted(latest.values(), key=lambda reminder: reminder.due_at)
+
+
+def next_reminder_at(record: IncidentRecord, settings: Reminders, now: datetime) -> datetime | None:
+    """Return when the next reminder is due as things are now; ``None`` if there is no reason for one."""
+    return min((each.due_at for each in _all(record, settings, now) if each.due_at > now), default=None)
+
+
+def _all(record: IncidentRecord, settings: Reminders, now: datetime) -> Iterator[Reminder]:
+    """Yield every reminder of the present state until ``now``, and the first one after it."""
+    if record.visibility is not Visibility.ROOM or record.status in (Status.RESOLVED, Status.ARCHIVED):
+        return
+    times = settings.of(record.severity)
+    start = _started_at(record)
+    coordination = record.coordination
+    if record.status is Status.OPEN:
+        if Role.COMMANDER not in coordination.roles and record.commander is None:
+            yield from _series(ReminderKind.NO_COMMANDER, start, times.commander, record, now)
+        yield from _update_series(record, start, times.update, now)
+    elif record.recovered_at is not None:
+        yield from _series(ReminderKind.STALLED, record.recovered_at, times.stalled, record, now)
+
+
+def _update_series(
+    record: IncidentRecord, start: datetime, every: timedelta | None, now: datetime
+) -> Iterator[Reminder]:
+    """Yield the reminders to post an update: at the promised time, else after the interval since the last one."""
+    updates = record.coordination.updates
+    promised = updates[-1].next_at if updates else None
+    if promised is not None:
+        if every is None:
+            yield from _single(ReminderKind.UPDATE_DUE, promised, record, since=updates[-1].at)
+            return
+        start = promised - every
+    elif updates:
+        start = updates[-1].at
+    yield from _series(ReminderKind.UPDATE_DUE, start, every, record, now)
+
+
+def _single(kind: ReminderKind, at: datetime, record: IncidentRecord, *, since: datetime) -> Iterator[Reminder]:
+    if not _is_snoozed(record, at):
+        yield Reminder(kind, at, 1, since)
+
+
+def _series(
+    kind: ReminderKind, start: datetime, every: timedelta | None, record: IncidentRecord, now: datetime
+) -> Iterator[Reminder]:
+    if every is None:
+        return
+    for number in range(1, MAX_REPEATS + 1):
+        due_at = start + every * number
+        if not _is_snoozed(record, due_at):
+            yield Reminder(kind, due_at, number, start)
+            if due_at > now:
+                return
+
+
+def _is_snoozed(record: IncidentRecord, at: datetime) -> bool:
+    until = record.coordination.snoozed_until
+    return until is not None and at < until
+
+
+def _started_at(record: IncidentRecord) -> datetime:
+    """Return when the present firing began: reminders start over when an incident is reopened."""
+    return max((record.opened_at, *record.reopened_at))

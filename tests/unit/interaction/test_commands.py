@@ -1,0 +1,89 @@
+"""The grammar of /incident."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.interaction.commands import USAGES, help_text, parse_command, parse_minutes
+from airflow_incident_provider.lifecycle.coordination import ActionKind, Person, Role
+from airflow_incident_provider.models import Severity
+
+DANA = Person(name="dana", slack_id="U0DANAREYES")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "arguments"),
+    [
+        ("lead", ActionKind.LEAD, {}),
+        ("LEAD", ActionKind.LEAD, {}),
+        ("lead <@U0DANAREYES|dana>", ActionKind.LEAD, {"person": DANA}),
+        ("lead @dana", ActionKind.LEAD, {"person": Person(name="@dana")}),
+        ("role scribe", ActionKind.ROLE, {"role": Role.SCRIBE}),
+        ("role communications <@U0DANAREYES|dana>", ActionKind.ROLE, {"role": Role.COMMUNICATIONS, "person": DANA}),
+        ("severity critical", ActionKind.SEVERITY, {"severity": Severity.CRITICAL}),
+        ("severity P1", ActionKind.SEVERITY, {"severity": Severity.CRITICAL}),
+        ("update We roll back", ActionKind.UPDATE, {"text": "We roll back"}),
+        ("update We roll back next 15m", ActionKind.UPDATE, {"text": "We roll back", "minutes": 15}),
+        ("update We roll back next in 2h", ActionKind.UPDATE, {"text": "We roll back", "minutes": 120}),
+        ("update What comes next", ActionKind.UPDATE, {"text": "What comes next"}),
+        ("update", ActionKind.UPDATE, {"text": ""}),
+        ("invite <@U0DANAREYES|dana>, @sre-oncall", ActionKind.INVITE, {"names": ("U0DANAREYES", "@sre-oncall")}),
+        ("invite <!subteam^S0SRE|@sre>", ActionKind.INVITE, {"names": ("S0SRE",)}),
+        ("snooze 30m", ActionKind.SNOOZE, {"minutes": 30}),
+        ("snooze", ActionKind.SNOOZE, {}),
+        ("item Alert on queue length", ActionKind.ITEM, {"text": "Alert on queue length"}),
+        ("resolve", ActionKind.RESOLVE, {}),
+    ],
+)
+def test_commands(text: str, kind: ActionKind, arguments: dict[str, Any]) -> None:
+    parsed = parse_command(text)
+    assert parsed is not None
+    assert (parsed.kind, parsed.arguments) == (kind, arguments)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "help", "HELP"])
+def test_help_is_no_command(text: str) -> None:
+    assert parse_command(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("lede", "lede"),
+        ("role captain", "captain"),
+        ("severity awful", "awful"),
+        ("severity", "severity"),
+        ("resolve now", "now"),
+        ("snooze soon", "soon"),
+        ("snooze 25h", "25h"),
+        ("lead @a @b", "one person"),
+        ("invite", "Nobody"),
+    ],
+)
+def test_a_wrong_command_names_what_is_wrong_and_what_would_be_right(text: str, named: str) -> None:
+    with pytest.raises(InvalidPayloadError) as caught:
+        parse_command(text)
+    assert named in caught.value.message
+    assert caught.value.fix
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_command_or_a_clear_error(text: str) -> None:
+    with suppress(InvalidPayloadError):
+        parse_command(text)
+
+
+@given(st.integers(1, 1440))
+def test_minutes_round_trip(minutes: int) -> None:
+    assert parse_minutes(f"{minutes}m") == parse_minutes(str(minutes)) == minutes
+
+
+def test_the_help_lists_every_command() -> None:
+    assert all(f"/incident {usage.kind}" in help_text() for usage in USAGES)
+    assert {usage.kind for usage in USAGES} == set(ActionKind) - {ActionKind.FEEDBACK}
