@@ -55,7 +55,7 @@ def get_provider_info() -> dict[str, Any]:
             f"airflow_incident_provider.operators.links.{link}"
             for link in ("MonitorLink", "DashboardLink", "WarRoomLink")
         ],
-        "cli": ["airflow_incident_provider.cli.get_cli_commands"],
+        "cli": ["airflow_incident_provider.cli.commands.get_cli_commands"],
         "config": {"incident": {"description": "Incident response: war rooms and probes.", "options": _options()}},
     }
 

@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
-from airflow_incident_provider.commands.export.command import from_file
-from airflow_incident_provider.commands.export.mermaid import mermaid
-from airflow_incident_provider.commands.export.workflow import OUTPUTS, Workflow
+from airflow_incident_provider.cli.export import OUTPUTS, Workflow, from_file, mermaid
 
 ROOT = Path(__file__).resolve().parents[1]
 DAGS = ROOT / "dags"
@@ -106,8 +104,8 @@ def data_flow() -> str:
     giver = {step.outputs: step.id for step in workflow.steps if step.outputs}
     lines = ["flowchart TB", '    payload(["payload or form"]) --> parse_incident_event']
     for step in workflow.steps:
-        gives = f"<br/>gives {_label(step.outputs)}" if step.outputs else ""
-        lines.append(f'    {step.id}["{step.id}{gives}"]')
+        returned = f"<br/>returns {_label(step.outputs)}" if step.outputs else ""
+        lines.append(f'    {step.id}["{step.id}{returned}"]')
         read = sorted(_values_read_by(step.operator) - {step.outputs})
         lines.extend(f"    {giver[value]} --> {step.id}" for value in read if value in giver)
     return "\n".join(lines)

@@ -20,7 +20,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from airflow_incident_provider import models, operators
-from airflow_incident_provider.cli import get_cli_commands
+from airflow_incident_provider.cli.commands import get_cli_commands
 from airflow_incident_provider.events.datadog import metrics
 from airflow_incident_provider.events.event import EventKind, IncidentEvent
 from airflow_incident_provider.get_provider_info import get_provider_info
@@ -83,7 +83,7 @@ def _arguments(command: ActionCommand) -> Iterator[str]:
     yield "| argument | |"
     yield "|---|---|"
     for arg in command.args:
-        yield f"| {_flags(arg)} | {_cell(arg.kwargs.get('help') or '')} |"
+        yield f"| {_flags(arg)} | {_cell((arg.kwargs.get('help') or '').replace(chr(92) + '[', '['))} |"
     yield ""
     if command.epilog:
         yield from ("```text", command.epilog, "```", "")

@@ -14,7 +14,7 @@ from incident_sandbox import SandboxClient
 from incident_sandbox.demo.alert import alert
 from incident_sandbox.seed import BOT_USER
 
-from airflow_incident_provider.airflow_api import FINAL_RUN_STATES, AirflowApi, AirflowApiError
+from airflow_incident_provider.cli.airflow_api import FINAL_RUN_STATES, AirflowApi, AirflowApiError
 
 from .stack import Stack  # isort: skip
 

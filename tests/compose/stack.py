@@ -18,7 +18,7 @@ from typing import Any
 from incident_sandbox import SandboxClient
 from incident_sandbox.demo.processes import choose_port
 
-from airflow_incident_provider.airflow_api import AirflowApi
+from airflow_incident_provider.cli.airflow_api import AirflowApi
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests" / "compose"

@@ -74,7 +74,7 @@ def test_the_settings_exist(block: Block) -> None:
 
 @pytest.mark.parametrize("block", list(blocks("yaml")), ids=str)
 def test_the_yaml_is_what_it_claims_to_be(block: Block) -> None:
-    from airflow_incident_provider.commands.setup.slack import manifest
+    from airflow_incident_provider.cli.setup.slack import manifest
     from airflow_incident_provider.intake import load_routing_table
 
     content = yaml.safe_load(block.text)

@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_incident_provider.commands.drill.payload import with_drill_rule
-from airflow_incident_provider.commands.running import ExitCode
+from airflow_incident_provider.cli.drill import with_drill_rule
+from airflow_incident_provider.cli.run import ExitCode
 
-from ..unit.commands.terminal import Terminal  # isort: skip  # noqa: TID252 - tests are no installed package
+from ..unit.cli.terminal import Terminal  # isort: skip  # noqa: TID252 - tests are no installed package
 from .conftest import DAGS, House  # isort: skip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
@@ -142,7 +142,7 @@ def test_resolved_and_archived_from_a_laptop(remotely: Callable[..., Ended], hou
     assert house.finish(told["run_id"]) == "success"
 
     early = remotely("archive", "LEDGER-1", "--yes")
-    assert (early.code, "is open. Resolve it first" in early.err) == (ExitCode.NOT_WELL, True)
+    assert (early.code, "is open. Resolve it first" in early.err) == (ExitCode.FAILED, True)
 
     resolved = remotely("resolve", told["incident"], "--yes", "--output", "json")
     assert resolved.code == ExitCode.OK, resolved.err
@@ -185,7 +185,7 @@ def test_a_drill_in_a_workspace_is_marked_and_scored(remotely: Callable[..., End
     goals = {goal["goal"]: goal for goal in scored["goals"]}
     assert goals["a room"]["met"], ended.err
     assert goals["room marked as a drill"]["met"]
-    assert ended.code == (ExitCode.OK if scored["met"] == scored["of"] else ExitCode.NOT_WELL)
+    assert ended.code == (ExitCode.OK if scored["met"] == scored["of"] else ExitCode.FAILED)
     [room] = [each for each in house.control.state()["channels"] if each["name"].startswith("drill-")]
     assert "DRILL" in house.control.channel(room["id"])["messages"][-1]["text"] or "drill" in room["name"]
 
@@ -194,7 +194,7 @@ def test_a_drill_in_the_sandbox_needs_nothing_but_this_machine(tmp_path: Path) -
     places = ("--home", str(tmp_path / "home"), "--dags", str(DAGS))
     ended = airflow_incident("drill", "--sandbox", *places, "--output", "json", environment=dict(os.environ))
     # Two of the recorded alert's people cannot be invited: that is what a drill finds out.
-    assert ended.code == ExitCode.NOT_WELL, ended.err
+    assert ended.code == ExitCode.FAILED, ended.err
     goals = {goal["goal"]: goal for goal in json.loads(ended.out)["goals"]}
     assert [name for name, goal in goals.items() if not goal["met"]] == ["everybody invited"]
     assert "jon smiht" in goals["everybody invited"]["seen"]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from incident_sandbox.demo.broken_service import DOMAIN, BrokenService, Certificate
 
-from airflow_incident_provider.airflow_api import AirflowApiError
+from airflow_incident_provider.cli.airflow_api import AirflowApiError
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom
 
 from .conftest import DAGS, SECRET_OF_THE_WORKER, House  # isort: skip

@@ -14,7 +14,7 @@ import pytest
 from incident_sandbox.demo.processes import wait_until
 from incident_sandbox.faults import FaultScript
 
-from airflow_incident_provider.airflow_api import FINAL_RUN_STATES
+from airflow_incident_provider.cli.airflow_api import FINAL_RUN_STATES
 
 from .invariants import told, violations  # isort: skip
 from .real_airflow import DAG_ID, RealAirflow, kill  # isort: skip

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from airflow.cli.cli_parser import AirflowHelpFormatter, DefaultHelpParser
 
-from airflow_incident_provider.cli import get_cli_commands
+from airflow_incident_provider.cli.commands import get_cli_commands
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
 

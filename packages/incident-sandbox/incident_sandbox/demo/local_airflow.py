@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from airflow_incident_provider.airflow_api import AirflowApi, AirflowApiError
+from airflow_incident_provider.cli.airflow_api import AirflowApi, AirflowApiError
 from incident_sandbox.demo.airflow_home import ADMIN, AirflowHome, airflow_command
 from incident_sandbox.demo.postgres import LocalPostgres
 from incident_sandbox.demo.processes import (

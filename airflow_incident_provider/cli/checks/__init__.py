@@ -1,0 +1,1 @@
+"""``airflow incident check``: the installation, one line per check, each failing line with its fix."""

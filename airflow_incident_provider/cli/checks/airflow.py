@@ -1,0 +1,239 @@
+"""Airflow itself: version, database, components, and the settings that incident response depends on."""
+
+from __future__ import annotations
+
+import difflib
+import multiprocessing
+import sys
+from collections.abc import Iterator
+from importlib.metadata import entry_points, version
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from airflow.api.common.airflow_health import HEALTHY, get_airflow_health
+from airflow.configuration import conf
+from airflow.utils.db import check_migrations
+from sqlalchemy.exc import SQLAlchemyError
+
+from airflow_incident_provider.cli.checks.context import CheckContext
+from airflow_incident_provider.cli.checks.result import (
+    Result,
+    Results,
+    advised,
+    failure,
+    passed,
+    required,
+    warning,
+)
+from airflow_incident_provider.config import settings
+from airflow_incident_provider.get_provider_info import get_provider_info
+
+OLDEST = (3, 3)
+MAX_IDLE_SLEEP_S = 0.25
+MIN_PARALLELISM = 16
+"""An incident has about ten tasks, some in parallel; two incidents at once should not wait."""
+
+MIN_ACTIVE_RUNS = 16
+_PREFORKING_EXECUTORS = ("LocalExecutor",)
+_KNOWN_EXECUTORS = ("LocalExecutor", "CeleryExecutor", "KubernetesExecutor", "EdgeExecutor")
+_PLUGINS = ("incident_webhook", "incidents_page", "incident_events", "incident_preload")
+
+
+def airflow_version(_: CheckContext) -> Results:
+    """Check the Airflow version."""
+    installed = version("apache-airflow-core")
+    numbers = tuple(int(part) for part in installed.split(".")[:2])
+    yield required(
+        "version", OLDEST <= numbers < (4, 0), installed, "Install Airflow 3.3 or a newer 3.x:",
+        "pip install 'apache-airflow>=3.3,<4'",
+    )  # fmt: skip
+
+
+def database(_: CheckContext) -> Results:
+    """Check that the database answers, is migrated, and takes concurrent writers."""
+    try:
+        check_migrations(timeout=0)  # type: ignore[no-untyped-call]
+    except TimeoutError:
+        yield failure("database", "it is not migrated to this version", "Migrate it:", "airflow db migrate")
+        return
+    except SQLAlchemyError as error:
+        yield failure(
+            "database", type(error).__name__, "Start it, or correct [database] sql_alchemy_conn. Test it:",
+            "airflow db check",
+        )  # fmt: skip
+        return
+    kind = conf.get("database", "sql_alchemy_conn").partition(":")[0]
+    yield advised(
+        "database",
+        not kind.startswith("sqlite"),
+        kind,
+        "Use PostgreSQL in production: concurrent alerts lock SQLite, which can end Airflow's components.",
+    )
+
+
+def components(_: CheckContext) -> Results:
+    """Check that scheduler, DAG processor and triggerer are running."""
+    health = get_airflow_health()
+    for name in ("scheduler", "dag_processor"):
+        status = str(health[name]["status"] or "never started")
+        program = name.replace("_", "-")
+        yield required(program, status == HEALTHY, status, "Start it:", f"airflow {program}")
+    if settings().room_deadline_seconds:
+        status = str(health["triggerer"]["status"] or "never started")
+        yield advised(
+            "triggerer",
+            status == HEALTHY,
+            f"{status}: nobody is warned when a room is late" if status != HEALTHY else status,
+            "Start it, or set [incident] room_deadline_seconds = 0:",
+            "airflow triggerer",
+        )
+
+
+def executor(_: CheckContext) -> Results:
+    """Check that the executor runs tasks in parallel."""
+    name = conf.get("core", "executor")
+    known = any(shipped in name for shipped in _KNOWN_EXECUTORS)
+    yield advised("executor", known, name, "Use LocalExecutor or CeleryExecutor: this one is not tested.")
+
+
+def concurrency(_: CheckContext) -> Results:
+    """Check that two incidents at once do not wait for task slots or active runs."""
+    parallelism = conf.getint("core", "parallelism")
+    enough = parallelism == 0 or parallelism >= MIN_PARALLELISM
+    yield advised(
+        "parallelism", enough, f"[core] parallelism = {parallelism}", f"Set it to {MIN_PARALLELISM} or more."
+    )
+
+
+def preload(_: CheckContext) -> Results:
+    """Check that forked workers inherit the modules that the scheduler has imported."""
+    if not any(name in conf.get("core", "executor") for name in _PREFORKING_EXECUTORS):
+        yield passed("preload", "not needed with this executor")
+        return
+    method, source = _start_method()
+    yield advised(
+        "preload",
+        method == "fork",
+        f"workers start by {method} ({source})" if method != "fork" else "workers are forked",
+        "Set [core] mp_start_method = fork: otherwise every task imports the provider again, about 1 s each.",
+    )
+
+
+def _start_method() -> tuple[str, str]:
+    """Return how LocalExecutor's workers are started, and what says so."""
+    configured = conf.get("core", "mp_start_method", fallback=None)
+    if configured:
+        return configured, "[core] mp_start_method"
+    return multiprocessing.get_start_method(), f"the default of Python {sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def idle_sleep(_: CheckContext) -> Results:
+    """Check that the scheduler does not sleep between an incident's steps."""
+    seconds = conf.getfloat("scheduler", "scheduler_idle_sleep_time")
+    yield advised(
+        "idle sleep",
+        seconds <= MAX_IDLE_SLEEP_S,
+        f"the scheduler sleeps {seconds:g} s when it is idle",
+        "Set [scheduler] scheduler_idle_sleep_time = 0.05: the default delays each of the seven steps.",
+    )
+
+
+def base_url(_: CheckContext) -> Results:
+    """Check that people and Datadog can follow links to Airflow."""
+    address = conf.get("api", "base_url", fallback="") or ""
+    yield public_url("base URL", address, "Set [api] base_url to the address that people and Datadog use.")
+
+
+def public_url(subject: str, address: str, fix: str) -> Result:
+    """Return whether an address can be reached from elsewhere, over HTTPS."""
+    parts = urlsplit(address)
+    if not address:
+        return warning(subject, "not set: the room has no links to Airflow", fix)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return failure(subject, f"{address} is not an http or https URL", fix)
+    if is_local(parts.hostname):
+        return warning(subject, f"{address} is only reachable from this machine", fix)
+    if parts.scheme == "http":
+        return warning(subject, f"{address} is not encrypted: the webhook's secret can be read on the way", fix)
+    return passed(subject, address)
+
+
+def is_local(host: str) -> bool:
+    """Return whether a host name or address means this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def fernet_key(_: CheckContext) -> Results:
+    """Check that passwords of connections are encrypted in the database."""
+    has_key = bool(conf.get("core", "fernet_key", fallback=""))
+    found = "set" if has_key else "not set: passwords of connections are stored in plain text"
+    yield advised(
+        "Fernet key", has_key, found, "Set [core] fernet_key to the same key on every machine. To make one:",
+        "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'",
+    )  # fmt: skip
+
+
+def state_backend(_: CheckContext) -> Results:
+    """Check that the registry of incidents is in Airflow's database."""
+    backend = conf.get("state_store", "backend", fallback="") or ""
+    ours = not backend or backend.endswith("MetastoreBackend")
+    yield required(
+        "state store", ours, backend or "Airflow's database",
+        "Leave [state_store] backend at its default: decisions about alerts need its transactions.",
+    )  # fmt: skip
+
+
+def plugins(_: CheckContext) -> Results:
+    """Check that the package's plugins are installed for this Airflow."""
+    installed = {entry.name for entry in entry_points(group="airflow.plugins")}
+    missing = [name for name in _PLUGINS if name not in installed]
+    yield required(
+        "plugins", not missing, f"missing: {', '.join(missing)}" if missing else "installed",
+        "Install the package again where the API server and the scheduler run:",
+        "pip install --force-reinstall --no-deps airflow-incident-provider",
+    )  # fmt: skip
+
+
+def own_settings(_: CheckContext) -> Results:
+    """Check that every setting of ``[incident]`` exists and has a valid value."""
+    options = get_provider_info()["config"]["incident"]["options"]
+    given = conf.getsection("incident") or {}
+    problems = [*_unknown_settings(given, options), *_invalid_values()]
+    yield from problems
+    if not problems:
+        configured = [name for name, value in given.items() if value not in (None, "", options[name]["default"])]
+        yield passed("[incident]", ", ".join(sorted(configured)) or "all defaults")
+
+
+def _unknown_settings(given: object, options: dict[str, object]) -> Iterator[Result]:
+    for name in sorted(name for name in given if name not in options):  # type: ignore[attr-defined]
+        close = difflib.get_close_matches(name, options, n=1)
+        fix = f"Did you mean {close[0]}?" if close else f"The settings are {', '.join(options)}."
+        yield failure("[incident]", f"no such setting: {name}", fix)
+
+
+def _invalid_values() -> Iterator[Result]:
+    try:
+        seconds = conf.getint("incident", "room_deadline_seconds", fallback=60)
+    except Exception:  # noqa: BLE001 - Airflow raises AirflowConfigException
+        value = conf.get("incident", "room_deadline_seconds")
+        yield failure(
+            "[incident]", f"room_deadline_seconds = {value!r} is not a whole number", "Set it to seconds."
+        )
+    else:
+        if seconds < 0:
+            yield failure("[incident]", f"room_deadline_seconds = {seconds} is negative", "Use 0 for no deadline.")
+    for address in settings().docker_dns:
+        try:
+            ip_address(address)
+        except ValueError:
+            yield failure("[incident]", f"docker_dns: {address!r} is not an IP address", "Use IP addresses.")
+    folder = settings().directory_folder
+    if folder.exists() and not folder.is_dir():
+        yield failure("[incident]", f"directory_folder: {folder} is not a folder", "Name a folder.")

@@ -1,0 +1,105 @@
+"""Docker: the engine, the probes' images and network, and a locked-down container that really runs."""
+
+from __future__ import annotations
+
+import socket
+
+from airflow_incident_provider.cli.checks.context import CheckContext
+from airflow_incident_provider.cli.checks.result import (
+    NotCheckableError,
+    Results,
+    failure,
+    passed,
+    required,
+    warning,
+)
+from airflow_incident_provider.config import settings
+from airflow_incident_provider.containers import ContainerSpec, EngineError, LockedDownContainer
+from airflow_incident_provider.models import ProbeRun, Verdict
+from airflow_incident_provider.probes import CONTROL, catalogue, command_for, environment_for, get_probe, interpret
+
+_GRACE_S = 5
+
+
+def engine(context: CheckContext) -> Results:
+    """Check that a Docker Engine answers."""
+    try:
+        version = context.engine.version()
+    except NotCheckableError as error:
+        yield failure(
+            "engine",
+            f"{error} at {context.engine_address}: no probe could run",
+            "Start the engine, set DOCKER_HOST, or give this user access to its socket. Test it:",
+            "docker version",
+        )
+        return
+    yield passed("engine", f"{version.get('Version')} at {context.engine_address}")
+
+
+def images(context: CheckContext) -> Results:
+    """Check that each probe's image is on the engine."""
+    from docker.errors import DockerException, ImageNotFound
+
+    for image in sorted({probe.image for probe in catalogue()}):
+        try:
+            digest = str(context.engine.inspect_image(image)["Id"])
+        except ImageNotFound:
+            yield warning(
+                f"image {image}", "not pulled: an incident would wait for it", "Pull it:", f"docker pull {image}"
+            )
+        except DockerException as error:
+            yield failure(f"image {image}", type(error).__name__, "See the Docker Engine's log.")
+        else:
+            yield passed(f"image {image}", digest[:19])
+
+
+def network(context: CheckContext) -> Results:
+    """Check that the probes' network exists."""
+    from docker.errors import APIError, NotFound
+
+    name = settings().docker_network
+    try:
+        context.engine.inspect_network(name)
+    except NotFound:
+        yield failure(
+            "network",
+            f"the engine has no network {name}",
+            "Correct [incident] docker_network, or create it:",
+            f"docker network create {name}",
+        )
+        return
+    except APIError:
+        raise NotCheckableError("the engine, or a proxy before it, does not allow network inspection") from None
+    yield passed("network", name)
+
+
+def hardened(context: CheckContext) -> Results:
+    """Check that the control probe runs in a locked-down container, as every probe does."""
+    try:
+        output = LockedDownContainer(context.engine, _control(), host=socket.gethostname()).run()
+    except EngineError as error:
+        yield failure("hardened container", str(error), "Pull the image, or see what the engine refuses.")
+        return
+    finding = interpret(ProbeRun(probe=CONTROL), output)
+    if finding.verdict is Verdict.UNKNOWN:
+        yield failure(
+            "hardened container", finding.summary, "See what the engine, its proxy or its runtime refuses."
+        )
+    else:
+        fix = "Correct [incident] docker_network and docker_dns: probes could not reach anything."
+        yield required("hardened container", finding.verdict is Verdict.OK, finding.summary, fix)
+
+
+def _control() -> ContainerSpec:
+    """Return the control probe's container, as an investigation creates it."""
+    probe = get_probe(CONTROL)
+    return ContainerSpec(
+        image=probe.image,
+        owner="airflow incident check",
+        entrypoint=command_for(probe),
+        environment=environment_for(ProbeRun(probe=CONTROL)),
+        network=settings().docker_network,
+        dns=list(settings().docker_dns),
+        timeout_s=probe.timeout_s + _GRACE_S,
+        pull="never",
+    )

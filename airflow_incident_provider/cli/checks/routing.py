@@ -1,0 +1,247 @@
+"""The routing tables: they load, the people and things they name exist, and every severity reaches somebody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from airflow_incident_provider.cli.checks.context import CheckContext
+from airflow_incident_provider.cli.checks.result import (
+    NotCheckableError,
+    Result,
+    Results,
+    advised,
+    failure,
+    passed,
+    warning,
+)
+from airflow_incident_provider.cli.drill import CHANNEL_PREFIX, RULE, TAG
+from airflow_incident_provider.cli.installation import DagState
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, DagId, settings
+from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
+from airflow_incident_provider.intake import RoutingTable
+from airflow_incident_provider.intake.policies import Visibility
+from airflow_incident_provider.intake.routing_fields import Match
+from airflow_incident_provider.intake.routing_table import Rule, Settings
+from airflow_incident_provider.models import Resolution, ResolutionOutcome, Severity
+from airflow_incident_provider.people.resolver import resolve
+from airflow_incident_provider.probes import catalogue
+from airflow_incident_provider.routing_file import read_routing_table
+from airflow_incident_provider.slack.directory_cache import DirectoryCache
+from airflow_incident_provider.slack.people import SlackPeople
+
+SETUP_FILES = "airflow incident setup files --yes"
+NEEDS_RESPONDER = (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM)
+"""The severities that open a room by default."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A routing table in use.
+
+    :param dag_id: the DAG it belongs to; ``None`` for ``[incident] routing_table``.
+    :param conn_id: the Slack connection its people are looked up with.
+    """
+
+    routing: RoutingTable
+    dag_id: str | None = None
+    conn_id: str = DEFAULT_SLACK_CONN_ID
+
+    @property
+    def layers(self) -> list[Settings]:
+        """The defaults and the rules."""
+        return [self.routing.defaults, *self.routing.rules]
+
+    def subject(self, name: str) -> str:
+        """Return the subject of a line about this table."""
+        return name if self.dag_id is None else f"{name} ({self.dag_id})"
+
+
+def table(context: CheckContext) -> Results:
+    """Check that the tables can be read."""
+    path = settings().routing_table
+    if path is None:
+        yield warning(
+            "table",
+            "none is configured: only the people that an alert names are invited",
+            "Set [incident] routing_table to the path of a file, then install one:",
+            SETUP_FILES,
+        )
+    else:
+        yield _readable(path)
+    for dag in context.dags:
+        if dag.routing_table is not None:
+            try:
+                read_routing_table(dag.routing_table)
+            except RoutingTableError as error:
+                yield failure(f"table ({dag.dag_id})", error.message, f"Correct routing= in {dag.file}.")
+
+
+def _readable(path: str) -> Result:
+    try:
+        rules = len(read_routing_table().rules)
+    except RoutingTableError as error:
+        command = SETUP_FILES if isinstance(error.__cause__, FileNotFoundError) else None
+        fix = (
+            f"Correct {path}." if command is None else "Correct [incident] routing_table, or install a table there:"
+        )
+        return failure("table", error.message, fix, command)
+    return passed("table", f"{path}: {rules} rule{'s' if rules != 1 else ''}")
+
+
+def people(context: CheckContext) -> Results:
+    """Check that Slack finds everybody the tables name; in a private room only by e-mail address or id."""
+    for each in _tables(context):
+        public = [name for layer in each.layers if not layer.private for name in layer.responders]
+        private = [name for layer in each.layers if layer.private for name in layer.responders]
+        problems = [*_unknown(context, each, public, False), *_unknown(context, each, private, True)]
+        yield from problems
+        if not problems:
+            names = {*public, *private}
+            yield passed(each.subject("people"), f"all {len(names)} found" if names else "the table names nobody")
+
+
+def coverage(context: CheckContext) -> Results:
+    """Check that an incident of every severity that opens a room invites somebody."""
+    for each in _tables(context):
+        uncovered = [severity for severity in NEEDS_RESPONDER if not _is_covered(each.routing, severity)]
+        yield _coverage(each, uncovered)
+
+
+def _coverage(each: Table, uncovered: list[Severity]) -> Result:
+    subject = each.subject("responders")
+    if not uncovered:
+        return passed(subject, "every incident of severity medium or higher invites somebody")
+    return failure(
+        subject,
+        f"an incident of severity {' or '.join(uncovered)} that matches no rule invites nobody",
+        'Add a default: defaults: {responders: ["@your-oncall-group"]}, or a rule that matches only the severity.',
+    )
+
+
+def _is_covered(routing: RoutingTable, severity: Severity) -> bool:
+    """Return whether any incident of this severity has a responder, or triage keeps it out of a room."""
+    if routing.defaults.responders:
+        return True
+    if any(rule.responders and _always_matches(rule.match, severity) for rule in routing.rules):
+        return True
+    rules = (rule for rule in routing.triage.rules if _always_matches(rule.match, severity))
+    return any(rule.presence is not Visibility.ROOM and not rule.transition for rule in rules)
+
+
+def _always_matches(match: Match, severity: Severity) -> bool:
+    """Return whether a match holds for every incident of a severity, whatever else it is."""
+    conditions = match.model_dump(exclude={"severity"})
+    if any(conditions.values()):
+        return False
+    severities = list(Severity)
+    return match.severity is None or severities.index(severity) <= severities.index(match.severity)
+
+
+def probes(context: CheckContext) -> Results:
+    """Check that the catalogue has the probes that the tables name."""
+    known = {probe.name for probe in catalogue()}
+    for each in _tables(context):
+        unknown = sorted({probe for layer in each.layers for probe in layer.probes} - known)
+        for name in unknown:
+            yield failure(
+                each.subject("probes"), f"there is no probe {name}", f"The probes are {', '.join(sorted(known))}."
+            )
+        if not unknown:
+            yield passed(each.subject("probes"), "all known")
+
+
+def dags(context: CheckContext) -> Results:
+    """Check that runs of the DAGs that the table names start, and have the tag that makes them incident DAGs."""
+    named = context.routing.dag_ids
+    known = {dag.dag_id: dag for dag in context.dags}
+    for dag_id in named:
+        dag = known.get(dag_id)
+        problem = dag.problem() if dag is not None else None
+        if problem is not None:
+            found, fix, command = problem
+            yield failure(f"dag: {dag_id}", found, f"Correct the routing table, or: {fix}", command)
+        else:
+            yield passed(f"dag: {dag_id}", "ready")
+    if not named:
+        yield passed("dags", f"the table names none: {DagId.INCIDENT_RESPONSE} handles every incident")
+
+
+def drill_rule(context: CheckContext) -> Results:
+    """Check that the rooms of drills can be recognized."""
+    rule = next((rule for rule in context.routing.rules if TAG in rule.match.tag), None)
+    marked = rule is not None and rule.channel_prefix == CHANNEL_PREFIX and not _hidden_by(context.routing, rule)
+    yield advised(
+        "drill rule",
+        marked,
+        "drills get a channel prefix of their own" if marked else "the room of a drill would look like a real one",
+        f"Add this as the first of the rules: {json.dumps(RULE)}",
+    )
+
+
+def _hidden_by(routing: RoutingTable, rule: Rule) -> bool:
+    """Return whether an earlier rule that matches everything sets another prefix."""
+    earlier = routing.rules[: routing.rules.index(rule)]
+    return any(each.channel_prefix and _always_matches(each.match, Severity.LOW) for each in earlier)
+
+
+def triage_channel(context: CheckContext) -> Results:
+    """Check that the app is in the channel that triage posts threads in."""
+    wanted = context.routing.triage.channel
+    if wanted is None:
+        raise NotCheckableError("the table names no triage channel")
+    yield _channel(context, "triage channel", wanted)
+
+
+def _channel(context: CheckContext, subject: str, wanted: str) -> Result:
+    client = context.slack()
+    try:
+        found = client.find_channel(wanted.removeprefix("#")) if wanted.startswith("#") else client.channel(wanted)
+    except IncidentError as error:
+        return failure(subject, error.message, error.fix or "Correct triage.channel in the routing table.")
+    if found is None or found.archived:
+        state = "is archived" if found else "does not exist, or the app is not in it"
+        return failure(
+            subject,
+            f"{wanted} {state}: alerts for it open a room instead",
+            f"Create {wanted} and /invite the app there, or correct triage.channel in the routing table.",
+        )
+    return passed(subject, f"#{found.name}")
+
+
+def _tables(context: CheckContext) -> Iterator[Table]:
+    """Yield the platform's table, then those of DAGs; a table that cannot be read has a line of its own."""
+    yield Table(context.routing)
+    for dag in context.dags:
+        if dag.routing_table is None or dag.state is DagState.BROKEN:
+            continue
+        try:
+            routing = read_routing_table(dag.routing_table)
+        except RoutingTableError:
+            continue
+        yield Table(routing, dag.dag_id, next(iter(dag.slack_conn_ids), DEFAULT_SLACK_CONN_ID))
+
+
+def _unknown(context: CheckContext, each: Table, names: Iterable[str], private: bool) -> list[Result]:
+    """Return a line for each name that finds nobody."""
+    queries = list(dict.fromkeys(names))
+    if not queries:
+        return []
+    with SlackPeople(context.slack(each.conn_id), DirectoryCache(settings().directory_folder)) as source:
+        source.prefetch(queries)
+        try:
+            return [_line(each, found) for found in resolve(queries, source, private=private).unresolved]
+        except IncidentError as error:
+            return [failure("people", error.message, error.fix or "Try again: Slack did not answer.")]
+
+
+def _line(each: Table, found: Resolution) -> Result:
+    names = ", ".join(candidate.label for candidate in found.candidates)
+    fix = "Correct it in the routing table"
+    if found.outcome is ResolutionOutcome.AMBIGUOUS:
+        fix = "Use the e-mail address in the routing table"
+    reason = found.reason or found.outcome.replace("_", " ")
+    return failure(
+        each.subject(f"people: {found.query}"), reason, f"{fix}{f' (candidates: {names})' if names else ''}."
+    )

@@ -1,0 +1,147 @@
+"""Slack: for every connection the token, its scopes, whether channels can be created, and the clock."""
+
+from __future__ import annotations
+
+import secrets
+from email.utils import parsedate_to_datetime
+
+from airflow_incident_provider.cli.checks.context import CheckContext
+from airflow_incident_provider.cli.checks.result import (
+    NotCheckableError,
+    Result,
+    Results,
+    advised,
+    failure,
+    passed,
+    required,
+    skipped,
+    warning,
+)
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
+from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.slack.access import REQUIRED, SCOPES
+from airflow_incident_provider.slack.client import CLOCK_SKEW, LiveSlackClient
+from airflow_incident_provider.slack.protocol import ChannelNameTakenError
+
+UNNOTICED_SKEW_S = 10.0
+SETUP_AIRFLOW = "airflow incident setup airflow --yes"
+_ADD_SCOPE = "Add the scope under 'OAuth & Permissions' of the Slack app, then reinstall the app."
+
+
+def token(context: CheckContext) -> Results:
+    """Check that Slack accepts the token of every connection that an incident DAG uses."""
+    for conn_id in context.slack_conn_ids:
+        client = context.slack_or_error(conn_id)
+        subject = _subject("token", conn_id)
+        if client is None:
+            yield _no_connection(context, subject, conn_id)
+        elif isinstance(client, IncidentError):
+            yield failure(subject, client.message, client.fix or "Check that this machine reaches slack.com.")
+        else:
+            yield passed(subject, f"{client.workspace.team} as {client.workspace.bot_user_id}")
+
+
+def _no_connection(context: CheckContext, subject: str, conn_id: str) -> Result:
+    dag_ids = ", ".join(dag.dag_id for dag in context.dags if conn_id in dag.slack_conn_ids) or "every DAG"
+    found = f"there is no connection {conn_id}: every run of {dag_ids} would be a dry run"
+    if conn_id == DEFAULT_SLACK_CONN_ID:
+        return failure(
+            subject,
+            found,
+            "Set SLACK_BOT_TOKEN to the app's bot token, then run:",
+            "airflow incident setup airflow --yes",
+        )
+    return failure(
+        subject,
+        found,
+        "Set SLACK_BOT_TOKEN to the bot token of that workspace's app, then run:",
+        f"airflow incident setup airflow --slack-conn-id {conn_id} --yes",
+    )
+
+
+def scopes(context: CheckContext) -> Results:
+    """Check that each app has the scopes that the steps use."""
+    for conn_id in _working(context):
+        workspace = context.slack(conn_id).workspace
+        if not workspace.scopes_granted:
+            yield warning(
+                _subject("scopes", conn_id),
+                "Slack did not list them",
+                "See 'OAuth & Permissions' of the Slack app.",
+            )
+            continue
+        for missing in workspace.scopes_missing:
+            result = failure if missing.scope in REQUIRED else warning
+            yield result(_subject(f"scope {missing.scope}", conn_id), missing.costs, _ADD_SCOPE)
+        if not workspace.scopes_missing:
+            yield passed(_subject("scopes", conn_id), f"all {len(SCOPES)}")
+
+
+def rooms(context: CheckContext) -> Results:
+    """Check that a channel can be created and archived."""
+    if not context.may_write:
+        raise NotCheckableError("--write was not given")
+    for conn_id in _working(context):
+        yield _room(context.slack(conn_id), _subject("rooms", conn_id))
+
+
+def _room(client: LiveSlackClient, subject: str) -> Result:
+    name = f"inc-check-{secrets.token_hex(4)}"
+    try:
+        channel = client.create_channel(name, private=False)
+        client.archive(channel.id)
+    except ChannelNameTakenError:
+        return failure(
+            subject, f"#{name} exists already", "Try again:", "airflow incident check --write --only slack"
+        )
+    except IncidentError as error:
+        return failure(subject, error.message, error.fix or "See what the workspace allows apps to do.")
+    return passed(subject, f"#{name} was created and archived")
+
+
+def clock(context: CheckContext) -> Results:
+    """Check that this machine's clock agrees with Slack's: posted messages are searched by time."""
+    conn_id = next(iter(_working(context)))
+    response = context.slack(conn_id).hook.read("api.test")
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    now = context.now()
+    if "date" not in headers:
+        yield warning("clock", "Slack's response has no date", "Look for a proxy that removes headers.")
+        return
+    # The header has whole seconds.
+    seconds = abs((now - parsedate_to_datetime(headers["date"])).total_seconds())
+    found, fix = f"{seconds:.0f} s from Slack's", "Set this machine's clock: run a time service such as chrony."
+    if seconds > CLOCK_SKEW.total_seconds():
+        yield required("clock", False, found, fix)
+    else:
+        yield advised("clock", seconds <= UNNOTICED_SKEW_S, found, fix)
+
+
+def base_url(context: CheckContext) -> Results:
+    """Check whether a connection leads to a stand-in for Slack."""
+    for conn_id in _working(context):
+        address = context.slack(conn_id).hook.client.base_url
+        subject = _subject("API", conn_id)
+        if "slack.com" in address or "slack-gov.com" in address:
+            yield passed(subject, address)
+        else:
+            yield skipped(subject, f"{address} is not Slack: a sandbox or a proxy")
+
+
+def _working(context: CheckContext) -> list[str]:
+    """Return the connections that work.
+
+    :raises NotCheckableError: none does.
+    """
+    working = [
+        conn_id
+        for conn_id in context.slack_conn_ids
+        if not isinstance(context.slack_or_error(conn_id), IncidentError | None)
+    ]
+    if not working:
+        context.slack(context.slack_conn_ids[0])
+    return working
+
+
+def _subject(name: str, conn_id: str) -> str:
+    return name if conn_id == DEFAULT_SLACK_CONN_ID else f"{name} ({conn_id})"

@@ -1,0 +1,157 @@
+"""``airflow incident resolve`` and ``airflow incident archive``: a run of ``incident_update``, and its result.
+
+Both work from any machine with access to Airflow's API, and whoever may start that DAG may use them.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from airflow_incident_provider.cli.access import Airflow, Run, connect, wait_for_run
+from airflow_incident_provider.cli.output import counted, is_document, print_document, print_text
+from airflow_incident_provider.cli.run import ExitCode, UsageError, command, print_error
+from airflow_incident_provider.cli.trigger import confirm
+from airflow_incident_provider.cli.view import (
+    IncidentView,
+    find_incident,
+    read_findings,
+    read_record,
+)
+from airflow_incident_provider.config import ConfKey, DagId, TaskId
+from airflow_incident_provider.lifecycle.closing import Closing
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
+from airflow_incident_provider.messages.mrkdwn import clock
+from airflow_incident_provider.models import Finding, Verdict
+from airflow_incident_provider.probes import CONTROL
+from airflow_incident_provider.room.close_request import AskedClosing
+
+UPDATE_RUNS = 100
+"""How many of the newest update runs are searched for the latest check."""
+
+_TASKS = {Closing.RESOLVE: TaskId.RESOLVE_INCIDENT, Closing.ARCHIVE: TaskId.ARCHIVE_WAR_ROOM}
+_DONE: Mapping[Closing, tuple[Status, ...]] = {
+    Closing.RESOLVE: (Status.RESOLVED, Status.ARCHIVED),
+    Closing.ARCHIVE: (Status.ARCHIVED,),
+}
+
+
+@command
+def resolve_incident(args: Namespace) -> ExitCode:
+    """Resolve an incident."""
+    return _close(args, Closing.RESOLVE)
+
+
+@command
+def archive_room(args: Namespace) -> ExitCode:
+    """Archive an incident's room."""
+    return _close(args, Closing.ARCHIVE)
+
+
+def _close(args: Namespace, closing: Closing) -> ExitCode:
+    with connect(args) as airflow:
+        view = find_incident(airflow, args.run, args.dag_id)
+        if view.key is None:
+            raise UsageError(
+                f"The run {args.run} has not read an incident (yet).", fix="See: airflow incident list"
+            )
+        if _is_done(view.record, closing):
+            _print_result(args, view, state="known already", run_id=None)
+            return ExitCode.OK
+        if closing is Closing.ARCHIVE and view.record is not None and view.record.status is not Status.RESOLVED:
+            print_error(
+                f"{view.title} is {view.record.status}. Resolve it first: airflow incident resolve {view.key}"
+            )
+            return ExitCode.FAILED
+        if not args.yes and not _confirmed(airflow, view, closing):
+            print_text("Nothing was done.")
+            return ExitCode.INTERRUPTED
+        airflow.require_ready(DagId.INCIDENT_UPDATE)
+        run = wait_for_run(
+            airflow,
+            DagId.INCIDENT_UPDATE,
+            _start(airflow, view, closing),
+            timeout=args.timeout,
+            fix="It keeps running; check that Airflow's scheduler is running.",
+        )
+        return _result(args, airflow, view, closing, run)
+
+
+def _is_done(record: IncidentRecord | None, closing: Closing) -> bool:
+    return record is not None and record.status in _DONE[closing]
+
+
+def _confirmed(airflow: Airflow, view: IncidentView, closing: Closing) -> bool:
+    """Show what speaks against it, and ask.
+
+    :raises UsageError: standard input is no terminal.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError("This asks for confirmation, which needs a terminal.", fix="Use --yes.")
+    if closing is Closing.RESOLVE:
+        _print_doubts(airflow, view)
+    room = f" (#{view.channel_name})" if view.channel_name else ""
+    return confirm(f"{closing.capitalize()} {view.title!r}{room}?")
+
+
+def _print_doubts(airflow: Airflow, view: IncidentView) -> None:
+    """Print the alerts that still fire, and what failed at the latest check."""
+    if view.record is not None and (firing := view.record.firing_count):
+        print_text(f"{counted(firing, 'alert')} still firing. The next notification reopens the incident.")
+    findings = [finding for finding in latest_findings(airflow, view) if finding.probe != CONTROL]
+    failing = [finding for finding in findings if finding.verdict is Verdict.FAIL]
+    if not failing:
+        return
+    at = max(finding.started_at for finding in findings)
+    print_text(f"{len(failing)} of {counted(len(findings), 'check')} failed at the latest check ({clock(at)} UTC):")
+    for finding in failing:
+        print_text(f"  {finding.probe} {finding.target}: {finding.summary}")
+
+
+def latest_findings(airflow: Airflow, view: IncidentView) -> list[Finding]:
+    """Return the findings of the newest update run that ran probes, else those of the first run."""
+    for run in airflow.latest_runs(DagId.INCIDENT_UPDATE, UPDATE_RUNS):
+        if run.run_id.startswith(f"upd.{view.key}."):
+            found = read_findings(airflow, run, airflow.steps(run.dag_id, run.run_id))
+            if found:
+                return found
+    return list(view.findings)
+
+
+def _start(airflow: Airflow, view: IncidentView, closing: Closing) -> str:
+    """Start the run that closes the incident, and return its id."""
+    # An incident without a record is known by its first run alone.
+    first = view.run if view.record is None else None
+    asked = AskedClosing(
+        closing=closing, dag_id=first.dag_id if first else None, run_id=first.run_id if first else None
+    )
+    run_id = f"{closing}.{view.key}.{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    return airflow.start(
+        DagId.INCIDENT_UPDATE, {ConfKey.INCIDENT_KEY: view.key, **asked.as_conf()}, run_id=run_id
+    ).run_id
+
+
+def _result(args: Namespace, airflow: Airflow, view: IncidentView, closing: Closing, run: Run) -> ExitCode:
+    """Print the result: the registry's status, or the task's state for an incident without a record."""
+    record = read_record(airflow, view.key or "")
+    states = {step.task_id: step.state for step in airflow.steps(DagId.INCIDENT_UPDATE, run.run_id)}
+    done = _is_done(record, closing) if record is not None else states.get(_TASKS[closing]) == "success"
+    _print_result(args, view, state=_DONE[closing][0].value if done else "not done", run_id=run.run_id)
+    if not done or run.state != "success":
+        print_error(
+            f"Not everything was done: see the log of {_TASKS[closing]} in the run {run.run_id}"
+            f" of {DagId.INCIDENT_UPDATE}."
+        )
+        return ExitCode.FAILED
+    return ExitCode.OK
+
+
+def _print_result(args: Namespace, view: IncidentView, *, state: str, run_id: str | None) -> None:
+    row = {"incident": view.key, "title": view.title, "room": view.channel_name, "state": state, "run_id": run_id}
+    if is_document(args.output):
+        print_document([row], args.output)
+        return
+    room = f" (#{view.channel_name})" if view.channel_name else ""
+    print_text(f"{state.capitalize()}: {view.title}{room}")

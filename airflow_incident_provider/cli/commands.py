@@ -1,0 +1,470 @@
+"""The commands of ``airflow incident`` and their arguments.
+
+Airflow imports this module at every start of its command line, so it imports nothing else of this package: the
+function of a command is imported when the command runs.
+
+Other distributions add commands through the entry point group :data:`COMMANDS_GROUP`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import entry_points
+from typing import Any
+
+from airflow.cli.cli_config import ARG_VERBOSE, ActionCommand, Arg, GroupCommand, lazy_load_command
+
+COMMANDS_GROUP = "airflow_incident_provider.commands"
+"""Entry points that name a function returning a sequence of :class:`~airflow.cli.cli_config.ActionCommand`.
+
+The function is called at every start of Airflow's command line: its module has to be as light as this one.
+"""
+
+PACKAGE = "airflow_incident_provider.cli"
+DEFAULT_DAG = "incident_response"
+CHECK_AREAS = "airflow, dag, pool, slack, clock, datadog, webhook, docker, routing"
+
+_EXTRAS = {"demo": "demo", "sandbox": "sandbox"}
+"""Commands of another distribution, with the extra that installs it."""
+
+
+def get_cli_commands() -> list[GroupCommand]:
+    """Return the command group ``incident``."""
+    return [
+        GroupCommand(
+            name="incident",
+            help="Start, follow, rehearse and check incident response",
+            description=(
+                "Turn an alert into a staffed Slack war room: start incidents, follow them, rehearse them,"
+                " and check the installation."
+            ),
+            epilog=(
+                "Exit codes: 0 success; 1 failure: a failed run, a failed check, no room; 2 wrong arguments or"
+                "\npayload; 3 Airflow, Slack or Datadog is unavailable or refused; 130 interrupted."
+            ),
+            subcommands=(
+                _trigger(), _watch(), _list(), _show(), _resolve(), _archive(),
+                _check(), _setup(), _explain(), _drill(), _export(), *_of_other_distributions(),
+            ),
+        )
+    ]  # fmt: skip
+
+
+def option(*flags: str, **description: Any) -> Arg:
+    """Return an argument, described as :mod:`argparse` describes one.
+
+    Brackets in the help are escaped, because Airflow prints help as rich markup, which drops ``[core]``.
+    """
+    if "help" in description:
+        description["help"] = description["help"].replace("[", r"\[")
+    return Arg(flags, **description)
+
+
+def _function(name: str) -> Callable[..., Any]:
+    """Return a function that imports the body of a command when it is called."""
+    return lazy_load_command(f"{PACKAGE}.{name}")
+
+
+OUTPUT = option(
+    "-o",
+    "--output",
+    help="table (tab-separated lines in a pipe), plain (always tab-separated), json or yaml",
+    choices=("table", "plain", "json", "yaml"),
+    default="table",
+)
+SHOWN = (OUTPUT, ARG_VERBOSE)
+
+REMOTE = (
+    option(
+        "--api-url",
+        help="A remote Airflow, such as https://airflow.acme.example (default: the one configured here)",
+        metavar="URL",
+    ),
+    option(
+        "--token-file",
+        help="File with a token for --api-url (default: the variable AIRFLOW_CLI_TOKEN)",
+        metavar="FILE",
+    ),
+    option("--username", help="Log in to --api-url as this user, with a password prompt", metavar="NAME"),
+)
+"""Which Airflow to use. A secret is never an argument: other users of the machine could read it."""
+
+DAG = option("--dag-id", help=f"The incident DAG (default: {DEFAULT_DAG})", default=DEFAULT_DAG, metavar="DAG")
+ROUTED_DAG = option(
+    "--dag-id", help="The incident DAG (default: the one the routing table names for the incident)", metavar="DAG"
+)
+ANY_DAG = option("--dag-id", help="Only runs of this DAG (default: every DAG tagged incident)", metavar="DAG")
+TIMEOUT = option(
+    "--timeout", help="Seconds to wait for the run (default: 600)", type=float, default=600.0, metavar="SECONDS"
+)
+RUN = option("run", help="A run id, an incident's key or id, its channel's name, or latest", metavar="RUN")
+YES = option("--yes", help="Apply the changes (default: only show them)", action="store_true")
+
+
+def _many(flag: str, help_text: str, *, several: str = "repeatable, or comma-separated") -> Arg:
+    return option(flag, help=f"{help_text} ({several})", action="append", metavar=flag.strip("-").upper())
+
+
+# --- incidents -------------------------------------------------------------------------------------------
+
+
+def _trigger() -> ActionCommand:
+    return ActionCommand(
+        name="trigger",
+        help="Start incident response",
+        description=(
+            "Read an incident from options, a file or your answers, validate it as Airflow will, and start its run."
+            "\nThe same --incident-id, or the same Datadog alert, always leads to the same run: triggering twice is"
+            " harmless."
+        ),
+        epilog=(
+            "Examples:\n"
+            "  airflow incident trigger --title 'Checkout is down' --severity P1 --users @sre-oncall --watch\n"
+            "  airflow incident trigger --from-file alert.json --dry-run\n"
+            "  airflow incident trigger --interactive\n"
+            "  AIRFLOW_CLI_TOKEN=... airflow incident trigger --api-url https://airflow.acme.example --title ..."
+        ),
+        func=_function("trigger.trigger"),
+        args=(*_incident_fields(), *_incident_sources(), ROUTED_DAG, TIMEOUT, *REMOTE, *SHOWN),
+    )
+
+
+def _incident_fields() -> tuple[Arg, ...]:
+    """Return an option for each field of the trigger form."""
+    return (
+        option("--title", help="A short title"),
+        option("--incident-id", help="An external id, such as a ticket's", metavar="ID"),
+        option("--severity", help="critical, high (default), medium or low; P1 and SEV-1 are understood"),
+        option("--description", help="What is known so far"),
+        option("--started-at", help="When it started, such as 2026-11-23T09:35:00Z (default: now)", metavar="TIME"),
+        _many("--users", "People to invite: e-mail address (safest), Slack name, id or @group"),
+        _many("--service", "An affected service"),
+        _many("--host", "An affected host"),
+        _many("--team", "The owning team; the routing table matches it"),
+        _many("--tag", "A tag, such as data:customer"),
+        option("--env", help="The environment, such as prod"),
+        _many("--target", "What to probe: https://host/path, host, or host:port"),
+        _many("--link", "A link to a dashboard or runbook", several="repeatable"),
+        option("--private", help="Open a private channel", action="store_true"),
+    )
+
+
+def _incident_sources() -> tuple[Arg, ...]:
+    return (
+        option(
+            "--from-file",
+            help="JSON or YAML with the fields, or a Datadog payload; - reads standard input. Options override it",
+            metavar="FILE",
+        ),
+        option("--interactive", help="Ask for the fields, and confirm before starting", action="store_true"),
+        option("--dry-run", help="Post nothing to Slack; show what would be posted", action="store_true"),
+        option("--watch", help="Show the steps as they finish; exit code 1 if the run fails", action="store_true"),
+    )
+
+
+def _watch() -> ActionCommand:
+    return ActionCommand(
+        name="watch",
+        help="Show a run's steps as they finish, then the incident",
+        description=(
+            "In a terminal the steps are a live table; elsewhere each step prints a line when it finishes.\n"
+            "Exit code 0 if the run did what it should, 1 if it failed."
+        ),
+        epilog="Example:\n  airflow incident watch latest",
+        func=_function("watch.watch"),
+        args=(RUN, ANY_DAG, TIMEOUT, *REMOTE, *SHOWN),
+    )
+
+
+def _list() -> ActionCommand:
+    return ActionCommand(
+        name="list",
+        help="List incidents, worst first",
+        description=(
+            "List open incidents first, the worst of them on top, then the others; newest first within a severity."
+            "\nIn a pipe every field is whole and tab-separated; JSON has all fields, with times in UTC."
+        ),
+        epilog=(
+            "Examples:\n"
+            "  airflow incident list --open --severity critical,high\n"
+            "  airflow incident list --team payments --since 7d --output json"
+        ),
+        func=_function("show.list_incidents"),
+        args=(
+            option("--open", help="Only incidents that are not resolved yet", action="store_true"),
+            _many("--severity", "Only this severity"),
+            _many("--service", "Only this service"),
+            _many("--team", "Only this team"),
+            option("--since", help="Only what began since: 30m, 2h, 7d, or a date or time in UTC", metavar="TIME"),
+            option("--limit", help="How many at most (default: 20)", type=int, default=20, metavar="N"),
+            ANY_DAG,
+            *REMOTE,
+            *SHOWN,
+        ),
+    )
+
+
+def _show() -> ActionCommand:
+    return ActionCommand(
+        name="show",
+        help="Show one incident: state, room, findings, people, timeline",
+        description=(
+            "Show the state, why there is no room if there is none, what fails, what is known and not known,"
+            " people, and the timeline."
+        ),
+        epilog="Example:\n  airflow incident show 148275309",
+        func=_function("show.show_incident"),
+        args=(RUN, ANY_DAG, *REMOTE, *SHOWN),
+    )
+
+
+_CLOSING_ARGS = (
+    RUN,
+    ANY_DAG,
+    option("--yes", help="Do not ask for confirmation", action="store_true"),
+    option("--timeout", help="Seconds to wait (default: 120)", type=float, default=120.0, metavar="SECONDS"),
+    *REMOTE,
+    *SHOWN,
+)
+
+
+def _resolve() -> ActionCommand:
+    return ActionCommand(
+        name="resolve",
+        help="Resolve an incident",
+        description=(
+            "Mark it resolved and update its room: brief, topic, summary, and a message that says who did it.\n"
+            "A later alert reopens it. A run of incident_update does the work, so whoever may start that DAG may"
+            " resolve.\n"
+            "Exit code 0 if it is resolved, now or before; 1 if not."
+        ),
+        epilog=(
+            "Examples:\n  airflow incident resolve 148275309\n  airflow incident resolve latest --yes --output json"
+        ),
+        func=_function("close.resolve_incident"),
+        args=_CLOSING_ARGS,
+    )
+
+
+def _archive() -> ActionCommand:
+    return ActionCommand(
+        name="archive",
+        help="Archive the room of a resolved incident",
+        description=(
+            "Post who archives the room, and archive it. Slack does not let an app unarchive it.\n"
+            "A channel that another tool created, or that the app was removed from, is left alone.\n"
+            "Exit code 0 if it is archived, now or before; 1 if not."
+        ),
+        epilog="Example:\n  airflow incident archive 148275309",
+        func=_function("close.archive_room"),
+        args=_CLOSING_ARGS,
+    )
+
+
+# --- the installation ------------------------------------------------------------------------------------
+
+
+def _check() -> ActionCommand:
+    return ActionCommand(
+        name="check",
+        help="Check the installation: each line passes, warns or fails, with its fix",
+        description=(
+            "Run it where Airflow is configured, best on a worker: Slack and Docker are reached from there."
+            "\nIt changes nothing, except that --write creates and archives one Slack channel. Exit code 1 if"
+            " a check fails."
+        ),
+        epilog="Examples:\n  airflow incident check\n  airflow incident check --write --only slack,routing",
+        func=_function("checks.command.check"),
+        args=(
+            option("--dag-id", help="Only this incident DAG (default: every one)", metavar="DAG"),
+            option("--write", help="Also create and archive a Slack channel", action="store_true"),
+            option("--only", help=f"Only these areas, comma-separated: {CHECK_AREAS}", metavar="AREAS"),
+            *SHOWN,
+        ),
+    )
+
+
+def _setup() -> GroupCommand:
+    return GroupCommand(
+        name="setup",
+        help="Install the DAG files; connect Slack, Datadog and Airflow",
+        description="What to do once. Afterwards, airflow incident check verifies it.",
+        subcommands=(_setup_files(), _setup_slack(), _setup_airflow(), _setup_datadog()),
+    )
+
+
+def _setup_files() -> ActionCommand:
+    return ActionCommand(
+        name="files",
+        help="Copy the DAG files into the DAGs folder, and a routing table to its place",
+        description=(
+            "Show the changes, and apply them with --yes. DAG files that you changed and an existing routing table"
+            " are kept."
+        ),
+        func=_function("setup.files.setup_files"),
+        args=(
+            option("--to", help="The DAGs folder (default: [core] dags_folder)", metavar="FOLDER"),
+            option("--replace", help="Overwrite DAG files that you changed", action="store_true"),
+            YES,
+            *SHOWN,
+        ),
+    )
+
+
+def _setup_slack() -> ActionCommand:
+    return ActionCommand(
+        name="slack",
+        help="Print the manifest of the Slack app, with exactly the scopes that are used",
+        description="Paste it at api.slack.com/apps, 'Create New App', 'From a manifest'; then install the app.",
+        func=_function("setup.slack.setup_slack"),
+        args=(
+            option("--app-name", help="The app's name (default: War Room)", default="War Room", metavar="NAME"),
+            option("-o", "--output", help="yaml (default) or json", choices=("yaml", "json"), default="yaml"),
+        ),
+    )
+
+
+def _setup_datadog() -> ActionCommand:
+    return ActionCommand(
+        name="datadog",
+        help="Create or update Datadog's webhook, its payload template and its secret",
+        description=(
+            "Uses the keys of the connection datadog_default and the secret of the connection incident_webhook.\n"
+            "The secret becomes a hidden custom variable in Datadog; it is never printed."
+        ),
+        epilog="Example:\n  airflow incident setup datadog --url https://airflow.acme.example/incidents/webhook/datadog",
+        func=_function("setup.datadog.setup_datadog"),
+        args=(
+            option("--url", help="The webhook's public address (default: from [api] base_url)", metavar="URL"),
+            option(
+                "--name",
+                help="The webhook's name, mentioned in monitors as @webhook-NAME (default: airflow-incident)",
+                default="airflow-incident",
+                metavar="NAME",
+            ),
+            option("--print", help="Change nothing; print the manual steps", action="store_true", dest="by_hand"),
+            ARG_VERBOSE,
+        ),
+    )
+
+
+def _setup_airflow() -> ActionCommand:
+    return ActionCommand(
+        name="airflow",
+        help="Create the connections and pools, and unpause the DAGs",
+        description=(
+            "Show the changes, and apply them with --yes. Secrets are read from the environment:\n"
+            "SLACK_BOT_TOKEN; DD_API_KEY and DD_APP_KEY, with DD_SITE outside datadoghq.com;\n"
+            "INCIDENT_WEBHOOK_SECRET (default: generated). A connection is kept unless its variable is set."
+        ),
+        func=_function("setup.airflow.setup_airflow"),
+        args=(
+            DAG,
+            option("--pool-slots", help="Slots of a new pool (default: 64)", type=int, default=64, metavar="N"),
+            YES,
+            *SHOWN,
+        ),
+    )
+
+
+# --- rehearsal and inspection ----------------------------------------------------------------------------
+
+
+def _explain() -> ActionCommand:
+    return ActionCommand(
+        name="explain",
+        help="Explain what an alert would do: open, update, recover or nothing, and why",
+        description=(
+            "Read a Datadog payload, or the fields of an incident, and decide as the webhook would. Nothing is"
+            " stored, started or sent."
+        ),
+        func=_function("explain.explain"),
+        args=(
+            option("payload", help="A file with the payload's JSON; - reads standard input"),
+            option("--routing-table", help="Path of the routing table (default: [incident] routing_table)"),
+            option("--records", help="A file with a JSON list of existing incident records (default: none)"),
+            option("-o", "--output", help="table (default) or json", choices=("table", "json"), default="table"),
+        ),
+    )
+
+
+def _drill() -> ActionCommand:
+    return ActionCommand(
+        name="drill",
+        help="Rehearse an incident, and score it",
+        description=(
+            "Send a recorded alert through the whole workflow, marked as a drill: its title begins with DRILL and"
+            " its tag is drill:true.\nWith --sandbox everything runs on this machine. Without it the room is in"
+            " your Slack, and the routing table's people\nare invited: a rule that matches the tag drill:true"
+            " must set the channel prefix drill. Exit code 1 if a goal was missed."
+        ),
+        epilog=(
+            "Examples:\n  airflow incident drill --sandbox\n"
+            "  airflow incident drill --from-file alert.json --room-within 15"
+        ),
+        func=_function("drill.drill"),
+        args=(
+            option("--sandbox", help="Rehearse on this machine, with a stand-in for Slack", action="store_true"),
+            option("--from-file", help="The alert to rehearse with (default: a recorded one)", metavar="FILE"),
+            option(
+                "--room-within",
+                help="Goal: seconds to the room (default: 30)",
+                type=float,
+                default=30.0,
+                metavar="SECONDS",
+            ),
+            option("--home", help="With --sandbox: the working folder (default: .demo)", default=".demo"),
+            option("--dags", help="With --sandbox: the DAGs folder (default: the packaged one)", metavar="FOLDER"),
+            ROUTED_DAG,
+            TIMEOUT,
+            *REMOTE,
+            *SHOWN,
+        ),
+    )
+
+
+def _export() -> ActionCommand:
+    return ActionCommand(
+        name="export",
+        help="Export the workflow as JSON or as a Mermaid diagram",
+        description="Print steps, dependencies, operators, images and outputs of a parsed DAG, or of a DAG file.",
+        epilog="Example:\n  airflow incident export --format mermaid --file dags/incident_response.py",
+        func=_function("export.export"),
+        args=(
+            DAG,
+            option("--format", help="json (default) or mermaid", choices=("json", "mermaid"), default="json"),
+            option("--file", help="Read the DAG from this file, without the database", metavar="FILE"),
+            ARG_VERBOSE,
+        ),
+    )
+
+
+# --- commands of other distributions ---------------------------------------------------------------------
+
+
+def _of_other_distributions() -> Iterator[ActionCommand]:
+    """Yield the commands of installed distributions; a stand-in for each known one that is missing."""
+    found: dict[str, ActionCommand] = {}
+    for entry_point in entry_points(group=COMMANDS_GROUP):
+        commands: Sequence[ActionCommand] = entry_point.load()()
+        found |= {command.name: command for command in commands}
+    yield from found.values()
+    for name, extra in _EXTRAS.items():
+        if name not in found:
+            yield _missing(name, extra)
+
+
+def _missing(name: str, extra: str) -> ActionCommand:
+    """Return a command that says what to install."""
+    install = f"pip install 'airflow-incident-provider[{extra}]'"
+
+    def say(_: Any) -> None:
+        raise SystemExit(f"airflow incident {name} is in a distribution of its own. Install it with: {install}")
+
+    return ActionCommand(
+        name=name,
+        help=f"Not installed: {install}".replace("[", r"\["),
+        description=f"Not installed. Install it with: {install}".replace("[", r"\["),
+        func=say,
+        args=(option("arguments", help="Ignored", nargs="*"),),
+    )

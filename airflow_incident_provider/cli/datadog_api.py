@@ -1,0 +1,128 @@
+"""The part of Datadog's API that the commands use: keys, webhooks, custom variables.
+
+Airflow's Datadog hook covers metrics and events only, and turns every error into a ``KeyError``.
+
+Source: https://docs.datadoghq.com/api/latest/webhooks-integration/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID
+from airflow_incident_provider.exceptions import IncidentError
+
+DEFAULT_HOST = "https://api.datadoghq.com"
+TIMEOUT_SECONDS = 15.0
+
+_CONFIGURATION = "/api/v1/integration/webhooks/configuration"
+WEBHOOKS = f"{_CONFIGURATION}/webhooks"
+VARIABLES = f"{_CONFIGURATION}/custom-variables"
+
+
+class DatadogError(IncidentError):
+    """Datadog did not answer, or refused a call."""
+
+
+class DatadogKeysError(DatadogError):
+    """Datadog rejects the keys."""
+
+
+class DatadogApi:
+    """A client of Datadog's API.
+
+    :param api_key: kept out of errors, as is ``app_key``.
+    :param host: such as ``https://api.datadoghq.eu``.
+    """
+
+    def __init__(self, *, api_key: str, app_key: str, host: str = DEFAULT_HOST) -> None:
+        self.host = host.rstrip("/")
+        keys = {"DD-API-KEY": api_key, "DD-APPLICATION-KEY": app_key}
+        self._http = httpx.Client(base_url=self.host, headers=keys, timeout=TIMEOUT_SECONDS)
+
+    @classmethod
+    def from_extra(cls, extra: Mapping[str, Any]) -> DatadogApi:
+        """Return a client with the keys of an Airflow connection's extra.
+
+        :raises DatadogKeysError: a key is missing.
+        """
+        for key in ("api_key", "app_key"):
+            if not extra.get(key):
+                raise DatadogKeysError(
+                    f"The connection {DEFAULT_DATADOG_CONN_ID} has no {key}.",
+                    fix="Add it to its extra, or run: airflow incident setup airflow",
+                )
+        return cls(api_key=extra["api_key"], app_key=extra["app_key"], host=extra.get("api_host") or DEFAULT_HOST)
+
+    def validate(self) -> None:
+        """Return if the API key is valid.
+
+        :raises DatadogKeysError: it is not.
+        """
+        self._answer("GET", "/api/v1/validate")
+
+    def webhook(self, name: str) -> dict[str, Any] | None:
+        """Return a webhook's settings, if there is one of this name. Needs both keys."""
+        return self._found(WEBHOOKS, name)
+
+    def put_webhook(self, settings: Mapping[str, Any]) -> bool:
+        """Create a webhook, or replace the one of this name, and return whether it is new."""
+        return self._put(WEBHOOKS, settings)
+
+    def variable(self, name: str) -> dict[str, Any] | None:
+        """Return a custom variable, if there is one with this name; Datadog hides its value."""
+        return self._found(VARIABLES, name)
+
+    def put_variable(self, settings: Mapping[str, Any]) -> bool:
+        """Create a custom variable, or replace the one of this name, and return whether it is new."""
+        return self._put(VARIABLES, settings)
+
+    def _put(self, path: str, settings: Mapping[str, Any]) -> bool:
+        name = settings["name"]
+        if self._found(path, name) is None:
+            self._answer("POST", path, json=dict(settings))
+            return True
+        self._answer("PUT", f"{path}/{quote(name, safe='')}", json=dict(settings))
+        return False
+
+    def _found(self, path: str, name: str) -> dict[str, Any] | None:
+        response = self._send("GET", f"{path}/{quote(name, safe='')}")
+        return None if response.status_code == HTTPStatus.NOT_FOUND else dict(_checked(response).json())
+
+    def _answer(self, verb: str, path: str, **request: Any) -> httpx.Response:
+        return _checked(self._send(verb, path, **request))
+
+    def _send(self, verb: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            return self._http.request(verb, path, **request)
+        except httpx.HTTPError as error:
+            raise DatadogError(
+                f"Datadog at {self.host} did not answer: {type(error).__name__}.",
+                fix="Correct api_host in the connection's extra, or see whether this machine reaches it.",
+            ) from error
+
+
+def _checked(response: httpx.Response) -> httpx.Response:
+    call = f"{response.request.method} {response.request.url.path}"
+    if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        raise DatadogKeysError(
+            f"Datadog refused {call}: the API key or the application key is wrong, or may not do this.",
+            fix=f"Correct api_key and app_key in the extra of the connection {DEFAULT_DATADOG_CONN_ID}, "
+            "and the site in api_host.",
+        )
+    if not response.is_success:
+        raise DatadogError(f"Datadog answered {call} with {response.status_code}: {_errors(response)}.")
+    return response
+
+
+def _errors(response: httpx.Response) -> str:
+    """Return what Datadog says is wrong; it does not repeat keys or values there."""
+    try:
+        return "; ".join(str(error) for error in response.json()["errors"])[:300]
+    except (ValueError, KeyError, TypeError):
+        return "without a reason"

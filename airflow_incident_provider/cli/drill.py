@@ -1,0 +1,314 @@
+"""``airflow incident drill``: send a recorded alert through the whole workflow, and score the result."""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Protocol
+
+from airflow_incident_provider.cli.access import Airflow, connect, wait_for_run
+from airflow_incident_provider.cli.airflow_api import AirflowApi
+from airflow_incident_provider.cli.output import Column, is_document, print_document, print_rows, print_text
+from airflow_incident_provider.cli.remote_airflow import RemoteAirflow
+from airflow_incident_provider.cli.run import ExitCode, UsageError, command, print_error
+from airflow_incident_provider.cli.setup.files import packaged_dags
+from airflow_incident_provider.cli.trigger import normalize, read_file, run_id_of
+from airflow_incident_provider.cli.view import IncidentView, read_incident_view
+from airflow_incident_provider.cli.watch import RunProgress, screen_for
+from airflow_incident_provider.config import ConfKey, DagId
+from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.intake import RoutingTable, read_incident
+from airflow_incident_provider.intake.datadog.payload import is_unset
+from airflow_incident_provider.intake.datadog.text import read_title
+from airflow_incident_provider.messages.mrkdwn import duration
+from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom
+from airflow_incident_provider.routing_file import read_routing_table
+
+MARK = "DRILL"
+TAG = "drill:true"
+CHANNEL_PREFIX = "drill"
+
+RULE = {"name": "drill", "match": {"tag": TAG}, "channel_prefix": CHANNEL_PREFIX}
+"""The routing rule that gives the channel of a drill its prefix. It has to come before other prefixes."""
+
+REHEARSAL_GROUP = "airflow_incident_provider.rehearsal"
+"""The entry point group of :class:`Rehearsal`: ``--sandbox`` uses the installed one."""
+
+_COULD_NOT_RUN = (Verdict.UNKNOWN, Verdict.SKIPPED)
+
+
+class Rehearsal(Protocol):
+    """Starts an Airflow of its own, with a stand-in for Slack, for the length of a ``with`` block."""
+
+    def __call__(
+        self,
+        *,
+        home: Path,
+        dags: Path,
+        dag_id: str,
+        rules: Sequence[Mapping[str, Any]],
+        progress: Callable[[str], None],
+    ) -> AbstractContextManager[AirflowApi]:
+        """Return the context manager; it yields a client of the Airflow once the DAG can run.
+
+        :param home: the folder for everything that is written.
+        :param dags: the folder of the DAG files.
+        :param rules: routing rules that go before its own.
+        :param progress: called with one line at every step of the start and the stop.
+        """
+
+
+@command
+def drill(args: Namespace) -> ExitCode:
+    """Rehearse; return ``FAILED`` if a goal was missed."""
+    conf = normalize(as_drill(read_file(args.from_file) if args.from_file else recorded_alert()))
+    with _connect(args) as airflow:
+        incident = _drill_incident(conf, args)
+        goals, run_id = rehearse(airflow, args.dag_id or DagId.INCIDENT_RESPONSE, incident, conf, args)
+    _print_score(goals, run_id, args.output)
+    return ExitCode.OK if all(goal.met for goal in goals) else ExitCode.FAILED
+
+
+def rehearse(
+    airflow: Airflow, dag_id: str, incident: Incident, conf: Mapping[str, Any], args: Namespace
+) -> tuple[list[Goal], str]:
+    """Run the workflow with a drill's conf; return the score and the run id."""
+    airflow.require_ready(dag_id)
+    started = airflow.start(dag_id, conf, run_id=run_id_of(incident, conf))
+    with screen_for(args.output) as screen:
+        run = wait_for_run(
+            airflow,
+            dag_id,
+            started.run_id,
+            timeout=args.timeout,
+            fix=f"It keeps running; see it with: airflow incident watch {started.run_id}",
+            on_poll=RunProgress(airflow, dag_id, started.run_id, screen).update,
+        )
+    return score(read_incident_view(airflow, run), room_within_s=args.room_within), started.run_id
+
+
+@contextmanager
+def _connect(args: Namespace) -> Iterator[Airflow]:
+    if not args.sandbox:
+        with connect(args) as airflow:
+            yield airflow
+        return
+    if args.api_url is not None:
+        raise UsageError("--sandbox starts an Airflow of its own, and --api-url names another.")
+    with packaged_dags() as packaged:
+        dags = Path(args.dags).resolve() if args.dags else packaged
+        if not (dags / f"{DagId.INCIDENT_RESPONSE}.py").is_file():
+            raise UsageError(f"{dags} has no {DagId.INCIDENT_RESPONSE}.py.", fix="Name its folder with --dags.")
+        rehearsal = _installed_rehearsal()(
+            home=Path(args.home).resolve(),
+            dags=dags,
+            dag_id=args.dag_id or DagId.INCIDENT_RESPONSE,
+            rules=[RULE],
+            progress=print_error,
+        )
+        with rehearsal as api:
+            yield RemoteAirflow(api)
+
+
+def _installed_rehearsal() -> Rehearsal:
+    """Return the rehearsal of another distribution.
+
+    :raises IncidentError: none is installed, or it lacks packages.
+    """
+    install = "pip install 'airflow-incident-provider[demo]'"
+    for entry_point in entry_points(group=REHEARSAL_GROUP):
+        try:
+            rehearsal: Rehearsal = entry_point.load()
+        except ModuleNotFoundError as error:
+            raise IncidentError(
+                f"--sandbox needs packages that are not installed: {error.name}.",
+                fix=f"Install them with: {install}",
+            ) from error
+        return rehearsal
+    raise IncidentError("--sandbox is in a distribution of its own.", fix=f"Install it with: {install}")
+
+
+def _drill_incident(conf: Mapping[str, Any], args: Namespace) -> Incident:
+    """Return the incident, if its room will be recognizable as a drill.
+
+    :raises UsageError: the local routing table does not give drills their channel prefix.
+    """
+    local = args.api_url is None and not args.sandbox
+    routing = read_routing_table() if local else RoutingTable()
+    incident = read_incident(conf, received_at=datetime.now(UTC), routing=routing)
+    rule = f"Add this as the first of the rules: {json.dumps(RULE)}"
+    if local and incident.route.channel_prefix != CHANNEL_PREFIX:
+        raise UsageError("The routing table does not mark the rooms of drills.", fix=rule)
+    if args.api_url is not None:
+        print_error(f"Note: the routing table of {args.api_url} cannot be read from here. {rule}")
+    return incident
+
+
+def _print_score(goals: Sequence[Goal], run_id: str, output: str) -> None:
+    met = sum(goal.met for goal in goals)
+    rows = [{"goal": goal.name, "met": goal.met, "seen": goal.seen} for goal in goals]
+    if is_document(output):
+        print_document({"run_id": run_id, "met": met, "of": len(goals), "goals": rows}, output)
+        return
+    print_rows(rows, (Column("goal"), Column("met"), Column("seen", flexible=True)), output)
+    print_text(f"Score: {met} of {len(goals)}")
+
+
+# --- the alert -------------------------------------------------------------------------------------------
+
+
+def recorded_alert() -> dict[str, Any]:
+    """Return the conf of a recorded Datadog alert."""
+    text = files(__package__).joinpath("recorded_alert.json").read_text(encoding="utf-8")
+    return {str(ConfKey.DATADOG): json.loads(text)}
+
+
+def as_drill(conf: Mapping[str, Any], *, now_ns: int | None = None) -> dict[str, Any]:
+    """Return a conf marked as a drill: its title, its tags, and an identity that no real incident has.
+
+    :param now_ns: nanoseconds since the epoch; the same value gives the same drill.
+    :raises UsageError: the Datadog payload is not an object.
+    """
+    stamp = now_ns if now_ns is not None else time.time_ns()
+    if ConfKey.DATADOG in conf:
+        payload = conf[ConfKey.DATADOG]
+        if not isinstance(payload, Mapping):
+            raise UsageError("The Datadog payload is not an object.")
+        return {**conf, str(ConfKey.DATADOG): _marked_payload(payload, stamp)}
+    tags = conf.get("tags") or []
+    listed = tags.split(",") if isinstance(tags, str) else list(tags)
+    title = _marked_title(str(conf.get("title") or ""))
+    return {**conf, "title": title, "tags": [*listed, TAG], "id": f"drill-{stamp}"}
+
+
+def with_drill_rule(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a routing table with the rule for drills before all others."""
+    return {**table, "rules": [RULE, *table.get("rules", [])]}
+
+
+def _marked_payload(payload: Mapping[str, Any], stamp: int) -> dict[str, Any]:
+    """Return a Datadog payload as another alert, or incident, that has just begun."""
+    now_ms = str(stamp // 1_000_000)
+    marked = {
+        **payload,
+        "title": _marked_title(str(payload.get("title") or "")),
+        "tags": ",".join(filter(None, (str(payload.get("tags") or ""), TAG))),
+        "id": f"drill-{stamp}",
+        "date": now_ms,
+        "last_updated": now_ms,
+    }
+    alert, incident = payload.get("alert"), payload.get("incident")
+    if isinstance(alert, Mapping):
+        marked["alert"] = _marked_alert(alert, stamp)
+    if isinstance(incident, Mapping) and not is_unset(incident.get("public_id") or incident.get("uuid")):
+        marked["incident"] = _marked_incident(incident, stamp)
+    return marked
+
+
+def _marked_alert(alert: Mapping[str, Any], stamp: int) -> dict[str, Any]:
+    title = {"title": _marked_title(str(alert["title"]))} if alert.get("title") else {}
+    return {**alert, **title, "id": f"drill-{alert.get('id') or 0}", "cycle_key": str(stamp)}
+
+
+def _marked_incident(incident: Mapping[str, Any], stamp: int) -> dict[str, Any]:
+    return {
+        **incident,
+        "title": _marked_title(str(incident.get("title") or "")),
+        "public_id": f"drill-{stamp}",
+        "uuid": None,
+        # The channel of the real incident: nobody there must see a drill.
+        "integrations": None,
+    }
+
+
+def _marked_title(text: str) -> str:
+    """Return a title with the mark before the monitor's name, after Datadog's own prefixes."""
+    name = read_title(text).name
+    return f"{text.strip().removesuffix(name)}{MARK} {name}".strip()
+
+
+# --- the score -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A goal of the rehearsal, whether it was met, and what was seen."""
+
+    name: str
+    met: bool
+    seen: str
+
+
+def score(view: IncidentView, *, room_within_s: float) -> list[Goal]:
+    """Return the goals.
+
+    :param room_within_s: seconds until the room should exist.
+    """
+    room, summary, findings = view.room, view.summary, view.findings
+    return [
+        Goal("a room", room is not None and room.channel_id is not None, _room(view)),
+        Goal(f"room within {room_within_s:g} s", _in_time(summary, room_within_s), _time(summary)),
+        Goal(
+            "room marked as a drill",
+            room is not None and room.channel_name.startswith(f"{CHANNEL_PREFIX}-"),
+            room.channel_name if room else "no room",
+        ),
+        Goal("everybody invited", room is not None and not room.not_invited, _people(room)),
+        Goal("every probe ran", bool(findings) and not list(_not_run(findings)), _probes(findings)),
+        Goal("no problems", summary is not None and not summary.problems, _problems(summary)),
+    ]
+
+
+def _room(view: IncidentView) -> str:
+    problem = view.no_room
+    return f"#{view.channel_name}" if problem is None else problem.what
+
+
+def _in_time(summary: IncidentSummary | None, seconds: float) -> bool:
+    return summary is not None and summary.time_to_room_ms is not None and summary.time_to_room_ms <= seconds * 1000
+
+
+def _time(summary: IncidentSummary | None) -> str:
+    if summary is None or summary.time_to_room_ms is None:
+        return "unknown"
+    parts = [f"room after {duration(summary.time_to_room_ms)}"]
+    if summary.time_to_first_evidence_ms is not None:
+        parts.append(f"first evidence after {duration(summary.time_to_first_evidence_ms)}")
+    if summary.total_ms is not None:
+        parts.append(f"summary after {duration(summary.total_ms)}")
+    return ", ".join(parts)
+
+
+def _people(room: WarRoom | None) -> str:
+    if room is None:
+        return "nobody"
+    missing = [f"{each.query}: {each.reason}" for each in room.not_invited]
+    return "; ".join(missing) or f"{len(room.invited)} people"
+
+
+def _not_run(findings: Sequence[Finding]) -> Iterator[str]:
+    yield from (
+        f"{finding.probe} {finding.target}: {finding.summary}"
+        for finding in findings
+        if finding.verdict in _COULD_NOT_RUN
+    )
+
+
+def _probes(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return "none ran"
+    return "; ".join(_not_run(findings)) or f"{len(findings)} probes"
+
+
+def _problems(summary: IncidentSummary | None) -> str:
+    if summary is None:
+        return "there is no summary"
+    return "; ".join(f"{problem.what} {problem.error or ''}".strip() for problem in summary.problems) or "none"

@@ -1,0 +1,209 @@
+"""The incident DAGs of this installation, with what each needs: a file, a connection, pools, a routing table.
+
+An incident DAG is one with the tag ``incident``, one that the routing table names, or one that ships with the
+package. A file in a DAG folder that Airflow has not parsed yet is known, too: Airflow looks for new files every
+``[dag_processor] refresh_interval`` (300 s by default).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from airflow.configuration import conf
+from airflow.models.dag import DagModel, DagTag
+from airflow.models.dag_version import DagVersion
+from airflow.models.dagbag import DBDagBag
+from airflow.models.errors import ParseImportError
+from airflow.utils.session import create_session
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from airflow_incident_provider.config import INCIDENT_TAG, DagId
+from airflow_incident_provider.intake import RoutingTable
+from airflow_incident_provider.routing_file import read_routing_table
+
+PACKAGE = "airflow_incident_provider"
+SHIPPED = (DagId.INCIDENT_RESPONSE, DagId.INCIDENT_UPDATE)
+"""The DAGs without which there is no incident response."""
+
+PARSE_COMMAND = "airflow dags reserialize"
+"""Parses all DAG files now."""
+
+_MAX_DAG_FILE = 500_000
+"""Bytes: a larger file is not searched for incident DAGs."""
+
+
+class DagState(StrEnum):
+    """Whether runs of a DAG start."""
+
+    READY = "ready"
+    PAUSED = "paused"
+    BROKEN = "broken"
+    UNPARSED = "unparsed"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncidentDag:
+    """An incident DAG.
+
+    :param file: its file, as far as it is known.
+    :param slack_conn_ids: the Slack connections of its tasks.
+    :param routing_table: what its first step routes by; ``None`` for ``[incident] routing_table``.
+    """
+
+    dag_id: str
+    state: DagState
+    file: str | None = None
+    slack_conn_ids: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    routing_table: str | Mapping[str, Any] | None = None
+    max_active_runs: int | None = None
+    max_active_tasks: int | None = None
+
+    def problem(self) -> tuple[str, str, str | None] | None:
+        """Return what is wrong, its fix, and the command that applies the fix; ``None`` if its runs start."""
+        match self.state:
+            case DagState.PAUSED:
+                return "it is paused: its runs would wait", "Unpause it:", f"airflow dags unpause {self.dag_id}"
+            case DagState.BROKEN:
+                return "its file fails to import", "Correct the file. Its error:", "airflow dags list-import-errors"
+            case DagState.UNPARSED:
+                return f"{self.file} is not parsed yet", _unparsed_fix(), PARSE_COMMAND
+            case DagState.MISSING if self.dag_id in set(DagId):
+                return "its file is missing", "Install it:", "airflow incident setup files --yes"
+            case DagState.MISSING:
+                return (
+                    "no file in the DAGs folder defines it",
+                    f"Add a file with incident_dag({self.dag_id!r}).",
+                    None,
+                )
+        return None
+
+
+def dag_folders() -> list[Path]:
+    """Return the local folders that Airflow reads DAG files from."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    folders = [Path(conf.get("core", "dags_folder"))]
+    try:
+        manager = DagBundlesManager()  # type: ignore[no-untyped-call]
+        folders += [Path(bundle.path) for bundle in manager.get_all_dag_bundles()]
+    except Exception:  # noqa: BLE001 - a bundle of another kind may need a network, and is not ours to check
+        return folders
+    return list(dict.fromkeys(folder for folder in folders if folder.is_dir())) or folders
+
+
+def incident_dags(routing: RoutingTable | None, *, only: Collection[str] = ()) -> list[IncidentDag]:
+    """Return the incident DAGs of this installation.
+
+    :param routing: the routing table; ``None`` if it cannot be read.
+    :param only: these DAGs; empty for all.
+    """
+    files = UnparsedFiles()
+    with create_session() as session:
+        wanted = list(only) or [*SHIPPED, *_tagged(session), *(routing.dag_ids if routing is not None else ())]
+        return [_incident_dag(session, dag_id, files) for dag_id in dict.fromkeys(map(str, wanted))]
+
+
+def routing_of(dag: IncidentDag) -> RoutingTable:
+    """Return the routing table of a DAG.
+
+    :raises RoutingTableError: it cannot be read.
+    """
+    return read_routing_table(dag.routing_table)
+
+
+@dataclass
+class UnparsedFiles:
+    """The DAG files that use this package and that Airflow has neither parsed nor failed to import."""
+
+    _files: dict[Path, str] | None = field(default=None, repr=False)
+
+    def files(self, session: Session) -> Mapping[Path, str]:
+        """Return the files with their text."""
+        if self._files is None:
+            known = _known_files(session)
+            self._files = {
+                path: text
+                for folder in dag_folders()
+                for path, text in _candidates(folder)
+                if str(path) not in known and str(path.relative_to(folder)) not in known
+            }
+        return self._files
+
+    def defining(self, session: Session, dag_id: str) -> Path | None:
+        """Return the file that seems to define a DAG."""
+        quoted = re.compile(rf"""["']{re.escape(dag_id)}["']""")
+        for path, text in self.files(session).items():
+            if quoted.search(text) or path.stem == dag_id:
+                return path
+        return None
+
+
+def _candidates(folder: Path) -> Iterator[tuple[Path, str]]:
+    for path in sorted(folder.rglob("*.py")):
+        try:
+            if path.stat().st_size <= _MAX_DAG_FILE and PACKAGE in (text := path.read_text(encoding="utf-8")):
+                yield path, text
+        except (OSError, UnicodeDecodeError):
+            continue
+
+
+def _known_files(session: Session) -> set[str]:
+    """Return the paths, absolute and relative to their bundle, that Airflow has tried to parse."""
+    dags = session.execute(select(DagModel.fileloc, DagModel.relative_fileloc).where(~DagModel.is_stale))
+    errors = session.scalars(select(ParseImportError.filename))
+    return {path for row in dags for path in row if path} | {path for path in errors if path}
+
+
+def _tagged(session: Session) -> list[str]:
+    statement = (
+        select(DagTag.dag_id)
+        .join(DagModel, DagModel.dag_id == DagTag.dag_id)
+        .where(DagTag.name == INCIDENT_TAG, ~DagModel.is_stale)
+        .order_by(DagTag.dag_id)
+    )
+    return list(session.scalars(statement))
+
+
+def _incident_dag(session: Session, dag_id: str, files: UnparsedFiles) -> IncidentDag:
+    found = session.scalar(select(DagModel).where(DagModel.dag_id == dag_id))
+    if found is None or found.is_stale:
+        path = files.defining(session, dag_id)
+        if path is not None:
+            return IncidentDag(dag_id=dag_id, state=DagState.UNPARSED, file=str(path))
+        return IncidentDag(dag_id=dag_id, state=DagState.MISSING)
+    state = DagState.BROKEN if found.has_import_errors else DagState.PAUSED if found.is_paused else DagState.READY
+    return IncidentDag(dag_id=dag_id, state=state, file=found.fileloc, **_tasks(session, dag_id))
+
+
+def _tasks(session: Session, dag_id: str) -> dict[str, Any]:
+    """Return what the tasks of the parsed DAG need."""
+    version = DagVersion.get_latest_version(dag_id, session=session)
+    dag = DBDagBag().get_dag(version.id, session=session) if version is not None else None
+    if dag is None:
+        return {}
+    conn_ids, pools, tables = [], [], []
+    for task in dag.tasks:
+        arguments = {**vars(task), **getattr(task, "partial_kwargs", {})}
+        conn_ids.append(arguments.get("slack_conn_id"))
+        tables.append(arguments.get("routing_table"))
+        pools.append(arguments.get("pool") or task.pool)
+    return {
+        "slack_conn_ids": tuple(dict.fromkeys(str(each) for each in conn_ids if each)),
+        "pools": tuple(sorted(set(pools))),
+        "routing_table": next((table for table in tables if table), None),
+        "max_active_runs": dag.max_active_runs,
+        "max_active_tasks": dag.max_active_tasks,
+    }
+
+
+def _unparsed_fix() -> str:
+    interval = conf.getint("dag_processor", "refresh_interval", fallback=300)
+    return f"Airflow looks for new files every {interval} s. To parse it now:"

@@ -1,0 +1,1 @@
+"""``airflow incident setup``: install the files, and connect Slack, Datadog and Airflow."""

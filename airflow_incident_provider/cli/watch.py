@@ -1,0 +1,313 @@
+"""``airflow incident watch``: show a run's steps as they finish, then what the incident has come to."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Any, Protocol, Self
+
+from pydantic import ValidationError
+
+from airflow_incident_provider.cli.access import Airflow, Run, Step, connect, find_run, wait_for_run
+from airflow_incident_provider.cli.output import counted, is_document, print_document, print_lines
+from airflow_incident_provider.cli.run import ExitCode, command
+from airflow_incident_provider.cli.show import report
+from airflow_incident_provider.cli.view import IncidentView, read_incident_view
+from airflow_incident_provider.config import TaskId, XComKey
+from airflow_incident_provider.messages.mrkdwn import between, duration
+from airflow_incident_provider.models import (
+    Finding,
+    Incident,
+    IncidentSummary,
+    Mode,
+    Problem,
+    SlackWorkspace,
+    ThreadUpdates,
+    UserResolution,
+    Verdict,
+    WarRoom,
+)
+from airflow_incident_provider.text import one_line, shorten
+
+FINAL_TASK_STATES = frozenset({"success", "failed", "skipped", "upstream_failed"})
+LONGEST_RESULT = 160
+
+_STATE_STYLES = {"failed": "bold red", "upstream_failed": "red", "skipped": "dim", "running": "cyan"}
+_VERDICT_STYLES = {
+    Verdict.FAIL: "bold red",
+    Verdict.WARN: "yellow",
+    Verdict.UNKNOWN: "magenta",
+    Verdict.OK: "green",
+}
+
+
+@command
+def watch(args: Namespace) -> ExitCode:
+    """Show a run until it is finished."""
+    with connect(args) as airflow:
+        run = find_run(airflow, args.run, args.dag_id)
+        return watch_run(airflow, run.dag_id, run.run_id, timeout=args.timeout, output=args.output)
+
+
+def watch_run(airflow: Airflow, dag_id: str, run_id: str, *, timeout: float, output: str) -> ExitCode:
+    """Show a run until it is finished, then the incident.
+
+    :param timeout: seconds.
+    :returns: ``FAILED`` if the run failed, or left no room where there should be one.
+    :raises IncidentError: the run is still running then; it keeps running.
+    """
+    with screen_for(output) as screen:
+        progress = RunProgress(airflow, dag_id, run_id, screen)
+        run = wait_for_run(
+            airflow,
+            dag_id,
+            run_id,
+            timeout=timeout,
+            fix=f"It keeps running; see it with: airflow incident watch {run_id}",
+            on_poll=progress.update,
+        )
+    view = read_incident_view(airflow, run)
+    if is_document(output):
+        print_document(_document(run, view), output)
+    else:
+        print_lines([*report(view)])
+    return ExitCode.FAILED if view.went_wrong else ExitCode.OK
+
+
+def _document(run: Run, view: IncidentView) -> dict[str, Any]:
+    return {
+        "dag_id": run.dag_id,
+        "run_id": run.run_id,
+        "state": run.state,
+        "no_room": view.no_room.what if view.no_room else None,
+        "url": view.run_url,
+        "summary": view.summary.to_xcom() if view.summary else None,
+    }
+
+
+@dataclass(frozen=True)
+class StepProgress:
+    """A step with its result, once it has finished."""
+
+    step: Step
+    result: str
+    style: str = ""
+
+    @property
+    def name(self) -> str:
+        """The task, and which of its instances."""
+        return one_line(f"{self.step.task_id} {self.step.label or ''}")
+
+    @property
+    def duration(self) -> str:
+        """How long it took, once it has finished."""
+        if self.step.started_at is None or self.step.ended_at is None:
+            return ""
+        return duration(max(0, between(self.step.started_at, self.step.ended_at)))
+
+
+class RunProgress:
+    """Shows the progress of one run on a screen."""
+
+    def __init__(self, airflow: Airflow, dag_id: str, run_id: str, screen: Screen) -> None:
+        self._airflow = airflow
+        self._dag_id = dag_id
+        self._run_id = run_id
+        self._screen = screen
+        self._results: dict[tuple[str, int], tuple[str, str]] = {}
+
+    def update(self, run: Run) -> None:
+        """Read the steps, and show them."""
+        steps = self._airflow.steps(self._dag_id, self._run_id)
+        self._screen.show(run, self._progress(run, steps))
+
+    def _progress(self, run: Run, steps: Sequence[Step]) -> list[StepProgress]:
+        """Return the steps in the order in which they finished; each result is read once."""
+        for step in steps:
+            if step.state in FINAL_TASK_STATES and step.name not in self._results:
+                self._results[step.name] = describe_step(self._airflow, run, step)
+        return [StepProgress(step, *self._results.get(step.name, ("", ""))) for step in sorted(steps, key=_order)]
+
+
+def _order(step: Step) -> tuple[bool, float, bool, float]:
+    ended, started = step.ended_at, step.started_at
+    return (
+        ended is None,
+        ended.timestamp() if ended else 0.0,
+        started is None,
+        started.timestamp() if started else 0.0,
+    )
+
+
+class Screen(Protocol):
+    """Shows the progress of a run."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End; what was shown stays."""
+
+    def show(self, run: Run, steps: Sequence[StepProgress]) -> None:
+        """Show the current state."""
+
+
+def screen_for(output: str) -> Screen:
+    """Return where progress is shown: on standard error when a program reads standard output."""
+    if is_document(output):
+        return LineScreen(sys.stderr)
+    return TableScreen() if sys.stdout.isatty() else LineScreen(sys.stdout)
+
+
+class LineScreen(AbstractContextManager["LineScreen"]):
+    """Prints a line for each finished step, and one when the run's state changes."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._seen: set[tuple[str, int]] = set()
+        self._state = ""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to clean up."""
+
+    def show(self, run: Run, steps: Sequence[StepProgress]) -> None:
+        """Print what is new."""
+        if run.state != self._state and not run.is_finished:
+            self._state = run.state
+            self._print(f"{run.run_id} is {run.state}")
+        for progress in steps:
+            if progress.step.state in FINAL_TASK_STATES and progress.step.name not in self._seen:
+                self._seen.add(progress.step.name)
+                state = progress.step.state or ""
+                self._print(f"{state:<16}{progress.name}  {progress.duration}  {progress.result}".rstrip())
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+
+class TableScreen(AbstractContextManager["TableScreen"]):
+    """A table in a terminal, redrawn when something changes."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live = Live(console=Console(), refresh_per_second=4)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the last table on the screen."""
+        self._live.stop()
+
+    def show(self, run: Run, steps: Sequence[StepProgress]) -> None:
+        """Draw the table. It holds alert text, so every cell is plain text, not markup."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=Text(f"{run.run_id}: {run.state}"), title_justify="left", box=None, pad_edge=False)
+        for column, overflow in (("step", "ellipsis"), ("state", "ellipsis"), ("took", "ellipsis")):
+            table.add_column(column, overflow=overflow, no_wrap=True)  # type: ignore[arg-type]
+        table.add_column("", overflow="ellipsis", no_wrap=True, ratio=1)
+        for progress in steps:
+            state = progress.step.state or "waiting"
+            style = progress.style or _STATE_STYLES.get(state, "")
+            table.add_row(
+                Text(progress.name),
+                Text(state, style=_STATE_STYLES.get(state, "")),
+                progress.duration,
+                Text(progress.result, style=style),
+            )
+        self._live.update(table)
+
+
+def describe_step(airflow: Airflow, run: Run, step: Step) -> tuple[str, str]:
+    """Return the result of a finished step as text and rich style; both empty if it left nothing readable."""
+    if step.state == "failed":
+        return shorten(one_line(_failure(airflow, run, step)), LONGEST_RESULT), "bold red"
+    describe = _DESCRIPTIONS.get(step.task_id)
+    if describe is None or step.state != "success":
+        return "", ""
+    value = airflow.value(run.dag_id, run.run_id, step.task_id, map_index=step.map_index)
+    try:
+        text, style = describe(value) if value is not None else ("", "")
+    except (ValidationError, TypeError):
+        return "", ""
+    return shorten(one_line(text), LONGEST_RESULT), style
+
+
+def _failure(airflow: Airflow, run: Run, step: Step) -> str:
+    stored = airflow.value(run.dag_id, run.run_id, step.task_id, map_index=step.map_index, key=XComKey.PROBLEM)
+    if not isinstance(stored, Mapping):
+        return "failed; its log has the reason"
+    problem = Problem.model_validate(stored["problem"])
+    return f"{problem.what} {problem.fix or ''}"
+
+
+Description = tuple[str, str]
+
+
+def _incident(value: Any) -> Description:
+    incident = Incident.model_validate(value)
+    return f"{incident.severity}: {incident.title}", ""
+
+
+def _workspace(value: Any) -> Description:
+    workspace = SlackWorkspace.model_validate(value)
+    if workspace.mode is Mode.DRY_RUN:
+        return f"dry-run: {workspace.reason or ''}", "yellow"
+    missing = counted(len(workspace.scopes_missing), "scope")
+    return f"{workspace.team}{f', {missing} missing' if workspace.scopes_missing else ''}", ""
+
+
+def _people(value: Any) -> Description:
+    people = UserResolution.model_validate(value)
+    return f"{len(people.resolved)} of {len(people.resolutions)} found", ""
+
+
+def _room(value: Any) -> Description:
+    room = WarRoom.model_validate(value)
+    not_invited = f", {len(room.not_invited)} not" if room.not_invited else ""
+    return f"#{room.channel_name}: {len(room.invited)} invited{not_invited}", ""
+
+
+def _plan(value: Any) -> Description:
+    return counted(len(value), "probe"), ""
+
+
+def _finding(value: Any) -> Description:
+    finding = Finding.model_validate(value)
+    return f"{finding.verdict}: {finding.summary}", _VERDICT_STYLES.get(finding.verdict, "")
+
+
+def _updates(value: Any) -> Description:
+    updates = ThreadUpdates.model_validate(value)
+    return counted(len(updates.messages) or len(updates.would_post), "message"), ""
+
+
+def _summary(value: Any) -> Description:
+    return str(IncidentSummary.model_validate(value).outcome), ""
+
+
+_DESCRIPTIONS: Mapping[str, Callable[[Any], Description]] = {
+    TaskId.PARSE_INCIDENT: _incident,
+    TaskId.SETUP_SLACK: _workspace,
+    TaskId.RESOLVE_USERS: _people,
+    TaskId.CREATE_WAR_ROOM: _room,
+    TaskId.PLAN_INVESTIGATION: _plan,
+    TaskId.INVESTIGATE: _finding,
+    TaskId.POST_UPDATES: _updates,
+    TaskId.FINAL_SUMMARY: _summary,
+}

@@ -1,1 +1,0 @@
-"""``airflow incident drill``: a rehearsal, and how it went."""

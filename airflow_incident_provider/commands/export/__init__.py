@@ -1,1 +1,0 @@
-"""``airflow incident export``: the workflow as JSON, and as a picture."""

@@ -1,1 +1,0 @@
-"""``airflow incident setup``: what is done once to connect Slack, Datadog and Airflow."""

@@ -1,0 +1,159 @@
+"""``airflow incident resolve`` and ``archive``: whom they mean, what they ask, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.cli.run import ExitCode
+
+from .conftest import Ended, run_dag  # isort: skip
+from .terminal import Terminal  # isort: skip
+from .test_incidents_commands import forgetful, remember  # isort: skip  # noqa: F401 - a fixture
+
+Run = Callable[..., Ended]
+KEY = "man.OPS-9"
+BOTH = pytest.mark.parametrize("command", ["resolve", "archive"])
+
+
+@pytest.fixture
+def known(deployed: Any, forgetful: None) -> Callable[[str], None]:  # noqa: F811
+    """Let the registry know an incident, as it stands by then."""
+
+    def known(status: str) -> None:
+        at = {"resolved_at": "2026-11-23T10:00:00Z", "archived_at": "2026-11-23T11:00:00Z"}
+        as_of = 0 if status == "open" else 1
+        remember(KEY, {"status": status, "as_of": as_of, **at})
+
+    return known
+
+
+@pytest.fixture(autouse=True)
+def no_runs_left(parsed_dags: None) -> Iterator[None]:
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    yield
+    with create_session() as session:
+        session.execute(delete(DagRun).where(DagRun.dag_id == "incident_update"))
+
+
+def asked_runs() -> dict[str, Any]:
+    """Return the runs of incident_update that there are, each with its conf."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        runs = session.scalars(select(DagRun).where(DagRun.dag_id == "incident_update"))
+        return {run.run_id: (run.conf, run.triggering_user_name) for run in runs}
+
+
+def set_paused(paused: bool) -> None:
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    with create_session() as session:
+        session.execute(update(DagModel).where(DagModel.dag_id == "incident_update").values(is_paused=paused))
+
+
+@BOTH
+def test_nobody_to_ask(incident: Run, known: Callable[[str], None], command: str) -> None:
+    known("resolved" if command == "archive" else "open")
+    ended = incident(command, KEY)
+    assert ended.code == ExitCode.USAGE
+    assert "Use --yes." in ended.err
+    assert asked_runs() == {}
+
+
+@BOTH
+def test_an_incident_that_there_is_not(incident: Run, deployed: Any, command: str) -> None:
+    ended = incident(command, "no-such-incident", "--yes")
+    assert ended.code == ExitCode.USAGE
+    assert "airflow incident list" in ended.err
+
+
+def test_a_run_that_has_read_no_incident_yet(incident: Run, deployed: Any) -> None:
+    incident("trigger", "--title", "T", "--incident-id", "waits")
+    ended = incident("resolve", "man.waits", "--yes")
+    assert (ended.code, "has read no incident (yet)" in ended.err) == (ExitCode.USAGE, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "status"), [("resolve", "resolved"), ("resolve", "archived"), ("archive", "archived")]
+)
+def test_what_is_done_is_not_done_again(
+    incident: Run, known: Callable[[str], None], command: str, status: str
+) -> None:
+    known(status)
+    ended = incident(command, KEY, "--output", "json")
+    assert (ended.code, ended.json[0]["state"]) == (ExitCode.OK, "known already")
+    assert asked_runs() == {}
+
+
+def test_the_room_of_an_open_incident_is_kept(incident: Run, known: Callable[[str], None]) -> None:
+    known("open")
+    ended = incident("archive", KEY, "--yes")
+    assert ended.code == ExitCode.FAILED
+    assert "is open. Resolve it first" in ended.err
+    assert asked_runs() == {}
+
+
+def test_a_run_is_asked_for_and_not_waited_for_for_ever(incident: Run, known: Callable[[str], None]) -> None:
+    known("open")
+    ended = incident("resolve", KEY, "--yes", "--timeout", "0.1")
+    assert ended.code == ExitCode.UNAVAILABLE
+    assert "It goes on; look whether Airflow's scheduler runs." in ended.err
+    [(run_id, (conf, user))] = asked_runs().items()
+    assert run_id.startswith(f"resolve.{KEY}.")
+    assert conf == {"incident_key": KEY, "asked": {"closing": "resolve"}}
+    assert user
+
+
+def test_a_paused_dag_is_told(incident: Run, known: Callable[[str], None]) -> None:
+    known("open")
+    set_paused(True)
+    try:
+        ended = incident("resolve", KEY, "--yes")
+    finally:
+        set_paused(False)
+    assert ended.code == ExitCode.UNAVAILABLE
+    assert "The DAG incident_update is paused." in ended.err
+
+
+@BOTH
+def test_no_airflow_there(incident: Run, deserted_port: int, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CLI_TOKEN", "a-token-of-the-tests")
+    ended = incident(command, "x", "--yes", "--api-url", f"http://127.0.0.1:{deserted_port}")
+    assert ended.code == ExitCode.UNAVAILABLE
+    assert "did not answer" in ended.err
+    assert "a-token-of-the-tests" not in ended.err
+
+
+def test_a_person_is_told_what_still_fires_and_may_think_better_of_it(known: Callable[[str], None]) -> None:
+    known("open")
+    with Terminal("resolve", KEY) as tty:
+        tty.expect("Alerts still firing: 1.")
+        tty.expect("Resolve 'T'? [y/N]")
+        tty.type("n")
+        code, rest = tty.end()
+    assert (code, "Nothing was done." in rest) == (ExitCode.INTERRUPTED, True), rest
+    assert asked_runs() == {}
+
+
+def test_an_incident_that_a_person_started_is_named_by_its_run(
+    incident: Run, connect: Callable[..., Any], deployed: Any, no_engine: None
+) -> None:
+    connect()
+    run_id = run_dag({"title": "Said by a person", "id": "OPS-10"})
+    ended = incident("resolve", "OPS-10", "--yes", "--timeout", "0.1")
+    assert ended.code == ExitCode.UNAVAILABLE
+    [(conf, _)] = asked_runs().values()
+    first = {"closing": "resolve", "dag_id": "incident_response", "run_id": run_id}
+    assert conf == {"incident_key": "man.OPS-10", "asked": first}
+    assert json.dumps(conf)

@@ -1,0 +1,83 @@
+"""The command line itself: every command has help that teaches, and describing them loads none of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from airflow.cli.cli_config import ActionCommand, GroupCommand
+
+from airflow_incident_provider.cli.commands import get_cli_commands
+
+SOURCES = Path(import_module("airflow_incident_provider.cli").__file__ or "").parent
+
+
+def commands() -> Iterator[tuple[tuple[str, ...], ActionCommand]]:
+    def walk(group: GroupCommand, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], ActionCommand]]:
+        for each in group.subcommands:
+            if isinstance(each, GroupCommand):
+                yield from walk(each, (*path, each.name))
+            else:
+                yield (*path, each.name), each
+
+    [group] = get_cli_commands()
+    yield from walk(group, ())
+
+
+COMMANDS = dict(commands())
+
+
+def test_the_commands_are_all_there() -> None:
+    assert {" ".join(path) for path in COMMANDS} == {
+        "trigger", "watch", "list", "show", "resolve", "archive",
+        "check", "export", "drill", "demo", "sandbox", "explain",
+        "setup files", "setup slack", "setup datadog", "setup airflow",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_each_says_what_it_does_and_what_each_argument_is_for(
+    path: tuple[str, ...], airflow_home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from airflow.cli.cli_parser import get_parser
+
+    command = COMMANDS[path]
+    assert command.description
+    assert all(argument.kwargs.get("help") for argument in command.args)
+    with pytest.raises(SystemExit) as ended:
+        get_parser().parse_args(["incident", *path, "--help"])
+    assert ended.value.code == 0
+    assert command.description[:40] in " ".join(capfd.readouterr().out.split("\n"))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_each_has_a_body(path: tuple[str, ...]) -> None:
+    # What `lazy_load_command` was given is in its closure.
+    [dotted] = [
+        cell.cell_contents
+        for cell in COMMANDS[path].func.__closure__ or ()
+        if isinstance(cell.cell_contents, str) and "." in cell.cell_contents
+    ]
+    module, _, name = dotted.rpartition(".")
+    assert callable(getattr(import_module(module), name))
+
+
+def test_describing_them_loads_no_body_and_nothing_heavy() -> None:
+    code = (
+        "import sys; import airflow.cli.cli_config; before = set(sys.modules)\n"
+        "from airflow_incident_provider.cli.commands import get_cli_commands; get_cli_commands()\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {name for name in loaded if name.startswith(("airflow_incident_provider", "incident_sandbox"))} == {
+        "airflow_incident_provider",
+        "airflow_incident_provider.cli",
+        "airflow_incident_provider.cli.commands",
+        "incident_sandbox",
+        "incident_sandbox.commands",
+    }
+    assert not {"pydantic", "httpx", "yaml", "fastapi", "slack_sdk", "docker"} & set(loaded)

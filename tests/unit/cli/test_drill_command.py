@@ -1,0 +1,99 @@
+"""``airflow incident drill``: nobody can take it for an incident, and it tells what did not work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.cli.drill import RULE, as_drill, recorded_alert, score, with_drill_rule
+from airflow_incident_provider.cli.run import ExitCode
+from airflow_incident_provider.cli.view import read_incident_view
+from airflow_incident_provider.intake import load_routing_table, read_incident
+
+from .conftest import Ended, run_dag  # isort: skip
+
+Run = Callable[..., Ended]
+NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
+ROUTING = load_routing_table(json.dumps(with_drill_rule({"version": 1})))
+
+
+@pytest.mark.parametrize("name", ["01", "05", "06", "09a", "11", "20"])
+def test_every_recorded_payload_becomes_a_drill(payload: Callable[[str], dict[str, Any]], name: str) -> None:
+    real = payload(name)
+    conf = real.get("conf", {"datadog": real})
+    incident = read_incident(conf, received_at=NOW, routing=ROUTING)
+    drill = read_incident(as_drill(conf, now_ns=1), received_at=NOW, routing=ROUTING)
+    assert drill.title == f"DRILL {incident.title}"
+    assert drill.route.channel_prefix == "drill"
+    assert (drill.severity, drill.services, drill.env) == (incident.severity, incident.services, incident.env)
+    assert drill.key != incident.key
+    assert drill.slack_channel_id is None
+    assert read_incident(as_drill(conf, now_ns=2), received_at=NOW, routing=ROUTING).key != drill.key
+
+
+def test_an_incident_in_ones_own_words_becomes_a_drill() -> None:
+    drill = read_incident(as_drill({"title": "T", "tags": "a:b", "id": "OPS-1"}), received_at=NOW, routing=ROUTING)
+    assert (drill.title, drill.tags) == ("DRILL T", ("a:b", "drill:true"))
+    assert drill.id.startswith("drill-")
+
+
+def test_without_the_rule_it_refuses_and_says_which(incident: Run, deployed: Any, route_by: Any) -> None:
+    route_by({"rules": [{"name": "all", "match": {"severity": "low"}, "channel_prefix": "inc"}]})
+    ended = incident("drill")
+    assert ended.code == ExitCode.USAGE
+    assert json.dumps(RULE) in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--sandbox", "--api-url", "https://airflow.acme.example"], "names another"),
+        (["--sandbox", "--dags", "/nowhere"], "has no incident_response.py"),
+        (["--from-file", "/nowhere.json"], "cannot be read"),
+    ],
+)
+def test_arguments_that_are_wrong(incident: Run, airflow_home: Path, arguments: list[str], says: str) -> None:
+    ended = incident("drill", *arguments)
+    assert ended.code == ExitCode.USAGE
+    assert says in ended.err
+
+
+def test_a_payload_that_is_text_is_refused(incident: Run, airflow_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "conf.json").write_text('{"datadog": "{}"}')
+    assert incident("drill", "--from-file", str(tmp_path / "conf.json")).code == ExitCode.USAGE
+
+
+def test_a_run_that_waits_for_ever_ends_the_drill(incident: Run, deployed: Any, route_by: Any) -> None:
+    route_by({"rules": [RULE]})
+    ended = incident("drill", "--timeout", "0.1")
+    assert ended.code == ExitCode.UNAVAILABLE
+    assert "is not over after" in ended.err
+
+
+def test_the_score_names_who_and_what_was_missing(
+    deployed: Any, no_engine: None, connect: Callable[..., Any], route_by: Any
+) -> None:
+    from airflow_incident_provider.cli.database_airflow import DatabaseAirflow
+
+    connect()
+    route_by({"rules": [{**RULE, "responders": ["alice.ng@acme.example", "jon smiht"]}]})
+    airflow = DatabaseAirflow()
+    run = airflow.run("incident_response", run_dag(as_drill(recorded_alert())))
+    assert run is not None
+    view = read_incident_view(airflow, run)
+    goals = {goal.name: goal for goal in score(view, room_within_s=1000)}
+    assert goals["a room"].met
+    assert goals["room within 1000 s"].met
+    assert goals["room marked as a drill"].met
+    assert goals["a room"].seen.startswith("#drill-")
+    assert not goals["everybody invited"].met
+    assert "jon smiht" in goals["everybody invited"].seen
+    assert not goals["every probe ran"].met
+    assert "no Docker Engine answers" in goals["every probe ran"].seen
+    late = score(view, room_within_s=0.001)
+    assert not late[1].met

@@ -1,0 +1,97 @@
+"""``airflow incident export``: the workflow as data and as a picture, from a file and from the database."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider import operators
+from airflow_incident_provider.cli.export import OUTPUTS, Step, Workflow, mermaid
+from airflow_incident_provider.cli.run import ExitCode
+from airflow_incident_provider.operators.base import IncidentStep
+
+from .conftest import DAGS, Ended  # isort: skip
+
+Run = Callable[..., Ended]
+FILE = str(DAGS / "incident_response.py")
+SEVEN = [
+    "parse_incident_event",
+    "setup_slack_integration",
+    "resolve_slack_users",
+    "create_war_room",
+    "investigate",
+    "post_investigation_updates",
+    "final_summary",
+]
+
+
+def test_the_file_says_the_seven_steps_in_their_order(incident: Run) -> None:
+    ended = incident("export", "--file", FILE)
+    assert ended.code == ExitCode.OK, ended.err
+    steps = {step["id"]: step for step in ended.json["steps"]}
+    assert [name for name in steps if name in SEVEN] == SEVEN
+    assert steps["investigate"]["depends"] == ["create_war_room", "plan_investigation"]
+    assert steps["investigate"]["mapped"] is True
+    assert steps["investigate"]["images"] == ["alpine:3.23", "curlimages/curl:8.22.0"]
+    assert steps["final_summary"]["trigger_rule"] == "all_done"
+    assert [steps[name]["outputs"] for name in SEVEN] == [
+        "Incident", "SlackWorkspace", "UserResolution", "WarRoom", "Finding", "ThreadUpdates", "IncidentSummary"
+    ]  # fmt: skip
+
+
+def test_the_database_says_the_same_as_the_file(incident: Run, deployed: Any) -> None:
+    assert incident("export").json == incident("export", "--file", FILE).json
+
+
+def test_every_operator_pushes_what_the_table_says() -> None:
+    for name, output in OUTPUTS.items():
+        operator = getattr(operators, name)
+        if issubclass(operator, IncidentStep):
+            assert inspect.signature(operator.run_step).return_annotation == output
+
+
+def test_the_diagram_has_every_step_and_every_edge(incident: Run) -> None:
+    workflow = incident("export", "--file", FILE).json
+    lines = incident("export", "--file", FILE, "--format", "mermaid").out.splitlines()
+    assert lines[0] == "flowchart LR"
+    edges = sum(len(step["depends"]) for step in workflow["steps"])
+    assert sum("-->" in line or "-.->" in line for line in lines) == edges
+    for step in workflow["steps"]:
+        assert sum(f'"{step["id"]}<br/>' in line for line in lines) == 1
+
+
+def test_names_cannot_break_the_diagram() -> None:
+    hostile = Step(id='a"]; click s0 "javascript:alert(1)"', operator="<script>", trigger_rule="all_success")
+    drawn = mermaid(Workflow(dag_id="d", steps=(hostile,))).splitlines()
+    assert drawn[1].count('"') == 2
+    assert "<script>" not in drawn[1]
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("import no_such_module", "cannot be imported: ModuleNotFoundError"),
+        ("from airflow.sdk import DAG\ndag = DAG('other', schedule=None)", "It holds: other"),
+    ],
+)
+def test_files_without_the_dag(incident: Run, tmp_path: Path, source: str, says: str) -> None:
+    (tmp_path / "dag.py").write_text(source)
+    ended = incident("export", "--file", str(tmp_path / "dag.py"))
+    assert ended.code == ExitCode.USAGE
+    assert says in ended.err
+
+
+def test_a_file_and_a_dag_that_are_not_there(incident: Run, deployed: Any) -> None:
+    assert incident("export", "--file", "/nowhere.py").code == ExitCode.USAGE
+    ended = incident("export", "--dag-id", "no_such_dag")
+    assert ended.code == ExitCode.UNAVAILABLE
+    assert "Name its file with --file." in ended.err
+
+
+def test_the_output_is_one_json_document(incident: Run) -> None:
+    assert json.loads(incident("export", "--file", FILE).out)["dag_id"] == "incident_response"

@@ -1,0 +1,48 @@
+"""``airflow incident watch``, ``list`` and ``show`` when there is nothing good to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.cli.run import ExitCode
+
+from .conftest import Ended, run_dag  # isort: skip
+
+Run = Callable[..., Ended]
+
+
+def test_a_run_that_failed_is_exit_code_1(
+    incident: Run, connect: Callable[..., Any], deployed: Any, no_engine: None
+) -> None:
+    connect(token="xoxb-not-a-token")
+    ended = incident("watch", run_dag({"title": "T"}))
+    assert ended.code == ExitCode.FAILED
+    assert "Reinstall the Slack app" in ended.out
+
+
+@pytest.mark.parametrize("command", ["watch", "show"])
+def test_a_run_that_there_is_not(incident: Run, deployed: Any, command: str) -> None:
+    ended = incident(command, "no-such-run")
+    assert ended.code == ExitCode.USAGE
+    assert "airflow incident list" in ended.err
+
+
+def test_a_run_that_does_not_end_in_time(incident: Run, deployed: Any) -> None:
+    incident("trigger", "--title", "T", "--incident-id", "slow")
+    ended = incident("watch", "man.slow", "--timeout", "0.1")
+    assert ended.code == ExitCode.UNAVAILABLE
+    assert "is not over after 0 s. It goes on; see it with: airflow incident watch man.slow" in ended.err
+
+
+def test_list_of_nothing(incident: Run, deployed: Any) -> None:
+    assert incident("list", "--output", "json").json == []
+    ended = incident("list")
+    assert (ended.code, ended.out) == (ExitCode.OK, "")
+    assert "There are no incidents." in ended.err
+
+
+def test_list_refuses_a_limit_of_nothing(incident: Run, deployed: Any) -> None:
+    assert incident("list", "--limit", "0").code == ExitCode.USAGE

@@ -1,0 +1,252 @@
+"""``airflow incident trigger``: what becomes a run, and what is refused in words before anything is sent."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.cli.run import ExitCode
+from airflow_incident_provider.models import Severity
+
+from .conftest import DAG_ID, Ended
+
+Run = Callable[..., Ended]
+
+
+def conf_of(run_id: str) -> dict[str, Any]:
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        return dict(session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one().conf)
+
+
+def number_of_runs() -> int:
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import func, select
+
+    with create_session() as session:
+        return int(session.scalar(select(func.count()).where(DagRun.dag_id == DAG_ID)) or 0)
+
+
+def test_every_option_reaches_the_conf(incident: Run, deployed: Any) -> None:
+    ended = incident(
+        "trigger", "--title", "Checkout is down", "--incident-id", "OPS-7", "--severity", "SEV-1",
+        "--description", "Carts are empty", "--started-at", "2026-11-23T10:35:00+01:00", "--env", "prod",
+        "--users", "dana@acme.example,@sre-oncall", "--users", "Alice Ng", "--service", "checkout",
+        "--host", "web-03", "--team", "payments", "--tag", "tier:1", "--private", "--dry-run",
+        "--target", "https://checkout.acme.example/healthz", "--link", "https://wiki.acme.example/a,b",
+        "--output", "json",
+    )  # fmt: skip
+    assert ended.code == ExitCode.OK, ended.err
+    [row] = ended.json
+    assert (row["run_id"], row["state"], row["severity"]) == ("man.OPS-7", "started", "critical")
+    assert conf_of("man.OPS-7") == {
+        "title": "Checkout is down",
+        "id": "OPS-7",
+        "severity": "critical",
+        "description": "Carts are empty",
+        "started_at": "2026-11-23T09:35:00Z",
+        "users": ["dana@acme.example", "@sre-oncall", "Alice Ng"],
+        "services": ["checkout"],
+        "hosts": ["web-03"],
+        "teams": ["payments"],
+        "tags": ["tier:1"],
+        "env": "prod",
+        "targets": ["https://checkout.acme.example/healthz"],
+        "links": ["https://wiki.acme.example/a,b"],
+        "private": True,
+        "dry_run": True,
+    }
+
+
+def test_sending_it_twice_starts_one_run(incident: Run, deployed: Any) -> None:
+    again = ["trigger", "--title", "T", "--incident-id", "OPS-8", "--output", "json"]
+    assert incident(*again).json[0]["state"] == "started"
+    second = incident(*again)
+    assert (second.code, second.json[0]["state"]) == (ExitCode.OK, "known already")
+    assert number_of_runs() == 1
+
+
+def test_without_an_identity_every_call_is_an_incident(incident: Run, deployed: Any) -> None:
+    for _ in range(2):
+        assert incident("trigger", "--title", "The same words", "--severity", "low").code == ExitCode.OK
+    assert number_of_runs() == 2
+
+
+def test_a_datadog_payload_is_told_by_its_shape(
+    incident: Run, deployed: Any, payload: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "alert.json").write_text(json.dumps(payload("01")))
+    ended = incident("trigger", "--from-file", str(tmp_path / "alert.json"), "--users", "Dana", "-o", "json")
+    assert ended.code == ExitCode.OK, ended.err
+    run_id = ended.json[0]["run_id"]
+    assert run_id.startswith("dd.148275309.")
+    assert conf_of(run_id) == {"datadog": payload("01"), "users": ["Dana"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("fields.json", '{"title": "T", "severity": "P2", "id": 12}'),
+        ("fields.yaml", "title: T\nseverity: P2\nid: 12\nstarted_at: 2026-11-23T09:35:00Z\n"),
+    ],
+)
+def test_files_are_json_or_yaml_and_options_win(
+    incident: Run, deployed: Any, tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    ended = incident("trigger", "--from-file", str(tmp_path / name), "--severity", "low", "-o", "json")
+    assert ended.code == ExitCode.OK, ended.err
+    conf = conf_of("man.12")
+    assert (conf["title"], conf["severity"], conf["id"]) == ("T", Severity.LOW, "12")
+
+
+def test_standard_input_is_read(incident: Run, deployed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"title": "Piped", "id": "p-1"}'))
+    assert incident("trigger", "--from-file", "-").code == ExitCode.OK
+    assert conf_of("man.p-1")["title"] == "Piped"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "The conf is empty"),
+        (["--title", "T", "--severity", "purple"], "severity: 'purple' is not a severity"),
+        (["--title", "T", "--target", "ftp://x"], "target"),
+        (["--title", "T", "--started-at", "yesterday"], "started_at: 'yesterday' is not a time"),
+        (["--from-file", "/nowhere/at-all.json"], "cannot be read: No such file"),
+        (["--interactive"], "this is no terminal"),
+        (["--interactive", "--from-file", "-"], "both read standard input"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_started(
+    incident: Run, deployed: Any, arguments: list[str], says: str
+) -> None:
+    ended = incident("trigger", *arguments)
+    assert ended.code == ExitCode.USAGE
+    assert says in ended.err
+    assert number_of_runs() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[1, 2]", "does not hold an object"),
+        ("{", "neither JSON nor YAML"),
+        ("\x00\x01", "neither JSON nor YAML"),
+        ("[" * 100_000, "--from-file"),
+        ("x" * 1_000_001, "more than 1,000,000"),
+        ("!!python/object/apply:os.system ['true']", "neither JSON nor YAML"),
+    ],
+)
+def test_files_that_hold_no_incident(incident: Run, deployed: Any, tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "file").write_text(text)
+    ended = incident("trigger", "--from-file", str(tmp_path / "file"))
+    assert ended.code == ExitCode.USAGE
+    assert says in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_recovery_opens_nothing(
+    incident: Run, deployed: Any, payload: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "recovery.json").write_text(json.dumps(payload("03")))
+    ended = incident("trigger", "--from-file", str(tmp_path / "recovery.json"))
+    assert (ended.code, number_of_runs()) == (ExitCode.USAGE, 0)
+    assert "recovered: that opens no incident" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ({"is_paused": True}, "is paused. Unpause it."),
+        ({"has_import_errors": True}, "has import errors"),
+        ({"is_stale": True}, "is missing"),
+    ],
+)
+def test_a_dag_that_would_not_run_is_named(
+    incident: Run, deployed: Callable[..., None], state: dict[str, bool], says: str
+) -> None:
+    deployed(**state)
+    ended = incident("trigger", "--title", "T")
+    assert (ended.code, number_of_runs()) == (ExitCode.UNAVAILABLE, 0)
+    assert says in ended.err
+
+
+def test_a_title_cannot_steer_the_terminal_or_the_markup(incident: Run, deployed: Any) -> None:
+    ended = incident("trigger", "--title", "\x1b[2J[/red] [bold]boo[/bold] \u202egnp", "--severity", "low")
+    assert ended.code == ExitCode.OK
+    assert "\x1b" not in ended.out
+    assert "\u202e" not in ended.out
+    assert "[/red] [bold]boo[/bold]" in ended.out
+
+
+class TestRemote:
+    def test_without_a_token_it_says_how(self, incident: Run) -> None:
+        ended = incident("trigger", "--title", "T", "--api-url", "https://airflow.acme.example")
+        assert ended.code == ExitCode.USAGE
+        assert "AIRFLOW_CLI_TOKEN" in ended.err
+
+    def test_an_address_needs_its_scheme(self, incident: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AIRFLOW_CLI_TOKEN", "token")
+        ended = incident("trigger", "--title", "T", "--api-url", "airflow.acme.example")
+        assert ended.code == ExitCode.USAGE
+        assert "https://" in ended.err
+
+    def test_a_server_that_is_not_there(
+        self, incident: Run, deserted_port: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW_CLI_TOKEN", "token-that-stays-secret")
+        ended = incident("trigger", "--title", "T", "--api-url", f"http://127.0.0.1:{deserted_port}")
+        assert ended.code == ExitCode.UNAVAILABLE
+        assert "did not answer: ConnectError" in ended.err
+        assert "token-that-stays-secret" not in ended.err + ended.out
+
+    def test_something_else_at_the_address(self, incident: Run, slack: Any, tmp_path: Path) -> None:
+        (tmp_path / "token").write_text("a-token\n")
+        ended = incident("trigger", "--title", "T", "--api-url", slack.url, "--token-file", str(tmp_path / "token"))
+        assert ended.code == ExitCode.UNAVAILABLE
+        assert "The DAG incident_response is missing" in ended.err
+
+    def test_a_token_file_that_is_not_there(self, incident: Run) -> None:
+        ended = incident("list", "--api-url", "https://airflow.acme.example", "--token-file", "/nowhere")
+        assert ended.code == ExitCode.USAGE
+        assert "--token-file /nowhere cannot be read" in ended.err
+
+
+@pytest.fixture
+def a_team_with_its_own_dag(deployed: Any, route_by: Callable[..., None]) -> Iterator[None]:
+    """A routing table that names a DAG of the examples."""
+    route_by({"rules": [{"name": "payments", "match": {"team": "payments"}, "dag": "payments_incident"}]})
+    yield
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    with create_session() as session:
+        session.execute(delete(DagRun).where(DagRun.dag_id == "payments_incident"))
+
+
+@pytest.mark.usefixtures("a_team_with_its_own_dag")
+@pytest.mark.parametrize(
+    ("options", "dag_id"),
+    [
+        (("--team", "payments"), "payments_incident"),
+        (("--team", "shop"), DAG_ID),
+        (("--team", "payments", "--dag-id", DAG_ID), DAG_ID),
+    ],
+)
+def test_the_routing_table_names_the_dag_unless_the_person_does(
+    incident: Run, options: tuple[str, ...], dag_id: str
+) -> None:
+    ended = incident("trigger", "--title", "T", "--output", "json", *options)
+    assert ended.code == ExitCode.OK, ended.err
+    assert ended.json[0]["dag_id"] == dag_id

@@ -1,0 +1,103 @@
+"""``airflow incident trigger --interactive``: asked, checked, shown, confirmed; in a real pseudo-terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.cli.run import ExitCode
+from airflow_incident_provider.cli.trigger import QUESTIONS, ask_for
+
+from .terminal import Terminal  # isort: skip
+from .test_trigger_command import conf_of, number_of_runs  # isort: skip
+
+
+@pytest.fixture(autouse=True)
+def clean(airflow_home: Any, deployed: Any) -> None:
+    """No run is there before."""
+
+
+def test_a_person_answers_mistakes_are_told_and_the_run_is_started() -> None:
+    with Terminal("trigger", "--interactive", "--incident-id", "tty-1", "--service", "checkout") as tty:
+        tty.expect("What happens")
+        tty.type("")
+        tty.expect("title: needed.")
+        tty.expect("What happens")
+        tty.type("Checkout is down")
+        tty.expect("How bad")
+        tty.type("purple")
+        tty.expect("severity: 'purple' is not a severity")
+        tty.expect("How bad")
+        tty.type("P1")
+        tty.expect("Who comes")
+        tty.type("dana@acme.example, @sre-oncall")
+        tty.expect("Service [checkout]:")
+        tty.type("")
+        for prompt in ("Environment", "What to probe", "Links", "What is known"):
+            tty.expect(prompt)
+            tty.type("")
+        tty.expect("Private room")
+        tty.type("yes")
+        for shown in ("Checkout is down", "critical", "checkout", "dana@acme.example, @sre-oncall", "private"):
+            tty.expect(shown)
+        tty.expect("Start incident response? [y/N]")
+        tty.type("y")
+        code, rest = tty.end()
+    assert code == ExitCode.OK, rest
+    assert "man.tty-1" in rest
+    assert conf_of("man.tty-1") == {
+        "id": "tty-1",
+        "title": "Checkout is down",
+        "severity": "critical",
+        "users": ["dana@acme.example", "@sre-oncall"],
+        "services": ["checkout"],
+        "private": True,
+    }
+
+
+@pytest.mark.parametrize("how", ["no", "ctrl-c"])
+def test_a_person_who_thinks_better_of_it_starts_nothing(how: str) -> None:
+    with Terminal("trigger", "--interactive", "--title", "T", "--severity", "low") as tty:
+        if how == "ctrl-c":
+            tty.expect("What happens")
+            tty.interrupt()
+        else:
+            for _ in QUESTIONS:
+                tty.expect(": ")
+                tty.type("")
+            tty.expect("[y/N]")
+            tty.type("")
+        code, rest = tty.end()
+    assert code == ExitCode.INTERRUPTED, rest
+    assert number_of_runs() == 0
+    assert "Traceback" not in rest
+
+
+@pytest.fixture
+def answering() -> Callable[..., Callable[[str], str]]:
+    """A person who answers the questions that are named, and leaves the others empty."""
+
+    def person(**answers: str | list[str]) -> Callable[[str], str]:
+        left = {question.text: answers.get(question.field, "") for question in QUESTIONS}
+
+        def ask(prompt: str) -> str:
+            [text] = [text for text in left if prompt.startswith(text)]
+            answer = left[text]
+            if isinstance(answer, str):
+                return answer
+            return answer.pop(0)
+
+        return ask
+
+    return person
+
+
+def test_a_default_that_is_wrong_is_not_offered_for_ever(answering: Callable[..., Callable[[str], str]]) -> None:
+    ask = answering(title="T", severity=["", "low"])
+    assert ask_for({"severity": "purple"}, ask)["severity"] == "low"
+
+
+def test_a_datadog_payload_is_not_asked_about(answering: Callable[..., Callable[[str], str]]) -> None:
+    assert ask_for({"datadog": {"alert": {}}}, answering(title="ignored")) == {"datadog": {"alert": {}}}

@@ -1,0 +1,30 @@
+"""How urgent Airflow holds the tasks of a run to be when it makes them: by the step, and by the severity."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_incident_provider.cli.database_airflow import DatabaseAirflow
+from airflow_incident_provider.operators.priority import ROOM_FIRST
+
+
+def weights(run_id: str) -> dict[str, int]:
+    """Return what the scheduler goes by, from Airflow's own rows."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        rows = session.execute(
+            select(TaskInstance.task_id, TaskInstance.priority_weight).where(TaskInstance.run_id == run_id)
+        )
+        return {row.task_id: row.priority_weight for row in rows}
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize(("severity", "bonus"), [("critical", 400), ("low", 100)])
+def test_severity_is_in_the_weight_of_every_task(severity: str, bonus: int) -> None:
+    conf = {"title": f"Orders are late, {severity}", "severity": severity}
+    found = weights(DatabaseAirflow().start("incident_response", conf, run_id=None).run_id)
+    assert found["create_war_room"] == ROOM_FIRST + 4 + bonus
+    assert found["final_summary"] == 4 + bonus
