@@ -387,7 +387,8 @@ class Finding(XComValue):
     """What one probe saw. The value of each ``investigate`` task.
 
     ``facts`` are machine-readable readings (text, numbers, booleans); ``evidence`` is the redacted output of
-    the container, at most 4 KB; ``summary`` is one plain line that claims no more than the facts show.
+    the container, at most 4 KB; ``summary`` is one plain line that claims no more than the facts show. ``calls``
+    are the ids of the recorded API calls that a finding of the monitoring follows from.
     """
 
     probe: str
@@ -403,6 +404,7 @@ class Finding(XComValue):
     image: str | None = None
     image_digest: str | None = None
     host: str | None = None
+    calls: tuple[str, ...] = ()
 
 
 # --- 6. post_investigation_updates ------------------------------------------------------------------

@@ -85,6 +85,8 @@ class State(StrEnum):
     NORMAL = "normal"
     ABNORMAL = "abnormal"
     RECOVERED = "recovered"
+    LOST = "lost"
+    """It reports no values any more, which is not the same as zero."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class Shift:
 
 
 ABNORMAL_DEVIATION = 4.0
+LOST_AFTER_S = 300
+_DENSE = 0.8
 _LASTING_POINTS = 2
 
 
@@ -145,6 +149,40 @@ def compare(history: Series, window: Series, *, threshold: float = ABNORMAL_DEVI
         direction=Direction.UP if side > 0 else Direction.DOWN,
         ended=None if still else points[last_abnormal + 1][0],
     )
+
+
+def lost_since(history: Series, window: Series, end: float) -> int | None:
+    """Return when a series that reported regularly stopped, if it has been silent for five minutes."""
+    known = history.known()
+    if not history.values or len(known) < _DENSE * len(history.values) or len(known) < MIN_BASELINE_POINTS:
+        return None
+    last = max(at for at, _ in (*known, *window.known()))
+    return last + history.step if end - last > LOST_AFTER_S + history.step else None
+
+
+_GROWTH_PARTS = 6
+_GROWTH_AT_LEAST = 0.15
+
+
+def growing_since(series: Series) -> int | None:
+    """Return since when a series has only grown, if it has done so for at least half of its time.
+
+    Its medians by sixths have to rise from one to the next, by 15 % of the first in all.
+    """
+    points = series.known()
+    size = len(points) // _GROWTH_PARTS
+    if size < _LASTING_POINTS:
+        return None
+    parts = [points[index * size : (index + 1) * size] for index in range(_GROWTH_PARTS)]
+    medians = [statistics.median([value for _, value in part]) for part in parts]
+    start = _GROWTH_PARTS - 1
+    while start and medians[start - 1] < medians[start]:
+        start -= 1
+    steps = [later - earlier for earlier, later in zip(medians[start:], medians[start + 1 :], strict=False)]
+    rise = medians[-1] - medians[start]
+    if start > _GROWTH_PARTS // 2 or rise < _GROWTH_AT_LEAST * abs(medians[start]) or max(steps) > rise * 0.6:
+        return None
+    return parts[start][0][0]
 
 
 def _side(baseline: Baseline, value: float, threshold: float) -> int:

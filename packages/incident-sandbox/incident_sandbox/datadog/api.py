@@ -13,7 +13,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from incident_sandbox.datadog import reading
 from incident_sandbox.datadog.state import DatadogState
+from incident_sandbox.datadog.world import World
 from incident_sandbox.exchange import Exchange, Reply
 from incident_sandbox.workspace import Workspace
 
@@ -49,12 +51,27 @@ def _endpoint(workspace: Workspace, name: str, act: Act, needs_app_key: bool) ->
         raw = await request.body()
 
         def effect() -> Reply:
+            state = workspace.datadog
+            headers: dict[str, str] = {}
             try:
-                _require_keys(workspace.datadog, request, needs_app_key)
-                status, answer = act(workspace.datadog, _decode(request, raw), request)
+                _require_keys(state, request, needs_app_key)
+                allowed, headers = state.limits.take(name, workspace.clock())
+                if not allowed:
+                    raise DatadogError(
+                        429, "Rate limit of 300 requests in 3600 seconds reached. Please try again later."
+                    )
+                if name in state.forbidden:
+                    raise DatadogError(403, "Forbidden")
+                state.now = workspace.clock()
+                status, answer = act(state, _decode(request, raw), request)
             except DatadogError as error:
                 status, answer = error.status, {"errors": [error.message]}
-            return Reply(JSONResponse(answer, status_code=status), "ok" if status < 400 else f"http_{status}")  # noqa: PLR2004
+            except reading.RejectedError as error:
+                status, answer = 400, {"errors": [str(error)]}
+            except reading.NotFoundError as error:
+                status, answer = 404, {"errors": [str(error)]}
+            response = JSONResponse(answer, status_code=status, headers=headers)
+            return Reply(response, "ok" if status < 400 else f"http_{status}")  # noqa: PLR2004
 
         args = {**request.query_params, **request.path_params}
         return await Exchange(workspace, f"datadog.{name}", args, caller=None).run(effect)
@@ -101,6 +118,8 @@ def _query(state: DatadogState, body: Body, request: Request) -> tuple[int, Any]
     if not query or not all(bound.isdecimal() for bound in bounds):
         raise DatadogError(400, "Missing required parameter: query, from and to")
     start, end = (int(bound) * 1000 for bound in bounds)
+    if state.world is not None and query not in state.queries and "query" not in state.empty:
+        return 200, reading.query_v1(state.world, query, start // 1000, end // 1000, state.now)
     series = state.queries.get(query, state.queries.get(ANY_QUERY, []))
     return 200, {
         "status": "ok",
@@ -127,6 +146,98 @@ def _get_event(state: DatadogState, body: Body, request: Request) -> tuple[int, 
     if event is None:
         raise DatadogError(404, "No event matches that event_id")
     return 200, {"event": event}
+
+
+def _story(read: Callable[[World, DatadogState, Body, Request], Any], empty: Any) -> Act:
+    """Return what answers from the story that is being played; without one there is nothing."""
+
+    def act(state: DatadogState, body: Body, request: Request) -> tuple[int, Any]:
+        return 200, empty if state.world is None else read(state.world, state, body, request)
+
+    return act
+
+
+def _nothing_if(name: str, read: Callable[[World, DatadogState, Body, Request], Any], empty: Any) -> Act:
+    """Return the same, for an endpoint that a story can empty."""
+
+    def chosen(world: World, state: DatadogState, body: Body, request: Request) -> Any:
+        return empty if name in state.empty else read(world, state, body, request)
+
+    return _story(chosen, empty)
+
+
+_NO_SERIES: Json = {
+    "data": {"id": "0", "type": "timeseries_response", "attributes": {"series": [], "times": [], "values": []}}
+}
+_NO_PAGE: Json = {"data": [], "meta": {"status": "done"}}
+_NO_GROUPS: Json = {
+    "groups": [],
+    "counts": {"status": [], "type": []},
+    "metadata": {"page": 0, "page_count": 0, "per_page": 30, "total_count": 0},
+}
+
+
+def _monitor(state: DatadogState, body: Body, request: Request) -> tuple[int, Any]:  # noqa: ARG001 - an Act
+    if state.world is None:
+        raise DatadogError(404, "Monitor not found")
+    with_groups = bool(request.query_params.get("group_states"))
+    return 200, reading.monitor(state.world, request.path_params["monitor_id"], with_groups=with_groups)
+
+
+_monitors = _story(lambda world, state, body, request: reading.monitors(world), [])  # noqa: ARG005
+_monitor_groups = _story(
+    lambda world, state, body, request: reading.monitor_groups(world, request.query_params.get("query", "")),  # noqa: ARG005
+    _NO_GROUPS,
+)
+_downtimes = _story(
+    lambda world, state, body, request: reading.downtime_matches(world, request.path_params["monitor_id"]),  # noqa: ARG005
+    {"data": []},
+)
+_timeseries = _nothing_if(
+    "timeseries",
+    lambda world, state, body, request: reading.timeseries_v2(world, body, state.now),  # noqa: ARG005
+    _NO_SERIES,
+)
+_events_search = _nothing_if(
+    "events.search",
+    lambda world, state, body, request: reading.events_search(world, body, state.now),  # noqa: ARG005
+    _NO_PAGE,
+)
+_deployments = _nothing_if(
+    "deployments",
+    lambda world, state, body, request: reading.deployments(world, body, state.now),  # noqa: ARG005
+    {"data": []},
+)
+_logs_search = _nothing_if(
+    "logs.search",
+    lambda world, state, body, request: reading.logs_search(  # noqa: ARG005
+        world, body, state.now, partial="logs.search" in state.partial
+    ),
+    _NO_PAGE,
+)
+_errors_search = _nothing_if(
+    "errors.search",
+    lambda world, state, body, request: reading.error_tracking(
+        world, body, state.now, with_issues=request.query_params.get("include") == "issue"
+    ),
+    {"data": []},
+)
+_entities = _nothing_if(
+    "catalog.entities",
+    lambda world, state, body, request: reading.entities(  # noqa: ARG005
+        world,
+        request.query_params.get("filter[name]", ""),
+        with_schema="schema" in request.query_params.get("include", ""),
+    ),
+    {"data": []},
+)
+_relations = _nothing_if(
+    "catalog.relations",
+    lambda world, state, body, request: reading.relations(  # noqa: ARG005
+        world, request.query_params.get("filter[from_ref]", ""), request.query_params.get("filter[type]", "")
+    ),
+    {"data": []},
+)
 
 
 def _registry(
@@ -182,6 +293,17 @@ ROUTES: tuple[tuple[str, str, str, bool, Act], ...] = (
     ("POST", "/api/v1/series", "series", False, _submit_series),
     ("POST", "/api/v2/series", "series", False, _submit_series),
     ("GET", "/api/v1/query", "query", True, _query),
+    ("POST", "/api/v2/query/timeseries", "timeseries", True, _timeseries),
+    ("GET", "/api/v1/monitor", "monitors.list", True, _monitors),
+    ("GET", "/api/v1/monitor/groups/search", "monitors.groups", True, _monitor_groups),
+    ("GET", "/api/v1/monitor/{monitor_id}", "monitors.read", True, _monitor),
+    ("GET", "/api/v2/monitor/{monitor_id}/downtime_matches", "monitors.downtimes", True, _downtimes),
+    ("POST", "/api/v2/events/search", "events.search", True, _events_search),
+    ("POST", "/api/v2/dora/deployments", "deployments", True, _deployments),
+    ("POST", "/api/v2/logs/events/search", "logs.search", True, _logs_search),
+    ("POST", "/api/v2/error-tracking/issues/search", "errors.search", True, _errors_search),
+    ("GET", "/api/v2/catalog/entity", "catalog.entities", True, _entities),
+    ("GET", "/api/v2/catalog/relation", "catalog.relations", True, _relations),
     ("POST", "/api/v1/events", "events.create", False, _create_event),
     ("GET", "/api/v1/events/{event_id}", "events.read", True, _get_event),
     ("POST", WEBHOOKS, "webhooks.create", True, _webhooks["create"]),

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from incident_sandbox.datadog.limits import DatadogLimits
+from incident_sandbox.datadog.story import Story
+from incident_sandbox.datadog.world import World
+
 
 @dataclass
 class DatadogState:
@@ -17,7 +21,22 @@ class DatadogState:
     queries: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     webhooks: dict[str, dict[str, Any]] = field(default_factory=dict)
     custom_variables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    limits: DatadogLimits = field(default_factory=DatadogLimits)
+    world: World | None = None
+    forbidden: frozenset[str] = frozenset()
+    partial: frozenset[str] = frozenset()
+    empty: frozenset[str] = frozenset()
+    now: float = 0.0
     _last_event: int = 7_716_548_234_011_230_000
+
+    def play(self, story: Story, alerted_at: float) -> World:
+        """Let every endpoint answer from a story, whose alert is at this moment."""
+        self.world = World(story, alerted_at)
+        self.forbidden = frozenset(story.limits.forbidden)
+        self.partial = frozenset(story.limits.partial)
+        self.empty = frozenset(story.limits.empty)
+        self.limits = DatadogLimits(dict(story.limits.remaining))
+        return self.world
 
     def add_event(self, event: dict[str, Any]) -> dict[str, Any]:
         """Keep an event and return it with its new id."""

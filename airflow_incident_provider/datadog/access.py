@@ -1,0 +1,77 @@
+"""Where Datadog is and with which keys, from an Airflow connection of type ``datadog``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_incident_provider.exceptions import IncidentError
+
+DEFAULT_CONN_ID = "datadog_default"
+DEFAULT_API_HOST = "https://api.datadoghq.com"
+DEFAULT_ON_CALL_HOST = "https://navy.oncall.datadoghq.com"
+
+
+class DatadogAccessError(IncidentError):
+    """The Datadog connection cannot be used as it is."""
+
+
+@dataclass(frozen=True)
+class DatadogAccess:
+    """Datadog's three hosts and the keys. The keys are in no ``repr``.
+
+    :param api_host: everything but the other two, such as ``https://api.datadoghq.eu``.
+    :param event_intake_host: creation of events (v2).
+    :param on_call_host: pages of Datadog On-Call.
+    """
+
+    api_host: str
+    event_intake_host: str
+    on_call_host: str
+    api_key: str = field(repr=False)
+    app_key: str = field(repr=False)
+
+    @classmethod
+    def from_extra(cls, extra: Mapping[str, Any], *, conn_id: str = DEFAULT_CONN_ID) -> DatadogAccess:
+        """Return the access that a connection's extra describes.
+
+        :raises DatadogAccessError: a key is missing, or a host is no http(s) address.
+        """
+        for key in ("api_key", "app_key"):
+            if not extra.get(key):
+                raise DatadogAccessError(
+                    f"The connection {conn_id} has no {key}.", fix=f"Add {key} to the extra of {conn_id}."
+                )
+        api_host = _host(extra.get("api_host") or DEFAULT_API_HOST, "api_host", conn_id)
+        intake = extra.get("event_intake_host") or _event_intake(api_host)
+        on_call = extra.get("on_call_host") or DEFAULT_ON_CALL_HOST
+        return cls(
+            api_host,
+            _host(intake, "event_intake_host", conn_id),
+            _host(on_call, "on_call_host", conn_id),
+            str(extra["api_key"]),
+            str(extra["app_key"]),
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells one organization's shared state from another's; nothing can be learned from it."""
+        return hashlib.sha256(f"{self.api_host}\n{self.api_key}\n{self.app_key}".encode()).hexdigest()[:16]
+
+
+def _host(value: Any, name: str, conn_id: str) -> str:
+    host = str(value).strip().rstrip("/")
+    if not host.startswith(("https://", "http://")):
+        raise DatadogAccessError(
+            f"{name} of the connection {conn_id} is {host[:80]!r}, which is no address.",
+            fix=f"Write it with its scheme, such as {DEFAULT_API_HOST}.",
+        )
+    return host
+
+
+def _event_intake(api_host: str) -> str:
+    """Return the host that events are sent to at Datadog's own sites; elsewhere the same as for all else."""
+    scheme, _, rest = api_host.partition("://api.")
+    return f"{scheme}://event-management-intake.{rest}" if rest else api_host

@@ -1,0 +1,239 @@
+"""Other monitors, planned downtime, the catalog's entry, and the metrics that distinguish causes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from airflow_incident_provider.evidence.calls import SIGNALS, Answers
+from airflow_incident_provider.evidence.checks.finding import (
+    ago,
+    clock,
+    finding,
+    listed,
+    partly,
+    skipped,
+    unchecked,
+)
+from airflow_incident_provider.evidence.observations import (
+    CatalogSeen,
+    Checked,
+    DowntimeSeen,
+    MetricSeen,
+    RelatedMonitor,
+    SignalSeen,
+)
+from airflow_incident_provider.evidence.reading import plain, seconds_of, tags_of, text_of, timeseries
+from airflow_incident_provider.evidence.request import EvidenceRequest
+from airflow_incident_provider.evidence.series import Direction, Series, State, compare, growing_since, lost_since
+from airflow_incident_provider.evidence.symptoms import Resource
+from airflow_incident_provider.models import Verdict
+
+_RELATED_S = 1800
+_ONE_MINUTE = 60
+
+
+def check_monitors(
+    request: EvidenceRequest, answers: Answers, metric: MetricSeen | None, related: frozenset[str]
+) -> Checked[tuple[RelatedMonitor, ...]]:
+    """List other monitors that alert around the same time, the first to fire first. No Data is not an alert.
+
+    :param related: the services of the graph; monitors of others are not listed.
+    """
+    answer = answers.get("monitor_groups")
+    if answer is None or not answer.usable:
+        return Checked(unchecked("monitors", request, answers, ["monitor_groups"], "what else alerts is"))
+    seen = _first_of_each(_related_monitors(request, answer.rows("groups"), related))
+    partial = partly(answer)
+    if not seen:
+        text = f"no other monitor of the services around it alerts{partial}"
+        return Checked(finding("monitors", request, Verdict.OK, text, answers, ["monitor_groups"]), ())
+    own = int(request.alerted_at.timestamp())
+    first = seen[0]
+    words = [f"{each.name} since {clock(each.triggered_at, request)}" for each in seen[:4]]
+    earlier = own - first.triggered_at > _ONE_MINUTE
+    order = f"; {first.name} fired first, {ago(first.triggered_at, own)} this alert" if earlier else ""
+    verdict = Verdict.WARN if metric and metric.symptomatic else Verdict.OK
+    text = f"also alerting: {listed(words)}{order}{partial}"
+    return Checked(finding("monitors", request, verdict, text, answers, ["monitor_groups"]), tuple(seen))
+
+
+def _related_monitors(
+    request: EvidenceRequest, rows: Iterable[Mapping[str, Any]], related: frozenset[str]
+) -> Iterable[RelatedMonitor]:
+    alerted = request.alerted_at.timestamp()
+    for row in rows:
+        at, monitor_id = seconds_of(row.get("last_triggered_ts")), text_of(row, "monitor_id")
+        if row.get("status") != "Alert" or at is None or monitor_id in {None, request.monitor_id}:
+            continue
+        tags = tags_of(row.get("group_tags"))
+        service = tags.get("service")
+        if request.env and tags.get("env") not in {None, request.env}:
+            continue
+        if abs(alerted - at) <= _RELATED_S and service in related:
+            name = text_of(row, "monitor_name", limit=120) or f"monitor {monitor_id}"
+            yield RelatedMonitor(id=str(monitor_id), name=name, service=service, triggered_at=at)
+
+
+def _first_of_each(monitors: Iterable[RelatedMonitor]) -> list[RelatedMonitor]:
+    """Return each monitor once, with its first group, in the order in which they fired."""
+    ordered = sorted(monitors, key=lambda each: (each.triggered_at, each.id))
+    return list({each.id: each for each in reversed(ordered)}.values())[::-1]
+
+
+def check_downtime(request: EvidenceRequest, answers: Answers) -> Checked[tuple[DowntimeSeen, ...]]:
+    """See whether a planned downtime covers the alert; one of another group does not."""
+    answer = answers.get("downtimes")
+    if not request.monitor_id:
+        return Checked(skipped("downtime", request, "the alert names no monitor"))
+    if answer is None or not answer.usable:
+        return Checked(unchecked("downtime", request, answers, ["downtimes"], "whether a downtime is planned is"))
+    seen = tuple(_downtimes(request, answer.rows("data")))
+    if not seen:
+        text = f"no planned downtime covers this alert{partly(answer)}"
+        return Checked(finding("downtime", request, Verdict.OK, text, answers, ["downtimes"]), ())
+    first = seen[0]
+    until = f" until {clock(first.end, request)}" if first.end is not None else ", with no end set"
+    since = f" since {clock(first.start, request)}" if first.start is not None else ""
+    text = f"a planned downtime covers {first.scope}{since}{until}"
+    return Checked(finding("downtime", request, Verdict.WARN, text, answers, ["downtimes"]), seen)
+
+
+def _downtimes(request: EvidenceRequest, rows: Iterable[Mapping[str, Any]]) -> Iterable[DowntimeSeen]:
+    own = {
+        *request.scope,
+        *(f"{key}:{value}" for key, value in (("service", request.service), ("env", request.env)) if value),
+    }
+    now = request.now.timestamp()
+    for row in rows:
+        attributes = row.get("attributes")
+        if not isinstance(attributes, Mapping):
+            continue
+        start, end = seconds_of(attributes.get("start")), seconds_of(attributes.get("end"))
+        scope = text_of(attributes, "scope", limit=150) or "*"
+        groups = attributes.get("groups")
+        if (start is None or start <= now) and (end is None or end > now) and _covers(scope, groups, own):
+            yield DowntimeSeen(scope=scope, start=start, end=end)
+
+
+def _covers(scope: str, groups: object, own: set[str]) -> bool:
+    """Return whether every tag of a scope is one of the alert's own, and its groups include the alert's."""
+    terms = [term.strip("() ") for term in scope.replace(" AND ", ",").replace(" ", ",").split(",")]
+    if " OR " in scope or not all(term in own or term in {"*", ""} for term in terms):
+        return False
+    if not isinstance(groups, list) or not groups:
+        return True
+    return any(set(str(group).split(",")) <= own for group in groups)
+
+
+def check_catalog(request: EvidenceRequest, answers: Answers) -> Checked[CatalogSeen]:
+    """Read who owns the service and where its runbook is."""
+    answer = answers.get("entity")
+    if answer is None or not answer.usable:
+        return Checked(unchecked("catalog", request, answers, ["entity"], "the owner is"))
+    schemas = [row for row in answer.rows("included") if text_of(row, "attributes", "schema", "kind")]
+    entity = next(iter(answer.rows("data")), None)
+    if entity is None:
+        text = f"the catalog has no entry of {request.service}"
+        return Checked(finding("catalog", request, Verdict.OK, text, answers, ["entity"]))
+    seen = _catalog(entity, schemas)
+    words = [
+        f"owner {seen.owner}" if seen.owner else "no owner named",
+        *(f"runbook {url}" for url in seen.runbooks[:2]),
+        *seen.contacts[:2],
+    ]
+    return Checked(
+        finding("catalog", request, Verdict.OK, "; ".join(words), answers, ["entity"], facts=_facts(seen)), seen
+    )
+
+
+def _facts(seen: CatalogSeen) -> dict[str, str | int | float | bool]:
+    facts: dict[str, str | int | float | bool] = {}
+    if seen.owner:
+        facts["owner"] = seen.owner
+    if seen.runbooks:
+        facts["runbook"] = seen.runbooks[0]
+    return facts
+
+
+def _catalog(entity: Mapping[str, Any], schemas: list[Mapping[str, Any]]) -> CatalogSeen:
+    metadata: Mapping[str, Any] = {}
+    for row in schemas:
+        found = row["attributes"]["schema"].get("metadata")
+        metadata = found if isinstance(found, Mapping) else metadata
+    links = [link for link in metadata.get("links") or [] if isinstance(link, Mapping)]
+    contacts = [each for each in metadata.get("contacts") or [] if isinstance(each, Mapping)]
+    return CatalogSeen(
+        owner=text_of(entity, "attributes", "owner", limit=80) or text_of(metadata, "owner", limit=80),
+        runbooks=tuple(
+            plain(link["url"], 200)
+            for link in links
+            if link.get("type") == "runbook" and str(link.get("url")).startswith("https://")
+        ),
+        contacts=tuple(
+            f"{plain(each.get('type', 'contact'), 30)} {plain(each['contact'], 100)}"
+            for each in contacts
+            if each.get("contact")
+        ),
+    )
+
+
+def check_signals(
+    request: EvidenceRequest, answers: Answers, metric: MetricSeen | None
+) -> Checked[tuple[SignalSeen, ...]]:
+    """Compare the metrics that distinguish the causes of this kind of alert with their baselines."""
+    answer = answers.get(SIGNALS)
+    if answer is None or not answer.usable:
+        return Checked(unchecked("signals", request, answers, [SIGNALS], "CPU, memory and connections are"))
+    found = timeseries(answer, now=request.now.timestamp())
+    seen: list[SignalSeen] = []
+    missing = []
+    for index, signal in enumerate(request.all_signals):
+        rows = found.get(index)
+        judged = _signal(request, signal.name, signal.resource, rows[0].series) if rows else None
+        if judged is None:
+            missing.append(signal.name)
+        else:
+            seen.append(judged)
+    if not seen:
+        text = f"Datadog returned no data for {listed(missing, 6)}"
+        return Checked(finding("signals", request, Verdict.UNKNOWN, text, answers, [SIGNALS]))
+    abnormal = [each for each in seen if each.state is not State.NORMAL]
+    normal = [each.name for each in seen if each.state is State.NORMAL]
+    words = [_signal_text(each, request) for each in abnormal]
+    words += [f"{', '.join(normal)} within the normal range"] if normal else []
+    words += [f"no data for {', '.join(missing)}"] if missing else []
+    verdict = Verdict.WARN if abnormal and metric and metric.symptomatic else Verdict.OK
+    text = f"{'; '.join(words)}{partly(answer)}"
+    return Checked(finding("signals", request, verdict, text, answers, [SIGNALS]), tuple(seen))
+
+
+def _signal(request: EvidenceRequest, name: str, resource: Resource, series: Series) -> SignalSeen | None:
+    history = series.between(request.start, request.window_start)
+    window = series.between(request.window_start, request.end)
+    lost = lost_since(history, window, request.end)
+    if lost is not None:
+        return SignalSeen(name=name, resource=resource, state=State.LOST, direction=None, onset=lost)
+    shift = compare(history, window)
+    if shift is None:
+        return None
+    growing = growing_since(series) if resource is Resource.MEMORY else None
+    return SignalSeen(
+        name=name,
+        resource=resource,
+        state=State.ABNORMAL if growing else shift.state,
+        direction=Direction.UP if growing else shift.direction,
+        onset=growing or shift.onset,
+        growing_since=growing,
+    )
+
+
+def _signal_text(signal: SignalSeen, request: EvidenceRequest) -> str:
+    assert signal.onset is not None
+    if signal.state is State.LOST:
+        return f"{signal.name} reports nothing since {clock(signal.onset, request)}"
+    if signal.growing_since is not None:
+        return f"{signal.name} grows steadily since {clock(signal.growing_since, request)} or earlier"
+    verb = "above" if signal.direction is Direction.UP else "below"
+    ended = " (back to normal)" if signal.state is State.RECOVERED else ""
+    return f"{signal.name} {verb} its normal range since {clock(signal.onset, request)}{ended}"

@@ -1,0 +1,217 @@
+"""Errors that are new since the onset, and log messages that became more frequent."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from airflow_incident_provider.evidence.calls import LOGS_LIMIT, Answer, Answers
+from airflow_incident_provider.evidence.checks.finding import clock, finding, listed, partly, unchecked
+from airflow_incident_provider.evidence.observations import (
+    Checked,
+    ErrorKind,
+    LogPattern,
+    MetricSeen,
+    NewError,
+    TrafficSeen,
+)
+from airflow_incident_provider.evidence.reading import plain, seconds_of, text_of
+from airflow_incident_provider.evidence.request import EvidenceRequest
+from airflow_incident_provider.models import Verdict
+
+_KINDS = (
+    (
+        ErrorKind.CERTIFICATE,
+        r"certificate (?:has )?expired|cert(?:ificate)?_?(?:has_?)?expired|x509:|certificate verify failed"
+        r"|CertificateExpired|PKIX path|certificate is not yet valid",
+    ),
+    (
+        ErrorKind.DNS,
+        r"no such host|NXDOMAIN|getaddrinfo|name or service not known|UnknownHost|ENOTFOUND|EAI_AGAIN"
+        r"|name resolution|could not resolve|SERVFAIL",
+    ),
+    (
+        ErrorKind.POOL,
+        r"connection pool|pool (?:is )?(?:exhausted|timeout|limit)|too many connections|remaining connection slots"
+        r"|HikariPool|PoolTimeout|QueuePool|unable to acquire (?:a )?connection",
+    ),
+    (ErrorKind.MEMORY, r"out ?of ?memory|oom-?kill|cannot allocate memory|MemoryError|heap space"),
+    (ErrorKind.RATE_LIMITED, r"\b429\b|too many requests|rate.?limit(?:ed)?|quota exceeded"),
+    (ErrorKind.TIMEOUT, r"time[d]?[ -]?out|deadline exceeded|ETIMEDOUT"),
+    (ErrorKind.REFUSED, r"connection refused|ECONNREFUSED|connection reset|ECONNRESET"),
+)
+_PATTERNS = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _KINDS)
+
+_NEW_BEFORE_ONSET_S = 1800
+"""How long before the onset an error may have been seen first and still belong to the incident."""
+
+_MASKS = tuple(
+    (re.compile(pattern), mask)
+    for pattern, mask in (
+        (r"\x1b\[[0-9;]{0,20}[A-Za-z]", ""),
+        (r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b", "<id>"),
+        (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.,]*(?:Z|[+-]\d\d:?\d\d)?", "<time>"),
+        (r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b", "<address>"),
+        (r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+", "<email>"),
+        (r"\"[^\"]{0,200}\"|'[^']{0,200}'", "<text>"),
+        (r"(?<![\w/])/(?:[\w.@%+-]+/)*[\w.@%+-]*", "<path>"),
+        (r"\b(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{8,}\b", "<hex>"),
+        (r"\d+", "<n>"),
+    )
+)
+_PATTERN_LENGTH = 160
+_EXAMPLE_LENGTH = 200
+_LEAST_COUNT = 5
+_LEAST_RISE = 2.0
+_EXAMPLES = 3
+_SHOWN = 3
+
+
+def kind_of(*texts: str | None) -> ErrorKind:
+    """Return what an error's text points to; the text proves nothing by itself."""
+    for text in filter(None, texts):
+        for kind, pattern in _PATTERNS:
+            if pattern.search(text):
+                return kind
+    return ErrorKind.OTHER
+
+
+def check_errors(
+    request: EvidenceRequest, answers: Answers, metric: MetricSeen | None
+) -> Checked[tuple[NewError, ...]]:
+    """List the errors that were first seen with the incident: an old error with more traffic is not new."""
+    answer = answers.get("errors")
+    if answer is None or not answer.usable:
+        return Checked(unchecked("errors", request, answers, ["errors"], "whether errors are new is"))
+    onset = metric.onset if metric and metric.symptomatic else None
+    since = (onset if onset is not None else int(request.alerted_at.timestamp())) - _NEW_BEFORE_ONSET_S
+    counts = {row.get("id"): row.get("attributes") for row in answer.rows("data")}
+    issues = [row for row in answer.rows("included") if row.get("type") in {None, "issue"}]
+    new = sorted(_new_errors(issues, counts, since), key=lambda each: -(each.count or 0))
+    old = len(issues) - len(new)
+    if not new and not answer.complete:
+        text = f"no new error was found, but not all were read: {answer.call.reason}"
+        return Checked(finding("errors", request, Verdict.UNKNOWN, text, answers, ["errors"]))
+    known = f" ({old} known {'error' if old == 1 else 'errors'} in the window)" if old else ""
+    text = "; ".join(_error_text(each, request) for each in new[:_SHOWN]) or f"no new error{known}"
+    verdict = Verdict.WARN if new and onset is not None else Verdict.OK
+    return Checked(finding("errors", request, verdict, f"{text}{partly(answer)}", answers, ["errors"]), tuple(new))
+
+
+def _new_errors(issues: Iterable[Mapping[str, Any]], counts: Mapping[Any, Any], since: int) -> Iterable[NewError]:
+    for row in issues:
+        issue = row.get("attributes")
+        if not isinstance(issue, Mapping):
+            continue
+        first, regression = seconds_of(issue.get("first_seen")), issue.get("regression")
+        again = seconds_of(regression.get("regressed_at")) if isinstance(regression, Mapping) else None
+        if (first or 0) < since and (again or 0) < since:
+            continue
+        regressed = (first or 0) < since
+        counted = counts.get(row.get("id"))
+        total = counted.get("total_count") if isinstance(counted, Mapping) else None
+        version = text_of(issue, "first_seen_version", limit=60)
+        if regressed and isinstance(regression, Mapping):
+            version = text_of(regression, "regressed_at_version", limit=60)
+        message = text_of(issue, "error_message", limit=_PATTERN_LENGTH) or ""
+        yield NewError(
+            type=text_of(issue, "error_type", limit=80) or "error",
+            message=message,
+            first_seen=int((again if regressed else first) or 0),
+            version=version,
+            count=total if isinstance(total, int) else None,
+            kind=kind_of(text_of(issue, "error_type"), message),
+            regression=regressed,
+        )
+
+
+def _error_text(error: NewError, request: EvidenceRequest) -> str:
+    verb = "came back" if error.regression else "first seen"
+    version = f" in version {error.version}" if error.version else ""
+    count = f", {error.count} times" if error.count is not None else ""
+    return f"{error.type} {verb} {clock(error.first_seen, request)}{version}{count}"
+
+
+def mask(message: str) -> str:
+    """Return a log message with what varies replaced, so that equal messages look equal."""
+    text = plain(message, 1000)
+    for pattern, replacement in _MASKS:
+        text = pattern.sub(replacement, text)
+    return text[:_PATTERN_LENGTH]
+
+
+def check_logs(
+    request: EvidenceRequest, answers: Answers, traffic: TrafficSeen | None
+) -> Checked[tuple[LogPattern, ...]]:
+    """List masked error logs that became more frequent than requests did."""
+    now, before = answers.get("logs"), answers.get("logs_before")
+    calls = ["logs", "logs_before"]
+    if now is None or before is None or not now.usable or not before.usable:
+        return Checked(unchecked("logs", request, answers, calls, "which log messages increased is"))
+    rows, earlier = now.rows("data"), before.rows("data")
+    partial = next((each for each in (now, before) if not each.complete and not _only_page(each)), None)
+    risen = _risen(rows, earlier, _traffic_factor(traffic))
+    if partial is not None:
+        text = f"the log search is partial: {partial.call.reason}"
+        return Checked(finding("logs", request, Verdict.UNKNOWN, text, answers, calls))
+    more = " (only the newest 1,000 of each span were read)" if _full(rows) or _full(earlier) else ""
+    if not risen:
+        text = f"no error log message became more frequent{more}" if rows else "no error logs in the window"
+        return Checked(finding("logs", request, Verdict.OK, text, answers, calls), ())
+    if _full(earlier):
+        # The time before is cut: counts of it are too low, and every pattern would look increased.
+        text = f"{listed([each.pattern for each in risen], _SHOWN)}: frequent{more}"
+        return Checked(finding("logs", request, Verdict.UNKNOWN, text, answers, calls))
+    text = "; ".join(f"“{each.pattern}” {each.count} times, {each.before} before" for each in risen[:_SHOWN])
+    evidence = "\n".join(example for each in risen[:_SHOWN] for example in each.examples)
+    return Checked(
+        finding("logs", request, Verdict.WARN, f"{text}{more}", answers, calls, evidence=evidence), tuple(risen)
+    )
+
+
+def _full(rows: list[Mapping[str, Any]]) -> bool:
+    return len(rows) >= LOGS_LIMIT
+
+
+def _only_page(answer: Answer) -> bool:
+    """Return whether an answer is partial only because it fills its page."""
+    return _full(answer.rows("data")) and answer.at("meta", "status") != "timeout"
+
+
+def _traffic_factor(traffic: TrafficSeen | None) -> float:
+    """Return how many times as many requests there are as normally: more traffic brings more of the same logs."""
+    shift = traffic.requests if traffic else None
+    return max(shift.factor or 1.0, 1.0) if shift and shift.onset is not None else 1.0
+
+
+def _risen(
+    rows: list[Mapping[str, Any]], earlier: list[Mapping[str, Any]], traffic_factor: float
+) -> list[LogPattern]:
+    counts, before = Counter(map(_pattern, rows)), Counter(map(_pattern, earlier))
+    examples: dict[str, list[str]] = {}
+    for row in rows:
+        kept = examples.setdefault(_pattern(row), [])
+        if len(kept) < _EXAMPLES:
+            kept.append(_message(row, _EXAMPLE_LENGTH))
+    risen = [
+        LogPattern(
+            pattern=pattern,
+            count=count,
+            before=before[pattern],
+            kind=kind_of(*examples[pattern]),
+            examples=tuple(examples[pattern]),
+        )
+        for pattern, count in counts.items()
+        if pattern and count >= _LEAST_COUNT and count >= _LEAST_RISE * traffic_factor * before[pattern]
+    ]
+    return sorted(risen, key=lambda each: (-(each.count - each.before), each.pattern))
+
+
+def _message(row: Mapping[str, Any], limit: int = 1000) -> str:
+    return text_of(row, "attributes", "message", limit=limit) or ""
+
+
+def _pattern(row: Mapping[str, Any]) -> str:
+    return mask(_message(row))

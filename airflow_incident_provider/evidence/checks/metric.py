@@ -1,0 +1,199 @@
+"""The alert's metric against its baseline: value, onset, whether it is still abnormal, and on which hosts."""
+
+from __future__ import annotations
+
+from airflow_incident_provider.evidence.calls import Answer, Answers
+from airflow_incident_provider.evidence.checks.finding import (
+    clock,
+    finding,
+    listed,
+    number,
+    partly,
+    skipped,
+    unchecked,
+)
+from airflow_incident_provider.evidence.metric_query import falls_below
+from airflow_incident_provider.evidence.observations import Checked, GroupsSeen, MetricSeen
+from airflow_incident_provider.evidence.reading import query_series
+from airflow_incident_provider.evidence.request import EvidenceRequest
+from airflow_incident_provider.evidence.series import (
+    Direction,
+    Series,
+    Shift,
+    State,
+    compare,
+    growing_since,
+    lost_since,
+)
+from airflow_incident_provider.evidence.symptoms import Symptom
+from airflow_incident_provider.models import Verdict
+
+_ATTENTION = {
+    State.ABNORMAL: Verdict.FAIL,
+    State.LOST: Verdict.FAIL,
+    State.RECOVERED: Verdict.WARN,
+    State.NORMAL: Verdict.OK,
+}
+_GROWING = frozenset({Symptom.MEMORY, Symptom.OTHER})
+"""Symptoms that creep up: their history may hold the beginning of the incident."""
+
+
+def check_metric(request: EvidenceRequest, answers: Answers) -> Checked[MetricSeen]:
+    """Compare the alert's metric in the window with the hours before it."""
+    answer = answers.get("metric")
+    if request.metric_query is None:
+        why = "no metric query is known for this alert" if request.query is None else _UNSUITABLE
+        return Checked(skipped("metric", request, why))
+    if answer is None or not answer.usable:
+        return Checked(unchecked("metric", request, answers, ["metric"], "the metric is"))
+    found = query_series(answer, now=request.now.timestamp())
+    if not found or not found[0].series.known():
+        text = f"Datadog returned no data for {request.metric_query}"
+        return Checked(finding("metric", request, Verdict.UNKNOWN, text, answers, ["metric"]))
+    seen = _see(request, found[0].series)
+    if seen.shift is None and seen.state is not State.LOST:
+        text = "the metric cannot be compared: it has no normal range in the last hours"
+        return Checked(finding("metric", request, Verdict.UNKNOWN, text, answers, ["metric"]))
+    unit = unit_of(answer)
+    text = _lost(request, seen) if seen.state is State.LOST else _compared(request, seen, unit)
+    facts = _facts(seen)
+    verdict = _ATTENTION[seen.state]
+    return Checked(
+        finding("metric", request, verdict, f"{text}{partly(answer)}", answers, ["metric"], facts=facts), seen
+    )
+
+
+_UNSUITABLE = "this kind of monitor has no plain metric query"
+
+
+def _see(request: EvidenceRequest, series: Series) -> MetricSeen:
+    history = series.between(request.start, request.window_start)
+    window = series.between(request.window_start, request.end)
+    lost = lost_since(history, window, request.end)
+    shift = compare(history, window)
+    growing = growing_since(series) if request.symptom in _GROWING else None
+    low = falls_below(request.query or "")
+    if lost is not None:
+        return MetricSeen(series=series, shift=shift, state=State.LOST, onset=lost, symptomatic=True)
+    if shift is None:
+        return MetricSeen(series=series, shift=None, state=State.NORMAL)
+    known = window.known()
+    side = shift.direction is (Direction.DOWN if low else Direction.UP)
+    rising = growing is not None and not low
+    state = State.ABNORMAL if rising else shift.state
+    return MetricSeen(
+        series=series,
+        shift=shift,
+        state=state,
+        onset=growing if rising else shift.onset,
+        onset_open=rising or (shift.onset is not None and shift.onset == known[0][0]),
+        growing_since=growing if rising else None,
+        symptomatic=state is not State.NORMAL and (side or rising),
+    )
+
+
+def _lost(request: EvidenceRequest, seen: MetricSeen) -> str:
+    assert seen.onset is not None
+    return f"the metric reports nothing since {clock(seen.onset, request)}: that is no value, not zero"
+
+
+def _compared(request: EvidenceRequest, seen: MetricSeen, unit: str | None) -> str:
+    shift = seen.shift
+    assert shift is not None
+    normal = number(shift.baseline.median, unit)
+    if seen.growing_since is not None:
+        first = seen.series.known()[0][1]
+        rise = f"from {number(first, unit)} to {number(shift.latest, unit)}"
+        return f"has grown steadily since {clock(seen.growing_since, request)} or earlier: {rise}"
+    if seen.state is State.NORMAL:
+        return f"within its normal range: {number(shift.latest, unit)} (normally {normal})"
+    assert seen.onset is not None
+    verb = "rose" if shift.direction is Direction.UP else "fell"
+    since = f"{clock(seen.onset, request)}{' or earlier' if seen.onset_open else ''}"
+    text = f"{verb} to {number(shift.extreme, unit)} (normally {normal}), abnormal since {since}"
+    if seen.state is State.RECOVERED:
+        assert shift.ended is not None
+        return f"{text}; back in its normal range since {clock(shift.ended, request)}"
+    return f"{text}, still abnormal: {number(shift.latest, unit)}"
+
+
+def _facts(seen: MetricSeen) -> dict[str, str | int | float | bool]:
+    facts: dict[str, str | int | float | bool] = {"state": seen.state.value}
+    if seen.onset is not None:
+        facts["onset"] = seen.onset
+    if seen.shift is not None:
+        facts |= {
+            "latest": seen.shift.latest,
+            "extreme": seen.shift.extreme,
+            "baseline": seen.shift.baseline.median,
+        }
+    return facts
+
+
+def unit_of(answer: Answer) -> str | None:
+    """Return the name of a metric's unit, if the answer has one."""
+    for row in answer.rows("series"):
+        units = row.get("unit") or []
+        first, second = (*units, None, None)[:2] if isinstance(units, list) else (None, None)
+        if isinstance(first, dict) and not second:
+            return str(first.get("name") or "") or None
+    return None
+
+
+def check_groups(request: EvidenceRequest, answers: Answers, metric: MetricSeen | None) -> Checked[GroupsSeen]:
+    """Compare the alert's metric host by host: a host that vanished is not a host at zero."""
+    answer = answers.get("groups")
+    if request.metric_query is None:
+        return Checked(skipped("groups", request, "no metric query is known for this alert"))
+    if answer is None or not answer.usable:
+        return Checked(unchecked("groups", request, answers, ["groups"], "the affected hosts are"))
+    hosts = {
+        each.tags["host"]: each.series
+        for each in query_series(answer, now=request.now.timestamp())
+        if each.tags.get("host") not in {None, "N/A", ""}
+    }
+    if not hosts:
+        return Checked(skipped("groups", request, "the metric has no host tag"))
+    direction = metric.shift.direction if metric and metric.shift else None
+    seen = _judge_hosts(request, hosts, direction)
+    verdict = Verdict.WARN if seen.lost or (seen.abnormal and metric and metric.symptomatic) else Verdict.OK
+    text = _hosts(request, seen)
+    facts: dict[str, str | int | float | bool] = {"abnormal": len(seen.abnormal), "hosts": seen.total}
+    return Checked(
+        finding("groups", request, verdict, f"{text}{partly(answer)}", answers, ["groups"], facts=facts), seen
+    )
+
+
+def _judge_hosts(request: EvidenceRequest, hosts: dict[str, Series], direction: Direction | None) -> GroupsSeen:
+    abnormal, normal, lost = [], [], {}
+    for host, series in sorted(hosts.items()):
+        history = series.between(request.start, request.window_start)
+        window = series.between(request.window_start, request.end)
+        gone = lost_since(history, window, request.end)
+        shift: Shift | None = compare(history, window)
+        growing = growing_since(series) if request.symptom in _GROWING else None
+        if gone is not None:
+            lost[host] = gone
+        elif growing is not None or (shift and shift.state is not State.NORMAL and _same(shift, direction)):
+            abnormal.append(host)
+        elif shift is not None:
+            normal.append(host)
+    return GroupsSeen(abnormal=tuple(abnormal), normal=tuple(normal), lost=lost)
+
+
+def _same(shift: Shift, direction: Direction | None) -> bool:
+    return direction is None or shift.direction is direction
+
+
+def _hosts(request: EvidenceRequest, seen: GroupsSeen) -> str:
+    parts = []
+    if seen.abnormal:
+        verb = "is" if len(seen.abnormal) == 1 else "are"
+        every = len(seen.abnormal) == seen.total > 1
+        whole = f"all {seen.total} hosts are abnormal"
+        part = f"{len(seen.abnormal)} of {seen.total} hosts {verb} abnormal: {listed(seen.abnormal)}"
+        parts.append(whole if every else part)
+    parts += [f"{host} reports nothing since {clock(at, request)}" for host, at in list(seen.lost.items())[:5]]
+    if not parts:
+        return f"none of {seen.total} hosts is abnormal" if seen.total else "no host could be compared"
+    return "; ".join(parts)

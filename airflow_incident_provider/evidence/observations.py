@@ -1,0 +1,249 @@
+"""What the checks saw, as typed values: hypotheses and messages are built from these, never from sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from airflow_incident_provider.evidence.localization import Localization, Measure
+from airflow_incident_provider.evidence.model import Cause
+from airflow_incident_provider.evidence.series import Direction, Series, Shift, State
+from airflow_incident_provider.evidence.symptoms import Resource
+from airflow_incident_provider.models import Finding
+
+Seen = TypeVar("Seen")
+
+
+@dataclass(frozen=True)
+class Checked(Generic[Seen]):
+    """A finding with what it was made of; ``seen`` is absent when it could not be checked."""
+
+    finding: Finding
+    seen: Seen | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSeen:
+    """The alert's own metric.
+
+    :param onset: Unix seconds when it left its normal range, or stopped reporting.
+    :param onset_open: whether it was abnormal from the first point that was looked at: it may be older.
+    :param growing_since: since when it only grows.
+    :param symptomatic: whether it is abnormal on the side on which the monitor alerts.
+    """
+
+    series: Series
+    shift: Shift | None
+    state: State
+    onset: int | None = None
+    onset_open: bool = False
+    growing_since: int | None = None
+    symptomatic: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupsSeen:
+    """The alert's metric by host."""
+
+    abnormal: tuple[str, ...] = ()
+    normal: tuple[str, ...] = ()
+    lost: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """How many hosts could be judged."""
+        return len(self.abnormal) + len(self.normal) + len(self.lost)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionSeen:
+    """One version of the service.
+
+    :param first_seen: Unix seconds; absent when it ran from the beginning.
+    :param error_share: of its requests since the onset, or in the window; absent without requests.
+    :param errors_before: the same share before the onset.
+    :param traffic_share: of the service's requests at the end.
+    """
+
+    version: str
+    first_seen: int | None
+    requests: float
+    error_share: float | None
+    errors_before: float | None
+    traffic_share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A deployment, feature flag or configuration change. Times are Unix seconds.
+
+    :param finished: ``False`` while a deployment is still rolling out.
+    """
+
+    kind: Cause
+    at: int
+    service: str
+    title: str
+    version: str | None = None
+    author: str | None = None
+    finished: bool = True
+    call: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangesSeen:
+    """Changes before the onset, the closest first, and those after it."""
+
+    before: tuple[Change, ...] = ()
+    after: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelatedMonitor:
+    """Another monitor that alerts."""
+
+    id: str
+    name: str
+    service: str | None
+    triggered_at: int
+
+
+class ErrorKind(StrEnum):
+    """What the text of an error points to."""
+
+    CERTIFICATE = "certificate"
+    DNS = "dns"
+    POOL = "pool"
+    MEMORY = "memory"
+    RATE_LIMITED = "rate_limited"
+    TIMEOUT = "timeout"
+    REFUSED = "refused"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewError:
+    """An error that appeared with the incident, or came back."""
+
+    type: str
+    message: str
+    first_seen: int
+    version: str | None
+    count: int | None
+    kind: ErrorKind
+    regression: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogPattern:
+    """A masked log message that occurs more often than before; counts are of the window and the time before it."""
+
+    pattern: str
+    count: int
+    before: int
+    kind: ErrorKind
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalSeen:
+    """A metric that distinguishes causes, and how it compares with its baseline."""
+
+    name: str
+    resource: Resource
+    state: State
+    direction: Direction | None
+    onset: int | None
+    growing_since: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrafficSeen:
+    """The requests of the alerting service, with the share of them that failed."""
+
+    requests: Shift | None
+    error_share: Shift | None
+    latency: Shift | None
+    lost_at: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DependenciesSeen:
+    """The walk along abnormal calls.
+
+    :param measure: by what services were compared.
+    :param kinds: what the catalog says a service is, such as ``external``.
+    """
+
+    localization: Localization
+    measure: Measure
+    edges: int
+    kinds: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DowntimeSeen:
+    """A planned downtime that covers the alert."""
+
+    scope: str
+    start: int | None
+    end: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogSeen:
+    """Who owns the service, and where its runbook is."""
+
+    owner: str | None
+    runbooks: tuple[str, ...]
+    contacts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Observations:
+    """All that was checked, by the check's name. A check that is absent was not made."""
+
+    metric: Checked[MetricSeen] | None = None
+    groups: Checked[GroupsSeen] | None = None
+    traffic: Checked[TrafficSeen] | None = None
+    versions: Checked[tuple[VersionSeen, ...]] | None = None
+    changes: Checked[ChangesSeen] | None = None
+    dependencies: Checked[DependenciesSeen] | None = None
+    signals: Checked[tuple[SignalSeen, ...]] | None = None
+    errors: Checked[tuple[NewError, ...]] | None = None
+    logs: Checked[tuple[LogPattern, ...]] | None = None
+    monitors: Checked[tuple[RelatedMonitor, ...]] | None = None
+    downtime: Checked[tuple[DowntimeSeen, ...]] | None = None
+    catalog: Checked[CatalogSeen] | None = None
+    probes: tuple[Finding, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings of all checks, in the order in which they are read."""
+        checks = (getattr(self, name) for name in CHECKS)
+        return tuple(check.finding for check in checks if check is not None)
+
+    def without(self, finding: str) -> Observations:
+        """Return the same without one check."""
+        if finding in CHECKS:
+            return replace(self, **{finding: None})  # type: ignore[arg-type]
+        return replace(self, probes=tuple(each for each in self.probes if each.probe != finding))
+
+
+CHECKS = (
+    "metric",
+    "groups",
+    "traffic",
+    "versions",
+    "changes",
+    "dependencies",
+    "signals",
+    "errors",
+    "logs",
+    "monitors",
+    "downtime",
+    "catalog",
+)
+"""The names of the checks, which are the ``probe`` of their findings."""

@@ -1,0 +1,134 @@
+"""What evidence is wanted about: a service, a monitor, a moment."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime, timedelta
+
+from airflow_incident_provider.evidence.metric_query import NoMetricQueryError, plain_query, threshold_of
+from airflow_incident_provider.evidence.symptoms import (
+    OPERATIONS,
+    SIGNALS,
+    Signal,
+    Symptom,
+    operation_of,
+    symptom_of,
+)
+from airflow_incident_provider.models import Incident, Model, Source, UtcDatetime
+
+HISTORY = timedelta(hours=3)
+"""How far back metrics are read."""
+
+WINDOW = timedelta(minutes=30)
+"""How long before the alert the incident may have begun: what is older is the normal range."""
+
+_TAG_VALUE = re.compile(r"[A-Za-z0-9_./:\-]{1,200}")
+"""What a tag's value may hold to become part of a query: it comes from an alert, and a query is a language."""
+
+
+class EvidenceRequest(Model):
+    """What to ask the monitoring for. Times are UTC.
+
+    :param alerted_at: when the monitor alerted.
+    :param query: the monitor's query, as the alert brought it.
+    :param scope: the tags of the group that alerted, such as ``host:web-03``.
+    :param calls: known (caller, callee) pairs, beside those of the catalog.
+    """
+
+    service: str | None = None
+    env: str | None = None
+    monitor_id: str | None = None
+    query: str | None = None
+    metric: str | None = None
+    title: str = ""
+    scope: tuple[str, ...] = ()
+    alerted_at: UtcDatetime
+    now: UtcDatetime
+    window: timedelta = WINDOW
+    signals: tuple[Signal, ...] = ()
+    operations: tuple[str, ...] = ()
+    calls: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def symptom(self) -> Symptom:
+        """What kind of alert it is."""
+        return symptom_of(self.metric, self.query, self.title)
+
+    @property
+    def metric_query(self) -> str | None:
+        """The metric query behind the alert, if there is a plain one."""
+        if self.query is None:
+            return None
+        try:
+            return plain_query(self.query)
+        except NoMetricQueryError:
+            return None
+
+    @property
+    def threshold(self) -> float | None:
+        """The monitor's threshold, if its query has one."""
+        return threshold_of(self.query) if self.query else None
+
+    @property
+    def all_operations(self) -> tuple[str, ...]:
+        """The trace operations to compare services by, the alert's own first."""
+        own = operation_of(self.query) or operation_of(self.metric)
+        return tuple(dict.fromkeys(filter(None, (own, *(self.operations or OPERATIONS)))))
+
+    @property
+    def all_signals(self) -> tuple[Signal, ...]:
+        """The metrics that distinguish the causes of this kind of alert, with those of the routing table."""
+        return (*SIGNALS[self.symptom], *self.signals)
+
+    @property
+    def end(self) -> int:
+        """Unix seconds, on a full minute, up to which metrics are read: the running minute is incomplete."""
+        return math.floor(self.now.timestamp() / 60) * 60
+
+    @property
+    def start(self) -> int:
+        """Unix seconds, on a full minute, from which metrics are read."""
+        return self._minute(self.alerted_at - HISTORY)
+
+    @property
+    def window_start(self) -> int:
+        """Unix seconds, on a full minute, from which on a change belongs to the incident."""
+        return self._minute(self.alerted_at - self.window)
+
+    def _minute(self, at: datetime) -> int:
+        return math.floor(at.timestamp() / 60) * 60
+
+    def selector(self, service: str | None = None) -> str:
+        """Return ``{service:checkout,env:prod}``; without a known service or environment, less of it."""
+        tags = [f"service:{name}" for name in (service or self.service,) if name]
+        tags += [f"env:{self.env}"] if self.env else []
+        return f"{{{','.join(tags) or '*'}}}"
+
+    def search(self, *services: str) -> str:
+        """Return the same in the language of events, logs and deployments."""
+        names = [name for name in services or (self.service,) if name]
+        service = f"service:{names[0]}" if len(names) == 1 else f"service:({' OR '.join(names)})" if names else ""
+        return " ".join(filter(None, (service, f"env:{self.env}" if self.env else "")))
+
+
+def request_for(incident: Incident, *, now: datetime) -> EvidenceRequest:
+    """Return what to ask about an incident. Values that could not be part of a query are left out."""
+    measured = incident.metrics[0] if incident.metrics else None
+    monitor = next((each for each in incident.monitor_ids if each.isdecimal()), None)
+    return EvidenceRequest(
+        service=safe_tag(next(iter(incident.services), None)),
+        env=safe_tag(incident.env),
+        monitor_id=monitor if incident.source is not Source.MANUAL or monitor else None,
+        query=measured.query if measured else None,
+        metric=measured.metric if measured else None,
+        title=incident.title,
+        scope=tuple(filter(None, (safe_tag(tag.strip()) for tag in (incident.scope or "").split(",")))),
+        alerted_at=incident.occurred_at,
+        now=max(now, incident.occurred_at),
+    )
+
+
+def safe_tag(value: str | None) -> str | None:
+    """Return a tag's value if it can be part of a query, else nothing."""
+    return value if value and _TAG_VALUE.fullmatch(value) else None

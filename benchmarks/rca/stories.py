@@ -1,0 +1,123 @@
+"""Play the sandbox's stories over HTTP, collect the evidence of each, and score it."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+
+from incident_sandbox import Fault, SandboxServer
+from incident_sandbox.datadog.story import Story, load_story, story_names
+from incident_sandbox.datadog.world import World
+
+from airflow_incident_provider.datadog.access import DatadogAccess
+from airflow_incident_provider.datadog.client import DatadogClient
+from airflow_incident_provider.evidence.collection import collect
+from airflow_incident_provider.evidence.model import Evidence
+from airflow_incident_provider.evidence.request import request_for
+from airflow_incident_provider.intake import RoutingTable, read_incident
+from airflow_incident_provider.models import Verdict
+
+ATTENTION = frozenset({Verdict.FAIL, Verdict.WARN})
+ALERTED_BEFORE_S = 41
+
+
+@dataclass(frozen=True)
+class Played:
+    """A story with the evidence that was collected about it."""
+
+    name: str
+    story: Story
+    evidence: Evidence
+
+    @property
+    def mistakes(self) -> list[str]:
+        """What is not as the story expects it: verdicts, words, statements that are wrong."""
+        found = {finding.probe: finding for finding in self.evidence.findings}
+        expect, wrong = self.story.expect, []
+        for check, verdict in expect.verdicts.items():
+            if check not in found or found[check].verdict != verdict:
+                wrong.append(f"{check} is {found[check].verdict if check in found else 'absent'}, not {verdict}")
+        for check, words in expect.says.items():
+            wrong += [f"{check} does not say {word!r}" for word in words if word not in found[check].summary]
+        return wrong
+
+    @property
+    def wrong_statements(self) -> list[str]:
+        """Sentences that the story says must never be said."""
+        said = [finding.summary for finding in self.evidence.findings]
+        said += [hypothesis.text for hypothesis in self.evidence.hypotheses]
+        return [f"{text!r}" for text in said for word in self.story.expect.never_says if word in text]
+
+    @property
+    def loud(self) -> list[str]:
+        """Of a healthy story, the findings that ask for attention."""
+        return [f.probe for f in self.evidence.findings if self.story.healthy and f.verdict in ATTENTION]
+
+    @property
+    def first_is_right(self) -> bool | None:
+        """Whether the first hypothesis is of the right class, about the right subject, along the right path."""
+        cause = self.story.cause
+        if cause is None:
+            return None
+        first = next(iter(self.evidence.hypotheses), None)
+        named = first is not None and first.cause == cause.cause and cause.subject in first.subject.split(", ")
+        return named and first is not None and (not cause.path or first.path == cause.path)
+
+
+def play(name: str, story: Story | None = None) -> Played:
+    """Play one story on a sandbox of its own."""
+    story = story or load_story(name)
+    now = math.floor(time.time())
+    with SandboxServer() as sandbox, tempfile.TemporaryDirectory() as state:
+        world = sandbox.workspace.datadog.play(story, now - ALERTED_BEFORE_S)
+        for fault in story_faults(story):
+            sandbox.workspace.faults.add(fault)
+        access = DatadogAccess.from_extra(
+            {
+                "api_key": sandbox.workspace.datadog.api_key,
+                "app_key": sandbox.workspace.datadog.app_key,
+                "api_host": sandbox.datadog_url,
+            }
+        )
+        client = DatadogClient(access, Path(state))
+        evidence = collect(request_of(world, now), client.fetch)
+    return Played(name, story, evidence)
+
+
+def request_of(world: World, now: float):  # noqa: ANN201 - what request_for returns
+    """Return the request for the alert of a story, as the incident DAG makes it."""
+    template = json.loads(files("incident_sandbox.demo").joinpath("alert.json").read_text(encoding="utf-8"))
+    moment = datetime.fromtimestamp(now, tz=UTC)
+    incident = read_incident({"datadog": world.payload(template)}, received_at=moment, routing=RoutingTable())
+    return request_for(incident, now=moment)
+
+
+def story_faults(story: Story) -> Iterator[Fault]:
+    """Yield the faults of a story's limits."""
+    for name in story.limits.failing:
+        body = "<html>502 Bad Gateway</html>"
+        yield Fault(method=f"datadog.{name}", status=502, body=body, times=None)
+    for name, delay in story.limits.delay_ms.items():
+        yield Fault(method="*" if name == "*" else f"datadog.{name}", delay_ms=delay, times=None)
+
+
+@contextmanager
+def timed() -> Iterator[list[float]]:
+    """Measure the seconds of a block."""
+    took: list[float] = []
+    start = time.monotonic()
+    yield took
+    took.append(time.monotonic() - start)
+
+
+def played_stories() -> list[Played]:
+    """Play all stories."""
+    return [play(name) for name in story_names()]

@@ -1,0 +1,287 @@
+"""The series, events, logs and monitors of a story at a moment: what Datadog would hold about it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from incident_sandbox.datadog.story import Effect, Rollout, Service, Story
+
+MINUTES = 240
+"""How many minutes before the alert there is data for."""
+
+Json = dict[str, Any]
+
+_SHARED = {
+    "payments": Service(hits=450, latency=0.08, version="3.2.0", depends_on=("payments-db",)),
+    "payments-db": Service(hits=900, latency=0.01, version=None, kind="datastore", hosts=2),
+    "catalog": Service(hits=800, latency=0.05, version="5.1.0"),
+}
+_DEFAULT = Service(
+    hits=600,
+    error_share=0.004,
+    version="2.13.9",
+    depends_on=("payments", "catalog"),
+    owner="team-payments",
+    runbook="https://runbooks.example.com/checkout",
+    contact="#payments",
+)
+
+_NOISE: Mapping[str, float] = {"hits": 0.05, "error_share": 0.15, "latency": 0.05, "memory": 0.02, "cpu": 0.06}
+
+DATADOG_NAMES: Mapping[str, str] = {
+    "memory": "container.memory.usage",
+    "cpu": "container.cpu.usage",
+    "throttled": "container.cpu.throttled",
+    "restarts": "kubernetes.containers.restarts",
+    "pool_pending": "hikaricp.connections.pending",
+    "db_connections": "postgresql.percent_usage_connections",
+    "bytes_rcvd": "system.net.bytes_rcvd",
+    "bytes_sent": "system.net.bytes_sent",
+    "retransmits": "system.net.tcp.retrans_segs",
+}
+_NORMAL: Mapping[str, float] = {
+    "throttled": 2.0,
+    "restarts": 0.0,
+    "pool_pending": 1.0,
+    "db_connections": 40.0,
+    "bytes_rcvd": 5e6,
+    "bytes_sent": 7e6,
+    "retransmits": 12.0,
+}
+
+
+@dataclass(frozen=True)
+class StoredSeries:
+    """One series: a metric with its tags; ``values`` start at the world's first minute, a gap is ``None``."""
+
+    metric: str
+    tags: Mapping[str, str]
+    values: tuple[float | None, ...]
+
+
+@dataclass
+class World:
+    """A story at a moment.
+
+    :param alerted_at: Unix seconds of the alert.
+    """
+
+    story: Story
+    alerted_at: float
+
+    @property
+    def first_minute(self) -> int:
+        """Unix seconds of the first minute that has data."""
+        return (math.floor(self.alerted_at / 60) - MINUTES) * 60
+
+    @property
+    def onset(self) -> float:
+        """Unix seconds of the onset, on a full minute."""
+        return math.floor((self.alerted_at - self.story.onset * 60) / 60) * 60
+
+    def at(self, minutes: float) -> float:
+        """Return Unix seconds of a moment in minutes from the onset."""
+        return self.onset + minutes * 60
+
+    @cached_property
+    def services(self) -> dict[str, Service]:
+        """All services: the story's own, and those that are always there."""
+        return {self.story.service: _DEFAULT, **_SHARED, **self.story.services}
+
+    def host(self, service: str, index: int) -> str:
+        """Return the name of a host."""
+        return f"{service}-{index + 1:02d}"
+
+    @cached_property
+    def series(self) -> tuple[StoredSeries, ...]:
+        """All series."""
+        found: list[StoredSeries] = []
+        for name, service in self.services.items():
+            for index in range(service.hosts):
+                found += self._host_series(name, service, index)
+        return tuple(found)
+
+    def _host_series(self, name: str, service: Service, index: int) -> Iterator[StoredSeries]:
+        tags = {"service": name, "env": self.story.env, "host": self.host(name, index)}
+        yield from self._traces(name, service, index, tags)
+        for metric, datadog in DATADOG_NAMES.items():
+            if metric in {"pool_pending", "db_connections"} and name != self.story.service:
+                continue
+            values = [self._value(name, service, index, metric, minute) for minute in range(MINUTES + 10)]
+            yield StoredSeries(datadog, tags, self._cut(name, index, "containers", values))
+
+    def _traces(self, name: str, service: Service, index: int, tags: Mapping[str, str]) -> Iterator[StoredSeries]:
+        if not service.traced:
+            return
+        operation = f"trace.{service.operation}"
+        rollouts = [each for each in self.story.rollouts if each.service == name and each.env is None]
+        for version in dict.fromkeys((service.version, *(each.version for each in rollouts))):
+            labelled = {**tags, "version": version} if version else dict(tags)
+            hits, errors, durations = [], [], []
+            for minute in range(MINUTES + 10):
+                share = self._version_share(service, rollouts, version, index, minute)
+                requests = round(self._value(name, service, index, "hits", minute, version) * share)
+                failed = self._value(name, service, index, "error_share", minute, version)
+                hits.append(float(requests) if requests else None)
+                count = self._whole(requests * failed, name, index, minute, version)
+                errors.append(float(count) if count and requests else None)
+                latency = self._value(name, service, index, "latency", minute, version)
+                durations.append(latency if requests else None)
+            yield StoredSeries(f"{operation}.hits", labelled, self._cut(name, index, "traces", hits))
+            yield StoredSeries(f"{operation}.errors", labelled, self._cut(name, index, "traces", errors))
+            yield StoredSeries(operation, labelled, self._cut(name, index, "traces", durations))
+
+    def _version_share(
+        self, service: Service, rollouts: list[Rollout], version: str | None, index: int, minute: int
+    ) -> float:
+        """Return which share of a host's requests a version serves in a minute."""
+        left, shares = 1.0, {}
+        for rollout in reversed(rollouts):
+            here = rollout.hosts is None or index in rollout.hosts
+            if here and self._second(minute) >= self.at(rollout.at):
+                shares[rollout.version] = left * rollout.share
+                left *= 1 - rollout.share
+        if version == service.version:
+            return left
+        return shares.get(version or "", 0.0)
+
+    def _second(self, minute: int) -> int:
+        return self.first_minute + minute * 60
+
+    def _value(  # noqa: PLR0917 - what, where and when
+        self,
+        name: str,
+        service: Service,
+        index: int,
+        metric: str,
+        minute: int,
+        version: str | None = None,
+    ) -> float:
+        normal = getattr(service, metric, None)
+        base = float(normal if normal is not None else _NORMAL[metric])
+        if metric == "hits":
+            base /= service.hosts
+        noise = _NOISE.get(metric, 0.04)
+        value = base * (1 + noise * self._random(name, index, metric, minute))
+        for effect in self.story.effects:
+            if self._applies(effect, name, index, metric, minute, version):
+                value = self._changed(effect, value, base, minute, service.hosts if metric == "hits" else 1)
+        return max(value, 0.0)
+
+    def _applies(  # noqa: PLR0917
+        self, effect: Effect, name: str, index: int, metric: str, minute: int, version: str | None
+    ) -> bool:
+        if effect.service != name or effect.metric != metric:
+            return False
+        second = self._second(minute)
+        in_time = self.at(effect.at) <= second and (effect.until is None or second < self.at(effect.until))
+        here = effect.hosts is None or index in effect.hosts
+        return in_time and here and (effect.version is None or effect.version == version)
+
+    def _changed(self, effect: Effect, value: float, base: float, minute: int, hosts: int) -> float:
+        if effect.to is not None:
+            return effect.to / hosts * (value / base if base else 1.0)
+        if effect.factor is not None:
+            return value * effect.factor
+        return value + (effect.growth or 0.0) * (self._second(minute) - self.at(effect.at)) / 60
+
+    def _random(self, *parts: object) -> float:
+        """Return a number between -1 and 1 that only depends on what it is for."""
+        seed = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+        return int.from_bytes(seed, "big") / 2**63 - 1
+
+    def _whole(self, value: float, *parts: object) -> int:
+        """Return a count: the whole part, and one more as often as the rest says."""
+        return math.floor(value) + (self._random("count", *parts) < 2 * (value % 1) - 1)
+
+    def _cut(self, name: str, index: int, what: str, values: Sequence[float | None]) -> tuple[float | None, ...]:
+        """Return the values without those of minutes in which nothing reports them any more."""
+        for lost in self.story.lost:
+            if (
+                lost.service == name
+                and lost.metric in {"all", what}
+                and (lost.hosts is None or index in lost.hosts)
+            ):
+                values = [
+                    None if self._second(minute) >= self.at(lost.at) else value
+                    for minute, value in enumerate(values)
+                ]
+        return tuple(values)
+
+    # --- the alert --------------------------------------------------------------------------------------
+
+    @property
+    def scope(self) -> str:
+        """The tags of the group that alerts, as Datadog writes them."""
+        tags = [f"env:{self.story.env}", f"service:{self.story.service}"]
+        if self.story.alert.host is not None:
+            tags.append(f"host:{self.host(self.story.service, self.story.alert.host)}")
+        return ",".join(sorted(tags))
+
+    @property
+    def monitor_query(self) -> str:
+        """The monitor's query."""
+        alert = self.story.alert
+        if alert.query is not None:
+            return alert.query
+        scope = f"{{env:{self.story.env},service:{self.story.service}}}"
+        by = " by {host}" if alert.host is not None else ""
+        operation = self.services[self.story.service].operation
+        trace = f"trace.{operation}"
+        expression = {
+            "error_rate": f"sum:{trace}.errors{scope}{by}.as_rate() / sum:{trace}.hits{scope}{by}.as_rate()",
+            "error_count": f"sum:{trace}.errors{scope}{by}.as_count()",
+            "latency": f"avg:{trace}{scope}{by}",
+            "memory": f"avg:container.memory.usage{scope}{by}",
+            "cpu": f"avg:container.cpu.usage{scope}{by}",
+            "network": f"sum:system.net.tcp.retrans_segs{scope}{by}",
+            "logs": f'logs("service:{self.story.service} status:error").index("*").rollup("count").last("5m")',
+        }[alert.kind]
+        if alert.kind == "logs":
+            return f"{expression} > {alert.threshold:g}"
+        return f"avg(last_5m):{expression} > {alert.threshold:g}"
+
+    @property
+    def title(self) -> str:
+        """The monitor's name."""
+        return self.story.alert.title or f"{self.story.service} {self.story.alert.kind.replace('_', ' ')} is high"
+
+    def payload(self, template: Json) -> Json:
+        """Return the alert as the webhook sends it, made of a recorded one."""
+        story, alert = self.story, self.story.alert
+        ms = str(round(self.alerted_at * 1000))
+        metric = None if alert.kind == "logs" else _metric_name(self.monitor_query)
+        title = f"[P1] [Triggered on {{{self.scope}}}] {self.title}"
+        tags = f"env:{story.env},monitor,service:{story.service},team:payments"
+        body = f"{metric or 'logs'} was above {alert.threshold:g} during the last 5m."
+        return {
+            **template,
+            "id": ms,
+            "title": title,
+            "body": body,
+            "text": body,
+            "date": ms,
+            "last_updated": ms,
+            "tags": tags,
+            "hostname": self.host(story.service, alert.host) if alert.host is not None else "",
+            "alert": {
+                **template["alert"],
+                "id": str(alert.id),
+                "cycle_key": ms,
+                "title": title,
+                "transition": alert.transition,
+                "metric": metric or "",
+                "query": self.monitor_query,
+                "scope": self.scope,
+                "status": body,
+            },
+        }
+
+
+def _metric_name(query: str) -> str:
+    return query.partition("):")[2].partition(":")[2].partition("{")[0]
