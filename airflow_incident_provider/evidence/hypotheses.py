@@ -2,8 +2,8 @@
 
 The rules below propose; :data:`SUPPORT` and :data:`CONTRADICTED` weigh. Confidence is the noisy-or of the weights
 of the supporting evidence, so that losing any of it weakens the hypothesis, times a factor for each contradiction.
-Below :data:`THRESHOLD` nothing is named: the engine abstains and says what would settle it. A change after the onset
-is never a cause, more traffic is not a new error, and a missing emitter is not zero.
+Below :data:`THRESHOLD` nothing is named: the engine abstains and says what would settle it. A change after the
+onset is never a cause, more traffic is not a new error, and a missing emitter is not zero.
 """
 
 from __future__ import annotations

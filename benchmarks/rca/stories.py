@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 
 from incident_sandbox import Fault, SandboxServer
+from incident_sandbox.datadog.payload import alert_payload
 from incident_sandbox.datadog.story import Story, load_story, story_names
 from incident_sandbox.datadog.world import World
 
@@ -21,7 +19,7 @@ from airflow_incident_provider.datadog.access import DatadogAccess
 from airflow_incident_provider.datadog.client import DatadogClient
 from airflow_incident_provider.evidence.collection import collect
 from airflow_incident_provider.evidence.model import Evidence
-from airflow_incident_provider.evidence.request import request_for
+from airflow_incident_provider.evidence.request import EvidenceRequest, request_for
 from airflow_incident_provider.intake import RoutingTable, read_incident
 from airflow_incident_provider.models import Verdict
 
@@ -92,11 +90,10 @@ def play(name: str, story: Story | None = None) -> Played:
     return Played(name, story, evidence)
 
 
-def request_of(world: World, now: float):  # noqa: ANN201 - what request_for returns
+def request_of(world: World, now: float) -> EvidenceRequest:
     """Return the request for the alert of a story, as the incident DAG makes it."""
-    template = json.loads(files("incident_sandbox.demo").joinpath("alert.json").read_text(encoding="utf-8"))
     moment = datetime.fromtimestamp(now, tz=UTC)
-    incident = read_incident({"datadog": world.payload(template)}, received_at=moment, routing=RoutingTable())
+    incident = read_incident({"datadog": alert_payload(world)}, received_at=moment, routing=RoutingTable())
     return request_for(incident, now=moment)
 
 
@@ -107,15 +104,6 @@ def story_faults(story: Story) -> Iterator[Fault]:
         yield Fault(method=f"datadog.{name}", status=502, body=body, times=None)
     for name, delay in story.limits.delay_ms.items():
         yield Fault(method="*" if name == "*" else f"datadog.{name}", delay_ms=delay, times=None)
-
-
-@contextmanager
-def timed() -> Iterator[list[float]]:
-    """Measure the seconds of a block."""
-    took: list[float] = []
-    start = time.monotonic()
-    yield took
-    took.append(time.monotonic() - start)
 
 
 def played_stories() -> list[Played]:

@@ -7,14 +7,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from incident_sandbox.datadog.story import Effect, Rollout, Service, Story
 
 MINUTES = 240
 """How many minutes before the alert there is data for."""
-
-Json = dict[str, Any]
 
 _SHARED = {
     "payments": Service(hits=450, latency=0.08, version="3.2.0", depends_on=("payments-db",)),
@@ -243,45 +240,10 @@ class World:
             "logs": f'logs("service:{self.story.service} status:error").index("*").rollup("count").last("5m")',
         }[alert.kind]
         if alert.kind == "logs":
-            return f"{expression} > {alert.threshold:g}"
-        return f"avg(last_5m):{expression} > {alert.threshold:g}"
+            return f"{expression} > {alert.threshold:.12g}"
+        return f"avg(last_5m):{expression} > {alert.threshold:.12g}"
 
     @property
     def title(self) -> str:
         """The monitor's name."""
         return self.story.alert.title or f"{self.story.service} {self.story.alert.kind.replace('_', ' ')} is high"
-
-    def payload(self, template: Json) -> Json:
-        """Return the alert as the webhook sends it, made of a recorded one."""
-        story, alert = self.story, self.story.alert
-        ms = str(round(self.alerted_at * 1000))
-        metric = None if alert.kind == "logs" else _metric_name(self.monitor_query)
-        title = f"[P1] [Triggered on {{{self.scope}}}] {self.title}"
-        tags = f"env:{story.env},monitor,service:{story.service},team:payments"
-        body = f"{metric or 'logs'} was above {alert.threshold:g} during the last 5m."
-        return {
-            **template,
-            "id": ms,
-            "title": title,
-            "body": body,
-            "text": body,
-            "date": ms,
-            "last_updated": ms,
-            "tags": tags,
-            "hostname": self.host(story.service, alert.host) if alert.host is not None else "",
-            "alert": {
-                **template["alert"],
-                "id": str(alert.id),
-                "cycle_key": ms,
-                "title": title,
-                "transition": alert.transition,
-                "metric": metric or "",
-                "query": self.monitor_query,
-                "scope": self.scope,
-                "status": body,
-            },
-        }
-
-
-def _metric_name(query: str) -> str:
-    return query.partition("):")[2].partition(":")[2].partition("{")[0]

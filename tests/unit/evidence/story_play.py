@@ -1,0 +1,86 @@
+"""Play a story on a sandbox over HTTP, and collect its evidence with the real client."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from incident_sandbox import Fault, SandboxServer
+from incident_sandbox.datadog.payload import alert_payload
+from incident_sandbox.datadog.story import Story, load_story
+
+from airflow_incident_provider.datadog.access import DatadogAccess
+from airflow_incident_provider.datadog.client import DatadogClient
+from airflow_incident_provider.evidence.calls import Answer, Call
+from airflow_incident_provider.evidence.collection import collect, observe
+from airflow_incident_provider.evidence.model import Evidence
+from airflow_incident_provider.evidence.observations import Observations
+from airflow_incident_provider.evidence.request import EvidenceRequest, request_for
+from airflow_incident_provider.intake import RoutingTable, read_incident
+from airflow_incident_provider.models import Finding
+
+
+@dataclass(frozen=True)
+class Played:
+    """What was collected, with the answers that it was made of."""
+
+    story: Story
+    request: EvidenceRequest
+    evidence: Evidence
+    answers: dict[str, Answer]
+
+    def finding(self, check: str) -> Finding:
+        """Return the finding of a check."""
+        return next(each for each in self.evidence.findings if each.probe == check)
+
+    @property
+    def observations(self) -> Observations:
+        """Return what the checks saw."""
+        return observe(self.request, self.answers)
+
+
+def play(
+    sandbox: SandboxServer,
+    state: Path,
+    story: Story | str,
+    *,
+    keys: dict[str, str] | None = None,
+    before: Callable[[SandboxServer], None] | None = None,
+) -> Played:
+    """Play a story on a fresh workspace.
+
+    :param keys: members of the connection's extra that are not the sandbox's own.
+    """
+    told = load_story(story) if isinstance(story, str) else story
+    sandbox.workspace.reset()
+    now = math.floor(time.time())
+    datadog = sandbox.workspace.datadog
+    world = datadog.play(told, now - 41)
+    for name in told.limits.failing:
+        sandbox.workspace.faults.add(
+            Fault(method=f"datadog.{name}", status=502, body="<html>502</html>", times=None)
+        )
+    if before is not None:
+        before(sandbox)
+    extra = {
+        "api_key": datadog.api_key,
+        "app_key": datadog.app_key,
+        "api_host": sandbox.datadog_url,
+        **(keys or {}),
+    }
+    client = DatadogClient(DatadogAccess.from_extra(extra), state)
+    moment = datetime.fromtimestamp(now, tz=UTC)
+    incident = read_incident({"datadog": alert_payload(world)}, received_at=moment, routing=RoutingTable())
+    request = request_for(incident, now=moment)
+    answers: dict[str, Answer] = {}
+
+    def fetch(calls: Sequence[Call]) -> Sequence[Answer]:
+        found = client.fetch(calls)
+        answers.update({call.name: answer for call, answer in zip(calls, found, strict=True)})
+        return found
+
+    return Played(told, request, collect(request, fetch), answers)

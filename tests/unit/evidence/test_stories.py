@@ -1,0 +1,106 @@
+"""Every story: what has to be found is found, nothing wrong is said, and healthy services are left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from incident_sandbox.datadog.story import load_story, read_story, story_names
+
+from airflow_incident_provider.evidence.hypotheses import propose
+from airflow_incident_provider.evidence.model import CallOutcome
+from airflow_incident_provider.models import Verdict
+
+from .story_play import Played  # isort: skip
+
+NAMES = story_names()
+Once = Callable[[str], Played]
+
+
+def test_there_are_enough_stories_of_both_kinds() -> None:
+    stories = [load_story(name) for name in NAMES]
+    assert len(stories) >= 30
+    assert sum(story.cause is None for story in stories) >= 8
+    assert 0.35 <= sum(story.tuned for story in stories) / len(stories) <= 0.65
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_has_to_be_found_is_found(name: str, played: Once) -> None:
+    found = played(name)
+    expect = found.story.expect
+    assert {check: found.finding(check).verdict.value for check in expect.verdicts} == expect.verdicts
+    for check, words in expect.says.items():
+        for word in words:
+            assert word in found.finding(check).summary
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_wrong_is_said(name: str, played: Once) -> None:
+    found = played(name)
+    said = [each.summary for each in found.evidence.findings] + [each.text for each in found.evidence.hypotheses]
+    assert not [text for text in said for word in found.story.expect.never_says if word in text]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_hypothesis_is_the_cause_or_there_is_none(name: str, played: Once) -> None:
+    found = played(name)
+    cause, hypotheses = found.story.cause, found.evidence.hypotheses
+    if cause is None:
+        assert hypotheses == ()
+        assert found.evidence.abstained
+        return
+    first = hypotheses[0]
+    assert (first.cause.value, cause.subject in first.subject.split(", ")) == (cause.cause, True)
+    assert not cause.path or first.path == cause.path
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if load_story(name).healthy])
+def test_healthy_services_are_left_alone(name: str, played: Once) -> None:
+    findings = played(name).evidence.findings
+    assert [each.probe for each in findings if each.verdict in {Verdict.FAIL, Verdict.WARN}] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_sentence_resolves_to_a_recorded_call(name: str, played: Once) -> None:
+    evidence = played(name).evidence
+    calls = {call.id: call for call in evidence.calls}
+    findings = {finding.probe: finding for finding in evidence.findings}
+    assert len(calls) == len(evidence.calls)
+    for finding in findings.values():
+        assert set(finding.calls) <= calls.keys()
+        assert finding.calls or finding.verdict is Verdict.SKIPPED
+        if finding.verdict in {Verdict.OK, Verdict.WARN, Verdict.FAIL}:
+            outcomes = {calls[call].outcome for call in finding.calls}
+            assert outcomes & {CallOutcome.ANSWERED, CallOutcome.PARTIAL}
+    for hypothesis in evidence.hypotheses:
+        cited = (*hypothesis.supporting, *hypothesis.contradicting)
+        assert hypothesis.supporting
+        assert {citation.finding for citation in cited} <= findings.keys()
+        assert all(findings[citation.finding].verdict is not Verdict.UNKNOWN for citation in cited)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if load_story(name).cause])
+def test_without_a_cited_finding_a_hypothesis_is_weaker_or_gone(name: str, played: Once) -> None:
+    found = played(name)
+    seen = found.observations
+    for hypothesis in found.evidence.hypotheses:
+        for finding in {citation.finding for citation in hypothesis.supporting}:
+            left = propose(seen.without(finding), found.request.service).hypotheses
+            same = [
+                h
+                for h in left
+                if (h.cause, h.subject, h.text) == (hypothesis.cause, hypothesis.subject, hypothesis.text)
+            ]
+            assert all(each.confidence < hypothesis.confidence for each in same)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_value_fits_into_xcom(name: str, played: Once) -> None:
+    assert len(played(name).evidence.model_dump_json()) < 48_000
+
+
+def test_a_misspelt_story_is_refused() -> None:
+    with pytest.raises(ValueError, match="onse"):
+        read_story("description: x\nonse: 3\nalert: {kind: latency, threshold: 1}\n")
+    with pytest.raises(ValueError, match="no story 'bad_deplo'"):
+        load_story("bad_deplo")
