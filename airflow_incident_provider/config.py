@@ -17,6 +17,9 @@ SECTION = "incident"
 INCIDENT_TAG = "incident"
 """The tag of an incident DAG: its events are emitted, and its runs are shown on the incidents page."""
 
+DRILL_TAG = "drill:true"
+"""The tag of an alert that is an exercise."""
+
 DEFAULT_SLACK_CONN_ID = "slack_api_default"
 DEFAULT_DATADOG_CONN_ID = "datadog_default"
 DEFAULT_WEBHOOK_CONN_ID = "incident_webhook"

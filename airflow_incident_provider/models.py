@@ -15,6 +15,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from airflow_incident_provider.config import DRILL_TAG
+
 SCHEMA_VERSION = 1
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
@@ -208,6 +210,11 @@ class Incident(XComValue):
     targets: tuple[Target, ...] = ()
     route: Route = Route()
     flags: tuple[ParseWarning, ...] = ()
+
+    @property
+    def is_drill(self) -> bool:
+        """Whether it is an exercise (``airflow incident drill``): nothing is wrong."""
+        return DRILL_TAG in self.tags
 
     def link(self, kind: LinkKind) -> Link | None:
         """Return the first link of this kind, if there is one."""

@@ -85,7 +85,7 @@ def take_room(browser: Browser, there: Stage) -> None:
     for name, size in (("room", DESK), ("room-phone", PHONE)):
         page = _page(browser, size)
         page.goto(f"{there.environment.sandbox.url}/#{room['channel_id']}/{room['brief_ts']}")
-        page.get_by_text("Investigation:").first.wait_for()
+        page.get_by_text("Evidence").first.wait_for()
         _take(page, name)
 
 

@@ -1,7 +1,8 @@
 """
-An incident becomes Slack text: pure functions from the models to messages that keep Slack's limits.
+Slack messages: pure functions from models to messages within Slack's limits.
 
-Everything an alert, a person or a probe wrote is treated as hostile and passes through ``escaping`` exactly
-once. ``limits`` holds what Slack accepts; ``brief``, ``thread`` and ``summary`` say what the room reads;
-``channel`` names the room; ``plain`` shows the same texts outside Slack.
+Text from alerts, people and probes is untrusted: :mod:`.mrkdwn` escapes it exactly once, :mod:`.blocks` keeps
+Slack's size limits. :mod:`.brief`, :mod:`.findings`, :mod:`.updates`, :mod:`.status_changes` and :mod:`.summary`
+are the messages of a room, :mod:`.channel` its name, topic and bookmarks. :mod:`.plain` renders messages outside
+Slack.
 """

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 from airflow_incident_provider.messages.mrkdwn import (
     Mrkdwn,
-    cut,
     escape,
     escaped_bytes,
     join,
-    unescaped_length,
+    plain_length,
+    truncate,
     unformatted,
     wrap,
 )
@@ -30,28 +30,41 @@ Block = dict[str, Any]
 SECTION_LIMIT = 3_000
 HEADER_LIMIT = 150
 ALT_TEXT_LIMIT = 500
+LINE_LIMIT = 2_900
+MESSAGE_BLOCKS = 50
+MESSAGE_CHARACTERS = 12_000
+FALLBACK_BYTES = 3_000
+
+
+# --- blocks -----------------------------------------------------------------------------------------------
 
 
 def mrkdwn(text: Mrkdwn) -> dict[str, Any]:
-    """Return a text object in which Slack adds no links of its own (``verbatim``)."""
+    """Return a text object in which Slack creates no links of its own (``verbatim``)."""
     return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def header(title: str) -> Block:
-    """Return a title line. Slack does not parse it, so it is cleaned and cut but not escaped."""
-    words = cut(one_line(title), HEADER_LIMIT, unescaped_length) or "(no title)"
+    """Return a heading. Slack does not parse it, so the title is cleaned and truncated but not escaped."""
+    words = truncate(one_line(title), HEADER_LIMIT, plain_length) or "(no title)"
     return {"type": "header", "text": {"type": "plain_text", "text": words, "emoji": False}}
 
 
-def section(text: Mrkdwn) -> Block:
-    """Return a paragraph; a text that Slack would refuse is a mistake of the caller."""
+def section(text: Mrkdwn, *, accessory: Block | None = None) -> Block:
+    """
+    Return a paragraph.
+
+    :param accessory: an element shown beside the text, such as an image.
+    :raises ValueError: Slack would reject the length of the text.
+    """
     if not text.strip() or len(text) > SECTION_LIMIT:
         raise ValueError(f"a section holds 1 to {SECTION_LIMIT} characters, not {len(text)}")
-    return {"type": "section", "text": mrkdwn(text)}
+    block = {"type": "section", "text": mrkdwn(text)}
+    return block if accessory is None else {**block, "accessory": accessory}
 
 
-def sections(lines: Iterable[Mrkdwn]) -> list[Block]:
-    """Return lines as as few paragraphs as hold them."""
+def sections(lines: Iterable[Mrkdwn], *, accessory: Block | None = None) -> list[Block]:
+    """Return lines as as few paragraphs as possible, the first of them with the accessory."""
     texts: list[Mrkdwn] = []
     for line in filter(None, lines):
         joined = Mrkdwn(f"{texts[-1]}\n{line}") if texts else line
@@ -59,7 +72,7 @@ def sections(lines: Iterable[Mrkdwn]) -> list[Block]:
             texts[-1] = joined
         else:
             texts.append(line)
-    return [section(text) for text in texts]
+    return [section(text, accessory=None if number else accessory) for number, text in enumerate(texts)]
 
 
 def context(text: Mrkdwn) -> Block:
@@ -68,28 +81,47 @@ def context(text: Mrkdwn) -> Block:
 
 
 def image(url: str, alt_text: str) -> Block:
-    """Return a picture; ``is_image_url`` says whether its address may be given to Slack."""
-    words = cut(one_line(alt_text), ALT_TEXT_LIMIT, unescaped_length) or "a graph"
+    """Return an image, as a block or as an accessory; check the URL with :func:`is_image_url`."""
+    words = truncate(one_line(alt_text), ALT_TEXT_LIMIT, plain_length) or "a graph"
     return {"type": "image", "image_url": url, "alt_text": words}
 
 
 def is_image_url(url: str | None) -> bool:
-    """Return whether this is an https address, the only kind that Slack fetches pictures from for us."""
+    """Return whether Slack can be asked to fetch an image from the URL: it accepts only https."""
     return url is not None and not url_problem(url) and urlsplit(url).scheme.lower() == "https"
 
 
-MESSAGE_BLOCKS = 50
-MESSAGE_CHARACTERS = 12_000
-FALLBACK_BYTES = 3_000
+def preformatted(text: str) -> list[Block]:
+    """Return untrusted text as preformatted blocks of at most ``SECTION_LIMIT``, broken at line ends if possible.
+
+    Slack does not parse rich text, so the text is cleaned but not escaped.
+    """
+    pieces: list[str] = []
+    for line in clean(text).expandtabs().rstrip().split("\n"):
+        for start in range(0, max(len(line), 1), SECTION_LIMIT):
+            part = line[start : start + SECTION_LIMIT]
+            if pieces and len(pieces[-1]) + 1 + len(part) <= SECTION_LIMIT:
+                pieces[-1] += f"\n{part}"
+            else:
+                pieces.append(part)
+    return [_preformatted_block(piece) for piece in pieces if piece.strip()]
+
+
+def _preformatted_block(text: str) -> Block:
+    element = {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": text}]}
+    return {"type": "rich_text", "elements": [element]}
+
+
+# --- messages ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Message:
     """
-    One Slack message.
+    A Slack message.
 
-    ``text`` is what notifications and screen readers get; ``blocks`` are what the room shows. ``names`` says
-    who the mentions in the blocks are, for readers outside Slack; it is never sent.
+    ``text`` is the fallback for notifications and screen readers; ``blocks`` are what the channel shows. ``names``
+    maps mentioned user ids to names, for readers outside Slack; it is never sent.
     """
 
     text: Mrkdwn
@@ -97,21 +129,21 @@ class Message:
     names: Mapping[str, str] = field(default_factory=dict)
 
     def as_arguments(self) -> dict[str, Any]:
-        """Return the arguments of ``chat.postMessage``, without the channel and the thread."""
+        """Return the arguments of ``chat.postMessage``, without channel and thread."""
         return {**self.as_update_arguments(), "mrkdwn": True, "unfurl_links": False, "unfurl_media": False}
 
     def as_update_arguments(self) -> dict[str, Any]:
-        """Return the arguments of ``chat.update``, which would link names unless told not to."""
+        """Return the arguments of ``chat.update``, which by default would link names."""
         return {"text": self.text, "blocks": list(self.blocks), "parse": "none", "link_names": False}
 
 
 def fallback_text(text: str) -> Mrkdwn:
-    """Return untrusted text as the fallback of a message: escaped, and never too long for an update."""
-    return escape(cut(unformatted(clean(text)), FALLBACK_BYTES, escaped_bytes))
+    """Return untrusted text as the fallback of a message: escaped, and short enough for an update."""
+    return escape(truncate(unformatted(clean(text)), FALLBACK_BYTES, escaped_bytes))
 
 
 def text_size(value: object) -> int:
-    """Return how many characters of text a block, or a part of one, holds."""
+    """Return the number of text characters in a block or a part of one."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, Mapping):
@@ -125,38 +157,38 @@ def split_into_messages(
     text: str, blocks: Iterable[Block], names: Mapping[str, str] | None = None
 ) -> list[Message]:
     """
-    Return the blocks as as few messages as Slack's limits allow, in order and with none left out.
+    Return the blocks as as few messages as Slack's limits allow, in order and complete. No blocks, no message.
 
-    No blocks are no message.
-
-    :param text: the untrusted words of the fallback; the second message and those after it say which they are.
+    :param text: the untrusted fallback text; from the second message on it is numbered.
     """
     pages: list[list[Block]] = []
-    room = MESSAGE_CHARACTERS - FALLBACK_BYTES
+    available = MESSAGE_CHARACTERS - FALLBACK_BYTES
     for block in blocks:
-        if not pages or len(pages[-1]) == MESSAGE_BLOCKS or text_size(pages[-1]) + text_size(block) > room:
+        if not pages or len(pages[-1]) == MESSAGE_BLOCKS or text_size(pages[-1]) + text_size(block) > available:
             pages.append([])
         pages[-1].append(block)
-    heads = (
-        text if number == 1 else f"(part {number} of {len(pages)}) {text}" for number in range(1, len(pages) + 1)
-    )
+    total = len(pages)
     return [
-        Message(fallback_text(head), tuple(page), dict(names or {}))
-        for head, page in zip(heads, pages, strict=True)
+        Message(
+            fallback_text(text if number == 1 else f"(part {number} of {total}) {text}"),
+            tuple(page),
+            dict(names or {}),
+        )
+        for number, page in enumerate(pages, 1)
     ]
 
 
-LINE_LIMIT = 2_900
+# --- lists ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class TruncatedList:
     """
-    A labelled list of entries, of which a message shows only so many.
+    A labelled list that shows only its first entries and says how many more there are.
 
-    :param label: our own words in front of the list; part of the markup.
-    :param most: how many entries are shown; one too many is shown rather than counted.
-    :param characters: how many characters the shown entries may take.
+    :param label: trusted markup in front of the list.
+    :param most: how many entries are shown; a single entry more is shown rather than counted.
+    :param characters: the maximum size of the shown entries.
     """
 
     label: Mrkdwn
@@ -167,7 +199,7 @@ class TruncatedList:
 
     @property
     def shown(self) -> tuple[Mrkdwn, ...]:
-        """The entries that the short form has room for."""
+        """The entries of the short form."""
         wanted = len(self.entries) if len(self.entries) <= self.most + 1 else self.most
         used = 0
         for position, entry in enumerate(self.entries[:wanted]):
@@ -178,32 +210,32 @@ class TruncatedList:
 
     @property
     def hidden(self) -> int:
-        """How many entries the short form leaves out."""
+        """The number of entries that the short form leaves out."""
         return len(self.entries) - len(self.shown)
 
     def short(self) -> Mrkdwn:
-        """Return the label, the entries there is room for and how many more there are; nothing when empty."""
+        """Return the label, the shown entries and the number of others; nothing if the list is empty."""
         if not self.entries:
             return Mrkdwn("")
         words = str(join(self.shown, self.separator))
         if self.hidden:
             words += f" and {self.hidden} more, in the thread" if words else f"{self.hidden}, in the thread"
-        return Mrkdwn(f"{self.label} {words}")
+        return join([self.label, Mrkdwn(words)], " ")
 
     def full(self) -> list[Mrkdwn]:
-        """Return the label and every entry, in as many lines as that takes."""
+        """Return the label and every entry, in as many lines as needed."""
         first, *rest = wrap(self.entries, LINE_LIMIT, self.separator)
-        return [Mrkdwn(f"{self.label} {first}"), *rest]
+        return [join([self.label, first], " "), *rest]
 
 
 def first_few(entries: Sequence[Mrkdwn], most: int = 3) -> Mrkdwn:
-    """Return the first entries, and how many more there are."""
+    """Return the first entries and the number of others."""
     more = f" and {len(entries) - most} more" if len(entries) > most else ""
     return Mrkdwn(f"{', '.join(entries[:most])}{more}")
 
 
-def bullet_list(label: Mrkdwn, entries: list[Mrkdwn]) -> list[Mrkdwn]:
-    """Return a single entry beside its label, or several below it, one a line; nothing when there is none."""
+def bullet_list(label: Mrkdwn, entries: Sequence[Mrkdwn]) -> list[Mrkdwn]:
+    """Return a single entry beside the label, or several entries below it; nothing if there are none."""
     if len(entries) <= 1:
         return [Mrkdwn(f"{label} {entry}") for entry in entries]
     return [label, *(Mrkdwn(f"• {entry}") for entry in entries)]

@@ -1,8 +1,9 @@
 """
-The brief: the pinned message that says what happened, who is here, and how far the run is.
+The brief: the pinned message that says how bad it is, what fails, who is here, and what to do next.
 
-It always fits into one message, because it is updated in place. Lists that are too long for it say how many entries
-are left out; :func:`brief_details` returns these lists in full, to be posted in the thread.
+It is read on a phone, within ten seconds, so the most important comes first and a usual brief has at most twelve
+lines. It always fits into one message, because it is updated in place. Lists that are too long for it say how many
+entries are left out; :func:`brief_details` returns these lists in full, to be posted in the thread.
 """
 
 from __future__ import annotations
@@ -27,22 +28,31 @@ from airflow_incident_provider.messages.blocks import (
     sections,
     split_into_messages,
 )
+from airflow_incident_provider.messages.findings import (
+    SERIOUS,
+    VERDICT_SYMBOLS,
+    about_service,
+    checked_at,
+    finding_line,
+    own_network_failure,
+    subject,
+)
 from airflow_incident_provider.messages.mrkdwn import (
     Mrkdwn,
-    between,
     bold,
     clock,
     code_span,
-    cut,
     duration,
     inline,
     join,
     link,
     mention,
     quote,
+    truncate,
     utc_and_local,
 )
 from airflow_incident_provider.models import (
+    Finding,
     Incident,
     Invitation,
     LinkKind,
@@ -55,102 +65,121 @@ from airflow_incident_provider.models import (
     Problem,
     Resolution,
     ResolutionOutcome,
+    Severity,
     SlackWorkspace,
     UserResolution,
     UtcDatetime,
+    Verdict,
 )
 from airflow_incident_provider.text import one_line, url_problem
 
-_HOW = {
-    MatchMethod.ID: "id",
-    MatchMethod.EMAIL: "email",
-    MatchMethod.USERGROUP: "user group",
-    MatchMethod.DISPLAY_NAME: "display name",
-    MatchMethod.USERNAME: "username",
-    MatchMethod.FUZZY: "close match",
+DESCRIPTION_LIMIT = 240
+DESCRIPTION_LINES = 3
+FULL_DESCRIPTION_LIMIT = 2_900
+FINDINGS_SHOWN = 3
+_NAME = 80
+_IMAGE_URL_LIMIT = 1_000
+_FALLBACK_PART = 300
+_FINDING = 160
+
+SEVERITY_SYMBOLS = {
+    Severity.CRITICAL: "🔴",
+    Severity.HIGH: "🔶",
+    Severity.MEDIUM: "🟡",
+    Severity.LOW: "🔹",
 }
-_WHY = {
-    ResolutionOutcome.AMBIGUOUS: "more than one person it could be",
-    ResolutionOutcome.NOT_FOUND: "no sure match",
+"""Symbols in front of the severity, which is always written out too."""
+
+_LINK_ORDER = (
+    LinkKind.MONITOR,
+    LinkKind.INCIDENT,
+    LinkKind.DASHBOARD,
+    LinkKind.EVENT,
+    LinkKind.RUNBOOK,
+    LinkKind.OTHER,
+)
+
+
+# --- people -----------------------------------------------------------------------------------------------
+
+_REASONS = {
+    ResolutionOutcome.AMBIGUOUS: "more than one match",
+    ResolutionOutcome.NOT_FOUND: "no exact match",
     ResolutionOutcome.DEACTIVATED: "deactivated in Slack",
     ResolutionOutcome.NOT_ALLOWED: "not allowed in this room",
 }
-_WITH_NAMES_BESIDE = frozenset({ResolutionOutcome.AMBIGUOUS, ResolutionOutcome.NOT_FOUND})
+_SUGGESTED_OUTCOMES = frozenset({ResolutionOutcome.AMBIGUOUS, ResolutionOutcome.NOT_FOUND})
 _NAMES_SUGGESTED = 3
 
 
 def unresolved_people(resolution: UserResolution) -> tuple[NotInvited, ...]:
-    """Return every query that found nobody, as somebody who is not invited, with the likeliest names."""
+    """Return each unresolved query as not invited, with its reason and the closest matches."""
     return tuple(
         NotInvited(query=r.query, reason=_reason(r), suggestion=_suggestion(r)) for r in resolution.unresolved
     )
 
 
 def _reason(resolution: Resolution) -> str:
-    """Return why nobody is invited; where names are suggested beside it, without naming them twice."""
-    if resolution.candidates and resolution.outcome in _WITH_NAMES_BESIDE:
-        return _WHY[resolution.outcome]
-    return resolution.reason or _WHY[resolution.outcome]
+    """Return why a query has no result; if it has a suggestion, without naming the suggested people twice."""
+    if resolution.candidates and resolution.outcome in _SUGGESTED_OUTCOMES:
+        return _REASONS[resolution.outcome]
+    return resolution.reason or _REASONS[resolution.outcome]
 
 
 def _suggestion(resolution: Resolution) -> str | None:
-    """Return the people that a query might mean, or nothing; those who share a name by their handle as well."""
+    """Return the closest matches; people with the same name are distinguished by their username."""
     people = resolution.candidates[:_NAMES_SUGGESTED]
     labels = [person.label for person in people]
-    names = [
+    suggested = [
         f"{person.label} (@{person.name})" if labels.count(person.label) > 1 else person.label for person in people
     ]
-    return " or ".join(names) if names else None
+    return " or ".join(suggested) if suggested else None
 
 
 def invited_entries(invitations: Sequence[Invitation]) -> list[Mrkdwn]:
-    """Return one entry for each person, the surest match first, then one for each user group with its size."""
+    """Return an entry for each person, the surest match first, and then one for each user group."""
     order = list(MatchMethod)
     people = [i for i in invitations if i.method is not MatchMethod.USERGROUP]
     people.sort(key=lambda invitation: order.index(invitation.method))
-    return [_person(invitation) for invitation in people] + _groups(invitations)
+    groups = dict.fromkeys(i.query for i in invitations if i.method is MatchMethod.USERGROUP)
+    return [_person(invitation) for invitation in people] + [
+        Mrkdwn(f"@{inline(group.lstrip('@'), 80)}") for group in groups
+    ]
 
 
 def _person(invitation: Invitation) -> Mrkdwn:
-    """Return somebody with how they were found; for a close match also what was looked for."""
-    how = _HOW[invitation.method]
+    """Return a person; for a close match with the query."""
+    person = mention(invitation.user.id, invitation.user.label)
     if invitation.method is MatchMethod.FUZZY:
-        how = f'{how} for "{inline(invitation.query, 80)}"'
-    return Mrkdwn(f"{mention(invitation.user.id, invitation.user.label)} ({how})")
-
-
-def _groups(invitations: Iterable[Invitation]) -> list[Mrkdwn]:
-    """Return the user groups that were asked, with how many of their members."""
-    sizes: dict[str, int] = {}
-    for invitation in invitations:
-        if invitation.method is MatchMethod.USERGROUP:
-            sizes[invitation.query] = sizes.get(invitation.query, 0) + 1
-    return [Mrkdwn(f"@{inline(group.lstrip('@'), 80)} ({size})") for group, size in sizes.items()]
+        return Mrkdwn(f'{person} (closest match for "{inline(invitation.query, 80)}")')
+    return person
 
 
 def not_invited_entries(people: Iterable[NotInvited]) -> list[Mrkdwn]:
-    """Return one entry for each person who was not asked, with the reason and whom it might mean."""
-    return [_left_out(person) for person in people]
+    """Return an entry for each person who was not invited: the query, the reason, and a suggestion."""
+    return [_not_invited(person) for person in people]
 
 
-def _left_out(person: NotInvited) -> Mrkdwn:
-    """Return what was looked for, why nobody was invited for it, and a suggestion to judge."""
+def _not_invited(person: NotInvited) -> Mrkdwn:
     line = f'"{inline(person.query, 100)}": {inline(person.reason, 200)}'
     if person.suggestion is None:
         return Mrkdwn(line)
-    return Mrkdwn(f"{line}; might be {inline(person.suggestion, 200)}, invite by hand if so")
+    return Mrkdwn(f"{line}. Did you mean {inline(person.suggestion, 200)}?")
 
 
 def mention_names(invitations: Iterable[Invitation]) -> dict[str, str]:
-    """Return who the mentions of these people are, for readers outside Slack."""
+    """Return the names of mentioned people, for readers outside Slack."""
     return {invitation.user.id: one_line(invitation.user.label) for invitation in invitations}
 
 
+# --- progress and problems --------------------------------------------------------------------------------
+
+
 class StepState(StrEnum):
-    """Where a step is."""
+    """The state of a step, as the brief shows it."""
 
     TO_COME = "to come"
-    RUNNING = "under way"
+    RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
     SKIPPED = "skipped"
@@ -158,10 +187,10 @@ class StepState(StrEnum):
 
 class StepProgress(Model):
     """
-    One step of the run as the brief shows it.
+    A step of the run.
 
     :param step: the task id.
-    :param done: how many of ``total`` parts are finished, for a step that has parts.
+    :param done: how many of ``total`` parts are complete, for a step with parts.
     """
 
     step: str
@@ -171,74 +200,79 @@ class StepProgress(Model):
     total: int | None = None
 
 
-_SHORT_NAMES: dict[str, str] = {
-    TaskId.PARSE_INCIDENT: "parsed",
+_STEP_NAMES: dict[str, str] = {
+    TaskId.PARSE_INCIDENT: "alert",
     TaskId.SETUP_SLACK: "Slack",
     TaskId.RESOLVE_USERS: "people",
     TaskId.CREATE_WAR_ROOM: "room",
-    TaskId.INVESTIGATE: "investigation",
+    TaskId.INVESTIGATE: "checks",
     TaskId.POST_UPDATES: "findings",
     TaskId.FINAL_SUMMARY: "summary",
 }
-_UNDER_WAY: dict[str, str] = {TaskId.PARSE_INCIDENT: "parsing", TaskId.INVESTIGATE: "investigating"}
 
 
 def step_name(step: str) -> str:
-    """Return what the room calls a step: a short name for ours, the task id for another DAG's."""
-    return _SHORT_NAMES.get(step, step)
+    """Return the display name of a step; the task id for a step of another DAG."""
+    return _STEP_NAMES.get(step, step)
 
 
 def step_line(progress: StepProgress) -> Mrkdwn:
-    """Return one step with how long it took, how far it is, or that it failed."""
+    """Return a step with its state, its completed parts or its duration."""
     name = inline(step_name(progress.step), 80)
-    took = duration(progress.duration_ms) if progress.duration_ms is not None else None
+    elapsed = duration(progress.duration_ms) if progress.duration_ms is not None else None
     match progress.state:
         case StepState.DONE:
-            return Mrkdwn(f"{name} {took or 'done'}")
+            return Mrkdwn(f"{name} {elapsed or 'done'}")
         case StepState.FAILED:
-            return Mrkdwn(f"{name} failed after {took}" if took else f"{name} failed")
-        case StepState.RUNNING:
-            name = inline(_UNDER_WAY.get(progress.step, step_name(progress.step)), 80)
-            parts = None if progress.total is None else f"{progress.done or 0} of {progress.total}"
-            return Mrkdwn(f"{name} {parts or 'under way'}")
+            return Mrkdwn(f"{name} failed after {elapsed}" if elapsed else f"{name} failed")
+        case StepState.RUNNING if progress.total is not None:
+            return Mrkdwn(f"{name} {progress.done or 0} of {progress.total} done")
         case _:
             return Mrkdwn(f"{name} {progress.state.value}")
 
 
-def problem_line(found: Problem) -> Mrkdwn:
-    """Return what did not work, what was said, and what would mend it."""
-    line = str(inline(found.what))
-    if found.error:
-        line += f": {inline(found.error)}"
-    return Mrkdwn(f"{line} ({inline(found.fix)})" if found.fix else line)
+def problem_lines(problems: Iterable[Problem]) -> list[Mrkdwn]:
+    """Return a line for each cause: what failed because of it, the error, and the fix."""
+    by_cause: dict[tuple[str | None, str | None], list[str]] = {}
+    for problem in problems:
+        failed = by_cause.setdefault((problem.error, problem.fix), [])
+        if problem.what not in failed:
+            failed.append(problem.what)
+    return [_problem_line(failed, error, fix) for (error, fix), failed in by_cause.items()]
+
+
+def _problem_line(failed: Sequence[str], error: str | None, fix: str | None) -> Mrkdwn:
+    line = str(first_few([inline(what) for what in failed], 4))
+    if error:
+        line += f": {inline(error)}"
+    return Mrkdwn(f"{line} ({inline(fix)})" if fix else line)
 
 
 def missing_scope_line(scope: MissingScope) -> Mrkdwn:
-    """Return a scope that the app lacks and what the room lacks for it."""
+    """Return a scope that the Slack app lacks, and the consequence."""
     return Mrkdwn(f"{code_span(scope.scope)}: {inline(scope.costs)}")
 
 
-def warning_line(oddity: ParseWarning) -> Mrkdwn:
-    """Return an oddity of the payload and what was made of it."""
-    return Mrkdwn(f'{inline(oddity.field, 80)} "{inline(oddity.value, 100)}" {inline(oddity.note, 200)}')
+def warning_line(warning: ParseWarning) -> Mrkdwn:
+    """Return a parse warning: the field, its value, and how it was handled."""
+    return Mrkdwn(f'{inline(warning.field, 80)} "{inline(warning.value, 100)}" {inline(warning.note, 200)}')
 
 
-DESCRIPTION_LIMIT = 700
-_NAME = 80
-_PICTURE_URL_LIMIT = 1_000
-_FALLBACK_PART = 300
+# --- the brief --------------------------------------------------------------------------------------------
 
 
 class BriefState(Model):
     """
-    Everything the brief says, at one moment of the run.
+    The content of the brief, at one moment of the run.
 
-    :param opened_at: when the room was opened; absent before that.
+    :param opened_at: when the room was opened; absent before.
     :param pending: people who are about to be invited.
-    :param status: what the room shows beside the severity unless it is ``open``.
-    :param retriggered_at: when the same incident was reported again, the latest last.
-    :param repeats: how often it was, where it is not known when each time was.
-    :param with_picture: false when Slack could not fetch the alert's graph; it is linked then.
+    :param findings: the latest findings; empty while there are none.
+    :param investigated: whether the probes have run, so that no findings means that nothing was checked.
+    :param status: shown next to the service unless it is ``open``.
+    :param recovered_at: when the last alert recovered, while none fires.
+    :param repeats: the number of repeated notifications.
+    :param with_picture: false if Slack could not fetch the alert's graph; it is linked then.
     """
 
     incident: Incident
@@ -247,11 +281,13 @@ class BriefState(Model):
     invited: tuple[Invitation, ...] = ()
     pending: tuple[Invitation, ...] = ()
     not_invited: tuple[NotInvited, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    investigated: bool = False
     steps: tuple[StepProgress, ...] = ()
     problems: tuple[Problem, ...] = ()
     status: str = "open"
+    recovered_at: UtcDatetime | None = None
     commander: str | None = None
-    retriggered_at: tuple[UtcDatetime, ...] = ()
     repeats: int = 0
     run_url: str | None = None
     with_picture: bool = True
@@ -259,20 +295,23 @@ class BriefState(Model):
 
 def brief(state: BriefState) -> Message:
     """Return the brief as one message, for posting and for updating it in place."""
-    incident, lists = state.incident, _Lists(state)
-    facts = [_severity_line(state), _since_line(state), lists.where.short(), lists.links.short()]
-    work = [lists.steps.short(), lists.problems.short(), lists.scopes.short(), lists.flags.short()]
-    blocks = [header(incident.title), *sections(facts), *_picture(state)]
-    blocks += sections([*_people_lines(lists), *work])
-    blocks += sections(quote(incident.description or "", DESCRIPTION_LIMIT))
-    blocks.append(context(_key_line(state)))
+    lists = _Lists(state)
+    blocks = [header(_title(state.incident)), *sections(_scope_lines(state))]
+    blocks += sections(_observed_lines(state, lists), accessory=_picture(state))
+    blocks += sections([lists.links.short()])
+    blocks += sections(_people_lines(state, lists))
+    blocks += [context(line) for line in _small_print(state, lists) if line]
     return Message(_fallback(state), tuple(blocks), mention_names((*state.invited, *state.pending)))
 
 
 def brief_details(state: BriefState) -> list[Message]:
-    """Return the lists that the brief had to shorten, in full, for the thread; mostly there are none."""
-    shortened = [listing for listing in _Lists(state).all if listing.hidden]
-    lines = [line for listing in shortened for line in listing.full()]
+    """Return the lists that the brief shortens, in full, for the thread; usually there are none."""
+    shortened = [listed for listed in _Lists(state).all if listed.hidden]
+    lines = [line for listed in shortened for line in listed.full()]
+    description = state.incident.description or ""
+    short = quote(description, DESCRIPTION_LIMIT, lines=DESCRIPTION_LINES)
+    if (full := quote(description, FULL_DESCRIPTION_LIMIT)) != short:
+        lines += [Mrkdwn("*Description*"), *full]
     if not lines:
         return []
     blocks = sections([Mrkdwn("*More of the brief*"), *lines])
@@ -280,99 +319,147 @@ def brief_details(state: BriefState) -> list[Message]:
 
 
 class _Lists:
-    """The lists of the brief, each with the room it gets; together they leave room for all the rest."""
+    """The lists of the brief, each with a maximum size; together they leave space for the rest."""
 
     def __init__(self, state: BriefState) -> None:
         incident, scopes = state.incident, state.workspace.scopes_missing if state.workspace else ()
-        self.where = TruncatedList(Mrkdwn("*Where*"), _places(incident), 2, 450, ", ")
-        self.links = TruncatedList(Mrkdwn("*Links*"), _links(state), 8, 1_200)
-        self.invited = TruncatedList(Mrkdwn("invited:"), tuple(invited_entries(state.invited)), 12, 900, ", ")
-        self.pending = TruncatedList(Mrkdwn("inviting:"), tuple(invited_entries(state.pending)), 12, 900, ", ")
+        self.hosts = TruncatedList(Mrkdwn("*Hosts*"), _hosts(incident), 2, 450, ", ")
+        links = Mrkdwn("*Next* 📖" if _runbook(incident) else "*Links*")
+        self.links = TruncatedList(links, _links(state), 8, 1_200)
+        self.invited = TruncatedList(Mrkdwn("*People*"), tuple(invited_entries(state.invited)), 12, 900, " ")
+        self.pending = TruncatedList(Mrkdwn("*Inviting*"), tuple(invited_entries(state.pending)), 12, 900, " ")
         self.not_invited = TruncatedList(
-            Mrkdwn("not invited:"), tuple(not_invited_entries(state.not_invited)), 5, 1_100
+            Mrkdwn("*Missing*"), tuple(not_invited_entries(state.not_invited)), 4, 1_000
         )
-        self.steps = TruncatedList(Mrkdwn("*Steps*"), tuple(map(step_line, state.steps)), 12, 600)
-        self.problems = TruncatedList(Mrkdwn("*Did not work*"), tuple(map(problem_line, state.problems)), 4, 1_000)
-        self.scopes = TruncatedList(
-            Mrkdwn("*Missing Slack scopes*"), tuple(map(missing_scope_line, scopes)), 4, 700
-        )
-        self.flags = TruncatedList(Mrkdwn("*Note*"), tuple(map(warning_line, incident.flags)), 3, 700)
+        self.passing = TruncatedList(Mrkdwn(VERDICT_SYMBOLS[Verdict.OK]), _by_verdict(state, Verdict.OK), 5, 400)
+        self.steps = TruncatedList(Mrkdwn("⏳"), tuple(map(step_line, _open_steps(state.steps))), 12, 600)
+        self.problems = TruncatedList(Mrkdwn("⚠️"), tuple(problem_lines(state.problems)), 4, 1_000)
+        self.scopes = TruncatedList(Mrkdwn("⚠️ The Slack app lacks"), tuple(map(missing_scope_line, scopes)), 4, 700)
+        self.warnings = TruncatedList(Mrkdwn("Note:"), tuple(map(warning_line, incident.flags)), 3, 700)
 
     @property
     def all(self) -> tuple[TruncatedList, ...]:
         """Every list, in the order of the brief."""
         return (
-            *(self.where, self.links, self.invited, self.pending, self.not_invited),
-            *(self.steps, self.problems, self.scopes, self.flags),
+            *(self.hosts, self.links, self.invited, self.pending, self.not_invited),
+            *(self.passing, self.steps, self.problems, self.scopes, self.warnings),
         )
 
 
-def _severity_line(state: BriefState) -> Mrkdwn:
-    """Return how bad it is, and for what: severity, service, environment, team, commander."""
+def _title(incident: Incident) -> str:
+    """Return the title with its severity; a drill says so instead."""
+    if incident.is_drill:
+        return f"🟣 DRILL: {incident.title}"
+    return f"{SEVERITY_SYMBOLS[incident.severity]} {incident.severity.upper()}: {incident.title}"
+
+
+def _scope_lines(state: BriefState) -> list[Mrkdwn]:
+    """Return the service, environment and team, since when, and the beginning of the description."""
     incident = state.incident
-    commander = state.commander or incident.commander
-    return join(
-        [
-            bold(incident.severity.value.capitalize()),
-            Mrkdwn("") if state.status == "open" else inline(state.status, 40),
-            _named("service", "services", incident.services),
-            _named("env", "envs", (incident.env,) if incident.env else ()),
-            _named("team", "teams", incident.teams, code=False),
-            Mrkdwn(f"commander {inline(commander, _NAME)}") if commander else Mrkdwn(""),
+    scope = [
+        Mrkdwn(f"*{first_few([inline(service, _NAME) for service in incident.services])}*")
+        if incident.services
+        else inline(incident.scope or "", _NAME),
+        inline(incident.env or "", _NAME),
+        first_few([inline(team, _NAME) for team in incident.teams]),
+        bold(state.status, 60) if state.status != "open" else Mrkdwn(""),
+    ]
+    drill = Mrkdwn("*This is a drill. Nothing is wrong.*") if incident.is_drill else Mrkdwn("")
+    seen_from = state.opened_at or incident.received_at
+    since = Mrkdwn(f"Since {utc_and_local(incident.occurred_at, seen_from=seen_from)}")
+    return [
+        drill,
+        join(scope),
+        since,
+        *quote(incident.description or "", DESCRIPTION_LIMIT, lines=DESCRIPTION_LINES),
+    ]
+
+
+def _observed_lines(state: BriefState, lists: _Lists) -> list[Mrkdwn]:
+    """Return what the checks found and what the monitor measured."""
+    lines = _finding_lines(state, lists)
+    if state.recovered_at:
+        since = clock(state.recovered_at, seconds=False, seen_from=state.incident.occurred_at)
+        lines = [Mrkdwn(f"✅ No alert has fired since {since} UTC"), *lines]
+    lines += [_measured(state.incident.metrics), lists.hosts.short(), lists.steps.short()]
+    at = checked_at(state.findings)
+    heading = f"*What we see* (checked {clock(at, seconds=False)} UTC)" if at else "*What we see*"
+    return [Mrkdwn(heading), *lines] if any(lines) else []
+
+
+def _finding_lines(state: BriefState, lists: _Lists) -> list[Mrkdwn]:
+    if failure := own_network_failure(state.findings):
+        return [
+            finding_line(failure, limit=_FINDING, details=False),
+            Mrkdwn("The other checks therefore say nothing about the service"),
         ]
-    )
+    found = about_service(state.findings)
+    serious = [f for f in found if f.verdict in SERIOUS]
+    shown = serious if len(serious) <= FINDINGS_SHOWN + 1 else serious[:FINDINGS_SHOWN]
+    lines = [finding_line(finding, limit=_FINDING, details=False) for finding in shown]
+    if len(shown) < len(serious):
+        lines.append(Mrkdwn(f"and {len(serious) - len(shown)} more, in the thread"))
+    lines.append(lists.passing.short())
+    if state.investigated and not any(lines):
+        lines = [_nothing_checked(state.incident, found)]
+    return lines
 
 
-def _named(singular: str, plural: str, values: tuple[str, ...], *, code: bool = True) -> Mrkdwn:
-    """Return up to three values behind their name, and how many more there are."""
-    if not values:
-        return Mrkdwn("")
-    shown = [code_span(value, _NAME) if code else inline(value, _NAME) for value in values]
-    return Mrkdwn(f"{plural if len(values) > 1 else singular} {first_few(shown)}")
+def _nothing_checked(incident: Incident, found: Sequence[Finding]) -> Mrkdwn:
+    """Return that nothing was checked, and why."""
+    symbol = VERDICT_SYMBOLS[Verdict.SKIPPED]
+    if found:
+        reasons = [inline(finding.summary, _FINDING) for finding in found]
+        return Mrkdwn(f"{symbol} Nothing was checked: {first_few(reasons, 2)}")
+    services = first_few([code_span(service, _NAME) for service in incident.services], 2)
+    return Mrkdwn(f"{symbol} Nothing was checked: no target is known{f' for {services}' if services else ''}")
 
 
-def _since_line(state: BriefState) -> Mrkdwn:
-    """Return since when, how long before the room that was, and what the monitor measured."""
-    incident = state.incident
-    until, what = (state.opened_at, "this room") if state.opened_at else (incident.received_at, "it reached us")
-    earlier = between(incident.occurred_at, until)
-    since = f"Since {utc_and_local(incident.occurred_at, seen_from=until)}"
-    # A sender's clock may run ahead of ours; then there is no "before" to speak of.
-    if earlier > 0:
-        since += f", {duration(earlier)} before {what}"
-    return join([Mrkdwn(since), _measured(incident.metrics)], ". ")
+def _by_verdict(state: BriefState, verdict: Verdict) -> tuple[Mrkdwn, ...]:
+    if own_network_failure(state.findings):
+        return ()
+    return tuple(subject(f) for f in about_service(state.findings) if f.verdict is verdict)
 
 
 def _measured(metrics: tuple[Measurement, ...]) -> Mrkdwn:
-    """Return the first measurement, and how many more there are."""
+    """Return the first measurement, value first, and the number of others."""
     if not metrics:
         return Mrkdwn("")
     first = metrics[0]
-    parts = [join([code_span(first.metric), inline(first.value or "", _NAME)], " ")]
+    parts = [join([bold(first.value or "", _NAME), code_span(first.metric)], " ")]
     if first.threshold:
         limit = f"{first.comparison or ''} {first.threshold}"
-        parts.append(Mrkdwn(f"threshold {inline(limit, _NAME)}"))
+        parts.append(Mrkdwn(f"limit {inline(limit, _NAME)}"))
     if first.window:
-        parts.append(Mrkdwn(f"over {inline(first.window, _NAME)}"))
+        parts.append(inline(first.window, _NAME))
     if len(metrics) > 1:
         parts.append(Mrkdwn(f"and {len(metrics) - 1} more"))
     return join(parts, ", ")
 
 
-def _places(incident: Incident) -> tuple[Mrkdwn, ...]:
-    """Return the hosts, or what the monitor was scoped to when it names none."""
-    places = incident.hosts or ((incident.scope,) if incident.scope else ())
-    return tuple(code_span(place) for place in places)
+def _hosts(incident: Incident) -> tuple[Mrkdwn, ...]:
+    return tuple(code_span(host) for host in incident.hosts)
+
+
+def _runbook(incident: Incident) -> Mrkdwn | None:
+    """Return the runbook of the alert or of the routing table, which may name one without a URL."""
+    if found := incident.link(LinkKind.RUNBOOK):
+        return Mrkdwn(f"*{link(found.url, found.label)}*")
+    runbook = incident.route.runbook
+    if not runbook:
+        return None
+    return Mrkdwn(f"Runbook {bold(runbook)}") if url_problem(runbook) else Mrkdwn(f"*{link(runbook, 'Runbook')}*")
 
 
 def _links(state: BriefState) -> tuple[Mrkdwn, ...]:
-    """Return the links in the order of what they lead to, the run and a picture that is not shown among them."""
-    incident, order = state.incident, list(LinkKind)
-    found = [link(each.url, each.label) for each in sorted(incident.links, key=lambda each: order.index(each.kind))]
-    runbook = incident.route.runbook
-    if runbook and incident.link(LinkKind.RUNBOOK) is None:
-        # A routing table may name a runbook without saying where it is.
-        found.append(Mrkdwn(f"runbook {inline(runbook)}") if url_problem(runbook) else link(runbook, "Runbook"))
+    """Return the links, the runbook first, with the run, and with the graph if it is not shown."""
+    incident, runbook = state.incident, _runbook(state.incident)
+    first = incident.link(LinkKind.RUNBOOK)
+    others = sorted(
+        (each for each in incident.links if each is not first), key=lambda each: _LINK_ORDER.index(each.kind)
+    )
+    found = [runbook] if runbook else []
+    found += [link(each.url, each.label) for each in others]
     if incident.snapshot_url and not _picture(state):
         found.append(link(incident.snapshot_url, "Graph"))
     if state.run_url:
@@ -380,38 +467,46 @@ def _links(state: BriefState) -> tuple[Mrkdwn, ...]:
     return tuple(found)
 
 
-def _picture(state: BriefState) -> list[Block]:
-    """Return the alert's graph, if there is one that Slack can be asked to show."""
+def _picture(state: BriefState) -> Block | None:
+    """Return the alert's graph, if Slack can be asked to show it."""
     url = state.incident.snapshot_url
-    if not state.with_picture or url is None or len(url) > _PICTURE_URL_LIMIT or not is_image_url(url):
-        return []
-    return [image(url, f"The alert's graph: {state.incident.title}")]
+    if not state.with_picture or url is None or len(url) > _IMAGE_URL_LIMIT or not is_image_url(url):
+        return None
+    return image(url, f"Graph of the alert: {state.incident.title}")
 
 
-def _people_lines(lists: _Lists) -> list[Mrkdwn]:
-    """Return who was invited, who is about to be, and who was not."""
-    lines = [line for people in (lists.invited, lists.pending, lists.not_invited) if (line := people.short())]
-    first, *rest = lines or [Mrkdwn("nobody is invited")]
-    return [Mrkdwn(f"*People* {first}"), *rest]
+def _people_lines(state: BriefState, lists: _Lists) -> list[Mrkdwn]:
+    """Return who leads, who was invited, who is being invited, and who is missing."""
+    commander = state.commander or state.incident.commander
+    lead = Mrkdwn(f"*Lead* {inline(commander, _NAME)}") if commander else Mrkdwn("")
+    lines = [lead, lists.invited.short(), lists.pending.short(), lists.not_invited.short()]
+    if not (state.invited or state.pending):
+        nobody = "nobody could be invited" if state.not_invited else "nobody was invited: no responders are named"
+        lines.insert(1, Mrkdwn(f"*People* {nobody}"))
+    return lines
 
 
-def _key_line(state: BriefState) -> Mrkdwn:
-    """Return the key that everything derives from, how often it was reported, and what this message is."""
-    times = Mrkdwn("")
-    if state.retriggered_at:
-        last = clock(state.retriggered_at[-1], seconds=False, seen_from=state.incident.occurred_at)
-        times = Mrkdwn(f"times {len(state.retriggered_at) + 1} (re-triggered {last} UTC)")
-    elif state.repeats:
-        times = Mrkdwn("re-triggered once" if state.repeats == 1 else f"re-triggered {state.repeats} times")
-    key = code_span(f"key {state.incident.key}", 220)
-    return join([key, times, Mrkdwn("this brief updates itself")])
+def _open_steps(steps: Iterable[StepProgress]) -> list[StepProgress]:
+    """Return the steps that a reader waits for, and those that failed."""
+    return [step for step in steps if step.state in (StepState.RUNNING, StepState.TO_COME, StepState.FAILED)]
+
+
+def _small_print(state: BriefState, lists: _Lists) -> list[Mrkdwn]:
+    """Return what is of use only to some readers: problems, missing scopes, warnings, repetitions and the id."""
+    repeats = f"repeated {state.repeats} time{'' if state.repeats == 1 else 's'}" if state.repeats else ""
+    id_ = Mrkdwn(f"ID {inline(state.incident.id, _NAME)}")
+    last = join([Mrkdwn(repeats), id_, Mrkdwn("updates itself"), Mrkdwn("details in the thread")])
+    return [lists.problems.short(), lists.scopes.short(), lists.warnings.short(), last]
 
 
 def _fallback(state: BriefState) -> Mrkdwn:
-    """Return the brief for a notification or a screen reader: what, how bad, where, since when."""
+    """Return the brief for a notification or a screen reader: how bad, what, where, what fails, since when."""
     incident = state.incident
-    place = ", ".join([*incident.services[:3], *([incident.env] if incident.env else [])])
-    since = f"since {clock(incident.occurred_at)} UTC"
-    words = (one_line(incident.title), one_line(place), since, one_line(state.status))
-    line = " · ".join(cut(word, _FALLBACK_PART) for word in words if word)
-    return fallback_text(f"{incident.severity.value.capitalize()}: {line}")
+    place = " ".join([*incident.services[:3], *([incident.env] if incident.env else [])])
+    failing = next((f for f in about_service(state.findings) if f.verdict is Verdict.FAIL), None)
+    observed = f"{failing.summary} {failing.target}" if failing and not own_network_failure(state.findings) else ""
+    status = "" if state.status == "open" else state.status
+    since = f"since {clock(incident.occurred_at, seconds=False)} UTC"
+    words = (incident.title, place, status, observed, since)
+    line = " · ".join(truncate(word, _FALLBACK_PART) for word in map(one_line, words) if word)
+    return fallback_text(f"{'DRILL' if incident.is_drill else incident.severity.upper()}: {line}")

@@ -8,7 +8,6 @@ from datetime import UTC
 
 from slugify import slugify
 
-from airflow_incident_provider.messages.mrkdwn import clock
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity
 from airflow_incident_provider.text import digest, one_line, url_problem
 
@@ -21,8 +20,12 @@ _ID_LIMIT = 36
 _DEFAULT_PREFIX = "inc"
 _ALLOWED_IN_NAME = r"[^a-z0-9_-]+"
 _KEY_IN_PURPOSE = re.compile(r"^Incident room, key ([A-Za-z0-9_.~:+-]{1,200})(?: ·|$)")
-_OWN_TOPIC = re.compile(rf"(?:{'|'.join(Severity)}) · (?:.* · )?since [0-9-]* ?\d\d:\d\d UTC · ")
-# Topics are plain text, so there is nothing to escape; nobody promises that "<!channel>" is inert in them.
+_SEVERITIES = "|".join(Severity)
+_OWN_TOPIC = re.compile(
+    rf"(?:drill|{_SEVERITIES}) · .*since \d{{4}}-\d\d-\d\d \d\d:\d\d UTC$"
+    rf"|(?:{_SEVERITIES}) · (?:.* · )?since [0-9-]* ?\d\d:\d\d UTC · "  # version 0.1.0
+)
+# Topics are plain text, so there is nothing to escape; Slack does not document that "<!channel>" is inert in them.
 _NO_MARKUP = str.maketrans({"<": "\u2039", ">": "\u203a"})
 _BOOKMARKED = (
     (LinkKind.MONITOR, "Monitor"),
@@ -36,18 +39,19 @@ def channel_name(incident: Incident) -> str:
     """
     Return the room's name: ``<prefix>-<yyyymmdd>-<slug>-<id>``, such as ``inc-20261123-checkout-5xx-148275309``.
 
-    It holds only ``a-z 0-9 _ -`` and at most 80 characters. A title that is too long loses words; the id stays
-    whole, except that a very long one ends in a hash of itself.
+    It contains only ``a-z 0-9 _ -`` and at most 80 characters. A long title is shortened by words. The id is
+    complete; only a very long one is shortened and ends in its own hash.
     """
     return _name(incident, _name_id(incident))
 
 
 def channel_name_taken(incident: Incident, attempt: int) -> str:
     """
-    Return another name for a room whose own name belongs to somebody else.
+    Return an alternative name for a room, because its name is taken by another channel.
 
-    :param attempt: 1 for the first alternative, which ends in four characters of the key's hash; later ones
-        end in ``-2``, ``-3`` after that.
+    :param attempt: 1 for the first alternative, which ends in four characters of the key's hash; later ones also
+        end in ``-2``, ``-3``.
+    :raises ValueError: ``attempt`` is less than 1.
     """
     if attempt < 1:
         raise ValueError(f"attempt {attempt} is not 1 or more")
@@ -57,15 +61,15 @@ def channel_name_taken(incident: Incident, attempt: int) -> str:
 
 def numbered_name(name: str, attempt: int) -> str:
     """
-    Return a name that was chosen for a room, or another like it where it belongs to somebody else.
+    Return a configured room name, or an alternative if it is taken by another channel.
 
-    :param attempt: 0 for the name itself; later ones end in ``-2``, ``-3`` and lose their end for it.
+    :param attempt: 0 for the name itself; alternatives end in ``-2``, ``-3`` and are shortened if necessary.
     """
     return name if attempt == 0 else f"{name[: NAME_LIMIT - 4]}-{attempt + 1}"
 
 
 def _name(incident: Incident, tail: str) -> str:
-    """Return the name that ends in ``tail``, with as many words of the title as there is room for."""
+    """Return the name that ends in ``tail``, with as many words of the title as fit."""
     prefix = _slug(incident.route.channel_prefix)[:_PREFIX_LIMIT].strip("-_") or _DEFAULT_PREFIX
     head = f"{prefix}-{incident.occurred_at.astimezone(UTC):%Y%m%d}"
     room = NAME_LIMIT - len(head) - len(tail) - 2
@@ -75,7 +79,7 @@ def _name(incident: Incident, tail: str) -> str:
 
 
 def _name_id(incident: Incident) -> str:
-    """Return the id as a name may hold it."""
+    """Return the id in the characters that a name may contain."""
     words = _slug(incident.id)
     if not words:
         return digest(incident.key, 8)
@@ -85,51 +89,55 @@ def _name_id(incident: Incident) -> str:
 
 
 def _slug(text: str, max_length: int = 0) -> str:
-    """Return the text in the letters that Slack allows in a name."""
-    # Titles come from outside: what slugify would spend on a megabyte is not ours to give.
+    """Return the text in the characters that Slack allows in a name."""
+    # Titles are untrusted: bound the time that slugify takes.
     return slugify(
         text[:1000], regex_pattern=_ALLOWED_IN_NAME, max_length=max_length, word_boundary=True, save_order=True
     ).strip("-_")
 
 
 def topic(incident: Incident, *, status: str = "open", commander: str | None = None) -> str:
-    """Return the topic: severity, place, since when, status, and who commands. Plain text, not to be escaped."""
-    place = f"{_shortened(', '.join(incident.services), 80)} {_shortened(incident.env or '', 30)}"
+    """Return the topic: severity, status, lead, service, since when. Plain text, not to be escaped.
+
+    A phone shows only its beginning, so what changes comes first.
+    """
+    lead = _shortened(commander or incident.commander or "", 60)
+    place = f"{_shortened(', '.join(incident.services), 60)} {_shortened(incident.env or '', 30)}"
     parts = (
-        incident.severity.value,
-        place.strip(),
-        f"since {clock(incident.occurred_at, seconds=False)} UTC",
+        "drill" if incident.is_drill else incident.severity.value,
         _shortened(status, 40),
-        f"commander: {_shortened(commander or incident.commander or '', 80) or 'nobody yet'}",
+        f"lead {lead}" if lead else "",
+        place.strip(),
+        f"since {incident.occurred_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
     )
-    return _shortened(" · ".join(part for part in parts if part), TOPIC_LIMIT)
+    return " · ".join(part for part in parts if part)
 
 
 def is_own_topic(text: str) -> bool:
-    """Return whether a topic, as it was set, is one of ours, or none: what people wrote there stays."""
+    """Return whether a topic is empty or was set by this app; other topics must not be overwritten."""
     return not text or _OWN_TOPIC.match(text) is not None
 
 
 def purpose(incident: Incident) -> str:
-    """Return the purpose, which carries the incident's key so that the room can be recognised as ours."""
+    """Return the purpose, which contains the incident key so that the room can be identified."""
     key = f"Incident room, key {incident.key}"
     return _shortened(f"{key} · {one_line(incident.title)}", PURPOSE_LIMIT) if incident.title.strip() else key
 
 
 def purpose_key(text: str) -> str | None:
-    """Return the incident key that a purpose carries, as Slack gives the purpose back (entities and all)."""
+    """Return the incident key in a purpose as Slack returns it, with entities; ``None`` if there is none."""
     found = _KEY_IN_PURPOSE.match(html.unescape(text))
     return found.group(1) if found else None
 
 
 def _shortened(text: str, limit: int) -> str:
-    """Return one line of plain text without markup, ending in an ellipsis when it was too long."""
+    """Return one line of plain text without markup, truncated with an ellipsis."""
     line = one_line(text).translate(_NO_MARKUP)
     return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
 
 
 def bookmarks(incident: Incident, run_url: str | None) -> tuple[Link, ...]:
-    """Return what the room bookmarks, in order: monitor, incident, dashboard, runbook and the Airflow run."""
+    """Return the room's bookmarks, in order: monitor, incident, dashboard, runbook and Airflow run."""
     found = [
         Link(kind=kind, label=title, url=link.url)
         for kind, title in _BOOKMARKED
@@ -141,7 +149,7 @@ def bookmarks(incident: Incident, run_url: str | None) -> tuple[Link, ...]:
 
 
 def _runbook(incident: Incident, kind: LinkKind) -> Link | None:
-    """Return the route's runbook as a link, for the kind that it is."""
+    """Return the runbook of the routing table as a link."""
     if kind is not LinkKind.RUNBOOK or incident.route.runbook is None:
         return None
     return Link(kind=kind, label="Runbook", url=incident.route.runbook)

@@ -1,17 +1,20 @@
-"""The findings in the thread under the brief: worst first, with their evidence."""
+"""The findings in the thread under the brief: worst first, one per line, followed by their evidence."""
 
 from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from airflow_incident_provider.messages.blocks import (
     LINE_LIMIT,
-    SECTION_LIMIT,
     Block,
     Message,
+    context,
     first_few,
+    preformatted,
+    section,
     sections,
     split_into_messages,
 )
@@ -19,124 +22,200 @@ from airflow_incident_provider.messages.mrkdwn import (
     Mrkdwn,
     between,
     bold,
-    code_blocks,
+    clock,
     code_span,
-    cut,
     duration,
     inline,
     join,
-    unescaped_length,
+    plain_length,
+    truncate,
     wrap,
 )
 from airflow_incident_provider.models import Finding, Verdict
+from airflow_incident_provider.probes.declaration import CONTROL
+
+EVIDENCE_LIMIT = 4_096
+COMMAND_LIMIT = 1_000
+SERIOUS = (Verdict.FAIL, Verdict.WARN, Verdict.UNKNOWN)
+"""The verdicts that are listed one per line, worst first."""
+
+VERDICT_SYMBOLS: Mapping[Verdict, str] = {
+    Verdict.FAIL: "❌",
+    Verdict.WARN: "⚠️",
+    Verdict.UNKNOWN: "❔",
+    Verdict.OK: "✅",
+    Verdict.SKIPPED: "◻️",
+}
+"""Symbols that differ in shape as well as in colour."""
 
 _COUNTED_AS = {
     Verdict.FAIL: "failing",
     Verdict.WARN: "warning",
     Verdict.UNKNOWN: "unknown",
-    Verdict.OK: "fine",
+    Verdict.OK: "passing",
 }
+_OWN_NETWORK = "our own network"
+
+
+# --- counting ---------------------------------------------------------------------------------------------
+
+
+def is_control(finding: Finding) -> bool:
+    """Return whether a finding is about our own network, which is no evidence about the service."""
+    return finding.probe == CONTROL
+
+
+def about_service(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings without those about our own network, worst first."""
+    order = (*SERIOUS, Verdict.OK, Verdict.SKIPPED)
+    return tuple(sorted((f for f in findings if not is_control(f)), key=lambda f: order.index(f.verdict)))
+
+
+def own_network_failure(findings: Iterable[Finding]) -> Finding | None:
+    """Return the finding that our own network fails, in which case the others say nothing about the service."""
+    return next((f for f in findings if is_control(f) and f.verdict is Verdict.FAIL), None)
+
+
+def count_verdicts(findings: Iterable[Finding]) -> dict[Verdict, int]:
+    """Return how many findings there are of each verdict; those about our own network are not counted."""
+    return dict(Counter(finding.verdict for finding in about_service(findings)))
 
 
 def verdict_counts(verdicts: Mapping[Verdict, int]) -> str:
-    """Return ``1 failing, 1 warning, 3 fine``, the worst first; what was not checked is not counted."""
+    """Return ``1 failing, 1 warning, 3 passing``, worst first; what was not checked is not counted."""
     found = [f"{verdicts[v]} {words}" for v, words in _COUNTED_AS.items() if verdicts.get(v)]
-    return ", ".join(found) or "nothing was checked"
+    return ", ".join(found) or "not checked"
 
 
-EVIDENCE_LIMIT = 4_096
-COMMAND_LIMIT = 1_000
-_HEADING_ROOM = 600
-_MARKS = {Verdict.FAIL: "FAIL", Verdict.WARN: "WARN", Verdict.UNKNOWN: "UNKNOWN"}
+def checked_at(findings: Iterable[Finding]) -> datetime | None:
+    """Return when the last probe ended; ``None`` if none ran."""
+    ends = [f.started_at + timedelta(milliseconds=f.duration_ms) for f in findings if _ran(f)]
+    return max(ends, default=None)
 
 
-def findings_messages(findings: Sequence[Finding], *, host: str | None = None) -> list[Message]:
+def _ran(finding: Finding) -> bool:
+    return finding.verdict is not Verdict.SKIPPED
+
+
+# --- lines ------------------------------------------------------------------------------------------------
+
+
+def probe_name(probe: str) -> str:
+    """Return the display name of a probe."""
+    return _OWN_NETWORK if probe == CONTROL else probe
+
+
+def subject(finding: Finding) -> Mrkdwn:
+    """Return the probe and its target."""
+    if is_control(finding):
+        return Mrkdwn(_OWN_NETWORK)
+    return join([inline(finding.probe, 80), code_span(finding.target) if finding.target else Mrkdwn("")], " ")
+
+
+def finding_line(finding: Finding, *, limit: int = 600, details: bool = True) -> Mrkdwn:
     """
-    Return the investigation as one message, or more when the evidence is long.
+    Return a finding on one line: symbol, what was observed, probe and target.
 
-    :param findings: what the probes saw, in any order.
-    :param host: the machine the probes ran from; what the findings say when absent.
+    :param limit: the maximum size of what was observed.
+    :param details: whether to include what the summary has in parentheses, such as timings.
     """
-    serious = [finding for mark in _MARKS for finding in findings if finding.verdict is mark]
-    lines = [
-        _headline(findings, host),
-        *(_serious_line(finding) for finding in serious),
-        *_fine_lines(findings),
-        *_unchecked_lines(findings),
-    ]
-    blocks = sections(lines)
-    for finding in serious:
-        blocks += _evidence(finding)
+    observed, bracket, rest = finding.summary.partition(" (")
+    line = join([bold(observed, limit), subject(finding)])
+    extra = inline(f"({rest}", limit) if bracket and details else Mrkdwn("")
+    return join([Mrkdwn(VERDICT_SYMBOLS[finding.verdict]), line, extra], " ")
+
+
+def passing_line(findings: Sequence[Finding], limit: int) -> list[Mrkdwn]:
+    """Return the passing findings together; the target is named only if a probe has several."""
+    probes = Counter(finding.probe for finding in findings)
+    passing = (f for f in findings if f.verdict is Verdict.OK)
+    parts = (
+        join(
+            [
+                subject(f) if probes[f.probe] > 1 else inline(probe_name(f.probe), 80),
+                inline(f.summary, 200),
+            ],
+            ": ",
+        )
+        for f in passing
+    )
+    return wrap((Mrkdwn(f"{VERDICT_SYMBOLS[Verdict.OK]} {part}") for part in parts), limit)
+
+
+def unchecked_line(findings: Sequence[Finding], limit: int) -> list[Mrkdwn]:
+    """Return what was not checked, and why."""
+    skipped = [join([subject(f), inline(f.summary)], ": ") for f in findings if f.verdict is Verdict.SKIPPED]
+    if not skipped:
+        return []
+    first, *rest = skipped
+    return wrap([Mrkdwn(f"{VERDICT_SYMBOLS[Verdict.SKIPPED]} *Not checked* {first}"), *rest], limit)
+
+
+# --- messages ---------------------------------------------------------------------------------------------
+
+
+def findings_messages(findings: Sequence[Finding]) -> list[Message]:
+    """
+    Return the findings and their evidence as one message, or more if the evidence is long.
+
+    :param findings: in any order.
+    """
+    ordered = about_service(findings)
+    own_network = [f for f in findings if is_control(f)]
+    serious = [f for f in (*own_network, *ordered) if f.verdict in SERIOUS]
+    blocks = [section(_headline(findings)), *(section(finding_line(finding)) for finding in serious)]
+    blocks += (context(line) for line in passing_line((*ordered, *own_network), LINE_LIMIT))
+    blocks += (context(line) for line in unchecked_line(ordered, LINE_LIMIT))
+    blocks += (block for finding in serious for block in _evidence(finding))
     return split_into_messages(_fallback(findings, serious), blocks)
 
 
-def _counted(findings: Sequence[Finding]) -> str:
-    """Return the headline's counts."""
-    return verdict_counts(Counter(finding.verdict for finding in findings))
+def headline(findings: Sequence[Finding]) -> str:
+    """Return how many checks fail, or that none does, or that nothing was checked."""
+    if own_network_failure(findings):
+        return "Our own network fails: the checks say nothing about the service"
+    counts = count_verdicts(findings)
+    total = sum(counts.get(verdict, 0) for verdict in _COUNTED_AS)
+    if not total:
+        return "Nothing was checked"
+    if failing := counts.get(Verdict.FAIL, 0):
+        return f"{failing} of {total} {_checks(total)} {'fails' if failing == 1 else 'fail'}"
+    if (unknown := counts.get(Verdict.UNKNOWN, 0)) == total:
+        return f"{unknown} {_checks(unknown)} could not run"
+    others = {v: n for v, n in counts.items() if v is not Verdict.OK}
+    return f"No check fails: {verdict_counts(counts)}" if others else f"All {total} {_checks(total)} pass"
 
 
-def _headline(findings: Sequence[Finding], host: str | None) -> Mrkdwn:
-    """Return the counts, how long it took from the first probe's start to the last one's end, and from where."""
-    parts = [bold(f"Investigation: {_counted(findings)}")]
-    if ran := [finding for finding in findings if finding.verdict is not Verdict.SKIPPED]:
-        began = min(finding.started_at for finding in ran)
-        parts.append(Mrkdwn(duration(max(between(began, f.started_at) + f.duration_ms for f in ran))))
-    hosts = (host,) if host else tuple(sorted({finding.host for finding in findings if finding.host}))
-    if hosts:
-        parts.append(Mrkdwn(f"run from {first_few([code_span(name) for name in hosts])}"))
+def _checks(count: int) -> str:
+    return "check" if count == 1 else "checks"
+
+
+def _headline(findings: Sequence[Finding]) -> Mrkdwn:
+    """Return the counts, and from where, when and how long the probes ran."""
+    parts = [bold(headline(findings))]
+    if hosts := sorted({finding.host for finding in findings if finding.host}):
+        parts.append(Mrkdwn(f"from {first_few([code_span(name) for name in hosts])}"))
+    if ran := [finding for finding in findings if _ran(finding)]:
+        started = min(finding.started_at for finding in ran)
+        parts.append(Mrkdwn(f"{clock(started)} UTC"))
+        parts.append(Mrkdwn(duration(max(between(started, f.started_at) + f.duration_ms for f in ran))))
     return join(parts)
 
 
-def _subject(finding: Finding) -> Mrkdwn:
-    """Return the probe and its target."""
-    return join([code_span(finding.probe, 80), code_span(finding.target) if finding.target else Mrkdwn("")], " ")
-
-
-def _serious_line(finding: Finding) -> Mrkdwn:
-    """Return the verdict in capitals, the probe, its target and what it saw."""
-    return Mrkdwn(f"{_MARKS[finding.verdict]} {_subject(finding)}: {inline(finding.summary, 600)}")
-
-
-def _fine_lines(findings: Sequence[Finding]) -> list[Mrkdwn]:
-    """Return what is fine, run together; the target is named only where one probe had several."""
-    probes = Counter(finding.probe for finding in findings)
-    fine = (finding for finding in findings if finding.verdict is Verdict.OK)
-    return wrap(
-        (
-            Mrkdwn(f"ok {_subject(f) if probes[f.probe] > 1 else code_span(f.probe, 80)} {inline(f.summary)}")
-            for f in fine
-        ),
-        LINE_LIMIT,
-    )
-
-
-def _unchecked_lines(findings: Sequence[Finding]) -> list[Mrkdwn]:
-    """Return what was not checked, and why."""
-    skipped = [
-        Mrkdwn(f"{inline(f.probe, 80)}{f' {code_span(f.target)}' if f.target else ''}: {inline(f.summary)}")
-        for f in findings
-        if f.verdict is Verdict.SKIPPED
-    ]
-    return wrap([Mrkdwn(f"*Not checked* {skipped[0]}"), *skipped[1:]], LINE_LIMIT) if skipped else []
-
-
 def _evidence(finding: Finding) -> list[Block]:
-    """Return the command, its exit code and its output in code blocks; nothing when there is none of it."""
-    parts = []
-    if finding.command:
-        parts.append(f"$ {cut(shlex.join(finding.command), COMMAND_LIMIT)}")
-    if finding.exit_code is not None:
-        parts.append(f"exit code {finding.exit_code}")
-    if finding.evidence.strip():
-        parts.append(cut(finding.evidence, EVIDENCE_LIMIT, unescaped_length))
-    if not parts:
+    """Return the command and its output; nothing if there was no output."""
+    output = finding.evidence.strip("\n")
+    if not output.strip():
         return []
-    heading = Mrkdwn(f"*Evidence* {_subject(finding)}")
-    return sections([heading, *code_blocks("\n".join(parts), SECTION_LIMIT - _HEADING_ROOM)])
+    command = f"$ {truncate(shlex.join(finding.command), COMMAND_LIMIT)}\n" if finding.command else ""
+    exit_code = f"\n(exit code {finding.exit_code})" if finding.exit_code else ""
+    heading = join([Mrkdwn(f"*Evidence* {VERDICT_SYMBOLS[finding.verdict]}"), subject(finding)], " ")
+    text = f"{command}{truncate(output, EVIDENCE_LIMIT, plain_length)}{exit_code}"
+    return [*sections([heading]), *preformatted(text)]
 
 
 def _fallback(findings: Sequence[Finding], serious: Sequence[Finding]) -> str:
-    """Return the counts and the worst findings for a notification or a screen reader."""
-    lines = [f"Investigation: {_counted(findings)}"]
-    lines += [f"{_MARKS[f.verdict]} {f.probe} {f.target}: {f.summary}" for f in serious]
+    """Return the headline and the worst findings, with the verdict as a word."""
+    lines = [headline(findings)]
+    lines += [f"{f.verdict}: {probe_name(f.probe)} {f.target}: {f.summary}" for f in serious]
     return "\n".join(lines)

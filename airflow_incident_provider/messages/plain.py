@@ -12,35 +12,46 @@ _TOKEN = re.compile(r"<([^<>|]+)(?:\|([^<>]*))?>")
 
 
 def plain_text(message: Message) -> str:
-    """Return what the message's blocks say, with links as ``label (address)`` and moments in UTC."""
+    """Return the text of the message's blocks, with links as ``label (URL)`` and times in UTC."""
     return "\n".join(_block(block, message.names) for block in message.blocks)
 
 
 def dry_run_text(message: Message, channel_name: str) -> str:
-    """Return the message as it is shown when nothing is posted."""
+    """Return the message as a dry run shows it."""
     return f"DRY-RUN: would post to #{channel_name}\n{plain_text(message)}"
 
 
 def _block(block: Block, names: Mapping[str, str]) -> str:
-    """Return one block as text."""
     match block["type"]:
         case "header":
             return str(block["text"]["text"])
         case "image":
-            return f"({block['alt_text']}: {block['image_url']})"
+            return _image(block)
         case "context":
             return "\n".join(decode_mrkdwn(element["text"], names) for element in block["elements"])
+        case "rich_text":
+            return "\n".join(_preformatted(element) for element in block["elements"])
         case _:
-            return decode_mrkdwn(block["text"]["text"], names)
+            text = decode_mrkdwn(block["text"]["text"], names)
+            return f"{text}\n{_image(block['accessory'])}" if "accessory" in block else text
+
+
+def _image(block: Block) -> str:
+    return f"({block['alt_text']}: {block['image_url']})"
+
+
+def _preformatted(element: Block) -> str:
+    text = "".join(part["text"] for part in element["elements"])
+    return f"```\n{text}\n```"
 
 
 def decode_mrkdwn(text: str, names: Mapping[str, str]) -> str:
-    """Return mrkdwn with its links, mentions, moments and entities in readable form."""
+    """Return mrkdwn with its links, mentions, times and entities in readable form."""
     return html.unescape(_TOKEN.sub(lambda found: _token(found.group(1), found.group(2), names), text))
 
 
 def _token(target: str, label: str | None, names: Mapping[str, str]) -> str:
-    """Return what one pair of angle brackets stands for."""
+    """Return the readable form of one token in angle brackets."""
     if target.startswith("@"):
         return f"@{names.get(target[1:], target[1:])}"
     if target.startswith("!"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.messages.blocks import (
@@ -20,6 +20,7 @@ from airflow_incident_provider.messages.blocks import (
     sections,
     split_into_messages,
 )
+from airflow_incident_provider.messages.findings import VERDICT_SYMBOLS, headline, probe_name, subject
 from airflow_incident_provider.messages.mrkdwn import (
     Mrkdwn,
     between,
@@ -38,29 +39,45 @@ from airflow_incident_provider.models import Finding, Incident, Model, UtcDateti
 from airflow_incident_provider.probes.declaration import CONTROL
 from airflow_incident_provider.text import one_line
 
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _TITLE = 200
+_TEENS = range(11, 14)
+_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
+_SAME_AS_OPEN = frozenset({"active", "open"})
 
 
 def ordinal(number: int) -> str:
-    """Return ``third`` for 3; from eleven on ``11th``, with the ending that English has for it."""
-    if 1 <= number <= len(_ORDINALS):
-        return _ORDINALS[number - 1]
-    endings = {1: "st", 2: "nd", 3: "rd"}
-    is_teen = number // 10 % 10 == 1
-    return f"{number}{'th' if is_teen else endings.get(number % 10, 'th')}"
+    """Return ``3rd`` for 3."""
+    ending = "th" if number % 100 in _TEENS else _ENDINGS.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def status_text(record: IncidentRecord) -> str:
+    """Return ``open``, ``open, 3rd time``, ``open, stable in Datadog``, ``recovered`` or ``resolved``."""
+    if record.status is Status.ARCHIVED:
+        return str(Status.RESOLVED)
+    if record.status is not Status.OPEN:
+        return str(record.status)
+    words = ["open"]
+    if record.reopened:
+        words.append(f"{ordinal(record.reopened + 1)} time")
+    if record.source_status and record.source_status.casefold() not in _SAME_AS_OPEN:
+        words.append(f"{record.source_status} in Datadog")
+    return ", ".join(words)
+
+
+# --- reopened ---------------------------------------------------------------------------------------------
 
 
 class Reopening(Model):
     """
-    That an incident fires again.
+    An incident that fires again.
 
-    :param times: how often it has fired now, the first time included.
+    :param times: how often it has fired, the first time included.
     :param since: when it fired first.
-    :param at: when it came back.
-    :param over_at: when it had last been over, if that is known.
-    :param what: the alert that brought it back. Hostile text.
-    :param old_room: the room that it had, if that is archived, with its address.
+    :param at: when it fired again.
+    :param over_at: when it had last recovered or been resolved, if known.
+    :param what: the title of the alert that reopened it. Untrusted text.
+    :param old_room: its previous room, if that is archived.
     """
 
     times: int
@@ -73,44 +90,50 @@ class Reopening(Model):
     old_room_url: str | None = None
 
 
-def reopened_message(back: Reopening) -> Message:
-    """Return that the incident is back, for the room that it comes back to."""
-    count = f"{ordinal(back.times)} time since {clock(back.since, seconds=False, seen_from=back.at)} UTC"
-    pause = f", after {duration(max(0, between(back.over_at, back.at)))} of quiet" if back.over_at else ""
+def reopened_message(reopening: Reopening) -> Message:
+    """Return that the incident fires again, for the room where it continues."""
+    since = clock(reopening.since, seconds=False, seen_from=reopening.at)
+    pause = f", after {duration(max(0, between(reopening.over_at, reopening.at)))}" if reopening.over_at else ""
     facts = join(
         [
-            inline(back.what or "", _TITLE),
-            Mrkdwn(f"fires again since {utc_and_local(back.at)}{pause}"),
-            link(back.brief_url, "Brief") if back.brief_url else Mrkdwn(""),
+            inline(reopening.what or "", _TITLE),
+            Mrkdwn(f"firing again since {utc_and_local(reopening.at)}{pause}"),
+            link(reopening.brief_url, "Brief") if reopening.brief_url else Mrkdwn(""),
         ]
     )
-    return _message(f"This is back: {count}", facts, *_moved(back))
+    return _message(f"Reopened ({ordinal(reopening.times)} time since {since} UTC)", facts, *_moved(reopening))
 
 
-def _moved(back: Reopening) -> list[Mrkdwn]:
-    """Return why it does not go on where it was."""
-    if back.old_room is None:
+def _moved(reopening: Reopening) -> list[Mrkdwn]:
+    """Return why the incident does not continue in its previous room."""
+    if reopening.old_room is None:
         return []
-    name = f"#{back.old_room}"
-    room = link(back.old_room_url, name) if back.old_room_url else inline(name)
-    return [Mrkdwn(f"Its room {room} was archived, and an app cannot open a channel again: it goes on here")]
+    name = f"#{reopening.old_room}"
+    room = link(reopening.old_room_url, name) if reopening.old_room_url else inline(name)
+    return [Mrkdwn(f"The previous room {room} is archived, and only a person can unarchive it")]
+
+
+# --- resolved ---------------------------------------------------------------------------------------------
 
 
 class ResolvedIncident(Model):
     """
-    That an incident is resolved.
+    An incident that is resolved.
 
-    :param by: the person who said so, if it was one. Hostile text.
+    :param by: the person who resolved it, if one did. Untrusted text.
+    :param title: the incident's title. Untrusted text.
     :param first_at: when it fired first.
     :param recovered_at: when its last alert recovered, if all did.
-    :param firing: how many of its alerts fire all the same.
-    :param back_until: until when an alert brings it back to its room, if one does.
+    :param firing: how many of its alerts still fire.
+    :param times: how often it has fired.
+    :param back_until: until when an alert reopens it in its room, if one does.
     :param archive_at: when its room will be archived, if it will be.
-    :param doubts: probes that found something failing when it had recovered.
+    :param doubts: the probes that still failed at the last check.
     """
 
     at: UtcDatetime
     by: str | None = None
+    title: str | None = None
     first_at: UtcDatetime
     recovered_at: UtcDatetime | None = None
     firing: int = 0
@@ -122,29 +145,38 @@ class ResolvedIncident(Model):
 
 
 def resolved_message(end: ResolvedIncident) -> Message:
-    """Return that the incident is resolved, and what becomes of the room."""
-    facts = join([*_quiet(end), Mrkdwn(f"fired {end.times} times" if end.times > 1 else "")])
-    doubts = [Mrkdwn(f"Failing at the last check: {', '.join(map(code_span, end.doubts))}")] if end.doubts else []
-    summary = [link(end.summary_url, "Summary, brought up to date")] if end.summary_url else []
-    what_next = join([_reopening(end), _archiving(end)])
-    return _message(f"Resolved at {clock(end.at)} UTC{_by(end.by)}", facts, *doubts, *summary, what_next)
+    """Return that the incident is resolved, how long it lasted, what still fails, and what becomes of the room."""
+    facts = join(
+        [
+            inline(end.title or "", _TITLE),
+            Mrkdwn(f"lasted *{duration(max(0, between(end.first_at, end.at)))}*"),
+            *_recovery(end),
+            Mrkdwn(f"fired {end.times} times" if end.times > 1 else ""),
+        ]
+    )
+    doubts = [Mrkdwn(f"⚠️ Still failing at the last check: {_probes(end.doubts)}")] if end.doubts else []
+    summary = [link(end.summary_url, "Updated summary")] if end.summary_url else []
+    next_steps = join([_reopening(end), _archiving(end)])
+    return _message(f"Resolved at {clock(end.at)} UTC{_by(end.by)}", facts, *doubts, *summary, next_steps)
 
 
-def _quiet(end: ResolvedIncident) -> list[Mrkdwn]:
-    """Return how long nothing has fired; or that something fires all the same."""
+def _probes(names: Sequence[str]) -> Mrkdwn:
+    return join([code_span(probe_name(name), 80) for name in names], ", ")
+
+
+def _recovery(end: ResolvedIncident) -> list[Mrkdwn]:
+    """Return when the last alert recovered, or that alerts still fire."""
     if end.recovered_at is None:
-        alerts = "1 alert" if end.firing == 1 else f"{end.firing} alerts"
-        return [Mrkdwn(f"Not recovered by its alerts: {alerts} firing")] if end.firing else []
-    return [
-        Mrkdwn(f"Quiet for {duration(max(0, between(end.recovered_at, end.at)))} since it recovered"),
-        Mrkdwn(f"recovered {duration(max(0, between(end.first_at, end.recovered_at)))} after the first alert"),
-    ]
+        alerts = "1 alert is" if end.firing == 1 else f"{end.firing} alerts are"
+        return [Mrkdwn(f"resolved while {alerts} still firing")] if end.firing else []
+    return [Mrkdwn(f"no alert has fired since {clock(end.recovered_at, seconds=False, seen_from=end.at)} UTC")]
 
 
 def _reopening(end: ResolvedIncident) -> Mrkdwn:
     if end.back_until is None:
         return Mrkdwn("")
-    return Mrkdwn(f"An alert within {duration(max(0, between(end.at, end.back_until)))} brings it back here")
+    until = clock(end.back_until, seconds=False, seen_from=end.at)
+    return Mrkdwn(f"If it fires again before {until} UTC, this room reopens")
 
 
 def _by(person: str | None) -> str:
@@ -154,40 +186,52 @@ def _by(person: str | None) -> str:
 def _archiving(end: ResolvedIncident) -> Mrkdwn:
     if end.archive_at is None:
         return Mrkdwn("")
-    in_time = duration(max(0, between(end.at, end.archive_at)))
-    return Mrkdwn(f"this room will be archived in {in_time}, at {utc_and_local(end.archive_at, seen_from=end.at)}")
+    return Mrkdwn(f"this room is archived {_when(end.archive_at, end.at)}")
+
+
+def _when(at: datetime, now: datetime) -> Mrkdwn:
+    """Return ``at 13:54 UTC`` or ``tomorrow at 13:54 UTC``; further ahead with the date."""
+    time = utc_and_local(at, seen_from=now)
+    if at.date() - now.date() == timedelta(days=1):
+        time = utc_and_local(at)
+        return Mrkdwn(f"tomorrow at {time}")
+    return Mrkdwn(f"at {time}")
+
+
+# --- archived ---------------------------------------------------------------------------------------------
 
 
 def archive_warning(*, now: datetime, at: datetime) -> Message:
     """Return the warning that the room is about to be archived."""
     return _message(
         f"This room will be archived in {duration(max(0, between(now, at)))}",
-        Mrkdwn(
-            f"At {utc_and_local(at, seen_from=now)}. What is written here can still be read and found after that"
-        ),
+        Mrkdwn(f"At {utc_and_local(at, seen_from=now)}. Its messages remain readable and searchable"),
         Mrkdwn("To keep it open, remove this app from the channel"),
     )
 
 
 def archived_message(*, at: datetime, by: str | None) -> Message:
-    """Return that a person has the room archived now.
+    """Return that a person archives the room.
 
-    :param by: who. Hostile text.
+    :param by: who. Untrusted text.
     """
     return _message(
         f"Archived at {clock(at)} UTC{_by(by)}",
-        Mrkdwn("What is written here can still be read and found. An app cannot open the room again"),
+        Mrkdwn("Its messages remain readable and searchable. Only a person can unarchive it"),
     )
 
 
+# --- incidents without a room of their own ----------------------------------------------------------------
+
+
 def room_opened_message(room_name: str, room_url: str | None) -> Message:
-    """Return that an incident in a thread has got a room."""
+    """Return that an incident in the triage channel now has a room."""
     name = f"#{room_name}"
-    return _message("This has a room of its own now", link(room_url, name) if room_url else inline(name))
+    return _message("This incident now has a room", link(room_url, name) if room_url else inline(name))
 
 
 def triage_message(incident: Incident, status: str) -> Message:
-    """Return the incident as one line in the triage channel; its updates go under it."""
+    """Return the incident as one line in the triage channel; its updates are posted in the thread."""
     place = [*map(code_span, incident.services[:3]), *([code_span(incident.env)] if incident.env else [])]
     facts = join([bold(incident.severity.value.capitalize()), inline(status, 80), join(place, " ")])
     since = Mrkdwn(f"Since {utc_and_local(incident.occurred_at)}")
@@ -195,49 +239,33 @@ def triage_message(incident: Incident, status: str) -> Message:
 
 
 def closed_message(at: datetime, status: str, *, by: str | None = None) -> Message:
-    """Return that an incident in a thread is over.
+    """Return that an incident in the triage channel is over.
 
-    :param by: who said so, if a person did. Hostile text.
+    :param by: the person who closed it, if one did. Untrusted text.
     """
     return _message(f"{status.capitalize()} at {clock(at)} UTC{_by(by)}")
 
 
-def _message(headline: str, *lines: Mrkdwn) -> Message:
-    """Return a short message: a headline in bold, and a line each for what there is to say."""
-    words = one_line(headline) or "(no title)"
+def _message(heading: str, *lines: Mrkdwn) -> Message:
+    """Return a short message: a heading in bold and further lines."""
+    words = one_line(heading) or "(no title)"
     return Message(fallback_text(words), tuple(sections([bold(words), *lines])))
 
 
-_SAYS_NO_MORE_THAN_OPEN = frozenset({"active", "open"})
-
-
-def status_text(record: IncidentRecord) -> str:
-    """Return ``open``, ``open, third time``, ``open, stable in Datadog``, ``recovered`` or ``resolved``."""
-    if record.status is Status.ARCHIVED:
-        return str(Status.RESOLVED)
-    if record.status is not Status.OPEN:
-        return str(record.status)
-    words = ["open"]
-    if record.reopened:
-        words.append(f"{ordinal(record.reopened + 1)} time")
-    if record.source_status and record.source_status.casefold() not in _SAYS_NO_MORE_THAN_OPEN:
-        words.append(f"{record.source_status} in Datadog")
-    return ", ".join(words)
-
+# --- recovered --------------------------------------------------------------------------------------------
 
 _SUMMARY = 160
 _WORST_FIRST = (Verdict.FAIL, Verdict.WARN, Verdict.UNKNOWN, Verdict.OK, Verdict.SKIPPED)
-_SHOWN_AS = {Verdict.FAIL: "FAIL", Verdict.WARN: "WARN", Verdict.UNKNOWN: "UNKNOWN", Verdict.OK: "ok"}
 
 
 class Recovery(Model):
     """
-    That no alert of an incident fires any more.
+    An incident none of whose alerts fires any more.
 
     :param first_at: when it fired first.
     :param times: how often it has fired, the first time included.
-    :param resolve_at: when it will be resolved unless an alert fires before.
-    :param over: false if an alert fires again by the time this is told.
+    :param resolve_at: when it resolves itself unless an alert fires first; ``None`` if it does not.
+    :param over: false if an alert fires again by now.
     """
 
     at: UtcDatetime
@@ -249,83 +277,93 @@ class Recovery(Model):
 
 @dataclass(frozen=True)
 class _Pair:
-    """What one probe of one target saw, then and now; either may be missing."""
+    """The findings of a probe about a target, before and now; either may be missing."""
 
     before: Finding | None
     now: Finding | None
 
     @property
     def verdict(self) -> Verdict:
-        """What it concludes now; unknown where it was not run again."""
+        """The verdict now; unknown if the probe did not run again."""
         return self.now.verdict if self.now else Verdict.UNKNOWN
 
     @property
     def is_control(self) -> bool:
-        """Whether it looked at our own side, without which the others tell nothing."""
+        """Whether it is about our own network."""
         one = self.now or self.before
         return one is not None and one.probe == CONTROL
 
     @property
-    def is_same(self) -> bool:
-        """Whether it concludes now what it concluded when the incident began."""
+    def is_unchanged(self) -> bool:
+        """Whether the verdict is the same as before."""
         return self.before is not None and self.now is not None and self.before.verdict is self.now.verdict
 
     @property
     def rank(self) -> tuple[bool, bool, int]:
-        """Where it stands in the list: what fails first, then what changed, then the worst."""
-        return (self.verdict is not Verdict.FAIL, self.is_same, _WORST_FIRST.index(self.verdict))
+        """The sort key: failing first, then changed, then the worst."""
+        return (self.verdict is not Verdict.FAIL, self.is_unchanged, _WORST_FIRST.index(self.verdict))
 
     @property
     def subject(self) -> Mrkdwn:
         """The probe and its target."""
         one = self.now or self.before
         assert one is not None
-        return join([code_span(one.probe, 80), code_span(one.target) if one.target else Mrkdwn("")], " ")
+        return subject(one)
 
 
 def recovery_started_messages(recovery: Recovery) -> list[Message]:
     """Return the recovery while its probes run."""
-    return split_into_messages(
-        _headline(recovery), sections([*_head(recovery), Mrkdwn("The same probes run again now …")])
-    )
+    lines = [*_recovery_head(recovery, ()), Mrkdwn("⏳ The same checks run again now")]
+    return split_into_messages(_recovery_heading(recovery, ()), sections(lines))
 
 
 def recovery_messages(recovery: Recovery, before: Sequence[Finding], now: Sequence[Finding]) -> list[Message]:
-    """Return the recovery with both results of each probe, and the proposal that follows from them.
+    """Return the recovery with both results of each probe and what follows from them.
 
-    :param before: what the first investigation found; empty if that is not known any more.
-    :param now: what the same probes found after the recovery.
+    :param before: the findings of the first investigation; empty if they are not available any more.
+    :param now: the findings after the recovery.
     """
     pairs = _paired(before, now)
-    proposal = _proposal(recovery, pairs)
-    words = decode_mrkdwn(proposal, {}).replace("*", "").replace("`", "")
+    advice = _advice(recovery, pairs)
+    words = decode_mrkdwn(advice, {}).replace("*", "").replace("`", "")
     return split_into_messages(
-        f"{_headline(recovery)}\n{words}", sections([*_head(recovery), *_comparison(pairs), proposal])
+        f"{_recovery_heading(recovery, now)}\n{words}",
+        sections([*_recovery_head(recovery, now), *_comparison(pairs), advice]),
     )
 
 
 def failing_probes(findings: Sequence[Finding]) -> tuple[str, ...]:
-    """Return the probes that found something failing, each once; none if our own network failed."""
+    """Return the names of the failing probes, each once; none if our own network fails."""
     failing = dict.fromkeys(finding.probe for finding in findings if finding.verdict is Verdict.FAIL)
     return () if CONTROL in failing else tuple(failing)
 
 
-def _headline(recovery: Recovery) -> str:
+def _recovery_heading(recovery: Recovery, now: Sequence[Finding]) -> str:
+    """Return the first line, which is what a phone's notification shows: it must not hide failing checks."""
     again = " again" if recovery.times > 1 else ""
-    still = ": no alert is firing any more" if recovery.over else ", and fires again by now"
-    return f"Recovered{again} at {clock(recovery.at)} UTC{still}"
+    at = f"{clock(recovery.at)} UTC"
+    if not recovery.over:
+        return f"Alerts recovered{again} at {at}, but fire again by now"
+    if failing_probes(now):
+        fails = headline(now)
+        return f"Alerts recovered{again} at {at}, but {fails[:1].lower()}{fails[1:]}"
+    return f"Recovered{again} at {at}: no alert is firing"
 
 
-def _head(recovery: Recovery) -> list[Mrkdwn]:
+def _recovery_head(recovery: Recovery, now: Sequence[Finding]) -> list[Mrkdwn]:
+    symbol = "🟢" if recovery.over and not failing_probes(now) else "🔶"
     after = duration(max(0, between(recovery.first_at, recovery.at)))
     times = f" · fired {recovery.times} times" if recovery.times > 1 else ""
-    return [bold(_headline(recovery)), Mrkdwn(f"{after} after the first alert{times}")]
+    return [
+        Mrkdwn(f"{symbol} {bold(_recovery_heading(recovery, now))}"),
+        Mrkdwn(f"{after} after the first alert{times}"),
+    ]
 
 
 def _paired(before: Sequence[Finding], now: Sequence[Finding]) -> list[_Pair]:
-    """Return what was seen before and now, by probe and target."""
-    then, again = _by_subject(before), _by_subject(now)
-    pairs = (_Pair(then.get(key), again.get(key)) for key in dict.fromkeys((*again, *then)))
+    """Return the findings before and now, by probe and target."""
+    old, new = _by_subject(before), _by_subject(now)
+    pairs = (_Pair(old.get(key), new.get(key)) for key in dict.fromkeys((*new, *old)))
     return sorted(pairs, key=lambda pair: pair.rank)
 
 
@@ -337,56 +375,56 @@ def _by_subject(findings: Sequence[Finding]) -> dict[tuple[str, str], Finding]:
 
 
 def _comparison(pairs: Sequence[_Pair]) -> list[Mrkdwn]:
-    """Return a line for each probe that is not fine, or was not; the others run together."""
-    fine = [pair for pair in pairs if pair.is_same and pair.verdict is Verdict.OK]
-    told = [_line(pair) for pair in pairs if pair not in fine]
-    lines = [Mrkdwn("*Probes, when it began → now*"), *told] if pairs else []
-    if fine:
-        first, *rest = (pair.subject for pair in fine)
-        lines += wrap([Mrkdwn(f"fine, as then: {first}"), *rest], LINE_LIMIT, ", ")
+    """Return a line for each probe that does not pass, or did not before; the others are listed together.
+
+    Our own network is mentioned only if it does not work: it is no evidence.
+    """
+    shown = [pair for pair in pairs if not pair.is_control or pair.verdict is not Verdict.OK]
+    passing = [pair for pair in shown if pair.is_unchanged and pair.verdict is Verdict.OK]
+    changed = [_pair_line(pair) for pair in shown if pair not in passing]
+    lines = [Mrkdwn("*Checks: first look → now*"), *changed] if shown else []
+    if passing:
+        first, *rest = (pair.subject for pair in passing)
+        lines += wrap([Mrkdwn(f"{VERDICT_SYMBOLS[Verdict.OK]} still passing: {first}"), *rest], LINE_LIMIT, ", ")
     return lines
 
 
-def _line(pair: _Pair) -> Mrkdwn:
-    if pair.is_same:
+def _pair_line(pair: _Pair) -> Mrkdwn:
+    if pair.is_unchanged:
         return Mrkdwn(f"{pair.subject}: still {_side(pair.now)}")
     return Mrkdwn(f"{pair.subject}: {_side(pair.before)} → {_side(pair.now)}")
 
 
 def _side(finding: Finding | None) -> Mrkdwn:
     if finding is None:
-        return Mrkdwn("not checked")
-    mark = _SHOWN_AS.get(finding.verdict, "not checked")
-    return Mrkdwn(f"{mark} {inline(finding.summary, _SUMMARY)}")
+        return Mrkdwn(f"{VERDICT_SYMBOLS[Verdict.SKIPPED]} not checked")
+    return Mrkdwn(f"{VERDICT_SYMBOLS[finding.verdict]} {inline(finding.summary, _SUMMARY)}")
 
 
-def _proposal(recovery: Recovery, pairs: Sequence[_Pair]) -> Mrkdwn:
-    """Return whether to call it over, and what happens if nobody says anything."""
+def _advice(recovery: Recovery, pairs: Sequence[_Pair]) -> Mrkdwn:
+    """Return whether it can be resolved, and what happens if nobody does."""
     if not recovery.over:
-        return Mrkdwn("Nothing is resolved")
+        return Mrkdwn("The incident stays open")
     if any(pair.is_control and pair.verdict is Verdict.FAIL for pair in pairs):
-        advice = "*Proposed: resolve it.* The alerts are well; the probes say nothing, for our own network fails."
-        return Mrkdwn(f"{advice} {_what_follows(recovery)}")
-    failing = [pair.subject for pair in pairs if pair.verdict is Verdict.FAIL]
-    unknown = [pair.subject for pair in pairs if pair.verdict is Verdict.UNKNOWN]
+        text = "*No alert is firing, but our own network fails: the checks say nothing.*"
+        return Mrkdwn(f"{text} {_what_follows(recovery)}")
+    service = [pair for pair in pairs if not pair.is_control]
+    failing = [pair.subject for pair in service if pair.verdict is Verdict.FAIL]
+    unknown = [pair.subject for pair in service if pair.verdict is Verdict.UNKNOWN]
     if failing:
-        advice = f"*Look again before you call it over:* {first_few(failing)} {_fail(failing)}."
+        verb = "fails" if len(failing) == 1 else "fail"
+        text = f"*Check before you resolve it:* {first_few(failing)} {verb}."
     elif unknown:
-        advice = f"*Proposed: resolve it.* The alerts are well, but {first_few(unknown)} could not be checked."
-    elif not pairs:
-        advice = "*Proposed: resolve it.* The alerts are well, but no probe could be run."
+        text = f"*You can resolve it.* No alert is firing, but {first_few(unknown)} could not be checked."
+    elif not service:
+        text = "*You can resolve it.* No alert is firing, but nothing could be checked."
     else:
-        failed = any(pair.before is not None and pair.before.verdict is Verdict.FAIL for pair in pairs)
-        advice = f"*Proposed: resolve it.* No probe fails{' any more' if failed else ''}."
-    return Mrkdwn(f"{advice} {_what_follows(recovery)}")
-
-
-def _fail(subjects: Sequence[object]) -> str:
-    return "fail" if len(subjects) > 1 else "fails"
+        text = "*You can resolve it.* No alert is firing and no check fails."
+    return Mrkdwn(f"{text} {_what_follows(recovery)}")
 
 
 def _what_follows(recovery: Recovery) -> str:
     if recovery.resolve_at is None:
         return ""
     at = utc_and_local(recovery.resolve_at, seen_from=recovery.at)
-    return f"Unless an alert fires before, it is marked resolved at {at}."
+    return f"It resolves itself at {at} unless an alert fires."

@@ -26,31 +26,34 @@ from airflow_incident_provider.models import Invitation, Model, NotInvited, UtcD
 _TITLE = 150
 _TITLES_SHOWN = 3
 _FALLBACK_LINES = 5
-_AGAIN = {
+_REPEATED = "Repeated"
+_REPEATS = {
     "Triggered": "Triggered again",
     "Re-Triggered": "Re-triggered",
-    "Warn": "Warned again",
-    "Re-Warn": "Warned again",
-    "No Data": "No data again",
-    "Re-No Data": "No data again",
-    "Renotify": "Still firing, says the monitor",
+    "Warn": "Warning",
+    "Re-Warn": "Still warning",
+    "No Data": "No data",
+    "Re-No Data": "Still no data",
+    "Renotify": "Still firing",
     "incident updated": "Changed in Datadog",
     "manual": "Reported again",
 }
-_BESIDE_WHICH_A_REPEAT_SAYS_NOTHING = frozenset(
+"""Words for the transition of a repeated notification."""
+
+_SUPERSEDE_REPEATS = frozenset(
     {UpdateKind.SEVERITY, UpdateKind.STATUS, UpdateKind.COMMANDER, UpdateKind.TITLE, UpdateKind.RESPONDERS}
 )
 
 
 class IncidentUpdate(Model):
     """
-    What one update tells.
+    The content of one update.
 
-    :param dropped: how many notifications are in none of the items.
-    :param since: a moment whose date the reader knows: when the incident began.
-    :param alerts: how many alerts the incident has; of a single one the title says nothing new.
+    :param dropped: the number of notifications that are in none of the items.
+    :param since: when the incident started, a time whose date the reader knows.
+    :param alerts: the number of alerts of the incident; the title of a single one is not repeated.
     :param firing: how many of them fire.
-    :param invited: who was asked into the room for this.
+    :param invited: people who were invited because of this update.
     """
 
     items: tuple[UpdateItem, ...] = ()
@@ -66,113 +69,116 @@ class IncidentUpdate(Model):
         return tuple(item for item in self.items if item.kind is kind)
 
 
-def update_messages(news: IncidentUpdate) -> list[Message]:
-    """Return the update as a message, or more if it is long; none when there is nothing to tell."""
-    lines = [line for tell in _PARTS for line in tell(news)]
-    told = mention_names(news.invited)
-    words = "\n".join(decode_mrkdwn(line, told).replace("*", "") for line in lines[:_FALLBACK_LINES])
-    return split_into_messages(words, sections(lines), told)
+def update_messages(update: IncidentUpdate) -> list[Message]:
+    """Return the update as a message, or more if it is long; none if there is nothing to report."""
+    lines = [line for part in _PARTS for line in part(update)]
+    names = mention_names(update.invited)
+    words = "\n".join(decode_mrkdwn(line, names).replace("*", "") for line in lines[:_FALLBACK_LINES])
+    return split_into_messages(words, sections(lines), names)
 
 
-def _severity(news: IncidentUpdate) -> list[Mrkdwn]:
+def _severity(update: IncidentUpdate) -> list[Mrkdwn]:
     return [
         Mrkdwn(f"*Severity {inline(item.before or '', 40)} → {inline(item.after or '', 40)}*")
-        for item in news.of(UpdateKind.SEVERITY)
+        for item in update.of(UpdateKind.SEVERITY)
     ]
 
 
-def _people(news: IncidentUpdate) -> list[Mrkdwn]:
+def _people(update: IncidentUpdate) -> list[Mrkdwn]:
     lists = (
-        TruncatedList(Mrkdwn("*Invited now*"), tuple(invited_entries(news.invited)), 12, 900, ", "),
-        TruncatedList(Mrkdwn("not invited:"), tuple(not_invited_entries(news.not_invited)), 5, 1_100),
+        TruncatedList(Mrkdwn("*Invited*"), tuple(invited_entries(update.invited)), 12, 900, " "),
+        TruncatedList(Mrkdwn("*Missing*"), tuple(not_invited_entries(update.not_invited)), 5, 1_100),
     )
-    return [line for listing in lists if (line := listing.short())]
+    return [line for listed in lists if (line := listed.short())]
 
 
-def _changes(news: IncidentUpdate) -> list[Mrkdwn]:
-    """Return what the Datadog incident says of itself."""
+def _changes(update: IncidentUpdate) -> list[Mrkdwn]:
+    """Return what changed in the Datadog incident."""
     words = {UpdateKind.STATUS: "Status in Datadog", UpdateKind.COMMANDER: "Commander", UpdateKind.TITLE: "Title"}
     return [
-        Mrkdwn(f"{words[kind]}: {inline(item.before or 'nobody yet', _TITLE)} → {bold(item.after or 'none')}")
+        Mrkdwn(f"{words[kind]}: {inline(item.before or 'none', _TITLE)} → {bold(item.after or 'none')}")
         for kind in words
-        for item in news.of(kind)
+        for item in update.of(kind)
     ]
 
 
-def _joined(news: IncidentUpdate) -> list[Mrkdwn]:
+def _joined(update: IncidentUpdate) -> list[Mrkdwn]:
     return _about_alerts(
-        news, UpdateKind.JOINED, lambda count: "*Another alert*" if count == 1 else f"*{count} more alerts*"
+        update, UpdateKind.JOINED, lambda count: "*Another alert*" if count == 1 else f"*{count} more alerts*"
     )
 
 
-def _firing_again(news: IncidentUpdate) -> list[Mrkdwn]:
+def _firing_again(update: IncidentUpdate) -> list[Mrkdwn]:
     return _about_alerts(
-        news,
+        update,
         UpdateKind.FIRING_AGAIN,
-        lambda count: "*Fires again*" if count == 1 else f"*{count} alerts fire again*",
+        lambda count: "*Firing again*" if count == 1 else f"*{count} alerts fire again*",
     )
 
 
-def _alerts_recovered(news: IncidentUpdate) -> list[Mrkdwn]:
-    left = f" · {news.firing} still firing" if news.firing else ""
+def _alerts_recovered(update: IncidentUpdate) -> list[Mrkdwn]:
+    remaining = f" · {update.firing} still firing" if update.firing else ""
     found = _about_alerts(
-        news, UpdateKind.ALERT_RECOVERED, lambda count: "Recovered" if count == 1 else f"{count} alerts recovered"
+        update,
+        UpdateKind.ALERT_RECOVERED,
+        lambda count: "Recovered" if count == 1 else f"{count} alerts recovered",
     )
-    return [Mrkdwn(f"{line}{left}") for line in found]
+    return [Mrkdwn(f"{line}{remaining}") for line in found]
 
 
-def _about_alerts(news: IncidentUpdate, kind: UpdateKind, head: Callable[[int], str]) -> list[Mrkdwn]:
-    """Return one line for all alerts of which the same is told."""
-    items = news.of(kind)
+def _about_alerts(update: IncidentUpdate, kind: UpdateKind, head: Callable[[int], str]) -> list[Mrkdwn]:
+    """Return one line for all alerts with items of this kind."""
+    items = update.of(kind)
     if not items:
         return []
     titles = first_few([inline(item.title or "(no title)", _TITLE) for item in items], _TITLES_SHOWN)
     return [Mrkdwn(f"{head(len(items))}: {titles}")]
 
 
-def _repeats(news: IncidentUpdate) -> list[Mrkdwn]:
-    """Return that alerts were told of again: how often, since when, and which, where there are several."""
-    items = news.of(UpdateKind.REPEATED)
-    said = {item.kind for item in news.items}
-    if not items or (said & _BESIDE_WHICH_A_REPEAT_SAYS_NOTHING and all(_is_of_datadog(item) for item in items)):
+def _repeats(update: IncidentUpdate) -> list[Mrkdwn]:
+    """Return how often alerts were repeated and since when; of several alerts also which."""
+    items = update.of(UpdateKind.REPEATED)
+    kinds = {item.kind for item in update.items}
+    if not items or (kinds & _SUPERSEDE_REPEATS and all(_is_datadog_change(item) for item in items)):
         return []
-    verbs = {_AGAIN.get(item.after or "", "Told of again") for item in items}
-    verb = verbs.pop() if len(verbs) == 1 else "Told of again"
-    line = f"{verb} {_how_often(items, news)}"
-    if news.alerts > 1:
-        line += f": {first_few([_of_alert(item) for item in _most_first(items)], _TITLES_SHOWN)}"
+    verbs = {_REPEATS.get(item.after or "", _REPEATED) for item in items}
+    verb = verbs.pop() if len(verbs) == 1 else _REPEATED
+    line = f"{verb} {_how_often(items, update)}"
+    if update.alerts > 1:
+        line += f": {first_few([_alert(item) for item in _most_frequent_first(items)], _TITLES_SHOWN)}"
     return [Mrkdwn(line)]
 
 
-def _is_of_datadog(item: UpdateItem) -> bool:
-    """Return whether this only says that a Datadog incident changed, beside what changed."""
+def _is_datadog_change(item: UpdateItem) -> bool:
+    """Return whether the item only says that a Datadog incident changed; what changed has an item of its own."""
     return item.after == "incident updated"
 
 
-def _how_often(items: Sequence[UpdateItem], news: IncidentUpdate) -> str:
+def _how_often(items: Sequence[UpdateItem], update: IncidentUpdate) -> str:
     """Return ``7 times since 09:41, last 09:47 UTC``, or ``at 09:41 UTC`` for once."""
     count = sum(item.count for item in items)
     first = min(item.first_at or item.at for item in items)
     last = max(item.at for item in items)
-    begin, end = (clock(at, seconds=False, seen_from=news.since) for at in (first, last))
+    begin, end = (clock(at, seconds=False, seen_from=update.since) for at in (first, last))
     if count == 1:
         return f"at {end} UTC"
     return f"{count} times, all at {end} UTC" if begin == end else f"{count} times since {begin}, last {end} UTC"
 
 
-def _most_first(items: Sequence[UpdateItem]) -> list[UpdateItem]:
+def _most_frequent_first(items: Sequence[UpdateItem]) -> list[UpdateItem]:
     return sorted(items, key=lambda item: item.count, reverse=True)
 
 
-def _of_alert(item: UpdateItem) -> Mrkdwn:
+def _alert(item: UpdateItem) -> Mrkdwn:
     times = f" ({item.count} times)" if item.count > 1 else ""
     return Mrkdwn(f"{inline(item.title or '(no title)', _TITLE)}{times}")
 
 
-def _dropped(news: IncidentUpdate) -> list[Mrkdwn]:
-    if not news.dropped:
+def _dropped(update: IncidentUpdate) -> list[Mrkdwn]:
+    if not update.dropped:
         return []
-    return [Mrkdwn(f"and {news.dropped} more notifications that are counted, but not listed")]
+    notifications = "1 more notification is" if update.dropped == 1 else f"{update.dropped} more notifications are"
+    return [Mrkdwn(f"{notifications} counted but not listed")]
 
 
 _PARTS: tuple[Callable[[IncidentUpdate], list[Mrkdwn]], ...] = (
@@ -188,15 +194,15 @@ _PARTS: tuple[Callable[[IncidentUpdate], list[Mrkdwn]], ...] = (
 
 
 def note_messages(text: str) -> list[Message]:
-    """Return the text as one message, or more if it is long; nothing when it is empty."""
+    """Return the text of a DAG author as one message, or more if it is long; none if it is empty."""
     lines = [inline(line) for line in text.splitlines() if line.strip()]
     return split_into_messages(text, sections(lines))
 
 
 def task_failure(task: str, *, try_number: int, error: str | None, log_url: str | None) -> Message:
-    """Return that a task failed for good.
+    """Return that a task of another DAG failed for good.
 
-    :param error: what is known of the error, in words that may be shown.
+    :param error: an error text without secrets.
     """
     facts = [
         Mrkdwn(f"{bold('Task')} {code_span(task)} {bold('failed')}"),
@@ -208,9 +214,9 @@ def task_failure(task: str, *, try_number: int, error: str | None, log_url: str 
 
 
 def run_failure(reason: str | None) -> Message:
-    """Return that the run as a whole failed.
+    """Return that a run of another DAG failed.
 
-    :param reason: Airflow's word for it.
+    :param reason: the reason that Airflow gives.
     """
     facts = [bold("The run failed"), inline((reason or "").replace("_", " "))]
     return Message(fallback_text("The run failed"), tuple(sections([join(facts)])))

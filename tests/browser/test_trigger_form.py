@@ -75,9 +75,9 @@ def test_what_a_person_fills_in_becomes_a_room(
     assert re.fullmatch(r"inc-\d{8}-payments-are-slow-failing-\d{6}", room["channel_name"])
     assert {invitation["user"]["real_name"] for invitation in room["invited"]} == {"Dana Reyes", "José García"}
     page.goto(f"{incident_environment.sandbox.url}/#{room['channel_id']}")
-    brief = page.locator(".message", has_text="this brief updates itself")
+    brief = page.locator(".message", has_text="updates itself")
     brief.get_by_text("Payments are <slow> & failing").first.wait_for()
-    assert "Critical" in brief.inner_text()
+    assert "CRITICAL" in brief.inner_text()
     assert page.get_by_text("sandbox", exact=False).first.is_visible()
 
 

@@ -80,7 +80,7 @@ def test_from_a_laptop_to_the_room(
 
     started = remotely(*trigger, "--watch")
     assert started.code == ExitCode.OK, started.out + started.err
-    for told in ("create_war_room", "final_summary", "Summary after", "What we don't know", "critical: Checkout"):
+    for told in ("create_war_room", "final_summary", "First look", "Not known", "critical: Checkout"):
         assert told in started.out
     run_id = next(run for run in house.airflow.api.runs("incident_response") if "of-the-command-line" in run)
 

@@ -173,4 +173,4 @@ def test_an_incident_runs_to_its_summary(installed: Callable[..., str], tmp_path
     conf = {"title": "Checkout is down", "severity": "critical", "targets": ["https://checkout.example.com/"]}
     told = installed("airflow", "dags", "test", "incident_response", "--conf", json.dumps(conf))
     assert "DRY-RUN: would post to" in told
-    assert "Summary after" in told
+    assert "First look" in told

@@ -51,7 +51,7 @@ def test_watch_tells_each_step_and_the_summary(incident: Run, done: str) -> None
         "1 of 2 found",
         "1 invited, 1 not",
         "unknown: ",
-        "Summary after",
+        "First look",
         "https://",
     ):
         assert told in ended.out
@@ -67,7 +67,7 @@ def test_watch_gives_programs_one_document(incident: Run, done: str) -> None:
 def test_watch_in_a_terminal_draws_a_table(done: str) -> None:
     with Terminal("watch", done) as tty:
         tty.expect("create_war_room")
-        tty.expect("Summary after")
+        tty.expect("First look")
         code, _ = tty.end()
     assert code == ExitCode.OK
     assert "\x1b[" in tty.raw

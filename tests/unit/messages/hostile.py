@@ -132,6 +132,19 @@ steps = st.builds(
     done=st.none() | st.integers(0, 99),
     total=st.none() | st.integers(0, 99),
 )
+findings = st.builds(
+    Finding,
+    probe=texts,
+    target=texts,
+    verdict=st.sampled_from(Verdict),
+    summary=texts,
+    evidence=texts,
+    command=lists_of_text,
+    exit_code=st.none() | st.integers(0, 255),
+    started_at=moments,
+    duration_ms=milliseconds,
+    host=maybe,
+)
 brief_states = st.builds(
     BriefState,
     incident=incidents,
@@ -149,22 +162,12 @@ brief_states = st.builds(
     problems=tuples(problems),
     status=texts,
     commander=maybe,
-    retriggered_at=tuples(moments),
+    repeats=st.integers(0, 99),
+    findings=tuples(findings, 4),
+    investigated=st.booleans(),
+    recovered_at=st.none() | moments,
     run_url=st.none() | urls,
     with_picture=st.booleans(),
-)
-findings = st.builds(
-    Finding,
-    probe=texts,
-    target=texts,
-    verdict=st.sampled_from(Verdict),
-    summary=texts,
-    evidence=texts,
-    command=lists_of_text,
-    exit_code=st.none() | st.integers(0, 255),
-    started_at=moments,
-    duration_ms=milliseconds,
-    host=maybe,
 )
 summaries = st.builds(
     IncidentSummary,

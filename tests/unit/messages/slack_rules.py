@@ -26,6 +26,8 @@ def mrkdwn_texts(message: Message) -> Iterator[str]:
     """Yield every text in the message that Slack parses, the fallback first."""
     yield message.text
     for block in message.blocks:
+        if block["type"] == "rich_text":
+            continue
         texts = block["elements"] if block["type"] == "context" else [block.get("text", {})]
         for text in texts:
             if text.get("type") == "mrkdwn":
@@ -77,6 +79,19 @@ def _check_section(block: dict[str, Any]) -> None:
     assert len(block["text"]["text"]) <= 3000
     assert block["text"]["text"].count("```") % 2 == 0
 
+    if "accessory" in block:
+        _check_image(block["accessory"])
+
+
+def _check_rich_text(block: dict[str, Any]) -> None:
+    """Slack reads rich text literally, so what matters is that it is text, and not too much."""
+    for element in block["elements"]:
+        assert element["type"] == "rich_text_preformatted"
+        for part in element["elements"]:
+            assert set(part) == {"type", "text"}
+            assert part["type"] == "text"
+            assert 1 <= len(part["text"]) <= 3000
+
 
 def _check_context(block: dict[str, Any]) -> None:
     assert 1 <= len(block["elements"]) <= 10
@@ -89,7 +104,12 @@ def _check_image(block: dict[str, Any]) -> None:
     assert 1 <= len(block["alt_text"]) <= 2000
 
 
-_CHECKS = {"header": _check_header, "section": _check_section, "context": _check_context, "image": _check_image}
+_CHECKS = {
+    "header": _check_header,
+    "section": _check_section,
+    "context": _check_context,
+    "rich_text": _check_rich_text,
+}
 
 
 def _second_opinion(block: dict[str, Any]) -> None:
@@ -98,7 +118,9 @@ def _second_opinion(block: dict[str, Any]) -> None:
         slackblocks.HeaderBlock(slackblocks.Text(block["text"]["text"], slackblocks.TextType.PLAINTEXT))
     elif block["type"] == "section":
         slackblocks.SectionBlock(slackblocks.Text(block["text"]["text"], verbatim=True))
+        if accessory := block.get("accessory"):
+            slackblocks.ImageBlock(accessory["image_url"], alt_text=accessory["alt_text"])
     elif block["type"] == "context":
         slackblocks.ContextBlock([slackblocks.Text(element["text"]) for element in block["elements"]])
     else:
-        slackblocks.ImageBlock(block["image_url"], alt_text=block["alt_text"])
+        slackblocks.RichTextBlock([slackblocks.RichTextCodeBlock(slackblocks.RichText("text"))])

@@ -13,6 +13,7 @@ from airflow_incident_provider.messages.channel import (
     bookmarks,
     channel_name,
     channel_name_taken,
+    is_own_topic,
     purpose,
     purpose_key,
     topic,
@@ -90,9 +91,20 @@ def test_alternatives_differ_from_each_other_and_by_key() -> None:
 
 def test_the_topic_in_full() -> None:
     incident = checkout_incident()
-    assert topic(incident) == "critical · checkout prod · since 09:35 UTC · open · commander: nobody yet"
-    assert topic(incident, status="resolved", commander="Alice Ng").endswith("· resolved · commander: Alice Ng")
-    assert topic(changed(services=(), env=None)).startswith("critical · since 09:35")
+    assert topic(incident) == "critical · open · checkout prod · since 2026-11-23 09:35 UTC"
+    assert topic(incident, status="resolved", commander="Alice Ng").startswith(
+        "critical · resolved · lead Alice Ng · "
+    )
+    assert topic(changed(services=(), env=None)) == "critical · open · since 2026-11-23 09:35 UTC"
+
+
+def test_the_topic_of_a_drill_says_so() -> None:
+    assert topic(changed(tags=("drill:true",))).startswith("drill · open · ")
+
+
+@pytest.mark.parametrize("lead", ["commander: nobody yet", "commander: Alice Ng"])
+def test_a_topic_of_version_0_1_0_is_still_our_own(lead: str) -> None:
+    assert is_own_topic(f"critical · checkout prod · since 09:35 UTC · open · {lead}")
 
 
 @slow

@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_incident_provider.messages.mrkdwn import (
     bold,
-    code_blocks,
     code_span,
-    cut,
     escape,
     escaped_bytes,
     inline,
@@ -20,6 +18,7 @@ from airflow_incident_provider.messages.mrkdwn import (
     mention,
     quote,
     slack_date,
+    truncate,
     utc_and_local,
     wrap,
 )
@@ -40,33 +39,33 @@ def test_an_entity_in_the_text_is_text() -> None:
 
 
 @given(texts, st.integers(40, 400))
-def test_a_cut_text_fits_and_breaks_no_entity(text: str, limit: int) -> None:
-    shown = escape(cut(text, limit))
+def test_a_truncated_text_fits_and_breaks_no_entity(text: str, limit: int) -> None:
+    shown = escape(truncate(text, limit))
     assert len(shown) <= limit
     assert not LONE_AMPERSAND.search(shown)
 
 
 @given(texts, st.integers(40, 400))
-def test_a_cut_counts_bytes_when_asked_to(text: str, limit: int) -> None:
-    assert len(escape(cut(clean(text), limit, escaped_bytes)).encode()) <= limit
+def test_truncation_counts_bytes_when_asked_to(text: str, limit: int) -> None:
+    assert len(escape(truncate(clean(text), limit, escaped_bytes)).encode()) <= limit
 
 
-def test_a_cut_says_how_much_is_missing() -> None:
-    shown = cut("a" * 100, 50)
+def test_a_long_truncated_text_says_how_much_is_missing() -> None:
+    shown = truncate("a" * 1000, 500)
     kept = shown.count("a", 0, shown.index("…"))
-    assert shown == "a" * kept + f"… (cut, {100 - kept} more characters)"
+    assert shown == "a" * kept + f"… ({1000 - kept} more characters)"
+
+
+def test_a_short_truncated_text_ends_in_an_ellipsis() -> None:
+    assert truncate("a" * 100, 50) == "a" * 49 + "…"
+    assert truncate("two words", 5) == "two…"
 
 
 @pytest.mark.parametrize("cluster", ["e\u0301", "👩‍👩‍👧", "👍🏽", "✊\ufe0f"])
-def test_a_cut_does_not_part_a_visible_character(cluster: str) -> None:
+def test_truncation_does_not_part_a_visible_character(cluster: str) -> None:
     for limit in range(60, 60 + 3 * len(cluster)):
-        kept = cut(cluster * 100, limit).partition("…")[0]
+        kept = truncate(cluster * 100, limit).partition("…")[0]
         assert kept == cluster * (len(kept) // len(cluster))
-
-
-def test_a_limit_that_leaves_no_room_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 40"):
-        cut("text", 39)
 
 
 def test_one_line_has_no_line_ends_controls_or_disguises() -> None:
@@ -83,17 +82,6 @@ def test_formatting_characters_format_nothing_but_names_stay() -> None:
 def test_code_cannot_be_left() -> None:
     assert code_span("a`b\n<!here>") == "`a\u02cbb &lt;!here&gt;`"
     assert code_span(" \n") == "(empty)"
-    assert code_blocks("x ``` <!channel>", 100) == ["```\nx \u02cb\u02cb\u02cb &lt;!channel&gt;\n```"]
-
-
-@given(texts, st.integers(60, 3000))
-def test_code_blocks_hold_the_whole_text(text: str, size: int) -> None:
-    blocks = code_blocks(text, size)
-    assert all(len(block) <= size for block in blocks)
-    assert not any(LONE_AMPERSAND.search(block) for block in blocks)
-    shown = "".join("".join(block[4:-4].split()) for block in blocks)
-    expected = "".join(clean(text).replace("`", "\u02cb").split())
-    assert html.unescape(shown.replace("&amp;", "&amp;amp;")).replace("&amp;", "&") == expected
 
 
 @given(texts)
@@ -102,6 +90,10 @@ def test_a_quotation_is_quoted_on_every_line(text: str) -> None:
         assert line.startswith("> ")
         assert "\n" not in line
         assert "<" not in line
+
+
+def test_a_quotation_has_a_maximum_number_of_lines() -> None:
+    assert quote("a\n\nb\nc\nd", 300, lines=2) == ["> a", "> b", "> …"]
 
 
 def test_bold_holds_only_our_stars() -> None:
@@ -128,7 +120,7 @@ def test_bold_holds_only_our_stars() -> None:
 )
 def test_an_address_that_could_break_a_link_is_not_linked(url: str) -> None:
     assert url_problem(url)
-    assert link(url, "Monitor") == "Monitor (no usable address)"
+    assert link(url, "Monitor") == "Monitor (no usable URL)"
 
 
 def test_a_link_escapes_address_and_label() -> None:
@@ -152,7 +144,7 @@ def test_only_an_id_that_slack_gives_is_mentioned() -> None:
 
 def test_a_moment_is_drawn_by_slack_and_falls_back_to_utc() -> None:
     assert slack_date(OCCURRED) == "<!date^1795426500^{time_secs}|09:35:00 UTC>"
-    assert utc_and_local(OCCURRED) == "09:35:00 <!date^1795426500^UTC ({time} your time)|UTC>"
+    assert utc_and_local(OCCURRED) == "09:35 <!date^1795426500^UTC ({time} your time)|UTC>"
 
 
 def test_lines_break_between_parts() -> None:

@@ -11,12 +11,15 @@ from airflow_incident_provider.messages.blocks import (
     fallback_text,
     header,
     is_image_url,
+    preformatted,
     section,
     sections,
     split_into_messages,
 )
 from airflow_incident_provider.messages.mrkdwn import escape
+from airflow_incident_provider.text import clean
 
+from .hostile import texts
 from .slack_rules import assert_slack_accepts
 
 
@@ -69,6 +72,19 @@ def test_a_header_is_cleaned_and_cut_but_not_escaped() -> None:
 def test_a_section_that_slack_would_refuse_is_refused_here(text: str) -> None:
     with pytest.raises(ValueError, match="1 to 3000"):
         section(escape(text))
+
+
+@given(texts)
+def test_preformatted_blocks_hold_the_whole_text(text: str) -> None:
+    blocks = preformatted(text)
+    parts = [block["elements"][0]["elements"][0]["text"] for block in blocks]
+    assert all(1 <= len(part) <= 3000 for part in parts)
+    assert "".join("".join(parts).split()) == "".join(clean(text).split())
+
+
+def test_preformatted_text_is_not_escaped_because_slack_does_not_parse_it() -> None:
+    [block] = preformatted("<!channel> & `x`")
+    assert block["elements"][0]["elements"] == [{"type": "text", "text": "<!channel> & `x`"}]
 
 
 def test_lines_share_a_section_while_they_fit() -> None:

@@ -112,5 +112,5 @@ def test_what_the_brief_shortens_is_in_its_details() -> None:
     people = tuple(p.model_copy(update={"query": f"person {n};"}) for n in range(40) for p in state.not_invited[:1])
     state = state.model_copy(update={"not_invited": people})
     details = "\n".join(dry_run_text(message, "inc-1") for message in brief_details(state))
-    assert "and 35 more, in the thread" in dry_run_text(brief(state), "inc-1")
+    assert "and 36 more, in the thread" in dry_run_text(brief(state), "inc-1")
     assert all(f"person {n};" in details for n in range(40))

@@ -42,7 +42,7 @@ def test_summary_keeps_what_alerts_have_changed(life: Life, monitor: Monitor, ro
     monitor("Triggered", "P1")
     tell(life)
     assert summarise_again(life)["status"] is None
-    assert "Critical" in json.dumps(room.brief["blocks"])
+    assert "CRITICAL" in json.dumps(room.brief["blocks"])
 
 
 def test_a_step_that_ends_late_does_neither(

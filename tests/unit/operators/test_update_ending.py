@@ -33,16 +33,16 @@ from .life import BOT, BROKEN, DANA, WELL, Life, Monitor, Room, chosen, look_aga
 def test_a_recovery_is_told_once_with_both_results(life: Life, monitor: Monitor, room: Room) -> None:
     recover(life, monitor, WELL)
     [text] = room.posted("/recovery")
-    assert "FAIL HTTP 503 after 212 ms → ok HTTP 200 after 35 ms" in text
-    assert "Proposed: resolve it" in text
-    assert room.state["topic"].split(" · ")[3] == "recovered"
+    assert "❌ HTTP 503 after 212 ms → ✅ HTTP 200 after 35 ms" in text
+    assert "You can resolve it" in text
+    assert room.state["topic"].split(" · ")[1] == "recovered"
     assert room.thread == []
 
 
 def test_what_still_fails_is_said_and_shown(life: Life, monitor: Monitor, room: Room) -> None:
     recover(life, monitor, BROKEN)
     [text] = room.posted("/recovery")
-    assert "Look again before you call it over" in text
+    assert "Check before you resolve it" in text
     assert any("Evidence" in reply for reply in room.thread)
 
 
@@ -69,11 +69,11 @@ def test_after_the_quiet_time_it_is_resolved(life: Life, monitor: Monitor, room:
     assert life.record.status is Status.RESOLVED
     [text] = room.posted("/resolved")
     assert "Resolved at" in text
-    assert "will be archived in 1 d" in text
+    assert "this room is archived tomorrow at" in text
     [summary] = room.posted("/summary")
     assert "*Summary* · resolved" in summary
-    assert "recovery 5 min" in summary
-    assert room.state["topic"].split(" · ")[3] == "resolved"
+    assert "Recovered after *5 min" in summary
+    assert room.state["topic"].split(" · ")[1] == "resolved"
     assert "resolved" in json.dumps(room.brief["blocks"])
 
 
