@@ -10,23 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from airflow_incident_provider.intake.policies import Reminders
-from airflow_incident_provider.lifecycle.coordination import Role
+from airflow_incident_provider.lifecycle.coordination import ReminderKind, Role
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status, Visibility
 
 MAX_REPEATS = 96
 """Reminders of one kind; a forgotten incident must not be reminded of forever."""
-
-
-class ReminderKind(StrEnum):
-    """The reason for a reminder."""
-
-    NO_COMMANDER = "no_commander"
-    UPDATE_DUE = "update_due"
-    STALLED = "stalled"
-    """Recovered, and nobody resolved it."""
 
 
 @dataclass(frozen=True)

@@ -111,10 +111,10 @@ def _take_role(record: IncidentRecord, action: IncidentAction) -> AppliedAction:
     if role is Role.COMMANDER and record.coordination.first_led_at is None:
         changes["first_led_at"] = action.at
     record = _coordinated(record, **changes)
-    former = before.name if before else None
+    former = (before.slack_id or before.name) if before else None
     if role is Role.COMMANDER:
         former = former or record.commander
-        record = record.model_copy(update={"commander": person.slack_id or person.name})
+        record = record.model_copy(update={"commander": person.name})
     item = UpdateItem(
         kind=UpdateKind.COMMANDER if role is Role.COMMANDER else UpdateKind.ROLE,
         at=action.at,
@@ -180,7 +180,7 @@ def _post_update(record: IncidentRecord, action: IncidentAction) -> AppliedActio
         alert=action.id,
         text=text,
         actor=_mention(action),
-        after=next_at.isoformat() if next_at else None,
+        next_at=next_at,
     )
     return AppliedAction(with_item(record, item), Outcome.APPLIED, "The update is posted.")
 

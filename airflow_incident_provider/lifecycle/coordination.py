@@ -73,6 +73,15 @@ class ActionKind(StrEnum):
     ITEM = "item"
 
 
+class ReminderKind(StrEnum):
+    """The reason for a reminder."""
+
+    NO_COMMANDER = "no_commander"
+    UPDATE_DUE = "update_due"
+    STALLED = "stalled"
+    """Recovered, and nobody resolved it."""
+
+
 class IncidentAction(Model):
     """One action of one person, with the arguments of its kind.
 

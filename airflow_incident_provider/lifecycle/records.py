@@ -109,8 +109,9 @@ class UpdateItem(Model):
     """A change that has not been posted yet. Items of one kind about one alert are merged: ``count`` is how many.
 
     ``before`` and ``after`` are the values of a change, such as two severities; ``names`` are new responders.
-    ``title`` is untrusted text. ``text`` is what a person wrote, and ``actor`` the person who acted: a Slack user
-    id or a name. For merged items ``at`` is the time of the latest and ``first_at`` of the first.
+    ``title`` is untrusted text. ``text`` is what a person wrote, ``actor`` the person who acted (a Slack user id or
+    a name), and ``next_at`` when the next status update is due. For merged items ``at`` is the latest time and
+    ``first_at`` the first.
     """
 
     kind: UpdateKind
@@ -124,6 +125,7 @@ class UpdateItem(Model):
     count: int = 1
     text: str | None = None
     actor: str | None = None
+    next_at: UtcDatetime | None = None
 
 
 class Room(Model):

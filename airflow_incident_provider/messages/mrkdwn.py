@@ -219,6 +219,11 @@ def link(url: str, label: str) -> Mrkdwn:
     return Mrkdwn(f"<{escape(url)}|{escape(words)}>")
 
 
+def is_user_id(text: str) -> bool:
+    """Return whether the text is an id that Slack gives to a member."""
+    return _USER_ID.fullmatch(text) is not None
+
+
 def mention(user_id: str, name: str) -> Mrkdwn:
     """Return a mention of a member, or the plain name if the id is not a Slack user id."""
     return Mrkdwn(f"<@{user_id}>") if _USER_ID.fullmatch(user_id) else inline(name)

@@ -19,7 +19,18 @@ from airflow_incident_provider.messages.blocks import (
     split_into_messages,
 )
 from airflow_incident_provider.messages.brief import invited_entries, mention_names, not_invited_entries
-from airflow_incident_provider.messages.mrkdwn import Mrkdwn, bold, clock, code_span, inline, join, link
+from airflow_incident_provider.messages.coordination import action_lines
+from airflow_incident_provider.messages.mrkdwn import (
+    Mrkdwn,
+    bold,
+    clock,
+    code_span,
+    inline,
+    is_user_id,
+    join,
+    link,
+    mention,
+)
 from airflow_incident_provider.messages.plain import decode_mrkdwn
 from airflow_incident_provider.models import Invitation, Model, NotInvited, UtcDatetime
 
@@ -84,6 +95,10 @@ def _severity(update: IncidentUpdate) -> list[Mrkdwn]:
     ]
 
 
+def _actions(update: IncidentUpdate) -> list[Mrkdwn]:
+    return action_lines(update.items, since=update.since)
+
+
 def _people(update: IncidentUpdate) -> list[Mrkdwn]:
     lists = (
         TruncatedList(Mrkdwn("*Invited*"), tuple(invited_entries(update.invited)), 12, 900, " "),
@@ -96,10 +111,15 @@ def _changes(update: IncidentUpdate) -> list[Mrkdwn]:
     """Return what changed in the Datadog incident."""
     words = {UpdateKind.STATUS: "Status in Datadog", UpdateKind.COMMANDER: "Commander", UpdateKind.TITLE: "Title"}
     return [
-        Mrkdwn(f"{words[kind]}: {inline(item.before or 'none', _TITLE)} → {bold(item.after or 'none')}")
+        Mrkdwn(f"{words[kind]}: {inline(item.before or 'none', _TITLE)} → {_value(kind, item.after)}")
         for kind in words
         for item in update.of(kind)
     ]
+
+
+def _value(kind: UpdateKind, value: str | None) -> Mrkdwn:
+    known_id = kind is UpdateKind.COMMANDER and is_user_id(value or "")
+    return mention(value or "", "") if known_id else bold(value or "none")
 
 
 def _joined(update: IncidentUpdate) -> list[Mrkdwn]:
@@ -183,6 +203,7 @@ def _dropped(update: IncidentUpdate) -> list[Mrkdwn]:
 
 _PARTS: tuple[Callable[[IncidentUpdate], list[Mrkdwn]], ...] = (
     _severity,
+    _actions,
     _people,
     _changes,
     _joined,

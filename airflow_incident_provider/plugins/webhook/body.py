@@ -38,7 +38,7 @@ async def read_json_object(request: Request) -> dict[str, Any]:
         it is not a JSON object.
     """
     _require_json(request)
-    return parse_json_object(await _read(request))
+    return parse_json_object(await read_body(request))
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:
@@ -70,7 +70,11 @@ def _require_json(request: Request) -> None:
         raise RequestError(415, "The body must not be compressed.", fix="Send it without Content-Encoding.")
 
 
-async def _read(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """Return the body, read within its bounds.
+
+    :raises RequestError: 413 if it is too large, 408 if it arrives too slowly, 400 if the connection ends.
+    """
     import anyio
     from starlette.requests import ClientDisconnect
 

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from airflow_incident_provider.intake.policies import Reminders
 from airflow_incident_provider.interaction.reminders import (
-    ReminderKind,
     due_reminders,
     next_reminder_at,
 )
-from airflow_incident_provider.lifecycle.coordination import Coordination, Person, Role, StatusUpdate
+from airflow_incident_provider.lifecycle.coordination import Coordination, Person, ReminderKind, Role, StatusUpdate
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status, Visibility
 from airflow_incident_provider.models import Severity, Source
 

@@ -63,7 +63,7 @@ def kinds(applied: AppliedAction) -> list[UpdateKind]:
 def test_a_person_takes_command() -> None:
     applied = act(record(), ActionKind.LEAD)
     assert applied.record.coordination.roles[Role.COMMANDER].slack_id == DANA.slack_id
-    assert (applied.record.commander, kinds(applied)) == (DANA.slack_id, [UpdateKind.COMMANDER])
+    assert (applied.record.commander, kinds(applied)) == (DANA.name, [UpdateKind.COMMANDER])
     assert [run.dag_id for run in applied.runs] == [DagId.INCIDENT_UPDATE]
 
 
@@ -76,7 +76,9 @@ def test_taking_command_twice_changes_nothing() -> None:
 def test_a_hand_over_invites_the_new_commander_and_names_both() -> None:
     led = act(record(), ActionKind.LEAD)
     handed = act(led.record, ActionKind.LEAD, id="2", person=ALICE)
-    assert handed.record.commander == ALICE.slack_id
+    assert handed.record.commander == ALICE.name
+    [change] = [item for item in handed.record.pending if item.kind is UpdateKind.COMMANDER]
+    assert change.after == ALICE.slack_id
     assert ALICE.slack_id in handed.record.responders
     assert handed.record.coordination.first_led_at == led.record.coordination.first_led_at
 
