@@ -82,6 +82,14 @@ class DatadogApi:
         """Create a custom variable, or replace the one of this name, and return whether it is new."""
         return self._put(VARIABLES, settings)
 
+    def delete_webhook(self, name: str) -> None:
+        """Delete a webhook."""
+        self._answer("DELETE", f"{WEBHOOKS}/{quote(name, safe='')}")
+
+    def delete_variable(self, name: str) -> None:
+        """Delete a custom variable."""
+        self._answer("DELETE", f"{VARIABLES}/{quote(name, safe='')}")
+
     def _put(self, path: str, settings: Mapping[str, Any]) -> bool:
         name = settings["name"]
         if self._found(path, name) is None:

@@ -6,7 +6,7 @@ import difflib
 import multiprocessing
 import sys
 from collections.abc import Iterator
-from importlib.metadata import entry_points, version
+from importlib.metadata import distribution, version
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -25,6 +25,7 @@ from airflow_incident_provider.cli.checks.result import (
     required,
     warning,
 )
+from airflow_incident_provider.cli.urls import is_local
 from airflow_incident_provider.config import settings
 from airflow_incident_provider.get_provider_info import get_provider_info
 
@@ -36,7 +37,7 @@ MIN_PARALLELISM = 16
 MIN_ACTIVE_RUNS = 16
 _PREFORKING_EXECUTORS = ("LocalExecutor",)
 _KNOWN_EXECUTORS = ("LocalExecutor", "CeleryExecutor", "KubernetesExecutor", "EdgeExecutor")
-_PLUGINS = ("incident_webhook", "incidents_page", "incident_events", "incident_preload")
+DISTRIBUTION = "airflow-incident-provider"
 
 
 def airflow_version(_: CheckContext) -> Results:
@@ -158,17 +159,6 @@ def public_url(subject: str, address: str, fix: str) -> Result:
     return passed(subject, address)
 
 
-def is_local(host: str) -> bool:
-    """Return whether a host name or address means this machine."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified
-
-
 def fernet_key(_: CheckContext) -> Results:
     """Check that passwords of connections are encrypted in the database."""
     has_key = bool(conf.get("core", "fernet_key", fallback=""))
@@ -190,13 +180,18 @@ def state_backend(_: CheckContext) -> Results:
 
 
 def plugins(_: CheckContext) -> Results:
-    """Check that the package's plugins are installed for this Airflow."""
-    installed = {entry.name for entry in entry_points(group="airflow.plugins")}
-    missing = [name for name in _PLUGINS if name not in installed]
+    """Check that the package's plugins load: Airflow only logs it when one does not."""
+    names, broken = [], []
+    for entry_point in distribution(DISTRIBUTION).entry_points.select(group="airflow.plugins"):
+        names.append(entry_point.name)
+        try:
+            entry_point.load()
+        except Exception as error:  # noqa: BLE001 - whatever a broken installation raises
+            broken.append(f"{entry_point.name}: {type(error).__name__}")
     yield required(
-        "plugins", not missing, f"missing: {', '.join(missing)}" if missing else "installed",
-        "Install the package again where the API server and the scheduler run:",
-        "pip install --force-reinstall --no-deps airflow-incident-provider",
+        "plugins", not broken, "; ".join(broken) or ", ".join(sorted(names)),
+        "Install the package again, with its dependencies:",
+        f"pip install --force-reinstall {DISTRIBUTION}",
     )  # fmt: skip
 
 

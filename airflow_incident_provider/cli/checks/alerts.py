@@ -60,7 +60,12 @@ def webhook(context: CheckContext) -> Results:
         yield failure("webhook", error.message, error.fix or _DATADOG_STATUS)
         return
     if found is None:
-        yield warning("webhook", f"Datadog has no webhook {WEBHOOK_NAME}", "Create it:", _SETUP_DATADOG)
+        found_text = f"Datadog has no webhook {WEBHOOK_NAME}"
+        if page_url("") is None:
+            fix = f"Set [api] base_url to Airflow's public address, then run {_SETUP_DATADOG}"
+            yield warning("webhook", found_text, fix)
+        else:
+            yield warning("webhook", found_text, "Create it:", _SETUP_DATADOG)
         return
     wanted = webhook_settings(WEBHOOK_NAME, str(found.get("url")))
     if any(found.get(part) != wanted[part] for part in ("payload", "custom_headers")):

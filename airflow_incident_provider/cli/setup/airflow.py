@@ -1,21 +1,40 @@
-"""``airflow incident setup airflow``: connections, pools and paused DAGs."""
+"""``airflow incident setup airflow``: connections, pools, and the DAGs: parsed and unpaused."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from functools import partial
 
+from airflow.api.common.delete_dag import delete_dag
+from airflow.exceptions import DagNotFound
+from airflow.models.asset import AssetModel
+from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.models.dag import DagModel
 from airflow.models.pool import Pool
 from airflow.utils.session import create_session
-from sqlalchemy import select, update
+from sqlalchemy import delete, func, select, update
 
-from airflow_incident_provider.cli.parsed_dags import pools_of
+from airflow_incident_provider.cli.installation import PARSE_COMMAND, DagState, IncidentDag, incident_dags
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command
-from airflow_incident_provider.cli.setup.connections import connection_items
+from airflow_incident_provider.cli.setup.connections import (
+    connection_items,
+    removal_items,
+    sandbox_items,
+    slack_is_sandbox,
+)
 from airflow_incident_provider.cli.setup.plan import Action, Item, apply_and_print
-from airflow_incident_provider.config import settings
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, DagId, settings
+from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
+from airflow_incident_provider.intake import RoutingTable
+from airflow_incident_provider.registry.keys import REGISTRY
+from airflow_incident_provider.routing_file import read_routing_table
+
+POOL_DESCRIPTION = "Incident response"
+DEFAULT_POOL = "default_pool"
+PARSE_SECONDS = 300
 
 
 @command
@@ -23,43 +42,92 @@ def setup_airflow(args: Namespace) -> ExitCode:
     """Show the changes, and apply them with ``--yes``; ``FAILED`` if something is left for a person."""
     if args.pool_slots < 1:
         raise UsageError(f"--pool-slots {args.pool_slots} is not 1 or more.")
-    items = [
-        *connection_items(),
-        *pool_items(args.dag_id, args.pool_slots),
-        *dag_items(args.dag_id),
-        *setting_items(),
-    ]
-    apply_and_print(items, args)
-    left = any(item.action is Action.MANUAL for item in items)
-    return ExitCode.FAILED if args.yes and left else ExitCode.OK
+    if args.sandbox and args.slack_conn_id != DEFAULT_SLACK_CONN_ID:
+        raise UsageError("--sandbox connects slack_api_default; leave out --slack-conn-id.")
+    if args.remove:
+        return apply_and_print([*airflow_removal_items()], args)
+    connections = [*(sandbox_items(args.sandbox) if args.sandbox else connection_items(args.slack_conn_id))]
+    dags = _dags(args.dag_id)
+    if args.yes and any(dag.state is DagState.UNPARSED for dag in dags):
+        # What a DAG needs is only known once it is parsed.
+        _parse()
+        dags = _dags(args.dag_id)
+    items = [*connections, *_pool_items(dags, args.pool_slots), *_dag_items(dags), *_setting_items()]
+    return apply_and_print(items, args, then=("Next: airflow incident check",))
 
 
-def pool_items(dag_id: str, slots: int) -> Iterator[Item]:
-    """Yield the change for each pool of the DAG's tasks, also of a DAG that is not parsed yet."""
+def airflow_removal_items() -> Iterator[Item]:
+    """Yield the removal of what setup made in Airflow's database, and of the DAGs' history."""
+    dags = _dags(None)
+    conn_ids = [conn_id for dag in dags for conn_id in dag.slack_conn_ids]
+    yield from removal_items(list(dict.fromkeys([DEFAULT_SLACK_CONN_ID, *conn_ids])))
     with create_session() as session:
-        named = sorted({*pools_of(session, dag_id), settings().slack_pool})
-        existing = dict(session.execute(select(Pool.pool, Pool.slots)).tuples().all())
-    for name in named:
+        ours = list(session.scalars(select(Pool.pool).where(Pool.description == POOL_DESCRIPTION)))
+        known = set(session.scalars(select(DagModel.dag_id).where(DagModel.dag_id.in_([*DagId]))))
+        registry = session.scalar(select(AssetModel.id).where(AssetModel.name == REGISTRY.name))
+    for pool in ours:
+        yield Item(f"pool {pool}", Action.REMOVE, "created by setup", partial(_delete_pool, str(pool)))
+    for dag_id in DagId:
+        if dag_id in known:
+            yield Item(f"DAG {dag_id}", Action.REMOVE, "with the history of its runs", partial(_delete_dag, dag_id))
+    if registry is not None:
+        entries = _registry_size(registry)
+        yield Item("incident registry", Action.REMOVE, f"{entries} entries", partial(_delete_registry, registry))
+    if not slack_is_sandbox(DEFAULT_SLACK_CONN_ID):
+        yield Item("Slack app", Action.MANUAL, "delete it at api.slack.com/apps: Settings, Basic Information")
+
+
+def _dags(only: str | None) -> list[IncidentDag]:
+    routing: RoutingTable | None
+    try:
+        routing = read_routing_table()
+    except RoutingTableError:
+        routing = None
+    return incident_dags(routing, only=[only] if only else ())
+
+
+def _parse() -> None:
+    """Parse all DAG files now.
+
+    :raises IncidentError: it failed.
+    """
+    command_line = [sys.executable, "-m", *PARSE_COMMAND.split()]
+    done = subprocess.run(  # noqa: S603 - a constant
+        command_line, capture_output=True, text=True, check=False, timeout=PARSE_SECONDS
+    )
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:]
+        raise IncidentError(f"{PARSE_COMMAND} failed: {''.join(last)}", fix=f"Run: {PARSE_COMMAND}")
+
+
+def _pool_items(dags: list[IncidentDag], slots: int) -> Iterator[Item]:
+    """Yield the change for each pool of the DAGs' tasks; also for DAGs that are not parsed yet."""
+    with create_session() as session:
+        existing = {str(pool): count for pool, count in session.execute(select(Pool.pool, Pool.slots)).tuples()}
+    for name in sorted({settings().slack_pool, *(pool for dag in dags for pool in dag.pools)}):
         if name in existing:
             yield Item(f"pool {name}", Action.KEEP, f"{existing[name]} slots")
         else:
             yield Item(f"pool {name}", Action.CREATE, f"{slots} slots", partial(_create_pool, name, slots))
 
 
-def dag_items(dag_id: str) -> Iterator[Item]:
-    """Yield the change for the DAG: it is unpaused."""
-    with create_session() as session:
-        paused = session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id, ~DagModel.is_stale))
-    what = f"DAG {dag_id}"
-    if paused is None:
-        yield Item(what, Action.MANUAL, "run: airflow incident setup files --yes, and start the DAG processor")
-    elif paused:
-        yield Item(what, Action.UPDATE, "unpause it", partial(_unpause, dag_id))
-    else:
-        yield Item(what, Action.KEEP, "unpaused")
+def _dag_items(dags: list[IncidentDag]) -> Iterator[Item]:
+    """Yield the change for each DAG: it is unpaused."""
+    for dag in dags:
+        what = f"DAG {dag.dag_id}"
+        match dag.state:
+            case DagState.READY:
+                yield Item(what, Action.KEEP, "ready")
+            case DagState.PAUSED:
+                yield Item(what, Action.UPDATE, "unpause it", partial(_unpause, dag.dag_id))
+            case DagState.UNPARSED:
+                yield Item(what, Action.UPDATE, f"parse {dag.file}, then unpause it", partial(_unpause, dag.dag_id))
+            case _:
+                found, fix, paste = dag.problem() or ("", "", None)
+                yield Item(what, Action.MANUAL, f"{found}. {fix} {paste or ''}".strip())
 
 
-def setting_items() -> Iterator[Item]:
+def _setting_items() -> Iterator[Item]:
     """Yield the settings a person has to make: Airflow's configuration is not in its database."""
     path, what = settings().routing_table, "setting [incident] routing_table"
     if path is not None:
@@ -70,9 +138,40 @@ def setting_items() -> Iterator[Item]:
 
 def _create_pool(name: str, slots: int) -> None:
     with create_session() as session:
-        session.add(Pool(pool=name, slots=slots, description="Incident response", include_deferred=False))
+        session.add(Pool(pool=name, slots=slots, description=POOL_DESCRIPTION, include_deferred=False))
+
+
+def _delete_pool(name: str) -> None:
+    with create_session() as session:
+        session.execute(delete(Pool).where(Pool.pool == name, Pool.pool != DEFAULT_POOL))
 
 
 def _unpause(dag_id: str) -> None:
     with create_session() as session:
         session.execute(update(DagModel).where(DagModel.dag_id == dag_id).values(is_paused=False))
+
+
+def _delete_dag(dag_id: str) -> None:
+    try:
+        delete_dag(dag_id)
+    except DagNotFound:
+        return
+    except Exception as error:
+        raise IncidentError(
+            f"The DAG {dag_id} cannot be deleted: {type(error).__name__}.",
+            fix="Remove its file first (airflow incident setup files --remove --yes), and let its runs finish.",
+        ) from error
+
+
+def _registry_size(asset_id: int) -> int:
+    counted = select(func.count()).where(AssetStateStoreModel.asset_id == asset_id)
+    with create_session() as session:
+        return int(session.scalar(counted) or 0)
+
+
+def _delete_registry(asset_id: int) -> None:
+    with create_session() as session:
+        session.execute(delete(AssetStateStoreModel).where(AssetStateStoreModel.asset_id == asset_id))
+        asset = session.get(AssetModel, asset_id)
+        if asset is not None:
+            session.delete(asset)

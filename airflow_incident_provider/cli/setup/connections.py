@@ -1,6 +1,7 @@
 """The connections of ``airflow incident setup airflow``.
 
-Their secrets are read from the environment: an argument would be visible to other users of the machine.
+Their secrets are read from the environment, or from a sandbox: an argument would be visible to other users of the
+machine.
 """
 
 from __future__ import annotations
@@ -8,13 +9,16 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 from airflow.models.connection import Connection
+from airflow.sdk import BaseHook
 from airflow.utils.session import create_session
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from airflow_incident_provider.cli.run import UsageError
 from airflow_incident_provider.cli.setup.plan import Action, Item
@@ -23,6 +27,7 @@ from airflow_incident_provider.config import (
     DEFAULT_SLACK_CONN_ID,
     DEFAULT_WEBHOOK_CONN_ID,
 )
+from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.plugins.webhook.authentication import SHORTEST_SECRET
 from airflow_incident_provider.slack.access import connection_is_configured
 
@@ -35,27 +40,67 @@ DATADOG_HOST = "DATADOG_HOST"
 """The address of Datadog's API, for a proxy or a sandbox; it takes precedence over the site."""
 WEBHOOK_SECRET = "INCIDENT_WEBHOOK_SECRET"  # noqa: S105 - the variable's name
 
+CREATED = "Created by: airflow incident setup airflow"
+CREATED_FOR_SANDBOX = "Created by: airflow incident setup airflow --sandbox"
+"""Descriptions of connections: they mark what ``--remove`` removes."""
+
+SANDBOX_SECONDS = 5.0
+
 Settings = dict[str, Any]
 
 
-def connection_items() -> Iterator[Item]:
-    """Yield the change for each connection."""
-    yield _item(DEFAULT_SLACK_CONN_ID, _slack(), needs=SLACK_TOKEN, without="every run is a dry run")
-    yield _item(
-        DEFAULT_DATADOG_CONN_ID,
-        _datadog(),
-        needs=" and ".join(DATADOG_KEYS),
-        without="no incident is reported to Datadog",
-    )
+def connection_items(slack_conn_id: str = DEFAULT_SLACK_CONN_ID) -> Iterator[Item]:
+    """Yield the change for each connection.
+
+    :param slack_conn_id: the Slack connection that gets the token of the environment.
+    """
+    yield _item(slack_conn_id, _slack(), needs=SLACK_TOKEN, without="every run is a dry run")
+    datadog = _datadog()
+    if datadog is None and not connection_is_configured(DEFAULT_DATADOG_CONN_ID):
+        detail = f"set {' and '.join(DATADOG_KEYS)} to report incidents to Datadog and to set up its webhook"
+        yield Item(f"connection {DEFAULT_DATADOG_CONN_ID}", Action.OPTIONAL, detail)
+    else:
+        yield _item(DEFAULT_DATADOG_CONN_ID, datadog, needs=" and ".join(DATADOG_KEYS), without="")
     yield _webhook()
+
+
+def sandbox_items(url: str) -> Iterator[Item]:
+    """Yield the changes that connect Airflow to a running sandbox.
+
+    :raises IncidentError: no sandbox answers at the address.
+    """
+    for conn_id, settings in _sandbox_connections(url).items():
+        yield _sandbox_item(conn_id, settings, url)
+    yield _webhook()
+
+
+def removal_items(conn_ids: list[str]) -> Iterator[Item]:
+    """Yield the removal of each connection that setup created; others are kept."""
+    for conn_id in [*conn_ids, DEFAULT_DATADOG_CONN_ID, DEFAULT_WEBHOOK_CONN_ID]:
+        what, description = f"connection {conn_id}", _description(conn_id)
+        if description in (CREATED, CREATED_FOR_SANDBOX):
+            yield Item(what, Action.REMOVE, "created by setup", partial(_delete, conn_id))
+        elif connection_is_configured(conn_id):
+            yield Item(what, Action.MANUAL, _kept_reason(conn_id))
 
 
 def is_stored(conn_id: str) -> bool:
     """Return whether the connection is in Airflow's database, where it can be changed."""
-    if f"AIRFLOW_CONN_{conn_id.upper()}" in os.environ:
-        return False
-    with create_session() as session:
-        return session.scalar(select(Connection.id).where(Connection.conn_id == conn_id)) is not None
+    return f"AIRFLOW_CONN_{conn_id.upper()}" not in os.environ and _description(conn_id) is not None
+
+
+def slack_is_sandbox(conn_id: str) -> bool:
+    """Return whether a Slack connection leads to something else than Slack."""
+    if not connection_is_configured(conn_id):
+        return True
+    host = urlsplit(str(BaseHook.get_connection(conn_id).extra_dejson.get("base_url") or "")).hostname
+    return host is not None and not host.endswith(("slack.com", "slack-gov.com"))
+
+
+def _kept_reason(conn_id: str) -> str:
+    if is_stored(conn_id):
+        return f"setup did not create it. To delete it: airflow connections delete {conn_id}"
+    return "it comes from the environment or a secrets backend: delete it there"
 
 
 def _item(conn_id: str, settings: Settings | None, *, needs: str, without: str) -> Item:
@@ -84,8 +129,11 @@ def _slack() -> Settings | None:
 
 def _datadog() -> Settings | None:
     api_key, app_key = (os.environ.get(name, "").strip() for name in DATADOG_KEYS)
-    if not (api_key and app_key):
+    if not (api_key or app_key):
         return None
+    for name, value in zip(DATADOG_KEYS, (api_key, app_key), strict=True):
+        if not value:
+            raise UsageError(f"{name} is not set.", fix="Datadog's webhook API needs both keys.")
     site = os.environ.get(DATADOG_SITE, "").strip() or "datadoghq.com"
     host = os.environ.get(DATADOG_HOST, "").strip() or f"https://api.{site}"
     return {"conn_type": "datadog", "extra": {"api_key": api_key, "app_key": app_key, "api_host": host}}
@@ -100,25 +148,64 @@ def _webhook() -> Item:
         settings = {"conn_type": "http", "password": given} if given else None
         return _item(DEFAULT_WEBHOOK_CONN_ID, settings, needs=WEBHOOK_SECRET, without="no alert is accepted")
     settings = {"conn_type": "http", "password": secrets.token_urlsafe(32)}
-    detail = "with a new random secret; setup datadog sends it to Datadog"
+    detail = f"with a new random secret. To read it: airflow connections get {DEFAULT_WEBHOOK_CONN_ID}"
     return Item(
         f"connection {DEFAULT_WEBHOOK_CONN_ID}", Action.CREATE, detail, _storing(DEFAULT_WEBHOOK_CONN_ID, settings)
     )
 
 
-def _storing(conn_id: str, settings: Settings) -> Callable[[], None]:
-    return partial(_store, conn_id, settings)
+def _sandbox_connections(url: str) -> dict[str, Settings]:
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(
+            f"--sandbox {url} is not a URL.", fix="Use the address that airflow incident sandbox prints."
+        )
+    try:
+        response = httpx.get(f"{url.rstrip('/')}/sandbox/connections", timeout=SANDBOX_SECONDS)
+        response.raise_for_status()
+        connections: dict[str, Settings] = response.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise IncidentError(
+            f"No sandbox answers at {url}: {type(error).__name__}.", fix="Start one: airflow incident sandbox"
+        ) from error
+    return connections
 
 
-def _store(conn_id: str, settings: Settings) -> None:
-    """Write a connection; other extras of an existing one, such as ``base_url``, are kept."""
+def _sandbox_item(conn_id: str, settings: Settings, url: str) -> Item:
+    what = f"connection {conn_id}"
+    if connection_is_configured(conn_id) and _description(conn_id) != CREATED_FOR_SANDBOX:
+        return Item(what, Action.MANUAL, f"it exists and is not for a sandbox. {_kept_reason(conn_id)}")
+    action = Action.UPDATE if connection_is_configured(conn_id) else Action.CREATE
+    do = _storing(conn_id, settings, description=CREATED_FOR_SANDBOX)
+    return Item(what, action, f"to the sandbox at {url}", do)
+
+
+def _description(conn_id: str) -> str | None:
+    """Return the description of a stored connection; empty if it has none, ``None`` if it is not stored."""
+    with create_session() as session:
+        row = session.execute(select(Connection.description).where(Connection.conn_id == conn_id)).first()
+    return None if row is None else row[0] or ""
+
+
+def _storing(conn_id: str, settings: Settings, *, description: str = CREATED) -> Callable[[], None]:
+    return partial(_store, conn_id, settings, description)
+
+
+def _store(conn_id: str, settings: Mapping[str, Any], description: str) -> None:
+    """Write a connection; other extras of an existing one are kept, unless they are those of a sandbox."""
     with create_session() as session:
         connection = session.scalar(select(Connection).where(Connection.conn_id == conn_id))
         if connection is None:
-            connection = Connection(conn_id=conn_id)
+            connection = Connection(conn_id=conn_id, description=description)
             session.add(connection)
+        extra = dict(connection.extra_dejson)
+        if connection.description == CREATED_FOR_SANDBOX:
+            extra, connection.description = {}, description
         connection.conn_type = settings["conn_type"]
         if "password" in settings:
             connection.set_password(settings["password"])
-        if settings.get("extra"):
-            connection.set_extra(json.dumps({**connection.extra_dejson, **settings["extra"]}))
+        connection.set_extra(json.dumps({**extra, **settings.get("extra", {})}))
+
+
+def _delete(conn_id: str) -> None:
+    with create_session() as session:
+        session.execute(delete(Connection).where(Connection.conn_id == conn_id))

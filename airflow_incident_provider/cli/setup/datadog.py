@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 from argparse import Namespace
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook
 
 from airflow_incident_provider.cli.datadog_api import DatadogApi
-from airflow_incident_provider.cli.output import print_text
-from airflow_incident_provider.cli.run import ExitCode, UsageError, command
+from airflow_incident_provider.cli.run import ExitCode, UsageError, command, print_error
+from airflow_incident_provider.cli.setup.plan import Action, Item, apply_and_print
+from airflow_incident_provider.cli.urls import is_local
 from airflow_incident_provider.config import (
     DEFAULT_DATADOG_CONN_ID,
     DEFAULT_WEBHOOK_CONN_ID,
@@ -33,21 +37,90 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 @command
 def setup_datadog(args: Namespace) -> ExitCode:
-    """Create or update the webhook in Datadog, or print the manual steps."""
+    """Show the changes in Datadog, and apply them with ``--yes``; or print the manual steps."""
     if not _NAME.fullmatch(args.name):
         raise UsageError(f"--name {args.name} is not a webhook name.", fix="Use letters, digits, - and _.")
+    if args.remove:
+        return apply_and_print([*datadog_removal_items(args.name)], args)
     settings = webhook_settings(args.name, _url(args.url))
     if args.by_hand:
         print(manual_steps(settings))
         return ExitCode.OK
+    if args.terraform:
+        print(terraform(settings))
+        return ExitCode.OK
+    _warn_about(settings["url"])
+    then = (f"Mention @webhook-{args.name} in the messages of your monitors.",)
+    return apply_and_print([*_items(settings)], args, then=then)
+
+
+def datadog_removal_items(name: str) -> Iterator[Item]:
+    """Yield the removal of the webhook and its secret; nothing without a Datadog connection."""
+    if not connection_is_configured(DEFAULT_DATADOG_CONN_ID):
+        return
     api = DatadogApi.from_extra(_extra())
-    # The secret first: a webhook that refers to a missing variable sends the variable's name.
-    new_secret = api.put_variable({"name": SECRET_VARIABLE, "value": _secret(), "is_secret": True})
-    new_webhook = api.put_webhook(settings)
-    print_text(f"{_done(new_secret)} the hidden custom variable {SECRET_VARIABLE}.")
-    print_text(f"{_done(new_webhook)} the webhook {args.name}, to {settings['url']}.")
-    print_text(f"Mention @webhook-{args.name} in the messages of your monitors.")
-    return ExitCode.OK
+    if api.webhook(name) is not None:
+        yield Item(f"Datadog webhook {name}", Action.REMOVE, api.host, partial(api.delete_webhook, name))
+    if api.variable(SECRET_VARIABLE) is not None:
+        remove = partial(api.delete_variable, SECRET_VARIABLE)
+        yield Item(f"Datadog custom variable {SECRET_VARIABLE}", Action.REMOVE, api.host, remove)
+
+
+def _items(settings: dict[str, Any]) -> Iterator[Item]:
+    """Yield the secret first: a webhook that refers to a missing variable sends the variable's name."""
+    api, name = DatadogApi.from_extra(_extra()), settings["name"]
+    variable = {"name": SECRET_VARIABLE, "value": _secret(), "is_secret": True}
+    # Datadog never returns the value of a hidden variable, so it is always sent.
+    action = Action.CREATE if api.variable(SECRET_VARIABLE) is None else Action.UPDATE
+    detail = f"hidden, with the secret of the connection {DEFAULT_WEBHOOK_CONN_ID}"
+    yield Item(f"Datadog custom variable {SECRET_VARIABLE}", action, detail, partial(api.put_variable, variable))
+    found, what = api.webhook(name), f"Datadog webhook {name}"
+    if found is None:
+        yield Item(what, Action.CREATE, settings["url"], partial(api.put_webhook, settings))
+    elif changed := [part for part, value in settings.items() if found.get(part) != value]:
+        detail = f"{settings['url']}; changes {', '.join(changed)}"
+        yield Item(what, Action.UPDATE, detail, partial(api.put_webhook, settings))
+    else:
+        yield Item(what, Action.KEEP, settings["url"])
+
+
+def _warn_about(url: str) -> None:
+    """Print a warning for an address that Datadog cannot reach, or that exposes the secret."""
+    parts = urlsplit(url)
+    if is_local(parts.hostname or ""):
+        print_error(f"Warning: {url} is only reachable from this machine: Datadog cannot post to it.")
+    elif parts.scheme == "http":
+        print_error(f"Warning: {url} is not encrypted: the webhook's secret can be read on the way.")
+
+
+def terraform(settings: dict[str, Any]) -> str:
+    """Return the webhook and its secret as Terraform resources; the secret is a variable."""
+    return "\n".join(
+        (
+            'variable "incident_webhook_secret" {',
+            f'  description = "The password of the Airflow connection {DEFAULT_WEBHOOK_CONN_ID}"',
+            "  type        = string",
+            "  sensitive   = true",
+            "}",
+            "",
+            'resource "datadog_webhook_custom_variable" "incident_secret" {',
+            f'  name      = "{SECRET_VARIABLE}"',
+            "  value     = var.incident_webhook_secret",
+            "  is_secret = true",
+            "}",
+            "",
+            'resource "datadog_webhook" "incident" {',
+            f'  name           = "{settings["name"]}"',
+            f'  url            = "{settings["url"]}"',
+            '  encode_as      = "json"',
+            f"  custom_headers = {json.dumps(settings['custom_headers'])}",
+            "  payload        = <<-JSON",
+            *(f"    {line}".rstrip() for line in settings["payload"].rstrip().splitlines()),
+            "  JSON",
+            "  depends_on     = [datadog_webhook_custom_variable.incident_secret]",
+            "}",
+        )
+    )
 
 
 def manual_steps(settings: dict[str, Any]) -> str:
@@ -111,7 +184,3 @@ def _secret() -> str:
         return Authentication().credentials().secret
     except RequestError as error:
         raise IncidentError(error.answer.error, fix="Run: airflow incident setup airflow --yes") from None
-
-
-def _done(is_new: bool) -> str:
-    return "Created" if is_new else "Updated"

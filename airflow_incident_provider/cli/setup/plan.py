@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from airflow_incident_provider.cli.output import Column, is_document, print_rows, print_text
+from airflow_incident_provider.cli.output import Line, is_document, print_document, print_lines
+from airflow_incident_provider.cli.run import ExitCode
 
 
 class Action(StrEnum):
-    """What happens to an object; ``MANUAL`` needs a person."""
+    """What happens to an object; ``MANUAL`` needs a person, ``OPTIONAL`` may stay as it is."""
 
     CREATE = "create"
     UPDATE = "update"
+    REMOVE = "remove"
     KEEP = "keep"
+    OPTIONAL = "optional"
     MANUAL = "manual"
+
+
+_STYLES = {
+    Action.CREATE: "green",
+    Action.UPDATE: "yellow",
+    Action.REMOVE: "red",
+    Action.KEEP: "dim",
+    Action.OPTIONAL: "dim",
+    Action.MANUAL: "bold red",
+}
 
 
 @dataclass(frozen=True)
@@ -24,6 +37,7 @@ class Item:
     """An object, what happens to it, and how.
 
     :param detail: the reason, or what a person has to do; never a secret.
+    :param do: applies the change.
     """
 
     what: str
@@ -32,18 +46,40 @@ class Item:
     do: Callable[[], object] | None = field(default=None, repr=False)
 
 
-def apply_and_print(items: Sequence[Item], args: Namespace) -> None:
-    """Apply the changes if ``--yes`` is given, and print them."""
+def apply_and_print(items: Sequence[Item], args: Namespace, *, then: Sequence[str] = ()) -> ExitCode:
+    """Apply the changes if ``--yes`` is given, and print them.
+
+    :param then: what to do after the changes were applied, for people.
+    :returns: ``FAILED`` if changes were applied and something is left for a person.
+    """
     if args.yes:
         for item in items:
             if item.do is not None:
                 item.do()
-    rows = [_row(item, done=args.yes) for item in items]
-    print_rows(rows, (Column("what"), Column("action"), Column("detail", flexible=True)), args.output)
-    if not is_document(args.output) and not args.yes and any(item.do is not None for item in items):
-        print_text("Nothing was changed. Apply it with --yes.")
+    changes = any(item.do is not None for item in items)
+    if is_document(args.output):
+        print_document([_row(item, done=args.yes) for item in items], args.output)
+    else:
+        print_lines([*_lines(items, done=args.yes)])
+        if changes and not args.yes:
+            print_lines([Line("Nothing was changed. Apply it with --yes.")])
+        elif changes:
+            print_lines([Line(text) for text in then])
+    left = any(item.action is Action.MANUAL for item in items)
+    return ExitCode.FAILED if args.yes and left else ExitCode.OK
 
 
 def _row(item: Item, *, done: bool) -> dict[str, object]:
-    is_done = done and item.do is not None
-    return {"what": item.what, "action": f"{item.action}{' (done)' if is_done else ''}", "detail": item.detail}
+    return {
+        "what": item.what,
+        "action": item.action.value,
+        "done": done and item.do is not None,
+        "detail": item.detail,
+    }
+
+
+def _lines(items: Sequence[Item], *, done: bool) -> Iterator[Line]:
+    for item in items:
+        suffix = " (done)" if done and item.do is not None else ""
+        text = f"{item.action}  {item.what}: {item.detail}{suffix}"
+        yield Line(text, style=_STYLES[item.action], hanging=4)

@@ -15,7 +15,7 @@ from incident_sandbox.call_log import LoggedCall
 from incident_sandbox.entities import Note, Person, Token, TokenStatus, UserGroup
 from incident_sandbox.faults import Fault, ScriptedFault
 from incident_sandbox.population import crowd
-from incident_sandbox.seed import BOT_USER
+from incident_sandbox.seed import BOT_USER, FULL_TOKEN
 from incident_sandbox.slack.channel_names import require_valid_name
 from incident_sandbox.slack.errors import SlackError
 from incident_sandbox.snapshot import channel_snapshot, overview, snapshot
@@ -83,6 +83,20 @@ def _add_views(router: APIRouter, workspace: Workspace) -> None:
     @router.get("/state")
     def get_state(everybody: bool = False) -> dict[str, Any]:
         return snapshot(workspace, everybody=everybody)
+
+    @router.get("/connections")
+    def get_connections(request: Request) -> dict[str, Any]:
+        """Return the Airflow connections that lead here, for ``airflow incident setup airflow --sandbox``."""
+        url, datadog = str(request.base_url), workspace.datadog
+        keys = {"api_key": datadog.api_key, "app_key": datadog.app_key, "api_host": url.rstrip("/")}
+        return {
+            "slack_api_default": {
+                "conn_type": "slack",
+                "password": FULL_TOKEN,
+                "extra": {"base_url": f"{url}api/"},
+            },
+            "datadog_default": {"conn_type": "datadog", "extra": keys},
+        }
 
     @router.get("/overview")
     def get_overview() -> dict[str, Any]:

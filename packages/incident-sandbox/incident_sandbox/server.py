@@ -133,5 +133,6 @@ def _addresses(server: SandboxServer) -> str:
             f"  Slack token      {server.token}",
             f"  Datadog api_host {server.datadog_url}",
             f"  Datadog keys     api_key={datadog.api_key} app_key={datadog.app_key}",
+            f"To connect Airflow: airflow incident setup airflow --sandbox {server.url} --yes",
         )
     )
