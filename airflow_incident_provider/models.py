@@ -104,13 +104,35 @@ class XComValue(Model):
         return self.model_copy(update={"timing": timing})
 
 
+class ProblemCode(StrEnum):
+    """What did not work, for code that acts on it: the wording of a :class:`Problem` may change."""
+
+    LOOKUP = "lookup"
+    INVITATIONS = "invitations"
+    DESCRIPTION = "description"
+    TOPIC = "topic"
+    PIN = "pin"
+    BOOKMARKS = "bookmarks"
+    MEMBERS = "members"
+    PERMALINK = "permalink"
+    BRIEF = "brief"
+    SUMMARY = "summary"
+    OWN_CHANNEL = "own_channel"
+    LATE_ROOM = "late_room"
+    NO_ROOM = "no_room"
+
+
 class Problem(Model):
-    """Something that did not work, in words for the room: what, what was said, and what would mend it."""
+    """Something that did not work, in words for the room: what, the error, and the fix.
+
+    ``code`` is what code compares; it is absent where nothing acts on the problem.
+    """
 
     step: str
     what: str
     error: str | None = None
     fix: str | None = None
+    code: ProblemCode | None = None
 
 
 # --- 1. parse_incident_event ------------------------------------------------------------------------
@@ -345,11 +367,16 @@ class Invitation(Model):
 
 
 class NotInvited(Model):
-    """Somebody who was not asked into the room, and why; ``suggestion`` is for a person to judge."""
+    """Somebody who was not invited, and why.
+
+    ``suggestion`` is for a person to decide on. ``user_id`` identifies a user who was found but could not be
+    invited; two people may share a name.
+    """
 
     query: str
     reason: str
     suggestion: str | None = None
+    user_id: str | None = None
 
 
 class WarRoom(XComValue):

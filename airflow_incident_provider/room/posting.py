@@ -1,24 +1,89 @@
-"""Messages that are posted once, however often the step that posts them is tried."""
+"""Post each message once, however often the task is tried: what was done is written to Airflow's task state store."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from pydantic import JsonValue
 
 from airflow_incident_provider.exceptions import SlackRequestError
 from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.models import PostedMessage
-from airflow_incident_provider.room.ledger import Ledger
-from airflow_incident_provider.slack.errors import MESSAGE_NOT_FOUND
+from airflow_incident_provider.slack.errors import MESSAGE_GONE, is_edit_refused
 from airflow_incident_provider.slack.protocol import SlackClient
+from airflow_incident_provider.text import digest
+
+_STORE_KEY = "side_effects"
+
+
+class Store(Protocol):
+    """The part of Airflow's task state store (``context["task_state_store"]``) that is used."""
+
+    def get(self, key: str, default: JsonValue = None) -> JsonValue:
+        """Return a stored value."""
+
+    def set(self, key: str, value: JsonValue) -> None:
+        """Store a value."""
+
+
+class Ledger:
+    """The side effects of one task instance, each with a key, written before and after it happens.
+
+    Airflow keeps the task state store by run, task and map index: it outlives the attempt, the worker and a cleared
+    task. An intention without a result means that the effect may have happened: look before repeating it. The
+    same holds if a later attempt finds nothing at all, because Airflow deletes the state after a while, or when the
+    task succeeds (``[state_store] clear_on_success``).
+
+    :param context: the task's context. Without a store (an operator run by hand) nothing is remembered.
+    """
+
+    def __init__(self, context: Mapping[str, Any]) -> None:
+        self._store: Store | None = context.get("task_state_store")
+        stored = self._store.get(_STORE_KEY) if self._store is not None else None
+        self._entries: dict[str, Any] = dict(stored) if isinstance(stored, dict) else {}
+        self.may_have_forgotten = not self._entries and getattr(context.get("ti"), "try_number", 1) > 1
+
+    def result(self, key: str) -> JsonValue:
+        """Return the result of an effect, or ``None`` if it is not known to have happened."""
+        result: JsonValue = self._entries.get(key, {}).get("result")
+        return result
+
+    def intended_at(self, key: str) -> datetime | None:
+        """Return when an effect was first intended, or ``None`` if it was not."""
+        at = self._entries.get(key, {}).get("intended_at")
+        return datetime.fromisoformat(at) if at else None
+
+    def intend(self, *keys: str) -> None:
+        """Write down what is about to be done; what was intended before keeps its first time."""
+        now = datetime.now(UTC).isoformat()
+        for key in keys:
+            self._entries.setdefault(key, {"intended_at": now})
+        self._save()
+
+    def record(self, results: Mapping[str, JsonValue]) -> None:
+        """Write down what was done."""
+        self.remember(results)
+        self._save()
+
+    def remember(self, results: Mapping[str, JsonValue]) -> None:
+        """Keep what was done, to be written with the next intention or result."""
+        for key, result in results.items():
+            self._entries.setdefault(key, {})["result"] = result
+
+    def _save(self) -> None:
+        if self._store is not None:
+            self._store.set(_STORE_KEY, self._entries)
 
 
 class Poster:
-    """Posts into one channel. A message that is there already is brought up to date instead.
+    """Posts into one channel. A message that is there already is updated instead.
 
-    One that somebody deleted since is posted anew: who tries a step again wants to read what it says.
+    If somebody deleted the message, or Slack refuses to edit it, the message is posted again.
 
-    :param slack: the workspace, or a dry-run of it.
-    :param channel_id: where to post.
+    :param slack: the workspace, or a dry run of it.
+    :param channel_id: the channel.
     :param ledger: what earlier attempts of this task posted.
     """
 
@@ -30,35 +95,38 @@ class Poster:
     def post(self, message: Message, *, key: str, thread_ts: str | None = None) -> PostedMessage:
         """Post a message, or update the one with this key, and return where it is."""
         ts = self._earlier(key, thread_ts)
-        if ts is None or not self._is_updated(ts, message, key):
+        if ts is None or not self._update(ts, message, key):
             self._ledger.intend(key)
             ts = self._slack.post(self._channel_id, message, key=key, thread_ts=thread_ts)
-        self._ledger.record({key: {"ts": ts, "channel": self._channel_id}})
+        self._ledger.record({key: {"ts": ts, "channel": self._channel_id, "text": _fingerprint(message)}})
         return PostedMessage(key=key, ts=ts)
-
-    def _is_updated(self, ts: str, message: Message, key: str) -> bool:
-        """Bring a message up to date and return whether it was there."""
-        try:
-            self._slack.update(self._channel_id, ts, message, key=key)
-        except SlackRequestError as error:
-            if error.code != MESSAGE_NOT_FOUND:
-                raise
-            # Or the next attempt would take the deleted one for posted, and not look for the one that follows it.
-            self._ledger.record({key: None})
-            return False
-        return True
 
     def post_all(
         self, messages: Sequence[Message], *, key: str, thread_ts: str | None = None
     ) -> tuple[PostedMessage, ...]:
-        """Post the parts of one text, in their order."""
+        """Post the parts of one text, in order."""
         return tuple(
             self.post(message, key=f"{key}/{number}", thread_ts=thread_ts)
             for number, message in enumerate(messages)
         )
 
+    def _update(self, ts: str, message: Message, key: str) -> bool:
+        """Update a message; return whether it now shows this text."""
+        try:
+            self._slack.update(self._channel_id, ts, message, key=key)
+        except SlackRequestError as error:
+            if is_edit_refused(error):
+                recorded = self._ledger.result(key)
+                return isinstance(recorded, dict) and recorded.get("text") == _fingerprint(message)
+            if error.code != MESSAGE_GONE:
+                raise
+            # Otherwise the next attempt would not look for the message that replaces the deleted one.
+            self._ledger.record({key: None})
+            return False
+        return True
+
     def _earlier(self, key: str, thread_ts: str | None) -> str | None:
-        """Return the message that an earlier attempt posted: as it recorded, else as Slack tells."""
+        """Return the message that an earlier attempt posted, from the ledger or else from Slack."""
         recorded = recorded_ts(self._ledger, key, self._channel_id)
         if recorded is not None:
             return recorded
@@ -69,8 +137,12 @@ class Poster:
 
 
 def recorded_ts(ledger: Ledger, key: str, channel_id: str) -> str | None:
-    """Return the timestamp of a message that was posted in this channel, and not in one that is gone since."""
+    """Return the timestamp of a message that was posted into this channel."""
     recorded = ledger.result(key)
     if not isinstance(recorded, dict) or recorded.get("channel") != channel_id:
         return None
     return str(recorded["ts"])
+
+
+def _fingerprint(message: Message) -> str:
+    return digest(repr(message), 16)

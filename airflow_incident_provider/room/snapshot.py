@@ -1,123 +1,296 @@
 """
-What is known of an incident when something happens to it after its first minutes.
+What is known about an incident: its record in the registry, and what its run returned.
 
-The registry's record is the truth about the incident itself. What the first run found out (links, people, findings)
-is in that run's XComs; where those are gone, what the record holds has to do.
+The record is authoritative for the incident itself. What the run found out (links, people, findings) is in its
+XComs; where they are missing, the record has to do. One reader, :func:`read_snapshot`, serves the tasks, the API
+server and the command line: each brings its own :class:`XComSource`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from airflow_incident_provider.config import ConfKey, TaskId
-from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status, Visibility
+from airflow.sdk.exceptions import AirflowRuntimeError
+from pydantic import ValidationError
+
+from airflow_incident_provider.config import STEPS, ConfKey, TaskId, run_url
+from airflow_incident_provider.lifecycle.closing import CloseRequest
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Presence, Room, Status
+from airflow_incident_provider.messages.status import status_words
 from airflow_incident_provider.models import (
     Finding,
     Incident,
     IncidentSummary,
     Mode,
     SlackWorkspace,
+    ThreadUpdates,
     UserResolution,
+    Verdict,
     WarRoom,
+    XComValue,
 )
-from airflow_incident_provider.registry.records import StoredIncident
-from airflow_incident_provider.registry.task_client import TaskRegistry
-from airflow_incident_provider.room.close_request import asked_closing
-from airflow_incident_provider.room.xcom import Value
+from airflow_incident_provider.registry.entries import StoredIncident
+from airflow_incident_provider.registry.tasks import TaskRegistry
+from airflow_incident_provider.room.xcom import returned
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-"""What a run's conf calls the key of the incident that it is about."""
+UNFINISHED = frozenset({"queued", "running"})
+"""The states of a run that has not ended."""
 
-_UNFINISHED = frozenset({"queued", "running"})
+Value = TypeVar("Value", bound=XComValue)
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnownIncident:
-    """An incident as it stands.
+class RunRef:
+    """A DAG run: the one that opens an incident's room.
 
-    :param stored: its record, with the version that it was read at.
-    :param incident: as its first run read it, with what has changed since.
-    :param first_responders: for whom its first run looked.
-    :param room: where it is talked about; absent as long as there is no such place.
-    :param summary: what its first run came to; absent while that still runs.
+    :param state: the Airflow state, if the source knows it: ``queued``, ``running``, ``success`` or ``failed``.
+    :param requested_at: when the run was requested, if the source knows it.
     """
 
-    stored: StoredIncident
-    incident: Incident
+    dag_id: str
+    run_id: str
+    state: str | None = None
+    requested_at: datetime | None = None
+
+    @property
+    def url(self) -> str | None:
+        """The address of the run in Airflow's UI, if Airflow knows its own address."""
+        return run_url(self.dag_id, self.run_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncidentSnapshot:
+    """An incident at one moment. Everything is optional: a run may not have got that far, or may be gone.
+
+    :param run: the run that opens the room.
+    :param stored: the incident's record, with the version it was read at.
+    :param incident: the incident as its run parsed it, with what has changed since.
+    :param room: where the incident is discussed: its channel, or its thread in the triage channel.
+    """
+
+    run: RunRef | None = None
+    stored: StoredIncident | None = None
+    incident: Incident | None = None
     workspace: SlackWorkspace | None = None
-    first_responders: tuple[str, ...] = ()
     people: UserResolution | None = None
     room: WarRoom | None = None
     findings: tuple[Finding, ...] = ()
+    updates: ThreadUpdates | None = None
     summary: IncidentSummary | None = None
 
     @property
-    def record(self) -> IncidentRecord:
-        """The registry's record."""
-        return self.stored.record
+    def key(self) -> str | None:
+        """The incident key, once it is known."""
+        if self.stored is not None:
+            return self.stored.record.key
+        return self.incident.key if self.incident is not None else None
+
+    @property
+    def record(self) -> IncidentRecord | None:
+        """The record of the incident."""
+        return self.stored.record if self.stored is not None else None
 
     @property
     def is_registered(self) -> bool:
-        """Whether the registry remembers it: an incident that a person started is known by its run alone."""
-        return self.stored.version > 0
+        """Whether the registry stores the incident: one that a person started may be known by its run alone."""
+        return self.stored is not None and self.stored.version > 0
 
-    def resolved(self, at: datetime) -> KnownIncident:
-        """Return the incident as it is once it is resolved, for one that no registry says it of."""
-        record = self.record.model_copy(update={"status": Status.RESOLVED, "resolved_at": at})
+    @property
+    def status(self) -> str:
+        """The status in words."""
+        return status_words(self.record) if self.record is not None else "open"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the incident has recovered or is resolved."""
+        return self.record is not None and self.record.ended_at is not None
+
+    @property
+    def times_fired(self) -> int:
+        """How often the incident has fired, the first time included."""
+        return self.record.reopened + 1 if self.record is not None else 1
+
+    @property
+    def run_url(self) -> str | None:
+        """The address of the run in Airflow's UI."""
+        return self.run.url if self.run is not None else None
+
+    @property
+    def verdicts(self) -> Mapping[Verdict, int]:
+        """How many probes came to each verdict."""
+        if self.summary is not None:
+            return self.summary.findings
+        return Counter(finding.verdict for finding in self.findings)
+
+    def with_room(self, room: WarRoom) -> IncidentSnapshot:
+        """Return the snapshot with another room."""
+        return replace(self, room=room)
+
+    def with_record(self, **changes: Any) -> IncidentSnapshot:
+        """Return the snapshot with changes to its record, for an incident that is not in the registry."""
+        assert self.stored is not None
+        record = self.stored.record.model_copy(update=changes)
         return replace(self, stored=self.stored.model_copy(update={"record": record}))
 
-    @property
-    def times(self) -> int:
-        """How often it has fired, the first time included."""
-        return self.record.reopened + 1
 
-    @property
-    def has_room_of_its_own(self) -> bool:
-        """Whether it has a channel, and not a thread in the triage channel."""
-        return self.record.visibility is Visibility.ROOM and self.room is not None
+class XComSource(Protocol):
+    """The XComs of one run."""
 
+    def value(self, task_id: str) -> Any:
+        """Return the return value of a task, or ``None``."""
 
-def incident_key(context: Context) -> str:
-    """Return the key of the incident that this run is about; empty if the conf names none."""
-    return str((context["dag_run"].conf or {}).get(ConfKey.INCIDENT_KEY) or "")
+    def values(self, task_ids: Sequence[str]) -> Iterable[Any]:
+        """Return the return values of all instances of mapped tasks."""
 
 
-def read_known(context: Context) -> KnownIncident | None:
-    """Return what is known of this run's incident; nothing if neither registry nor conf tell which it is."""
-    stored = TaskRegistry.of(context).incident(incident_key(context)) or _unregistered(context)
-    if stored is None:
-        return None
-    left = _FirstRun(context["ti"], stored.record)
-    told = left.value(Incident, TaskId.PARSE_INCIDENT)
-    return KnownIncident(
+class TaskXComs:
+    """XComs as a task reads them.
+
+    :param ti: the task instance that reads.
+    :param run: another run to read from; default: the task's own.
+    """
+
+    def __init__(self, ti: Any, run: RunRef | None = None) -> None:
+        self._ti = ti
+        self._run = run
+
+    def value(self, task_id: str) -> Any:
+        """Return the return value of a task; of the own run each is fetched only once."""
+        return returned(self._ti, task_id) if self._run is None else self._pull(task_id)
+
+    def values(self, task_ids: Sequence[str]) -> Iterable[Any]:
+        """Return the return values of all instances of mapped tasks."""
+        return self._pull(list(task_ids)) or ()
+
+    def _pull(self, task_ids: str | list[str]) -> Any:
+        if self._run is None:
+            return self._ti.xcom_pull(task_ids=task_ids)
+        return self._ti.xcom_pull(dag_id=self._run.dag_id, run_id=self._run.run_id, task_ids=task_ids)
+
+
+def read_snapshot(
+    source: XComSource | None,
+    *,
+    run: RunRef | None = None,
+    stored: StoredIncident | None = None,
+    tasks: Collection[str] = STEPS,
+    finding_tasks: Sequence[str] = (TaskId.INVESTIGATE,),
+) -> IncidentSnapshot:
+    """Return what is known about an incident. A value that cannot be read counts as missing.
+
+    :param source: the XComs of its run; none if there is no run.
+    :param run: that run.
+    :param stored: its record, if the registry has one.
+    :param tasks: the tasks whose values are needed; each may cost a call.
+    :param finding_tasks: the tasks that return findings; read if ``investigate`` is among ``tasks``.
+    """
+
+    def value(model: type[Value], task_id: TaskId) -> Value | None:
+        if source is None or task_id not in tasks:
+            return None
+        return _validated(model, source.value(task_id))
+
+    record = stored.record if stored is not None else None
+    incident = value(Incident, TaskId.PARSE_INCIDENT)
+    found = source.values(finding_tasks) if source is not None and TaskId.INVESTIGATE in tasks else ()
+    return IncidentSnapshot(
+        run=run,
         stored=stored,
-        incident=as_it_stands(told or _from_record(stored.record), stored.record),
-        workspace=left.value(SlackWorkspace, TaskId.SETUP_SLACK),
-        first_responders=told.responders if told else (),
-        people=left.value(UserResolution, TaskId.RESOLVE_USERS),
-        room=_room(left.value(WarRoom, TaskId.CREATE_WAR_ROOM), stored.record),
-        findings=left.findings(),
-        summary=left.value(IncidentSummary, TaskId.FINAL_SUMMARY),
+        incident=_current(incident, record),
+        workspace=value(SlackWorkspace, TaskId.SETUP_SLACK),
+        people=value(UserResolution, TaskId.RESOLVE_USERS),
+        room=_room(value(WarRoom, TaskId.CREATE_WAR_ROOM), record),
+        findings=tuple(each for each in (_validated(Finding, one) for one in found) if each is not None),
+        updates=value(ThreadUpdates, TaskId.POST_UPDATES),
+        summary=value(IncidentSummary, TaskId.FINAL_SUMMARY),
     )
 
 
-def _unregistered(context: Context) -> StoredIncident | None:
-    """Return an incident that the registry does not know, by its first run, if the conf names that."""
-    asked = asked_closing(context)
-    if asked is None or asked.dag_id is None or asked.run_id is None:
+def snapshot_of_run(context: Context, *, finding_tasks: Sequence[str] = (TaskId.INVESTIGATE,)) -> IncidentSnapshot:
+    """Return what is known about the incident that this run opened, for a task of ``incident_response``."""
+    ti = context["ti"]
+    source = TaskXComs(ti)
+    incident = _validated(Incident, source.value(TaskId.PARSE_INCIDENT))
+    return read_snapshot(
+        source,
+        run=RunRef(dag_id=ti.dag_id, run_id=ti.run_id),
+        stored=_stored(context, incident.key) if incident is not None else None,
+        finding_tasks=finding_tasks,
+    )
+
+
+def snapshot_of_incident(context: Context) -> IncidentSnapshot | None:
+    """Return what is known about the incident that this run's conf names, for a task of ``incident_update``.
+
+    :returns: ``None`` if neither the registry nor the conf identifies an incident.
+    """
+    ti = context["ti"]
+    stored = TaskRegistry.of(context).incident(incident_key(context)) or _unregistered(context)
+    if stored is None:
         return None
-    value = context["ti"].xcom_pull(dag_id=asked.dag_id, run_id=asked.run_id, task_ids=TaskId.PARSE_INCIDENT)
-    incident = Incident.model_validate(value) if isinstance(value, dict) else None
+    record = stored.record
+    if record.run_id is None:
+        return read_snapshot(None, stored=stored)
+    run = RunRef(dag_id=record.dag_id, run_id=record.run_id)
+    return read_snapshot(TaskXComs(ti, run), run=run, stored=stored)
+
+
+def incident_key(context: Context) -> str:
+    """Return the incident key in this run's conf; empty if there is none."""
+    return str((context["dag_run"].conf or {}).get(ConfKey.INCIDENT_KEY) or "")
+
+
+def first_run_is_under_way(context: Context, snapshot: IncidentSnapshot) -> bool:
+    """Return whether the run that opens the incident's room has not ended."""
+    if snapshot.run is None:
+        return False
+    ti: Any = context["ti"]
+    return str(ti.get_dagrun_state(snapshot.run.dag_id, snapshot.run.run_id)).lower() in UNFINISHED
+
+
+def room_location(room: WarRoom) -> Room:
+    """Return where a room is, as the registry stores it."""
+    return Room(channel_id=room.channel_id, channel_name=room.channel_name, brief_ts=room.brief_ts, url=room.url)
+
+
+def _validated(model: type[Value], value: Any) -> Value | None:
+    try:
+        return model.model_validate(value) if value is not None else None
+    except ValidationError:
+        return None
+
+
+def _stored(context: Context, key: str) -> StoredIncident | None:
+    """Return the record of the incident, if the webhook started this run."""
+    if ConfKey.ASSIGNMENT not in (context["dag_run"].conf or {}):
+        return None
+    try:
+        return TaskRegistry.of(context).incident(key)
+    except (KeyError, AirflowRuntimeError):
+        # A DAG of a user's own may not name the registry, and what is displayed is not worth a failed task.
+        return None
+
+
+def _unregistered(context: Context) -> StoredIncident | None:
+    """Return a record made from the first run, for an incident that only that run knows."""
+    request = CloseRequest.of((context["dag_run"].conf or {}).get(ConfKey.CLOSE_REQUEST))
+    if request is None or request.dag_id is None or request.run_id is None:
+        return None
+    value = context["ti"].xcom_pull(dag_id=request.dag_id, run_id=request.run_id, task_ids=TaskId.PARSE_INCIDENT)
+    incident = _validated(Incident, value)
     if incident is None or incident.key != incident_key(context):
         return None
     record = IncidentRecord(
         key=incident.key,
-        dag_id=asked.dag_id,
-        run_id=asked.run_id,
+        dag_id=request.dag_id,
+        run_id=request.run_id,
         source=incident.source,
         opened_by=incident.key,
         title=incident.title,
@@ -132,39 +305,24 @@ def _unregistered(context: Context) -> StoredIncident | None:
     return StoredIncident(version=0, record=record)
 
 
-def first_run_is_under_way(context: Context, record: IncidentRecord) -> bool:
-    """Return whether the run that makes the incident's room has not ended."""
-    if record.run_id is None:
-        return False
-    ti: Any = context["ti"]
-    return str(ti.get_dagrun_state(record.dag_id, record.run_id)).lower() in _UNFINISHED
-
-
-class _FirstRun:
-    """The XComs of the run that made the room."""
-
-    def __init__(self, ti: Any, record: IncidentRecord) -> None:
-        self._ti = ti
-        self._record = record
-
-    def value(self, model: type[Value], task_id: str) -> Value | None:
-        """Return what a task of it returned."""
-        value = self._pull(task_id)
-        return None if not isinstance(value, dict) else model.model_validate(value)
-
-    def findings(self) -> tuple[Finding, ...]:
-        """Return what its probes found."""
-        found = self._pull([TaskId.INVESTIGATE]) or ()
-        return tuple(Finding.model_validate(value) for value in found if isinstance(value, dict))
-
-    def _pull(self, task_ids: str | list[str]) -> Any:
-        if self._record.run_id is None:
-            return None
-        return self._ti.xcom_pull(dag_id=self._record.dag_id, run_id=self._record.run_id, task_ids=task_ids)
+def _current(parsed: Incident | None, record: IncidentRecord | None) -> Incident | None:
+    """Return the incident with what has changed since it was parsed."""
+    if record is None:
+        return parsed
+    incident = parsed or _from_record(record)
+    return incident.model_copy(
+        update={
+            "severity": record.severity,
+            "title": record.title,
+            "services": record.services or incident.services,
+            "teams": record.teams or incident.teams,
+            "commander": record.commander or incident.commander,
+        }
+    )
 
 
 def _from_record(record: IncidentRecord) -> Incident:
-    """Return the incident as far as the record tells of it."""
+    """Return the incident as far as its record describes it."""
     monitors = dict.fromkeys(alert.monitor_id for alert in record.alerts.values() if alert.monitor_id)
     return Incident(
         key=record.key,
@@ -181,34 +339,26 @@ def _from_record(record: IncidentRecord) -> Incident:
     )
 
 
-def as_it_stands(incident: Incident, record: IncidentRecord) -> Incident:
-    """Return an incident as its first run read it, with what has changed since."""
-    return incident.model_copy(
-        update={
-            "severity": record.severity,
-            "title": record.title,
-            "services": record.services or incident.services,
-            "teams": record.teams or incident.teams,
-            "commander": record.commander or incident.commander,
-        }
-    )
-
-
-def _room(opened: WarRoom | None, record: IncidentRecord) -> WarRoom | None:
-    """Return the room: as its first run left it, or where it has moved since."""
-    told = record.room
-    if opened is not None and (told.brief_ts is None or told.brief_ts == opened.brief_ts):
+def _room(opened: WarRoom | None, record: IncidentRecord | None) -> WarRoom | None:
+    """Return the room: as the run left it, or where it is by the registry, if it has moved or was opened later."""
+    location = record.room if record is not None else Room()
+    if opened is not None and (location.brief_ts is None or location.brief_ts == opened.brief_ts):
         return opened
-    if told.channel_id is None or told.brief_ts is None:
+    if location.channel_id is None or location.brief_ts is None:
         return None
-    moved = {"channel_id": told.channel_id, "channel_name": told.channel_name or "", "url": told.url}
-    at = datetime.fromtimestamp(float(told.brief_ts), tz=UTC)
+    moved = {"channel_id": location.channel_id, "channel_name": location.channel_name or "", "url": location.url}
+    at = datetime.fromtimestamp(float(location.brief_ts), tz=UTC)
     if opened is not None:
-        # The brief's address was that of the brief in the first room.
-        return opened.model_copy(update={**moved, "brief_ts": told.brief_ts, "brief_url": None, "opened_at": at})
-    return WarRoom(mode=Mode.LIVE, brief_ts=told.brief_ts, opened_at=at, **moved)
+        # The permalink is that of the earlier brief.
+        return opened.model_copy(update={**moved, "brief_ts": location.brief_ts, "brief_url": None, "opened_at": at})
+    return WarRoom(mode=Mode.LIVE, brief_ts=location.brief_ts, opened_at=at, **moved)
 
 
-def where(room: WarRoom) -> Room:
-    """Return where a room is, as the registry keeps it."""
-    return Room(channel_id=room.channel_id, channel_name=room.channel_name, brief_ts=room.brief_ts, url=room.url)
+def expects_room(snapshot: IncidentSnapshot) -> bool:
+    """Return whether the incident should have a room of its own and has none."""
+    return snapshot.record is not None and snapshot.record.presence is Presence.ROOM and snapshot.room is None
+
+
+def is_over(snapshot: IncidentSnapshot) -> bool:
+    """Return whether the incident is resolved."""
+    return snapshot.record is not None and snapshot.record.status in (Status.RESOLVED, Status.ARCHIVED)
