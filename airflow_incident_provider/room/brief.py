@@ -1,99 +1,210 @@
 """
-The pinned brief while the run goes on: brought up to date as steps end.
+The brief: one builder of what it shows, one writer with all fallbacks, and its refresh while a run goes on.
 
-The step that opens the room writes itself what comes next. Of what follows, only that is told which a person has
-time to read: to write the brief is work, and the next step runs meanwhile on the same machine.
-
-Several tasks write it, each in its own process, after Airflow has been told that its step has ended: so no step
-waits for it. Each writes what it read just before, then reads again, and writes again if the run has moved on.
-Whoever writes last has therefore seen nothing change since, and what it wrote is right; the last to end is the
-summary, which writes the brief for good.
+Several tasks refresh the brief, each in its own process, after Airflow knows that the task has ended, so that no
+task waits for it. Each writes what it has read, reads again, and writes again if the run has moved on. So whoever
+writes last has seen no later state. The summary writes the final state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, STEPS, TaskId, run_url
-from airflow_incident_provider.messages.blocks import Message
-from airflow_incident_provider.messages.brief import BriefState, StepProgress, StepState, brief
-from airflow_incident_provider.models import (
-    Finding,
-    Incident,
-    IncidentSummary,
-    SlackWorkspace,
-    Timing,
-    UserResolution,
-    WarRoom,
-)
-from airflow_incident_provider.room.opener import brief_key
-from airflow_incident_provider.room.progress import is_part
-from airflow_incident_provider.room.standing import standing
-from airflow_incident_provider.room.xcom import read_value
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, TaskId
+from airflow_incident_provider.exceptions import IncidentError, SlackRequestError
+from airflow_incident_provider.messages.brief import BriefState, brief
+from airflow_incident_provider.messages.progress import StepProgress, StepState
+from airflow_incident_provider.models import Incident, Invitation, NotInvited, Timing
+from airflow_incident_provider.room.responders import invitations, not_invited
+from airflow_incident_provider.room.progress import final_steps, steps_so_far, total_time
+from airflow_incident_provider.room.snapshot import IncidentSnapshot, snapshot_of_run
+from airflow_incident_provider.slack.errors import EDIT_REFUSED, MESSAGE_NOT_FOUND, UNREACHABLE_IMAGE
 from airflow_incident_provider.slack.protocol import SlackClient
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-WRITES = 6
-"""How often one task writes at the most, if others keep ending beside it; mostly it is once or twice."""
+MAX_WRITES = 6
+"""How often one task writes at most while others keep ending; usually it is once or twice."""
 
-SLACK_SECONDS = 3
-"""How long one call may take. It is sent once: Slack takes fifty updates a minute, and the summary needs one."""
+REFRESH_SECONDS = 3
+"""Seconds for one refresh. It is tried once: Slack allows fifty updates a minute, and the summary needs one."""
 
-PARTS_TOLD = 4
-"""How often an investigation of many probes is told of while it goes on, its end among them."""
+SHOWN_PARTS = 4
+"""How often the progress of an investigation with many probes is shown, its end included."""
 
 SLOW_PROBE_SECONDS = 5
-"""How long a probe takes at least whose end is told: the findings follow quicker ones before anybody looks."""
+"""Seconds after which the end of a probe is shown; quicker ones are followed by the findings at once."""
 
-States = Mapping[str, str | None]
-"""Airflow's word for each task of a run; a mapped instance is named ``<task id>_<index>``."""
-
-_ENDS = {
-    "success": StepState.DONE,
-    "failed": StepState.FAILED,
-    "upstream_failed": StepState.FAILED,
-    "skipped": StepState.SKIPPED,
-    "removed": StepState.SKIPPED,
-}
+TaskStates = Mapping[str, str | None]
+"""The Airflow state of each task of a run; a mapped instance is named ``<task id>_<index>``."""
 
 
-def refresh_brief(context: Context, *, state: str, took_s: float) -> None:
+def brief_key(incident: Incident) -> str:
+    """Return the key in the metadata of an incident's brief."""
+    return f"{incident.key}/brief"
+
+
+def brief_state(
+    snapshot: IncidentSnapshot,
+    *,
+    steps: Sequence[StepProgress] = (),
+    here_later: Sequence[Invitation] = (),
+    missing_later: Sequence[NotInvited] = (),
+) -> BriefState:
+    """Return what the brief shows of an incident; the only place that decides it.
+
+    :param snapshot: the incident. Without a room its people are about to be invited.
+    :param steps: the progress of the run; default: the steps of its summary, if there is one.
+    :param here_later: responders of later notifications who are in the room.
+    :param missing_later: responders of later notifications who are not, and why.
     """
-    Bring the brief up to date, if this task's end is worth telling and there is a live room.
+    assert snapshot.incident is not None
+    room, summary, record = snapshot.room, snapshot.summary, snapshot.record
+    if room is None:
+        people = snapshot.people
+        pending, invited = (invitations(people), ()) if people else ((), ())
+        left_out = not_invited(people) if people else ()
+        problems = people.problems if people else ()
+    else:
+        pending = ()
+        invited = (*room.invited, *(summary.invited_later if summary else ()), *here_later)
+        left_out = (*(summary.not_invited if summary else room.not_invited), *missing_later)
+        problems = summary.problems if summary else room.problems
+    return BriefState(
+        incident=snapshot.incident,
+        workspace=snapshot.workspace,
+        opened_at=room.opened_at if room else None,
+        pending=pending,
+        invited=invited,
+        not_invited=left_out,
+        steps=tuple(steps) or (final_steps(summary) if summary else ()),
+        problems=problems,
+        status=snapshot.status,
+        commander=record.commander if record else None,
+        repeats=record.repeats if record else 0,
+        run_url=snapshot.run_url,
+        with_picture=room.picture if room else True,
+    )
 
-    :param state: how the task ended, in Airflow's word.
-    :param took_s: how long it took.
-    :raises IncidentError: Slack did not take it; nothing else depends on that.
+
+class BriefWriter:
+    """Posts and updates the brief of one incident in one channel.
+
+    If Slack cannot fetch the image, the brief is written with a link instead. If the brief was deleted, or Slack
+    refuses to edit it, the newest brief of the incident is updated, or a new one is posted and pinned.
+
+    :param slack: the workspace, or a dry run of it.
+    :param channel_id: the room's channel.
+    """
+
+    def __init__(self, slack: SlackClient, channel_id: str) -> None:
+        self._slack = slack
+        self._channel_id = channel_id
+
+    def post(self, state: BriefState) -> tuple[str, bool]:
+        """Post the brief; return its timestamp and whether it shows the image.
+
+        :raises SlackRequestError: Slack refuses the brief also without its image.
+        """
+        key = brief_key(state.incident)
+        return self._without_image_if_unreachable(
+            state, lambda shown: self._slack.post(self._channel_id, brief(shown), key=key)
+        )
+
+    def update(self, ts: str, state: BriefState) -> bool:
+        """Update the brief; return whether it shows the image.
+
+        :raises SlackRequestError: the brief was deleted or cannot be edited.
+        """
+        _, with_image = self._without_image_if_unreachable(state, lambda shown: self._update(ts, shown))
+        return with_image
+
+    def write(self, ts: str, state: BriefState) -> str:
+        """Update the brief, or replace it if that is refused; return the timestamp of the one that is current."""
+        try:
+            self.update(ts, state)
+        except SlackRequestError as error:
+            if error.code not in EDIT_REFUSED | {MESSAGE_NOT_FOUND}:
+                raise
+            return self._replace(ts, state)
+        return ts
+
+    def _replace(self, ts: str, state: BriefState) -> str:
+        newest = self._slack.find_message(self._channel_id, brief_key(state.incident))
+        if newest is not None and newest != ts:
+            try:
+                self.update(newest, state)
+            except SlackRequestError as error:
+                if error.code not in EDIT_REFUSED | {MESSAGE_NOT_FOUND}:
+                    raise
+            else:
+                return newest
+        posted, _ = self.post(state)
+        try:
+            self._slack.pin(self._channel_id, posted)
+        except IncidentError:
+            # The brief is there; a pin is only convenient.
+            return posted
+        return posted
+
+    def _update(self, ts: str, state: BriefState) -> str:
+        self._slack.update(self._channel_id, ts, brief(state), key=brief_key(state.incident))
+        return ts
+
+    @staticmethod
+    def _without_image_if_unreachable(state: BriefState, write: Callable[[BriefState], str]) -> tuple[str, bool]:
+        try:
+            return write(state), state.with_picture
+        except SlackRequestError as error:
+            if error.code not in UNREACHABLE_IMAGE or not state.with_picture or not state.incident.snapshot_url:
+                raise
+        # Slack fetches images itself, also for an update, and refuses the whole message if it cannot.
+        return write(state.model_copy(update={"with_picture": False})), False
+
+
+# --- the refresh while a run goes on ----------------------------------------------------------------
+
+
+def refresh_brief(context: Context, *, state: str, duration_s: float) -> None:
+    """
+    Refresh the brief when a task has ended, if that is worth showing and there is a live room.
+
+    :param state: the Airflow state the task ended in.
+    :param duration_s: how long it took.
+    :raises IncidentError: Slack did not accept it; nothing else depends on it.
     """
     ti = context["ti"]
-    if not may_be_worth_telling(ti.task_id, state, took_s):
+    if not may_be_shown(ti.task_id, state, duration_s):
         return
-    states = _states(ti)
-    if not is_worth_telling(ti.task_id, states):
+    states = _task_states(ti)
+    if not is_shown(ti.task_id, states):
         return
-    room = read_value(WarRoom, None, context, TaskId.CREATE_WAR_ROOM)
-    incident = read_value(Incident, None, context, TaskId.PARSE_INCIDENT)
-    if incident is None or room is None or room.channel_id is None or room.brief_ts is None:
+    room = snapshot_of_run(context).room
+    if room is None or room.channel_id is None or room.brief_ts is None:
         return
-    slack, channel_id, ts = _slack(ti.task), room.channel_id, room.brief_ts
+    channel_id, ts, slack = room.channel_id, room.brief_ts, _slack(ti.task)
 
-    def write(seen: States) -> None:
-        message = _final(context, seen) or _under_way(context, incident, room, steps_so_far(seen))
-        slack.update(channel_id, ts, message, key=brief_key(incident))
+    def write(seen: TaskStates) -> None:
+        snapshot = snapshot_of_run(context)
+        if snapshot.incident is None:
+            return
+        steps = () if snapshot.summary is not None else _with_durations(snapshot, steps_so_far(seen))
+        BriefWriter(slack.within(REFRESH_SECONDS), channel_id).update(ts, brief_state(snapshot, steps=steps))
 
-    settle(states, read=lambda: _states(ti), write=write)
+    write_until_settled(states, read=lambda: _task_states(ti), write=write)
 
 
-def settle(seen: States, *, read: Callable[[], States], write: Callable[[States], None]) -> None:
+def write_until_settled(
+    seen: TaskStates, *, read: Callable[[], TaskStates], write: Callable[[TaskStates], None]
+) -> None:
     """
-    Write what was seen, look again, and write again until nothing has changed meanwhile.
+    Write what was seen, read again, and write again until nothing has changed in between.
 
-    Of several that do this side by side, the last to write has therefore written what is so.
+    Of several processes that do this at the same time, the last one to write has written the current state.
     """
-    for _ in range(WRITES):
+    for _ in range(MAX_WRITES):
         write(seen)
         now = read()
         if steps_so_far(now) == steps_so_far(seen):
@@ -101,120 +212,63 @@ def settle(seen: States, *, read: Callable[[], States], write: Callable[[States]
         seen = now
 
 
-def may_be_worth_telling(task_id: str, state: str, took_s: float) -> bool:
+def may_be_shown(task_id: str, state: str, duration_s: float) -> bool:
     """
-    Return whether the end of this task may change what a person wants to see, as far as the task alone shows.
+    Return whether the end of a task may change what the brief shows, by the task alone.
 
     The steps before the room have no brief yet. Quick probes are followed by the findings, and those by the
-    summary at once, unless they failed.
+    summary, unless they failed.
     """
     if task_id == TaskId.INVESTIGATE:
-        return took_s >= SLOW_PROBE_SECONDS
+        return duration_s >= SLOW_PROBE_SECONDS
     return task_id == TaskId.FINAL_SUMMARY or (task_id == TaskId.POST_UPDATES and state == "failed")
 
 
-def is_worth_telling(task_id: str, states: States) -> bool:
-    """Return whether it does, as the others are now: of many probes, every quarter but the last is told."""
+def is_shown(task_id: str, states: TaskStates) -> bool:
+    """Return whether it does, by the state of the other tasks: of many probes, every quarter but the last."""
     if task_id != TaskId.INVESTIGATE:
         return True
     step = next((step for step in steps_so_far(states) if step.step == task_id), None)
-    return step is not None and _is_mark(step.done, step.total)
+    return step is not None and _is_milestone(step.done, step.total)
 
 
-def steps_so_far(states: States) -> tuple[StepProgress, ...]:
-    """Return each step of this DAG as it is, without durations: the first that has not ended is under way."""
-    steps = [step for name in STEPS if (step := _step(name, states)) is not None]
-    current = next((step for step in steps if step.state is StepState.TO_COME), None)
-    return tuple(
-        step.model_copy(update={"state": StepState.RUNNING}) if step is current else step for step in steps
-    )
-
-
-def _step(name: str, states: States) -> StepProgress | None:
-    """Return one step; ``None`` if this DAG has not got it. A step of many parts ends when all of them have."""
-    parts = [state for task, state in states.items() if is_part(task, name)]
-    own = [states[name]] if name in states else []
-    ends = [_ENDS.get(str(state).lower()) for state in parts or own]
-    if not ends:
-        return None
-    told = {"done": sum(end is not None for end in ends), "total": len(ends)} if parts else {}
-    if None in ends:
-        return StepProgress(step=name, **told)
-    worst = next(state for state in (StepState.FAILED, StepState.DONE, StepState.SKIPPED) if state in ends)
-    return StepProgress(step=name, state=worst, **told)
-
-
-def _is_mark(done: int | None, total: int | None) -> bool:
-    """Return whether so many of so many parts, but not all, are a quarter more than one part fewer."""
+def _is_milestone(done: int | None, total: int | None) -> bool:
+    """Return whether ``done`` of ``total`` parts, but not all, are a quarter more than one part fewer."""
     if not done or not total or done == total:
         return False
-    return done * PARTS_TOLD // total > (done - 1) * PARTS_TOLD // total
+    return done * SHOWN_PARTS // total > (done - 1) * SHOWN_PARTS // total
 
 
-def _states(ti: Any) -> States:
-    found: States = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+def _task_states(ti: Any) -> TaskStates:
+    found: TaskStates = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
     return found
 
 
 def _slack(task: Any) -> SlackClient:
-    """Return the workspace of the task that opened the room, with little patience."""
+    """Return a client of the workspace of the task that opened the room, which sends each call once."""
+    # These import slack_sdk.
     from airflow_incident_provider.slack.client import LiveSlackClient
     from airflow_incident_provider.slack.hook import IncidentSlackHook
 
     opener = task.dag.get_task(TaskId.CREATE_WAR_ROOM) if task.dag.has_task(TaskId.CREATE_WAR_ROOM) else None
     conn_id = getattr(opener, "slack_conn_id", DEFAULT_SLACK_CONN_ID)
-    return LiveSlackClient(IncidentSlackHook(slack_conn_id=conn_id, attempts=1, timeout=SLACK_SECONDS))
+    return LiveSlackClient(IncidentSlackHook(slack_conn_id=conn_id, attempts=1, timeout=REFRESH_SECONDS))
 
 
-def _final(context: Context, states: States) -> Message | None:
-    """Return the brief as the summary left it, once there is one."""
-    if _ENDS.get(str(states.get(TaskId.FINAL_SUMMARY)).lower()) is None:
-        return None
-    from airflow_incident_provider.room.summary import final_brief, read_run
-
-    summary = read_value(IncidentSummary, None, context, TaskId.FINAL_SUMMARY)
-    return final_brief(read_run(context), summary)[1] if summary is not None else None
+def _with_durations(snapshot: IncidentSnapshot, steps: Sequence[StepProgress]) -> tuple[StepProgress, ...]:
+    timings = {task: value.timing for task, value in _step_values(snapshot).items() if value is not None}
+    if any(step.step == TaskId.INVESTIGATE and step.state is StepState.DONE for step in steps):
+        timings[TaskId.INVESTIGATE] = total_time([each.timing for each in snapshot.findings if each.timing])
+    return tuple(_with_duration(step, timings.get(step.step)) for step in steps)
 
 
-def _under_way(context: Context, incident: Incident, room: WarRoom, steps: tuple[StepProgress, ...]) -> Message:
-    workspace = read_value(SlackWorkspace, None, context, TaskId.SETUP_SLACK)
-    people = read_value(UserResolution, None, context, TaskId.RESOLVE_USERS)
-    timings: dict[str, Timing | None] = {
-        TaskId.PARSE_INCIDENT: incident.timing,
-        TaskId.SETUP_SLACK: workspace.timing if workspace else None,
-        TaskId.RESOLVE_USERS: people.timing if people else None,
-        TaskId.CREATE_WAR_ROOM: room.timing,
-        TaskId.INVESTIGATE: _investigation(context, steps),
+def _step_values(snapshot: IncidentSnapshot) -> dict[str, Any]:
+    return {
+        TaskId.PARSE_INCIDENT: snapshot.incident,
+        TaskId.SETUP_SLACK: snapshot.workspace,
+        TaskId.RESOLVE_USERS: snapshot.people,
+        TaskId.CREATE_WAR_ROOM: snapshot.room,
     }
-    stands = standing(context, incident)
-    return brief(
-        BriefState(
-            incident=stands.incident,
-            status=stands.status,
-            commander=stands.commander,
-            repeats=stands.repeats,
-            workspace=workspace,
-            opened_at=room.opened_at,
-            invited=room.invited,
-            not_invited=room.not_invited,
-            steps=tuple(_with_duration(step, timings.get(step.step)) for step in steps),
-            problems=room.problems,
-            run_url=run_url(context["ti"].dag_id, context["ti"].run_id),
-            with_picture=room.picture,
-        )
-    )
-
-
-def _investigation(context: Context, steps: tuple[StepProgress, ...]) -> Timing | None:
-    """Return how long the investigation took, once all of it has ended."""
-    if not any(step.step == TaskId.INVESTIGATE and step.state is StepState.DONE for step in steps):
-        return None
-    values = context["ti"].xcom_pull(task_ids=[TaskId.INVESTIGATE]) or ()
-    timings = [found.timing for value in values if value and (found := Finding.model_validate(value)).timing]
-    if not timings:
-        return None
-    began, ended = min(t.started_at for t in timings), max(t.finished_at for t in timings)
-    return Timing(started_at=began, duration_ms=max(0, round((ended - began).total_seconds() * 1000)))
 
 
 def _with_duration(step: StepProgress, timing: Timing | None) -> StepProgress:

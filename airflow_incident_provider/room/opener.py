@@ -1,4 +1,10 @@
-"""How a room is opened: in which order, what side by side, and what is done about each thing that fails."""
+"""
+Open a war room, exactly once.
+
+First what makes it a room: the channel, the brief, the invitations. Then what is convenient: topic, bookmarks, pin.
+Only the calls in :data:`ESSENTIAL_METHODS` can fail the room; whatever happens to the others becomes a problem in
+the brief, and none of them delays the room or the steps after it for longer than :data:`CONVENIENCE_SECONDS`.
+"""
 
 from __future__ import annotations
 
@@ -11,189 +17,161 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.exceptions import IncidentError, SlackRequestError, SlackUnavailableError
-from airflow_incident_provider.messages.brief import (
-    BriefState,
-    StepProgress,
-    brief,
-    brief_details,
-    unresolved_people,
-)
+from airflow_incident_provider.messages.brief import BriefState, brief_details
 from airflow_incident_provider.messages.channel import bookmarks, is_own_topic, purpose, topic
-from airflow_incident_provider.messages.mrkdwn import between, duration
-from airflow_incident_provider.models import (
-    Incident,
-    Invitation,
-    NotInvited,
-    Problem,
-    SlackWorkspace,
-    UserResolution,
-    WarRoom,
-)
+from airflow_incident_provider.messages.progress import StepProgress
+from airflow_incident_provider.messages.times import between, duration
+from airflow_incident_provider.models import Incident, Problem, ProblemCode, SlackWorkspace, WarRoom
+from airflow_incident_provider.room.brief import BriefWriter, brief_key, brief_state
 from airflow_incident_provider.room.channel import (
     UNFINISHED_WAIT_S,
     ChannelOpener,
     ChannelRequest,
     OpenedChannel,
 )
-from airflow_incident_provider.room.ledger import Ledger
-from airflow_incident_provider.room.posting import Poster, recorded_ts
-from airflow_incident_provider.room.progress import progress_with_the_room
+from airflow_incident_provider.room.posting import Ledger, Poster, recorded_ts
+from airflow_incident_provider.room.progress import progress_with_room
+from airflow_incident_provider.room.responders import invitations, not_invited, not_invited_because
+from airflow_incident_provider.room.snapshot import IncidentSnapshot
 from airflow_incident_provider.slack.concurrency import run_concurrently
 from airflow_incident_provider.slack.errors import MESSAGE_NOT_FOUND, invite_failure_reason
 from airflow_incident_provider.slack.protocol import Channel, SlackClient
 
-_BRIEF = "brief"
-_UNSURE = {
-    "the room's description is not set": "the room's description may not be set",
-    "nobody could be invited": "some people may not have been invited",
-    "the topic is not set": "the topic may not be set",
-    "the brief is not pinned": "the brief may not be pinned",
-    "not all bookmarks are there": "some bookmarks may be missing",
-    "the brief is not up to date": "the brief may not be up to date",
+ESSENTIAL_METHODS = frozenset({"auth.test", "conversations.create", "chat.postMessage"})
+"""The Slack calls without which there is no room. Every other call may fail, and the room opens all the same."""
+
+CONVENIENCE_SECONDS = 4.0
+"""Seconds for all calls of one phase that are not essential."""
+
+PROBLEMS: Mapping[ProblemCode, tuple[str, str]] = {
+    ProblemCode.DESCRIPTION: ("the room's description is not set", "the room's description may not be set"),
+    ProblemCode.INVITATIONS: ("nobody could be invited", "some people may not have been invited"),
+    ProblemCode.TOPIC: ("the topic is not set", "the topic may not be set"),
+    ProblemCode.PIN: ("the brief is not pinned", "the brief may not be pinned"),
+    ProblemCode.BOOKMARKS: ("not all bookmarks are there", "some bookmarks may be missing"),
+    ProblemCode.MEMBERS: ("who is here could not be checked", "who is here could not be checked"),
+    ProblemCode.PERMALINK: ("the brief's address is not known", "the brief's address is not known"),
+    ProblemCode.BRIEF: ("the brief is not up to date", "the brief may not be up to date"),
 }
-"""What is said instead where Slack did not answer, and may have done it."""
+"""What the room says of each failure; second, what it says if Slack did not answer and may have done it."""
 
-INVITATIONS_FAILED = frozenset({"nobody could be invited", _UNSURE["nobody could be invited"]})
-"""What is said where Slack did not answer an invitation: it is sent once more at the end of the run."""
-
+_BRIEF = "brief"
 _FIRST_MINUTES = timedelta(minutes=5)
 """How long after its creation a room has its brief at the latest."""
 
-_UNREACHABLE_PICTURE = frozenset({"invalid_blocks", "invalid_blocks_format"})
-
 
 @dataclass(frozen=True, kw_only=True)
-class RoomPlan:
-    """What the room is opened with.
+class RoomRequest:
+    """Which room to open.
 
+    :param snapshot: the incident, the workspace and the people who were found.
     :param name: the channel's name at the nth attempt, the first being 0.
-    :param steps: how the steps before this one went.
-    :param promised_s: seconds from the alert to the room that were promised, if any.
+    :param steps: the progress of the run when the room is opened.
+    :param deadline_s: seconds from the alert to the room that are promised, if any.
     """
 
-    incident: Incident
-    workspace: SlackWorkspace
-    people: UserResolution
+    snapshot: IncidentSnapshot
     name: Callable[[int], str]
-    run_url: str | None = None
     steps: tuple[StepProgress, ...] = ()
-    promised_s: int | None = None
+    deadline_s: int | None = None
 
     @property
-    def invitations(self) -> tuple[Invitation, ...]:
-        """Everybody who was found, each once, by the first query that found them."""
-        return to_invite(self.people)
+    def incident(self) -> Incident:
+        """The incident."""
+        assert self.snapshot.incident is not None
+        return self.snapshot.incident
 
     @property
-    def not_found(self) -> tuple[NotInvited, ...]:
-        """Everybody who will not be invited, and whom of a group that was found."""
-        return not_to_invite(self.people)
+    def workspace(self) -> SlackWorkspace:
+        """The workspace."""
+        assert self.snapshot.workspace is not None
+        return self.snapshot.workspace
 
 
-def to_invite(people: UserResolution) -> tuple[Invitation, ...]:
-    """Return everybody who was found, each once, by the first query that found them."""
-    found = (
-        Invitation(user=user, query=resolution.query, method=resolution.method)
-        for resolution in people.resolved
-        for user in resolution.users
-        if resolution.method is not None
-    )
-    return tuple({invitation.user.id: invitation for invitation in reversed(tuple(found))}.values())[::-1]
+class RoomOpener:
+    """Opens one room, or completes what an earlier attempt has begun.
 
-
-def not_to_invite(people: UserResolution) -> tuple[NotInvited, ...]:
-    """Return everybody who was not found, and whom of a group that was found."""
-    left_out = (
-        NotInvited(query=resolution.query, reason=resolution.reason)
-        for resolution in people.resolved
-        if resolution.reason
-    )
-    return (*unresolved_people(people), *left_out)
-
-
-class RoomOpening:
-    """Opens one room: channel, brief and invitations first, comfort after.
-
-    :param slack: the workspace, or a dry-run of it.
-    :param ledger: what earlier attempts of this task did; only used between the waves of calls.
+    :param slack: the workspace, or a dry run of it.
+    :param ledger: what earlier attempts of this task did; only used between the phases.
     """
 
-    def __init__(self, slack: SlackClient, plan: RoomPlan, ledger: Ledger) -> None:
+    def __init__(self, slack: SlackClient, request: RoomRequest, ledger: Ledger) -> None:
         self._slack = slack
-        self._plan = plan
+        self._request = request
         self._ledger = ledger
-        self._clock = time.monotonic()
-        self._problems: list[Problem] = list(plan.people.problems)
-        self._invitation_outcome: dict[str, str] | IncidentError = {}
-        self._state = BriefState(
-            incident=plan.incident,
-            workspace=plan.workspace,
-            pending=plan.invitations,
-            not_invited=plan.not_found,
-            steps=plan.steps,
-            run_url=plan.run_url,
-            problems=tuple(self._problems),
-        )
+        self._started = time.monotonic()
+        people = request.snapshot.people
+        self._invitations = invitations(people) if people else ()
+        self._left_out = not_invited(people) if people else ()
+        self._problems: list[Problem] = list(people.problems if people else ())
+        self._with_image = True
+        self._invite_error: IncidentError | None = None
 
     def open(self) -> WarRoom:
-        """Open the room, or find it open, and return it as it was left.
+        """Open the room and return it as it was left.
 
-        :raises IncidentError: when there is no channel or no brief; what was done until then is in the ledger.
+        :raises IncidentError: there is no channel or no brief; what was done until then is in the ledger.
         """
         opened = self._open_channel()
-        ts = self._essentials(opened)
-        url = self._comforts(opened.channel, ts, fresh=opened.created)
-        self._finish_brief(opened.channel, ts)
-        return self._room(opened, ts, url)
+        room = self._post_brief_and_invite(opened)
+        room = self._add_conveniences(opened, room)
+        self._finish_brief(opened.channel, room)
+        return room.model_copy(
+            update={
+                "problems": tuple(self._problems),
+                "picture": self._with_image,
+                "would_post": self._slack.would_post,
+            }
+        )
 
     # --- the channel --------------------------------------------------------------------------------
 
     def _open_channel(self) -> OpenedChannel:
-        incident = self._plan.incident
+        incident = self._request.incident
         request = ChannelRequest(
             key=incident.key,
-            name=self._plan.name,
+            name=self._request.name,
             private=incident.route.private,
             existing_id=incident.slack_channel_id,
         )
-        opened = ChannelOpener(self._slack, self._plan.workspace.bot_user_id, self._ledger).open(request)
+        opened = ChannelOpener(self._slack, self._request.workspace.bot_user_id, self._ledger).open(request)
         if opened.note:
-            self._problems.append(Problem(step=TaskId.CREATE_WAR_ROOM, what=opened.note))
+            self._problems.append(
+                Problem(step=TaskId.CREATE_WAR_ROOM, what=opened.note, code=ProblemCode.OWN_CHANNEL)
+            )
         return opened
 
     # --- what makes it a room -----------------------------------------------------------------------
 
-    def _essentials(self, opened: OpenedChannel) -> str:
-        """Post the brief, invite, and write the key into the channel's purpose; return the brief's timestamp."""
+    def _post_brief_and_invite(self, opened: OpenedChannel) -> WarRoom:
+        """Post the brief, invite, and write the key into the channel's purpose."""
         tried_before = self._ledger.intended_at(_BRIEF) is not None
         seen_before = not opened.created or tried_before
-        ours = opened.channel.id != self._plan.incident.slack_channel_id
+        ours = opened.channel.id != self._request.incident.slack_channel_id
+        wait = ours and seen_before and not tried_before
         self._ledger.intend(_BRIEF)
-        earlier = self._earlier_brief(opened.channel)
-        posted, purpose_set, invitations = run_concurrently(
-            lambda: self._brief_ts(
-                opened.channel, earlier, look=seen_before, wait=ours and seen_before and not tried_before
-            ),
-            lambda: self._set_purpose(opened.channel),
-            lambda: self._invite(opened),
+        earlier = self._recorded_brief(opened.channel)
+        convenient = self._slack.within(CONVENIENCE_SECONDS)
+        posted, described, refused = run_concurrently(
+            lambda: self._brief_ts(opened.channel, earlier, look=seen_before, wait=wait),
+            lambda: self._set_purpose(convenient, opened.channel),
+            lambda: self._invite(convenient, opened),
         )
         if isinstance(posted, IncidentError):
             raise posted
         ts, at = posted
         self._ledger.record({_BRIEF: {"ts": ts, "channel": opened.channel.id}})
-        self._state = self._state.model_copy(update={"opened_at": at})
         self._note_lateness(at)
-        self._note("the room's description is not set", purpose_set)
-        self._invitation_outcome = invitations
-        return ts
+        self._note(ProblemCode.DESCRIPTION, described)
+        return self._with_refusals(self._room(opened, ts, at), refused)
 
-    def _earlier_brief(self, channel: Channel) -> str | None:
+    def _recorded_brief(self, channel: Channel) -> str | None:
         """Return the brief that an earlier attempt recorded, unless somebody deleted it since."""
         recorded = recorded_ts(self._ledger, _BRIEF, channel.id)
         if recorded is None:
             return None
         try:
-            self._slack.update(channel.id, recorded, brief(self._state), key=brief_key(self._plan.incident))
+            self._with_image = self._writer(channel).update(recorded, self._state())
         except SlackUnavailableError:
             return recorded
         except SlackRequestError as error:
@@ -203,23 +181,16 @@ class RoomOpening:
         return recorded
 
     def _brief_ts(self, channel: Channel, earlier: str | None, *, look: bool, wait: bool) -> tuple[str, datetime]:
-        """Return the brief's timestamp and when it was there: found if it may have been posted, else posted.
+        """Return the brief's timestamp and when it was posted: find it if it may be there, else post it.
 
         :param wait: whether another process may have opened the room a moment ago, and be about to post it.
         """
         if earlier is not None:
-            return earlier, _moment(earlier)
-        key = brief_key(self._plan.incident)
+            return earlier, _posted_at(earlier)
+        key = brief_key(self._request.incident)
         if look and (found := self._find_brief(channel, key, patience_s=UNFINISHED_WAIT_S if wait else 0)):
-            return found, _moment(found)
-        try:
-            ts = self._slack.post(channel.id, brief(self._state), key=key)
-        except SlackRequestError as error:
-            if error.code not in _UNREACHABLE_PICTURE or not self._plan.incident.snapshot_url:
-                raise
-            # Slack fetches pictures itself and refuses the whole message if it cannot: the link does instead.
-            self._state = self._state.model_copy(update={"with_picture": False})
-            ts = self._slack.post(channel.id, brief(self._state), key=key)
+            return found, _posted_at(found)
+        ts, self._with_image = self._writer(channel).post(self._state())
         return ts, datetime.now(UTC)
 
     def _find_brief(self, channel: Channel, key: str, *, patience_s: float) -> str | None:
@@ -232,159 +203,185 @@ class RoomOpening:
         return patiently(self._slack.find_message, channel.id, key) or self._first_brief(channel, key)
 
     def _first_brief(self, channel: Channel, key: str) -> str | None:
-        """Return the brief of a room with so much talk since that it is not among the newest messages."""
+        """Return the brief of a room in which so much was posted since that it is not among the newest messages."""
         if channel.created_at is None or datetime.now(UTC) - channel.created_at < _FIRST_MINUTES:
             return None
         until = channel.created_at + _FIRST_MINUTES
         return self._slack.find_message(channel.id, key, since=channel.created_at, until=until)
 
-    def _set_purpose(self, channel: Channel) -> None:
-        """Write the key into the purpose, unless the channel is another tool's: then its words stay."""
-        wanted = purpose(self._plan.incident)
-        borrowed = channel.id == self._plan.incident.slack_channel_id and channel.purpose != ""
+    def _set_purpose(self, slack: SlackClient, channel: Channel) -> None:
+        """Write the key into the purpose, unless the channel is another tool's and has one."""
+        wanted = purpose(self._request.incident)
+        borrowed = channel.id == self._request.incident.slack_channel_id and channel.purpose != ""
         if channel.purpose != wanted and not borrowed:
-            self._slack.set_purpose(channel.id, wanted)
+            slack.set_purpose(channel.id, wanted)
 
-    def _invite(self, opened: OpenedChannel) -> dict[str, str]:
-        """Invite who is not there yet; return the error code of each who could not be invited."""
-        ids = [invitation.user.id for invitation in self._plan.invitations]
-        here = frozenset() if opened.created or not ids else self._slack.member_ids(opened.channel.id)
+    def _invite(self, slack: SlackClient, opened: OpenedChannel) -> dict[str, str]:
+        """Invite everyone who is not in the channel; return the error code of each who could not be invited."""
+        ids = [invitation.user.id for invitation in self._invitations]
+        here = frozenset() if opened.created or not ids else slack.member_ids(opened.channel.id)
         wanted = [user_id for user_id in ids if user_id not in here]
-        return self._slack.invite(opened.channel.id, wanted) if wanted else {}
+        return slack.invite(opened.channel.id, wanted) if wanted else {}
 
-    def _read_invitations(self, members: frozenset[str] | IncidentError) -> None:
-        """Sort who was invited from who was not, and why: by who is there, else by what the invitation came to."""
-        outcome, ids = self._invitation_outcome, [invitation.user.id for invitation in self._plan.invitations]
-        if isinstance(outcome, IncidentError):
-            reasons: Mapping[str, str] = dict.fromkeys(ids, outcome.message)
-        else:
-            reasons = {user: invite_failure_reason(code) for user, code in outcome.items()}
-        if isinstance(members, frozenset) and members:
-            unsaid = "Slack did not add them to the channel"
-            reasons = {user_id: reasons.get(user_id, unsaid) for user_id in ids if user_id not in members}
-        if reasons:
-            self._note("nobody could be invited", outcome)
-        self._leave_out(reasons)
+    def _with_refusals(self, room: WarRoom, refused: dict[str, str] | IncidentError) -> WarRoom:
+        """Return the room with who could not be invited, and why."""
+        if isinstance(refused, IncidentError):
+            self._invite_error = refused
+            return _without(room, {one.user.id: refused.message for one in self._invitations})
+        return _without(room, {user_id: invite_failure_reason(code) for user_id, code in refused.items()})
 
-    def _leave_out(self, reasons: Mapping[str, str]) -> None:
-        """Move these people from the invited to those who were not."""
-        candidates = self._state.pending or self._state.invited
-        left_out = tuple(
-            NotInvited(query=invitation.user.label, reason=reasons[invitation.user.id])
-            for invitation in candidates
-            if invitation.user.id in reasons
+    # --- what is convenient -------------------------------------------------------------------------
+
+    def _add_conveniences(self, opened: OpenedChannel, room: WarRoom) -> WarRoom:
+        """Do what the room can be without, all of it, and note what fails."""
+        channel, ts = opened.channel, self._brief_of(room)
+        slack = self._slack.within(CONVENIENCE_SECONDS)
+        titled, pinned, bookmarked, members, url = run_concurrently(
+            lambda: self._set_topic(slack, channel),
+            lambda: slack.pin(channel.id, ts),
+            lambda: self._add_bookmarks(slack, channel, fresh=opened.created),
+            lambda: slack.member_ids(channel.id),
+            lambda: slack.permalink(channel.id, ts),
         )
-        self._state = self._state.model_copy(
-            update={
-                "pending": (),
-                "invited": tuple(i for i in candidates if i.user.id not in reasons),
-                "not_invited": (*self._state.not_invited, *left_out),
-            }
-        )
+        self._note(ProblemCode.TOPIC, titled)
+        self._note(ProblemCode.PIN, pinned)
+        self._note(ProblemCode.BOOKMARKS, bookmarked)
+        self._note(ProblemCode.MEMBERS, members)
+        self._note(ProblemCode.PERMALINK, url)
+        if not isinstance(members, IncidentError):
+            room = self._confirm_invitations(room, members)
+        if any(each.user_id for each in room.not_invited):
+            self._note(ProblemCode.INVITATIONS, self._invite_error)
+        return room.model_copy(update={"brief_url": None if isinstance(url, IncidentError) else url})
 
-    # --- what makes it comfortable ------------------------------------------------------------------
+    def _confirm_invitations(self, room: WarRoom, members: frozenset[str]) -> WarRoom:
+        """Return the room by who is in it, whatever the invitation said."""
+        if not members:
+            return room
+        reasons = {each.user_id: each.reason for each in room.not_invited if each.user_id}
+        missing = {
+            one.user.id: reasons.get(one.user.id, "Slack did not add them to the channel")
+            for one in self._invitations
+            if one.user.id not in members
+        }
+        return _without(room.model_copy(update={"invited": self._invitations, "not_invited": self._left_out}), missing)
 
-    def _comforts(self, channel: Channel, ts: str, *, fresh: bool) -> str | None:
-        """Do what the room can be without, all of it, and note what fails; return the brief's address."""
-        topic_set, pinned, bookmarked, members, url = run_concurrently(
-            lambda: self._set_topic(channel),
-            lambda: self._slack.pin(channel.id, ts),
-            lambda: self._add_bookmarks(channel, fresh=fresh),
-            lambda: self._slack.member_ids(channel.id),
-            lambda: self._slack.permalink(channel.id, ts),
-        )
-        self._read_invitations(members)
-        self._note("the topic is not set", topic_set)
-        self._note("the brief is not pinned", pinned)
-        self._note("not all bookmarks are there", bookmarked)
-        self._note("who came could not be checked", members)
-        self._note("the brief's address is not known", url)
-        return None if isinstance(url, IncidentError) else url
-
-    def _set_topic(self, channel: Channel) -> None:
-        wanted = topic(self._plan.incident)
-        # What people, or another tool, wrote there stays.
+    def _set_topic(self, slack: SlackClient, channel: Channel) -> None:
+        wanted = topic(self._request.incident)
+        # A topic that people, or another tool, wrote stays.
         if channel.topic != wanted and is_own_topic(channel.topic):
-            self._slack.set_topic(channel.id, wanted)
+            slack.set_topic(channel.id, wanted)
 
-    def _add_bookmarks(self, channel: Channel, *, fresh: bool) -> None:
-        """Add those that are not there, each whatever became of the others.
+    def _add_bookmarks(self, slack: SlackClient, channel: Channel, *, fresh: bool) -> None:
+        """Add the bookmarks that are missing, each whatever became of the others.
 
-        :raises IncidentError: the first that was raised.
+        :raises IncidentError: the first error.
         """
         try:
-            there = frozenset() if fresh else self._slack.bookmarks(channel.id)
+            there = frozenset() if fresh else slack.bookmarks(channel.id)
         except SlackUnavailableError as error:
             # Some may be there: it is only not known which.
             raise SlackUnavailableError(error.message, code=error.code, effect_possible=True) from error
         errors: list[IncidentError] = []
-        for bookmark in bookmarks(self._plan.incident, self._plan.run_url):
+        for bookmark in bookmarks(self._request.incident, self._request.snapshot.run_url):
             if bookmark.url in there:
                 continue
             try:
-                self._slack.add_bookmark(channel.id, bookmark.label, bookmark.url)
+                slack.add_bookmark(channel.id, bookmark.label, bookmark.url)
             except IncidentError as error:
                 errors.append(error)
         if errors:
             raise errors[0]
 
-    def _finish_brief(self, channel: Channel, ts: str) -> None:
-        """Bring the brief up to date; what it has no room for goes under it."""
-        took = round((time.monotonic() - self._clock) * 1000)
-        self._state = self._state.model_copy(
-            update={"problems": tuple(self._problems), "steps": progress_with_the_room(self._plan.steps, took)}
+    def _finish_brief(self, channel: Channel, room: WarRoom) -> None:
+        """Update the brief; what it has no space for goes into its thread."""
+        ts = self._brief_of(room)
+        opening_ms = round((time.monotonic() - self._started) * 1000)
+        state = self._state(
+            room.model_copy(update={"problems": tuple(self._problems)}),
+            progress_with_room(self._request.steps, opening_ms),
         )
-        key = brief_key(self._plan.incident)
+        slack = self._slack.within(CONVENIENCE_SECONDS)
+        key = brief_key(self._request.incident)
         try:
-            self._slack.update(channel.id, ts, brief(self._state), key=key)
-            details = brief_details(self._state)
-            Poster(self._slack, channel.id, self._ledger).post_all(details, key=f"{key}/details", thread_ts=ts)
+            self._with_image = BriefWriter(slack, channel.id).update(ts, state)
+            Poster(slack, channel.id, self._ledger).post_all(
+                brief_details(state), key=f"{key}/details", thread_ts=ts
+            )
         except IncidentError as error:
-            self._note("the brief is not up to date", error)
+            self._note(ProblemCode.BRIEF, error)
 
-    # --- what came of it ----------------------------------------------------------------------------
+    # --- the result ---------------------------------------------------------------------------------
 
-    def _note(self, what: str, outcome: object) -> None:
-        """Keep a failure, if it is one, to be told in the room and in the summary."""
+    def _state(self, room: WarRoom | None = None, steps: tuple[StepProgress, ...] | None = None) -> BriefState:
+        """Return what the brief shows now: before the room stands, who is about to be invited."""
+        snapshot = self._request.snapshot
+        if room is not None:
+            snapshot = snapshot.with_room(room)
+        state = brief_state(snapshot, steps=self._request.steps if steps is None else steps)
+        return state if self._with_image else state.model_copy(update={"with_picture": False})
+
+    def _writer(self, channel: Channel) -> BriefWriter:
+        return BriefWriter(self._slack, channel.id)
+
+    def _brief_of(self, room: WarRoom) -> str:
+        """Return the brief's timestamp, which a dry run does not keep."""
+        return room.brief_ts or ""
+
+    def _note(self, code: ProblemCode, outcome: object) -> None:
+        """Keep a failure, if it is one, for the room and the summary."""
         if not isinstance(outcome, IncidentError):
             return
-        if isinstance(outcome, SlackUnavailableError) and outcome.effect_possible:
-            what = _UNSURE.get(what, what)
+        certain, uncertain = PROBLEMS[code]
+        unsure = isinstance(outcome, SlackUnavailableError) and outcome.effect_possible
         self._problems.append(
-            Problem(step=TaskId.CREATE_WAR_ROOM, what=what, error=outcome.message, fix=outcome.fix)
+            Problem(
+                step=TaskId.CREATE_WAR_ROOM,
+                what=uncertain if unsure else certain,
+                error=outcome.message,
+                fix=outcome.fix,
+                code=code,
+            )
         )
 
     def _note_lateness(self, at: datetime) -> None:
-        promised, took = self._plan.promised_s, between(self._plan.incident.received_at, at)
-        if promised is not None and took > promised * 1000:
-            late = f"the room is late: it came {duration(took)} after the alert, {promised} s are promised"
-            self._problems.append(Problem(step=TaskId.CREATE_WAR_ROOM, what=late))
+        deadline_s, late_ms = self._request.deadline_s, between(self._request.incident.received_at, at)
+        if deadline_s is not None and late_ms > deadline_s * 1000:
+            what = f"the room is late: it opened {duration(late_ms)} after the alert, {deadline_s} s are promised"
+            self._problems.append(
+                Problem(step=TaskId.CREATE_WAR_ROOM, what=what, code=ProblemCode.LATE_ROOM)
+            )
 
-    def _room(self, opened: OpenedChannel, ts: str, url: str | None) -> WarRoom:
-        dry_run = self._plan.workspace.dry_run
+    def _room(self, opened: OpenedChannel, ts: str, at: datetime) -> WarRoom:
+        dry_run = self._request.workspace.dry_run
         return WarRoom(
-            mode=self._plan.workspace.mode,
+            mode=self._request.workspace.mode,
             channel_name=opened.channel.name,
             channel_id=None if dry_run else opened.channel.id,
             url=self._slack.channel_url(opened.channel.id),
             private=opened.channel.private,
             created=opened.created and not dry_run,
-            opened_at=self._state.opened_at or datetime.now(UTC),
+            opened_at=at,
             brief_ts=None if dry_run else ts,
-            brief_url=url,
-            picture=self._state.with_picture,
-            invited=self._state.invited,
-            not_invited=self._state.not_invited,
-            problems=tuple(self._problems),
-            would_post=self._slack.would_post,
+            picture=self._with_image,
+            invited=self._invitations,
+            not_invited=self._left_out,
         )
 
 
-def brief_key(incident: Incident) -> str:
-    """Return the key that the brief of an incident carries in its metadata."""
-    return f"{incident.key}/brief"
+def _without(room: WarRoom, reasons: Mapping[str, str]) -> WarRoom:
+    """Return the room with these people among those who were not invited."""
+    left_out = tuple(
+        not_invited_because(one, reasons[one.user.id]) for one in room.invited if one.user.id in reasons
+    )
+    return room.model_copy(
+        update={
+            "invited": tuple(one for one in room.invited if one.user.id not in reasons),
+            "not_invited": (*room.not_invited, *left_out),
+        }
+    )
 
 
-def _moment(ts: str) -> datetime:
+def _posted_at(ts: str) -> datetime:
     """Return when a message was posted: Slack's timestamp is Unix time in seconds."""
     return datetime.fromtimestamp(float(ts), tz=UTC)

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from airflow_incident_provider.exceptions import SlackRequestError
 from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.models import PostedMessage
-from airflow_incident_provider.slack.errors import MESSAGE_GONE, is_edit_refused
+from airflow_incident_provider.slack.errors import EDIT_REFUSED, MESSAGE_NOT_FOUND
 from airflow_incident_provider.slack.protocol import SlackClient
 from airflow_incident_provider.text import digest
 
@@ -115,10 +115,10 @@ class Poster:
         try:
             self._slack.update(self._channel_id, ts, message, key=key)
         except SlackRequestError as error:
-            if is_edit_refused(error):
+            if error.code in EDIT_REFUSED:
                 recorded = self._ledger.result(key)
                 return isinstance(recorded, dict) and recorded.get("text") == _fingerprint(message)
-            if error.code != MESSAGE_GONE:
+            if error.code != MESSAGE_NOT_FOUND:
                 raise
             # Otherwise the next attempt would not look for the message that replaces the deleted one.
             self._ledger.record({key: None})

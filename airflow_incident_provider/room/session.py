@@ -1,4 +1,4 @@
-"""A task's visit to the place where an incident is talked about: who we are there, and what we have done there."""
+"""A task's access to the place where an incident is discussed: a client, a ledger and a poster."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from airflow_incident_provider.lifecycle.records import Visibility
+from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
+from airflow_incident_provider.lifecycle.records import Presence
 from airflow_incident_provider.models import PostedMessage, Problem, SlackWorkspace, ThreadUpdates, Verdict, WarRoom
-from airflow_incident_provider.room.ledger import Ledger
-from airflow_incident_provider.room.posting import Poster
-from airflow_incident_provider.room.snapshot import KnownIncident
+from airflow_incident_provider.room.posting import Ledger, Poster
+from airflow_incident_provider.room.snapshot import IncidentSnapshot
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
-from airflow_incident_provider.slack.protocol import SlackClient
+from airflow_incident_provider.slack.protocol import Channel, SlackClient
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Visit:
-    """What a task needs to tell something of an incident.
+class RoomSession:
+    """What a task needs to post about an incident.
 
-    :param run_key: what the keys of this run's messages begin with.
-    :param step: the task, for what is said about failures.
+    :param run_key: the prefix of the keys of this run's messages.
+    :param step: the task id, for problems.
     """
 
-    known: KnownIncident
+    snapshot: IncidentSnapshot
     workspace: SlackWorkspace
     slack: SlackClient
     ledger: Ledger
@@ -37,50 +37,70 @@ class Visit:
 
     @classmethod
     def begin(
-        cls, context: Context, known: KnownIncident, *, conn_id: str, log: Logger, place: str = "no-channel"
-    ) -> Visit:
-        """Return a visit, live or dry as the incident's first run was.
+        cls,
+        context: Context,
+        snapshot: IncidentSnapshot,
+        *,
+        conn_id: str,
+        log: Logger,
+        channel_name: str = "no-channel",
+    ) -> RoomSession:
+        """Return a session, live or dry as the incident's first run was.
 
-        :param conn_id: how to reach Slack, where it is not known how the first run did.
-        :param place: what a dry-run calls the place while there is no room.
+        :param conn_id: the Slack connection, if it is not known which one the first run used.
+        :param channel_name: the channel that a dry run shows while there is no room.
         """
-        workspace = known.workspace or identify_workspace(conn_id)
+        workspace = snapshot.workspace or identify_workspace(conn_id)
         conn_id = workspace.conn_id or conn_id
-        name = known.room.channel_name if known.room else place
+        name = snapshot.room.channel_name if snapshot.room else channel_name
         return cls(
-            known=known,
+            snapshot=snapshot,
             workspace=workspace,
             slack=open_slack_client(workspace, conn_id, channel_name=name, log=log),
             ledger=Ledger(context),
             conn_id=conn_id,
-            run_key=f"{known.record.key}/{context['ti'].run_id}",
+            run_key=f"{snapshot.key}/{context['ti'].run_id}",
             step=context["ti"].task_id,
         )
 
-    def moved_to(self, room: WarRoom) -> Visit:
-        """Return the visit in another room."""
-        return replace(self, known=replace(self.known, room=room))
+    def in_room(self, room: WarRoom) -> RoomSession:
+        """Return the session in another room."""
+        return replace(self, snapshot=self.snapshot.with_room(room))
 
     @property
     def room(self) -> WarRoom:
-        """Where it is talked about; only to be asked for where there is such a place."""
-        assert self.known.room is not None
-        return self.known.room
+        """Where the incident is discussed; only for sessions that have such a place."""
+        assert self.snapshot.room is not None
+        return self.snapshot.room
 
     @property
     def poster(self) -> Poster:
-        """What posts there, once, however often the task is tried."""
+        """Posts there, each message once."""
         return Poster(self.slack, self.room.channel_id or "", self.ledger)
 
     @property
     def is_in_thread(self) -> bool:
         """Whether the incident has only a thread in the triage channel."""
-        return self.known.record.visibility is Visibility.THREAD
+        record = self.snapshot.record
+        return record is not None and record.presence is Presence.THREAD
 
     @property
     def main_thread_ts(self) -> str | None:
-        """Where what everybody should see goes: into the channel itself, but never into the triage channel."""
+        """The thread for what everybody should see: none in a room, the incident's own in the triage channel."""
         return self.room.brief_ts if self.is_in_thread else None
+
+    def channel(self) -> tuple[Channel | None, bool]:
+        """Return the room's channel, if the app may look at it, and whether it can be written to.
+
+        :raises SlackUnavailableError: Slack does not answer.
+        """
+        try:
+            channel = self.slack.channel(self.room.channel_id or "")
+        except SlackUnavailableError:
+            raise
+        except IncidentError as error:
+            return None, getattr(error, "code", None) != "channel_not_found"
+        return channel, not channel.archived
 
     def value(
         self,

@@ -1,240 +1,197 @@
-"""What a run left in XCom becomes the summary of the first minutes."""
+"""The summary of an incident's first minutes, from the snapshot of its run."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
 
-from airflow_incident_provider.config import TaskId, run_url
-from airflow_incident_provider.messages.blocks import Message
-from airflow_incident_provider.messages.brief import BriefState, brief
+from airflow_incident_provider.config import TaskId
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
+from airflow_incident_provider.messages.status import status_words
 from airflow_incident_provider.models import (
-    Finding,
-    Incident,
     IncidentSummary,
     Invitation,
     Mode,
     Problem,
     RunOutcome,
-    SlackWorkspace,
     StepReport,
-    ThreadUpdates,
     TimelineEntry,
-    UserResolution,
     Verdict,
-    WarRoom,
 )
 from airflow_incident_provider.probes import conclude
-from airflow_incident_provider.room.opener import brief_key
-from airflow_incident_provider.room.progress import step_progress, step_reports
-from airflow_incident_provider.room.standing import Standing, standing
-from airflow_incident_provider.room.xcom import read_value
+from airflow_incident_provider.room.progress import FAILED_STATES, completed
+from airflow_incident_provider.room.snapshot import IncidentSnapshot
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-WOULD_POST_BYTES = 24_000
-"""How much of a dry-run's texts the summary repeats: an XCom is to stay below 48 KB."""
-
-_FAILED = frozenset({"failed", "upstream_failed"})
+MAX_WOULD_POST_BYTES = 24_000
+"""How much of a dry run's texts the summary repeats: an XCom is to stay below 48 KB."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunRecord:
-    """Everything that a run left, and how its steps went.
+class RunReport:
+    """How a run went, beside what its steps returned.
 
-    :param standing: how the incident stands by now.
+    :param snapshot: what the steps returned; its room without the failures that have been made up for since.
+    :param now: when the summary is made.
     :param invited_later: who was invited only at the end of the run.
     :param here: how many of those invited are in the room, if that is known.
     """
 
-    run_id: str
-    now: datetime
+    snapshot: IncidentSnapshot
     steps: tuple[StepReport, ...]
-    incident: Incident | None = None
-    standing: Standing | None = None
-    workspace: SlackWorkspace | None = None
-    people: UserResolution | None = None
-    room: WarRoom | None = None
+    now: datetime
     invited_later: tuple[Invitation, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    updates: ThreadUpdates | None = None
-    run_url: str | None = None
     here: int | None = None
 
 
-def read_run(context: Context) -> RunRecord:
-    """Return what the steps of this run left in XCom."""
-    ti: Any = context["ti"]
-    findings = ti.xcom_pull(task_ids=_probe_tasks(context)) or ()
-    incident = read_value(Incident, None, context, TaskId.PARSE_INCIDENT)
-    return RunRecord(
-        run_id=ti.run_id,
-        now=datetime.now(UTC),
-        steps=step_reports(context),
-        incident=incident,
-        standing=standing(context, incident) if incident else None,
-        workspace=read_value(SlackWorkspace, None, context, TaskId.SETUP_SLACK),
-        people=read_value(UserResolution, None, context, TaskId.RESOLVE_USERS),
-        room=read_value(WarRoom, None, context, TaskId.CREATE_WAR_ROOM),
-        findings=tuple(Finding.model_validate(finding) for finding in findings if finding is not None),
-        updates=read_value(ThreadUpdates, None, context, TaskId.POST_UPDATES),
-        run_url=run_url(context["ti"].dag_id, context["ti"].run_id),
-    )
+def summary_key(snapshot: IncidentSnapshot) -> str:
+    """Return the prefix of the keys of a run's summary messages."""
+    assert snapshot.run is not None
+    return f"{snapshot.key or 'unread'}/{snapshot.run.run_id}/summary"
 
 
-def _probe_tasks(context: Context) -> list[str]:
-    """Return the tasks of this DAG that find something: those of the catalogue's probes, and a team's own."""
-    from airflow_incident_provider.operators.investigate import InvestigateInContainerOperator
-
-    return [
-        task.task_id
-        for task in context["dag"].tasks
-        if issubclass(getattr(task, "operator_class", type(task)), InvestigateInContainerOperator)
-    ]
-
-
-def summary_key(record: RunRecord) -> str:
-    """Return the key that this run's summary carries in its metadata."""
-    return f"{record.incident.key if record.incident else 'unread'}/{record.run_id}/summary"
-
-
-def summarise(record: RunRecord) -> IncidentSummary:
+def summarize(report: RunReport) -> IncidentSummary:
     """Return the summary of a run."""
-    incident, room = record.incident, record.room
-    conclusions = conclude(incident, record.findings) if incident else None
-    problems = _problems(record)
+    snapshot = report.snapshot
+    incident, room, workspace = snapshot.incident, snapshot.room, snapshot.workspace
+    conclusions = conclude(incident, snapshot.findings) if incident else None
+    problems = _problems(snapshot)
     return IncidentSummary(
         key=incident.key if incident else None,
         title=incident.title if incident else None,
         severity=incident.severity if incident else None,
-        status=record.standing.ended if record.standing else None,
-        outcome=_outcome(record, problems),
-        mode=record.workspace.mode if record.workspace else Mode.LIVE,
+        status=snapshot.status if snapshot.has_ended else None,
+        outcome=_outcome(report.steps, problems),
+        mode=workspace.mode if workspace else Mode.LIVE,
         room_url=room.url if room else None,
         channel_name=room.channel_name if room else None,
-        steps=record.steps,
-        timeline=_timeline(record),
-        findings=dict(Counter(finding.verdict for finding in record.findings)),
+        steps=report.steps,
+        timeline=_timeline(report),
+        findings=dict(Counter(finding.verdict for finding in snapshot.findings)),
         known=conclusions.known if conclusions else (),
         unknown=conclusions.unknown if conclusions else (),
-        invited=len(room.invited) + len(record.invited_later) if room else 0,
-        invited_later=record.invited_later,
-        here=record.here,
+        invited=len(room.invited) + len(report.invited_later) if room else 0,
+        invited_later=report.invited_later,
+        here=report.here,
         not_invited=room.not_invited if room else (),
         problems=problems,
-        total_ms=_since_received(record, record.now),
-        time_to_room_ms=_since_received(record, room.opened_at) if room and room.mode is Mode.LIVE else None,
-        time_to_first_evidence_ms=_since_received(record, _first_evidence(record)),
+        total_ms=_since_received(snapshot, report.now),
+        time_to_room_ms=_since_received(snapshot, room.opened_at) if room and room.mode is Mode.LIVE else None,
+        time_to_first_evidence_ms=_since_received(snapshot, _first_evidence(snapshot)),
     )
 
 
-def final_brief(record: RunRecord, summary: IncidentSummary) -> tuple[str, Message]:
-    """Return the key of the brief and the brief as the run leaves it."""
-    assert record.standing is not None
-    assert record.room is not None
-    stands = record.standing
-    done = tuple(
-        report.model_copy(update={"state": "success"}) if report.task_id == TaskId.FINAL_SUMMARY else report
-        for report in record.steps
+def summary_so_far(snapshot: IncidentSnapshot, *, invited_since: int = 0) -> IncidentSummary | None:
+    """Return the summary of the first minutes with what became of the incident since.
+
+    :param invited_since: how many responders have joined since.
+    """
+    summary, record = snapshot.summary, snapshot.record
+    if summary is None or record is None or snapshot.incident is None:
+        return None
+    ended = None if record.status is Status.OPEN else record.recovered_at
+    unchanged = record.status is Status.OPEN and not record.reopened
+    return summary.model_copy(
+        update={
+            "severity": record.severity,
+            "status": None if unchanged else status_words(record),
+            "steps": completed(summary.steps),
+            "timeline": (*summary.timeline, *_timeline_since(record)),
+            "invited": summary.invited + invited_since,
+            # Somebody who was there in the first minutes may have left since.
+            "here": None,
+            "time_to_recovery_ms": _since_received(snapshot, ended),
+        }
     )
-    state = BriefState(
-        incident=stands.incident,
-        status=stands.status,
-        commander=stands.commander,
-        repeats=stands.repeats,
-        workspace=record.workspace,
-        opened_at=record.room.opened_at,
-        invited=(*record.room.invited, *summary.invited_later),
-        not_invited=summary.not_invited,
-        steps=step_progress(done),
-        problems=summary.problems,
-        run_url=record.run_url,
-        with_picture=record.room.picture,
-    )
-    return brief_key(stands.incident), brief(state)
 
 
-def all_that_would_be_posted(record: RunRecord, summary: Iterable[str]) -> tuple[str, ...]:
-    """Return what a dry-run would have posted, from the brief to the summary, within what an XCom should hold.
+def dry_run_texts(snapshot: IncidentSnapshot, summary: Iterable[str]) -> tuple[str, ...]:
+    """Return what a dry run would have posted, from the brief to the summary, within the size of an XCom.
 
     :param summary: the texts of the summary itself.
     """
-    brief = record.room.would_post if record.room else ()
-    findings = record.updates.would_post if record.updates else ()
-    shown, room = [], WOULD_POST_BYTES
+    brief = snapshot.room.would_post if snapshot.room else ()
+    findings = snapshot.updates.would_post if snapshot.updates else ()
+    shown, left = [], MAX_WOULD_POST_BYTES
     for text in (*brief, *findings, *summary):
-        room -= len(text.encode())
-        shown.append(
-            text if room >= 0 else f"{text.partition(chr(10))[0]}\n(too long for here: in the step's own XCom)"
-        )
+        left -= len(text.encode())
+        first_line = text.partition("\n")[0]
+        shown.append(text if left >= 0 else f"{first_line}\n(too long for the summary: see the XCom of the step)")
     return tuple(shown)
 
 
-def _outcome(record: RunRecord, problems: tuple[Problem, ...]) -> RunOutcome:
-    states = {report.task_id: report.state for report in record.steps}
+def _outcome(steps: Sequence[StepReport], problems: tuple[Problem, ...]) -> RunOutcome:
+    states = {report.task_id: report.state for report in steps}
     if states.get(TaskId.PARSE_INCIDENT) == "skipped":
         return RunOutcome.NOT_RAISED
-    if any(state in _FAILED for state in states.values()):
+    if any(state in FAILED_STATES for state in states.values()):
         return RunOutcome.FAILED
     return RunOutcome.DEGRADED if problems else RunOutcome.COMPLETE
 
 
-def _problems(record: RunRecord) -> tuple[Problem, ...]:
-    """Return all that did not work, each once: what the steps noted, and probes that could not run."""
-    noted: list[Problem] = list(record.room.problems if record.room else ())
-    if record.people and not record.room:
-        noted += record.people.problems
-    noted += record.updates.problems if record.updates else ()
-    noted += (
+def _problems(snapshot: IncidentSnapshot) -> tuple[Problem, ...]:
+    """Return everything that did not work, each once: what the steps noted, and probes that could not run."""
+    workspace = snapshot.workspace
+    problems: list[Problem] = []
+    if workspace is not None and workspace.dry_run:
+        problems.append(
+            Problem(step=TaskId.SETUP_SLACK, what="nothing was posted to Slack", error=workspace.reason)
+        )
+    if snapshot.room is not None:
+        problems += snapshot.room.problems
+    elif snapshot.people is not None:
+        problems += snapshot.people.problems
+    problems += snapshot.updates.problems if snapshot.updates else ()
+    problems += (
         Problem(
             step=TaskId.INVESTIGATE,
             what=f"{finding.probe} {finding.target} could not be checked",
             error=finding.summary,
         )
-        for finding in record.findings
+        for finding in snapshot.findings
         if finding.verdict is Verdict.UNKNOWN
     )
-    if record.workspace is not None and record.workspace.dry_run:
-        noted.insert(
-            0, Problem(step=TaskId.SETUP_SLACK, what="nothing was posted to Slack", error=record.workspace.reason)
-        )
-    return tuple(dict.fromkeys(noted))
+    return tuple(dict.fromkeys(problems))
 
 
-def _timeline(record: RunRecord) -> tuple[TimelineEntry, ...]:
-    """Return the moments that can be proved, in their order."""
-    incident = record.incident
+def _timeline(report: RunReport) -> tuple[TimelineEntry, ...]:
+    """Return the moments of the first run, in order; each of them was recorded when it happened."""
+    snapshot = report.snapshot
+    incident, room, updates = snapshot.incident, snapshot.room, snapshot.updates
     moments = [
         (incident.occurred_at if incident else None, "alert"),
         (incident.received_at if incident else None, "received"),
-        (record.room.opened_at if record.room and record.room.channel_id else None, "room"),
-        (_first_evidence(record), "first finding"),
-        (
-            record.updates.timing.finished_at if record.updates and record.updates.timing else None,
-            "findings posted",
-        ),
-        (record.now, "summary"),
+        (room.opened_at if room and room.channel_id else None, "room"),
+        (_first_evidence(snapshot), "first finding"),
+        (updates.timing.finished_at if updates and updates.timing else None, "findings posted"),
+        (report.now, "summary"),
     ]
     entries = (TimelineEntry(at=at, what=what) for at, what in moments if at is not None)
     return tuple(sorted(entries, key=lambda entry: entry.at))
 
 
-def _first_evidence(record: RunRecord) -> datetime | None:
+def _timeline_since(record: IncidentRecord) -> tuple[TimelineEntry, ...]:
+    moments = [(at, "back") for at in record.reopened_at]
+    moments += [(at, "recovered") for at in record.earlier_recoveries]
+    if record.status is not Status.OPEN:
+        ends = ((record.recovered_at, "recovered"), (record.resolved_at, "resolved"))
+        moments += [(at, what) for at, what in ends if at is not None]
+    return tuple(TimelineEntry(at=at, what=what) for at, what in moments)
+
+
+def _first_evidence(snapshot: IncidentSnapshot) -> datetime | None:
     """Return when the first probe that could run had its finding."""
     ends = [
         finding.started_at + timedelta(milliseconds=finding.duration_ms)
-        for finding in record.findings
+        for finding in snapshot.findings
         if finding.verdict not in (Verdict.SKIPPED, Verdict.UNKNOWN)
     ]
     return min(ends, default=None)
 
 
-def _since_received(record: RunRecord, at: datetime | None) -> int | None:
-    """Return the milliseconds from when the alert reached us."""
-    if at is None or record.incident is None:
+def _since_received(snapshot: IncidentSnapshot, at: datetime | None) -> int | None:
+    """Return the milliseconds since the alert was received."""
+    if at is None or snapshot.incident is None:
         return None
-    return max(0, round((at - record.incident.received_at).total_seconds() * 1000))
+    return max(0, round((at - snapshot.incident.received_at).total_seconds() * 1000))

@@ -1,153 +1,167 @@
-"""How an update is told: who comes, what is said in the room and under the brief, and where the room is by now."""
+"""Post what happened to an incident since its room was opened, and keep brief, topic and summary up to date."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
-from airflow_incident_provider.config import run_url
-from airflow_incident_provider.exceptions import SlackRequestError
+from airflow_incident_provider.exceptions import IncidentError, SlackConfigurationError, SlackRequestError
 from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.closing import resolve_at
 from airflow_incident_provider.lifecycle.records import Status, UpdateItem, UpdateKind
-from airflow_incident_provider.messages.channel import channel_name, channel_name_taken
-from airflow_incident_provider.messages.status_changes import (
-    Recovery,
-    Reopening,
-    closed_message,
-    recovery_started_messages,
-    reopened_message,
+from airflow_incident_provider.messages.channel import channel_name, channel_name_taken, is_own_topic, topic
+from airflow_incident_provider.messages.recovery import Recovery, recovery_begun
+from airflow_incident_provider.messages.summary import summary_message
+from airflow_incident_provider.messages.turns import (
+    Return,
+    back_message,
+    over_message,
+    room_of_its_own_message,
+    thread_message,
 )
-from airflow_incident_provider.messages.updates import IncidentUpdate, update_messages
-from airflow_incident_provider.models import PostedMessage, ThreadUpdates, UserResolution, WarRoom
-from airflow_incident_provider.registry.records import UpdateBatch
-from airflow_incident_provider.room.later_people import LaterPeople, bring_in
-from airflow_incident_provider.room.opener import RoomOpening, RoomPlan
-from airflow_incident_provider.room.session import Visit
-from airflow_incident_provider.room.snapshot import KnownIncident
-from airflow_incident_provider.room.updater import RoomKeeper, channel_of
+from airflow_incident_provider.messages.update import News, update_messages
+from airflow_incident_provider.models import (
+    IncidentSummary,
+    PostedMessage,
+    Problem,
+    ProblemCode,
+    ThreadUpdates,
+    WarRoom,
+)
+from airflow_incident_provider.registry.entries import UpdateBatch
+from airflow_incident_provider.room.brief import BriefWriter, brief_key, brief_state
+from airflow_incident_provider.room.opener import RoomOpener, RoomRequest
+from airflow_incident_provider.room.posting import Poster
+from airflow_incident_provider.room.responders import LaterResponders, invite_later_responders
+from airflow_incident_provider.room.session import RoomSession
+from airflow_incident_provider.room.snapshot import IncidentSnapshot
+from airflow_incident_provider.room.summary import summary_key, summary_so_far
+from airflow_incident_provider.slack.protocol import Channel, SlackClient
 
 _MOVED_FROM = "moved_from"
 
 
-class UpdatePosting:
-    """Tells one update.
+class UpdatePoster:
+    """Posts one update.
 
-    :param batch: what there is to tell.
-    :param tell_registry: called with the room when it had to move.
+    :param batch: what there is to post.
+    :param store_room: called with the room when the incident has moved to another one.
     """
 
     def __init__(
-        self, visit: Visit, batch: UpdateBatch, settings: Lifecycle, *, tell_registry: Callable[[WarRoom], None]
+        self,
+        session: RoomSession,
+        batch: UpdateBatch,
+        settings: Lifecycle,
+        *,
+        store_room: Callable[[WarRoom], None],
     ) -> None:
-        self._visit = visit
+        self._session = session
         self._batch = batch
         self._settings = settings
-        self._tell_registry = tell_registry
+        self._store_room = store_room
 
     def post(self) -> ThreadUpdates:
-        """Tell the update.
+        """Post the update.
 
-        :raises SlackRequestError: the room is archived, and nothing in the update makes a new one necessary.
+        :raises SlackRequestError: the room is archived, and the incident has not reopened.
         """
-        channel, writable = channel_of(self._visit.slack, self._visit.room)
+        channel, writable = self._session.channel()
         if not writable:
             self._move()
-            channel, _ = channel_of(self._visit.slack, self._visit.room)
-        people = self._bring_in()
-        posted = self._tell(people)
-        keeper = RoomKeeper(self._visit, channel)
-        keeper.keep(people)
+            channel, _ = self._session.channel()
+        responders = self._invite()
+        posted = self._post_news(responders)
+        updater = RoomUpdater(self._session, channel)
+        updater.update(responders)
         if self._items(UpdateKind.REOPENED):
-            keeper.keep_summary(people)
-        return self._visit.value(posted, problems=keeper.problems)
+            updater.update_summary(responders)
+        return self._session.value(posted, problems=updater.problems)
 
     # --- where --------------------------------------------------------------------------------------
 
     def _move(self) -> None:
-        """Open a new room for an incident that is back and finds its own archived."""
-        known, old = self._visit.known, self._visit.room
+        """Open a new room for an incident that has reopened and whose room is archived."""
+        snapshot, old = self._session.snapshot, self._session.room
         if not self._items(UpdateKind.REOPENED):
-            raise SlackRequestError(f"The room #{old.channel_name} was archived: nothing can be told there.")
-        self._visit.ledger.record({_MOVED_FROM: {"name": old.channel_name, "url": old.url}})
-        incident = known.incident.model_copy(update={"slack_channel_id": None})
-        plan = RoomPlan(
-            incident=incident,
-            workspace=self._visit.workspace,
-            people=known.people or UserResolution(),
-            name=lambda attempt: channel_name_taken(incident, attempt) if attempt else channel_name(incident),
-            run_url=run_url(known.record.dag_id, known.record.run_id) if known.record.run_id else None,
-        )
-        room = RoomOpening(self._visit.slack, plan, self._visit.ledger).open()
-        self._tell_registry(room)
-        self._visit = self._visit.moved_to(room)
+            raise SlackRequestError(f"The room #{old.channel_name} is archived: nothing can be posted there.")
+        self._session.ledger.record({_MOVED_FROM: {"name": old.channel_name, "url": old.url}})
+        room = RoomOpener(self._session.slack, successor_request(self._session), self._session.ledger).open()
+        self._store_room(room)
+        self._session = self._session.in_room(room)
 
     @property
     def _moved_from(self) -> dict[str, Any]:
-        """The room that was left for another, by this attempt or an earlier one."""
-        left = self._visit.ledger.result(_MOVED_FROM)
+        """The room that was left for another one, by this attempt or an earlier one."""
+        left = self._session.ledger.result(_MOVED_FROM)
         return left if isinstance(left, dict) else {}
 
     # --- who ----------------------------------------------------------------------------------------
 
-    def _bring_in(self) -> LaterPeople:
-        if self._visit.is_in_thread:
-            # The triage channel is not a room: nobody is called into it.
-            return LaterPeople()
+    def _invite(self) -> LaterResponders:
+        record = self._session.snapshot.record
+        if self._session.is_in_thread or record is None:
+            # The triage channel is not a room: nobody is invited into it.
+            return LaterResponders()
         names = [name for item in self._items(UpdateKind.RESPONDERS) for name in item.names]
-        return bring_in(self._visit, self._visit.known.record.responders if self._moved_from else names)
+        return invite_later_responders(self._session, record.responders if self._moved_from else names)
 
     # --- what ---------------------------------------------------------------------------------------
 
-    def _tell(self, people: LaterPeople) -> tuple[PostedMessage, ...]:
-        """Post what is new: in the room where it changes how the incident stands, else under the brief."""
-        poster, key = self._visit.poster, self._visit.run_key
+    def _post_news(self, responders: LaterResponders) -> tuple[PostedMessage, ...]:
+        """Post what is new: into the room what changes the incident's status, the rest into the brief's thread."""
+        session = self._session
+        poster, key = session.poster, session.run_key
         posted = [
-            poster.post(
-                reopened_message(self._return(item)), key=f"{key}/back", thread_ts=self._visit.main_thread_ts
-            )
+            poster.post(back_message(self._reopening(item)), key=f"{key}/back", thread_ts=session.main_thread_ts)
             for item in self._items(UpdateKind.REOPENED)
         ]
-        news = update_messages(self._news(people))
-        posted += poster.post_all(news, key=f"{key}/update", thread_ts=self._visit.room.brief_ts)
+        news = update_messages(self._news(responders))
+        posted += poster.post_all(news, key=f"{key}/update", thread_ts=session.room.brief_ts)
         for item in self._items(UpdateKind.RECOVERED):
-            posted += self._tell_recovery(item)
+            posted += self._post_recovery(item)
         return tuple(posted)
 
-    def _tell_recovery(self, item: UpdateItem) -> tuple[PostedMessage, ...]:
-        """Post that it has recovered; in a room, the probes' results go into this message once they are there."""
-        visit, thread_ts = self._visit, self._visit.main_thread_ts
-        if visit.known.record.status is not Status.RECOVERED:
+    def _post_recovery(self, item: UpdateItem) -> tuple[PostedMessage, ...]:
+        """Post that the incident has recovered; in a room, the results of the probes are added to this message."""
+        session, record = self._session, self._session.snapshot.record
+        if record is None or record.status is not Status.RECOVERED:
             return ()
-        if visit.is_in_thread:
-            over = closed_message(item.at, "recovered")
-            return (visit.poster.post(over, key=f"{visit.run_key}/over", thread_ts=thread_ts),)
-        begun = recovery_started_messages(recovery_of(visit.known, self._settings, self._batch))
-        return visit.poster.post_all(begun, key=recovery_key(visit))
+        if session.is_in_thread:
+            message = over_message(item.at, "recovered")
+            key = f"{session.run_key}/over"
+            return (session.poster.post(message, key=key, thread_ts=session.main_thread_ts),)
+        begun = recovery_begun(recovery_of(session.snapshot, self._settings, self._batch))
+        return session.poster.post_all(begun, key=recovery_key(session))
 
-    def _news(self, people: LaterPeople) -> IncidentUpdate:
-        record = self._visit.known.record
-        news = IncidentUpdate(
+    def _news(self, responders: LaterResponders) -> News:
+        snapshot = self._session.snapshot
+        assert snapshot.record is not None
+        assert snapshot.incident is not None
+        news = News(
             items=self._batch.items,
             dropped=self._batch.dropped,
-            since=self._visit.known.incident.occurred_at,
-            alerts=record.alert_count,
-            firing=record.firing_count,
+            since=snapshot.incident.occurred_at,
+            alerts=snapshot.record.alert_count,
+            firing=snapshot.record.firing_count,
         )
         if self._moved_from:
-            # The brief of the new room has just told who comes.
+            # The brief of the new room shows who was invited.
             return news
-        return news.model_copy(update={"invited": people.invited, "not_invited": people.not_invited})
+        return news.model_copy(update={"invited": responders.invited, "not_invited": responders.not_invited})
 
-    def _return(self, item: UpdateItem) -> Reopening:
-        over = next((told.at for told in self._items(UpdateKind.RECOVERED) if told.at < item.at), None)
-        return Reopening(
-            times=self._visit.known.times,
-            since=self._visit.known.incident.occurred_at,
+    def _reopening(self, item: UpdateItem) -> Return:
+        snapshot = self._session.snapshot
+        assert snapshot.incident is not None
+        over = next((other.at for other in self._items(UpdateKind.RECOVERED) if other.at < item.at), None)
+        return Return(
+            times=snapshot.times_fired,
+            since=snapshot.incident.occurred_at,
             at=item.at,
             over_at=over,
             what=item.title,
-            brief_url=self._visit.room.brief_url,
+            brief_url=self._session.room.brief_url,
             old_room=self._moved_from.get("name"),
             old_room_url=self._moved_from.get("url"),
         )
@@ -156,19 +170,152 @@ class UpdatePosting:
         return tuple(item for item in self._batch.items if item.kind is kind)
 
 
-def recovery_key(visit: Visit) -> str:
-    """Return what the keys of the recovery's messages begin with."""
-    return f"{visit.run_key}/recovery"
+def successor_request(session: RoomSession) -> RoomRequest:
+    """Return the request for a new room of the incident, other than the channel that it came with."""
+    snapshot = session.snapshot
+    assert snapshot.incident is not None
+    incident = snapshot.incident.model_copy(update={"slack_channel_id": None})
+    return RoomRequest(
+        snapshot=IncidentSnapshot(
+            run=snapshot.run,
+            stored=snapshot.stored,
+            incident=incident,
+            workspace=session.workspace,
+            people=snapshot.people,
+        ),
+        name=lambda attempt: channel_name_taken(incident, attempt) if attempt else channel_name(incident),
+    )
 
 
-def recovery_of(known: KnownIncident, settings: Lifecycle, batch: UpdateBatch) -> Recovery:
-    """Return the recovery that the update tells of, with what the record says of it by now."""
-    record = known.record
-    told = (item.at for item in batch.items if item.kind is UpdateKind.RECOVERED)
+def recovery_key(session: RoomSession) -> str:
+    """Return the prefix of the keys of the recovery's messages."""
+    return f"{session.run_key}/recovery"
+
+
+def recovery_of(snapshot: IncidentSnapshot, settings: Lifecycle, batch: UpdateBatch) -> Recovery:
+    """Return the recovery in a batch, with the current state of the record."""
+    record = snapshot.record
+    assert record is not None
+    assert snapshot.incident is not None
+    recovered = (item.at for item in batch.items if item.kind is UpdateKind.RECOVERED)
     return Recovery(
-        at=max(told, default=record.recovered_at or record.last_signal_at),
-        first_at=known.incident.occurred_at,
-        times=known.times,
+        at=max(recovered, default=record.recovered_at or record.last_signal_at),
+        first_at=snapshot.incident.occurred_at,
+        times=snapshot.times_fired,
         resolve_at=resolve_at(record, settings),
         over=record.status is not Status.OPEN,
     )
+
+
+class RoomUpdater:
+    """Updates what a room shows. None of it is worth a failed task: what fails is kept as a problem.
+
+    :param channel: the room's channel; absent if the app may not look at it.
+    """
+
+    def __init__(self, session: RoomSession, channel: Channel | None) -> None:
+        self._session = session
+        self._channel = channel
+        self.problems: list[Problem] = []
+
+    def update(self, responders: LaterResponders) -> None:
+        """Update brief and topic.
+
+        :param responders: the responders of later notifications.
+        """
+        self._try(ProblemCode.BRIEF, "the brief is not up to date", lambda: self._update_brief(responders))
+        if not self._session.is_in_thread:
+            self._try(ProblemCode.TOPIC, "the topic is not up to date", self._update_topic)
+
+    def update_summary(self, responders: LaterResponders) -> None:
+        """Update the summary, if it was posted in this room."""
+        summary = summary_so_far(self._session.snapshot, invited_since=len(responders.here))
+        if summary is None or summary.room_url != self._session.room.url or summary.posted_ts is None:
+            return
+        ts = summary.posted_ts
+        self._try(ProblemCode.SUMMARY, "the summary is not up to date", lambda: self._write_summary(ts, summary))
+
+    def _try(self, code: ProblemCode, what: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except IncidentError as error:
+            problem = Problem(step=self._session.step, what=what, error=error.message, fix=error.fix, code=code)
+            self.problems.append(problem)
+
+    def _update_brief(self, responders: LaterResponders) -> None:
+        session, snapshot, room = self._session, self._session.snapshot, self._session.room
+        if room.brief_ts is None:
+            return
+        if session.is_in_thread:
+            assert snapshot.incident is not None
+            message = thread_message(snapshot.incident, snapshot.status)
+            session.slack.update(
+                room.channel_id or "", room.brief_ts, message, key=brief_key(snapshot.incident)
+            )
+            return
+        state = brief_state(snapshot, here_later=responders.here, missing_later=responders.missing)
+        BriefWriter(session.slack, room.channel_id or "").write(room.brief_ts, state)
+
+    def _update_topic(self) -> None:
+        if self._channel is None or not is_own_topic(self._channel.topic):
+            return
+        snapshot = self._session.snapshot
+        assert snapshot.incident is not None
+        commander = snapshot.record.commander if snapshot.record else None
+        wanted = topic(snapshot.incident, status=snapshot.status, commander=commander)
+        if self._channel.topic != wanted:
+            self._session.slack.set_topic(self._channel.id, wanted)
+
+    def _write_summary(self, ts: str, summary: IncidentSummary) -> None:
+        snapshot, room = self._session.snapshot, self._session.room
+        first = summary_message(summary, snapshot.incident)[0]
+        self._session.slack.update(room.channel_id or "", ts, first, key=f"{summary_key(snapshot)}/0")
+
+
+# --- the thread of an incident without a room -------------------------------------------------------
+
+
+def open_thread(session: RoomSession, channel: str) -> WarRoom:
+    """Return the thread of the incident in the triage channel, in the place of a room; open it once.
+
+    :param channel: the triage channel of the routing table: its id, or its name with ``#``.
+    :raises SlackConfigurationError: the app is not in the channel.
+    """
+    dry_run, snapshot = session.workspace.dry_run, session.snapshot
+    assert snapshot.incident is not None
+    there = Channel(id="", name=channel.lstrip("#")) if dry_run else _triage_channel(session.slack, channel)
+    message = thread_message(snapshot.incident, snapshot.status)
+    posted = Poster(session.slack, there.id, session.ledger).post(message, key=brief_key(snapshot.incident))
+    return WarRoom(
+        mode=session.workspace.mode,
+        channel_name=there.name,
+        channel_id=None if dry_run else there.id,
+        url=session.slack.channel_url(there.id),
+        private=there.private,
+        opened_at=datetime.now(UTC),
+        brief_ts=None if dry_run else posted.ts,
+    )
+
+
+def announce_room_in_thread(session: RoomSession, channel: str) -> None:
+    """Post into the thread that the incident has a room now; do nothing if the thread is not found.
+
+    :raises IncidentError: Slack did not accept it; nothing else depends on it.
+    """
+    there = _triage_channel(session.slack, channel)
+    assert session.snapshot.incident is not None
+    thread_ts = session.slack.find_message(there.id, brief_key(session.snapshot.incident))
+    if thread_ts is not None:
+        message = room_of_its_own_message(session.room.channel_name, session.room.url)
+        poster = Poster(session.slack, there.id, session.ledger)
+        poster.post(message, key=f"{session.run_key}/room", thread_ts=thread_ts)
+
+
+def _triage_channel(slack: SlackClient, channel: str) -> Channel:
+    found = slack.find_channel(channel.lstrip("#")) if channel.startswith("#") else slack.channel(channel)
+    if found is None:
+        raise SlackConfigurationError(
+            f"The triage channel {channel} was not found among the channels that the app is in.",
+            fix="Invite the app into it, or name it by its id in the routing table.",
+        )
+    return found

@@ -102,6 +102,21 @@ ALREADY_MEMBER = frozenset({"already_in_channel", "cant_invite_self"})
 MESSAGE_NOT_FOUND = "message_not_found"
 """The code for a message that was deleted."""
 
+EDIT_REFUSED = frozenset(
+    {
+        "edit_window_closed",
+        "cant_update_message",
+        "block_mismatch",
+        "streaming_state_conflict",
+        "cant_broadcast_message",
+        "no_dual_broadcast_content_update",
+    }
+)
+"""Refusals of ``chat.update`` for a message that exists and will not be editable again."""
+
+UNREACHABLE_IMAGE = frozenset({"invalid_blocks", "invalid_blocks_format"})
+"""Refusals of a message whose image Slack could not fetch, when it is posted or updated."""
+
 _GONE = "It was deleted or archived in Slack, or the app was removed from it: the next update uses another one."
 _INVITE_APP = "Invite the app into the channel (/invite @app)."
 _BUG = "Report this as a bug of airflow-incident-provider, with the log of this task."

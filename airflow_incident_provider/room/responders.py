@@ -1,0 +1,268 @@
+"""People and rooms: who is looked up, who is invited when the room opens, who is invited later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from airflow_incident_provider.config import settings
+from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
+from airflow_incident_provider.messages.people import not_resolved
+from airflow_incident_provider.models import (
+    Invitation,
+    NotInvited,
+    ProblemCode,
+    Resolution,
+    ResolutionOutcome,
+    SlackWorkspace,
+    UserResolution,
+    WarRoom,
+)
+from airflow_incident_provider.room.session import RoomSession
+from airflow_incident_provider.slack.access import live_slack_client
+from airflow_incident_provider.slack.errors import invite_failure_reason
+from airflow_incident_provider.slack.protocol import SlackClient
+
+_NOT_HERE = "not in this room"
+
+LookUp = Callable[[Iterable[str]], UserResolution]
+
+
+# --- looking people up ------------------------------------------------------------------------------
+
+
+def resolve_users(
+    queries: Iterable[str],
+    workspace: SlackWorkspace,
+    slack_conn_id: str,
+    *,
+    private: bool,
+    should_wait: Callable[[SlackUnavailableError], bool] = lambda _: True,
+) -> UserResolution:
+    """Resolve queries in a workspace; in a dry run say of each that Slack was not asked.
+
+    :param should_wait: see :func:`~airflow_incident_provider.people.resolver.resolve`.
+    """
+    queries = list(queries)
+    if workspace.dry_run:
+        return not_looked_up(queries, "dry-run: Slack was not asked who this is")
+    # These import slack_sdk and rapidfuzz.
+    from airflow_incident_provider.people.resolver import resolve
+    from airflow_incident_provider.slack.directory_cache import DirectoryCache
+    from airflow_incident_provider.slack.people import SlackPeople
+
+    cache = DirectoryCache(settings().directory_folder)
+    with SlackPeople(live_slack_client(slack_conn_id, workspace), cache) as people:
+        people.prefetch(queries)
+        return resolve(queries, people, private=private, should_wait=should_wait)
+
+
+def not_looked_up(queries: Iterable[str], reason: str) -> UserResolution:
+    """Return queries that could not be looked up, each with the reason."""
+    return UserResolution(
+        resolutions=tuple(
+            Resolution(query=query, outcome=ResolutionOutcome.NOT_FOUND, reason=reason) for query in queries
+        )
+    )
+
+
+def invitations(people: UserResolution) -> tuple[Invitation, ...]:
+    """Return everybody who was found, each once, by the first query that found them."""
+    found = (
+        Invitation(user=user, query=resolution.query, method=resolution.method)
+        for resolution in people.resolved
+        for user in resolution.users
+        if resolution.method is not None
+    )
+    return tuple({invitation.user.id: invitation for invitation in reversed(tuple(found))}.values())[::-1]
+
+
+def not_invited(people: UserResolution) -> tuple[NotInvited, ...]:
+    """Return the queries that were not resolved, and the members of a user group who cannot be invited."""
+    left_out = (
+        NotInvited(query=resolution.query, reason=resolution.reason)
+        for resolution in people.resolved
+        if resolution.reason
+    )
+    return (*not_resolved(people), *left_out)
+
+
+def not_invited_because(invitation: Invitation, reason: str) -> NotInvited:
+    """Return somebody who was found but could not be invited."""
+    return NotInvited(query=invitation.user.label, reason=reason, user_id=invitation.user.id)
+
+
+# --- at the end of the first run --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attendance:
+    """Who is in a room at the end of its first run.
+
+    :param room: the room as it was opened, without the failures that have been made up for since.
+    :param later: who was invited only now.
+    :param here: how many of those invited are in the room, if that is known.
+    """
+
+    room: WarRoom
+    later: tuple[Invitation, ...] = ()
+    here: int | None = None
+
+
+def complete_invitations(
+    slack: SlackClient, room: WarRoom, people: UserResolution | None, look_up: LookUp
+) -> Attendance:
+    """Look up and invite, once more, those for whom Slack did not answer when the room was opened; count who is here.
+
+    :param look_up: looks people up without waiting for Slack.
+    :raises IncidentError: Slack does not say who is in the room.
+    """
+    people = people or UserResolution()
+    channel_id = room.channel_id or ""
+    members = slack.member_ids(channel_id)
+    again = look_up(people.unanswered) if people.unanswered else UserResolution()
+    missed = _missed(room, people, again)
+    refused = _invite(slack, channel_id, [one.user.id for one in missed if one.user.id not in members])
+    later = tuple(one for one in missed if one.user.id not in refused)
+    here = members | {one.user.id for one in later}
+    room = _with_refusals(_with_new_results(room, people, again), missed, refused)
+    return Attendance(
+        room=_without_arrivals(room, later, all_came=len(later) == len(missed)),
+        later=later,
+        here=sum(one.user.id in here for one in (*room.invited, *later)),
+    )
+
+
+def _missed(room: WarRoom, people: UserResolution, again: UserResolution) -> list[Invitation]:
+    """Return, without duplicates, everyone whose invitation failed or who was only resolved now."""
+    found = (*(invitations(people) if _has_failed_invitations(room) else ()), *invitations(again))
+    invited = {invitation.user.id for invitation in room.invited}
+    return list({one.user.id: one for one in found if one.user.id not in invited}.values())
+
+
+def _has_failed_invitations(room: WarRoom) -> bool:
+    return any(problem.code is ProblemCode.INVITATIONS for problem in room.problems)
+
+
+def _invite(slack: SlackClient, channel_id: str, ids: list[str]) -> Mapping[str, str]:
+    """Invite; return in words why each who could not be invited was not."""
+    if not ids:
+        return {}
+    try:
+        return {user_id: invite_failure_reason(code) for user_id, code in slack.invite(channel_id, ids).items()}
+    except IncidentError as error:
+        return dict.fromkeys(ids, error.message)
+
+
+def _with_new_results(room: WarRoom, people: UserResolution, again: UserResolution) -> WarRoom:
+    """Replace stale lookup failures with the results of the second lookup."""
+    stale = set(people.unanswered.values())
+    others = tuple(each for each in room.not_invited if each.query not in people.unanswered)
+    problems = (*(each for each in room.problems if each not in stale), *again.problems)
+    return room.model_copy(
+        update={"not_invited": (*others, *not_invited(again)), "problems": tuple(dict.fromkeys(problems))}
+    )
+
+
+def _with_refusals(room: WarRoom, missed: Iterable[Invitation], refused: Mapping[str, str]) -> WarRoom:
+    """Return the room with everyone who could not be invited now either, each once."""
+    known = {each.user_id for each in room.not_invited}
+    refusals = tuple(
+        not_invited_because(one, refused[one.user.id])
+        for one in missed
+        if one.user.id in refused and one.user.id not in known
+    )
+    return room.model_copy(update={"not_invited": (*room.not_invited, *refusals)}) if refusals else room
+
+
+def _without_arrivals(room: WarRoom, later: tuple[Invitation, ...], *, all_came: bool) -> WarRoom:
+    """Return the room without those who came later, and without the failure if all of them came."""
+    if not later:
+        return room
+    came = {invitation.user.id for invitation in later}
+    return room.model_copy(
+        update={
+            "not_invited": tuple(each for each in room.not_invited if each.user_id not in came),
+            "problems": tuple(
+                each for each in room.problems if not (all_came and each.code is ProblemCode.INVITATIONS)
+            ),
+        }
+    )
+
+
+# --- after the first run ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LaterResponders:
+    """The responders of notifications that came after the room was opened.
+
+    :param invited: who was invited just now.
+    :param not_invited: who should have been invited just now and was not, and why.
+    :param here: all of them who are in the room.
+    :param missing: all of them who are not, and why.
+    """
+
+    invited: tuple[Invitation, ...] = ()
+    not_invited: tuple[NotInvited, ...] = ()
+    here: tuple[Invitation, ...] = ()
+    missing: tuple[NotInvited, ...] = ()
+
+
+def invite_later_responders(session: RoomSession, names: Iterable[str]) -> LaterResponders:
+    """Invite the missing ``names``; return the status of every responder added after the room opened.
+
+    Somebody who was invited before and has left is not invited again.
+
+    :raises SlackUnavailableError: Slack does not answer.
+    """
+    snapshot, room = session.snapshot, session.room
+    asked_before = {name.casefold() for name in (snapshot.incident.responders if snapshot.incident else ())}
+    responders = snapshot.record.responders if snapshot.record else ()
+    later = [name for name in responders if name.casefold() not in asked_before]
+    if not later:
+        return LaterResponders()
+    slack, channel_id = session.slack, room.channel_id or ""
+    found = _looked_up(later, session)
+    members = slack.member_ids(channel_id)
+    wanted = {name.casefold() for name in names}
+    all_found = [one for one in invitations(found) if one.user.id not in _ids(room.invited)]
+    new = [one for one in all_found if one.query.casefold() in wanted and one.user.id not in members]
+    failures = slack.invite(channel_id, [one.user.id for one in new]) if new else {}
+    invited = tuple(one for one in new if one.user.id not in failures)
+    failed = tuple(
+        not_invited_because(one, invite_failure_reason(failures[one.user.id])) for one in new if one not in invited
+    )
+    there = members | _ids(invited)
+    unresolved = not_invited(found)
+    return LaterResponders(
+        invited=invited,
+        not_invited=(*(one for one in unresolved if one.query.casefold() in wanted), *failed),
+        here=tuple(one for one in all_found if one.user.id in there),
+        missing=(*unresolved, *failed, *_absent(all_found, there | failures.keys())),
+    )
+
+
+def later_responders(session: RoomSession) -> LaterResponders:
+    """Return the status of every responder added after the room opened, and invite nobody.
+
+    :raises SlackUnavailableError: Slack does not answer.
+    """
+    return LaterResponders() if session.is_in_thread else invite_later_responders(session, ())
+
+
+def _looked_up(names: list[str], session: RoomSession) -> UserResolution:
+    try:
+        return resolve_users(names, session.workspace, session.conn_id, private=session.room.private)
+    except SlackUnavailableError:
+        raise
+    except IncidentError as error:
+        return not_looked_up(names, error.message)
+
+
+def _absent(found: Iterable[Invitation], accounted_for: frozenset[str] | set[str]) -> tuple[NotInvited, ...]:
+    return tuple(not_invited_because(one, _NOT_HERE) for one in found if one.user.id not in accounted_for)
+
+
+def _ids(found: Iterable[Invitation]) -> frozenset[str]:
+    return frozenset(one.user.id for one in found)
