@@ -25,6 +25,7 @@ DEFAULT_DATADOG_CONN_ID = "datadog_default"
 DEFAULT_WEBHOOK_CONN_ID = "incident_webhook"
 
 DEFAULT_ROOM_DEADLINE_SECONDS = 60
+DEFAULT_LOOKUP_BUDGET_SECONDS = 3.0
 
 
 class DagId(StrEnum):
@@ -47,13 +48,13 @@ class TaskId(StrEnum):
     POST_UPDATES = "post_investigation_updates"
     FINAL_SUMMARY = "final_summary"
 
-    SELECT_DUE_TASKS = "what_is_due"
+    SELECT_DUE_TASKS = "select_due_tasks"
     POST_UPDATE = "post_incident_update"
     PLAN_RECHECK = "plan_recheck"
     RECOVER_INCIDENT = "recover_incident"
     RESOLVE_INCIDENT = "resolve_incident"
     ARCHIVE_WAR_ROOM = "archive_war_room"
-    SCHEDULE_NEXT_CHECK = "look_again"
+    SCHEDULE_NEXT_CHECK = "schedule_next_check"
 
 
 STEPS = (
@@ -77,7 +78,7 @@ class ConfKey(StrEnum):
     INCIDENT_KEY = "incident_key"
     """The incident that a run of ``incident_update`` is about."""
 
-    CLOSE_REQUEST = "asked"
+    CLOSE_REQUEST = "close_request"
     """What ``airflow incident resolve`` and ``archive`` request."""
 
     CHECK_REQUEST = "check_request"
@@ -128,6 +129,13 @@ class Settings:
     def slack_pool(self) -> str:
         """The Airflow pool of the tasks that call Slack."""
         return self._text("slack_pool", "default_pool")
+
+    @property
+    def lookup_budget_seconds(self) -> float:
+        """Seconds after the alert in which people are looked up before the room opens without the others."""
+        from airflow.sdk import conf
+
+        return max(0.0, conf.getfloat(SECTION, "lookup_budget_seconds", fallback=DEFAULT_LOOKUP_BUDGET_SECONDS))
 
     @property
     def room_deadline_seconds(self) -> int | None:

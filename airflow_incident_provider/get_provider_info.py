@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_incident_provider import __version__
+from airflow_incident_provider.operators import MODULES
 
 _INTEGRATION = "Incident response"
 
@@ -27,25 +28,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _INTEGRATION,
                 "python-modules": [
-                    f"airflow_incident_provider.operators.{module}"
-                    for module in (
-                        "parse_incident",
-                        "setup_slack",
-                        "resolve_slack_users",
-                        "create_war_room",
-                        "plan_investigation",
-                        "investigate",
-                        "post_thread_update",
-                        "final_summary",
-                        "what_is_due",
-                        "post_incident_update",
-                        "plan_recheck",
-                        "recover_incident",
-                        "resolve_incident",
-                        "archive_war_room",
-                        "look_again",
-                        "refresh_slack_directory",
-                    )
+                    f"airflow_incident_provider.operators.{module}" for module in dict.fromkeys(MODULES.values())
                 ],
             }
         ],
@@ -73,6 +56,13 @@ def _options() -> dict[str, Any]:
             "Where the cached directory of Slack members lies; it holds names, so keep it private. "
             "Default: incident_directory in AIRFLOW_HOME.",
             "/opt/airflow/incident_directory",
+        ),
+        "lookup_budget_seconds": _option(
+            "Seconds after the alert in which people are looked up in Slack. Then the room opens with those who "
+            "were found; the others are looked up, invited and reported once it is open.",
+            "5",
+            default="3",
+            kind="float",
         ),
         "slack_pool": _option(
             "The Airflow pool of the steps that call Slack: it bounds how many do so at once, over all runs. "

@@ -1,5 +1,7 @@
 """
-An incident DAG for each team, in a few lines: ``dags/incident_response.py`` with a team's own choices.
+The incident DAG: seven steps from an alert to a staffed room with evidence.
+
+``dags/incident_response.py`` is this DAG with its defaults. A team's own takes a few lines:
 
 .. code-block:: python
 
@@ -14,15 +16,18 @@ An incident DAG for each team, in a few lines: ``dags/incident_response.py`` wit
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Param, TriggerRule, get_parsing_context
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, INCIDENT_TAG, TaskId, settings
-from airflow_incident_provider.intake.manual import trigger_form
+from airflow_incident_provider.intake import trigger_form
 from airflow_incident_provider.operators import (
     CreateWarRoomOperator,
     FinalSummaryOperator,
@@ -33,10 +38,18 @@ from airflow_incident_provider.operators import (
     ResolveSlackUsersOperator,
     SetupSlackOperator,
 )
-from airflow_incident_provider.operators.priority import ROOM_FIRST
-from airflow_incident_provider.operators.room_deadline import DeadlineDag, room_deadline
 from airflow_incident_provider.registry.keys import REGISTRY
 from airflow_incident_provider.routing_file import read_routing_table
+
+if TYPE_CHECKING:
+    from airflow.models.dagrun import DagRun
+
+ROOM_FIRST = 1000
+"""The priority of the steps up to the room: when slots are scarce, rooms come before reports."""
+
+log = logging.getLogger(__name__)
+
+_ENDED_WELL = frozenset({"success", "skipped"})
 
 
 def incident_dag(
@@ -51,29 +64,27 @@ def incident_dag(
     default_args: Mapping[str, Any] | None = None,
     **dag_arguments: Any,
 ) -> DAG:
-    """Return the seven steps of ``dags/incident_response.py`` as a DAG of a team's own.
+    """Return a DAG with the seven steps of an incident.
 
     The webhook starts it for the incidents that a rule with ``dag: DAG_ID`` in the routing table of
-    ``[incident] routing_table`` matches. What becomes of the incident after its first minutes is the business of
-    the one DAG ``incident_update``, for all teams, by that table.
+    ``[incident] routing_table`` matches. After the first minutes the DAG ``incident_update`` handles the incidents
+    of all teams, by that table.
 
-    :param routing: who comes, into what room, how bad it is, and what is probed: the path of a routing table, or
-        what such a file would hold; default: ``[incident] routing_table``.
-    :param slack_conn_id: the Airflow connection of the workspace that rooms are opened in.
+    :param routing: responders, room, severity and probes: the path of a routing table, or its content as a
+        mapping; default: ``[incident] routing_table``.
+    :param slack_conn_id: the Airflow connection of the workspace.
     :param slack_pool: the pool of the steps that call Slack; default: ``[incident] slack_pool``.
-    :param owner: whose the tasks are in Airflow's UI.
-    :param tags: tags beside ``incident``, by which the webhook, pages and commands know the DAG.
-    :param default_args: of the tasks; they win over the factory's own.
-    :param dag_arguments: anything else that Airflow's ``DAG`` takes, such as ``doc_md`` or ``access_control``.
-    :raises RoutingTableError: ``routing`` holds something that is wrong; Airflow shows it as an import error. A
-        file is read when a run begins, so that its author need not wait for the DAG to be parsed.
+    :param owner: the owner of the tasks in Airflow's UI.
+    :param tags: tags besides ``incident``, by which the webhook, pages and commands find the DAG.
+    :param default_args: arguments of the tasks; they override the defaults of this function.
+    :param dag_arguments: any other argument of Airflow's ``DAG``, such as ``doc_md`` or ``access_control``.
+    :raises RoutingTableError: ``routing`` is a mapping with a mistake; Airflow shows it as an import error. A file
+        is read when a run starts, so that a corrected one takes effect at once.
     """
     if isinstance(routing, Mapping):
         read_routing_table(routing)
-    slack: dict[str, Any] = {
-        "slack_conn_id": slack_conn_id,
-        "pool": slack_pool or settings().slack_pool,
-    }
+    slack = {"slack_conn_id": slack_conn_id, "pool": slack_pool or settings().slack_pool}
+    arguments: dict[str, Any] = {"max_active_runs": 100, "max_active_tasks": 100, "deadline": room_deadline()}
     with DeadlineDag(
         dag_id,
         description=description,
@@ -82,16 +93,16 @@ def incident_dag(
         tags=[INCIDENT_TAG, *tags],
         params=_form(),
         default_args={**_default_args(owner), **(default_args or {})},
-        **{"max_active_runs": 100, "max_active_tasks": 100, "deadline": room_deadline(), **dag_arguments},
+        **{**arguments, **dag_arguments},
     ) as dag:
-        _steps(routing, slack)
-    # As Airflow's own decorator has it: the DAG is where it was asked for, not here.
+        _add_steps(routing, slack)
+    # As Airflow's own decorator does: the DAG belongs to the file that calls this function.
     dag.fileloc = sys._getframe(1).f_code.co_filename
     return dag
 
 
 def _form() -> dict[str, Param]:
-    """Return the trigger form: for people; the steps, which read the run's conf, need not pay for it."""
+    """Return the trigger form. Tasks read the run's conf and need no form: Airflow parses the file in each task."""
     if get_parsing_context().task_id is not None:
         return {}
     return {name: Param(**field) for name, field in trigger_form().items()}
@@ -107,23 +118,90 @@ def _default_args(owner: str | None) -> dict[str, Any]:
     }
 
 
-def _steps(routing: str | Mapping[str, Any] | None, slack: Mapping[str, Any]) -> None:
-    """Make the steps in the DAG that is being made; ``dags/incident_response.py`` says why they are so."""
-    from_the_room_on: dict[str, Any] = {"trigger_rule": TriggerRule.ALL_DONE, "inlets": [REGISTRY]}
+def _add_steps(routing: str | Mapping[str, Any] | None, slack: Mapping[str, Any]) -> None:
+    """Add the steps to the DAG in the context.
+
+    Of the steps up to the room, the one nearest to it has the highest priority; a cluster policy of this package
+    adds the severity. From the room on a step runs whatever became of those before it: a room without people is
+    better than no room, findings without a room are kept in XCom, and the summary says what is missing. These
+    steps name the registry as an inlet, because they show the incident's current state.
+    """
+    always: dict[str, Any] = {"trigger_rule": TriggerRule.ALL_DONE, "inlets": [REGISTRY]}
     parse = ParseIncidentOperator(
         task_id=TaskId.PARSE_INCIDENT, routing_table=routing, priority_weight=ROOM_FIRST + 1
     )
     setup = SetupSlackOperator(task_id=TaskId.SETUP_SLACK, priority_weight=ROOM_FIRST + 2, **slack)
     people = ResolveSlackUsersOperator(task_id=TaskId.RESOLVE_USERS, priority_weight=ROOM_FIRST + 3, **slack)
-    room = CreateWarRoomOperator(
-        task_id=TaskId.CREATE_WAR_ROOM, priority_weight=ROOM_FIRST + 4, **from_the_room_on, **slack
-    )
+    room = CreateWarRoomOperator(task_id=TaskId.CREATE_WAR_ROOM, priority_weight=ROOM_FIRST + 4, **always, **slack)
     plan = PlanInvestigationOperator(task_id=TaskId.PLAN_INVESTIGATION)
     investigate = InvestigateInContainerOperator.partial(
-        task_id=TaskId.INVESTIGATE, map_index_template="{{ task.label }}", priority_weight=2, **from_the_room_on
+        task_id=TaskId.INVESTIGATE, map_index_template="{{ task.label }}", priority_weight=2, **always
     ).expand(probe=plan.output)
-    updates = PostThreadUpdateOperator(task_id=TaskId.POST_UPDATES, priority_weight=3, **from_the_room_on, **slack)
-    summary = FinalSummaryOperator(task_id=TaskId.FINAL_SUMMARY, priority_weight=4, **from_the_room_on, **slack)
+    updates = PostThreadUpdateOperator(task_id=TaskId.POST_UPDATES, priority_weight=3, **always, **slack)
+    summary = FinalSummaryOperator(task_id=TaskId.FINAL_SUMMARY, priority_weight=4, **always, **slack)
 
     parse >> setup >> people >> room >> investigate >> updates >> summary
     parse >> plan
+
+
+# --- the deadline -----------------------------------------------------------------------------------
+
+
+class DeadlineDag(DAG):
+    """A DAG with a deadline that ``airflow dags test`` can run.
+
+    Airflow 3.3 creates deadlines when it stores a DAG. ``DAG.test()`` runs a DAG that is not stored in the form
+    that it then looks for, so that the run cannot end. Nobody waits for such a run, so it has no deadline.
+    """
+
+    def test(self, *args: Any, **kwargs: Any) -> DagRun:
+        """Run the DAG in this process, as :meth:`airflow.sdk.DAG.test` does, without the deadline."""
+        self.deadline = None
+        run: DagRun = super().test(*args, **kwargs)
+        return run
+
+
+def room_deadline() -> DeadlineAlert | None:
+    """Return the deadline of a run: ``[incident] room_deadline_seconds`` after it was queued.
+
+    An Airflow deadline is that of a run. A run that is unfinished by then is in Airflow's list of missed deadlines,
+    and :func:`report_late_room` checks whether the room is late. The triggerer runs it: without a triggerer nothing
+    is reported, and nothing else changes.
+
+    :returns: the deadline, or ``None`` if none is configured.
+    """
+    seconds = settings().room_deadline_seconds
+    if seconds is None:
+        return None
+    return DeadlineAlert(
+        name="room",
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(seconds=seconds),
+        callback=AsyncCallback(report_late_room),
+    )
+
+
+async def report_late_room(context: Mapping[str, Any]) -> str:
+    """Log that a room is late, unless it is open and only the rest of the run takes longer.
+
+    :param context: what Airflow passes to the callback: the run and the deadline, as JSON.
+    :returns: the result, which Airflow stores with the callback.
+    """
+    from asgiref.sync import sync_to_async
+
+    run = context["dag_run"]
+    state = await sync_to_async(_state_of_room)(run["dag_id"], run["dag_run_id"])
+    if state in _ENDED_WELL:
+        return "the room was open in time"
+    found = f"{TaskId.CREATE_WAR_ROOM} is {state or 'not started'} at the promised time"
+    log.error("The room of %s is late: %s, %s.", run["dag_run_id"], found, context["deadline"]["deadline_time"])
+    return f"the room is late: {found}"
+
+
+def _state_of_room(dag_id: str, run_id: str) -> str | None:
+    # Imports the task runner, which the processes that parse DAGs do not need.
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, task_ids=[TaskId.CREATE_WAR_ROOM], run_ids=[run_id])
+    state = states.get(run_id, {}).get(TaskId.CREATE_WAR_ROOM)
+    return None if state is None else str(state).lower()

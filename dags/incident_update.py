@@ -2,7 +2,7 @@
 The life of an incident after its first minutes: updates, recovery, resolution, the end of its room.
 
 The webhook starts a run for each update, at most one a minute for an incident. A recovery runs the probes again.
-All waiting is done by runs that are due later: each looks what the incident's record says by then, and does that.
+All waiting is done by runs that are due later: each reads the incident's record and does what is due by then.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from airflow.sdk import DAG, TriggerRule
 from airflow_incident_provider.operators import (
     ArchiveWarRoomOperator,
     InvestigateInContainerOperator,
-    LookAgainOperator,
     PlanRecheckOperator,
     PostIncidentUpdateOperator,
     RecoverIncidentOperator,
     ResolveIncidentOperator,
-    WhatIsDueOperator,
+    ScheduleNextCheckOperator,
+    SelectDueTasksOperator,
 )
 from airflow_incident_provider.registry.keys import REGISTRY
 
@@ -39,10 +39,10 @@ with DAG(
         "inlets": [REGISTRY],
     },
 ) as dag:
-    due = WhatIsDueOperator(task_id="what_is_due")
+    due = SelectDueTasksOperator(task_id="select_due_tasks")
     update = PostIncidentUpdateOperator(task_id="post_incident_update")
 
-    # That Slack could not be told of the recovery is no reason not to look whether it is one.
+    # A recovery that could not be posted is still checked.
     plan = PlanRecheckOperator(task_id="plan_recheck", trigger_rule=TriggerRule.ALL_DONE)
     investigate = InvestigateInContainerOperator.partial(
         task_id="investigate", map_index_template="{{ task.label }}"
@@ -52,9 +52,9 @@ with DAG(
     resolve = ResolveIncidentOperator(task_id="resolve_incident")
     archive = ArchiveWarRoomOperator(task_id="archive_war_room")
 
-    # Whatever failed before it: an incident that is over must not be forgotten.
-    look_again = LookAgainOperator(task_id="look_again", trigger_rule=TriggerRule.ALL_DONE)
+    # Whatever failed before it: an incident must not be forgotten.
+    next_check = ScheduleNextCheckOperator(task_id="schedule_next_check", trigger_rule=TriggerRule.ALL_DONE)
 
-    due >> [update, plan, resolve, archive, look_again]
+    due >> [update, plan, resolve, archive, next_check]
     update >> plan >> investigate >> recover
-    [recover, resolve, archive] >> look_again
+    [recover, resolve, archive] >> next_check

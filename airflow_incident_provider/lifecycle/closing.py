@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any, Literal, Self
 
+from pydantic import ValidationError
+
+from airflow_incident_provider.config import ConfKey
+from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
+from airflow_incident_provider.models import Model
 
 LONGEST_WARNING = timedelta(hours=1)
 """How long before the archiving the room is warned; half of the delay where that is shorter."""
@@ -22,6 +28,38 @@ class Closing(StrEnum):
     RESOLVE = "resolve"
     WARN = "warn"
     ARCHIVE = "archive"
+
+
+class CloseRequest(Model):
+    """A person's request to resolve an incident or to archive its room, in the conf of ``incident_update``.
+
+    ``dag_id`` and ``run_id`` name the incident's first run, for an incident that the registry does not know.
+    """
+
+    closing: Literal[Closing.RESOLVE, Closing.ARCHIVE]
+    dag_id: str | None = None
+    run_id: str | None = None
+
+    def as_conf(self) -> dict[str, Any]:
+        """Return the part of the conf that holds the request."""
+        return {ConfKey.CLOSE_REQUEST.value: self.model_dump(mode="json", exclude_none=True)}
+
+    @classmethod
+    def of(cls, conf: Any) -> Self | None:
+        """Return the request in a run's conf, if there is one.
+
+        :raises InvalidPayloadError: the conf holds a request that cannot be read.
+        """
+        given = (conf or {}).get(ConfKey.CLOSE_REQUEST)
+        if given is None:
+            return None
+        try:
+            return cls.model_validate(given)
+        except ValidationError:
+            raise InvalidPayloadError(
+                f"{ConfKey.CLOSE_REQUEST}: not a request of airflow incident resolve or archive.",
+                fix="Use these commands.",
+            ) from None
 
 
 def resolve_at(record: IncidentRecord, settings: Lifecycle) -> datetime | None:

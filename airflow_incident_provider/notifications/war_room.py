@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
-from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, settings
 from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.messages.channel import numbered_name
 from airflow_incident_provider.models import Incident, Route, Severity, SlackWorkspace, Source
+from airflow_incident_provider.room.opener import RoomOpener, RoomRequest
+from airflow_incident_provider.room.posting import Ledger
+from airflow_incident_provider.room.responders import resolve_users
+from airflow_incident_provider.room.snapshot import IncidentSnapshot, RunRef
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
 
 if TYPE_CHECKING:
@@ -96,28 +101,23 @@ class WarRoomNotifier(BaseNotifier):
         await asyncio.to_thread(self.notify, context)
 
     def _open(self, slack: SlackClient, workspace: SlackWorkspace, run: FailedRun, name: str) -> WarRoom:
-        from airflow_incident_provider.config import run_url
-        from airflow_incident_provider.messages.channel import numbered_name
-        from airflow_incident_provider.operators.resolve_slack_users import resolve_users
-        from airflow_incident_provider.room.ledger import Ledger
-        from airflow_incident_provider.room.opener import RoomOpening, RoomPlan
-
-        plan = RoomPlan(
-            incident=self._incident(run),
-            workspace=workspace,
-            # A callback is called once, so this try is the last.
-            people=resolve_users(
-                self.members,
-                workspace,
-                self.slack_conn_id,
-                private=self.private,
-                should_wait=lambda _: False,
+        request = RoomRequest(
+            snapshot=IncidentSnapshot(
+                run=RunRef(dag_id=run.dag_id, run_id=run.run_id),
+                incident=self._incident(run),
+                workspace=workspace,
+                people=resolve_users(
+                    self.members,
+                    workspace,
+                    self.slack_conn_id,
+                    private=self.private,
+                    seconds=settings().lookup_budget_seconds,
+                ),
             ),
             name=lambda attempt: numbered_name(name, attempt),
-            run_url=run_url(run.dag_id, run.run_id),
         )
-        # Nothing is remembered from one callback to the next: Slack is asked what there is.
-        return RoomOpening(slack, plan, Ledger({})).open()
+        # Nothing is stored from one callback to the next: Slack is asked what is there.
+        return RoomOpener(slack, request, Ledger({})).open()
 
     def _incident(self, run: FailedRun) -> Incident:
         """Return the failure in the terms of an incident."""

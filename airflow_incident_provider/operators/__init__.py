@@ -1,28 +1,48 @@
-"""One operator a step: each reads its input, calls the domain, and returns a model as XCom."""
+"""The operators: each reads its input, calls the domain, and returns a model as XCom."""
 
 from __future__ import annotations
 
+import warnings
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_incident_provider.operators.archive_war_room import ArchiveWarRoomOperator
-    from airflow_incident_provider.operators.create_war_room import CreateWarRoomOperator
-    from airflow_incident_provider.operators.final_summary import FinalSummaryOperator
-    from airflow_incident_provider.operators.investigate import InvestigateInContainerOperator
-    from airflow_incident_provider.operators.look_again import LookAgainOperator
-    from airflow_incident_provider.operators.parse_incident import ParseIncidentOperator
-    from airflow_incident_provider.operators.plan_investigation import PlanInvestigationOperator
-    from airflow_incident_provider.operators.plan_recheck import PlanRecheckOperator
-    from airflow_incident_provider.operators.post_incident_update import PostIncidentUpdateOperator
-    from airflow_incident_provider.operators.post_thread_update import PostThreadUpdateOperator
-    from airflow_incident_provider.operators.recover_incident import RecoverIncidentOperator
-    from airflow_incident_provider.operators.refresh_slack_directory import RefreshSlackDirectoryOperator
-    from airflow_incident_provider.operators.resolve_incident import ResolveIncidentOperator
-    from airflow_incident_provider.operators.resolve_slack_users import ResolveSlackUsersOperator
-    from airflow_incident_provider.operators.setup_slack import SetupSlackOperator
-    from airflow_incident_provider.operators.what_is_due import WhatIsDueOperator
+    from airflow_incident_provider.operators.close_incident import ArchiveWarRoomOperator as ArchiveWarRoomOperator
+    from airflow_incident_provider.operators.close_incident import (
+        ResolveIncidentOperator as ResolveIncidentOperator,
+    )
+    from airflow_incident_provider.operators.create_war_room import CreateWarRoomOperator as CreateWarRoomOperator
+    from airflow_incident_provider.operators.final_summary import FinalSummaryOperator as FinalSummaryOperator
+    from airflow_incident_provider.operators.incident_update import (
+        PostIncidentUpdateOperator as PostIncidentUpdateOperator,
+    )
+    from airflow_incident_provider.operators.incident_update import (
+        RecoverIncidentOperator as RecoverIncidentOperator,
+    )
+    from airflow_incident_provider.operators.incident_update import (
+        ScheduleNextCheckOperator as ScheduleNextCheckOperator,
+    )
+    from airflow_incident_provider.operators.incident_update import SelectDueTasksOperator as SelectDueTasksOperator
+    from airflow_incident_provider.operators.investigate import (
+        InvestigateInContainerOperator as InvestigateInContainerOperator,
+    )
+    from airflow_incident_provider.operators.parse_incident import ParseIncidentOperator as ParseIncidentOperator
+    from airflow_incident_provider.operators.plan_investigation import (
+        PlanInvestigationOperator as PlanInvestigationOperator,
+    )
+    from airflow_incident_provider.operators.plan_recheck import PlanRecheckOperator as PlanRecheckOperator
+    from airflow_incident_provider.operators.post_thread_update import (
+        PostThreadUpdateOperator as PostThreadUpdateOperator,
+    )
+    from airflow_incident_provider.operators.refresh_slack_directory import (
+        RefreshSlackDirectoryOperator as RefreshSlackDirectoryOperator,
+    )
+    from airflow_incident_provider.operators.resolve_slack_users import (
+        ResolveSlackUsersOperator as ResolveSlackUsersOperator,
+    )
+    from airflow_incident_provider.operators.setup_slack import SetupSlackOperator as SetupSlackOperator
 
-_MODULES = {
+MODULES = {
     "ParseIncidentOperator": "parse_incident",
     "SetupSlackOperator": "setup_slack",
     "ResolveSlackUsersOperator": "resolve_slack_users",
@@ -31,40 +51,30 @@ _MODULES = {
     "InvestigateInContainerOperator": "investigate",
     "PostThreadUpdateOperator": "post_thread_update",
     "FinalSummaryOperator": "final_summary",
-    "WhatIsDueOperator": "what_is_due",
-    "PostIncidentUpdateOperator": "post_incident_update",
+    "SelectDueTasksOperator": "incident_update",
+    "PostIncidentUpdateOperator": "incident_update",
+    "RecoverIncidentOperator": "incident_update",
+    "ScheduleNextCheckOperator": "incident_update",
     "PlanRecheckOperator": "plan_recheck",
-    "RecoverIncidentOperator": "recover_incident",
-    "ResolveIncidentOperator": "resolve_incident",
-    "ArchiveWarRoomOperator": "archive_war_room",
-    "LookAgainOperator": "look_again",
+    "ResolveIncidentOperator": "close_incident",
+    "ArchiveWarRoomOperator": "close_incident",
     "RefreshSlackDirectoryOperator": "refresh_slack_directory",
 }
+"""The module of each operator. They are imported when first used (PEP 562): one of them imports docker."""
 
-__all__ = [
-    "ArchiveWarRoomOperator",
-    "CreateWarRoomOperator",
-    "FinalSummaryOperator",
-    "InvestigateInContainerOperator",
-    "LookAgainOperator",
-    "ParseIncidentOperator",
-    "PlanInvestigationOperator",
-    "PlanRecheckOperator",
-    "PostIncidentUpdateOperator",
-    "PostThreadUpdateOperator",
-    "RecoverIncidentOperator",
-    "RefreshSlackDirectoryOperator",
-    "ResolveIncidentOperator",
-    "ResolveSlackUsersOperator",
-    "SetupSlackOperator",
-    "WhatIsDueOperator",
-]
+_RENAMED = {"WhatIsDueOperator": "SelectDueTasksOperator", "LookAgainOperator": "ScheduleNextCheckOperator"}
 
 
 def __getattr__(name: str) -> object:
-    """Import an operator when it is first asked for (PEP 562): a DAG that uses one pays for one."""
-    if name not in _MODULES:
+    """Import an operator."""
+    if name in _RENAMED:
+        warnings.warn(f"{name} was renamed to {_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+        name = _RENAMED[name]
+    if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    return getattr(import_module(f"{__name__}.{MODULES[name]}"), name)
 
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+def __dir__() -> list[str]:
+    """Return the names of the operators."""
+    return sorted(MODULES)

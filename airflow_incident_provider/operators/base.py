@@ -1,38 +1,36 @@
-"""What the steps of an incident have in common: where their input comes from, timing, and how they fail."""
+"""The base classes of the operators: timing, failures, retries, and the Slack connection."""
 
 from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_incident_provider.config import XComKey
-from airflow_incident_provider.exceptions import (
-    IncidentError,
-    SlackUnavailableError,
-)
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, XComKey
+from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
 from airflow_incident_provider.models import Problem, Timing, XComValue
 from airflow_incident_provider.slack.errors import effect_may_be_delayed
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-LONGEST_RETRY_DELAY_S = 300.0
-"""Seconds that a step waits for Slack at the most: coming back too early is refused once more and harms nobody."""
+MAX_RETRY_DELAY_S = 300.0
+"""The longest wait for Slack between two attempts; an attempt that comes too early is refused and harms nobody."""
 
 RETRY_DELAY_AFTER_TIMEOUT_S = 10.0
-"""Seconds after a time-out before a step looks whether Slack did it after all: Slack may still have been at it."""
+"""Seconds after a timeout before an attempt looks whether the call took effect: it may still be in progress."""
 
 
 class IncidentStep(BaseOperator):
-    """A step that returns a model, says how long it took, and leaves a :class:`Problem` when it fails.
+    """An operator that returns a model, records how long it took, and leaves a :class:`Problem` when it fails.
 
-    A subclass does its work in :meth:`run_step`. An error that no retry mends fails the task at once; one that
-    a retry may mend is left to the task's ``retries`` and :class:`IncidentRetryPolicy`.
+    A subclass does its work in :meth:`run_step`. An error that no retry resolves fails the task at once; any other
+    is left to the task's ``retries`` and :class:`IncidentRetryPolicy`.
     """
 
     def __init__(self, *, retry_policy: RetryPolicy | None = None, **kwargs: Any) -> None:
@@ -48,17 +46,30 @@ class IncidentStep(BaseOperator):
         try:
             return self.run_step(context).timed(clock.timing()).to_xcom()
         except IncidentError as error:
-            self._leave_problem(context, error, clock)
+            self._push_problem(context, error, clock)
             if isinstance(error, SlackUnavailableError):
                 raise
             raise AirflowFailException(str(error)) from error
 
-    def _leave_problem(self, context: Context, error: IncidentError, clock: Clock) -> None:
+    def _push_problem(self, context: Context, error: IncidentError, clock: Clock) -> None:
         problem = Problem(step=self.task_id, what=error.message, fix=error.fix)
         context["ti"].xcom_push(
-            key=XComKey.PROBLEM,
+            key=XComKey.PROBLEM.value,
             value={"problem": problem.model_dump(mode="json"), "timing": clock.timing().model_dump(mode="json")},
         )
+
+
+class SlackStep(IncidentStep):
+    """A step that uses a Slack workspace.
+
+    :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
+    """
+
+    template_fields: Sequence[str] = ("slack_conn_id",)
+
+    def __init__(self, *, slack_conn_id: str = DEFAULT_SLACK_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.slack_conn_id = slack_conn_id
 
 
 class Clock:
@@ -74,10 +85,10 @@ class Clock:
 
 
 class IncidentRetryPolicy(RetryPolicy):
-    """Retries what may pass, and nothing else of ours; the worker is free meanwhile.
+    """Retries errors that may pass, and none of this package's others; the worker is free in between.
 
-    After a rate limit it waits for as long as Slack asked, within reason; after a time-out for as long as Slack
-    may still be at it; after anything else that may pass for the task's own ``retry_delay``.
+    After a rate limit it waits as long as Slack asked, up to :data:`MAX_RETRY_DELAY_S`; after a timeout as long as
+    the call may still be in progress; after any other error that may pass for the task's own ``retry_delay``.
     """
 
     def evaluate(
@@ -89,24 +100,36 @@ class IncidentRetryPolicy(RetryPolicy):
     ) -> RetryDecision:
         """Decide by the class of the error."""
         if isinstance(exception, SlackUnavailableError):
-            return _when_slack_may_be_back(exception)
+            return _retry_slack(exception)
         if isinstance(exception, IncidentError):
-            return RetryDecision.fail(reason="Trying again changes nothing")
+            return RetryDecision.fail(reason="A retry would fail in the same way")
         return RetryDecision.default()
 
 
-def _when_slack_may_be_back(error: SlackUnavailableError) -> RetryDecision:
+def _retry_slack(error: SlackUnavailableError) -> RetryDecision:
     if error.retry_after is not None:
-        wait_s = min(error.retry_after, LONGEST_RETRY_DELAY_S)
+        wait_s = min(error.retry_after, MAX_RETRY_DELAY_S)
         reason = f"Slack asked to wait {error.retry_after:.0f} s"
     elif effect_may_be_delayed(error):
-        wait_s, reason = RETRY_DELAY_AFTER_TIMEOUT_S, "Slack may still be at what it did not answer in time"
+        wait_s, reason = RETRY_DELAY_AFTER_TIMEOUT_S, "A call that timed out may still be in progress"
     else:
         return RetryDecision.default()
     return RetryDecision.retry(delay=timedelta(seconds=wait_s), reason=reason)
 
 
 def is_last_try(context: Context) -> bool:
-    """Return whether Airflow will not try this task again by itself."""
+    """Return whether Airflow will not retry this task by itself."""
     ti: Any = context["ti"]
     return bool(ti.try_number > ti.max_tries)
+
+
+def due_at(context: Context) -> datetime:
+    """Return now, or the run's due time if the scheduler's clock is ahead of the worker's."""
+    now, due = datetime.now(UTC), context["dag_run"].run_after
+    return now if due is None else max(now, due)
+
+
+def requested_by(context: Context) -> str | None:
+    """Return the Airflow user who started this run."""
+    name: str | None = getattr(context["dag_run"], "triggering_user_name", None)
+    return name

@@ -1,16 +1,17 @@
-"""Step 4: the channel, the brief, the people; then what makes the room comfortable."""
+"""Step 4: open the room: the channel, the brief, the people; then what is convenient."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 
-from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, ConfKey, TaskId, run_url, settings
+from airflow_incident_provider.config import ConfKey, TaskId, settings
 from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.messages.channel import channel_name, channel_name_taken, numbered_name
 from airflow_incident_provider.models import (
     Incident,
     Route,
@@ -20,8 +21,14 @@ from airflow_incident_provider.models import (
     UserResolution,
     WarRoom,
 )
-from airflow_incident_provider.operators.base import IncidentStep
+from airflow_incident_provider.operators.base import SlackStep
 from airflow_incident_provider.operators.links import DashboardLink, MonitorLink, WarRoomLink
+from airflow_incident_provider.registry.task_client import TaskRegistry
+from airflow_incident_provider.room.opener import RoomOpener, RoomRequest
+from airflow_incident_provider.room.posting import Ledger
+from airflow_incident_provider.room.progress import progress_before_room
+from airflow_incident_provider.room.responders import looked_up_later, resolve_users
+from airflow_incident_provider.room.snapshot import IncidentSnapshot, RunRef, room_location
 from airflow_incident_provider.room.xcom import read_value
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
 
@@ -31,27 +38,27 @@ if TYPE_CHECKING:
 _CHANNEL_NAME = re.compile(r"[a-z0-9_-]{1,80}")
 
 
-class CreateWarRoomOperator(IncidentStep):
+class CreateWarRoomOperator(SlackStep):
     """Open the war room of an incident, or a room of your own, exactly once.
 
-    First the channel, the brief and the invitations; then topic, bookmarks and pin, a failure in which never
-    stops the room. A retry, a cleared task or a second run for the same incident finds the same room again.
+    First the channel, the brief and the invitations; then topic, bookmarks and pin, whose failure never stops the
+    room. A retry, a cleared task or a second run of the same incident finds the same room.
 
-    :param incident: the incident; by default what ``parse_incident_event`` pushed.
-    :param workspace: the workspace; by default what ``setup_slack_integration`` pushed; without one, Slack is
-        asked who it is.
-    :param people: who was found; by default what ``resolve_slack_users`` pushed.
-    :param name: the name of a room of your own (``a-z 0-9 _ -``, at most 80 characters). Give this instead of
-        an incident in a DAG that knows of none: the same name is the same room. (templated)
-    :param members: whom to invite into a room of your own. (templated)
-    :param title: the headline of a room of your own; by default its name. (templated)
+    :param incident: the incident; default: what ``parse_incident_event`` pushed.
+    :param workspace: the workspace; default: what ``setup_slack_integration`` pushed; without one, Slack is asked
+        (``auth.test``).
+    :param people: the people who were found; default: what ``resolve_slack_users`` pushed.
+    :param name: the name of a room of your own (``a-z 0-9 _ -``, at most 80 characters), instead of an incident, in
+        a DAG that has none: the same name is the same room. (templated)
+    :param members: the people to invite into a room of your own. (templated)
+    :param title: the headline of a room of your own; default: its name. (templated)
     :param text: what a room of your own is about. (templated)
-    :param severity: how bad it is that a room of your own is needed.
+    :param severity: the severity of a room of your own.
     :param private: whether a room of your own is private.
     :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
-    :returns: a :class:`~airflow_incident_provider.models.WarRoom`, pushed to XCom. The task is skipped when
-        there is no incident, or when Slack was not set up.
-    :raises SlackUnavailableError: when Slack does not answer: the task is retried.
+    :returns: a :class:`~airflow_incident_provider.models.WarRoom`, pushed to XCom. The task is skipped if there is
+        no incident.
+    :raises SlackUnavailableError: Slack does not answer an essential call: the task is retried.
 
     .. code-block:: python
 
@@ -79,7 +86,6 @@ class CreateWarRoomOperator(IncidentStep):
         text: str | None = None,
         severity: Severity | str = Severity.MEDIUM,
         private: bool = False,
-        slack_conn_id: str = DEFAULT_SLACK_CONN_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -92,66 +98,45 @@ class CreateWarRoomOperator(IncidentStep):
         self.text = text
         self.severity = Severity(severity)
         self.private = private
-        self.slack_conn_id = slack_conn_id
 
     def run_step(self, context: Context) -> WarRoom:
         """Open the room."""
-        from airflow_incident_provider.room.ledger import Ledger
-        from airflow_incident_provider.room.opener import RoomOpening, RoomPlan
-        from airflow_incident_provider.room.progress import progress_at_the_room
-
-        incident = self._incident(context)
-        workspace = self._workspace(context)
-        people = self._people(context, incident, workspace)
-        plan = RoomPlan(
-            incident=incident,
-            workspace=workspace,
-            people=people,
-            name=self._names(incident),
-            run_url=run_url(context["ti"].dag_id, context["ti"].run_id),
-            promised_s=settings().room_deadline_seconds,
-            steps=progress_at_the_room(context, self, incident, workspace, people) if self.name is None else (),
-        )
-        slack = open_slack_client(workspace, self.slack_conn_id, channel_name=plan.name(0), log=self.log)
-        room = RoomOpening(slack, plan, Ledger(context)).open()
-        self._tell_registry(context, incident, room)
+        request = self._incident_room(context) if self.name is None else self._own_room(context, self.name)
+        slack = open_slack_client(request.workspace, self.slack_conn_id, channel_name=request.name(0), log=self.log)
+        room = RoomOpener(slack, request, Ledger(context)).open()
+        if self.name is None:
+            self._store_room(context, request.incident, room)
         for problem in room.problems:
             self.log.warning("In the room: %s (%s)", problem.what, problem.fix or problem.error)
         WarRoomLink.keep(self, room)
-        MonitorLink.keep(self, incident)
-        DashboardLink.keep(self, incident)
+        MonitorLink.keep(self, request.incident)
+        DashboardLink.keep(self, request.incident)
         return room
 
-    def _tell_registry(self, context: Context, incident: Incident, room: WarRoom) -> None:
-        """Tell the registry where the room is, if it knows the incident: the webhook started this run then."""
-        from airflow_incident_provider.registry.task_client import TaskRegistry
-        from airflow_incident_provider.room.snapshot import where
-
-        if self.name is not None or ConfKey.ASSIGNMENT not in (context["dag_run"].conf or {}):
-            return
-        try:
-            TaskRegistry.of(context).tell_room(incident.key, where(room))
-        except (KeyError, AirflowRuntimeError) as error:
-            # The room stands; its updates will find it in this run's XComs.
-            self.log.warning("The registry does not know of this room: %s", error)
-
-    def _incident(self, context: Context) -> Incident:
-        if self.name is not None:
-            return self._own_room(self.name)
+    def _incident_room(self, context: Context) -> RoomRequest:
+        """Return the request for the room of an incident."""
         incident = read_value(Incident, self.incident, context, TaskId.PARSE_INCIDENT)
         if incident is None:
             raise AirflowSkipException("There is no incident to open a room for.")
-        return incident
+        workspace = self._workspace(context)
+        people = read_value(UserResolution, self.people, context, TaskId.RESOLVE_USERS)
+        people = people or looked_up_later(incident.responders, "Slack could not be asked who this is")
+        return RoomRequest(
+            snapshot=IncidentSnapshot(run=_run(context), incident=incident, workspace=workspace, people=people),
+            name=lambda attempt: channel_name_taken(incident, attempt) if attempt else channel_name(incident),
+            steps=progress_before_room(context, self, incident, workspace, people),
+            deadline_s=settings().room_deadline_seconds,
+        )
 
-    def _own_room(self, name: str) -> Incident:
-        """Return what a room of one's own is about, in the terms of an incident."""
+    def _own_room(self, context: Context, name: str) -> RoomRequest:
+        """Return the request for a room that is not about an incident."""
         if not _CHANNEL_NAME.fullmatch(name):
             raise InvalidPayloadError(
-                f"name: {name!r} cannot be a channel's name.",
+                f"name: {name!r} cannot be the name of a channel.",
                 fix="Use a-z, 0-9, hyphens and underscores, at most 80 of them.",
             )
         now = datetime.now(UTC)
-        return Incident(
+        incident = Incident(
             key=f"room.{name}",
             id=name,
             source=Source.MANUAL,
@@ -163,39 +148,35 @@ class CreateWarRoomOperator(IncidentStep):
             responders=tuple(self.members),
             route=Route(private=self.private),
         )
-
-    def _names(self, incident: Incident) -> Callable[[int], str]:
-        """Return the channel's name at the nth attempt."""
-        from airflow_incident_provider.messages.channel import channel_name, channel_name_taken, numbered_name
-
-        own = self.name
-        if own is not None:
-            return lambda attempt: numbered_name(own, attempt)
-        return lambda attempt: channel_name(incident) if attempt == 0 else channel_name_taken(incident, attempt)
+        workspace = self._workspace(context)
+        people = read_value(UserResolution, self.people, context, TaskId.RESOLVE_USERS) if self.people else None
+        people = people or resolve_users(
+            self.members,
+            workspace,
+            self.slack_conn_id,
+            private=self.private,
+            seconds=settings().lookup_budget_seconds,
+        )
+        return RoomRequest(
+            snapshot=IncidentSnapshot(run=_run(context), incident=incident, workspace=workspace, people=people),
+            name=lambda attempt: numbered_name(name, attempt),
+            deadline_s=settings().room_deadline_seconds,
+        )
 
     def _workspace(self, context: Context) -> SlackWorkspace:
         workspace = read_value(SlackWorkspace, self.workspace, context, TaskId.SETUP_SLACK)
-        if workspace is not None:
-            return workspace
-        if self.name is None:
-            raise AirflowSkipException("Slack was not set up, so no room can be opened.")
-        return identify_workspace(self.slack_conn_id)
+        return workspace or identify_workspace(self.slack_conn_id)
 
-    def _people(self, context: Context, incident: Incident, workspace: SlackWorkspace) -> UserResolution:
-        """Return who was found; where nobody could look, say of everybody that they were not looked up."""
-        from airflow_incident_provider.operators.resolve_slack_users import (
-            not_looked_up,
-            resolve_users,
-            should_wait_for_people,
-        )
+    def _store_room(self, context: Context, incident: Incident, room: WarRoom) -> None:
+        """Store the room in the registry, if the webhook started this run: then the registry has the incident."""
+        if ConfKey.ASSIGNMENT not in (context["dag_run"].conf or {}):
+            return
+        try:
+            TaskRegistry.of(context).store_room(incident.key, room_location(room))
+        except (KeyError, AirflowRuntimeError) as error:
+            # The room is open; its updates find it in this run's XComs.
+            self.log.warning("The room was not stored in the registry: %s", error)
 
-        if self.name is not None and self.people is None:
-            return resolve_users(
-                self.members,
-                workspace,
-                self.slack_conn_id,
-                private=self.private,
-                should_wait=should_wait_for_people(context),
-            )
-        found = read_value(UserResolution, self.people, context, TaskId.RESOLVE_USERS)
-        return found or not_looked_up(incident.responders, "Slack could not be asked who this is")
+
+def _run(context: Context) -> RunRef:
+    return RunRef(dag_id=context["ti"].dag_id, run_id=context["ti"].run_id)

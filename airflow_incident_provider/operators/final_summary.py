@@ -1,184 +1,191 @@
-"""Step 7: what the first minutes came to; it is made whatever happened before it."""
+"""Step 7: the summary of the first minutes, made whatever happened before it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
-from airflow_incident_provider.models import IncidentSummary, Problem, RunOutcome
-from airflow_incident_provider.operators.base import IncidentStep, is_last_try
+from airflow_incident_provider.messages.plain import plain_text
+from airflow_incident_provider.messages.summary import summary_message
+from airflow_incident_provider.messages.updates import note_messages
+from airflow_incident_provider.models import IncidentSummary, Problem, ProblemCode, RunOutcome
+from airflow_incident_provider.operators.base import SlackStep, is_last_try
+from airflow_incident_provider.room.brief import BriefWriter, brief_state
+from airflow_incident_provider.room.posting import Ledger, Poster, recorded_ts
+from airflow_incident_provider.room.progress import FAILED_STATES, step_reports
+from airflow_incident_provider.room.responders import complete_invitations, resolve_users
+from airflow_incident_provider.room.snapshot import snapshot_of_run
+from airflow_incident_provider.room.summary import RunReport, dry_run_texts, summarize, summary_key
 from airflow_incident_provider.slack.access import open_slack_client
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_incident_provider.room.posting import Poster
-    from airflow_incident_provider.room.summary import RunRecord
     from airflow_incident_provider.slack.protocol import SlackClient
 
 
-class FinalSummaryOperator(IncidentStep):
-    """Tell the room, the log and XCom what happened, what was found, who came and what failed.
+LATE_LOOKUP_SECONDS = 10.0
+"""Seconds for the second lookup of people for whom Slack did not answer in time."""
 
-    Give it the trigger rule ``all_done``. It posts the summary, brings the brief up to date, pushes its value,
-    and then fails if a step that the room depends on had failed, so that the run's state tells the truth.
 
-    :param fail_run: whether to fail when a step before it had failed.
+class FinalSummaryOperator(SlackStep):
+    """Write to the room, the log and XCom what happened, what was found, who is here and what failed.
+
+    Give it the trigger rule ``all_done``. It posts the summary, writes the final brief, pushes its value, and then
+    fails if a required step failed, so that the state of the run is true.
+
+    :param fail_run: whether to fail if an earlier step failed.
     :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
-    :returns: an :class:`~airflow_incident_provider.models.IncidentSummary`, pushed to XCom before the task
-        fails, if it does.
-    :raises AirflowFailException: when a step before it had failed; the message names it.
+    :returns: an :class:`~airflow_incident_provider.models.IncidentSummary`, pushed to XCom, even on failure.
+    :raises AirflowFailException: an earlier step failed; the message names it.
 
     .. code-block:: python
 
         FinalSummaryOperator(task_id="final_summary", trigger_rule="all_done")
     """
 
-    template_fields: Sequence[str] = ("slack_conn_id",)
     ui_color = "#fdf1e3"
 
-    def __init__(self, *, fail_run: bool = True, slack_conn_id: str = DEFAULT_SLACK_CONN_ID, **kwargs: Any) -> None:
+    def __init__(self, *, fail_run: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.fail_run = fail_run
-        self.slack_conn_id = slack_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Make and post the summary, then let the run's state tell whether it went well."""
+        """Make and post the summary, then let the run's state show whether it went well."""
         value = super().execute(context)
         summary = IncidentSummary.model_validate(value)
         if self.fail_run and summary.outcome is RunOutcome.FAILED:
-            # A task that fails returns nothing, so what it would return is pushed first.
+            # A task that fails returns nothing, so its value is pushed first.
             context["ti"].xcom_push(key="return_value", value=value)
-            failed = ", ".join(step.task_id for step in summary.steps if step.state in _FAILED)
-            raise AirflowFailException(f"The summary is made, but not every step succeeded: {failed}.")
+            failed = ", ".join(step.task_id for step in summary.steps if step.state in FAILED_STATES)
+            raise AirflowFailException(f"The summary is complete, but these steps failed: {failed}.")
         return value
 
     def run_step(self, context: Context) -> IncidentSummary:
-        """Make the summary, show it in the log, and post it where there is a room."""
-        from airflow_incident_provider.messages.plain import plain_text
-        from airflow_incident_provider.messages.summary import summary_message
-        from airflow_incident_provider.room.summary import read_run, summarise
-
-        record = read_run(context)
-        slack = self._slack(record)
+        """Make the summary, log it, and post it if there is a room."""
+        snapshot = snapshot_of_run(context, finding_tasks=_finding_tasks(context))
+        report = RunReport(snapshot=snapshot, steps=step_reports(context), now=datetime.now(UTC))
+        slack = self._slack(report)
         if slack is not None:
-            record = self._attended(slack, record)
-        summary = summarise(record)
-        for message in summary_message(summary, record.incident):
+            report = self._with_attendance(slack, report)
+        summary = summarize(report)
+        for message in summary_message(summary, snapshot.incident):
             self.log.info("%s", plain_text(message))
         if slack is None:
             return summary
         try:
-            return self._post(context, slack, record, summary)
+            return self._post(context, slack, report, summary)
         except IncidentError as error:
-            if _will_be_tried_again(error, context):
+            if _is_retried(error, context):
                 raise
-            return _with_problem(summary, self.task_id, _unposted(error), error)
+            return _with_problem(summary, self.task_id, ProblemCode.SUMMARY, _not_posted(error), error)
 
-    def _slack(self, record: RunRecord) -> SlackClient | None:
-        """Return the workspace, where there is a room to post in."""
-        if record.room is None or record.workspace is None:
+    def _slack(self, report: RunReport) -> SlackClient | None:
+        """Return a client, if there is a room to post in."""
+        room, workspace = report.snapshot.room, report.snapshot.workspace
+        if room is None or workspace is None:
             return None
-        return open_slack_client(
-            record.workspace, self.slack_conn_id, channel_name=record.room.channel_name, log=self.log
-        )
+        return open_slack_client(workspace, self.slack_conn_id, channel_name=room.channel_name, log=self.log)
 
-    def _attended(self, slack: SlackClient, record: RunRecord) -> RunRecord:
-        """Return the record with who is in the room, if Slack tells."""
-        from airflow_incident_provider.operators.resolve_slack_users import resolve_users
-        from airflow_incident_provider.room.second_invitation import attend
-
-        if record.room is None or record.room.channel_id is None or record.workspace is None:
-            return record
+    def _with_attendance(self, slack: SlackClient, report: RunReport) -> RunReport:
+        """Return the report with who is in the room, if Slack answers."""
+        snapshot = report.snapshot
+        if snapshot.room is None or snapshot.room.channel_id is None or snapshot.workspace is None:
+            return report
         look_up = partial(
             resolve_users,
-            workspace=record.workspace,
+            workspace=snapshot.workspace,
             slack_conn_id=self.slack_conn_id,
-            private=record.room.private,
-            should_wait=lambda _: False,
+            private=snapshot.room.private,
+            seconds=LATE_LOOKUP_SECONDS,
         )
         try:
-            seen = attend(slack, record.room, record.people, look_up)
+            attendance = complete_invitations(slack, snapshot.room, snapshot.people, look_up)
         except IncidentError as error:
-            self.log.warning("Who came could not be counted: %s", error)
-            return record
-        return replace(record, room=seen.room, invited_later=seen.later, here=seen.here)
+            self.log.warning("Who is in the room is not known: %s", error)
+            return report
+        return replace(
+            report,
+            snapshot=snapshot.with_room(attendance.room),
+            invited_later=attendance.later,
+            here=attendance.here,
+        )
 
     def _post(
-        self, context: Context, slack: SlackClient, record: RunRecord, summary: IncidentSummary
+        self, context: Context, slack: SlackClient, report: RunReport, summary: IncidentSummary
     ) -> IncidentSummary:
-        """Post the summary and bring the brief up to date; where that fails for good, say so in the room."""
-        from airflow_incident_provider.messages.summary import summary_message
-        from airflow_incident_provider.room.ledger import Ledger
-        from airflow_incident_provider.room.posting import Poster, recorded_ts
-        from airflow_incident_provider.room.summary import all_that_would_be_posted, summary_key
-
-        assert record.room is not None
-        ledger, channel_id, key = Ledger(context), record.room.channel_id or "", summary_key(record)
+        """Post the summary and write the final brief; if that fails for good, say so in the room."""
+        snapshot = report.snapshot
+        assert snapshot.room is not None
+        ledger, channel_id, key = Ledger(context), snapshot.room.channel_id or "", summary_key(snapshot)
         poster = Poster(slack, channel_id, ledger)
         ts = recorded_ts(ledger, f"{key}/0", channel_id)
         try:
-            ts = poster.post_all(summary_message(summary, record.incident), key=key)[0].ts
+            ts = poster.post_all(summary_message(summary, snapshot.incident), key=key)[0].ts
         except IncidentError as error:
-            if ts is None or _will_be_tried_again(error, context):
+            if ts is None or _is_retried(error, context):
                 raise
-            summary = _with_problem(summary, self.task_id, "the summary in the room may not be up to date", error)
+            what = "the summary in the room may not be up to date"
+            summary = _with_problem(summary, self.task_id, ProblemCode.SUMMARY, what, error)
         try:
-            self._finish_brief(slack, record, summary)
+            self._write_final_brief(slack, report, summary)
         except IncidentError as error:
-            if _will_be_tried_again(error, context):
+            if _is_retried(error, context):
                 raise
-            summary = _with_problem(summary, self.task_id, "the brief may not be up to date", error)
-            self._tell_of_stale_brief(poster, error, key=f"{key}/brief")
-        live = record.room.channel_id is not None
+            what = "the brief may not be up to date"
+            summary = _with_problem(summary, self.task_id, ProblemCode.BRIEF, what, error)
+            self._post_stale_brief(poster, error, key=f"{key}/brief")
+        live = snapshot.room.channel_id is not None
         return summary.model_copy(
-            update={
-                "posted_ts": ts if live else None,
-                "would_post": all_that_would_be_posted(record, slack.would_post),
-            }
+            update={"posted_ts": ts if live else None, "would_post": dry_run_texts(snapshot, slack.would_post)}
         )
 
-    def _finish_brief(self, slack: SlackClient, record: RunRecord, summary: IncidentSummary) -> None:
-        from airflow_incident_provider.room.summary import final_brief
+    def _write_final_brief(self, slack: SlackClient, report: RunReport, summary: IncidentSummary) -> None:
+        snapshot = replace(report.snapshot, summary=summary)
+        if snapshot.incident is None or snapshot.room is None or snapshot.room.brief_ts is None:
+            return
+        writer = BriefWriter(slack, snapshot.room.channel_id or "")
+        writer.write(snapshot.room.brief_ts, brief_state(snapshot))
 
-        assert record.room is not None
-        if record.incident is not None and record.room.brief_ts is not None:
-            key, message = final_brief(record, summary)
-            slack.update(record.room.channel_id or "", record.room.brief_ts, message, key=key)
-
-    def _tell_of_stale_brief(self, poster: Poster, error: IncidentError, *, key: str) -> None:
-        """Say it in a message of its own: what keeps the brief from being changed may keep the summary as well."""
-        from airflow_incident_provider.messages.updates import note_messages
-
+    def _post_stale_brief(self, poster: Poster, error: IncidentError, *, key: str) -> None:
+        """Post it in a message of its own: what keeps the brief from being edited may keep the summary as well."""
         try:
             poster.post_all(note_messages(f"The brief may not be up to date: {error.message}"), key=key)
         except IncidentError as also:
-            self.log.warning("The room could not be told that its brief may not be up to date: %s", also)
+            self.log.warning("The room does not show that its brief may not be up to date: %s", also)
 
 
-def _will_be_tried_again(error: IncidentError, context: Context) -> bool:
-    """Return whether this attempt may fail because another follows it."""
+def _finding_tasks(context: Context) -> Sequence[str]:
+    """Return the tasks of this DAG that return findings: the catalogue's probes, and a team's own."""
+    return [
+        task.task_id
+        for task in context["dag"].tasks
+        if getattr(getattr(task, "operator_class", type(task)), "returns_findings", False)
+    ]
+
+
+def _is_retried(error: IncidentError, context: Context) -> bool:
+    """Return whether this attempt may fail because another one follows."""
     return isinstance(error, SlackUnavailableError) and not is_last_try(context)
 
 
-def _unposted(error: IncidentError) -> str:
-    """Return what is known of a summary that was not posted as far as we were told."""
+def _not_posted(error: IncidentError) -> str:
+    """Return what is known about a summary whose posting failed."""
     if isinstance(error, SlackUnavailableError) and error.effect_possible:
         return "it is not known whether the summary was posted in the room"
     return "the summary could not be posted in the room"
 
 
-def _with_problem(summary: IncidentSummary, step: str, what: str, error: IncidentError) -> IncidentSummary:
-    """Return the summary with what went wrong while it was told."""
-    problem = Problem(step=step, what=what, error=error.message, fix=error.fix)
+def _with_problem(
+    summary: IncidentSummary, step: str, code: ProblemCode, what: str, error: IncidentError
+) -> IncidentSummary:
+    """Return the summary with what went wrong while it was posted."""
+    problem = Problem(step=step, what=what, error=error.message, fix=error.fix, code=code)
     outcome = RunOutcome.DEGRADED if summary.outcome is RunOutcome.COMPLETE else summary.outcome
     return summary.model_copy(update={"problems": (*summary.problems, problem), "outcome": outcome})
-
-
-_FAILED = frozenset({"failed", "upstream_failed"})

@@ -67,6 +67,9 @@ class InvestigateInContainerOperator(DockerOperator):
         )
     """
 
+    returns_findings = True
+    """Whether the task's value is a finding, for the summary of the run."""
+
     template_fields: Sequence[str] = ("image", "command", "environment", "docker_conn_id")
     template_ext: Sequence[str] = ()
     ui_color = "#e8f3ec"

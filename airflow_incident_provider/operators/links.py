@@ -1,8 +1,8 @@
-"""Buttons on the tasks in Airflow's UI: the room, the monitor, the dashboard."""
+"""Extra links of the tasks in Airflow's UI: the room, the monitor, the dashboard."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperatorLink
 
@@ -16,14 +16,14 @@ _ADDRESSES = "link_addresses"
 
 
 class _TaskLink(BaseOperatorLink):
-    """A link whose address the task finds out.
+    """A link whose address is known once the task has run.
 
-    Airflow asks for it in the task's own process once the task has ended, and stores it for the UI then: the
-    steps that follow do not wait for that.
+    Airflow reads it in the task's process after the task has ended, and stores it for the UI; the next steps do not
+    wait for that.
     """
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """Return the address, or nothing if the task has not found one."""
+        """Return the address, or an empty text."""
         return str(getattr(operator, _ADDRESSES, {}).get(type(self).__name__, ""))
 
     @classmethod
@@ -33,7 +33,7 @@ class _TaskLink(BaseOperatorLink):
 
 
 class MonitorLink(_TaskLink):
-    """Leads to the monitor, or the Datadog incident, that raised this."""
+    """The monitor, or the Datadog incident, behind this incident."""
 
     name = "Monitor"
 
@@ -45,7 +45,7 @@ class MonitorLink(_TaskLink):
 
 
 class DashboardLink(_TaskLink):
-    """Leads to the dashboard that the alert names."""
+    """The dashboard that the alert names."""
 
     name = "Dashboard"
 
@@ -57,7 +57,7 @@ class DashboardLink(_TaskLink):
 
 
 class WarRoomLink(_TaskLink):
-    """Leads to the war room in Slack."""
+    """The war room in Slack."""
 
     name = "War room"
 
@@ -65,6 +65,3 @@ class WarRoomLink(_TaskLink):
     def keep(cls, operator: BaseOperator, room: WarRoom) -> None:
         """Keep the address of the room."""
         cls._keep(operator, room.url)
-
-
-LINKS: tuple[Any, ...] = (MonitorLink, DashboardLink, WarRoomLink)

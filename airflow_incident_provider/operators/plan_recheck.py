@@ -13,7 +13,7 @@ from airflow_incident_provider.models import ProbeRun
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_incident_provider.lifecycle.records import IncidentRecord
+    from airflow_incident_provider.room.snapshot import RunRef
 
 
 class PlanRecheckOperator(BaseOperator):
@@ -28,20 +28,18 @@ class PlanRecheckOperator(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the plan."""
         from airflow_incident_provider.probes import plan_probes
-        from airflow_incident_provider.room.snapshot import read_known
+        from airflow_incident_provider.room.snapshot import snapshot_of_incident
 
-        known = read_known(context)
-        if known is None or not known.has_room_of_its_own:
+        snapshot = snapshot_of_incident(context)
+        if snapshot is None or snapshot.incident is None or not snapshot.has_own_room:
             raise AirflowSkipException("It was not investigated before.")
-        runs = _first_plan(context, known.record) or plan_probes(known.incident)
+        runs = _first_plan(context, snapshot.run) or plan_probes(snapshot.incident)
         return [run.to_xcom() for run in runs]
 
 
-def _first_plan(context: Context, record: IncidentRecord) -> list[ProbeRun]:
+def _first_plan(context: Context, run: RunRef | None) -> list[ProbeRun]:
     """Return what the first run planned, as far as that is kept."""
-    if record.run_id is None:
+    if run is None:
         return []
-    planned = context["ti"].xcom_pull(
-        dag_id=record.dag_id, run_id=record.run_id, task_ids=TaskId.PLAN_INVESTIGATION
-    )
+    planned = context["ti"].xcom_pull(dag_id=run.dag_id, run_id=run.run_id, task_ids=TaskId.PLAN_INVESTIGATION)
     return [ProbeRun.model_validate(run) for run in planned] if isinstance(planned, list) else []

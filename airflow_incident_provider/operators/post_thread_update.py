@@ -1,4 +1,4 @@
-"""Step 6: what the probes found, under the brief."""
+"""Step 6: post the findings of the probes into the thread of the brief."""
 
 from __future__ import annotations
 
@@ -8,38 +8,40 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, TaskId
+from airflow_incident_provider.config import TaskId
+from airflow_incident_provider.messages.blocks import Message
+from airflow_incident_provider.messages.findings import findings_messages
+from airflow_incident_provider.messages.updates import note_messages
 from airflow_incident_provider.models import Finding, Incident, SlackWorkspace, ThreadUpdates, WarRoom
-from airflow_incident_provider.operators.base import IncidentStep
+from airflow_incident_provider.operators.base import SlackStep
+from airflow_incident_provider.room.posting import Ledger, Poster
 from airflow_incident_provider.room.xcom import read_value
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_incident_provider.messages.blocks import Message
 
+class PostThreadUpdateOperator(SlackStep):
+    """Post findings, or a text of your own, into the thread of a brief; each once, however often it is tried.
 
-class PostThreadUpdateOperator(IncidentStep):
-    """Post findings, or a text of your own, as replies under a brief; each once, however often it is tried.
-
-    :param findings: what to post, such as ``[task.output]``; by default what every ``investigate`` task pushed.
+    :param findings: what to post, such as ``[task.output]``; default: what every ``investigate`` task pushed.
     :param text: plain text of your own to post instead of findings; it is escaped. (templated)
-    :param room: the room; by default what ``create_war_room`` pushed.
-    :param workspace: the workspace; by default what ``setup_slack_integration`` pushed; without one, Slack is
-        asked who it is.
-    :param incident: the incident; by default what ``parse_incident_event`` pushed. Only its key is used.
+    :param room: the room; default: what ``create_war_room`` pushed.
+    :param workspace: the workspace; default: what ``setup_slack_integration`` pushed; without one, Slack is asked
+        (``auth.test``).
+    :param incident: the incident; default: what ``parse_incident_event`` pushed. Only its key is used.
     :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
-    :returns: :class:`~airflow_incident_provider.models.ThreadUpdates`, pushed to XCom. The task is skipped when
-        there is no room to post in, or nothing to post: findings stay in XCom and in the summary.
-    :raises SlackUnavailableError: when Slack does not answer: the task is retried.
+    :returns: :class:`~airflow_incident_provider.models.ThreadUpdates`, pushed to XCom. The task is skipped if there
+        is no room to post in, or nothing to post: findings stay in XCom and in the summary.
+    :raises SlackUnavailableError: Slack does not answer: the task is retried.
 
     .. code-block:: python
 
         PostThreadUpdateOperator(
-            task_id="say_it",
+            task_id="post_progress",
             room=open_room.output,
-            text="Backfill {{ run_id }} is done: the orders table is complete again.",
+            text="Backfill {{ run_id }} is complete: the orders table has all rows again.",
         )
     """
 
@@ -54,7 +56,6 @@ class PostThreadUpdateOperator(IncidentStep):
         room: WarRoom | Mapping[str, Any] | None = None,
         workspace: SlackWorkspace | Mapping[str, Any] | None = None,
         incident: Incident | Mapping[str, Any] | None = None,
-        slack_conn_id: str = DEFAULT_SLACK_CONN_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -63,13 +64,9 @@ class PostThreadUpdateOperator(IncidentStep):
         self.room = room
         self.workspace = workspace
         self.incident = incident
-        self.slack_conn_id = slack_conn_id
 
     def run_step(self, context: Context) -> ThreadUpdates:
-        """Post what there is."""
-        from airflow_incident_provider.room.ledger import Ledger
-        from airflow_incident_provider.room.posting import Poster
-
+        """Post the findings or the text."""
         room = read_value(WarRoom, self.room, context, TaskId.CREATE_WAR_ROOM)
         if room is None:
             raise AirflowSkipException("There is no room to post in; the findings are in XCom and in the summary.")
@@ -101,15 +98,12 @@ class PostThreadUpdateOperator(IncidentStep):
         return [Finding.model_validate(finding) for finding in given if finding is not None]
 
     def _messages(self, findings: Sequence[Finding]) -> list[Message]:
-        from airflow_incident_provider.messages.findings import findings_messages
-        from airflow_incident_provider.messages.updates import note_messages
-
         if self.text is not None:
             return note_messages(self.text)
         return findings_messages(findings) if findings else []
 
     def _key(self, context: Context) -> str:
-        """Return what makes these messages unique: the incident where there is one, the run and the task."""
+        """Return what makes these messages unique: the incident if there is one, the run and the task."""
         incident = read_value(Incident, self.incident, context, TaskId.PARSE_INCIDENT)
         ti = context["ti"]
         return f"{incident.key if incident else ti.dag_id}/{ti.run_id}/{ti.task_id}"

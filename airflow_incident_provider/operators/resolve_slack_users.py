@@ -1,48 +1,43 @@
-"""Step 3: people become Slack users."""
+"""Step 3: resolve people to Slack users."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, TaskId, settings
+from airflow_incident_provider.config import TaskId, settings
 from airflow_incident_provider.exceptions import SlackUnavailableError
-from airflow_incident_provider.models import (
-    Incident,
-    Resolution,
-    ResolutionOutcome,
-    SlackWorkspace,
-    UserResolution,
-)
-from airflow_incident_provider.operators.base import IncidentStep, is_last_try
+from airflow_incident_provider.models import Incident, SlackWorkspace, UserResolution
+from airflow_incident_provider.operators.base import SlackStep, is_last_try
+from airflow_incident_provider.room.responders import lookup_seconds, resolve_users
 from airflow_incident_provider.room.xcom import read_value
-from airflow_incident_provider.slack.access import identify_workspace, live_slack_client
+from airflow_incident_provider.slack.access import identify_workspace
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-LONGEST_WAIT_FOR_SOMEBODY_S = 30.0
-"""Seconds that a room waits where Slack asks to wait before it says who somebody is; else it comes without them."""
 
+class ResolveSlackUsersOperator(SlackStep):
+    """Resolve people by id, e-mail address, or a unique exact name; nobody is invited on a guess.
 
-class ResolveSlackUsersOperator(IncidentStep):
-    """Find out who is meant: by e-mail, then display name, then username, then a close match that is sure.
+    Every query ends in exactly one of resolved, ambiguous, not found, deactivated or not allowed. A name that is
+    only close to somebody's is a suggestion in the brief.
 
-    Every query ends in exactly one of resolved, ambiguous, not found, deactivated or not allowed. Nobody is
-    invited on a guess: a name that is only close is a suggestion in the brief.
+    In an incident the room does not wait for lookups: what Slack has not answered within
+    ``[incident] lookup_budget_seconds`` of the alert is looked up again once the room is open.
 
-    :param users: e-mail addresses, names, ``@usergroup`` handles or Slack ids; by default the incident's
+    :param users: e-mail addresses, names, ``@usergroup`` handles or Slack ids; default: the incident's
         responders. (templated)
     :param private: whether they are for a private room, into which only an e-mail address or an id lets
-        somebody; by default what the incident's route says.
-    :param incident: the incident; by default what ``parse_incident_event`` pushed. Not needed with ``users``.
-    :param workspace: the workspace; by default what ``setup_slack_integration`` pushed; without one, Slack is
-        asked who it is.
+        somebody; default: by the incident's route.
+    :param incident: the incident; default: what ``parse_incident_event`` pushed. Not needed with ``users``.
+    :param workspace: the workspace; default: what ``setup_slack_integration`` pushed; without one, Slack is asked
+        (``auth.test``).
     :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
-    :returns: a :class:`~airflow_incident_provider.models.UserResolution`, pushed to XCom.
-    :raises SlackUnavailableError: when Slack does not answer: the task is retried. On its last try, and when Slack
-        asks to wait longer than a room should, whom Slack does not answer for is not found, for that reason; the
-        last step asks for them once more.
+    :returns: a :class:`~airflow_incident_provider.models.UserResolution`, pushed to XCom. Its ``unanswered`` are
+        the queries that Slack did not answer in time.
+    :raises SlackUnavailableError: with ``users``, if Slack answers none of them: the task is retried.
 
     .. code-block:: python
 
@@ -59,7 +54,6 @@ class ResolveSlackUsersOperator(IncidentStep):
         private: bool | None = None,
         incident: Incident | Mapping[str, Any] | None = None,
         workspace: SlackWorkspace | Mapping[str, Any] | None = None,
-        slack_conn_id: str = DEFAULT_SLACK_CONN_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -67,66 +61,39 @@ class ResolveSlackUsersOperator(IncidentStep):
         self.private = private
         self.incident = incident
         self.workspace = workspace
-        self.slack_conn_id = slack_conn_id
 
     def run_step(self, context: Context) -> UserResolution:
-        """Ask Slack for everybody."""
-        incident = None
+        """Look up everybody."""
         if self.users is None:
             incident = read_value(Incident, self.incident, context, TaskId.PARSE_INCIDENT)
-        queries = self.users if self.users is not None else (incident.responders if incident else ())
-        private = self.private if self.private is not None else bool(incident and incident.route.private)
+            queries: Sequence[str] = incident.responders if incident else ()
+            private = bool(incident and incident.route.private) if self.private is None else self.private
+            now = datetime.now(UTC)
+            seconds = lookup_seconds(incident.received_at if incident else now, now)
+        else:
+            queries, private, seconds = self.users, bool(self.private), settings().lookup_budget_seconds
         workspace = read_value(SlackWorkspace, self.workspace, context, TaskId.SETUP_SLACK)
         resolution = resolve_users(
             queries,
             workspace or identify_workspace(self.slack_conn_id),
             self.slack_conn_id,
             private=private,
-            should_wait=should_wait_for_people(context),
+            seconds=seconds,
         )
         for result in resolution.resolutions:
             self.log.info("%r: %s %s", result.query, result.outcome, result.method or result.reason)
+        if self.users is not None and not is_last_try(context):
+            _require_an_answer(resolution)
         return resolution
 
 
-def should_wait_for_people(context: Context) -> Callable[[SlackUnavailableError], bool]:
-    """Return for which silence of Slack's a room should wait: see :data:`LONGEST_WAIT_FOR_SOMEBODY_S`."""
+def _require_an_answer(resolution: UserResolution) -> None:
+    """Fail if no query was answered, so that the task is retried.
 
-    def is_worth_it(error: SlackUnavailableError) -> bool:
-        return not is_last_try(context) and (error.retry_after or 0) <= LONGEST_WAIT_FOR_SOMEBODY_S
-
-    return is_worth_it
-
-
-def resolve_users(
-    queries: Iterable[str],
-    workspace: SlackWorkspace,
-    slack_conn_id: str,
-    *,
-    private: bool,
-    should_wait: Callable[[SlackUnavailableError], bool] = lambda _: True,
-) -> UserResolution:
-    """Resolve queries in a workspace; in dry-run say of each that Slack was not asked.
-
-    :param should_wait: see :func:`~airflow_incident_provider.people.resolver.resolve`.
+    :raises SlackUnavailableError: Slack answered none of the queries.
     """
-    queries = list(queries)
-    if workspace.dry_run:
-        return not_looked_up(queries, "dry-run: Slack was not asked who this is")
-    from airflow_incident_provider.people.resolver import resolve
-    from airflow_incident_provider.slack.directory_cache import DirectoryCache
-    from airflow_incident_provider.slack.people import SlackPeople
-
-    cache = DirectoryCache(settings().directory_folder)
-    with SlackPeople(live_slack_client(slack_conn_id, workspace), cache) as people:
-        people.prefetch(queries)
-        return resolve(queries, people, private=private, should_wait=should_wait)
-
-
-def not_looked_up(queries: Iterable[str], reason: str) -> UserResolution:
-    """Return what is known of people whom nobody could look up: that, and why."""
-    return UserResolution(
-        resolutions=tuple(
-            Resolution(query=query, outcome=ResolutionOutcome.NOT_FOUND, reason=reason) for query in queries
-        )
-    )
+    if resolution.resolutions and len(resolution.unanswered) == len(
+        {each.query for each in resolution.resolutions}
+    ):
+        problem = next(iter(resolution.unanswered.values()))
+        raise SlackUnavailableError(f"{problem.what}: {problem.error}")

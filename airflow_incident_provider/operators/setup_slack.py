@@ -1,49 +1,46 @@
-"""Step 2: find out whether Slack works, with which permissions, or whether this is a dry-run."""
+"""Step 2: find out whether Slack works, with which scopes, or whether this is a dry run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
+from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.models import Mode, SlackWorkspace
-from airflow_incident_provider.operators.base import IncidentStep
+from airflow_incident_provider.operators.base import SlackStep
 from airflow_incident_provider.slack.access import identify_workspace
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class SetupSlackOperator(IncidentStep):
-    """Ask Slack who we are and what we may do (``auth.test`` and its scope header).
+class SetupSlackOperator(SlackStep):
+    """Identify the workspace and the scopes of the app (``auth.test`` and its scope header).
 
-    Without a connection the run goes on in dry-run: everything that would be posted is logged and kept in the
-    summary. A token that Slack refuses fails the task at once.
+    Without a connection the run is a dry run: everything that would be posted is logged and kept in the summary. A
+    token that Slack rejects fails the task at once.
 
     :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
-    :param dry_run: go on in dry-run although there is a connection; the run's conf can say so as well, with
+    :param dry_run: make this a dry run although there is a connection; the run's conf can do so, too, with
         ``"dry_run": true``.
     :returns: a :class:`~airflow_incident_provider.models.SlackWorkspace`, pushed to XCom; never the token.
-    :raises AirflowFailException: when Slack refuses the token: the message names the fix.
-    :raises SlackUnavailableError: when Slack does not answer: the task is retried.
+    :raises AirflowFailException: Slack rejects the token: the message names the fix.
+    :raises SlackUnavailableError: Slack does not answer: the task is retried.
 
     .. code-block:: python
 
         SetupSlackOperator(task_id="setup_slack_integration", slack_conn_id="slack_incidents")
     """
 
-    template_fields: Sequence[str] = ("slack_conn_id",)
     ui_color = "#eee8f5"
 
-    def __init__(self, *, slack_conn_id: str = DEFAULT_SLACK_CONN_ID, dry_run: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *, dry_run: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.slack_conn_id = slack_conn_id
         self.only_dry_run = dry_run
 
     def run_step(self, context: Context) -> SlackWorkspace:
-        """Ask Slack, unless this is a dry-run."""
-        if self.only_dry_run or (context["dag_run"].conf or {}).get("dry_run") is True:
-            workspace = SlackWorkspace(mode=Mode.DRY_RUN, reason="This run was asked to be a dry-run.")
+        """Identify the workspace, unless this is a dry run."""
+        if self.only_dry_run or (context["dag_run"].conf or {}).get(ConfKey.DRY_RUN) is True:
+            workspace = SlackWorkspace(mode=Mode.DRY_RUN, reason="A dry run was requested.")
         else:
             workspace = identify_workspace(self.slack_conn_id)
         if workspace.dry_run:

@@ -194,7 +194,7 @@ class TaskReporter:
 
     def _refresh_brief(self, state: str, duration_s: float) -> None:
         try:
-            refresh_brief(self._ti.get_template_context(), state=state, took_s=duration_s)
+            refresh_brief(self._ti.get_template_context(), state=state, duration_s=duration_s)
         except Exception as error:  # noqa: BLE001 - best effort: the summary writes the brief's final state
             log.warning("The brief was not refreshed: %s", describe_error(error))
 

@@ -65,7 +65,7 @@ class TaskRegistry:
         """Return what an update run has to tell; nothing if the webhook did not start it."""
         return self._read(UpdateBatch, Kind.UPDATES, run_id)
 
-    def tell_room(self, key: str, room: Room) -> None:
+    def store_room(self, key: str, room: Room) -> None:
         """Tell where the incident's room is. For the one task that opened it; the same again on a retry."""
         self._store.set(Kind.ROOM.key(key), room.model_dump(mode="json"))
 

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, TaskId
 from airflow_incident_provider.exceptions import IncidentError, SlackRequestError
-from airflow_incident_provider.messages.brief import BriefState, brief
-from airflow_incident_provider.messages.progress import StepProgress, StepState
-from airflow_incident_provider.models import Incident, Invitation, NotInvited, Timing
-from airflow_incident_provider.room.responders import invitations, not_invited
+from airflow_incident_provider.messages.brief import BriefState, StepProgress, StepState, brief
+from airflow_incident_provider.models import Incident, Invitation, NotInvited, Timing, UserResolution
 from airflow_incident_provider.room.progress import final_steps, steps_so_far, total_time
+from airflow_incident_provider.room.responders import invitations, not_invited
 from airflow_incident_provider.room.snapshot import IncidentSnapshot, snapshot_of_run
 from airflow_incident_provider.slack.errors import EDIT_REFUSED, MESSAGE_NOT_FOUND, UNREACHABLE_IMAGE
 from airflow_incident_provider.slack.protocol import SlackClient
@@ -62,13 +61,12 @@ def brief_state(
     """
     assert snapshot.incident is not None
     room, summary, record = snapshot.room, snapshot.summary, snapshot.record
+    people = snapshot.people or UserResolution()
+    pending: tuple[Invitation, ...] = ()
+    invited: tuple[Invitation, ...] = ()
     if room is None:
-        people = snapshot.people
-        pending, invited = (invitations(people), ()) if people else ((), ())
-        left_out = not_invited(people) if people else ()
-        problems = people.problems if people else ()
+        pending, left_out, problems = invitations(people), not_invited(people), people.problems
     else:
-        pending = ()
         invited = (*room.invited, *(summary.invited_later if summary else ()), *here_later)
         left_out = (*(summary.not_invited if summary else room.not_invited), *missing_later)
         problems = summary.problems if summary else room.problems

@@ -1,4 +1,4 @@
-"""The channel of a war room: created once, found again ever after, and never somebody else's."""
+"""Find or create the channel of a war room: once, and never somebody else's."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from airflow_incident_provider.exceptions import (
     SlackUnavailableError,
 )
 from airflow_incident_provider.messages.channel import purpose_key
-from airflow_incident_provider.room.ledger import Ledger
+from airflow_incident_provider.room.posting import Ledger
 from airflow_incident_provider.slack.protocol import Channel, ChannelNameTakenError, SlackClient
 
 NAMES_TRIED = 5
-"""How many names are tried before giving up: the second carries a hash of the key, so a third is rare."""
+"""How many names are tried: the second contains a digest of the key, so a third is rare."""
 
 UNFINISHED_WAIT_S = 2.0
 """Seconds to wait for the purpose of a channel that another run may have created a moment ago."""
@@ -30,12 +30,12 @@ _RECORDED = ("id", "name", "private")
 
 @dataclass(frozen=True)
 class ChannelRequest:
-    """Which channel is wanted.
+    """The channel to open.
 
-    :param key: the incident's key; the channel's purpose carries it, which is how the room is known as ours.
-    :param name: the name of the nth attempt, the first being 0.
+    :param key: the incident key; the channel's purpose contains it, which identifies the room.
+    :param name: the name at the nth attempt, the first being 0.
     :param private: whether it has to be private; a private room is never replaced by a public one.
-    :param existing_id: a channel that the incident has already, from another tool.
+    :param existing_id: a channel that another tool has created for the incident.
     """
 
     key: str
@@ -46,7 +46,7 @@ class ChannelRequest:
 
 @dataclass(frozen=True)
 class OpenedChannel:
-    """A channel, whether this attempt created it, and why it is not the one that the incident had already."""
+    """A channel, whether this attempt created it, and why it is not the one that another tool created."""
 
     channel: Channel
     created: bool
@@ -57,8 +57,8 @@ class ChannelOpener:
     """Finds or creates the channel of a room.
 
     :param slack: the workspace.
-    :param bot_user_id: who we are there; a channel that somebody else created is never taken for ours.
-    :param ledger: what earlier attempts did.
+    :param bot_user_id: the app's user; a channel that somebody else created is never used.
+    :param ledger: what earlier attempts of this task did.
     """
 
     def __init__(self, slack: SlackClient, bot_user_id: str | None, ledger: Ledger) -> None:
@@ -67,18 +67,18 @@ class ChannelOpener:
         self._ledger = ledger
 
     def open(self, request: ChannelRequest) -> OpenedChannel:
-        """Return the room's channel; the ledger has it once the caller writes down what it does next.
+        """Return the room's channel; the ledger stores it with the caller's next entry.
 
-        :raises SlackRequestError: when every name that was tried belongs to somebody else.
+        :raises SlackRequestError: every name that was tried belongs to another channel.
         """
-        if (known := self._known()) is not None:
-            return OpenedChannel(known, created=False)
+        if (recorded := self._recorded_channel()) is not None:
+            return OpenedChannel(recorded, created=False)
         existing, note = self._join_existing(request)
         opened = OpenedChannel(existing, created=False) if existing else self._find_or_create(request)
         self._ledger.remember({_CHANNEL: {field: getattr(opened.channel, field) for field in _RECORDED}})
         return replace(opened, note=note)
 
-    def _known(self) -> Channel | None:
+    def _recorded_channel(self) -> Channel | None:
         """Return the channel that an earlier attempt recorded, unless it has been archived since."""
         recorded = self._ledger.result(_CHANNEL)
         if not isinstance(recorded, dict) or not recorded.get("id"):
@@ -86,7 +86,7 @@ class ChannelOpener:
         try:
             channel = self._slack.channel(str(recorded["id"]))
         except SlackConfigurationError:
-            # An app that may not look at its channel can still write there.
+            # An app that may not read its channel can still write to it.
             return Channel(**{field: recorded[field] for field in _RECORDED})  # type: ignore[arg-type]
         except SlackRequestError:
             # It has been deleted since.
@@ -94,18 +94,18 @@ class ChannelOpener:
         return None if channel.archived else channel
 
     def _join_existing(self, request: ChannelRequest) -> tuple[Channel | None, str | None]:
-        """Return the channel that another tool made for this incident, or why we do not use it."""
+        """Return the channel that another tool created for this incident, or why it is not used."""
         if request.existing_id is None:
             return None, None
-        theirs = f"The incident's own channel {request.existing_id}"
+        label = f"The incident's own channel {request.existing_id}"
         try:
             channel = self._slack.channel(request.existing_id)
             if request.private and not channel.private:
-                return None, f"{theirs} is not known to be private, and this incident is"
-            if not channel.private:  # A private one that we see is one that we are in.
+                return None, f"{label} is not known to be private, but this incident is"
+            if not channel.private:  # The app is a member of every private channel that it sees.
                 self._slack.join(request.existing_id)
         except (SlackConfigurationError, SlackRequestError) as error:
-            return None, f"{theirs} could not be joined; inviting the app into it would help: {error.message}"
+            return None, f"{label} could not be joined; invite the app into it: {error.message}"
         return channel, None
 
     def _find_or_create(self, request: ChannelRequest) -> OpenedChannel:
@@ -132,15 +132,15 @@ class ChannelOpener:
         )
 
     def _ours(self, name: str, request: ChannelRequest, tried_before: datetime | None) -> Channel | None:
-        """Return the channel of this name if it is this incident's, and can be used.
+        """Return the channel of this name if it belongs to this incident and can be used.
 
-        A channel of ours without a key was created a moment ago, by this task before it was interrupted or by
-        another incident's run that has not yet said whose it is. Only in the first case it is ours.
+        A channel of this app without a key was created a moment ago: by this task before it was interrupted, or by
+        the run of another incident that has not set the purpose yet. Only the first is this incident's.
         """
         try:
             found = self._slack.find_channel(name)
         except SlackConfigurationError:
-            # An app that may not look takes another name: two rooms are better than none.
+            # An app that may not look uses another name: two rooms are better than none.
             return None
         if found is None or found.creator != self._bot_user_id:
             return None

@@ -17,10 +17,9 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.exceptions import IncidentError, SlackRequestError, SlackUnavailableError
-from airflow_incident_provider.messages.brief import BriefState, brief_details
+from airflow_incident_provider.messages.brief import BriefState, StepProgress, brief_details
 from airflow_incident_provider.messages.channel import bookmarks, is_own_topic, purpose, topic
-from airflow_incident_provider.messages.progress import StepProgress
-from airflow_incident_provider.messages.times import between, duration
+from airflow_incident_provider.messages.mrkdwn import between, duration
 from airflow_incident_provider.models import Incident, Problem, ProblemCode, SlackWorkspace, WarRoom
 from airflow_incident_provider.room.brief import BriefWriter, brief_key, brief_state
 from airflow_incident_provider.room.channel import (
@@ -264,7 +263,9 @@ class RoomOpener:
             for one in self._invitations
             if one.user.id not in members
         }
-        return _without(room.model_copy(update={"invited": self._invitations, "not_invited": self._left_out}), missing)
+        return _without(
+            room.model_copy(update={"invited": self._invitations, "not_invited": self._left_out}), missing
+        )
 
     def _set_topic(self, slack: SlackClient, channel: Channel) -> None:
         wanted = topic(self._request.incident)
@@ -348,9 +349,7 @@ class RoomOpener:
         deadline_s, late_ms = self._request.deadline_s, between(self._request.incident.received_at, at)
         if deadline_s is not None and late_ms > deadline_s * 1000:
             what = f"the room is late: it opened {duration(late_ms)} after the alert, {deadline_s} s are promised"
-            self._problems.append(
-                Problem(step=TaskId.CREATE_WAR_ROOM, what=what, code=ProblemCode.LATE_ROOM)
-            )
+            self._problems.append(Problem(step=TaskId.CREATE_WAR_ROOM, what=what, code=ProblemCode.LATE_ROOM))
 
     def _room(self, opened: OpenedChannel, ts: str, at: datetime) -> WarRoom:
         dry_run = self._request.workspace.dry_run

@@ -1,4 +1,4 @@
-"""Post each message once, however often the task is tried: what was done is written to Airflow's task state store."""
+"""Post each message once, however often a task is tried: its effects are kept in Airflow's task state store."""
 
 from __future__ import annotations
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
-from airflow_incident_provider.config import settings
+from airflow_incident_provider.config import TaskId, settings
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
-from airflow_incident_provider.messages.people import not_resolved
+from airflow_incident_provider.messages.brief import unresolved_people
 from airflow_incident_provider.models import (
     Invitation,
     NotInvited,
+    Problem,
     ProblemCode,
     Resolution,
     ResolutionOutcome,
@@ -22,6 +24,12 @@ from airflow_incident_provider.room.session import RoomSession
 from airflow_incident_provider.slack.access import live_slack_client
 from airflow_incident_provider.slack.errors import invite_failure_reason
 from airflow_incident_provider.slack.protocol import SlackClient
+
+ROOM_SECONDS = 1.0
+"""How much of the lookup budget is left for opening the room."""
+
+MIN_LOOKUP_SECONDS = 1.0
+"""The time for lookups in a run that started late."""
 
 _NOT_HERE = "not in this room"
 
@@ -37,11 +45,13 @@ def resolve_users(
     slack_conn_id: str,
     *,
     private: bool,
-    should_wait: Callable[[SlackUnavailableError], bool] = lambda _: True,
+    seconds: float | None = None,
 ) -> UserResolution:
     """Resolve queries in a workspace; in a dry run say of each that Slack was not asked.
 
-    :param should_wait: see :func:`~airflow_incident_provider.people.resolver.resolve`.
+    :param seconds: the time for all lookups. Queries that Slack has not answered by then are ``unanswered``; the
+        others are resolved all the same. Without it, Slack is waited for.
+    :raises SlackUnavailableError: Slack does not answer, and no time was given.
     """
     queries = list(queries)
     if workspace.dry_run:
@@ -52,9 +62,20 @@ def resolve_users(
     from airflow_incident_provider.slack.people import SlackPeople
 
     cache = DirectoryCache(settings().directory_folder)
-    with SlackPeople(live_slack_client(slack_conn_id, workspace), cache) as people:
+    client = live_slack_client(slack_conn_id, workspace)
+    with SlackPeople(client if seconds is None else client.within(seconds), cache) as people:
         people.prefetch(queries)
-        return resolve(queries, people, private=private, should_wait=should_wait)
+        return resolve(queries, people, private=private, should_wait=lambda _: seconds is None)
+
+
+def lookup_seconds(received_at: datetime, now: datetime) -> float:
+    """Return how long people may be looked up before the room opens: what is left of the budget, but a moment.
+
+    :param received_at: when the alert was received.
+    """
+    budget = settings().lookup_budget_seconds
+    left = budget - ROOM_SECONDS - (now - received_at).total_seconds()
+    return min(budget, max(MIN_LOOKUP_SECONDS, left))
 
 
 def not_looked_up(queries: Iterable[str], reason: str) -> UserResolution:
@@ -63,6 +84,20 @@ def not_looked_up(queries: Iterable[str], reason: str) -> UserResolution:
         resolutions=tuple(
             Resolution(query=query, outcome=ResolutionOutcome.NOT_FOUND, reason=reason) for query in queries
         )
+    )
+
+
+def looked_up_later(queries: Iterable[str], reason: str) -> UserResolution:
+    """Return queries that are looked up once the room is open, because Slack could not be asked."""
+    problem = Problem(
+        step=TaskId.RESOLVE_USERS, what="people could not be looked up", error=reason, code=ProblemCode.LOOKUP
+    )
+    queries = tuple(queries)
+    return not_looked_up(queries, reason).model_copy(
+        update={
+            "problems": (problem,) if queries else (),
+            "unanswered": dict.fromkeys(queries, problem),
+        }
     )
 
 
@@ -84,7 +119,7 @@ def not_invited(people: UserResolution) -> tuple[NotInvited, ...]:
         for resolution in people.resolved
         if resolution.reason
     )
-    return (*not_resolved(people), *left_out)
+    return (*unresolved_people(people), *left_out)
 
 
 def not_invited_because(invitation: Invitation, reason: str) -> NotInvited:
@@ -112,7 +147,7 @@ class Attendance:
 def complete_invitations(
     slack: SlackClient, room: WarRoom, people: UserResolution | None, look_up: LookUp
 ) -> Attendance:
-    """Look up and invite, once more, those for whom Slack did not answer when the room was opened; count who is here.
+    """Retry the lookups and invitations that Slack did not answer when the room was opened; count who is here.
 
     :param look_up: looks people up without waiting for Slack.
     :raises IncidentError: Slack does not say who is in the room.

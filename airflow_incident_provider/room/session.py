@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
-from airflow_incident_provider.lifecycle.records import Presence
+from airflow_incident_provider.lifecycle.records import Visibility
 from airflow_incident_provider.models import PostedMessage, Problem, SlackWorkspace, ThreadUpdates, Verdict, WarRoom
 from airflow_incident_provider.room.posting import Ledger, Poster
 from airflow_incident_provider.room.snapshot import IncidentSnapshot
@@ -82,7 +82,7 @@ class RoomSession:
     def is_in_thread(self) -> bool:
         """Whether the incident has only a thread in the triage channel."""
         record = self.snapshot.record
-        return record is not None and record.presence is Presence.THREAD
+        return record is not None and record.visibility is Visibility.THREAD
 
     @property
     def main_thread_ts(self) -> str | None:

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 
 from airflow_incident_provider.config import STEPS, ConfKey, TaskId, run_url
 from airflow_incident_provider.lifecycle.closing import CloseRequest
-from airflow_incident_provider.lifecycle.records import IncidentRecord, Presence, Room, Status
-from airflow_incident_provider.messages.status import status_words
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status, Visibility
+from airflow_incident_provider.messages.status_changes import status_text
 from airflow_incident_provider.models import (
     Finding,
     Incident,
@@ -33,8 +33,8 @@ from airflow_incident_provider.models import (
     WarRoom,
     XComValue,
 )
-from airflow_incident_provider.registry.entries import StoredIncident
-from airflow_incident_provider.registry.tasks import TaskRegistry
+from airflow_incident_provider.registry.records import StoredIncident
+from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.room.xcom import returned
 
 if TYPE_CHECKING:
@@ -105,12 +105,18 @@ class IncidentSnapshot:
     @property
     def status(self) -> str:
         """The status in words."""
-        return status_words(self.record) if self.record is not None else "open"
+        return status_text(self.record) if self.record is not None else "open"
 
     @property
     def has_ended(self) -> bool:
         """Whether the incident has recovered or is resolved."""
         return self.record is not None and self.record.ended_at is not None
+
+    @property
+    def has_own_room(self) -> bool:
+        """Whether the incident has a channel, and not a thread in the triage channel."""
+        is_thread = self.record is not None and self.record.visibility is Visibility.THREAD
+        return self.room is not None and not is_thread
 
     @property
     def times_fired(self) -> int:
@@ -280,7 +286,7 @@ def _stored(context: Context, key: str) -> StoredIncident | None:
 
 def _unregistered(context: Context) -> StoredIncident | None:
     """Return a record made from the first run, for an incident that only that run knows."""
-    request = CloseRequest.of((context["dag_run"].conf or {}).get(ConfKey.CLOSE_REQUEST))
+    request = CloseRequest.of(context["dag_run"].conf)
     if request is None or request.dag_id is None or request.run_id is None:
         return None
     value = context["ti"].xcom_pull(dag_id=request.dag_id, run_id=request.run_id, task_ids=TaskId.PARSE_INCIDENT)
@@ -340,7 +346,7 @@ def _from_record(record: IncidentRecord) -> Incident:
 
 
 def _room(opened: WarRoom | None, record: IncidentRecord | None) -> WarRoom | None:
-    """Return the room: as the run left it, or where it is by the registry, if it has moved or was opened later."""
+    """Return the room as the run left it, or by the registry if it has moved or was opened later."""
     location = record.room if record is not None else Room()
     if opened is not None and (location.brief_ts is None or location.brief_ts == opened.brief_ts):
         return opened
@@ -350,13 +356,15 @@ def _room(opened: WarRoom | None, record: IncidentRecord | None) -> WarRoom | No
     at = datetime.fromtimestamp(float(location.brief_ts), tz=UTC)
     if opened is not None:
         # The permalink is that of the earlier brief.
-        return opened.model_copy(update={**moved, "brief_ts": location.brief_ts, "brief_url": None, "opened_at": at})
+        return opened.model_copy(
+            update={**moved, "brief_ts": location.brief_ts, "brief_url": None, "opened_at": at}
+        )
     return WarRoom(mode=Mode.LIVE, brief_ts=location.brief_ts, opened_at=at, **moved)
 
 
 def expects_room(snapshot: IncidentSnapshot) -> bool:
     """Return whether the incident should have a room of its own and has none."""
-    return snapshot.record is not None and snapshot.record.presence is Presence.ROOM and snapshot.room is None
+    return snapshot.record is not None and snapshot.record.visibility is Visibility.ROOM and snapshot.room is None
 
 
 def is_over(snapshot: IncidentSnapshot) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
-from airflow_incident_provider.messages.status import status_words
+from airflow_incident_provider.messages.status_changes import status_text
 from airflow_incident_provider.models import (
     IncidentSummary,
     Invitation,
@@ -95,7 +95,7 @@ def summary_so_far(snapshot: IncidentSnapshot, *, invited_since: int = 0) -> Inc
     return summary.model_copy(
         update={
             "severity": record.severity,
-            "status": None if unchanged else status_words(record),
+            "status": None if unchanged else status_text(record),
             "steps": completed(summary.steps),
             "timeline": (*summary.timeline, *_timeline_since(record)),
             "invited": summary.invited + invited_since,

@@ -11,16 +11,17 @@ from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.closing import resolve_at
 from airflow_incident_provider.lifecycle.records import Status, UpdateItem, UpdateKind
 from airflow_incident_provider.messages.channel import channel_name, channel_name_taken, is_own_topic, topic
-from airflow_incident_provider.messages.recovery import Recovery, recovery_begun
-from airflow_incident_provider.messages.summary import summary_message
-from airflow_incident_provider.messages.turns import (
-    Return,
-    back_message,
-    over_message,
-    room_of_its_own_message,
-    thread_message,
+from airflow_incident_provider.messages.status_changes import (
+    Recovery,
+    Reopening,
+    closed_message,
+    recovery_started_messages,
+    reopened_message,
+    room_opened_message,
+    triage_message,
 )
-from airflow_incident_provider.messages.update import News, update_messages
+from airflow_incident_provider.messages.summary import summary_message
+from airflow_incident_provider.messages.updates import IncidentUpdate, update_messages
 from airflow_incident_provider.models import (
     IncidentSummary,
     PostedMessage,
@@ -29,7 +30,7 @@ from airflow_incident_provider.models import (
     ThreadUpdates,
     WarRoom,
 )
-from airflow_incident_provider.registry.entries import UpdateBatch
+from airflow_incident_provider.registry.records import UpdateBatch
 from airflow_incident_provider.room.brief import BriefWriter, brief_key, brief_state
 from airflow_incident_provider.room.opener import RoomOpener, RoomRequest
 from airflow_incident_provider.room.posting import Poster
@@ -83,7 +84,7 @@ class UpdatePoster:
 
     def _move(self) -> None:
         """Open a new room for an incident that has reopened and whose room is archived."""
-        snapshot, old = self._session.snapshot, self._session.room
+        old = self._session.room
         if not self._items(UpdateKind.REOPENED):
             raise SlackRequestError(f"The room #{old.channel_name} is archived: nothing can be posted there.")
         self._session.ledger.record({_MOVED_FROM: {"name": old.channel_name, "url": old.url}})
@@ -114,7 +115,9 @@ class UpdatePoster:
         session = self._session
         poster, key = session.poster, session.run_key
         posted = [
-            poster.post(back_message(self._reopening(item)), key=f"{key}/back", thread_ts=session.main_thread_ts)
+            poster.post(
+                reopened_message(self._reopening(item)), key=f"{key}/back", thread_ts=session.main_thread_ts
+            )
             for item in self._items(UpdateKind.REOPENED)
         ]
         news = update_messages(self._news(responders))
@@ -129,17 +132,17 @@ class UpdatePoster:
         if record is None or record.status is not Status.RECOVERED:
             return ()
         if session.is_in_thread:
-            message = over_message(item.at, "recovered")
+            message = closed_message(item.at, "recovered")
             key = f"{session.run_key}/over"
             return (session.poster.post(message, key=key, thread_ts=session.main_thread_ts),)
-        begun = recovery_begun(recovery_of(session.snapshot, self._settings, self._batch))
+        begun = recovery_started_messages(recovery_of(session.snapshot, self._settings, self._batch))
         return session.poster.post_all(begun, key=recovery_key(session))
 
-    def _news(self, responders: LaterResponders) -> News:
+    def _news(self, responders: LaterResponders) -> IncidentUpdate:
         snapshot = self._session.snapshot
         assert snapshot.record is not None
         assert snapshot.incident is not None
-        news = News(
+        news = IncidentUpdate(
             items=self._batch.items,
             dropped=self._batch.dropped,
             since=snapshot.incident.occurred_at,
@@ -151,11 +154,11 @@ class UpdatePoster:
             return news
         return news.model_copy(update={"invited": responders.invited, "not_invited": responders.not_invited})
 
-    def _reopening(self, item: UpdateItem) -> Return:
+    def _reopening(self, item: UpdateItem) -> Reopening:
         snapshot = self._session.snapshot
         assert snapshot.incident is not None
         over = next((other.at for other in self._items(UpdateKind.RECOVERED) if other.at < item.at), None)
-        return Return(
+        return Reopening(
             times=snapshot.times_fired,
             since=snapshot.incident.occurred_at,
             at=item.at,
@@ -248,10 +251,8 @@ class RoomUpdater:
             return
         if session.is_in_thread:
             assert snapshot.incident is not None
-            message = thread_message(snapshot.incident, snapshot.status)
-            session.slack.update(
-                room.channel_id or "", room.brief_ts, message, key=brief_key(snapshot.incident)
-            )
+            message = triage_message(snapshot.incident, snapshot.status)
+            session.slack.update(room.channel_id or "", room.brief_ts, message, key=brief_key(snapshot.incident))
             return
         state = brief_state(snapshot, here_later=responders.here, missing_later=responders.missing)
         BriefWriter(session.slack, room.channel_id or "").write(room.brief_ts, state)
@@ -284,7 +285,7 @@ def open_thread(session: RoomSession, channel: str) -> WarRoom:
     dry_run, snapshot = session.workspace.dry_run, session.snapshot
     assert snapshot.incident is not None
     there = Channel(id="", name=channel.lstrip("#")) if dry_run else _triage_channel(session.slack, channel)
-    message = thread_message(snapshot.incident, snapshot.status)
+    message = triage_message(snapshot.incident, snapshot.status)
     posted = Poster(session.slack, there.id, session.ledger).post(message, key=brief_key(snapshot.incident))
     return WarRoom(
         mode=session.workspace.mode,
@@ -306,7 +307,7 @@ def announce_room_in_thread(session: RoomSession, channel: str) -> None:
     assert session.snapshot.incident is not None
     thread_ts = session.slack.find_message(there.id, brief_key(session.snapshot.incident))
     if thread_ts is not None:
-        message = room_of_its_own_message(session.room.channel_name, session.room.url)
+        message = room_opened_message(session.room.channel_name, session.room.url)
         poster = Poster(session.slack, there.id, session.ledger)
         poster.post(message, key=f"{session.run_key}/room", thread_ts=thread_ts)
 

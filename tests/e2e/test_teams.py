@@ -145,7 +145,7 @@ def test_an_alert_goes_the_way_of_its_team_to_the_end(teams: Teams) -> None:
     assert again.json()["decision"] == "duplicate"
 
     # What becomes of it later is told by the DAG for all teams, over the team's own connection.
-    asked = {"incident_key": answer["incident"], "asked": {"closing": "resolve"}}
+    asked = {"incident_key": answer["incident"], "close_request": {"closing": "resolve"}}
     run_id = api.trigger("incident_update", asked)["dag_run_id"]
     assert api.wait_for_run("incident_update", run_id)["state"] == "success"
     [room] = teams.rooms("pay-")

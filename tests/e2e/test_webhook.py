@@ -60,8 +60,8 @@ from airflow_incident_provider.registry.task_client import TaskRegistry
 @dag(schedule=None)
 def registry_user():
     @task(inlets=[REGISTRY])
-    def tell_room(dag_run=None):
-        TaskRegistry.of(get_current_context()).tell_room(dag_run.conf["key"], Room(channel_id="C1"))
+    def store_room(dag_run=None):
+        TaskRegistry.of(get_current_context()).store_room(dag_run.conf["key"], Room(channel_id="C1"))
 
     @task(inlets=[REGISTRY])
     def read_and_resolve(dag_run=None):
@@ -77,7 +77,7 @@ def registry_user():
             "resolved": registry.resolve(seen, datetime.now(UTC)),
         }
 
-    tell_room() >> read_and_resolve()
+    store_room() >> read_and_resolve()
 
 
 registry_user()

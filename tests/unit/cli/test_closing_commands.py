@@ -111,7 +111,7 @@ def test_a_run_is_asked_for_and_not_waited_for_for_ever(incident: Run, known: Ca
     assert "It goes on; look whether Airflow's scheduler runs." in ended.err
     [(run_id, (conf, user))] = asked_runs().items()
     assert run_id.startswith(f"resolve.{KEY}.")
-    assert conf == {"incident_key": KEY, "asked": {"closing": "resolve"}}
+    assert conf == {"incident_key": KEY, "close_request": {"closing": "resolve"}}
     assert user
 
 
@@ -155,5 +155,5 @@ def test_an_incident_that_a_person_started_is_named_by_its_run(
     assert ended.code == ExitCode.UNAVAILABLE
     [(conf, _)] = asked_runs().values()
     first = {"closing": "resolve", "dag_id": "incident_response", "run_id": run_id}
-    assert conf == {"incident_key": "man.OPS-10", "asked": first}
+    assert conf == {"incident_key": "man.OPS-10", "close_request": first}
     assert json.dumps(conf)

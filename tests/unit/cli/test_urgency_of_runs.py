@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_incident_provider.cli.database_airflow import DatabaseAirflow
-from airflow_incident_provider.operators.priority import ROOM_FIRST
+from airflow_incident_provider.incident_dag import ROOM_FIRST
 
 
 def weights(run_id: str) -> dict[str, int]:

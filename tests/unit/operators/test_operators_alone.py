@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from incident_sandbox import Fault, SandboxClient
 
+from airflow_incident_provider.config import settings
 from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.models import (
     Finding,
@@ -22,7 +24,7 @@ from airflow_incident_provider.models import (
     Verdict,
     WarRoom,
 )
-from airflow_incident_provider.operators.base import LONGEST_RETRY_DELAY_S, IncidentRetryPolicy
+from airflow_incident_provider.operators.base import MAX_RETRY_DELAY_S, IncidentRetryPolicy
 from airflow_incident_provider.operators.create_war_room import CreateWarRoomOperator
 from airflow_incident_provider.operators.final_summary import FinalSummaryOperator
 from airflow_incident_provider.operators.investigate import InvestigateInContainerOperator
@@ -294,7 +296,7 @@ def test_what_could_not_run_is_unknown_and_never_ok(context: Context, options: d
 # --- what is done about errors ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("asked", "waited"), [(0.5, 0.5), (30.0, 30.0), (3600.0, LONGEST_RETRY_DELAY_S)])
+@pytest.mark.parametrize(("asked", "waited"), [(0.5, 0.5), (30.0, 30.0), (3600.0, MAX_RETRY_DELAY_S)])
 def test_retry_waits_as_long_as_slack_asked_within_reason(asked: float, waited: float) -> None:
     decision = IncidentRetryPolicy().evaluate(SlackUnavailableError("busy", retry_after=asked), 1, 3)
     assert decision.retry_delay is not None
@@ -311,23 +313,41 @@ def test_slack_that_is_down_is_left_to_the_tasks_retries(context: Context, contr
 
 
 @pytest.mark.usefixtures("connected")
-def test_room_waits_a_little_for_somebody_and_then_comes_without_them(
-    context: Context, control: SandboxClient
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"error": "ratelimited", "headers": {"Retry-After": "3600"}},
+        {"status": 500},
+        {"status": 404, "body": "<html>not here</html>"},
+        {"error": "no_such_error"},
+        {"delay_ms": 30_000},
+    ],
+    ids=["limited for an hour", "500", "404 HTML", "unknown error", "hangs"],
+)
+@pytest.mark.parametrize("method", ["users.lookupByEmail", "usergroups.list"])
+def test_lookups_that_slack_does_not_answer_delay_nobody(
+    context: Context, control: SandboxClient, method: str, fault: dict[str, Any]
 ) -> None:
-    def resolved(*, retry_after: str) -> dict[str, Any]:
-        control.add_fault(
-            Fault(method="users.lookupByEmail", error="ratelimited", headers={"Retry-After": retry_after})
-        )
-        given = context()
-        given["ti"].max_tries = 3
-        users = ["alice.ng@acme.example", "@sre-oncall"]
-        return ResolveSlackUsersOperator(task_id="t", users=users).execute(given)
+    """The people who can be resolved are, within the budget; the others are reported and asked for later."""
+    control.add_fault(Fault(method=method, times=None, **fault))
+    began = time.monotonic()
+    users = ["alice.ng@acme.example", "@sre-oncall"]
+    found = ResolveSlackUsersOperator(task_id="t", users=users).execute(context())
+    assert time.monotonic() - began < settings().lookup_budget_seconds + 1
+    outcomes = dict(zip(("users.lookupByEmail", "usergroups.list"), found["resolutions"], strict=True))
+    assert outcomes.pop(method)["outcome"] == "not_found"
+    assert [other["outcome"] for other in outcomes.values()] == ["resolved"]
+    assert {problem["step"] for problem in found["problems"]} == {"resolve_slack_users"}
 
+
+@pytest.mark.usefixtures("connected")
+def test_lookup_is_retried_only_if_slack_answers_nothing(context: Context, control: SandboxClient) -> None:
+    control.add_fault(Fault(status=503, times=None))
+    given = context()
+    given["ti"].max_tries = 3
+    workspace = {"mode": "live", "team_id": "T0"}
     with pytest.raises(SlackUnavailableError):
-        resolved(retry_after="30")
-    found = resolved(retry_after="31")
-    assert [each["outcome"] for each in found["resolutions"]] == ["not_found", "resolved"]
-    assert list(found["unanswered"]) == ["alice.ng@acme.example"]
+        ResolveSlackUsersOperator(task_id="t", users=["alice.ng@acme.example"], workspace=workspace).execute(given)
 
 
 @pytest.mark.parametrize("fail_run", [True, False])

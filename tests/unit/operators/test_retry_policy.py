@@ -15,7 +15,7 @@ from airflow_incident_provider.exceptions import (
     SlackUnavailableError,
 )
 from airflow_incident_provider.operators.base import (
-    LONGEST_RETRY_DELAY_S,
+    MAX_RETRY_DELAY_S,
     RETRY_DELAY_AFTER_TIMEOUT_S,
     IncidentRetryPolicy,
 )
@@ -34,8 +34,8 @@ def decision(error: BaseException) -> tuple[RetryAction, timedelta | None]:
         (0.25, 0.25),
         (30.0, 30.0),
         (300.0, 300.0),
-        (3600.0, LONGEST_RETRY_DELAY_S),
-        (float("inf"), LONGEST_RETRY_DELAY_S),
+        (3600.0, MAX_RETRY_DELAY_S),
+        (float("inf"), MAX_RETRY_DELAY_S),
     ],
 )
 def test_rate_limit_is_waited_for_without_a_worker(asked: float, waited: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_incident_provider.operators.priority import ROOM_FIRST
+from airflow_incident_provider.incident_dag import ROOM_FIRST
 from airflow_incident_provider.plugins.priority_policy import task_instance_mutation_hook
 
 REPORT = 3

@@ -18,17 +18,17 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 from incident_sandbox import SandboxClient
 
-from airflow_incident_provider.config import DagId
+from airflow_incident_provider.config import DagId, TaskId
 from airflow_incident_provider.intake import RoutingTable, load_routing_table
 from airflow_incident_provider.lifecycle.decision import Decision, decide
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.lifecycle.signals import read_signal
 from airflow_incident_provider.models import Finding, Verdict
 from airflow_incident_provider.operators import (
+    ArchiveWarRoomOperator,
     CreateWarRoomOperator,
     FinalSummaryOperator,
     InvestigateInContainerOperator,
-    LookAgainOperator,
     ParseIncidentOperator,
     PlanInvestigationOperator,
     PlanRecheckOperator,
@@ -37,6 +37,7 @@ from airflow_incident_provider.operators import (
     RecoverIncidentOperator,
     ResolveIncidentOperator,
     ResolveSlackUsersOperator,
+    ScheduleNextCheckOperator,
     SetupSlackOperator,
 )
 from airflow_incident_provider.registry.keys import REGISTRY, Kind
@@ -192,7 +193,7 @@ class Life:
 
     def do(self, operator: type[Any], run_id: str, **conf: Any) -> Any:
         """Run one task of ``incident_update`` and return its value; ``None`` if it is skipped."""
-        task_id = _task_id(operator)
+        task_id = TASK_IDS[operator]
         context = self.context(task_id, run_id, **({"incident_key": self.key} | conf))
         try:
             value = operator(task_id=task_id).execute(context)
@@ -220,8 +221,14 @@ class Life:
         self.xcoms[dag_id, run_id, "investigate", "return_value"] = [each.to_xcom() for each in findings]
 
 
-def _task_id(operator: type[Any]) -> str:
-    return operator.__module__.rpartition(".")[2]
+TASK_IDS: dict[type[Any], str] = {
+    PostIncidentUpdateOperator: TaskId.POST_UPDATE,
+    PlanRecheckOperator: TaskId.PLAN_RECHECK,
+    RecoverIncidentOperator: TaskId.RECOVER_INCIDENT,
+    ResolveIncidentOperator: TaskId.RESOLVE_INCIDENT,
+    ArchiveWarRoomOperator: TaskId.ARCHIVE_WAR_ROOM,
+    ScheduleNextCheckOperator: TaskId.SCHEDULE_NEXT_CHECK,
+}
 
 
 def finding(
@@ -322,11 +329,13 @@ def chosen(life: Life, run_id: str) -> set[str]:
     """Return the tasks that are not skipped, in the DAG as it is."""
     from airflow.dag_processing.dagbag import DagBag
 
-    task = DagBag(str(DAG_FILE)).dags["incident_update"].get_task("what_is_due")
+    task = DagBag(str(DAG_FILE)).dags["incident_update"].get_task("select_due_tasks")
     with pytest.raises(DownstreamTasksSkipped) as skipped:
-        task.execute(life.context("what_is_due", run_id))
+        task.execute(life.context("select_due_tasks", run_id))
     return task.downstream_task_ids - set(skipped.value.tasks)
 
 
-def look_again(life: Life, run_id: str) -> Any:
-    return LookAgainOperator(task_id="look_again").execute(life.context("look_again", run_id))
+def schedule_next_check(life: Life, run_id: str) -> Any:
+    return ScheduleNextCheckOperator(task_id="schedule_next_check").execute(
+        life.context("schedule_next_check", run_id)
+    )

@@ -12,7 +12,7 @@ from incident_sandbox import SandboxClient
 from airflow_incident_provider.config import ConfKey, DagId
 from airflow_incident_provider.operators import FinalSummaryOperator
 
-from .life import WELL, Life, Monitor, Room, recover, resolve, tell
+from .lifecycle_harness import WELL, Life, Monitor, Room, recover, resolve, tell
 
 
 def first_run(life: Life, task_id: str) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def test_a_step_that_ends_late_does_neither(
     context["ti"].task = None
     life.xcoms.pop((DagId.INCIDENT_RESPONSE, context["ti"].run_id, "final_summary", "return_value"))
     updates = len(calls(control))
-    live_brief.refresh_brief(context, state="failed", took_s=1.0)
+    live_brief.refresh_brief(context, state="failed", duration_s=1.0)
     assert len(calls(control)) > updates
     assert "recovered" in json.dumps(room.brief["blocks"])
 

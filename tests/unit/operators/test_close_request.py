@@ -15,10 +15,22 @@ from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.lifecycle.records import RunRequest, Status
 from airflow_incident_provider.operators import ArchiveWarRoomOperator, ResolveIncidentOperator
 
-from .life import BOT, BROKEN, DAG_FILE, DANA, WELL, Life, Monitor, Room, look_again, recover, resolve  # isort: skip
+from .lifecycle_harness import (
+    BOT,
+    BROKEN,
+    DAG_FILE,
+    DANA,
+    WELL,
+    Life,
+    Monitor,
+    Room,
+    recover,
+    resolve,
+    schedule_next_check,
+)  # isort: skip
 
-RESOLVE = {"asked": {"closing": "resolve"}}
-ARCHIVE = {"asked": {"closing": "archive"}}
+RESOLVE = {"close_request": {"closing": "resolve"}}
+ARCHIVE = {"close_request": {"closing": "archive"}}
 BY_HAND = "man.OPS-1"
 
 
@@ -29,17 +41,17 @@ def by_dana(life: Life) -> Life:
 
 
 def tasks_after(life: Life, **conf: Any) -> set[str]:
-    """Return what ``what_is_due`` lets happen in a run with this conf."""
+    """Return what ``select_due_tasks`` lets happen in a run with this conf."""
     from airflow.dag_processing.dagbag import DagBag
 
-    task = DagBag(str(DAG_FILE)).dags["incident_update"].get_task("what_is_due")
+    task = DagBag(str(DAG_FILE)).dags["incident_update"].get_task("select_due_tasks")
     with pytest.raises(DownstreamTasksSkipped) as skipped:
-        task.execute(life.context("what_is_due", "asked.1", incident_key=life.key, **conf))
+        task.execute(life.context("select_due_tasks", "asked.1", incident_key=life.key, **conf))
     return task.downstream_task_ids - set(skipped.value.tasks)
 
 
 def test_an_incident_that_still_fires_is_resolved_by_a_person(by_dana: Life, monitor: Monitor, room: Room) -> None:
-    assert tasks_after(by_dana, **RESOLVE) == {"resolve_incident", "look_again"}
+    assert tasks_after(by_dana, **RESOLVE) == {"resolve_incident", "schedule_next_check"}
     by_dana.pass_time(minutes=5)
     assert by_dana.do(ResolveIncidentOperator, "asked.1", **RESOLVE)
     assert by_dana.record.status is Status.RESOLVED
@@ -51,7 +63,7 @@ def test_an_incident_that_still_fires_is_resolved_by_a_person(by_dana: Life, mon
     assert room.state["topic"].split(" · ")[1] == "resolved"
     assert "resolved" in json.dumps(room.brief["blocks"])
     with pytest.raises(DagRunTriggerException):
-        look_again(by_dana, "asked.1")
+        schedule_next_check(by_dana, "asked.1")
 
 
 def test_what_recovered_is_resolved_before_its_time(by_dana: Life, monitor: Monitor, room: Room) -> None:
@@ -85,7 +97,7 @@ def test_who_it_was_is_airflow_s_word_and_no_markup(by_dana: Life, monitor: Moni
 def test_a_room_is_told_by_whom_and_archived(by_dana: Life, monitor: Monitor, room: Room) -> None:
     recover(by_dana, monitor, WELL)
     resolve(by_dana)
-    assert tasks_after(by_dana, **ARCHIVE) == {"archive_war_room", "look_again"}
+    assert tasks_after(by_dana, **ARCHIVE) == {"archive_war_room", "schedule_next_check"}
     assert by_dana.do(ArchiveWarRoomOperator, "asked.2", **ARCHIVE)
     assert (room.state["is_archived"], by_dana.record.status) == (True, Status.ARCHIVED)
     [text] = room.posted("/archived")
@@ -128,10 +140,10 @@ def test_slack_is_down_and_the_retry_says_it_once(
     assert room.state["is_archived"]
 
 
-@pytest.mark.parametrize("asked", ["resolve", {}, {"closing": "warn"}, {"closing": ["resolve"]}, 7])
-def test_a_conf_that_asks_for_nothing_there_is_fails(life: Life, monitor: Monitor, room: Room, asked: Any) -> None:
+@pytest.mark.parametrize("request_", ["resolve", {}, {"closing": "warn"}, {"closing": ["resolve"]}, 7])
+def test_invalid_request_fails(life: Life, monitor: Monitor, room: Room, request_: Any) -> None:
     with pytest.raises(AirflowFailException, match="airflow incident resolve"):
-        life.do(ResolveIncidentOperator, "asked.1", asked=asked)
+        life.do(ResolveIncidentOperator, "asked.1", close_request=request_)
     assert life.record.status is Status.OPEN
 
 
@@ -150,13 +162,13 @@ def started_by_hand(life: Life, control: SandboxClient) -> Callable[[], dict[str
 
 
 def by_run(closing: str, run_id: str = BY_HAND) -> dict[str, Any]:
-    return {"asked": {"closing": closing, "dag_id": "incident_response", "run_id": run_id}}
+    return {"close_request": {"closing": closing, "dag_id": "incident_response", "run_id": run_id}}
 
 
 def test_it_is_resolved_and_archived_by_its_run(life: Life, started_by_hand: Callable[[], dict[str, Any]]) -> None:
-    assert tasks_after(life, **by_run("resolve")) == {"resolve_incident", "look_again"}
+    assert tasks_after(life, **by_run("resolve")) == {"resolve_incident", "schedule_next_check"}
     assert life.do(ResolveIncidentOperator, "asked.1", **by_run("resolve"))
-    assert look_again_is_skipped(life)
+    assert next_check_is_skipped(life)
     state = started_by_hand()
     assert " · resolved · " in state["topic"]
     [text] = [json.dumps(m["blocks"]) for m in state["messages"] if m["text"].startswith("Resolved at")]
@@ -170,10 +182,10 @@ def test_it_is_resolved_and_archived_by_its_run(life: Life, started_by_hand: Cal
     assert any(m["text"].startswith("Archived at") for m in state["messages"])
 
 
-def look_again_is_skipped(life: Life) -> bool:
-    from airflow_incident_provider.operators import LookAgainOperator
+def next_check_is_skipped(life: Life) -> bool:
+    from airflow_incident_provider.operators import ScheduleNextCheckOperator
 
-    return life.do(LookAgainOperator, "asked.1") is None
+    return life.do(ScheduleNextCheckOperator, "asked.1") is None
 
 
 def test_a_run_of_another_incident_is_not_taken_for_it(

@@ -25,9 +25,9 @@ from airflow_incident_provider.models import (
     UserResolution,
     WarRoom,
 )
-from airflow_incident_provider.room.ledger import Ledger
-from airflow_incident_provider.room.opener import RoomOpening, RoomPlan
-from airflow_incident_provider.room.posting import Poster
+from airflow_incident_provider.room.opener import RoomOpener, RoomRequest
+from airflow_incident_provider.room.posting import Ledger, Poster
+from airflow_incident_provider.room.snapshot import IncidentSnapshot
 
 ALICE, BOT, NAME = "U0ALICENG01", "U0WARROOM01", "inc-20261123-checkout-4711"
 NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
@@ -62,14 +62,12 @@ def opening(app: Any, context: Callable[..., dict[str, Any]]) -> Callable[..., W
     """Open the room as one attempt of one task does: its ledger is that of the attempt before."""
 
     def attempt(incident: Incident = INCIDENT, promised_s: int | None = None) -> WarRoom:
-        plan = RoomPlan(
-            incident=incident,
-            promised_s=promised_s,
-            workspace=app.workspace,
-            people=PEOPLE,
+        request = RoomRequest(
+            snapshot=IncidentSnapshot(incident=incident, workspace=app.workspace, people=PEOPLE),
+            deadline_s=promised_s,
             name=lambda nth: NAME if nth == 0 else f"{NAME}-{nth}",
         )
-        return RoomOpening(app, plan, Ledger(context())).open()
+        return RoomOpener(app, request, Ledger(context())).open()
 
     return attempt
 
@@ -252,6 +250,6 @@ def test_nobody_is_said_to_be_invited_who_is_not(opening: Callable[[], WarRoom],
 def test_room_that_is_late_says_so(opening: Callable[..., WarRoom], promised_s: int | None, late: bool) -> None:
     received = datetime.now(UTC) - timedelta(minutes=10)
     room = opening(INCIDENT.model_copy(update={"received_at": received}), promised_s)
-    assert [problem.what.startswith("the room is late: it came 10 min") for problem in room.problems] == [
+    assert [problem.what.startswith("the room is late: it opened 10 min") for problem in room.problems] == [
         True
     ] * late

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from airflow_incident_provider.config import STEPS
 from airflow_incident_provider.messages.brief import StepState
 from airflow_incident_provider.room.brief import (
-    PARTS_TOLD,
+    SHOWN_PARTS,
     SLOW_PROBE_SECONDS,
-    States,
-    is_worth_telling,
-    may_be_worth_telling,
-    settle,
-    steps_so_far,
+    TaskStates,
+    is_shown,
+    may_be_shown,
+    write_until_settled,
 )
+from airflow_incident_provider.room.progress import steps_so_far
 
 BEFORE_ROOM = ("parse_incident_event", "setup_slack_integration", "resolve_slack_users")
 
@@ -30,7 +30,7 @@ def run(parts: int = 5, done: int = 0, **states: str | None) -> dict[str, str | 
     return known | {"post_investigation_updates": None, "final_summary": None} | states
 
 
-def shown(states: States) -> dict[str, tuple[StepState, int | None, int | None]]:
+def shown(states: TaskStates) -> dict[str, tuple[StepState, int | None, int | None]]:
     return {step.step: (step.state, step.done, step.total) for step in steps_so_far(states)}
 
 
@@ -59,35 +59,35 @@ def test_a_step_that_this_dag_has_not_got_is_left_out() -> None:
 
 @pytest.mark.parametrize("task", [*BEFORE_ROOM, "create_war_room", "plan_investigation", "backfill"])
 def test_steps_without_a_brief_and_the_one_that_writes_it_tell_nothing(task: str) -> None:
-    assert not may_be_worth_telling(task, "success", took_s=60)
+    assert not may_be_shown(task, "success", duration_s=60)
 
 
 def test_findings_are_told_by_the_summary_unless_they_failed() -> None:
-    assert not may_be_worth_telling("post_investigation_updates", "success", took_s=60)
-    assert may_be_worth_telling("post_investigation_updates", "failed", took_s=0.1)
-    assert may_be_worth_telling("final_summary", "success", took_s=0.1)
+    assert not may_be_shown("post_investigation_updates", "success", duration_s=60)
+    assert may_be_shown("post_investigation_updates", "failed", duration_s=0.1)
+    assert may_be_shown("final_summary", "success", duration_s=0.1)
 
 
 def test_quick_probes_are_told_by_the_findings() -> None:
-    assert not may_be_worth_telling("investigate", "success", took_s=SLOW_PROBE_SECONDS - 1)
-    assert may_be_worth_telling("investigate", "success", took_s=SLOW_PROBE_SECONDS)
+    assert not may_be_shown("investigate", "success", duration_s=SLOW_PROBE_SECONDS - 1)
+    assert may_be_shown("investigate", "success", duration_s=SLOW_PROBE_SECONDS)
 
 
 @given(st.integers(1, 60))
 def test_probes_that_end_one_by_one_are_told_a_few_times_and_the_end_by_the_findings(parts: int) -> None:
-    told = [done for done in range(1, parts + 1) if is_worth_telling("investigate", run(parts, done))]
+    told = [done for done in range(1, parts + 1) if is_shown("investigate", run(parts, done))]
 
-    assert len(told) == min(parts, PARTS_TOLD) - 1
+    assert len(told) == min(parts, SHOWN_PARTS) - 1
     assert parts not in told
 
 
 class Stage:
     """A run that moves on, and tasks that tell of it in turns: each stops before every read and every write."""
 
-    def __init__(self, moments: list[States]) -> None:
+    def __init__(self, moments: list[TaskStates]) -> None:
         self.moments = moments
         self.now = 0
-        self.written: States = {}
+        self.written: TaskStates = {}
         self.writers: list[greenlet] = []
 
     def move_on(self) -> None:
@@ -108,20 +108,20 @@ class Stage:
     def _tell(self) -> None:
         pause = greenlet.getcurrent().parent.switch
 
-        def read() -> States:
+        def read() -> TaskStates:
             pause()
             return self.moments[self.now]
 
-        def write(states: States) -> None:
+        def write(states: TaskStates) -> None:
             pause()
             self.written = states
 
-        settle(self.moments[self.now], read=read, write=write)
+        write_until_settled(self.moments[self.now], read=read, write=write)
 
 
 @given(st.data())
 def test_in_whatever_order_tasks_write_the_last_word_is_right(data: st.DataObject) -> None:
-    moments: list[States] = [run(3, done) for done in range(4)]
+    moments: list[TaskStates] = [run(3, done) for done in range(4)]
     moments += [run(3, 3, post_investigation_updates="success")]
     moments += [run(3, 3, post_investigation_updates="success", final_summary="success")]
     stage = Stage(moments)

@@ -18,14 +18,27 @@ from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.lifecycle.records import Status
 from airflow_incident_provider.operators import (
     ArchiveWarRoomOperator,
-    LookAgainOperator,
     PlanRecheckOperator,
     ResolveIncidentOperator,
-    WhatIsDueOperator,
+    ScheduleNextCheckOperator,
+    SelectDueTasksOperator,
 )
 from airflow_incident_provider.registry.task_client import TaskRegistry
 
-from .life import BOT, BROKEN, DANA, WELL, Life, Monitor, Room, chosen, look_again, recover, resolve, tell
+from .lifecycle_harness import (
+    BOT,
+    BROKEN,
+    DANA,
+    WELL,
+    Life,
+    Monitor,
+    Room,
+    chosen,
+    recover,
+    resolve,
+    schedule_next_check,
+    tell,
+)
 
 # --- recovery -------------------------------------------------------------------------------------
 
@@ -195,7 +208,7 @@ def test_a_channel_of_another_tool_is_never_archived(
 def test_the_next_look_is_a_run_that_is_due_later(life: Life, monitor: Monitor, room: Room) -> None:
     run_id = recover(life, monitor, WELL)
     with pytest.raises(DagRunTriggerException) as asked:
-        look_again(life, run_id)
+        schedule_next_check(life, run_id)
     at = life.record.recovered_at + timedelta(minutes=10)
     assert timedelta() <= asked.value.run_after - at < timedelta(seconds=1)
     assert asked.value.conf == {"incident_key": life.key, "checked_by": run_id}
@@ -203,7 +216,7 @@ def test_the_next_look_is_a_run_that_is_due_later(life: Life, monitor: Monitor, 
 
 
 def test_nothing_is_waited_for_while_it_is_open(life: Life, monitor: Monitor, room: Room) -> None:
-    assert life.do(LookAgainOperator, "any") is None
+    assert life.do(ScheduleNextCheckOperator, "any") is None
 
 
 def test_an_update_waits_for_its_room_without_a_worker(
@@ -214,8 +227,8 @@ def test_an_update_waits_for_its_room_without_a_worker(
     run_id = life.hand_over()
     life.run_states["incident_response", decision.runs[0].run_id] = "running"
     with pytest.raises(TaskDeferred) as waiting:
-        WhatIsDueOperator(task_id="what_is_due").execute(life.context("what_is_due", run_id))
-    assert waiting.value.method_name == "look_again"
+        SelectDueTasksOperator(task_id="select_due_tasks").execute(life.context("select_due_tasks", run_id))
+    assert waiting.value.method_name == "resume"
 
 
 def test_a_look_that_comes_late_still_has_a_next_one(life: Life, monitor: Monitor, room: Room) -> None:
@@ -223,7 +236,7 @@ def test_a_look_that_comes_late_still_has_a_next_one(life: Life, monitor: Monito
     run_id = recover(life, monitor, WELL)
     life.pass_time(minutes=30)
     with pytest.raises(DagRunTriggerException) as asked:
-        look_again(life, run_id)
+        schedule_next_check(life, run_id)
     assert asked.value.run_after < life.now
 
 
@@ -231,7 +244,7 @@ def test_a_look_that_comes_late_still_has_a_next_one(life: Life, monitor: Monito
     ("happens", "due"),
     [
         (lambda monitor: monitor("Re-Triggered"), {"post_incident_update"}),
-        (lambda monitor: monitor("Recovered"), {"post_incident_update", "plan_recheck", "look_again"}),
+        (lambda monitor: monitor("Recovered"), {"post_incident_update", "plan_recheck", "schedule_next_check"}),
         (lambda monitor: (monitor("Recovered"), monitor("Triggered", cycle="2")), {"post_incident_update"}),
     ],
 )
@@ -244,14 +257,14 @@ def test_only_what_is_due_is_done(
 
 def test_a_look_does_what_the_time_has_come_for(life: Life, monitor: Monitor, room: Room) -> None:
     recover(life, monitor, WELL)
-    assert chosen(life, "look.early") == {"look_again"}
+    assert chosen(life, "look.early") == {"schedule_next_check"}
     life.pass_time(minutes=11)
-    assert chosen(life, "look.resolve") == {"resolve_incident", "look_again"}
+    assert chosen(life, "look.resolve") == {"resolve_incident", "schedule_next_check"}
     resolve(life)
     life.pass_time(hours=23.1)
-    assert chosen(life, "look.warn") == {"archive_war_room", "look_again"}
+    assert chosen(life, "look.warn") == {"archive_war_room", "schedule_next_check"}
     life.pass_time(hours=2)
-    assert chosen(life, "look.archive") == {"archive_war_room", "look_again"}
+    assert chosen(life, "look.archive") == {"archive_war_room", "schedule_next_check"}
 
 
 def test_an_incident_that_nobody_knows_is_left_alone(life: Life, monitor: Monitor) -> None:

@@ -13,7 +13,7 @@ import pytest
 SOURCE = """
 from airflow.sdk import task
 
-from airflow_incident_provider.operators.room_deadline import DeadlineDag, room_deadline
+from airflow_incident_provider.incident_dag import DeadlineDag, room_deadline
 
 with DeadlineDag(dag_id="with_deadline", schedule=None, deadline=room_deadline()) as dag:
     @task
@@ -39,13 +39,13 @@ def test_deadline_is_serialized_with_the_dag(dag: Any) -> None:
     from airflow.serialization.serialized_objects import DagSerialization
 
     [deadline] = DagSerialization.serialize_dag(dag)["deadline"]
-    assert "tell_of_late_room" in str(deadline)
+    assert "report_late_room" in str(deadline)
     assert dag.deadline[0].interval == timedelta(seconds=60)
 
 
 @pytest.mark.parametrize(("seconds", "interval"), [("120", 120), ("0", None)])
 def test_setting(monkeypatch: pytest.MonkeyPatch, seconds: str, interval: int | None) -> None:
-    from airflow_incident_provider.operators.room_deadline import room_deadline
+    from airflow_incident_provider.incident_dag import room_deadline
 
     monkeypatch.setenv("AIRFLOW__INCIDENT__ROOM_DEADLINE_SECONDS", seconds)
     deadline = room_deadline()
@@ -59,20 +59,20 @@ def test_setting(monkeypatch: pytest.MonkeyPatch, seconds: str, interval: int | 
         ("skipped", "in time", False),
         ("running", "is running", True),
         ("failed", "is failed", True),
-        (None, "not begun", True),
+        (None, "not started", True),
     ],
 )
-def test_late_room_is_told(
+def test_late_room_is_reported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, state: str | None, says: str, logged: bool
 ) -> None:
-    from airflow_incident_provider.operators import room_deadline
+    from airflow_incident_provider import incident_dag
 
-    monkeypatch.setattr(room_deadline, "_state_of_room", lambda *_: state)
+    monkeypatch.setattr(incident_dag, "_state_of_room", lambda *_: state)
     context = {
         "dag_run": {"dag_id": "incident_response", "dag_run_id": "run-1"},
         "deadline": {"deadline_time": "2026-11-23T09:36:00Z"},
     }
     with caplog.at_level(logging.ERROR):
-        said = asyncio.run(room_deadline.tell_of_late_room(context))
+        said = asyncio.run(incident_dag.report_late_room(context))
     assert says in said
     assert ("run-1 is late" in caplog.text) is logged

@@ -19,6 +19,7 @@ from airflow_incident_provider.models import (
     Mode,
     NotInvited,
     Problem,
+    ProblemCode,
     Resolution,
     ResolutionOutcome,
     Severity,
@@ -28,7 +29,7 @@ from airflow_incident_provider.models import (
     WarRoom,
 )
 from airflow_incident_provider.operators.final_summary import FinalSummaryOperator
-from airflow_incident_provider.room.opener import INVITATIONS_FAILED
+from airflow_incident_provider.room.opener import PROBLEMS
 from airflow_incident_provider.slack.errors import PER_USER
 
 NAME, BOT = "inc-20261123-checkout-4711", "U0WARROOM01"
@@ -63,9 +64,11 @@ def room(app: Any) -> WarRoom:
 def summarise(app: Any, room: WarRoom, context: Callable[..., dict[str, Any]]) -> Callable[..., IncidentSummary]:
     """Make the summary in the room, as the first or the last attempt of the task does."""
 
-    def summarise(*, last: bool, opened: WarRoom = room, people: UserResolution = NOBODY) -> IncidentSummary:
+    def summarise(
+        *, last: bool, opened: WarRoom = room, people: UserResolution = NOBODY, incident: Incident = INCIDENT
+    ) -> IncidentSummary:
         given = context(
-            parse_incident_event=INCIDENT.to_xcom(),
+            parse_incident_event=incident.to_xcom(),
             setup_slack_integration=app.workspace.to_xcom(),
             resolve_slack_users=people.to_xcom(),
             create_war_room=opened.to_xcom(),
@@ -92,7 +95,7 @@ PEOPLE = UserResolution(
 )
 
 
-@pytest.mark.parametrize("what", sorted(INVITATIONS_FAILED))
+@pytest.mark.parametrize("what", PROBLEMS[ProblemCode.INVITATIONS])
 def test_who_could_not_be_invited_is_invited_at_the_end(
     summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient, what: str
 ) -> None:
@@ -183,8 +186,8 @@ def without_people(room: WarRoom, what: str) -> WarRoom:
     """Return the room as it is left when Slack could not take the invitations."""
     return room.model_copy(
         update={
-            "problems": (Problem(step="create_war_room", what=what),),
-            "not_invited": (NotInvited(query="Alice Ng", reason="Slack did not answer"),),
+            "problems": (Problem(step="create_war_room", what=what, code=ProblemCode.INVITATIONS),),
+            "not_invited": (NotInvited(query="Alice Ng", reason="Slack did not answer", user_id=ALICE),),
         }
     )
 
@@ -197,6 +200,10 @@ def posted(control: SandboxClient) -> list[str]:
     messages = control.channel(NAME)["messages"]
     ours = [each for each in messages if each["user"] == BOT and each.get("subtype") is None]
     return [each["metadata"]["event_payload"]["key"].partition("/r/")[2] for each in ours[1:]]
+
+
+def key_of(message: dict[str, Any]) -> str | None:
+    return message.get("metadata", {}).get("event_payload", {}).get("key")
 
 
 def told(summary: IncidentSummary) -> set[str]:
@@ -227,13 +234,32 @@ def test_brief_that_cannot_be_finished_is_told_in_the_room(
     assert summary.posted_ts is not None
 
 
-def test_brief_that_was_deleted_does_not_cost_the_summary(
+@pytest.mark.parametrize("code", ["message_not_found", "edit_window_closed", "cant_update_message"])
+def test_brief_that_cannot_be_edited_is_replaced(
+    summarise: Callable[..., IncidentSummary], control: SandboxClient, code: str
+) -> None:
+    control.add_fault(Fault(method="chat.update", error=code))
+    summary = summarise(last=False)
+    assert told(summary) == set()
+    briefs = [each for each in control.channel(NAME)["messages"] if key_of(each) == "manual.4711/brief"]
+    assert len(briefs) == 2
+    assert control.channel(NAME)["pins"] == [briefs[-1]["ts"]]
+    summarise(last=True)
+    briefs = [each for each in control.channel(NAME)["messages"] if key_of(each) == "manual.4711/brief"]
+    assert len(briefs) == 2, "a later attempt updates one of them"
+
+
+def test_brief_whose_image_slack_cannot_fetch_is_updated_without_it(
     summarise: Callable[..., IncidentSummary], control: SandboxClient
 ) -> None:
-    control.add_fault(Fault(method="chat.update", error="message_not_found"))
-    summary = summarise(last=False)
-    assert posted(control)[0] == "summary/0"
-    assert told(summary) == {"the brief may not be up to date"}
+    """The brief must not say "inviting" for good because Slack's download of a picture fails now."""
+    picture = INCIDENT.model_copy(update={"snapshot_url": "https://p.datadoghq.com/snapshot/1.png"})
+    control.add_fault(Fault(method="chat.update", error="invalid_blocks"))
+    summary = summarise(last=False, incident=picture)
+    assert told(summary) == set()
+    [brief] = [each for each in control.channel(NAME)["messages"] if key_of(each) == "manual.4711/brief"]
+    assert "image" not in {block["type"] for block in brief["blocks"]}
+    assert "Graph" in json.dumps(brief["blocks"])
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

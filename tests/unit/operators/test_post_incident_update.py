@@ -18,7 +18,21 @@ from airflow_incident_provider.operators import (
     PostIncidentUpdateOperator,
 )
 
-from .life import ALICE, BOT, BROKEN, DANA, JOSE, TABLE, WELL, Life, Monitor, Room, recover, resolve, tell
+from .lifecycle_harness import (
+    ALICE,
+    BOT,
+    BROKEN,
+    DANA,
+    JOSE,
+    TABLE,
+    WELL,
+    Life,
+    Monitor,
+    Room,
+    recover,
+    resolve,
+    tell,
+)
 
 # --- updates --------------------------------------------------------------------------------------
 
@@ -105,7 +119,7 @@ def test_a_datadog_incident_is_followed_in_its_own_channel(
 def test_an_update_in_an_archived_room_fails_in_words(life: Life, monitor: Monitor, room: Room, slack: Any) -> None:
     slack.workspace.channels[room.id].archived = True
     monitor("Re-Triggered")
-    with pytest.raises(AirflowFailException, match="was archived"):
+    with pytest.raises(AirflowFailException, match="is archived"):
         tell(life)
 
 

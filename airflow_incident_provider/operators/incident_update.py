@@ -1,0 +1,301 @@
+"""The operators of ``incident_update`` while an incident goes on: what is due, updates, recovery."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+from airflow.providers.standard.utils.skipmixin import SkipMixin
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
+
+from airflow_incident_provider.config import ConfKey, TaskId
+from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.lifecycle.closing import (
+    CloseRequest,
+    Closing,
+    due_closing,
+    next_closing_at,
+)
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Status, UpdateKind, Visibility
+from airflow_incident_provider.messages.findings import findings_messages
+from airflow_incident_provider.messages.status_changes import (
+    failing_probes,
+    recovery_messages,
+)
+from airflow_incident_provider.models import Finding, PostedMessage, ThreadUpdates, WarRoom
+from airflow_incident_provider.operators.base import SlackStep, due_at
+from airflow_incident_provider.registry.records import UpdateBatch
+from airflow_incident_provider.registry.task_client import TaskRegistry
+from airflow_incident_provider.room.session import RoomSession
+from airflow_incident_provider.room.snapshot import (
+    expects_room,
+    first_run_is_under_way,
+    incident_key,
+    room_location,
+    snapshot_of_incident,
+)
+from airflow_incident_provider.room.updates import (
+    UpdatePoster,
+    announce_room_in_thread,
+    open_thread,
+    recovery_key,
+    recovery_of,
+)
+from airflow_incident_provider.room.xcom import read_value
+from airflow_incident_provider.routing_file import read_routing_table
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+ROOM_POLL = timedelta(seconds=5)
+"""How long an update waits, deferred, before it looks again whether the room is open."""
+
+_CLOSING_TASKS = {
+    Closing.RESOLVE: TaskId.RESOLVE_INCIDENT,
+    Closing.WARN: TaskId.ARCHIVE_WAR_ROOM,
+    Closing.ARCHIVE: TaskId.ARCHIVE_WAR_ROOM,
+}
+
+
+# --- what is due ------------------------------------------------------------------------------------
+
+
+class SelectDueTasksOperator(BaseOperator, SkipMixin):
+    """Select the tasks that the incident needs now, by its record, and skip the other direct downstream tasks.
+
+    This is not a branch operator: that would not skip a task which also follows a selected one.
+
+    An update that is older than its room waits for it, deferred. The run's conf names the incident
+    (``incident_key``) and may hold a close request; what to post is stored in the registry under the run's id, so
+    that a retry finds the same.
+
+    .. code-block:: python
+
+        SelectDueTasksOperator(task_id="select_due_tasks", inlets=[REGISTRY])
+    """
+
+    inherits_from_skipmixin = True
+    ui_color = "#fdf1e3"
+
+    def execute(self, context: Context) -> None:
+        """Select, or wait for the room."""
+        selected = self._selected(context)
+        self.log.info("Due now: %s", ", ".join(selected) or "nothing")
+        others = [task for task in self.get_direct_relatives() if task.node_id not in selected]
+        if TaskId.SCHEDULE_NEXT_CHECK in selected:
+            # A copy of the DAG from version 0.1.0 calls this task look_again.
+            others = [task for task in others if not isinstance(task, ScheduleNextCheckOperator)]
+        self.skip(context["ti"], others)
+
+    def resume(self, context: Context, event: Any = None) -> None:  # noqa: ARG002 - Airflow passes it
+        """Continue after the wait."""
+        self.execute(context)
+
+    def _selected(self, context: Context) -> list[str]:
+        snapshot = snapshot_of_incident(context)
+        if snapshot is None or snapshot.record is None:
+            self.log.warning("The registry has no incident %r.", incident_key(context))
+            return []
+        batch = TaskRegistry.of(context).updates(context["ti"].run_id)
+        if expects_room(snapshot):
+            if first_run_is_under_way(context, snapshot):
+                self.defer(trigger=DateTimeTrigger(datetime.now(UTC) + ROOM_POLL), method_name="resume")
+            self.log.warning("The room was never opened: the updates are in the registry only.")
+        request = CloseRequest.of(context["dag_run"].conf)
+        if request is not None:
+            return [_CLOSING_TASKS[request.closing], TaskId.SCHEDULE_NEXT_CHECK]
+        settings = read_routing_table().lifecycle
+        return tasks_for(snapshot.record, batch, due_closing(snapshot.record, settings, due_at(context)))
+
+
+def tasks_for(record: IncidentRecord, batch: UpdateBatch | None, closing: Closing | None) -> list[str]:
+    """Return the tasks to run.
+
+    :param batch: what this run has to post, if anything.
+    :param closing: the step towards the end that is due, if any.
+    """
+    tasks: list[str] = []
+    if batch is not None and (batch.items or batch.dropped):
+        tasks.append(TaskId.POST_UPDATE)
+        if record.status is Status.RECOVERED and _has(batch, UpdateKind.RECOVERED):
+            tasks.append(TaskId.PLAN_RECHECK)
+    if closing is not None:
+        tasks.append(_CLOSING_TASKS[closing])
+    if record.status in (Status.RECOVERED, Status.RESOLVED):
+        tasks.append(TaskId.SCHEDULE_NEXT_CHECK)
+    return tasks
+
+
+def _has(batch: UpdateBatch, kind: UpdateKind) -> bool:
+    return any(item.kind is kind for item in batch.items)
+
+
+class ScheduleNextCheckOperator(BaseOperator):
+    """Request a run of this DAG at the next moment at which something may be due for the incident.
+
+    A run that is due later costs nothing until then: no worker, no trigger, and none of the DAG's active runs. It
+    selects by itself what is due. Its run id derives from the incident and the moment, so requesting it twice makes
+    one run. The task is skipped if there is nothing to wait for.
+
+    .. code-block:: python
+
+        ScheduleNextCheckOperator(task_id="schedule_next_check", trigger_rule="all_done", inlets=[REGISTRY])
+    """
+
+    ui_color = "#fdf1e3"
+
+    def execute(self, context: Context) -> NoReturn:
+        """Request the run, as Airflow's own ``TriggerDagRunOperator`` does."""
+        key = incident_key(context)
+        stored = TaskRegistry.of(context).incident(key)
+        settings = read_routing_table().lifecycle
+        at = next_closing_at(stored.record, settings, due_at(context)) if stored is not None else None
+        if at is None:
+            raise AirflowSkipException("There is nothing to wait for.")
+        raise DagRunTriggerException(
+            trigger_dag_id=context["ti"].dag_id,
+            dag_run_id=check_run_id(key, at),
+            conf={ConfKey.INCIDENT_KEY.value: key, **_checked_by(context)},
+            logical_date=None,
+            reset_dag_run=False,
+            skip_when_already_exists=True,
+            wait_for_completion=False,
+            allowed_states=[],
+            failed_states=[],
+            poke_interval=0,
+            deferrable=False,
+            run_after=at,
+        )
+
+
+def check_run_id(key: str, at: datetime) -> str:
+    """Return the id of the run that checks an incident at a moment."""
+    return f"look.{key}.{at:%Y%m%dT%H%M%S}"
+
+
+def _checked_by(context: Context) -> dict[str, Any]:
+    """Return this run's id if it ran the probes again: the message of the resolution shows their results."""
+    ti = context["ti"]
+    return {ConfKey.CHECKED_BY.value: ti.run_id} if ti.xcom_pull(task_ids=TaskId.RECOVER_INCIDENT) else {}
+
+
+# --- updates and recovery ---------------------------------------------------------------------------
+
+
+class PostIncidentUpdateOperator(SlackStep):
+    """Post an update: who is invited for it, what happened, and the new state of brief and topic.
+
+    Repetitions go into the brief's thread, as one message with counts. A reopening and a recovery are posted in
+    the room itself. An incident that has reopened and whose room is archived gets a new one. The first update of
+    an incident that triage keeps out of rooms opens its thread in the triage channel.
+
+    :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
+    :returns: :class:`~airflow_incident_provider.models.ThreadUpdates`, pushed to XCom. The task is skipped if there
+        is nothing to post, or no place to post it.
+    :raises SlackUnavailableError: Slack does not answer: the task is retried, and repeats nothing.
+
+    .. code-block:: python
+
+        PostIncidentUpdateOperator(task_id="post_incident_update", inlets=[REGISTRY])
+    """
+
+    ui_color = "#e4eef8"
+
+    def run_step(self, context: Context) -> ThreadUpdates:
+        """Post the update."""
+        registry, snapshot, table = TaskRegistry.of(context), snapshot_of_incident(context), read_routing_table()
+        batch = registry.updates(context["ti"].run_id)
+        if snapshot is None or batch is None:
+            raise AirflowSkipException("There is nothing to post.")
+        triage, key = table.triage.channel, incident_key(context)
+        session = RoomSession.begin(
+            context, snapshot, conn_id=self.slack_conn_id, log=self.log, channel_name=triage or ""
+        )
+
+        def store_room(room: WarRoom) -> None:
+            registry.store_room(key, room_location(room))
+
+        if snapshot.room is None and session.is_in_thread and triage is not None:
+            session = session.in_room(open_thread(session, triage))
+            store_room(session.room)
+        if session.snapshot.room is None:
+            raise AirflowSkipException("There is no room to post it in; what happened is in the registry.")
+        updates = UpdatePoster(session, batch, table.lifecycle, store_room=store_room).post()
+        if triage is not None and _was_promoted(batch):
+            self._announce_room(session, triage)
+        for problem in updates.problems:
+            self.log.warning("In the room: %s (%s)", problem.what, problem.fix or problem.error)
+        return updates
+
+    def _announce_room(self, session: RoomSession, triage_channel: str) -> None:
+        try:
+            announce_room_in_thread(session, triage_channel)
+        except IncidentError as error:
+            self.log.warning("The room was not announced in the triage channel: %s", error)
+
+
+def _was_promoted(batch: UpdateBatch) -> bool:
+    """Return whether the incident had only a thread until now."""
+    return any(
+        (item.kind, item.before, item.after) == (UpdateKind.VISIBILITY, Visibility.THREAD, Visibility.ROOM)
+        for item in batch.items
+    )
+
+
+class RecoverIncidentOperator(SlackStep):
+    """Add the probes' results to the message of the recovery, and propose to resolve the incident.
+
+    Evidence of what still fails goes into the brief's thread. Nothing is resolved here: that comes after a quiet
+    period.
+
+    :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
+    :returns: :class:`~airflow_incident_provider.models.ThreadUpdates` with the count of each verdict, pushed to
+        XCom. The task is skipped if there is no room.
+    :raises SlackUnavailableError: Slack does not answer: the task is retried.
+
+    .. code-block:: python
+
+        RecoverIncidentOperator(task_id="recover_incident", trigger_rule="none_skipped", inlets=[REGISTRY])
+    """
+
+    ui_color = "#fdf1e3"
+
+    def run_step(self, context: Context) -> ThreadUpdates:
+        """Post the results."""
+        snapshot, batch = snapshot_of_incident(context), TaskRegistry.of(context).updates(context["ti"].run_id)
+        if snapshot is None or snapshot.room is None or batch is None:
+            raise AirflowSkipException("There is no room to post in; the findings are in XCom.")
+        session = RoomSession.begin(context, snapshot, conn_id=self.slack_conn_id, log=self.log)
+        key, findings = recovery_key(session), _findings(context)
+        session.ledger.record(_posted_before(context, key))
+        recovery = recovery_of(snapshot, read_routing_table().lifecycle, batch)
+        posted = session.poster.post_all(recovery_messages(recovery, snapshot.findings, findings), key=key)
+        posted += _post_evidence(session, findings)
+        return session.value(posted, counts=Counter(finding.verdict for finding in findings))
+
+
+def _findings(context: Context) -> list[Finding]:
+    values = context["ti"].xcom_pull(task_ids=[TaskId.INVESTIGATE]) or ()
+    return [Finding.model_validate(value) for value in values if isinstance(value, dict)]
+
+
+def _posted_before(context: Context, key: str) -> dict[str, Any]:
+    """Return the messages of the recovery that another task posted, as ledger entries: they are updated."""
+    updates = read_value(ThreadUpdates, None, context, TaskId.POST_UPDATE)
+    if updates is None:
+        return {}
+    ours = (message for message in updates.messages if message.key.startswith(f"{key}/"))
+    return {message.key: {"ts": message.ts, "channel": updates.channel_id} for message in ours}
+
+
+def _post_evidence(session: RoomSession, findings: Sequence[Finding]) -> tuple[PostedMessage, ...]:
+    """Post what fails now, with its evidence, into the brief's thread; nothing if nothing fails."""
+    if not failing_probes(findings):
+        return ()
+    return session.poster.post_all(
+        findings_messages(findings), key=f"{session.run_key}/evidence", thread_ts=session.room.brief_ts
+    )
