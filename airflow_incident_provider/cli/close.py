@@ -21,12 +21,11 @@ from airflow_incident_provider.cli.view import (
     read_record,
 )
 from airflow_incident_provider.config import ConfKey, DagId, TaskId
-from airflow_incident_provider.lifecycle.closing import Closing
+from airflow_incident_provider.lifecycle.closing import CloseRequest, Closing
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.messages.mrkdwn import clock
 from airflow_incident_provider.models import Finding, Verdict
 from airflow_incident_provider.probes import CONTROL
-from airflow_incident_provider.room.close_request import AskedClosing
 
 UPDATE_RUNS = 100
 """How many of the newest update runs are searched for the latest check."""
@@ -124,7 +123,7 @@ def _start(airflow: Airflow, view: IncidentView, closing: Closing) -> str:
     """Start the run that closes the incident, and return its id."""
     # An incident without a record is known by its first run alone.
     first = view.run if view.record is None else None
-    asked = AskedClosing(
+    asked = CloseRequest(
         closing=closing, dag_id=first.dag_id if first else None, run_id=first.run_id if first else None
     )
     run_id = f"{closing}.{view.key}.{datetime.now(UTC):%Y%m%dT%H%M%S}"

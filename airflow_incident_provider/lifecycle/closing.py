@@ -33,10 +33,12 @@ class Closing(StrEnum):
 class CloseRequest(Model):
     """A person's request to resolve an incident or to archive its room, in the conf of ``incident_update``.
 
+    ``by`` is the person, as a Slack user id or a name; otherwise it is the Airflow user who started the run.
     ``dag_id`` and ``run_id`` name the incident's first run, for an incident that the registry does not know.
     """
 
     closing: Literal[Closing.RESOLVE, Closing.ARCHIVE]
+    by: str | None = None
     dag_id: str | None = None
     run_id: str | None = None
 
