@@ -8,7 +8,8 @@ address that Slack gave us. This module imports neither Airflow nor anything tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -165,23 +166,47 @@ class Measurement(Model):
     window: str | None = None
 
 
+class Expectation(Model):
+    """What a healthy target does, as the routing table defines it. Empty fields keep the probes' defaults.
+
+    :param statuses: HTTP statuses that are healthy: ``204``, ``2xx`` or ``200-299``.
+    :param follow_redirects: whether redirects are followed, each with the safety checks of the target itself.
+    :param headers: request headers, as name and value. They are shown to people: never put a secret here.
+    :param client_certificate: id of the Airflow connection that holds a client certificate and its key.
+    :param body: regular expression that the beginning of the body (32 KB) has to match.
+    :param slow_ms: milliseconds from which on an answer is slow.
+    """
+
+    statuses: tuple[str, ...] = ()
+    follow_redirects: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+    client_certificate: str | None = None
+    body: str | None = None
+    slow_ms: Annotated[int, Field(ge=1)] | None = None
+
+
 class Target(Model):
     """Something to probe: exactly one of a URL, or a host with or without a port.
 
     ``trusted`` is true only for what the routing table names: targets that an alert brought are checked
-    against private ranges; link-local and metadata addresses are refused for both.
+    against private ranges; link-local and metadata addresses are refused for both. A URL is ``http``, ``https``,
+    ``grpc``, ``grpcs``, ``tls`` or ``tcp``. ``expect`` comes from the routing table only.
     """
 
     url: str | None = None
     host: str | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     trusted: bool = False
+    expect: Expectation | None = None
 
     def __str__(self) -> str:
         """Return the target as a person would write it."""
         if self.url is not None:
             return self.url
-        return f"{self.host}:{self.port}" if self.port is not None else str(self.host)
+        if self.port is None:
+            return str(self.host)
+        host = f"[{self.host}]" if ":" in (self.host or "") else self.host
+        return f"{host}:{self.port}"
 
 
 class Route(Model):
@@ -409,26 +434,62 @@ class ProbeRun(XComValue):
     """One probe against one target, as ``plan_investigation`` decided it; each becomes one container.
 
     ``refused`` says why the target must not be touched; such a probe is reported as skipped and never run.
+    ``identifier`` marks a host name that only came with the alert: monitoring systems make up names that no
+    resolver knows, so a name that does not exist is not a failure.
     """
 
     probe: str
     target: Target | None = None
     allowed_networks: tuple[str, ...] = ()
     refused: str | None = None
+    identifier: bool = False
+
+
+class StageName(StrEnum):
+    """The stages of a check, in the order in which a client goes through them."""
+
+    NAME = "name"
+    CONNECTION = "connection"
+    TLS = "TLS"
+    REQUEST = "request"
+
+
+class Stage(Model):
+    """What one stage of a check showed; ``SKIPPED`` when an earlier stage kept it from being reached."""
+
+    name: StageName
+    verdict: Verdict
+    summary: str
+    duration_ms: Annotated[int, Field(ge=0)] | None = None
+
+
+class Vantage(Model):
+    """Where a check was made from: the container's network, addresses, resolvers and usable address families."""
+
+    network: str | None = None
+    addresses: tuple[str, ...] = ()
+    resolvers: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+
+
+CONTROL_PROBES = frozenset({"control", "host_facts"})
+"""The probe that checks our own side; version 0.1.0 called it ``host_facts``."""
 
 
 class Finding(XComValue):
     """What one probe saw. The value of each ``investigate`` task.
 
     ``facts`` are machine-readable readings (text, numbers, booleans); ``evidence`` is the redacted output of
-    the container, at most 4 KB; ``summary`` is one plain line that claims no more than the facts show. ``calls``
-    are the ids of the recorded API calls that a finding of the monitoring follows from.
+    the container, at most 4 KB; ``summary`` is one plain line that claims no more than the facts show.
+    ``command`` is one that a person can paste to look for themselves; ``exit_code`` is that of a custom image.
+    ``calls`` are the ids of the recorded API calls that a finding of the monitoring follows from.
     """
 
     probe: str
     target: str
     verdict: Verdict
     summary: str
+    stages: tuple[Stage, ...] = ()
     facts: dict[str, str | int | float | bool] = Field(default_factory=dict)
     evidence: str = ""
     command: tuple[str, ...] = ()
@@ -439,6 +500,17 @@ class Finding(XComValue):
     image_digest: str | None = None
     host: str | None = None
     calls: tuple[str, ...] = ()
+    vantage: Vantage | None = None
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is about our own side, and so not evidence about any target."""
+        return self.probe in CONTROL_PROBES
+
+
+def count_verdicts(findings: Iterable[Finding]) -> dict[Verdict, int]:
+    """Return how many targets came to each verdict; the control is not counted."""
+    return dict(Counter(finding.verdict for finding in findings if not finding.is_control))
 
 
 # --- 6. post_investigation_updates ------------------------------------------------------------------
@@ -492,10 +564,12 @@ class TimelineEntry(Model):
 
 
 class Statement(Model):
-    """A sentence that follows from probe facts, with the probes it follows from."""
+    """A sentence that restates findings, with the probes and targets of the findings that it cites."""
 
     text: str
     probes: tuple[str, ...]
+    targets: tuple[str, ...] = ()
+    verdict: Verdict | None = None
 
 
 class IncidentSummary(XComValue):

@@ -4,44 +4,49 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow_incident_provider.models import Finding, ProbeRun, Verdict
+from airflow_incident_provider.models import Finding, ProbeRun, Target, Verdict
+from airflow_incident_provider.probes.builtin import BUILTIN_PROBES
 from airflow_incident_provider.probes.catalogue import get_probe
-from airflow_incident_provider.probes.declaration import MissingFactError, Probe, ProbeOutput, Reading
-from airflow_incident_provider.probes.output import ContainerOutput, split_output
+from airflow_incident_provider.probes.output import (
+    ContainerOutput,
+    MissingMeasurementError,
+    evidence_text,
+    read_measurements,
+)
+from airflow_incident_provider.probes.probe import Assessment, Probe
+from airflow_incident_provider.probes.safety import refuse_target
+from airflow_incident_provider.probes.targets import endpoint
 from airflow_incident_provider.text import redact
 
 OUR_SIDE = "our own side"
-"""What a probe without a target looks at."""
+"""What the control checks."""
 
-# busybox `timeout` reports the signal that ended the script: TERM, or KILL after the grace time.
-_ENDED_BY_TIMEOUT = frozenset({128 + 15, 128 + 9})
-_COMPLETE = "complete"
-_REFUSED = "target_refused"
+MAX_REDIRECTS = 5
 
 
 def interpret(run: ProbeRun, output: ContainerOutput) -> Finding:
     """Return what the container of this run showed.
 
-    The verdict is ``unknown`` whenever the script did not come to its end: no engine, no image, no time, no
-    memory, output cut off, or a fact missing. It is ``skipped`` when the script would not touch the target.
+    The verdict is ``unknown`` whenever the probe did not come to its end: no engine, no image, no time, no memory,
+    output cut off, or a measurement missing. It is ``skipped`` when the target must not be contacted.
     """
     probe = get_probe(run.probe)
-    facts, evidence = split_output(output.stdout)
-    reading = _reading(run, probe, output, facts)
+    assessment = _assessment(run, probe, output)
     return Finding(
-        probe=run.probe,
+        probe=probe.name,
         target=_target(run),
-        verdict=reading.verdict,
-        summary=redact(reading.summary),
-        facts=dict(reading.facts),
-        evidence=evidence,
-        command=_shown_command(run, probe),
-        exit_code=output.exit_code,
+        verdict=assessment.verdict,
+        summary=redact(assessment.summary),
+        stages=tuple(stage.model_copy(update={"summary": redact(stage.summary)}) for stage in assessment.stages),
+        facts={name: redact(v) if isinstance(v, str) else v for name, v in assessment.facts.items()},
+        evidence=assessment.evidence,
+        command=tuple(redact(part) for part in assessment.command),
         started_at=output.started_at,
         duration_ms=output.duration_ms,
         image=probe.image,
         image_digest=output.image_digest,
         host=output.host,
+        vantage=assessment.vantage,
     )
 
 
@@ -64,36 +69,84 @@ def skipped_finding(run: ProbeRun, *, started_at: datetime) -> Finding:
     )
 
 
+def custom_finding(output: ContainerOutput, *, name: str, image: str, command: tuple[str, ...]) -> Finding:
+    """Return the finding of an image of the caller's own, by its exit code.
+
+    :param name: the task; it is what was checked, whatever the image is called.
+    """
+    if (failure := output.failure) is not None:
+        verdict, summary = Verdict.UNKNOWN, failure
+    else:
+        verdict = Verdict.OK if output.exit_code == 0 else Verdict.FAIL
+        summary = f"exit code {output.exit_code}"
+    return Finding(
+        probe=name,
+        target="",
+        verdict=verdict,
+        summary=summary,
+        evidence=evidence_text(output.stdout),
+        command=tuple(redact(part) for part in command),
+        exit_code=output.exit_code,
+        started_at=output.started_at,
+        duration_ms=output.duration_ms,
+        image=image,
+        image_digest=output.image_digest,
+        host=output.host,
+    )
+
+
+def redirected_run(run: ProbeRun, finding: Finding) -> ProbeRun | None:
+    """Return the run that follows a redirect, if the routing table wants the target's redirects to be followed.
+
+    The new target is judged as the first one was. Headers and the client certificate stay with the first host.
+    """
+    expected = run.target.expect if run.target else None
+    location, status = finding.facts.get("location"), finding.facts.get("status")
+    if expected is None or not expected.follow_redirects or not isinstance(location, str) or run.target is None:
+        return None
+    if not isinstance(status, int) or not 300 <= status < 400:  # noqa: PLR2004 - redirects
+        return None
+    target = Target(url=location, trusted=run.target.trusted, expect=expected)
+    here, there = endpoint(run.target), endpoint(target)
+    if here is None or there is None or here.host != there.host or here.port != there.port:
+        kept = expected.model_copy(update={"headers": (), "client_certificate": None})
+        target = target.model_copy(update={"expect": kept})
+    refused = refuse_target(target, run.allowed_networks)
+    return run.model_copy(update={"target": target, "refused": refused})
+
+
+def after_redirect(first: Finding, last: Finding) -> Finding:
+    """Return the finding of a target whose redirects were followed: what the last of them showed."""
+    verdict = Verdict.UNKNOWN if last.verdict is Verdict.SKIPPED else last.verdict
+    evidence = f"{first.evidence}\n--- {last.target}\n{last.evidence}" if last.evidence else first.evidence
+    return last.model_copy(
+        update={
+            "target": first.target,
+            "verdict": verdict,
+            "summary": f"redirects to {last.target}: {last.summary}",
+            "evidence": evidence_text(evidence.encode()),
+            "command": first.command,
+            "started_at": first.started_at,
+            "duration_ms": first.duration_ms + last.duration_ms,
+        }
+    )
+
+
 def _target(run: ProbeRun) -> str:
     return redact(str(run.target)) if run.target is not None else OUR_SIDE
 
 
-def _shown_command(run: ProbeRun, probe: Probe) -> tuple[str, ...]:
-    """Return what was run as a person would write it: the script by name, not its text."""
-    variables = (f"{name}={redact(value)}" for name, value in probe.environment(run).items())
-    return (*variables, "sh", f"{probe.name}.sh")
-
-
-def _reading(run: ProbeRun, probe: Probe, output: ContainerOutput, facts: dict[str, str]) -> Reading:
-    if reason := _why_incomplete(probe, output, facts):
-        return Reading(verdict=Verdict.UNKNOWN, summary=reason)
-    if refusal := facts.get(_REFUSED):
-        return Reading(verdict=Verdict.SKIPPED, summary=f"refused: {refusal}", facts={_REFUSED: refusal})
+def _assessment(run: ProbeRun, probe: Probe, output: ContainerOutput) -> Assessment:
+    if (failure := output.failure) is not None:
+        return Assessment(verdict=Verdict.UNKNOWN, summary=failure, evidence=_partial(probe, output))
+    if probe in BUILTIN_PROBES and not (output.exit_code == 0 and read_measurements(output.stdout).complete):
+        summary = f"the probe did not come to its end (exit code {output.exit_code})"
+        return Assessment(verdict=Verdict.UNKNOWN, summary=summary)
     try:
-        return probe.parse(run, ProbeOutput(facts=facts, at=output.started_at))
-    except MissingFactError as error:
-        return Reading(verdict=Verdict.UNKNOWN, summary=f"the probe did not say what it had to: no {error}")
+        return probe.assess(run, output)
+    except MissingMeasurementError as error:
+        return Assessment(verdict=Verdict.UNKNOWN, summary=f"the probe did not measure: {error}")
 
 
-def _why_incomplete(probe: Probe, output: ContainerOutput, facts: dict[str, str]) -> str | None:
-    if output.error:
-        return f"the probe could not run: {output.error}"
-    if output.oom_killed:
-        return "the probe ran out of memory"
-    if output.timed_out or output.exit_code in _ENDED_BY_TIMEOUT:
-        return f"the probe did not finish within {probe.timeout_s} s"
-    if output.truncated:
-        return "the probe printed more than is read"
-    if output.exit_code != 0 or _COMPLETE not in facts:
-        return f"the probe did not come to its end (exit code {output.exit_code})"
-    return None
+def _partial(probe: Probe, output: ContainerOutput) -> str:
+    return "" if probe in BUILTIN_PROBES else evidence_text(output.stdout)

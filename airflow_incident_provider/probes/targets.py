@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 from airflow_incident_provider.models import Incident, Target
+from airflow_incident_provider.text import split_url
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+SCHEMES: dict[str, int | None] = {
+    "http": 80,
+    "https": 443,
+    "grpc": None,
+    "grpcs": 443,
+    "tls": 443,
+    "tcp": None,
+}
+"""The schemes of a target's URL, with their default ports."""
+
+_TLS_PORT = 443
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,37 +38,70 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """The URL, put together again from its parts, so that no two readers take it for different hosts."""
+        """The URL, put together from its parts, so that no two readers take it for different hosts."""
         return f"{self.scheme}://{self.authority}{self.resource}"
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether a client begins with a TLS handshake: by the scheme, or by port 443 where there is none."""
+        return self.scheme in {"https", "grpcs", "tls"} or (not self.scheme and self.port == _TLS_PORT)
+
+
+def ascii_host(host: str) -> str | None:
+    """Return a host in lower case, without a final dot or brackets, an international name as IDNA (UTS 46).
+
+    :returns: ``None`` if it cannot be a host name.
+    """
+    bare = host.removeprefix("[").removesuffix("]").removesuffix(".")
+    if bare.isascii():
+        return bare.lower()
+    import idna
+
+    try:
+        return idna.encode(bare, uts46=True).decode().removesuffix(".").lower()
+    except (idna.IDNAError, UnicodeError):
+        return None
+
+
+def canonical_url(url: str) -> str | None:
+    """Return a URL in ASCII: its host as IDNA, anything else percent-encoded; ``None`` if it has no such form."""
+    if url.isascii():
+        return url
+    parts = split_url(url)
+    if parts is None or not parts.hostname or "@" in parts.netloc or (host := ascii_host(parts.hostname)) is None:
+        return None
+    authority = host if parts.port is None else f"{host}:{parts.port}"
+    path, query = (quote(text, safe="/%:@!$&'()*+,;=~?-._") for text in (parts.path, parts.query))
+    return f"{parts.scheme}://{authority}{path}{f'?{query}' if query else ''}"
 
 
 def endpoint(target: Target) -> Endpoint | None:
-    """Return the parts of a target, or None if it names no http(s) URL and no host."""
+    """Return the parts of a target, or None if it names no host or a URL that no probe understands."""
     if target.url is None:
-        return Endpoint(host=_bare(target.host), port=target.port) if target.host else None
-    try:
-        parts = urlsplit(target.url)
-        port = parts.port
-    except ValueError:
+        host = ascii_host(target.host or "")
+        return Endpoint(host=host, port=target.port) if host else None
+    canonical = canonical_url(target.url)
+    parts = split_url(canonical) if canonical else None
+    scheme = parts.scheme.lower() if parts else ""
+    if parts is None or scheme not in SCHEMES or not parts.hostname or not (host := ascii_host(parts.hostname)):
         return None
-    scheme = parts.scheme.lower()
-    if scheme not in _DEFAULT_PORTS or not parts.hostname:
+    port = parts.port or SCHEMES[scheme]
+    if port is None:
         return None
     resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    host, port = _bare(parts.hostname), port or _DEFAULT_PORTS[scheme]
     return Endpoint(host=host, port=port, scheme=scheme, resource=resource)
 
 
 def incident_targets(incident: Incident) -> tuple[Target, ...]:
     """Return what the incident offers to be probed: what the routing table names, then what the alert brought.
 
-    Only the routing table's targets are trusted, whatever the alert says of its own.
+    Only the routing table's targets are trusted, and only they have expectations, whatever the alert says.
     """
     trusted = (target.model_copy(update={"trusted": True}) for target in incident.route.targets)
-    brought = (target.model_copy(update={"trusted": False}) for target in incident.targets)
-    hosts = (Target(host=host) for host in incident.hosts)
-    return tuple(dict.fromkeys((*trusted, *brought, *hosts)))
+    brought = (target.model_copy(update={"trusted": False, "expect": None}) for target in incident.targets)
+    return tuple(dict.fromkeys((*trusted, *brought)))
 
 
-def _bare(host: str | None) -> str:
-    return (host or "").removeprefix("[").removesuffix("]")
+def alert_hosts(incident: Incident) -> tuple[Target, ...]:
+    """Return the host names that the alert carries as identifiers; they need not exist in any resolver."""
+    return tuple(Target(host=host) for host in dict.fromkeys(incident.hosts))

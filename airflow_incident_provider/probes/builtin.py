@@ -1,0 +1,257 @@
+"""The built-in probes. Each checks a target from its name to the last stage that its kind has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from airflow_incident_provider.models import ProbeRun, Stage, StageName, Target, Verdict
+from airflow_incident_provider.probes.control import assess_control
+from airflow_incident_provider.probes.dns import KNOWN
+from airflow_incident_provider.probes.exchange import Exchange, assess_request, assess_tls, exchanges
+from airflow_incident_provider.probes.output import ContainerOutput, evidence_text, read_measurements
+from airflow_incident_provider.probes.probe import CONTROL, CURL_IMAGE, Assessment, FactValue, Probe
+from airflow_incident_provider.probes.reachability import (
+    Attempt,
+    Outcome,
+    Resolution,
+    assess_connection,
+    assess_name,
+    not_reached,
+    read_attempts,
+    read_resolution,
+    read_vantage,
+)
+from airflow_incident_provider.probes.safety import literal_address
+from airflow_incident_provider.probes.script import (
+    TIMEOUT_S,
+    endpoint_of,
+    pasteable_command,
+    probe_command,
+    probe_environment,
+)
+from airflow_incident_provider.probes.targets import Endpoint, endpoint
+
+_STAGES = {
+    "dns": (StageName.NAME,),
+    "tcp": (StageName.NAME, StageName.CONNECTION),
+    "tls": (StageName.NAME, StageName.CONNECTION, StageName.TLS),
+    "http": (StageName.NAME, StageName.CONNECTION, StageName.TLS, StageName.REQUEST),
+    "grpc": (StageName.NAME, StageName.CONNECTION, StageName.TLS, StageName.REQUEST),
+}
+_MAX_EVIDENCE_HEAD, _MAX_EVIDENCE_BODY = 1_200, 1_600
+
+
+def assess_target(run: ProbeRun, output: ContainerOutput) -> Assessment:
+    """Return what a built-in probe saw of its target, stage by stage.
+
+    :raises MissingMeasurementError: the probe ended without something that a stage needs.
+    """
+    measured = read_measurements(output.stdout)
+    vantage = read_vantage(measured, output.network)
+    command = pasteable_command(run)
+    proxied = measured.text("address-1") == "proxy"
+    found = Resolution(addresses=(), literal=True) if proxied else read_resolution(run, measured)
+    if run.probe != "dns" and (forbidden := found.refused) is not None:
+        summary = f"refused: {endpoint_of(run).host} is at {forbidden.address} ({forbidden.kind}), which may not be probed"
+        return Assessment(verdict=Verdict.SKIPPED, summary=summary, vantage=vantage)
+    attempts = read_attempts(found, measured)
+    made = exchanges(run, attempts, found.lookup_ms, output.started_at + timedelta(milliseconds=output.duration_ms))
+    stages = _stages(run, found, attempts, made)
+    verdict, summary = _summary(stages)
+    return Assessment(
+        verdict=verdict,
+        summary=summary,
+        stages=stages,
+        facts=_facts(found, attempts, made),
+        evidence=evidence_text(_evidence(found, attempts, made)),
+        command=command,
+        vantage=vantage,
+    )
+
+
+def _stages(
+    run: ProbeRun, found: Resolution, attempts: Sequence[Attempt], made: Sequence[Exchange]
+) -> tuple[Stage, ...]:
+    wanted = [name for name in _STAGES[run.probe] if name is not StageName.TLS or endpoint_of(run).uses_tls]
+    assess: dict[StageName, Callable[[], Stage]] = {
+        StageName.NAME: lambda: _dns_only(run, found) if run.probe == "dns" else assess_name(run, found),
+        StageName.CONNECTION: lambda: _proxied(attempts[0]) or assess_connection(run, found, attempts),
+        StageName.TLS: lambda: assess_tls(run, made),
+        StageName.REQUEST: lambda: assess_request(run, made),
+    }
+    stages: list[Stage] = []
+    for position, name in enumerate(wanted):
+        stages.append(assess[name]())
+        if _ends_here(stages[-1], made, attempts):
+            return (*stages, *not_reached(wanted[position + 1 :], stages[-1]))
+    return tuple(stages)
+
+
+def _ends_here(stage: Stage, made: Sequence[Exchange], attempts: Sequence[Attempt]) -> bool:
+    """Return whether no later stage was reached."""
+    match stage.name:
+        case StageName.NAME:
+            return stage.verdict in {Verdict.FAIL, Verdict.UNKNOWN}
+        case StageName.CONNECTION:
+            return not any(each.outcome is Outcome.OPEN for each in attempts)
+        case StageName.TLS:
+            return all(each.status == 0 and each.handshake_ms is None for each in made)
+        case StageName.REQUEST:
+            return True
+
+
+def _proxied(attempt: Attempt) -> Stage | None:
+    if not attempt.proxied:
+        return None
+    opened = attempt.outcome is Outcome.OPEN
+    summary = "through the proxy" if opened else "the proxy does not answer"
+    verdict = Verdict.OK if opened else Verdict.UNKNOWN
+    return Stage(name=StageName.CONNECTION, verdict=verdict, summary=summary)
+
+
+def _dns_only(run: ProbeRun, found: Resolution) -> Stage:
+    stage = assess_name(run, found)
+    if (odd := found.refused) is None or odd.kind in {"private", "shared", "unique-local", "loopback", "reserved"}:
+        return stage
+    summary = f"{stage.summary}; {odd.address} ({odd.kind}) is no address of a service"
+    return stage.model_copy(update={"verdict": Verdict.WARN, "summary": summary})
+
+
+def _summary(stages: Sequence[Stage]) -> tuple[Verdict, str]:
+    """Return the verdict of the worst stage, with every fault, the worst first; or what the last stage showed."""
+    order = list(Verdict)
+    reached = [stage for stage in stages if stage.verdict is not Verdict.SKIPPED]
+    faults = sorted(
+        (stage for stage in reached if stage.verdict is not Verdict.OK),
+        key=lambda stage: order.index(stage.verdict),
+    )
+    if not faults:
+        return Verdict.OK, _with_notes(reached)
+    blocked = [str(stage.name) for stage in stages if stage.verdict is Verdict.SKIPPED]
+    summary = "; ".join(stage.summary for stage in faults)
+    if blocked:
+        summary = f"{summary}; not reached: {', '.join(blocked)}"
+    return faults[0].verdict, summary
+
+
+def _with_notes(reached: Sequence[Stage]) -> str:
+    """Return what the last stage showed, the certificate's validity, and what the connection did not check."""
+    last = reached[-1]
+    notes = [last.summary]
+    for stage in reached[:-1]:
+        if stage.name is StageName.TLS:
+            notes.append(stage.summary)
+        elif stage.name is StageName.CONNECTION and "; " in stage.summary:
+            notes.append(stage.summary.partition("; ")[2])
+    return "; ".join(notes)
+
+
+def _facts(found: Resolution, attempts: Sequence[Attempt], made: Sequence[Exchange]) -> dict[str, FactValue]:
+    facts: dict[str, FactValue] = {}
+    if found.addresses:
+        facts["addresses"] = " ".join(each.address for each in found.addresses)[:1000]
+    if not found.literal:
+        facts["lookup_ms"] = found.lookup_ms
+    if attempts:
+        facts["addresses_tried"] = len(attempts)
+        facts["addresses_open"] = sum(each.outcome is Outcome.OPEN for each in attempts)
+    if not made:
+        return facts
+    first = made[0]
+    if first.status:
+        facts |= {"status": first.status, "total_ms": first.total_ms}
+        facts["http_version"] = str(first.transfer.get("http_version") or "")
+    facts["curl_exit_code"] = first.exit_code
+    if first.location:
+        facts["location"] = first.location[:1000]
+    if (certificate := first.certificate) is not None:
+        facts |= {
+            "certificate_subject": certificate.subject[:200],
+            "certificate_issuer": certificate.issuer[:200],
+            "certificate_not_after": certificate.not_after.isoformat(),
+            "certificate_days_left": certificate.days_left(first.at),
+            "certificate_verification": certificate.verification,
+        }
+    return facts
+
+
+def _evidence(found: Resolution, attempts: Sequence[Attempt], made: Sequence[Exchange]) -> bytes:
+    """Return what a person would look at: replies of resolvers where the name failed, and the server's answer."""
+    parts = []
+    if not found.addresses:
+        replies = (reply for reply in found.replies if reply.query != KNOWN)
+        parts += [f"{reply.query.upper()} from {reply.server}: {reply.code}".encode() for reply in replies]
+    parts += [
+        f"{each.address.address}: {each.outcome}".encode() for each in attempts if each.outcome is not Outcome.OPEN
+    ]
+    for each in made:
+        if len(made) > 1:
+            parts.append(f"--- {each.attempt.address.address}".encode())
+        if (certificate := each.certificate) is not None:
+            validity = f"{certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}"
+            names = ", ".join(certificate.names[:10])
+            text = (
+                f"certificate CN={certificate.subject}, issuer {certificate.issuer}, valid {validity}, for {names}"
+            )
+            parts.append(text.encode())
+        if each.exit_code and (message := each.transfer.get("errormsg")):
+            parts.append(f"curl: {message}".encode())
+        parts += [each.attempt.headers[:_MAX_EVIDENCE_HEAD].strip(), each.attempt.body[:_MAX_EVIDENCE_BODY].strip()]
+    return b"\n".join(part for part in parts if part)
+
+
+# --- which part of a target each probe checks ---------------------------------------------------------
+
+
+def _select(
+    check: Callable[[Endpoint], bool], *, keep: Callable[[Target, Endpoint], Target]
+) -> Callable[[Target], Target | None]:
+    def select(target: Target) -> Target | None:
+        parts = endpoint(target)
+        return keep(target, parts) if parts is not None and check(parts) else None
+
+    return select
+
+
+def _whole(target: Target, parts: Endpoint) -> Target:
+    if target.url is None:
+        return target.model_copy(update={"host": parts.host})
+    return target.model_copy(update={"url": parts.url})
+
+
+def _port(target: Target, parts: Endpoint) -> Target:
+    return Target(host=parts.host, port=parts.port, trusted=target.trusted, expect=target.expect)
+
+
+def _handshake(target: Target, parts: Endpoint) -> Target:
+    url = Endpoint(host=parts.host, port=parts.port, scheme="tls").url
+    return Target(url=url, trusted=target.trusted, expect=target.expect)
+
+
+def _host(target: Target, parts: Endpoint) -> Target:
+    return Target(host=parts.host, trusted=target.trusted)
+
+
+def _probe(name: str, title: str, select: Callable[[Target], Target | None] | None) -> Probe:
+    return Probe(
+        name=name,
+        title=title,
+        image=CURL_IMAGE,
+        select=select,
+        command=probe_command,
+        environment=probe_environment,
+        assess=assess_control if name == CONTROL else assess_target,
+        timeout_s=TIMEOUT_S,
+    )
+
+
+BUILTIN_PROBES = (
+    _probe(CONTROL, "our own side", None),
+    _probe("grpc", "health of a gRPC server", _select(lambda at: at.scheme in {"grpc", "grpcs"}, keep=_whole)),
+    _probe("http", "answer of a URL", _select(lambda at: at.scheme in {"http", "https"}, keep=_whole)),
+    _probe("tls", "certificate", _select(lambda at: at.uses_tls and at.port is not None, keep=_handshake)),
+    _probe("tcp", "connection to a port", _select(lambda at: at.port is not None, keep=_port)),
+    _probe("dns", "resolution of a name", _select(lambda at: literal_address(at.host) is None, keep=_host)),
+)
+"""The control, then the checks, the one with the most stages first: it includes all that the later ones check."""

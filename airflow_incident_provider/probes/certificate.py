@@ -1,0 +1,181 @@
+"""Certificates that a server showed, parsed on the worker, and what a client would make of them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from airflow_incident_provider.models import Verdict
+from airflow_incident_provider.probes.safety import literal_address
+from airflow_incident_provider.probes.targets import ascii_host
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+SOON_DAYS = 14
+"""Under how many days of remaining life a certificate is a warning."""
+
+_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_DAY = timedelta(days=1)
+
+# OpenSSL's X509_V_ERR_*: what curl reports as ssl_verify_result.
+_REASONS = {
+    2: "its issuer is not a known authority",
+    7: "its signature is wrong",
+    9: "it is not valid yet",
+    10: "it has expired",
+    18: "it is self-signed",
+    19: "its chain ends in an unknown authority",
+    20: "its issuer is not a known authority",
+    21: "its chain is incomplete",
+    23: "it is revoked",
+    24: "an authority in its chain is none",
+    26: "it is not for servers",
+    66: "its key is too weak",
+    67: "an authority's key is too weak",
+    68: "a signature in its chain is too weak",
+}
+_TIME_REASONS = frozenset({9, 10})
+_BROKEN_REASONS = frozenset({7, 23, 26})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerCertificate:
+    """The certificate that a server showed for itself.
+
+    :param names: every DNS name and address that it is for, in lower case.
+    :param verification: what OpenSSL made of the chain: 0, or one of its error numbers.
+    """
+
+    subject: str
+    issuer: str
+    not_before: datetime
+    not_after: datetime
+    names: tuple[str, ...]
+    chain: int
+    verification: int
+    intermediates_expired: bool = False
+
+    def covers(self, host: str) -> bool:
+        """Return whether a client accepts it for the host (RFC 9525: ``*`` stands for one whole label)."""
+        name = ascii_host(host) or host
+        if (address := literal_address(name)) is not None:
+            return str(address) in self.names
+        return name in self.names or f"*.{name.partition('.')[2]}" in self.names
+
+    def days_left(self, at: datetime) -> int:
+        """Return the whole days until it expires; negative once it has."""
+        return math.floor((self.not_after - at) / _DAY)
+
+
+def read_certificate(pem: str, verification: int, at: datetime) -> ServerCertificate | None:
+    """Return the first certificate of a chain in PEM, or ``None`` if there is none that can be read."""
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    blocks = _BLOCK.findall(pem)
+    try:
+        chain = [x509.load_pem_x509_certificate(block.encode()) for block in blocks]
+        if not chain:
+            return None
+        own = chain[0]
+        return ServerCertificate(
+            subject=_common_name(own.subject, NameOID.COMMON_NAME),
+            issuer=_common_name(own.issuer, NameOID.COMMON_NAME),
+            not_before=own.not_valid_before_utc,
+            not_after=own.not_valid_after_utc,
+            names=_names(own),
+            chain=len(chain),
+            verification=verification,
+            intermediates_expired=any(each.not_valid_after_utc < at for each in chain[1:]),
+        )
+    except (ValueError, x509.ExtensionNotFound):
+        return None
+
+
+def _names(certificate: Certificate) -> tuple[str, ...]:
+    from cryptography import x509
+
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    addresses = (str(ip_address(str(each))) for each in found.get_values_for_type(x509.IPAddress))
+    return (*(name.lower().removesuffix(".") for name in found.get_values_for_type(x509.DNSName)), *addresses)
+
+
+def _common_name(name: object, oid: object) -> str:
+    values = name.get_attributes_for_oid(oid)  # type: ignore[attr-defined]
+    return str(values[0].value) if values else name.rfc4514_string()  # type: ignore[attr-defined, no-any-return]
+
+
+def assess_certificate(
+    found: ServerCertificate, host: str, at: datetime, skew: timedelta | None
+) -> tuple[Verdict, str]:
+    """Return the verdict on a certificate and the reasons for it, the worst first.
+
+    :param at: the time by the worker's clock.
+    :param skew: how far the server's clock is ahead of the worker's, if the server told its time. A certificate
+        that is valid by one clock and not by the other is no proof against the certificate.
+    """
+    faults = [*_time_faults(found, at, skew), *_name_faults(found, host), *_chain_faults(found)]
+    days = found.days_left(at)
+    date = f"{found.not_after:%Y-%m-%d}, CN={found.subject}"
+    if days >= 0:
+        faults_of_age = [(Verdict.WARN, f"certificate expires {_in_days(days)} ({date})")]
+        faults += faults_of_age if days < SOON_DAYS else []
+    if not faults:
+        return Verdict.OK, f"certificate valid until {date}"
+    verdict = Verdict.FAIL if any(each is Verdict.FAIL for each, _ in faults) else Verdict.WARN
+    ordered = sorted(faults, key=lambda fault: fault[0] is not Verdict.FAIL)
+    return verdict, "; ".join(words for _, words in ordered)
+
+
+def _time_faults(found: ServerCertificate, at: datetime, skew: timedelta | None) -> Sequence[tuple[Verdict, str]]:
+    theirs = at + skew if skew is not None else at
+    date = f"{found.not_after:%Y-%m-%d}, CN={found.subject}"
+    valid_here = found.not_before <= at <= found.not_after
+    valid_there = found.not_before <= theirs <= found.not_after
+    if valid_here:
+        return ()
+    if valid_there and skew is not None:
+        minutes = round(abs(skew) / timedelta(minutes=1))
+        return [
+            (Verdict.WARN, f"certificate is valid by the server's clock only, {minutes} min from ours ({date})")
+        ]
+    if at < found.not_before:
+        return [(Verdict.FAIL, f"certificate is not valid before {found.not_before:%Y-%m-%d %H:%M} UTC ({date})")]
+    days = -found.days_left(at) - 1
+    ago = "less than a day ago" if days == 0 else f"{days} day{'' if days == 1 else 's'} ago"
+    return [(Verdict.FAIL, f"certificate expired {ago} ({date})")]
+
+
+def _name_faults(found: ServerCertificate, host: str) -> Sequence[tuple[Verdict, str]]:
+    if found.covers(host):
+        return ()
+    shown = ", ".join(found.names[:3]) or "no name"
+    more = f" and {len(found.names) - 3} more" if len(found.names) > 3 else ""  # noqa: PLR2004
+    return [(Verdict.FAIL, f"certificate is for another name ({shown}{more}), not {host}")]
+
+
+def _chain_faults(found: ServerCertificate) -> Sequence[tuple[Verdict, str]]:
+    code = found.verification
+    if code in _TIME_REASONS:
+        if found.intermediates_expired:
+            return [(Verdict.FAIL, "a certificate in its chain has expired")]
+        return ()
+    if code == 0:
+        return ()
+    reason = _REASONS.get(code, f"OpenSSL rejects its chain (error {code})")
+    if code in _BROKEN_REASONS:
+        return [(Verdict.FAIL, f"certificate rejected: {reason}")]
+    return [(Verdict.WARN, f"clients with the usual authorities reject the certificate: {reason}")]
+
+
+def _in_days(days: int) -> str:
+    return "in less than a day" if days == 0 else f"in {days} day{'' if days == 1 else 's'}"

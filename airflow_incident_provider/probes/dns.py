@@ -1,0 +1,86 @@
+"""DNS messages (RFC 1035) that the built-in probe sends as they are, and what their replies say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_address
+
+_HEADER_BYTES = 12
+_QUERY_ID = 0x1DC0
+_RECURSION_DESIRED = 0x0100
+_INTERNET = 1
+_TYPES = {"a": 1, "ns": 2, "aaaa": 28}
+_CODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
+
+KNOWN = "known"
+"""The name of the query for the root's name servers, which every working recursive resolver can answer."""
+
+
+class ReplyCode(StrEnum):
+    """What a resolver replied; ``TIMEOUT`` if it did not, ``MALFORMED`` if it was no DNS message."""
+
+    NOERROR = "NOERROR"
+    FORMERR = "FORMERR"
+    SERVFAIL = "SERVFAIL"
+    NXDOMAIN = "NXDOMAIN"
+    NOTIMP = "NOTIMP"
+    REFUSED = "REFUSED"
+    OTHER = "OTHER"
+    TIMEOUT = "TIMEOUT"
+    MALFORMED = "MALFORMED"
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether it says something about the name, and not about the resolver."""
+        return self in {ReplyCode.NOERROR, ReplyCode.NXDOMAIN}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What one resolver replied to one query."""
+
+    query: str
+    server: str
+    code: ReplyCode
+    truncated: bool = False
+
+
+def query(name: str, record: str) -> bytes:
+    """Return a DNS query for a name, which is taken as it is, without a search domain.
+
+    :raises ValueError: the name has a label that DNS cannot carry.
+    """
+    labels = [label.encode("ascii") for label in name.removesuffix(".").split(".") if label]
+    if any(len(label) > 63 for label in labels):  # noqa: PLR2004 - RFC 1035
+        raise ValueError(f"{name!r} has a label of more than 63 bytes")
+    words = (_QUERY_ID, _RECURSION_DESIRED, 1, 0, 0, 0)
+    header = b"".join(word.to_bytes(2, "big") for word in words)
+    question = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+    return header + question + _TYPES[record].to_bytes(2, "big") + _INTERNET.to_bytes(2, "big")
+
+
+def queries(host: str | None) -> str:
+    """Return the queries of a run, as the probe reads them: both record types of the host, and a known name."""
+    wanted = {KNOWN: query("", "ns")}
+    if host is not None:
+        wanted |= {"a": query(host, "a"), "aaaa": query(host, "aaaa")}
+    return " ".join(f"{name}:{message.hex()}" for name, message in wanted.items())
+
+
+def read_reply(key: str, message: bytes) -> Reply:
+    """Return what a reply says; ``key`` is ``QUERY-SERVER``."""
+    name, _, server = key.partition("-")
+    if not message:
+        return Reply(query=name, server=server, code=ReplyCode.TIMEOUT)
+    flags = int.from_bytes(message[2:4], "big")
+    is_reply = len(message) >= _HEADER_BYTES and flags & 0x8000 and message[:2] == _QUERY_ID.to_bytes(2, "big")
+    if not is_reply:
+        return Reply(query=name, server=server, code=ReplyCode.MALFORMED)
+    code = ReplyCode(_CODES.get(flags & 0x000F, ReplyCode.OTHER))
+    return Reply(query=name, server=server, code=code, truncated=bool(flags & 0x0200))
+
+
+def is_ipv6(address: str) -> bool:
+    """Return whether an address in text is IPv6."""
+    return ip_address(address).version == 6  # noqa: PLR2004

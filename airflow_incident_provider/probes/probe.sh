@@ -1,0 +1,192 @@
+# Measure one target and print what was seen. Nothing is judged here but which addresses may be contacted.
+#
+# Given: KIND (dns, tcp, http or control), HOST, LITERAL, PORT, ADDRESS_RULES, DNS_QUERIES ("NAME:HEX ..."),
+# CURL_CONFIG, PROXY, CA_PEM, CLIENT_PEM, REQUEST_HEX. Printed: lines "NAME BASE64", the last of them "complete".
+# Values are compressed and encoded, so that nothing a server says can look like a measurement.
+
+umask 077
+cd /tmp || exit 1
+exec 2>errors
+ulimit -f 1024
+
+# put NAME [BYTES]: print standard input as a measurement, cut to that many bytes.
+put() { printf '%s %s\n' "$1" "$(head -c "${2:-4096}" | gzip -c | base64 -w 0)"; }
+
+# seconds: the time since boot; busybox has no finer clock than its hundredths.
+seconds() { cut -d ' ' -f 1 /proc/uptime; }
+
+in_url() { case $1 in *:*) printf '[%s]' "$1" ;; *) printf '%s' "$1" ;; esac; }
+
+resolvers() { awk '$1 == "nameserver" && n++ < 3 { print $2 }' /etc/resolv.conf; }
+
+vantage() {
+    date +%s | put clock
+    ip -o addr show scope global | awk '{ print $4 }' | put addresses
+    ip route show | put routes4
+    ip -6 route show | grep -v -e unreachable -e ' dev lo' -e '^fe80' -e '^ff00' | put routes6
+    resolvers | put resolvers
+    { cat /proc/loadavg; grep -c '^processor' /proc/cpuinfo; grep -E '^Mem(Total|Available)' /proc/meminfo; } | put load
+}
+
+# ask SERVER HEX FILE: send a DNS query over UDP, a second time if it stays unanswered, and keep the reply.
+ask() {
+    mkfifo "$3.pipe"
+    for _ in 1 2; do
+        printf '%s' "$2" | xxd -r -p >"$3.query"
+        nc -u -w 2 "$1" 53 <"$3.query" >"$3.pipe" &
+        asking=$!
+        dd if="$3.pipe" of="$3" bs=4096 count=1
+        kill "$asking"
+        if [ -s "$3" ]; then break; fi
+    done
+}
+
+ask_all() {
+    for server in $(resolvers); do
+        for query in $DNS_QUERIES; do
+            ask "$server" "${query#*:}" "reply-${query%%:*}-$server" &
+        done
+    done
+}
+
+# look_up 4|6: the addresses that a client gets for the name, and when that began and ended.
+look_up() {
+    began=$(seconds)
+    getent "ahostsv$1" "$HOST" | awk '!seen[$1]++ { print $1 }' >"found$1"
+    # musl refuses names with an underscore, which other clients resolve.
+    case $HOST in
+        *_*) nslookup -type="$2" "$HOST" | sed -n '/^Name:/,$s/^Address:[[:space:]]*//p' >"found$1" ;;
+    esac
+    printf '%s %s\n' "$began" "$(seconds)" >"lookup$1"
+}
+
+resolve() {
+    if [ -n "$LITERAL" ]; then
+        printf '%s\n' "$LITERAL" >found4
+        return
+    fi
+    look_up 4 a &
+    look_up 6 aaaa &
+    ask_all
+    wait
+    put lookup4 <lookup4
+    put lookup6 <lookup6
+    for reply in reply-*; do
+        case $reply in *.pipe | *.query | 'reply-*') ;; *) put "$reply" <"$reply" ;; esac
+    done
+}
+
+# judge: read addresses; print each with "yes" or "no", its kind, and the address that a connection would come from,
+# or "-" where no route leads to it.
+judge() {
+    awk '
+        function groups(text,    part, n, i, out) {
+            n = text == "" ? 0 : split(text, part, ":")
+            for (i = 1; i <= n; i++) out = out sprintf("%4s", tolower(part[i]))
+            gsub(/ /, "0", out)
+            return out
+        }
+        function digits(text,    part, n, i, out, left, right) {
+            if (text ~ /^[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+$/) {
+                split(text, part, ".")
+                for (i = 1; i <= 4; i++) out = out sprintf("%02x", part[i])
+                return length(out) == 8 ? "4" out : ""
+            }
+            if (text !~ /^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*$/) return ""
+            if (match(text, /[0-9]+[.][0-9.]+$/)) {
+                split(substr(text, RSTART), part, ".")
+                text = substr(text, 1, RSTART - 1) sprintf("%x:%x", part[1] * 256 + part[2], part[3] * 256 + part[4])
+            }
+            n = split(text, part, "::")
+            left = groups(part[1])
+            right = n > 1 ? groups(part[2]) : ""
+            if (n > 2 || (n == 1 && length(left) != 32)) return ""
+            while (length(left) + length(right) < 32) left = left "0"
+            return length(left right) == 32 ? "6" left right : ""
+        }
+        BEGIN { count = split(ENVIRON["ADDRESS_RULES"], rule, "\n") }
+        {
+            code = digits($1)
+            verdict = "no malformed"
+            for (i = 1; i <= count && code != ""; i++) {
+                split(rule[i], field, " ")
+                if (code ~ field[3]) { verdict = field[1] " " field[2]; break }
+            }
+            print $1, verdict
+        }
+    ' | while read -r address verdict kind; do
+        case $address in *:*) family=-6 ;; *) family=-4 ;; esac
+        from=$(ip "$family" route get "$address" | sed -n 's/.* src \([^ ]*\).*/\1/p')
+        printf '%s %s %s %s\n' "$address" "$verdict" "$kind" "${from:--}"
+    done
+}
+
+# fetch N ADDRESS: one transfer, to this address and no other whatever host or port curl reads in the URL.
+fetch() {
+    curl -q -s -v --config curl.conf --resolve "pinned.invalid:$PORT:$(in_url "$2")" \
+        --connect-to "::pinned.invalid:$PORT" --dump-header "headers-$1" \
+        --write-out "%output{result-$1}%{json}" 2>"trace-$1" | head -c 32768 >"body-$1"
+}
+
+# knock N ADDRESS: one connection, closed at once; curl's trace has the reason of a failure, which nc keeps quiet.
+knock() {
+    began=$(seconds)
+    nc -z -w 3 "$2" "$PORT" </dev/null
+    printf '%s %s %s\n' "$?" "$began" "$(seconds)" >"knock-$1"
+    grep -q '^0 ' "knock-$1" ||
+        curl -q -s -v --noproxy '*' --connect-timeout 3 --max-time 4 --write-out "%output{result-$1}%{json}" \
+            "telnet://$(in_url "$2"):$PORT" </dev/null >/dev/null 2>"trace-$1"
+}
+
+# try_addresses: contact up to three addresses of each family, side by side, if all of the name's may be contacted.
+try_addresses() {
+    cat found4 found6 | awk '!seen[$1]++ && n++ < 32' | judge >judged
+    put judged <judged
+    if [ "$KIND" = dns ] || grep -q ' no ' judged; then return; fi
+    awk '$4 != "-" { family = index($1, ":") ? 6 : 4; if (n[family]++ < 3) print $1 }' judged >candidates
+    n=0
+    while read -r address; do
+        n=$((n + 1))
+        printf '%s\n' "$address" | put "address-$n"
+        if [ "$KIND" = tcp ]; then knock "$n" "$address" & else fetch "$n" "$address" & fi
+    done <candidates
+    wait
+}
+
+# prepare: the files that curl reads.
+prepare() {
+    printf '%s\n' "$CURL_CONFIG" >curl.conf
+    printf '%s' "$REQUEST_HEX" | xxd -r -p >request
+    printf '%s\n' "$CLIENT_PEM" >client.pem
+    { cat "${CURL_CA_BUNDLE:-/etc/ssl/cert.pem}"; printf '\n%s\n' "$CA_PEM"; } >ca.pem
+}
+
+prepare
+vantage
+if [ "$KIND" = control ]; then
+    ask_all
+    wait
+    for reply in reply-*; do
+        case $reply in *.pipe | *.query | 'reply-*') ;; *) put "$reply" <"$reply" ;; esac
+    done
+    [ -z "$PROXY" ] || curl -q -s --proxy "$PROXY" --connect-timeout 3 --max-time 6 --output /dev/null \
+        --write-out '%{json}' http://airflow-incident-provider.invalid/ | put proxy
+elif [ -n "$PROXY" ]; then
+    printf 'proxy\n' | put address-1
+    curl -q -s -v --config curl.conf --proxy "$PROXY" --dump-header headers-1 \
+        --write-out '%output{result-1}%{json}' 2>trace-1 | head -c 32768 >body-1
+else
+    resolve
+    try_addresses
+fi
+for file in knock-* result-* headers-* body-* trace-*; do
+    case $file in
+        *'*') ;;
+        result-*) put "$file" 262144 <"$file" ;;
+        body-*) put "$file" 32768 <"$file" ;;
+        trace-*) grep -a -e 'failed:' -e 'Request CERT' -e '^\* .*alert' -e '^\* .*TLS' "$file" | put "$file" 8192 ;;
+        *) put "$file" 8192 <"$file" ;;
+    esac
+done
+put errors 2048 <errors
+printf 'complete\n'

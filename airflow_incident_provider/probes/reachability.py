@@ -1,0 +1,333 @@
+"""The first two stages of every check: the name's addresses, and a connection to each of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_address
+from typing import Any
+
+from airflow_incident_provider.models import ProbeRun, Stage, StageName, Vantage, Verdict
+from airflow_incident_provider.probes.dns import KNOWN, Reply, ReplyCode, is_ipv6, read_reply
+from airflow_incident_provider.probes.output import Measurements, MissingMeasurementError
+from airflow_incident_provider.probes.safety import AddressKind, classify
+from airflow_incident_provider.probes.script import endpoint_of
+
+SLOW_LOOKUP_MS = 2_000
+"""From how many milliseconds on a name's resolution is a warning."""
+
+_FAMILIES = {"a": "IPv4", "aaaa": "IPv6"}
+_FAILED = re.compile(r"failed: (.+)$", re.MULTILINE)
+_TIMED_OUT = 28
+_OPEN = "0"
+
+
+class Outcome(StrEnum):
+    """What came of a connection to one address, in words for a sentence."""
+
+    OPEN = "open"
+    REFUSED = "connection refused"
+    TIMEOUT = "no connection in time"
+    UNREACHABLE = "no route to the host"
+    FAILED = "could not connect"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """One address of a target.
+
+    :param permitted: whether it may be contacted.
+    :param source: the container's address that a connection would come from; empty without a route.
+    """
+
+    address: str
+    permitted: bool
+    kind: str
+    source: str = ""
+
+    @property
+    def family(self) -> str:
+        """``IPv4`` or ``IPv6``."""
+        return "IPv6" if is_ipv6(self.address) else "IPv4"
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether silence says nothing: a public IPv6 address, contacted from one that is not routed publicly."""
+        if not self.source or not is_ipv6(self.address) or not is_ipv6(self.source):
+            return False
+        public = classify(ip_address(self.address)) is AddressKind.PUBLIC
+        return public and classify(ip_address(self.source)) is not AddressKind.PUBLIC
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What came of contacting one address.
+
+    :param transfer: what curl reported of its transfer, if there was one.
+    :param proxied: whether a proxy was contacted in place of the address.
+    """
+
+    address: Address
+    outcome: Outcome
+    connect_ms: int | None = None
+    transfer: dict[str, Any] | None = None
+    headers: bytes = b""
+    body: bytes = b""
+    trace: str = ""
+    proxied: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolution:
+    """What a name resolved to, and what the resolvers replied."""
+
+    addresses: tuple[Address, ...]
+    replies: tuple[Reply, ...] = ()
+    literal: bool = False
+    lookup_ms: int = 0
+    family_ms: tuple[int, int] = (0, 0)
+
+    def codes(self, query: str) -> set[ReplyCode]:
+        """Return what the resolvers replied to a query, each reply once."""
+        return {reply.code for reply in self.replies if reply.query == query}
+
+    @property
+    def refused(self) -> Address | None:
+        """The first address that must not be contacted, if there is one."""
+        return next((each for each in self.addresses if not each.permitted), None)
+
+
+def read_vantage(measured: Measurements, network: str | None) -> Vantage:
+    """Return where the container looked from."""
+    families = (name for name, key in (("IPv4", "routes4"), ("IPv6", "routes6")) if measured.has(key))
+    return Vantage(
+        network=network,
+        addresses=tuple(address.partition("/")[0] for address in measured.words("addresses")),
+        resolvers=measured.words("resolvers"),
+        families=tuple(families),
+    )
+
+
+def read_resolution(run: ProbeRun, measured: Measurements) -> Resolution:
+    """Return what the run's name resolved to.
+
+    :raises MissingMeasurementError: the probe did not say.
+    """
+    if "judged" not in measured.values:
+        raise MissingMeasurementError("addresses")
+    addresses = tuple(
+        Address(address=row[0], permitted=row[1] == "yes", kind=row[2], source=row[3] if row[3] != "-" else "")
+        for row in measured.rows("judged")
+        if len(row) == 4  # noqa: PLR2004 - address, verdict, kind, source
+    )
+    literal = bool(addresses) and not measured.has("lookup4")
+    if literal:
+        return Resolution(addresses=addresses, literal=True)
+    family_ms = measured.elapsed_ms("lookup4"), measured.elapsed_ms("lookup6")
+    return Resolution(
+        addresses=addresses, replies=read_replies(measured), lookup_ms=max(family_ms), family_ms=family_ms
+    )
+
+
+def read_replies(measured: Measurements) -> tuple[Reply, ...]:
+    """Return what each resolver replied to each query."""
+    return tuple(
+        read_reply(key.removeprefix("reply-"), message)
+        for key, message in measured.values.items()
+        if key.startswith("reply-")
+    )
+
+
+# --- the name -----------------------------------------------------------------------------------------
+
+
+def assess_name(run: ProbeRun, found: Resolution) -> Stage:
+    """Return whether the name has addresses, as far as that can be told apart from our resolvers' own state."""
+    if found.literal:
+        return _name(Verdict.OK, "written as an address")
+    if not found.addresses:
+        verdict, summary = _without_address(run, found)
+        return _name(verdict, summary, found.lookup_ms)
+    count = len(found.addresses)
+    summary = f"{count} address{'es' if count > 1 else ''} in {found.lookup_ms} ms"
+    faults = [fault for query in ("a", "aaaa") if (fault := _family_fault(found, query))]
+    if found.lookup_ms > SLOW_LOOKUP_MS:
+        faults.append(f"the name took {found.lookup_ms / 1000:.1f} s to resolve")
+    if faults:
+        return _name(Verdict.WARN, "; ".join((summary, *faults)), found.lookup_ms)
+    return _name(Verdict.OK, summary, found.lookup_ms)
+
+
+def _name(verdict: Verdict, summary: str, duration_ms: int | None = None) -> Stage:
+    return Stage(name=StageName.NAME, verdict=verdict, summary=summary, duration_ms=duration_ms)
+
+
+def _family_fault(found: Resolution, query: str) -> str | None:
+    """Return what is wrong with one record type of a name whose other type resolves, if anything is.
+
+    A type is at fault if no address of it was found and no resolver answered the question, although they answer it
+    for the other type. NXDOMAIN for one type of a name that exists makes resolvers deny the whole name (RFC 8020).
+    """
+    family, other = _FAMILIES[query], "aaaa" if query == "a" else "a"
+    codes = found.codes(query)
+    if any(each.family == family for each in found.addresses) or ReplyCode.NOERROR in codes:
+        return None
+    if not codes or ReplyCode.NOERROR not in found.codes(other):
+        # The name comes from a search domain or a hosts file, so the replies are about another name.
+        return None
+    if codes == {ReplyCode.TIMEOUT} and found.family_ms[query == "aaaa"] < SLOW_LOOKUP_MS:
+        return None
+    return f"the {query.upper()} query was answered {_listed(codes)}"
+
+
+def _without_address(run: ProbeRun, found: Resolution) -> tuple[Verdict, str]:
+    codes = found.codes("a") | found.codes("aaaa")
+    if any(reply.truncated for reply in found.replies if reply.query != KNOWN):
+        return Verdict.UNKNOWN, "the resolver's answer was cut off, and it gave none over TCP"
+    if ReplyCode.NXDOMAIN in codes:
+        if run.identifier:
+            return Verdict.UNKNOWN, "no resolver here knows this host name of the alert (NXDOMAIN)"
+        return Verdict.FAIL, "no such name (NXDOMAIN)"
+    if ReplyCode.NOERROR in codes:
+        if run.identifier:
+            return Verdict.UNKNOWN, "this host name of the alert has no address here"
+        return Verdict.FAIL, f"the name has no address{_other_codes(codes)}"
+    if not codes:
+        return Verdict.UNKNOWN, "the container has no resolver"
+    if ReplyCode.NOERROR in found.codes(KNOWN) and codes & {ReplyCode.SERVFAIL, ReplyCode.TIMEOUT}:
+        verdict = Verdict.UNKNOWN if run.identifier else Verdict.FAIL
+        return verdict, f"the name does not resolve ({_listed(codes)}), while the resolver answers for the root"
+    if codes == {ReplyCode.TIMEOUT}:
+        return Verdict.UNKNOWN, f"no resolver answered ({_servers(found)})"
+    return Verdict.UNKNOWN, f"the resolver did not answer the question ({_listed(codes)} from {_servers(found)})"
+
+
+def _other_codes(codes: set[ReplyCode]) -> str:
+    others = {code for code in codes if not code.is_answer}
+    return f"; one record type was answered {_listed(others)}" if others else ""
+
+
+def _servers(found: Resolution) -> str:
+    return ", ".join(dict.fromkeys(reply.server for reply in found.replies)) or "none configured"
+
+
+def _listed(codes: set[ReplyCode]) -> str:
+    words = {ReplyCode.TIMEOUT: "not at all", ReplyCode.MALFORMED: "with something that is not DNS"}
+    return ", ".join(sorted(words.get(code, str(code)) for code in codes))
+
+
+# --- the connection -----------------------------------------------------------------------------------
+
+
+def read_attempts(found: Resolution, measured: Measurements) -> tuple[Attempt, ...]:
+    """Return what came of contacting each address."""
+    by_text = {each.address: each for each in found.addresses}
+    keys = sorted((key for key in measured.values if key.startswith("address-")), key=_number)
+    return tuple(_attempt(by_text.get(measured.text(key)), measured, key.removeprefix("address-")) for key in keys)
+
+
+def _number(key: str) -> int:
+    number = key.rpartition("-")[2]
+    return int(number) if number.isdecimal() else 0
+
+
+def _attempt(address: Address | None, measured: Measurements, number: str) -> Attempt:
+    proxied = address is None
+    where = address or Address(address="0.0.0.0", permitted=True, kind="proxy")  # noqa: S104 - a placeholder
+    trace = measured.text(f"trace-{number}")
+    if knock := measured.words(f"knock-{number}"):
+        if knock[0] == _OPEN:
+            return Attempt(address=where, outcome=Outcome.OPEN, connect_ms=measured.elapsed_ms(f"knock-{number}"))
+        # The second connection, made for its reason, may have succeeded: then only some do.
+        transfer = measured.json(f"result-{number}")
+        return Attempt(address=where, outcome=_outcome(transfer, trace), transfer=transfer, trace=trace)
+    transfer = measured.json(f"result-{number}")
+    return Attempt(
+        address=where,
+        outcome=_outcome(transfer, trace),
+        connect_ms=_ms(transfer, "time_connect"),
+        transfer=transfer,
+        headers=measured.values.get(f"headers-{number}", b""),
+        body=measured.values.get(f"body-{number}", b""),
+        trace=trace,
+        proxied=proxied,
+    )
+
+
+def _outcome(transfer: dict[str, Any], trace: str) -> Outcome:
+    """Return what came of the connection; only the choice between reasons of a failure rests on curl's words."""
+    if transfer.get("num_connects") or transfer.get("http_code"):
+        return Outcome.OPEN
+    reasons = " ".join(_FAILED.findall(trace)).lower()
+    if "refused" in reasons:
+        return Outcome.REFUSED
+    if "unreachable" in reasons or "no route" in reasons:
+        return Outcome.UNREACHABLE
+    if transfer.get("exitcode") == _TIMED_OUT or "timed out" in reasons:
+        return Outcome.TIMEOUT
+    return Outcome.FAILED
+
+
+def _ms(transfer: dict[str, Any], key: str) -> int:
+    return round(float(transfer.get(key) or 0) * 1000)
+
+
+def assess_connection(run: ProbeRun, found: Resolution, attempts: Sequence[Attempt]) -> Stage:
+    """Return whether the port accepts connections, at every address that can be contacted from here."""
+    port = endpoint_of(run).port
+    notes = _unchecked(found, attempts)
+    counted = [each for each in attempts if not (_is_silent(each) and each.address.is_doubtful)]
+    if not counted:
+        reason = "; ".join(notes) or "no address could be contacted"
+        return _connection(Verdict.UNKNOWN, f"not checked: {reason}")
+    opened = [each for each in counted if each.outcome is Outcome.OPEN]
+    closed = [each for each in counted if each.outcome is not Outcome.OPEN]
+    took = min((each.connect_ms for each in opened if each.connect_ms is not None), default=None)
+    if not closed:
+        at = f" at {len(opened)} addresses" if len(opened) > 1 else ""
+        flaky = [each for each in opened if each.connect_ms is None]
+        if flaky:
+            where = ", ".join(each.address.address for each in flaky)
+            return _connection(Verdict.WARN, _noted(f"port {port}: 1 of 2 attempts failed at {where}", notes))
+        return _connection(Verdict.OK, _noted(f"port {port} open{at}", notes), took)
+    faults = "; ".join(f"{each.outcome} at {each.address.address}" for each in closed)
+    if not opened:
+        return _connection(Verdict.FAIL, _noted(f"port {port}: {faults}", notes))
+    summary = f"port {port} open at {len(opened)} of {len(counted)} addresses; {faults}"
+    return _connection(Verdict.WARN, _noted(summary, notes), took)
+
+
+def _is_silent(attempt: Attempt) -> bool:
+    return attempt.outcome in {Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.FAILED}
+
+
+def _connection(verdict: Verdict, summary: str, duration_ms: int | None = None) -> Stage:
+    return Stage(name=StageName.CONNECTION, verdict=verdict, summary=summary, duration_ms=duration_ms)
+
+
+def _noted(summary: str, notes: list[str]) -> str:
+    return "; ".join((summary, *notes))
+
+
+def _unchecked(found: Resolution, attempts: Sequence[Attempt]) -> list[str]:
+    """Return which addresses were not contacted, or whose silence says nothing, and why."""
+    notes = []
+    without_route = [each for each in found.addresses if not each.source]
+    for family in dict.fromkeys(each.family for each in without_route):
+        addresses = [each.address for each in without_route if each.family == family]
+        shown = ", ".join(addresses[:2]) + (f" and {len(addresses) - 2} more" if len(addresses) > 2 else "")  # noqa: PLR2004
+        notes.append(f"{family} not checked: this container has no route to {shown}")
+    tried = {each.address.address for each in attempts}
+    if left := [each for each in found.addresses if each.source and each.address not in tried]:
+        notes.append(f"{len(left)} more addresses were not contacted")
+    if doubtful := [each for each in attempts if _is_silent(each) and each.address.is_doubtful]:
+        where = ", ".join(each.address.address for each in doubtful)
+        notes.append(f"IPv6 not checked: {where} does not answer a container without a public IPv6 address")
+    return notes
+
+
+def not_reached(stages: Sequence[StageName], cause: Stage) -> tuple[Stage, ...]:
+    """Return the later stages of a check that an earlier one kept from being reached."""
+    return tuple(Stage(name=name, verdict=Verdict.SKIPPED, summary=f"not reached: {cause.name}") for name in stages)

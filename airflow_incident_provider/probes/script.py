@@ -1,0 +1,177 @@
+"""
+How a built-in probe is started: its command, its environment, and what curl is told.
+
+The script is the same for every run. Text from an alert arrives in environment variables, which it quotes, and in a
+configuration for curl, which is written here.
+"""
+
+from __future__ import annotations
+
+import shlex
+from functools import cache
+from importlib.resources import files
+from ipaddress import ip_network
+
+from airflow_incident_provider.models import Expectation, ProbeRun
+from airflow_incident_provider.probes.dns import queries
+from airflow_incident_provider.probes.probe import CONTROL, ProbeSettings
+from airflow_incident_provider.probes.safety import address_rules, literal_address
+from airflow_incident_provider.probes.targets import Endpoint, endpoint
+
+CONNECT_S = 4
+"""Seconds for TCP and TLS together."""
+
+TOTAL_S = 10
+"""Seconds for a whole transfer."""
+
+TIMEOUT_S = 25
+_GRACE_S = 2
+
+# The first shell is process 1 of the container, which signals from inside cannot end: it must outlive the script,
+# not be it. When it exits, the kernel ends all the rest.
+_SUPERVISOR = f'timeout -k {_GRACE_S} {TIMEOUT_S - 4} /bin/sh -c "$0"; exit $?'
+
+_GRPC_HEALTH = "/grpc.health.v1.Health/Check"
+_GRPC_HEADERS = (("content-type", "application/grpc"), ("te", "trailers"))
+
+
+@cache
+def _script() -> str:
+    return files("airflow_incident_provider.probes").joinpath("probe.sh").read_text(encoding="utf-8")
+
+
+def probe_command(_run: ProbeRun) -> list[str]:
+    """Return the entry point of every built-in probe, to be used with no further arguments."""
+    return ["/bin/sh", "-c", _SUPERVISOR, _script()]
+
+
+def probe_environment(run: ProbeRun, settings: ProbeSettings) -> dict[str, str]:
+    """Return what the container is given: the target, the rules for addresses, and the configuration of curl."""
+    if run.probe == CONTROL:
+        return {"KIND": CONTROL, "DNS_QUERIES": queries(None), "PROXY": settings.proxy}
+    parts = endpoint_of(run)
+    literal = literal_address(parts.host)
+    proxy = settings.proxy if uses_proxy(run, parts, settings) else ""
+    return {
+        "KIND": run.probe if run.probe in {"dns", "tcp"} else "http",
+        "HOST": parts.host,
+        "PORT": str(parts.port or ""),
+        "LITERAL": str(literal or ""),
+        "ADDRESS_RULES": address_rules(run.allowed_networks),
+        "DNS_QUERIES": "" if literal else queries(parts.host),
+        "CURL_CONFIG": _curl_config(run, parts, proxied=bool(proxy)),
+        "PROXY": proxy,
+        "CA_PEM": settings.ca_pem,
+        "CLIENT_PEM": settings.client_pem,
+        "REQUEST_HEX": _grpc_request(parts).hex() if run.probe == "grpc" else "",
+    }
+
+
+def endpoint_of(run: ProbeRun) -> Endpoint:
+    """Return the parts of a run's target.
+
+    :raises ValueError: it has none that the probe could check.
+    """
+    parts = endpoint(run.target) if run.target else None
+    if parts is None:
+        raise ValueError(f"The probe {run.probe} needs a target with a host; this run has {run.target}.")
+    return parts
+
+
+def uses_proxy(run: ProbeRun, parts: Endpoint, settings: ProbeSettings) -> bool:
+    """Return whether a run goes through the proxy.
+
+    Only web requests to targets of the routing table do: the proxy resolves names itself, so what it contacts for
+    a name that an alert brought could not be judged.
+    """
+    if not settings.proxy or run.probe not in {"http", "grpc", "tls"} or run.target is None:
+        return False
+    return run.target.trusted and not any(_is_within(parts.host, each) for each in settings.no_proxy)
+
+
+def _is_within(host: str, domain_or_network: str) -> bool:
+    address = literal_address(host)
+    try:
+        network = ip_network(domain_or_network)
+    except ValueError:
+        domain = domain_or_network.lower().removeprefix("*").removeprefix(".")
+        return host == domain or host.endswith(f".{domain}")
+    return address is not None and address in network
+
+
+def pasteable_command(run: ProbeRun) -> tuple[str, ...]:
+    """Return the command by which a person can look at the run's target; nothing for the control."""
+    if run.target is None:
+        return ()
+    parts = endpoint_of(run)
+    host = f"[{parts.host}]" if ":" in parts.host else parts.host
+    match run.probe:
+        case "dns":
+            return ("dig", "+noall", "+comments", "+answer", parts.host, "A", parts.host, "AAAA")
+        case "tcp":
+            return ("nc", "-vz", "-w", "3", parts.host, str(parts.port))
+        case "tls":
+            return ("openssl", "s_client", "-connect", f"{host}:{parts.port}", "-servername", parts.host)
+        case "grpc":
+            plaintext = () if parts.uses_tls else ("-plaintext",)
+            return ("grpcurl", *plaintext, f"{host}:{parts.port}", _GRPC_HEALTH.removeprefix("/"))
+        case _:
+            headers = (part for name, value in _expectation(run).headers for part in ("-H", f"{name}: {value}"))
+            return ("curl", "-sv", "--max-time", str(TOTAL_S), *headers, parts.url)
+
+
+def shell_line(command: tuple[str, ...]) -> str:
+    """Return a command as a person pastes it into a shell."""
+    return shlex.join(command)
+
+
+def _expectation(run: ProbeRun) -> Expectation:
+    return (run.target.expect if run.target else None) or Expectation()
+
+
+def _curl_config(run: ProbeRun, parts: Endpoint, *, proxied: bool) -> str:
+    """Return curl's configuration. The certificate is not verified, so that a bad one can be read: curl reports
+    the result of the verification all the same.
+    """
+    expected = _expectation(run)
+    scheme = "https" if parts.uses_tls else "http"
+    resource = _GRPC_HEALTH if run.probe == "grpc" else parts.resource or "/"
+    lines = [
+        ("url", f"{scheme}://{parts.authority}{resource}"),
+        ("proto", "=http,https"),
+        ("cacert", "/tmp/ca.pem"),  # noqa: S108 - in the container
+        ("connect-timeout", str(CONNECT_S)),
+        ("max-time", str(TOTAL_S)),
+        ("max-redirs", "0"),
+        ("user-agent", "airflow-incident-provider"),
+        *(("header", f"{name}: {value}") for name, value in _headers(run, expected)),
+    ]
+    flags = ["insecure", "globoff", "compressed"]
+    if not proxied:
+        lines.append(("noproxy", "*"))
+    if expected.client_certificate:
+        lines += [("cert", "/tmp/client.pem"), ("key", "/tmp/client.pem")]  # noqa: S108
+    if run.probe == "grpc":
+        lines.append(("data-binary", "@/tmp/request"))
+        flags.append("http2" if parts.uses_tls else "http2-prior-knowledge")
+    if run.probe == "tls":
+        flags.append("head")
+    return "\n".join([*(f"{name} = {_quoted(value)}" for name, value in lines), *flags])
+
+
+def _headers(run: ProbeRun, expected: Expectation) -> tuple[tuple[str, str], ...]:
+    return (*_GRPC_HEADERS, *expected.headers) if run.probe == "grpc" else expected.headers
+
+
+def _quoted(value: str) -> str:
+    """Return a value as curl's configuration wants it; a line break would begin another option."""
+    if "\n" in value or "\r" in value or "\0" in value:
+        raise ValueError("a value for curl holds a line break")
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _grpc_request(parts: Endpoint) -> bytes:
+    """Return a health check request (grpc.health.v1) for the service that the URL's path names, or the server."""
+    service = parts.resource.strip("/").encode()
+    message = bytes([0x0A, len(service)]) + service if service and len(service) < 128 else b""  # noqa: PLR2004
+    return b"\0" + len(message).to_bytes(4, "big") + message
