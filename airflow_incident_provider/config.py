@@ -120,6 +120,31 @@ class Settings:
         return tuple(address.strip() for address in self._text("docker_dns").split(",") if address.strip())
 
     @property
+    def docker_conn_id(self) -> str | None:
+        """The Airflow connection of the Docker Engine and registry."""
+        return self._text("docker_conn_id") or None
+
+    @property
+    def docker_image_mirror(self) -> str:
+        """The prefix of images that name no registry."""
+        return self._text("docker_image_mirror")
+
+    @property
+    def probe_proxy(self) -> str:
+        """The HTTP proxy through which probes reach targets outside the network."""
+        return self._text("probe_proxy")
+
+    @property
+    def probe_no_proxy(self) -> tuple[str, ...]:
+        """The domains and networks that probes reach without the proxy."""
+        return tuple(part.strip() for part in self._text("probe_no_proxy").split(",") if part.strip())
+
+    @property
+    def probe_ca_file(self) -> str | None:
+        """The path of certificates of authorities that probes trust besides the usual ones."""
+        return self._text("probe_ca_file") or None
+
+    @property
     def directory_folder(self) -> Path:
         """The folder of the cached Slack member directory."""
         home = os.environ.get("AIRFLOW_HOME", "~/airflow")

@@ -52,6 +52,28 @@ def _options() -> dict[str, Any]:
         ),
         "docker_network": _option("The Docker network that probes run in.", "incident_probes", default="bridge"),
         "docker_dns": _option("Resolvers for the probes' containers, separated by commas.", "10.0.0.2"),
+        "docker_conn_id": _option(
+            "The Airflow connection of type docker that leads to the engine and the registry of the probes: extras "
+            "engine_url, engine_ca_cert, engine_client_cert and engine_client_key; host, login and password of a "
+            "private registry. Without it, Docker's environment variables count.",
+            "docker_probes",
+        ),
+        "docker_image_mirror": _option(
+            "The prefix of images that name no registry, for installations that pull from a mirror.",
+            "registry.acme.example/dockerhub",
+        ),
+        "probe_proxy": _option(
+            "The HTTP proxy through which probes reach web targets of the routing table outside the network.",
+            "http://proxy.acme.example:3128",
+        ),
+        "probe_no_proxy": _option(
+            "Domains and networks that probes reach without the proxy, separated by commas.",
+            "internal.acme.example,10.0.0.0/8",
+        ),
+        "probe_ca_file": _option(
+            "Path, on the workers, of certificates (PEM) of authorities that probes trust besides the usual ones.",
+            "/etc/ssl/certs/acme-ca.pem",
+        ),
         "directory_folder": _option(
             "Where the cached directory of Slack members lies; it holds names, so keep it private. "
             "Default: incident_directory in AIRFLOW_HOME.",

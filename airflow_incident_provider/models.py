@@ -8,8 +8,7 @@ address that Slack gave us. This module imports neither Airflow nor anything tha
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -506,11 +505,6 @@ class Finding(XComValue):
     def is_control(self) -> bool:
         """Whether it is about our own side, and so not evidence about any target."""
         return self.probe in CONTROL_PROBES
-
-
-def count_verdicts(findings: Iterable[Finding]) -> dict[Verdict, int]:
-    """Return how many targets came to each verdict; the control is not counted."""
-    return dict(Counter(finding.verdict for finding in findings if not finding.is_control))
 
 
 # --- 6. post_investigation_updates ------------------------------------------------------------------

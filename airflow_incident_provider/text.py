@@ -144,6 +144,22 @@ def url_problem(url: str) -> str | None:
     return "holds credentials" if "@" in parts.netloc else None
 
 
+def ascii_host(host: str) -> str | None:
+    """Return a host in lower case, without a final dot or brackets, an international name as IDNA (UTS 46).
+
+    :returns: ``None`` if it cannot be a host name.
+    """
+    bare = host.removeprefix("[").removesuffix("]").removesuffix(".")
+    if bare.isascii():
+        return bare.lower()
+    import idna
+
+    try:
+        return idna.encode(bare, uts46=True).decode().removesuffix(".").lower()
+    except (idna.IDNAError, UnicodeError):
+        return None
+
+
 def split_url(url: str) -> SplitResult | None:
     """Return the parts of ``url``, or ``None`` if it is malformed."""
     try:

@@ -140,7 +140,6 @@ def payload() -> Callable[[str], dict[str, Any]]:
 def docker_engine() -> Iterator[Any]:
     """A Docker client, if there is an engine with the probes' images; CI must have one."""
     import docker
-
     from airflow_incident_provider.probes.declaration import ALPINE_IMAGE, CURL_IMAGE
 
     try:

@@ -30,7 +30,8 @@ from airflow_incident_provider.intake.limits import (
     bounded_names,
     bounded_paragraphs,
 )
-from airflow_incident_provider.intake.urls import distinct_links, make_link, read_target
+from airflow_incident_provider.intake.targets import read_target
+from airflow_incident_provider.intake.urls import distinct_links, make_link
 from airflow_incident_provider.intake.validation import path_of, reasons
 from airflow_incident_provider.intake.values import CHOICES, is_plausible, read_moment, read_severity
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source, Target

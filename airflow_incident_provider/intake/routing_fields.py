@@ -12,14 +12,15 @@ import re
 from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Annotated
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from airflow_incident_provider.intake.limits import MAX_NAME, MAX_NAMES
-from airflow_incident_provider.intake.urls import read_target
+from airflow_incident_provider.intake.targets import read_target
 from airflow_incident_provider.intake.values import CHOICES, read_severity
-from airflow_incident_provider.models import Incident, Severity, Source, Target
-from airflow_incident_provider.text import for_error, one_line, url_problem
+from airflow_incident_provider.models import Expectation, Incident, Severity, Source, Target
+from airflow_incident_provider.text import for_error, one_line, redact, url_problem
 
 _PROBE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _DAG_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
@@ -29,6 +30,11 @@ PLACE = "{value}"
 _DURATION = re.compile(r"(\d{1,6})\s*(s|m|min|h|d)")
 _UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
 _LONGEST = timedelta(days=30)
+_SHORT_DURATION = re.compile(r"(\d{1,6})\s*(ms|s)")
+_STATUS = re.compile(r"[1-5](?:\d\d|\dx|xx)|[1-5]\d\d-[1-5]\d\d")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_HEADER_VALUE = re.compile(r"[ -~]{0,1000}")
+_SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE)
 
 
 def _name(value: object) -> str:
@@ -72,7 +78,57 @@ def _probe(value: object, info: ValidationInfo) -> str:
 
 
 def _target(value: object) -> Target:
-    return read_target(_name(value), trusted=True)
+    """Return a target: a text, or a mapping with the target's URL or host and what a healthy one does."""
+    if not isinstance(value, dict):
+        return read_target(_name(value), trusted=True)
+    written = ExpectedTarget.model_validate(value)
+    target = read_target(written.url, trusted=True)
+    if written.path is not None:
+        if target.url is None:
+            raise ValueError(f"path needs a URL, and {for_error(written.url)} is none")
+        target = target.model_copy(update={"url": urlunsplit((*urlsplit(target.url)[:2], written.path, "", ""))})
+    return target.model_copy(update={"expect": written.expectation()})
+
+
+def _status(value: object) -> str:
+    text = str(value).strip().lower()
+    if not _STATUS.fullmatch(text):
+        raise ValueError(f"{for_error(value)} is not an HTTP status; write it like 204, 2xx or 200-299")
+    return text
+
+
+def _pattern(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > MAX_NAME:
+        raise ValueError(f"{for_error(value)} is not a regular expression of at most {MAX_NAME} characters")
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{for_error(value)} is not a regular expression: {error}") from None
+    return value
+
+
+def _headers(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{for_error(value)} is not a list of headers; write them as name: value")
+    for name, text in value.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{for_error(name)} is not the name of a header")
+        if not isinstance(text, str) or not _HEADER_VALUE.fullmatch(text):
+            raise ValueError(f"the value of the header {name} is not one line of text")
+        if _SECRET_HEADER.search(name) or redact(f"{name}: {text}") != f"{name}: {text}":
+            raise ValueError(f"the header {name} looks like a secret, and the routing table is no place for one")
+    return value
+
+
+def _milliseconds(value: object) -> int | None:
+    match = _SHORT_DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if value is None:
+        return None
+    if match is None or not int(match[1]):
+        raise ValueError(f"{for_error(value)} is not a time; write it like 500ms or 2s")
+    return int(match[1]) * (1 if match[2] == "ms" else 1000)
 
 
 def _network(value: object) -> str:
@@ -152,6 +208,39 @@ class Strict(BaseModel):
     """A part of the table: what it does not know, it refuses."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ExpectedTarget(Strict):
+    """A target with what a healthy one does, where the probes' defaults do not fit.
+
+    :param url: the URL, host, or host and port.
+    :param path: replaces the URL's path and query.
+    :param expect: HTTP statuses that are healthy.
+    :param headers: request headers without secrets.
+    :param client_certificate: id of an Airflow connection.
+    :param body: regular expression that the body's beginning has to match.
+    :param slow: from which time on an answer is slow, such as ``500ms``.
+    """
+
+    url: Annotated[str, BeforeValidator(_name)]
+    path: Annotated[str | None, Field(pattern=r"^/[!-~]*$", max_length=1000)] = None
+    expect: Annotated[tuple[Annotated[str, BeforeValidator(_status)], ...], BeforeValidator(one_or_more)] = ()
+    follow_redirects: bool = False
+    headers: Annotated[dict[str, str], BeforeValidator(_headers)] = Field(default_factory=dict)
+    client_certificate: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")] = None
+    body: Annotated[str | None, BeforeValidator(_pattern)] = None
+    slow: Annotated[int | None, BeforeValidator(_milliseconds)] = None
+
+    def expectation(self) -> Expectation:
+        """Return what the probes need of it."""
+        return Expectation(
+            statuses=self.expect,
+            follow_redirects=self.follow_redirects,
+            headers=tuple(self.headers.items()),
+            client_certificate=self.client_certificate,
+            body=self.body,
+            slow_ms=self.slow,
+        )
 
 
 _RANKS = {severity: rank for rank, severity in enumerate(Severity)}

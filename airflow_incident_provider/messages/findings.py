@@ -31,8 +31,7 @@ from airflow_incident_provider.messages.mrkdwn import (
     truncate,
     wrap,
 )
-from airflow_incident_provider.models import Finding, Verdict
-from airflow_incident_provider.probes.declaration import CONTROL
+from airflow_incident_provider.models import CONTROL_PROBES, Finding, Verdict
 
 EVIDENCE_LIMIT = 4_096
 COMMAND_LIMIT = 1_000
@@ -60,20 +59,23 @@ _OWN_NETWORK = "our own network"
 # --- counting ---------------------------------------------------------------------------------------------
 
 
-def is_control(finding: Finding) -> bool:
-    """Return whether a finding is about our own network, which is no evidence about the service."""
-    return finding.probe == CONTROL
-
-
 def about_service(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return the findings without those about our own network, worst first."""
     order = (*SERIOUS, Verdict.OK, Verdict.SKIPPED)
-    return tuple(sorted((f for f in findings if not is_control(f)), key=lambda f: order.index(f.verdict)))
+    return tuple(sorted((f for f in findings if not f.is_control), key=lambda f: order.index(f.verdict)))
 
 
-def own_network_failure(findings: Iterable[Finding]) -> Finding | None:
-    """Return the finding that our own network fails, in which case the others say nothing about the service."""
-    return next((f for f in findings if is_control(f) and f.verdict is Verdict.FAIL), None)
+def own_network_failure(findings: Sequence[Finding]) -> Finding | None:
+    """Return the finding that our own network fails; ``None`` if a check reached its target all the same."""
+    if any(_reached(finding) for finding in findings if not finding.is_control):
+        return None
+    return next((f for f in findings if f.is_control and f.verdict is Verdict.FAIL), None)
+
+
+def _reached(finding: Finding) -> bool:
+    """Return whether a check connected to its target."""
+    connection = next((stage for stage in finding.stages if stage.name is StageName.CONNECTION), None)
+    return connection is not None and connection.verdict in {Verdict.OK, Verdict.WARN}
 
 
 def count_verdicts(findings: Iterable[Finding]) -> dict[Verdict, int]:
@@ -102,12 +104,12 @@ def _ran(finding: Finding) -> bool:
 
 def probe_name(probe: str) -> str:
     """Return the display name of a probe."""
-    return _OWN_NETWORK if probe == CONTROL else probe
+    return _OWN_NETWORK if probe in CONTROL_PROBES else probe
 
 
 def subject(finding: Finding) -> Mrkdwn:
     """Return the probe and its target."""
-    if is_control(finding):
+    if finding.is_control:
         return Mrkdwn(_OWN_NETWORK)
     return join([inline(finding.probe, 80), code_span(finding.target) if finding.target else Mrkdwn("")], " ")
 
@@ -161,7 +163,7 @@ def findings_messages(findings: Sequence[Finding]) -> list[Message]:
     :param findings: in any order.
     """
     ordered = about_service(findings)
-    own_network = [f for f in findings if is_control(f)]
+    own_network = [f for f in findings if f.is_control]
     serious = [f for f in (*own_network, *ordered) if f.verdict in SERIOUS]
     blocks = [section(_headline(findings)), *(section(finding_line(finding)) for finding in serious)]
     blocks += (context(line) for line in passing_line((*ordered, *own_network), LINE_LIMIT))
@@ -173,7 +175,7 @@ def findings_messages(findings: Sequence[Finding]) -> list[Message]:
 def headline(findings: Sequence[Finding]) -> str:
     """Return how many checks fail, or that none does, or that nothing was checked."""
     if own_network_failure(findings):
-        return "Our own network fails: the checks say nothing about the service"
+        return "Our own network fails: no check reached the service"
     counts = count_verdicts(findings)
     total = sum(counts.get(verdict, 0) for verdict in _COUNTED_AS)
     if not total:

@@ -36,7 +36,6 @@ from airflow_incident_provider.messages.mrkdwn import (
 )
 from airflow_incident_provider.messages.plain import decode_mrkdwn
 from airflow_incident_provider.models import Finding, Incident, Model, UtcDatetime, Verdict
-from airflow_incident_provider.probes.declaration import CONTROL
 from airflow_incident_provider.text import one_line
 
 _TITLE = 200
@@ -291,7 +290,7 @@ class _Pair:
     def is_control(self) -> bool:
         """Whether it is about our own network."""
         one = self.now or self.before
-        return one is not None and one.probe == CONTROL
+        return one is not None and one.is_control
 
     @property
     def is_unchanged(self) -> bool:
@@ -333,9 +332,9 @@ def recovery_messages(recovery: Recovery, before: Sequence[Finding], now: Sequen
 
 
 def failing_probes(findings: Sequence[Finding]) -> tuple[str, ...]:
-    """Return the names of the failing probes, each once; none if our own network fails."""
-    failing = dict.fromkeys(finding.probe for finding in findings if finding.verdict is Verdict.FAIL)
-    return () if CONTROL in failing else tuple(failing)
+    """Return the names of the failing probes, each once; the control is none of them."""
+    failing = (f for f in findings if f.verdict is Verdict.FAIL and not f.is_control)
+    return tuple(dict.fromkeys(finding.probe for finding in failing))
 
 
 def _recovery_heading(recovery: Recovery, now: Sequence[Finding]) -> str:

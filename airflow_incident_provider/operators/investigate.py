@@ -1,4 +1,4 @@
-"""Step 5: run a probe in a locked-down container and say what it saw."""
+"""Step 5: run a probe in a locked-down container and report what it saw."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.docker.operators.docker import DockerOperator
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_incident_provider.config import settings
 from airflow_incident_provider.models import Finding, ProbeRun, Verdict
 from airflow_incident_provider.operators.base import Clock
 from airflow_incident_provider.probes import (
+    MAX_REDIRECTS,
     ContainerOutput,
-    command_for,
-    environment_for,
-    evidence_text,
-    get_probe,
+    after_redirect,
+    custom_finding,
     interpret,
+    redirected_run,
     skipped_finding,
 )
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from docker import APIClient
 
     from airflow_incident_provider.containers import ContainerSpec, LockedDownContainer
 
 Parser = Callable[[ContainerOutput], Finding]
-
-_OUTSIDE_GRACE_S = 5
-"""How much longer the container may take than the probe's own limit inside it."""
 
 
 class InvestigateInContainerOperator(DockerOperator):
@@ -47,7 +45,8 @@ class InvestigateInContainerOperator(DockerOperator):
     :param command: its argument list, replacing the image's entry point. (templated)
     :param environment: environment variables for an image of your own. (templated)
     :param parser: makes the finding of an image of your own out of its output; by default exit code 0 is
-        ``ok``, anything else ``fail``, with the output as evidence.
+        ``ok``, anything else ``fail``, with the output as evidence. It is called only when the container came to
+        its own end: after a timeout, out of memory, killed, or with too much output the finding is ``unknown``.
     :param container_timeout: seconds after which a container of your own is killed.
     :param network_mode: ``bridge``, ``none`` or a network's name; default: ``[incident] docker_network``.
         The host's network is refused.
@@ -55,8 +54,15 @@ class InvestigateInContainerOperator(DockerOperator):
     :param pull: ``missing`` pulls an image that is not there; ``never`` reports it.
     :param if_unavailable: what to do without an engine or image: ``unknown`` returns a finding that says so,
         ``fail`` fails the task.
-    :param docker_conn_id: an Airflow connection of type ``docker`` for a private registry. (templated)
+    :param fail_on: verdicts that fail the task, after the finding is pushed to XCom, such as ``("fail",)`` or
+        ``("fail", "unknown")``; by default none, because a failing target is a result of an investigation. The
+        task is not retried then: a retry would hide that the check failed.
+    :param docker_url: the engine's URL; default: that of the connection, else Docker's environment variables.
+    :param docker_conn_id: an Airflow connection of type ``docker`` for the engine or a private registry; default:
+        ``[incident] docker_conn_id``. (templated)
     :returns: a :class:`~airflow_incident_provider.models.Finding`, pushed to XCom.
+    :raises AirflowFailException: the verdict is one of ``fail_on``.
+    :raises EngineError: there is no engine or image, and ``if_unavailable`` is ``fail``.
 
     .. code-block:: python
 
@@ -64,6 +70,7 @@ class InvestigateInContainerOperator(DockerOperator):
             task_id="can_we_reach_the_warehouse",
             image="alpine:3.23",
             command=["nc", "-z", "-w", "3", "warehouse.internal", "5432"],
+            fail_on=("fail",),
         )
     """
 
@@ -86,17 +93,22 @@ class InvestigateInContainerOperator(DockerOperator):
         dns: list[str] | None = None,
         pull: Literal["missing", "never"] = "missing",
         if_unavailable: Literal["unknown", "fail"] = "unknown",
+        fail_on: Sequence[Verdict | str] = (),
+        docker_url: str | None = None,
         **kwargs: Any,
     ) -> None:
         if (probe is None) == (image is None):
             raise ValueError("Give either a probe of the catalogue or an image of your own, not both and not none.")
         if network_mode == "host" or str(network_mode).startswith("container:"):
             raise ValueError(f"network_mode {network_mode!r} would leave the container; use a network's name.")
+        if isinstance(fail_on, str):
+            raise ValueError(f'fail_on is a sequence of verdicts: write ("{fail_on}",).')
         super().__init__(
             image=image or "",
             command=list(command) if command is not None else None,
             network_mode=network_mode,
             dns=dns,
+            docker_url=docker_url,
             mount_tmp_dir=False,
             auto_remove="force",
             **kwargs,
@@ -106,24 +118,30 @@ class InvestigateInContainerOperator(DockerOperator):
         self.container_timeout = container_timeout
         self.pull = pull
         self.if_unavailable = if_unavailable
+        self.fail_on = tuple(Verdict(verdict) for verdict in fail_on)
+        self.engine_url = docker_url or ""
 
     def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
         """Run the container and return the finding."""
         clock = Clock()
-        run = ProbeRun.model_validate(self.probe) if self.probe is not None else None
-        if run is not None and run.refused is not None:
-            finding = skipped_finding(run, started_at=clock.started_at)
+        if self.probe is None:
+            finding = self._read_own(self._run_container(self._own_container(_owner(context)), clock))
         else:
-            output = self._run_container(self._spec(run, _owner(context)), clock)
-            finding = interpret(run, output) if run is not None else self._read_own(output)
+            finding = self._check(ProbeRun.model_validate(self.probe), _owner(context), clock)
         self.log.info("%s %s: %s: %s", finding.probe, finding.target, finding.verdict, finding.summary)
-        return finding.timed(clock.timing()).to_xcom()
+        value = finding.timed(clock.timing()).to_xcom()
+        if finding.verdict in self.fail_on:
+            context["ti"].xcom_push(key="return_value", value=value)
+            raise AirflowFailException(
+                f"{finding.verdict.upper()} {finding.probe} {finding.target}: {finding.summary}"
+            )
+        return value
 
     @property
     def label(self) -> str:
         """What Airflow's UI calls this instance: the probe and its target."""
         if self.probe is None:
-            return self.image
+            return self.task_id
         run = ProbeRun.model_validate(self.probe)
         return f"{run.probe} {run.target}" if run.target is not None else run.probe
 
@@ -134,43 +152,52 @@ class InvestigateInContainerOperator(DockerOperator):
 
     _running: LockedDownContainer | None = None
 
-    def _spec(self, run: ProbeRun | None, owner: str) -> ContainerSpec:
-        from airflow_incident_provider.containers import ContainerSpec
+    def _check(self, run: ProbeRun, owner: str, clock: Clock) -> Finding:
+        """Return the finding of a run of the catalogue, its redirects followed where the routing table says so."""
+        finding = self._check_once(run, owner, clock)
+        for _ in range(MAX_REDIRECTS):
+            following = redirected_run(run, finding)
+            if following is None:
+                break
+            run = following
+            finding = after_redirect(finding, self._check_once(run, owner, clock))
+        return finding
 
-        dns = self.dns or list(settings().docker_dns)
-        network = self.network_mode or settings().docker_network
-        if run is None:
-            return ContainerSpec(
-                image=self.image,
-                entrypoint=self.command,
-                environment=self.environment,
-                timeout_s=self.container_timeout,
-                owner=owner,
-                network=network,
-                dns=dns,
-                pull=self.pull,
-            )
-        declared = get_probe(run.probe)
-        return ContainerSpec(
-            image=declared.image,
-            entrypoint=command_for(declared),
-            environment=environment_for(run),
-            timeout_s=declared.timeout_s + _OUTSIDE_GRACE_S,
-            owner=owner,
-            network=network if declared.needs_network else "none",
-            dns=dns,
-            pull=self.pull,
+    def _check_once(self, run: ProbeRun, owner: str, clock: Clock) -> Finding:
+        from airflow_incident_provider.containers import ProbeSettingsError, probe_container
+
+        if run.refused is not None:
+            return skipped_finding(run, started_at=clock.started_at)
+        try:
+            spec = probe_container(run, **self._bounds(owner))
+        except ProbeSettingsError as error:
+            return interpret(run, ContainerOutput(started_at=clock.started_at, error=str(error)))
+        return interpret(run, self._run_container(spec, clock))
+
+    def _own_container(self, owner: str) -> ContainerSpec:
+        from airflow_incident_provider.containers import bounded_container
+
+        return bounded_container(
+            image=self.image,
+            entrypoint=self.command,
+            environment=self.environment,
+            timeout_s=self.container_timeout,
+            **self._bounds(owner),
         )
 
+    def _bounds(self, owner: str) -> dict[str, Any]:
+        return {"owner": owner, "network": self.network_mode, "dns": self.dns, "pull": self.pull}
+
     def _run_container(self, spec: ContainerSpec, clock: Clock) -> ContainerOutput:
-        from airflow_incident_provider.containers import EngineError, LockedDownContainer, reap
+        from airflow_incident_provider.containers import LockedDownContainer, reap
+        from airflow_incident_provider.engine import EngineError
 
         host = socket.gethostname()
         try:
             client = self._engine()
             self._running = LockedDownContainer(client, spec, host=host)
             output = self._running.run()
-            reap(client, owner=spec.owner)
+            reap(client, owner=spec.owner, now=self._running.engine_time)
             return output
         except EngineError as error:
             if self.if_unavailable == "fail":
@@ -183,48 +210,21 @@ class InvestigateInContainerOperator(DockerOperator):
                 host=host,
             )
 
-    def _engine(self) -> Any:
-        from docker.errors import DockerException
+    def _engine(self) -> APIClient:
+        from airflow_incident_provider.engine import connect, engine_address
 
-        from airflow_incident_provider.containers import EngineError
-
-        try:
-            return self.cli
-        except (AirflowException, DockerException) as error:
-            raise EngineError(f"no Docker Engine answers at {self.docker_url}") from error
+        tls = (self.tls_ca_cert or "", self.tls_client_cert or "", self.tls_client_key or "")
+        conn_id = self.docker_conn_id or settings().docker_conn_id
+        return connect(engine_address(self.engine_url, conn_id, tls), conn_id)
 
     def _read_own(self, output: ContainerOutput) -> Finding:
         """Return the finding of the caller's own image."""
-        if self.parser is not None and output.error is None:
+        if self.parser is not None and output.failure is None:
             return self.parser(output)
-        verdict, summary = _plain_reading(output)
-        return Finding(
-            probe=self.task_id,
-            target=self.image,
-            verdict=verdict,
-            summary=summary,
-            evidence=evidence_text(output.stdout),
-            command=tuple(self.command or ()),
-            exit_code=output.exit_code,
-            started_at=output.started_at,
-            duration_ms=output.duration_ms,
-            image=self.image,
-            image_digest=output.image_digest,
-            host=output.host,
-        )
+        command = tuple(self.command) if isinstance(self.command, list | tuple) else ()
+        return custom_finding(output, name=self.task_id, image=self.image, command=command)
 
 
 def _owner(context: Context) -> str:
     ti = context["ti"]
     return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"
-
-
-def _plain_reading(output: ContainerOutput) -> tuple[Verdict, str]:
-    if output.error is not None:
-        return Verdict.UNKNOWN, f"the container could not run: {output.error}"
-    if output.timed_out:
-        return Verdict.UNKNOWN, "the container did not end in time"
-    if output.oom_killed:
-        return Verdict.UNKNOWN, "the container ran out of memory"
-    verdict = Verdict.OK if output.exit_code == 0 else Verdict.FAIL
-    return verdict, f"exit code {output.exit_code}"

@@ -1,4 +1,4 @@
-"""Before step 5: which probes this incident gets, and which targets must not be touched."""
+"""Before step 5: choose the probes of an incident, and refuse targets that must not be contacted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.models import Incident
+from airflow_incident_provider.probes import plan_probes
 from airflow_incident_provider.room.xcom import read_value
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ class PlanInvestigationOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the plan."""
-        from airflow_incident_provider.probes import plan_probes
-
         incident = read_value(Incident, self.incident, context, TaskId.PARSE_INCIDENT)
         if incident is None:
             raise AirflowSkipException("There is no incident to investigate.")

@@ -29,6 +29,7 @@ from airflow_incident_provider.probes.script import (
     pasteable_command,
     probe_command,
     probe_environment,
+    speaks_tls,
 )
 from airflow_incident_provider.probes.targets import Endpoint, endpoint
 
@@ -53,7 +54,8 @@ def assess_target(run: ProbeRun, output: ContainerOutput) -> Assessment:
     proxied = measured.text("address-1") == "proxy"
     found = Resolution(addresses=(), literal=True) if proxied else read_resolution(run, measured)
     if run.probe != "dns" and (forbidden := found.refused) is not None:
-        summary = f"refused: {endpoint_of(run).host} is at {forbidden.address} ({forbidden.kind}), which may not be probed"
+        where = f"{endpoint_of(run).host} is at {forbidden.address} ({forbidden.kind})"
+        summary = f"refused: {where}, which may not be probed"
         return Assessment(verdict=Verdict.SKIPPED, summary=summary, vantage=vantage)
     attempts = read_attempts(found, measured)
     made = exchanges(run, attempts, found.lookup_ms, output.started_at + timedelta(milliseconds=output.duration_ms))
@@ -73,10 +75,10 @@ def assess_target(run: ProbeRun, output: ContainerOutput) -> Assessment:
 def _stages(
     run: ProbeRun, found: Resolution, attempts: Sequence[Attempt], made: Sequence[Exchange]
 ) -> tuple[Stage, ...]:
-    wanted = [name for name in _STAGES[run.probe] if name is not StageName.TLS or endpoint_of(run).uses_tls]
+    wanted = [name for name in _STAGES[run.probe] if name is not StageName.TLS or speaks_tls(run, endpoint_of(run))]
     assess: dict[StageName, Callable[[], Stage]] = {
         StageName.NAME: lambda: _dns_only(run, found) if run.probe == "dns" else assess_name(run, found),
-        StageName.CONNECTION: lambda: _proxied(attempts[0]) or assess_connection(run, found, attempts),
+        StageName.CONNECTION: lambda: _proxied(attempts) or assess_connection(run, found, attempts),
         StageName.TLS: lambda: assess_tls(run, made),
         StageName.REQUEST: lambda: assess_request(run, made),
     }
@@ -101,10 +103,10 @@ def _ends_here(stage: Stage, made: Sequence[Exchange], attempts: Sequence[Attemp
             return True
 
 
-def _proxied(attempt: Attempt) -> Stage | None:
-    if not attempt.proxied:
+def _proxied(attempts: Sequence[Attempt]) -> Stage | None:
+    if not attempts or not attempts[0].proxied:
         return None
-    opened = attempt.outcome is Outcome.OPEN
+    opened = attempts[0].outcome is Outcome.OPEN
     summary = "through the proxy" if opened else "the proxy does not answer"
     verdict = Verdict.OK if opened else Verdict.UNKNOWN
     return Stage(name=StageName.CONNECTION, verdict=verdict, summary=summary)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_incident_provider.models import Verdict
 from airflow_incident_provider.probes.safety import literal_address
-from airflow_incident_provider.probes.targets import ascii_host
+from airflow_incident_provider.text import ascii_host
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -41,6 +41,8 @@ _REASONS = {
     68: "a signature in its chain is too weak",
 }
 _TIME_REASONS = frozenset({9, 10})
+_ACCEPTED = frozenset({0, 1})
+"""Curl reports 1 where the chain was accepted and the name was not, which is judged here."""
 _BROKEN_REASONS = frozenset({7, 23, 26})
 
 
@@ -111,7 +113,7 @@ def _names(certificate: Certificate) -> tuple[str, ...]:
 
 def _common_name(name: object, oid: object) -> str:
     values = name.get_attributes_for_oid(oid)  # type: ignore[attr-defined]
-    return str(values[0].value) if values else name.rfc4514_string()  # type: ignore[attr-defined, no-any-return]
+    return str(values[0].value) if values else name.rfc4514_string()  # type: ignore[attr-defined]
 
 
 def assess_certificate(
@@ -169,7 +171,7 @@ def _chain_faults(found: ServerCertificate) -> Sequence[tuple[Verdict, str]]:
         if found.intermediates_expired:
             return [(Verdict.FAIL, "a certificate in its chain has expired")]
         return ()
-    if code == 0:
+    if code in _ACCEPTED:
         return ()
     reason = _REASONS.get(code, f"OpenSSL rejects its chain (error {code})")
     if code in _BROKEN_REASONS:

@@ -140,7 +140,7 @@ def _nothing_checked(incident: Incident, checks: Sequence[Finding]) -> Iterator[
         return
     rules = ", ".join(incident.route.matched)
     where = f"rule {rules} of the routing table" if rules else "a rule of the routing table"
-    yield f"how {subject} answers: nothing was checked, because no target is known; add one under targets in {where}"
+    yield f"how {subject} answers: nothing was checked, for no target is known; add one under targets in {where}"
 
 
 def _not_run(incident: Incident, findings: Sequence[Finding]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from ipaddress import ip_address
 
 _HEADER_BYTES = 12
+_POINTER = 0xC0
 _QUERY_ID = 0x1DC0
 _RECURSION_DESIRED = 0x0100
 _INTERNET = 1
@@ -38,12 +39,16 @@ class ReplyCode(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What one resolver replied to one query."""
+    """What one resolver replied to one query.
+
+    :param addresses: the addresses among the answers. A container without IPv6 does not look any up.
+    """
 
     query: str
     server: str
     code: ReplyCode
     truncated: bool = False
+    addresses: tuple[str, ...] = ()
 
 
 def query(name: str, record: str) -> bytes:
@@ -78,7 +83,33 @@ def read_reply(key: str, message: bytes) -> Reply:
     if not is_reply:
         return Reply(query=name, server=server, code=ReplyCode.MALFORMED)
     code = ReplyCode(_CODES.get(flags & 0x000F, ReplyCode.OTHER))
-    return Reply(query=name, server=server, code=code, truncated=bool(flags & 0x0200))
+    truncated = bool(flags & 0x0200)
+    return Reply(query=name, server=server, code=code, truncated=truncated, addresses=_addresses(message))
+
+
+def _addresses(message: bytes) -> tuple[str, ...]:
+    """Return the A and AAAA records among the answers, as far as the message can be read."""
+    questions, answers = int.from_bytes(message[4:6], "big"), int.from_bytes(message[6:8], "big")
+    at, found = _HEADER_BYTES, []
+    for _ in range(questions):
+        at = _after_name(message, at) + 4
+    for _ in range(answers):
+        at = _after_name(message, at)
+        kind, length = int.from_bytes(message[at : at + 2], "big"), int.from_bytes(message[at + 8 : at + 10], "big")
+        data = message[at + 10 : at + 10 + length]
+        if (kind, len(data)) in {(_TYPES["a"], 4), (_TYPES["aaaa"], 16)}:
+            found.append(str(ip_address(data)))
+        at += 10 + length
+    return tuple(found)
+
+
+def _after_name(message: bytes, at: int) -> int:
+    """Return the position behind a name: labels that end with an empty one, or with a pointer."""
+    while at < len(message) and message[at]:
+        if message[at] >= _POINTER:
+            return at + 2
+        at += 1 + message[at]
+    return at + 1
 
 
 def is_ipv6(address: str) -> bool:

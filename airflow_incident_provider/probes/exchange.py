@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
+from typing import Any
 
 from airflow_incident_provider.models import Expectation, ProbeRun, Stage, StageName, Verdict
 from airflow_incident_provider.probes.certificate import ServerCertificate, assess_certificate, read_certificate
 from airflow_incident_provider.probes.output import plain_text
 from airflow_incident_provider.probes.reachability import Attempt, Outcome
-from airflow_incident_provider.probes.script import CONNECT_S, TOTAL_S, endpoint_of
+from airflow_incident_provider.probes.script import CONNECT_S, TOTAL_S, endpoint_of, speaks_tls
 
 SLOW_MS = 2_000
 """From how many milliseconds on an answer is slow, unless the routing table says otherwise."""
@@ -75,7 +76,7 @@ class Exchange:
     at: datetime
 
     @property
-    def transfer(self) -> dict[str, object]:
+    def transfer(self) -> dict[str, Any]:
         """What curl reported."""
         return self.attempt.transfer or {}
 
@@ -120,8 +121,10 @@ class Exchange:
 
     @cached_property
     def certificate(self) -> ServerCertificate | None:
-        """The server's certificate, if it showed one."""
-        return read_certificate(str(self.transfer.get("certs") or ""), self._number("ssl_verify_result"), self.at)
+        """The server's certificate, if it showed one, with what a verifying client made of it."""
+        shown = self.attempt.verified or self.transfer
+        verification = int(shown.get("ssl_verify_result") or 0)
+        return read_certificate(str(shown.get("certs") or ""), verification, self.at)
 
     @property
     def skew(self) -> timedelta | None:
@@ -144,7 +147,7 @@ class Exchange:
     def failure(self) -> str:
         """Why there was no answer, in words."""
         if self.exit_code == _TIMED_OUT:
-            if endpoint_of(self.run).uses_tls and self.handshake_ms is None:
+            if speaks_tls(self.run, endpoint_of(self.run)) and self.handshake_ms is None:
                 return f"the TLS handshake did not end within {CONNECT_S} s"
             return f"no answer within {TOTAL_S} s"
         words = _CURL_WORDS.get(self.exit_code, f"no answer (curl exit code {self.exit_code})")

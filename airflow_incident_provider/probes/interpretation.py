@@ -146,6 +146,9 @@ def _assessment(run: ProbeRun, probe: Probe, output: ContainerOutput) -> Assessm
         return probe.assess(run, output)
     except MissingMeasurementError as error:
         return Assessment(verdict=Verdict.UNKNOWN, summary=f"the probe did not measure: {error}")
+    except Exception as error:  # noqa: BLE001 - whatever a server sent, or an added probe got wrong: no finding is worse
+        summary = f"the output of the probe could not be assessed ({type(error).__name__})"
+        return Assessment(verdict=Verdict.UNKNOWN, summary=summary, evidence=_partial(probe, output))
 
 
 def _partial(probe: Probe, output: ContainerOutput) -> str:

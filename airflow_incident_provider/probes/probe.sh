@@ -49,15 +49,24 @@ ask_all() {
     done
 }
 
-# look_up 4|6: the addresses that a client gets for the name, and when that began and ended.
+# look_up 4|6: the addresses of one family that a client gets for the name, and when that began and ended.
 look_up() {
     began=$(seconds)
-    getent "ahostsv$1" "$HOST" | awk '!seen[$1]++ { print $1 }' >"found$1"
+    if [ "$1" = 4 ]; then
+        getent ahostsv4 "$HOST" | awk '!seen[$1]++ { print $1 }' >found4
+    else
+        # "hosts" asks for IPv6 alone, also in a container without it, and prints one address.
+        timeout 6 getent hosts "$HOST" | awk '$1 ~ /:/ && $1 !~ /^::ffff:/ { print $1 }' >found6
+    fi
     # musl refuses names with an underscore, which other clients resolve.
     case $HOST in
         *_*) nslookup -type="$2" "$HOST" | sed -n '/^Name:/,$s/^Address:[[:space:]]*//p' >"found$1" ;;
     esac
     printf '%s %s\n' "$began" "$(seconds)" >"lookup$1"
+    if [ "$1" = 6 ] && [ -s found6 ]; then
+        # All of them. "ahostsv6" needs the IPv4 half of the name to resolve as well, and may map it into IPv6.
+        getent ahostsv6 "$HOST" | awk '$1 !~ /^::ffff:/ && !seen[$1]++ { print $1 }' >>found6
+    fi
 }
 
 resolve() {
@@ -121,11 +130,27 @@ judge() {
     done
 }
 
-# fetch N ADDRESS: one transfer, to this address and no other whatever host or port curl reads in the URL.
+# transfer N OPTION...: one transfer by curl, with all that is known of it in files.
+transfer() {
+    number=$1
+    shift
+    curl -q -s -v --config curl.conf "$@" --dump-header "headers-$number" \
+        --write-out "%output{result-$number}%{json}" 2>"trace-$number" | head -c 32768 >"body-$number"
+}
+
+# fetch N OPTION...: a transfer; if the certificate is rejected (exit code 60), once more without verification, so that
+# the rest can be seen. Curl does not load the authorities when it does not verify.
 fetch() {
-    curl -q -s -v --config curl.conf --resolve "pinned.invalid:$PORT:$(in_url "$2")" \
-        --connect-to "::pinned.invalid:$PORT" --dump-header "headers-$1" \
-        --write-out "%output{result-$1}%{json}" 2>"trace-$1" | head -c 32768 >"body-$1"
+    transfer "$@"
+    if grep -q '"exitcode":60,' "result-$1"; then
+        mv "result-$1" "verified-$1"
+        transfer "$@" --insecure
+    fi
+}
+
+# fetch_from N ADDRESS: a transfer from this address and no other, whatever host or port curl reads in the URL.
+fetch_from() {
+    fetch "$1" --resolve "pinned.invalid:$PORT:$(in_url "$2")" --connect-to "::pinned.invalid:$PORT"
 }
 
 # knock N ADDRESS: one connection, closed at once; curl's trace has the reason of a failure, which nc keeps quiet.
@@ -148,7 +173,7 @@ try_addresses() {
     while read -r address; do
         n=$((n + 1))
         printf '%s\n' "$address" | put "address-$n"
-        if [ "$KIND" = tcp ]; then knock "$n" "$address" & else fetch "$n" "$address" & fi
+        if [ "$KIND" = tcp ]; then knock "$n" "$address" & else fetch_from "$n" "$address" & fi
     done <candidates
     wait
 }
@@ -173,16 +198,15 @@ if [ "$KIND" = control ]; then
         --write-out '%{json}' http://airflow-incident-provider.invalid/ | put proxy
 elif [ -n "$PROXY" ]; then
     printf 'proxy\n' | put address-1
-    curl -q -s -v --config curl.conf --proxy "$PROXY" --dump-header headers-1 \
-        --write-out '%output{result-1}%{json}' 2>trace-1 | head -c 32768 >body-1
+    fetch 1 --proxy "$PROXY"
 else
     resolve
     try_addresses
 fi
-for file in knock-* result-* headers-* body-* trace-*; do
+for file in knock-* result-* verified-* headers-* body-* trace-*; do
     case $file in
         *'*') ;;
-        result-*) put "$file" 262144 <"$file" ;;
+        result-* | verified-*) put "$file" 262144 <"$file" ;;
         body-*) put "$file" 32768 <"$file" ;;
         trace-*) grep -a -e 'failed:' -e 'Request CERT' -e '^\* .*alert' -e '^\* .*TLS' "$file" | put "$file" 8192 ;;
         *) put "$file" 8192 <"$file" ;;

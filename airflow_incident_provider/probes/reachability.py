@@ -12,7 +12,7 @@ from typing import Any
 from airflow_incident_provider.models import ProbeRun, Stage, StageName, Vantage, Verdict
 from airflow_incident_provider.probes.dns import KNOWN, Reply, ReplyCode, is_ipv6, read_reply
 from airflow_incident_provider.probes.output import Measurements, MissingMeasurementError
-from airflow_incident_provider.probes.safety import AddressKind, classify
+from airflow_incident_provider.probes.safety import AddressKind, classify, is_permitted
 from airflow_incident_provider.probes.script import endpoint_of
 
 SLOW_LOOKUP_MS = 2_000
@@ -66,6 +66,7 @@ class Attempt:
     """What came of contacting one address.
 
     :param transfer: what curl reported of its transfer, if there was one.
+    :param verified: what curl reported of an earlier transfer that ended because it rejected the certificate.
     :param proxied: whether a proxy was contacted in place of the address.
     """
 
@@ -73,6 +74,7 @@ class Attempt:
     outcome: Outcome
     connect_ms: int | None = None
     transfer: dict[str, Any] | None = None
+    verified: dict[str, Any] | None = None
     headers: bytes = b""
     body: bytes = b""
     trace: str = ""
@@ -87,7 +89,6 @@ class Resolution:
     replies: tuple[Reply, ...] = ()
     literal: bool = False
     lookup_ms: int = 0
-    family_ms: tuple[int, int] = (0, 0)
 
     def codes(self, query: str) -> set[ReplyCode]:
         """Return what the resolvers replied to a query, each reply once."""
@@ -111,7 +112,7 @@ def read_vantage(measured: Measurements, network: str | None) -> Vantage:
 
 
 def read_resolution(run: ProbeRun, measured: Measurements) -> Resolution:
-    """Return what the run's name resolved to.
+    """Return what the run's name resolved to: what the container found, and what else the resolvers replied.
 
     :raises MissingMeasurementError: the probe did not say.
     """
@@ -125,10 +126,36 @@ def read_resolution(run: ProbeRun, measured: Measurements) -> Resolution:
     literal = bool(addresses) and not measured.has("lookup4")
     if literal:
         return Resolution(addresses=addresses, literal=True)
-    family_ms = measured.elapsed_ms("lookup4"), measured.elapsed_ms("lookup6")
-    return Resolution(
-        addresses=addresses, replies=read_replies(measured), lookup_ms=max(family_ms), family_ms=family_ms
+    replies = read_replies(measured)
+    known = {each.address for each in addresses}
+    others = dict.fromkeys(
+        a for reply in replies if reply.query != KNOWN for a in reply.addresses if a not in known
     )
+    unused = () if any(each.family == "IPv6" for each in addresses) else tuple(a for a in others if is_ipv6(a))
+    return Resolution(
+        addresses=(*addresses, *(_without_route(run, address) for address in unused)),
+        replies=replies,
+        lookup_ms=_lookup_ms(measured, replies),
+    )
+
+
+def _lookup_ms(measured: Measurements, replies: Sequence[Reply]) -> int:
+    """Return how long the slower family's look-up took.
+
+    One that a resolver answered with an error does not count: musl waits and asks again then, other clients go on.
+    """
+    took = [0]
+    for query, name in (("a", "lookup4"), ("aaaa", "lookup6")):
+        codes = {reply.code for reply in replies if reply.query == query}
+        if not codes or codes & {ReplyCode.NOERROR, ReplyCode.NXDOMAIN, ReplyCode.TIMEOUT}:
+            took.append(measured.elapsed_ms(name))
+    return max(took)
+
+
+def _without_route(run: ProbeRun, address: str) -> Address:
+    """Return an IPv6 address that a container without IPv6 did not look up."""
+    given = ip_address(address)
+    return Address(address=address, permitted=is_permitted(given, run.allowed_networks), kind=str(classify(given)))
 
 
 def read_replies(measured: Measurements) -> tuple[Reply, ...]:
@@ -177,40 +204,59 @@ def _family_fault(found: Resolution, query: str) -> str | None:
     if not codes or ReplyCode.NOERROR not in found.codes(other):
         # The name comes from a search domain or a hosts file, so the replies are about another name.
         return None
-    if codes == {ReplyCode.TIMEOUT} and found.family_ms[query == "aaaa"] < SLOW_LOOKUP_MS:
-        return None
-    return f"the {query.upper()} query was answered {_listed(codes)}"
+    return f"the {query.upper()} query was {_answered(codes)}"
 
 
 def _without_address(run: ProbeRun, found: Resolution) -> tuple[Verdict, str]:
+    """Return what is known of a name without an address: a fault of the name, or of our resolvers.
+
+    A host name that came with the alert as an identifier need not be in any resolver.
+    """
+    if (fault := _fault_of_name(found)) is None:
+        return Verdict.UNKNOWN, _fault_of_resolvers(found)
+    if run.identifier:
+        return Verdict.UNKNOWN, f"a host name of the alert that our resolvers have no address for: {fault}"
+    return Verdict.FAIL, fault
+
+
+def _fault_of_name(found: Resolution) -> str | None:
+    """Return what is wrong with the name, by the resolvers' answer, or as they answer for the root only."""
     codes = found.codes("a") | found.codes("aaaa")
     if any(reply.truncated for reply in found.replies if reply.query != KNOWN):
-        return Verdict.UNKNOWN, "the resolver's answer was cut off, and it gave none over TCP"
+        return None
     if ReplyCode.NXDOMAIN in codes:
-        if run.identifier:
-            return Verdict.UNKNOWN, "no resolver here knows this host name of the alert (NXDOMAIN)"
-        return Verdict.FAIL, "no such name (NXDOMAIN)"
+        return "no such name (NXDOMAIN)"
     if ReplyCode.NOERROR in codes:
-        if run.identifier:
-            return Verdict.UNKNOWN, "this host name of the alert has no address here"
-        return Verdict.FAIL, f"the name has no address{_other_codes(codes)}"
-    if not codes:
-        return Verdict.UNKNOWN, "the container has no resolver"
+        return f"the name has no address{_other_codes(codes)}"
     if ReplyCode.NOERROR in found.codes(KNOWN) and codes & {ReplyCode.SERVFAIL, ReplyCode.TIMEOUT}:
-        verdict = Verdict.UNKNOWN if run.identifier else Verdict.FAIL
-        return verdict, f"the name does not resolve ({_listed(codes)}), while the resolver answers for the root"
+        return f"queries for the name were {_answered(codes)}, while the resolver answers for the root"
+    return None
+
+
+def _fault_of_resolvers(found: Resolution) -> str:
+    codes = found.codes("a") | found.codes("aaaa")
+    if not found.replies:
+        return "the container has no resolver"
+    if any(reply.truncated for reply in found.replies if reply.query != KNOWN):
+        return "the resolver's answer was cut off, and it gave none over TCP"
     if codes == {ReplyCode.TIMEOUT}:
-        return Verdict.UNKNOWN, f"no resolver answered ({_servers(found)})"
-    return Verdict.UNKNOWN, f"the resolver did not answer the question ({_listed(codes)} from {_servers(found)})"
+        return f"no resolver answered ({_servers(found)})"
+    return f"the resolver did not answer the question ({_listed(codes)} from {_servers(found)})"
 
 
 def _other_codes(codes: set[ReplyCode]) -> str:
     others = {code for code in codes if not code.is_answer}
-    return f"; one record type was answered {_listed(others)}" if others else ""
+    return f"; one record type was {_answered(others)}" if others else ""
 
 
 def _servers(found: Resolution) -> str:
     return ", ".join(dict.fromkeys(reply.server for reply in found.replies)) or "none configured"
+
+
+def _answered(codes: set[ReplyCode]) -> str:
+    if codes == {ReplyCode.TIMEOUT}:
+        return "not answered"
+    return f"answered {_listed(codes)}"
 
 
 def _listed(codes: set[ReplyCode]) -> str:
@@ -249,6 +295,7 @@ def _attempt(address: Address | None, measured: Measurements, number: str) -> At
         outcome=_outcome(transfer, trace),
         connect_ms=_ms(transfer, "time_connect"),
         transfer=transfer,
+        verified=measured.json(f"verified-{number}") if measured.has(f"verified-{number}") else None,
         headers=measured.values.get(f"headers-{number}", b""),
         body=measured.values.get(f"body-{number}", b""),
         trace=trace,

@@ -17,10 +17,12 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import SplitResult
 
+from airflow_incident_provider.intake.targets import PROBE_SCHEMES
 from airflow_incident_provider.models import Target
-from airflow_incident_provider.probes.targets import SCHEMES, ascii_host, canonical_url
-from airflow_incident_provider.text import split_url
+from airflow_incident_provider.probes.targets import canonical_url
+from airflow_incident_provider.text import ascii_host, split_url
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -153,9 +155,7 @@ def _regex(network: Network) -> str:
 
 def refuse_host(host: str, allowed_networks: Iterable[str] = ()) -> str | None:
     """Return why a host must not be contacted, or None if its text is no reason to refuse it."""
-    name = ascii_host(host)
-    if name is None:
-        return "this is not a host name"
+    name = ascii_host(host) or ""
     if (address := literal_address(name)) is not None:
         if is_permitted(address, allowed_networks):
             return None
@@ -164,9 +164,8 @@ def refuse_host(host: str, allowed_networks: Iterable[str] = ()) -> str | None:
         return "an address has to be written as four decimal numbers, or as IPv6"
     if not _is_name(name):
         return "this is not a host name"
-    if (known := _known_address(name)) is not None:
-        return refuse_host(known, allowed_networks)
-    return None
+    known = _known_address(name)
+    return refuse_host(known, allowed_networks) if known is not None else None
 
 
 def refuse_url(url: str, allowed_networks: Iterable[str] = ()) -> str | None:
@@ -176,15 +175,18 @@ def refuse_url(url: str, allowed_networks: Iterable[str] = ()) -> str | None:
         return "the URL holds characters that a URL may not hold"
     if (parts := split_url(canonical)) is None:
         return "the URL cannot be read"
-    if parts.scheme.lower() not in SCHEMES:
-        return f"only {', '.join(SCHEMES)} URLs are probed"
+    if (problem := _refuse_parts(parts)) is not None:
+        return problem
+    return refuse_host(parts.hostname or "", allowed_networks)
+
+
+def _refuse_parts(parts: SplitResult) -> str | None:
+    if parts.scheme.lower() not in PROBE_SCHEMES:
+        return f"only {', '.join(PROBE_SCHEMES)} URLs are probed"
     if "@" in parts.netloc:
         return "the URL holds credentials"
-    if not parts.hostname or parts.port == 0:
-        return "the URL names no host or no port that can be probed"
-    if SCHEMES[parts.scheme.lower()] is None and parts.port is None:
-        return "the URL names no port"
-    return refuse_host(parts.hostname, allowed_networks)
+    port = parts.port if parts.port is not None else PROBE_SCHEMES[parts.scheme.lower()]
+    return None if parts.hostname and port else "the URL names no host or no port that can be probed"
 
 
 def refuse_target(target: Target, allowed_networks: Iterable[str] = ()) -> str | None:

@@ -78,6 +78,11 @@ def endpoint_of(run: ProbeRun) -> Endpoint:
     return parts
 
 
+def speaks_tls(run: ProbeRun, parts: Endpoint) -> bool:
+    """Return whether the check begins with a TLS handshake."""
+    return run.probe == "tls" or (run.probe in {"http", "grpc"} and parts.uses_tls)
+
+
 def uses_proxy(run: ProbeRun, parts: Endpoint, settings: ProbeSettings) -> bool:
     """Return whether a run goes through the proxy.
 
@@ -113,7 +118,7 @@ def pasteable_command(run: ProbeRun) -> tuple[str, ...]:
         case "tls":
             return ("openssl", "s_client", "-connect", f"{host}:{parts.port}", "-servername", parts.host)
         case "grpc":
-            plaintext = () if parts.uses_tls else ("-plaintext",)
+            plaintext = () if speaks_tls(run, parts) else ("-plaintext",)
             return ("grpcurl", *plaintext, f"{host}:{parts.port}", _GRPC_HEALTH.removeprefix("/"))
         case _:
             headers = (part for name, value in _expectation(run).headers for part in ("-H", f"{name}: {value}"))
@@ -130,11 +135,9 @@ def _expectation(run: ProbeRun) -> Expectation:
 
 
 def _curl_config(run: ProbeRun, parts: Endpoint, *, proxied: bool) -> str:
-    """Return curl's configuration. The certificate is not verified, so that a bad one can be read: curl reports
-    the result of the verification all the same.
-    """
+    """Return curl's configuration."""
     expected = _expectation(run)
-    scheme = "https" if parts.uses_tls else "http"
+    scheme = "https" if speaks_tls(run, parts) else "http"
     resource = _GRPC_HEALTH if run.probe == "grpc" else parts.resource or "/"
     lines = [
         ("url", f"{scheme}://{parts.authority}{resource}"),
@@ -146,14 +149,14 @@ def _curl_config(run: ProbeRun, parts: Endpoint, *, proxied: bool) -> str:
         ("user-agent", "airflow-incident-provider"),
         *(("header", f"{name}: {value}") for name, value in _headers(run, expected)),
     ]
-    flags = ["insecure", "globoff", "compressed"]
+    flags = ["globoff", "compressed"]
     if not proxied:
         lines.append(("noproxy", "*"))
     if expected.client_certificate:
         lines += [("cert", "/tmp/client.pem"), ("key", "/tmp/client.pem")]  # noqa: S108
     if run.probe == "grpc":
         lines.append(("data-binary", "@/tmp/request"))
-        flags.append("http2" if parts.uses_tls else "http2-prior-knowledge")
+        flags.append("http2" if speaks_tls(run, parts) else "http2-prior-knowledge")
     if run.probe == "tls":
         flags.append("head")
     return "\n".join([*(f"{name} = {_quoted(value)}" for name, value in lines), *flags])

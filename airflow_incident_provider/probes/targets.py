@@ -5,18 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from airflow_incident_provider.intake.targets import PROBE_SCHEMES
 from airflow_incident_provider.models import Incident, Target
-from airflow_incident_provider.text import split_url
-
-SCHEMES: dict[str, int | None] = {
-    "http": 80,
-    "https": 443,
-    "grpc": None,
-    "grpcs": 443,
-    "tls": 443,
-    "tcp": None,
-}
-"""The schemes of a target's URL, with their default ports."""
+from airflow_incident_provider.text import ascii_host, split_url
 
 _TLS_PORT = 443
 
@@ -47,22 +38,6 @@ class Endpoint:
         return self.scheme in {"https", "grpcs", "tls"} or (not self.scheme and self.port == _TLS_PORT)
 
 
-def ascii_host(host: str) -> str | None:
-    """Return a host in lower case, without a final dot or brackets, an international name as IDNA (UTS 46).
-
-    :returns: ``None`` if it cannot be a host name.
-    """
-    bare = host.removeprefix("[").removesuffix("]").removesuffix(".")
-    if bare.isascii():
-        return bare.lower()
-    import idna
-
-    try:
-        return idna.encode(bare, uts46=True).decode().removesuffix(".").lower()
-    except (idna.IDNAError, UnicodeError):
-        return None
-
-
 def canonical_url(url: str) -> str | None:
     """Return a URL in ASCII: its host as IDNA, anything else percent-encoded; ``None`` if it has no such form."""
     if url.isascii():
@@ -83,9 +58,14 @@ def endpoint(target: Target) -> Endpoint | None:
     canonical = canonical_url(target.url)
     parts = split_url(canonical) if canonical else None
     scheme = parts.scheme.lower() if parts else ""
-    if parts is None or scheme not in SCHEMES or not parts.hostname or not (host := ascii_host(parts.hostname)):
+    if (
+        parts is None
+        or scheme not in PROBE_SCHEMES
+        or not parts.hostname
+        or not (host := ascii_host(parts.hostname))
+    ):
         return None
-    port = parts.port or SCHEMES[scheme]
+    port = parts.port or PROBE_SCHEMES[scheme]
     if port is None:
         return None
     resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -19,7 +19,7 @@ from incident_sandbox.server import SandboxServer
 from airflow_incident_provider.intake import read_incident
 from airflow_incident_provider.intake.routing_table import load_routing_table
 from airflow_incident_provider.messages.channel import bookmarks
-from airflow_incident_provider.probes import command_for, environment_for, get_probe, plan_probes
+from airflow_incident_provider.probes import ProbeSettings, get_probe, plan_probes
 
 CONN_ID = "slack_api_default"
 AIRFLOW_RUN = "http://127.0.0.1/dags/incident_response/runs/one"
@@ -126,9 +126,9 @@ def _job(sandbox: SandboxServer, network: DemoNetwork, routing_table: Path) -> d
             {
                 "name": f"{run.probe}_{index}",
                 "image": get_probe(run.probe).image,
-                "entrypoint": command_for(run.probe),
-                "environment": environment_for(run),
-                "network": network.name if get_probe(run.probe).needs_network else "none",
+                "entrypoint": get_probe(run.probe).command(run),
+                "environment": get_probe(run.probe).environment(run, ProbeSettings()),
+                "network": network.name,
             }
             for index, run in enumerate(plan_probes(incident))
         ],

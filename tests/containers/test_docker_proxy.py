@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow_incident_provider.probes.declaration import ALPINE_IMAGE
 
 from airflow_incident_provider.containers import ContainerSpec, LockedDownContainer, reap
-from airflow_incident_provider.probes.declaration import ALPINE_IMAGE
 
 pytestmark = pytest.mark.docker
 

@@ -17,9 +17,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow_incident_provider.probes.declaration import ALPINE_IMAGE
 
 from airflow_incident_provider.models import Finding, Verdict
-from airflow_incident_provider.probes.declaration import ALPINE_IMAGE
 from airflow_incident_provider.probes.output import MAX_EVIDENCE_BYTES
 
 pytestmark = pytest.mark.docker

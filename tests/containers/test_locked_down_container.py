@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from airflow_incident_provider.probes.declaration import ALPINE_IMAGE
 
 from airflow_incident_provider.probes import MAX_OUTPUT_BYTES, ContainerOutput
-from airflow_incident_provider.probes.declaration import ALPINE_IMAGE
 
 pytestmark = pytest.mark.docker
 

@@ -226,8 +226,9 @@ def test_dns_warns_of_a_name_at_the_metadata_address(look: Look) -> None:
 
 def test_environment_is_never_executed(sandbox: Sandbox, service: BrokenService) -> None:
     """Whatever a target says, it stays text; planning would refuse these, and the script must not need it to."""
-    from airflow_incident_provider.probes import command_for
     from airflow_incident_provider.probes.declaration import CURL_IMAGE
+
+    from airflow_incident_provider.probes import command_for
 
     for hostile in ("$(echo pwned)", "`echo pwned`", "a; echo pwned", "-h", "a'b\"c", "x\n@status=200"):
         environment = {

@@ -5,14 +5,14 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
+from airflow_incident_provider.probes.declaration import ALPINE_IMAGE, CURL_IMAGE
+from airflow_incident_provider.probes.scripts import script_for, supervised
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from airflow_incident_provider.models import ProbeRun, Verdict
 from airflow_incident_provider.probes import MAX_OUTPUT_BYTES, interpret
-from airflow_incident_provider.probes.declaration import ALPINE_IMAGE, CURL_IMAGE
 from airflow_incident_provider.probes.safety import classify, may_touch
-from airflow_incident_provider.probes.scripts import script_for, supervised
 
 from .conftest import Sandbox  # isort: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,7 +11,8 @@ from airflow.sdk import BaseHook
 
 from airflow_incident_provider.cli.checks.result import NotCheckableError
 from airflow_incident_provider.cli.installation import IncidentDag, incident_dags
-from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, settings
+from airflow_incident_provider.engine import EngineAddress, EngineError, connect, engine_address
 from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
 from airflow_incident_provider.intake import RoutingTable
 from airflow_incident_provider.routing_file import read_routing_table
@@ -91,9 +91,9 @@ class CheckContext:
             raise NotCheckableError("the routing table cannot be read") from None
 
     @property
-    def engine_address(self) -> str:
+    def engine_address(self) -> EngineAddress:
         """The address of the Docker Engine that the probes use."""
-        return os.environ.get("DOCKER_HOST") or "unix://var/run/docker.sock"
+        return engine_address()
 
     @property
     def engine(self) -> Any:
@@ -101,20 +101,16 @@ class CheckContext:
 
         :raises NotCheckableError: none answers: the line "engine" says why.
         """
-        if self._engine is None:
-            raise NotCheckableError("no Docker Engine answers")
+        if isinstance(self._engine, EngineError):
+            raise NotCheckableError(str(self._engine))
         return self._engine
 
     @cached_property
-    def _engine(self) -> Any | None:
-        from docker import APIClient
-        from docker.errors import DockerException
-        from requests.exceptions import RequestException
-
+    def _engine(self) -> Any:
         try:
-            return APIClient(base_url=self.engine_address, version="auto", timeout=ENGINE_SECONDS)
-        except (DockerException, RequestException, ValueError):
-            return None
+            return connect(self.engine_address, settings().docker_conn_id, timeout_s=ENGINE_SECONDS)
+        except EngineError as error:
+            return error
 
 
 def _connect_slack(conn_id: str) -> LiveSlackClient | IncidentError | None:

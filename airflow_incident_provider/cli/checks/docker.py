@@ -14,11 +14,10 @@ from airflow_incident_provider.cli.checks.result import (
     warning,
 )
 from airflow_incident_provider.config import settings
-from airflow_incident_provider.containers import ContainerSpec, EngineError, LockedDownContainer
+from airflow_incident_provider.containers import LockedDownContainer, ProbeSettingsError, probe_container
+from airflow_incident_provider.engine import EngineError
 from airflow_incident_provider.models import ProbeRun, Verdict
-from airflow_incident_provider.probes import CONTROL, catalogue, command_for, environment_for, get_probe, interpret
-
-_GRACE_S = 5
+from airflow_incident_provider.probes import CONTROL, catalogue, interpret
 
 
 def engine(context: CheckContext) -> Results:
@@ -75,31 +74,18 @@ def network(context: CheckContext) -> Results:
 
 def hardened(context: CheckContext) -> Results:
     """Check that the control probe runs in a locked-down container, as every probe does."""
+    run = ProbeRun(probe=CONTROL)
     try:
-        output = LockedDownContainer(context.engine, _control(), host=socket.gethostname()).run()
-    except EngineError as error:
+        spec = probe_container(run, owner="airflow incident check", pull="never")
+        output = LockedDownContainer(context.engine, spec, host=socket.gethostname()).run()
+    except (EngineError, ProbeSettingsError) as error:
         yield failure("hardened container", str(error), "Pull the image, or see what the engine refuses.")
         return
-    finding = interpret(ProbeRun(probe=CONTROL), output)
+    finding = interpret(run, output)
     if finding.verdict is Verdict.UNKNOWN:
         yield failure(
             "hardened container", finding.summary, "See what the engine, its proxy or its runtime refuses."
         )
     else:
         fix = "Correct [incident] docker_network and docker_dns: probes could not reach anything."
-        yield required("hardened container", finding.verdict is Verdict.OK, finding.summary, fix)
-
-
-def _control() -> ContainerSpec:
-    """Return the control probe's container, as an investigation creates it."""
-    probe = get_probe(CONTROL)
-    return ContainerSpec(
-        image=probe.image,
-        owner="airflow incident check",
-        entrypoint=command_for(probe),
-        environment=environment_for(ProbeRun(probe=CONTROL)),
-        network=settings().docker_network,
-        dns=list(settings().docker_dns),
-        timeout_s=probe.timeout_s + _GRACE_S,
-        pull="never",
-    )
+        yield required("hardened container", finding.verdict is not Verdict.FAIL, finding.summary, fix)

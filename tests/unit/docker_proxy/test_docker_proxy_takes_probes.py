@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from airflow_incident_provider.probes.declaration import Probe
 from docker import APIClient
 from incident_docker_proxy.container_spec import checked_container
 from incident_docker_proxy.settings import Settings
 
 from airflow_incident_provider.containers import ContainerSpec, LockedDownContainer
 from airflow_incident_provider.probes import catalogue, command_for
-from airflow_incident_provider.probes.declaration import Probe
 
 
 class RecordingEngine(APIClient):
