@@ -391,7 +391,7 @@ def _finding_lines(state: BriefState, lists: _Lists) -> list[Mrkdwn]:
     if failure := own_network_failure(state.findings):
         return [
             finding_line(failure, limit=_FINDING, details=False),
-            Mrkdwn("The other checks therefore say nothing about the service"),
+            Mrkdwn("No check reached the service"),
         ]
     found = about_service(state.findings)
     serious = [f for f in found if f.verdict in SERIOUS]

@@ -31,7 +31,7 @@ from airflow_incident_provider.messages.mrkdwn import (
     truncate,
     wrap,
 )
-from airflow_incident_provider.models import CONTROL_PROBES, Finding, Verdict
+from airflow_incident_provider.models import CONTROL_PROBES, Finding, StageName, Verdict
 
 EVIDENCE_LIMIT = 4_096
 COMMAND_LIMIT = 1_000

@@ -404,8 +404,8 @@ def _advice(recovery: Recovery, pairs: Sequence[_Pair]) -> Mrkdwn:
     """Return whether it can be resolved, and what happens if nobody does."""
     if not recovery.over:
         return Mrkdwn("The incident stays open")
-    if any(pair.is_control and pair.verdict is Verdict.FAIL for pair in pairs):
-        text = "*No alert is firing, but our own network fails: the checks say nothing.*"
+    if own_network_failure([pair.now for pair in pairs if pair.now is not None]):
+        text = "*No alert is firing, but our own network fails: no check reached the service.*"
         return Mrkdwn(f"{text} {_what_follows(recovery)}")
     service = [pair for pair in pairs if not pair.is_control]
     failing = [pair.subject for pair in service if pair.verdict is Verdict.FAIL]
