@@ -20,7 +20,13 @@ from airflow_incident_provider.messages.blocks import (
     sections,
     split_into_messages,
 )
-from airflow_incident_provider.messages.findings import VERDICT_SYMBOLS, headline, probe_name, subject
+from airflow_incident_provider.messages.findings import (
+    VERDICT_SYMBOLS,
+    headline,
+    own_network_failure,
+    probe_name,
+    subject,
+)
 from airflow_incident_provider.messages.mrkdwn import (
     Mrkdwn,
     between,
