@@ -1,15 +1,18 @@
 """
-What an alert is, given the incidents that there are: decided, and explained.
+The decision about a notification, given the incidents on record, with the reasons for it.
 
-The rules, in their order; the first that holds decides:
+The rules, in order; the first that holds decides:
 
-1. A delivery that was taken in already is a duplicate.
-2. A recovery ends the alerts of its group, in the incidents that know them; a recovery of nothing known is noise.
-3. An alert, or another cycle of it, belongs to the incident that knows it: while that is open, or comes back within
-   the reopen window.
-4. An alert that belongs to a fresh incident by a correlation rule joins it.
-5. A storm takes in what triage would show, if there is one.
-6. What is left opens an incident, shown where triage says.
+1. A delivery that was accepted before is a duplicate, and an event that is older than what is known is late.
+2. A recovery ends the alert of its group, in every incident that has it firing.
+3. An alert belongs to the incident that tracks its group: while that is open, or within the reopen window. An
+   incident that a person resolved stays resolved until the alert fires anew.
+4. An alert joins a recent incident by a correlation rule.
+5. During a storm, a new visible incident joins the storm's incident.
+6. Anything else opens an incident, as visible as triage says.
+
+Private and public alerts never share an incident. The order of delivery does not change the final state: of two
+events of one group the later one counts, and a trigger that arrives after its recovery opens nothing.
 """
 
 from __future__ import annotations
@@ -24,15 +27,21 @@ from airflow_incident_provider.intake.policies import Lifecycle, TriageRule, Vis
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.lifecycle import transitions
 from airflow_incident_provider.lifecycle.matching import (
+    GroupHistory,
+    Opening,
     correlate,
     correlation_keys,
-    count_new_incidents,
+    find_alert,
     find_storm,
-    has_firing,
     is_firing,
-    more_visible,
+    is_late,
+    is_recovered_by,
+    is_same_firing,
+    may_share,
+    openings_of,
+    recent_openings,
     tracking_incidents,
-    tracks_alert,
+    tracks_group,
     triage,
 )
 from airflow_incident_provider.lifecycle.records import (
@@ -40,6 +49,7 @@ from airflow_incident_provider.lifecycle.records import (
     IncidentRecord,
     RunRequest,
     Status,
+    UpdateItem,
     UpdateKind,
     shrink_to_fit,
 )
@@ -48,6 +58,8 @@ from airflow_incident_provider.models import Model, Route
 from airflow_incident_provider.text import shorten
 
 _MAX_TITLE = 200
+_AT_ONCE = frozenset({UpdateKind.RECOVERED, UpdateKind.REOPENED, UpdateKind.EXPIRED})
+"""Updates that do not wait for the update interval, which is for repetitions. A higher severity is another one."""
 
 
 class Action(StrEnum):
@@ -62,7 +74,7 @@ class Action(StrEnum):
 
 
 class RuleResult(Model):
-    """A rule that was looked at: whether it held, and why."""
+    """A rule that was evaluated: whether it held, and why."""
 
     rule: str
     held: bool
@@ -70,10 +82,12 @@ class RuleResult(Model):
 
 
 class Decision(Model):
-    """What a signal is, why, and what follows.
+    """The decision about a signal, its reason and its consequences.
 
-    ``record`` is the incident's record after it, to be stored if ``changed``; nothing is known of an incident when
-    it is absent. ``runs`` are to be started once the record is stored. ``inputs`` are what was decided on, by name.
+    ``record`` is the incident's next record, to be stored if ``changed``; ``None`` if the signal belongs to no
+    incident. ``others`` are the next records of further incidents that the signal changes. ``history`` is what has
+    to be remembered of the signal's group, if that changed. ``runs`` are to be started once the records are stored.
+    ``inputs`` are the values that were decided on, by name.
     """
 
     action: Action
@@ -82,40 +96,44 @@ class Decision(Model):
     inputs: dict[str, str]
     rules: tuple[RuleResult, ...]
     record: IncidentRecord | None = None
+    others: tuple[IncidentRecord, ...] = ()
+    history: GroupHistory | None = None
     changed: bool = False
     runs: tuple[RunRequest, ...] = ()
 
 
 @dataclass(frozen=True)
 class DecisionContext:
-    """What is decided on, and the rules that were looked at so far."""
+    """What is decided on, and the rules that were evaluated so far."""
 
     signal: Signal
     records: tuple[IncidentRecord, ...]
     routing: RoutingTable
     now: datetime
+    openings: Sequence[Opening]
+    history: GroupHistory
     taken_keys: Collection[str]
     results: list[RuleResult] = field(default_factory=list)
 
     def note(self, rule: str, held: bool, why: str) -> None:
-        """Record that a rule was evaluated."""
+        """Note that a rule was evaluated."""
         self.results.append(RuleResult(rule=rule, held=held, why=why))
 
     @property
     def accepting(self) -> tuple[IncidentRecord, ...]:
-        """The incidents that take in new alerts: not full, and open or recovered within the reopen window."""
-        return tuple(record for record in self.records if not record.is_full and self._is_alive(record))
+        """The incidents that accept this alert as a new one: alive, not full, and of the same privacy."""
+        return tuple(
+            record
+            for record in self.records
+            if not record.is_full and self._is_alive(record) and record.private is self.signal.private
+        )
 
     def _is_alive(self, record: IncidentRecord) -> bool:
+        """Return whether an incident is open, or recovered within the reopen window."""
         if record.status is not Status.RECOVERED:
             return record.status is Status.OPEN
         ended_at = record.ended_at or record.last_signal_at
         return self.now - ended_at <= self.routing.lifecycle.reopen_window
-
-    @property
-    def correlation_keys(self) -> tuple[str, ...]:
-        """The signal's own correlation keys."""
-        return correlation_keys(self.signal.incident, self.routing.correlation)
 
 
 def decide(
@@ -124,86 +142,150 @@ def decide(
     routing: RoutingTable,
     now: datetime,
     *,
+    openings: Sequence[Opening] | None = None,
+    history: GroupHistory | None = None,
     taken_keys: Collection[str] = (),
 ) -> Decision:
-    """Return what ``signal`` is. Total, and the same for the same arguments.
+    """Decide about ``signal``. Total, and the same for the same arguments.
 
-    :param records: every incident that is not archived, and those archived lately; in any order.
-    :param now: the time of deciding (aware).
+    :param records: every incident that the signal can belong to or affect, in any order; more do no harm.
+    :param now: the time of the decision (aware).
+    :param openings: what counts towards a storm; by default what ``records`` show.
+    :param history: what is remembered of the signal's group besides the records.
     :param taken_keys: keys of incidents that are in use though no record is left of them, such as old run ids.
     """
     latest_first = tuple(sorted(records, key=lambda record: (record.opened_at, record.key), reverse=True))
-    context = DecisionContext(signal, latest_first, routing, now, taken_keys)
-    return _redelivered(context) or (_ended(context) if signal.is_recovery else _began(context))
+    context = DecisionContext(
+        signal=signal,
+        records=latest_first,
+        routing=routing,
+        now=now,
+        openings=openings_of(latest_first) if openings is None else openings,
+        history=history or GroupHistory(),
+        taken_keys=taken_keys,
+    )
+    return _redelivery(context) or _late(context) or (_recovery(context) if signal.is_recovery else _alert(context))
 
 
-def _redelivered(context: DecisionContext) -> Decision | None:
-    known_as = set(context.signal.fingerprints)
-    record = next((record for record in context.records if known_as.intersection(record.deliveries)), None)
+def response_dag(route: Route) -> str:
+    """Return the DAG that opens the rooms of incidents with this route."""
+    return route.dag_id or DagId.INCIDENT_RESPONSE
+
+
+# --- deliveries -------------------------------------------------------------------------------------
+
+
+def _redelivery(context: DecisionContext) -> Decision | None:
+    fingerprints = set(context.signal.fingerprints)
+    record = next((record for record in context.records if fingerprints.intersection(record.deliveries)), None)
     if record is None:
-        context.note("redelivery", False, "no incident has taken in this delivery")
+        context.note("redelivery", False, "no incident has accepted this delivery before")
         return None
-    context.note("redelivery", True, f"{record.key} has taken in this delivery")
-    return _decision(context, Action.DUPLICATE, f"The same delivery was taken in before, for {record.key}.", record)
+    context.note("redelivery", True, f"{record.key} has accepted this delivery before")
+    return _decision(context, Action.DUPLICATE, f"The same delivery was accepted before, for {record.key}.", record)
 
 
-def _ended(context: DecisionContext) -> Decision:
-    for record in tracking_incidents(context.records, context.signal):
-        if not has_firing(record, context.signal):
+def _late(context: DecisionContext) -> Decision | None:
+    """Return the decision about an event that is older than the latest one of its group."""
+    signal = context.signal
+    for record in tracking_incidents(context.records, signal):
+        alert = find_alert(record, signal)
+        if alert is not None and is_late(alert, signal):
+            context.note("late", True, f"{record.key} has a later event of this alert, of {_clock(alert.last_at)}")
+            reason = f"An older notification of an alert of {record.key}, delivered late."
+            after = shrink_to_fit(transitions.with_delivery(record, signal))
+            return _decision(context, Action.DUPLICATE, reason, after, changed=True)
+    recovered_at = context.history.recovered_at
+    if recovered_at is None or not is_recovered_by(signal, recovered_at):
+        return None
+    context.note("late", True, f"its recovery of {_clock(recovered_at)} arrived before it")
+    return _decision(context, Action.IGNORE, "It has recovered: the recovery was delivered first.", None)
+
+
+# --- recoveries -------------------------------------------------------------------------------------
+
+
+def _recovery(context: DecisionContext) -> Decision:
+    signal = context.signal
+    changed: list[tuple[IncidentRecord, IncidentRecord]] = []
+    for record in tracking_incidents(context.records, signal):
+        if record.status is Status.ARCHIVED or not is_firing(record, signal):
             context.note("recovery", False, f"nothing that this recovery can end is firing in {record.key}")
             continue
-        after = transitions.recovered(record, context.signal, context.now)
-        if after.status is not record.status:
-            context.note("recovery", True, f"it was the last alert that fired in {record.key}")
-            return _changed(context, Action.RECOVER, f"The last alert of {record.key} recovered.", after)
-        context.note("recovery", True, f"alerts that fire in {record.key} now: {after.firing_count}")
-        return _changed(
-            context, Action.UPDATE, f"An alert of {record.key} recovered; {after.firing_count} still firing.", after
-        )
-    context.note("noise", True, "no incident has this alert firing")
-    return _decision(context, Action.IGNORE, "A recovery of nothing that is known to fire.", None)
+        changed.append((record, transitions.with_recovery(record, signal, context.now)))
+    history = _history_after_recovery(context)
+    if not changed:
+        context.note("noise", True, "no incident has this alert firing")
+        return _decision(context, Action.IGNORE, "No incident has this alert firing.", None, history=history)
+    # The incident that ends comes first: it is the one that the sender asks about.
+    changed.sort(key=lambda pair: pair[0].status is pair[1].status)
+    (before, after), *others = changed
+    if after.status is not before.status:
+        action, reason = Action.RECOVER, f"The last alert of {after.key} recovered."
+        context.note("recovery", True, f"it was the last firing alert of {after.key}")
+    else:
+        action, reason = Action.UPDATE, f"An alert of {after.key} recovered; {after.firing_count} still firing."
+        context.note("recovery", True, f"firing alerts of {after.key} now: {after.firing_count}")
+    return _with_runs(context, action, reason, after, others=[record for _, record in others], history=history)
 
 
-def _began(context: DecisionContext) -> Decision:
+def _history_after_recovery(context: DecisionContext) -> GroupHistory | None:
+    latest = max(context.history.recovered_at or context.signal.event_at, context.signal.event_at)
+    history = GroupHistory(recovered_at=latest)
+    return history if history != context.history else None
+
+
+# --- alerts -----------------------------------------------------------------------------------------
+
+
+def _alert(context: DecisionContext) -> Decision:
+    if context.history.held is not None and context.history.held == context.signal.alert_key:
+        context.note("held", True, "a person resolved its incident, and it has not fired anew since")
+        return _decision(context, Action.IGNORE, "A person resolved its incident; it has not fired anew.", None)
     for record in tracking_incidents(context.records, context.signal):
-        decision = _known(context, record)
+        decision = _tracked(context, record)
         if decision is not None:
             return decision
-    return _joined(context) or _new(context)
+    return _joining(context) or _new(context)
 
 
-def _known(context: DecisionContext, record: IncidentRecord) -> Decision | None:
-    """Return what a known alert is to the incident that knows it, or nothing if that is past."""
+def _tracked(context: DecisionContext, record: IncidentRecord) -> Decision | None:
+    """Return what the alert means for the incident that tracks its group; ``None`` if it does not belong there."""
     signal, key = context.signal, record.key
-    alert = record.alerts.get(signal.alert_key)
-    if alert is not None and signal.incident.occurred_at < alert.last_at:
-        context.note("late", True, f"{key} knows of a later event of this alert, of {alert.last_at:%H:%M:%S} UTC")
-        after = shrink_to_fit(transitions.with_delivery(record, signal, context.now))
+    if not may_share(record, signal):
+        shown, other = ("private", "public") if signal.private else ("public", "private")
+        context.note(
+            "privacy", True, f"{key} is {other} and tracks this monitor and scope, but the alert is {shown}"
+        )
+        return None
+    if record.is_full and not tracks_group(record, signal):
+        context.note("full", True, f"{key} accepts no more alerts")
+        return None
+    if record.status is Status.OPEN:
+        return _open_incident(context, record)
+    ended_by_person = record.status in (Status.RESOLVED, Status.ARCHIVED) and is_same_firing(record, signal)
+    if ended_by_person and not transitions.is_worse(signal.severity, record.severity):
+        context.note(
+            "resolved", True, f"{key} was {record.status} while this alert was firing, and it only repeats"
+        )
+        after = transitions.repeated_after_resolution(record, signal, context.now)
         return _decision(
             context,
             Action.DUPLICATE,
-            f"An older notification of an alert of {key}, come late.",
-            after,
+            f"{key} was resolved by a person; the alert has not fired anew.",
+            shrink_to_fit(after),
             changed=True,
         )
-    is_new_to_it = not tracks_alert(record, signal)
-    if is_new_to_it and record.is_full:
-        context.note("full", True, f"{key} knows this monitor and scope, but takes no more alerts")
-        return None
-    if record.status is Status.OPEN:
-        return _known_open(context, record)
-    return _fires_again(context, record)
+    return None if record.status is Status.ARCHIVED else _fires_again(context, record)
 
 
-def _known_open(context: DecisionContext, record: IncidentRecord) -> Decision:
+def _open_incident(context: DecisionContext, record: IncidentRecord) -> Decision:
     signal, key = context.signal, record.key
     if is_firing(record, signal):
         context.note("known alert", True, f"{key} is open and has this alert firing")
         after = transitions.with_firing_alert(record, signal, UpdateKind.REPEATED, context.now)
-        return _changed(
-            context, Action.UPDATE, f"{signal.kind}: repeated notification of an alert that fires in {key}.", after
-        )
-    context.note("known alert", True, f"{key} is open and knows this monitor and scope")
+        return _changed(context, Action.UPDATE, f"{signal.kind}: an alert of {key} is still firing.", after)
+    context.note("known alert", True, f"{key} is open and tracks this monitor and scope")
     after = transitions.with_firing_alert(record, signal, UpdateKind.FIRING_AGAIN, context.now)
     return _changed(context, Action.UPDATE, f"An alert of {key} fires again.", after)
 
@@ -211,28 +293,28 @@ def _known_open(context: DecisionContext, record: IncidentRecord) -> Decision:
 def _fires_again(context: DecisionContext, record: IncidentRecord) -> Decision | None:
     window = context.routing.lifecycle.reopen_window
     ended_at = record.ended_at or record.last_signal_at
-    told = f"{record.key} {record.status} at {ended_at:%Y-%m-%d %H:%M:%S} UTC; the reopen window is {window}"
+    state = f"{record.key} was {record.status} at {ended_at:%Y-%m-%d %H:%M:%S} UTC; the reopen window is {window}"
     if context.now - ended_at > window:
-        context.note("reopen", False, f"too late: {told}")
+        context.note("reopen", False, f"too late: {state}")
         return None
-    context.note("reopen", True, told)
+    context.note("reopen", True, state)
     after = transitions.reopened(record, context.signal, context.now)
     after = transitions.with_firing_alert(after, context.signal, UpdateKind.REOPENED, context.now)
     return _changed(context, Action.REOPEN, f"{record.key} was {record.status} and fires again.", after)
 
 
-def _joined(context: DecisionContext) -> Decision | None:
-    match = correlate(context.signal.incident, context.accepting, context.routing.correlation, context.now)
+def _joining(context: DecisionContext) -> Decision | None:
+    match = correlate(context.signal, context.accepting, context.routing.correlation, context.now)
     if match is None:
-        context.note("correlation", False, "it belongs to no open incident")
+        context.note("correlation", False, "no open incident correlates with it")
         return None
     key = match.record.key
-    context.note("correlation", True, f"{key} has {match.key}, and a signal within {match.rule.window}")
-    return _taken_in(context, match.record, f"It belongs to {key}: {match.rule.name}.")
+    context.note("correlation", True, f"{key} has the same {match.values}, and news within {match.rule.window}")
+    return _join(context, match.record, f"It belongs to {key}: {match.rule.name}.")
 
 
-def _taken_in(context: DecisionContext, record: IncidentRecord, reason: str) -> Decision:
-    """Return the decision to add a new alert to an incident; one that was recovered is open again by it."""
+def _join(context: DecisionContext, record: IncidentRecord, reason: str) -> Decision:
+    """Return the decision to add a new alert to an incident; a recovered one is reopened by it."""
     is_over = record.status is not Status.OPEN
     before = transitions.reopened(record, context.signal, context.now) if is_over else record
     after = transitions.with_firing_alert(before, context.signal, UpdateKind.JOINED, context.now)
@@ -243,54 +325,57 @@ def _new(context: DecisionContext) -> Decision:
     incident = context.signal.incident
     rule = triage(context.signal, context.routing.triage, severity=incident.severity, notifications=1)
     context.note("triage", True, f"{rule.presence}, by the rule '{rule.name}'")
-    storm = _stormed(context, rule)
+    storm = _storm(context, rule)
     if storm is not None:
         return storm
     reason = f"New: {incident.severity}, shown as {rule.presence} ({rule.name})."
-    return _opened(context, visibility=rule.presence, title=incident.title, storm=False, reason=reason)
+    return _open(context, visibility=rule.presence, title=incident.title, storm=False, reason=reason)
 
 
-def _stormed(context: DecisionContext, rule: TriageRule) -> Decision | None:
-    settings = context.routing.storm
-    if settings.threshold is None or context.signal.incident.source not in settings.sources:
-        context.note("storm", False, "the storm breaker is not for this")
+def _storm(context: DecisionContext, rule: TriageRule) -> Decision | None:
+    settings, signal = context.routing.storm, context.signal
+    if settings.threshold is None or signal.incident.source not in settings.sources:
+        context.note("storm", False, "the storm breaker does not apply")
         return None
     if rule.presence is Visibility.RECORD:
-        context.note("storm", False, "what is only recorded makes no storm")
+        context.note("storm", False, "an incident that is only recorded takes no part in a storm")
         return None
-    count = count_new_incidents(context.records, settings, context.now)
-    told = f"{count} alerts opened an incident or joined the storm within {settings.window}"
-    if count < settings.threshold - 1:
-        context.note("storm", False, f"{told}; the storm begins with {settings.threshold}")
+    openings = recent_openings(context.openings, settings, context.now, private=signal.private)
+    count = f"{len(openings)} alerts opened an incident or joined the storm within {settings.window}"
+    if len(openings) < settings.threshold - 1:
+        context.note("storm", False, f"{count}; a storm begins with {settings.threshold}")
         return None
-    context.note("storm", True, told)
-    record = find_storm(context.accepting, settings, context.now)
+    context.note("storm", True, count)
+    record = find_storm(context.accepting, openings)
     if record is None:
         seconds = int(settings.window.total_seconds())
-        title = f"Alert storm: {count + 1} new incidents within {seconds} s; {context.signal.incident.title}"
-        reason = f"New: the storm's incident, because {told}."
-        return _opened(context, visibility=Visibility.ROOM, title=title, storm=True, reason=reason)
+        title = f"Alert storm: {len(openings) + 1} new incidents within {seconds} s; {signal.incident.title}"
+        reason = f"New: the incident of a storm, because {count}."
+        return _open(context, visibility=Visibility.ROOM, title=title, storm=True, reason=reason)
     times = (*record.storm_times, context.now)[-settings.threshold :]
-    return _taken_in(
-        context, record.model_copy(update={"storm_times": times}), f"Part of the storm {record.key}: {told}."
+    return _join(
+        context, record.model_copy(update={"storm_times": times}), f"Part of the storm {record.key}: {count}."
     )
 
 
-def _opened(context: DecisionContext, *, visibility: Visibility, title: str, storm: bool, reason: str) -> Decision:
+def _open(context: DecisionContext, *, visibility: Visibility, title: str, storm: bool, reason: str) -> Decision:
+    signal = context.signal
+    keys = () if storm else correlation_keys(signal.incident, context.routing.correlation)
     record = transitions.new_record(
-        context.signal,
+        signal,
         key=_free_key(context),
+        dag_id=response_dag(signal.incident.route),
         visibility=visibility,
         title=shorten(title, _MAX_TITLE),
         storm=storm,
-        correlation_keys=() if storm else context.correlation_keys,
+        correlation_keys=keys,
         now=context.now,
     )
     return _with_runs(context, Action.OPEN, reason, record)
 
 
 def _free_key(context: DecisionContext) -> str:
-    """Return the alert's own key; where an incident had it before, with the number of this one."""
+    """Return the alert's own key, with a number if an earlier incident had it."""
     taken = {record.key for record in context.records}.union(context.taken_keys)
     key, number = context.signal.incident.key, 1
     while key in taken:
@@ -299,23 +384,98 @@ def _free_key(context: DecisionContext) -> str:
     return key
 
 
+# --- consequences -----------------------------------------------------------------------------------
+
+
 def _changed(context: DecisionContext, action: Action, reason: str, record: IncidentRecord) -> Decision:
-    """Return the decision to change an incident, which triage may now want to show in a better place."""
-    if not context.signal.is_recovery:
-        rule = triage(
-            context.signal, context.routing.triage, severity=record.severity, notifications=record.notifications
-        )
-        visibility = more_visible(record.visibility, rule.presence)
-        if visibility is not record.visibility:
-            context.note("triage", True, f"from {record.visibility} to {visibility}, by the rule '{rule.name}'")
-            record = transitions.promoted(record, visibility, context.now)
-    return _with_runs(context, action, reason, record)
+    """Return the decision to change an incident, which triage may now show in a more visible place."""
+    rule = triage(
+        context.signal, context.routing.triage, severity=record.severity, notifications=record.notifications
+    )
+    after = transitions.promoted(record, rule.presence, context.now)
+    if after is not record:
+        context.note("triage", True, f"from {record.visibility} to {after.visibility}, by the rule '{rule.name}'")
+    return _with_runs(context, action, reason, after)
 
 
-def _with_runs(context: DecisionContext, action: Action, reason: str, record: IncidentRecord) -> Decision:
+def _with_runs(
+    context: DecisionContext,
+    action: Action,
+    reason: str,
+    record: IncidentRecord,
+    *,
+    others: Sequence[IncidentRecord] = (),
+    history: GroupHistory | None = None,
+) -> Decision:
     record, response = with_response_run(record, context.signal, context.now)
-    record, update = with_update_run(record, context.routing.lifecycle, context.now)
-    return _decision(context, action, reason, shrink_to_fit(record), changed=True, runs=(*response, *update))
+    after = []
+    runs = list(response)
+    for before in (record, *others):
+        changed, update = with_update_run(before, context.routing.lifecycle, context.now)
+        after.append(shrink_to_fit(changed))
+        runs += update
+    if history is None and not context.signal.is_recovery and context.history != GroupHistory():
+        history = GroupHistory()
+    return _decision(context, action, reason, after[0], changed=True, runs=runs, others=after[1:], history=history)
+
+
+def with_response_run(
+    record: IncidentRecord, signal: Signal, now: datetime
+) -> tuple[IncidentRecord, tuple[RunRequest, ...]]:
+    """Return the record with the run that opens its room, and the request for it: once per record."""
+    if record.visibility is not Visibility.ROOM or record.run_id is not None:
+        return record, ()
+    assignment = Assignment(
+        key=record.key,
+        title=record.title,
+        severity=record.severity,
+        storm=record.storm,
+        received_at=signal.received_at,
+    )
+    request = RunRequest(
+        dag_id=record.dag_id,
+        run_id=record.key,
+        conf={**signal.conf, ConfKey.ASSIGNMENT: assignment.model_dump(mode="json")},
+    )
+    # The brief is the first message: repetitions within the interval after it wait.
+    due = max(now, record.update_due or now)
+    return record.model_copy(update={"run_id": record.key, "update_due": due}), (request,)
+
+
+def with_update_run(
+    record: IncidentRecord, settings: Lifecycle, now: datetime
+) -> tuple[IncidentRecord, tuple[RunRequest, ...]]:
+    """Return the record with the run that posts its pending updates, and the request unless it was made before.
+
+    A higher severity, a recovery or a reopening is posted at once; anything else waits for the update interval.
+    """
+    if not (record.pending or record.pending_dropped):
+        return record, ()
+    latest = record.update_due
+    if any(_is_urgent(item) for item in record.pending):
+        request = _update_run(record, f"{now:%Y%m%dT%H%M%S%f}", run_after=None)
+        return record.model_copy(update={"update_due": max(now, latest or now)}), (request,)
+    if latest is not None and latest > now:
+        return record, ()
+    due = now if latest is None else max(now, latest + settings.update_interval)
+    request = _update_run(record, f"{due:%Y%m%dT%H%M%S}", run_after=due if due > now else None)
+    return record.model_copy(update={"update_due": due}), (request,)
+
+
+def _update_run(record: IncidentRecord, name: str, *, run_after: datetime | None) -> RunRequest:
+    conf = {
+        ConfKey.INCIDENT_KEY: record.key,
+        ConfKey.ASSIGNMENT: {"key": record.key, "severity": record.severity.value},
+    }
+    return RunRequest(
+        dag_id=DagId.INCIDENT_UPDATE, run_id=f"upd.{record.key}.{name}", conf=conf, run_after=run_after
+    )
+
+
+def _is_urgent(item: UpdateItem) -> bool:
+    if item.kind is UpdateKind.SEVERITY:
+        return transitions.is_worse(item.after, item.before)
+    return item.kind in _AT_ONCE
 
 
 def _decision(
@@ -325,7 +485,9 @@ def _decision(
     record: IncidentRecord | None,
     *,
     changed: bool = False,
-    runs: tuple[RunRequest, ...] = (),
+    runs: Sequence[RunRequest] = (),
+    others: Sequence[IncidentRecord] = (),
+    history: GroupHistory | None = None,
 ) -> Decision:
     return Decision(
         action=action,
@@ -334,8 +496,10 @@ def _decision(
         inputs=_inputs(context),
         rules=tuple(context.results),
         record=record,
+        others=tuple(others),
+        history=history,
         changed=changed,
-        runs=runs,
+        runs=tuple(runs),
     )
 
 
@@ -346,57 +510,13 @@ def _inputs(context: DecisionContext) -> dict[str, str]:
         "alert key": signal.alert_key,
         "made of": ", ".join(f"{name} {value}" for name, value in signal.key_inputs.items()),
         "group": signal.group,
-        "correlation keys": " or ".join(context.correlation_keys),
-        "severity": signal.incident.severity,
-        "occurred at": signal.incident.occurred_at.isoformat(),
+        "privacy": "private" if signal.private else None,
+        "severity": signal.severity,
+        "event at": signal.event_at.isoformat(),
         "delivery": signal.delivery_id or signal.fingerprint,
     }
     return {name: str(value) for name, value in named.items() if value}
 
 
-def response_dag(route: Route) -> str:
-    """Return the DAG that opens the rooms of incidents with this route."""
-    return route.dag_id or DagId.INCIDENT_RESPONSE
-
-
-def with_response_run(
-    record: IncidentRecord, signal: Signal, now: datetime
-) -> tuple[IncidentRecord, tuple[RunRequest, ...]]:
-    """Return the record with the run that opens its room, and the request for it: once per record."""
-    if record.visibility is not Visibility.ROOM or record.run_id is not None:
-        return record, ()
-    dag_id = response_dag(signal.incident.route)
-    assignment = Assignment(
-        key=record.key,
-        title=record.title,
-        severity=record.severity,
-        storm=record.storm,
-        received_at=signal.received_at,
-    )
-    request = RunRequest(
-        dag_id=dag_id,
-        run_id=record.key,
-        conf={**signal.conf, ConfKey.ASSIGNMENT: assignment.model_dump(mode="json")},
-    )
-    # The brief is the first message: updates within the interval after it wait.
-    due = max(now, record.update_due or now)
-    return record.model_copy(update={"run_id": record.key, "dag_id": dag_id, "update_due": due}), (request,)
-
-
-def with_update_run(
-    record: IncidentRecord, settings: Lifecycle, now: datetime
-) -> tuple[IncidentRecord, tuple[RunRequest, ...]]:
-    """Return the record with the run that posts its pending updates, and the request unless it was made before."""
-    if not (record.pending or record.pending_dropped):
-        return record, ()
-    latest = record.update_due
-    if latest is not None and latest > now:
-        return record, ()
-    due = now if latest is None else max(now, latest + settings.update_interval)
-    request = RunRequest(
-        dag_id=DagId.INCIDENT_UPDATE,
-        run_id=f"upd.{record.key}.{due:%Y%m%dT%H%M%S}",
-        conf={ConfKey.INCIDENT_KEY: record.key},
-        run_after=due if due > now else None,
-    )
-    return record.model_copy(update={"update_due": due}), (request,)
+def _clock(at: datetime) -> str:
+    return f"{at:%H:%M:%S} UTC"

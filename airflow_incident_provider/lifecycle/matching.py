@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,62 +20,117 @@ from airflow_incident_provider.intake.policies import (
 from airflow_incident_provider.lifecycle.records import (
     AlertState,
     IncidentRecord,
-    Status,
     condensed_key,
-    condensed_prefix,
+    condensed_prefixes,
 )
 from airflow_incident_provider.lifecycle.signals import Signal
-from airflow_incident_provider.models import Incident, Severity
-from airflow_incident_provider.text import digest
+from airflow_incident_provider.models import Incident, Model, Severity, Source, UtcDatetime
+from airflow_incident_provider.text import digest, digest_of
 
-_LONGEST_KEY = 300
+_KEY_DIGITS = 32
+_LEGACY_MAX_KEY = 300
+_UNNAMED = frozenset({"", "n/a", "none", "null", "undefined", "*"})
+"""What stands for "no such tag": Datadog writes ``N/A`` for a group without it. Nothing equals it."""
 _VISIBILITY_RANK = {visibility: rank for rank, visibility in enumerate(reversed(Visibility))}
 
 
 # --- identity ---------------------------------------------------------------------------------------
 
 
-def tracking_incidents(records: Sequence[IncidentRecord], signal: Signal) -> list[IncidentRecord]:
-    """Return the incidents that track the signal's alert, then those that track another cycle of its group.
+class GroupHistory(Model):
+    """What is remembered of a group without an incident: its latest recovery, and an alert that is not to reopen.
 
-    Archived incidents are excluded: nobody reads their rooms. The order of ``records`` is kept otherwise.
+    ``recovered_at`` is the event time of the latest recovery. ``held`` is the key of an alert that was still firing
+    when a person resolved its incident: until it fires anew, its repetitions open nothing.
     """
-    active = [record for record in records if record.status is not Status.ARCHIVED]
-    by_key = [record for record in active if tracks_alert(record, signal)]
-    by_group = [record for record in active if not tracks_alert(record, signal) and _tracks_group(record, signal)]
+
+    recovered_at: UtcDatetime | None = None
+    held: str | None = None
+
+
+def tracking_incidents(records: Sequence[IncidentRecord], signal: Signal) -> list[IncidentRecord]:
+    """Return the incidents that track the signal's group, those with exactly its alert first.
+
+    The order of ``records`` is kept otherwise.
+    """
+    by_key = [record for record in records if tracks_alert(record, signal)]
+    by_group = [record for record in records if not tracks_alert(record, signal) and tracks_group(record, signal)]
     return [*by_key, *by_group]
 
 
 def tracks_alert(record: IncidentRecord, signal: Signal) -> bool:
     """Return whether the incident has this alert, complete or condensed."""
-    name = condensed_key(signal.group, signal.alert_key)
-    return signal.alert_key in record.alerts or name in record.condensed
+    return signal.alert_key in record.alerts or _condensed_name(record, signal) is not None
+
+
+def tracks_group(record: IncidentRecord, signal: Signal) -> bool:
+    """Return whether the incident has any alert of the signal's group."""
+    return find_alert(record, signal) is not None or bool(condensed_names(record, signal))
+
+
+def find_alert(record: IncidentRecord, signal: Signal) -> AlertState | None:
+    """Return the state of the signal's group, if the incident keeps it complete."""
+    known = record.alerts.get(signal.alert_key)
+    if known is not None:
+        return known
+    of_group = (alert for alert in record.alerts.values() if alert.group == signal.group)
+    return max(of_group, key=lambda alert: (alert.last_at, alert.key), default=None)
+
+
+def condensed_names(record: IncidentRecord, signal: Signal) -> list[str]:
+    """Return the names of the condensed alerts of the signal's group."""
+    prefixes = condensed_prefixes((signal.group,))
+    return [name for name in record.condensed if name.startswith(prefixes)]
 
 
 def is_firing(record: IncidentRecord, signal: Signal) -> bool:
-    """Return whether exactly this alert, not another cycle of its group, is firing in the incident."""
-    alert = record.alerts.get(signal.alert_key)
+    """Return whether the signal's group is firing in the incident."""
+    alert = find_alert(record, signal)
     if alert is not None:
         return alert.firing
-    return record.condensed.get(condensed_key(signal.group, signal.alert_key)) is not None
+    return any(record.condensed[name] is not None for name in condensed_names(record, signal))
 
 
-def has_firing(record: IncidentRecord, signal: Signal) -> bool:
-    """Return whether a recovery would end any alert of the incident."""
-    prefix = condensed_prefix(signal.group)
-    condensed = any(name.startswith(prefix) and severity is not None for name, severity in record.condensed.items())
-    return condensed or any(is_ended_by(alert, signal) for alert in record.alerts.values())
+def is_late(alert: AlertState, signal: Signal) -> bool:
+    """Return whether a later event of this group was accepted. Of two at the same time, the recovery is later."""
+    if signal.event_at < alert.last_at:
+        return True
+    return not alert.firing and is_recovered_by(signal, alert.last_at)
 
 
-def is_ended_by(alert: AlertState, signal: Signal) -> bool:
-    """Return whether a recovery is about ``alert`` and not older than its latest event."""
-    return alert.firing and alert.group == signal.group and alert.last_at <= signal.incident.occurred_at
+def is_recovered_by(signal: Signal, recovered_at: datetime) -> bool:
+    """Return whether a recovery at that time ended what a firing signal reports, whichever was delivered first.
+
+    Several changes of a Datadog incident may have one time: they count in the order of their arrival.
+    """
+    if signal.is_recovery or not signal.is_dated:
+        return False
+    is_tie = signal.event_at == recovered_at and signal.incident.source is Source.DATADOG_ALERT
+    return signal.event_at < recovered_at or is_tie
 
 
-def _tracks_group(record: IncidentRecord, signal: Signal) -> bool:
-    prefix = condensed_prefix(signal.group)
-    complete = any(alert.group == signal.group for alert in record.alerts.values())
-    return complete or any(name.startswith(prefix) for name in record.condensed)
+def is_same_firing(record: IncidentRecord, signal: Signal) -> bool:
+    """Return whether the signal only repeats that an alert fires which the incident has firing."""
+    if not is_firing(record, signal):
+        return False
+    return tracks_alert(record, signal) if signal.has_cycle else signal.is_repetition
+
+
+def _condensed_name(record: IncidentRecord, signal: Signal) -> str | None:
+    name = condensed_key(signal.group, signal.alert_key)
+    return name if name in record.condensed else None
+
+
+# --- privacy ----------------------------------------------------------------------------------------
+
+
+def may_share(record: IncidentRecord, signal: Signal) -> bool:
+    """Return whether the incident may show the alert: both private, or both public.
+
+    A private alert in a public room would reveal it; a public alert would invite its responders to a private room.
+    Where version 1 did not store it, the incident may show the alerts that it tracks, and no others.
+    """
+    return record.private is signal.private or (record.private is None and tracks_group(record, signal))
 
 
 # --- correlation ------------------------------------------------------------------------------------
@@ -83,53 +138,88 @@ def _tracks_group(record: IncidentRecord, signal: Signal) -> bool:
 
 @dataclass(frozen=True)
 class CorrelationMatch:
-    """The incident that an alert joins, the rule that matched, and the key they share."""
+    """The incident that an alert joins, the rule that matched, and the values they share."""
 
     record: IncidentRecord
     rule: CorrelationRule
-    key: str
+    values: str
 
 
 def correlation_keys(incident: Incident, settings: Correlation) -> tuple[str, ...]:
     """Return the correlation keys of an incident: one for each rule that applies to it."""
-    keys = (_key(incident, rule) for rule in settings.rules)
+    keys = (correlation_key(incident, rule) for rule in settings.rules)
     return tuple(dict.fromkeys(key for key in keys if key is not None))
 
 
 def correlate(
-    incident: Incident, records: Sequence[IncidentRecord], settings: Correlation, now: datetime
+    signal: Signal, records: Sequence[IncidentRecord], settings: Correlation, now: datetime
 ) -> CorrelationMatch | None:
     """Return the incident that an alert joins: by the first rule that finds one, and the latest of several.
 
-    :param records: the incidents that accept alerts: alive and not full.
+    :param records: the incidents that accept the alert: alive, not full, and of the same privacy.
     """
     for rule in settings.rules:
-        key = _key(incident, rule)
-        matching = (record for record in records if key in record.correlation_keys and _accepts(record, rule, now))
+        keys = _lookup_keys(signal.incident, rule, settings)
+        matching = (
+            record
+            for record in records
+            if keys.intersection(record.correlation_keys)
+            and not record.storm
+            and now - record.news_at <= rule.window
+        )
         record = max(matching, key=lambda record: (record.opened_at, record.key), default=None)
-        if key is not None and record is not None:
-            return CorrelationMatch(record=record, rule=rule, key=key)
+        if record is not None:
+            return CorrelationMatch(record=record, rule=rule, values=describe_key(signal.incident, rule))
     return None
 
 
-def _accepts(record: IncidentRecord, rule: CorrelationRule, now: datetime) -> bool:
-    """Return whether an incident is recent enough. A storm has no attributes to correlate by."""
-    return not record.storm and now - record.last_signal_at <= rule.window
+def lookup_keys(incident: Incident, settings: Correlation) -> set[str]:
+    """Return the keys by which the incidents are found that the alert may join."""
+    return {key for rule in settings.rules for key in _lookup_keys(incident, rule, settings)}
 
 
-def _key(incident: Incident, rule: CorrelationRule) -> str | None:
+def correlation_key(incident: Incident, rule: CorrelationRule) -> str | None:
     """Return the key that alerts must share to be correlated by ``rule``; ``None`` if the rule does not apply.
 
-    It contains all values of each attribute, in any case and order: an alert of two services does not equal an
-    alert of the first one only.
+    It contains the rule and all values of each attribute, in any case and order: an alert of two services does not
+    equal an alert of the first one only.
     """
+    values = _shared_values(incident, rule)
+    if values is None:
+        return None
+    match = rule.match.model_dump(mode="json", exclude_defaults=True)
+    return digest_of((rule.name, json.dumps(match, sort_keys=True), json.dumps(values)), _KEY_DIGITS)
+
+
+def describe_key(incident: Incident, rule: CorrelationRule) -> str:
+    """Return the values that alerts must share, for people."""
+    values = _shared_values(incident, rule) or {}
+    return ", ".join(f"{name.removesuffix('?')} {' and '.join(found) or 'none'}" for name, found in values.items())
+
+
+def _lookup_keys(incident: Incident, rule: CorrelationRule, settings: Correlation) -> set[str]:
+    """Return the keys of incidents that correlate by ``rule``: its own, and that of version 1 if it is unambiguous.
+
+    Version 1 stored the values without the rule, so its keys are trusted only where no other rule compares the
+    same.
+    """
+    key = correlation_key(incident, rule)
+    if key is None:
+        return set()
+    if any(other is not rule and other.by == rule.by for other in settings.rules):
+        return {key}
+    text = json.dumps(_shared_values(incident, rule), ensure_ascii=False)
+    return {key, text if len(text) <= _LEGACY_MAX_KEY else digest(text, 64)}
+
+
+def _shared_values(incident: Incident, rule: CorrelationRule) -> dict[str, list[str]] | None:
+    """Return the compared values; ``None`` if the rule does not apply, or a required attribute has none."""
     if not rule.match.matches(incident):
         return None
-    values = {name: sorted({value.casefold() for value in _values(incident, name)}) for name in rule.by}
-    if not all(found or name.endswith("?") for name, found in values.items()):
+    found = {name: {value.casefold() for value in _values(incident, name)} - _UNNAMED for name in rule.by}
+    if not all(values or name.endswith("?") for name, values in found.items()):
         return None
-    text = json.dumps(values, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_KEY else digest(text, 64)
+    return {name: sorted(values) for name, values in found.items()}
 
 
 def _values(incident: Incident, attribute: str) -> Iterable[str]:
@@ -151,25 +241,43 @@ def _values(incident: Incident, attribute: str) -> Iterable[str]:
 # --- storms -----------------------------------------------------------------------------------------
 
 
-def count_new_incidents(records: Sequence[IncidentRecord], settings: Storm, now: datetime) -> int:
-    """Return how many alerts opened an incident or joined the storm within the window."""
-    return sum(
-        sum(now - at <= settings.window for at in (record.opened_at, *record.storm_times))
+class Opening(Model):
+    """An alert that opened a visible incident, or joined a storm: what the storm breaker counts."""
+
+    key: str
+    at: UtcDatetime
+    source: Source
+    private: bool | None = None
+    storm: bool = False
+
+
+def openings_of(records: Iterable[IncidentRecord]) -> list[Opening]:
+    """Return the openings that the records show; an incident that is only recorded does not count."""
+    return [
+        Opening(key=record.key, at=at, source=record.source, private=record.private, storm=record.storm)
         for record in records
-        if record.visibility is not Visibility.RECORD and record.source in settings.sources
-    )
+        if record.visibility is not Visibility.RECORD
+        for at in (record.opened_at, *record.storm_times)
+    ]
 
 
-def find_storm(records: Sequence[IncidentRecord], settings: Storm, now: datetime) -> IncidentRecord | None:
+def recent_openings(openings: Iterable[Opening], settings: Storm, now: datetime, *, private: bool) -> list[Opening]:
+    """Return the openings within the window that count towards a storm of private, or of public, alerts."""
+    return [
+        opening
+        for opening in openings
+        if now - opening.at <= settings.window and opening.source in settings.sources and opening.private is private
+    ]
+
+
+def find_storm(records: Sequence[IncidentRecord], openings: Collection[Opening]) -> IncidentRecord | None:
     """Return the current storm incident: one that was opened or joined within the window.
 
-    :param records: the incidents that accept alerts: alive and not full.
+    :param records: the incidents that accept the alert: alive, not full, and of the same privacy.
+    :param openings: the recent ones.
     """
-    current = (
-        record
-        for record in records
-        if record.storm and now - max((record.opened_at, *record.storm_times)) <= settings.window
-    )
+    keys = {opening.key for opening in openings if opening.storm}
+    current = (record for record in records if record.storm and record.key in keys)
     return max(current, key=lambda record: (record.opened_at, record.key), default=None)
 
 
@@ -178,6 +286,9 @@ def find_storm(records: Sequence[IncidentRecord], settings: Storm, now: datetime
 
 def triage(signal: Signal, settings: Triage, *, severity: Severity, notifications: int) -> TriageRule:
     """Return the first matching triage rule, of the table and then of the defaults.
+
+    A thread needs the triage channel, which is public: rules that want one are skipped while there is no channel,
+    and for private alerts.
 
     :param severity: the severity of the incident, including this signal.
     :param notifications: the number of notifications of the incident, including this signal.
@@ -190,7 +301,7 @@ def triage(signal: Signal, settings: Triage, *, severity: Severity, notification
         if rule.match.matches(incident)
         and (not rule.transition or signal.kind in rule.transition)
         and rule.notifications <= notifications
-        and not (rule.presence is Visibility.THREAD and settings.channel is None)
+        and not (rule.presence is Visibility.THREAD and (settings.channel is None or signal.private))
     )
 
 

@@ -8,6 +8,7 @@ that do not fit are kept in condensed form, so that each one is still tracked an
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -17,7 +18,7 @@ from pydantic import AliasChoices, Field
 from airflow_incident_provider.config import DagId
 from airflow_incident_provider.intake.policies import Visibility
 from airflow_incident_provider.lifecycle.coordination import Coordination
-from airflow_incident_provider.models import IncidentKey, Model, Severity, Source, UtcDatetime
+from airflow_incident_provider.models import IncidentKey, Model, ParseWarning, Severity, Source, UtcDatetime
 from airflow_incident_provider.text import digest
 
 __all__ = [
@@ -27,28 +28,35 @@ __all__ = [
     "Room",
     "RunRequest",
     "Status",
+    "TimelineEvent",
     "UpdateItem",
     "UpdateKind",
     "Visibility",
     "condensed_key",
-    "condensed_prefix",
+    "condensed_prefixes",
     "encoded_size",
     "shrink_to_fit",
+    "with_timeline_event",
 ]
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
+"""Version 1 (package 0.1.0) has no ``private``, ``timeline`` and ``fired``, and other correlation keys."""
 MAX_BYTES = 32_000
 MAX_ALERTS = 500
 """Alerts of one incident, complete or condensed. A full incident accepts no new alert and still tracks its own."""
 MAX_PENDING = 30
 MAX_DELIVERIES = 200
 MAX_NAMES = 20
+MAX_CORRELATION_KEYS = 100
+MAX_TIMELINE = 60
+"""Timeline events that are kept: the first ones and the latest; ``timeline_dropped`` counts the others."""
 MAX_RESPONDERS = 100
 MAX_TEXT = 120
 MAX_REOPENINGS = 20
 """Timestamps of reopenings, and of the recoveries before them, that are kept; ``reopened`` counts all of them."""
-_DIGITS = 10
-"""Of each digest in a condensed name; records of version 0.1.0 contain such names."""
+_DIGITS = 16
+_LEGACY_DIGITS = 10
+"""Hexadecimal digits of each digest in a condensed name; records of version 1 have the shorter ones."""
 _COORDINATION = ("updates", "items", "feedback", "actions")
 _KEEP_ALERTS = 10
 """Alerts that stay complete while anything else can be dropped."""
@@ -82,6 +90,9 @@ class UpdateKind(StrEnum):
     ROLE = "role"
     STATUS_UPDATE = "status_update"
     ITEM = "item"
+    RESOLVED = "resolved"
+    ARCHIVED = "archived"
+    EXPIRED = "expired"
 
 
 class AlertState(Model):
@@ -105,13 +116,23 @@ class AlertState(Model):
     count: int = 1
 
 
+class TimelineEvent(Model):
+    """A transition of the incident, with its values (such as two severities) and who caused it, if a person did."""
+
+    kind: UpdateKind
+    at: UtcDatetime
+    before: str | None = None
+    after: str | None = None
+    by: str | None = None
+
+
 class UpdateItem(Model):
     """A change that has not been posted yet. Items of one kind about one alert are merged: ``count`` is how many.
 
-    ``before`` and ``after`` are the values of a change, such as two severities; ``names`` are new responders.
-    ``title`` is untrusted text. ``text`` is what a person wrote, ``actor`` the person who acted (a Slack user id or
-    a name), and ``next_at`` when the next status update is due. For merged items ``at`` is the latest time and
-    ``first_at`` the first.
+    ``before`` and ``after`` are the values of a change, such as two severities, or the alert's transitions;
+    ``names`` are new responders. ``value`` is what the monitor measured. ``title`` is untrusted text. ``text`` is
+    what a person wrote, ``actor`` the person who acted (a Slack user id or a name), and ``next_at`` when the next
+    status update is due. For merged items ``at`` is the latest time and ``first_at`` the first.
     """
 
     kind: UpdateKind
@@ -122,6 +143,7 @@ class UpdateItem(Model):
     before: str | None = None
     after: str | None = None
     names: tuple[str, ...] = ()
+    value: str | None = None
     count: int = 1
     text: str | None = None
     actor: str | None = None
@@ -129,12 +151,16 @@ class UpdateItem(Model):
 
 
 class Room(Model):
-    """Where an incident is discussed, as far as it is known. ``brief_ts`` is the message that updates reply to."""
+    """Where an incident is discussed, as far as it is known. ``brief_ts`` is the message that updates reply to.
+
+    ``dry_run`` says that nothing was posted, because no Slack workspace is configured or a dry run was requested.
+    """
 
     channel_id: str | None = None
     channel_name: str | None = None
     brief_ts: str | None = None
     url: str | None = None
+    dry_run: bool = False
 
 
 _VISIBILITY = Field(validation_alias=AliasChoices("visibility", "presence"))
@@ -145,11 +171,16 @@ class IncidentRecord(Model):
     """One incident. Immutable: a decision returns the next record.
 
     ``run_id`` is the run of ``dag_id`` that opens the room, once requested. ``opened_by`` is the key of the first
-    alert. An alert joins if it has one of ``correlation_keys``. ``condensed`` maps digests of group and key to the
-    severity of alerts that are not kept complete; the severity is ``None`` once such an alert recovered.
-    ``update_due`` is the due time of the latest requested ``incident_update`` run. ``notifications`` counts
-    notifications without redeliveries, ``repeats`` those of them that changed nothing. ``storm_times`` are the
-    latest times at which an alert joined the storm.
+    alert. ``private`` is ``None`` only where version 1 did not store it. An alert joins if it has one of
+    ``correlation_keys`` and the same ``private``. ``began_at`` is when the trouble began, ``opened_at`` when the
+    first alert arrived, ``last_signal_at`` when the latest one did, and ``last_news_at`` when one last changed
+    something.
+
+    ``alerts`` holds one entry for each group. ``condensed`` maps digests of group and key to the severity of alerts
+    that are not kept complete; the severity is ``None`` once such an alert recovered. ``notifications`` counts
+    the accepted notifications, recoveries included, without redeliveries and late ones; ``fired`` those of them
+    that reported a firing alert; ``repeats`` those that changed nothing. ``storm_times`` are the latest times at
+    which an alert joined the storm. ``update_due`` is the due time of the latest requested ``incident_update`` run.
     """
 
     schema_version: int = RECORD_VERSION
@@ -159,6 +190,7 @@ class IncidentRecord(Model):
     status: Status = Status.OPEN
     visibility: Annotated[Visibility, _VISIBILITY] = Visibility.ROOM
     storm: bool = False
+    private: bool | None = None
     source: Source
     opened_by: str
     title: str
@@ -168,18 +200,23 @@ class IncidentRecord(Model):
     teams: tuple[str, ...] = ()
     correlation_keys: tuple[str, ...] = ()
 
+    began_at: UtcDatetime | None = None
     opened_at: UtcDatetime
     last_signal_at: UtcDatetime
+    last_news_at: UtcDatetime | None = None
     recovered_at: UtcDatetime | None = None
     resolved_at: UtcDatetime | None = None
     archived_at: UtcDatetime | None = None
     reopened: int = 0
     reopened_at: tuple[UtcDatetime, ...] = ()
     earlier_recoveries: tuple[UtcDatetime, ...] = ()
+    timeline: tuple[TimelineEvent, ...] = ()
+    timeline_dropped: int = 0
 
     alerts: dict[str, AlertState] = Field(default_factory=dict)
     condensed: dict[str, Severity | None] = Field(default_factory=dict)
     notifications: int = 1
+    fired: int | None = None
     repeats: int = 0
     deliveries: tuple[str, ...] = ()
     storm_times: tuple[UtcDatetime, ...] = ()
@@ -204,8 +241,23 @@ class IncidentRecord(Model):
         return cls.model_validate(stored)
 
     @property
+    def is_dry_run(self) -> bool:
+        """Whether nothing about the incident is posted: such an incident is neither open nor counted."""
+        return self.room.dry_run
+
+    @property
+    def news_at(self) -> datetime:
+        """When a notification last changed something: correlation windows begin here. Repeats do not move it."""
+        return self.last_news_at or self.last_signal_at
+
+    @property
+    def times_fired(self) -> int:
+        """Number of accepted notifications that reported a firing alert."""
+        return self.notifications if self.fired is None else self.fired
+
+    @property
     def alert_count(self) -> int:
-        """Number of alerts, firing or not."""
+        """Number of alerts: a monitor and scope count once, however often they fire and recover."""
         return len(self.alerts) + len(self.condensed)
 
     @property
@@ -244,7 +296,8 @@ class Assignment(Model):
     """What the webhook decided about the alert that starts a run: in the run's conf under ``lifecycle``.
 
     The run takes the incident's key, title and severity from here. They can differ from what the payload alone
-    says: for a recurring alert, for a storm, and for a DAG with a routing table of its own.
+    says: for a recurring alert, for a storm, and for a DAG with a routing table of its own. ``warnings`` are
+    problems of the decision that the brief reports.
     """
 
     key: IncidentKey
@@ -252,6 +305,7 @@ class Assignment(Model):
     severity: Severity | None = None
     storm: bool = False
     received_at: UtcDatetime
+    warnings: tuple[ParseWarning, ...] = ()
 
 
 def condensed_key(group: str, alert_key: str) -> str:
@@ -259,9 +313,21 @@ def condensed_key(group: str, alert_key: str) -> str:
     return f"{digest(group, _DIGITS)}.{digest(alert_key, _DIGITS)}"
 
 
-def condensed_prefix(group: str) -> str:
-    """Return the common prefix of the names of all condensed alerts of a group."""
-    return f"{digest(group, _DIGITS)}."
+def condensed_prefixes(groups: Iterable[str]) -> tuple[str, ...]:
+    """Return the possible prefixes of the names of condensed alerts of these groups."""
+    return tuple(f"{digest(group, digits)}." for group in groups for digits in (_DIGITS, _LEGACY_DIGITS))
+
+
+def with_timeline_event(record: IncidentRecord, event: TimelineEvent) -> IncidentRecord:
+    """Return the record with another event at the end of its timeline."""
+    timeline = (*record.timeline, event)
+    dropped = len(timeline) > MAX_TIMELINE
+    if dropped:
+        half = MAX_TIMELINE // 2
+        timeline = (*timeline[:half], *timeline[half + 1 :])
+    return record.model_copy(
+        update={"timeline": timeline, "timeline_dropped": record.timeline_dropped + int(dropped)}
+    )
 
 
 def shrink_to_fit(record: IncidentRecord, limit: int = MAX_BYTES) -> IncidentRecord:
@@ -272,7 +338,7 @@ def shrink_to_fit(record: IncidentRecord, limit: int = MAX_BYTES) -> IncidentRec
     """
     while len(record.alerts) > _KEEP_ALERTS and encoded_size(record) > limit:
         record = _condense_some(record)
-    for name in ("pending", "deliveries", "teams", "services", "responders"):
+    for name in ("pending", "deliveries", "timeline", "teams", "services", "responders", "correlation_keys"):
         while getattr(record, name) and encoded_size(record) > limit:
             record = _halve(record, name)
     while record.alerts and encoded_size(record) > limit:
@@ -320,7 +386,9 @@ def _halve(record: IncidentRecord, name: str) -> IncidentRecord:
     values = getattr(record, name)
     kept = values[(len(values) + 1) // 2 :]
     update: dict[str, object] = {name: kept}
+    dropped = values[: len(values) - len(kept)]
     if name == "pending":
-        dropped = values[: len(values) - len(kept)]
         update["pending_dropped"] = record.pending_dropped + sum(item.count for item in dropped)
+    if name == "timeline":
+        update["timeline_dropped"] = record.timeline_dropped + len(dropped)
     return record.model_copy(update=update)

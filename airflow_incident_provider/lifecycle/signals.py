@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.intake.conf import read_notification
 from airflow_incident_provider.intake.notification import Notification
 from airflow_incident_provider.intake.routing_table import RoutingTable
-from airflow_incident_provider.models import Incident, Model, Source, UtcDatetime
+from airflow_incident_provider.models import Incident, Model, Severity, Source, UtcDatetime
 from airflow_incident_provider.text import digest_of
 
 REDELIVERY_WINDOW = timedelta(minutes=1)
@@ -20,7 +21,10 @@ REDELIVERY_WINDOW = timedelta(minutes=1)
 Up to twice as long: time is divided into windows, and the previous one counts too.
 """
 
-_DATADOG = "datadog"
+CONTENT_MARK = "~"
+"""First character of a fingerprint that is made of the content alone: only by it such a delivery can be found."""
+
+_FINGERPRINT_DIGITS = 16
 
 
 class SignalKind(StrEnum):
@@ -44,14 +48,26 @@ class SignalKind(StrEnum):
 
 _TRANSITIONS = {str(kind): kind for kind in SignalKind if kind.value[0].isupper()}
 _CREATION_WORDS = ("declared", "created")
+_REPETITIONS = frozenset(
+    {
+        SignalKind.RE_TRIGGERED,
+        SignalKind.RE_WARN,
+        SignalKind.RE_NO_DATA,
+        SignalKind.RENOTIFY,
+        SignalKind.UNKNOWN,
+        SignalKind.INCIDENT_UPDATED,
+    }
+)
+"""Notifications that say that an alert still fires, not that it begins to."""
 
 
 class Signal(Model):
     """A parsed notification.
 
     ``alert_key`` identifies the alert from trigger to recovery; ``group`` identifies it across cycles.
-    ``key_inputs`` are the values that the key was made of. ``fingerprint`` identifies this delivery; a
-    redelivery has one of ``fingerprints``. ``conf`` is the conf for a run about this alert.
+    ``key_inputs`` are the values that the key was made of. ``fingerprint`` identifies this delivery; a redelivery
+    has one of ``fingerprints``. ``event_at`` is when the event happened: by the sender's clock if it ``is_dated``,
+    else the arrival. ``conf`` is the conf for a run about this alert.
     """
 
     kind: SignalKind
@@ -62,9 +78,31 @@ class Signal(Model):
     fingerprint: str
     fingerprints: tuple[str, ...]
     delivery_id: str | None
+    event_at: UtcDatetime
+    is_dated: bool
     incident: Incident
     received_at: UtcDatetime
     conf: dict[str, Any]
+
+    @property
+    def private(self) -> bool:
+        """Whether only invited people may see the alert."""
+        return self.incident.route.private
+
+    @property
+    def severity(self) -> Severity:
+        """The severity, after the rules of the routing table."""
+        return self.incident.severity
+
+    @property
+    def has_cycle(self) -> bool:
+        """Whether the key tells one cycle of the alert from the next."""
+        return self.alert_key != self.group
+
+    @property
+    def is_repetition(self) -> bool:
+        """Whether the notification says that an alert still fires, not that it begins to."""
+        return self.kind in _REPETITIONS
 
 
 def read_signal(conf: Mapping[str, object], *, received_at: datetime, routing: RoutingTable) -> Signal:
@@ -74,11 +112,15 @@ def read_signal(conf: Mapping[str, object], *, received_at: datetime, routing: R
     :raises InvalidPayloadError: if it cannot be parsed; nothing else is ever raised.
     """
     notification = read_notification(conf, received_at=received_at, routing=routing)
+    incident = notification.incident
     kind = _kind(notification)
     # Without a cycle key each notification has a key of its own: only the group identifies a repetition.
-    alert_key = notification.incident.key if notification.has_cycle else notification.group
-    run_conf = _run_conf(conf, notification.incident)
-    fingerprints = _fingerprints(notification, alert_key, kind, run_conf)
+    alert_key = incident.key if notification.has_cycle else notification.group
+    # A person reports when the trouble began; the report itself is new when it arrives.
+    is_dated = incident.source is not Source.MANUAL and incident.occurred_at != incident.received_at
+    event_at = incident.occurred_at if is_dated else incident.received_at
+    run_conf = _run_conf(conf, incident)
+    fingerprints = _fingerprints(notification, alert_key, kind, run_conf, event_at if is_dated else None)
     return Signal(
         kind=kind,
         alert_key=alert_key,
@@ -88,17 +130,19 @@ def read_signal(conf: Mapping[str, object], *, received_at: datetime, routing: R
         fingerprint=fingerprints[0],
         fingerprints=fingerprints,
         delivery_id=notification.delivery_id,
-        incident=notification.incident,
+        event_at=event_at,
+        is_dated=is_dated,
+        incident=incident,
         received_at=received_at,
         conf=run_conf,
     )
 
 
 def _kind(notification: Notification) -> SignalKind:
-    if notification.incident.source is Source.MANUAL:
-        return SignalKind.MANUAL
     if notification.incident.source is Source.DATADOG_INCIDENT:
         return _kind_of_incident(notification)
+    if notification.incident.source is Source.MANUAL:
+        return SignalKind.MANUAL if notification.over is None else SignalKind.RECOVERED
     known = _TRANSITIONS.get(notification.incident.transition or "")
     if known is None and notification.over is not None:
         return SignalKind.RECOVERED
@@ -115,30 +159,40 @@ def _kind_of_incident(notification: Notification) -> SignalKind:
 
 
 def _fingerprints(
-    notification: Notification, alert_key: str, kind: SignalKind, conf: Mapping[str, object]
+    notification: Notification,
+    alert_key: str,
+    kind: SignalKind,
+    conf: Mapping[str, object],
+    event_at: datetime | None,
 ) -> tuple[str, ...]:
-    """Return the fingerprint of this delivery, then the others that the first delivery may have.
+    """Return the fingerprint of this delivery, then the others that its first delivery may have.
 
-    It is made of the sender's delivery id, else of the content and its time; without a time, of the content and the
-    current window: the same content later is news.
+    It is made of what a redelivery repeats: the sender's delivery id and the time and state of the alert, or the
+    content. Content without any time counts as the same delivery for a while only: later it is news.
     """
     incident = notification.incident
+    content_of_alert = incident.severity, incident.title, incident.status, incident.commander
+    # The same id and time may stand for several changes of one Datadog incident.
+    details = content_of_alert if incident.source is Source.DATADOG_INCIDENT else ()
+    dated = _digest(alert_key, kind, *details, notification.delivery_id, incident.occurred_at)
     if notification.delivery_id is not None:
-        return (_digest(alert_key, kind, notification.delivery_id),)
-    if incident.occurred_at != incident.received_at:
-        stated = incident.occurred_at, incident.severity, incident.title, incident.status
-        return (_digest(alert_key, kind, None, *stated),)
-    window = int(incident.received_at.timestamp() // REDELIVERY_WINDOW.total_seconds())
+        undated = _digest(alert_key, kind, *content_of_alert, notification.delivery_id)
+        return (dated, undated) if event_at is not None else (undated, dated)
+    if event_at is not None:
+        return (dated,)
     content = json.dumps(conf, sort_keys=True, default=str)
-    return _digest(kind, content, window), _digest(kind, content, window - 1)
+    if incident.occurred_at != incident.received_at:
+        return (CONTENT_MARK + _digest(kind, content),)
+    window = int(incident.received_at.timestamp() // REDELIVERY_WINDOW.total_seconds())
+    return tuple(CONTENT_MARK + _digest(kind, content, number) for number in (window, window - 1))
 
 
 def _digest(*parts: object) -> str:
-    return digest_of(parts, 12)
+    return digest_of(parts, _FINGERPRINT_DIGITS)
 
 
 def _run_conf(conf: Mapping[str, object], incident: Incident) -> dict[str, Any]:
     """Return the conf with a Datadog payload under ``datadog``, so that other keys can be added beside it."""
-    if incident.source is Source.MANUAL or _DATADOG in conf:
+    if incident.source is Source.MANUAL or ConfKey.DATADOG in conf:
         return dict(conf)
-    return {_DATADOG: dict(conf)}
+    return {ConfKey.DATADOG: dict(conf)}

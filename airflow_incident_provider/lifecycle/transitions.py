@@ -1,12 +1,18 @@
-"""How a signal changes a record. Each function returns a new record; none decides whether it should."""
+"""How a signal changes a record, and the updates that it leaves to post. Nothing here decides whether it should."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
 
-from airflow_incident_provider.lifecycle.matching import is_ended_by
+from airflow_incident_provider.lifecycle.matching import (
+    condensed_names,
+    find_alert,
+    may_share,
+    more_visible,
+)
 from airflow_incident_provider.lifecycle.records import (
+    MAX_CORRELATION_KEYS,
     MAX_DELIVERIES,
     MAX_NAMES,
     MAX_PENDING,
@@ -17,61 +23,79 @@ from airflow_incident_provider.lifecycle.records import (
     IncidentRecord,
     Room,
     Status,
+    TimelineEvent,
     UpdateItem,
     UpdateKind,
     Visibility,
     condensed_key,
-    condensed_prefix,
+    with_timeline_event,
 )
 from airflow_incident_provider.lifecycle.signals import Signal
 from airflow_incident_provider.models import Severity, Source
-from airflow_incident_provider.text import shorten
+from airflow_incident_provider.text import distinct, shorten
 
 _ABOUT_ONE_ALERT = frozenset(
-    {
-        UpdateKind.JOINED,
-        UpdateKind.REPEATED,
-        UpdateKind.FIRING_AGAIN,
-        UpdateKind.ALERT_RECOVERED,
-    }
+    {UpdateKind.JOINED, UpdateKind.REPEATED, UpdateKind.FIRING_AGAIN, UpdateKind.ALERT_RECOVERED}
 )
-"""Kinds of which there can be as many as alerts: the first to go. Of each other kind there is one at most."""
+"""Kinds of which there can be as many as alerts: dropped first. Of each other kind there is at most one."""
 
+_VALUE_CHANGES = frozenset(
+    {UpdateKind.SEVERITY, UpdateKind.VISIBILITY, UpdateKind.TITLE, UpdateKind.STATUS, UpdateKind.COMMANDER}
+)
+"""Kinds that report a value before and after: one that was taken back is not reported."""
 
+_IN_TIMELINE = frozenset(
+    set(UpdateKind) - {UpdateKind.REPEATED, UpdateKind.RESPONDERS, UpdateKind.STATUS_UPDATE, UpdateKind.ITEM}
+)
 _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 def worst_severity(severities: Iterable[Severity]) -> Severity:
-    """Return the worst of some severities."""
+    """Return the worst severity."""
     return min(severities, key=_RANKS.__getitem__)
+
+
+def is_worse(one: str | None, other: str | None) -> bool:
+    """Return whether a severity is worse than another one."""
+    ranks = {str(severity): rank for severity, rank in _RANKS.items()}
+    return ranks.get(str(one), len(ranks)) < ranks.get(str(other), len(ranks))
+
+
+# --- new records and deliveries ---------------------------------------------------------------------
 
 
 def new_record(
     signal: Signal,
     *,
     key: str,
+    dag_id: str,
     visibility: Visibility,
     title: str,
     storm: bool,
     correlation_keys: tuple[str, ...],
     now: datetime,
 ) -> IncidentRecord:
-    """Return the record of an incident that begins with ``signal``."""
+    """Return the record of an incident that ``signal`` opens."""
     incident = signal.incident
     record = IncidentRecord(
         key=key,
+        dag_id=dag_id,
         visibility=visibility,
+        private=signal.private,
         storm=storm,
         source=incident.source,
         opened_by=signal.alert_key,
         title=title,
         severity=incident.severity,
-        services=_names(incident.services),
+        services=_bounded_names(incident.services),
         env=shorten(incident.env, MAX_TEXT) if incident.env else None,
-        teams=_names(incident.teams),
-        correlation_keys=correlation_keys[:MAX_NAMES],
+        teams=_bounded_names(incident.teams),
+        correlation_keys=correlation_keys[:MAX_CORRELATION_KEYS],
+        began_at=incident.occurred_at,
         opened_at=now,
         last_signal_at=now,
+        last_news_at=now,
+        fired=1,
         alerts={signal.alert_key: _new_alert(signal)},
         deliveries=(signal.fingerprint,),
         room=Room(channel_id=incident.slack_channel_id),
@@ -79,29 +103,51 @@ def new_record(
         commander=incident.commander,
         responders=incident.responders[:MAX_RESPONDERS],
     )
-    # A room's brief tells what began; a thread has only its updates.
-    return record if visibility is Visibility.ROOM else with_item(record, _item(signal, UpdateKind.OPENED, now))
+    item = _item(record, signal, UpdateKind.OPENED, now)
+    # The brief of a room reports how the incident began; a thread has only its updates.
+    return _in_timeline(record, item) if visibility is Visibility.ROOM else with_item(record, item)
 
 
-def with_delivery(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
-    """Return the record that knows of the delivery, and nothing else of it."""
-    return record.model_copy(
+def with_delivery(record: IncidentRecord, signal: Signal) -> IncidentRecord:
+    """Return the record that recognises a redelivery of the signal, and is otherwise unchanged."""
+    deliveries = (*record.deliveries, signal.fingerprint)[-MAX_DELIVERIES:]
+    return record.model_copy(update={"deliveries": deliveries})
+
+
+def _with_notification(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
+    """Return the record that has accepted and counted the notification."""
+    return with_delivery(record, signal).model_copy(
         update={
             "notifications": record.notifications + 1,
-            "deliveries": (*record.deliveries, signal.fingerprint)[-MAX_DELIVERIES:],
+            "fired": record.times_fired + (not signal.is_recovery),
             "last_signal_at": max(record.last_signal_at, now),
         }
     )
 
 
+# --- changes ----------------------------------------------------------------------------------------
+
+
 def with_firing_alert(record: IncidentRecord, signal: Signal, kind: UpdateKind, now: datetime) -> IncidentRecord:
-    """Return the record in which the signal's alert fires; ``kind`` says what that is to the incident."""
-    record = _with_alert(with_delivery(record, signal, now), signal)
+    """Return the record in which the signal's alert fires; ``kind`` is what that means for the incident."""
+    before = find_alert(record, signal)
+    record = _with_alert(_with_notification(record, signal, now), signal)
     if kind is UpdateKind.REPEATED:
         record = record.model_copy(update={"repeats": record.repeats + 1})
+    else:
+        record = _with_news_at(record, now)
     if kind is not UpdateKind.REOPENED:
-        record = with_item(record, _item(signal, kind, now))
-    return _with_news(record, signal, now)
+        item = _item(record, signal, kind, now)
+        if kind is UpdateKind.REPEATED and before is not None:
+            item = item.model_copy(update={"before": before.transition})
+        record = with_item(record, item)
+    return _with_consequences(record, signal, now)
+
+
+def repeated_after_resolution(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
+    """Return the record of a resolved incident that counts a repetition, and stays resolved."""
+    record = _with_alert(_with_notification(record, signal, now), signal)
+    return record.model_copy(update={"repeats": record.repeats + 1})
 
 
 def reopened(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
@@ -117,62 +163,97 @@ def reopened(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentR
             "reopened_at": (*record.reopened_at, now)[-MAX_REOPENINGS:],
         }
     )
-    return with_item(record, _item(signal, UpdateKind.REOPENED, now, whole=True))
+    return with_item(record, _item(record, signal, UpdateKind.REOPENED, now, whole=True))
 
 
-def recovered(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
-    """Return the record in which all alerts of the signal's group are well again, those of earlier cycles too.
+def with_recovery(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
+    """Return the record in which the signal's group has recovered.
 
-    An open incident without another alert that fires is recovered.
+    An open incident without another firing alert is recovered.
     """
-    ended = {alert.key for alert in record.alerts.values() if is_ended_by(alert, signal)}
-    prefix = condensed_prefix(signal.group)
-    record = with_delivery(record, signal, now).model_copy(
+    alert = find_alert(record, signal)
+    alerts = _without_group(record, signal)
+    if alert is not None:
+        alerts[alert.key] = _recovered_alert(alert, signal)
+    record = _with_notification(record, signal, now).model_copy(
         update={
-            "alerts": {
-                key: _recovered(alert, signal) if key in ended else alert for key, alert in record.alerts.items()
-            },
-            "condensed": {
-                name: None if name.startswith(prefix) else severity for name, severity in record.condensed.items()
-            },
+            "alerts": alerts,
+            "condensed": {**record.condensed, **dict.fromkeys(condensed_names(record, signal))},
         }
     )
+    record = _with_news_at(record, now)
     if record.firing_count or record.status is not Status.OPEN:
-        record = with_item(record, _item(signal, UpdateKind.ALERT_RECOVERED, now))
-        return _with_news(record, signal, now)
+        record = with_item(record, _item(record, signal, UpdateKind.ALERT_RECOVERED, now))
+        return _with_consequences(record, signal, now)
     record = record.model_copy(update={"status": Status.RECOVERED, "recovered_at": now})
-    record = with_item(record, _item(signal, UpdateKind.RECOVERED, now, whole=True))
+    record = with_item(record, _item(record, signal, UpdateKind.RECOVERED, now, whole=True))
     return _with_source_update(record, signal, now)
 
 
 def promoted(record: IncidentRecord, visibility: Visibility, now: datetime) -> IncidentRecord:
-    """Return the record that shows in a more visible place."""
+    """Return the record that is shown in a more visible place; a less visible one changes nothing."""
+    visibility = more_visible(record.visibility, visibility)
+    if visibility is record.visibility:
+        return record
     item = UpdateItem(kind=UpdateKind.VISIBILITY, at=now, before=record.visibility, after=visibility)
     return with_item(record.model_copy(update={"visibility": visibility}), item)
 
 
+def expired(record: IncidentRecord, now: datetime) -> IncidentRecord:
+    """Return the record of an incident that is closed because nobody and nothing has reported on it for long."""
+    alerts = {key: alert.model_copy(update={"firing": False}) for key, alert in record.alerts.items()}
+    record = record.model_copy(
+        update={
+            "status": Status.RESOLVED,
+            "resolved_at": now,
+            "alerts": alerts,
+            "condensed": dict.fromkeys(record.condensed),
+        }
+    )
+    return with_item(record, UpdateItem(kind=UpdateKind.EXPIRED, at=now))
+
+
 def _with_alert(record: IncidentRecord, signal: Signal) -> IncidentRecord:
-    known = record.alerts.get(signal.alert_key)
+    """Return the record in which the group fires: a new cycle takes the place of the earlier one."""
     name = condensed_key(signal.group, signal.alert_key)
-    if known is None and name in record.condensed:
-        return record.model_copy(update={"condensed": {**record.condensed, name: signal.incident.severity}})
+    condensed = {
+        key: value for key, value in record.condensed.items() if key not in condensed_names(record, signal)
+    }
+    known = find_alert(record, signal)
+    if known is None and len(condensed) < len(record.condensed):
+        return record.model_copy(update={"condensed": {**condensed, name: signal.severity}})
     alert = _new_alert(signal)
     if known is not None:
-        last_at = max(known.last_at, alert.last_at)
-        alert = alert.model_copy(update={"first_at": known.first_at, "last_at": last_at, "count": known.count + 1})
-    return record.model_copy(update={"alerts": {**record.alerts, signal.alert_key: alert}})
+        alert = alert.model_copy(
+            update={
+                "first_at": min(known.first_at, alert.first_at),
+                "last_at": max(known.last_at, alert.last_at),
+                "count": known.count + 1,
+            }
+        )
+    alerts = {**_without_group(record, signal), signal.alert_key: alert}
+    return record.model_copy(update={"condensed": condensed, "alerts": alerts})
 
 
-def _with_news(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
-    """Return the record with what follows from its alerts, and from what the source itself says of the incident."""
+def _without_group(record: IncidentRecord, signal: Signal) -> dict[str, AlertState]:
+    """Return the alerts of other groups. Version 1 had an entry for each cycle of a group."""
+    return {
+        key: alert
+        for key, alert in record.alerts.items()
+        if alert.group != signal.group and key != signal.alert_key
+    }
+
+
+def _with_consequences(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
+    """Return the record with the severity of its firing alerts, new responders, and updates from the source."""
     record, severity = _with_severity(record)
-    record = _changed(record, UpdateKind.SEVERITY, "severity", severity, now)
+    record = _with_value(record, UpdateKind.SEVERITY, "severity", severity, now)
     if not signal.is_recovery:
         record = _with_responders(record, signal, now)
         record = record.model_copy(
             update={
-                "services": _names((*record.services, *signal.incident.services)),
-                "teams": _names((*record.teams, *signal.incident.teams)),
+                "services": _bounded_names((*record.services, *signal.incident.services)),
+                "teams": _bounded_names((*record.teams, *signal.incident.teams)),
             }
         )
     return _with_source_update(record, signal, now)
@@ -198,16 +279,17 @@ def _with_severity(record: IncidentRecord) -> tuple[IncidentRecord, Severity]:
 
 def _with_source_update(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
     """Return the record that follows its own Datadog incident: title, status, commander, Slack channel."""
-    told = signal.incident
-    if told.source is not Source.DATADOG_INCIDENT or signal.alert_key != record.opened_by:
+    source = signal.incident
+    if source.source is not Source.DATADOG_INCIDENT or signal.alert_key != record.opened_by:
         return record
-    record = _changed(record, UpdateKind.TITLE, "title", told.title, now)
-    if told.status is not None:
-        record = _changed(record, UpdateKind.STATUS, "source_status", told.status, now)
-    if told.commander is not None:
-        record = _changed(record, UpdateKind.COMMANDER, "commander", told.commander, now)
-    if told.slack_channel_id is not None and record.room.channel_id is None:
-        room = record.room.model_copy(update={"channel_id": told.slack_channel_id})
+    if may_share(record, signal):
+        record = _with_value(record, UpdateKind.TITLE, "title", source.title, now)
+    if source.status is not None:
+        record = _with_value(record, UpdateKind.STATUS, "source_status", source.status, now)
+    if source.commander is not None:
+        record = _with_value(record, UpdateKind.COMMANDER, "commander", source.commander, now)
+    if source.slack_channel_id is not None and record.room.channel_id is None:
+        room = record.room.model_copy(update={"channel_id": source.slack_channel_id})
         record = record.model_copy(update={"room": room})
     return record
 
@@ -221,12 +303,16 @@ def _with_responders(record: IncidentRecord, signal: Signal, now: datetime) -> I
     return with_item(record, UpdateItem(kind=UpdateKind.RESPONDERS, at=now, names=new))
 
 
-def _changed(record: IncidentRecord, kind: UpdateKind, field: str, value: str, now: datetime) -> IncidentRecord:
+def _with_value(record: IncidentRecord, kind: UpdateKind, field: str, value: str, now: datetime) -> IncidentRecord:
     before = getattr(record, field)
     if before == value:
         return record
-    record = record.model_copy(update={field: value})
+    record = _with_news_at(record.model_copy(update={field: value}), now)
     return with_item(record, UpdateItem(kind=kind, at=now, before=before or "", after=value))
+
+
+def _with_news_at(record: IncidentRecord, now: datetime) -> IncidentRecord:
+    return record.model_copy(update={"last_news_at": max(record.news_at, now)})
 
 
 def _new_alert(signal: Signal) -> AlertState:
@@ -240,64 +326,70 @@ def _new_alert(signal: Signal) -> AlertState:
         scope=_sorted_scope(incident.scope),
         transition=signal.kind,
         first_at=incident.occurred_at,
-        last_at=incident.occurred_at,
+        last_at=signal.event_at,
     )
 
 
-def _recovered(alert: AlertState, signal: Signal) -> AlertState:
+def _recovered_alert(alert: AlertState, signal: Signal) -> AlertState:
     return alert.model_copy(
         update={
             "firing": False,
             "transition": str(signal.kind),
-            "last_at": signal.incident.occurred_at,
+            "last_at": max(alert.last_at, signal.event_at),
             "count": alert.count + 1,
         }
     )
 
 
-def _item(signal: Signal, kind: UpdateKind, now: datetime, *, whole: bool = False) -> UpdateItem:
-    """Return an update that tells of the signal: about its alert, or about the ``whole`` incident."""
+# --- updates ----------------------------------------------------------------------------------------
+
+
+def with_item(record: IncidentRecord, item: UpdateItem) -> IncidentRecord:
+    """Return the record with the change in its timeline and, unless it is only recorded, pending to be posted.
+
+    A change of a value that was taken back before it was posted leaves nothing to post.
+    """
+    record = _in_timeline(record, item)
+    if record.visibility is Visibility.RECORD:
+        return record
+    items = {(pending.kind, pending.alert): pending for pending in record.pending}
+    slot = (item.kind, item.alert)
+    merged = _merged(items.pop(slot), item) if slot in items else item
+    if merged.kind not in _VALUE_CHANGES or merged.before != merged.after:
+        items[slot] = merged
+    kept = tuple(items.values())
+    dropped = _least_important(kept)
+    return record.model_copy(
+        update={
+            "pending": tuple(pending for pending in kept if pending is not dropped),
+            "pending_dropped": record.pending_dropped + (dropped.count if dropped else 0),
+        }
+    )
+
+
+def _in_timeline(record: IncidentRecord, item: UpdateItem) -> IncidentRecord:
+    if item.kind not in _IN_TIMELINE:
+        return record
+    event = TimelineEvent(kind=item.kind, at=item.at, before=item.before, after=item.after, by=item.actor)
+    return with_timeline_event(record, event)
+
+
+def _item(
+    record: IncidentRecord, signal: Signal, kind: UpdateKind, now: datetime, *, whole: bool = False
+) -> UpdateItem:
+    """Return an update about the signal's alert, or about the ``whole`` incident.
+
+    The text of a private alert never goes into an update of a public incident: its recovery is reported without.
+    """
+    shareable = may_share(record, signal)
+    measurement = next((metric.value for metric in signal.incident.metrics if metric.value), None)
     return UpdateItem(
         kind=kind,
         at=now,
         alert=None if whole else signal.alert_key,
-        title=shorten(signal.incident.title, MAX_TEXT),
+        title=shorten(signal.incident.title, MAX_TEXT) if shareable else None,
         after=str(signal.kind),
-    )
-
-
-def _sorted_scope(scope: str | None) -> str | None:
-    """Return a scope in an order of its own: Datadog's is not sure to stay."""
-    parts = sorted({part.strip() for part in (scope or "").split(",")} - {""})
-    return shorten(",".join(parts), MAX_TEXT) if parts else None
-
-
-def _names(names: Iterable[str]) -> tuple[str, ...]:
-    kept: dict[str, str] = {}
-    for name in sorted(names):
-        kept.setdefault(name.casefold(), shorten(name, MAX_TEXT))
-    return tuple(kept.values())[:MAX_NAMES]
-
-
-def with_item(record: IncidentRecord, item: UpdateItem) -> IncidentRecord:
-    """Return the record with ``item`` pending; an incident that is only recorded posts nothing.
-
-    A change that was taken back before it was posted leaves nothing to post.
-    """
-    if record.visibility is Visibility.RECORD:
-        return record
-    items = {(told.kind, told.alert): told for told in record.pending}
-    slot = (item.kind, item.alert)
-    merged = _merged(items.pop(slot), item) if slot in items else item
-    if merged.before is None or merged.before != merged.after:
-        items[slot] = merged
-    kept = tuple(items.values())
-    dropped = _to_drop(kept)
-    return record.model_copy(
-        update={
-            "pending": tuple(told for told in kept if told is not dropped),
-            "pending_dropped": record.pending_dropped + (dropped.count if dropped else 0),
-        }
+        value=shorten(measurement, MAX_TEXT) if measurement and shareable else None,
     )
 
 
@@ -313,7 +405,18 @@ def _merged(earlier: UpdateItem, later: UpdateItem) -> UpdateItem:
     )
 
 
-def _to_drop(items: tuple[UpdateItem, ...]) -> UpdateItem | None:
+def _least_important(items: tuple[UpdateItem, ...]) -> UpdateItem | None:
+    """Return the update to drop, if there are too many."""
     if len(items) <= MAX_PENDING:
         return None
     return next(item for item in items if item.kind in _ABOUT_ONE_ALERT)
+
+
+def _sorted_scope(scope: str | None) -> str | None:
+    """Return a scope in a stable order, which Datadog does not promise."""
+    parts = sorted({part.strip() for part in (scope or "").split(",")} - {""})
+    return shorten(",".join(parts), MAX_TEXT) if parts else None
+
+
+def _bounded_names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(shorten(name, MAX_TEXT) for name in distinct(sorted(names)))[:MAX_NAMES]

@@ -13,6 +13,7 @@ import pytest
 
 from airflow_incident_provider.intake import RoutingTable, load_routing_table
 from airflow_incident_provider.lifecycle.decision import Decision, decide
+from airflow_incident_provider.lifecycle.matching import GroupHistory
 from airflow_incident_provider.lifecycle.records import IncidentRecord, RunRequest, Status
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
 
@@ -57,8 +58,8 @@ class World:
 
     def __init__(self, table: str | RoutingTable = "") -> None:
         self.routing = load_routing_table(table) if isinstance(table, str) else table
-        self.rules = self.routing
         self.records: dict[str, IncidentRecord] = {}
+        self.histories: dict[str, GroupHistory] = {}
         self.runs: list[RunRequest] = []
         self._deliveries = itertools.count()
 
@@ -68,15 +69,18 @@ class World:
 
     def decide(self, payload: dict[str, Any], seconds: float = 0) -> Decision:
         """Decide on a payload that arrives so many seconds after the start, and remember nothing."""
-        now = START + timedelta(seconds=seconds)
-        return decide(self.read(payload, seconds), list(self.records.values()), self.rules, now)
+        now, signal = START + timedelta(seconds=seconds), self.read(payload, seconds)
+        history = self.histories.get(signal.group)
+        return decide(signal, list(self.records.values()), self.routing, now, history=history)
 
     def send(self, payload: dict[str, Any], seconds: float = 0) -> Decision:
         """Decide on a payload, and remember what was decided as a store would: as JSON."""
         decision = self.decide(payload, seconds)
-        if decision.record is not None and decision.changed:
-            stored = json.dumps(decision.record.to_json())
-            self.records[decision.record.key] = IncidentRecord.from_json(json.loads(stored))
+        changed = [decision.record] if decision.record is not None and decision.changed else []
+        for record in (*changed, *decision.others):
+            self.records[record.key] = IncidentRecord.from_json(json.loads(json.dumps(record.to_json())))
+        if decision.history is not None:
+            self.histories[decision.inputs["group"]] = decision.history
         self.runs += decision.runs
         return decision
 

@@ -71,6 +71,6 @@ def test_pending_updates_are_bounded_and_what_matters_stays(world: Any) -> None:
 
 def test_a_newer_version_of_a_record_is_read(world: Any) -> None:
     stored = world.alert().record.to_json()
-    assert stored["schema_version"] == 1
-    later = stored | {"schema_version": 2, "something_new": {"a": 1}}
+    assert stored["schema_version"] == 2
+    later = stored | {"schema_version": 3, "something_new": {"a": 1}}
     assert IncidentRecord.from_json(later).key == world.only.key

@@ -177,7 +177,7 @@ def test_the_first_update_of_a_quiet_incident_goes_at_once(world: Any) -> None:
     world.alert()
     (run,) = world.alert(transition="Re-Triggered", seconds=61).runs
     assert run.run_after is None
-    assert run.conf == {"incident_key": world.only.key}
+    assert run.conf["incident_key"] == world.only.key
 
 
 def test_a_change_that_was_taken_back_is_not_told(world: Any) -> None:
