@@ -1,7 +1,7 @@
 """
-When an incident that is over is resolved, and when its room is warned of and archived.
+When an incident is resolved, its room warned and archived, and its record put away.
 
-Whoever waits asks again when the time has come: the record then tells whether it still holds.
+A task that waits for one of these times asks again when it has come: the record may have changed since.
 """
 
 from __future__ import annotations
@@ -15,15 +15,21 @@ from pydantic import ValidationError
 from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.intake.policies import Lifecycle
-from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Status, Visibility
 from airflow_incident_provider.models import Model
 
 LONGEST_WARNING = timedelta(hours=1)
-"""How long before the archiving the room is warned; half of the delay where that is shorter."""
+"""How long before archiving the room is warned; half of the delay if that is shorter."""
+
+LIVE_AFTER_END = timedelta(days=1)
+"""How long an incident that is over still receives alerts, beyond the reopen window: late recoveries, say."""
+
+EXPIRES_AFTER = timedelta(days=30)
+"""After this long without any notification an open incident is closed, which its room is told."""
 
 
 class Closing(StrEnum):
-    """A step towards the end of an incident's life."""
+    """A closing step of an incident."""
 
     RESOLVE = "resolve"
     WARN = "warn"
@@ -72,7 +78,7 @@ def resolve_at(record: IncidentRecord, settings: Lifecycle) -> datetime | None:
 
 
 def archive_at(record: IncidentRecord, settings: Lifecycle) -> datetime | None:
-    """Return when the room of a resolved incident is archived: not before it can no longer come back to it."""
+    """Return when the room of a resolved incident is archived: not while the incident may reopen there."""
     if record.status is not Status.RESOLVED or record.resolved_at is None:
         return None
     return _whole_second(record.resolved_at + _stay(settings))
@@ -85,7 +91,7 @@ def warn_at(record: IncidentRecord, settings: Lifecycle) -> datetime | None:
 
 
 def due_closing(record: IncidentRecord, settings: Lifecycle, now: datetime) -> Closing | None:
-    """Return the step that the time has come for, if there is one."""
+    """Return the step that is due, if there is one."""
     moments = (
         (Closing.RESOLVE, resolve_at(record, settings)),
         (Closing.ARCHIVE, archive_at(record, settings)),
@@ -95,11 +101,41 @@ def due_closing(record: IncidentRecord, settings: Lifecycle, now: datetime) -> C
 
 
 def next_closing_at(record: IncidentRecord, settings: Lifecycle, now: datetime) -> datetime | None:
-    """Return the moment of the next step, as things are now; one that is past already has not been taken yet."""
+    """Return when the next step is due, as things are now; a time in the past means that it was not taken yet."""
     if record.status is Status.RECOVERED:
         return resolve_at(record, settings)
     warning = warn_at(record, settings)
     return warning if warning is not None and now < warning else archive_at(record, settings)
+
+
+def is_expired(record: IncidentRecord, now: datetime) -> bool:
+    """Return whether nobody and nothing has reported on an incident for so long that it is closed."""
+    is_closed = record.status in (Status.RESOLVED, Status.ARCHIVED)
+    return not is_closed and now - record.last_signal_at > EXPIRES_AFTER
+
+
+def settle(record: IncidentRecord, settings: Lifecycle, now: datetime) -> IncidentRecord:
+    """Return the record as resolved if its quiet period has passed and no run is going to resolve it.
+
+    An incident that is only recorded has no room, so it has no run that would resolve it.
+    """
+    at = resolve_at(record, settings)
+    if record.visibility is not Visibility.RECORD or at is None or now < at:
+        return record
+    return record.model_copy(update={"status": Status.RESOLVED, "resolved_at": at})
+
+
+def is_finished(record: IncidentRecord, settings: Lifecycle, now: datetime) -> bool:
+    """Return whether no alert can belong to an incident any more, and no task has anything to do with it."""
+    live = settings.reopen_window + LIVE_AFTER_END
+    if record.status is Status.ARCHIVED and record.archived_at is not None:
+        return now - record.archived_at > live
+    if record.status is not Status.RESOLVED or record.resolved_at is None:
+        return False
+    if record.visibility is Visibility.RECORD:
+        return now - record.resolved_at > live
+    # The run that archives the room has failed for good.
+    return now - record.resolved_at > _stay(settings) + live + LIVE_AFTER_END
 
 
 def _stay(settings: Lifecycle) -> timedelta:

@@ -239,10 +239,11 @@ def _history_after_recovery(context: DecisionContext) -> GroupHistory | None:
 
 
 def _alert(context: DecisionContext) -> Decision:
-    if context.history.held is not None and context.history.held == context.signal.alert_key:
+    signal = context.signal
+    if context.history.held == signal.alert_key and (signal.has_cycle or signal.is_repetition):
         context.note("held", True, "a person resolved its incident, and it has not fired anew since")
         return _decision(context, Action.IGNORE, "A person resolved its incident; it has not fired anew.", None)
-    for record in tracking_incidents(context.records, context.signal):
+    for record in tracking_incidents(context.records, signal):
         decision = _tracked(context, record)
         if decision is not None:
             return decision

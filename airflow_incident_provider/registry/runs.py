@@ -1,19 +1,19 @@
 """
-The runs that a decision asks for, created in the decision's own transaction: both are committed, or neither is.
+The runs that a decision requests, created in the decision's own transaction: both are committed, or neither is.
 
-Airflow's ``trigger_dag`` looks for a duplicate with a session of its own and checks neither that a DAG is unpaused
+Airflow's ``trigger_dag`` looks for a duplicate with a session of its own, and checks neither that a DAG is unpaused
 nor that its file can be imported. So this does what Airflow's REST API does, and refuses where a run would wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.models.dag import DagModel
 from airflow.models.dag_version import DagVersion
-from airflow.models.dagbag import DBDagBag
+from airflow.models.dagbag import CachedDBDagBag
 from airflow.models.dagrun import DagRun
 from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
@@ -29,24 +29,32 @@ if TYPE_CHECKING:
     from airflow_incident_provider.lifecycle.records import RunRequest
 
 TRIGGERED_BY = "incident webhook"
+CACHED_DAGS = 64
+CACHE_SECONDS = 600
 
 
 class DagNotReadyError(IncidentError):
-    """A DAG whose runs would wait, or could not be created: missing, paused, or broken."""
+    """A DAG whose runs would wait, or cannot be created: missing, paused, or broken."""
+
+    def __init__(self, message: str, *, fix: str | None = None, dag_id: str | None = None) -> None:
+        super().__init__(message, fix=fix)
+        self.dag_id = dag_id
 
 
 class Runs:
-    """Creates DAG runs. Keeps the DAGs that it has read, so one for the process is enough."""
+    """Creates DAG runs. Caches the DAGs that it reads; several threads may share one."""
 
     def __init__(self) -> None:
-        self._dags = DBDagBag()
+        self._dags = CachedDBDagBag(
+            cache_size=CACHED_DAGS, cache_ttl=CACHE_SECONDS, stats_prefix="incident_webhook.dag_bag"
+        )
 
     def start(self, session: Session, request: RunRequest) -> bool:
         """Create a run within the session's transaction.
 
-        :return: whether it is new: false if a run of this id is there already.
+        :returns: whether it is new: false if a run of this id exists already.
         :raises DagNotReadyError: the DAG is missing, paused or broken.
-        :raises ValueError: the DAG does not accept the run's conf.
+        :raises ParamValidationError: the DAG does not accept the run's conf.
         """
         dag = self.ready_dag(session, request.dag_id)
         if _exists(session, request):
@@ -71,35 +79,55 @@ class Runs:
         return True
 
     def ready_dag(self, session: Session, dag_id: str) -> SerializedDAG:
-        """Return the DAG as it was parsed last.
+        """Return the latest parsed version of the DAG.
 
         :raises DagNotReadyError: it is missing, paused or broken.
         """
+
+        def not_ready(what: str, fix: str) -> DagNotReadyError:
+            return DagNotReadyError(f"The DAG {dag_id} {what}.", fix=fix, dag_id=dag_id)
+
         found = session.execute(
             select(
                 DagModel.is_stale, DagModel.is_paused, DagModel.has_import_errors, DagModel.allowed_run_types
             ).where(DagModel.dag_id == dag_id)
         ).one_or_none()
-        # A DAG whose file cannot be imported counts as stale too; that it is broken says more.
+        # A DAG whose file cannot be imported counts as stale, too; that it is broken says more.
         if found is not None and found.has_import_errors:
-            raise DagNotReadyError(f"The DAG {dag_id} has import errors.", fix="See them in Airflow's UI.")
+            raise not_ready("has import errors", "See them in Airflow's UI.")
         if found is None or found.is_stale:
-            raise DagNotReadyError(f"The DAG {dag_id} is missing.", fix="Put its file into the DAGs folder.")
+            raise not_ready("is missing", "Put its file into the DAGs folder.")
         if found.is_paused:
-            raise DagNotReadyError(f"The DAG {dag_id} is paused.", fix="Unpause it.")
+            raise not_ready("is paused", "Unpause it.")
         if found.allowed_run_types is not None and DagRunType.MANUAL not in found.allowed_run_types:
-            raise DagNotReadyError(f"The DAG {dag_id} does not allow manual runs.", fix="Allow them in its file.")
+            raise not_ready("does not allow manual runs", "Allow them in its file.")
         version = DagVersion.get_latest_version(dag_id, session=session)
         dag = self._dags.get_dag(version.id, session=session) if version is not None else None
         if dag is None:
-            raise DagNotReadyError(f"The DAG {dag_id} is not serialized yet.", fix="Wait until it was parsed.")
+            raise not_ready("is not serialized yet", "Wait until it was parsed.")
         return dag
 
 
 def existing_runs(session: Session, dag_id: str, run_ids: Collection[str]) -> set[str]:
-    """Return those of some run ids of a DAG that are there."""
+    """Return those of some run ids of a DAG that exist."""
     runs = select(DagRun.run_id).where(DagRun.dag_id == dag_id, DagRun.run_id.in_(run_ids))
     return set(session.scalars(runs))
+
+
+def started_runs(session: Session, dag_id: str, run_ids: Collection[str]) -> set[str]:
+    """Return those of some run ids of a DAG whose runs have started."""
+    if not run_ids:
+        return set()
+    runs = select(DagRun.run_id).where(
+        DagRun.dag_id == dag_id, DagRun.run_id.in_(run_ids), DagRun.start_date.is_not(None)
+    )
+    return set(session.scalars(runs))
+
+
+def run_conf(session: Session, dag_id: str, run_id: str) -> Mapping[str, Any] | None:
+    """Return the conf of a run, if it exists and has one."""
+    conf = session.scalar(select(DagRun.conf).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+    return conf if isinstance(conf, Mapping) else None
 
 
 def _exists(session: Session, request: RunRequest) -> bool:

@@ -1,18 +1,17 @@
 """
 The registry as the API server sees it: with a database session of its own, and under a lock.
 
-Decisions about alerts come one at a time, whatever the number of API servers and workers: each looks at what the
-one before it has committed. The lock is held by the transaction, so it ends with it, however that ends.
+Decisions about alerts come one at a time, whatever the number of API servers and workers: each sees what the one
+before it has committed. The transaction holds the lock, so the lock ends with it, however that ends.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.models.asset import AssetModel
 from airflow.models.asset_state_store import AssetStateStoreModel as Row
@@ -22,10 +21,32 @@ from pydantic import ValidationError
 from sqlalchemy import Select, delete, func, or_, select, text, update
 
 from airflow_incident_provider.exceptions import IncidentError
-from airflow_incident_provider.lifecycle.records import Room, Status, Visibility
+from airflow_incident_provider.intake.policies import Lifecycle
+from airflow_incident_provider.lifecycle.closing import is_expired, is_finished, settle
+from airflow_incident_provider.lifecycle.matching import GroupHistory, Opening, openings_of
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Room
 from airflow_incident_provider.models import Model
-from airflow_incident_provider.registry.keys import REGISTRY, Kind
-from airflow_incident_provider.registry.records import StoredIncident, Transition, UpdateBatch
+from airflow_incident_provider.registry.keys import (
+    REGISTRY,
+    REJECTED_KEY,
+    REPORTS,
+    STATE_KEY,
+    Kind,
+    bucket_keys,
+    bucket_of,
+)
+from airflow_incident_provider.registry.records import (
+    Bucket,
+    IndexEntry,
+    Listed,
+    RegistryState,
+    Rejections,
+    StoredIncident,
+    Transition,
+    UpdateBatch,
+    group_name,
+    index_names,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -34,16 +55,24 @@ LOCK_ID = 0x1C1DE7A1E27
 """The advisory lock's number in PostgreSQL: any constant that nothing else in Airflow's database uses."""
 
 LOCK_SECONDS = 6
-"""How long a decision waits for those before it; then its sender is asked to come again."""
+"""How long a decision waits for those before it; then the sender is asked to retry."""
 
-LIVE_AFTER_END = timedelta(days=1)
-"""How long an incident that is over is still looked at for each alert, beyond the time in which it may reopen."""
+CHECK_INTERVAL = timedelta(hours=6)
+"""How often housekeeping looks at a current incident: tasks may have closed it."""
 
-FORGOTTEN_AFTER = timedelta(days=30)
-"""After this long without a word even an open incident is no longer looked at."""
+HOUSEKEEPING_INTERVAL = timedelta(minutes=5)
+MAX_CHECKED = 100
+"""Incidents that one pass of housekeeping looks at."""
+
+MAX_REPORTS = 50
+"""Reports that one transaction moves from the inbox to the registry."""
 
 KEPT_FOR = timedelta(days=90)
-"""How long an incident's record is kept after that."""
+"""How long an archived record is kept."""
+
+PURGE_INTERVAL = timedelta(days=1)
+CHUNK = 500
+"""Keys of one query."""
 
 log = logging.getLogger(__name__)
 
@@ -55,33 +84,95 @@ class RegistryUnavailableError(IncidentError):
 
 
 class Registry:
-    """The registry within one transaction. Made by :func:`locked`, or by :func:`opened` to read only."""
+    """The registry within one transaction. Created by :func:`locked`, or by :func:`opened` to read only.
 
-    def __init__(self, session: Session, asset_id: int) -> None:
+    What is written to index, list and state is collected, and stored by :meth:`flush`.
+    """
+
+    def __init__(self, session: Session, asset_id: int, reports_id: int | None) -> None:
         self._session = session
         self._asset_id = asset_id
+        self._reports_id = reports_id
         self._scope = AssetScope(asset_id=asset_id)
         self._store = MetastoreBackend()
+        self._stored_keys: set[str] = set()
+        self._index: dict[str, IndexEntry] = {}
+        self._buckets: dict[str, Bucket] = {}
+        self._state: RegistryState | None = None
+        self._changed: set[str] = set()
 
-    def incidents(self, *, archived: bool = False) -> dict[str, StoredIncident]:
-        """Return the incidents that an alert may belong to, by key, with what tasks told of them.
+    # --- reading ---
 
-        :param archived: whether those that were put away are wanted too.
+    def load(self, keys: Iterable[str], *, archived: bool = False) -> dict[str, StoredIncident]:
+        """Return incidents with what tasks reported about them, by key; those that are unknown are left out.
+
+        :param archived: whether to look in the archive and the inbox, too.
         """
-        kinds = (Kind.ARCHIVE, Kind.RECORD) if archived else (Kind.RECORD,)
-        stored = self._texts(*kinds, Kind.ROOM, Kind.TRANSITION)
+        wanted = list(dict.fromkeys(keys))
+        kinds = (Kind.RECORD, *((Kind.ARCHIVE,) if archived else ()), Kind.ROOM, Kind.TRANSITION)
+        stored = self._texts(kind.key(key) for key in wanted for kind in kinds)
         found = {}
-        for kind in kinds:
-            for key in (key for key in stored if key.startswith(kind.prefix)):
-                if (incident := _read(StoredIncident, key, stored)) is not None:
-                    found[incident.record.key] = _with_reports(incident, stored)
+        for key in wanted:
+            name = Kind.RECORD.key(key)
+            if name not in stored and archived:
+                name = Kind.ARCHIVE.key(key)
+            incident = _read(StoredIncident, name, stored)
+            if name in stored and name.startswith(Kind.RECORD.prefix):
+                self._stored_keys.add(key)
+            if incident is not None:
+                found[key] = _with_reports(incident, stored)
+        if archived:
+            missing = [key for key in wanted if key not in found]
+            for key, report in self._reports(missing).items():
+                found[key] = _with_reports(report, stored)
         return found
 
-    def archived_among(self, keys: Iterable[str]) -> set[str]:
-        """Return those of some incidents' keys under which an incident was put away."""
-        names = {Kind.ARCHIVE.key(key): key for key in keys}
-        found = select(Row.key).where(Row.asset_id == self._asset_id, Row.key.in_(names))
-        return {names[name] for name in self._session.scalars(found)}
+    def lookup(self, names: Collection[str]) -> dict[str, IndexEntry]:
+        """Return the index rows of these names; a name without a row has an empty one."""
+        missing = {Kind.INDEX.key(name): name for name in names if name not in self._index}
+        stored = self._texts(missing)
+        for row, name in missing.items():
+            self._index[name] = _read(IndexEntry, row, stored) or IndexEntry()
+        return {name: self._index[name] for name in names}
+
+    def listed(self) -> dict[str, Listed]:
+        """Return the list of current incidents: those that are open, and those that ended lately."""
+        stored = self._texts(bucket_keys())
+        found: dict[str, Listed] = {}
+        for row in stored:
+            bucket = _read(Bucket, row, stored)
+            found |= bucket.incidents if bucket is not None else {}
+        return found
+
+    def transitions(self, keys: Iterable[str]) -> dict[str, Transition]:
+        """Return what tasks reported about the lifecycle of incidents, by incident key."""
+        rows = {Kind.TRANSITION.key(key): key for key in keys}
+        stored = self._texts(rows)
+        found = {key: _read(Transition, row, stored) for row, key in rows.items()}
+        return {key: transition for key, transition in found.items() if transition is not None}
+
+    def reports(self, limit: int = MAX_REPORTS) -> dict[str, StoredIncident]:
+        """Return incidents of the inbox, with what tasks reported about them, the oldest first."""
+        if self._reports_id is None:
+            return {}
+        rows = (
+            select(Row.key, Row.value).where(Row.asset_id == self._reports_id).order_by(Row.updated_at).limit(limit)
+        )
+        return self._merged_reports(self._pairs(rows))
+
+    def incidents(self, *, archived: bool = False) -> dict[str, StoredIncident]:
+        """Return all incidents. Reads every row: for maintenance and tests, never for an alert or a page."""
+        kinds = (Kind.RECORD, *((Kind.ARCHIVE,) if archived else ()))
+        rows = select(Row.key).where(
+            Row.asset_id == self._asset_id, or_(*(Row.key.startswith(kind.prefix) for kind in kinds))
+        )
+        keys = sorted(str(name).partition("/")[2] for name in self._session.scalars(rows))
+        return self.load(keys, archived=archived)
+
+    def taken(self, keys: Collection[str]) -> set[str]:
+        """Return those of some incident keys that an incident has, or had."""
+        names = {kind.key(key): key for key in keys for kind in (Kind.RECORD, Kind.ARCHIVE)}
+        return {names[name] for name in self._present(names)} | set(self._reports(keys))
 
     def has_moved_on(self, seen: StoredIncident) -> bool:
         """Return whether a task resolved or archived the incident since it was read.
@@ -93,16 +184,15 @@ class Registry:
         now = _with_reports(seen, self._pairs(row.with_for_update()))
         return now.record.status is not seen.record.status
 
-    def write(self, incident: StoredIncident) -> None:
-        """Store a record. With its first version, make the row in which tasks report what became of it."""
-        key = incident.record.key
-        self._set(Kind.RECORD.key(key), incident.to_json())
-        if incident.version == 1:
-            self._set(Kind.TRANSITION.key(key), Transition().model_dump(mode="json"))
+    def state(self) -> RegistryState:
+        """Return recent openings and the times of housekeeping."""
+        if self._state is None:
+            self._state = _read(RegistryState, STATE_KEY, self._texts([STATE_KEY])) or RegistryState()
+        return self._state
 
-    def write_updates(self, run_id: str, batch: UpdateBatch) -> None:
-        """Store what an update run has to tell, as far as it is known."""
-        self._set(Kind.UPDATES.key(run_id), batch.model_dump(mode="json"))
+    def rejections(self) -> Rejections:
+        """Return the alerts and reports that could not become an incident."""
+        return _read(Rejections, REJECTED_KEY, self._texts([REJECTED_KEY])) or Rejections()
 
     def now(self) -> datetime:
         """Return the time by the one clock that all API servers share: the database's."""
@@ -114,29 +204,207 @@ class Registry:
             return _utc(self._session.scalar(text("SELECT UTC_TIMESTAMP(6)")))
         return datetime.now(UTC)
 
-    def tidy(self, incidents: Iterable[StoredIncident], now: datetime, *, reopen_window: timedelta) -> None:
-        """Put incidents away that are over, and forget what was put away long ago.
+    # --- writing ---
 
-        :param reopen_window: how long after its end an incident may come back.
+    def write(self, incident: StoredIncident, before: IncidentRecord | None, now: datetime) -> None:
+        """Store a record, and change index and list accordingly.
+
+        With a new record, create the row in which tasks report what became of the incident: it is what a decision
+        locks while it changes the record.
         """
-        for incident in incidents:
-            if _is_over(incident, now, reopen_window + LIVE_AFTER_END):
-                key = incident.record.key
-                self._set(Kind.ARCHIVE.key(key), incident.to_json())
-                for kind in (Kind.RECORD, Kind.ROOM, Kind.TRANSITION):
-                    self._store.delete(self._scope, kind.key(key), session=self._session)
-        # A room is part of its incident's record since the first alert that came after the room.
-        old = or_(*(Row.key.startswith(kind.prefix) for kind in (Kind.ARCHIVE, Kind.UPDATES, Kind.ROOM)))
-        self._session.execute(
-            delete(Row)
-            .where(Row.asset_id == self._asset_id, Row.updated_at < now - KEPT_FOR, old)
-            .execution_options(synchronize_session=False)
-        )
+        record = incident.record
+        self._set(Kind.RECORD.key(record.key), incident.to_json())
+        if record.key not in self._stored_keys:
+            self._stored_keys.add(record.key)
+            self._set(Kind.TRANSITION.key(record.key), Transition().model_dump(mode="json"))
+        names, former = index_names(record), index_names(before) if before is not None else set()
+        for name in names - former:
+            self._change_index(name, lambda entry: entry.with_key(record.key))
+        for name in former - names:
+            self._change_index(name, lambda entry: entry.without_key(record.key))
+        self._list(record, check_at=now + CHECK_INTERVAL)
 
-    def _texts(self, *kinds: Kind) -> dict[str, str]:
-        """Return the keys and values of these kinds."""
-        wanted = or_(*(Row.key.startswith(kind.prefix) for kind in kinds))
-        return self._pairs(select(Row.key, Row.value).where(Row.asset_id == self._asset_id, wanted))
+    def write_updates(self, run_id: str, batch: UpdateBatch) -> None:
+        """Store what an update run has to post, as far as it is known."""
+        self._set(Kind.UPDATES.key(run_id), batch.model_dump(mode="json"))
+
+    def remember(self, name: str, history: GroupHistory) -> None:
+        """Remember something about a group besides its incidents."""
+        self._change_index(name, lambda entry: entry.model_copy(update={"history": history}))
+
+    def add_openings(self, openings: Iterable[Opening]) -> None:
+        """Note openings for the storm breaker."""
+        new = list(openings)
+        if new:
+            self._change_state(self.state().with_openings(new))
+
+    def write_rejections(self, rejections: Rejections) -> None:
+        """Store the alerts and reports that could not become an incident."""
+        self._set(REJECTED_KEY, rejections.model_dump(mode="json"))
+
+    def adopt_reports(self, now: datetime) -> None:
+        """Move incidents from the inbox to the registry. One that the registry has already is dropped there."""
+        reports = self.reports()
+        if not reports:
+            return
+        known = self.load(reports)
+        for key, report in reports.items():
+            if key not in known:
+                self.write(report.model_copy(update={"version": report.version + 1}), None, now)
+                self.add_openings(openings_of([report.record]))
+            self._store.delete(AssetScope(asset_id=self._reports_id), key, session=self._session)
+
+    def due_for_check(self, now: datetime) -> list[str]:
+        """Return the incidents that housekeeping looks at now, and note that it does."""
+        checked_at = self.state().checked_at
+        if checked_at is not None and now - checked_at < HOUSEKEEPING_INTERVAL:
+            return []
+        self._change_state(self.state().model_copy(update={"checked_at": now}))
+        due = sorted((entry for entry in self.listed().values() if entry.check_at <= now), key=lambda e: e.check_at)
+        return [entry.key for entry in due[:MAX_CHECKED]]
+
+    def put_away(self, incident: StoredIncident, settings: Lifecycle, now: datetime) -> bool:
+        """Archive the record of an incident that no alert can belong to any more; return whether it was.
+
+        An alert that still fires, although a person resolved its incident, is remembered: its repetitions open
+        nothing.
+        """
+        record = settle(incident.record, settings, now)
+        if is_expired(record, now) or not is_finished(record, settings, now):
+            self._list(incident.record, check_at=now + CHECK_INTERVAL)
+            return False
+        key = record.key
+        self._set(Kind.ARCHIVE.key(key), incident.model_copy(update={"record": record}).to_json())
+        for kind in (Kind.RECORD, Kind.ROOM, Kind.TRANSITION):
+            self._store.delete(self._scope, kind.key(key), session=self._session)
+        names = index_names(record)
+        self.lookup(names)
+        held = {group_name(alert.group): alert.key for alert in record.alerts.values() if alert.firing}
+        for name in names:
+            history = self._index[name].history
+            if name in held:
+                history = history.model_copy(update={"held": held[name]})
+            entry = self._index[name].without_key(key).model_copy(update={"history": history})
+            self._change_index(name, lambda _, new=entry: new)
+        self._unlist(key)
+        return True
+
+    def flush(self) -> None:
+        """Store what was collected for index, list and state."""
+        for row in sorted(self._changed):
+            kind, _, name = row.partition("/")
+            if kind == Kind.INDEX:
+                entry = self._index[name]
+                if entry == IndexEntry():
+                    self._store.delete(self._scope, row, session=self._session)
+                else:
+                    self._set(row, entry.model_dump(mode="json", exclude_defaults=True))
+            elif kind == Kind.LIST:
+                self._set(row, self._buckets[name].model_dump(mode="json"))
+            else:
+                self._set(row, self.state().model_dump(mode="json"))
+        self._changed.clear()
+
+    def purge(self, now: datetime) -> None:
+        """Delete what has not changed for :data:`KEPT_FOR`. Reads every row, so it runs once a day."""
+        kinds = (Kind.ARCHIVE, Kind.UPDATES, Kind.ROOM, Kind.TRANSITION, Kind.INDEX)
+        current = {kind.key(key) for key in self.listed() for kind in (Kind.ROOM, Kind.TRANSITION)}
+        old = select(Row.key).where(
+            Row.asset_id == self._asset_id,
+            Row.updated_at < now - KEPT_FOR,
+            or_(*(Row.key.startswith(kind.prefix) for kind in kinds)),
+        )
+        for part in _chunks(sorted(set(self._session.scalars(old)) - current)):
+            # Checked again: an index row may have been written since.
+            self._session.execute(
+                delete(Row)
+                .where(Row.asset_id == self._asset_id, Row.key.in_(part), Row.updated_at < now - KEPT_FOR)
+                .execution_options(synchronize_session=False)
+            )
+
+    def begin_purge(self, now: datetime) -> bool:
+        """Return whether it is time for :meth:`purge`, and note that it is done."""
+        purged_at = self.state().purged_at
+        if purged_at is not None and now - purged_at < PURGE_INTERVAL:
+            return False
+        self._change_state(self.state().model_copy(update={"purged_at": now}))
+        return purged_at is not None
+
+    # --- upgrade ---
+
+    def is_indexed(self) -> bool:
+        """Return whether index and list exist: version 0.1.0 had none."""
+        return bool(self._present([STATE_KEY]))
+
+    def build_index(self, incidents: Mapping[str, StoredIncident], now: datetime) -> None:
+        """Create index, list and state from all records: once, after an upgrade from version 0.1.0."""
+        for incident in incidents.values():
+            for name in index_names(incident.record):
+                self._change_index(name, lambda entry, key=incident.record.key: entry.with_key(key))
+            self._list(incident.record, check_at=now)
+            self._set(Kind.RECORD.key(incident.record.key), incident.to_json())
+        recent = sorted(openings_of(i.record for i in incidents.values()), key=lambda opening: opening.at)
+        self._change_state(RegistryState(purged_at=now).with_openings(recent))
+        self.flush()
+
+    # --- rows ---
+
+    def _change_index(self, name: str, change: Any) -> None:
+        entry = self.lookup([name])[name]
+        changed = change(entry)
+        if changed != entry:
+            self._index[name] = changed
+            self._changed.add(Kind.INDEX.key(name))
+
+    def _change_state(self, state: RegistryState) -> None:
+        self._state = state
+        self._changed.add(STATE_KEY)
+
+    def _list(self, record: IncidentRecord, *, check_at: datetime) -> None:
+        bucket = self._bucket(record.key)
+        bucket.incidents[record.key] = Listed.of(record, check_at=check_at)
+
+    def _unlist(self, key: str) -> None:
+        self._bucket(key).incidents.pop(key, None)
+
+    def _bucket(self, incident_key: str) -> Bucket:
+        """Return the bucket of an incident, to be changed."""
+        name = bucket_of(incident_key)
+        row = Kind.LIST.key(name)
+        if name not in self._buckets:
+            self._buckets[name] = _read(Bucket, row, self._texts([row])) or Bucket()
+        self._changed.add(row)
+        return self._buckets[name]
+
+    def _reports(self, keys: Collection[str]) -> dict[str, StoredIncident]:
+        if self._reports_id is None or not keys:
+            return {}
+        rows: dict[str, str] = {}
+        for part in _chunks(sorted(keys)):
+            rows |= self._pairs(
+                select(Row.key, Row.value).where(Row.asset_id == self._reports_id, Row.key.in_(part))
+            )
+        return self._merged_reports(rows)
+
+    def _merged_reports(self, rows: Mapping[str, str]) -> dict[str, StoredIncident]:
+        found = {key: incident for key in rows if (incident := _read(StoredIncident, key, rows)) is not None}
+        stored = self._texts(kind.key(key) for key in found for kind in (Kind.ROOM, Kind.TRANSITION))
+        return {key: _with_reports(incident, stored) for key, incident in found.items()}
+
+    def _present(self, names: Iterable[str]) -> set[str]:
+        found: set[str] = set()
+        for part in _chunks(list(names)):
+            rows = select(Row.key).where(Row.asset_id == self._asset_id, Row.key.in_(part))
+            found |= set(self._session.scalars(rows))
+        return found
+
+    def _texts(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the values of these keys."""
+        found: dict[str, str] = {}
+        for part in _chunks(list(names)):
+            rows = select(Row.key, Row.value).where(Row.asset_id == self._asset_id, Row.key.in_(part))
+            found |= self._pairs(rows)
+        return found
 
     def _pairs(self, statement: Select[str, str]) -> dict[str, str]:
         return {row.key: row.value for row in self._session.execute(statement)}
@@ -154,7 +422,7 @@ def locked(session: Session) -> Registry:
     the registry's own row in ``asset``, which locks that row; tasks that report to the registry wait for it too.
     SQLite: the same write, which locks the database.
 
-    :raises RegistryUnavailableError: no DAG has made the asset known yet, or the state is kept elsewhere.
+    :raises RegistryUnavailableError: no DAG has registered the asset yet, or the state is kept elsewhere.
     :raises sqlalchemy.exc.DBAPIError: the database cannot be reached, or others held the lock for too long.
     """
     _require_metastore()
@@ -162,35 +430,46 @@ def locked(session: Session) -> Registry:
     if dialect == "postgresql":
         session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
         session.execute(select(func.pg_advisory_xact_lock(LOCK_ID)))
+    elif dialect == "mysql":
+        # The variable belongs to the pooled connection: whoever uses that next must find its own value.
+        session.execute(text(f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}"))
+        try:
+            _lock_asset_row(session)
+        finally:
+            session.execute(text("SET SESSION innodb_lock_wait_timeout = @@GLOBAL.innodb_lock_wait_timeout"))
     else:
-        if dialect == "mysql":
-            session.execute(text(f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}"))
-        session.execute(
-            update(AssetModel)
-            .where(AssetModel.name == REGISTRY.name, AssetModel.uri == REGISTRY.uri)
-            .values(updated_at=AssetModel.updated_at)
-            .execution_options(synchronize_session=False)
-        )
+        _lock_asset_row(session)
     return opened(session)
 
 
 def opened(session: Session) -> Registry:
     """Return the registry for reading, without a lock.
 
-    :raises RegistryUnavailableError: no DAG has made the asset known yet, or the state is kept elsewhere.
+    :raises RegistryUnavailableError: no DAG has registered the asset yet, or the state is kept elsewhere.
     """
     _require_metastore()
-    asset_id = session.scalar(
-        select(AssetModel.id).where(
-            AssetModel.name == REGISTRY.name, AssetModel.uri == REGISTRY.uri, AssetModel.active.has()
+    rows = session.execute(
+        select(AssetModel.name, AssetModel.id).where(
+            or_(*((AssetModel.name == a.name) & (AssetModel.uri == a.uri) for a in (REGISTRY, REPORTS))),
+            AssetModel.active.has(),
         )
     )
-    if asset_id is None:
+    ids: dict[str, int] = {row.name: row.id for row in rows}
+    if REGISTRY.name not in ids:
         raise RegistryUnavailableError(
             f"Airflow does not know the asset {REGISTRY.name} yet.",
             fix="It does once a DAG was parsed that names it as an inlet, as incident_response does.",
         )
-    return Registry(session, asset_id)
+    return Registry(session, ids[REGISTRY.name], ids.get(REPORTS.name))
+
+
+def _lock_asset_row(session: Session) -> None:
+    session.execute(
+        update(AssetModel)
+        .where(AssetModel.name == REGISTRY.name, AssetModel.uri == REGISTRY.uri)
+        .values(updated_at=AssetModel.updated_at)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _require_metastore() -> None:
@@ -208,35 +487,21 @@ def _with_reports(incident: StoredIncident, stored: Mapping[str, str]) -> Stored
 
 
 def _read(model: type[_Entry], key: str, stored: Mapping[str, str]) -> _Entry | None:
-    """Return an entry, or none if it is not there. One that was damaged by hand must not stop all the others."""
+    """Return an entry, or ``None`` if there is none. A damaged entry must not stop all the others."""
     if key not in stored:
         return None
     try:
-        return cast("_Entry", _parsed(model, stored[key]))
+        return model.model_validate_json(stored[key])
     except ValidationError as error:
-        log.error(
-            "The registry's entry %s cannot be read and is left out: %s", key, error.errors(include_input=False)
-        )
+        log.error("The registry's entry %s is damaged and left out: %s", key, error.errors(include_input=False))
         return None
 
 
-@lru_cache(maxsize=4096)
-def _parsed(model: type[Model], stored: str) -> Model:
-    """Return the value that a text holds. Cached: of all records, an alert changes one."""
-    return model.model_validate_json(stored)
-
-
-def _is_over(incident: StoredIncident, now: datetime, live_after_end: timedelta) -> bool:
-    """Return whether no alert can belong to an incident any more, and no task has anything to do with it."""
-    record = incident.record
-    if record.status is Status.ARCHIVED and record.archived_at is not None:
-        return now - record.archived_at > live_after_end
-    if record.visibility is Visibility.RECORD and record.ended_at is not None:
-        return now - record.ended_at > live_after_end
-    return now - record.last_signal_at > FORGOTTEN_AFTER
+def _chunks(values: list[str]) -> Iterable[list[str]]:
+    return (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
 
 
 def _utc(value: datetime | None) -> datetime:
     if value is None:
-        raise RegistryUnavailableError("The database did not tell its time.")
+        raise RegistryUnavailableError("The database did not return its time.")
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

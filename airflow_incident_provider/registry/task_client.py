@@ -1,15 +1,16 @@
 """
 The registry as a task sees it: over Airflow's execution API, without a database session.
 
-The asset state store has no compare-and-set, so two writers of one key would lose each other's words. Here they
-cannot: a task never writes a record. What it has to tell goes to keys of its own (see :mod:`.asset`), and counts
-only as long as nobody knows better:
+The asset state store has no compare-and-set, so two writers of one key would overwrite each other. Here they
+cannot: a task never writes a record. What it reports goes to keys of its own (see :mod:`.keys`), and holds only
+until the API server knows better:
 
-- An update run does not take updates away from the record. It finds a batch of its own that nobody writes any more
-  when the run is due, so a retry of it finds the same.
-- A step of the incident's life, such as "resolved", names the version of the record that it was decided by. The API
-  server holds that row while it changes the record, so one of the two comes first: either the alert sees the
-  step, or the task sees a newer version, and its step is void.
+- An update run does not take updates out of the record. It finds a batch of its own that nobody writes any more
+  when the run is due, so a retry finds the same.
+- A lifecycle step, such as "resolved", names the version of the record that it was decided by. The API server holds
+  that row while it changes the record, so one of the two comes first: either the alert sees the step, or the task
+  sees a newer version, and its step is void.
+- An incident that did not arrive through the webhook is reported to an inbox, by the one run that parsed it.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from airflow_incident_provider.lifecycle.records import Room, Status
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status
 from airflow_incident_provider.models import Model
-from airflow_incident_provider.registry.keys import REGISTRY, Kind
+from airflow_incident_provider.registry.keys import REGISTRY, REPORTS, Kind
 from airflow_incident_provider.registry.records import StoredIncident, Transition, UpdateBatch
 
 _Entry = TypeVar("_Entry", bound=Model)
 
 
 class StateStore(Protocol):
-    """What is used of ``context["asset_state_store"][REGISTRY]``."""
+    """What is used of ``context["asset_state_store"][ASSET]``."""
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a key."""
@@ -40,52 +41,83 @@ class TaskRegistry:
     """The registry within one task.
 
     :param store: the state of the registry's asset.
+    :param inbox: the state of the asset for reports; without it nothing is reported.
     """
 
-    def __init__(self, store: StateStore) -> None:
+    def __init__(self, store: StateStore, inbox: StateStore | None = None) -> None:
         self._store = store
+        self._inbox = inbox
 
     @classmethod
     def of(cls, context: Mapping[str, Any]) -> TaskRegistry:
         """Return the registry of a task's context.
 
-        :raises KeyError: the task does not name :data:`~.asset.REGISTRY` in its ``inlets``.
+        :raises KeyError: the task does not name :data:`~.keys.REGISTRY` in its ``inlets``.
         """
-        return cls(context["asset_state_store"][REGISTRY])
+        stores = context["asset_state_store"]
+        store = stores[REGISTRY]
+        try:
+            inbox = stores[REPORTS]
+        except KeyError:
+            inbox = None
+        return cls(store, inbox)
 
     def incident(self, key: str) -> StoredIncident | None:
-        """Return an incident with what tasks told of it; nothing if no alert opened it through the webhook."""
-        # The record comes last: an older record with a newer transition would show a step that is void.
+        """Return an incident with what tasks reported about it; ``None`` if it has no record."""
+        # The record is read last: an older record with a newer transition would show a step that is void.
         room = self._read(Room, Kind.ROOM, key)
         transition = self._read(Transition, Kind.TRANSITION, key)
         stored = self._read(StoredIncident, Kind.RECORD, key) or self._read(StoredIncident, Kind.ARCHIVE, key)
+        if stored is None and self._inbox is not None:
+            report = self._inbox.get(key)
+            stored = None if report is None else StoredIncident.model_validate(report)
         return None if stored is None else stored.with_reports(room, transition)
 
     def updates(self, run_id: str) -> UpdateBatch | None:
-        """Return what an update run has to tell; nothing if the webhook did not start it."""
+        """Return what an update run has to post; ``None`` if the API server did not start it."""
         return self._read(UpdateBatch, Kind.UPDATES, run_id)
 
+    def report_incident(self, record: IncidentRecord) -> bool:
+        """Report an incident that did not arrive through the webhook, unless it has a record already.
+
+        For the task that parses it; the same again on a retry.
+
+        :returns: whether the incident has a record now: false only where the task does not name
+            :data:`~.keys.REPORTS` in its ``inlets``.
+        """
+        if self.incident(record.key) is not None:
+            return True
+        if self._inbox is None:
+            return False
+        self._inbox.set(record.key, StoredIncident(version=1, record=record).to_json())
+        return True
+
     def store_room(self, key: str, room: Room) -> None:
-        """Tell where the incident's room is. For the one task that opened it; the same again on a retry."""
+        """Report where the incident's room is. For the one task that opened it; the same again on a retry."""
         self._store.set(Kind.ROOM.key(key), room.model_dump(mode="json"))
 
-    def resolve(self, seen: StoredIncident, at: datetime) -> bool:
-        """Have the incident resolved, if no alert changed it since it was read.
+    def resolve(self, seen: StoredIncident, at: datetime, *, by: str | None = None) -> bool:
+        """Resolve the incident, if no alert changed it since it was read.
 
-        :param seen: the incident as it was read, and judged, before.
-        :return: whether it is resolved; if not, read it again and judge anew.
+        :param seen: the incident as it was read and judged before.
+        :param by: the person who requested it, if one did.
+        :returns: whether it is resolved; if not, read it again and decide again.
         """
-        return self._step(seen, Transition(as_of=seen.version, status=Status.RESOLVED, resolved_at=at))
+        return self._step(seen, Transition(as_of=seen.version, status=Status.RESOLVED, resolved_at=at, by=by))
 
-    def archive(self, seen: StoredIncident, at: datetime) -> bool:
-        """Have the incident archived, if no alert changed it since it was read. As :meth:`resolve`."""
+    def archive(self, seen: StoredIncident, at: datetime, *, by: str | None = None) -> bool:
+        """Archive the incident, if no alert changed it since it was read. As :meth:`resolve`."""
         resolved_at = seen.record.resolved_at
-        transition = Transition(as_of=seen.version, status=Status.ARCHIVED, resolved_at=resolved_at, archived_at=at)
+        transition = Transition(
+            as_of=seen.version, status=Status.ARCHIVED, resolved_at=resolved_at, archived_at=at, by=by
+        )
         return self._step(seen, transition)
 
     def _step(self, seen: StoredIncident, transition: Transition) -> bool:
         key = seen.record.key
-        self._store.set(Kind.TRANSITION.key(key), transition.model_dump(mode="json"))
+        if self._read(StoredIncident, Kind.ARCHIVE, key) is None:
+            # The archive is final: a row for it would never be deleted.
+            self._store.set(Kind.TRANSITION.key(key), transition.model_dump(mode="json"))
         now = self.incident(key)
         return now is not None and now.record.status is transition.status
 

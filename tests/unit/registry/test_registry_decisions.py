@@ -21,6 +21,7 @@ from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.records import Status
 from airflow_incident_provider.lifecycle.signals import read_signal
+from airflow_incident_provider.registry import store
 from airflow_incident_provider.registry.decisions import Outcome, PendingAlert, act_on
 from airflow_incident_provider.registry.keys import REGISTRY, Kind
 from airflow_incident_provider.registry.records import StoredIncident, Transition, UpdateBatch
@@ -28,6 +29,7 @@ from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
 from airflow_incident_provider.registry.store import KEPT_FOR, RegistryUnavailableError, locked, opened
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
+STARTED = datetime.now(UTC) - timedelta(minutes=1)
 
 
 class RunsOnPaper(Runs):
@@ -67,18 +69,25 @@ def forget() -> None:
             session.execute(delete(model))
 
 
-def pending(monitor: int, service: str = "checkout", **alert: Any) -> PendingAlert:
+def pending(monitor: int, service: str = "checkout", at: datetime | None = None, **alert: Any) -> PendingAlert:
     payload = json.loads((PAYLOADS / "01_metric_triggered.json").read_text())
     now = datetime.now(UTC)
+    sent = at or STARTED
     payload |= {
         "id": f"9{monitor}",
         "tags": f"env:prod,service:{service}",
-        "date": str(int(now.timestamp() * 1000)),
+        "date": str(int(sent.timestamp() * 1000)),
     }
     scope = f"env:prod,service:{service}"
     payload["alert"] |= {"id": str(monitor), "cycle_key": f"77{monitor}", "scope": scope, **alert}
     signal = read_signal({"datadog": payload}, received_at=now, routing=RoutingTable())
     return PendingAlert(signal, RoutingTable())
+
+
+def reported(conf: dict[str, Any], routing: RoutingTable | None = None) -> PendingAlert:
+    """Return a manual report that arrives now."""
+    table = routing or RoutingTable()
+    return PendingAlert(read_signal(conf, received_at=datetime.now(UTC), routing=table), table)
 
 
 def outcome(runs: Runs, alert: PendingAlert) -> Outcome:
@@ -146,40 +155,59 @@ def test_nothing_is_kept_when_the_database_fails_at_the_end(
     assert incidents() == {}
 
 
-def test_a_decision_goes_by_what_a_task_told(runs: RunsOnPaper) -> None:
+def test_a_decision_sees_what_a_task_reported(runs: RunsOnPaper) -> None:
     key = outcome(runs, pending(1)).decision.key
     assert outcome(runs, pending(1, transition="Recovered")).decision.action is Action.RECOVER
     seen = incidents()[str(key)]
-    tell(str(key), Transition(as_of=seen.version, status=Status.RESOLVED, resolved_at=datetime.now(UTC)))
+    tell(str(key), Transition(as_of=seen.version, status=Status.RESOLVED, resolved_at=datetime.now(UTC), by="dana"))
     assert incidents()[str(key)].record.status is Status.RESOLVED
-    made = outcome(runs, pending(1, cycle_key="778"))
+    made = outcome(runs, pending(1, cycle_key="778", at=STARTED + timedelta(seconds=1)))
     assert (made.decision.action, made.decision.key) == (Action.REOPEN, key)
-    assert incidents()[str(key)].record.status is Status.OPEN
+    record = incidents()[str(key)].record
+    assert record.status is Status.OPEN
+    # The resolution stays in the timeline although the incident is open again.
+    assert [(event.kind, event.by) for event in record.timeline] == [
+        ("opened", None),
+        ("recovered", None),
+        ("resolved", "dana"),
+        ("reopened", None),
+    ]
 
 
 def test_a_step_that_a_task_takes_while_an_alert_is_decided_on_is_seen(runs: RunsOnPaper) -> None:
     key = str(outcome(runs, pending(1)).decision.key)
     with create_session() as session:
         registry = opened(session)
-        seen = registry.incidents()[key]
+        seen = registry.load([key])[key]
         assert not registry.has_moved_on(seen)
     tell(key, Transition(as_of=seen.version, status=Status.RESOLVED, resolved_at=datetime.now(UTC)))
     with create_session() as session:
         assert opened(session).has_moved_on(seen)
 
 
-def test_what_is_over_is_put_away_and_forgotten_in_the_end(runs: RunsOnPaper) -> None:
-    key = str(outcome(runs, pending(1)).decision.key)
+@pytest.fixture
+def eager_housekeeping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Housekeeping with every alert, for every incident."""
+    monkeypatch.setattr(store, "HOUSEKEEPING_INTERVAL", timedelta())
+    monkeypatch.setattr(store, "CHECK_INTERVAL", timedelta())
+
+
+@pytest.mark.usefixtures("eager_housekeeping")
+def test_a_finished_incident_is_archived_and_purged_in_the_end(runs: RunsOnPaper) -> None:
+    report = {"id": "INC-7", "title": "Search is down"}
+    key = str(outcome(runs, reported(report)).decision.key)
     long_ago = datetime.now(UTC) - timedelta(days=3)
     tell(key, Transition(as_of=1, status=Status.ARCHIVED, resolved_at=long_ago, archived_at=long_ago))
     other = str(outcome(runs, pending(2, "search")).decision.key)
     assert set(incidents()) == {other}
     assert incidents(archived=True)[key].record.status is Status.ARCHIVED
-    # The same alert again is a new incident, with a key of its own.
-    assert outcome(runs, pending(1)).decision.key == f"{key}.2"
+    # The same report again is a new incident, with a key of its own.
+    assert outcome(runs, reported({**report, "severity": "low"})).decision.key == f"{key}.2"
     with create_session() as session:
         old = datetime.now(UTC) - KEPT_FOR - timedelta(days=1)
+        state = json.dumps({"purged_at": old.isoformat()})
         session.execute(update(AssetStateStoreModel).values(updated_at=old))
+        session.execute(update(AssetStateStoreModel).where(AssetStateStoreModel.key == "state").values(value=state))
     outcome(runs, pending(3, "orders"))
     assert key not in incidents(archived=True)
     assert {other, f"{key}.2"} < set(incidents())
