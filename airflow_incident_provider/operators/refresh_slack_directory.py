@@ -11,7 +11,7 @@ from airflow_incident_provider.models import XComValue
 from airflow_incident_provider.operators.base import SlackStep
 from airflow_incident_provider.slack.access import connection_is_configured, live_slack_client
 from airflow_incident_provider.slack.directory_cache import (
-    LARGEST_PAGE_SIZE,
+    MAX_PAGE_SIZE,
     DirectoryCache,
     RateLimitedMemberPages,
     refresh,
@@ -57,7 +57,7 @@ class RefreshSlackDirectoryOperator(SlackStep):
         slack = live_slack_client(self.slack_conn_id)
         team_id = slack.workspace.team_id or ""
         cache = DirectoryCache(settings().directory_folder)
-        refreshed = refresh(cache, team_id, RateLimitedMemberPages(slack.hook), limit=LARGEST_PAGE_SIZE)
-        members = len(refreshed.directory)
+        pages = RateLimitedMemberPages(slack.hook, **slack.team_argument)
+        members = len(refresh(cache, team_id, pages, limit=MAX_PAGE_SIZE))
         self.log.info("%d members of %s are cached", members, slack.workspace.team)
         return RefreshedDirectory(team=slack.workspace.team, team_id=team_id, members=members)

@@ -1,27 +1,29 @@
-"""The members of a workspace, and how they are found by name."""
+"""The members of a workspace, and under which names each is found."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from datetime import datetime
+from enum import IntFlag
+from typing import Any, NamedTuple, Protocol, Self
 
 from airflow_incident_provider.models import SlackUser
-from airflow_incident_provider.people.spellings import Spellings
+from airflow_incident_provider.people.names import consonants, is_abjad, keys, similar_keys, transliterated
 from airflow_incident_provider.text import digest
 
 SLACKBOT = "USLACKBOT"
-"""Slack's own robot, which Slack does not flag as a bot."""
+"""Slack's own bot, which Slack does not flag as one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member as ``users.list`` tells it, as far as matching needs it.
+    """A member, as ``users.list`` describes it, as far as matching needs it.
 
-    ``guest`` is a single- or multi-channel guest; ``stranger`` belongs to another workspace (Slack Connect);
-    ``updated`` is the Unix time of the last change in seconds. E-mail addresses are left out on purpose: Slack
-    answers for one address in one call, so nobody needs a file with all of them. It does not answer for those
-    who were deactivated: of them ``departed_email`` keeps a digest, to tell "has left" from "unknown".
+    ``guest`` is a single- or multi-channel guest; ``external`` belongs to another workspace (Slack Connect, or
+    another workspace of the same organisation); ``updated`` is the Unix time of the last change. E-mail addresses
+    are left out on purpose: Slack finds one address in one call, so nobody needs a file with all of them. It does
+    not find deactivated members: of those ``departed_email`` keeps a digest, to tell "has left" from "unknown".
     """
 
     id: str
@@ -31,15 +33,15 @@ class Member:
     deleted: bool = False
     is_bot: bool = False
     guest: bool = False
-    stranger: bool = False
+    external: bool = False
     updated: int = 0
     departed_email: str = ""
 
     @classmethod
     def from_slack(cls, user: Mapping[str, Any], *, team_id: str) -> Self:
-        """Read a ``user`` object of Slack's answers.
+        """Read a ``user`` object of a Slack response.
 
-        :param team_id: the workspace that asks; on Enterprise Grid a person may belong to several.
+        :param team_id: the workspace; on Enterprise Grid a person may belong to several.
         """
         profile = user.get("profile") or {}
         return cls(
@@ -50,19 +52,19 @@ class Member:
             deleted=bool(user.get("deleted")),
             is_bot=bool(user.get("is_bot") or user.get("is_workflow_bot")) or user["id"] == SLACKBOT,
             guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
-            stranger=_is_stranger(user, team_id),
+            external=_is_external(user, team_id),
             updated=int(user.get("updated") or 0),
-            departed_email=_digest(profile.get("email") or "") if user.get("deleted") else "",
+            departed_email=email_digest(profile.get("email") or "") if user.get("deleted") else "",
         )
 
     @property
     def ineligibility(self) -> str | None:
-        """What keeps this member from being invited without a person's say-so, in words; else ``None``."""
+        """Why this member must not be invited automatically, in words; else ``None``."""
         if self.deleted:
             return "deactivated in Slack"
         if self.is_bot:
             return "a bot"
-        if self.stranger:
+        if self.external:
             return "from another workspace"
         return "a guest" if self.guest else None
 
@@ -72,77 +74,104 @@ class Member:
         return self.display_name or self.real_name or self.name
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Display name, real name and username, without the empty ones."""
+        return tuple(name for name in (self.display_name, self.real_name, self.name) if name)
+
+    @property
     def user(self) -> SlackUser:
-        """The member as the room needs to know them."""
+        """The member as the room needs them."""
         return SlackUser(id=self.id, name=self.name, real_name=self.real_name, display_name=self.display_name)
 
 
-def _digest(email: str) -> str:
-    """Return a digest of an address, compared without regard to case; of none, none."""
+def email_digest(email: str) -> str:
+    """Return a digest of an address, regardless of case; of an empty one, an empty string."""
     return digest(email.strip().casefold(), 64) if email.strip() else ""
 
 
-def _is_stranger(user: Mapping[str, Any], team_id: str) -> bool:
-    """Return whether somebody is of other workspaces only; one that Slack names no workspace for is not."""
+def _is_external(user: Mapping[str, Any], team_id: str) -> bool:
+    """Return whether a person belongs to other workspaces only; without any workspace named, they do not."""
     teams = set((user.get("enterprise_user") or {}).get("teams") or ())
     if user.get("team_id"):
         teams.add(user["team_id"])
     return bool(user.get("is_stranger")) or (bool(teams) and team_id not in teams)
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """
-    All members, whatever their state, and where their names are: who may be invited is for matching to judge.
+class NameKind(IntFlag):
+    """What a key in the directory is."""
 
-    :param members: each id once, in the order of the ids: they are told apart by their numbers here.
-    :param spellings: under which they are found.
-    :param eligible: a sign for each: ``+`` for those whom nothing keeps from being invited.
-    :param departed: a line for each: the digest of the address that a deactivated one had, else empty.
-    """
+    NAME = 1
+    """A display name or real name."""
+    USERNAME = 2
+    SIMILAR = 4
+    """A form for similarity only, such as a transliteration."""
+    CONSONANTS = 8
+    """The consonants of a name in a script without vowels."""
 
-    members: Sequence[Member]
-    spellings: Spellings
-    eligible: str
-    departed: str
 
-    @classmethod
-    def of(cls, members: Iterable[Member]) -> Self:
-        """Return the directory of these, in any order; of several with one id the latest ``updated`` counts."""
-        ordered = sorted(members, key=lambda member: (member.id, member.updated))
-        unique = list({member.id: member for member in ordered}.values())
-        return cls(
-            members=unique,
-            spellings=Spellings.of(unique),
-            eligible="".join("-" if member.ineligibility else "+" for member in unique),
-            departed="".join(f"{member.departed_email}\n" for member in unique),
-        )
+def name_keys(member: Member) -> dict[str, NameKind]:
+    """Return every key under which a member is found, with what it is."""
+    found: dict[str, NameKind] = {}
 
-    def __len__(self) -> int:
-        return len(self.members)
+    def add(forms: Iterable[str], kind: NameKind) -> None:
+        for form in forms:
+            found[form] = found.get(form, NameKind(0)) | kind
 
-    def by_id(self, user_id: str) -> Member | None:
-        """Return the member with this id."""
-        return next((member for member in self.members if member.id == user_id), None)
+    add(keys(member.display_name), NameKind.NAME)
+    if member.real_name != member.display_name:
+        add(keys(member.real_name), NameKind.NAME)
+    add(keys(member.name), NameKind.USERNAME)
+    for name in member.names:
+        if not name.isascii():
+            add((form for form in similar_keys(name) if form not in found), NameKind.SIMILAR)
+            if is_abjad(name):
+                add((consonants(transliterated(name)),), NameKind.CONSONANTS)
+    return found
 
-    def who_left(self, email: str) -> Member | None:
+
+class KeyOwner(NamedTuple):
+    """Whose key is at a position: the member's number, and whether they may be invited automatically."""
+
+    position: int
+    member: int
+    eligible: bool
+
+
+class Directory(Protocol):
+    """All members of a workspace, whatever their state. Matching decides who may be invited."""
+
+    @property
+    def fetched_at(self) -> datetime | None:
+        """When the members were fetched from Slack."""
+
+    def __len__(self) -> int: ...
+
+    def find(self, keys: Iterable[str], kind: NameKind) -> list[Member]:
+        """Return the members with one of these keys, by id."""
+
+    def find_departed(self, email: str) -> Member | None:
         """Return the deactivated member who had this e-mail address."""
-        digest = _digest(email)
-        at = self.departed.find(digest) if digest else -1
-        return self.members[self.departed.count("\n", 0, at)] if at >= 0 else None
 
-    def called(self, name: str) -> dict[str, Member]:
-        """Return by id everybody whose display name or real name is this, but for case, accents, punctuation."""
-        return self._by_id(self.spellings.named(name))
+    @property
+    def keys(self) -> Sequence[str]:
+        """All keys for similarity, by position."""
 
-    def with_username(self, name: str) -> dict[str, Member]:
-        """Return by id everybody whose username is this, compared in the same way."""
-        return self._by_id(self.spellings.with_username(name))
+    @property
+    def word_sorted_keys(self) -> Sequence[str]:
+        """The same keys with their words in alphabetical order."""
 
-    def may_be_invited(self, number: int) -> bool:
-        """Return whether nothing keeps the member of this number from being invited."""
-        return self.eligible[number] == "+"
+    @property
+    def spaceless_keys(self) -> Sequence[str]:
+        """The same keys without spaces."""
 
-    def _by_id(self, numbers: Iterable[int]) -> dict[str, Member]:
-        members = (self.members[number] for number in sorted(numbers))
-        return {member.id: member for member in members}
+    def positions_of(self, keys: Iterable[str], kind: NameKind = NameKind.NAME) -> list[int]:
+        """Return the positions of these keys."""
+
+    def positions_with_words(self, words: Iterable[str]) -> list[int]:
+        """Return the positions of the keys that contain all these words."""
+
+    def owners(self, positions: Iterable[int]) -> list[KeyOwner]:
+        """Return whose the keys at these positions are."""
+
+    def members(self, numbers: Iterable[int]) -> list[Member]:
+        """Return members by number, in the order of the numbers given."""

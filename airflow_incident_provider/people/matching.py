@@ -1,255 +1,259 @@
-"""
-A name becomes a person, or an honest "not sure".
+"""Match a name with a member: exactly, or as a suggestion that a person judges.
 
-No similarity score separates a wrong person ("John Smith" for Jon Smith: 94.7) from a typo ("alise ng" for
-Alice Ng: 87.5). So an exact hit has to be unique, a similar one has to be beyond doubt, and everything else is
-a suggestion that a person reads.
+No similarity score separates another person ("John Smith" for Jon Smith: 94.7) from a typing error ("alise ng" for
+Alice Ng: 87.5). So only a unique exact name resolves; everything similar is a suggestion, whatever its score.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 
 from airflow_incident_provider.models import MatchMethod, Resolution, ResolutionOutcome
-from airflow_incident_provider.people.directory import Directory, Member
-from airflow_incident_provider.people.names import in_word_order, keys, numbers, scripts
-from airflow_incident_provider.people.spellings import Spellings
-
-ACCEPTED_SCORE = 92.0
-"""The least token_sort_ratio (0 to 100) at which a similar name may be taken for the one that was meant.
-
-Two different words of four letters or fewer cannot reach it, so short names need no rule of their own.
-"""
-
-ACCEPTED_LEAD = 8.0
-"""By how much it has to be ahead of everybody else's."""
+from airflow_incident_provider.people.directory import Directory, Member, NameKind
+from airflow_incident_provider.people.names import (
+    consonants,
+    fold,
+    given_name_first,
+    in_word_order,
+    is_abjad,
+    keys,
+    same_name,
+    similar_keys,
+    transliterated,
+)
 
 SUGGESTED_SCORE = 75.0
-"""The least score of a suggestion: "Alice" for Alice Ng has 76.9."""
+"""The lowest similarity (0 to 100) of a suggestion: "Alice" has 76.9 for Alice Ng."""
 
 SUGGESTED_MARGIN = 10.0
-"""How far behind the likeliest a suggestion may be and still help."""
+"""How far behind the best a suggestion may be."""
 
-MOST_CANDIDATES = 5
-"""How many people a result names at the most; the reason says how many there are."""
+MAX_CANDIDATES = 5
+"""How many people a result names at most; the reason says how many there are."""
 
-_SHORTEST_PART = 3
-_SHORTEST_SLIP = 6
-"""Letters: shorter names have too many neighbours, such as Jon and John, or Erik and Eric."""
-_WHOLE = 100.0
+CERTAIN = 100.0
 
-
-class _Similar(NamedTuple):
-    """A member with a name like the query: the two keys that were compared, and how alike they are.
-
-    A tuple, and the member's number, because a common first name makes thousands of them.
-    """
-
-    number: int
-    query_key: str
-    key: str
-    score: float
-
-    @property
-    def same_first_word(self) -> bool:
-        """Whether the first words agree: "John Smith" and "Jon Smith" are two people."""
-        return self.query_key.split()[0] == self.key.split()[0]
-
-    @property
-    def rank(self) -> tuple[float, bool]:
-        """What tells which of a member's spellings is meant: the word order breaks a tie."""
-        return (self.score, self.same_first_word)
+_MIN_WORD = 3
+_MAX_WORDS = 5
+_SCORE_OF_PART = 90.0
+"""The score of a member whose name has all words of the query, or whose words are all in the query."""
+_SCORE_OF_CONSONANTS = 80.0
+_SCORE_OF_SHARED_NAME = 60.0
+_MAX_SIMILARITY = 99.0
+"""The confidence of the most similar name: only an exact one is certain."""
+_MAX_POSITIONS = 5000
 
 
 def match_name(query: str, directory: Directory) -> Resolution:
-    """Find the one person who is meant by a name: display or real name, then username, then similar names.
+    """Find the one member with this name: display or real name, or username.
 
-    Every step needs a unique hit among active, full, human members of the workspace. Who is called so and who
-    has it as a username are judged together, so a display name that imitates somebody's username is ambiguous.
+    The hit has to be unique among active, full, human members. Names and usernames are judged together, so a
+    display name that imitates somebody's username is ambiguous.
 
-    :param query: a display name, real name or username, perhaps as "Smith, John" or with a leading ``@``.
+    :param query: a name or username, also as "Smith, John" or with a leading ``@``.
     :param directory: the workspace's members.
     """
     name = query.strip().removeprefix("@")
-    if not keys(name):
-        return _not_found(query, "there is no name in it")
-    called, usernames = directory.called(name), directory.with_username(name)
-    exact = called | usernames
+    wanted = keys(name)
+    if not wanted:
+        return not_found(query, "there is no name in it")
+    named = _same(name, directory.find(wanted, NameKind.NAME))
+    exact = named | _same(name, directory.find(wanted, NameKind.USERNAME))
     eligible = [member for member in exact.values() if member.ineligibility is None]
     if len(eligible) == 1:
-        method = MatchMethod.DISPLAY_NAME if eligible[0].id in called else MatchMethod.USERNAME
-        return admit(query, eligible[0], method)
+        return admit(query, eligible[0], _method(eligible[0], named))
     if eligible:
         return _ambiguous(query, eligible)
     if exact:
-        return _barred(query, list(exact.values()), called)
-    return _match_similar(query, name, directory)
+        return _ineligible(query, list(exact.values()), named)
+    return _suggest(query, name, directory)
 
 
-def admit(query: str, member: Member, method: MatchMethod, confidence: float = _WHOLE) -> Resolution:
-    """Return the result for a member who was found: resolved, unless something bars them.
+def admit(query: str, member: Member, method: MatchMethod) -> Resolution:
+    """Return the result for a member who was found: resolved, unless they must not be invited automatically.
 
-    Nobody is invited who left, who is no human, or who is no full member: a room tells what outsiders should
-    not read. A guest or stranger is named as a candidate, because a person may invite them by hand.
+    A room holds what outsiders should not read, so nobody is invited who has left, is a bot, or is not a full
+    member. A guest or external member is named as a candidate: a person may invite them.
     """
     if member.ineligibility is None:
         return Resolution(
             query=query,
             outcome=ResolutionOutcome.RESOLVED,
             method=method,
-            confidence=confidence,
+            confidence=CERTAIN,
             users=(member.user,),
         )
-    by_hand = not (member.deleted or member.is_bot)
+    may_be_invited_by_hand = not (member.deleted or member.is_bot)
     return Resolution(
         query=query,
         outcome=ResolutionOutcome.DEACTIVATED if member.deleted else ResolutionOutcome.NOT_ALLOWED,
         method=method,
-        candidates=(member.user,) if by_hand else (),
+        candidates=(member.user,) if may_be_invited_by_hand else (),
         reason=f"{member.label} is {member.ineligibility}",
     )
 
 
-def _barred(query: str, hits: Sequence[Member], called: dict[str, Member]) -> Resolution:
-    """Return why nobody of those who match exactly may come; somebody active tells more than who left."""
-    first = min(hits, key=lambda member: (member.deleted, member.is_bot, member.id not in called, member.id))
-    return admit(query, first, MatchMethod.DISPLAY_NAME if first.id in called else MatchMethod.USERNAME)
+def has_name(member: Member, query: str) -> bool:
+    """Return whether a query is exactly one of a member's names."""
+    name = query.strip().removeprefix("@")
+    wanted = set(keys(name))
+    return any(wanted & set(keys(theirs)) and same_name(name, theirs) for theirs in member.names)
 
 
-def _ambiguous(query: str, members: Iterable[Member]) -> Resolution:
-    ranked = sorted(members, key=_by_label)
-    named = ", ".join(f"{member.label} (@{member.name})" for member in ranked[:MOST_CANDIDATES])
-    more = ", ..." if len(ranked) > MOST_CANDIDATES else ""
-    return Resolution(
-        query=query,
-        outcome=ResolutionOutcome.AMBIGUOUS,
-        candidates=tuple(member.user for member in ranked[:MOST_CANDIDATES]),
-        reason=f'"{query}" fits {len(ranked)} people: {named}{more}',
-    )
-
-
-def _not_found(query: str, reason: str) -> Resolution:
+def not_found(query: str, reason: str) -> Resolution:
+    """Return the result for a query that nobody was found for."""
     return Resolution(query=query, outcome=ResolutionOutcome.NOT_FOUND, reason=reason)
 
 
-def _by_label(member: Member) -> tuple[str, str]:
-    return (member.label.casefold(), member.id)
+def _same(name: str, members: Iterable[Member]) -> dict[str, Member]:
+    return {member.id: member for member in members if has_name(member, name)}
 
 
-# --- similar names ----------------------------------------------------------------------------------
+def _method(member: Member, named: Mapping[str, Member]) -> MatchMethod:
+    return MatchMethod.DISPLAY_NAME if member.id in named else MatchMethod.USERNAME
 
 
-def _match_similar(query: str, name: str, directory: Directory) -> Resolution:
-    similar = _similar(name, directory)
-    if similar and _beyond_doubt(similar, directory.spellings):
-        first = directory.members[similar[0].number]
-        return admit(query, first, MatchMethod.FUZZY, round(similar[0].score, 1))
-    suggested = [hit for hit in similar if directory.may_be_invited(hit.number)]
-    suggested = [hit for hit in suggested if hit.score >= suggested[0].score - SUGGESTED_MARGIN]
-    if not suggested:
-        return _not_found(query, f'nobody in this workspace is called "{query}"')
-    if len(suggested) > MOST_CANDIDATES:
-        return _not_found(query, f'"{query}" might be any of {len(suggested)} people: the whole name is needed')
-    candidates = [directory.members[hit.number] for hit in suggested]
+def _ineligible(query: str, hits: Sequence[Member], named: Mapping[str, Member]) -> Resolution:
+    """Return why none of those with this name may be invited; an active member says more than one who has left."""
+    first = min(hits, key=lambda member: (member.deleted, member.is_bot, member.id not in named, member.id))
+    return admit(query, first, _method(first, named))
+
+
+def _ambiguous(query: str, members: Iterable[Member]) -> Resolution:
+    ranked = sorted(members, key=lambda member: (member.label.casefold(), member.id))
+    shown = ", ".join(f"{member.label} (@{member.name})" for member in ranked[:MAX_CANDIDATES])
+    more = ", ..." if len(ranked) > MAX_CANDIDATES else ""
+    return Resolution(
+        query=query,
+        outcome=ResolutionOutcome.AMBIGUOUS,
+        candidates=tuple(member.user for member in ranked[:MAX_CANDIDATES]),
+        reason=f'"{query}" fits {len(ranked)} people: {shown}{more}',
+    )
+
+
+# --- suggestions ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Similar:
+    """A member with a similar name, by number, because a common first name has thousands."""
+
+    member: int
+    eligible: bool
+    score: float
+
+
+def _suggest(query: str, name: str, directory: Directory) -> Resolution:
+    similar = _similar_members(name, directory)
+    eligible = [hit for hit in similar if hit.eligible]
+    eligible = [hit for hit in eligible if hit.score >= eligible[0].score - SUGGESTED_MARGIN]
+    if not eligible:
+        return not_found(query, f'nobody in this workspace is called "{query}"{_gone(similar, directory)}')
+    if len(eligible) > MAX_CANDIDATES:
+        return not_found(query, f'"{query}" could be any of {len(eligible)} people: give the full name')
+    candidates = directory.members(hit.member for hit in eligible)
     return Resolution(
         query=query,
         outcome=ResolutionOutcome.NOT_FOUND,
-        confidence=round(suggested[0].score, 1),
+        confidence=round(min(eligible[0].score, _MAX_SIMILARITY), 1),
         candidates=tuple(member.user for member in candidates),
-        reason=f'"{query}" might be {_alternatives(candidates)}',
+        reason=f'no exact match for "{query}"; did you mean {_alternatives(candidates)}?',
     )
 
 
-def _similar(name: str, directory: Directory) -> list[_Similar]:
-    """Return each member with a name like this one once, by their best spelling, the likeliest first."""
+def _gone(similar: Sequence[_Similar], directory: Directory) -> str:
+    """Return in words who has a similar name and cannot be invited, if there is somebody."""
+    if not similar or similar[0].score < SUGGESTED_SCORE:
+        return ""
+    [member] = directory.members([similar[0].member])
+    return f"; {member.label} is {member.ineligibility}"
+
+
+def _similar_members(name: str, directory: Directory) -> list[_Similar]:
+    """Return each member with a similar name once, the most similar first."""
+    scores: dict[int, float] = {}
+    for found in (_by_similarity(name, directory), _by_words(name, directory), _by_consonants(name, directory)):
+        for position, score in found.items():
+            scores[position] = max(score, scores.get(position, 0.0))
+    if not scores:
+        scores = _by_shared_name(name, directory)
     best: dict[int, _Similar] = {}
-    owners, spelt = directory.spellings.owners, directory.spellings.keys
-    for query_key in keys(name):
-        for position, score in _scores(query_key, directory.spellings).items():
-            number = owners[position]
-            known = best.get(number)
-            if known is not None and score < known.score:
-                continue
-            hit = _Similar(number, query_key, spelt[position], score)
-            if known is None or hit.rank > known.rank:
-                best[number] = hit
-    return sorted(best.values(), key=lambda hit: (-hit.score, hit.number))
+    positions = sorted(scores, key=lambda position: (-scores[position], position))[:_MAX_POSITIONS]
+    for owner in directory.owners(positions):
+        score = scores[owner.position]
+        if owner.member not in best or score > best[owner.member].score:
+            best[owner.member] = _Similar(owner.member, owner.eligible, score)
+    return sorted(best.values(), key=lambda hit: (-hit.score, hit.member))
 
 
-def _scores(query_key: str, spellings: Spellings) -> dict[int, float]:
-    """Return the positions of the spellings that are like the query, with how alike they are.
+def _by_similarity(name: str, directory: Directory) -> dict[int, float]:
+    """Return the positions of keys with similar letters: in any word order, or regardless of spaces."""
+    scores: dict[int, float] = {}
+    for query in similar_keys(name):
+        searches = [(in_word_order(query), directory.word_sorted_keys)]
+        searches += [(form, directory.spaceless_keys) for form in _without_spaces(query)]
+        for wanted, choices in searches:
+            for position, score in _similar_positions(wanted, choices):
+                scores[position] = max(score, scores.get(position, 0.0))
+    return scores
 
-    The ratio of two keys with their words in order is rapidfuzz's ``token_sort_ratio``, which would sort the words
-    of every member anew for each query, and takes three times as long.
-    """
+
+def _similar_positions(wanted: str, choices: Sequence[str]) -> Iterable[tuple[int, float]]:
+    # The ratio of two keys with sorted words is rapidfuzz's token_sort_ratio, without sorting every key again.
     from rapidfuzz import fuzz, process
 
-    hits = process.extract(
-        in_word_order(query_key),
-        spellings.sorted_keys,
-        scorer=fuzz.ratio,
-        score_cutoff=SUGGESTED_SCORE,
-        limit=None,
-    )
-    scores = dict.fromkeys(_containing(query_key, spellings), SUGGESTED_SCORE)
-    return scores | {position: score for _, score, position in hits}
+    hits = process.extract(wanted, choices, scorer=fuzz.ratio, score_cutoff=SUGGESTED_SCORE, limit=None)
+    return ((position, score) for _, score, position in hits)
 
 
-def _containing(query_key: str, spellings: Spellings) -> list[int]:
-    """Return where all words of the query are among the words of a longer name: "Alice", "Alice Longname"."""
-    words = set(query_key.split())
-    longest = max(words, key=len)
-    if len(longest) < _SHORTEST_PART:
-        return []
-    found = spellings.with_word(longest)
-    return [at for at in found if len(words) == 1 or words <= set(spellings.keys[at].split())]
+def _without_spaces(query: str) -> tuple[str, ...]:
+    """Return a query without spaces: in its own word order, and with its last or first word moved."""
+    words = query.split(" ")
+    orders = (words, words[-1:] + words[:-1], words[1:] + words[:1])
+    return tuple(dict.fromkeys("".join(order) for order in orders))
 
 
-def _beyond_doubt(similar: Sequence[_Similar], spellings: Spellings) -> bool:
-    """Return whether the likeliest is so alike, and so far ahead of everybody, that no person need look.
-
-    Those who may not be invited count too: who is most alike may have left yesterday, and is then named so.
-    """
-    first = similar[0]
-    ahead = len(similar) == 1 or first.score - similar[1].score >= ACCEPTED_LEAD
-    return (
-        ahead
-        and first.score >= ACCEPTED_SCORE
-        and first.same_first_word
-        and numbers(first.query_key) == numbers(first.key)
-        and len(scripts(first.query_key) | scripts(first.key)) <= 1
-        and _is_slip(first, spellings)
-    )
-
-
-def _is_slip(hit: _Similar, spellings: Spellings) -> bool:
-    """Return whether what differs is a slip of the pen, and no other name.
-
-    That the first words agree says that the given names do only where these come first: "Smith Jon" and "Smith
-    John" are two people. So a word that somebody here is called by is no slip, nor is a short word, nor one with
-    another beginning or end, as Christina and Christine have.
-    """
-    asked, there = _only_in(hit.query_key, hit.key), _only_in(hit.key, hit.query_key)
-    pairs = list(zip(asked, there, strict=False))
-    return (
-        len(asked) == len(there)
-        and all(min(len(one), len(other)) >= _SHORTEST_SLIP for one, other in pairs)
-        and all((one[0], one[-1]) == (other[0], other[-1]) for one, other in pairs)
-        and all(next(spellings.with_word(word), None) is None for word in asked)
-    )
+def _by_words(name: str, directory: Directory) -> dict[int, float]:
+    """Return the positions of keys that have all words of the query, or all of whose words are in the query."""
+    words = fold(given_name_first(name)).split(" ")
+    parts = [
+        " ".join(part)
+        for size in range(2, len(words))
+        for part in combinations(words, size)
+        if len(words) <= _MAX_WORDS
+    ]
+    scores = dict.fromkeys(directory.positions_of(parts), _SCORE_OF_PART) if parts else {}
+    if max(map(len, words)) >= _MIN_WORD:
+        score = SUGGESTED_SCORE if len(words) == 1 else _SCORE_OF_PART
+        scores |= dict.fromkeys(directory.positions_with_words(words), score)
+    return scores
 
 
-def _only_in(key: str, other: str) -> list[str]:
-    """Return the words of a key that the other has not, in order."""
-    words = set(other.split())
-    return [word for word in key.split() if word not in words]
+def _by_consonants(name: str, directory: Directory) -> dict[int, float]:
+    """Return the positions of keys with the same consonants, if the query or the key is Arabic or Hebrew."""
+    wanted = consonants(transliterated(name))
+    if len(wanted) < _MIN_WORD:
+        return {}
+    found: Iterable[int] = directory.positions_of([wanted], NameKind.CONSONANTS)
+    if is_abjad(name):
+        found = (position for position, key in enumerate(directory.keys) if consonants(key) == wanted)
+    return dict.fromkeys(found, _SCORE_OF_CONSONANTS)
+
+
+def _by_shared_name(name: str, directory: Directory) -> dict[int, float]:
+    """Return the positions of keys that share the query's rarest word, if few do: Bill Gates, William Gates."""
+    words = [word for word in fold(given_name_first(name)).split(" ") if len(word) > _MIN_WORD]
+    found = [positions for word in words if (positions := directory.positions_with_words([word]))]
+    rarest = min(found, key=len, default=[])
+    return dict.fromkeys(rarest, _SCORE_OF_SHARED_NAME) if len(rarest) <= 2 * MAX_CANDIDATES else {}
 
 
 def _alternatives(members: Sequence[Member]) -> str:
-    """Return "A", "A or B" or "A, B or C"; those of one name with their usernames."""
-    shown = [member.label for member in members]
+    """Return "A", "A or B" or "A, B or C"; members with the same name with their usernames."""
+    labels = [member.label for member in members]
     *others, last = [
-        f"{member.label} (@{member.name})" if shown.count(member.label) > 1 else member.label for member in members
+        f"{member.label} (@{member.name})" if labels.count(member.label) > 1 else member.label for member in members
     ]
     return f"{', '.join(others)} or {last}" if others else last

@@ -1,4 +1,9 @@
-"""How names are made comparable, without ever making two different people equal by guesswork."""
+"""Make names comparable: which spellings are the same name, and which are only similar.
+
+Two names are the same only if they have the same letters in the same order, apart from case, punctuation, spaces
+in scripts that do not separate words, and accents that one of the two leaves out altogether. Everything else
+(another word order, a particle more or less, a transliteration, a typing error) makes them similar, never the same.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +20,21 @@ _LETTERS_WITHOUT_DECOMPOSITION = {
     "þ": "th",
     "\N{LATIN SMALL LETTER DOTLESS I}": "i",
 }
-"""Letters that Unicode does not take apart into a base letter and an accent (after casefold)."""
+"""Letters that Unicode does not decompose into a base letter and an accent (after casefold)."""
 
 _SPELT_OUT = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "Å": "Aa", "Ø": "Oe"}
 )
-"""What people write who have no umlauts on their keyboard, besides leaving the dots away."""
+"""How people without umlauts on their keyboard write them, if they do not leave the dots away."""
 
+_APOSTROPHES = frozenset("'\u2019\u2018`\u00b4\u02bb\u02bc\u02b9\u02be\u02bf\uff07")
 _FIRST_ACCENT, _LAST_ACCENT = 0x0300, 0x036F
-_DIGITS = re.compile(r"\d+")
+_UNSEPARATED_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "IDEOGRAPHIC")
+"""Scripts in which a full name is written with or without a space, as Unicode names their characters."""
+
+_ABJADS = frozenset({"ARABIC", "HEBREW"})
+_VOWELS = re.compile(r"[aeiouy'`]+")
+_DOUBLED = re.compile(r"(.)\1+")
 
 
 def _fold_character(character: str) -> str:
@@ -33,14 +44,16 @@ def _fold_character(character: str) -> str:
     if character in _LETTERS_WITHOUT_DECOMPOSITION:
         return _LETTERS_WITHOUT_DECOMPOSITION[character]
     category = unicodedata.category(character)
-    if category == "Cf":  # zero-width and bidirectional controls: nobody sees them, so nobody is told apart by them
+    if category == "Cf":  # zero-width and bidirectional controls: invisible, so they tell nobody apart
         return ""
+    if character in _APOSTROPHES:
+        return " "
     # Vowel signs and voicing marks outside the accents block carry meaning: が is not か.
     return character if character.isalnum() or category.startswith("M") else " "
 
 
 class _Folding(dict[int, str]):
-    """A table for ``str.translate`` that learns each code point when it first meets it."""
+    """A table for ``str.translate`` that is filled as code points are met."""
 
     def __missing__(self, code_point: int) -> str:
         decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", chr(code_point)).casefold())
@@ -52,24 +65,77 @@ _FOLDING = _Folding()
 
 
 def fold(name: str) -> str:
-    """Return a name without case, accents, punctuation and invisible characters; words parted by one space."""
+    """Return a name without case, accents, punctuation and invisible characters; words separated by one space."""
     return " ".join(name.translate(_FOLDING).split())
 
 
 def keys(name: str) -> tuple[str, ...]:
-    """Return the forms under which a name is found: folded, and folded with umlauts spelt out.
+    """Return the forms under which a name is looked up: folded, and folded with umlauts spelt out.
 
-    "Smith, John" is read as "John Smith". The result is empty when nothing is left to compare.
+    "Smith, John" is read as "John Smith", "O'Brien" also as "OBrien", and a name in a script without word
+    separators loses its spaces. The result is empty if nothing is left to compare.
     """
-    if not name:  # every third name in a directory: people leave the display name out
+    if not name:  # every third name in a directory: people leave the display name empty
         return ()
     if "," in name:
-        name = _given_name_first(name)
-    folded = fold(name)
-    if name.isascii():
+        name = given_name_first(name)
+    if name.isascii() and "'" not in name and "`" not in name:
+        folded = fold(name)
         return (folded,) if folded else ()
-    spelt_out = fold(unicodedata.normalize("NFC", name).translate(_SPELT_OUT))
-    return tuple(dict.fromkeys(form for form in (folded, spelt_out) if form))
+    forms = [name]
+    if not name.isascii():
+        forms.append(unicodedata.normalize("NFC", name).translate(_SPELT_OUT))
+    forms += ["".join(c for c in form if c not in _APOSTROPHES) for form in forms]
+    return tuple(dict.fromkeys(key for key in map(_compact, map(fold, forms)) if key))
+
+
+def _compact(key: str) -> str:
+    """Return a key without spaces if its script does not separate words."""
+    return key.replace(" ", "") if " " in key and _is_unseparated(key) else key
+
+
+def _is_unseparated(key: str) -> bool:
+    letters = [character for character in key if character.isalpha()]
+    return bool(letters) and all(
+        unicodedata.name(letter, "").startswith(_UNSEPARATED_SCRIPTS) for letter in letters
+    )
+
+
+def same_name(one: str, other: str) -> bool:
+    """Return whether two spellings with a common key are the same name, or differ in accents that tell apart.
+
+    An accent that is left out everywhere is a matter of keyboards: "Jose Garcia" is José García. Where both
+    spellings have accents, they count: Nguyễn Văn Dũng and Nguyễn Văn Dung are two people.
+    """
+    (ours, ours_spelt_out), (theirs, theirs_spelt_out) = _accented_forms(one), _accented_forms(other)
+    if ours in (theirs, theirs_spelt_out) or theirs == ours_spelt_out:
+        return True
+    return not (_has_accents(ours) and _has_accents(theirs))
+
+
+def _accented_forms(name: str) -> tuple[str, str]:
+    """Return a name as :func:`keys` reads it, but with its accents; and the same with umlauts spelt out."""
+    name = unicodedata.normalize("NFC", given_name_first(name))
+    return _without_punctuation(name), _without_punctuation(name.translate(_SPELT_OUT))
+
+
+def _without_punctuation(name: str) -> str:
+    text = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
+    return "".join(c for c in text if c.isalnum() or unicodedata.category(c).startswith("M"))
+
+
+def _has_accents(form: str) -> bool:
+    return fold(form).replace(" ", "") != form
+
+
+def given_name_first(name: str) -> str:
+    """Return "Smith, John" as "John Smith"; any other text as it is."""
+    family, comma, given = name.partition(",")
+    reads_so = comma and family.strip() and given.strip() and "," not in given and "(" not in family
+    return f"{given.strip()} {family.strip()}" if reads_so else name
+
+
+# --- similar names ----------------------------------------------------------------------------------
 
 
 def in_word_order(key: str) -> str:
@@ -78,16 +144,36 @@ def in_word_order(key: str) -> str:
     return key if len(words) == 1 else " ".join(sorted(words))
 
 
-def _given_name_first(name: str) -> str:
-    before, _, after = name.partition(",")
-    return f"{after} {before}" if before.strip() and after.strip() and "," not in after else name
+def similar_keys(name: str) -> tuple[str, ...]:
+    """Return the forms in which a name is compared for similarity: its keys, and its transliteration to Latin.
+
+    A name in a script without word separators keeps its spaces here: they show where the family name ends.
+    """
+    forms = dict.fromkeys(keys(name))
+    forms.update(dict.fromkeys(form for form in (fold(given_name_first(name)),) if form))
+    if not name.isascii():
+        forms.update(dict.fromkeys(form for form in (transliterated(name),) if form))
+    return tuple(forms)
+
+
+def transliterated(name: str) -> str:
+    """Return a name in Latin letters, folded: for suggestions only, as no transliteration is unique."""
+    from text_unidecode import unidecode
+
+    text = unicodedata.normalize("NFC", given_name_first(name))
+    return fold(str(unidecode(text)))  # type: ignore[no-untyped-call]
+
+
+def consonants(key: str) -> str:
+    """Return a Latin key without spaces, vowels and doubled letters: what Arabic and Hebrew spelling keeps."""
+    return _DOUBLED.sub(r"\1", _VOWELS.sub("", key.replace(" ", "")))
+
+
+def is_abjad(name: str) -> bool:
+    """Return whether a name is written in a script that leaves out vowels."""
+    return bool(scripts(name) & _ABJADS)
 
 
 def scripts(key: str) -> frozenset[str]:
     """Return the writing systems of a key's letters, as Unicode names them (``LATIN``, ``CYRILLIC``...)."""
     return frozenset(unicodedata.name(letter, "UNKNOWN").split()[0] for letter in key if letter.isalpha())
-
-
-def numbers(key: str) -> list[str]:
-    """Return the numbers in a key, in order: "jon smith 2" and "jon smith 3" are never a typo apart."""
-    return _DIGITS.findall(key)

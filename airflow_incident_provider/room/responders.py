@@ -31,6 +31,9 @@ ROOM_SECONDS = 1.0
 MIN_LOOKUP_SECONDS = 1.0
 """The time for lookups in a run that started late."""
 
+MAX_LOOKUP_SECONDS = 20.0
+"""The time for lookups that nobody waits for."""
+
 _NOT_HERE = "not in this room"
 
 LookUp = Callable[[Iterable[str]], UserResolution]
@@ -63,9 +66,13 @@ def resolve_users(
 
     cache = DirectoryCache(settings().directory_folder)
     client = live_slack_client(slack_conn_id, workspace)
-    with SlackPeople(client if seconds is None else client.within(seconds), cache) as people:
+    with SlackPeople(client, cache, budget_s=MAX_LOOKUP_SECONDS if seconds is None else seconds) as people:
         people.prefetch(queries)
-        return resolve(queries, people, private=private, should_wait=lambda _: seconds is None)
+        found = resolve(queries, people, private=private)
+    if seconds is None and found.unanswered:
+        problem = next(iter(found.unanswered.values()))
+        raise SlackUnavailableError(f"{problem.what}: {problem.error}")
+    return found
 
 
 def lookup_seconds(received_at: datetime, now: datetime) -> float:

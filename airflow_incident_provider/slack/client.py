@@ -107,8 +107,9 @@ class LiveSlackClient:
         names = ", ".join(f"{team.get('id')} ({team.get('name')})" for team in teams)
         return f" The app may use {names}." if names else ""
 
-    def _team_argument(self) -> dict[str, Any]:
-        """Return ``team_id`` for the methods that need it with an organisation's token."""
+    @property
+    def team_argument(self) -> dict[str, Any]:
+        """``team_id`` for the methods that need it with an organisation's token."""
         return {"team_id": self.hook.team_id} if self.hook.team_id else {}
 
     # --- channels -----------------------------------------------------------------------------------
@@ -119,9 +120,7 @@ class LiveSlackClient:
         :raises ChannelNameTakenError: the name is taken.
         """
         try:
-            response = self.hook.write(
-                "conversations.create", name=name, is_private=private, **self._team_argument()
-            )
+            response = self.hook.write("conversations.create", name=name, is_private=private, **self.team_argument)
         except SlackRequestError as error:
             if error.code == "name_taken":
                 raise ChannelNameTakenError(name) from None
@@ -138,7 +137,7 @@ class LiveSlackClient:
             "channels",
             types=self._readable_types(),
             limit=CONVERSATIONS_PAGE,
-            **self._team_argument(),
+            **self.team_argument,
         )
         return next((Channel.from_slack(channel) for channel in channels if channel.get("name") == name), None)
 

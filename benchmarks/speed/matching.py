@@ -6,8 +6,9 @@ import random
 import time
 from collections.abc import Iterator
 
-from airflow_incident_provider.people.directory import Directory, Member
+from airflow_incident_provider.people.directory import Member
 from airflow_incident_provider.people.matching import match_name
+from airflow_incident_provider.slack.directory_cache import SqliteDirectory
 from benchmarks.speed.results import Results
 
 GIVEN = [
@@ -68,7 +69,7 @@ def measure_matching(members: int, results: Results) -> None:
     """Match each name some times against the same directory, whose index is there before the clock starts."""
     import rapidfuzz.process  # noqa: F401 - before the clock starts, as in a warm worker
 
-    directory = Directory.of(made_up_members(members, SEED))
+    directory = SqliteDirectory.of(made_up_members(members, SEED))
     for what, query in QUERIES.items():
         times = []
         for _ in range(REPEAT):

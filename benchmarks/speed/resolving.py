@@ -96,7 +96,7 @@ def refresh_once(folder: str) -> tuple[float, int]:
     cache = DirectoryCache(Path(folder))
     began = time.perf_counter()
     kept = refresh(cache, slack.workspace.team_id or "", partial(slack.hook.read, "users.list"))
-    return time.perf_counter() - began, len(kept.directory)
+    return time.perf_counter() - began, len(kept)
 
 
 def measure_resolving(

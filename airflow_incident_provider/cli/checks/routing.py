@@ -35,6 +35,9 @@ SETUP_FILES = "airflow incident setup files --yes"
 NEEDS_RESPONDER = (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM)
 """The severities that open a room by default."""
 
+LOOKUP_BUDGET_S = 60.0
+"""Seconds for looking up everybody in the table: a person waits for this, not a room."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -228,12 +231,20 @@ def _unknown(context: CheckContext, each: Table, names: Iterable[str], private: 
     queries = list(dict.fromkeys(names))
     if not queries:
         return []
-    with SlackPeople(context.slack(each.conn_id), DirectoryCache(settings().directory_folder)) as source:
-        source.prefetch(queries)
-        try:
-            return [_line(each, found) for found in resolve(queries, source, private=private).unresolved]
-        except IncidentError as error:
-            return [failure("people", error.message, error.fix or "Try again: Slack did not answer.")]
+    try:
+        client = context.slack(each.conn_id)
+        cache = DirectoryCache(settings().directory_folder)
+        with SlackPeople(client, cache, budget_s=LOOKUP_BUDGET_S) as source:
+            source.prefetch(queries)
+            found = resolve(queries, source, private=private)
+    except IncidentError as error:
+        return [failure("people", error.message, error.fix or "Try again: Slack did not answer.")]
+    old = [
+        failure("people", problem.what, problem.fix or "Correct it.")
+        for problem in found.problems
+        if not problem.error
+    ]
+    return [*old, *(_line(each, result) for result in found.unresolved)]
 
 
 def _line(each: Table, found: Resolution) -> Result:

@@ -2,7 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_incident_provider.people.directory import Directory, Member
+from airflow_incident_provider.people.directory import Member, NameKind
+from airflow_incident_provider.people.names import keys
+from airflow_incident_provider.slack.directory_cache import SqliteDirectory
 
 ALICE = {
     "id": "U1",
@@ -45,29 +47,38 @@ def test_what_keeps_a_member_out(change: dict[str, object], why: str | None) -> 
 def test_the_latest_entry_of_an_id_counts() -> None:
     older, newer = Member("U1", "a", "Alice", updated=1), Member("U1", "a", "Alicia", updated=2)
     for members in ([older, newer], [newer, older]):
-        directory = Directory.of(members)
+        directory = SqliteDirectory.of(members)
         assert len(directory) == 1
-        assert directory.by_id("U1") is newer
-        assert not directory.called("Alice")
+        assert directory.members([0]) == [newer]
+        assert not directory.find(keys("Alice"), NameKind.NAME)
 
 
 def test_found_by_display_name_real_name_and_username() -> None:
     member = Member("U1", "zmueller", "zoë", "Zoë Müller-Strauß")
-    directory = Directory.of([member, Member("U2", "other")])
+    directory = SqliteDirectory.of([member, Member("U2", "other")])
     for name in ("ZOE", "Zoe Mueller-Strauss", "zoe muller strauss", "Müller-Strauß, Zoë"):
-        assert directory.called(name) == {"U1": member}
-    assert directory.with_username("ZMueller") == {"U1": member}
-    assert not directory.called("zmueller")
+        assert directory.find(keys(name), NameKind.NAME) == [member]
+    assert directory.find(keys("ZMueller"), NameKind.USERNAME) == [member]
+    assert not directory.find(keys("zmueller"), NameKind.NAME)
 
 
 def test_nobody_is_called_nothing() -> None:
-    directory = Directory.of([Member("U1", "", "", ""), Member("U2", "-", "!", "")])
-    assert not directory.called("")
-    assert not directory.with_username("-")
+    directory = SqliteDirectory.of([Member("U1", "", "", ""), Member("U2", "-", "!", "")])
+    assert not directory.find(keys(""), NameKind.NAME)
+    assert not directory.find([""], NameKind.USERNAME)
 
 
 @given(names=st.lists(st.text(alphabet="ab ", max_size=7), max_size=6), word=st.text(alphabet="ab", min_size=1))
 def test_a_word_is_found_wherever_it_stands_whole(names: list[str], word: str) -> None:
-    directory = Directory.of(Member(f"U{n}", "", name) for n, name in enumerate(names))
-    expected = [at for at, spelling in enumerate(directory.spellings.keys) if word in spelling.split()]
-    assert list(directory.spellings.with_word(word)) == expected
+    directory = SqliteDirectory.of(Member(f"U{n}", "", name) for n, name in enumerate(names))
+    expected = [at for at, key in enumerate(directory.keys) if word in key.split()]
+    assert sorted(directory.positions_with_words([word])) == expected
+
+
+@given(st.lists(st.text(max_size=12), max_size=6))
+def test_keys_and_their_positions_agree_whatever_the_names(names: list[str]) -> None:
+    directory = SqliteDirectory.of(Member(f"U{n}", "", name) for n, name in enumerate(names))
+    assert len(directory.keys) == len(directory.word_sorted_keys) == len(directory.spaceless_keys)
+    for position, key in enumerate(directory.keys):
+        kinds = NameKind.NAME | NameKind.USERNAME | NameKind.SIMILAR | NameKind.CONSONANTS
+        assert position in directory.positions_of([key], kinds)

@@ -1,5 +1,4 @@
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_incident_provider.models import MatchMethod, Resolution, ResolutionOutcome
-from airflow_incident_provider.people.directory import Directory, Member
-from airflow_incident_provider.people.matching import ACCEPTED_SCORE, match_name
-from airflow_incident_provider.people.names import fold, keys
+from airflow_incident_provider.people.directory import Member
+from airflow_incident_provider.people.matching import match_name
+from airflow_incident_provider.people.names import fold
+from airflow_incident_provider.slack.directory_cache import SqliteDirectory
 
 CYRILLIC_A = "\N{CYRILLIC SMALL LETTER A}"
 
@@ -19,7 +19,7 @@ def person(label: str, user_id: str = "U1", name: str = "u", **fields: Any) -> M
 
 
 def match(query: str, *members: Member) -> Resolution:
-    return match_name(query, Directory.of(members))
+    return match_name(query, SqliteDirectory.of(members))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_similar_name_is_a_suggestion(query: str, called: str) -> None:
     assert result.outcome is ResolutionOutcome.NOT_FOUND
     assert result.users == ()
     assert [user.label for user in result.candidates] == [called]
-    assert result.reason == f'"{query}" might be {called}'
+    assert result.reason == f'no exact match for "{query}"; did you mean {called}?'
 
 
 @pytest.mark.parametrize(("query", "called"), [("ann", "Joanne Planner"), ("jo", "Jo Ng"), ("bob", "Alice Ng")])
@@ -76,67 +76,93 @@ def test_an_unlike_name_is_not_even_suggested(query: str, called: str) -> None:
     assert result.reason == f'nobody in this workspace is called "{query}"'
 
 
-def test_a_slip_late_in_a_long_name_is_accepted() -> None:
-    result = match("Alice Nguyenn", person("Alice Nguyen"), person("Bob Nguyen", "U2"))
-    assert result.outcome is ResolutionOutcome.RESOLVED
-    assert result.method is MatchMethod.FUZZY
-    assert ACCEPTED_SCORE <= result.confidence < 100
-
-
 @pytest.mark.parametrize(
     ("query", "called"),
     [
-        ("Smith Jon", "Smith John"),
-        ("Smith John", "Smith Jon"),
-        ("Featherstone Eric", "Featherstone Erik"),
-        ("Featherstone Christina", "Featherstone Christine"),
-        ("Featherstone Gerald", "Featherstone Jerald"),
-        ("Featherstone Michael", "Featherstone Michaela"),
-    ],
-)
-def test_with_the_family_name_first_another_given_name_is_another_person(query: str, called: str) -> None:
-    result = match(query, person(called))
-    assert result.outcome is ResolutionOutcome.NOT_FOUND
-    assert [user.label for user in result.candidates] == [called]
-
-
-def test_what_somebody_else_is_called_is_no_slip() -> None:
-    known = person("Kristin Okafor", "U2")
-    assert match("Featherstone Kristin", person("Featherstone Kristen"), known).users == ()
-    assert match("Featherstone Kristin", person("Featherstone Kristen")).users != ()
-
-
-@pytest.mark.parametrize(
-    ("query", "called"),
-    [
-        ("Alice Featherstonhaugh", "Alice Featherstonehaugh"),
+        # What version 0.1.0 invited: other people, and typing errors that no score tells from them.
+        ("Maria Andersen", "Maria Anderson"),
+        ("John Petersen", "John Peterson"),
+        ("Peter Hoffmann", "Peter Hofmann"),
+        ("Mohammed Abdallah", "Mohammed Abdullah"),
+        ("Wang Xiaoming", "Wang Xiaomeng"),
+        ("Thomas Nicholson", "Thomas Nicolson"),
+        ("Alice Nguyenn", "Alice Nguyen"),
         ("Alice Featehrstone", "Alice Featherstone"),
+        # Further names of one letter's difference, and other word orders.
+        ("Katarzyna Wisniewska", "Katarzyna Wisniewski"),
+        ("Christopher Johansson", "Christopher Johannson"),
+        ("Nguyen Thi Thanh Huong", "Nguyen Thi Thanh Hong"),
+        ("Scott Ryan", "Ryan Scott"),
+        ("Featherstone Christina", "Featherstone Christine"),
     ],
 )
-def test_a_slip_in_a_long_word_is_a_slip(query: str, called: str) -> None:
-    assert match(query, person(called)).method is MatchMethod.FUZZY
-
-
-@pytest.mark.parametrize("fields", [{}, {"deleted": True}, {"guest": True}, {"is_bot": True}, {"stranger": True}])
-def test_a_slip_between_two_people_is_a_suggestion(fields: dict[str, bool]) -> None:
-    result = match("Alice Nguyenn", person("Alice Nguyen"), person("Alice Nguyens", "U2", **fields))
+def test_a_close_name_is_suggested_and_never_invited(query: str, called: str) -> None:
+    result = match(query, person(called), person("Quentin Blake", "U2"))
     assert result.outcome is ResolutionOutcome.NOT_FOUND
-    assert "U1" in [user.id for user in result.candidates]
-    assert all(user.id == "U1" or not fields for user in result.candidates)
+    assert result.users == ()
+    assert [user.label for user in result.candidates] == [called]
+    assert result.confidence < 100
 
 
-def test_a_slip_in_the_name_of_somebody_who_left_is_told() -> None:
-    result = match("Alice Nguyenn", person("Alice Nguyen", deleted=True), person("Alice Ng", "U2"))
-    assert (result.outcome, result.reason) == (
-        ResolutionOutcome.DEACTIVATED,
-        "Alice Nguyen is deactivated in Slack",
+def test_a_close_name_of_somebody_who_left_is_named_in_the_reason() -> None:
+    result = match("Alice Nguyenn", person("Alice Nguyen", deleted=True))
+    assert (result.outcome, result.candidates) == (ResolutionOutcome.NOT_FOUND, ())
+    assert result.reason == (
+        'nobody in this workspace is called "Alice Nguyenn"; Alice Nguyen is deactivated in Slack'
     )
 
 
-def test_of_two_spellings_the_one_in_the_order_of_the_query_counts() -> None:
-    for shown, real in (("Nguyen Alice", "Alice Nguyen"), ("Alice Nguyen", "Nguyen Alice")):
-        result = match("Alice Nguyenn", person(shown, real_name=real))
-        assert result.method is MatchMethod.FUZZY
+@pytest.mark.parametrize(
+    ("query", "called"),
+    [
+        ("山田太郎", "山田 太郎"),
+        ("山田 太郎", "山田太郎"),
+        ("김 민수", "김민수"),
+        ("王小明", "王 小明"),
+        ("ジョン スミス", "ジョン・スミス"),
+        ("OBrien Liam", "O\u2019Brien Liam"),
+        ("Nguyen Van Dung", "Nguyễn Văn Dũng"),
+        ("Nguyễn Văn Dũng", "Nguyễn Văn Dũng"),
+        ("Jürgen Groß", "Juergen Gross"),
+    ],
+)
+def test_one_name_written_in_two_ways_resolves(query: str, called: str) -> None:
+    assert [user.label for user in match(query, person(called), person("Quentin Blake", "U2")).users] == [called]
+
+
+@pytest.mark.parametrize(
+    ("query", "called"),
+    [
+        ("Nguyễn Văn Dũng", "Nguyễn Văn Dụng"),
+        ("Lê Minh Hà", "Lê Minh Hạ"),
+        ("Trần Thị Hồng", "Trần Thị Hông"),
+        ("Anna Sörensen", "Anna Sørensen"),
+    ],
+)
+def test_accents_that_both_write_and_that_differ_are_two_people(query: str, called: str) -> None:
+    result = match(query, person(called))
+    assert (result.users, [user.label for user in result.candidates]) == ((), [called])
+
+
+@pytest.mark.parametrize(
+    ("query", "called"),
+    [
+        ("Jan Vanderberg", "Jan van der Berg"),
+        ("Maria Santos", "Maria dos Santos"),
+        ("太郎 山田", "山田太郎"),
+        ("Дмитрий Иванов", "Dmitry Ivanov"),
+        ("Dmitriy Ivanov", "Дмитрий Иванов"),
+        ("Mohammed Abdullah", "محمد عبد الله"),
+        ("محمد عبد الله", "Muhammad Abdallah"),
+        ("Yannis Papadopoulos", "Γιάννης Παπαδόπουλος"),
+        ("Kim Minsu", "김민수"),
+        ("Bill Gatesworth", "William Gatesworth"),
+        ("Alice Ng (Payments)", "Alice Ng"),
+    ],
+)
+def test_another_form_of_a_name_is_suggested(query: str, called: str) -> None:
+    result = match(query, person(called), person("Quentin Blake", "U2"), person("Zoe Abara", "U3"))
+    assert (result.users, [user.label for user in result.candidates]) == ((), [called])
 
 
 def test_an_exact_hit_is_not_displaced_by_a_similar_name() -> None:
@@ -175,7 +201,7 @@ def test_a_username_resolves() -> None:
         ({"deleted": True}, ResolutionOutcome.DEACTIVATED, "Alice Ng is deactivated in Slack", False),
         ({"is_bot": True}, ResolutionOutcome.NOT_ALLOWED, "Alice Ng is a bot", False),
         ({"guest": True}, ResolutionOutcome.NOT_ALLOWED, "Alice Ng is a guest", True),
-        ({"stranger": True}, ResolutionOutcome.NOT_ALLOWED, "Alice Ng is from another workspace", True),
+        ({"external": True}, ResolutionOutcome.NOT_ALLOWED, "Alice Ng is from another workspace", True),
     ],
 )
 def test_who_may_not_come_is_named_with_the_reason(
@@ -205,12 +231,12 @@ def test_an_empty_query_matches_nobody_without_a_name(query: str) -> None:
 def test_a_first_name_that_many_have_names_nobody() -> None:
     result = match("Alice", *(person(f"Alice Nr {number}", f"U{number}") for number in range(6)))
     assert result.candidates == ()
-    assert result.reason == '"Alice" might be any of 6 people: the whole name is needed'
+    assert result.reason == '"Alice" could be any of 6 people: give the full name'
 
 
 def test_suggested_namesakes_are_told_apart() -> None:
     result = match("Alise Ng", person("Alice Ng", name="ang"), person("Alice Ng", "U2", name="alice2"))
-    assert result.reason == '"Alise Ng" might be Alice Ng (@ang) or Alice Ng (@alice2)'
+    assert result.reason == 'no exact match for "Alise Ng"; did you mean Alice Ng (@ang) or Alice Ng (@alice2)?'
 
 
 # --- whatever the names are -------------------------------------------------------------------------
@@ -245,7 +271,7 @@ members = st.lists(
         deleted=st.booleans(),
         is_bot=st.booleans(),
         guest=st.booleans(),
-        stranger=st.booleans(),
+        external=st.booleans(),
     ),
     max_size=8,
     unique_by=lambda member: member.id,
@@ -255,7 +281,7 @@ members = st.lists(
 @given(names, members)
 def test_whoever_resolves_is_an_active_full_human_member(query: str, everybody: list[Member]) -> None:
     result = match(query, *everybody)
-    eligible = {m.id for m in everybody if not (m.deleted or m.is_bot or m.guest or m.stranger)}
+    eligible = {m.id for m in everybody if not (m.deleted or m.is_bot or m.guest or m.external)}
     assert {user.id for user in result.users} <= eligible
     assert (result.outcome is ResolutionOutcome.RESOLVED) == (len(result.users) == 1)
     assert result.outcome is ResolutionOutcome.RESOLVED or result.reason
@@ -271,21 +297,10 @@ def test_the_order_of_the_members_does_not_matter(
 
 
 @given(names, members)
-def test_a_similar_name_with_another_first_word_never_resolves(query: str, everybody: list[Member]) -> None:
-    result = match(
-        query, *(replace(m, deleted=False, is_bot=False, guest=False, stranger=False) for m in everybody)
-    )
-    if result.method is MatchMethod.FUZZY:
-        user = result.users[0]
-        theirs = [key for name in (user.display_name, user.real_name, user.name) for key in keys(name)]
-        assert {key.split()[0] for key in keys(query)} & {key.split()[0] for key in theirs}
-
-
-@given(names, members)
 def test_an_exact_hit_is_never_resolved_to_somebody_else(query: str, everybody: list[Member]) -> None:
     exact = {
         m.id for m in everybody if fold(query) and fold(query) in map(fold, (m.display_name, m.real_name, m.name))
     }
     result = match(query, *everybody)
     if exact:
-        assert {user.id for user in result.users} <= exact or result.method is not MatchMethod.FUZZY
+        assert {user.id for user in result.users} <= exact

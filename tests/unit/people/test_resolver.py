@@ -1,4 +1,5 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -6,12 +7,14 @@ from hypothesis import strategies as st
 
 from airflow_incident_provider.exceptions import (
     SlackConfigurationError,
+    SlackError,
     SlackRequestError,
     SlackUnavailableError,
 )
 from airflow_incident_provider.models import MatchMethod, Resolution, ResolutionOutcome
 from airflow_incident_provider.people.directory import Directory, Member
 from airflow_incident_provider.people.resolver import MAX_GROUP_SIZE, UserGroup, resolve
+from airflow_incident_provider.slack.directory_cache import SqliteDirectory
 
 ALICE = Member("U1", "ang", "Alice Ng")
 JON = Member("U2", "jon", "Jon Smith")
@@ -26,9 +29,22 @@ NO_EMAIL_SCOPE = SlackConfigurationError(
 
 
 class Workspace:
-    """A source that answers from memory, or raises what it is told to, and counts what it is asked."""
+    """A source that answers from memory, or raises the errors given, and records what it is asked.
 
-    def __init__(self, *, groups: Iterable[UserGroup] = (ONCALL,), **errors: Exception) -> None:
+    :param age: the age of the directory.
+    :param now: what ``users.info`` says of members that have changed since.
+    """
+
+    def __init__(
+        self,
+        *,
+        groups: Iterable[UserGroup] = (ONCALL,),
+        age: timedelta = timedelta(),
+        now: Mapping[str, Member | None] | None = None,
+        **errors: Exception,
+    ) -> None:
+        self.age = age
+        self.now = dict(now or {})
         self.emails = {"alice@example.com": ALICE, "gus@example.com": GUEST}
         self.groups = list(groups)
         self.errors = errors
@@ -45,15 +61,24 @@ class Workspace:
 
     def member(self, user_id: str) -> Member | None:
         self._ask("member")
+        if user_id in self.now:
+            return self.now[user_id]
         return next((member for member in MEMBERS if member.id == user_id), None)
 
     def directory(self) -> Directory:
         self._ask("directory")
-        return Directory.of(MEMBERS)
+        return SqliteDirectory.of(MEMBERS, fetched_at=datetime.now(UTC) - self.age)
 
-    def usergroup(self, handle_or_id: str) -> UserGroup | None:
+    def prefetch_members(self, user_ids: Iterable[str]) -> None:
+        """Nothing runs ahead here."""
+
+    def usergroups(self) -> Sequence[UserGroup]:
         self._ask("usergroup")
-        return next((group for group in self.groups if handle_or_id in (group.id, group.handle)), None)
+        return self.groups
+
+    def group_member_ids(self, group: UserGroup) -> Sequence[str]:
+        self._ask("group_members")
+        return group.member_ids
 
 
 def resolve_one(query: str, source: Workspace | None = None, *, private: bool = False) -> Resolution:
@@ -88,8 +113,8 @@ def test_forms_of_a_person(query: str, user_id: str | None, method: MatchMethod 
         ("<@U3>", "deactivated", "Dave is deactivated in Slack"),
         ("Dave", "deactivated", "Dave is deactivated in Slack"),
         ("gus@example.com", "not_allowed", "Gus Guest is a guest"),
-        ("John Smith", "not_found", '"John Smith" might be Jon Smith'),
-        ("<!subteam^S9>", "not_found", "no such user group is active"),
+        ("John Smith", "not_found", 'no exact match for "John Smith"; did you mean Jon Smith?'),
+        ("<!subteam^S9>", "not_found", "no user group has this id"),
         ("", "not_found", "there is no name in it"),
     ],
 )
@@ -181,18 +206,20 @@ def test_a_directory_that_cannot_be_had_is_asked_for_once(error: Exception) -> N
     assert len(resolution.problems) == source.asked.count("directory") == 1
 
 
-@pytest.mark.parametrize("method", ["lookup_email", "member", "directory", "usergroup"])
-def test_an_unavailable_slack_goes_through(method: str) -> None:
-    queries = {"lookup_email": "a@example.com", "member": "<@U1>", "directory": "Alice", "usergroup": "@ang"}
-    with pytest.raises(SlackUnavailableError):
-        resolve([queries[method]], Workspace(**{method: SlackUnavailableError("later")}), private=False)
+@pytest.mark.parametrize("method", ["lookup_email", "member", "directory", "usergroup", "group_members"])
+@pytest.mark.parametrize("error", [SlackUnavailableError("later"), NO_EMAIL_SCOPE, SlackRequestError("no")])
+def test_nothing_that_slack_does_raises(method: str, error: SlackError) -> None:
+    queries = ["alice@example.com", "<@U2>", "Alice Ng", "@ang", "@sre-oncall"]
+    found = resolve(queries, Workspace(**{method: error}), private=False)
+    assert [result.query for result in found.resolutions] == queries
+    assert found.problems
+    assert bool(found.unanswered) is isinstance(error, SlackUnavailableError)
+    assert len(found.resolved) >= len(queries) - 3
 
 
-def test_whom_slack_does_not_answer_for_and_is_not_waited_for_is_told_apart() -> None:
+def test_queries_without_an_answer_are_listed_with_the_problem() -> None:
     silent = Workspace(lookup_email=SlackUnavailableError("later"))
-    found = resolve(
-        ["alice@example.com", "Alice Ng", "ALICE@example.com"], silent, private=False, should_wait=lambda _: False
-    )
+    found = resolve(["alice@example.com", "Alice Ng", "ALICE@example.com"], silent, private=False)
     assert [result.outcome for result in found.resolutions] == [
         ResolutionOutcome.NOT_FOUND,
         ResolutionOutcome.RESOLVED,
@@ -202,7 +229,122 @@ def test_whom_slack_does_not_answer_for_and_is_not_waited_for_is_told_apart() ->
     assert found.unanswered == {"alice@example.com": problem, "ALICE@example.com": problem}
 
 
-def test_whom_slack_refuses_to_tell_of_is_not_asked_for_again() -> None:
+# --- "Last, First" ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "query", ["Whitfield, Dave", "Okafor, ang", "Ng, Jon", "Jon Smith, Nobody Here", "Ng, Dave"]
+)
+def test_a_stranger_in_the_form_last_first_invites_nobody_else(query: str) -> None:
+    result = resolve_one(query)
+    assert (result.outcome, result.users) == (ResolutionOutcome.NOT_FOUND, ())
+    assert "to name two, put each on a line of its own" in (result.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("Ng, Alice", ["U1"]),
+        ("NG, ALICE", ["U1"]),
+        ("Jon Smith, Alice Ng", ["U2", "U1"]),
+        ("Alice Ng, jon", ["U1", "U2"]),
+        ("ang, jon", ["U1", "U2"]),
+    ],
+)
+def test_a_comma_reads_as_one_person_or_as_two_that_are_certain(query: str, ids: list[str]) -> None:
+    assert [user.id for user in resolve_one(query).users] == ids
+
+
+# --- a directory from the cache ---------------------------------------------------------------------
+
+OLD = timedelta(days=400)
+
+
+@pytest.mark.parametrize(
+    ("now", "outcome", "reason"),
+    [
+        (GUEST, "not_allowed", "is a guest"),
+        (DAVE, "deactivated", "deactivated"),
+        (None, "not_found", "has left this workspace"),
+        (Member("U1", "awong", "Alice Wong"), "not_found", '"Alice Ng" is called Alice Wong now'),
+        (Member("U1", "ang", "Alice Ng", external=True), "not_allowed", "another workspace"),
+    ],
+)
+def test_a_hit_from_the_cache_is_confirmed_with_slack(now: Member | None, outcome: str, reason: str) -> None:
+    result = resolve_one("Alice Ng", Workspace(age=OLD, now={"U1": now}))
+    assert (result.outcome, result.users) == (outcome, ())
+    assert reason in (result.reason or "")
+
+
+def test_a_hit_that_cannot_be_confirmed_is_left_for_later() -> None:
+    found = resolve(["Alice Ng"], Workspace(age=OLD, member=SlackUnavailableError("later")), private=False)
+    assert list(found.unanswered) == ["Alice Ng"]
+    assert "could not be confirmed" in (found.resolutions[0].reason or "")
+
+
+def test_a_confirmed_hit_resolves_and_an_old_directory_is_a_problem() -> None:
+    found = resolve(["Alice Ng", "Nora New"], Workspace(age=OLD), private=False)
+    hit, miss = found.resolutions
+    assert hit.users == (ALICE.user,)
+    assert "the directory of members is 400 days old" in (miss.reason or "")
+    [problem] = found.problems
+    assert "400 days old" in problem.what
+    assert "slack_directory_refresh" in (problem.fix or "")
+
+
+def test_a_fresh_directory_is_not_asked_about_again() -> None:
+    source = Workspace()
+    resolve(["Alice Ng"], source, private=False)
+    assert "member" not in source.asked
+
+
+# --- user groups ------------------------------------------------------------------------------------
+
+
+def test_a_disabled_group_is_reported_as_disabled() -> None:
+    source = Workspace(groups=[UserGroup("S1", "sre-oncall", ("U1",), disabled=True)])
+    for query in ("@sre-oncall", "<!subteam^S1>"):
+        result = resolve_one(query, source)
+        assert (result.outcome, result.reason) == ("not_found", "the user group @sre-oncall is disabled in Slack")
+
+
+def test_of_two_groups_with_one_handle_the_enabled_one_counts() -> None:
+    old, new = UserGroup("S1", "sre-oncall", ("U3",), disabled=True), UserGroup("S2", "sre-oncall", ("U1",))
+    for groups in ([old, new], [new, old]):
+        assert resolve_one("@sre-oncall", Workspace(groups=groups)).users == (ALICE.user,)
+
+
+@pytest.mark.parametrize("query", ["sre-oncall", "SRE-Oncall", "sre oncall", "Site Reliability"])
+def test_a_handle_without_its_at_sign_gets_a_hint(query: str) -> None:
+    source = Workspace(groups=[UserGroup("S1", "sre-oncall", ("U1",), name="Site Reliability")])
+    result = resolve_one(query, source)
+    assert result.users == ()
+    assert (result.reason or "").endswith("; for the user group write @sre-oncall")
+
+
+def test_a_hint_that_slack_does_not_answer_is_no_problem() -> None:
+    found = resolve(["payments-oncall"], Workspace(usergroup=SlackUnavailableError("later")), private=False)
+    assert (found.problems, found.unanswered) == ((), {})
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        UserGroup("S1", "all", tuple(f"U{number}" for number in range(3000))),
+        UserGroup("S1", "all", size=3000),
+        UserGroup("S1", "all", ("U1",), size=101),
+    ],
+)
+def test_the_size_of_a_group_is_checked_before_its_members_are_asked_for(group: UserGroup) -> None:
+    source = Workspace(groups=[group, ONCALL])
+    large, small = resolve(["@all", "@sre-oncall"], source, private=False).resolutions
+    assert large.outcome is ResolutionOutcome.NOT_ALLOWED
+    assert f"has {group.member_count} members" in (large.reason or "")
+    assert small.outcome is ResolutionOutcome.RESOLVED
+    assert source.asked.count("member") == len(ONCALL.member_ids)
+
+
+def test_a_refused_lookup_is_not_listed_for_later() -> None:
     found = resolve(["alice@example.com"], Workspace(lookup_email=NO_EMAIL_SCOPE), private=False)
     assert (len(found.problems), found.unanswered) == (1, {})
 

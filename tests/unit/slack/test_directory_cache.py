@@ -1,4 +1,5 @@
 import os
+import sqlite3
 import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,9 +14,14 @@ from airflow_incident_provider.exceptions import (
     SlackRequestError,
     SlackUnavailableError,
 )
-from airflow_incident_provider.people.directory import Directory, Member
+from airflow_incident_provider.people.directory import Member
 from airflow_incident_provider.people.matching import match_name
-from airflow_incident_provider.slack.directory_cache import DirectoryCache, fetch_members, refresh
+from airflow_incident_provider.slack.directory_cache import (
+    DirectoryCache,
+    SqliteDirectory,
+    fetch_members,
+    refresh,
+)
 
 ALICE = Member("U1", "ang", "Alice Ng", updated=3)
 DAVE = Member("U2", "dave", "Dävé\nDale\u2028", deleted=True)
@@ -36,7 +42,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def cache(tmp_path: Path, clock: Clock) -> DirectoryCache:
-    return DirectoryCache(tmp_path / "cache", timedelta(hours=24), clock=clock)
+    return DirectoryCache(tmp_path / "cache", clock=clock)
 
 
 def slack_user(member: Member) -> dict[str, Any]:
@@ -69,31 +75,30 @@ class UsersList:
 
 
 def test_what_is_put_is_got(cache: DirectoryCache) -> None:
-    cache.put("T1", Directory.of([ALICE, DAVE]))
+    cache.put("T1", [ALICE, DAVE])
     cached = cache.get("T1")
-    assert cached.directory.by_id("U1") == ALICE
-    assert cached.directory.by_id("U2") == DAVE
+    assert cached.directory.members([0, 1]) == [ALICE, DAVE]
     assert len(cached.directory) == 2
 
 
 @pytest.mark.parametrize("query", ["Alice Ng", "Alice Nge", "alice", "ang", "Dave Dale", "dave", "nobody"])
 def test_people_are_found_in_the_file_as_they_were_before(cache: DirectoryCache, query: str) -> None:
-    directory = Directory.of([ALICE, DAVE, Member("U3", "alice2", "Alice Longname", guest=True)])
-    cache.put("T1", directory)
-    assert match_name(query, cache.get("T1").directory) == match_name(query, directory)
+    members = [ALICE, DAVE, Member("U3", "alice2", "Alice Longname", guest=True)]
+    cache.put("T1", members)
+    assert match_name(query, cache.get("T1").directory) == match_name(query, SqliteDirectory.of(members))
 
 
 def test_who_left_is_known_by_their_address(cache: DirectoryCache) -> None:
     gone = Member.from_slack({"id": "U9", "deleted": True, "profile": {"email": "Gone@acme.example"}}, team_id="T1")
-    cache.put("T1", Directory.of([ALICE, DAVE, gone]))
+    cache.put("T1", [ALICE, DAVE, gone])
     directory = cache.get("T1").directory
-    assert directory.who_left("gone@ACME.example") == gone
-    assert directory.who_left("alice@acme.example") is None
-    assert directory.who_left("") is None
+    assert directory.find_departed("gone@ACME.example") == gone
+    assert directory.find_departed("alice@acme.example") is None
+    assert directory.find_departed("") is None
 
 
 def test_an_empty_workspace(cache: DirectoryCache) -> None:
-    cache.put("T1", Directory.of([]))
+    cache.put("T1", [])
     assert len(cache.get("T1").directory) == 0
 
 
@@ -102,7 +107,7 @@ def test_nothing_was_put(cache: DirectoryCache) -> None:
 
 
 def test_workspaces_are_apart(cache: DirectoryCache) -> None:
-    cache.put("T1", Directory.of([ALICE]))
+    cache.put("T1", [ALICE])
     assert cache.get("T2") is None
     cache.path("T1").rename(cache.path("T2"))
     assert cache.get("T2") is None
@@ -114,22 +119,21 @@ def test_a_team_id_cannot_lead_elsewhere(cache: DirectoryCache, team_id: str) ->
         cache.path(team_id)
 
 
-def test_age_and_freshness(cache: DirectoryCache, clock: Clock) -> None:
-    cache.put("T1", Directory.of([ALICE]))
-    clock.now += timedelta(hours=24)
-    assert cache.get("T1").fresh
-    clock.now += timedelta(seconds=1)
-    stale = cache.get("T1")
-    assert not stale.fresh
-    assert stale.age == timedelta(hours=24, seconds=1)
-    assert stale.directory.by_id("U1") == ALICE
+def test_age(cache: DirectoryCache, clock: Clock) -> None:
+    cache.put("T1", [ALICE])
+    clock.now += timedelta(days=400)
+    old = cache.get("T1")
+    assert old.age == timedelta(days=400)
+    assert old.directory.members([0]) == [ALICE]
+    clock.now -= timedelta(days=500)
+    assert cache.get("T1").age == timedelta(), "a clock that was set back makes nothing younger than new"
 
 
 def test_only_the_owner_may_read_it(cache: DirectoryCache) -> None:
     previous = os.umask(0)
     try:
-        cache.put("T1", Directory.of([ALICE]))
-        cache.put("T1", Directory.of([ALICE]))
+        cache.put("T1", [ALICE])
+        cache.put("T1", [ALICE])
     finally:
         os.umask(previous)
     assert stat.S_IMODE(cache.path("T1").stat().st_mode) == 0o600
@@ -140,47 +144,69 @@ def test_only_the_owner_may_read_it(cache: DirectoryCache) -> None:
     "damage",
     [
         lambda _: b"",
-        lambda content: content[:-5],
-        lambda content: content.replace(b"Alice", b"Mally"),
-        lambda content: content.replace(b'"schema": 3', b'"schema": 2'),
+        lambda content: content[:2000],
         lambda content: b"\xff\x00" + content,
         lambda _: b"[]\n",
-        lambda content: content.partition(b"\n")[0],
+        lambda content: b"SQLite format 3\x00" + bytes(len(content)),
     ],
 )
-def test_a_damaged_file_is_as_good_as_none_and_says_so(
+def test_a_damaged_file_counts_as_absent_and_is_logged(
     cache: DirectoryCache, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
 ) -> None:
-    cache.put("T1", Directory.of([ALICE]))
+    cache.put("T1", [ALICE])
     path = cache.path("T1")
     path.write_bytes(damage(path.read_bytes()))
     with caplog.at_level("WARNING"):
         assert cache.get("T1") is None
-    assert path.name in caplog.text
+    assert "'T1'" in caplog.text
     assert "Alice" not in caplog.text
+
+
+def test_a_file_of_another_schema_counts_as_absent(cache: DirectoryCache) -> None:
+    cache.put("T1", [ALICE])
+    with sqlite3.connect(cache.path("T1")) as database:
+        database.execute("UPDATE meta SET schema = 3")
+    database.close()
+    assert cache.get("T1") is None
+
+
+def test_damage_that_shows_only_while_searching_is_an_error_of_ours(cache: DirectoryCache) -> None:
+    cache.put("T1", [Member(f"U{n}", f"user{n}", f"Member Number{n}") for n in range(2000)])
+    path = cache.path("T1")
+    content = bytearray(path.read_bytes())
+    content[8192:] = bytes(len(content) - 8192)
+    path.write_bytes(bytes(content))
+    cached = cache.get("T1")
+    if cached is not None:
+        with pytest.raises(SlackRequestError, match="cannot be read"):
+            match_name("Member Number7x", cached.directory)
+
+
+@pytest.mark.parametrize("team_id", ["", "../T1", "t1"])
+def test_without_a_usable_team_id_there_is_nothing_to_read(cache: DirectoryCache, team_id: str) -> None:
+    assert cache.get(team_id) is None
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(
     cache: DirectoryCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache.put("T1", Directory.of([ALICE]))
+    cache.put("T1", [ALICE])
 
     def full_disk(*_: object) -> None:
         raise OSError("no space left on device")
 
     monkeypatch.setattr(Path, "replace", full_disk)
     with pytest.raises(OSError, match="no space"):
-        cache.put("T1", Directory.of([DAVE]))
+        cache.put("T1", [DAVE])
     assert [file.name for file in cache.folder.iterdir()] == [cache.path("T1").name]
-    assert cache.get("T1").directory.by_id("U1") == ALICE
+    assert cache.get("T1").directory.members([0]) == [ALICE]
 
 
 def test_every_page_is_read_and_no_email_kept(cache: DirectoryCache) -> None:
     users_list = UsersList(ALICE, DAVE)
-    cached = refresh(cache, "T1", users_list, limit=500)
+    refreshed = refresh(cache, "T1", users_list, limit=500)
     assert users_list.calls == [("", 500), ("1", 500)]
-    assert cached.fresh
-    assert len(cached.directory) == len(cache.get("T1").directory) == 2
+    assert len(refreshed) == len(cache.get("T1").directory) == 2
     assert b"secret" not in cache.path("T1").read_bytes()
 
 
@@ -211,8 +237,8 @@ def test_the_limit_is_slacks(limit: int) -> None:
 
 @pytest.mark.parametrize("error", [SlackConfigurationError("missing_scope"), SlackUnavailableError("later")])
 def test_what_was_kept_stays_when_the_next_cannot_be_fetched(cache: DirectoryCache, error: IncidentError) -> None:
-    cache.put("T1", Directory.of([ALICE]))
+    cache.put("T1", [ALICE])
     with pytest.raises(type(error)):
         refresh(cache, "T1", UsersList(DAVE, ALICE, errors={2: error}))
     assert len(cache.get("T1").directory) == 1
-    assert cache.get("T1").directory.by_id("U1") == ALICE
+    assert cache.get("T1").directory.members([0]) == [ALICE]

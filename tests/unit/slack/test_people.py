@@ -1,15 +1,17 @@
-"""People looked up in a workspace that answers over HTTP: what is asked, how often, and what is said of it."""
+"""People looked up in a Slack that answers over HTTP: which calls, how many, how long, and what is reported."""
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from incident_sandbox import Fault, SandboxClient
 
-from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.models import MatchMethod, ResolutionOutcome, UserResolution
 from airflow_incident_provider.slack.access import SCOPES
 
@@ -37,17 +39,26 @@ EVERYBODY = (
 def resolve(connect: Callable[..., Any], tmp_path: Path) -> Resolve:
     """Resolve queries with an app that has these scopes, by default all."""
 
-    def run(*queries: str, token: str | None = None, private: bool = False, wait: bool = True) -> UserResolution:
+    def run(
+        *queries: str,
+        token: str | None = None,
+        private: bool = False,
+        folder: Path = tmp_path / "directory",
+        budget_s: float = 3.0,
+        **extra: Any,
+    ) -> UserResolution:
         from airflow_incident_provider.people.resolver import resolve
         from airflow_incident_provider.slack.client import LiveSlackClient
         from airflow_incident_provider.slack.directory_cache import DirectoryCache
         from airflow_incident_provider.slack.hook import IncidentSlackHook
         from airflow_incident_provider.slack.people import SlackPeople
 
-        connect(token)
-        with SlackPeople(LiveSlackClient(IncidentSlackHook()), DirectoryCache(tmp_path)) as people:
+        connect(token, **extra)
+        client = LiveSlackClient(IncidentSlackHook())
+        assert client.workspace  # identified by the step before
+        with SlackPeople(client, DirectoryCache(folder), budget_s=budget_s) as people:
             people.prefetch(queries)
-            return resolve(queries, people, private=private, should_wait=lambda _: wait)
+            return resolve(queries, people, private=private)
 
     return run
 
@@ -135,37 +146,127 @@ def test_slack_that_stumbles_is_asked_again(resolve: Resolve, control: SandboxCl
     assert {result.outcome for result in found.resolutions} == {ResolutionOutcome.RESOLVED}
 
 
-def test_slack_that_is_down_is_left_to_the_task(resolve: Resolve, control: SandboxClient) -> None:
-    control.add_fault(Fault(method="users.lookupByEmail", status=503, times=None))
-    with pytest.raises(SlackUnavailableError):
-        resolve("alice.ng@acme.example")
+EMAIL, NAME, GROUP, ID = "alice.ng@acme.example", "José García", "@sre-oncall", "U0PRIYAIYER"
+
+LOST = {
+    "users.lookupByEmail": {EMAIL},
+    "users.list": {NAME},
+    "users.info": {GROUP, ID},
+    "usergroups.list": {GROUP},
+}
+
+FAULTS = {
+    "404": {"status": 404, "body": "Not found"},
+    "500": {"status": 500},
+    "503": {"status": 503},
+    "429 for an hour": {"status": 429, "headers": {"Retry-After": "3600"}},
+    "HTML": {"status": 200, "body": "<html>Sign in</html>"},
+    "an unknown error": {"error": "some_new_error"},
+    "a dropped connection": {"drop": True},
+    "no answer": {"delay_ms": 60_000},
+}
 
 
-@pytest.mark.parametrize(
-    ("method", "lost"),
-    [
-        ("users.lookupByEmail", "alice.ng@acme.example"),
-        ("users.list", "José García"),
-        ("users.info", "@sre-oncall"),
-        ("usergroups.list", "@sre-oncall"),
-    ],
-)
-def test_on_the_last_try_the_others_are_found(
-    resolve: Resolve, control: SandboxClient, method: str, lost: str
+@pytest.mark.parametrize("method", LOST)
+@pytest.mark.parametrize("kind", FAULTS)
+def test_one_method_that_fails_costs_only_those_who_need_it(
+    resolve: Resolve, control: SandboxClient, method: str, kind: str
 ) -> None:
-    control.add_fault(Fault(method=method, status=503, times=None))
-    found = resolve("alice.ng@acme.example", "José García", "@sre-oncall", wait=False)
-    reasons = {one.query: one.reason for one in found.unresolved}
-    assert reasons.keys() == {lost}
-    assert "could not be looked up: " in (reasons[lost] or "")
-    assert [problem.step for problem in found.problems] == ["resolve_slack_users"]
+    control.add_fault(Fault(method=method, times=None, **FAULTS[kind]))
+    started = time.monotonic()
+    found = resolve(EMAIL, NAME, GROUP, ID, budget_s=1.0)
+    took = time.monotonic() - started
+    assert {result.query for result in found.unresolved} == LOST[method]
+    assert all("could not be looked up" in (result.reason or "") for result in found.unresolved)
+    assert {problem.step for problem in found.problems} == {"resolve_slack_users"}
+    assert took < 10, "the budget of 1 s was not kept, even on a loaded machine"
+    if kind != "an unknown error":
+        assert found.unanswered.keys() == LOST[method]
 
 
-def test_one_of_a_group_who_cannot_be_looked_up_does_not_keep_the_others(
+@pytest.mark.parametrize("folder", ["a file", "read-only", "missing parent"])
+def test_a_cache_that_cannot_be_written_is_a_warning(
+    resolve: Resolve, tmp_path: Path, caplog: pytest.LogCaptureFixture, folder: str
+) -> None:
+    where = tmp_path / "not-a-folder"
+    if folder == "a file":
+        where.write_text("")
+    elif folder == "read-only":
+        where = Path("/proc/1/incident-directory")
+    else:
+        where.write_text("")
+        where = where / "below"
+    found = resolve(EMAIL, NAME, "jon smiht", folder=where)
+    assert [result.outcome for result in found.resolutions] == ["resolved", "resolved", "not_found"]
+    assert found.resolutions[2].candidates
+
+
+def test_a_cache_that_cannot_be_read_is_downloaded_again(
+    resolve: Resolve, control: SandboxClient, tmp_path: Path
+) -> None:
+    resolve(NAME)
+    [path] = (tmp_path / "directory").glob("*.sqlite3")
+    path.write_bytes(b"damaged")
+    assert resolve(NAME).resolved
+    assert len(control.calls("users.list")) == 2
+
+
+def test_a_hit_from_the_cache_is_confirmed_and_somebody_who_is_a_guest_now_stays_out(
+    resolve: Resolve, control: SandboxClient, tmp_path: Path
+) -> None:
+    resolve(NAME)
+    age_directory(tmp_path / "directory", timedelta(hours=8))
+    assert resolve(NAME).resolved
+    assert len(control.calls("users.info")) == 1
+    guest = {"id": "U0JOSEGARC1", "username": "jose.garcia", "real_name": NAME, "multi_channel_guest": True}
+    control.add_members(people=[guest])
+    [result] = resolve(NAME).resolutions
+    assert (result.outcome, result.users) == ("not_allowed", ())
+
+
+def test_an_old_directory_of_a_small_workspace_is_downloaded_again(
+    resolve: Resolve, control: SandboxClient, tmp_path: Path
+) -> None:
+    resolve(NAME)
+    age_directory(tmp_path / "directory", timedelta(days=400))
+    found = resolve(NAME)
+    assert (len(found.resolved), found.problems) == (1, ())
+    assert len(control.calls("users.list")) == 2
+
+
+def test_an_old_directory_that_cannot_be_replaced_is_used_and_its_age_reported(
+    resolve: Resolve, control: SandboxClient, tmp_path: Path
+) -> None:
+    resolve(NAME)
+    age_directory(tmp_path / "directory", timedelta(days=400))
+    control.add_fault(Fault(method="users.list", status=503, times=None))
+    found = resolve(NAME, "Nora New")
+    assert [result.outcome for result in found.resolutions] == ["resolved", "not_found"]
+    assert "400 days old" in found.problems[0].what
+
+
+def age_directory(folder: Path, age: timedelta) -> None:
+    [path] = folder.glob("*.sqlite3")
+    database = sqlite3.connect(path)
+    with database:
+        database.execute("UPDATE meta SET fetched_at = ?", ((datetime.now(UTC) - age).isoformat(),))
+    database.close()
+
+
+def test_one_member_of_a_group_who_cannot_be_looked_up_costs_only_that_one(
     resolve: Resolve, control: SandboxClient
 ) -> None:
-    [all_of_them] = resolve("@sre-oncall").resolutions
+    [complete] = resolve(GROUP).resolutions
     control.add_fault(Fault(method="users.info", error="ratelimited", headers={"Retry-After": "3600"}))
-    [most] = resolve("@sre-oncall", wait=False).resolutions
-    assert len(most.users) == len(all_of_them.users) - 1
+    [most] = resolve(GROUP).resolutions
+    assert len(most.users) == len(complete.users) - 1
     assert "people by id could not be looked up: " in (most.reason or "")
+
+
+def test_a_large_group_costs_one_call(resolve: Resolve, control: SandboxClient) -> None:
+    everybody = [f"U{number:08}" for number in range(300)]
+    control.add_usergroup(id="S0ALLENG001", handle="all-eng", name="Everybody", users=everybody)
+    large, small = resolve("@all-eng", GROUP).resolutions
+    assert (large.outcome, small.outcome) == ("not_allowed", "resolved")
+    assert "has 300 members" in (large.reason or "")
+    assert len(control.calls("users.info")) == len(small.users) + (small.reason or "").count("(")
