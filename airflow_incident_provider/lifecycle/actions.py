@@ -8,8 +8,8 @@ a reply for the person. The caller first checks that the person may act on this 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -67,6 +67,8 @@ class Outcome(StrEnum):
 class AppliedAction:
     """An action's result.
 
+    What the record has pending is posted by an update run; ``runs`` are those that the action needs besides it.
+
     :param reply: for the person who acted, in plain text.
     """
 
@@ -93,9 +95,7 @@ def apply_action(record: IncidentRecord, action: IncidentAction, *, responders_f
         applied = _HANDLERS[action.kind](record, action)
     if applied.outcome is not Outcome.APPLIED:
         return applied
-    record = _with_entry(applied.record, action)
-    runs = (*applied.runs, *_update_run(record, action))
-    return AppliedAction(record, applied.outcome, applied.reply, runs)
+    return replace(applied, record=_with_entry(applied.record, action))
 
 
 # --- people -------------------------------------------------------------------------------------------
@@ -125,24 +125,25 @@ def _take_role(record: IncidentRecord, action: IncidentAction) -> AppliedAction:
     )
     record = with_item(record, item)
     if action.person is not None and person.slack_id is not None:
-        record = _with_responders(record, (person.slack_id,), action.at)
+        record = _with_responders(record, (person.slack_id,), action)
     return AppliedAction(record, Outcome.APPLIED, f"{person.name} is now {_role_name(role)}.")
 
 
 def _invite(record: IncidentRecord, action: IncidentAction) -> AppliedAction:
-    changed = _with_responders(record, action.names, action.at)
+    changed = _with_responders(record, action.names, action)
     if changed is record:
         return AppliedAction(record, Outcome.UNCHANGED, "Everybody named is invited already.")
     return AppliedAction(changed, Outcome.APPLIED, f"Inviting {', '.join(action.names)}.")
 
 
-def _with_responders(record: IncidentRecord, names: tuple[str, ...], now: datetime) -> IncidentRecord:
+def _with_responders(record: IncidentRecord, names: tuple[str, ...], action: IncidentAction) -> IncidentRecord:
     known = {name.casefold() for name in record.responders}
     new = tuple(name for name in dict.fromkeys(names) if name.casefold() not in known)
     if not new:
         return record
     record = record.model_copy(update={"responders": (*record.responders, *new)[:MAX_RESPONDERS]})
-    return with_item(record, UpdateItem(kind=UpdateKind.RESPONDERS, at=now, names=new))
+    item = UpdateItem(kind=UpdateKind.RESPONDERS, at=action.at, names=new, actor=_mention(action))
+    return with_item(record, item)
 
 
 # --- severity -----------------------------------------------------------------------------------------
@@ -160,7 +161,7 @@ def _change_severity(
     override = SeverityOverride(chosen=chosen, worst=firing_severity(record) or before)
     record = _coordinated(record, severity=override).model_copy(update={"severity": chosen})
     item = UpdateItem(kind=UpdateKind.SEVERITY, at=action.at, before=before, after=chosen, actor=_mention(action))
-    record = _with_responders(with_item(record, item), responders_for(record), action.at)
+    record = _with_responders(with_item(record, item), responders_for(record), action)
     return AppliedAction(record, Outcome.APPLIED, f"Severity: {before} → {chosen}.")
 
 
@@ -282,8 +283,6 @@ _HANDLERS: dict[ActionKind, Callable[[IncidentRecord, IncidentAction], AppliedAc
     ActionKind.ITEM: _add_item,
 }
 _ALSO_WHEN_CLOSED = frozenset({ActionKind.REOPEN, ActionKind.RESOLVE, ActionKind.FEEDBACK, ActionKind.ITEM})
-_SILENT = frozenset({ActionKind.CHECK, ActionKind.RESOLVE, ActionKind.SNOOZE, ActionKind.FEEDBACK})
-"""Actions that post nothing by themselves: their run does, or there is nothing to post."""
 
 
 # --- shared -------------------------------------------------------------------------------------------
@@ -318,19 +317,6 @@ def _detail(action: IncidentAction) -> str:
             return f"{action.minutes or round(SNOOZE.total_seconds() / 60)} min"
         case _:
             return redact(one_line(action.text))
-
-
-def _update_run(record: IncidentRecord, action: IncidentAction) -> tuple[RunRequest, ...]:
-    """Return the run that posts the action, if it posts anything."""
-    if action.kind in _SILENT or not record.pending:
-        return ()
-    return (
-        RunRequest(
-            dag_id=DagId.INCIDENT_UPDATE,
-            run_id=_run_id(record, action, "action"),
-            conf={ConfKey.INCIDENT_KEY: record.key},
-        ),
-    )
 
 
 def _run_id(record: IncidentRecord, action: IncidentAction, prefix: str) -> str:

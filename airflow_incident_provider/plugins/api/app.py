@@ -10,16 +10,19 @@ from starlette.exceptions import HTTPException
 from airflow_incident_provider import __version__
 from airflow_incident_provider.plugins.api.errors import ErrorResponse, RequestError
 from airflow_incident_provider.plugins.incidents_page import routes as incidents_page
+from airflow_incident_provider.plugins.slack_requests import routes as slack_requests
+from airflow_incident_provider.plugins.slack_requests.service import SlackService
 from airflow_incident_provider.plugins.webhook import routes as webhook
 from airflow_incident_provider.plugins.webhook.receiver import AlertReceiver
 
-ROUTERS = (webhook.router, webhook.health_router, incidents_page.router)
+ROUTERS = (webhook.router, webhook.health_router, slack_requests.router, incidents_page.router)
 
 
-def create_app(receiver: AlertReceiver | None = None) -> FastAPI:
+def create_app(receiver: AlertReceiver | None = None, slack: SlackService | None = None) -> FastAPI:
     """Return the application.
 
     :param receiver: receives the alerts; a new one by default.
+    :param slack: receives Slack's requests; a new one by default.
     """
     app = FastAPI(
         title="Incidents",
@@ -31,6 +34,7 @@ def create_app(receiver: AlertReceiver | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.receiver = receiver or AlertReceiver()
+    app.state.slack = slack or SlackService()
     app.add_exception_handler(RequestError, _rejected)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)

@@ -1,0 +1,121 @@
+"""
+Who may act on an incident: the members of its room, and of the user groups that the routing table names.
+
+Slack is asked at most every :data:`CACHE_SECONDS`; if it does not answer, nobody is authorized, and the person is
+told so.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
+from airflow_incident_provider.exceptions import SlackError, SlackRequestError
+from airflow_incident_provider.slack.access import live_slack_client
+
+CACHE_SECONDS = 30.0
+MAX_CACHED = 1_000
+
+
+_Answer = TypeVar("_Answer")
+
+
+class Members(Protocol):
+    """The questions to Slack."""
+
+    def channel_members(self, channel_id: str) -> frozenset[str]:
+        """Return the ids of a channel's members."""
+
+    def group_members(self, group: str) -> frozenset[str]:
+        """Return the ids of a user group's members; ``group`` is its id or handle."""
+
+    def is_active(self, user_id: str) -> bool:
+        """Return whether the person is a member who is not deactivated."""
+
+
+class NotAuthorizedError(Exception):
+    """The person may not act; the message is for them."""
+
+
+class Authorization:
+    """Decides who may act.
+
+    :param members: asks Slack.
+    :param clock: seconds that never go back.
+    """
+
+    def __init__(self, members: Callable[[], Members], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._members = members
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._cache: dict[tuple[str, str], tuple[float, Any]] = {}
+
+    def require(self, user_id: str, room_channel_id: str | None, groups: Sequence[str]) -> None:
+        """Return if the person may act on the incident of this room.
+
+        :raises NotAuthorizedError: they may not, or Slack does not say who they are.
+        """
+        try:
+            if not self._ask("active", user_id, lambda: self._members().is_active(user_id)):
+                raise NotAuthorizedError("Your account is deactivated.")
+            if room_channel_id is not None and user_id in self._ask(
+                "channel", room_channel_id, lambda: self._members().channel_members(room_channel_id)
+            ):
+                return
+            if any(user_id in self._group(group) for group in groups):
+                return
+        except SlackError as error:
+            raise NotAuthorizedError(
+                f"Slack does not say who is in the room ({error.message}) Nothing was done; try again."
+            ) from error
+        raise NotAuthorizedError("Only members of this incident's room can do that. Join the room first.")
+
+    def _group(self, group: str) -> frozenset[str]:
+        try:
+            return self._ask("group", group, lambda: self._members().group_members(group))
+        except SlackRequestError:
+            # A group that does not exist authorizes nobody; the other groups still count.
+            return frozenset()
+
+    def _ask(self, kind: str, name: str, question: Callable[[], _Answer]) -> _Answer:
+        key = (kind, name)
+        with self._lock:
+            known = self._cache.get(key)
+        if known is not None and self._clock() - known[0] < CACHE_SECONDS:
+            kept: _Answer = known[1]
+            return kept
+        answer = question()
+        with self._lock:
+            if len(self._cache) >= MAX_CACHED:
+                self._cache.clear()
+            self._cache[key] = (self._clock(), answer)
+        return answer
+
+
+class SlackMembers:
+    """:class:`Members` by Slack's API.
+
+    :param seconds: time for one question, retries included.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._client = live_slack_client(DEFAULT_SLACK_CONN_ID).within(seconds)
+
+    def channel_members(self, channel_id: str) -> frozenset[str]:
+        """Return the ids of a channel's members (``conversations.members``)."""
+        return self._client.member_ids(channel_id)
+
+    def group_members(self, group: str) -> frozenset[str]:
+        """Return the ids of a user group's members (``usergroups.list``)."""
+        wanted = group.removeprefix("@").casefold()
+        groups = self._client.hook.read("usergroups.list", include_users=True, include_disabled=False)["usergroups"]
+        found = next((g for g in groups if wanted in (g["id"].casefold(), g.get("handle", "").casefold())), None)
+        return frozenset(found.get("users") or ()) if found is not None else frozenset()
+
+    def is_active(self, user_id: str) -> bool:
+        """Return whether the person is a member who is not deactivated (``users.info``)."""
+        user = self._client.hook.read("users.info", user=user_id)["user"]
+        return not user.get("deleted") and not user.get("is_bot")

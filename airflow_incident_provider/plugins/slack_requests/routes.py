@@ -1,0 +1,114 @@
+"""The endpoints that Slack calls: interactivity (buttons, menus, forms) and the slash command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+
+from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.interaction.requests import SlackRequest, read_command, read_interaction
+from airflow_incident_provider.messages.controls import VALUE_BLOCK
+from airflow_incident_provider.plugins.api.errors import ErrorResponse, RequestError
+from airflow_incident_provider.plugins.slack_requests.receiver import Reply
+from airflow_incident_provider.plugins.slack_requests.service import SlackService
+from airflow_incident_provider.plugins.slack_requests.verification import require_own
+from airflow_incident_provider.plugins.webhook.body import read_body
+
+FORM = "application/x-www-form-urlencoded"
+MAX_FIELDS = 50
+
+router = APIRouter(prefix="/slack", tags=["slack"])
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorResponse, "description": "The payload cannot be read."},
+    401: {"model": ErrorResponse, "description": "Not signed by Slack for this app, or older than five minutes."},
+    403: {"model": ErrorResponse, "description": "For another app or from another workspace."},
+    413: {"model": ErrorResponse, "description": "The body is too large."},
+    415: {"model": ErrorResponse, "description": "The body is no form."},
+    503: {"model": ErrorResponse, "description": "The signing secret cannot be read."},
+}
+
+
+def _service(request: Request) -> SlackService:
+    service = request.app.state.slack
+    assert isinstance(service, SlackService)
+    return service
+
+
+Service = Annotated[SlackService, Depends(_service)]
+
+
+@router.post("/actions", responses=_RESPONSES, summary="Receive a used button or menu, or a submitted form")
+async def receive_interaction(request: Request, service: Service) -> Response:
+    """Receive Slack's interactivity requests."""
+    fields, app = await _admit(request, service)
+    payload = _payload(fields)
+    parsed = _parse(read_interaction, payload)
+    if isinstance(parsed, Reply):
+        return _interaction_response(service, payload, parsed)
+    require_own(app, parsed)
+    return _interaction_response(service, payload, await service.receiver.receive(parsed))
+
+
+@router.post("/commands", responses=_RESPONSES, summary="Receive the command /incident")
+async def receive_command(request: Request, service: Service) -> Response:
+    """Receive Slack's slash command."""
+    fields, app = await _admit(request, service)
+    parsed = _parse(read_command, fields)
+    if isinstance(parsed, Reply):
+        return _ephemeral(parsed.text)
+    require_own(app, parsed)
+    return _ephemeral((await service.receiver.receive(parsed)).text)
+
+
+async def _admit(request: Request, service: SlackService) -> tuple[dict[str, str], Any]:
+    """Read the raw body, check its signature, then decode the form: in this order."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != FORM:
+        raise RequestError(415, "The body must be a form.", fix=f"Send the header Content-Type: {FORM}.")
+    body = await read_body(request)
+    app = await service.admit(body, dict(request.headers))
+    try:
+        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise RequestError(400, "The body is no form of UTF-8 text.") from None
+    return dict(pairs), app
+
+
+def _payload(fields: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        payload = json.loads(fields.get("payload", ""))
+    except (ValueError, RecursionError):
+        raise RequestError(400, "payload: a JSON object is required.") from None
+    if not isinstance(payload, dict):
+        raise RequestError(400, "payload: a JSON object is required.")
+    return payload
+
+
+def _parse(read: Any, source: Mapping[str, Any]) -> SlackRequest | Reply:
+    try:
+        request: SlackRequest = read(source)
+    except InvalidPayloadError as error:
+        return Reply(f"{error.message} {error.fix or ''}".strip(), in_form=True)
+    return request
+
+
+def _interaction_response(service: SlackService, payload: Mapping[str, Any], reply: Reply) -> Response:
+    """Return the acknowledgement; a text for the person goes into the form, or to the response URL."""
+    if payload.get("type") == "view_submission":
+        if not reply.text or not reply.in_form:
+            service.tell_later(payload, reply.text)
+            return Response(status_code=200)
+        return JSONResponse({"response_action": "errors", "errors": {VALUE_BLOCK: reply.text}})
+    if reply.text:
+        service.tell_later(payload, reply.text)
+    return Response(status_code=200)
+
+
+def _ephemeral(text: str) -> Response:
+    return JSONResponse({"response_type": "ephemeral", "text": text}) if text else Response(status_code=200)

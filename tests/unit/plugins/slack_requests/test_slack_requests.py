@@ -1,0 +1,344 @@
+"""Requests of Slack: only those that Slack signed, from people who may act, take effect, and each once."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from airflow.sdk import Connection
+from fastapi.testclient import TestClient
+from incident_sandbox.interactivity import sign
+from sqlalchemy.exc import OperationalError
+
+from airflow_incident_provider.exceptions import SlackUnavailableError
+from airflow_incident_provider.intake.routing_table import RoutingTable
+from airflow_incident_provider.lifecycle.actions import AppliedAction, Outcome, apply_action
+from airflow_incident_provider.lifecycle.coordination import ActionKind, IncidentAction, Role
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Room
+from airflow_incident_provider.messages.controls import FormContext, controls, form
+from airflow_incident_provider.models import Severity, Source
+from airflow_incident_provider.plugins.api.app import create_app
+from airflow_incident_provider.plugins.slack_requests.authorization import Authorization
+from airflow_incident_provider.plugins.slack_requests.receiver import NOT_CONFIRMED, SlackReceiver
+from airflow_incident_provider.plugins.slack_requests.service import SlackService
+from airflow_incident_provider.plugins.slack_requests.verification import Verification
+
+SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+KEY, ROOM = "dd.1.c1", "C0ROOM"
+DANA, STRANGER, GONE, RESPONDER = "U0DANAREYES", "U0STRANGER1", "U0DAVEGONE1", "U0PRIYAIYER"
+T0 = datetime(2026, 11, 23, 10, tzinfo=UTC)
+ACTIONS, COMMANDS = "/slack/actions", "/slack/commands"
+
+
+@dataclass
+class Registry:
+    """One incident in memory, changed as the database does it: one action after the other."""
+
+    record: IncidentRecord
+    applied: list[IncidentAction] = field(default_factory=list)
+    blocked: threading.Event | None = None
+    broken: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def find(self, *, key: str | None, channel_id: str) -> IncidentRecord | None:
+        if self.blocked is not None:
+            self.blocked.wait(20)
+        if self.broken:
+            raise OperationalError("select", {}, Exception("gone"))
+        wanted = key == self.record.key if key is not None else channel_id == self.record.room.channel_id
+        return self.record if wanted else None
+
+    def apply(self, key: str, action: IncidentAction, table: RoutingTable) -> AppliedAction:
+        assert (key, table.version) == (self.record.key, 1)
+        with self.lock:
+            applied = apply_action(self.record, action, responders_for=lambda _: ())
+            self.record = applied.record
+            if applied.outcome is Outcome.APPLIED:
+                self.applied.append(action)
+            return applied
+
+
+@dataclass
+class Workspace:
+    """Who is in the room."""
+
+    channels: dict[str, set[str]]
+    groups: dict[str, set[str]]
+    deactivated: set[str]
+    away: bool = False
+
+    def channel_members(self, channel_id: str) -> frozenset[str]:
+        if self.away:
+            raise SlackUnavailableError("Slack did not answer.")
+        return frozenset(self.channels.get(channel_id, ()))
+
+    def group_members(self, group: str) -> frozenset[str]:
+        return frozenset(self.groups.get(group, ()))
+
+    def is_active(self, user_id: str) -> bool:
+        if self.away:
+            raise SlackUnavailableError("Slack did not answer.")
+        return user_id not in self.deactivated
+
+
+@dataclass
+class App:
+    client: TestClient
+    registry: Registry
+    workspace: Workspace
+    views: list[tuple[str, dict[str, Any]]]
+
+    def send(self, path: str, fields: dict[str, str], **changes: Any) -> Any:
+        body = urlencode(fields).encode()
+        headers = {**sign(changes.get("secret", SECRET), body, timestamp=changes.get("timestamp"))}
+        headers |= changes.get("headers", {})
+        return self.client.post(path, content=changes.get("body", body), headers=headers)
+
+    def press(self, kind: str = "lead", *, user: str = DANA, trigger: str = "1.1.a", **changes: Any) -> Any:
+        payload: dict[str, Any] = {
+            "type": "block_actions",
+            "user": {"id": user, "username": user.lower()},
+            "api_app_id": changes.pop("app", "A0WARROOM1"),
+            "team": {"id": changes.pop("team", "T0ACME")},
+            "channel": {"id": changes.pop("channel", ROOM)},
+            "trigger_id": trigger,
+            "actions": [{"type": "button", "action_id": f"incident.{kind}", "value": changes.pop("key", KEY)}],
+        }
+        return self.send(ACTIONS, {"payload": json.dumps(payload)}, **changes)
+
+    def command(self, text: str, *, user: str = DANA, trigger: str = "1.1.a", channel: str = ROOM) -> str:
+        fields = {
+            "team_id": "T0ACME",
+            "api_app_id": "A0WARROOM1",
+            "user_id": user,
+            "user_name": user.lower(),
+            "channel_id": channel,
+            "command": "/incident",
+            "text": text,
+            "trigger_id": trigger,
+        }
+        response = self.send(COMMANDS, fields)
+        assert response.status_code == 200
+        return str(response.json()["text"]) if response.content else ""
+
+
+@pytest.fixture
+def app() -> Iterator[App]:
+    registry = Registry(
+        IncidentRecord(
+            key=KEY,
+            source=Source.DATADOG_ALERT,
+            opened_by="a",
+            title="Checkout is slow",
+            severity=Severity.HIGH,
+            opened_at=T0,
+            last_signal_at=T0,
+            room=Room(channel_id=ROOM),
+        )
+    )
+    workspace = Workspace({ROOM: {DANA, GONE}}, {"@sre-oncall": {RESPONDER}}, {GONE})
+    views: list[tuple[str, dict[str, Any]]] = []
+    extra = json.dumps({"signing_secret": SECRET, "app_id": "A0WARROOM1", "team_id": "T0ACME"})
+    verification = Verification(lambda: Connection(conn_id="slack", conn_type="slack", extra=extra))
+    table = RoutingTable.model_validate({"interaction": {"groups": ["@sre-oncall"]}})
+    receiver = SlackReceiver(
+        registry,
+        Authorization(lambda: workspace),
+        lambda: table,
+        lambda trigger, view: views.append((trigger, view)),
+    )
+    with TestClient(create_app(slack=SlackService(verification, receiver))) as client:
+        yield App(client, registry, workspace, views)
+
+
+def eventually(condition: Any) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
+
+
+def test_a_member_of_the_room_takes_command(app: App) -> None:
+    assert app.press().status_code == 200
+    assert app.registry.record.coordination.roles[Role.COMMANDER].slack_id == DANA
+
+
+def test_a_member_of_a_named_group_may_act_from_outside_the_room(app: App) -> None:
+    app.press(user=RESPONDER)
+    assert [action.actor.slack_id for action in app.registry.applied] == [RESPONDER]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"secret": "another"},
+        {"timestamp": int(time.time()) - 301},
+        {"timestamp": int(time.time()) + 301},
+        {"body": b"payload=%7B%7D"},
+        {"headers": {"X-Slack-Signature": "v0=00"}},
+        {"headers": {"X-Slack-Signature": ""}},
+        {"headers": {"X-Slack-Request-Timestamp": "soon"}},
+        {"headers": {"X-Slack-Request-Timestamp": "9" * 400}},
+        {"headers": {"X-Slack-Signature": "v0=\u00e9"}},
+    ],
+    ids=["wrong secret", "stale", "future", "other body", "short", "unsigned", "no time", "long time", "not ASCII"],
+)
+def test_what_slack_did_not_sign_is_refused(app: App, changes: dict[str, Any]) -> None:
+    assert app.press(**changes).status_code == 401
+    assert app.registry.applied == []
+
+
+@pytest.mark.parametrize("bit", range(0, 512, 37))
+def test_a_flipped_bit_is_refused(app: App, bit: int) -> None:
+    body = bytearray(urlencode({"payload": json.dumps({"type": "block_actions", "x": "y" * 80})}).encode())
+    headers = sign(SECRET, bytes(body))
+    body[bit // 8] ^= 1 << bit % 8
+    assert app.client.post(ACTIONS, content=bytes(body), headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"team": "T0GLOBEX"}, 403),
+        ({"app": "A0OTHER"}, 403),
+        ({"headers": {"Content-Type": "application/json"}}, 415),
+    ],
+    ids=["another workspace", "another app", "not a form"],
+)
+def test_what_is_for_somebody_else_is_refused(app: App, changes: dict[str, Any], status: int) -> None:
+    assert app.press(**changes).status_code == status
+    assert app.registry.applied == []
+
+
+def test_an_oversized_body_is_refused(app: App) -> None:
+    assert app.send(ACTIONS, {"payload": "x" * 300_000}).status_code == 413
+
+
+@pytest.mark.parametrize(("user", "reason"), [(STRANGER, "Only members"), (GONE, "deactivated")])
+def test_who_may_not_act_is_told_why(app: App, user: str, reason: str) -> None:
+    assert reason in app.command("lead", user=user)
+    assert app.press(user=user).status_code == 200
+    assert app.registry.applied == []
+
+
+def test_a_button_used_outside_the_room_does_nothing(app: App) -> None:
+    assert app.press(channel="C0OTHER").status_code == 200
+    assert app.registry.applied == []
+
+
+def test_a_replay_acts_once_and_two_clicks_change_one_state(app: App) -> None:
+    for trigger in ("1.1.a", "1.1.a", "1.2.b"):
+        assert app.press(trigger=trigger).status_code == 200
+    assert len(app.registry.applied) == 1
+
+
+def test_concurrent_clicks_act_once(app: App) -> None:
+    threads = [threading.Thread(target=app.press, kwargs={"trigger": f"1.{n}.x"}) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(app.registry.applied) == 1
+
+
+def test_a_command_replies_to_the_person(app: App) -> None:
+    assert app.command("severity critical") == "Severity: high → critical."
+    assert "/incident lead" in app.command("", trigger="2")
+    assert "is no severity" in app.command("severity awful", trigger="3")
+    assert app.command("lead", trigger="4", channel="C0NOWHERE") == "No incident belongs to this channel."
+
+
+def test_without_slack_nobody_is_authorized_and_the_person_is_told(app: App) -> None:
+    app.workspace.away = True
+    assert "Nothing was done" in app.command("lead")
+    assert app.registry.applied == []
+
+
+def test_a_blocked_database_is_not_a_silent_success(app: App) -> None:
+    app.registry.blocked = threading.Event()
+    began = time.monotonic()
+    assert app.command("lead") == NOT_CONFIRMED
+    assert time.monotonic() - began < 3
+    app.registry.blocked.set()
+
+
+def test_a_failing_database_is_not_a_silent_success(app: App) -> None:
+    app.registry.broken = True
+    assert app.command("lead") == NOT_CONFIRMED
+
+
+def test_an_update_opens_its_form_and_the_form_posts_it(app: App) -> None:
+    assert app.press("update", trigger="9.9.z").status_code == 200
+    eventually(lambda: app.views)
+    [(trigger, view)] = app.views
+    assert trigger == "9.9.z"
+    assert FormContext.model_validate_json(view["private_metadata"]).key == KEY
+    values = {
+        "value": {"input": {"value": "We roll back"}},
+        "next": {"input": {"selected_option": {"value": "15"}}},
+    }
+    payload = {
+        "type": "view_submission",
+        "user": {"id": DANA, "username": "dana"},
+        "api_app_id": "A0WARROOM1",
+        "team": {"id": "T0ACME"},
+        "view": {**view, "id": "V1", "state": {"values": values}},
+    }
+    for _ in range(2):
+        assert app.send(ACTIONS, {"payload": json.dumps(payload)}).status_code == 200
+    [update] = app.registry.record.coordination.updates
+    assert update.text == "We roll back"
+
+
+def test_a_wrong_value_is_shown_in_the_form(app: App) -> None:
+    view = form(FormContext(key=KEY, kind=ActionKind.INVITE, channel_id=ROOM), title="t")
+    payload = {
+        "type": "view_submission",
+        "user": {"id": DANA, "username": "dana"},
+        "api_app_id": "A0WARROOM1",
+        "team": {"id": "T0ACME"},
+        "view": {**view, "id": "V1", "state": {"values": {"value": {"input": {"value": ""}}}}},
+    }
+    answer = app.send(ACTIONS, {"payload": json.dumps(payload)}).json()
+    assert answer["response_action"] == "errors"
+    assert "Nobody is named" in answer["errors"]["value"]
+
+
+@pytest.mark.parametrize("payload", ["", "[]", "null", "{", '{"type": 5}', "\ud800"[:0] + "\x00"])
+def test_a_signed_payload_that_cannot_be_read_is_no_server_error(app: App, payload: str) -> None:
+    assert app.send(ACTIONS, {"payload": payload}).status_code in (200, 400)
+    assert app.registry.applied == []
+
+
+def test_without_signing_secret_the_endpoint_says_what_is_missing() -> None:
+    verification = Verification(lambda: Connection(conn_id="slack", conn_type="slack", extra="{}"))
+    receiver = SlackReceiver(None, None, None, None)  # type: ignore[arg-type]
+    with TestClient(create_app(slack=SlackService(verification, receiver))) as client:
+        response = client.post(ACTIONS, content=b"payload={}", headers=sign("x", b"payload={}"))
+    assert (response.status_code, "signing secret" in response.json()["error"]) == (503, True)
+
+
+def test_a_rotated_secret_is_known_within_a_second() -> None:
+    secrets = iter([SECRET, "rotated"])
+    clock = [1_000_000.0]
+    verification = Verification(
+        lambda: Connection(conn_id="slack", conn_type="slack", extra=json.dumps({"signing_secret": next(secrets)})),
+        clock=lambda: clock[0],
+    )
+    verification.app()
+    clock[0] += 2
+    body = b"payload={}"
+    assert verification.admit(body, sign("rotated", body, timestamp=int(clock[0]))).signing_secret == "rotated"
+
+
+def test_every_control_is_accepted(app: App) -> None:
+    for number, element in enumerate(controls(KEY, has_commander=False, closed=False)["elements"]):
+        if element["type"] == "button":
+            assert app.press(element["action_id"].removeprefix("incident."), trigger=f"{number}").status_code == 200
