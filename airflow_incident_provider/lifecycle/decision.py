@@ -59,7 +59,8 @@ from airflow_incident_provider.text import shorten
 
 _MAX_TITLE = 200
 _AT_ONCE = frozenset({UpdateKind.RECOVERED, UpdateKind.REOPENED, UpdateKind.EXPIRED})
-"""Updates that do not wait for the update interval, which is for repetitions. A higher severity is another one."""
+"""Updates that do not wait for the update interval, which is for repetitions. A higher severity and
+whatever a person did are others."""
 
 
 class Action(StrEnum):
@@ -476,7 +477,7 @@ def _update_run(record: IncidentRecord, name: str, *, run_after: datetime | None
 def _is_urgent(item: UpdateItem) -> bool:
     if item.kind is UpdateKind.SEVERITY:
         return transitions.is_worse(item.after, item.before)
-    return item.kind in _AT_ONCE
+    return item.actor is not None or item.kind in _AT_ONCE
 
 
 def _decision(
