@@ -281,6 +281,7 @@ class SlackWorkspace(XComValue):
     """The workspace the run talks to, or why it talks to none. The value of ``setup_slack_integration``.
 
     ``conn_id`` is the Airflow connection that leads there: whoever talks to the room later goes by it.
+    ``interactive`` is whether the app's signing secret is configured, so that buttons can be used.
     """
 
     mode: Mode
@@ -290,6 +291,7 @@ class SlackWorkspace(XComValue):
     team_id: str | None = None
     url: str | None = None
     bot_user_id: str | None = None
+    interactive: bool = False
     scopes_granted: tuple[str, ...] = ()
     scopes_missing: tuple[MissingScope, ...] = ()
 

@@ -15,6 +15,7 @@ from typing import Annotated
 from pydantic import Field
 
 from airflow_incident_provider.config import TaskId
+from airflow_incident_provider.lifecycle.coordination import Coordination, Role
 from airflow_incident_provider.messages.blocks import (
     Block,
     Message,
@@ -28,6 +29,8 @@ from airflow_incident_provider.messages.blocks import (
     sections,
     split_into_messages,
 )
+from airflow_incident_provider.messages.controls import controls
+from airflow_incident_provider.messages.coordination import roles_line
 from airflow_incident_provider.messages.findings import (
     SERIOUS,
     VERDICT_SYMBOLS,
@@ -272,6 +275,9 @@ class BriefState(Model):
     :param status: shown next to the service unless it is ``open``.
     :param recovered_at: when the last alert recovered, while none fires.
     :param repeats: the number of repeated notifications.
+    :param interactive: whether the brief has buttons.
+    :param closed: whether the incident is resolved.
+    :param coordination: roles, and what people did.
     :param with_picture: false if Slack could not fetch the alert's graph; it is linked then.
     """
 
@@ -291,6 +297,9 @@ class BriefState(Model):
     repeats: int = 0
     run_url: str | None = None
     with_picture: bool = True
+    interactive: bool = False
+    closed: bool = False
+    coordination: Coordination = Coordination()
 
 
 def brief(state: BriefState) -> Message:
@@ -299,6 +308,8 @@ def brief(state: BriefState) -> Message:
     blocks = [header(_title(state.incident)), *sections(_scope_lines(state))]
     blocks += sections(_observed_lines(state, lists), accessory=_picture(state))
     blocks += sections([lists.links.short()])
+    if state.interactive:
+        blocks.append(controls(state.incident.key, has_commander=state.commander is not None, closed=state.closed))
     blocks += sections(_people_lines(state, lists))
     blocks += [context(line) for line in _small_print(state, lists) if line]
     return Message(_fallback(state), tuple(blocks), mention_names((*state.invited, *state.pending)))
@@ -477,13 +488,37 @@ def _picture(state: BriefState) -> Block | None:
 
 def _people_lines(state: BriefState, lists: _Lists) -> list[Mrkdwn]:
     """Return who leads, who was invited, who is being invited, and who is missing."""
-    commander = state.commander or state.incident.commander
-    lead = Mrkdwn(f"*Lead* {inline(commander, _NAME)}") if commander else Mrkdwn("")
-    lines = [lead, lists.invited.short(), lists.pending.short(), lists.not_invited.short()]
+    lines = [
+        _lead(state),
+        _latest_update(state),
+        lists.invited.short(),
+        lists.pending.short(),
+        lists.not_invited.short(),
+    ]
     if not (state.invited or state.pending):
         nobody = "nobody could be invited" if state.not_invited else "nobody was invited: no responders are named"
-        lines.insert(1, Mrkdwn(f"*People* {nobody}"))
+        lines.insert(2, Mrkdwn(f"*People* {nobody}"))
     return lines
+
+
+def _lead(state: BriefState) -> Mrkdwn:
+    """Return who leads, and the other roles that are taken; with buttons also that nobody leads."""
+    roles = roles_line(state.coordination)
+    if Role.COMMANDER in state.coordination.roles:
+        return roles
+    commander = state.commander or state.incident.commander
+    if commander is None and not (state.interactive and not state.closed):
+        return roles
+    return join([Mrkdwn(f"*Lead* {inline(commander or 'nobody yet', _NAME)}"), roles])
+
+
+def _latest_update(state: BriefState) -> Mrkdwn:
+    updates = state.coordination.updates
+    if not updates:
+        return Mrkdwn("")
+    latest = updates[-1]
+    seen_from = state.opened_at or state.incident.received_at
+    return Mrkdwn(f"*Update {clock(latest.at, seconds=False, seen_from=seen_from)}* {inline(latest.text, 300)}")
 
 
 def _open_steps(steps: Iterable[StepProgress]) -> list[StepProgress]:

@@ -28,7 +28,7 @@ from airflow_incident_provider.models import Model, UtcDatetime
 from airflow_incident_provider.text import shorten
 
 _NAME = 80
-ROLE_NAMES = {Role.COMMANDER: "Commander", Role.COMMUNICATIONS: "Communications", Role.SCRIBE: "Scribe"}
+ROLE_NAMES = {Role.COMMANDER: "Lead", Role.COMMUNICATIONS: "Communications", Role.SCRIBE: "Scribe"}
 
 
 def person(reference: str) -> Mrkdwn:

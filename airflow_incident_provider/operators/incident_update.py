@@ -108,6 +108,8 @@ class SelectDueTasksOperator(BaseOperator, SkipMixin):
         request = CloseRequest.of(context["dag_run"].conf)
         if request is not None:
             return [_CLOSING_TASKS[request.closing], TaskId.SCHEDULE_NEXT_CHECK]
+        if (context["dag_run"].conf or {}).get(ConfKey.CHECK_REQUEST):
+            return [TaskId.PLAN_RECHECK]
         settings = read_routing_table().lifecycle
         return tasks_for(snapshot.record, batch, due_closing(snapshot.record, settings, due_at(context)))
 
@@ -249,6 +251,8 @@ def _was_promoted(batch: UpdateBatch) -> bool:
 class RecoverIncidentOperator(SlackStep):
     """Add the probes' results to the message of the recovery, and propose to resolve the incident.
 
+    In a run that a person requested to check again, the results are posted into the brief's thread.
+
     Evidence of what still fails goes into the brief's thread. Nothing is resolved here: that comes after a quiet
     period.
 
@@ -267,14 +271,23 @@ class RecoverIncidentOperator(SlackStep):
     def run_step(self, context: Context) -> ThreadUpdates:
         """Post the results."""
         snapshot, batch = snapshot_of_incident(context), TaskRegistry.of(context).updates(context["ti"].run_id)
-        if snapshot is None or snapshot.room is None or batch is None:
+        if snapshot is None or snapshot.room is None:
             raise AirflowSkipException("There is no room to post in; the findings are in XCom.")
         session = RoomSession.begin(context, snapshot, conn_id=self.slack_conn_id, log=self.log)
         key, findings = recovery_key(session), _findings(context)
+        if batch is None or not _has(batch, UpdateKind.RECOVERED):
+            return self._post_check(session, findings)
         session.ledger.record(_posted_before(context, key))
         recovery = recovery_of(snapshot, read_routing_table().lifecycle, batch)
         posted = session.poster.post_all(recovery_messages(recovery, snapshot.findings, findings), key=key)
         posted += _post_evidence(session, findings)
+        return session.value(posted, counts=Counter(finding.verdict for finding in findings))
+
+    def _post_check(self, session: RoomSession, findings: Sequence[Finding]) -> ThreadUpdates:
+        """Post what the probes found at a person's request into the brief's thread."""
+        posted = session.poster.post_all(
+            findings_messages(findings), key=f"{session.run_key}/check", thread_ts=session.room.brief_ts
+        )
         return session.value(posted, counts=Counter(finding.verdict for finding in findings))
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, TaskId
 from airflow_incident_provider.exceptions import IncidentError, SlackRequestError
+from airflow_incident_provider.lifecycle.coordination import Coordination
+from airflow_incident_provider.lifecycle.records import Status
 from airflow_incident_provider.messages.brief import BriefState, StepProgress, StepState, brief
 from airflow_incident_provider.models import Incident, Invitation, NotInvited, Timing, UserResolution
 from airflow_incident_provider.room.progress import final_steps, steps_so_far, total_time
@@ -84,6 +86,9 @@ def brief_state(
         repeats=record.repeats if record else 0,
         run_url=snapshot.run_url,
         with_picture=room.picture if room else True,
+        interactive=snapshot.workspace.interactive if snapshot.workspace else False,
+        closed=record is not None and record.status in (Status.RESOLVED, Status.ARCHIVED),
+        coordination=record.coordination if record else Coordination(),
     )
 
 

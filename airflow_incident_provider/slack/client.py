@@ -81,6 +81,7 @@ class LiveSlackClient:
             team_id=self._team_id(response),
             url=response.get("url"),
             bot_user_id=response.get("user_id"),
+            interactive=self.hook.interactive,
             scopes_granted=granted,
             scopes_missing=missing_scopes(granted) if granted else (),
         )

@@ -67,6 +67,7 @@ class IncidentSlackHook(SlackHook):
     The connection's extra may hold, besides ``base_url``, ``timeout`` and ``proxy`` of Airflow's Slack hook:
 
     - ``team_id``: the workspace, for an app that is installed for a whole Enterprise Grid organisation;
+    - ``signing_secret``: the app's signing secret; with it, messages have buttons;
     - ``ca_bundle``: path of a PEM file with the certificate authorities of a proxy or gateway.
 
     :param slack_conn_id: an Airflow connection of type ``slack`` with a bot token as its password.
@@ -78,12 +79,14 @@ class IncidentSlackHook(SlackHook):
     ) -> None:
         super().__init__(slack_conn_id=slack_conn_id, retry_handlers=[], **kwargs)
         self.team_id: str | None = None
+        self.interactive = False
         self._attempts = attempts
         self._deadline: float | None = None
 
     def _get_conn_params(self, conn: Connection) -> dict[str, Any]:
         extra = conn.extra_dejson
         self.team_id = str(extra.get("team_id") or "").strip() or None
+        self.interactive = bool(extra.get("signing_secret"))
         params = {"timeout": REQUEST_TIMEOUT_S, **super()._get_conn_params(conn)}
         if ca_bundle := extra.get("ca_bundle"):
             params["ssl"] = _ssl_context(str(ca_bundle))
