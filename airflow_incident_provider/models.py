@@ -40,6 +40,8 @@ class Source(StrEnum):
 
     DATADOG_ALERT = "datadog_alert"
     DATADOG_INCIDENT = "datadog_incident"
+    ALERT = "alert"
+    """Another monitoring or paging system: Grafana, Alertmanager, PagerDuty, Opsgenie."""
     MANUAL = "manual"
 
 
@@ -226,7 +228,9 @@ class Incident(XComValue):
     """One incident, whatever told us of it. The value of ``parse_incident_event``.
 
     ``key`` identifies it for good: the run id, the channel and every message derive from it. ``id`` is what
-    people call it (the monitor's id, the Datadog incident's number, or the id that a person gave).
+    people call it (the monitor's id, the Datadog incident's number, or the id that a person gave). ``occurred_at``
+    is when the trouble began, as far as the payload states it; ``event_at`` is when this notification of it was
+    sent (absent in values of version 0.1.0).
     """
 
     key: IncidentKey
@@ -235,6 +239,7 @@ class Incident(XComValue):
     title: str
     severity: Severity
     occurred_at: UtcDatetime
+    event_at: UtcDatetime | None = None
     received_at: UtcDatetime
     description: str | None = None
     transition: str | None = None
@@ -261,6 +266,11 @@ class Incident(XComValue):
     def is_drill(self) -> bool:
         """Whether it is an exercise (``airflow incident drill``): nothing is wrong."""
         return DRILL_TAG in self.tags
+
+    @property
+    def notified_at(self) -> datetime:
+        """The time that orders the notifications of one alert."""
+        return self.event_at or self.occurred_at
 
     def link(self, kind: LinkKind) -> Link | None:
         """Return the first link of this kind, if there is one."""

@@ -22,6 +22,8 @@ MAX_URL: Final = 2000
 REDACTED: Final = "[redacted]"
 """What a secret is replaced by, so that a reader sees that something was there."""
 
+HOLDS_CREDENTIALS: Final = "holds credentials"
+
 _MAX_ERROR_VALUE = 80
 _LONGEST_ERROR_NUMBER = 64
 """Bits: a longer integer is a mistake, and Python refuses to print one of more than 4,300 digits."""
@@ -141,7 +143,7 @@ def url_problem(url: str) -> str | None:
         return "is not an http or https URL"
     if not parts.hostname:
         return "names no host"
-    return "holds credentials" if "@" in parts.netloc else None
+    return HOLDS_CREDENTIALS if "@" in parts.netloc else None
 
 
 def ascii_host(host: str) -> str | None:

@@ -20,14 +20,15 @@ from airflow_incident_provider.cli.output import Column, is_document, print_docu
 from airflow_incident_provider.cli.remote_airflow import RemoteAirflow
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command, print_error
 from airflow_incident_provider.cli.setup.files import packaged_dags
-from airflow_incident_provider.cli.trigger import normalize, read_file, run_id_of
+from airflow_incident_provider.cli.trigger import read_file, run_id_of
 from airflow_incident_provider.cli.view import IncidentView, read_incident_view
 from airflow_incident_provider.cli.watch import RunProgress, screen_for
 from airflow_incident_provider.config import ConfKey, DagId
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.intake import RoutingTable, read_incident
-from airflow_incident_provider.intake.datadog.payload import is_unset
+from airflow_incident_provider.intake.conf import checked_conf
 from airflow_incident_provider.intake.datadog.text import read_title
+from airflow_incident_provider.intake.values import is_unset
 from airflow_incident_provider.messages.mrkdwn import duration
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom
 from airflow_incident_provider.routing_file import read_routing_table
@@ -69,7 +70,8 @@ class Rehearsal(Protocol):
 @command
 def drill(args: Namespace) -> ExitCode:
     """Rehearse; return ``FAILED`` if a goal was missed."""
-    conf = normalize(as_drill(read_file(args.from_file) if args.from_file else recorded_alert()))
+    payload = read_file(args.from_file) if args.from_file else recorded_alert()
+    conf = checked_conf(as_drill(payload), received_at=datetime.now(UTC))
     with _connect(args) as airflow:
         incident = _drill_incident(conf, args)
         goals, run_id = rehearse(airflow, args.dag_id or DagId.INCIDENT_RESPONSE, incident, conf, args)

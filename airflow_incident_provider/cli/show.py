@@ -22,7 +22,7 @@ from airflow_incident_provider.cli.output import (
 )
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command
 from airflow_incident_provider.cli.view import IncidentView, find_incident, read_views
-from airflow_incident_provider.intake.values import CHOICES, read_severity
+from airflow_incident_provider.intake.values import SEVERITY_CHOICES, read_severity
 from airflow_incident_provider.messages.mrkdwn import clock, duration
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Severity, Verdict, WarRoom
 from airflow_incident_provider.probes import CONTROL
@@ -166,7 +166,7 @@ def _names(values: Sequence[str]) -> list[str]:
 def _severity(name: str) -> Severity:
     severity = read_severity(name)
     if severity is None:
-        raise UsageError(f"--severity {name} is not a severity.", fix=f"{CHOICES.capitalize()}.")
+        raise UsageError(f"--severity {name} is not a severity.", fix=f"{SEVERITY_CHOICES.capitalize()}.")
     return severity
 
 

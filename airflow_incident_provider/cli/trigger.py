@@ -20,8 +20,10 @@ from airflow_incident_provider.cli.watch import watch_run
 from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.intake import RoutingTable, read_incident
+from airflow_incident_provider.intake.conf import checked_conf
 from airflow_incident_provider.intake.datadog import looks_like_datadog
-from airflow_incident_provider.intake.manual import parse_manual
+from airflow_incident_provider.intake.lists import split_names, split_people
+from airflow_incident_provider.intake.manual import require_valid
 from airflow_incident_provider.lifecycle.decision import response_dag
 from airflow_incident_provider.models import Incident, Source
 from airflow_incident_provider.routing_file import read_routing_table
@@ -60,7 +62,7 @@ def trigger(args: Namespace) -> ExitCode:
         conf = ask_for(conf)
     if not conf:
         raise UsageError("There is nothing to report.", fix="Give --title, or --from-file.")
-    conf = normalize(conf)
+    conf = checked_conf(conf, received_at=datetime.now(UTC))
     incident = _parsed_incident(conf, remote=args.api_url is not None)
     if args.interactive and not _confirmed(incident, conf, args):
         print_text("Nothing was started.")
@@ -138,19 +140,6 @@ def read_conf(args: Namespace) -> dict[str, Any]:
     return {**conf, **_from_options(args)}
 
 
-def normalize(conf: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a conf with the values of the trigger form: Airflow validates it against the form's JSON Schema.
-
-    :raises InvalidPayloadError: a field is wrong; the message names it.
-    """
-    if ConfKey.DATADOG in conf:
-        return dict(conf)
-    parsed = parse_manual(conf).model_dump(
-        mode="json", include={"id", "title", "severity", "private", "started_at"}
-    )
-    return {**conf, **{field: value for field, value in parsed.items() if field in conf}}
-
-
 def read_file(name: str) -> dict[str, Any]:
     """Return the fields of a file; a Datadog payload becomes ``{"datadog": ...}``.
 
@@ -203,14 +192,17 @@ def _as_json(value: Any) -> Any:
 
 def _from_options(args: Namespace) -> dict[str, Any]:
     texts = {field: getattr(args, name) for name, field in _TEXT_FIELDS.items() if getattr(args, name)}
-    lists = {field: _split(getattr(args, name)) for name, field in _LIST_FIELDS.items() if getattr(args, name)}
+    lists = {
+        field: _split(field, getattr(args, name)) for name, field in _LIST_FIELDS.items() if getattr(args, name)
+    }
     links = {"links": list(args.link)} if args.link else {}
     flags = {field: True for field in ("private", str(ConfKey.DRY_RUN)) if getattr(args, field)}
     return {**texts, **lists, **links, **flags}
 
 
-def _split(values: Sequence[str]) -> list[str]:
-    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+def _split(field: str, values: Sequence[str]) -> list[str]:
+    split = split_people if field == "users" else split_names
+    return [part for value in values for part in split(value)]
 
 
 # --- --interactive ---------------------------------------------------------------------------------------
@@ -273,12 +265,12 @@ def _answer(question: Question, given: Any, ask: Ask) -> Any:
         try:
             if not answer:
                 raise InvalidPayloadError(f"A {question.field} is required.")
-            parse_manual({question.field: answer})
+            require_valid({question.field: answer}, received_at=datetime.now(UTC))
         except InvalidPayloadError as error:
             print_text(f"  {error}")
             given = None if answer == given else given
             continue
-        return _split([answer]) if question.several and isinstance(answer, str) else answer
+        return _split(question.field, [answer]) if question.several and isinstance(answer, str) else answer
 
 
 def _default(given: Any) -> str:

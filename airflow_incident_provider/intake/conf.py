@@ -1,4 +1,4 @@
-"""A run's conf becomes an incident: told by its shape, read, and completed from the routing table."""
+"""A run's conf becomes an incident: recognised by its shape, parsed, and completed from the routing table."""
 
 from __future__ import annotations
 
@@ -9,27 +9,36 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
+from airflow_incident_provider.intake.alert_formats import ForeignAlert, read_foreign
 from airflow_incident_provider.intake.datadog import looks_like_datadog, read_datadog
-from airflow_incident_provider.intake.limits import MAX_RESPONDERS, ParseWarnings, bounded_names, fitted
+from airflow_incident_provider.intake.limits import (
+    MAX_NAMES,
+    MAX_RESPONDERS,
+    ParseWarnings,
+    bounded_names,
+    fit_incident,
+)
 from airflow_incident_provider.intake.manual import (
-    ManualConf,
-    flag_misspelt,
-    given_links,
-    given_targets,
-    given_users,
+    ADDITIONS,
+    FIELDS,
+    Report,
     is_empty,
-    parse_manual,
-    read_manual,
+    parse_report,
+    read_report,
+    report_links,
+    report_targets,
+    report_users,
+    require_valid,
+    warn_of_misspelt,
+    warn_of_rejected,
 )
 from airflow_incident_provider.intake.notification import Notification
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.intake.urls import distinct_links, make_link
-from airflow_incident_provider.models import Incident, Link, LinkKind, Route
+from airflow_incident_provider.models import Incident, Link, LinkKind, Route, Source
 from airflow_incident_provider.text import for_error
 
 _DATADOG = "datadog"
-_ADDITIONS = frozenset({"users", "targets", "links", "private"})
-"""The fields that add to a Datadog payload beside which they stand. The others it says itself."""
 _WHAT_A_CONF_HOLDS = (
     'A conf holds either {"datadog": {...}} with the payload that Datadog sent, or the fields of an incident: at'
     ' least "title", best with "severity" and "users".'
@@ -37,79 +46,156 @@ _WHAT_A_CONF_HOLDS = (
 
 
 def read_incident(conf: Mapping[str, object], *, received_at: datetime, routing: RoutingTable) -> Incident:
-    """Return the incident that a run's conf tells of.
+    """Return the incident that a run's conf describes.
 
-    The shape of the conf says how to read it: a Datadog payload under ``datadog``, beside which ``users``,
-    ``targets``, ``links`` and ``private`` may add to it; a Datadog payload as it is; or the fields of an incident.
+    The shape of the conf tells how it is parsed: a Datadog payload under ``datadog``, beside which ``users``,
+    ``targets``, ``links`` and ``private`` may add to it; a Datadog payload as it is; a notification of another
+    system; or the fields of a report.
 
     :param conf: the conf, or the merged parameters, of the run; fields that are empty count as not given.
     :param received_at: when the conf reached us (aware); the same again when a run is tried again.
     :param routing: who comes and what is looked at; an empty table adds nothing.
-    :raises InvalidPayloadError: if the conf cannot be read, naming the field, its value and what would be right.
-    :raises NotAnIncidentError: if it tells that something is well again.
+    :raises InvalidPayloadError: if nothing in the conf identifies an incident.
+    :raises NotAnIncidentError: if it reports the end of one, or no more than news of one.
     """
     notification = read_notification(conf, received_at=received_at, routing=routing)
-    if notification.over is not None:
-        raise NotAnIncidentError(notification.over)
+    if notification.recovery_reason is not None:
+        raise NotAnIncidentError(notification.recovery_reason)
+    if not notification.may_open:
+        status = notification.incident.status or notification.incident.transition
+        raise NotAnIncidentError(
+            f"{for_error(notification.incident.title)} is {for_error(status)}: that opens no incident."
+        )
     return notification.incident
 
 
 def read_notification(conf: Mapping[str, object], *, received_at: datetime, routing: RoutingTable) -> Notification:
-    """Return what a conf tells: as :func:`read_incident`, but a recovery is told, too, and not refused.
+    """Return what a conf states: as :func:`read_incident`, but also a recovery.
 
-    :raises InvalidPayloadError: if the conf cannot be read.
+    :raises InvalidPayloadError: if nothing in the conf identifies an incident; nothing else is ever raised.
     """
     if not isinstance(conf, Mapping):
         raise InvalidPayloadError(f"The conf is {for_error(conf)}, not an object.", fix=_WHAT_A_CONF_HOLDS)
     given = {key: value for key, value in conf.items() if not is_empty(value)}
+    if _is_request_to_airflow(given):
+        given = dict(given["conf"])  # type: ignore[call-overload]
     if not given:
         raise InvalidPayloadError("The conf is empty.", fix=_WHAT_A_CONF_HOLDS)
-    notification, told = _read(given, received_at)
-    return replace(notification, incident=fitted(_routed(notification.incident, told, routing)))
+    notification, report = _read(given, received_at)
+    return replace(notification, incident=fit_incident(_routed(notification.incident, report, routing)))
 
 
-def _read(given: Mapping[str, object], received_at: datetime) -> tuple[Notification, ManualConf]:
-    """Return what the source tells, and the fields that a person gave."""
-    if _DATADOG in given:
-        additions = parse_manual({key: given[key] for key in _ADDITIONS & given.keys()})
-        notification = read_datadog(given[_DATADOG], received_at=received_at)
-        return replace(notification, incident=_with_additions(notification.incident, given, additions)), additions
+def checked_conf(conf: Mapping[str, object], *, received_at: datetime) -> dict[str, object]:
+    """Return a conf that a person wrote, with scalar values in the words of the trigger form.
+
+    It is strict, for a person can correct a mistake at once; and a time such as ``15 min ago`` is settled here.
+
+    :raises InvalidPayloadError: naming every value that :func:`read_incident` would leave out.
+    """
+    if _DATADOG in conf:
+        require_valid({name: conf[name] for name in conf if name in ADDITIONS}, received_at=received_at)
+        return dict(conf)
+    if read_foreign(conf) is not None or looks_like_datadog(conf):
+        return dict(conf)
+    report = require_valid(conf, received_at=received_at)
+    stated: dict[str, object] = {
+        "id": report.id,
+        "title": report.title,
+        "severity": report.severity.value if report.severity else None,
+        "private": report.private,
+        "started_at": report.started_at.isoformat().replace("+00:00", "Z") if report.started_at else None,
+    }
+    return {**conf, **{name: value for name, value in stated.items() if name in conf}}
+
+
+def _is_request_to_airflow(given: Mapping[str, object]) -> bool:
+    """Return whether this is the body of a request to Airflow's API, with the conf in it."""
+    return isinstance(given.get("conf"), Mapping) and "title" not in given and _DATADOG not in given
+
+
+def _read(given: Mapping[str, object], received_at: datetime) -> tuple[Notification, Report]:
+    """Return what the source states, and the report fields that stand beside it."""
+    payload = given.get(_DATADOG)
+    foreign = read_foreign(payload if isinstance(payload, Mapping) else given)
+    if foreign is not None:
+        return _read_foreign(foreign, received_at)
+    if payload is not None:
+        return _read_datadog(payload, given, received_at)
     if looks_like_datadog(given):
-        return read_datadog(given, received_at=received_at), ManualConf()
-    if isinstance(given.get("conf"), Mapping) and "title" not in given:
-        raise InvalidPayloadError(
-            "This is the body of a request to Airflow's API, not a conf.", fix='Pass what is under "conf".'
-        )
+        return read_datadog(given, received_at=received_at), Report()
     warnings = ParseWarnings()
-    flag_misspelt(given, warnings)
-    told = parse_manual(given)
-    incident = read_manual(told, received_at=received_at, warnings=warnings)
-    return Notification(incident=incident, group=incident.key, key_inputs={"id": incident.id}), told
+    warn_of_misspelt(given, warnings)
+    report, rejected = parse_report(given, received_at=received_at)
+    warn_of_rejected(rejected, warnings)
+    return read_report(report, received_at=received_at, warnings=warnings), report
 
 
-def _with_additions(incident: Incident, given: Mapping[str, object], additions: ManualConf) -> Incident:
+def _read_datadog(
+    payload: object, given: Mapping[str, object], received_at: datetime
+) -> tuple[Notification, Report]:
+    notification = read_datadog(payload, received_at=received_at)
+    added = {name: given[name] for name in given if name in ADDITIONS}
+    additions, rejected = parse_report(added, received_at=received_at)
+    incident = notification.incident
     warnings = ParseWarnings(incident.flags)
-    for name in ManualConf.model_fields:
-        if name in given and name not in _ADDITIONS:
-            warnings.add(name, given[name], "ignored: the Datadog payload beside it says this")
-    links = distinct_links((*incident.links, *given_links(additions, warnings)), warnings=warnings)
-    targets = given_targets(additions, warnings)
-    return incident.model_copy(update={"links": links, "targets": targets, "flags": warnings.as_tuple()})
+    warn_of_rejected(rejected, warnings)
+    for name in FIELDS:
+        if name in given and name not in ADDITIONS:
+            warnings.add(name, given[name], "ignored: the Datadog payload beside it states this")
+    links = distinct_links((*incident.links, *report_links(additions, warnings)), warnings=warnings)
+    targets = tuple(dict.fromkeys((*report_targets(additions, warnings), *incident.targets)))
+    update = {"links": links, "targets": targets, "flags": warnings.as_tuple()}
+    return replace(notification, incident=incident.model_copy(update=update)), additions
 
 
-def _routed(incident: Incident, told: ManualConf, routing: RoutingTable) -> Incident:
-    """Return the incident with what the routing table says of it: how bad it is, and everybody who should come."""
-    incident = routing.severity.judged(incident)
+def _read_foreign(foreign: ForeignAlert, received_at: datetime) -> tuple[Notification, Report]:
+    warnings = ParseWarnings()
+    report, rejected = parse_report(foreign.report, received_at=received_at)
+    warn_of_rejected(rejected, warnings)
+    notification = read_report(report, received_at=received_at, warnings=warnings, source=Source.ALERT)
+    title = for_error(notification.incident.title)
+    transition = "Triggered" if foreign.firing else "Recovered"
+    return (
+        replace(
+            notification,
+            incident=notification.incident.model_copy(update={"transition": transition}),
+            recovery_reason=None if foreign.firing else f"{title} recovered: that opens no incident.",
+            may_open=foreign.firing and foreign.may_open,
+            delivery_id=foreign.delivery_id,
+        ),
+        report,
+    )
+
+
+def _routed(incident: Incident, report: Report, routing: RoutingTable) -> Incident:
+    """Return the incident with what the routing table states: its severity, and everybody who should come.
+
+    All tags take part in that; then those that decide anything are kept before the others.
+    """
+    incident = routing.severity.applied_to(incident)
     route = routing.route(incident)
-    if told.private:
+    if report.private:
         route = route.model_copy(update={"private": True})
     warnings = ParseWarnings(incident.flags)
-    queries = (*given_users(told, warnings), incident.commander or "", *route.responders)
+    queries = (*report_users(report, warnings), incident.commander or "", *route.responders)
     responders = bounded_names(queries, field="responders", warnings=warnings, count=MAX_RESPONDERS)
     links = distinct_links((_runbook(route, warnings), *incident.links), warnings=warnings)
     return incident.model_copy(
-        update={"route": route, "responders": responders, "links": links, "flags": warnings.as_tuple()}
+        update={
+            "route": route,
+            "responders": responders,
+            "links": links,
+            "tags": _kept_tags(incident.tags, routing, warnings),
+            "flags": warnings.as_tuple(),
+        }
     )
+
+
+def _kept_tags(tags: tuple[str, ...], routing: RoutingTable, warnings: ParseWarnings) -> tuple[str, ...]:
+    if len(tags) > MAX_NAMES:
+        warnings.add("tags", f"{len(tags)} tags", f"{MAX_NAMES} are kept; all took part in routing")
+        tags = tuple(sorted(tags, key=lambda tag: not routing.names_tag(tag)))[:MAX_NAMES]
+    return bounded_names(tags, field="tags", warnings=warnings)
 
 
 def _runbook(route: Route, warnings: ParseWarnings) -> Link | None:

@@ -1,17 +1,24 @@
 """
 Bounds of an incident, and the warnings about a payload.
 
-Every field is cleaned, redacted and bounded here; what was cut is reported as a warning, so that nobody takes a
-part for the whole. The incident as a whole stays below the size of an XCom value.
+All text of an incident is cleaned, redacted and bounded here. What was cut is reported as a warning, so that nobody
+takes a part for the whole. The incident as a whole stays below the size of an XCom value.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from airflow_incident_provider.models import Incident, ParseWarning
-from airflow_incident_provider.text import for_error, one_line, paragraphs, shorten
+from airflow_incident_provider.text import (
+    encoded_size,
+    for_error,
+    one_line,
+    paragraphs,
+    redact,
+    shorten,
+    shrink_to_fit,
+)
 
 MAX_TITLE = 300
 MAX_DESCRIPTION = 3000
@@ -24,68 +31,13 @@ MAX_RESPONDERS = 100
 MAX_LINKS = 20
 MAX_TARGETS = 20
 MAX_FIELDS = 20
+MAX_WARNINGS = 50
+MAX_BYTES = 40_000
+"""Of an incident: below the 48 KB of an XCom value, to leave room for the timing that the operator adds."""
 
 _MAX_RAW = 20_000
 """Characters that are looked at at all: cleaning costs time for each."""
-
-
-def bounded_line(text: str, limit: int, *, field: str, warnings: ParseWarnings) -> str:
-    """Return ``text`` as one clean line of at most ``limit`` characters; a cut is flagged."""
-    clean = one_line(text[:_MAX_RAW])
-    if len(clean) > limit or len(text) > _MAX_RAW:
-        warnings.add(field, clean, f"cut to {limit} characters")
-    return shorten(clean, limit)
-
-
-def bounded_paragraphs(text: str, limit: int, *, field: str, warnings: ParseWarnings) -> str:
-    """Return ``text`` as clean lines of at most ``limit`` characters in all; a cut is flagged."""
-    clean = paragraphs(text[:_MAX_RAW])
-    if len(clean) > limit or len(text) > _MAX_RAW:
-        warnings.add(field, clean, f"cut to {limit} characters")
-    return shorten(clean, limit)
-
-
-def bounded_names(
-    names: Iterable[str], *, field: str, warnings: ParseWarnings, count: int = MAX_NAMES, limit: int = MAX_NAME
-) -> tuple[str, ...]:
-    """Return at most ``count`` clean, distinct names in their order; case does not make a name distinct."""
-    kept: dict[str, str] = {}
-    for name in names:
-        clean = bounded_line(name, limit, field=field, warnings=warnings)
-        if not clean or clean.casefold() in kept:
-            continue
-        if len(kept) == count:
-            warnings.add(field, clean, f"only the first {count} are kept")
-            break
-        kept[clean.casefold()] = clean
-    return tuple(kept.values())
-
-
-MAX_WARNINGS = 50
-
-
-class ParseWarnings:
-    """The warnings of one payload, in the order they were found; at most ``MAX_WARNINGS`` are kept."""
-
-    def __init__(self, warnings: Iterable[ParseWarning] = ()) -> None:
-        self._warnings = list(warnings)
-
-    def add(self, field: str, value: object, note: str) -> None:
-        """ParseWarning ``field``, which held ``value``; ``note`` says what was made of it."""
-        if len(self._warnings) < MAX_WARNINGS:
-            name = shorten(one_line(field), 100)
-            self._warnings.append(ParseWarning(field=name, value=for_error(value).strip("'"), note=note))
-
-    def as_tuple(self) -> tuple[ParseWarning, ...]:
-        """Return what was flagged so far."""
-        return tuple(self._warnings)
-
-
-MAX_BYTES = 40_000
-"""Below the 48 KB of an XCom value, to leave room for the timing that the operator adds."""
-
 _SHORTEST_TEXT = 100
-
 _SHRINK_ORDER = (
     "fields",
     "metrics",
@@ -104,32 +56,91 @@ _SHRINK_ORDER = (
 """What is given up first; people are the last to go."""
 
 
-def fitted(incident: Incident, limit: int = MAX_BYTES) -> Incident:
-    """Return ``incident`` so that its XCom form takes at most ``limit`` bytes; what was cut is flagged."""
-    for name in _SHRINK_ORDER:
-        if encoded_size(incident) <= limit:
-            return incident
-        incident = _shrunk(incident, name, limit)
-    return incident
+class ParseWarnings:
+    """The warnings about one payload, in the order they were found; at most ``MAX_WARNINGS`` are kept."""
+
+    def __init__(self, warnings: Iterable[ParseWarning] = ()) -> None:
+        self._warnings = list(warnings)
+
+    def add(self, field: str, value: object, note: str) -> None:
+        """Report that ``field`` held ``value``, and what was made of it."""
+        if len(self._warnings) < MAX_WARNINGS:
+            name = shorten(redact(one_line(field)), 100)
+            self._warnings.append(ParseWarning(field=name, value=for_error(value).strip("'"), note=note))
+
+    def as_tuple(self) -> tuple[ParseWarning, ...]:
+        """Return the warnings so far."""
+        return tuple(self._warnings)
 
 
-def encoded_size(incident: Incident) -> int:
-    """Return the bytes that the incident takes as JSON, with everything beyond ASCII escaped as Airflow does."""
-    return len(json.dumps(incident.to_xcom()))
+def bounded_line(text: str, limit: int, *, field: str, warnings: ParseWarnings) -> str:
+    """Return ``text`` as one clean line of at most ``limit`` characters, without secrets; a cut is reported."""
+    return _bounded(one_line, text, limit, field, warnings)
 
 
-def _shrunk(incident: Incident, name: str, limit: int) -> Incident:
-    whole = getattr(incident, name)
-    if not whole:
-        return incident
-    warnings = ParseWarnings(incident.flags)
-    warnings.add(name, whole, "cut: the incident was too large")
-    incident = incident.model_copy(update={"flags": warnings.as_tuple()})
-    kept = whole if name != "flags" else incident.flags
-    while kept and encoded_size(incident) > limit:
-        kept = _half(kept)
-        incident = incident.model_copy(update={name: kept})
-    return incident
+def bounded_paragraphs(text: str, limit: int, *, field: str, warnings: ParseWarnings) -> str:
+    """Return ``text`` as clean lines of at most ``limit`` characters in all; as :func:`bounded_line`."""
+    return _bounded(paragraphs, text, limit, field, warnings)
+
+
+def _bounded(clean: Callable[[str], str], text: str, limit: int, field: str, warnings: ParseWarnings) -> str:
+    cleaned = clean(text[:_MAX_RAW])
+    plain = redact(cleaned)
+    if plain != cleaned:
+        warnings.add(field, plain, "a secret in it was redacted")
+    if len(plain) > limit or len(text) > _MAX_RAW:
+        warnings.add(field, plain, f"cut to {limit} characters")
+    return shorten(plain, limit)
+
+
+def bounded_names(
+    names: Iterable[str], *, field: str, warnings: ParseWarnings, count: int = MAX_NAMES, limit: int = MAX_NAME
+) -> tuple[str, ...]:
+    """Return at most ``count`` clean, distinct names in their order; case does not make a name distinct."""
+    kept: dict[str, str] = {}
+    for name in names:
+        clean = bounded_line(name, limit, field=field, warnings=warnings)
+        if not clean or clean.casefold() in kept:
+            continue
+        if len(kept) == count:
+            warnings.add(field, clean, f"only the first {count} are kept")
+            break
+        kept[clean.casefold()] = clean
+    return tuple(kept.values())
+
+
+def fit_incident(incident: Incident, limit: int = MAX_BYTES) -> Incident:
+    """Return ``incident`` so that its XCom form takes at most ``limit`` bytes; what was cut is reported.
+
+    Every field has bounds of its own; only a payload that drives many of them to their limits at once, or writes
+    in characters that take many bytes, comes this far.
+    """
+    return shrink_to_fit(
+        incident,
+        limit,
+        size=lambda value: encoded_size(value.to_xcom()),
+        steps=[_halving(name) for name in _SHRINK_ORDER],
+    )
+
+
+def _halving(name: str) -> Callable[[Incident], Incident | None]:
+    """Return the step that halves a field of an incident, and reports the first time that it does."""
+    reported = False
+
+    def halve(incident: Incident) -> Incident | None:
+        nonlocal reported
+        whole = getattr(incident, name)
+        if not whole:
+            return None
+        update: dict[str, object] = {name: _half(whole)}
+        if not reported:
+            reported = True
+            warnings = ParseWarnings(incident.flags)
+            warnings.add(name, whole, "cut: the incident was too large")
+            update = {"flags": warnings.as_tuple(), **update}
+        return incident.model_copy(update=update)
+
+    return halve
 
 
 def _half(

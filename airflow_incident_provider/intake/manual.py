@@ -1,22 +1,23 @@
 """
-An incident that a person wrote: in Airflow's trigger form, on the command line, or in another DAG.
+An incident that somebody reported: in the trigger form, on the command line, over REST or the generic webhook.
 
-A person can mend a mistake at once, so what is wrong is refused in words; only what is too much is cut and flagged.
-The form sends every field, the empty ones as ``null`` or empty text: both mean that the field was not filled.
+:class:`Report` is the one definition of what a conf may hold. The trigger form, the schema of the webhook and the
+parser are made from it, so all of them accept the same. Nobody sees the words of a task that failed at night, so no
+field but the title refuses a report: what is wrong is left out and listed in the brief. A command, where a person
+reads the answer at once, is strict (:func:`require_valid`).
 """
 
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from functools import partial
+from typing import Any, Final
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
-from airflow_incident_provider.intake.keys import manual_key, slug
+from airflow_incident_provider.intake.keys import FORMER_DIGITS, report_fingerprint, report_key, slug
 from airflow_incident_provider.intake.limits import (
     MAX_DESCRIPTION,
     MAX_HOST,
@@ -30,199 +31,371 @@ from airflow_incident_provider.intake.limits import (
     bounded_names,
     bounded_paragraphs,
 )
-from airflow_incident_provider.intake.targets import read_target
+from airflow_incident_provider.intake.lists import (
+    MAX_ITEMS,
+    items_of,
+    split_names,
+    split_people,
+    split_targets,
+    split_urls,
+)
+from airflow_incident_provider.intake.notification import FormerKeys, Notification
+from airflow_incident_provider.intake.targets import read_targets
 from airflow_incident_provider.intake.urls import distinct_links, make_link
-from airflow_incident_provider.intake.validation import path_of, reasons
-from airflow_incident_provider.intake.values import CHOICES, is_plausible, read_moment, read_severity
+from airflow_incident_provider.intake.values import (
+    SEVERITY_CHOICES,
+    is_unset,
+    read_severity,
+    read_text,
+    read_time,
+    read_yes_or_no,
+    settle_time,
+)
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source, Target
 from airflow_incident_provider.text import for_error, one_line
 
-_NAMES_SEPARATOR = re.compile(r"[,\n\r]+")
-_TARGETS_SEPARATOR = re.compile(r"[,\s]+")
-_URLS_SEPARATOR = re.compile(r"\s*,\s*(?=https?://)|[\s]+", re.IGNORECASE)
-_MAX_READ = 1000
-"""Items of a list that are looked at; far more than are kept."""
-_LONGEST_NUMBER = 64
-"""Bits of a number that can be an id."""
-_TRUE = frozenset({"true", "yes", "1"})
-_FALSE = frozenset({"false", "no", "0"})
+_WHAT: Final = "What is wrong"
+_WHO: Final = "People"
+_WHERE: Final = "Service"
+_DATADOG: Final = "From Datadog"
+
+_ENDED = frozenset(
+    {"resolved", "resolve", "closed", "close", "recovered", "recovery", "ok", "okay", "done", "fixed", "cleared"}
+    | {"completed", "complete", "inactive", "healthy", "green", "normal", "success", "up", "expired"}
+)
+_TIME_HINT = "write it like 2026-11-23T10:35:00Z"
+_ALIASES: Final = {
+    "service": "services",
+    "host": "hosts",
+    "hostname": "hosts",
+    "team": "teams",
+    "tag": "tags",
+    "user": "users",
+    "responder": "users",
+    "responders": "users",
+    "people": "users",
+    "target": "targets",
+    "link": "links",
+    "url": "links",
+    "environment": "env",
+    "summary": "title",
+    "priority": "severity",
+    "state": "status",
+}
+"""Other names under which senders give a field; they count where the field itself is not given."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A value that was left out: its field, the value, and the reason."""
+
+    field: str
+    value: object
+    reason: str
+
+
+Reject = Callable[[object, str], None]
+Read = Callable[[object, Reject, datetime], Any]
 
 
 def is_empty(value: object) -> bool:
-    """Return whether a field was not filled."""
+    """Return whether a field was left empty."""
     return value is None or value in ("", [], {}) or (isinstance(value, str) and not value.strip())
 
 
-def _text(value: object) -> str | None:
-    if is_empty(value):
+def _text(value: object, reject: Reject, _received_at: datetime) -> str | None:
+    """Return free text as it is; a list of lines is text, too."""
+    try:
+        if isinstance(value, list) and all(isinstance(line, str) for line in value):
+            return "\n".join(value)
+        return value if isinstance(value, str) else read_text(value)
+    except ValueError as error:
+        reject(value, str(error))
         return None
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _LONGEST_NUMBER:
-        return str(value)
-    raise ValueError(f"{for_error(value)} is not text")
 
 
-def _severity(value: object) -> Severity | None:
-    if is_empty(value):
+def _name(value: object, reject: Reject, received_at: datetime) -> str | None:
+    return None if is_unset(value) else _text(value, reject, received_at)
+
+
+def _severity(value: object, reject: Reject, _received_at: datetime) -> Severity | None:
+    if is_unset(value):
         return None
     severity = read_severity(value)
     if severity is None:
-        raise ValueError(f"{for_error(value)} is not a severity; {CHOICES}")
+        reject(value, f"{for_error(value)} is not a severity; {SEVERITY_CHOICES}")
     return severity
 
 
-def _yes_or_no(value: object) -> bool | None:
-    if is_empty(value) or isinstance(value, bool):
-        return value if isinstance(value, bool) else None
-    word = value.strip().casefold() if isinstance(value, str) else ""
-    if word not in _TRUE | _FALSE:
-        raise ValueError(f"{for_error(value)} is neither true nor false")
-    return word in _TRUE
-
-
-def _moment(value: object) -> datetime | None:
-    if is_empty(value):
+def _yes_or_no(value: object, reject: Reject, _received_at: datetime) -> bool | None:
+    try:
+        return read_yes_or_no(value)
+    except ValueError as error:
+        reject(value, str(error))
         return None
-    moment = read_moment(value)
+
+
+def _time(value: object, reject: Reject, received_at: datetime) -> datetime | None:
+    if is_unset(value):
+        return None
+    moment = read_time(value, received_at=received_at)
     if moment is None:
-        raise ValueError(f"{for_error(value)} is not a time; write it like 2026-11-23T10:35:00Z")
-    if moment.tzinfo is None:
-        raise ValueError(f"{for_error(value)} has no time zone; add Z for UTC, or an offset such as +01:00")
+        reject(value, f"{for_error(value)} is not a time; {_TIME_HINT}")
     return moment
 
 
-def _items(value: object, separator: re.Pattern[str]) -> tuple[object, ...]:
-    """Return the items of a list, or of text in which something separates them."""
+def _names(
+    value: object, reject: Reject, _received_at: datetime, split: Callable[[str], Iterator[str]] = split_names
+) -> tuple[str, ...]:
+    found: list[str] = []
+    for item in _items(value, reject):
+        try:
+            text = read_text(item)
+        except ValueError as error:
+            reject(item, str(error))
+            continue
+        parts = split(text or "") if isinstance(value, str) or split is not split_names else (text or "",)
+        found.extend(part for part in parts if not is_unset(part))
+    return tuple(found[:MAX_ITEMS])
+
+
+def _tags(value: object, reject: Reject, received_at: datetime) -> tuple[str, ...]:
+    if isinstance(value, dict):
+        value = [f"{key}:{item}" for key, item in value.items() if isinstance(item, str | int | float)]
+    return _names(value, reject, received_at)
+
+
+def _targets(value: object, reject: Reject, received_at: datetime) -> tuple[Target, ...]:
+    targets: list[Target] = []
+    for text in _names(value, reject, received_at, split_targets):
+        try:
+            targets += read_targets(text)
+        except ValueError as error:
+            reject(text, str(error))
+    return tuple(dict.fromkeys(targets))
+
+
+def _links(value: object, reject: Reject, _received_at: datetime) -> tuple[object, ...]:
+    """Return the links that can be read: URLs, and objects with a URL."""
+    found: list[object] = []
+    for item in (value,) if isinstance(value, dict) and value else _items(value, reject):
+        if isinstance(item, str):
+            found += split_urls(item)
+        elif isinstance(item, dict) and isinstance(item.get("url"), str):
+            found.append(item)
+        elif not is_unset(item):
+            reject(item, f"{for_error(item)} is not a link; use a URL, or an object with url, label and kind")
+    return tuple(found)
+
+
+def _items(value: object, reject: Reject) -> tuple[object, ...]:
     if is_empty(value):
         return ()
-    if isinstance(value, str):
-        return tuple(item for item in separator.split(value[:100_000]) if item.strip())
-    if isinstance(value, list | tuple):
-        return tuple(value[:_MAX_READ])
-    raise ValueError(f"{for_error(value)} is not a list")
-
-
-def _names(value: object) -> tuple[str, ...]:
-    names = (_text(item) for item in _items(value, _NAMES_SEPARATOR))
-    return tuple(name for name in names if name is not None)
-
-
-def _targets(value: object) -> tuple[Target, ...]:
-    texts = (_text(item) for item in _items(value, _TARGETS_SEPARATOR))
-    return tuple(read_target(text) for text in texts if text is not None)
-
-
-def _links(value: object) -> tuple[object, ...]:
-    items = (value,) if isinstance(value, dict) and value else _items(value, _URLS_SEPARATOR)
-    for item in items:
-        if not isinstance(item, str) and not (isinstance(item, dict) and isinstance(item.get("url"), str)):
-            raise ValueError(f"{for_error(item)} is not a link; use a URL, or an object with url, label and kind")
-    return items
-
-
-Text = Annotated[str | None, BeforeValidator(_text)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
-
-
-class ManualConf(BaseModel):
-    """The fields of a conf that a person wrote. Beside a Datadog payload some of them add to it."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    id: Text = None
-    title: Text = None
-    severity: Annotated[Severity | None, BeforeValidator(_severity)] = None
-    description: Text = None
-    env: Text = None
-    users: Names = ()
-    services: Names = ()
-    hosts: Names = ()
-    teams: Names = ()
-    tags: Names = ()
-    links: Annotated[tuple[object, ...], BeforeValidator(_links)] = ()
-    targets: Annotated[tuple[Target, ...], BeforeValidator(_targets)] = ()
-    private: Annotated[bool | None, BeforeValidator(_yes_or_no)] = None
-    started_at: Annotated[datetime | None, BeforeValidator(_moment)] = None
-
-
-def parse_manual(conf: Mapping[str, object]) -> ManualConf:
-    """Return the fields of ``conf``.
-
-    :raises InvalidPayloadError: that names the first field which is wrong, and what would be right.
-    """
     try:
-        return ManualConf.model_validate(dict(conf))
-    except ValidationError as error:
-        location, _, reason = next(iter(reasons(error)))
-        raise InvalidPayloadError(f"{path_of(location)}: {reason}.") from None
+        return items_of(value)
+    except ValueError as error:
+        reject(value, str(error))
+        return ()
 
 
-def flag_misspelt(conf: Mapping[str, object], warnings: ParseWarnings) -> None:
-    """ParseWarning the keys that look like a field of ours; other unknown keys are the business of other tasks."""
-    for key in list(conf)[:_MAX_READ]:
-        if key in ManualConf.model_fields or not isinstance(key, str):
+def _field(read: Read, section: str, title: str, description: str, default: object = "", **schema: object) -> Any:
+    """Declare a field: how it is read, and how the form shows it.
+
+    The schema has no ``type``: Airflow holds every conf against it, from wherever it comes, and what is wrong is
+    left out by the parser with a reason. The default's type tells the form which input to draw.
+    """
+    form = {"default": default, "title": title, "description": description, "section": section, **schema}
+    return field(default=None, metadata={"read": read, "form": form})
+
+
+@dataclass(frozen=True)
+class Report:
+    """The fields of a report. Beside a Datadog payload some of them add to it."""
+
+    title: str | None = _field(
+        _text, _WHAT, "Title", "What people see, in a few words. Needed, unless Datadog sent it."
+    )
+    severity: Severity | None = _field(  # noqa: RUF009 - makes a dataclass field
+        _severity,
+        _WHAT,
+        "Severity",
+        "critical: customers cannot work. high: customers are affected. medium: something is wrong inside."
+        " low: worth a look. P1 to P5 are understood, too. Default: high.",
+        examples=[severity.value for severity in Severity],
+    )
+    users: tuple[str, ...] | None = _field(
+        partial(_names, split=split_people),
+        _WHO,
+        "People",
+        "One a line: e-mail address (the surest), Slack name, Slack id, or @group. The routing table adds its own.",
+        default=[],
+    )
+    description: str | None = _field(_text, _WHAT, "Description", "What is known so far.", format="multiline")
+    started_at: datetime | None = _field(  # noqa: RUF009 - makes a dataclass field
+        _time, _WHAT, "Started", "Empty: now. For example 2026-11-23 10:35, 10:35 (UTC), or 15 min ago."
+    )
+    id: str | None = _field(
+        _name, _WHAT, "ID", "Its ID elsewhere, such as a ticket's. Reports with the same ID share one room."
+    )
+    status: str | None = _field(
+        _name, _WHAT, "Status", "Empty while it lasts. resolved, with the same ID, ends it."
+    )
+    private: bool | None = _field(
+        _yes_or_no,
+        _WHO,
+        "Private room",
+        "Only invited people see it; only e-mail addresses and Slack IDs invite.",
+        default=False,
+    )
+    services: tuple[str, ...] | None = _field(_names, _WHERE, "Services", "One a line.", default=[])
+    env: str | None = _field(_name, _WHERE, "Environment", "Such as prod.")
+    teams: tuple[str, ...] | None = _field(
+        _names, _WHERE, "Teams", "Who owns it, one a line. The routing table goes by it.", default=[]
+    )
+    hosts: tuple[str, ...] | None = _field(_names, _WHERE, "Hosts", "One a line.", default=[])
+    targets: tuple[Target, ...] | None = _field(
+        _targets, _WHERE, "Targets", "What to probe, one a line: https://host/path, host, or host:port.", default=[]
+    )
+    links: tuple[object, ...] | None = _field(
+        _links, _WHERE, "Links", "Dashboards, runbooks and the like: one URL a line.", default=[]
+    )
+    tags: tuple[str, ...] | None = _field(
+        _tags, _WHERE, "Tags", "One a line, such as env:prod. The routing table goes by them.", default=[]
+    )
+
+
+FIELDS: Final = tuple(declared.name for declared in fields(Report))
+ADDITIONS: Final = frozenset({"users", "targets", "links", "private"})
+"""The fields that add to a Datadog payload beside which they stand. The others it states itself."""
+
+
+def trigger_form() -> dict[str, dict[str, Any]]:
+    """Return the fields of Airflow's trigger form: for each the keyword arguments of Airflow's ``Param``."""
+    form = {declared.name: dict(declared.metadata["form"]) for declared in fields(Report)}
+    datadog = {
+        "default": None,
+        "type": ["object", "string", "null"],
+        "title": "Datadog payload",
+        "description": "What Datadog's webhook sent. Besides, only people, private room, targets and links count.",
+        "section": _DATADOG,
+    }
+    return {**form, "datadog": datadog}
+
+
+def parse_report(conf: Mapping[str, object], *, received_at: datetime) -> tuple[Report, tuple[Rejected, ...]]:
+    """Return the fields of ``conf``, and what was left out of them. Never raises."""
+    rejected: list[Rejected] = []
+    parsed: dict[str, Any] = {}
+    for declared in fields(Report):
+        name = declared.name
+        value = conf.get(name)
+        if is_empty(value):
+            value = next((conf[alias] for alias, of in _ALIASES.items() if of == name and alias in conf), None)
+        if not is_empty(value):
+
+            def reject(value: object, reason: str, name: str = name) -> None:
+                rejected.append(Rejected(name, value, reason))
+
+            parsed[name] = declared.metadata["read"](value, reject, received_at)
+    return Report(**parsed), tuple(rejected)
+
+
+def require_valid(conf: Mapping[str, object], *, received_at: datetime) -> Report:
+    """Return the fields of ``conf``, for a person who can correct a mistake at once.
+
+    :raises InvalidPayloadError: naming every value that would be left out, and what would be right.
+    """
+    report, rejected = parse_report(conf, received_at=received_at)
+    if rejected:
+        raise InvalidPayloadError("; ".join(f"{one.field}: {one.reason}" for one in rejected[:20]) + ".")
+    return report
+
+
+def warn_of_rejected(rejected: Iterable[Rejected], warnings: ParseWarnings) -> None:
+    """Report what was left out of a conf."""
+    for one in rejected:
+        warnings.add(one.field, one.value, f"left out: {one.reason}")
+
+
+def warn_of_misspelt(conf: Mapping[str, object], warnings: ParseWarnings) -> None:
+    """Report the keys that look like a field of ours; other unknown keys are the business of other tasks."""
+    for key in list(conf)[:MAX_ITEMS]:
+        if not isinstance(key, str) or key in FIELDS or key in _ALIASES:
             continue
-        meant = difflib.get_close_matches(key[:50], ManualConf.model_fields, n=1, cutoff=0.75)
+        meant = difflib.get_close_matches(key[:50], FIELDS, n=1, cutoff=0.75)
         if meant:
             warnings.add(key, conf[key], f"not a field, so it was ignored: did you mean {meant[0]}?")
 
 
-def read_manual(told: ManualConf, *, received_at: datetime, warnings: ParseWarnings) -> Incident:
-    """Return the incident that a person described.
+def read_report(
+    report: Report, *, received_at: datetime, warnings: ParseWarnings, source: Source = Source.MANUAL
+) -> Notification:
+    """Return what a report states.
 
-    Without an id the key derives from the second of arrival and the title, so that a run that is tried again
-    finds its room again; the id that people see is the time of day.
+    Without an id the key derives from the second of arrival, the title and the places, so that a run that is tried
+    again finds its room again; the id that people see is the time of day.
 
-    :raises InvalidPayloadError: if there is no title.
+    :raises InvalidPayloadError: if there is neither a title nor a description to take one from.
     """
-    title = bounded_line(told.title or "", MAX_TITLE, field="title", warnings=warnings)
-    if not title:
-        raise InvalidPayloadError(
-            "title: missing; an incident needs a title.",
-            fix='Give one, such as {"title": "Checkout fails", "severity": "high", "users": ["dana@example.com"]}.',
-        )
-    given_id = one_line(told.id or "")
+    title = _title(report, warnings)
     arrived = received_at.astimezone(UTC)
-    return Incident(
-        key=manual_key(given_id or _derived_id(title, arrived)),
+    given_id = one_line(report.id or "")
+    fingerprint = report_fingerprint(title, _places(report))
+    derived_id = "-".join(filter(None, (f"{arrived:%Y%m%d-%H%M%S}", slug(title.lower(), 40), fingerprint)))
+    key = report_key(given_id or derived_id)
+    former = report_key(given_id, digits=FORMER_DIGITS) if given_id else key
+    status = bounded_line(report.status or "", MAX_NAME, field="status", warnings=warnings)
+    incident = Incident(
+        key=key,
         id=bounded_line(given_id or f"{arrived:%H%M%S}", MAX_NAME, field="id", warnings=warnings),
-        source=Source.MANUAL,
+        source=source,
         title=title,
-        severity=_severity_or_high(told.severity, warnings),
-        occurred_at=_started_at(told.started_at, received_at, warnings),
+        severity=_severity_or_high(report.severity, warnings),
+        occurred_at=_started_at(report.started_at, received_at, warnings),
+        event_at=received_at,
         received_at=received_at,
         description=bounded_paragraphs(
-            told.description or "", MAX_DESCRIPTION, field="description", warnings=warnings
+            report.description or "", MAX_DESCRIPTION, field="description", warnings=warnings
         )
         or None,
-        env=bounded_line(told.env or "", MAX_NAME, field="env", warnings=warnings) or None,
-        services=bounded_names(told.services, field="services", warnings=warnings),
-        hosts=bounded_names(told.hosts, field="hosts", warnings=warnings, count=MAX_HOSTS, limit=MAX_HOST),
-        teams=bounded_names(told.teams, field="teams", warnings=warnings),
-        tags=bounded_names(told.tags, field="tags", warnings=warnings),
-        links=given_links(told, warnings),
-        targets=given_targets(told, warnings),
+        status=status or None,
+        env=bounded_line(report.env or "", MAX_NAME, field="env", warnings=warnings) or None,
+        services=bounded_names(report.services or (), field="services", warnings=warnings),
+        hosts=bounded_names(report.hosts or (), field="hosts", warnings=warnings, count=MAX_HOSTS, limit=MAX_HOST),
+        teams=bounded_names(report.teams or (), field="teams", warnings=warnings),
+        tags=bounded_names(report.tags or (), field="tags", warnings=warnings, count=MAX_ITEMS),
+        links=report_links(report, warnings),
+        targets=report_targets(report, warnings),
         flags=warnings.as_tuple(),
+    )
+    ended = status.casefold() in _ENDED
+    group = key if given_id else report_key(fingerprint)
+    return Notification(
+        incident=incident,
+        group=group,
+        recovery_reason=f"{for_error(title)} is reported as {status}: no incident is opened." if ended else None,
+        may_open=not ended,
+        key_inputs={"id": incident.id},
+        former_keys=FormerKeys(former, former) if former != key else None,
     )
 
 
-def given_users(told: ManualConf, warnings: ParseWarnings) -> tuple[str, ...]:
-    """Return the people whom a person asked for."""
-    return bounded_names(told.users, field="users", warnings=warnings, count=MAX_RESPONDERS)
+def report_users(report: Report, warnings: ParseWarnings) -> tuple[str, ...]:
+    """Return the people who were asked for."""
+    return bounded_names(report.users or (), field="users", warnings=warnings, count=MAX_RESPONDERS)
 
 
-def given_targets(told: ManualConf, warnings: ParseWarnings) -> tuple[Target, ...]:
-    """Return what a person wants probed. It is not trusted: whoever may trigger a DAG need not run the network."""
-    targets = tuple(dict.fromkeys(told.targets))
+def report_targets(report: Report, warnings: ParseWarnings) -> tuple[Target, ...]:
+    """Return what is to be probed. It is not trusted: whoever may trigger a DAG need not run the network."""
+    targets = report.targets or ()
     if len(targets) > MAX_TARGETS:
         warnings.add("targets", targets, f"only the first {MAX_TARGETS} are kept")
     return targets[:MAX_TARGETS]
 
 
-def given_links(told: ManualConf, warnings: ParseWarnings) -> tuple[Link, ...]:
-    """Return the links that a person gave; an unsafe one is dropped and flagged."""
-    return distinct_links((_link(item, warnings) for item in told.links), warnings=warnings)
+def report_links(report: Report, warnings: ParseWarnings) -> tuple[Link, ...]:
+    """Return the links of a report; an unsafe one is left out and reported."""
+    return distinct_links((_link(item, warnings) for item in report.links or ()), warnings=warnings)
 
 
 def _link(item: object, warnings: ParseWarnings) -> Link | None:
@@ -233,123 +406,41 @@ def _link(item: object, warnings: ParseWarnings) -> Link | None:
     kind, label = item.get("kind"), item.get("label")
     known = next((known for known in LinkKind if known == kind), None)
     if kind is not None and known is None:
-        warnings.add("links", kind, f"not a kind of link (they are {', '.join(LinkKind)}): told by its URL")
+        warnings.add("links", kind, f"not a kind of link ({', '.join(LinkKind)}): recognised by its URL")
     label = label if isinstance(label, str) else None
     return make_link(item["url"], label=label, kind=known, field="links", warnings=warnings)
 
 
-def _derived_id(title: str, arrived: datetime) -> str:
-    return "-".join(filter(None, (f"{arrived:%Y%m%d-%H%M%S}", slug(title.lower(), 40))))
+def _title(report: Report, warnings: ParseWarnings) -> str:
+    title = bounded_line(report.title or "", MAX_TITLE, field="title", warnings=warnings)
+    if title:
+        return title
+    first_line = next((line for line in (report.description or "").splitlines() if one_line(line)), "")
+    title = bounded_line(first_line, 100, field="description", warnings=ParseWarnings())
+    if not title:
+        raise InvalidPayloadError(
+            "title: missing; an incident needs a title.",
+            fix='Give one, such as {"title": "Checkout fails", "severity": "high", "users": ["dana@example.com"]}.',
+        )
+    warnings.add("title", report.title, "missing: the beginning of the description was taken")
+    return title
+
+
+def _places(report: Report) -> tuple[tuple[str, ...], ...]:
+    env = (report.env,) if report.env else ()
+    return (env, report.services or (), report.hosts or (), report.teams or ())
 
 
 def _severity_or_high(severity: Severity | None, warnings: ParseWarnings) -> Severity:
     if severity is None:
-        warnings.add("severity", severity, "not given: treated as high")
+        warnings.add("severity", severity, "not given or not understood: treated as high")
     return severity or Severity.HIGH
 
 
-def _started_at(told: datetime | None, received_at: datetime, warnings: ParseWarnings) -> datetime:
-    if told is None:
+def _started_at(stated: datetime | None, received_at: datetime, warnings: ParseWarnings) -> datetime:
+    if stated is None:
         return received_at
-    if not is_plausible(told, received_at=received_at):
-        warnings.add("started_at", told.isoformat(), "not a time that can be right: the time of arrival was taken")
-        return received_at
-    return told
-
-
-_WHAT: Final = "What happens"
-_WHO: Final = "Who comes"
-_WHERE: Final = "Where it happens"
-_DATADOG: Final = "From Datadog"
-
-_TEXT: Final = ["string", "null"]
-_LIST: Final = ["array", "string", "null"]
-
-
-def trigger_form() -> dict[str, dict[str, Any]]:
-    """Return the fields of the form: for each its name, and the keyword arguments of Airflow's ``Param``."""
-    return {**_what_happens(), **_who_comes(), **_where(), **_from_datadog()}
-
-
-def _what_happens() -> dict[str, dict[str, Any]]:
-    return {
-        "title": _field(_TEXT, _WHAT, "Title", "What people see, in a few words. Needed, unless Datadog sent it."),
-        "severity": _field(
-            _TEXT,
-            _WHAT,
-            "Severity",
-            "How bad it is. Without a choice it is treated as high.",
-            enum=[*(severity.value for severity in Severity), None],
-            values_display={
-                "critical": "Critical: customers are stopped",
-                "high": "High: customers are hindered",
-                "medium": "Medium: something is wrong inside",
-                "low": "Low: worth a look",
-                "None": "Not said",
-            },
-        ),
-        "description": _field(_TEXT, _WHAT, "Description", "What is known so far.", format="multiline"),
-        "started_at": _field(_TEXT, _WHAT, "Began", "When it began. Empty means now.", format="date-time"),
-        "id": _field(
-            _TEXT,
-            _WHAT,
-            "Id",
-            "An id that it has elsewhere, such as a ticket's. The same id leads to the same room."
-            " Empty means that one is made.",
-        ),
-    }
-
-
-def _who_comes() -> dict[str, dict[str, Any]]:
-    return {
-        "users": _field(
-            _LIST,
-            _WHO,
-            "People",
-            "One a line: e-mail address (the surest), Slack name, Slack id, or @group."
-            " The routing table adds its own.",
-        ),
-        "private": _field(
-            ["boolean", "null"],
-            _WHO,
-            "Private room",
-            "Only who is invited sees it, and only e-mail addresses and Slack ids invite.",
-        ),
-    }
-
-
-def _where() -> dict[str, dict[str, Any]]:
-    return {
-        "env": _field(_TEXT, _WHERE, "Environment", "Such as prod."),
-        "services": _field(_LIST, _WHERE, "Services", "One a line."),
-        "hosts": _field(_LIST, _WHERE, "Hosts", "One a line."),
-        "teams": _field(_LIST, _WHERE, "Teams", "Whose it is, one a line. The routing table goes by it."),
-        "targets": _field(
-            _LIST, _WHERE, "Targets", "What to probe, one a line: https://host/path, host, or host:port."
-        ),
-        "links": _field(_LIST, _WHERE, "Links", "Dashboards, runbooks and the like: one URL a line."),
-        "tags": _field(_LIST, _WHERE, "Tags", "One a line, such as env:prod. The routing table goes by them."),
-    }
-
-
-def _from_datadog() -> dict[str, dict[str, Any]]:
-    return {
-        "datadog": _field(
-            ["object", "string", "null"],
-            _DATADOG,
-            "Datadog payload",
-            "What Datadog's webhook sent. Only people, private room, targets and links add to it.",
-        )
-    }
-
-
-def _field(types: list[str], section: str, title: str, description: str, **schema: Any) -> dict[str, Any]:
-    """Return one field, empty to begin with."""
-    return {
-        "default": None,
-        "type": list(types),
-        "title": title,
-        "description": description,
-        "section": section,
-        **schema,
-    }
+    moment, note = settle_time(stated, received_at=received_at)
+    if note is not None:
+        warnings.add("started_at", stated.isoformat(), note)
+    return moment

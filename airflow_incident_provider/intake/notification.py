@@ -1,4 +1,4 @@
-"""What one delivery says, before anybody has decided what it means: also that something is well again."""
+"""A parsed notification, before anything is decided about it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,34 @@ from airflow_incident_provider.models import Incident
 
 @dataclass(frozen=True)
 class Notification:
-    """A payload as it was read.
+    """What one payload states.
 
-    ``group`` is the incident's key without what changes from one cycle of an alert to the next. ``has_cycle`` is
-    false for an alert whose payload does not tell one cycle from the next. ``over`` is the sentence that says why
-    this opens no incident, if it tells of an end. ``delivery_id`` is the sender's own id of the notification.
-    ``headline`` is the title of the notification, where that differs from the incident's. ``key_inputs`` is what
-    the key was made of, by name.
+    :param incident: the incident as the payload describes it.
+    :param group: identity of the alert across its cycles: the incident's key without what changes between them.
+    :param has_cycle: whether the payload tells one cycle of the alert from the next.
+    :param recovery_reason: why this reports an end, as a sentence; ``None`` while the alert fires.
+    :param may_open: whether an incident may be opened for it. False for a recovery, and for news of an incident
+        whose impact is over already.
+    :param delivery_id: the sender's own id of this notification.
+    :param headline: the title of the notification, where that differs from the incident's.
+    :param key_inputs: what the key was made of, by name.
+    :param former_keys: key and group by which version 0.1.0 stored the same alert, where they differ from today's.
     """
 
     incident: Incident
     group: str
     has_cycle: bool = True
-    over: str | None = None
+    recovery_reason: str | None = None
+    may_open: bool = True
     delivery_id: str | None = None
     headline: str | None = None
     key_inputs: Mapping[str, str] = field(default_factory=dict)
+    former_keys: FormerKeys | None = None
+
+
+@dataclass(frozen=True)
+class FormerKeys:
+    """Key and group of an alert as version 0.1.0 made them, with 24-bit digests."""
+
+    key: str
+    group: str

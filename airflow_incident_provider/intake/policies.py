@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from airflow_incident_provider.intake.datadog.text import known_transition
 from airflow_incident_provider.intake.limits import ParseWarnings
@@ -44,8 +44,8 @@ class SeverityRules(Strict):
 
     rules: Annotated[tuple[SeverityRule, ...], Field(max_length=1000)] = ()
 
-    def judged(self, incident: Incident) -> Incident:
-        """Return the incident as bad as the rules say; a change is flagged, so that the brief tells of it."""
+    def applied_to(self, incident: Incident) -> Incident:
+        """Apply the first matching rule; an override is shown in the brief."""
         rule = next((rule for rule in self.rules if rule.match.matches(incident)), None)
         if rule is None or rule.severity is incident.severity:
             return incident
@@ -59,7 +59,7 @@ class SeverityRules(Strict):
 _TRAITS = ("service", "env", "team", "host", "monitor")
 _TAG_TRAIT = re.compile(r"tag:[a-z0-9][a-z0-9_./-]{0,99}")
 _CHANNEL = re.compile(r"[CG][A-Z0-9]{2,30}|#[^\s#,]{1,80}")
-_MONITORS_ONLY = (Source.DATADOG_ALERT,)
+_MONITORS_ONLY = (Source.DATADOG_ALERT, Source.ALERT)
 
 
 class Visibility(StrEnum):
@@ -130,6 +130,15 @@ class Correlation(Strict):
             name="same monitor", match=Match(source=_MONITORS_ONLY), by=("monitor", "service?", "env?")
         ),
     )
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> Self:
+        """Require distinct names: a rule's name tells the incidents that it joined from those of other rules."""
+        first: dict[str, int] = {}
+        for index, rule in enumerate(self.rules):
+            if (other := first.setdefault(rule.name.casefold(), index)) != index:
+                raise ValueError(f"rules[{other}] and rules[{index}] are both named {for_error(rule.name)}")
+        return self
 
 
 class Storm(Strict):

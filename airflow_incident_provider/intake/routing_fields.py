@@ -6,11 +6,11 @@ The platform team owns the table, so its fields are strict where an alert is rea
 
 from __future__ import annotations
 
-import fnmatch
 import ipaddress
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import timedelta
+from functools import lru_cache
 from typing import Annotated
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,13 +18,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 from airflow_incident_provider.intake.limits import MAX_NAME, MAX_NAMES
 from airflow_incident_provider.intake.targets import read_target
-from airflow_incident_provider.intake.values import CHOICES, read_severity
+from airflow_incident_provider.intake.values import SEVERITY_CHOICES, read_severity
 from airflow_incident_provider.models import Expectation, Incident, Severity, Source, Target
 from airflow_incident_provider.text import for_error, one_line, redact, url_problem
 
 _PROBE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _DAG_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 _CHANNEL_PREFIX = re.compile(r"[a-z0-9][a-z0-9_-]{0,20}")
+_FOREIGN_PATTERN = re.compile(r"[\^$|\\]|^[~!/]|\(\?|\.\*.|[])]\*|\+$")
 PLACE = "{value}"
 """What a tag's value takes the place of in a runbook's URL."""
 _DURATION = re.compile(r"(\d{1,6})\s*(s|m|min|h|d)")
@@ -48,16 +49,38 @@ def _name(value: object) -> str:
 
 
 def one_or_more(value: object) -> object:
-    """Let a list with one item be written without its brackets."""
+    """Let a list with one item be written without its brackets; a line without a value is unfinished."""
     if value is None:
-        return ()
+        raise ValueError("nothing is given; name something, or leave the line out")
     return value if isinstance(value, list | tuple) else [value]
+
+
+def _criterion(value: object) -> object:
+    """Return the alternatives of a criterion. Without any it would match everything, which nobody means."""
+    if value is None or value in ([], "", {}):
+        raise ValueError("nothing is given, so it would match everything; name something, or leave the line out")
+    return one_or_more(value)
+
+
+def _pattern(value: object) -> str:
+    """Return a name or a pattern with ``*`` and ``?``; what looks like another kind of pattern never matches."""
+    name = _name(value)
+    if _FOREIGN_PATTERN.search(name):
+        raise ValueError(f"{for_error(value)} looks like a regular expression; use * and ?, or a list of names")
+    return name
+
+
+def _plain_name(value: object) -> str:
+    name = _name(value)
+    if "*" in name or "?" in name:
+        raise ValueError(f"{for_error(value)} is a pattern, which has no meaning here; name each one")
+    return name
 
 
 def _severity(value: object) -> Severity:
     severity = read_severity(value)
     if severity is None:
-        raise ValueError(f"{for_error(value)} is not a severity; {CHOICES}")
+        raise ValueError(f"{for_error(value)} is not a severity; {SEVERITY_CHOICES}")
     return severity
 
 
@@ -97,7 +120,7 @@ def _status(value: object) -> str:
     return text
 
 
-def _pattern(value: object) -> str | None:
+def _regular_expression(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or len(value) > MAX_NAME:
@@ -190,7 +213,14 @@ def _duration(value: object) -> timedelta:
 
 
 Name = Annotated[str, BeforeValidator(_name)]
-Names = Annotated[tuple[Name, ...], BeforeValidator(one_or_more), Field(max_length=MAX_NAMES)]
+PlainNames = Annotated[
+    tuple[Annotated[str, BeforeValidator(_plain_name)], ...],
+    BeforeValidator(one_or_more),
+    Field(max_length=MAX_NAMES),
+]
+Patterns = Annotated[
+    tuple[Annotated[str, BeforeValidator(_pattern)], ...], BeforeValidator(_criterion), Field(max_length=MAX_NAMES)
+]
 Probe = Annotated[str, BeforeValidator(_probe)]
 TrustedTarget = Annotated[Target, BeforeValidator(_target)]
 Network = Annotated[str, BeforeValidator(_network)]
@@ -198,9 +228,9 @@ ChannelPrefix = Annotated[str | None, BeforeValidator(_prefix)]
 DagId = Annotated[str | None, BeforeValidator(_dag_id)]
 Url = Annotated[str | None, BeforeValidator(_url)]
 UrlTemplate = Annotated[str, BeforeValidator(_template)]
-AtLeast = Annotated[Severity | None, BeforeValidator(lambda value: None if value is None else _severity(value))]
+AtLeast = Annotated[Severity | None, BeforeValidator(_severity)]
 KnownSeverity = Annotated[Severity, BeforeValidator(_severity)]
-Sources = Annotated[tuple[Annotated[Source, BeforeValidator(_source)], ...], BeforeValidator(one_or_more)]
+Sources = Annotated[tuple[Annotated[Source, BeforeValidator(_source)], ...], BeforeValidator(_criterion)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
@@ -228,7 +258,7 @@ class ExpectedTarget(Strict):
     follow_redirects: bool = False
     headers: Annotated[dict[str, str], BeforeValidator(_headers)] = Field(default_factory=dict)
     client_certificate: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")] = None
-    body: Annotated[str | None, BeforeValidator(_pattern)] = None
+    body: Annotated[str | None, BeforeValidator(_regular_expression)] = None
     slow: Annotated[int | None, BeforeValidator(_milliseconds)] = None
 
     def expectation(self) -> Expectation:
@@ -249,35 +279,39 @@ _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 class Match(Strict):
     """Which incidents a rule is for: all that is given must hold, of a list any one.
 
-    Case does not matter. ``severity`` means at least this bad; ``host`` is a pattern with ``*`` and ``?``.
+    Names are compared without case; ``*`` and ``?`` make a name a pattern. ``severity`` means at least this bad.
     """
 
-    service: Names = ()
-    team: Names = ()
-    env: Names = ()
+    service: Patterns = ()
+    team: Patterns = ()
+    env: Patterns = ()
     severity: AtLeast = None
-    tag: Names = ()
-    host: Names = ()
+    tag: Patterns = ()
+    host: Patterns = ()
     source: Sources = ()
 
     def matches(self, incident: Incident) -> bool:
         """Return whether a rule with this match is for ``incident``."""
         return (
-            _any_equal(self.service, incident.services)
-            and _any_equal(self.team, incident.teams)
-            and _any_equal(self.env, (incident.env,) if incident.env else ())
-            and _any_equal(self.tag, incident.tags)
+            _any_like(self.service, incident.services)
+            and _any_like(self.team, incident.teams)
+            and _any_like(self.env, (incident.env,) if incident.env else ())
+            and _any_like(self.tag, incident.tags)
             and _any_like(self.host, incident.hosts)
             and (not self.source or incident.source in self.source)
             and (self.severity is None or _RANKS[incident.severity] <= _RANKS[self.severity])
         )
 
 
-def _any_equal(wanted: Collection[str], found: Iterable[str]) -> bool:
-    return not wanted or not {name.casefold() for name in wanted}.isdisjoint(name.casefold() for name in found)
+def is_like(name: str, pattern: str) -> bool:
+    """Return whether a name matches a pattern with ``*`` and ``?``, without regard to case."""
+    return _compiled(pattern).fullmatch(name.casefold()) is not None
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(re.escape(pattern.casefold()).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
 
 
 def _any_like(patterns: Collection[str], found: Collection[str]) -> bool:
-    return not patterns or any(
-        fnmatch.fnmatchcase(name.casefold(), pattern.casefold()) for name in found for pattern in patterns
-    )
+    return not patterns or any(is_like(name, pattern) for pattern in patterns for name in found)

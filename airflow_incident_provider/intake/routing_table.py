@@ -10,12 +10,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from airflow_incident_provider.config import DRILL_TAG
 from airflow_incident_provider.exceptions import RoutingTableError
 from airflow_incident_provider.intake.limits import MAX_NAMES, MAX_RESPONDERS
 from airflow_incident_provider.intake.policies import (
@@ -36,21 +38,23 @@ from airflow_incident_provider.intake.routing_fields import (
     DagId,
     Match,
     Name,
-    Names,
     Network,
+    PlainNames,
     Probe,
     Strict,
     TrustedTarget,
     Url,
     UrlTemplate,
+    is_like,
     one_or_more,
 )
 from airflow_incident_provider.intake.validation import path_of, reasons
 from airflow_incident_provider.models import Incident, Route
-from airflow_incident_provider.text import for_error, one_line
+from airflow_incident_provider.text import distinct, for_error, one_line
 
 _TAG_VALUE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,99}")
 """What may be put into a runbook's URL: a tag comes from an alert, and must not lead out of its place."""
+_IDENTIFYING_TAGS = ("service", "env", "team", "host", "version")
 _MOST_REASONS = 5
 
 _Setting = TypeVar("_Setting")
@@ -59,7 +63,7 @@ _Setting = TypeVar("_Setting")
 class Settings(Strict):
     """What a rule, or the defaults, say: lists add up over the rules, of the others the first one counts."""
 
-    responders: Names = ()
+    responders: PlainNames = ()
     probes: Annotated[tuple[Probe, ...], BeforeValidator(one_or_more), Field(max_length=MAX_NAMES)] = ()
     targets: Annotated[tuple[TrustedTarget, ...], BeforeValidator(one_or_more), Field(max_length=MAX_NAMES)] = ()
     channel_prefix: ChannelPrefix = None
@@ -100,16 +104,17 @@ class RoutingTable(Strict):
         """Return what the table says about ``incident``.
 
         Every rule that matches adds its responders, probes and targets, in the order of the table, and then the
-        defaults add theirs. Of channel prefix, privacy, runbook and DAG the first rule that sets one decides, else
-        the defaults; but a runbook that the alert's own tag names comes before any rule's.
+        defaults add theirs. Of channel prefix, runbook and DAG the first rule that sets one decides, else the
+        defaults; but a runbook that the alert's own tag names comes before any rule's. The room is private if any
+        rule asks for it, whatever others say; the defaults' privacy yields to a rule that says false.
         """
         rules = [rule for rule in self.rules if rule.match.matches(incident)]
         layers: list[Settings] = [*rules, self.defaults]
         return Route(
             matched=tuple(rule.name for rule in rules),
-            responders=_distinct(name for layer in layers for name in layer.responders)[:MAX_RESPONDERS],
+            responders=distinct(name for layer in layers for name in layer.responders)[:MAX_RESPONDERS],
             channel_prefix=_first(layer.channel_prefix for layer in layers) or "inc",
-            private=_first(layer.private for layer in layers) or False,
+            private=_is_private(rules, self.defaults),
             runbook=self._tagged_runbook(incident.tags) or _first(layer.runbook for layer in layers),
             dag_id=_first(layer.dag for layer in layers),
             probes=tuple(dict.fromkeys(probe for layer in layers for probe in layer.probes)),
@@ -117,10 +122,45 @@ class RoutingTable(Strict):
             allowed_networks=self.allowed_networks,
         )
 
+    def names_tag(self, tag: str) -> bool:
+        """Return whether anything in the table, or what an incident is known by, depends on ``tag``."""
+        key = tag.partition(":")[0].casefold()
+        return (
+            tag == DRILL_TAG
+            or key in self._tag_keys
+            or any(is_like(tag, pattern) for pattern in self._tag_patterns)
+        )
+
+    @cached_property
+    def _tag_keys(self) -> frozenset[str]:
+        compared = (
+            trait.removeprefix("tag:").removesuffix("?") for rule in self.correlation.rules for trait in rule.by
+        )
+        return frozenset(map(str.casefold, (*compared, *self.runbooks, *_IDENTIFYING_TAGS)))
+
+    @cached_property
+    def _tag_patterns(self) -> tuple[str, ...]:
+        sections: tuple[Iterable[Rule | SeverityRule | CorrelationRule | TriageRule], ...] = (
+            self.rules,
+            self.severity.rules,
+            self.correlation.rules,
+            self.triage.rules,
+        )
+        return tuple(dict.fromkeys(tag for rules in sections for rule in rules for tag in rule.match.tag))
+
+    @model_validator(mode="after")
+    def _runbooks_are_distinct(self) -> Self:
+        first: dict[str, str] = {}
+        for key in self.runbooks:
+            if (other := first.setdefault(key.casefold(), key)) != key:
+                raise ValueError(f"runbooks.{other} and runbooks.{key} are for the same tag: case does not matter")
+        return self
+
     def _tagged_runbook(self, tags: Iterable[str]) -> str | None:
+        templates = {key.casefold(): template for key, template in self.runbooks.items()}
         for tag in tags:
             key, _, value = tag.partition(":")
-            template = self.runbooks.get(key)
+            template = templates.get(key.casefold())
             if template is not None and _TAG_VALUE.fullmatch(value):
                 return template.replace(PLACE, value)
         return None
@@ -141,6 +181,24 @@ _RULES: dict[str, type[BaseModel]] = {
 }
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key which is written twice: the second would silently replace the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        first: dict[Any, yaml.Mark] = {}
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node)
+            if key in first:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key} is written twice, first in line {first[key].line + 1}", key_node.start_mark
+                )
+            first[key] = key_node.start_mark
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
 def load_routing_table(text: str, *, known_probes: Collection[str] | None = None) -> RoutingTable:
     """Return the routing table that a YAML text holds; an empty text is an empty table.
 
@@ -148,7 +206,7 @@ def load_routing_table(text: str, *, known_probes: Collection[str] | None = None
     :raises RoutingTableError: with the place of everything that is wrong, and what would be right.
     """
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         where = getattr(error, "problem_mark", None)
         place = f" at line {where.line + 1}, column {where.column + 1}" if where is not None else ""
@@ -164,12 +222,12 @@ def build_routing_table(content: Mapping[str, Any], *, known_probes: Collection[
     try:
         return RoutingTable.model_validate(content, context={"known_probes": known_probes})
     except ValidationError as error:
-        told = [f"{path_of(place)}: {_mended(place, how, why)}" for place, how, why in reasons(error)]
+        told = [f"{path_of(place)}: {_explained(place, how, why)}" for place, how, why in reasons(error)]
         more = f"; and {len(told) - _MOST_REASONS} more" if len(told) > _MOST_REASONS else ""
         raise RoutingTableError(f"The routing table is wrong: {'; '.join(told[:_MOST_REASONS])}{more}.") from None
 
 
-def _mended(place: tuple[int | str, ...], details: ErrorDetails, reason: str) -> str:
+def _explained(place: tuple[int | str, ...], details: ErrorDetails, reason: str) -> str:
     """Return the reason; for a setting that there is not, with the one that was probably meant."""
     if details["type"] == "missing":
         return "missing"
@@ -197,12 +255,10 @@ def _settings_at(place: tuple[int | str, ...]) -> list[str]:
     return list(part.model_fields)
 
 
+def _is_private(rules: Iterable[Settings], defaults: Settings) -> bool:
+    stated = {rule.private for rule in rules} - {None}
+    return True in stated or (not stated and defaults.private is True)
+
+
 def _first(values: Iterable[_Setting | None]) -> _Setting | None:
     return next((value for value in values if value is not None), None)
-
-
-def _distinct(names: Iterable[str]) -> tuple[str, ...]:
-    kept: dict[str, str] = {}
-    for name in names:
-        kept.setdefault(name.casefold(), name)
-    return tuple(kept.values())

@@ -7,7 +7,14 @@ import re
 from urllib.parse import SplitResult
 
 from airflow_incident_provider.models import Target
-from airflow_incident_provider.text import ascii_host, for_error, one_line, split_url, url_problem
+from airflow_incident_provider.text import (
+    HOLDS_CREDENTIALS,
+    ascii_host,
+    for_error,
+    one_line,
+    split_url,
+    url_problem,
+)
 
 PROBE_SCHEMES: dict[str, int | None] = {
     "http": 80,
@@ -79,6 +86,28 @@ def read_target(text: str, *, trusted: bool = False) -> Target:
     if not _is_host(host):
         raise ValueError(f"{for_error(clean)} is not a target; use a URL, a host, or host:port")
     return Target(host=ascii_host(host) or host, port=_read_port(port, clean), trusted=trusted)
+
+
+def read_targets(text: str, *, trusted: bool = False) -> tuple[Target, ...]:
+    """Return the targets that ``text`` names: one, or each host of a connection string that names several.
+
+    Credentials before a host or in a web address are left out: what is checked needs none.
+
+    :raises ValueError: as :func:`read_target`.
+    """
+    clean = one_line(text[:5000])
+    scheme = _SCHEME.match(clean)
+    if scheme is None:
+        return (read_target(clean.rpartition("@")[2], trusted=trusted),)
+    if scheme[1].lower() in {"http", "https"} and url_problem(clean) == HOLDS_CREDENTIALS:
+        head, _, rest = clean.partition("://")
+        authority, slash, path = rest.partition("/")
+        return (read_target(f"{head}://{authority.rpartition('@')[2]}{slash}{path}", trusted=trusted),)
+    authority = re.split(r"[/?#;]", clean[scheme.end() :].rpartition("@")[2], maxsplit=1)[0]
+    if "," not in authority or scheme[1].lower() in PROBE_SCHEMES:
+        return (read_target(clean, trusted=trusted),)
+    hosts = (f"{scheme[0]}{host}" for host in authority.split(",") if host)
+    return tuple(dict.fromkeys(read_target(host, trusted=trusted) for host in hosts))
 
 
 def _from_url(text: str, scheme: re.Match[str], *, trusted: bool) -> Target:

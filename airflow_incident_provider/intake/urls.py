@@ -1,14 +1,14 @@
-"""URLs and links."""
+"""Links: which URLs may be shown, without their secrets, and what they lead to."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from airflow_incident_provider.intake.limits import MAX_LINKS, MAX_NAME, ParseWarnings, bounded_line
 from airflow_incident_provider.models import Link, LinkKind
-from airflow_incident_provider.text import url_problem
+from airflow_incident_provider.text import redact, url_problem
 
 _KINDS_BY_PATH = (
     (LinkKind.MONITOR, re.compile(r"^/monitors(?:/|$)")),
@@ -21,15 +21,30 @@ _DASHBOARD = re.compile(r"dashboard", re.IGNORECASE)
 
 
 def safe_url(url: str | None, *, field: str, warnings: ParseWarnings) -> str | None:
-    """Return ``url`` if it may be shown as a link; else flag it, without its credentials, and return nothing."""
+    """Return ``url``, without secrets, if it may be shown as a link; else report it and return ``None``."""
     if not url:
         return None
     url = url.strip()
     problem = url_problem(url)
     if problem is None:
-        return url
+        public = _without_secrets(url)
+        if public != url:
+            warnings.add(field, redact(url), "a secret in it was removed")
+        return public
     warnings.add(field, url, f"dropped: it {problem}")
     return None
+
+
+def _without_secrets(url: str) -> str:
+    """Return ``url`` without the parameters of its query, or the fragment, that hold secrets."""
+    if redact(url) == url:
+        return url
+    parts = urlsplit(url)
+    pairs = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True)]
+    kept = [(name, value) for name, value in pairs if redact(f"{name}={value}") == f"{name}={value}"]
+    fragment = parts.fragment if redact(parts.fragment) == parts.fragment else ""
+    path = quote(redact(parts.path), safe="/%:@!$&'()*+,;=~-._")
+    return urlunsplit(parts._replace(path=path, query=urlencode(kept), fragment=fragment))
 
 
 def origin(url: str) -> str:
@@ -39,7 +54,7 @@ def origin(url: str) -> str:
 
 
 def kind_of(url: str, label: str = "") -> LinkKind:
-    """Return what a URL leads to, as its path and its label tell."""
+    """Return the kind of page that a URL leads to, by its path and its label."""
     path = urlsplit(url).path
     for kind, pattern in _KINDS_BY_PATH:
         if pattern.search(path):
@@ -52,10 +67,10 @@ def kind_of(url: str, label: str = "") -> LinkKind:
 def make_link(
     url: str, *, field: str, warnings: ParseWarnings, label: str | None = None, kind: LinkKind | None = None
 ) -> Link | None:
-    """Return a link, or nothing (and a flag) when the URL is not safe.
+    """Return a link, or ``None`` (and a warning) when the URL is not safe.
 
-    :param label: what people read; the kind, or else the host, when it is not given.
-    :param kind: what the link leads to; told by URL and label when it is not given.
+    :param label: its text; by default its kind, or else its host.
+    :param kind: what the link leads to; by default recognised by URL and label.
     """
     checked = safe_url(url, field=field, warnings=warnings)
     if checked is None:

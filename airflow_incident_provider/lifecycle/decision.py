@@ -248,6 +248,9 @@ def _alert(context: DecisionContext) -> Decision:
         decision = _tracked(context, record)
         if decision is not None:
             return decision
+    if not signal.may_open:
+        context.note("news", True, "no incident tracks this alert, and news of it opens none")
+        return _decision(context, Action.IGNORE, "News of an alert or incident that is not known here.", None)
     return _joining(context) or _new(context)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.intake.conf import read_notification
-from airflow_incident_provider.intake.notification import Notification
+from airflow_incident_provider.intake.notification import FormerKeys, Notification
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.models import Incident, Model, Severity, Source, UtcDatetime
 from airflow_incident_provider.text import digest_of
@@ -67,7 +67,8 @@ class Signal(Model):
     ``alert_key`` identifies the alert from trigger to recovery; ``group`` identifies it across cycles.
     ``key_inputs`` are the values that the key was made of. ``fingerprint`` identifies this delivery; a redelivery
     has one of ``fingerprints``. ``event_at`` is when the event happened: by the sender's clock if it ``is_dated``,
-    else the arrival. ``conf`` is the conf for a run about this alert.
+    else the arrival. ``conf`` is the conf for a run about this alert. ``may_open`` is false for news that opens no
+    incident. ``former_keys`` are those that version 0.1.0 stored for the same alert.
     """
 
     kind: SignalKind
@@ -83,6 +84,8 @@ class Signal(Model):
     incident: Incident
     received_at: UtcDatetime
     conf: dict[str, Any]
+    may_open: bool = True
+    former_keys: FormerKeys | None = None
 
     @property
     def private(self) -> bool:
@@ -117,8 +120,8 @@ def read_signal(conf: Mapping[str, object], *, received_at: datetime, routing: R
     # Without a cycle key each notification has a key of its own: only the group identifies a repetition.
     alert_key = incident.key if notification.has_cycle else notification.group
     # A person reports when the trouble began; the report itself is new when it arrives.
-    is_dated = incident.source is not Source.MANUAL and incident.occurred_at != incident.received_at
-    event_at = incident.occurred_at if is_dated else incident.received_at
+    event_at = incident.notified_at
+    is_dated = event_at != incident.received_at
     run_conf = _run_conf(conf, incident)
     fingerprints = _fingerprints(notification, alert_key, kind, run_conf, event_at if is_dated else None)
     return Signal(
@@ -126,7 +129,7 @@ def read_signal(conf: Mapping[str, object], *, received_at: datetime, routing: R
         alert_key=alert_key,
         group=notification.group,
         key_inputs=dict(notification.key_inputs),
-        is_recovery=notification.over is not None,
+        is_recovery=notification.recovery_reason is not None,
         fingerprint=fingerprints[0],
         fingerprints=fingerprints,
         delivery_id=notification.delivery_id,
@@ -135,6 +138,8 @@ def read_signal(conf: Mapping[str, object], *, received_at: datetime, routing: R
         incident=incident,
         received_at=received_at,
         conf=run_conf,
+        may_open=notification.may_open,
+        former_keys=notification.former_keys,
     )
 
 
@@ -142,16 +147,16 @@ def _kind(notification: Notification) -> SignalKind:
     if notification.incident.source is Source.DATADOG_INCIDENT:
         return _kind_of_incident(notification)
     if notification.incident.source is Source.MANUAL:
-        return SignalKind.MANUAL if notification.over is None else SignalKind.RECOVERED
+        return SignalKind.MANUAL if notification.recovery_reason is None else SignalKind.RECOVERED
     known = _TRANSITIONS.get(notification.incident.transition or "")
-    if known is None and notification.over is not None:
+    if known is None and notification.recovery_reason is not None:
         return SignalKind.RECOVERED
     return known or SignalKind.UNKNOWN
 
 
 def _kind_of_incident(notification: Notification) -> SignalKind:
     """Return the change of a Datadog incident: by its status, else by the words of the event."""
-    if notification.over is not None:
+    if notification.recovery_reason is not None:
         return SignalKind.INCIDENT_RESOLVED
     words = (notification.headline or "").casefold()
     created = any(word in words for word in _CREATION_WORDS)
@@ -193,6 +198,6 @@ def _digest(*parts: object) -> str:
 
 def _run_conf(conf: Mapping[str, object], incident: Incident) -> dict[str, Any]:
     """Return the conf with a Datadog payload under ``datadog``, so that other keys can be added beside it."""
-    if incident.source is Source.MANUAL or ConfKey.DATADOG in conf:
+    if incident.source in (Source.MANUAL, Source.ALERT) or ConfKey.DATADOG in conf:
         return dict(conf)
     return {ConfKey.DATADOG: dict(conf)}

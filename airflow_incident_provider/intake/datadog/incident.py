@@ -6,16 +6,15 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 
-from airflow_incident_provider.intake.datadog.alert import body_links, description, occurred_at
+from airflow_incident_provider.intake.datadog.event import body_links, description, event_time, log_samples
 from airflow_incident_provider.intake.datadog.payload import (
     DatadogPayload,
-    IncidentSection,
-    is_unset,
     json_variable,
+    object_variable,
     read_tags,
     values_of,
 )
-from airflow_incident_provider.intake.keys import incident_key
+from airflow_incident_provider.intake.keys import FORMER_DIGITS, incident_key
 from airflow_incident_provider.intake.limits import (
     MAX_FIELDS,
     MAX_NAME,
@@ -24,13 +23,15 @@ from airflow_incident_provider.intake.limits import (
     bounded_line,
     bounded_names,
 )
-from airflow_incident_provider.intake.notification import Notification
+from airflow_incident_provider.intake.notification import FormerKeys, Notification
 from airflow_incident_provider.intake.urls import distinct_links, make_link, safe_url
-from airflow_incident_provider.intake.values import read_severity
+from airflow_incident_provider.intake.values import is_unset, read_severity
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source
 from airflow_incident_provider.text import for_error
 
-_OVER = frozenset({"resolved", "completed"})
+_ENDED = frozenset({"resolved", "completed"})
+_STABLE = "stable"
+"""The impact is over, the incident is not: no reason to call anybody who was not called while it lasted."""
 _SLACK = 1
 """Datadog's ``integration_type`` of a Slack channel."""
 _CHANNEL_ID = re.compile(r"[CG][A-Z0-9]{2,30}")
@@ -38,31 +39,31 @@ _CHANNEL_ID = re.compile(r"[CG][A-Z0-9]{2,30}")
 Fields = dict[str, tuple[str, ...]]
 
 
-def is_datadog_incident(section: IncidentSection) -> bool:
-    """Return whether a payload tells of an incident: other variables can be set for a plain alert too."""
-    return bool(section.public_id or section.uuid)
+def is_datadog_incident(payload: DatadogPayload) -> bool:
+    """Return whether a payload is about an incident: other variables can be set for a plain alert, too."""
+    return bool(payload.incident_id or payload.incident_uuid)
 
 
 def read_datadog_incident(
     payload: DatadogPayload, *, received_at: datetime, warnings: ParseWarnings
 ) -> Notification:
-    """Return what a Datadog incident's notification tells."""
-    told = payload.incident
-    name = told.public_id or told.uuid or ""
-    fields = _fields(told.fields, warnings)
-    status = told.status or next(iter(fields.get("state", ())), None)
-    over = status is not None and status.strip().casefold() in _OVER
+    """Return what a Datadog incident's notification states."""
+    name = payload.incident_id or payload.incident_uuid or ""
+    fields = _fields(payload.fields, warnings)
+    status = payload.incident_status or next(iter(fields.get("state", ())), None)
+    ended = status is not None and status.strip().casefold() in _ENDED
     tags = read_tags(payload.tags, field="tags", warnings=warnings)
-    commander = _commander(told.commander, warnings)
+    at = event_time(payload, received_at=received_at, warnings=warnings)
     incident = Incident(
         key=incident_key(name),
         id=bounded_line(name, MAX_NAME, field="incident.public_id", warnings=warnings) or "unknown",
         source=Source.DATADOG_INCIDENT,
         title=_title(payload, name, warnings),
-        severity=_severity(told.severity, warnings),
-        occurred_at=occurred_at(payload, received_at=received_at, warnings=warnings),
+        severity=_severity(payload.incident_severity, warnings),
+        occurred_at=at,
+        event_at=at,
         received_at=received_at,
-        description=description(payload.text or payload.body or told.message, warnings=warnings),
+        description=description(payload, log_samples(payload, warnings=warnings), warnings=warnings),
         status=bounded_line(status, MAX_NAME, field="incident.status", warnings=warnings) if status else None,
         env=next(iter((*fields.get("env", ()), *values_of("env", tags))), None),
         services=_named("service", fields, tags, warnings),
@@ -71,37 +72,38 @@ def read_datadog_incident(
         fields=fields,
         links=distinct_links(_links(payload, name, warnings), warnings=warnings),
         snapshot_url=safe_url(payload.snapshot, field="snapshot", warnings=warnings),
-        commander=commander,
-        slack_channel_id=_slack_channel(told.integrations, warnings),
+        commander=_commander(payload.commander, warnings),
+        slack_channel_id=_slack_channel(payload.integrations, warnings),
         flags=warnings.as_tuple(),
     )
+    quoted = for_error(name)
+    headline = " ".join(filter(None, (payload.title, payload.incident_message)))
+    former = incident_key(name, digits=FORMER_DIGITS)
     return Notification(
         incident=incident,
         group=incident.key,
-        over=f"Datadog incident {for_error(name)} is {for_error(status)}: that opens no incident."
-        if over
+        recovery_reason=f"Datadog incident {quoted} is {for_error(status)}: that opens no incident."
+        if ended
         else None,
+        may_open=not ended and (status or "").strip().casefold() != _STABLE,
         delivery_id=payload.id,
         key_inputs={"incident": incident.id},
-        headline=bounded_line(
-            " ".join(filter(None, (payload.title, told.message))),
-            MAX_TITLE,
-            field="title",
-            warnings=ParseWarnings(),
-        ),
+        headline=bounded_line(headline, MAX_TITLE, field="title", warnings=ParseWarnings()),
+        former_keys=FormerKeys(former, former) if former != incident.key else None,
     )
 
 
 def _title(payload: DatadogPayload, name: str, warnings: ParseWarnings) -> str:
-    told = payload.incident.title or payload.title or ""
-    title = bounded_line(told, MAX_TITLE, field="incident.title", warnings=warnings)
+    title = bounded_line(
+        payload.incident_title or payload.title or "", MAX_TITLE, field="incident.title", warnings=warnings
+    )
     return title or bounded_line(f"Datadog incident {name}", 100, field="incident.title", warnings=warnings)
 
 
-def _severity(told: str | None, warnings: ParseWarnings) -> Severity:
-    severity = read_severity(told)
+def _severity(stated: str | None, warnings: ParseWarnings) -> Severity:
+    severity = read_severity(stated)
     if severity is None:
-        warnings.add("incident.severity", told, "not understood: treated as high")
+        warnings.add("incident.severity", stated, "not understood: treated as high")
     return severity or Severity.HIGH
 
 
@@ -112,25 +114,21 @@ def _named(what: str, fields: Fields, tags: tuple[str, ...], warnings: ParseWarn
 
 
 def _commander(variable: object, warnings: ParseWarnings) -> str | None:
-    """Return who leads, by e-mail address if it is told, for that finds a person for sure."""
-    told = json_variable(variable, field="incident.commander", warnings=warnings)
-    if not isinstance(told, dict):
-        return None
+    """Return who leads, by e-mail address if it is given, for that finds a person for sure."""
+    commander = object_variable(variable, field="incident.commander", warnings=warnings)
     for key in ("email", "handle", "name"):
-        value = told.get(key)
+        value = commander.get(key)
         if isinstance(value, str) and not is_unset(value):
             return bounded_line(value, MAX_NAME, field=f"incident.commander.{key}", warnings=warnings) or None
     return None
 
 
 def _fields(variable: object, warnings: ParseWarnings) -> Fields:
-    told = json_variable(variable, field="incident.fields", warnings=warnings)
-    if not isinstance(told, dict):
-        return {}
+    stated = object_variable(variable, field="incident.fields", warnings=warnings)
     fields: Fields = {}
-    for key, value in told.items():
+    for key, value in stated.items():
         if len(fields) == MAX_FIELDS:
-            warnings.add("incident.fields", told, f"only the first {MAX_FIELDS} are kept")
+            warnings.add("incident.fields", stated, f"only the first {MAX_FIELDS} are kept")
             break
         name = bounded_line(str(key), MAX_NAME, field="incident.fields", warnings=warnings)
         values = bounded_names(_texts(value), field=f"incident.fields.{name}", warnings=warnings)
@@ -150,8 +148,8 @@ def _texts(value: object) -> Iterator[str]:
 
 def _slack_channel(variable: object, warnings: ParseWarnings) -> str | None:
     """Return the id of the first Slack channel that Datadog's own integration made for this incident."""
-    told = json_variable(variable, field="incident.integrations", warnings=warnings)
-    for channel in _slack_channels(told):
+    integrations = json_variable(variable, field="incident.integrations", warnings=warnings)
+    for channel in _slack_channels(integrations):
         channel_id = channel.get("channel_id")
         if isinstance(channel_id, str) and _CHANNEL_ID.fullmatch(channel_id):
             return channel_id
@@ -171,7 +169,7 @@ def _slack_channels(integrations: object) -> Iterator[dict[str, object]]:
 
 def _links(payload: DatadogPayload, name: str, warnings: ParseWarnings) -> Iterator[Link | None]:
     label = f"Incident {name}"
-    for url in (payload.incident.url, payload.link):
+    for url in (payload.incident_url, payload.link):
         if url is not None:
             yield make_link(url, label=label, kind=LinkKind.INCIDENT, field="incident.url", warnings=warnings)
     yield from body_links(payload, warnings=warnings)

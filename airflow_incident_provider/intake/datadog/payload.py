@@ -1,171 +1,304 @@
-"""Datadog's payload: its template, its fields, and the forms that its variables arrive in."""
+"""
+Datadog's payload: our template, and the other forms in which people send the same variables.
+
+Whoever sets the webhook up writes the template, so the same variable arrives under many names: nested as in ours
+(``alert.id``), nested with its prefix (``alert.alert_id``), flat (``alert_id``, ``ALERT_ID``), or not at all
+(Datadog's default payload). Names are compared without case and punctuation. A value that cannot be used is
+left out with a warning: an alert is refused only if nothing identifies it.
+"""
 
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import resources
-from typing import Annotated
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-
-from airflow_incident_provider.intake.limits import ParseWarnings, bounded_names
-from airflow_incident_provider.text import for_error
-
-_OWN_NAME = re.compile(r"\$[A-Z][A-Z0-9_]*(?:\[[^\]]*\])?")
-_LONGEST_NUMBER = 256
-"""Bits; no id of Datadog's comes near, and Python refuses to print integers of more than 4,300 digits."""
-
-
-def is_unset(value: object) -> bool:
-    """Return whether a variable had no value."""
-    if isinstance(value, str):
-        text = value.strip()
-        return text in {"", "null"} or _OWN_NAME.fullmatch(text) is not None
-    return value is None or (isinstance(value, float) and not math.isfinite(value))
-
-
-def text_variable(value: object) -> str | None:
-    """Return a variable's text, or nothing when it is unset; a number, if the template left it unquoted, is text.
-
-    :raises ValueError: if it is neither text nor a number.
-    """
-    if is_unset(value):
-        return None
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{for_error(value)} is not text")
-    if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
-        raise ValueError(f"{for_error(value)} is not an id")
-    return str(value)
-
-
-def json_variable(value: object, *, field: str, warnings: ParseWarnings) -> object:
-    """Return the object or list that a variable holds, or nothing when it is unset or (flagged) not JSON."""
-    if is_unset(value):
-        return None
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            warnings.add(field, value, "left out: it is not JSON")
-            return None
-    if value is not None and not isinstance(value, dict | list):
-        warnings.add(field, value, "left out: it is neither an object nor a list")
-        return None
-    return value
-
-
-def _section(value: object) -> object:
-    """Return a part of the payload as an object, also when it is unset or came as text."""
-    if is_unset(value):
-        return {}
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise ValueError(f"{for_error(value)} is not a JSON object") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{for_error(value)} is not an object")
-    return value
-
-
-Text = Annotated[str | None, BeforeValidator(text_variable)]
-
-
-class _Section(BaseModel):
-    """A part of the payload; keys that we do not know are none of our business."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class AlertSection(_Section):
-    """What the ``$ALERT_*`` variables held."""
-
-    id: Text = None
-    cycle_key: Text = None
-    title: Text = None
-    transition: Text = None
-    type: Text = None
-    priority: Text = None
-    metric: Text = None
-    metric_namespace: Text = None
-    query: Text = None
-    scope: Text = None
-    status: Text = None
-
-
-class IncidentSection(_Section):
-    """What the ``$INCIDENT_*`` variables held; commander, fields and integrations hold JSON."""
-
-    public_id: Text = None
-    uuid: Text = None
-    title: Text = None
-    severity: Text = None
-    status: Text = None
-    url: Text = None
-    message: Text = None
-    commander: object = None
-    fields: object = None
-    integrations: object = None
-
-
-class DatadogPayload(_Section):
-    """One notification. The default payload has only id, event_type, title, body, date, last_updated and org."""
-
-    schema_name: Text = Field(default=None, alias="schema")
-    id: Text = None
-    event_type: Text = None
-    title: Text = None
-    body: Text = None
-    text: Text = None
-    date: Text = None
-    last_updated: Text = None
-    link: Text = None
-    snapshot: Text = None
-    hostname: Text = None
-    tags: object = None
-    alert: Annotated[AlertSection, BeforeValidator(_section)] = AlertSection()
-    incident: Annotated[IncidentSection, BeforeValidator(_section)] = IncidentSection()
-
-
-_MAX_READ = 1000
-"""Tags that are looked at; far more than are kept."""
-
-
-def read_tags(value: object, *, field: str, warnings: ParseWarnings) -> tuple[str, ...]:
-    """Return the tags that a variable holds, as text with commas or as a list; anything else is flagged."""
-    if is_unset(value):
-        return ()
-    if isinstance(value, str):
-        parts = value.split(",", _MAX_READ)[:_MAX_READ]
-    elif isinstance(value, list):
-        parts = [tag for tag in value[:_MAX_READ] if isinstance(tag, str)]
-        if len(parts) < len(value):
-            warnings.add(field, value, "tags that are not text, or too many, were left out")
-    else:
-        warnings.add(field, value, "left out: tags are text with commas between, or a list")
-        return ()
-    return bounded_names(parts, field=field, warnings=warnings)
-
-
-def values_of(key: str, tags: Iterable[str]) -> tuple[str, ...]:
-    """Return the values of the tags with this key, in their order, each once."""
-    prefix = f"{key}:"
-    found = (tag[len(prefix) :].strip() for tag in tags if tag.casefold().startswith(prefix))
-    return tuple(dict.fromkeys(value for value in found if value))
-
+from airflow_incident_provider.intake.limits import ParseWarnings
+from airflow_incident_provider.intake.values import is_unset, read_text
+from airflow_incident_provider.models import Model
+from airflow_incident_provider.text import for_error, one_line
 
 SCHEMA = "airflow-incident/1"
 """What the template's payloads call themselves."""
+MAX_TAGS = 1000
+"""Tags that take part in decisions; far more than are kept."""
+
+_SCHEMA_FAMILY = SCHEMA.partition("/")[0] + "/"
+_DEFAULT_PAYLOAD = frozenset({"event_type", "title", "body"})
+_TELLING = frozenset({"alertid", "alertcyclekey", "alerttransition", "incidentpublicid", "incidentuuid"})
+"""Names of which one is enough to recognise a payload of Datadog's."""
+_SECTIONS = ("alert", "incident", "event", "monitor", "synthetics")
+_NOT_IN_NAME = re.compile(r"[^a-z0-9]+")
+_TRANSITION_WORDS = re.compile(
+    r"(?:re-?)?(?:triggered|alert(?:ed|ing)?|warn(?:ed|ing)?|no[ _-]?data|notify)"
+    r"|(?:\w+ ){0,2}(?:recovered|resolved)|ok|firing",
+    re.IGNORECASE,
+)
+_PRIORITY = re.compile(r"\s*P\s*[1-5]\s*", re.IGNORECASE)
+
+# For each variable the names it arrives under, in the order in which they count.
+_TEXTS: dict[str, tuple[str, ...]] = {
+    "schema_name": ("schema",),
+    "id": ("id", "eventid"),
+    "event_type": ("eventtype",),
+    "title": ("title", "eventtitle", "monitorname", "alertname", "name", "subject", "summary"),
+    "body": ("body", "eventmsg", "eventmessage", "msg", "message", "alertmessage", "description"),
+    "text": ("text", "textonlymsg", "textonlymessage"),
+    "date": ("date", "eventdate", "dateposix", "timestamp"),
+    "last_updated": ("lastupdated", "lastupdatedposix"),
+    "link": ("link", "eventlink", "alertlink", "url", "eventurl", "alerturl"),
+    "snapshot": ("snapshot", "snapshoturl", "eventsnapshot", "imageurl"),
+    "hostname": ("hostname", "host"),
+    "alert_id": ("alertid", "monitorid"),
+    "cycle_key": ("alertcyclekey", "cyclekey"),
+    "alert_title": ("alerttitle", "monitortitle"),
+    "transition": ("alerttransition", "transition"),
+    "alert_type": ("alerttype",),
+    "priority": ("alertpriority", "monitorpriority"),
+    "metric": ("alertmetric", "metric"),
+    "query": ("alertquery", "monitorquery", "query"),
+    "scope": ("alertscope", "monitorscope", "scope"),
+    "status": ("alertstatus",),
+    "incident_id": ("incidentpublicid",),
+    "incident_uuid": ("incidentuuid",),
+    "incident_title": ("incidenttitle",),
+    "incident_severity": ("incidentseverity",),
+    "incident_status": ("incidentstatus",),
+    "incident_url": ("incidenturl",),
+    "incident_message": ("incidentmsg", "incidentmessage"),
+    "synthetics_test": ("syntheticstest", "syntheticstestname"),
+    "synthetics_step": ("syntheticsfailingstep", "syntheticsfirstfailingstepname"),
+}
+_VALUES: dict[str, tuple[str, ...]] = {
+    "tags": ("tags", "alerttags", "eventtags", "monitortags"),
+    "commander": ("incidentcommander",),
+    "fields": ("incidentfields",),
+    "integrations": ("incidentintegrations",),
+    "logs_sample": ("logssample", "alertlogssample"),
+    "synthetics": ("syntheticssummary", "synthetics"),
+}
+# Variables whose value says whether the name was meant: {name: (variable, pattern)}.
+_BY_VALUE = (
+    (
+        "transition",
+        ("status", "state", "alertstate", "alertstatus", "monitorstate", "eventtype"),
+        _TRANSITION_WORDS,
+    ),
+    ("priority", ("priority",), _PRIORITY),
+    ("priority", ("severity", "alertseverity"), re.compile(r".{1,40}")),
+    ("alert_type", ("type", "level", "eventalerttype"), re.compile(r"error|warning|success|info", re.IGNORECASE)),
+)
+
+
+class DatadogPayload(Model):
+    """The variables of one notification. The default payload has only id, event_type, title, body and dates."""
+
+    schema_name: str | None = None
+    id: str | None = None
+    event_type: str | None = None
+    title: str | None = None
+    body: str | None = None
+    text: str | None = None
+    date: str | None = None
+    last_updated: str | None = None
+    link: str | None = None
+    snapshot: str | None = None
+    hostname: str | None = None
+    alert_id: str | None = None
+    cycle_key: str | None = None
+    alert_title: str | None = None
+    transition: str | None = None
+    alert_type: str | None = None
+    priority: str | None = None
+    metric: str | None = None
+    query: str | None = None
+    scope: str | None = None
+    status: str | None = None
+    incident_id: str | None = None
+    incident_uuid: str | None = None
+    incident_title: str | None = None
+    incident_severity: str | None = None
+    incident_status: str | None = None
+    incident_url: str | None = None
+    incident_message: str | None = None
+    synthetics_test: str | None = None
+    synthetics_step: str | None = None
+    tags: Any = None
+    commander: Any = None
+    fields: Any = None
+    integrations: Any = None
+    logs_sample: Any = None
+    synthetics: Any = None
 
 
 def payload_template() -> str:
     """Return the custom payload for Datadog's webhook integration. It ships with the package.
 
-    It is no JSON until Datadog has put values for its variables: some of them are objects and stand unquoted.
+    Variables that hold JSON stand unquoted in brackets: an unset one then leaves an empty list behind.
     """
     return resources.files(__package__).joinpath("template.json.txt").read_text(encoding="utf-8")
+
+
+def payload_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the template's payload, for the API documentation."""
+    empty = re.sub(r"\[\$[A-Z_]+\]", "[]", payload_template())
+    return _schema_of(json.loads(empty))
+
+
+def _schema_of(value: object) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {"type": "object", "properties": {name: _schema_of(item) for name, item in value.items()}}
+    return {"description": f"Datadog's variable {value}."} if isinstance(value, str) and value[:1] == "$" else {}
+
+
+def looks_like_datadog(conf: Mapping[str, object]) -> bool:
+    """Return whether a conf is itself a payload of Datadog's."""
+    schema = conf.get("schema")
+    if isinstance(schema, str) and schema.startswith(_SCHEMA_FAMILY):
+        return True
+    names = _flat(conf)
+    if any(name in names and not is_unset(names[name][1]) for name in _TELLING):
+        return True
+    return conf.keys() >= _DEFAULT_PAYLOAD or any(
+        isinstance(conf.get(name), dict) for name in ("alert", "incident")
+    )
+
+
+def read_payload(payload: Mapping[str, object], warnings: ParseWarnings) -> DatadogPayload:
+    """Return the variables that a payload holds; what cannot be used is left out with a warning."""
+    flat = _flat(payload)
+    found: dict[str, object] = {}
+    for variable, names in _TEXTS.items():
+        found[variable] = next((text for name in names if (text := _text(flat, name, warnings)) is not None), None)
+    for variable, names, pattern in _BY_VALUE:
+        if found[variable] is None:
+            candidates = (_text(flat, name, ParseWarnings()) for name in names)
+            found[variable] = next((text for text in candidates if text and pattern.fullmatch(text)), None)
+    for variable, names in _VALUES.items():
+        found[variable] = next(
+            (flat[name][1] for name in names if name in flat and not is_unset(flat[name][1])), None
+        )
+    return DatadogPayload(**found)
+
+
+def _flat(payload: Mapping[str, object]) -> dict[str, tuple[str, object]]:
+    """Return every value of the payload and its sections by its plain name, with the path it was found at."""
+    flat: dict[str, tuple[str, object]] = {}
+    sections: list[tuple[str, Mapping[str, object]]] = []
+    for key, value in payload.items():
+        name = _plain(key)
+        section = _section(value) if name in _SECTIONS else None
+        if section is not None:
+            sections.append((name, section))
+        if section is None or name == "synthetics":
+            flat.setdefault(name, (str(key), value))
+    for name, section in sections:
+        for key, value in section.items():
+            inner = _plain(key)
+            inner = inner if inner.startswith(name) else name + inner
+            path = f"{name}.{key}"
+            if inner not in flat or is_unset(flat[inner][1]):
+                flat[inner] = (path, value)
+    return flat
+
+
+def _plain(name: object) -> str:
+    return _NOT_IN_NAME.sub("", str(name)[:100].casefold())
+
+
+def _section(value: object) -> Mapping[str, object] | None:
+    """Return a part of the payload that is an object, also if it came as text."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = _from_json(value)
+    return value if isinstance(value, dict) else None
+
+
+def _text(flat: Mapping[str, tuple[str, object]], name: str, warnings: ParseWarnings) -> str | None:
+    if name not in flat:
+        return None
+    path, value = flat[name]
+    try:
+        return read_text(value)
+    except ValueError as error:
+        warnings.add(path, value, f"left out: {error}")
+        return None
+
+
+def _from_json(text: str) -> object:
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
+
+
+def json_variable(value: object, *, field: str, warnings: ParseWarnings) -> object:
+    """Return the object or list that a variable holds; ``None`` if it is unset or (with a warning) not JSON.
+
+    The template puts brackets around a variable, so that one of a single object arrives in a list.
+    """
+    while isinstance(value, list) and len(value) == 1 and (isinstance(value[0], list | str) or is_unset(value[0])):
+        value = value[0]
+    if is_unset(value):
+        return None
+    if isinstance(value, str):
+        parsed = _from_json(value)
+        if parsed is None:
+            warnings.add(field, value, "left out: it is not JSON")
+            return None
+        value = parsed
+    if is_unset(value):
+        return None
+    if not isinstance(value, dict | list):
+        warnings.add(field, value, "left out: it is neither an object nor a list")
+        return None
+    return value
+
+
+def object_variable(value: object, *, field: str, warnings: ParseWarnings) -> Mapping[str, object]:
+    """Return the object that a variable holds, also within the brackets of the template; else an empty one."""
+    value = json_variable(value, field=field, warnings=warnings)
+    if isinstance(value, list):
+        value = next((item for item in value if isinstance(item, dict)), None)
+    return value if isinstance(value, dict) else {}
+
+
+def read_tags(value: object, *, field: str, warnings: ParseWarnings) -> tuple[str, ...]:
+    """Return all tags that a variable holds, clean and distinct: at most ``MAX_TAGS``, of which few are kept.
+
+    They come as text with commas (or, in hand-made payloads, spaces) between, as a list, or as an object.
+    """
+    if is_unset(value):
+        return ()
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        value = _from_json(value) or value
+    if isinstance(value, dict):
+        value = [f"{key}:{item}" for key, item in value.items() if isinstance(item, str | int | float)]
+    if isinstance(value, str):
+        separator = None if "," not in value and len(re.findall(r"\S:\S", value)) > 1 else ","
+        parts = value.split(separator, MAX_TAGS)
+    elif isinstance(value, list):
+        parts = [tag for tag in value[:MAX_TAGS] if isinstance(tag, str)]
+        if len(parts) < len(value):
+            warnings.add(field, value, "tags that are not text, or too many, were left out")
+    else:
+        warnings.add(
+            field, value, f"left out: {for_error(value)} is no tag; tags are text with commas between, or a list"
+        )
+        return ()
+    kept: dict[str, str] = {}
+    for part in parts[:MAX_TAGS]:
+        tag = one_line(part[:1000])
+        if not is_unset(tag):
+            kept.setdefault(tag.casefold(), tag)
+    return tuple(kept.values())
+
+
+def values_of(key: str, tags: Iterable[str]) -> tuple[str, ...]:
+    """Return the values of the tags with this key, in their order, each once; Datadog's ``N/A`` is no value."""
+    prefix = f"{key}:"
+    found = (tag[len(prefix) :].strip() for tag in tags if tag.casefold().startswith(prefix))
+    return tuple(dict.fromkeys(value for value in found if not is_unset(value)))

@@ -20,9 +20,18 @@ _TRANSITIONS = (
     "Re-No Data",
     "Recovered",
     "Warn Recovered",
+    "No Data Recovered",
     "Renotify",
 )
-_BY_LETTERS = {re.sub(r"[^a-z]", "", name.lower()): name for name in _TRANSITIONS}
+REPEATS = frozenset({"Re-Triggered", "Re-Warn", "Re-No Data", "Renotify"})
+"""Transitions of an alert that was reported before."""
+NO_DATA = frozenset({"No Data", "Re-No Data"})
+
+_BY_LETTERS = {re.sub(r"[^a-z]", "", name.lower()): name for name in _TRANSITIONS} | {
+    "alert": "Triggered", "alerted": "Triggered", "alerting": "Triggered", "firing": "Triggered",
+    "warned": "Warn", "warning": "Warn", "ok": "Recovered", "resolved": "Recovered",
+}  # fmt: skip
+"""Datadog's transitions, and the states that stand in for them in templates of other receivers."""
 
 _PRIORITY = re.compile(r"\[(P[1-5])\]\s*", re.IGNORECASE)
 _TEST = re.compile(r"\[TEST\]\s*", re.IGNORECASE)
@@ -32,7 +41,7 @@ _MAX_PREFIXES = 6
 
 @dataclass(frozen=True)
 class Title:
-    """A title taken apart: the monitor's name, and what its prefixes say."""
+    """A title taken apart: the monitor's name, and what its prefixes state."""
 
     name: str
     priority: str | None = None
@@ -41,27 +50,43 @@ class Title:
     is_test: bool = False
 
 
-def known_transition(said: str) -> str | None:
-    """Return Datadog's name for a transition, however it is spelt, or nothing if Datadog has no such."""
-    return _BY_LETTERS.get(re.sub(r"[^a-z]", "", said[:50].lower()))
+def known_transition(text: str) -> str | None:
+    """Return Datadog's name for a transition, however it is spelt, or ``None`` if Datadog has no such."""
+    return _BY_LETTERS.get(re.sub(r"[^a-z]", "", text[:50].lower()))
+
+
+def is_recovery(transition: str | None, alert_type: str | None) -> bool:
+    """Return whether the monitor recovered: by its transition, or by the event's type where that tells nothing.
+
+    Any transition that ends in "recovered" counts, so that one which Datadog adds opens no room for good news.
+    """
+    if transition is not None and (known := known_transition(transition)) is not None:
+        return known.endswith("Recovered")
+    if transition is not None and transition.casefold().endswith(("recovered", "resolved", "closed")):
+        return True
+    return alert_type is not None and alert_type.casefold() == "success"
 
 
 def read_title(text: str) -> Title:
-    """Return ``text`` without the prefixes that Datadog puts before a monitor's name, and what they say.
+    """Return ``text`` without the prefixes that Datadog puts before a monitor's name, and what they state.
 
-    A bracket that is none of Datadog's belongs to the name.
+    Datadog puts one priority and one transition there: the first of each counts, and further brackets, like those
+    that are none of Datadog's, belong to the name.
     """
     found: dict[str, str | None] = {}
     is_test = False
     rest = text.strip()
     for _ in range(_MAX_PREFIXES):
-        if priority := _PRIORITY.match(rest):
+        if (priority := _PRIORITY.match(rest)) and "priority" not in found:
             found["priority"] = priority[1].upper()
             rest = rest[priority.end() :]
         elif test := _TEST.match(rest):
             is_test = True
             rest = rest[test.end() :]
-        elif (transition := _TRANSITION.match(rest)) and (name := known_transition(transition[1])):
+        elif (transition := _TRANSITION.match(rest)) and "transition" not in found:
+            name = _title_transition(transition[1])
+            if name is None:
+                break
             found |= {"transition": name, "scope": transition[2]}
             rest = rest[transition.end() :]
         else:
@@ -69,14 +94,33 @@ def read_title(text: str) -> Title:
     return Title(name=rest.strip(), is_test=is_test, **found)
 
 
+def _title_transition(words: str) -> str | None:
+    """Return the transition that a bracket of a title names; a state of another receiver is none of them."""
+    known = known_transition(words)
+    if (
+        known is not None
+        and known in _TRANSITIONS
+        and re.sub(r"[^a-z]", "", words.lower()) == re.sub(r"[^a-z]", "", known.lower())
+    ):
+        return known
+    return words.strip() if words.strip().casefold().endswith("recovered") else None
+
+
 _MAX_READ = 20_000
 _LINK = re.compile(r"\[([^\[\]\n]{1,200})\]\(([^()\s]{1,2001})\)")
+_IMAGE = re.compile(r"\[?!\[[^\[\]\n]{0,200}\]\([^()\s]{0,2001}\)(?:\]\([^()\s]{0,2001}\))?")
+_EMPTY_LINK = re.compile(r"(?:\*\*)?\[\]\([^()\s]{0,2001}\)(?:\*\*)?\s?")
 _BARE_URL = re.compile(r"https?://[^\s()<>\[\]|\"'`]{1,2001}")
 _FENCE = re.compile(r"%%%")
-_FOOTER = re.compile(r"^[ \t]*\[?\[(?:Monitor Status|Edit Monitor)\]\([^()\s]{1,2001}\).*$", re.MULTILINE)
+_FOOTER = re.compile(
+    r"^[ \t]*\[?\[(?:Monitor Status|Edit Monitor|View [A-Z][a-z]+)\]\([^()\s]{1,2001}\).*$", re.MULTILINE
+)
+_STATUS_LINK = re.compile(r"^[ \t]*\[?\[Monitor Status\]\(([^()\s]{1,2001})\)", re.MULTILINE)
+_RULE = re.compile(r"^[ \t]*(?:- ?){3,}$|^[ \t]*\*{3,}$", re.MULTILINE)
 _INTEGRATION = re.compile(r"(?<!\S)@(?:webhook|slack|pagerduty|opsgenie|victorops|teams)-\S+")
 _BOLD = re.compile(r"\*\*([^*\n]{1,500})\*\*")
-_MONITOR_PATH = re.compile(r"^/monitors/(\d{1,30})(?:/|$)")
+_MONITOR_PATH = re.compile(r"^/monitors(?:/|#)(\d{1,30})(?:[/?]|$)")
+_DATADOG_HOST = re.compile(r"(?:[a-z0-9-]+\.)*(?:datadoghq\.(?:com|eu)|ddog-gov\.com)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -89,35 +133,48 @@ class MonitorReference:
 
 
 def plain_text(body: str) -> str:
-    """Return a body as people would say it: without markup, footer and mentions of integrations."""
+    """Return a body without markup, pictures, footer and mentions of integrations."""
     text = _FENCE.sub("", body[:_MAX_READ])
-    text = _FOOTER.sub("", text)
-    text = _INTEGRATION.sub("", text)
+    for pattern in (_FOOTER, _INTEGRATION, _IMAGE, _EMPTY_LINK, _RULE):
+        text = pattern.sub("", text)
     text = _LINK.sub(r"\1", text)
     return html.unescape(_BOLD.sub(r"\1", text)).strip()
 
 
 def links_in(body: str) -> Iterator[tuple[str, str]]:
     """Yield label and URL of each link, the labelled ones first; a bare URL has an empty label."""
-    text = html.unescape(body[:_MAX_READ])
+    text = html.unescape(_IMAGE.sub("", body[:_MAX_READ]))
     for link in _LINK.finditer(text):
         yield link[1], link[2]
     for bare in _BARE_URL.finditer(_LINK.sub(" ", text)):
         yield "", bare[0].rstrip(".,;:!?*")
 
 
+def is_datadog_url(url: str) -> bool:
+    """Return whether a URL leads to one of Datadog's own sites."""
+    try:
+        return _DATADOG_HOST.fullmatch(urlsplit(url).hostname or "") is not None
+    except ValueError:
+        return False
+
+
 def monitor_reference(body: str) -> MonitorReference | None:
-    """Return the monitor that the body's own footer links to: the only place where the default payload names it."""
-    for label, url in links_in(body):
-        if label != "Monitor Status":
+    """Return the monitor that the body's footer links to: the only place where the default payload names it.
+
+    The footer is the last link of its kind, on a line of its own, to a site of Datadog's: what stands before it may
+    quote anything.
+    """
+    footers = _STATUS_LINK.findall(html.unescape(body[:_MAX_READ] + "\n" + body[_MAX_READ:][-_MAX_READ:]))
+    for url in reversed(footers):
+        if not is_datadog_url(url):
             continue
-        try:
-            parts = urlsplit(url)
-            groups = parse_qs(parts.query).get("group", [])
-        except ValueError:
+        parts = urlsplit(url)
+        place = parts.path + (f"#{parts.fragment}" if parts.fragment else "")
+        if (path := _MONITOR_PATH.match(place)) is None:
             continue
-        if path := _MONITOR_PATH.match(parts.path):
-            return MonitorReference(id=path[1], url=url, scope=groups[0] if groups else None)
+        query = parts.query or parts.fragment.partition("?")[2]
+        groups = parse_qs(query).get("group", [])
+        return MonitorReference(id=path[1], url=url, scope=groups[0] if groups else None)
     return None
 
 
@@ -130,28 +187,29 @@ _WINDOW = re.compile(
 )
 _QUERY_WINDOW = re.compile(r"\(last_(\d{1,6}[smhdw])\)")
 _QUERY_COMPARED = re.compile(rf"(>=|<=|==|!=|>|<)\s*({_NUMBER})\s*$")
-_MAX_READ = 5000
+_MAX_STATUS = 5000
 
 
 def read_measurement(
-    metric: str | None, query: str | None, status: str, *, warnings: ParseWarnings
+    metric: str | None, query: str | None, status: str, *, no_data: bool = False, warnings: ParseWarnings
 ) -> Measurement | None:
-    """Return what was measured, or nothing without a metric or query.
+    """Return what was measured, or ``None`` without a metric or query.
 
-    The status says what happened; the query fills in what it leaves out, for it tells what the monitor watches.
+    The status states what happened; the query fills in what it leaves out, for it says what the monitor watches.
 
     :param status: the monitor's status or the event's text, as plain text.
+    :param no_data: whether nothing was measured: then no limit was crossed either.
     """
     if metric is None and query is None:
         return None
-    said, asked = status[:_MAX_READ], (query or "")[-_MAX_READ:]
-    compared = _COMPARED.search(said) or _QUERY_COMPARED.search(asked)
-    value = _VALUE.search(said)
-    window = _WINDOW.search(said) or _QUERY_WINDOW.search(asked)
+    status, query_end = status[:_MAX_STATUS], (query or "")[-_MAX_STATUS:]
+    compared = None if no_data else _COMPARED.search(status) or _QUERY_COMPARED.search(query_end)
+    value = None if no_data else _VALUE.search(status)
+    window = _WINDOW.search(status) or _QUERY_WINDOW.search(query_end)
     return Measurement(
         metric=bounded_line(metric or "query", MAX_NAME, field="alert.metric", warnings=warnings),
         query=bounded_line(query, MAX_QUERY, field="alert.query", warnings=warnings) if query else None,
-        value=value[1] if value else None,
+        value="no data" if no_data else value[1] if value else None,
         comparison=compared[1] if compared else None,
         threshold=compared[2] if compared else None,
         window=window[1] if window else None,

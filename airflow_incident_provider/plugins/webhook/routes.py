@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID, DagId
 from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
-from airflow_incident_provider.intake.datadog.payload import DatadogPayload
+from airflow_incident_provider.intake.datadog import payload_schema
 from airflow_incident_provider.intake.manual import trigger_form
 from airflow_incident_provider.plugins.api.errors import RequestError
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
@@ -51,18 +51,8 @@ def _request_body(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def _datadog_schema() -> dict[str, Any]:
-    schema = DatadogPayload.model_json_schema()
-    definitions = schema.pop("$defs", {})
-    # OpenAPI has no place for the definitions of one schema: each is inlined where it is used.
-    schema["properties"] |= {
-        name: {**definitions[name.capitalize() + "Section"], "default": {}} for name in ("alert", "incident")
-    }
-    return schema
-
-
 def _generic_schema() -> dict[str, Any]:
-    described = ("type", "description", "enum", "format")
+    described = ("type", "description", "examples")
     fields = {name: {k: field[k] for k in described if k in field} for name, field in trigger_form().items()}
     return {"type": "object", "properties": fields}
 
@@ -72,7 +62,7 @@ def _generic_schema() -> dict[str, Any]:
     status_code=202,
     responses=ALERT_RESPONSES,
     response_model=Decided,
-    openapi_extra=_request_body(_datadog_schema()),
+    openapi_extra=_request_body(payload_schema()),
     summary="Receive a notification from Datadog's webhook",
 )
 async def receive_datadog(request: Request, secret: Secret, receiver: Receiver) -> JSONResponse:

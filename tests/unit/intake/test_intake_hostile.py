@@ -127,8 +127,7 @@ def test_an_unsafe_url_is_dropped(url: str, alert: Make, read: Read) -> None:
         {"datadog": '{"title": NaN}'},
         {"datadog": {"title": float("nan")}},
         {"datadog": {"alert": {"id": 10**5000}}},
-        {"datadog": {"title": "x", "alert": "{" * 10_000}},
-        {"title": ["x"]},
+        {"title": [7]},
         {"title": None, "severity": "high"},
     ],
     ids=lambda conf: repr(conf)[:40] if not isinstance(conf, dict) else "-".join(conf)[:40],
@@ -147,8 +146,7 @@ def test_deep_nesting_where_nobody_looks_does_no_harm(alert: Make, read: Read) -
     told["datadog"]["incident"] = {"fields": deep}
     assert read(told).title == "Checkout 5xx ratio above 2%"
     deepest = json.loads("[" * 900 + "]" * 900)
-    with pytest.raises(InvalidPayloadError, match="users: a list of 1 is not text"):
-        read({"title": "x", "users": deepest})
+    assert read({"title": "x", "users": deepest}).responders == ()
 
 
 def test_a_bracket_storm_takes_no_time(alert: Make, read: Read) -> None:
@@ -174,7 +172,7 @@ def test_an_incident_fits_into_an_xcom_value(character: str, alert: Make, read: 
     )
     told["users"] = [f"{n}{filler}" for n in range(150)]
     incident = read(told)
-    assert encoded_size(incident) <= MAX_BYTES
+    assert encoded_size(incident.to_xcom()) <= MAX_BYTES
     if not character.isascii():
         assert any("too large" in flag.note for flag in incident.flags)
     assert incident.title.startswith(character * 299)

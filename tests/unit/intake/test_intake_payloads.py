@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
 from airflow_incident_provider.intake import RoutingTable, payload_template
-from airflow_incident_provider.intake.datadog.payload import AlertSection, DatadogPayload, IncidentSection
+from airflow_incident_provider.intake.datadog.payload import read_payload
+from airflow_incident_provider.intake.limits import ParseWarnings
 from airflow_incident_provider.models import Incident
 
 Read = Callable[..., Incident]
@@ -48,9 +50,9 @@ def test_a_payload_reads_alike_bare_wrapped_and_as_text(name: str, payload: Make
     assert read({"datadog": json.dumps(payload(name))}) == bare
 
 
-def test_the_body_of_an_api_request_is_told_from_a_conf(payload: Make, read: Read) -> None:
-    with pytest.raises(InvalidPayloadError, match="body of a request"):
-        read(payload("20_direct_rest_body.json"))
+def test_the_conf_within_the_body_of_an_api_request_is_read(payload: Make, read: Read) -> None:
+    body = payload("20_direct_rest_body.json")
+    assert read(body) == read(body["conf"])
 
 
 def test_the_fields_of_an_empty_form_beside_a_payload_change_nothing(payload: Make, read: Read) -> None:
@@ -88,12 +90,18 @@ def test_the_commander_comes_after_who_was_asked_for_and_before_the_table(
     assert read(told, example_table).responders == ("dave@acme.example", "dana@acme.example", "@sre-oncall")
 
 
-def test_the_template_and_the_model_name_the_same_variables() -> None:
-    template = json.loads("".join(_quoted(payload_template())))
-    known = {field.alias or name for name, field in DatadogPayload.model_fields.items()}
-    assert known <= template.keys()
-    assert AlertSection.model_fields.keys() == template["alert"].keys()
-    assert IncidentSection.model_fields.keys() == template["incident"].keys()
+def test_everything_that_the_template_sends_is_parsed() -> None:
+    template = json.loads(_rendered(payload_template(), lambda name: f'"{name} is set"'))
+    variables = read_payload(template, ParseWarnings())
+    found = json.dumps(variables.model_dump())
+    missing = [name for name in re.findall(r"\$([A-Z_]+)", payload_template()) if f"${name} is set" not in found]
+    assert missing == []
+
+
+@pytest.mark.parametrize("value", ["null", "", "{}", "[]", '{"a": "b"}', '[{"a": 1}]', '"text"', "7"])
+def test_the_template_is_json_for_every_value_of_its_unquoted_variables(value: str, read: Read) -> None:
+    conf = json.loads(_rendered(payload_template(), lambda _name: value))
+    assert read({"datadog": {**conf, "title": "Checkout"}}).title == "Checkout"
 
 
 def test_the_template_in_the_package_is_the_recorded_one() -> None:
@@ -103,11 +111,11 @@ def test_the_template_in_the_package_is_the_recorded_one() -> None:
 
 def test_an_untouched_template_has_nothing_in_it(read: Read) -> None:
     with pytest.raises(InvalidPayloadError, match="neither a title nor an id"):
-        read(json.loads(_quoted(payload_template())))
+        read({"datadog": json.loads(_rendered(payload_template(), lambda name: f'"{name}"'))})
 
 
-def _quoted(template: str) -> str:
-    """Return the template with quotes around the variables that hold JSON."""
-    import re
-
-    return re.sub(r":(\$[A-Z_]+)", r':"\1"', template)
+def _rendered(template: str, value_of: Callable[[str], str]) -> str:
+    """Return the template with values for the variables that hold JSON; the quoted ones say that they are set."""
+    with_json = re.sub(r"\[(\$[A-Z_]+)\]", lambda found: f"[{value_of(found[1])}]", template)
+    quoted = value_of("$X").endswith('is set"')
+    return re.sub(r'"(\$[A-Z_]+)"', r'"\1 is set"' if quoted else r'"\1"', with_json)

@@ -60,7 +60,7 @@ def test_an_empty_table_adds_nothing(payload: Make, read: Read) -> None:
         ({"service": "CHECKOUT"}, True),
         ({"service": ["cart", "checkout"]}, True),
         ({"service": "cart"}, False),
-        ({"service": "checkout*"}, False),
+        ({"service": "check*"}, True),
         ({"team": "payments", "env": "prod"}, True),
         ({"team": "payments", "env": "staging"}, False),
         ({"severity": "medium"}, True),

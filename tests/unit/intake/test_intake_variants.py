@@ -11,7 +11,7 @@ import pytest
 
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
 from airflow_incident_provider.intake.datadog.text import read_title
-from airflow_incident_provider.intake.values import read_moment, read_severity
+from airflow_incident_provider.intake.values import read_severity, read_time
 from airflow_incident_provider.models import Incident
 
 Read = Callable[..., Incident]
@@ -184,11 +184,11 @@ def test_more_than_one_env_is_flagged(alert: Make, read: Read) -> None:
         ("2026-11-23T11:35:00+01:00", datetime(2026, 11, 23, 10, 35, tzinfo=UTC)),
         ("2026-11-23T10:35:00", datetime(2026, 11, 23, 10, 35)),  # noqa: DTZ001 - a time without a zone is the case
         ("yesterday", None), ("", None), (None, None), (True, None), (10**400, None), (float("nan"), None),
-        ("9" * 15, None), ("²", None), ([], None),
+        ("9" * 20, None), ("²", None), ([], None),
     ],
 )  # fmt: skip
 def test_moments(said: str, moment: Any) -> None:
-    assert read_moment(said) == moment
+    assert read_time(said) == moment
 
 
 @pytest.mark.parametrize("date", ["yesterday", "1", "4102444800000", "", "$DATE"])
@@ -346,7 +346,7 @@ def test_the_key_stays_over_notifications_of_one_alert(alert: Make, read: Read) 
             transition="Re-Triggered",
         )
     )
-    assert first.key == again.key == "dd.148275309.7716548234011230001.1c1990"
+    assert first.key == again.key == "dd.148275309.7716548234011230001.1c1990a1e485f49b"
 
 
 def test_groups_of_one_monitor_have_different_keys(payload: Make, read: Read) -> None:
@@ -362,9 +362,7 @@ def test_groups_of_one_monitor_have_different_keys(payload: Make, read: Read) ->
         ("{oops", r"datadog: '\{oops' is not JSON"),
         ("[1]", "datadog: a list of 1 is not an object"),
         (7, "datadog: 7 is not an object"),
-        ({"title": {"a": 1}}, "datadog.title: an object with 1 keys is not text"),
-        ({"title": "x", "alert": [1]}, r"datadog.alert: a list of 1 is not an object"),
-        ({"title": "x", "alert": {"id": True}}, "datadog.alert.id: true is not text"),
+        ({"title": {"a": 1}, "alert": {"id": True}}, "neither a title nor an id"),
         ({"event_type": "query_alert_monitor"}, "neither a title nor an id"),
     ],
 )

@@ -1,0 +1,325 @@
+"""
+Notifications of other monitoring and paging systems, translated into the fields of a report.
+
+A format is accepted where its meaning is unambiguous: what the alert is, whether it fires, and by which id its end
+is recognised. Formats that are recognised but not translated are refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.intake.values import is_unset
+from airflow_incident_provider.text import for_error
+
+Object = Mapping[str, Any]
+
+_FIX = 'Send the fields of a report: "title", and "id", "severity" and "status" where there are some.'
+_GRAFANA_PREFIX = re.compile(
+    r"^\[(?:alerting|firing|ok|resolved|no data|pending|paused)(?::\d+)?(?:, RESOLVED:\d+)?\]\s*", re.I
+)
+_PORT = re.compile(r":\d{1,5}$")
+_SERVICE_LABELS = ("service", "app", "application", "service_name", "job")
+_HOST_LABELS = ("host", "hostname", "instance", "node")
+_ENV_LABELS = ("env", "environment")
+_TEAM_LABELS = ("team", "owner")
+_SEVERITY_LABELS = ("severity", "priority", "level")
+
+
+@dataclass(frozen=True)
+class ForeignAlert:
+    """A notification of another system.
+
+    :param sender: the system.
+    :param report: the fields of a report.
+    :param firing: whether the alert fires; otherwise it ended.
+    :param may_open: whether it is news of an alert by itself, not of one that must have been reported before.
+    :param delivery_id: the sender's own id of the notification.
+    """
+
+    sender: str
+    report: Mapping[str, object]
+    firing: bool
+    may_open: bool = True
+    delivery_id: str | None = None
+
+
+def read_foreign(conf: Object) -> ForeignAlert | None:
+    """Return the notification of another system that ``conf`` is, or ``None`` if it is none.
+
+    :raises InvalidPayloadError: for a system that is recognised but not supported, or a notification without alert.
+    """
+    for matches, read in _FORMATS:
+        if matches(conf):
+            return read(conf)
+    for sender, matches in _UNSUPPORTED:
+        if matches(conf):
+            raise InvalidPayloadError(f"This is a notification of {sender}, which is not supported.", fix=_FIX)
+    return None
+
+
+# --- Alertmanager and Grafana -----------------------------------------------------------------------
+
+
+def _is_alert_group(conf: Object) -> bool:
+    alerts = conf.get("alerts")
+    return isinstance(alerts, list) and all(
+        isinstance(a, dict) and ("labels" in a or "status" in a) for a in alerts
+    )
+
+
+def _alert_group(conf: Object) -> ForeignAlert:
+    """Read a group of alerts: one incident, which fires while any of its alerts does."""
+    sender = "Grafana" if "orgId" in conf or "state" in conf else "Alertmanager"
+    alerts: list[Object] = conf["alerts"]
+    if not alerts:
+        raise InvalidPayloadError(f"This notification of {sender} holds no alert.", fix=_FIX)
+    stated = [str(alert.get("status", conf.get("status", "firing"))).casefold() for alert in alerts]
+    firing = any(status not in ("resolved", "ok", "normal") for status in stated)
+    current = [alert for alert, status in zip(alerts, stated, strict=True) if (status != "resolved") or not firing]
+    labels = [_object(alert.get("labels")) for alert in current]
+    notes = [_object(alert.get("annotations")) for alert in current] + [_object(conf.get("commonAnnotations"))]
+    name = _first(labels, ("alertname", "rulename")) or _GRAFANA_PREFIX.sub("", _string(conf.get("title")) or "")
+    summary = _first(notes, ("summary", "message"))
+    title = ": ".join(dict.fromkeys(part for part in (name, summary) if part)) or f"{sender} alert"
+    fingerprint = _string(current[0].get("fingerprint")) if len(alerts) == 1 else None
+    report = {
+        "id": _string(conf.get("groupKey")) or fingerprint,
+        "title": title + (f" ({len(current)} alerts)" if len(current) > 1 else ""),
+        "severity": _worst(_value(one, _SEVERITY_LABELS) for one in labels),
+        "description": _first(notes, ("description", "message")) or summary or _string(conf.get("message")),
+        "env": _first(labels, _ENV_LABELS),
+        "services": _all(labels, _SERVICE_LABELS),
+        "hosts": [_PORT.sub("", host) for host in _all(labels, _HOST_LABELS)],
+        "teams": _all(labels, _TEAM_LABELS),
+        "tags": list(
+            dict.fromkeys(f"{key}:{value}" for one in labels for key, value in one.items() if _string(value))
+        ),
+        "links": list(_group_links(conf, current, notes)),
+        "started_at": min((at for a in current if (at := _string(a.get("startsAt")))), default=None),
+    }
+    return ForeignAlert(sender, report, firing)
+
+
+def _group_links(conf: Object, alerts: Iterable[Object], notes: Iterable[Object]) -> Iterator[dict[str, str]]:
+    for note in notes:
+        for key in ("runbook_url", "runbookURL", "runbook"):
+            if (url := _string(note.get(key))) and "://" in url:
+                yield {"url": url, "label": "Runbook", "kind": "runbook"}
+        if url := _string(note.get("dashboard_url")):
+            yield {"url": url, "label": "Dashboard", "kind": "dashboard"}
+    for alert in alerts:
+        for key, label in (("dashboardURL", "Dashboard"), ("panelURL", "Panel"), ("generatorURL", "Rule")):
+            if url := _string(alert.get(key)):
+                yield {"url": url, "label": label}
+    if url := _string(conf.get("externalURL")):
+        yield {"url": url, "label": "Alert manager"}
+
+
+def _is_grafana_rule(conf: Object) -> bool:
+    return isinstance(conf.get("state"), str) and ("ruleId" in conf or "ruleName" in conf) and "alerts" not in conf
+
+
+def _grafana_rule(conf: Object) -> ForeignAlert:
+    state = str(conf["state"]).casefold()
+    name = (
+        _string(conf.get("ruleName"))
+        or _GRAFANA_PREFIX.sub("", _string(conf.get("title")) or "")
+        or "Grafana alert"
+    )
+    tags = _object(conf.get("tags"))
+    rule = _string(conf.get("ruleId"))
+    places = [_string(conf.get(key)) for key in ("orgId", "dashboardId", "panelId")]
+    report = {
+        "id": "-".join(["grafana", *(place for place in places if place), rule]) if rule else None,
+        "title": name,
+        "severity": _value(tags, _SEVERITY_LABELS),
+        "description": _string(conf.get("message")),
+        "env": _value(tags, _ENV_LABELS),
+        "services": _all([tags], _SERVICE_LABELS),
+        "teams": _all([tags], _TEAM_LABELS),
+        "tags": [f"{key}:{value}" for key, value in tags.items()],
+        "links": [url for key in ("ruleUrl",) if (url := _string(conf.get(key)))],
+    }
+    return ForeignAlert("Grafana", report, firing=state != "ok", may_open=state in ("alerting", "no_data"))
+
+
+# --- PagerDuty --------------------------------------------------------------------------------------
+
+
+def _is_pagerduty_webhook(conf: Object) -> bool:
+    event = _object(conf.get("event"))
+    return isinstance(event.get("event_type"), str) and isinstance(event.get("data"), dict)
+
+
+def _pagerduty_webhook(conf: Object) -> ForeignAlert:
+    event: Object = conf["event"]
+    incident: Object = event["data"]
+    if incident.get("type") != "incident":
+        kind = for_error(event["event_type"])
+        raise InvalidPayloadError(
+            f"The PagerDuty event {kind} carries no incident.", fix="Subscribe to incident.*."
+        )
+    return _pagerduty_incident(incident, delivery_id=_string(event.get("id")))
+
+
+def _pagerduty_incident(incident: Object, *, delivery_id: str | None) -> ForeignAlert:
+    service = _object(incident.get("service"))
+    status = _string(incident.get("status")) or "triggered"
+    report = {
+        "id": _string(incident.get("id")) or _string(incident.get("incident_key")),
+        "title": _string(incident.get("title")) or _string(incident.get("summary")) or "PagerDuty incident",
+        "severity": _string(_object(incident.get("priority")).get("summary")) or _string(incident.get("urgency")),
+        "status": status,
+        "services": [name for key in ("summary", "name") if (name := _string(service.get(key)))][:1],
+        "links": [{"url": url, "label": "PagerDuty"}] if (url := _string(incident.get("html_url"))) else [],
+        "started_at": _string(incident.get("created_at")),
+    }
+    return ForeignAlert("PagerDuty", report, firing=status != "resolved", delivery_id=delivery_id)
+
+
+def _is_pagerduty_messages(conf: Object) -> bool:
+    messages = conf.get("messages")
+    return isinstance(messages, list) and bool(messages) and isinstance(_object(messages[0]).get("incident"), dict)
+
+
+def _pagerduty_messages(conf: Object) -> ForeignAlert:
+    message: Object = conf["messages"][0]
+    return _pagerduty_incident(message["incident"], delivery_id=_string(message.get("id")))
+
+
+def _is_pagerduty_event(conf: Object) -> bool:
+    return conf.get("event_action") in ("trigger", "acknowledge", "resolve")
+
+
+def _pagerduty_event(conf: Object) -> ForeignAlert:
+    payload, key = _object(conf.get("payload")), _string(conf.get("dedup_key"))
+    action = conf["event_action"]
+    if action != "trigger" and key is None:
+        raise InvalidPayloadError(f"dedup_key: missing; without it nobody knows what to {action}.")
+    source = _string(payload.get("source"))
+    details = _object(payload.get("custom_details"))
+    report = {
+        "id": key,
+        "title": _string(payload.get("summary")) or (f"PagerDuty alert {key}" if action != "trigger" else None),
+        "severity": _string(payload.get("severity")),
+        "description": "\n".join(f"{name}: {value}" for name, value in details.items() if _string(value)) or None,
+        "hosts": [source] if source and " " not in source else [],
+        "services": [name for name in (_string(payload.get("component")),) if name],
+        "tags": [f"{name}:{value}" for name in ("group", "class") if (value := _string(payload.get(name)))],
+        "links": [
+            {"url": str(link["href"]), "label": _string(link.get("text")) or "Link"}
+            for link in conf.get("links") or []
+            if isinstance(link, dict) and _string(link.get("href"))
+        ],
+        "started_at": _string(payload.get("timestamp")),
+    }
+    return ForeignAlert("PagerDuty", report, firing=action != "resolve", may_open=action == "trigger")
+
+
+# --- Opsgenie ---------------------------------------------------------------------------------------
+
+_OPSGENIE_ENDS = frozenset({"close", "delete"})
+_OPSGENIE_BEGINS = frozenset({"create", "unacknowledge", "acknowledge", "escalate", "escalatenext"})
+
+
+def _is_opsgenie_webhook(conf: Object) -> bool:
+    return isinstance(conf.get("action"), str) and "alertId" in _object(conf.get("alert"))
+
+
+def _opsgenie_webhook(conf: Object) -> ForeignAlert:
+    action = str(conf["action"]).casefold()
+    report = _opsgenie_fields(conf["alert"])
+    report["id"] = _string(conf["alert"]["alertId"])
+    return ForeignAlert(
+        "Opsgenie", report, firing=action not in _OPSGENIE_ENDS, may_open=action in _OPSGENIE_BEGINS
+    )
+
+
+def _is_opsgenie_alert(conf: Object) -> bool:
+    named = {"alias", "responders", "visibleTo", "entity", "details"} & conf.keys()
+    return isinstance(conf.get("message"), str) and bool(named) and not {"title", "summary"} & conf.keys()
+
+
+def _opsgenie_alert(conf: Object) -> ForeignAlert:
+    return ForeignAlert("Opsgenie", _opsgenie_fields(conf), firing=True)
+
+
+def _opsgenie_fields(alert: Object) -> dict[str, object]:
+    details = _object(alert.get("details"))
+    tags = alert.get("tags")
+    return {
+        "id": _string(alert.get("alias")),
+        "title": _string(alert.get("message")),
+        "severity": _string(alert.get("priority")),
+        "description": _string(alert.get("description")),
+        "env": _value(details, _ENV_LABELS),
+        "services": _all([details], _SERVICE_LABELS) or [n for n in (_string(alert.get("entity")),) if n],
+        "hosts": _all([details], _HOST_LABELS),
+        "teams": _all([details], _TEAM_LABELS),
+        "tags": [
+            *(tags if isinstance(tags, list) else []),
+            *(f"{k}:{v}" for k, v in details.items() if _string(v)),
+        ],
+        "started_at": alert.get("createdAt"),
+    }
+
+
+# --- values -----------------------------------------------------------------------------------------
+
+_RANKS = ("critical", "error", "high", "major", "warning", "medium", "minor", "low", "info", "none")
+
+
+def _worst(severities: Iterable[str | None]) -> str | None:
+    """Return the worst of the severities, as far as they are ranked; else the first."""
+    known = [severity for severity in severities if severity]
+    ranked = [severity for severity in known if severity.casefold() in _RANKS]
+    return min(ranked, key=lambda s: _RANKS.index(s.casefold()), default=next(iter(known), None))
+
+
+def _object(value: object) -> Object:
+    return value if isinstance(value, dict) else {}
+
+
+def _string(value: object) -> str | None:
+    """Return a scalar as text, or ``None`` if it is unset or no scalar."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool) and not is_unset(value):
+        return str(value)
+    return None
+
+
+def _value(labels: Object, names: Iterable[str]) -> str | None:
+    return next((text for name in names if (text := _string(labels.get(name)))), None)
+
+
+def _first(objects: Iterable[Object], names: Iterable[str]) -> str | None:
+    names = tuple(names)
+    return next((text for one in objects if (text := _value(one, names))), None)
+
+
+def _all(objects: Iterable[Object], names: Iterable[str]) -> list[str]:
+    names = tuple(names)
+    return list(dict.fromkeys(text for one in objects if (text := _value(one, names))))
+
+
+_FORMATS: tuple[tuple[Callable[[Object], bool], Callable[[Object], ForeignAlert]], ...] = (
+    (_is_alert_group, _alert_group),
+    (_is_grafana_rule, _grafana_rule),
+    (_is_pagerduty_webhook, _pagerduty_webhook),
+    (_is_pagerduty_messages, _pagerduty_messages),
+    (_is_pagerduty_event, _pagerduty_event),
+    (_is_opsgenie_webhook, _opsgenie_webhook),
+    (_is_opsgenie_alert, _opsgenie_alert),
+)
+_UNSUPPORTED: tuple[tuple[str, Callable[[Object], bool]], ...] = (
+    ("Amazon SNS", lambda conf: "TopicArn" in conf and "Type" in conf),
+    ("Azure Monitor", lambda conf: conf.get("schemaId") == "azureMonitorCommonAlertSchema"),
+    ("Google Cloud Monitoring", lambda conf: "policy_name" in _object(conf.get("incident"))),
+    ("Sentry", lambda conf: bool({"event", "issue"} & _object(conf.get("data")).keys()) and "action" in conf),
+    ("New Relic", lambda conf: "issueUrl" in conf and "accumulations" in conf),
+    ("Slack", lambda conf: "title" not in conf and isinstance(conf.get("blocks") or conf.get("attachments"), list)),
+)
