@@ -30,10 +30,10 @@ def run(*arguments: str) -> int:
 def test_it_says_what_an_alert_is_and_why(capsys: Any) -> None:
     run(str(PAYLOADS / "01_metric_triggered.json"))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "OPEN dd.148275309.7716548234011230001.1c1990"
+    assert lines[0] == "OPEN dd.148275309.7716548234011230001.1c1990a1e485f49b"
     told = "\n".join(lines)
     assert "monitor 148275309, cycle 7716548234011230001, scope env:prod,service:checkout" in told
-    assert "start incident_response as dd.148275309.7716548234011230001.1c1990 now" in told
+    assert "start incident_response as dd.148275309.7716548234011230001.1c1990a1e485f49b now" in told
 
 
 def test_it_reads_standard_input_and_the_incidents_that_there_are(
