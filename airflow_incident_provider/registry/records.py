@@ -138,6 +138,7 @@ class Listed(Model):
     """What a list shows or filters by without reading the record. ``check_at`` is when housekeeping looks at it."""
 
     key: str
+    version: int
     severity: Severity
     status: Status
     visibility: Visibility
@@ -147,9 +148,23 @@ class Listed(Model):
     check_at: UtcDatetime
 
     @classmethod
-    def of(cls, record: IncidentRecord, *, check_at: datetime) -> Self:
-        """Return the entry of a record."""
-        return cls(check_at=check_at, **{name: getattr(record, name) for name in _LISTED})
+    def of(cls, incident: StoredIncident, *, check_at: datetime) -> Self:
+        """Return the entry of an incident."""
+        values = {name: getattr(incident.record, name) for name in _LISTED}
+        return cls(version=incident.version, check_at=check_at, **values)
+
+    def with_transition(self, transition: Transition | None) -> Self:
+        """Return the entry with the status that a task reported, unless that is void."""
+        if transition is None or transition.as_of != self.version:
+            return self
+        return self.model_copy(update={"status": transition.status})
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the incident is open or recovered; one that is only recorded ends with its recovery."""
+        if self.visibility is Visibility.RECORD:
+            return self.status is Status.OPEN
+        return self.status in (Status.OPEN, Status.RECOVERED)
 
 
 _LISTED = ("key", "severity", "status", "visibility", "private", "dag_id", "opened_at")

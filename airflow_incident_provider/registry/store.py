@@ -25,7 +25,7 @@ from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.closing import is_expired, is_finished, settle
 from airflow_incident_provider.lifecycle.matching import GroupHistory, Opening, openings_of
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Room
-from airflow_incident_provider.models import Model
+from airflow_incident_provider.models import Model, Severity
 from airflow_incident_provider.registry.keys import (
     REGISTRY,
     REJECTED_KEY,
@@ -144,6 +144,19 @@ class Registry:
             found |= bucket.incidents if bucket is not None else {}
         return found
 
+    def overview(self, dag_ids: Collection[str], limit: int) -> list[Listed]:
+        """Return the current incidents of these DAGs: the open ones, worst and then latest first, then the others.
+
+        :param limit: how many of the open ones, and how many of the others.
+        """
+        entries = {key: entry for key, entry in self.listed().items() if entry.dag_id in dag_ids}
+        reported = self.transitions(entries)
+        current = [entry.with_transition(reported.get(key)) for key, entry in entries.items()]
+        worst_first = list(Severity)
+        current.sort(key=lambda entry: entry.opened_at, reverse=True)
+        is_open = sorted((e for e in current if e.is_open), key=lambda e: worst_first.index(e.severity))
+        return [*is_open[:limit], *[entry for entry in current if not entry.is_open][:limit]]
+
     def transitions(self, keys: Iterable[str]) -> dict[str, Transition]:
         """Return what tasks reported about the lifecycle of incidents, by incident key."""
         rows = {Kind.TRANSITION.key(key): key for key in keys}
@@ -222,7 +235,7 @@ class Registry:
             self._change_index(name, lambda entry: entry.with_key(record.key))
         for name in former - names:
             self._change_index(name, lambda entry: entry.without_key(record.key))
-        self._list(record, check_at=now + CHECK_INTERVAL)
+        self._list(incident, check_at=now + CHECK_INTERVAL)
 
     def write_updates(self, run_id: str, batch: UpdateBatch) -> None:
         """Store what an update run has to post, as far as it is known."""
@@ -271,7 +284,7 @@ class Registry:
         """
         record = settle(incident.record, settings, now)
         if is_expired(record, now) or not is_finished(record, settings, now):
-            self._list(incident.record, check_at=now + CHECK_INTERVAL)
+            self._list(incident, check_at=now + CHECK_INTERVAL)
             return False
         key = record.key
         self._set(Kind.ARCHIVE.key(key), incident.model_copy(update={"record": record}).to_json())
@@ -341,7 +354,7 @@ class Registry:
         for incident in incidents.values():
             for name in index_names(incident.record):
                 self._change_index(name, lambda entry, key=incident.record.key: entry.with_key(key))
-            self._list(incident.record, check_at=now)
+            self._list(incident, check_at=now)
             self._set(Kind.RECORD.key(incident.record.key), incident.to_json())
         recent = sorted(openings_of(i.record for i in incidents.values()), key=lambda opening: opening.at)
         self._change_state(RegistryState(purged_at=now).with_openings(recent))
@@ -360,9 +373,9 @@ class Registry:
         self._state = state
         self._changed.add(STATE_KEY)
 
-    def _list(self, record: IncidentRecord, *, check_at: datetime) -> None:
-        bucket = self._bucket(record.key)
-        bucket.incidents[record.key] = Listed.of(record, check_at=check_at)
+    def _list(self, incident: StoredIncident, *, check_at: datetime) -> None:
+        bucket = self._bucket(incident.record.key)
+        bucket.incidents[incident.record.key] = Listed.of(incident, check_at=check_at)
 
     def _unlist(self, key: str) -> None:
         self._bucket(key).incidents.pop(key, None)

@@ -46,7 +46,7 @@ def create_app(receiver: AlertReceiver | None = None, slack: SlackService | None
 async def _rejected(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
     # The rest of an unread body is still in transit: the connection cannot serve another request.
-    closing = {"Connection": "close"} if error.status in {408, 413} else None
+    closing = {"Connection": "close"} if error.closes_connection else None
     return JSONResponse(error.answer.model_dump(), status_code=error.status, headers=closing)
 
 

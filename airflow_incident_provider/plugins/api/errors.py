@@ -26,11 +26,13 @@ class RequestError(Exception):
     :param status: the HTTP status; 503 only if the same request may succeed later.
     :param error: what is wrong. Sent to the client, so it must not contain a secret.
     :param fix: how to fix it, in one sentence.
+    :param closes_connection: whether part of the body is unread, so that the connection serves no further request.
     """
 
-    def __init__(self, status: int, error: str, *, fix: str | None = None) -> None:
+    def __init__(self, status: int, error: str, *, fix: str | None = None, closes_connection: bool = False) -> None:
         super().__init__(f"{status}: {error}")
         self.status = status
+        self.closes_connection = closes_connection
         self.answer = ErrorResponse(error=error, fix=fix)
 
     @property

@@ -13,14 +13,17 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.exceptions import RoutingTableError
+from airflow_incident_provider.intake.policies import Lifecycle
+from airflow_incident_provider.lifecycle.closing import settle
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.models import UtcDatetime
 from airflow_incident_provider.plugins.api.errors import ErrorResponse
 from airflow_incident_provider.plugins.incidents_page.entries import Incident, incidents
 from airflow_incident_provider.plugins.incidents_page.rights import ReadableDagIds
 from airflow_incident_provider.plugins.run_history import latest_runs
-from airflow_incident_provider.registry.store import opened
+from airflow_incident_provider.registry.store import RegistryUnavailableError, opened
+from airflow_incident_provider.routing_file import read_routing_table
 
 LIMIT = 50
 MOST = 200
@@ -67,9 +70,11 @@ def list_incidents(
     response.headers["Cache-Control"] = "no-store"
     now = datetime.now(UTC)
     runs = latest_runs(session, dag_ids, limit=limit)
-    found = incidents(runs, _records(session, dag_ids), base_path=API_ROOT_PATH, now=now)
-    recent = [incident for incident in found if not incident.is_open][:limit]
-    shown = [incident for incident in found if incident.is_open or incident in recent]
+    records = _records(session, dag_ids, limit=limit, keys=[run.key for run in runs if run.key])
+    found = incidents(runs, records, base_path=API_ROOT_PATH, now=now)
+    ended = [incident for incident in found if not incident.is_open][limit:]
+    dropped = {id(incident) for incident in ended}
+    shown = [incident for incident in found if id(incident) not in dropped]
     return Incidents(incidents=shown, now=now, dag_ids=dag_ids)
 
 
@@ -85,14 +90,24 @@ def asset(name: Asset) -> Response:
     return _file(name)
 
 
-def _records(session: Session, dag_ids: list[str]) -> dict[str, IncidentRecord]:
-    """Return the records of these DAGs' incidents; none where nothing keeps any."""
+def _records(session: Session, dag_ids: list[str], *, limit: int, keys: list[str]) -> dict[str, IncidentRecord]:
+    """Return the records of these DAGs' incidents: current ones, those of ``keys``, and those of the inbox.
+
+    The cost depends on what is shown and not on what is stored.
+    """
     try:
-        stored = opened(session).incidents(archived=True)
-    except IncidentError as error:
+        registry = opened(session)
+        current = [entry.key for entry in registry.overview(dag_ids, limit)]
+        stored = registry.reports() | registry.load([*current, *keys], archived=True)
+        settings = read_routing_table().lifecycle
+    except RegistryUnavailableError as error:
         log.debug("No records of incidents: %s", error)
         return {}
-    return {key: found.record for key, found in stored.items() if found.record.dag_id in dag_ids}
+    except RoutingTableError:
+        settings = Lifecycle()
+    now = datetime.now(UTC)
+    records = {key: settle(found.record, settings, now) for key, found in stored.items()}
+    return {key: record for key, record in records.items() if record.dag_id in dag_ids and not record.is_dry_run}
 
 
 def _file(name: str) -> Response:

@@ -1,23 +1,27 @@
 """
-Who may post an alert: whoever knows the secret of the connection ``incident_webhook``, from where it allows.
+Authentication of the webhook, by the secret and the networks of the connection ``incident_webhook``.
 
-The connection's password is the secret. Its extra may hold ``previous_secret``, which stays valid while a secret is
-rotated, and ``allowed_networks``, a list of CIDR networks. It is read through Airflow, so that a secrets backend
-may hold it, and kept for :data:`CACHE_SECONDS`: that is how long a changed secret takes to be known.
+The connection's password is the secret. Its extra may contain ``previous_secret``, which stays valid while a secret
+is rotated, and ``allowed_networks``, a list of CIDR networks. The connection is read through Airflow, so a secrets
+backend may hold it, and is cached for :data:`CACHE_SECONDS`; a wrong secret makes it be read again.
 
-The address that counts is that of the connection. Behind a reverse proxy it is the proxy's, unless the API server
-is told to trust the proxy's headers (uvicorn's ``FORWARDED_ALLOW_IPS``).
+The address that counts is that of the TCP connection. Behind a reverse proxy it is the proxy's, unless the API server
+trusts the proxy's headers (uvicorn's ``FORWARDED_ALLOW_IPS``).
 """
 
 from __future__ import annotations
 
 import hmac
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
+
+from airflow.exceptions import AirflowNotFoundException
 
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.plugins.api.errors import RequestError
@@ -27,15 +31,23 @@ if TYPE_CHECKING:
 
 SECRET_HEADER = "X-Incident-Secret"  # noqa: S105  the header's name, not a secret
 CACHE_SECONDS = 30.0
+REREAD_SECONDS = 1.0
+"""How soon the connection is read again after a wrong secret, which may be a new one, or after a failure."""
+
+GRACE_SECONDS = 600.0
+"""How long the last good credentials stay valid while a secrets backend fails."""
+
 SHORTEST_SECRET = 16
 """Characters; a shorter secret can be guessed and is refused as a mistake of configuration."""
+
+log = logging.getLogger(__name__)
 
 Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the connection says. The secrets stay out of its representation."""
+    """The content of the connection. The secrets are not part of its representation."""
 
     secret: str = field(repr=False)
     previous_secret: str | None = field(default=None, repr=False)
@@ -43,9 +55,9 @@ class Credentials:
 
     @classmethod
     def from_connection(cls, connection: Connection) -> Credentials:
-        """Return what a connection says.
+        """Return the credentials of a connection.
 
-        :raises RequestError: (503) it is incomplete or wrong; the text says which part, and never the secret.
+        :raises RequestError: (503) it is incomplete or invalid; the message names the part, never the secret.
         """
         extra = connection.extra_dejson
         previous = extra.get("previous_secret") or None
@@ -57,7 +69,7 @@ class Credentials:
         return cls(str(connection.password), previous, _networks(extra.get("allowed_networks")))
 
     def knows(self, presented: str) -> bool:
-        """Return whether a secret is the current or the previous one, without telling by its time how nearly.
+        """Return whether a secret is the current or the previous one, in a time that does not depend on it.
 
         :param presented: the header's value as ASGI servers give it: bytes, decoded as Latin-1.
         """
@@ -67,7 +79,7 @@ class Credentials:
         return current | previous
 
     def allows(self, address: str | None) -> bool:
-        """Return whether a request may come from this address; without networks it may come from anywhere."""
+        """Return whether a request may come from this address: from anywhere if no networks are configured."""
         if not self.allowed_networks:
             return True
         try:
@@ -81,8 +93,8 @@ class Credentials:
 class Authentication:
     """Admits or refuses requests by the connection's secret and networks.
 
-    :param load: returns the connection; raises when there is none.
-    :param clock: seconds that never go back.
+    :param load: returns the connection; raises if there is none.
+    :param clock: monotonic seconds.
     """
 
     def __init__(
@@ -91,38 +103,88 @@ class Authentication:
         self._load = load or _connection
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: tuple[float, Credentials] | None = None
+        self._known: _Known | None = None
+        self._failed: tuple[float, RequestError] | None = None
 
     def admit(self, presented: str | None, address: str | None) -> None:
-        """Return if the request may be heard.
+        """Return if the request is admitted.
 
-        Blocks for as long as a secrets backend takes when the secret was not read lately: not for an event loop.
+        Blocks while a secrets backend answers: not to be called in an event loop.
 
         :raises RequestError: 401 without the secret, 403 from elsewhere, 503 when no secret can be read.
         """
-        credentials = self.credentials()
+        try:
+            self._admit(self.credentials(), presented, address)
+        except RequestError as error:
+            if error.status != HTTPStatus.UNAUTHORIZED or presented is None:
+                raise
+            # Datadog does not retry a 401. The secret may just have been rotated: read the connection again.
+            self._admit(self.credentials(max_age=REREAD_SECONDS), presented, address)
+
+    def _admit(self, credentials: Credentials, presented: str | None, address: str | None) -> None:
         # The network first: from elsewhere nobody can try secrets.
         if not credentials.allows(address):
             raise RequestError(403, f"Requests from {address} are not allowed here.", fix=_ALLOW_NETWORK)
         if not credentials.knows(presented or ""):
             raise RequestError(401, _NO_SECRET if presented is None else _WRONG_SECRET)
 
-    def credentials(self) -> Credentials:
-        """Return what the connection says, read at most every :data:`CACHE_SECONDS`.
+    def credentials(self, *, max_age: float = CACHE_SECONDS) -> Credentials:
+        """Return the connection's credentials.
 
-        :raises RequestError: (503) it cannot be read or is wrong. That is not kept: the next request looks again.
+        While a secrets backend fails or is slow, the last good credentials stay valid for :data:`GRACE_SECONDS`; it
+        is asked at most once in :data:`REREAD_SECONDS`.
+
+        :param max_age: seconds after which they are read again.
+        :raises RequestError: (503) there are none, they are invalid, or they cannot be read.
         """
-        with self._lock:
-            if self._known is not None and self._clock() - self._known[0] < CACHE_SECONDS:
-                return self._known[1]
+        now = self._clock()
+        known = self._known
+        if known is not None and now - known.at < max_age:
+            return known.credentials
+        usable = known is not None and now - known.at < GRACE_SECONDS
+        # Another request reads them: wait for it only if there is nothing to go by.
+        if not self._lock.acquire(blocking=not usable):
+            assert known is not None
+            return known.credentials
+        try:
+            return self._refreshed(max_age)
+        finally:
+            self._lock.release()
+
+    def _refreshed(self, max_age: float) -> Credentials:
+        now = self._clock()
+        if self._known is not None and now - self._known.at < max_age:
+            return self._known.credentials
+        if self._failed is None or now - self._failed[0] >= REREAD_SECONDS:
+            self._read()
+        if self._failed is None and self._known is not None:
+            return self._known.credentials
+        assert self._failed is not None
+        if self._known is None or now - self._known.at >= GRACE_SECONDS:
+            raise self._failed[1]
+        return self._known.credentials
+
+    def _read(self) -> None:
+        """Read the connection. Only a backend that fails leaves the last good credentials valid."""
+        try:
+            self._known = _Known(self._clock(), Credentials.from_connection(self._load()))
+            self._failed = None
+        except RequestError as error:
+            self._known, self._failed = None, (self._clock(), error)
+        except (LookupError, AirflowNotFoundException):
             self._known = None
-            try:
-                connection = self._load()
-            except Exception as error:
-                raise RequestError(503, _NO_CONNECTION, fix=_ADD_CONNECTION) from error
-            credentials = Credentials.from_connection(connection)
-            self._known = (self._clock(), credentials)
-            return credentials
+            self._failed = (self._clock(), RequestError(503, _NO_CONNECTION, fix=_ADD_CONNECTION))
+        except Exception:
+            log.exception("The connection %s could not be read", DEFAULT_WEBHOOK_CONN_ID)
+            self._failed = (self._clock(), RequestError(503, _NO_CONNECTION, fix=_ADD_CONNECTION))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Credentials, and when they were read."""
+
+    at: float
+    credentials: Credentials
 
 
 _NO_CONNECTION = f"The connection {DEFAULT_WEBHOOK_CONN_ID} is not configured, or no secrets backend could give it."

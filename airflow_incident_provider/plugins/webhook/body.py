@@ -34,7 +34,7 @@ _UNSTORABLE = {0: _REPLACEMENT, **dict.fromkeys(_SURROGATES, _REPLACEMENT)}
 async def read_json_object(request: Request) -> dict[str, Any]:
     """Return the JSON object in a request's body.
 
-    :raises RequestError: 415 for another content type, 413 if it is too large, 408 if it comes too slowly, 400 if
+    :raises RequestError: 415 for another content type, 413 if it is too large, 503 if it arrives too slowly, 400 if
         it is not a JSON object.
     """
     _require_json(request)
@@ -73,7 +73,7 @@ def _require_json(request: Request) -> None:
 async def read_body(request: Request) -> bytes:
     """Return the body, read within its bounds.
 
-    :raises RequestError: 413 if it is too large, 408 if it arrives too slowly, 400 if the connection ends.
+    :raises RequestError: 413 if it is too large, 503 if it arrives too slowly, 400 if the connection ends.
     """
     import anyio
     from starlette.requests import ClientDisconnect
@@ -91,12 +91,14 @@ async def read_body(request: Request) -> bytes:
     except ClientDisconnect:
         raise RequestError(400, "The connection ended before the body did.") from None
     except TimeoutError:
-        raise RequestError(408, f"The body did not arrive within {READ_SECONDS:.0f} s.") from None
+        raise RequestError(
+            503, f"The body did not arrive within {READ_SECONDS:.0f} s.", closes_connection=True
+        ) from None
     return bytes(body)
 
 
 def _too_large() -> RequestError:
-    return RequestError(413, f"The body is larger than {MAX_BODY_BYTES // 1024} KB.")
+    return RequestError(413, f"The body is larger than {MAX_BODY_BYTES // 1024} KB.", closes_connection=True)
 
 
 def _storable(value: Any, depth: int) -> Any:

@@ -22,7 +22,6 @@ _REFUSALS = {
     400: "The body is not JSON, or cannot be parsed as an incident.",
     401: "The secret is missing or wrong.",
     403: "Requests from this network are not allowed.",
-    408: "The body arrived too slowly.",
     413: "The body is too large.",
     415: "The body is not declared as JSON.",
     503: "It cannot be accepted now and should be sent again; the error says what to fix.",

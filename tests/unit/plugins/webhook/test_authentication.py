@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
 from airflow.sdk import Connection
 
 from airflow_incident_provider.plugins.api.errors import RequestError
-from airflow_incident_provider.plugins.webhook.authentication import CACHE_SECONDS, Authentication
+from airflow_incident_provider.plugins.webhook.authentication import (
+    CACHE_SECONDS,
+    GRACE_SECONDS,
+    REREAD_SECONDS,
+    Authentication,
+)
 
 CURRENT, PREVIOUS = "the-current-secret-of-all", "the-previous-secret-of-all"
 
@@ -22,9 +28,17 @@ class Store:
             conn_id="incident_webhook", conn_type="generic", password=password, extra=json.dumps(extra)
         )
         self.asked = 0
+        self.failure: Exception | None = None
+        self.hang: threading.Event | None = None
+        self.is_reading = threading.Event()
 
     def __call__(self) -> Connection:
         self.asked += 1
+        if self.hang is not None:
+            self.is_reading.set()
+            assert self.hang.wait(timeout=10)
+        if self.failure is not None:
+            raise self.failure
         if self.connection is None:
             raise LookupError("no such connection, and the password was " + CURRENT)
         return self.connection
@@ -81,13 +95,64 @@ def test_a_connection_that_is_wrong_admits_nobody(store: Store) -> None:
         assert "incident_webhook cannot be used" in refused.answer.error
 
 
-def test_no_connection_is_said_and_looked_for_again() -> None:
+def test_a_missing_connection_is_reported_and_looked_for_again() -> None:
+    now = 100.0
     store = Store()
     connection, store.connection = store.connection, None
-    authentication = Authentication(store)
-    assert "not configured" in refusal(authentication, CURRENT).answer.error
+    authentication = Authentication(store, clock=lambda: now)
+    for _ in range(3):
+        assert "not configured" in refusal(authentication, CURRENT).answer.error
+    assert store.asked == 1
     store.connection = connection
+    now += REREAD_SECONDS
     authentication.admit(CURRENT, None)
+
+
+def test_a_rotated_secret_is_admitted_at_once_and_wrong_ones_cost_one_read_a_second() -> None:
+    now = 100.0
+    store = Store()
+    authentication = Authentication(store, clock=lambda: now)
+    authentication.admit(CURRENT, None)
+    store.connection = Store(PREVIOUS).connection
+    now += 5
+    authentication.admit(PREVIOUS, None)
+    assert refusal(authentication, CURRENT).status == 401
+    now += REREAD_SECONDS
+    for _ in range(20):
+        assert refusal(authentication, "a-wrong-secret-of-all").status == 401
+    assert store.asked == 3
+
+
+def test_the_last_good_secret_stays_valid_while_the_backend_fails() -> None:
+    now = 100.0
+    store = Store()
+    authentication = Authentication(store, clock=lambda: now)
+    authentication.admit(CURRENT, None)
+    store.failure = ConnectionError("the vault does not answer")
+    for _ in range(5):
+        now += CACHE_SECONDS
+        authentication.admit(CURRENT, None)
+    now += GRACE_SECONDS
+    assert refusal(authentication, CURRENT).status == 503
+    store.failure = None
+    now += REREAD_SECONDS
+    authentication.admit(CURRENT, None)
+
+
+def test_a_hanging_backend_blocks_nobody_who_was_admitted_before() -> None:
+    now = 100.0
+    store = Store()
+    authentication = Authentication(store, clock=lambda: now)
+    authentication.admit(CURRENT, None)
+    now += CACHE_SECONDS
+    store.hang = threading.Event()
+    reader = threading.Thread(target=authentication.admit, args=(CURRENT, None))
+    reader.start()
+    assert store.is_reading.wait(timeout=10)
+    authentication.admit(CURRENT, None)
+    assert reader.is_alive()
+    store.hang.set()
+    reader.join(timeout=10)
 
 
 def test_the_connection_is_read_once_in_a_while_and_a_revoked_secret_ends() -> None:
