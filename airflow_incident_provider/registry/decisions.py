@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.exceptions import ParamValidationError
 from airflow.utils.session import create_session
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from airflow_incident_provider.config import ConfKey, DagId
-from airflow_incident_provider.exceptions import IncidentError, InvalidPayloadError
+from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.intake.conf import read_notification
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.lifecycle import transitions
@@ -76,18 +75,30 @@ def act_on(alerts: Sequence[PendingAlert], runs: Runs) -> list[Outcome | Excepti
     """Decide on alerts in their order, store the records, and start the runs.
 
     :returns: for each alert its outcome, or why it has none: a :class:`DagNotReadyError` if a run that it needs
-        would wait, a :class:`ParamValidationError` or :class:`DataError` if the DAG or the database does not accept
-        what it says, or another error. Such an alert leaves no trace; the others are not affected.
+        would wait, a ``ParamValidationError`` if the DAG does not accept what it says, or another error. Such an
+        alert changes nothing; the others are not affected.
     :raises RegistryUnavailableError: the registry cannot be used now; nothing was done about any of them.
     :raises sqlalchemy.exc.SQLAlchemyError: the database failed; nothing was done about any of them.
     """
+    try:
+        return _act_together(alerts, runs)
+    except DataError as error:
+        # The database refuses a value of one of them, and the transaction does not tell of which.
+        if len(alerts) == 1:
+            return [error]
+        return [outcome for alert in alerts for outcome in act_on([alert], runs)]
+
+
+def _act_together(alerts: Sequence[PendingAlert], runs: Runs) -> list[Outcome | Exception]:
     outcomes: list[Outcome | Exception] = []
     with create_session(scoped=False) as session:
         batch = DecisionBatch.begin(session, runs, alerts)
         for alert in alerts:
             try:
                 outcomes.append(batch.act_on(alert))
-            except (IncidentError, ValueError, ParamValidationError, DataError) as error:
+            except SQLAlchemyError:
+                raise
+            except Exception as error:  # noqa: BLE001  a defect that one alert meets must not cost the others
                 outcomes.append(error)
         is_purge_due = batch.close()
     if is_purge_due:

@@ -5,8 +5,8 @@ The connection's password is the secret. Its extra may contain ``previous_secret
 is rotated, and ``allowed_networks``, a list of CIDR networks. The connection is read through Airflow, so a secrets
 backend may hold it, and is cached for :data:`CACHE_SECONDS`; a wrong secret makes it be read again.
 
-The address that counts is that of the TCP connection. Behind a reverse proxy it is the proxy's, unless the API server
-trusts the proxy's headers (uvicorn's ``FORWARDED_ALLOW_IPS``).
+The address that counts is that of the TCP connection. Behind a reverse proxy it is the proxy's, unless the API
+server trusts the proxy's headers (uvicorn's ``FORWARDED_ALLOW_IPS``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
-from airflow.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.plugins.api.errors import RequestError

@@ -31,16 +31,6 @@ _UNSTORABLE = {0: _REPLACEMENT, **dict.fromkeys(_SURROGATES, _REPLACEMENT)}
 """What JSON can say but PostgreSQL's JSON cannot hold. An alert is not lost over such a character."""
 
 
-async def read_json_object(request: Request) -> dict[str, Any]:
-    """Return the JSON object in a request's body.
-
-    :raises RequestError: 415 for another content type, 413 if it is too large, 503 if it arrives too slowly, 400 if
-        it is not a JSON object.
-    """
-    _require_json(request)
-    return parse_json_object(await read_body(request))
-
-
 def parse_json_object(body: bytes) -> dict[str, Any]:
     """Return the JSON object that ``body`` holds, with characters that no database holds replaced.
 
@@ -62,7 +52,11 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _require_json(request: Request) -> None:
+def require_json(request: Request) -> None:
+    """Return if the request declares an uncompressed JSON body.
+
+    :raises RequestError: (415) it declares something else.
+    """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise RequestError(415, "The body must be JSON.", fix="Send the header Content-Type: application/json.")

@@ -10,37 +10,43 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from airflow.exceptions import ParamValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DataError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_incident_provider.exceptions import InvalidPayloadError, RoutingTableError
+from airflow_incident_provider.exceptions import IncidentError, InvalidPayloadError, RoutingTableError
 from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
 from airflow_incident_provider.plugins.api.errors import RequestError
 from airflow_incident_provider.plugins.webhook.authentication import Authentication
-from airflow_incident_provider.plugins.webhook.body import read_json_object
+from airflow_incident_provider.plugins.webhook.body import parse_json_object, read_body, require_json
 from airflow_incident_provider.plugins.webhook.responses import Decided
-from airflow_incident_provider.registry.decisions import Outcome, PendingAlert, act_on
+from airflow_incident_provider.registry.decisions import Outcome, PendingAlert, act_on, reject
+from airflow_incident_provider.registry.records import Rejection
 from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
 from airflow_incident_provider.registry.store import RegistryUnavailableError
 from airflow_incident_provider.routing_file import RoutingTableFile
-from airflow_incident_provider.text import one_line, shorten
+from airflow_incident_provider.text import digest, one_line, redact, shorten
 
 if TYPE_CHECKING:
     from fastapi import Request
 
 ANSWER_SECONDS = 12.0
+RECORD_SECONDS = 2.0
+"""For the record of a refused alert."""
+
 MAX_READERS = 4
 """Requests whose secret and payload are checked concurrently."""
 
@@ -61,13 +67,17 @@ class AlertReceiver:
 
     :param authentication: admits or refuses requests.
     :param act: decides on alerts and acts on the decisions; by default in Airflow's database.
+    :param reject: records an alert that is refused for good; by default in Airflow's database.
     """
 
     def __init__(
         self,
         authentication: Authentication | None = None,
         act: Callable[[Sequence[PendingAlert], Runs], list[Outcome | Exception]] = act_on,
+        reject: Callable[[Rejection], None] = reject,
     ) -> None:
+        self._reject = reject
+        self.refused: Counter[int] = Counter()
         self.authentication = authentication or Authentication()
         self.routing = RoutingTableFile()
         self.runs = Runs()
@@ -83,18 +93,35 @@ class AlertReceiver:
         :raises RequestError: it is refused.
         """
         address = request.client.host if request.client is not None else None
+        body: bytes | None = None
         try:
             with anyio.fail_after(ANSWER_SECONDS):
                 await self._in_thread(self.authentication.admit, secret, address)
-                body = await read_json_object(request)
-                alert = await self._in_thread(self._parse, conf_of(body))
+                require_json(request)
+                body = await read_body(request)
+                alert = await self._in_thread(self._parse, conf_of, body)
                 outcome = await self._queue.outcome(alert)
-        except Exception as error:  # noqa: BLE001  whatever it is, the sender is told whether to retry
-            _refuse(error)
+        except Exception as error:
+            refusal = refusal_of(error)
+            self.refused[refusal.status] += 1
+            log.error("An alert to %s was refused: %s", request.url.path, refusal, exc_info=_bug(error))
+            if body is not None and refusal.status == HTTPStatus.BAD_REQUEST:
+                await self._record_rejection(request.url.path, body, refusal)
+            raise refusal from None
         _log_decision(alert.signal, outcome)
         return _response(outcome)
 
-    def _parse(self, conf: Mapping[str, object]) -> PendingAlert:
+    async def _record_rejection(self, source: str, body: bytes, refusal: RequestError) -> None:
+        """Record an alert that nobody is going to send again, for the incidents page."""
+        rejection = rejection_of(source, body, refusal)
+        try:
+            with anyio.fail_after(RECORD_SECONDS):
+                await self._in_thread(self._reject, rejection)
+        except Exception as error:  # noqa: BLE001  the log has it
+            log.error("The refused alert %r is not on the incidents page: %s", rejection.title, _text(error))
+
+    def _parse(self, conf_of: Callable[[dict[str, Any]], Mapping[str, object]], body: bytes) -> PendingAlert:
+        conf = conf_of(parse_json_object(body))
         table = self.routing.table()
         return PendingAlert(read_signal(conf, received_at=datetime.now(UTC), routing=table), table)
 
@@ -172,28 +199,50 @@ class DecisionQueue:
                 waiting.outcome.set_result(result)
 
 
-def _refuse(error: Exception) -> NoReturn:
-    """Raise the refusal that an error means: 400 if the same request would fail again, else 503."""
-    if isinstance(error, RequestError):
-        if error.may_succeed_later:
-            log.error("An alert was refused: %s", error)
-        raise error
-    if isinstance(error, InvalidPayloadError):
-        raise RequestError(400, error.message, fix=error.fix) from None
-    if isinstance(error, RegistryUnavailableError | DagNotReadyError | RoutingTableError):
-        log.error("An alert was refused with 503: %s", error)
-        raise RequestError(503, error.message, fix=error.fix) from None
-    if isinstance(error, ParamValidationError | ValueError | DataError):
-        log.error("An alert was refused with 400: %s", _text(error))
-        raise RequestError(400, f"The DAG does not accept this: {_text(error)}.") from None
-    if isinstance(error, TimeoutError):
-        log.error("An alert was refused with 503: it could not be decided within %s s", ANSWER_SECONDS)
-        raise RequestError(503, f"It could not be decided within {ANSWER_SECONDS:.0f} s.") from None
-    if isinstance(error, SQLAlchemyError):
-        log.error("An alert was refused with 503: the database failed: %s", _text(error))
-        raise RequestError(503, "Airflow's database cannot be reached, or is too busy.") from None
-    log.error("An alert was refused with 503 because of a bug in this provider", exc_info=error)
-    raise RequestError(503, "An internal error; see the log of Airflow's API server.") from None
+def refusal_of(error: Exception) -> RequestError:
+    """Return the refusal that an error means: 400 only if the same request is known to fail again, else 503."""
+    bad, unavailable = HTTPStatus.BAD_REQUEST, HTTPStatus.SERVICE_UNAVAILABLE
+    match error:
+        case RequestError():
+            return error
+        case InvalidPayloadError():
+            return RequestError(bad, error.message, fix=error.fix)
+        case ParamValidationError():
+            return RequestError(bad, f"The DAG does not accept this: {_text(error)}.")
+        case RegistryUnavailableError() | DagNotReadyError() | RoutingTableError():
+            refusal = RequestError(unavailable, error.message, fix=error.fix)
+        case TimeoutError():
+            refusal = RequestError(unavailable, f"It could not be decided within {ANSWER_SECONDS:.0f} s.")
+        case SQLAlchemyError():
+            log.error("The database failed: %s", _text(error))
+            refusal = RequestError(unavailable, "Airflow's database cannot be reached, or is too busy.")
+        case _:
+            refusal = RequestError(unavailable, "An internal error; see the log of Airflow's API server.")
+    return refusal
+
+
+def _bug(error: Exception) -> Exception | None:
+    """Return the error if it is a defect of this package, which needs its traceback in the log."""
+    expected = RequestError | IncidentError | ParamValidationError | TimeoutError | SQLAlchemyError
+    return None if isinstance(error, expected) else error
+
+
+def rejection_of(source: str, body: bytes, refusal: RequestError) -> Rejection:
+    """Return the record of a refused alert, with what can be told of it without parsing it."""
+    text = body.decode("utf-8", "replace")
+    title, monitor = _TITLE.search(text), _MONITOR_URL.search(text)
+    return Rejection(
+        id=digest(text),
+        at=datetime.now(UTC),
+        source=source,
+        title=shorten(redact(one_line(title[1])), 200) if title else "An alert without a title",
+        reason=refusal.answer.error,
+        monitor_url=monitor[0] if monitor else None,
+    )
+
+
+_TITLE = re.compile(r'"(?:alert_)?title"\s*:\s*"((?:[^"\\\n]|\\.){1,300})')
+_MONITOR_URL = re.compile(r"https://[a-z0-9.-]{1,60}/monitors/\d{1,20}")
 
 
 def _text(error: Exception) -> str:

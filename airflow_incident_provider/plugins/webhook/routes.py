@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from airflow.utils.session import create_session
@@ -99,6 +100,12 @@ class Health(BaseModel):
 
     ok: Annotated[bool, Field(description="Whether all checks pass.")]
     checks: list[Check]
+    refused: Annotated[
+        dict[int, int], Field(description="Requests that this process refused, by HTTP status.")
+    ] = {}
+    unreadable: Annotated[
+        int, Field(description="Alerts and reports that became no incident and that nobody has dismissed.")
+    ] = 0
 
 
 @health_router.get(
@@ -109,20 +116,20 @@ class Health(BaseModel):
 )
 def health(receiver: Receiver, response: Response) -> Health:
     """Check the connection, the routing table, the registry in the database, and the DAGs."""
-    checks = [
-        _check(f"connection {DEFAULT_WEBHOOK_CONN_ID}", receiver.authentication.credentials),
-        _check("routing table", receiver.routing.table),
-        _check("registry", _registry),
-        *(_check(f"DAG {dag_id}", _dag(receiver, dag_id)) for dag_id in _dag_ids(receiver)),
-    ]
+    unreadable: list[int] = []
+    with create_session(scoped=False) as session:
+        checks = [
+            _check(f"connection {DEFAULT_WEBHOOK_CONN_ID}", receiver.authentication.credentials),
+            _check("routing table", receiver.routing.table),
+            _check("registry", lambda: unreadable.append(len(opened(session).rejections().items))),
+            *(
+                _check(f"DAG {dag_id}", partial(receiver.runs.ready_dag, session, dag_id))
+                for dag_id in _dag_ids(receiver)
+            ),
+        ]
     ok = all(check.ok for check in checks)
     response.status_code = 200 if ok else 503
-    return Health(ok=ok, checks=checks)
-
-
-def _registry() -> None:
-    with create_session(scoped=False) as session:
-        opened(session)
+    return Health(ok=ok, checks=checks, refused=dict(receiver.refused), unreadable=sum(unreadable))
 
 
 def _dag_ids(receiver: AlertReceiver) -> list[str]:
@@ -132,14 +139,6 @@ def _dag_ids(receiver: AlertReceiver) -> list[str]:
     except RoutingTableError:
         named = ()
     return list(dict.fromkeys((DagId.INCIDENT_RESPONSE, DagId.INCIDENT_UPDATE, *named)))
-
-
-def _dag(receiver: AlertReceiver, dag_id: str) -> Callable[[], object]:
-    def check() -> None:
-        with create_session(scoped=False) as session:
-            receiver.runs.ready_dag(session, dag_id)
-
-    return check
 
 
 def _check(name: str, work: Callable[[], object]) -> Check:

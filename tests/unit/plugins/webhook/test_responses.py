@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import anyio
 import pytest
 from airflow.exceptions import ParamValidationError
 from airflow.sdk import Connection
+from fastapi import Request
 from fastapi.testclient import TestClient
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -21,6 +24,7 @@ from airflow_incident_provider.plugins.webhook import receiver as receiver_modul
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER, Authentication
 from airflow_incident_provider.plugins.webhook.receiver import AlertReceiver
 from airflow_incident_provider.registry.decisions import Outcome, PendingAlert
+from airflow_incident_provider.registry.records import Rejection
 from airflow_incident_provider.registry.runs import DagNotReadyError
 from airflow_incident_provider.registry.store import RegistryUnavailableError
 
@@ -30,10 +34,18 @@ REPORT = {"id": "CHG-1", "title": "Orders are late"}
 Act = Callable[[Sequence[PendingAlert]], list[Outcome | Exception]]
 
 
+rejected: list[Rejection] = []
+
+
+@pytest.fixture(autouse=True)
+def no_rejections() -> None:
+    rejected.clear()
+
+
 def client(act: Act, **environment: Any) -> TestClient:
     connection = Connection(conn_id="incident_webhook", conn_type="generic", password=SECRET)
-    receiver = AlertReceiver(Authentication(lambda: connection), lambda alerts, _: act(alerts))
-    return TestClient(create_app(receiver), headers={SECRET_HEADER: SECRET}, raise_server_exceptions=False)
+    receiver = AlertReceiver(Authentication(lambda: connection), lambda alerts, _: act(alerts), rejected.append)
+    return TestClient(create_app(receiver=receiver), headers={SECRET_HEADER: SECRET}, raise_server_exceptions=False)
 
 
 def decided(alerts: Sequence[PendingAlert]) -> list[Outcome | Exception]:
@@ -73,7 +85,8 @@ def test_a_recovery_of_nothing_is_answered_200(payload: Callable[[str], dict[str
         (failing(OperationalError(STATEMENT, {"hostile": "text"}, OSError("refused"))), 503, "database"),
         (failing(PoolTimeoutError("QueuePool limit")), 503, "database"),
         (failing(ZeroDivisionError("a bug")), 503, "internal error"),
-        (refusing(DataError(STATEMENT, {"hostile": "text"}, ValueError("bad"))), 400, "does not accept"),
+        (refusing(DataError(STATEMENT, {"hostile": "text"}, ValueError("bad"))), 503, "database"),
+        (refusing(ValueError("a defect")), 503, "internal error"),
         (refusing(ParamValidationError("Invalid input for param title")), 400, "title"),
         (refusing(InvalidPayloadError("title: wrong.")), 400, "title"),
     ],
@@ -140,5 +153,56 @@ def test_the_openapi_document_declares_the_secret_and_every_response() -> None:
     for path in ("/webhook/datadog", "/webhook/generic"):
         operation = document["paths"][path]["post"]
         assert operation["security"] == [{"Secret": []}]
-        assert set(operation["responses"]) == {"200", "202", "400", "401", "403", "408", "413", "415", "503"}
+        assert set(operation["responses"]) == {"200", "202", "400", "401", "403", "413", "415", "503"}
         assert operation["requestBody"]["content"]["application/json"]["schema"]["properties"]["title"]
+
+
+@pytest.mark.parametrize(
+    ("body", "title", "reason"),
+    [
+        (b'{"title": "Disk full on db-1", "severity": "purple"', "Disk full on db-1", "JSON"),
+        (b'{"alert_title": "password=hunter2hunter2 leaked" oops}', "password=", "JSON"),
+        (b"[]", "An alert without a title", "object"),
+        (b"\xff\xfe", "An alert without a title", "UTF-8"),
+    ],
+)
+def test_an_alert_that_is_refused_for_good_leaves_a_record(
+    body: bytes, title: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = client(decided)
+    answer = app.post("/webhook/datadog", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    [rejection] = rejected
+    assert title in rejection.title
+    assert "hunter2hunter2" not in rejection.title
+    assert reason in rejection.reason
+    assert "was refused: 400" in caplog.text
+    assert app.app.state.receiver.refused == {400: 1}  # type: ignore[attr-defined]
+
+
+def test_a_wrong_secret_is_counted_and_logged_but_not_recorded(caplog: pytest.LogCaptureFixture) -> None:
+    app = client(decided)
+    assert app.post("/webhook/generic", json=REPORT, headers={SECRET_HEADER: "wrong"}).status_code == 401
+    assert (rejected, app.app.state.receiver.refused) == ([], {401: 1})  # type: ignore[attr-defined]
+    assert "was refused: 401" in caplog.text
+
+
+def test_a_hanging_secrets_backend_keeps_few_threads() -> None:
+    released = threading.Event()
+
+    def hang() -> Connection:
+        assert released.wait(timeout=10)
+        return Connection(conn_id="incident_webhook", conn_type="generic", password=SECRET)
+
+    async def run() -> int:
+        receiver = AlertReceiver(Authentication(hang), lambda alerts, _: decided(alerts), rejected.append)
+        request = Request({"type": "http", "method": "POST", "path": "/", "headers": [], "client": None})
+        for _ in range(40):
+            with anyio.move_on_after(0.01):
+                await receiver.receive(request, SECRET, dict)
+        alive = sum(thread.name.startswith("incident-reader") for thread in threading.enumerate())
+        released.set()
+        return alive
+
+    before = sum(thread.name.startswith("incident-reader") for thread in threading.enumerate())
+    assert anyio.run(run) - before <= receiver_module.MAX_READERS
