@@ -43,6 +43,7 @@ class TaskId(StrEnum):
     SETUP_SLACK = "setup_slack_integration"
     RESOLVE_USERS = "resolve_slack_users"
     CREATE_WAR_ROOM = "create_war_room"
+    COLLECT_EVIDENCE = "collect_evidence"
     PLAN_INVESTIGATION = "plan_investigation"
     INVESTIGATE = "investigate"
     POST_UPDATES = "post_investigation_updates"
@@ -149,6 +150,11 @@ class Settings:
         """The folder of the cached Slack member directory."""
         home = os.environ.get("AIRFLOW_HOME", "~/airflow")
         return Path(self._text("directory_folder", f"{home}/incident_directory")).expanduser()
+
+    @property
+    def datadog_state_folder(self) -> str | None:
+        """The folder in which tasks of one machine share Datadog's budgets and answers."""
+        return self._text("datadog_state_folder") or None
 
     @property
     def slack_pool(self) -> str:

@@ -86,6 +86,11 @@ def _options() -> dict[str, Any]:
             default="3",
             kind="float",
         ),
+        "datadog_state_folder": _option(
+            "Where the tasks of one machine share Datadog's rate budgets, and its answers for a minute; answers "
+            "can hold log lines, so keep it private. Default: a folder of this user in the temporary directory.",
+            "/opt/airflow/datadog_state",
+        ),
         "slack_pool": _option(
             "The Airflow pool of the steps that call Slack: it bounds how many do so at once, over all runs. "
             "It has to exist: tasks of a pool that does not are never run.",

@@ -29,6 +29,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, INCIDENT_TAG, TaskId, settings
 from airflow_incident_provider.intake import trigger_form
 from airflow_incident_provider.operators import (
+    CollectEvidenceOperator,
     CreateWarRoomOperator,
     FinalSummaryOperator,
     InvestigateInContainerOperator,
@@ -137,11 +138,16 @@ def _add_steps(routing: str | Mapping[str, Any] | None, slack: Mapping[str, Any]
     investigate = InvestigateInContainerOperator.partial(
         task_id=TaskId.INVESTIGATE, map_index_template="{{ task.label }}", priority_weight=2, **always
     ).expand(probe=plan.output)
+    # Beside the Slack steps: the room does not wait for Datadog, only what is posted into its thread does.
+    evidence = CollectEvidenceOperator(
+        task_id=TaskId.COLLECT_EVIDENCE, routing_table=routing, priority_weight=2, inlets=[REGISTRY]
+    )
     updates = PostThreadUpdateOperator(task_id=TaskId.POST_UPDATES, priority_weight=3, **always, **slack)
     summary = FinalSummaryOperator(task_id=TaskId.FINAL_SUMMARY, priority_weight=4, **always, **slack)
 
     parse >> setup >> people >> room >> investigate >> updates >> summary
     parse >> plan
+    parse >> evidence >> updates
 
 
 # --- the deadline -----------------------------------------------------------------------------------

@@ -597,6 +597,7 @@ class IncidentSummary(XComValue):
     findings: dict[Verdict, int] = Field(default_factory=dict)
     known: tuple[Statement, ...] = ()
     unknown: tuple[str, ...] = ()
+    hypotheses: tuple[Statement, ...] = ()
     invited: int = 0
     invited_later: tuple[Invitation, ...] = ()
     here: int | None = None

@@ -22,8 +22,8 @@ from airflow_incident_provider.evidence.model import ApiCall, CallOutcome
 from airflow_incident_provider.evidence.reading import classify
 from airflow_incident_provider.text import redact
 
-CALL_TIMEOUT_S = 10.0
-DEADLINE_S = 25.0
+CALL_TIMEOUT_S = 8.0
+DEADLINE_S = 12.0
 MAX_CALLS_AT_ONCE = 16
 MAX_ANSWER_BYTES = 8 * 2**20
 CACHED_S = 60

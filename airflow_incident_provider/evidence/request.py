@@ -10,11 +10,13 @@ from airflow_incident_provider.evidence.metric_query import NoMetricQueryError, 
 from airflow_incident_provider.evidence.symptoms import (
     OPERATIONS,
     SIGNALS,
+    Resource,
     Signal,
     Symptom,
     operation_of,
     symptom_of,
 )
+from airflow_incident_provider.intake.policies import EvidenceRules
 from airflow_incident_provider.models import Incident, Model, Source, UtcDatetime
 
 HISTORY = timedelta(hours=3)
@@ -127,6 +129,17 @@ def request_for(incident: Incident, *, now: datetime) -> EvidenceRequest:
         alerted_at=incident.occurred_at,
         now=max(now, incident.occurred_at),
     )
+
+
+def with_rules(request: EvidenceRequest, rules: EvidenceRules) -> EvidenceRequest:
+    """Return the request with what the routing table adds: signals, trace operations, calls."""
+    signals = tuple(
+        Signal(name=rule.name, query=rule.query, resource=Resource(rule.resource))
+        for rule in rules.signals
+        if not rule.symptoms or request.symptom.value in rule.symptoms
+    )
+    calls = tuple((caller, callee) for caller, callees in rules.calls.items() for callee in callees)
+    return request.model_copy(update={"signals": signals, "operations": rules.operations, "calls": calls})
 
 
 def safe_tag(value: str | None) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -20,6 +20,7 @@ from airflow_incident_provider.intake.routing_fields import (
     KnownSeverity,
     Match,
     Name,
+    Names,
     Sources,
     Strict,
     one_or_more,
@@ -181,6 +182,24 @@ DEFAULT_TRIAGE = (
 """What holds after the table's own rules. The last one matches everything."""
 
 
+_OPERATION = re.compile(r"[a-zA-Z][a-zA-Z0-9_.]{0,99}")
+
+
+def _signal_query(query: str) -> str:
+    if query.count("{scope}") != 1 or len(query) > 500:  # noqa: PLR2004
+        raise ValueError(f"{for_error(query)} needs {{scope}} once, where the service and environment go")
+    return query
+
+
+def _trace_operation(operation: str) -> str:
+    if not _OPERATION.fullmatch(operation):
+        raise ValueError(f"{for_error(operation)} is not a trace operation; write it like http.request")
+    return operation
+
+
+TraceOperation = Annotated[str, AfterValidator(_trace_operation)]
+
+
 class Triage(Strict):
     """Where incidents show: the first rule that matches decides, and the default rules come after the table's.
 
@@ -238,3 +257,30 @@ class Interaction(Strict):
     """Who may act on an incident besides the members of its room: members of these user groups (ids or handles)."""
 
     groups: Annotated[tuple[Name, ...], BeforeValidator(one_or_more), Field(max_length=20)] = ()
+
+
+class SignalRule(Strict):
+    """A metric that tells causes apart, compared with its baseline when one of the symptoms is alerted on.
+
+    ``query`` holds ``{scope}`` where the service and the environment go. Without ``symptoms`` it is for all.
+    """
+
+    name: Name
+    query: Annotated[str, AfterValidator(_signal_query)]
+    resource: Literal["memory", "cpu", "throttling", "restarts", "pool", "network", "other"] = "other"
+    symptoms: Annotated[
+        tuple[Literal["error_rate", "latency", "memory", "cpu", "network", "other"], ...],
+        BeforeValidator(one_or_more),
+    ] = ()
+
+
+class EvidenceRules(Strict):
+    """What is asked of Datadog beside the defaults.
+
+    ``operations`` are the trace operations by which services are compared. ``calls`` are callees by caller, beside
+    those of Datadog's catalog.
+    """
+
+    signals: Annotated[tuple[SignalRule, ...], Field(max_length=20)] = ()
+    operations: Annotated[tuple[TraceOperation, ...], BeforeValidator(one_or_more), Field(max_length=5)] = ()
+    calls: Annotated[dict[Name, Names], Field(max_length=500)] = Field(default_factory=dict)

@@ -23,11 +23,13 @@ from airflow_incident_provider.intake.limits import MAX_NAMES, MAX_RESPONDERS
 from airflow_incident_provider.intake.policies import (
     Correlation,
     CorrelationRule,
+    EvidenceRules,
     Interaction,
     Lifecycle,
     Reminders,
     SeverityRule,
     SeverityRules,
+    SignalRule,
     Storm,
     Triage,
     TriageRule,
@@ -94,6 +96,7 @@ class RoutingTable(Strict):
     lifecycle: Lifecycle = Lifecycle()
     reminders: Reminders = Reminders()
     interaction: Interaction = Interaction()
+    evidence: EvidenceRules = EvidenceRules()
 
     @property
     def dag_ids(self) -> tuple[str, ...]:
@@ -173,6 +176,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "storm": Storm,
     "triage": Triage,
     "lifecycle": Lifecycle,
+    "evidence": EvidenceRules,
 }
 _RULES: dict[str, type[BaseModel]] = {
     "severity": SeverityRule,
@@ -248,6 +252,8 @@ def _settings_at(place: tuple[int | str, ...]) -> list[str]:
     part: type[BaseModel] = RoutingTable
     if "match" in inside:
         part = Match
+    elif "signals" in inside:
+        part = SignalRule
     elif "rules" in inside:
         part = _RULES.get(str(place[0]), Rule)
     elif inside:

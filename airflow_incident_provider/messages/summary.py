@@ -38,6 +38,7 @@ _OUTCOMES = {
     RunOutcome.FAILED: "failed: there is no complete room",
     RunOutcome.NOT_RAISED: "no incident was opened",
 }
+_HYPOTHESES = Mrkdwn("*Possible causes* (hypotheses, not facts)")
 _FAILED_STATES = frozenset({"failed", "upstream_failed"})
 _SENTENCE = 500
 
@@ -59,6 +60,7 @@ def summary_message(summary: IncidentSummary, incident: Incident | None = None) 
         _findings(summary),
         _recovery(summary),
         *bullet_list(unknown, [inline(text, _SENTENCE) for text in summary.unknown]),
+        *bullet_list(_HYPOTHESES, [_known(statement) for statement in summary.hypotheses]),
         *([] if has_room else bullet_list(Mrkdwn("*Not invited*"), not_invited_entries(summary.not_invited))),
         _next_step(incident) if now else Mrkdwn(""),
     ]

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from airflow_incident_provider.operators.close_incident import (
         ResolveIncidentOperator as ResolveIncidentOperator,
     )
+    from airflow_incident_provider.operators.collect_evidence import (
+        CollectEvidenceOperator as CollectEvidenceOperator,
+    )
     from airflow_incident_provider.operators.create_war_room import CreateWarRoomOperator as CreateWarRoomOperator
     from airflow_incident_provider.operators.final_summary import FinalSummaryOperator as FinalSummaryOperator
     from airflow_incident_provider.operators.incident_update import (
@@ -47,6 +50,7 @@ MODULES = {
     "SetupSlackOperator": "setup_slack",
     "ResolveSlackUsersOperator": "resolve_slack_users",
     "CreateWarRoomOperator": "create_war_room",
+    "CollectEvidenceOperator": "collect_evidence",
     "PlanInvestigationOperator": "plan_investigation",
     "InvestigateInContainerOperator": "investigate",
     "PostThreadUpdateOperator": "post_thread_update",

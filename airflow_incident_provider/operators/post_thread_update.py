@@ -9,17 +9,31 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_incident_provider.config import TaskId
+from airflow_incident_provider.evidence.drawing import draw
+from airflow_incident_provider.evidence.model import Evidence
+from airflow_incident_provider.exceptions import SlackError
 from airflow_incident_provider.messages.blocks import Message
+from airflow_incident_provider.messages.evidence import evidence_messages
 from airflow_incident_provider.messages.findings import findings_messages
 from airflow_incident_provider.messages.updates import note_messages
-from airflow_incident_provider.models import Finding, Incident, SlackWorkspace, ThreadUpdates, WarRoom
+from airflow_incident_provider.models import Finding, Incident, Problem, SlackWorkspace, ThreadUpdates, WarRoom
 from airflow_incident_provider.operators.base import SlackStep
 from airflow_incident_provider.room.posting import Ledger, Poster
 from airflow_incident_provider.room.xcom import read_value
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
+from airflow_incident_provider.slack.protocol import SlackClient
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+UPLOADS = "files:write"
+"""The scope for the metric's picture; without it the thread has a line of characters only."""
+
+_GRAPH = "graph"
+"""The ledger's key of the metric's picture."""
+
+_ALT_TEXT = 900
 
 
 class PostThreadUpdateOperator(SlackStep):
@@ -71,21 +85,25 @@ class PostThreadUpdateOperator(SlackStep):
         if room is None:
             raise AirflowSkipException("There is no room to post in; the findings are in XCom and in the summary.")
         findings = self._findings(context)
-        messages = self._messages(findings)
+        evidence = self._evidence(context)
+        messages = self._messages(findings, evidence)
         if not messages:
             raise AirflowSkipException("There is nothing to post.")
         workspace = read_value(SlackWorkspace, self.workspace, context, TaskId.SETUP_SLACK)
         workspace = workspace or identify_workspace(self.slack_conn_id)
         slack = open_slack_client(workspace, self.slack_conn_id, channel_name=room.channel_name, log=self.log)
-        posted = Poster(slack, room.channel_id or "", Ledger(context)).post_all(
+        ledger = Ledger(context)
+        posted = Poster(slack, room.channel_id or "", ledger).post_all(
             messages, key=self._key(context), thread_ts=room.brief_ts
         )
+        problems = self._post_graph(evidence, slack, room, ledger) if workspace.has_scope(UPLOADS) else ()
         return ThreadUpdates(
             mode=workspace.mode,
             channel_id=room.channel_id,
             thread_ts=room.brief_ts,
             messages=() if workspace.dry_run else posted,
             counts=dict(Counter(finding.verdict for finding in findings)),
+            problems=problems,
             would_post=slack.would_post,
         )
 
@@ -97,10 +115,48 @@ class PostThreadUpdateOperator(SlackStep):
             given = context["ti"].xcom_pull(task_ids=[TaskId.INVESTIGATE]) or ()
         return [Finding.model_validate(finding) for finding in given if finding is not None]
 
-    def _messages(self, findings: Sequence[Finding]) -> list[Message]:
+    def _evidence(self, context: Context) -> Evidence | None:
+        """Return what ``collect_evidence`` pushed, unless the caller gave what to post."""
+        if self.text is not None or self.findings is not None:
+            return None
+        return read_value(Evidence, None, context, TaskId.COLLECT_EVIDENCE)
+
+    def _post_graph(
+        self, evidence: Evidence | None, slack: SlackClient, room: WarRoom, ledger: Ledger
+    ) -> tuple[Problem, ...]:
+        """Upload the metric's picture, if it can be drawn; the thread has it as a line of characters anyway."""
+        graph = evidence.graph if evidence else None
+        # An attempt that may have posted it is not followed by another: twice is worse than never.
+        if graph is None or ledger.intended_at(_GRAPH) or ledger.may_have_forgotten:
+            return ()
+        picture = draw(graph)
+        if picture is None:
+            return ()
+        ledger.intend(_GRAPH)
+        try:
+            slack.upload_picture(
+                room.channel_id or "",
+                "metric.png",
+                picture,
+                title="Metric",
+                alt_text=graph.alt_text[:_ALT_TEXT],
+                thread_ts=room.brief_ts,
+            )
+        except SlackError as error:
+            self.log.warning("The picture of the metric is not posted: %s", error.message)
+            what = "the metric's picture is not posted"
+            return (Problem(step=self.task_id, what=what, error=error.message, fix=error.fix),)
+        return ()
+
+    def _messages(self, findings: Sequence[Finding], evidence: Evidence | None) -> list[Message]:
         if self.text is not None:
             return note_messages(self.text)
-        return findings_messages(findings) if findings else []
+        not_asked = evidence.findings if evidence and not evidence.calls else ()
+        shown = [*findings, *not_asked]
+        return [
+            *(findings_messages(shown) if shown else []),
+            *(evidence_messages(evidence) if evidence else []),
+        ]
 
     def _key(self, context: Context) -> str:
         """Return what makes these messages unique: the incident if there is one, the run and the task."""

@@ -15,7 +15,10 @@ from pkgutil import iter_modules
 from airflow.plugins_manager import AirflowPlugin
 
 PACKAGES = (
+    "datadog",
     "events",
+    "evidence",
+    "evidence.checks",
     "intake",
     "lifecycle",
     "messages",
@@ -34,6 +37,7 @@ MODULES = (
     "airflow_incident_provider.registry.keys",
     "airflow_incident_provider.registry.task_client",
     "airflow_incident_provider.plugins.events",
+    "datadog_api_client",
     "slack_sdk.web",
     "docker",
     "rapidfuzz",

@@ -18,6 +18,7 @@ Every key has one kind of writer, so that no two writers overwrite each other:
 ``room/KEY``         where the incident's room is; written by the task that opened it
 ``transition/KEY``   that an incident was resolved or archived, and by which version of the record that was
                      decided; written by tasks, but created by the API server, so that it can be locked
+``history/SUBJECT``  the latest incidents of a monitor or a service; written by the task that collects evidence
 ===================  ===================================================================================
 
 Rows are read by their exact key only: the primary key of the table is its only index, and a search by prefix would
@@ -55,6 +56,7 @@ class Kind(StrEnum):
     LIST = "list"
     ROOM = "room"
     TRANSITION = "transition"
+    HISTORY = "history"
 
     def key(self, name: str) -> str:
         """Return the key for an incident's key, a run's id, or the name of an index row or bucket."""

@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from pydantic import ValidationError
 
 from airflow_incident_provider.config import STEPS, ConfKey, TaskId, run_url
+from airflow_incident_provider.evidence.model import Evidence
 from airflow_incident_provider.lifecycle.closing import CloseRequest
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status, Visibility
 from airflow_incident_provider.messages.status_changes import status_text
@@ -82,6 +83,7 @@ class IncidentSnapshot:
     people: UserResolution | None = None
     room: WarRoom | None = None
     findings: tuple[Finding, ...] = ()
+    evidence: Evidence | None = None
     updates: ThreadUpdates | None = None
     summary: IncidentSummary | None = None
 
@@ -134,6 +136,11 @@ class IncidentSnapshot:
         if self.summary is not None:
             return self.summary.findings
         return Counter(finding.verdict for finding in self.findings)
+
+    @property
+    def all_findings(self) -> tuple[Finding, ...]:
+        """The findings of the probes and of the evidence."""
+        return (*self.findings, *(self.evidence.findings if self.evidence is not None else ()))
 
     def with_room(self, room: WarRoom) -> IncidentSnapshot:
         """Return the snapshot with another room."""
@@ -205,7 +212,11 @@ def read_snapshot(
 
     record = stored.record if stored is not None else None
     incident = value(Incident, TaskId.PARSE_INCIDENT)
-    found = source.values(finding_tasks) if source is not None and TaskId.INVESTIGATE in tasks else ()
+    found: Iterable[Any] = ()
+    evidence: Evidence | None = None
+    if source is not None and TaskId.INVESTIGATE in tasks:
+        found = source.values(finding_tasks)
+        evidence = _validated(Evidence, source.value(TaskId.COLLECT_EVIDENCE))
     return IncidentSnapshot(
         run=run,
         stored=stored,
@@ -214,6 +225,7 @@ def read_snapshot(
         people=value(UserResolution, TaskId.RESOLVE_USERS),
         room=_room(value(WarRoom, TaskId.CREATE_WAR_ROOM), record),
         findings=tuple(each for each in (_validated(Finding, one) for one in found) if each is not None),
+        evidence=evidence,
         updates=value(ThreadUpdates, TaskId.POST_UPDATES),
         summary=value(IncidentSummary, TaskId.FINAL_SUMMARY),
     )

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
+from airflow_incident_provider.messages.evidence import hypothesis_statements, known_statements, unknown_texts
 from airflow_incident_provider.messages.status_changes import status_text
 from airflow_incident_provider.models import (
     IncidentSummary,
@@ -68,9 +69,10 @@ def summarize(report: RunReport) -> IncidentSummary:
         channel_name=room.channel_name if room else None,
         steps=report.steps,
         timeline=_timeline(report),
-        findings=dict(Counter(finding.verdict for finding in snapshot.findings)),
-        known=conclusions.known if conclusions else (),
-        unknown=conclusions.unknown if conclusions else (),
+        findings=dict(Counter(finding.verdict for finding in snapshot.all_findings)),
+        known=(*(conclusions.known if conclusions else ()), *known_statements(snapshot.evidence)),
+        unknown=(*conclusions.unknown, *unknown_texts(snapshot.evidence)) if conclusions else (),
+        hypotheses=hypothesis_statements(snapshot.evidence),
         invited=len(room.invited) + len(report.invited_later) if room else 0,
         invited_later=report.invited_later,
         here=report.here,
@@ -184,7 +186,7 @@ def _first_evidence(snapshot: IncidentSnapshot) -> datetime | None:
     """Return when the first probe that could run had its finding."""
     ends = [
         finding.started_at + timedelta(milliseconds=finding.duration_ms)
-        for finding in snapshot.findings
+        for finding in snapshot.all_findings
         if finding.verdict not in (Verdict.SKIPPED, Verdict.UNKNOWN)
     ]
     return min(ends, default=None)

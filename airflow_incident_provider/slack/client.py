@@ -321,6 +321,14 @@ class LiveSlackClient:
             "chat.update", channel=channel_id, ts=ts, metadata=_metadata(key), **message.as_update_arguments()
         )
 
+    def upload_picture(
+        self, channel_id: str, name: str, content: bytes, *, title: str, alt_text: str, thread_ts: str | None = None
+    ) -> None:
+        """Upload a picture and share it in a channel or thread."""
+        self.hook.upload(
+            filename=name, file=content, title=title, alt_txt=alt_text, channel=channel_id, thread_ts=thread_ts
+        )
+
     def permalink(self, channel_id: str, ts: str) -> str | None:
         """Return the URL of a message (``chat.getPermalink``)."""
         response = self.hook.read("chat.getPermalink", channel=channel_id, message_ts=ts)

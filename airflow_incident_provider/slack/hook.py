@@ -147,6 +147,22 @@ class IncidentSlackHook(SlackHook):
         """
         return self._send(lambda: self._once(method, json=arguments), should_retry=_may_pass)
 
+    def upload(self, **arguments: Any) -> None:
+        """Upload a file and share it: ``files.getUploadURLExternal``, the bytes, ``files.completeUploadExternal``.
+
+        Nothing is sent twice: after an error that may have had an effect, the caller goes without the file.
+
+        :param arguments: those of slack_sdk's ``files_upload_v2``.
+        :raises SlackError: as for :meth:`write`.
+        """
+        method = "files.completeUploadExternal"
+        try:
+            self._client_for(method).files_upload_v2(**arguments)
+        except SlackApiError as error:
+            raise _from_response(method, error) from None
+        except (SlackClientError, HTTPException, OSError, ValueError) as error:
+            raise _from_transport(method, error) from error
+
     def _send(
         self, call: Callable[[], SlackResponse], *, should_retry: Callable[[BaseException], bool]
     ) -> SlackResponse:

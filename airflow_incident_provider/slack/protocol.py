@@ -115,6 +115,14 @@ class SlackClient(Protocol):
     def update(self, channel_id: str, ts: str, message: Message, *, key: str) -> None:
         """Replace a message of the app."""
 
+    def upload_picture(
+        self, channel_id: str, name: str, content: bytes, *, title: str, alt_text: str, thread_ts: str | None = None
+    ) -> None:
+        """Upload a picture and share it in a channel or thread.
+
+        :param alt_text: the picture in words, for screen readers.
+        """
+
     def permalink(self, channel_id: str, ts: str) -> str | None:
         """Return the URL of a message."""
 

@@ -163,7 +163,7 @@ def test_the_plugins_load(installed: Callable[..., str]) -> None:
 def test_the_dags_can_be_had_parse_and_serialize(installed: Callable[..., str], tmp_path: Path) -> None:
     installed("airflow", "incident", "setup", "files", "--to", str(tmp_path), "--yes")
     counted = json.loads(installed("python", "-c", SERIALIZED, str(tmp_path)).splitlines()[-1])
-    assert counted["incident_response"] == 8
+    assert counted["incident_response"] == 9
     assert counted["incident_update"] > 1
 
 

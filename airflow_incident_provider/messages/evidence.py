@@ -1,0 +1,158 @@
+"""What Datadog knows, in the thread under the brief: facts first, possible causes apart from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow_incident_provider.evidence.hypotheses import LIKELY
+from airflow_incident_provider.evidence.model import CallOutcome, Citation, Evidence, Hypothesis, PastIncident
+from airflow_incident_provider.evidence.series import sparkline
+from airflow_incident_provider.messages.blocks import (
+    LINE_LIMIT,
+    Message,
+    bullet_list,
+    context,
+    first_few,
+    preformatted,
+    section,
+    sections,
+    split_into_messages,
+)
+from airflow_incident_provider.messages.findings import finding_line, passing_line
+from airflow_incident_provider.messages.mrkdwn import Mrkdwn, bold, clock, code_span, inline, join, link, wrap
+from airflow_incident_provider.models import Finding, Statement, Verdict
+
+_ATTENTION = (Verdict.FAIL, Verdict.WARN)
+_SENTENCE = 500
+_CITED = 160
+
+
+def evidence_messages(evidence: Evidence) -> list[Message]:
+    """Return the evidence as one message, or more when it is long; none when Datadog was not asked.
+
+    That it was not asked is said with the findings of the probes.
+    """
+    if not evidence.calls:
+        return []
+    found = [finding for verdict in _ATTENTION for finding in evidence.findings if finding.verdict is verdict]
+    blocks = sections([_headline(evidence), *_graph(evidence)])
+    blocks += (section(finding_line(finding)) for finding in found)
+    blocks += sections(_hypotheses(evidence))
+    blocks += (context(line) for line in passing_line(evidence.findings, LINE_LIMIT))
+    blocks += (context(line) for line in _not_known(evidence))
+    for finding in found:
+        if finding.evidence.strip():
+            heading = Mrkdwn(f"*Examples* {code_span(finding.probe)} (masked secrets, untrusted text)")
+            blocks += [*sections([heading]), *preformatted(finding.evidence)]
+    blocks += sections(_past(evidence))
+    return split_into_messages(_fallback(evidence, found), blocks)
+
+
+def _headline(evidence: Evidence) -> Mrkdwn:
+    since = f"since {clock(evidence.onset, seconds=False)} UTC" if evidence.onset else ""
+    refused = sum(call.outcome is not CallOutcome.ANSWERED for call in evidence.calls)
+    calls = f"{len(evidence.calls)} calls"
+    if refused:
+        calls += f", {refused} without a full answer"
+    subject = " ".join(filter(None, (evidence.service, evidence.env)))
+    return join([bold("Datadog"), code_span(subject, 200) if subject else Mrkdwn(""), Mrkdwn(since), Mrkdwn(calls)])
+
+
+def _graph(evidence: Evidence) -> list[Mrkdwn]:
+    """Return the metric as a line of block characters, for readers without the picture."""
+    graph = evidence.graph
+    if graph is None or not (line := sparkline(graph.values)):
+        return []
+    return [Mrkdwn(f"{code_span(line)} {code_span(graph.title, 200)}")]
+
+
+def _not_known(evidence: Evidence) -> list[Mrkdwn]:
+    unknown = [
+        Mrkdwn(f"{code_span(finding.probe, 80)} {inline(finding.summary, 300)}")
+        for finding in evidence.findings
+        if finding.verdict in {Verdict.UNKNOWN, Verdict.SKIPPED}
+    ]
+    return wrap([Mrkdwn(f"*Not known* {unknown[0]}"), *unknown[1:]], LINE_LIMIT) if unknown else []
+
+
+def _hypotheses(evidence: Evidence) -> list[Mrkdwn]:
+    """Return the possible causes under a heading of their own."""
+    if not evidence.hypotheses:
+        return [Mrkdwn(f"*Possible causes* {inline(evidence.abstained, 600)}")] if evidence.abstained else []
+    lines = [Mrkdwn("*Possible causes* (hypotheses, not facts)")]
+    for hypothesis in evidence.hypotheses:
+        lines += _hypothesis(hypothesis)
+    return lines
+
+
+def _hypothesis(hypothesis: Hypothesis) -> Iterator[Mrkdwn]:
+    yield Mrkdwn(f"• {confidence_word(hypothesis)}: {inline(hypothesis.text, _SENTENCE)}")
+    for label, cited in (("for it", hypothesis.supporting), ("against it", hypothesis.contradicting)):
+        if cited:
+            yield Mrkdwn(f"   {label}: {'; '.join(map(_citation, cited))}")
+    if hypothesis.unchecked:
+        yield Mrkdwn(f"   not checked: {first_few([code_span(name) for name in hypothesis.unchecked], 6)}")
+    if hypothesis.settles:
+        yield Mrkdwn(f"   would settle it: {inline(hypothesis.settles, 300)}")
+
+
+def _citation(citation: Citation) -> Mrkdwn:
+    return Mrkdwn(f"{inline(citation.text, _CITED)} ({code_span(citation.finding, 40)})")
+
+
+def confidence_word(hypothesis: Hypothesis) -> str:
+    """Return how sure the engine is, in a word and a number."""
+    word = "likely" if hypothesis.confidence >= LIKELY else "possible"
+    return f"{word} ({hypothesis.confidence:.2f})"
+
+
+def _past(evidence: Evidence) -> list[Mrkdwn]:
+    return bullet_list(Mrkdwn("*Earlier incidents*"), [_past_line(past) for past in evidence.past])
+
+
+def _past_line(past: PastIncident) -> Mrkdwn:
+    title = link(past.url, past.title) if past.url else inline(past.title, 150)
+    when = Mrkdwn(f"{past.occurred_at:%Y-%m-%d %H:%M} UTC")
+    took = Mrkdwn(f"{round(past.duration.total_seconds() / 60)} min") if past.duration is not None else Mrkdwn("")
+    same = Mrkdwn(f"same {', '.join(past.same)}") if past.same else Mrkdwn("")
+    return join([title, when, took, inline(past.ended or "", 40), same])
+
+
+def _fallback(evidence: Evidence, found: list[Finding]) -> str:
+    """Return the evidence for a notification or a screen reader."""
+    lines = ["Datadog", *(f"{finding.verdict}: {finding.probe}: {finding.summary}" for finding in found)]
+    lines += [f"Hypothesis, {confidence_word(each)}: {each.text}" for each in evidence.hypotheses]
+    return "\n".join(lines)
+
+
+def known_statements(evidence: Evidence | None) -> tuple[Statement, ...]:
+    """Return what the summary says is known: one sentence for each finding that asks for attention."""
+    found = evidence.findings if evidence else ()
+    return tuple(
+        Statement(text=f"{finding.probe} of {finding.target}: {finding.summary}", probes=(finding.probe,))
+        for verdict in _ATTENTION
+        for finding in found
+        if finding.verdict is verdict
+    )
+
+
+def hypothesis_statements(evidence: Evidence | None) -> tuple[Statement, ...]:
+    """Return the possible causes for the summary, each with the findings that support it."""
+    return tuple(
+        Statement(
+            text=f"{confidence_word(each)}: {each.text}",
+            probes=tuple(dict.fromkeys(citation.finding for citation in each.supporting)),
+        )
+        for each in (evidence.hypotheses if evidence else ())
+    )
+
+
+def unknown_texts(evidence: Evidence | None) -> tuple[str, ...]:
+    """Return what the summary says is not known."""
+    if evidence is None:
+        return ("whether a deployment preceded it, and what the metrics show now: the evidence was not collected",)
+    texts = [f.summary for f in evidence.findings if f.verdict is Verdict.UNKNOWN]
+    skipped = [f for f in evidence.findings if f.verdict is Verdict.SKIPPED]
+    if skipped and not evidence.calls:
+        texts.append(f"whether a deployment preceded it, and what the metrics show now: {skipped[0].summary}")
+    return tuple(dict.fromkeys(texts))
