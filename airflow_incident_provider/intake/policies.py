@@ -20,7 +20,7 @@ from airflow_incident_provider.intake.routing_fields import (
     KnownSeverity,
     Match,
     Name,
-    Names,
+    PlainNames,
     Sources,
     Strict,
     one_or_more,
@@ -283,4 +283,4 @@ class EvidenceRules(Strict):
 
     signals: Annotated[tuple[SignalRule, ...], Field(max_length=20)] = ()
     operations: Annotated[tuple[TraceOperation, ...], BeforeValidator(one_or_more), Field(max_length=5)] = ()
-    calls: Annotated[dict[Name, Names], Field(max_length=500)] = Field(default_factory=dict)
+    calls: Annotated[dict[Name, PlainNames], Field(max_length=500)] = Field(default_factory=dict)
