@@ -220,8 +220,8 @@ def note_messages(text: str) -> list[Message]:
     return split_into_messages(text, sections(lines))
 
 
-def task_failure(task: str, *, try_number: int, error: str | None, log_url: str | None) -> Message:
-    """Return that a task of another DAG failed for good.
+def task_failure(task: str, *, try_number: int, error: str | None, log_url: str | None) -> Mrkdwn:
+    """Return a line: a task of another DAG failed for good.
 
     :param error: an error text without secrets.
     """
@@ -231,13 +231,21 @@ def task_failure(task: str, *, try_number: int, error: str | None, log_url: str 
         inline(error or ""),
         link(log_url, "Log") if log_url else Mrkdwn(""),
     ]
-    return Message(fallback_text(f"Task {task} failed"), tuple(sections([join(facts)])))
+    return join(facts)
 
 
-def run_failure(reason: str | None) -> Message:
-    """Return that a run of another DAG failed.
+def run_failure(reason: str | None) -> Mrkdwn:
+    """Return a line: a run of another DAG failed.
 
     :param reason: the reason that Airflow gives.
     """
-    facts = [bold("The run failed"), inline((reason or "").replace("_", " "))]
-    return Message(fallback_text("The run failed"), tuple(sections([join(facts)])))
+    return join([bold("The run failed"), inline((reason or "").replace("_", " "))])
+
+
+def failures_message(headline: str, lines: Sequence[Mrkdwn]) -> Message:
+    """Return failures of one run as a message.
+
+    :param headline: the notification's text, and a heading if there are several failures.
+    """
+    heading = [bold(headline)] if len(lines) > 1 else []
+    return Message(fallback_text(headline), tuple(sections([*heading, *lines])))

@@ -1,7 +1,8 @@
-"""Which run failed, and which of its tasks: out of what Airflow gives a callback."""
+"""Read the context of a failure callback: which run failed, and which of its tasks."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,13 +11,16 @@ from typing import Any
 from airflow_incident_provider.events.event import describe_error
 from airflow_incident_provider.text import digest
 
-_LONGEST_DAG_ID = 150
-"""Characters of a DAG's id that an incident's key holds; the digest tells the rest apart."""
+_MAX_DAG_ID = 150
+"""Characters of a DAG id in an incident's key; the digest tells the rest apart."""
+
+_NOT_IN_KEY = re.compile(r"[^A-Za-z0-9_.~:+-]+")
+"""Airflow allows letters of any script in a DAG id, an incident's key only these."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FailedTask:
-    """A task instance that failed; ``error`` is the error's class, and its words only if they are ours."""
+    """A task instance that failed; ``error`` is the error's class, with its message if this package wrote it."""
 
     task_id: str
     map_index: int = -1
@@ -26,7 +30,7 @@ class FailedTask:
 
     @property
     def name(self) -> str:
-        """The task as people call it."""
+        """The task id, with its map index."""
         return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
 
 
@@ -34,9 +38,9 @@ class FailedTask:
 class FailedRun:
     """A run that failed.
 
-    :param began_at: when it began; the moment of the callback where Airflow does not tell.
-    :param task: the task that failed; absent where the callback is the whole DAG's.
-    :param reason: Airflow's word for why the run failed, where the callback is the whole DAG's.
+    :param began_at: when it started; the time of the callback if Airflow does not say.
+    :param task: the task that failed; ``None`` in the callback of a DAG.
+    :param reason: why the run failed, in Airflow's words, in the callback of a DAG.
     """
 
     dag_id: str
@@ -47,16 +51,16 @@ class FailedRun:
 
     @classmethod
     def of(cls, context: Mapping[str, Any]) -> FailedRun:
-        """Read the context of a callback: a task's, a DAG's, or the little that is left of one.
+        """Read the context of a task's or a DAG's callback, however little of it there is.
 
-        :raises LookupError: it does not tell which run it is about.
+        :raises LookupError: it does not name the run.
         """
         ti, dag_run, dag = (context.get(name) for name in ("ti", "dag_run", "dag"))
         dag_id = _first("dag_id", ti, dag_run, dag)
         run_id = _first("run_id", ti, dag_run) or context.get("run_id")
         if not dag_id or not run_id:
             raise LookupError("The context names no DAG run.")
-        # A DAG's callback is given one of the run's tasks, which need not be one that failed.
+        # A DAG's callback gets one of the run's tasks, which may not be one that failed.
         is_of_dag = "reason" in context
         return cls(
             dag_id=str(dag_id),
@@ -68,13 +72,20 @@ class FailedRun:
 
     @property
     def digest(self) -> str:
-        """What tells this run from all others, in eight characters."""
+        """Eight characters that identify the run."""
         return digest(f"{self.dag_id}/{self.run_id}", 8)
 
     @property
     def key(self) -> str:
-        """The key of the incident that this run is: the same for each of its failures."""
-        return f"dag.{self.dag_id[:_LONGEST_DAG_ID]}.{self.digest}"
+        """The key of the run's incident: the same for all of its failures."""
+        return f"dag.{_NOT_IN_KEY.sub('-', self.dag_id)[:_MAX_DAG_ID]}.{self.digest}"
+
+    @property
+    def failure_key(self) -> str:
+        """The key of this failure of the run."""
+        if self.task is None:
+            return f"{self.key}/run"
+        return f"{self.key}/{self.task.task_id}/{self.task.map_index}/{self.task.try_number}"
 
 
 def _task(ti: Any, context: Mapping[str, Any]) -> FailedTask:
@@ -88,7 +99,7 @@ def _task(ti: Any, context: Mapping[str, Any]) -> FailedTask:
 
 
 def _first(name: str, *things: Any) -> Any:
-    """Return the first of some things' attributes, or items, of this name."""
+    """Return the first attribute or item of this name that is not ``None``."""
     found = (
         thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
         for thing in things
@@ -97,7 +108,7 @@ def _first(name: str, *things: Any) -> Any:
     return next((value for value in found if value is not None), None)
 
 
-def _moment(told: Any) -> datetime:
-    if isinstance(told, str):
-        told = datetime.fromisoformat(told)
-    return told if isinstance(told, datetime) and told.tzinfo is not None else datetime.now(UTC)
+def _moment(value: Any) -> datetime:
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return value if isinstance(value, datetime) and value.tzinfo is not None else datetime.now(UTC)
