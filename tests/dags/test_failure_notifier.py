@@ -1,4 +1,4 @@
-"""``WarRoomNotifier``: a room when somebody else's DAG fails; one for each run, whatever fails in it and how often."""
+"""``WarRoomNotifier`` in real DAG runs: one room for each run, whatever fails in it and how often."""
 
 from __future__ import annotations
 
@@ -117,6 +117,14 @@ def test_five_failures_at_once_make_one_room_with_one_brief(
     assert len({each["thread_ts"] for each in messages[1:]}) == 1
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let callbacks give up at once."""
+    monkeypatch.setattr(war_room, "OUTAGE_PATIENCE_S", 0.0)
+    monkeypatch.setattr(war_room, "DAG_PATIENCE_S", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("context", "trouble"),
     [
@@ -133,10 +141,7 @@ def test_whatever_goes_wrong_the_callback_returns_and_logs_it(
     capfd: pytest.CaptureFixture[str],
     context: Any,
     trouble: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(war_room, "OUTAGE_PATIENCE_S", 0.0)
-    monkeypatch.setattr(war_room, "DAG_PATIENCE_S", 0.0)
     connect(token="xoxb-not-a-token" if trouble == "token refused" else None)
     if trouble == "slack is down":
         control.add_fault(Fault(method="*", times=None, status=503))

@@ -109,7 +109,7 @@ def test_what_was_fetched_stays_when_slack_refuses_for_good(
     [file] = (tmp_path / "directory").iterdir()
     before = file.read_bytes()
     control.add_fault(Fault(method="users.list", nth=3, times=None, status=429, headers={"retry-after": "30"}))
-    with pytest.raises(SlackUnavailableError, match="asked too often"):
+    with pytest.raises(SlackUnavailableError, match="limited the rate"):
         RefreshSlackDirectoryOperator(task_id="refresh").execute(context())
     assert file.read_bytes() == before
 
