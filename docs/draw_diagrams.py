@@ -1,9 +1,9 @@
 """
-Write the Mermaid sources of the documentation's diagrams, from the code that they show.
+Generate the Mermaid sources of the documentation's diagrams from the code.
 
 Usage: python docs/draw_diagrams.py   (or: make diagrams; writes docs/diagrams/*.mmd)
 
-A test holds each file against what this script would write now, so that no diagram shows what is no longer so.
+A test compares each file with the output of this script, so that no diagram is outdated.
 """
 
 from __future__ import annotations
@@ -23,22 +23,24 @@ DIAGRAMS = ROOT / "docs" / "diagrams"
 PACKAGE = "airflow_incident_provider"
 
 LAYERS: Mapping[str, tuple[str, ...]] = {
-    "What starts and shows incidents": ("plugins", "notifications", "commands", "demo", "sandbox", "docker_proxy"),
-    "Airflow's side": ("operators", "hooks", "registry"),
-    "The domain: no Airflow, no input or output": (
-        "intake",
+    "Entry points": ("plugins", "notifications", "cli"),
+    "Airflow": ("operators", "room"),
+    "Input and output": ("slack", "datadog", "registry", "events"),
+    "Domain: no Airflow, no I/O": (
+        "messages",
+        "interaction",
         "lifecycle",
         "people",
-        "messages",
         "probes",
-        "events",
+        "evidence",
+        "intake",
         "models",
     ),
 }
-"""The sub-packages, as the page on the architecture groups them."""
+"""The packages, as grouped in the architecture page."""
 
 VALUES = {given: re.sub(r"list\[(\w+)\]", r"\1", given) for given in OUTPUTS.values()}
-"""The model of each value that is given, alone or in a list."""
+"""The model of each step's value, alone or in a list."""
 
 
 def incident_response() -> str:
@@ -47,12 +49,12 @@ def incident_response() -> str:
 
 
 def incident_update() -> str:
-    """Return the workflow of an incident's later life, as ``airflow incident export`` prints it."""
+    """Return the workflow after the first minutes, as ``airflow incident export`` prints it."""
     return mermaid(_workflow("incident_update"))
 
 
 def architecture() -> str:
-    """Return which sub-package imports which: an arrow that follows from other arrows is left out."""
+    """Return which package imports which; an arrow that follows from other arrows is omitted."""
     imports = _imports()
     named = {name for layer in LAYERS.values() for name in layer}
     lines = ["flowchart TB"]
@@ -66,7 +68,7 @@ def architecture() -> str:
 
 
 def system() -> str:
-    """Return what runs where, and who talks to whom, with the names that the code uses."""
+    """Return what runs where and who talks to whom, with the names that the code uses."""
     from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID as DATADOG
     from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID as SLACK
     from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID as WEBHOOK
@@ -99,7 +101,7 @@ def system() -> str:
 
 
 def data_flow() -> str:
-    """Return which step reads which step's value: read off the models that each operator's module names."""
+    """Return which step reads which step's value, from the models in each operator's module."""
     workflow = _workflow("incident_response")
     giver = {step.outputs: step.id for step in workflow.steps if step.outputs}
     lines = ["flowchart TB", '    payload(["payload or form"]) --> parse_incident_event']
@@ -112,7 +114,7 @@ def data_flow() -> str:
 
 
 def container() -> str:
-    """Return the way of one probe: what the engine is asked for is what the code asks it for."""
+    """Return the sequence of one probe, with the limits that the code requests from the engine."""
     asked = _what_the_engine_is_asked_for()
     limits, spec = asked["host_config"], asked
     seconds = asked["timeout_s"]
@@ -160,7 +162,7 @@ def _workflow(dag_id: str) -> Workflow:
 
 
 def _imports() -> dict[str, set[str]]:
-    """Return for each sub-package those that it imports."""
+    """Return the packages that each package imports."""
     found: dict[str, set[str]] = {}
     for path in (ROOT / PACKAGE).rglob("*.py"):
         owner = path.relative_to(ROOT / PACKAGE).parts[0].removesuffix(".py")
@@ -176,7 +178,7 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 def _direct(imports: Mapping[str, set[str]], name: str, named: set[str]) -> set[str]:
-    """Return what a sub-package imports that nothing else which it imports leads to."""
+    """Return the imports of a package that do not follow from its other imports."""
     direct = imports.get(name, set()) & named
     return {one for one in direct if not any(one in _reached(imports, other) for other in direct - {one})}
 
@@ -193,12 +195,12 @@ def _reached(imports: Mapping[str, set[str]], name: str) -> set[str]:
 
 
 def _values_read_by(operator: str) -> set[str]:
-    """Return the step values that an operator's module reads; the summary's reading is in a module of its own."""
+    """Return the step values that an operator's module reads; the summary reads them in ``room.summary``."""
     from airflow_incident_provider import operators
 
     module = operators._MODULES[operator]
     paths = [ROOT / PACKAGE / "operators" / f"{module}.py"]
-    paths += [ROOT / PACKAGE / "operators" / "summarising.py"] if module == "final_summary" else []
+    paths += [ROOT / PACKAGE / "room" / "summary.py"] if module == "final_summary" else []
     source = "\n".join(path.read_text(encoding="utf-8") for path in paths)
     return {
         value
@@ -212,7 +214,7 @@ def _label(value: str) -> str:
 
 
 def _what_the_engine_is_asked_for() -> dict[str, Any]:
-    """Return the arguments with which a probe's container is created, by creating one on an engine of straw."""
+    """Return the arguments with which a probe's container is created, using a mocked engine."""
     from docker import APIClient
 
     from airflow_incident_provider.containers import LockedDownContainer
@@ -237,7 +239,7 @@ def _what_the_engine_is_asked_for() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write every source."""
+    """Write all sources."""
     DIAGRAMS.mkdir(exist_ok=True)
     for name, draw in DRAWN.items():
         (DIAGRAMS / f"{name}.mmd").write_text(draw() + "\n", encoding="utf-8")

@@ -1,7 +1,7 @@
 """
-Every text with which the package refuses something, read off its source, with what it says would mend it.
+Extract every error message of the package from its source, with its fix.
 
-Sphinx shows them by the directive ``error-texts``; a test holds the page on troubleshooting against them.
+The directive ``error-texts`` lists them; a test compares the page on troubleshooting with them.
 """
 
 from __future__ import annotations
@@ -18,31 +18,26 @@ from sphinx.util.docutils import SphinxDirective
 import airflow_incident_provider
 
 PACKAGE = Path(airflow_incident_provider.__file__).parent
-LEFT_OUT = frozenset({"sandbox", "docker_proxy"})
-"""Parts whose refusals imitate somebody else's, or are read by a program."""
-
 GAP = "…"
-"""Stands for what is known only when the error happens."""
+"""Stands for the variable parts of a message."""
 
 ROOT_CLASSES = frozenset({"IncidentError", "EngineError"})
-CHECKS: Mapping[str, tuple[int, int]] = {"wrong": (1, 2), "doubtful": (1, 2), "required": (2, 3), "advised": (2, 3)}
-"""The functions that make a line of ``airflow incident check``: where they take what was found, and its fix."""
+CHECKS: Mapping[str, tuple[int, int]] = {"warning": (1, 2), "failure": (1, 2), "required": (2, 3), "advised": (2, 3)}
+"""The functions that return a line of ``airflow incident check``: the positions of the message and its fix."""
 
 AREAS: Mapping[str, str] = {
-    "commands/check": "Found by airflow incident check",
-    "commands": "Said by the commands",
-    "hooks": "Said by the steps",
-    "operators": "Said by the steps",
-    "registry": "Said by the steps",
-    "plugins": "Answered by the webhook",
-    "intake": "About payloads, confs and the routing table",
-    "demo": "Said by the demonstration",
+    "cli/checks": "airflow incident check",
+    "cli": "Commands",
+    "plugins": "Webhook, Slack requests and incidents page",
+    "intake": "Payloads, confs and the routing table",
+    "routing_file": "Payloads, confs and the routing table",
 }
+OTHER_AREA = "Steps"
 
 
 @dataclass(frozen=True)
 class ErrorText:
-    """A refusal: what it says, what it says would mend it, and which part says it."""
+    """An error message, its fix, and the part of the package that it belongs to."""
 
     message: str
     fix: str
@@ -50,17 +45,16 @@ class ErrorText:
 
 
 def error_texts() -> list[ErrorText]:
-    """Return them all, each once, in the order of the parts."""
-    paths = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] not in LEFT_OUT]
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+    """Return all messages, each once, in the order of the areas."""
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
     classes = _error_classes(trees.values())
     found = [each for path, tree in trees.items() for each in _texts_of(tree, path, classes)]
-    order = list(dict.fromkeys(AREAS.values()))
+    order = list(dict.fromkeys((*AREAS.values(), OTHER_AREA)))
     return sorted(dict.fromkeys(found), key=lambda each: (order.index(each.area), each.message.lower()))
 
 
 def _error_classes(trees: Iterable[ast.Module]) -> frozenset[str]:
-    """Return the names of the classes that derive from ours."""
+    """Return the names of the package's error classes."""
     bases = {
         node.name: {base.id for base in node.bases if isinstance(base, ast.Name)}
         for tree in trees
@@ -76,7 +70,7 @@ def _error_classes(trees: Iterable[ast.Module]) -> frozenset[str]:
 def _texts_of(tree: ast.Module, path: Path, classes: frozenset[str]) -> Iterator[ErrorText]:
     constants = _constants(tree)
     name = path.relative_to(PACKAGE).as_posix()
-    area = next((title for part, title in AREAS.items() if name.startswith(part)), "Said by the commands")
+    area = next((title for part, title in AREAS.items() if name.startswith(part)), OTHER_AREA)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not (expressions := _refusal(node, name, classes)):
             continue
@@ -89,23 +83,23 @@ def _texts_of(tree: ast.Module, path: Path, classes: frozenset[str]) -> Iterator
 
 
 def _refusal(call: ast.Call, module: str, classes: frozenset[str]) -> list[ast.expr]:
-    """Return what a call says is wrong and, if it does, what would mend it; nothing if it is no refusal."""
+    """Return the message and, if there is one, the fix of a call that creates an error; else nothing."""
     called = call.func.id if isinstance(call.func, ast.Name) else ""
-    if called in CHECKS and module.startswith("commands/check"):
+    if called in CHECKS and module.startswith("cli/checks"):
         return [call.args[place] for place in CHECKS[called] if place < len(call.args)]
-    if called in classes or called == "Refused" or (called == "ValueError" and module.startswith("intake")):
-        given = call.args[1:] if called == "Refused" else call.args
+    if called in classes or called == "RequestError" or (called == "ValueError" and module.startswith("intake")):
+        given = call.args[1:] if called == "RequestError" else call.args
         return [*given[:1], *(keyword.value for keyword in call.keywords if keyword.arg == "fix")]
     return []
 
 
 def _either(expression: ast.expr) -> tuple[ast.expr, ...]:
-    """Return what an expression may come to."""
+    """Return the values that an expression may have."""
     return (expression.body, expression.orelse) if isinstance(expression, ast.IfExp) else (expression,)
 
 
 def _constants(tree: ast.Module) -> dict[str, str]:
-    """Return the texts and numbers that a module names."""
+    """Return the string and number constants of a module."""
     found: dict[str, str] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -116,7 +110,7 @@ def _constants(tree: ast.Module) -> dict[str, str]:
 
 
 def _text(node: ast.expr, constants: Mapping[str, str]) -> str:
-    """Return an expression's text, with a gap for what only the error itself knows."""
+    """Return the text of an expression, with a gap for each variable part."""
     match node:
         case ast.Constant(value=str() | int() | float() as value):
             return str(value)
@@ -132,7 +126,7 @@ def _text(node: ast.expr, constants: Mapping[str, str]) -> str:
 
 
 class ErrorTexts(SphinxDirective):
-    """``{error-texts}``: a list of every text, by the part that says it."""
+    """``{error-texts}``: a list of all messages, by area."""
 
     def run(self) -> list[nodes.Node]:
         """Return the lists."""
