@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,7 +20,7 @@ from airflow_incident_provider.lifecycle.closing import (
     next_closing_at,
 )
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status, UpdateKind, Visibility
-from airflow_incident_provider.messages.findings import findings_messages
+from airflow_incident_provider.messages.findings import count_verdicts, findings_messages
 from airflow_incident_provider.messages.status_changes import (
     failing_probes,
     recovery_messages,
@@ -281,7 +280,7 @@ class RecoverIncidentOperator(SlackStep):
         recovery = recovery_of(snapshot, read_routing_table().lifecycle, batch)
         posted = session.poster.post_all(recovery_messages(recovery, snapshot.findings, findings), key=key)
         posted += _post_evidence(session, findings)
-        return session.value(posted, counts=Counter(finding.verdict for finding in findings))
+        return session.value(posted, counts=count_verdicts(findings))
 
     def _post_check(self, session: RoomSession, findings: Sequence[Finding]) -> ThreadUpdates:
         """Post what the probes found at a person's request into the brief's thread."""

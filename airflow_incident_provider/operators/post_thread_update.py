@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from airflow_incident_provider.evidence.model import Evidence
 from airflow_incident_provider.exceptions import SlackError
 from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.messages.evidence import evidence_messages
-from airflow_incident_provider.messages.findings import findings_messages
+from airflow_incident_provider.messages.findings import count_verdicts, findings_messages
 from airflow_incident_provider.messages.updates import note_messages
 from airflow_incident_provider.models import Finding, Incident, Problem, SlackWorkspace, ThreadUpdates, WarRoom
 from airflow_incident_provider.operators.base import SlackStep
@@ -102,7 +101,7 @@ class PostThreadUpdateOperator(SlackStep):
             channel_id=room.channel_id,
             thread_ts=room.brief_ts,
             messages=() if workspace.dry_run else posted,
-            counts=dict(Counter(finding.verdict for finding in findings)),
+            counts=count_verdicts(findings),
             problems=problems,
             would_post=slack.would_post,
         )

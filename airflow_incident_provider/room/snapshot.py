@@ -8,7 +8,6 @@ server and the command line: each brings its own :class:`XComSource`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from airflow_incident_provider.config import STEPS, ConfKey, TaskId, run_url
 from airflow_incident_provider.evidence.model import Evidence
 from airflow_incident_provider.lifecycle.closing import CloseRequest
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status, Visibility
+from airflow_incident_provider.messages.findings import count_verdicts
 from airflow_incident_provider.messages.status_changes import status_text
 from airflow_incident_provider.models import (
     Finding,
@@ -135,7 +135,7 @@ class IncidentSnapshot:
         """How many probes came to each verdict."""
         if self.summary is not None:
             return self.summary.findings
-        return Counter(finding.verdict for finding in self.findings)
+        return count_verdicts(self.findings)
 
     @property
     def all_findings(self) -> tuple[Finding, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,13 +9,16 @@ from datetime import datetime, timedelta
 from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.messages.evidence import hypothesis_statements, known_statements, unknown_texts
+from airflow_incident_provider.messages.findings import count_verdicts, probe_name
 from airflow_incident_provider.messages.status_changes import status_text
 from airflow_incident_provider.models import (
+    Incident,
     IncidentSummary,
     Invitation,
     Mode,
     Problem,
     RunOutcome,
+    Source,
     StepReport,
     TimelineEntry,
     Verdict,
@@ -69,7 +71,7 @@ def summarize(report: RunReport) -> IncidentSummary:
         channel_name=room.channel_name if room else None,
         steps=report.steps,
         timeline=_timeline(report),
-        findings=dict(Counter(finding.verdict for finding in snapshot.all_findings)),
+        findings=count_verdicts(snapshot.all_findings),
         known=(*(conclusions.known if conclusions else ()), *known_statements(snapshot.evidence)),
         unknown=(*conclusions.unknown, *unknown_texts(snapshot.evidence)) if conclusions else (),
         hypotheses=hypothesis_statements(snapshot.evidence),
@@ -148,7 +150,7 @@ def _problems(snapshot: IncidentSnapshot) -> tuple[Problem, ...]:
     problems += (
         Problem(
             step=TaskId.INVESTIGATE,
-            what=f"{finding.probe} {finding.target} could not be checked",
+            what=f"{probe_name(finding.probe)} {finding.target} could not be checked",
             error=finding.summary,
         )
         for finding in snapshot.findings
@@ -157,12 +159,17 @@ def _problems(snapshot: IncidentSnapshot) -> tuple[Problem, ...]:
     return tuple(dict.fromkeys(problems))
 
 
+def _start(incident: Incident | None) -> str:
+    """Return what happened first: an alert, or what a person noticed."""
+    return "started" if incident is not None and incident.source is Source.MANUAL else "alert"
+
+
 def _timeline(report: RunReport) -> tuple[TimelineEntry, ...]:
     """Return the moments of the first run, in order; each of them was recorded when it happened."""
     snapshot = report.snapshot
     incident, room, updates = snapshot.incident, snapshot.room, snapshot.updates
     moments = [
-        (incident.occurred_at if incident else None, "alert"),
+        (incident.occurred_at if incident else None, _start(incident)),
         (incident.received_at if incident else None, "received"),
         (room.opened_at if room and room.channel_id else None, "room"),
         (_first_evidence(snapshot), "first finding"),
@@ -187,7 +194,7 @@ def _first_evidence(snapshot: IncidentSnapshot) -> datetime | None:
     ends = [
         finding.started_at + timedelta(milliseconds=finding.duration_ms)
         for finding in snapshot.all_findings
-        if finding.verdict not in (Verdict.SKIPPED, Verdict.UNKNOWN)
+        if not finding.is_control and finding.verdict not in (Verdict.SKIPPED, Verdict.UNKNOWN)
     ]
     return min(ends, default=None)
 

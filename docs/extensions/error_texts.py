@@ -22,7 +22,12 @@ GAP = "…"
 """Stands for the variable parts of a message."""
 
 ROOT_CLASSES = frozenset({"IncidentError", "EngineError"})
-CHECKS: Mapping[str, tuple[int, int]] = {"warning": (1, 2), "failure": (1, 2), "required": (2, 3), "advised": (2, 3)}
+CHECKS: Mapping[str, tuple[int, int]] = {
+    "warning": (1, 2),
+    "failure": (1, 2),
+    "required": (2, 3),
+    "advised": (2, 3),
+}
 """The functions that return a line of ``airflow incident check``: the positions of the message and its fix."""
 
 AREAS: Mapping[str, str] = {
