@@ -195,17 +195,15 @@ def _reached(imports: Mapping[str, set[str]], name: str) -> set[str]:
 
 
 def _values_read_by(operator: str) -> set[str]:
-    """Return the step values that an operator's module reads; the summary reads them in ``room.summary``."""
+    """Return the step values that an operator reads: those that its module names, or all, with a snapshot."""
     from airflow_incident_provider import operators
 
-    module = operators._MODULES[operator]
-    paths = [ROOT / PACKAGE / "operators" / f"{module}.py"]
-    paths += [ROOT / PACKAGE / "room" / "summary.py"] if module == "final_summary" else []
-    source = "\n".join(path.read_text(encoding="utf-8") for path in paths)
+    source = (ROOT / PACKAGE / "operators" / f"{operators.MODULES[operator]}.py").read_text(encoding="utf-8")
     return {
         value
         for value, model in VALUES.items()
-        if re.search(rf"(read_value\(\s*{model}\b|{model}\.model_validate\()", source)
+        if "snapshot_of_run(" in source
+        or re.search(rf"(read_value\(\s*{model}\b|{model}\.model_validate\()", source)
     }
 
 

@@ -100,7 +100,7 @@ class Operators(FromCode):
 
     def markdown(self) -> Iterator[str]:
         """Yield a section for each operator, in the order in which a run uses them."""
-        for name in operators._MODULES:
+        for name in operators.MODULES:
             operator = getattr(operators, name)
             yield f"## {name}"
             yield ""
