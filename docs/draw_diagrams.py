@@ -215,14 +215,13 @@ def _what_the_engine_is_asked_for() -> dict[str, Any]:
     """Return the arguments with which a probe's container is created, using a mocked engine."""
     from docker import APIClient
 
-    from airflow_incident_provider.containers import LockedDownContainer
+    from airflow_incident_provider.containers import LockedDownContainer, probe_container
     from airflow_incident_provider.models import ProbeRun, Target
-    from airflow_incident_provider.operators import InvestigateInContainerOperator
     from airflow_incident_provider.probes import MAX_OUTPUT_BYTES, get_probe
 
     probe = get_probe("http")
     run = ProbeRun(probe=probe.name, target=Target(url="https://checkout.example.com/"))
-    spec = InvestigateInContainerOperator(task_id="investigate", probe=run)._spec(run, "task")
+    spec = probe_container(run, owner="task", network="bridge")
     engine = MagicMock(spec=APIClient)
     engine.create_host_config.side_effect = lambda **limits: limits
     engine.wait.return_value = {"StatusCode": 0}
