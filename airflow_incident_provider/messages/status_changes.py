@@ -338,9 +338,16 @@ def recovery_messages(recovery: Recovery, before: Sequence[Finding], now: Sequen
 
 
 def failing_probes(findings: Sequence[Finding]) -> tuple[str, ...]:
-    """Return the names of the failing probes, each once; the control is none of them."""
+    """Return the names of the failing probes, each once; none if our own network fails."""
+    if own_network_failure(findings):
+        return ()
     failing = (f for f in findings if f.verdict is Verdict.FAIL and not f.is_control)
     return tuple(dict.fromkeys(finding.probe for finding in failing))
+
+
+def _is_doubtful(now: Sequence[Finding]) -> bool:
+    """Return whether a check fails, or none could reach the service."""
+    return bool(failing_probes(now) or own_network_failure(now))
 
 
 def _recovery_heading(recovery: Recovery, now: Sequence[Finding]) -> str:
@@ -349,14 +356,14 @@ def _recovery_heading(recovery: Recovery, now: Sequence[Finding]) -> str:
     at = f"{clock(recovery.at)} UTC"
     if not recovery.over:
         return f"Alerts recovered{again} at {at}, but fire again by now"
-    if failing_probes(now):
+    if _is_doubtful(now):
         fails = headline(now)
         return f"Alerts recovered{again} at {at}, but {fails[:1].lower()}{fails[1:]}"
     return f"Recovered{again} at {at}: no alert is firing"
 
 
 def _recovery_head(recovery: Recovery, now: Sequence[Finding]) -> list[Mrkdwn]:
-    symbol = "🟢" if recovery.over and not failing_probes(now) else "🔶"
+    symbol = "🟢" if recovery.over and not _is_doubtful(now) else "🔶"
     after = duration(max(0, between(recovery.first_at, recovery.at)))
     times = f" · fired {recovery.times} times" if recovery.times > 1 else ""
     return [

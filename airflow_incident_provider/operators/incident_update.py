@@ -287,7 +287,7 @@ class RecoverIncidentOperator(SlackStep):
         posted = session.poster.post_all(
             findings_messages(findings), key=f"{session.run_key}/check", thread_ts=session.room.brief_ts
         )
-        return session.value(posted, counts=Counter(finding.verdict for finding in findings))
+        return session.value(posted, counts=count_verdicts(findings))
 
 
 def _findings(context: Context) -> list[Finding]:

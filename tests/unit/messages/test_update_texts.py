@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 
 import pytest
-from airflow_incident_provider.probes.declaration import CONTROL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -36,6 +35,7 @@ from airflow_incident_provider.messages.status_changes import (
 from airflow_incident_provider.messages.summary import summary_message
 from airflow_incident_provider.messages.updates import IncidentUpdate, update_messages
 from airflow_incident_provider.models import Finding, Incident, NotInvited, Severity, Verdict
+from airflow_incident_provider.probes import CONTROL
 
 from .hostile import findings, incidents, invitations, left_out, maybe, moments, texts, tuples
 from .rooms import OCCURRED, after, checkout_findings, checkout_incident, checkout_summary
