@@ -79,7 +79,7 @@ def brief_state(
         pending=pending,
         invited=invited,
         not_invited=left_out,
-        findings=snapshot.findings,
+        findings=snapshot.all_findings,
         investigated=summary is not None or snapshot.updates is not None,
         steps=tuple(steps) or (final_steps(summary) if summary else ()),
         problems=problems,
