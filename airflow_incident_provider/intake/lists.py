@@ -24,8 +24,14 @@ _SLACK_MARKUP = re.compile(r"<(?:@|!subteam\^)([A-Z0-9]{2,32})(?:\|[^<>]*)?>|<ma
 _MAILBOX = re.compile(r"(?P<name>[^<>]*)<\s*(?:mailto:)?(?P<address>[^<>@\s]+@[^<>@\s]+)\s*>")
 _ADDRESS = re.compile(r"(?:mailto:)?([^@\s,<>]+@[^@\s,<>]+\.[^@\s,<>]+)", re.IGNORECASE)
 _SLACK_ID = re.compile(r"[UWS][A-Z0-9]{6,31}")
-_AND = re.compile(r"\s+(?:and|&|\+|/|\|)\s+", re.IGNORECASE)
-_NAME_PART = re.compile(r"[^\W\d_][^\d_,;:@<>]*")
+_PERSON_SEPARATOR = re.compile(r"[\n\r;|\uff1b\u3001\uff0c\u060c\u2022]+|\s+(?:and|&|\+|/)\s+", re.IGNORECASE)
+_COMMA_IN_LIST = re.compile(r",\s")
+_PROTECTED = re.compile(r'"[^"\n]*"|<[^<>\n]*>|\([^()\n]*\)')
+"""Quoted names, addresses and remarks: separators in them are text."""
+_ADDRESS_MARK, _TEXT_MARK = "\ue000", "\ue001"
+"""Stand for a protected text while a list is split: one in angle brackets, or another."""
+_MARKED = re.compile(f"[{_ADDRESS_MARK}{_TEXT_MARK}](\\d+)[{_ADDRESS_MARK}{_TEXT_MARK}]")
+_GIVEN_NAME_MAILBOX = re.compile(f"[^\\s{_ADDRESS_MARK}{_TEXT_MARK}]+\\s+{_ADDRESS_MARK}\\d+{_ADDRESS_MARK}")
 _HAS_SCHEME = re.compile(r"[a-z][a-z0-9+.:-]*://", re.IGNORECASE)
 _HOST_LIKE = re.compile(r"(?=\S*[.:0-9-])[^\W_]\S*|\[[0-9A-Fa-f:.]+\]\S*")
 
@@ -82,75 +88,95 @@ def split_people(text: str) -> Iterator[str]:
     """Yield the queries for people in a text.
 
     Understands e-mail addresses, ``@handles`` and Slack ids with any separator, mailboxes (``Dana <dana@...>``, of
-    which the address counts), Slack's own markup, and names, one a line or with semicolons or commas between.
+    which the address counts), Slack's own markup, and names. Line breaks, semicolons, bars, "and", "&" and the
+    commas of other scripts always separate people. A comma separates them too, unless what stands around it may be
+    one person, "Reyes, Dana": such a pair stays one query, because two strangers may be called Reyes and Dana.
+    :mod:`airflow_incident_provider.people.resolver` reads it as two people only if both are certain::
+
+        "Smith, John; Doe, Jane"         -> "Smith, John" and "Doe, Jane"
+        "van der Berg, Jan"              -> one query
+        "dana@acme.example, @sre-oncall" -> two queries
+        "Dana, Priya, Sam"               -> three queries: no pair
+        "alice,bob"                      -> two usernames
     """
-    text = _SLACK_MARKUP.sub(lambda found: f" {found[1] or found[2]} ", text[:_MAX_TEXT])
-    for line in _LINES.split(text):
-        rest = _BULLET.sub("", line)
-        while (mailbox := _MAILBOX.search(rest)) is not None:
-            yield from _split_line(_before_display_name(mailbox["name"]))
-            yield mailbox["address"]
-            rest = rest[mailbox.end() :]
-        yield from _split_line(rest)
+    protected: list[str] = []
+
+    def protect(found: re.Match[str]) -> str:
+        mark = _ADDRESS_MARK if found[0].startswith("<") else _TEXT_MARK
+        protected.append(found[0])
+        return f"{mark}{len(protected) - 1}{mark}"
+
+    unmarked = text[:_MAX_TEXT].replace(_ADDRESS_MARK, "").replace(_TEXT_MARK, "")
+    for line in _PERSON_SEPARATOR.split(_PROTECTED.sub(protect, unmarked)):
+        for query in _split_at_commas(_BULLET.sub("", line)):
+            restored = _MARKED.sub(lambda found: protected[int(found[1])], query).strip()
+            if any(map(str.isalnum, restored)):
+                yield _without_markup(restored)
 
 
-def _before_display_name(text: str) -> str:
-    """Return what stands before the display name of a mailbox: other people of the same line."""
-    if (quoted := re.search(r"\"[^\"]*\"\s*$", text)) is not None:
-        return text[: quoted.start()]
-    parts = text.split(",")
-    display = parts.pop().strip()
-    if parts and _is_name(parts[-1]) and " " not in parts[-1].strip() and display:
-        parts.pop()  # "Reyes, Dana <dana@...>"
-    return ",".join(parts)
+def _split_at_commas(line: str) -> Iterator[str]:
+    parts = [word for part in line.split(",") for word in _split_at_spaces(part.strip()) if word]
+    if not _COMMA_IN_LIST.search(line) and line == line.lower():
+        yield from parts
+    else:
+        yield from _join_names(parts)
 
 
-def _split_line(line: str) -> Iterator[str]:
-    parts = [part.strip().strip("\"'").strip() for part in line.split(",")]
-    parts = [part for part in parts if part]
-    if _are_last_first(parts):
-        yield from (f"{last}, {first}" for last, first in zip(parts[::2], parts[1::2], strict=True))
-        return
+def _split_at_spaces(part: str) -> list[str]:
+    """Return the words of "@dana @priya" or "a@x.example b@x.example"; any other part as it is."""
+    words = part.split()
+    certain = _TEXT_MARK not in part and not any(map(_is_name, words))
+    return words if len(words) > 1 and certain else [part]
+
+
+def _join_names(parts: list[str]) -> Iterator[str]:
+    """Yield the parts, with those that may be one "Last, First" joined again."""
+    names: list[str] = []
     for part in parts:
-        for piece in _AND.split(part):
-            yield from _split_words(piece)
+        if _is_name(part):
+            names.append(part)
+            continue
+        family = names.pop() if names and _GIVEN_NAME_MAILBOX.fullmatch(part) else None
+        yield from _pair_names(names)
+        yield f"{family}, {part}" if family else part
+        names = []
+    yield from _pair_names(names)
 
 
-def _are_last_first(parts: list[str]) -> bool:
-    """Return whether the parts are names as "Last, First", one after the other.
+def _pair_names(names: list[str]) -> Iterator[str]:
+    """Yield names, each two that may be "Last, First" as one.
 
-    In doubt they are: a query that finds nobody is reported, half a name may call in a stranger.
+    A family name of several words is followed by a single given name ("van der Berg, Jan"). An odd number of
+    single words without such a name before them are no pairs.
     """
-    if not parts or len(parts) % 2 or not all(_is_name(part) for part in parts):
-        return False
-    single = [" " not in part for part in parts]
-    return all(single) or (parts[2:] == [] and any(single))
-
-
-def _is_name(text: str) -> bool:
-    text = text.strip()
-    return (
-        bool(text)
-        and _NAME_PART.fullmatch(text) is not None
-        and any(c.isupper() or not c.islower() for c in text if c.isalpha())
-        and _AND.search(text) is None
-    )
-
-
-def _split_words(text: str) -> Iterator[str]:
-    """Yield addresses, ids and handles one by one, and the words between them as names."""
-    name: list[str] = []
-    for word in text.split():
-        address = _ADDRESS.fullmatch(word)
-        if address or _SLACK_ID.fullmatch(word) or word.startswith("@"):
-            if name:
-                yield " ".join(name)
-            name = []
-            if word.startswith("@") and not address:
-                name = [word]  # "@Dana Reyes" is one display name
-            else:
-                yield address[1] if address else word
+    at = 0
+    while at < len(names):
+        several_words = " " in names[at]
+        singles = _count_single_words(names, at + several_words)
+        if singles == 0 or singles % 2 != several_words:
+            end = at + (1 if several_words else max(singles, 1))
+            yield from names[at:end]
+            at = end
         else:
-            name.append(word)
-    if name:
-        yield " ".join(name)
+            yield f"{names[at]}, {names[at + 1]}"
+            at += 2
+
+
+def _count_single_words(names: list[str], start: int) -> int:
+    return next((at for at, name in enumerate(names[start:]) if " " in name), len(names) - start)
+
+
+def _is_name(part: str) -> bool:
+    """Return whether a part is a name, and nothing that is certain by itself, such as an address."""
+    certain = "@" in part or _ADDRESS_MARK in part or _TEXT_MARK in part
+    return not certain and not _SLACK_ID.fullmatch(part)
+
+
+def _without_markup(query: str) -> str:
+    """Return a query without quotes, a mailbox as its address, and Slack's markup as the id in it."""
+    if found := _SLACK_MARKUP.fullmatch(query):
+        return f"<!subteam^{found[1]}>" if query.startswith("<!") else found[1] or found[2]
+    if found := _MAILBOX.fullmatch(query):
+        return found["address"]
+    address = _ADDRESS.fullmatch(query)
+    return address[1] if address else query.strip("\"'").strip()
