@@ -223,12 +223,7 @@ def _check_again(record: IncidentRecord, action: IncidentAction) -> AppliedActio
     )
     if latest is not None and action.at - latest < CHECK_INTERVAL:
         return AppliedAction(record, Outcome.UNCHANGED, "The checks are running already.")
-    run = RunRequest(
-        dag_id=DagId.INCIDENT_UPDATE,
-        run_id=_run_id(record, action, "check"),
-        conf={ConfKey.INCIDENT_KEY: record.key, ConfKey.CHECK_REQUEST: True},
-    )
-    return AppliedAction(record, Outcome.APPLIED, "Running the checks again.", (run,))
+    return AppliedAction(record, Outcome.APPLIED, "Running the checks again.", (_check_run(record, action),))
 
 
 def _resolve(record: IncidentRecord, action: IncidentAction) -> AppliedAction:
@@ -238,11 +233,11 @@ def _resolve(record: IncidentRecord, action: IncidentAction) -> AppliedAction:
         dag_id=DagId.INCIDENT_UPDATE,
         run_id=_run_id(record, action, "resolve"),
         conf={
-            ConfKey.INCIDENT_KEY: record.key,
-            ConfKey.CLOSE_REQUEST: {"closing": Closing.RESOLVE.value, "by": _mention(action)},
+            ConfKey.INCIDENT_KEY.value: record.key,
+            ConfKey.CLOSE_REQUEST.value: {"closing": Closing.RESOLVE.value, "by": _mention(action)},
         },
     )
-    return AppliedAction(record, Outcome.APPLIED, "Resolving the incident.", (run,))
+    return AppliedAction(record, Outcome.APPLIED, "Resolving the incident.", (run, _check_run(record, action)))
 
 
 def _reopen(record: IncidentRecord, action: IncidentAction) -> AppliedAction:
@@ -317,6 +312,14 @@ def _detail(action: IncidentAction) -> str:
             return f"{action.minutes or round(SNOOZE.total_seconds() / 60)} min"
         case _:
             return redact(one_line(action.text))
+
+
+def _check_run(record: IncidentRecord, action: IncidentAction) -> RunRequest:
+    return RunRequest(
+        dag_id=DagId.INCIDENT_UPDATE,
+        run_id=_run_id(record, action, "check"),
+        conf={ConfKey.INCIDENT_KEY.value: record.key, ConfKey.CHECK_REQUEST.value: True},
+    )
 
 
 def _run_id(record: IncidentRecord, action: IncidentAction, prefix: str) -> str:

@@ -35,8 +35,10 @@ from airflow_incident_provider.messages.mrkdwn import (
     code_span,
     duration,
     inline,
+    is_user_id,
     join,
     link,
+    mention,
     utc_and_local,
     wrap,
 )
@@ -154,6 +156,7 @@ def resolved_message(end: ResolvedIncident) -> Message:
     facts = join(
         [
             inline(end.title or "", _TITLE),
+            _by_mention(end.by),
             Mrkdwn(f"lasted *{duration(max(0, between(end.first_at, end.at)))}*"),
             *_recovery(end),
             Mrkdwn(f"fired {end.times} times" if end.times > 1 else ""),
@@ -185,7 +188,12 @@ def _reopening(end: ResolvedIncident) -> Mrkdwn:
 
 
 def _by(person: str | None) -> str:
-    return f" by {person}" if person else ""
+    return f" by {person}" if person and not is_user_id(person) else ""
+
+
+def _by_mention(person: str | None) -> Mrkdwn:
+    """Return a mention of the person whose Slack id is known; a heading cannot hold one."""
+    return Mrkdwn(f"by {mention(person, person)}") if person and is_user_id(person) else Mrkdwn("")
 
 
 def _archiving(end: ResolvedIncident) -> Mrkdwn:
@@ -248,7 +256,7 @@ def closed_message(at: datetime, status: str, *, by: str | None = None) -> Messa
 
     :param by: the person who closed it, if one did. Untrusted text.
     """
-    return _message(f"{status.capitalize()} at {clock(at)} UTC{_by(by)}")
+    return _message(f"{status.capitalize()} at {clock(at)} UTC{_by(by)}", _by_mention(by))
 
 
 def _message(heading: str, *lines: Mrkdwn) -> Message:

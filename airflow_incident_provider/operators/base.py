@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, XComKey
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
+from airflow_incident_provider.lifecycle.closing import CloseRequest
 from airflow_incident_provider.models import Problem, Timing, XComValue
 from airflow_incident_provider.slack.errors import effect_may_be_delayed
 
@@ -130,6 +131,9 @@ def due_at(context: Context) -> datetime:
 
 
 def requested_by(context: Context) -> str | None:
-    """Return the Airflow user who started this run."""
+    """Return the person that the close request names, else the Airflow user who started this run."""
+    request = CloseRequest.of(context["dag_run"].conf)
+    if request is not None and request.by is not None:
+        return request.by
     name: str | None = getattr(context["dag_run"], "triggering_user_name", None)
     return name
