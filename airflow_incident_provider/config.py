@@ -51,6 +51,7 @@ class TaskId(StrEnum):
 
     SELECT_DUE_TASKS = "select_due_tasks"
     POST_UPDATE = "post_incident_update"
+    POST_REMINDERS = "post_reminders"
     PLAN_RECHECK = "plan_recheck"
     RECOVER_INCIDENT = "recover_incident"
     RESOLVE_INCIDENT = "resolve_incident"

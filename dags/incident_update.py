@@ -16,6 +16,7 @@ from airflow_incident_provider.operators import (
     InvestigateInContainerOperator,
     PlanRecheckOperator,
     PostIncidentUpdateOperator,
+    PostRemindersOperator,
     RecoverIncidentOperator,
     ResolveIncidentOperator,
     ScheduleNextCheckOperator,
@@ -41,6 +42,7 @@ with DAG(
 ) as dag:
     due = SelectDueTasksOperator(task_id="select_due_tasks")
     update = PostIncidentUpdateOperator(task_id="post_incident_update")
+    remind = PostRemindersOperator(task_id="post_reminders")
 
     # A recovery that could not be posted is still checked.
     plan = PlanRecheckOperator(task_id="plan_recheck", trigger_rule=TriggerRule.ALL_DONE)
@@ -55,6 +57,6 @@ with DAG(
     # Whatever failed before it: an incident must not be forgotten.
     next_check = ScheduleNextCheckOperator(task_id="schedule_next_check", trigger_rule=TriggerRule.ALL_DONE)
 
-    due >> [update, plan, resolve, archive, next_check]
+    due >> [update, remind, plan, resolve, archive, next_check]
     update >> plan >> investigate >> recover
-    [recover, resolve, archive] >> next_check
+    [remind, recover, resolve, archive] >> next_check

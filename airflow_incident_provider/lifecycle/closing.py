@@ -74,20 +74,20 @@ def resolve_at(record: IncidentRecord, settings: Lifecycle) -> datetime | None:
     """Return when a recovered incident is resolved, unless an alert fires before."""
     if record.status is not Status.RECOVERED or record.recovered_at is None:
         return None
-    return _whole_second(record.recovered_at + settings.quiet_period)
+    return whole_second(record.recovered_at + settings.quiet_period)
 
 
 def archive_at(record: IncidentRecord, settings: Lifecycle) -> datetime | None:
     """Return when the room of a resolved incident is archived: not while the incident may reopen there."""
     if record.status is not Status.RESOLVED or record.resolved_at is None:
         return None
-    return _whole_second(record.resolved_at + _stay(settings))
+    return whole_second(record.resolved_at + _stay(settings))
 
 
 def warn_at(record: IncidentRecord, settings: Lifecycle) -> datetime | None:
     """Return when the room of a resolved incident is warned that it will be archived."""
     archived = archive_at(record, settings)
-    return None if archived is None else _whole_second(archived - min(LONGEST_WARNING, _stay(settings) / 2))
+    return None if archived is None else whole_second(archived - min(LONGEST_WARNING, _stay(settings) / 2))
 
 
 def due_closing(record: IncidentRecord, settings: Lifecycle, now: datetime) -> Closing | None:
@@ -142,6 +142,6 @@ def _stay(settings: Lifecycle) -> timedelta:
     return max(settings.archive_delay, settings.reopen_window)
 
 
-def _whole_second(at: datetime) -> datetime:
+def whole_second(at: datetime) -> datetime:
     """Return the moment, or the next whole second after it: such a moment survives every way of writing it."""
     return at if at.microsecond == 0 else at.replace(microsecond=0) + timedelta(seconds=1)

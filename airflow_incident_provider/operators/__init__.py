@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_incident_provider.operators.incident_update import (
         PostIncidentUpdateOperator as PostIncidentUpdateOperator,
     )
+    from airflow_incident_provider.operators.incident_update import PostRemindersOperator as PostRemindersOperator
     from airflow_incident_provider.operators.incident_update import (
         RecoverIncidentOperator as RecoverIncidentOperator,
     )
@@ -57,6 +58,7 @@ MODULES = {
     "FinalSummaryOperator": "final_summary",
     "SelectDueTasksOperator": "incident_update",
     "PostIncidentUpdateOperator": "incident_update",
+    "PostRemindersOperator": "incident_update",
     "RecoverIncidentOperator": "incident_update",
     "ScheduleNextCheckOperator": "incident_update",
     "PlanRecheckOperator": "plan_recheck",

@@ -13,13 +13,22 @@ from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
 
 from airflow_incident_provider.config import ConfKey, TaskId
 from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.intake.policies import Reminders
 from airflow_incident_provider.lifecycle.closing import (
     CloseRequest,
     Closing,
     due_closing,
-    next_closing_at,
 )
+from airflow_incident_provider.lifecycle.coordination import Role
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status, UpdateKind, Visibility
+from airflow_incident_provider.lifecycle.reminders import (
+    Reminder,
+    check_run_id,
+    due_reminders,
+    next_check_at,
+    next_reminder_at,
+)
+from airflow_incident_provider.messages.coordination import ReminderText, reminder_message
 from airflow_incident_provider.messages.findings import count_verdicts, findings_messages
 from airflow_incident_provider.messages.status_changes import (
     failing_probes,
@@ -31,6 +40,7 @@ from airflow_incident_provider.registry.records import UpdateBatch
 from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.room.session import RoomSession
 from airflow_incident_provider.room.snapshot import (
+    IncidentSnapshot,
     expects_room,
     first_run_is_under_way,
     incident_key,
@@ -109,8 +119,10 @@ class SelectDueTasksOperator(BaseOperator, SkipMixin):
             return [_CLOSING_TASKS[request.closing], TaskId.SCHEDULE_NEXT_CHECK]
         if (context["dag_run"].conf or {}).get(ConfKey.CHECK_REQUEST):
             return [TaskId.PLAN_RECHECK]
-        settings = read_routing_table().lifecycle
-        return tasks_for(snapshot.record, batch, due_closing(snapshot.record, settings, due_at(context)))
+        table = read_routing_table()
+        closing = due_closing(snapshot.record, table.lifecycle, due_at(context))
+        tasks = tasks_for(snapshot.record, batch, closing)
+        return [*tasks, *_reminder_tasks(context, snapshot, table.reminders, tasks)]
 
 
 def tasks_for(record: IncidentRecord, batch: UpdateBatch | None, closing: Closing | None) -> list[str]:
@@ -127,6 +139,21 @@ def tasks_for(record: IncidentRecord, batch: UpdateBatch | None, closing: Closin
     if closing is not None:
         tasks.append(_CLOSING_TASKS[closing])
     if record.status in (Status.RECOVERED, Status.RESOLVED):
+        tasks.append(TaskId.SCHEDULE_NEXT_CHECK)
+    return tasks
+
+
+def _reminder_tasks(
+    context: Context, snapshot: IncidentSnapshot, settings: Reminders, selected: Sequence[str]
+) -> list[str]:
+    """Return the tasks for reminders: to post those of this run's time, and to request the next run."""
+    record = snapshot.record
+    if record is None or snapshot.room is None:
+        return []
+    at = context["dag_run"].run_after
+    tasks: list[str] = [TaskId.POST_REMINDERS] if at and due_reminders(record, settings, at) else []
+    next_check = next_reminder_at(record, settings, due_at(context))
+    if next_check is not None and TaskId.SCHEDULE_NEXT_CHECK not in selected:
         tasks.append(TaskId.SCHEDULE_NEXT_CHECK)
     return tasks
 
@@ -153,8 +180,8 @@ class ScheduleNextCheckOperator(BaseOperator):
         """Request the run, as Airflow's own ``TriggerDagRunOperator`` does."""
         key = incident_key(context)
         stored = TaskRegistry.of(context).incident(key)
-        settings = read_routing_table().lifecycle
-        at = next_closing_at(stored.record, settings, due_at(context)) if stored is not None else None
+        table, now = read_routing_table(), due_at(context)
+        at = next_check_at(stored.record, table, now) if stored is not None else None
         if at is None:
             raise AirflowSkipException("There is nothing to wait for.")
         raise DagRunTriggerException(
@@ -173,15 +200,59 @@ class ScheduleNextCheckOperator(BaseOperator):
         )
 
 
-def check_run_id(key: str, at: datetime) -> str:
-    """Return the id of the run that checks an incident at a moment."""
-    return f"look.{key}.{at:%Y%m%dT%H%M%S}"
-
-
 def _checked_by(context: Context) -> dict[str, Any]:
     """Return this run's id if it ran the probes again: the message of the resolution shows their results."""
     ti = context["ti"]
     return {ConfKey.CHECKED_BY.value: ti.run_id} if ti.xcom_pull(task_ids=TaskId.RECOVER_INCIDENT) else {}
+
+
+# --- reminders --------------------------------------------------------------------------------------
+
+
+class PostRemindersOperator(SlackStep):
+    """Post the reminders of this run's due time into the room: nobody leads, an update is due, or is it over?
+
+    Each reminder belongs to one due time and so to one run. The task is skipped if its reason is gone by now.
+
+    :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
+    :returns: :class:`~airflow_incident_provider.models.ThreadUpdates`, pushed to XCom.
+    :raises SlackUnavailableError: Slack does not answer: the task is retried, and repeats nothing.
+
+    .. code-block:: python
+
+        PostRemindersOperator(task_id="post_reminders", inlets=[REGISTRY])
+    """
+
+    ui_color = "#e4eef8"
+
+    def run_step(self, context: Context) -> ThreadUpdates:
+        """Post the reminders."""
+        snapshot, at = snapshot_of_incident(context), context["dag_run"].run_after
+        if snapshot is None or snapshot.record is None or snapshot.room is None or at is None:
+            raise AirflowSkipException("There is no room to post in.")
+        reminders = due_reminders(snapshot.record, read_routing_table().reminders, at)
+        if not reminders:
+            raise AirflowSkipException("No reminder is due any more.")
+        session = RoomSession.begin(context, snapshot, conn_id=self.slack_conn_id, log=self.log)
+        return session.value(
+            session.poster.post(
+                reminder_message(_reminder_text(snapshot.record, reminder)),
+                key=f"{session.run_key}/{reminder.kind}",
+            )
+            for reminder in reminders
+        )
+
+
+def _reminder_text(record: IncidentRecord, reminder: Reminder) -> ReminderText:
+    commander = record.coordination.roles.get(Role.COMMANDER)
+    return ReminderText(
+        kind=reminder.kind,
+        number=reminder.number,
+        since=reminder.since,
+        now=reminder.due_at,
+        commander=(commander.slack_id or commander.name) if commander else record.commander,
+        severity=record.severity,
+    )
 
 
 # --- updates and recovery ---------------------------------------------------------------------------

@@ -9,6 +9,7 @@ only the records that its alerts can belong to.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +27,7 @@ from airflow_incident_provider.lifecycle.closing import is_expired
 from airflow_incident_provider.lifecycle.decision import Action, Decision, decide, response_dag, with_update_run
 from airflow_incident_provider.lifecycle.matching import GroupHistory, Opening, openings_of
 from airflow_incident_provider.lifecycle.records import Assignment, IncidentRecord, RunRequest, shrink_to_fit
+from airflow_incident_provider.lifecycle.reminders import check_run_id, next_check_at
 from airflow_incident_provider.lifecycle.signals import Signal
 from airflow_incident_provider.models import ParseWarning
 from airflow_incident_provider.registry.records import (
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from airflow_incident_provider.registry.runs import Runs
+
+log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 """A task can end an incident between reading and deciding; then the alert is decided again."""
@@ -186,6 +190,8 @@ class DecisionBatch:
     def act_on(self, alert: PendingAlert) -> Outcome:
         """Decide on one alert, and start its runs."""
         decision, started = self._start_runs(self._decided(alert))
+        if decision.action is Action.OPEN and decision.record is not None:
+            self._request_first_check(decision.record, alert.routing)
         incidents = [self._keep(record, decision.runs) for record in _changed_records(decision)]
         if decision.history is not None:
             self._histories[group_name(alert.signal.group)] = decision.history
@@ -308,6 +314,23 @@ class DecisionBatch:
             if fallback is None:
                 raise
             return fallback, self._start_all(fallback)
+
+    def _request_first_check(self, record: IncidentRecord, routing: RoutingTable) -> None:
+        """Request the run that posts the first reminder; from there each run requests the next."""
+        at = next_check_at(record, routing, self._now)
+        if at is None:
+            return
+        request = RunRequest(
+            dag_id=DagId.INCIDENT_UPDATE,
+            run_id=check_run_id(record.key, at),
+            conf={ConfKey.INCIDENT_KEY.value: record.key},
+            run_after=at,
+        )
+        try:
+            self._runs.start(self._session, request)
+        except DagNotReadyError as error:
+            # The room opens all the same; only its reminders are missing.
+            log.warning("The incident %s has no reminders: %s", record.key, error)
 
     def _start_all(self, decision: Decision) -> list[str]:
         requests = [_delayed(request) for request in decision.runs]

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_incident_provider.intake.policies import Reminders
-from airflow_incident_provider.interaction.reminders import (
+from airflow_incident_provider.lifecycle.coordination import Coordination, Person, ReminderKind, Role, StatusUpdate
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Status, Visibility
+from airflow_incident_provider.lifecycle.reminders import (
     due_reminders,
     next_reminder_at,
 )
-from airflow_incident_provider.lifecycle.coordination import Coordination, Person, ReminderKind, Role, StatusUpdate
-from airflow_incident_provider.lifecycle.records import IncidentRecord, Status, Visibility
 from airflow_incident_provider.models import Severity, Source
 
 T0 = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -40,27 +40,23 @@ def record(**changes: Any) -> IncidentRecord:
 
 
 def posted(stages: list[tuple[float, IncidentRecord]], *, until: float) -> list[tuple[str, float]]:
-    """Run as the scheduled runs do: look, post what is due, ask for a run at the next reminder.
+    """Run as Airflow does: a run posts the reminders of its due time, and requests one at the next reminder.
 
-    A stage replaces the record at its minute, and causes a look: an action or an alert starts a run.
+    A stage replaces the record at its minute, which causes a run of its own, as an alert or an action does.
     """
     found: list[tuple[str, float]] = []
-    looked_at: datetime | None = None
-    times = sorted({at for at, _ in stages})
-    now = minute(times[0])
-    while now <= minute(until):
+    requested = {minute(at) for at, _ in stages}
+    done: set[datetime] = set()
+    while (pending := sorted(at for at in requested - done if at <= minute(until))) != []:
+        now = pending[0]
         current = [each for at, each in stages if minute(at) <= now][-1]
         found += [
             (reminder.kind.value, (reminder.due_at - T0).total_seconds() / 60)
-            for reminder in due_reminders(current, SETTINGS, now, posted_until=looked_at)
+            for reminder in due_reminders(current, SETTINGS, now)
         ]
-        looked_at = now
-        upcoming = [minute(at) for at in times if minute(at) > now]
+        done.add(now)
         following = next_reminder_at(current, SETTINGS, now)
-        later = [at for at in (*upcoming, following) if at is not None]
-        if not later:
-            break
-        now = min(later)
+        requested |= {following} if following is not None else set()
     return found
 
 
@@ -92,21 +88,22 @@ def test_no_reminder_while_snoozed() -> None:
 
 
 def test_wording_can_escalate_with_the_number() -> None:
-    reminders = due_reminders(record(), SETTINGS, minute(16), posted_until=None)
-    assert [(each.kind, each.number) for each in reminders] == [(ReminderKind.NO_COMMANDER, 3)]
+    [reminder] = due_reminders(record(), SETTINGS, minute(15))
+    assert (reminder.kind, reminder.number) == (ReminderKind.NO_COMMANDER, 3)
 
 
-def test_a_late_look_posts_the_latest_of_each_kind_only() -> None:
-    reminders = due_reminders(record(), SETTINGS, minute(47), posted_until=minute(3))
-    assert [(each.kind, each.due_at) for each in reminders] == [
-        (ReminderKind.UPDATE_DUE, minute(30)),
-        (ReminderKind.NO_COMMANDER, minute(45)),
-    ]
+def test_a_run_at_another_time_posts_nothing() -> None:
+    assert due_reminders(record(), SETTINGS, minute(16)) == []
+
+
+def test_times_are_whole_seconds() -> None:
+    opened = record(opened_at=T0 + timedelta(microseconds=123))
+    assert next_reminder_at(opened, SETTINGS, minute(0)) == minute(5) + timedelta(seconds=1)
 
 
 def test_an_incident_without_a_room_has_no_reminders() -> None:
     hidden = record(visibility=Visibility.RECORD)
-    assert due_reminders(hidden, SETTINGS, minute(999), posted_until=None) == []
+    assert due_reminders(hidden, SETTINGS, minute(5)) == []
     assert next_reminder_at(hidden, SETTINGS, minute(1)) is None
 
 
@@ -119,9 +116,8 @@ def test_a_reopened_incident_starts_over() -> None:
     assert next_reminder_at(again, SETTINGS, minute(101)) == minute(105)
 
 
-@given(st.integers(0, 3000), st.integers(0, 3000))
-def test_looking_twice_posts_nothing_twice(first: int, second: int) -> None:
-    earlier, later = sorted((first, second))
-    seen = {each.id for each in due_reminders(record(), SETTINGS, minute(earlier), posted_until=None)}
-    again = {each.id for each in due_reminders(record(), SETTINGS, minute(later), posted_until=minute(earlier))}
-    assert not seen & again
+@given(st.lists(st.integers(0, 600), max_size=20), st.integers(0, 600))
+def test_further_runs_change_nothing(extra: list[int], ended: int) -> None:
+    stages = [(0.0, record()), (float(ended) + 0.5, record(status=Status.RESOLVED, resolved_at=minute(ended)))]
+    more = sorted([*stages, *((float(at), stages[at > ended][1]) for at in extra)], key=lambda stage: stage[0])
+    assert posted(more, until=700) == posted(stages, until=700)

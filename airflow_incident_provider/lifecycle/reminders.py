@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from airflow_incident_provider.intake.policies import Reminders
+from airflow_incident_provider.intake.routing_table import RoutingTable
+from airflow_incident_provider.lifecycle.closing import next_closing_at, whole_second
 from airflow_incident_provider.lifecycle.coordination import ReminderKind, Role
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status, Visibility
 
@@ -38,23 +40,30 @@ class Reminder:
         return f"{self.kind}.{self.due_at:%Y%m%dT%H%M%S}"
 
 
-def due_reminders(
-    record: IncidentRecord, settings: Reminders, now: datetime, *, posted_until: datetime | None
-) -> list[Reminder]:
-    """Return the reminders that are due, the latest of each kind only.
+def due_reminders(record: IncidentRecord, settings: Reminders, at: datetime) -> list[Reminder]:
+    """Return the reminders of exactly this time, as the record is now.
 
-    :param posted_until: the time of the previous look: what was due by then has been posted.
+    A run posts those of its own due time and no others: so each is posted by one run, however many runs there are,
+    and one whose reason is gone is not posted.
     """
-    latest: dict[ReminderKind, Reminder] = {}
-    for reminder in _all(record, settings, now):
-        if reminder.due_at <= now and (posted_until is None or reminder.due_at > posted_until):
-            latest[reminder.kind] = reminder
-    return sorted(latest.values(), key=lambda reminder: reminder.due_at)
+    return [reminder for reminder in _all(record, settings, at) if reminder.due_at == at]
 
 
 def next_reminder_at(record: IncidentRecord, settings: Reminders, now: datetime) -> datetime | None:
     """Return when the next reminder is due as things are now; ``None`` if there is no reason for one."""
-    return min((each.due_at for each in _all(record, settings, now) if each.due_at > now), default=None)
+    upcoming = (reminder.due_at for reminder in _all(record, settings, now) if reminder.due_at > now)
+    return min(upcoming, default=None)
+
+
+def next_check_at(record: IncidentRecord, table: RoutingTable, now: datetime) -> datetime | None:
+    """Return when anything may be due for the incident: a closing step, or a reminder."""
+    times = (next_closing_at(record, table.lifecycle, now), next_reminder_at(record, table.reminders, now))
+    return min((at for at in times if at is not None), default=None)
+
+
+def check_run_id(key: str, at: datetime) -> str:
+    """Return the id of the run that checks an incident at a moment."""
+    return f"look.{key}.{at:%Y%m%dT%H%M%S}"
 
 
 def _all(record: IncidentRecord, settings: Reminders, now: datetime) -> Iterator[Reminder]:
@@ -90,7 +99,7 @@ def _update_series(
 
 def _single(kind: ReminderKind, at: datetime, record: IncidentRecord, *, since: datetime) -> Iterator[Reminder]:
     if not _is_snoozed(record, at):
-        yield Reminder(kind, at, 1, since)
+        yield Reminder(kind, whole_second(at), 1, since)
 
 
 def _series(
@@ -99,7 +108,7 @@ def _series(
     if every is None:
         return
     for number in range(1, MAX_REPEATS + 1):
-        due_at = start + every * number
+        due_at = whole_second(start + every * number)
         if not _is_snoozed(record, due_at):
             yield Reminder(kind, due_at, number, start)
             if due_at > now:
