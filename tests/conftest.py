@@ -136,11 +136,15 @@ def payload() -> Callable[[str], dict[str, Any]]:
     return read
 
 
+ALPINE_IMAGE = "alpine:3.23"
+"""The image of the probes in the tests that bring their own command."""
+
+
 @pytest.fixture(scope="session")
 def docker_engine() -> Iterator[Any]:
     """A Docker client, if there is an engine with the probes' images; CI must have one."""
     import docker
-    from airflow_incident_provider.probes.declaration import ALPINE_IMAGE, CURL_IMAGE
+    from airflow_incident_provider.probes.probe import CURL_IMAGE
 
     try:
         client = docker.from_env()

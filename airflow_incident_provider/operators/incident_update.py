@@ -210,7 +210,7 @@ def _checked_by(context: Context) -> dict[str, Any]:
 
 
 class PostRemindersOperator(SlackStep):
-    """Post the reminders of this run's due time into the room: nobody leads, an update is due, or is it over?
+    """Post the reminders of this run's due time into the room: take command, post an update, or resolve.
 
     Each reminder belongs to one due time and so to one run. The task is skipped if its reason is gone by now.
 

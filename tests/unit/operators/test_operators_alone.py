@@ -54,13 +54,21 @@ def test_parse_takes_a_payload_of_its_own(context: Context) -> None:
     assert incident.timing is not None
 
 
-def test_parse_says_what_it_cannot_read_and_leaves_it_for_the_summary(context: Context) -> None:
+def test_parse_drops_a_value_it_cannot_read_and_flags_it(context: Context) -> None:
+    value = ParseIncidentOperator(task_id="t").execute(context({"title": "x", "severity": "apocalyptic"}))
+    incident = Incident.model_validate(value)
+    assert any(flag.field == "severity" and "apocalyptic" in str(flag.value) for flag in incident.flags)
+
+
+def test_parse_fails_on_a_payload_without_an_incident_and_leaves_the_problem_for_the_summary(
+    context: Context,
+) -> None:
     from airflow.sdk.exceptions import AirflowFailException
 
-    given = context({"title": "x", "severity": "apocalyptic"})
-    with pytest.raises(AirflowFailException, match="severity: 'apocalyptic' is not a severity"):
+    given = context({"datadog": {}})
+    with pytest.raises(AirflowFailException):
         ParseIncidentOperator(task_id="t").execute(given)
-    assert "severity" in given["ti"].pushed["problem"]["problem"]["what"]
+    assert given["ti"].pushed["problem"]["problem"]["what"]
 
 
 def test_parse_skips_a_recovery(context: Context, payload: Callable[[str], dict[str, Any]]) -> None:

@@ -37,12 +37,16 @@ class RunsOnPaper(Runs):
 
     def __init__(self) -> None:
         self.started: list[str] = []
+        self.checks: list[Any] = []
         self.not_ready: str | None = None
 
     def start(self, session: Any, request: Any) -> bool:  # noqa: ARG002
         if request.dag_id == self.not_ready:
             raise DagNotReadyError(f"The DAG {request.dag_id} is paused.")
-        self.started.append(request.run_id)
+        if request.run_id.startswith("look."):
+            self.checks.append(request)
+        else:
+            self.started.append(request.run_id)
         return True
 
 
@@ -118,6 +122,14 @@ def test_alerts_of_one_transaction_know_of_each_other(runs: RunsOnPaper) -> None
     assert incident.batch is not None
     assert runs.started == [key, incident.batch.run_id]
     assert [item.kind for item in batch(incident.batch.run_id).items] == ["joined", "joined"]
+
+
+def test_an_opened_incident_has_its_first_check_requested(runs: RunsOnPaper) -> None:
+    opened_incident = outcome(runs, pending(1)).decision.record
+    assert opened_incident is not None
+    [request] = runs.checks
+    assert request.conf == {"incident_key": opened_incident.key}
+    assert request.run_after - opened_incident.opened_at < timedelta(minutes=5, seconds=1)
 
 
 def test_one_after_the_other_gives_the_same(runs: RunsOnPaper) -> None:
