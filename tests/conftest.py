@@ -144,6 +144,7 @@ ALPINE_IMAGE = "alpine:3.23"
 def docker_engine() -> Iterator[Any]:
     """A Docker client, if there is an engine with the probes' images; CI must have one."""
     import docker
+
     from airflow_incident_provider.probes.probe import CURL_IMAGE
 
     try:
