@@ -33,6 +33,7 @@ from airflow_incident_provider.intake.manual import (
     warn_of_rejected,
 )
 from airflow_incident_provider.intake.notification import Notification
+from airflow_incident_provider.intake.request_body import REPAIRS_KEY
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.intake.urls import distinct_links, make_link
 from airflow_incident_provider.models import Incident, Link, LinkKind, Route, Source
@@ -81,7 +82,14 @@ def read_notification(conf: Mapping[str, object], *, received_at: datetime, rout
         given = dict(given["conf"])  # type: ignore[call-overload]
     if not given:
         raise InvalidPayloadError("The conf is empty.", fix=_WHAT_A_CONF_HOLDS)
+    repairs = _repairs(given)
     notification, report = _read(given, received_at)
+    if repairs:
+        warnings = ParseWarnings(notification.incident.flags)
+        for repair in repairs:
+            warnings.add("request body", "repaired", repair)
+        incident = notification.incident.model_copy(update={"flags": warnings.as_tuple()})
+        notification = replace(notification, incident=incident)
     return replace(notification, incident=fit_incident(_routed(notification.incident, report, routing)))
 
 
@@ -106,6 +114,13 @@ def checked_conf(conf: Mapping[str, object], *, received_at: datetime) -> dict[s
         "started_at": report.started_at.isoformat().replace("+00:00", "Z") if report.started_at else None,
     }
     return {**conf, **{name: value for name, value in stated.items() if name in conf}}
+
+
+def _repairs(given: dict[str, object]) -> list[str]:
+    """Return what was repaired in the request's body, and remove it from the conf."""
+    payload = given.get(_DATADOG)
+    stated = given.pop(REPAIRS_KEY, None) or (payload.get(REPAIRS_KEY) if isinstance(payload, Mapping) else None)
+    return [repair for repair in stated if isinstance(repair, str)] if isinstance(stated, list) else []
 
 
 def _is_request_to_airflow(given: Mapping[str, object]) -> bool:
