@@ -33,14 +33,18 @@ _UNSTORABLE = {0: _REPLACEMENT, **dict.fromkeys(range(0xD800, 0xE000), _REPLACEM
 """What JSON can express but PostgreSQL's JSON cannot hold."""
 
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
-_VARIABLE = re.compile(r"(?<=[:\[,])(\s*)(?:\$\{?[A-Za-z_]\w{0,60}\}?(?:\[[^\]]{0,60}\])?|\{\{[^{}]{0,200}\}\})(?=\s*[,}\]])")
+_VARIABLE = re.compile(
+    r"(?<=[:\[,])(\s*)(?:\$\{?[A-Za-z_]\w{0,60}\}?(?:\[[^\]]{0,60}\])?|\{\{[^{}]{0,200}\}\})(?=\s*[,}\]])"
+)
 _HOLE = re.compile(r":(\s*)(?=[,}])")
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _LITERALS = ((re.compile(r"\bNone\b|\bundefined\b|\bNULL\b|\bnil\b"), "null"), (re.compile(r"\bTrue\b"), "true"),
              (re.compile(r"\bFalse\b"), "false"))  # fmt: skip
 _BAD_ESCAPE = re.compile(r'\\(?!["\\/bfnrt]|u[0-9A-Fa-f]{4})')
 _AFTER_KEY = re.compile(r"\s*:")
-_AFTER_VALUE = re.compile(r'\s*(?:[}\]]\s*(?:[,}\]]|$)|,\s*(?:"[^"\n]{0,100}"\s*:|["{\[]|-?\d|true\b|false\b|null\b|\$)|$)')
+_AFTER_VALUE = re.compile(
+    r'\s*(?:[}\]]\s*(?:[,}\]]|$)|,\s*(?:"[^"\n]{0,100}"\s*:|["{\[]|-?\d|true\b|false\b|null\b|\$)|$)'
+)
 _FRAGMENT = re.compile(
     r"\"(?P<name>title|event_title|alert_title|alertname|summary|message|text|id|alert_id|monitor_id|cycle_key|link|url"
     r"|transition|alert_transition|status|state|priority|severity|tags|scope|hostname)\"\s*:\s*"
@@ -96,7 +100,7 @@ def extract(text: str) -> dict[str, str]:
     names = ("title", "event_title", "alert_title", "alertname", "summary", "message", "text")
     title = next((found[name] for name in names if name in found), None)
     beginning = re.sub(r"^\W+", "", one_line(text[:1000]))
-    return {**found, "title": title or shorten(redact(beginning), MAX_NAME) or "An empty request"}
+    return {**found, "title": title or shorten(redact(beginning), MAX_NAME) or "An alert without a title"}
 
 
 def _fragment_text(raw: str) -> str:
@@ -137,7 +141,10 @@ def _parsed(text: str, repairs: list[str]) -> object:
         (None, str),
         ("unset variables or other values that are no JSON were read as null", _with_values),
         ("backslashes in a text were not escaped", lambda text: _with_values(_escaped(text))),
-        ("quotes in a text were not escaped: the text may be cut", lambda text: _with_values(_requoted(_escaped(text)))),
+        (
+            "quotes in a text were not escaped: the text may be cut",
+            lambda text: _with_values(_requoted(_escaped(text))),
+        ),
     )
     problem = "it is empty"
     for note, repair in attempts:

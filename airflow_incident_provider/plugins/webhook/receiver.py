@@ -27,18 +27,19 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_incident_provider.exceptions import IncidentError, InvalidPayloadError, RoutingTableError
+from airflow_incident_provider.intake.request_body import extract, parse_body
 from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
 from airflow_incident_provider.plugins.api.errors import RequestError
 from airflow_incident_provider.plugins.webhook.authentication import Authentication
-from airflow_incident_provider.plugins.webhook.body import parse_json_object, read_body, require_json
+from airflow_incident_provider.plugins.webhook.body import read_body, require_uncompressed
 from airflow_incident_provider.plugins.webhook.responses import Decided
 from airflow_incident_provider.registry.decisions import Outcome, PendingAlert, act_on, reject
 from airflow_incident_provider.registry.records import Rejection
 from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
 from airflow_incident_provider.registry.store import RegistryUnavailableError
 from airflow_incident_provider.routing_file import RoutingTableFile
-from airflow_incident_provider.text import digest, one_line, redact, shorten
+from airflow_incident_provider.text import digest, one_line, shorten
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -97,9 +98,9 @@ class AlertReceiver:
         try:
             with anyio.fail_after(ANSWER_SECONDS):
                 await self._in_thread(self.authentication.admit, secret, address)
-                require_json(request)
+                require_uncompressed(request)
                 body = await read_body(request)
-                alert = await self._in_thread(self._parse, conf_of, body)
+                alert = await self._in_thread(self._parse, conf_of, body, request.headers.get("content-type", ""))
                 outcome = await self._queue.outcome(alert)
         except Exception as error:
             refusal = refusal_of(error)
@@ -120,8 +121,10 @@ class AlertReceiver:
         except Exception as error:  # noqa: BLE001  the log has it
             log.error("The refused alert %r is not on the incidents page: %s", rejection.title, _text(error))
 
-    def _parse(self, conf_of: Callable[[dict[str, Any]], Mapping[str, object]], body: bytes) -> PendingAlert:
-        conf = conf_of(parse_json_object(body))
+    def _parse(
+        self, conf_of: Callable[[dict[str, Any]], Mapping[str, object]], body: bytes, content_type: str
+    ) -> PendingAlert:
+        conf = conf_of(parse_body(body, content_type))
         table = self.routing.table()
         return PendingAlert(read_signal(conf, received_at=datetime.now(UTC), routing=table), table)
 
@@ -228,20 +231,19 @@ def _bug(error: Exception) -> Exception | None:
 
 
 def rejection_of(source: str, body: bytes, refusal: RequestError) -> Rejection:
-    """Return the record of a refused alert, with what can be told of it without parsing it."""
+    """Return the record of a refused alert, with what can be extracted of it."""
     text = body.decode("utf-8", "replace")
-    title, monitor = _TITLE.search(text), _MONITOR_URL.search(text)
+    monitor = _MONITOR_URL.search(text)
     return Rejection(
         id=digest(text),
         at=datetime.now(UTC),
         source=source,
-        title=shorten(redact(one_line(title[1])), 200) if title else "An alert without a title",
+        title=shorten(extract(text)["title"], 200),
         reason=refusal.answer.error,
         monitor_url=monitor[0] if monitor else None,
     )
 
 
-_TITLE = re.compile(r'"(?:alert_)?title"\s*:\s*"((?:[^"\\\n]|\\.){1,300})')
 _MONITOR_URL = re.compile(r"https://[a-z0-9.-]{1,60}/monitors/\d{1,20}")
 
 

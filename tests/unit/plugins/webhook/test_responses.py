@@ -127,7 +127,6 @@ def test_nothing_is_decided_without_the_secret_or_for_a_bad_body() -> None:
     assert (
         app.post("/webhook/generic", content="{", headers={"Content-Type": "application/json"}).status_code == 400
     )
-    assert app.post("/webhook/generic", data=REPORT).status_code == 415
     assert app.post("/webhook/generic", json=REPORT, headers={"Content-Encoding": "gzip"}).status_code == 415
     assert app.post("/webhook/generic", json={**REPORT, "description": "x" * 300_000}).status_code == 413
     assert app.get("/webhook/generic").status_code == 405
@@ -163,7 +162,7 @@ def test_the_openapi_document_declares_the_secret_and_every_response() -> None:
         (b'{"title": "Disk full on db-1", "severity": "purple"', "Disk full on db-1", "JSON"),
         (b'{"alert_title": "password=hunter2hunter2 leaked" oops}', "password=", "JSON"),
         (b"[]", "An alert without a title", "object"),
-        (b"\xff\xfe", "An alert without a title", "UTF-8"),
+        (b"\xff\xfe", "An alert without a title", "JSON"),
     ],
 )
 def test_an_alert_that_is_refused_for_good_leaves_a_record(
