@@ -86,6 +86,12 @@ class ConfKey(StrEnum):
     CHECK_REQUEST = "check_request"
     """Whether a person requested that the probes run again."""
 
+    FIRST_RUN = "first_run"
+    """The run that opens the incident's room, for an incident that the registry does not know."""
+
+    ROOM_ATTEMPT = "room_attempt"
+    """How often the room could not be opened or completed."""
+
     CHECKED_BY = "checked_by"
     """The run that ran the probes after the recovery."""
 
@@ -101,6 +107,9 @@ class XComKey(StrEnum):
 
     PROBLEM = "problem"
     """Why a step failed, for the summary."""
+
+    ROOM = "room"
+    """The room that a run of ``incident_update`` opened, because the first run could not."""
 
 
 class Settings:

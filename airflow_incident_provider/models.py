@@ -582,7 +582,8 @@ class IncidentSummary(XComValue):
     """What the first minutes came to. The value of ``final_summary``. Durations are in milliseconds.
 
     ``status`` and ``time_to_recovery_ms`` come later: what became of the incident since, such as ``resolved``.
-    ``invited_later`` are those of the ``invited`` whom Slack could not take when the room was opened.
+    ``invited_later`` are those of the ``invited`` whom Slack could not take when the room was opened;
+    ``unanswered`` the queries for people that Slack has not answered until then: they are tried again.
     """
 
     key: str | None
@@ -600,6 +601,7 @@ class IncidentSummary(XComValue):
     hypotheses: tuple[Statement, ...] = ()
     invited: int = 0
     invited_later: tuple[Invitation, ...] = ()
+    unanswered: tuple[str, ...] = ()
     here: int | None = None
     not_invited: tuple[NotInvited, ...] = ()
     problems: tuple[Problem, ...] = ()

@@ -151,9 +151,14 @@ class UpdateItem(Model):
 
 
 class Room(Model):
-    """Where an incident is discussed, as far as it is known. ``brief_ts`` is the message that updates reply to.
+    """Where an incident is discussed, or why it has no room yet.
 
-    ``dry_run`` says that nothing was posted, because no Slack workspace is configured or a dry run was requested.
+    ``brief_ts`` is the message that updates reply to. ``opened_in`` is the run of ``incident_update`` that opened
+    the room, if the first run could not. Without a room, ``problem`` and ``fix`` say why, ``next_try_at`` when it
+    is tried again, ``attempts`` how often it was, and ``conn_id`` with which Slack connection; ``missed_runs`` are
+    the update runs whose updates could not be posted. ``is_complete`` is set once nothing of the first run is
+    missing. ``dry_run`` says that nothing was posted, because no Slack workspace is configured or a dry run was
+    requested.
     """
 
     channel_id: str | None = None
@@ -161,6 +166,14 @@ class Room(Model):
     brief_ts: str | None = None
     url: str | None = None
     dry_run: bool = False
+    opened_in: str | None = None
+    problem: str | None = None
+    fix: str | None = None
+    next_try_at: UtcDatetime | None = None
+    attempts: int = 0
+    conn_id: str | None = None
+    missed_runs: tuple[str, ...] = ()
+    is_complete: bool = False
 
 
 _VISIBILITY = Field(validation_alias=AliasChoices("visibility", "presence"))

@@ -19,7 +19,7 @@ from airflow_incident_provider.operators.base import SlackStep, is_last_try
 from airflow_incident_provider.room.brief import BriefWriter, brief_state
 from airflow_incident_provider.room.posting import Ledger, Poster, recorded_ts
 from airflow_incident_provider.room.progress import FAILED_STATES, step_reports
-from airflow_incident_provider.room.responders import complete_invitations, resolve_users
+from airflow_incident_provider.room.responders import LATE_LOOKUP_SECONDS, complete_invitations, resolve_users
 from airflow_incident_provider.room.snapshot import snapshot_of_run
 from airflow_incident_provider.room.summary import RunReport, dry_run_texts, summarize, summary_key
 from airflow_incident_provider.slack.access import open_slack_client
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_incident_provider.slack.protocol import SlackClient
-
-
-LATE_LOOKUP_SECONDS = 10.0
-"""Seconds for the second lookup of people for whom Slack did not answer in time."""
 
 
 class FinalSummaryOperator(SlackStep):
@@ -114,6 +110,7 @@ class FinalSummaryOperator(SlackStep):
             report,
             snapshot=snapshot.with_room(attendance.room),
             invited_later=attendance.later,
+            unanswered=attendance.unanswered,
             here=attendance.here,
         )
 

@@ -92,8 +92,12 @@ class TaskRegistry:
         self._inbox.set(record.key, StoredIncident(version=1, record=record).to_json())
         return True
 
+    def room(self, key: str) -> Room | None:
+        """Return where the incident's room is, or why there is none, as a task stored it."""
+        return self._read(Room, Kind.ROOM, key)
+
     def store_room(self, key: str, room: Room) -> None:
-        """Report where the incident's room is. For the one task that opened it; the same again on a retry."""
+        """Store where the incident's room is, or why there is none: for the task that opens it."""
         self._store.set(Kind.ROOM.key(key), room.model_dump(mode="json"))
 
     def resolve(self, seen: StoredIncident, at: datetime, *, by: str | None = None) -> bool:

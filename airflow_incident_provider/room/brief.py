@@ -53,6 +53,7 @@ def brief_state(
     steps: Sequence[StepProgress] = (),
     here_later: Sequence[Invitation] = (),
     missing_later: Sequence[NotInvited] = (),
+    looked_up_again: Sequence[str] = (),
 ) -> BriefState:
     """Return what the brief shows of an incident; the only place that decides it.
 
@@ -60,6 +61,7 @@ def brief_state(
     :param steps: the progress of the run; default: the steps of its summary, if there is one.
     :param here_later: responders of later notifications who are in the room.
     :param missing_later: responders of later notifications who are not, and why.
+    :param looked_up_again: queries of the first run whose new results are in the two lists.
     """
     assert snapshot.incident is not None
     room, summary, record = snapshot.room, snapshot.summary, snapshot.record
@@ -70,8 +72,11 @@ def brief_state(
         pending, left_out, problems = invitations(people), not_invited(people), people.problems
     else:
         invited = (*room.invited, *(summary.invited_later if summary else ()), *here_later)
-        left_out = (*(summary.not_invited if summary else room.not_invited), *missing_later)
-        problems = summary.problems if summary else room.problems
+        # A summary that was made before the room existed says nothing about who was invited.
+        complete = summary if summary is not None and summary.room_url is not None else None
+        left_out = complete.not_invited if complete else room.not_invited
+        left_out = (*(one for one in left_out if one.query not in looked_up_again), *missing_later)
+        problems = complete.problems if complete else room.problems
     return BriefState(
         incident=snapshot.incident,
         workspace=snapshot.workspace,

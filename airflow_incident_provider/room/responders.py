@@ -143,11 +143,13 @@ class Attendance:
 
     :param room: the room as it was opened, without the failures that have been made up for since.
     :param later: who was invited only now.
+    :param unanswered: the queries that Slack has not answered until now, by a lookup or an invitation.
     :param here: how many of those invited are in the room, if that is known.
     """
 
     room: WarRoom
     later: tuple[Invitation, ...] = ()
+    unanswered: tuple[str, ...] = ()
     here: int | None = None
 
 
@@ -164,13 +166,14 @@ def complete_invitations(
     members = slack.member_ids(channel_id)
     again = look_up(people.unanswered) if people.unanswered else UserResolution()
     missed = _missed(room, people, again)
-    refused = _invite(slack, channel_id, [one.user.id for one in missed if one.user.id not in members])
+    refused, answered = _invite(slack, channel_id, [one.user.id for one in missed if one.user.id not in members])
     later = tuple(one for one in missed if one.user.id not in refused)
     here = members | {one.user.id for one in later}
     room = _with_refusals(_with_new_results(room, people, again), missed, refused)
     return Attendance(
         room=_without_arrivals(room, later, all_came=len(later) == len(missed)),
         later=later,
+        unanswered=(*again.unanswered, *(() if answered else (one.query for one in missed if one not in later))),
         here=sum(one.user.id in here for one in (*room.invited, *later)),
     )
 
@@ -186,14 +189,15 @@ def _has_failed_invitations(room: WarRoom) -> bool:
     return any(problem.code is ProblemCode.INVITATIONS for problem in room.problems)
 
 
-def _invite(slack: SlackClient, channel_id: str, ids: list[str]) -> Mapping[str, str]:
-    """Invite; return in words why each who could not be invited was not."""
+def _invite(slack: SlackClient, channel_id: str, ids: list[str]) -> tuple[Mapping[str, str], bool]:
+    """Invite; return why each who could not be invited was not, and whether Slack answered."""
     if not ids:
-        return {}
+        return {}, True
     try:
-        return {user_id: invite_failure_reason(code) for user_id, code in slack.invite(channel_id, ids).items()}
+        failures = slack.invite(channel_id, ids)
     except IncidentError as error:
-        return dict.fromkeys(ids, error.message)
+        return dict.fromkeys(ids, error.message), not isinstance(error, SlackUnavailableError)
+    return {user_id: invite_failure_reason(code) for user_id, code in failures.items()}, True
 
 
 def _with_new_results(room: WarRoom, people: UserResolution, again: UserResolution) -> WarRoom:
@@ -243,31 +247,35 @@ class LaterResponders:
     :param not_invited: who should have been invited just now and was not, and why.
     :param here: all of them who are in the room.
     :param missing: all of them who are not, and why.
+    :param unanswered: the queries that Slack did not answer: they are tried again with the next update.
     """
 
     invited: tuple[Invitation, ...] = ()
     not_invited: tuple[NotInvited, ...] = ()
     here: tuple[Invitation, ...] = ()
     missing: tuple[NotInvited, ...] = ()
+    unanswered: tuple[str, ...] = ()
 
 
 def invite_later_responders(session: RoomSession, names: Iterable[str]) -> LaterResponders:
     """Invite the missing ``names``; return the status of every responder added after the room opened.
 
-    Somebody who was invited before and has left is not invited again.
+    The queries that Slack did not answer during the first run are among them. Somebody who was invited before and
+    has left is not invited again.
 
-    :raises SlackUnavailableError: Slack does not answer.
+    :raises IncidentError: Slack does not say who is in the room, or takes no invitation.
     """
     snapshot, room = session.snapshot, session.room
+    unanswered = snapshot.summary.unanswered if snapshot.summary else ()
     asked_before = {name.casefold() for name in (snapshot.incident.responders if snapshot.incident else ())}
     responders = snapshot.record.responders if snapshot.record else ()
-    later = [name for name in responders if name.casefold() not in asked_before]
+    later = [*unanswered, *(name for name in responders if name.casefold() not in asked_before)]
     if not later:
         return LaterResponders()
     slack, channel_id = session.slack, room.channel_id or ""
     found = _looked_up(later, session)
     members = slack.member_ids(channel_id)
-    wanted = {name.casefold() for name in names}
+    wanted = {name.casefold() for name in (*names, *unanswered)}
     all_found = [one for one in invitations(found) if one.user.id not in _ids(room.invited)]
     new = [one for one in all_found if one.query.casefold() in wanted and one.user.id not in members]
     failures = slack.invite(channel_id, [one.user.id for one in new]) if new else {}
@@ -282,24 +290,31 @@ def invite_later_responders(session: RoomSession, names: Iterable[str]) -> Later
         not_invited=(*(one for one in unresolved if one.query.casefold() in wanted), *failed),
         here=tuple(one for one in all_found if one.user.id in there),
         missing=(*unresolved, *failed, *_absent(all_found, there | failures.keys())),
+        unanswered=tuple(found.unanswered),
     )
 
 
 def later_responders(session: RoomSession) -> LaterResponders:
-    """Return the status of every responder added after the room opened, and invite nobody.
+    """Return the status of every responder added after the room opened, and invite nobody who was not missed.
 
-    :raises SlackUnavailableError: Slack does not answer.
+    :raises IncidentError: Slack does not say who is in the room.
     """
     return LaterResponders() if session.is_in_thread else invite_later_responders(session, ())
 
 
-def _looked_up(names: list[str], session: RoomSession) -> UserResolution:
+def look_up_for(session: RoomSession, names: Iterable[str], *, private: bool) -> UserResolution:
+    """Look people up for a room that is open: longer than before it was, but nothing waits for all of them."""
+    names = list(names)
     try:
-        return resolve_users(names, session.workspace, session.conn_id, private=session.room.private)
-    except SlackUnavailableError:
-        raise
+        return resolve_users(
+            names, session.workspace, session.conn_id, private=private, seconds=LATE_LOOKUP_SECONDS
+        )
     except IncidentError as error:
         return not_looked_up(names, error.message)
+
+
+def _looked_up(names: list[str], session: RoomSession) -> UserResolution:
+    return look_up_for(session, names, private=session.room.private)
 
 
 def _absent(found: Iterable[Invitation], accounted_for: frozenset[str] | set[str]) -> tuple[NotInvited, ...]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from airflow.sdk.exceptions import AirflowRuntimeError
 from pydantic import ValidationError
 
-from airflow_incident_provider.config import STEPS, ConfKey, TaskId, run_url
+from airflow_incident_provider.config import STEPS, ConfKey, DagId, TaskId, XComKey, run_url
 from airflow_incident_provider.evidence.model import Evidence
 from airflow_incident_provider.lifecycle.closing import CloseRequest
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status, Visibility
@@ -121,6 +121,11 @@ class IncidentSnapshot:
         return self.room is not None and not is_thread
 
     @property
+    def is_in_triage(self) -> bool:
+        """Whether triage keeps the incident out of rooms."""
+        return self.record is not None and self.record.visibility is not Visibility.ROOM
+
+    @property
     def times_fired(self) -> int:
         """How often the incident has fired, the first time included."""
         return self.record.reopened + 1 if self.record is not None else 1
@@ -223,7 +228,7 @@ def read_snapshot(
         incident=_current(incident, record),
         workspace=value(SlackWorkspace, TaskId.SETUP_SLACK),
         people=value(UserResolution, TaskId.RESOLVE_USERS),
-        room=_room(value(WarRoom, TaskId.CREATE_WAR_ROOM), record),
+        room=_room(value(WarRoom, TaskId.CREATE_WAR_ROOM), record.room if record else Room()),
         findings=tuple(each for each in (_validated(Finding, one) for one in found) if each is not None),
         evidence=evidence,
         updates=value(ThreadUpdates, TaskId.POST_UPDATES),
@@ -257,7 +262,9 @@ def snapshot_of_incident(context: Context) -> IncidentSnapshot | None:
     if record.run_id is None:
         return read_snapshot(None, stored=stored)
     run = RunRef(dag_id=record.dag_id, run_id=record.run_id)
-    return read_snapshot(TaskXComs(ti, run), run=run, stored=stored)
+    snapshot = read_snapshot(TaskXComs(ti, run), run=run, stored=stored)
+    opened_later = _opened_later(ti, record.room)
+    return snapshot if opened_later is None else snapshot.with_room(opened_later)
 
 
 def incident_key(context: Context) -> str:
@@ -296,19 +303,32 @@ def _stored(context: Context, key: str) -> StoredIncident | None:
         return None
 
 
+def _opened_later(ti: Any, location: Room) -> WarRoom | None:
+    """Return the room as the run of ``incident_update`` left it that opened it, if it was one."""
+    if location.opened_in is None:
+        return None
+    value = ti.xcom_pull(
+        dag_id=DagId.INCIDENT_UPDATE, run_id=location.opened_in, task_ids=TaskId.POST_UPDATE, key=XComKey.ROOM
+    )
+    return _room(_validated(WarRoom, value), location)
+
+
 def _unregistered(context: Context) -> StoredIncident | None:
     """Return a record made from the first run, for an incident that only that run knows."""
-    request = CloseRequest.of(context["dag_run"].conf)
-    if request is None or request.dag_id is None or request.run_id is None:
+    conf = context["dag_run"].conf or {}
+    request, first = CloseRequest.of(conf), conf.get(ConfKey.FIRST_RUN) or {}
+    dag_id = first.get("dag_id") or (request.dag_id if request else None)
+    run_id = first.get("run_id") or (request.run_id if request else None)
+    if dag_id is None or run_id is None:
         return None
-    value = context["ti"].xcom_pull(dag_id=request.dag_id, run_id=request.run_id, task_ids=TaskId.PARSE_INCIDENT)
+    value = context["ti"].xcom_pull(dag_id=dag_id, run_id=run_id, task_ids=TaskId.PARSE_INCIDENT)
     incident = _validated(Incident, value)
     if incident is None or incident.key != incident_key(context):
         return None
     record = IncidentRecord(
         key=incident.key,
-        dag_id=request.dag_id,
-        run_id=request.run_id,
+        dag_id=dag_id,
+        run_id=run_id,
         source=incident.source,
         opened_by=incident.key,
         title=incident.title,
@@ -319,6 +339,7 @@ def _unregistered(context: Context) -> StoredIncident | None:
         opened_at=incident.received_at,
         last_signal_at=incident.received_at,
         commander=incident.commander,
+        room=TaskRegistry.of(context).room(incident.key) or Room(),
     )
     return StoredIncident(version=0, record=record)
 
@@ -357,9 +378,8 @@ def _from_record(record: IncidentRecord) -> Incident:
     )
 
 
-def _room(opened: WarRoom | None, record: IncidentRecord | None) -> WarRoom | None:
+def _room(opened: WarRoom | None, location: Room) -> WarRoom | None:
     """Return the room as the run left it, or by the registry if it has moved or was opened later."""
-    location = record.room if record is not None else Room()
     if opened is not None and (location.brief_ts is None or location.brief_ts == opened.brief_ts):
         return opened
     if location.channel_id is None or location.brief_ts is None:
@@ -372,11 +392,6 @@ def _room(opened: WarRoom | None, record: IncidentRecord | None) -> WarRoom | No
             update={**moved, "brief_ts": location.brief_ts, "brief_url": None, "opened_at": at}
         )
     return WarRoom(mode=Mode.LIVE, brief_ts=location.brief_ts, opened_at=at, **moved)
-
-
-def expects_room(snapshot: IncidentSnapshot) -> bool:
-    """Return whether the incident should have a room of its own and has none."""
-    return snapshot.record is not None and snapshot.record.visibility is Visibility.ROOM and snapshot.room is None
 
 
 def is_over(snapshot: IncidentSnapshot) -> bool:

@@ -17,6 +17,7 @@ from airflow_incident_provider.models import (
     Invitation,
     Mode,
     Problem,
+    ProblemCode,
     RunOutcome,
     Source,
     StepReport,
@@ -38,6 +39,7 @@ class RunReport:
     :param snapshot: what the steps returned; its room without the failures that have been made up for since.
     :param now: when the summary is made.
     :param invited_later: who was invited only at the end of the run.
+    :param unanswered: the queries for people that Slack has not answered until now.
     :param here: how many of those invited are in the room, if that is known.
     """
 
@@ -45,6 +47,7 @@ class RunReport:
     steps: tuple[StepReport, ...]
     now: datetime
     invited_later: tuple[Invitation, ...] = ()
+    unanswered: tuple[str, ...] = ()
     here: int | None = None
 
 
@@ -59,7 +62,7 @@ def summarize(report: RunReport) -> IncidentSummary:
     snapshot = report.snapshot
     incident, room, workspace = snapshot.incident, snapshot.room, snapshot.workspace
     conclusions = conclude(incident, snapshot.findings) if incident else None
-    problems = _problems(snapshot)
+    problems = _problems(report)
     return IncidentSummary(
         key=incident.key if incident else None,
         title=incident.title if incident else None,
@@ -77,6 +80,7 @@ def summarize(report: RunReport) -> IncidentSummary:
         hypotheses=hypothesis_statements(snapshot.evidence),
         invited=len(room.invited) + len(report.invited_later) if room else 0,
         invited_later=report.invited_later,
+        unanswered=report.unanswered,
         here=report.here,
         not_invited=room.not_invited if room else (),
         problems=problems,
@@ -134,14 +138,31 @@ def _outcome(steps: Sequence[StepReport], problems: tuple[Problem, ...]) -> RunO
     return RunOutcome.DEGRADED if problems else RunOutcome.COMPLETE
 
 
-def _problems(snapshot: IncidentSnapshot) -> tuple[Problem, ...]:
+def room_failure(steps: Sequence[StepReport]) -> Problem | None:
+    """Return why there is no room, if its step failed."""
+    step = next((step for step in steps if step.task_id == TaskId.CREATE_WAR_ROOM), None)
+    if step is None or step.state not in FAILED_STATES:
+        return None
+    reason = step.problem
+    return Problem(
+        step=TaskId.CREATE_WAR_ROOM,
+        what="there is no room",
+        error=reason.what if reason else None,
+        fix=reason.fix if reason else None,
+        code=ProblemCode.NO_ROOM,
+    )
+
+
+def _problems(report: RunReport) -> tuple[Problem, ...]:
     """Return everything that did not work, each once: what the steps noted, and probes that could not run."""
-    workspace = snapshot.workspace
+    snapshot, workspace = report.snapshot, report.snapshot.workspace
     problems: list[Problem] = []
     if workspace is not None and workspace.dry_run:
         problems.append(
             Problem(step=TaskId.SETUP_SLACK, what="nothing was posted to Slack", error=workspace.reason)
         )
+    if (failure := room_failure(report.steps)) is not None:
+        problems.append(failure)
     if snapshot.room is not None:
         problems += snapshot.room.problems
     elif snapshot.people is not None:

@@ -254,7 +254,12 @@ class RoomUpdater:
             message = triage_message(snapshot.incident, snapshot.status)
             session.slack.update(room.channel_id or "", room.brief_ts, message, key=brief_key(snapshot.incident))
             return
-        state = brief_state(snapshot, here_later=responders.here, missing_later=responders.missing)
+        state = brief_state(
+            snapshot,
+            here_later=responders.here,
+            missing_later=responders.missing,
+            looked_up_again=snapshot.summary.unanswered if snapshot.summary else (),
+        )
         BriefWriter(session.slack, room.channel_id or "").write(room.brief_ts, state)
 
     def _update_topic(self) -> None:

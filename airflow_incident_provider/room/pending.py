@@ -1,0 +1,103 @@
+"""
+What a room still lacks, and when that is tried again.
+
+If Slack does not answer, or rejects the app, the first run of an incident may end without a room, or with a room
+that lacks its findings, its summary or some of its people. That is pending work: runs of ``incident_update`` try
+again until it is done or the incident is over. No worker and no trigger waits in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from enum import StrEnum
+
+from airflow_incident_provider.config import TaskId
+from airflow_incident_provider.messages.blocks import Message
+from airflow_incident_provider.messages.findings import findings_messages
+from airflow_incident_provider.messages.summary import summary_message
+from airflow_incident_provider.models import Mode, PostedMessage, ProblemCode, RunOutcome
+from airflow_incident_provider.room.session import RoomSession
+from airflow_incident_provider.room.snapshot import IncidentSnapshot, is_over
+from airflow_incident_provider.room.summary import summary_key, summary_so_far
+
+RETRY_INTERVAL = timedelta(seconds=40)
+"""Between two attempts: Slack is used within a minute of its return."""
+
+MAX_FAST_RETRIES = 60
+"""How often it is tried at that interval, some 40 minutes."""
+
+SLOW_RETRY_INTERVAL = timedelta(minutes=8)
+"""Between two attempts after that."""
+
+
+class Missing(StrEnum):
+    """A part of a room that the first run could not provide."""
+
+    ROOM = "room"
+    FINDINGS = "findings"
+    SUMMARY = "summary"
+    RESPONDERS = "responders"
+
+
+def retry_delay(attempt: int) -> timedelta:
+    """Return the time from an attempt to the next one.
+
+    :param attempt: the number of attempts so far.
+    """
+    return RETRY_INTERVAL if attempt <= MAX_FAST_RETRIES else SLOW_RETRY_INTERVAL
+
+
+def missing_parts(snapshot: IncidentSnapshot) -> tuple[Missing, ...]:
+    """Return what the room of an incident lacks, by its first run and its record.
+
+    Nothing is missing once the incident is over, in a dry run, or if triage keeps the incident out of rooms.
+    """
+    summary, workspace, room = snapshot.summary, snapshot.workspace, snapshot.room
+    if snapshot.incident is None or is_over(snapshot) or snapshot.is_in_triage:
+        return ()
+    if workspace is not None and workspace.dry_run:
+        return ()
+    if summary is not None and summary.outcome is RunOutcome.NOT_RAISED:
+        return ()
+    if room is None:
+        return tuple(Missing)
+    if room.mode is Mode.DRY_RUN or (snapshot.record is not None and snapshot.record.room.is_complete):
+        return ()
+    missing = {
+        Missing.FINDINGS: bool(snapshot.findings) and snapshot.updates is None,
+        Missing.SUMMARY: summary is not None and summary.posted_ts is None,
+        Missing.RESPONDERS: summary is not None
+        and any(problem.code in (ProblemCode.LOOKUP, ProblemCode.INVITATIONS) for problem in summary.problems),
+    }
+    return tuple(part for part, is_missing in missing.items() if is_missing)
+
+
+def post_missing(session: RoomSession, missing: Sequence[Missing]) -> tuple[PostedMessage, ...]:
+    """Post the findings and the summary of the first run into the room, each unless it is there.
+
+    :raises IncidentError: Slack did not accept it.
+    """
+    snapshot, posted = session.snapshot, list[PostedMessage]()
+    if Missing.FINDINGS in missing and snapshot.findings and snapshot.run is not None:
+        key = f"{snapshot.key}/{snapshot.run.run_id}/{TaskId.POST_UPDATES}"
+        posted += _post_unless_there(session, findings_messages(snapshot.findings), key, session.room.brief_ts)
+    summary = summary_so_far(snapshot) or snapshot.summary
+    if Missing.SUMMARY in missing and summary is not None:
+        room = session.room
+        summary = summary.model_copy(update={"room_url": room.url, "channel_name": room.channel_name})
+        messages = summary_message(summary, snapshot.incident)
+        posted += _post_unless_there(session, messages, summary_key(snapshot), None)
+    return tuple(posted)
+
+
+def _post_unless_there(
+    session: RoomSession, messages: Sequence[Message], key: str, thread_ts: str | None
+) -> Sequence[PostedMessage]:
+    """Post the parts of a text that another run may have posted before."""
+    posted = []
+    for number, message in enumerate(messages):
+        part = f"{key}/{number}"
+        if session.slack.find_message(session.room.channel_id or "", part, thread_ts=thread_ts) is None:
+            posted.append(session.poster.post(message, key=part, thread_ts=thread_ts))
+    return posted
