@@ -130,6 +130,27 @@ def due_at(context: Context) -> datetime:
     return now if due is None else max(now, due)
 
 
+def check_run_id(key: str, at: datetime) -> str:
+    """Return the id of the run of ``incident_update`` that checks an incident at a moment."""
+    return f"look.{key}.{at:%Y%m%dT%H%M%S}"
+
+
+def request_run(dag_id: str, run_id: str, conf: dict[str, Any], run_after: datetime) -> bool:
+    """Request a DAG run from within a task, without ending the task as ``TriggerDagRunOperator`` does.
+
+    :returns: whether Airflow was asked; false in an operator that is run by hand, without a task runner.
+    """
+    # Imports the task runner, which the processes that parse DAGs do not need.
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import TriggerDagRun
+
+    comms = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    if comms is None:
+        return False
+    comms.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=conf, run_after=run_after, logical_date=None))
+    return True
+
+
 def requested_by(context: Context) -> str | None:
     """Return the person that the close request names, else the Airflow user who started this run."""
     request = CloseRequest.of(context["dag_run"].conf)

@@ -8,21 +8,25 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 
+from airflow_incident_provider.config import ConfKey, DagId
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
+from airflow_incident_provider.lifecycle.records import Room
 from airflow_incident_provider.messages.plain import plain_text
 from airflow_incident_provider.messages.summary import summary_message
 from airflow_incident_provider.messages.updates import note_messages
 from airflow_incident_provider.models import IncidentSummary, Problem, ProblemCode, RunOutcome
-from airflow_incident_provider.operators.base import SlackStep, is_last_try
+from airflow_incident_provider.operators.base import SlackStep, check_run_id, is_last_try, request_run
+from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.room.brief import BriefWriter, brief_state
+from airflow_incident_provider.room.pending import missing_parts, retry_delay
 from airflow_incident_provider.room.posting import Ledger, Poster, recorded_ts
 from airflow_incident_provider.room.progress import FAILED_STATES, step_reports
 from airflow_incident_provider.room.responders import LATE_LOOKUP_SECONDS, complete_invitations, resolve_users
-from airflow_incident_provider.room.snapshot import snapshot_of_run
-from airflow_incident_provider.room.summary import RunReport, dry_run_texts, summarize, summary_key
-from airflow_incident_provider.slack.access import open_slack_client
+from airflow_incident_provider.room.snapshot import IncidentSnapshot, room_location, snapshot_of_run
+from airflow_incident_provider.room.summary import RunReport, dry_run_texts, room_failure, summarize, summary_key
+from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -65,7 +69,7 @@ class FinalSummaryOperator(SlackStep):
 
     def run_step(self, context: Context) -> IncidentSummary:
         """Make the summary, log it, and post it if there is a room."""
-        snapshot = snapshot_of_run(context, finding_tasks=_finding_tasks(context))
+        snapshot = self._with_workspace(snapshot_of_run(context, finding_tasks=_finding_tasks(context)))
         report = RunReport(snapshot=snapshot, steps=step_reports(context), now=datetime.now(UTC))
         slack = self._slack(report)
         if slack is not None:
@@ -73,14 +77,52 @@ class FinalSummaryOperator(SlackStep):
         summary = summarize(report)
         for message in summary_message(summary, snapshot.incident):
             self.log.info("%s", plain_text(message))
-        if slack is None:
-            return summary
+        if slack is not None:
+            try:
+                summary = self._post(context, slack, report, summary)
+            except IncidentError as error:
+                if _is_retried(error, context):
+                    raise
+                summary = _with_problem(summary, self.task_id, ProblemCode.SUMMARY, _not_posted(error), error)
+        self._schedule_completion(context, report, summary)
+        return summary
+
+    def _schedule_completion(self, context: Context, report: RunReport, summary: IncidentSummary) -> None:
+        """Have the room opened or completed later, if it lacks something, by a run of ``incident_update``."""
+        snapshot = replace(report.snapshot, summary=summary)
+        missing = missing_parts(snapshot)
+        if not missing or snapshot.key is None or snapshot.run is None:
+            return
+        at = datetime.now(UTC) + retry_delay(1)
+        failure = room_failure(report.steps)
+        location = room_location(snapshot.room) if snapshot.room is not None else Room()
+        pending = location.model_copy(
+            update={
+                "problem": failure.error if failure else None,
+                "fix": failure.fix if failure else None,
+                "conn_id": self.slack_conn_id,
+                "attempts": 1,
+                "next_try_at": at,
+            }
+        )
+        first_run = {"dag_id": snapshot.run.dag_id, "run_id": snapshot.run.run_id}
+        conf = {ConfKey.INCIDENT_KEY.value: snapshot.key, ConfKey.FIRST_RUN.value: first_run}
         try:
-            return self._post(context, slack, report, summary)
+            TaskRegistry.of(context).store_room(snapshot.key, pending)
+        except (KeyError, AirflowRuntimeError) as error:
+            self.log.warning("That the room is incomplete was not stored in the registry: %s", error)
+        request_run(DagId.INCIDENT_UPDATE, check_run_id(snapshot.key, at), conf, at)
+        self.log.warning("The room lacks: %s. Next try at %s.", ", ".join(missing), f"{at:%H:%M:%S} UTC")
+
+    def _with_workspace(self, snapshot: IncidentSnapshot) -> IncidentSnapshot:
+        """Return the snapshot with the workspace of its room, if the step that identifies it had failed."""
+        if snapshot.room is None or snapshot.workspace is not None:
+            return snapshot
+        try:
+            return replace(snapshot, workspace=identify_workspace(self.slack_conn_id))
         except IncidentError as error:
-            if _is_retried(error, context):
-                raise
-            return _with_problem(summary, self.task_id, ProblemCode.SUMMARY, _not_posted(error), error)
+            self.log.warning("The workspace could not be identified: %s", error)
+            return snapshot
 
     def _slack(self, report: RunReport) -> SlackClient | None:
         """Return a client, if there is a room to post in."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.providers.standard.utils.skipmixin import SkipMixin
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, DagRunTriggerException
 
-from airflow_incident_provider.config import ConfKey, TaskId
-from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.config import ConfKey, TaskId, XComKey
+from airflow_incident_provider.exceptions import IncidentError, SlackConfigurationError
 from airflow_incident_provider.intake.policies import Reminders
 from airflow_incident_provider.lifecycle.closing import (
     CloseRequest,
@@ -34,14 +34,15 @@ from airflow_incident_provider.messages.status_changes import (
     failing_probes,
     recovery_messages,
 )
-from airflow_incident_provider.models import Finding, PostedMessage, ThreadUpdates, WarRoom
-from airflow_incident_provider.operators.base import SlackStep, due_at
+from airflow_incident_provider.models import Finding, PostedMessage, ProblemCode, ThreadUpdates, WarRoom
+from airflow_incident_provider.operators.base import SlackStep, check_run_id, due_at
 from airflow_incident_provider.registry.records import UpdateBatch
 from airflow_incident_provider.registry.task_client import TaskRegistry
+from airflow_incident_provider.room.opener import RoomOpener
+from airflow_incident_provider.room.pending import Missing, missing_parts, post_missing, retry_delay
 from airflow_incident_provider.room.session import RoomSession
 from airflow_incident_provider.room.snapshot import (
     IncidentSnapshot,
-    expects_room,
     first_run_is_under_way,
     incident_key,
     room_location,
@@ -50,6 +51,7 @@ from airflow_incident_provider.room.snapshot import (
 from airflow_incident_provider.room.updates import (
     UpdatePoster,
     announce_room_in_thread,
+    missing_room_request,
     open_thread,
     recovery_key,
     recovery_of,
@@ -110,35 +112,42 @@ class SelectDueTasksOperator(BaseOperator, SkipMixin):
             self.log.warning("The registry has no incident %r.", incident_key(context))
             return []
         batch = TaskRegistry.of(context).updates(context["ti"].run_id)
-        if expects_room(snapshot):
-            if first_run_is_under_way(context, snapshot):
+        missing = missing_parts(snapshot)
+        if missing and first_run_is_under_way(context, snapshot):
+            if Missing.ROOM in missing:
                 self.defer(trigger=DateTimeTrigger(datetime.now(UTC) + ROOM_POLL), method_name="resume")
-            self.log.warning("The room was never opened: the updates are in the registry only.")
+            missing = ()
         request = CloseRequest.of(context["dag_run"].conf)
         if request is not None:
             return [_CLOSING_TASKS[request.closing], TaskId.SCHEDULE_NEXT_CHECK]
         if (context["dag_run"].conf or {}).get(ConfKey.CHECK_REQUEST):
             return [TaskId.PLAN_RECHECK]
+        if missing:
+            self.log.warning("The room still lacks: %s.", ", ".join(missing))
         table = read_routing_table()
         closing = due_closing(snapshot.record, table.lifecycle, due_at(context))
-        tasks = tasks_for(snapshot.record, batch, closing)
+        tasks = tasks_for(snapshot.record, batch, closing, is_incomplete=bool(missing))
         return [*tasks, *_reminder_tasks(context, snapshot, table.reminders, tasks)]
 
 
-def tasks_for(record: IncidentRecord, batch: UpdateBatch | None, closing: Closing | None) -> list[str]:
+def tasks_for(
+    record: IncidentRecord, batch: UpdateBatch | None, closing: Closing | None, *, is_incomplete: bool = False
+) -> list[str]:
     """Return the tasks to run.
 
     :param batch: what this run has to post, if anything.
     :param closing: the step towards the end that is due, if any.
+    :param is_incomplete: whether there is no room, or the first run left something out of it.
     """
     tasks: list[str] = []
-    if batch is not None and (batch.items or batch.dropped):
+    has_news = batch is not None and bool(batch.items or batch.dropped)
+    if has_news or is_incomplete:
         tasks.append(TaskId.POST_UPDATE)
-        if record.status is Status.RECOVERED and _has(batch, UpdateKind.RECOVERED):
-            tasks.append(TaskId.PLAN_RECHECK)
+    if batch is not None and record.status is Status.RECOVERED and _has(batch, UpdateKind.RECOVERED):
+        tasks.append(TaskId.PLAN_RECHECK)
     if closing is not None:
         tasks.append(_CLOSING_TASKS[closing])
-    if record.status in (Status.RECOVERED, Status.RESOLVED):
+    if is_incomplete or record.status in (Status.RECOVERED, Status.RESOLVED):
         tasks.append(TaskId.SCHEDULE_NEXT_CHECK)
     return tasks
 
@@ -178,16 +187,16 @@ class ScheduleNextCheckOperator(BaseOperator):
 
     def execute(self, context: Context) -> NoReturn:
         """Request the run, as Airflow's own ``TriggerDagRunOperator`` does."""
-        key = incident_key(context)
-        stored = TaskRegistry.of(context).incident(key)
-        table, now = read_routing_table(), due_at(context)
-        at = next_check_at(stored.record, table, now) if stored is not None else None
-        if at is None:
+        key, now = incident_key(context), due_at(context)
+        snapshot = snapshot_of_incident(context)
+        moments = _next_moments(snapshot, now) if snapshot is not None and snapshot.record is not None else []
+        if not moments:
             raise AirflowSkipException("There is nothing to wait for.")
+        at = min(moments)
         raise DagRunTriggerException(
             trigger_dag_id=context["ti"].dag_id,
             dag_run_id=check_run_id(key, at),
-            conf={ConfKey.INCIDENT_KEY.value: key, **_checked_by(context)},
+            conf={ConfKey.INCIDENT_KEY.value: key, **_first_run(context), **_checked_by(context)},
             logical_date=None,
             reset_dag_run=False,
             skip_when_already_exists=True,
@@ -198,6 +207,23 @@ class ScheduleNextCheckOperator(BaseOperator):
             deferrable=False,
             run_after=at,
         )
+
+
+def _next_moments(snapshot: IncidentSnapshot, now: datetime) -> list[datetime]:
+    """Return when something may be due: a reminder, a step towards the end, an attempt to complete the room."""
+    assert snapshot.record is not None
+    room = snapshot.record.room
+    moments = [next_check_at(snapshot.record, read_routing_table(), now)] if snapshot.is_registered else []
+    if missing_parts(snapshot):
+        is_planned = room.next_try_at is not None and room.next_try_at > now
+        moments.append(room.next_try_at if is_planned else now + retry_delay(room.attempts + 1))
+    return [moment for moment in moments if moment is not None]
+
+
+def _first_run(context: Context) -> dict[str, Any]:
+    """Return the part of the conf that names the first run of an incident that the registry may not have."""
+    conf = context["dag_run"].conf or {}
+    return {key: value for key, value in conf.items() if key == ConfKey.FIRST_RUN}
 
 
 def _checked_by(context: Context) -> dict[str, Any]:
@@ -265,6 +291,9 @@ class PostIncidentUpdateOperator(SlackStep):
     the room itself. An incident that has reopened and whose room is archived gets a new one. The first update of
     an incident that triage keeps out of rooms opens its thread in the triage channel.
 
+    A room that could not be opened is opened now, with everything that has happened since; what the first run could
+    not post is posted now. If that fails again, the task fails, and ``schedule_next_check`` requests the next try.
+
     :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
     :returns: :class:`~airflow_incident_provider.models.ThreadUpdates`, pushed to XCom. The task is skipped if there
         is nothing to post, or no place to post it.
@@ -279,35 +308,114 @@ class PostIncidentUpdateOperator(SlackStep):
 
     def run_step(self, context: Context) -> ThreadUpdates:
         """Post the update."""
-        registry, snapshot, table = TaskRegistry.of(context), snapshot_of_incident(context), read_routing_table()
-        batch = registry.updates(context["ti"].run_id)
-        if snapshot is None or batch is None:
+        registry, snapshot = TaskRegistry.of(context), snapshot_of_incident(context)
+        if snapshot is None or snapshot.record is None:
             raise AirflowSkipException("There is nothing to post.")
-        triage, key = table.triage.channel, incident_key(context)
-        session = RoomSession.begin(
-            context, snapshot, conn_id=self.slack_conn_id, log=self.log, channel_name=triage or ""
-        )
+        missing = missing_parts(snapshot)
+        try:
+            updates = self._post(context, snapshot, missing)
+        except IncidentError as error:
+            if missing:
+                _store_failure(snapshot, registry, context["ti"].run_id, error, due_at(context))
+            if Missing.ROOM in missing:
+                # The next check tries again, and so does every further notification.
+                raise AirflowFailException(f"No room: {error}") from error
+            raise
+        for problem in updates.problems:
+            self.log.warning("In the room: %s (%s)", problem.what, problem.fix or problem.error)
+        return updates
+
+    def _post(self, context: Context, snapshot: IncidentSnapshot, missing: Sequence[Missing]) -> ThreadUpdates:
+        registry, table, key = TaskRegistry.of(context), read_routing_table(), incident_key(context)
+        assert snapshot.record is not None
 
         def store_room(room: WarRoom) -> None:
             registry.store_room(key, room_location(room))
 
-        if snapshot.room is None and session.is_in_thread and triage is not None:
+        triage = table.triage.channel
+        if Missing.ROOM in missing:
+            session = self._open_missing_room(context, snapshot, registry)
+        else:
+            session = RoomSession.begin(
+                context, snapshot, conn_id=self.slack_conn_id, log=self.log, channel_name=triage or ""
+            )
+        if session.snapshot.room is None and session.is_in_thread and triage is not None:
             session = session.in_room(open_thread(session, triage))
             store_room(session.room)
         if session.snapshot.room is None:
             raise AirflowSkipException("There is no room to post it in; what happened is in the registry.")
+        posted = post_missing(session, missing)
+        batch = registry.updates(context["ti"].run_id) or UpdateBatch(incident=key)
+        batch = _with_missed_updates(batch, snapshot.record, registry)
         updates = UpdatePoster(session, batch, table.lifecycle, store_room=store_room).post()
+        if missing and not any(problem.code is ProblemCode.LOOKUP for problem in updates.problems):
+            location = registry.room(key) or room_location(session.room)
+            registry.store_room(key, location.model_copy(update={"is_complete": True, "missed_runs": ()}))
         if triage is not None and _was_promoted(batch):
             self._announce_room(session, triage)
-        for problem in updates.problems:
-            self.log.warning("In the room: %s (%s)", problem.what, problem.fix or problem.error)
-        return updates
+        return updates.model_copy(update={"messages": (*posted, *updates.messages)})
+
+    def _open_missing_room(
+        self, context: Context, snapshot: IncidentSnapshot, registry: TaskRegistry
+    ) -> RoomSession:
+        """Open the room that the first run could not open.
+
+        :raises IncidentError: Slack does not open one now either.
+        """
+        assert snapshot.record is not None
+        location, run_id = snapshot.record.room, context["ti"].run_id
+        session = RoomSession.begin(context, snapshot, conn_id=location.conn_id or self.slack_conn_id, log=self.log)
+        if session.workspace.dry_run:
+            raise SlackConfigurationError(session.workspace.reason or "There is no Slack connection.")
+        room = RoomOpener(session.slack, missing_room_request(session), session.ledger).open()
+        context["ti"].xcom_push(key=XComKey.ROOM.value, value=room.to_xcom())
+        opened = room_location(room).model_copy(
+            update={"opened_in": run_id, "conn_id": location.conn_id, "missed_runs": location.missed_runs}
+        )
+        registry.store_room(incident_key(context), opened)
+        return session.in_room(room)
 
     def _announce_room(self, session: RoomSession, triage_channel: str) -> None:
         try:
             announce_room_in_thread(session, triage_channel)
         except IncidentError as error:
             self.log.warning("The room was not announced in the triage channel: %s", error)
+
+
+def _store_failure(
+    snapshot: IncidentSnapshot, registry: TaskRegistry, run_id: str, error: IncidentError, now: datetime
+) -> None:
+    """Store what the room lacks, why, when it is tried again, and that this run's update is not posted."""
+    assert snapshot.record is not None
+    key = snapshot.record.key
+    before = registry.room(key) or snapshot.record.room
+    is_planned = before.next_try_at is not None and before.next_try_at > now
+    has_update = before.channel_id is None and registry.updates(run_id) is not None
+    missed = {*before.missed_runs, run_id} if has_update else before.missed_runs
+    failed = before.model_copy(
+        update={
+            "problem": error.message,
+            "fix": error.fix,
+            "attempts": before.attempts + 1,
+            "next_try_at": before.next_try_at if is_planned else now + retry_delay(before.attempts + 1),
+            "missed_runs": tuple(sorted(missed)),
+        }
+    )
+    registry.store_room(key, failed)
+
+
+def _with_missed_updates(batch: UpdateBatch, record: IncidentRecord, registry: TaskRegistry) -> UpdateBatch:
+    """Return the batch with the updates of the runs that found no room to post them in."""
+    missed = [found for run in record.room.missed_runs if (found := registry.updates(run)) is not None]
+    if not missed:
+        return batch
+    batches = (*missed, batch)
+    return batch.model_copy(
+        update={
+            "items": tuple(item for one in batches for item in one.items),
+            "dropped": sum(one.dropped for one in batches),
+        }
+    )
 
 
 def _was_promoted(batch: UpdateBatch) -> bool:

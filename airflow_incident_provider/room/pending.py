@@ -16,7 +16,8 @@ from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.messages.findings import findings_messages
 from airflow_incident_provider.messages.summary import summary_message
-from airflow_incident_provider.models import Mode, PostedMessage, ProblemCode, RunOutcome
+from airflow_incident_provider.models import Mode, PostedMessage, RunOutcome
+from airflow_incident_provider.room.progress import FAILED_STATES
 from airflow_incident_provider.room.session import RoomSession
 from airflow_incident_provider.room.snapshot import IncidentSnapshot, is_over
 from airflow_incident_provider.room.summary import summary_key, summary_so_far
@@ -53,24 +54,26 @@ def missing_parts(snapshot: IncidentSnapshot) -> tuple[Missing, ...]:
 
     Nothing is missing once the incident is over, in a dry run, or if triage keeps the incident out of rooms.
     """
-    summary, workspace, room = snapshot.summary, snapshot.workspace, snapshot.room
-    if snapshot.incident is None or is_over(snapshot) or snapshot.is_in_triage:
-        return ()
-    if workspace is not None and workspace.dry_run:
-        return ()
-    if summary is not None and summary.outcome is RunOutcome.NOT_RAISED:
+    summary, room = snapshot.summary, snapshot.room
+    if snapshot.incident is None or is_over(snapshot) or snapshot.is_in_triage or _is_dry_run(snapshot):
         return ()
     if room is None:
-        return tuple(Missing)
-    if room.mode is Mode.DRY_RUN or (snapshot.record is not None and snapshot.record.room.is_complete):
+        was_raised = summary is None or summary.outcome is not RunOutcome.NOT_RAISED
+        return tuple(Missing) if was_raised else ()
+    if summary is None or (snapshot.record is not None and snapshot.record.room.is_complete):
         return ()
+    failed = {step.task_id for step in summary.steps if step.state in FAILED_STATES}
     missing = {
-        Missing.FINDINGS: bool(snapshot.findings) and snapshot.updates is None,
-        Missing.SUMMARY: summary is not None and summary.posted_ts is None,
-        Missing.RESPONDERS: summary is not None
-        and any(problem.code in (ProblemCode.LOOKUP, ProblemCode.INVITATIONS) for problem in summary.problems),
+        Missing.FINDINGS: bool(snapshot.findings) and TaskId.POST_UPDATES in failed,
+        Missing.SUMMARY: summary.posted_ts is None,
+        Missing.RESPONDERS: bool(summary.unanswered),
     }
     return tuple(part for part, is_missing in missing.items() if is_missing)
+
+
+def _is_dry_run(snapshot: IncidentSnapshot) -> bool:
+    workspace, room = snapshot.workspace, snapshot.room
+    return (workspace is not None and workspace.dry_run) or (room is not None and room.mode is Mode.DRY_RUN)
 
 
 def post_missing(session: RoomSession, missing: Sequence[Missing]) -> tuple[PostedMessage, ...]:

@@ -34,7 +34,11 @@ from airflow_incident_provider.registry.records import UpdateBatch
 from airflow_incident_provider.room.brief import BriefWriter, brief_key, brief_state
 from airflow_incident_provider.room.opener import RoomOpener, RoomRequest
 from airflow_incident_provider.room.posting import Poster
-from airflow_incident_provider.room.responders import LaterResponders, invite_later_responders
+from airflow_incident_provider.room.responders import (
+    LaterResponders,
+    invite_later_responders,
+    look_up_for,
+)
 from airflow_incident_provider.room.session import RoomSession
 from airflow_incident_provider.room.snapshot import IncidentSnapshot
 from airflow_incident_provider.room.summary import summary_key, summary_so_far
@@ -62,6 +66,7 @@ class UpdatePoster:
         self._batch = batch
         self._settings = settings
         self._store_room = store_room
+        self._problems: list[Problem] = []
 
     def post(self) -> ThreadUpdates:
         """Post the update.
@@ -78,7 +83,7 @@ class UpdatePoster:
         updater.update(responders)
         if self._items(UpdateKind.REOPENED):
             updater.update_summary(responders)
-        return self._session.value(posted, problems=updater.problems)
+        return self._session.value(posted, problems=(*self._problems, *updater.problems))
 
     # --- where --------------------------------------------------------------------------------------
 
@@ -106,7 +111,20 @@ class UpdatePoster:
             # The triage channel is not a room: nobody is invited into it.
             return LaterResponders()
         names = [name for item in self._items(UpdateKind.RESPONDERS) for name in item.names]
-        return invite_later_responders(self._session, record.responders if self._moved_from else names)
+        try:
+            return invite_later_responders(self._session, record.responders if self._moved_from else names)
+        except IncidentError as error:
+            # News must not wait for people; whoever is missing is invited with the next update.
+            self._problems.append(
+                Problem(
+                    step=self._session.step,
+                    what="people were not invited",
+                    error=error.message,
+                    fix=error.fix,
+                    code=ProblemCode.LOOKUP,
+                )
+            )
+            return LaterResponders()
 
     # --- what ---------------------------------------------------------------------------------------
 
@@ -185,6 +203,28 @@ def successor_request(session: RoomSession) -> RoomRequest:
             incident=incident,
             workspace=session.workspace,
             people=snapshot.people,
+        ),
+        name=lambda attempt: channel_name_taken(incident, attempt) if attempt else channel_name(incident),
+    )
+
+
+def missing_room_request(session: RoomSession) -> RoomRequest:
+    """Return the request for the room of an incident whose first run could not open one.
+
+    Everybody is looked up again, also the responders of later notifications: nobody was invited yet.
+    """
+    snapshot, record = session.snapshot, session.snapshot.record
+    assert snapshot.incident is not None
+    incident = snapshot.incident
+    names = dict.fromkeys((*incident.responders, *(record.responders if record else ())))
+    people = look_up_for(session, names, private=incident.route.private)
+    return RoomRequest(
+        snapshot=IncidentSnapshot(
+            run=snapshot.run,
+            stored=snapshot.stored,
+            incident=incident,
+            workspace=session.workspace,
+            people=people,
         ),
         name=lambda attempt: channel_name_taken(incident, attempt) if attempt else channel_name(incident),
     )

@@ -15,10 +15,16 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSkipException,
+    DagRunTriggerException,
+    DownstreamTasksSkipped,
+)
 from incident_sandbox import SandboxClient
 
 from airflow_incident_provider.config import DagId, TaskId
+from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.intake import RoutingTable, load_routing_table
 from airflow_incident_provider.lifecycle.decision import Decision, decide
 from airflow_incident_provider.lifecycle.records import IncidentRecord
@@ -102,8 +108,10 @@ class LifeTask:
         ]
 
     def get_task_states(self, **_: object) -> dict[str, dict[str, str]]:
-        done = {task for dag, run, task, key in self._life.xcoms if (dag, run) == (self.dag_id, self.run_id)}
-        return {self.run_id: dict.fromkeys(done, "success")}
+        run = (self.dag_id, self.run_id)
+        done = {task for *where, task, key in self._life.xcoms if tuple(where) == run and key == "return_value"}
+        failed = {task for *where, task in self._life.failed if tuple(where) == run}
+        return {self.run_id: dict.fromkeys(done, "success") | dict.fromkeys(failed, "failed")}
 
     def get_dagrun_state(self, dag_id: str, run_id: str) -> str:
         return self._life.run_states.get((dag_id, run_id), "success")
@@ -123,6 +131,8 @@ class Life:
         self.xcoms: dict[tuple[str, str, str, str], Any] = {}
         self.run_states: dict[tuple[str, str], str] = {}
         self.stores: dict[tuple[str, str, str], JsonStore] = {}
+        self.failed: set[tuple[str, str, str]] = set()
+        self.requested: list[tuple[str, str, dict[str, Any], datetime]] = []
         self.key = ""
         self.user: str | None = None
         self._updates = 0
@@ -215,6 +225,55 @@ class Life:
         self.investigated(DagId.INCIDENT_RESPONSE, request.run_id, findings)
         for task_id, operator in LAST_STEPS:
             step(task_id, operator)
+
+    def respond_as_airflow_does(
+        self, decision: Decision, findings: list[Finding], *, before: Callable[[str], None] = lambda _: None
+    ) -> str:
+        """Run ``incident_response``; a step that fails is a failed step, and the run goes on.
+
+        :param before: called with each task id, before it runs.
+        """
+        request = next(run for run in decision.runs if run.dag_id == DagId.INCIDENT_RESPONSE)
+        where = (DagId.INCIDENT_RESPONSE, request.run_id)
+        for task_id, operator in (*FIRST_STEPS, *LAST_STEPS):
+            before(task_id)
+            if task_id == TaskId.POST_UPDATES:
+                self.investigated(*where, findings)
+            context = self.context(task_id, request.run_id, dag_id=DagId.INCIDENT_RESPONSE, **request.conf)
+            try:
+                value = operator(task_id=task_id).execute(context)
+            except AirflowSkipException:
+                continue
+            except (IncidentError, AirflowFailException):
+                self.failed.add((*where, task_id))
+            else:
+                context["ti"].xcom_push("return_value", value)
+        return request.run_id
+
+    def run_requested(self) -> Any:
+        """Run what the last requested run of ``incident_update`` does, when it is due; return what was posted."""
+        _, run_id, conf, at = self.requested.pop()
+        self.now = max(self.now, at)
+        if "post_incident_update" not in chosen(self, run_id, **conf):
+            return None
+        try:
+            return self.do(PostIncidentUpdateOperator, run_id, **conf)
+        except (AirflowFailException, IncidentError):
+            self.failed.add((DagId.INCIDENT_UPDATE, run_id, TaskId.POST_UPDATE))
+            return None
+        finally:
+            self.schedule(run_id, **conf)
+
+    def schedule(self, run_id: str, **conf: Any) -> None:
+        """Let ``schedule_next_check`` request the next run, if it does."""
+        context = self.context(TaskId.SCHEDULE_NEXT_CHECK, run_id, **({"incident_key": self.key} | conf))
+        try:
+            ScheduleNextCheckOperator(task_id=TaskId.SCHEDULE_NEXT_CHECK).execute(context)
+        except DagRunTriggerException as asked:
+            due = asked.run_after or self.now
+            self.requested.append((asked.trigger_dag_id, str(asked.dag_run_id), asked.conf or {}, due))
+        except AirflowSkipException:
+            pass
 
     def investigated(self, dag_id: str, run_id: str, findings: list[Finding]) -> None:
         """Let the probes of a run have found something."""
@@ -325,13 +384,13 @@ def resolve(life: Life) -> Any:
     return life.do(ResolveIncidentOperator, "look.resolve")
 
 
-def chosen(life: Life, run_id: str) -> set[str]:
+def chosen(life: Life, run_id: str, **conf: Any) -> set[str]:
     """Return the tasks that are not skipped, in the DAG as it is."""
     from airflow.dag_processing.dagbag import DagBag
 
     task = DagBag(str(DAG_FILE)).dags["incident_update"].get_task("select_due_tasks")
     with pytest.raises(DownstreamTasksSkipped) as skipped:
-        task.execute(life.context("select_due_tasks", run_id))
+        task.execute(life.context("select_due_tasks", run_id, **conf))
     return task.downstream_task_ids - set(skipped.value.tasks)
 
 

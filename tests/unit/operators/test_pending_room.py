@@ -1,0 +1,150 @@
+"""A room that Slack did not let the first run open or complete is opened and completed later, each part once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from incident_sandbox import Fault, SandboxClient
+
+from airflow_incident_provider.models import IncidentSummary, ProblemCode
+from airflow_incident_provider.room.pending import MAX_FAST_RETRIES, retry_delay
+
+from .lifecycle_harness import BROKEN, Life, Monitor, Room
+
+OUTAGES: dict[str, dict[str, Any]] = {
+    "503": {"status": 503},
+    "no answer": {"drop": True},
+    "token rejected": {"error": "invalid_auth"},
+    "HTML": {"status": 200, "body": "<html>gateway</html>"},
+    "limited for an hour": {"error": "ratelimited", "headers": {"Retry-After": "3600"}},
+}
+
+
+@pytest.fixture
+def requests(life: Life, monkeypatch: pytest.MonkeyPatch) -> Life:
+    """Keep the runs that a task requests."""
+    from airflow_incident_provider.operators import final_summary
+    from airflow_incident_provider.slack import hook
+
+    monkeypatch.setattr(hook, "_backoff", lambda _: 0.0)
+
+    monkeypatch.setattr(final_summary, "request_run", lambda *asked: life.requested.append(asked))
+    return life
+
+
+def keys(control: SandboxClient, room: Room) -> list[str]:
+    """Return the keys of all of the app's messages in the room, replies included."""
+    messages = [each for top in room.state["messages"] for each in (top, *top.get("replies", ()))]
+    found = (each.get("metadata", {}).get("event_payload", {}).get("key") for each in messages)
+    return [key for key in found if key]
+
+
+def summary_of(life: Life, run_id: str) -> IncidentSummary:
+    return IncidentSummary.model_validate(life.xcoms["incident_response", run_id, "final_summary", "return_value"])
+
+
+@pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES)
+@pytest.mark.parametrize(
+    "step",
+    [
+        "setup_slack_integration",
+        "resolve_slack_users",
+        "create_war_room",
+        "post_investigation_updates",
+        "final_summary",
+    ],
+)
+def test_outage_from_a_step_on(
+    *, requests: Life, monitor: Monitor, control: SandboxClient, step: str, outage: dict[str, Any]
+) -> None:
+    life = requests
+
+    def go_down(task_id: str) -> None:
+        if task_id == step:
+            control.add_fault(Fault(times=None, **outage))
+
+    life.respond_as_airflow_does(monitor("Triggered"), BROKEN, before=go_down)
+    for attempt in range(3):
+        assert life.requested, "the next try is planned"
+        life.run_requested()
+        expects = step in ("setup_slack_integration", "resolve_slack_users", "create_war_room")
+        assert (life.record.room.channel_id is None) == expects
+        assert life.record.room.attempts == attempt + 2
+    control.clear_faults()
+    life.run_requested()
+    assert life.requested == [], "nothing is planned once all is there"
+    room = Room(control, life)
+    posted = keys(control, room)
+    assert len(posted) == len(set(posted))
+    assert {key.rpartition("/")[0].rpartition("/")[2] for key in posted if key[-1].isdigit()} >= {
+        "post_investigation_updates",
+        "summary",
+    }
+    assert posted.count(f"{life.key}/brief") == 1
+    assert "U0ALICENG01" in room.state["members"]
+    assert "inviting" not in json.dumps(room.brief["blocks"])
+
+
+def test_missing_room_is_reported_everywhere(requests: Life, monitor: Monitor, control: SandboxClient) -> None:
+    life = requests
+    control.add_fault(Fault(method="conversations.create", error="restricted_action", times=None))
+    run_id = life.respond_as_airflow_does(monitor("Triggered"), BROKEN)
+    [problem] = [each for each in summary_of(life, run_id).problems if each.code is ProblemCode.NO_ROOM]
+    assert "restricted_action" in str(problem.error)
+    assert "administrator" in str(problem.fix)
+    record = life.record.room
+    assert (record.problem, record.fix, record.attempts) == (problem.error, problem.fix, 1)
+    assert record.next_try_at is not None
+
+
+def test_every_notification_tries_again_and_is_posted_once(
+    requests: Life, monitor: Monitor, control: SandboxClient
+) -> None:
+    life = requests
+    control.add_fault(Fault(status=503, times=None))
+    life.respond_as_airflow_does(monitor("Triggered"), BROKEN)
+    monitor("Triggered", "P1", cycle="1")
+    missed = life.hand_over()
+    with pytest.raises(Exception, match="No room"):
+        life.do(POST, missed)
+    assert life.record.room.missed_runs == (missed,)
+    control.clear_faults()
+    monitor("Re-Triggered", "P1", cycle="1")
+    life.do(POST, life.hand_over())
+    room = Room(control, life)
+    assert "medium → critical" in str(room.thread) + str(room.state["messages"])
+    assert "Critical" in json.dumps(room.brief["blocks"]) or "CRITICAL" in json.dumps(room.brief["blocks"])
+    assert life.record.room.is_complete
+    life.run_requested()
+    assert life.requested == []
+
+
+def test_incident_that_is_over_is_not_tried_again(requests: Life, monitor: Monitor, control: SandboxClient) -> None:
+    life = requests
+    control.add_fault(Fault(status=503, times=None))
+    life.respond_as_airflow_does(monitor("Triggered"), BROKEN)
+    [(_, run_id, conf, _)] = life.requested
+    life.assets.set(f"transition/{life.key}", {"as_of": 1, "status": "resolved", "resolved_at": str(life.now)})
+    life.requested.clear()
+    life.schedule(run_id, **conf)
+    closing = [run for _, run, *_ in life.requested if run]
+    assert all(at - life.now > timedelta(minutes=30) for *_, at in life.requested), closing
+
+
+def test_retries_are_within_a_minute_and_then_slower() -> None:
+    assert retry_delay(1) < timedelta(minutes=1)
+    assert retry_delay(1) * MAX_FAST_RETRIES > timedelta(minutes=35)
+    assert retry_delay(MAX_FAST_RETRIES + 1) > timedelta(minutes=5)
+
+
+def post_operator() -> Callable[..., Any]:
+    from airflow_incident_provider.operators import PostIncidentUpdateOperator
+
+    return PostIncidentUpdateOperator
+
+
+POST: Any = post_operator()
