@@ -130,11 +130,6 @@ def due_at(context: Context) -> datetime:
     return now if due is None else max(now, due)
 
 
-def check_run_id(key: str, at: datetime) -> str:
-    """Return the id of the run of ``incident_update`` that checks an incident at a moment."""
-    return f"look.{key}.{at:%Y%m%dT%H%M%S}"
-
-
 def request_run(dag_id: str, run_id: str, conf: dict[str, Any], run_after: datetime) -> bool:
     """Request a DAG run from within a task, without ending the task as ``TriggerDagRunOperator`` does.
 

@@ -13,17 +13,18 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 from airflow_incident_provider.config import ConfKey, DagId
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
 from airflow_incident_provider.lifecycle.records import Room
+from airflow_incident_provider.lifecycle.reminders import check_run_id
 from airflow_incident_provider.messages.plain import plain_text
 from airflow_incident_provider.messages.summary import summary_message
 from airflow_incident_provider.messages.updates import note_messages
 from airflow_incident_provider.models import IncidentSummary, Problem, ProblemCode, RunOutcome
-from airflow_incident_provider.operators.base import SlackStep, check_run_id, is_last_try, request_run
+from airflow_incident_provider.operators.base import SlackStep, is_last_try, request_run
 from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.room.brief import BriefWriter, brief_state
 from airflow_incident_provider.room.pending import missing_parts, retry_delay
 from airflow_incident_provider.room.posting import Ledger, Poster, recorded_ts
 from airflow_incident_provider.room.progress import FAILED_STATES, step_reports
-from airflow_incident_provider.room.responders import LATE_LOOKUP_SECONDS, complete_invitations, resolve_users
+from airflow_incident_provider.room.responders import complete_invitations, resolve_users
 from airflow_incident_provider.room.snapshot import IncidentSnapshot, room_location, snapshot_of_run
 from airflow_incident_provider.room.summary import RunReport, dry_run_texts, room_failure, summarize, summary_key
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
@@ -141,7 +142,6 @@ class FinalSummaryOperator(SlackStep):
             workspace=snapshot.workspace,
             slack_conn_id=self.slack_conn_id,
             private=snapshot.room.private,
-            seconds=LATE_LOOKUP_SECONDS,
         )
         try:
             attendance = complete_invitations(slack, snapshot.room, snapshot.people, look_up)

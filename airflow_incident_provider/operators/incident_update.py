@@ -35,7 +35,7 @@ from airflow_incident_provider.messages.status_changes import (
     recovery_messages,
 )
 from airflow_incident_provider.models import Finding, PostedMessage, ProblemCode, ThreadUpdates, WarRoom
-from airflow_incident_provider.operators.base import SlackStep, check_run_id, due_at
+from airflow_incident_provider.operators.base import SlackStep, due_at
 from airflow_incident_provider.registry.records import UpdateBatch
 from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.room.opener import RoomOpener

@@ -48,13 +48,12 @@ def resolve_users(
     slack_conn_id: str,
     *,
     private: bool,
-    seconds: float | None = None,
+    seconds: float = MAX_LOOKUP_SECONDS,
 ) -> UserResolution:
     """Resolve queries in a workspace; in a dry run say of each that Slack was not asked.
 
     :param seconds: the time for all lookups. Queries that Slack has not answered by then are ``unanswered``; the
-        others are resolved all the same. Without it, Slack is waited for.
-    :raises SlackUnavailableError: Slack does not answer, and no time was given.
+        others are resolved all the same.
     """
     queries = list(queries)
     if workspace.dry_run:
@@ -66,13 +65,9 @@ def resolve_users(
 
     cache = DirectoryCache(settings().directory_folder)
     client = live_slack_client(slack_conn_id, workspace)
-    with SlackPeople(client, cache, budget_s=MAX_LOOKUP_SECONDS if seconds is None else seconds) as people:
+    with SlackPeople(client, cache, budget_s=seconds) as people:
         people.prefetch(queries)
-        found = resolve(queries, people, private=private)
-    if seconds is None and found.unanswered:
-        problem = next(iter(found.unanswered.values()))
-        raise SlackUnavailableError(f"{problem.what}: {problem.error}")
-    return found
+        return resolve(queries, people, private=private)
 
 
 def lookup_seconds(received_at: datetime, now: datetime) -> float:
@@ -306,9 +301,7 @@ def look_up_for(session: RoomSession, names: Iterable[str], *, private: bool) ->
     """Look people up for a room that is open: longer than before it was, but nothing waits for all of them."""
     names = list(names)
     try:
-        return resolve_users(
-            names, session.workspace, session.conn_id, private=private, seconds=LATE_LOOKUP_SECONDS
-        )
+        return resolve_users(names, session.workspace, session.conn_id, private=private)
     except IncidentError as error:
         return not_looked_up(names, error.message)
 
