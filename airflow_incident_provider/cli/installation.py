@@ -31,6 +31,9 @@ PACKAGE = "airflow_incident_provider"
 SHIPPED = (DagId.INCIDENT_RESPONSE, DagId.INCIDENT_UPDATE)
 """The DAGs without which there is no incident response."""
 
+INSTALL_COMMAND = "airflow incident setup files --yes && airflow incident setup airflow --yes"
+"""Installs the DAG files, parses them, and unpauses the DAGs."""
+
 PARSE_COMMAND = "airflow dags reserialize"
 """Parses all DAG files now."""
 
@@ -74,9 +77,10 @@ class IncidentDag:
             case DagState.BROKEN:
                 return "its file fails to import", "Correct the file. Its error:", "airflow dags list-import-errors"
             case DagState.UNPARSED:
-                return f"{self.file} is not parsed yet", _unparsed_fix(), PARSE_COMMAND
+                unpause = f"{PARSE_COMMAND} && airflow dags unpause {self.dag_id}"
+                return f"{self.file} is not parsed yet", _unparsed_fix(), unpause
             case DagState.MISSING if self.dag_id in set(DagId):
-                return "its file is missing", "Install it:", "airflow incident setup files --yes"
+                return "its file is missing", "Install it:", INSTALL_COMMAND
             case DagState.MISSING:
                 return (
                     "no file in the DAGs folder defines it",
@@ -96,7 +100,8 @@ def dag_folders() -> list[Path]:
         folders += [Path(bundle.path) for bundle in manager.get_all_dag_bundles()]
     except Exception:  # noqa: BLE001 - a bundle of another kind may need a network, and is not ours to check
         return folders
-    return list(dict.fromkeys(folder for folder in folders if folder.is_dir())) or folders
+    folders = list(dict.fromkeys(folders))
+    return [folder for folder in folders if folder.is_dir()] or folders
 
 
 def incident_dags(routing: RoutingTable | None, *, only: Collection[str] = ()) -> list[IncidentDag]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_incident_provider.text import one_line, paragraphs
+from airflow_incident_provider.text import one_line, paragraphs, without_invisible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -162,7 +162,7 @@ def print_lines(lines: Sequence[Line]) -> None:
 
 
 def _wrapped(line: Line, width: int | None) -> list[str]:
-    text, indent = one_line(line.text), " " * line.indent
+    text, indent = without_invisible(" ".join(line.text.splitlines())), " " * line.indent
     if width is None or not line.wrap:
         return [f"{indent}{text}"]
     return textwrap.wrap(

@@ -15,6 +15,7 @@ from airflow_incident_provider.cli.output import (
     SEVERITY_STYLES,
     Column,
     Line,
+    counted,
     is_document,
     print_document,
     print_lines,
@@ -246,7 +247,7 @@ def _headline(view: IncidentView) -> Iterator[Line]:
         f"run {view.outcome}",
     ]
     if view.record is not None:
-        parts.append(f"{view.record.firing_count} of {view.record.alert_count} alerts firing")
+        parts.append(f"{view.record.firing_count} of {counted(view.record.alert_count, 'alert')} firing")
     commander = (view.record and view.record.commander) or (view.incident and view.incident.commander)
     if commander:
         parts.append(f"commander {commander}")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from airflow.api.common.airflow_health import HEALTHY, get_airflow_health
 from airflow.configuration import conf
+from airflow.exceptions import AirflowConfigException
 from airflow.utils.db import check_migrations
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,7 +27,7 @@ from airflow_incident_provider.cli.checks.result import (
     warning,
 )
 from airflow_incident_provider.cli.urls import is_local
-from airflow_incident_provider.config import settings
+from airflow_incident_provider.config import DEFAULT_ROOM_DEADLINE_SECONDS, settings
 from airflow_incident_provider.get_provider_info import get_provider_info
 
 OLDEST = (3, 3)
@@ -79,7 +80,7 @@ def components(_: CheckContext) -> Results:
         status = str(health[name]["status"] or "never started")
         program = name.replace("_", "-")
         yield required(program, status == HEALTHY, status, "Start it:", f"airflow {program}")
-    if settings().room_deadline_seconds:
+    if _has_deadline():
         status = str(health["triggerer"]["status"] or "never started")
         yield advised(
             "triggerer",
@@ -88,6 +89,14 @@ def components(_: CheckContext) -> Results:
             "Start it, or set [incident] room_deadline_seconds = 0:",
             "airflow triggerer",
         )
+
+
+def _has_deadline() -> bool:
+    try:
+        return conf.getint("incident", "room_deadline_seconds", fallback=DEFAULT_ROOM_DEADLINE_SECONDS) > 0
+    except AirflowConfigException:
+        # The line "[incident]" says so.
+        return False
 
 
 def executor(_: CheckContext) -> Results:
@@ -216,7 +225,7 @@ def _unknown_settings(given: object, options: dict[str, object]) -> Iterator[Res
 def _invalid_values() -> Iterator[Result]:
     try:
         seconds = conf.getint("incident", "room_deadline_seconds", fallback=60)
-    except Exception:  # noqa: BLE001 - Airflow raises AirflowConfigException
+    except AirflowConfigException:
         value = conf.get("incident", "room_deadline_seconds")
         yield failure(
             "[incident]", f"room_deadline_seconds = {value!r} is not a whole number", "Set it to seconds."

@@ -10,7 +10,7 @@ from functools import partial
 
 from airflow.api.common.delete_dag import delete_dag
 from airflow.exceptions import DagNotFound
-from airflow.models.asset import AssetModel
+from airflow.models.asset import AssetModel, TaskInletAssetReference
 from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.models.dag import DagModel
 from airflow.models.pool import Pool
@@ -172,6 +172,6 @@ def _registry_size(asset_id: int) -> int:
 def _delete_registry(asset_id: int) -> None:
     with create_session() as session:
         session.execute(delete(AssetStateStoreModel).where(AssetStateStoreModel.asset_id == asset_id))
-        asset = session.get(AssetModel, asset_id)
-        if asset is not None:
-            session.delete(asset)
+        in_use = session.scalar(select(func.count()).where(TaskInletAssetReference.asset_id == asset_id))
+        if not in_use:
+            session.execute(delete(AssetModel).where(AssetModel.id == asset_id))

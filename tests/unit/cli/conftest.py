@@ -157,7 +157,7 @@ def deployed(parsed_dags: None) -> Iterator[Callable[..., None]]:
 
 
 @pytest.fixture
-def deserted_port() -> int:
+def unused_port() -> int:
     """A port of the loopback address on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])

@@ -72,7 +72,7 @@ def test_a_run_that_waits_for_ever_ends_the_drill(incident: Run, deployed: Any, 
     route_by({"rules": [RULE]})
     ended = incident("drill", "--timeout", "0.1")
     assert ended.code == ExitCode.UNAVAILABLE
-    assert "is not over after" in ended.err
+    assert "is not finished after" in ended.err
 
 
 def test_the_score_names_who_and_what_was_missing(

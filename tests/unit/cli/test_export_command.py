@@ -76,7 +76,7 @@ def test_names_cannot_break_the_diagram() -> None:
     ("source", "says"),
     [
         ("import no_such_module", "cannot be imported: ModuleNotFoundError"),
-        ("from airflow.sdk import DAG\ndag = DAG('other', schedule=None)", "It holds: other"),
+        ("from airflow.sdk import DAG\ndag = DAG('other', schedule=None)", "It has: other"),
     ],
 )
 def test_files_without_the_dag(incident: Run, tmp_path: Path, source: str, says: str) -> None:

@@ -51,7 +51,7 @@ def test_watch_tells_each_step_and_the_summary(incident: Run, done: str) -> None
         "1 of 2 found",
         "1 invited, 1 not",
         "unknown: ",
-        "First look",
+        "CRITICAL  Checkout is down",
         "https://",
     ):
         assert told in ended.out
@@ -67,7 +67,7 @@ def test_watch_gives_programs_one_document(incident: Run, done: str) -> None:
 def test_watch_in_a_terminal_draws_a_table(done: str) -> None:
     with Terminal("watch", done) as tty:
         tty.expect("create_war_room")
-        tty.expect("First look")
+        tty.expect("CRITICAL  Checkout is down")
         code, _ = tty.end()
     assert code == ExitCode.OK
     assert "\x1b[" in tty.raw
@@ -85,9 +85,11 @@ def test_show_tells_everything_in_words(incident: Run, done: str) -> None:
     assert ended.code == ExitCode.OK
     for told in (
         "Checkout is down",
-        "critical · degraded",
+        "open · began ",
+        "run degraded",
+        "Room  #inc-",
         "Where: checkout, prod",
-        "Invited: Dana (email)",
+        "Invited: Dana",
         "Not invited: nobody at all",
         "UNKNOWN host_facts",
         "Timeline (UTC)",
@@ -108,17 +110,22 @@ def test_show_knows_what_the_registry_remembers(incident: Run, done: str, forget
     shown = incident("show", "OPS-1", "-o", "json").json
     assert (shown["status"], shown["record"]["status"]) == ("resolved", "resolved")
     assert incident("list", "-o", "json").json[0]["status"] == "resolved"
-    assert "Alerts: 1, 1 firing; told of 1 times" in incident("show", "OPS-1").out
+    assert "1 of 1 alert firing" in incident("show", "OPS-1").out
 
 
 def test_list_has_a_row_for_each_run(incident: Run, done: str) -> None:
     assert incident("trigger", "--title", "Waits", "--incident-id", "OPS-2").code == ExitCode.OK
     rows = incident("list", "--output", "json").json
-    assert [row["run_id"] for row in rows] == ["man.OPS-2", done]
-    waiting, ended = rows
-    assert (waiting["status"], waiting["title"]) == ("queued", None)
-    assert (ended["status"], ended["severity"], ended["invited"]) == ("degraded", "critical", 1)
-    assert incident("list", "--limit", "1", "-o", "json").json == [waiting]
+    assert [row["run_id"] for row in rows] == [done, "man.OPS-2"]
+    ended, waiting = rows
+    assert (waiting["status"], waiting["outcome"], waiting["no_room"]) == ("open", "queued", "not opened yet")
+    assert (ended["status"], ended["outcome"], ended["severity"], ended["invited"]) == (
+        "open",
+        "degraded",
+        "critical",
+        1,
+    )
+    assert incident("list", "--limit", "1", "-o", "json").json[0]["run_id"] == done
     assert "Checkout is down" in incident("list").out
 
 

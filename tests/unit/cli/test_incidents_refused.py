@@ -34,14 +34,14 @@ def test_a_run_that_does_not_end_in_time(incident: Run, deployed: Any) -> None:
     incident("trigger", "--title", "T", "--incident-id", "slow")
     ended = incident("watch", "man.slow", "--timeout", "0.1")
     assert ended.code == ExitCode.UNAVAILABLE
-    assert "is not over after 0 s. It goes on; see it with: airflow incident watch man.slow" in ended.err
+    assert "is not finished after 0 s. It keeps running; see it with: airflow incident watch man.slow" in ended.err
 
 
 def test_list_of_nothing(incident: Run, deployed: Any) -> None:
     assert incident("list", "--output", "json").json == []
     ended = incident("list")
     assert (ended.code, ended.out) == (ExitCode.OK, "")
-    assert "There are no incidents." in ended.err
+    assert "No incidents." in ended.err
 
 
 def test_list_refuses_a_limit_of_nothing(incident: Run, deployed: Any) -> None:

@@ -1,5 +1,7 @@
 """``airflow incident setup``: Slack's manifest, Datadog's webhook, Airflow's connections."""
 
+# ruff: noqa: ARG002, PLR0917 - fixtures that set the scene
+
 from __future__ import annotations
 
 import json
@@ -35,7 +37,7 @@ class TestSlack:
     def test_a_name_that_slack_would_refuse(self, incident: Run, name: str) -> None:
         ended = incident("setup", "slack", "--app-name", name)
         assert ended.code == ExitCode.USAGE
-        assert "Slack takes 1 to 35" in ended.err
+        assert "Slack allows 1 to 35" in ended.err
 
 
 @pytest.fixture
@@ -46,31 +48,62 @@ def datadog(slack: Any, connect_datadog: Callable[..., None], connect_webhook: C
 
 
 class TestDatadog:
-    def test_it_creates_then_updates(self, incident: Run, datadog: Any) -> None:
-        first = incident("setup", "datadog", "--url", URL)
-        assert first.code == ExitCode.OK, first.err
-        assert first.out.count("Created") == 2
+    def test_changes_are_shown_then_applied(self, incident: Run, datadog: Any) -> None:
+        shown = incident("setup", "datadog", "--url", URL)
+        assert (shown.code, datadog.webhooks) == (ExitCode.OK, {}), shown.err
+        assert "Nothing was changed. Apply it with --yes." in shown.out
+        first = incident("setup", "datadog", "--url", URL, "--yes", "--output", "json")
+        assert [row["action"] for row in first.json] == ["create", "create"]
         webhook, variable = datadog.webhooks[WEBHOOK_NAME], datadog.custom_variables[SECRET_VARIABLE]
         assert (webhook["url"], webhook["payload"], webhook["encode_as"]) == (URL, payload_template(), "json")
         assert json.loads(webhook["custom_headers"]) == {"X-Incident-Secret": f"${SECRET_VARIABLE}"}
         assert (variable["value"], variable["is_secret"]) == (SECRET, True)
-
-        again = incident("setup", "datadog", "--url", "https://elsewhere.acme.example/")
-        assert again.out.count("Updated") == 2
+        same = incident("setup", "datadog", "--url", URL, "--yes", "--output", "json").json
+        assert [row["action"] for row in same] == ["update", "keep"]
+        moved = incident("setup", "datadog", "--url", "https://elsewhere.acme.example/", "--yes")
+        assert "changes url" in moved.out
         assert datadog.webhooks[WEBHOOK_NAME]["url"] == "https://elsewhere.acme.example/"
-        assert SECRET not in first.out + first.err + again.out + again.err
+        assert SECRET not in shown.out + first.out + first.err + moved.out + moved.err
+
+    def test_it_is_removed_again(self, incident: Run, datadog: Any) -> None:
+        incident("setup", "datadog", "--url", URL, "--yes")
+        assert incident("setup", "datadog", "--remove").code == ExitCode.OK
+        assert datadog.webhooks
+        assert incident("setup", "datadog", "--remove", "--yes").code == ExitCode.OK
+        assert (datadog.webhooks, datadog.custom_variables) == ({}, {})
+        assert incident("setup", "datadog", "--remove", "--yes", "-o", "json").json == []
 
     def test_the_url_comes_from_the_base_url(
         self, incident: Run, datadog: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.acme.example/")
-        assert incident("setup", "datadog", "--name", "other").code == ExitCode.OK
+        assert incident("setup", "datadog", "--name", "other", "--yes").code == ExitCode.OK
         assert datadog.webhooks["other"]["url"] == URL
 
-    def test_by_hand_it_changes_nothing_and_tells_no_secret(self, incident: Run, datadog: Any) -> None:
-        ended = incident("setup", "datadog", "--print", "--url", URL)
+    @pytest.mark.usefixtures("datadog")
+    @pytest.mark.parametrize(
+        ("url", "says"),
+        [
+            ("http://127.0.0.1:8080/x", "only reachable from this machine"),
+            ("https://localhost/x", "only reachable from this machine"),
+            ("http://airflow.acme.example/x", "not encrypted"),
+            ("https://airflow.acme.example/x", ""),
+        ],
+    )
+    def test_an_address_that_datadog_should_not_use_is_a_warning(self, incident: Run, url: str, says: str) -> None:
+        ended = incident("setup", "datadog", "--url", url)
         assert ended.code == ExitCode.OK
-        assert payload_template().rstrip() in ended.out
+        assert says in ended.err
+        assert bool(says) == ("Warning" in ended.err)
+
+    @pytest.mark.parametrize("option", ["--print", "--terraform"])
+    def test_printed_steps_change_nothing_and_hold_no_secret(
+        self, incident: Run, datadog: Any, option: str
+    ) -> None:
+        ended = incident("setup", "datadog", option, "--url", URL)
+        assert ended.code == ExitCode.OK
+        unindented = "\n".join(line.strip() for line in ended.out.splitlines())
+        assert all(line.strip() in unindented for line in payload_template().splitlines())
         assert URL in ended.out
         assert SECRET not in ended.out
         assert not datadog.webhooks
@@ -79,12 +112,12 @@ class TestDatadog:
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [
-            ([], "Name it with --url, or set [api] base_url."),
+            ([], "Give --url, or set [api] base_url."),
             (["--url", "airflow.acme.example"], "Begin it with https://"),
-            (["--url", URL, "--name", "a/b"], "is no name of a webhook"),
+            (["--url", URL, "--name", "a/b"], "is not a webhook name"),
         ],
     )
-    def test_arguments_that_are_wrong(self, incident: Run, arguments: list[str], says: str) -> None:
+    def test_wrong_arguments(self, incident: Run, arguments: list[str], says: str) -> None:
         ended = incident("setup", "datadog", *arguments)
         assert ended.code == ExitCode.USAGE
         assert says in ended.err
@@ -93,7 +126,7 @@ class TestDatadog:
         self, incident: Run, datadog: Any, connect_datadog: Callable[..., None]
     ) -> None:
         connect_datadog(app_key="a-wrong-application-key")
-        ended = incident("setup", "datadog", "--url", URL)
+        ended = incident("setup", "datadog", "--url", URL, "--yes")
         assert ended.code == ExitCode.UNAVAILABLE
         assert "Correct api_key and app_key" in ended.err
         assert "a-wrong-application-key" not in ended.err
@@ -104,7 +137,7 @@ class TestDatadog:
         self, incident: Run, datadog: Any, missing: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv(missing)
-        ended = incident("setup", "datadog", "--url", URL)
+        ended = incident("setup", "datadog", "--url", URL, "--yes")
         assert ended.code == ExitCode.UNAVAILABLE
         assert "airflow incident setup airflow" in ended.err
         assert not datadog.webhooks
@@ -139,25 +172,25 @@ class TestAirflow:
         }.items():
             monkeypatch.setenv(name, value)
 
-    @pytest.mark.usefixtures("secrets")
-    def test_first_it_only_tells(self, incident: Run, deployed: Callable[..., None], stored: Any) -> None:
-        deployed(is_paused=True)
-        ended = incident("setup", "airflow", "--output", "json")
-        told = {row["what"]: row["action"] for row in ended.json}
-        assert told == {
-            "connection slack_api_default": "create",
-            "connection datadog_default": "create",
-            "connection incident_webhook": "create",
-            "pool default_pool": "keep",
-            "DAG incident_response": "update",
-            "setting [incident] routing_table": "by hand",
-        }
-        assert ended.code == ExitCode.OK
-        assert stored("slack_api_default") is None
-        assert "Nothing was changed. Do it with --yes." in incident("setup", "airflow").out
+    def actions(self, ended: Ended) -> dict[str, str]:
+        return {row["what"]: row["action"] for row in ended.json}
 
     @pytest.mark.usefixtures("secrets")
-    def test_with_yes_it_does_it(
+    def test_changes_are_shown_first(self, incident: Run, deployed: Callable[..., None], stored: Any) -> None:
+        deployed(is_paused=True)
+        ended = incident("setup", "airflow", "--output", "json")
+        shown = self.actions(ended)
+        assert shown["connection slack_api_default"] == "create"
+        assert shown["connection datadog_default"] == "create"
+        assert shown["connection incident_webhook"] == "create"
+        assert (shown["DAG incident_response"], shown["DAG incident_update"]) == ("update", "keep")
+        assert shown["setting [incident] routing_table"] == "manual"
+        assert ended.code == ExitCode.OK
+        assert stored("slack_api_default") is None
+        assert "Nothing was changed. Apply it with --yes." in incident("setup", "airflow").out
+
+    @pytest.mark.usefixtures("secrets")
+    def test_changes_are_applied(
         self, incident: Run, deployed: Callable[..., None], stored: Any, route_by: Any
     ) -> None:
         route_by({})
@@ -175,10 +208,73 @@ class TestAirflow:
         assert incident("trigger", "--title", "T").code == ExitCode.OK
         for secret in ("xoxb-a-token", "the-api-key", "the-app-key", made):
             assert secret not in ended.out + ended.err
-
         again = incident("setup", "airflow", "--yes", "--output", "json")
-        assert {row["what"]: row["action"] for row in again.json}["connection incident_webhook"] == "keep"
+        assert self.actions(again)["connection incident_webhook"] == "keep"
         assert stored("incident_webhook").password == made
+
+    def test_every_paused_incident_dag_is_unpaused(
+        self, incident: Run, deployed: Callable[..., None], stored: Any, connect: Any, route_by: Any
+    ) -> None:
+        connect()
+        route_by({})
+        set_all_paused()
+        incident("setup", "airflow", "--yes")
+        assert {dag for dag, paused in paused_dags().items() if paused} == {"slack_directory_refresh"}
+
+    def test_datadog_is_optional(
+        self, incident: Run, deployed: Any, stored: Any, connect: Any, route_by: Any
+    ) -> None:
+        connect()
+        route_by({})
+        ended = incident("setup", "airflow", "--yes", "--output", "json")
+        assert (ended.code, self.actions(ended)["connection datadog_default"]) == (ExitCode.OK, "optional")
+
+    def test_one_datadog_key_alone_is_a_mistake(
+        self, incident: Run, deployed: Any, stored: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DD_API_KEY", "the-api-key")
+        ended = incident("setup", "airflow", "--yes")
+        assert (ended.code, "DD_APP_KEY is not set." in ended.err) == (ExitCode.USAGE, True)
+
+    def test_a_sandbox_is_connected_and_left_again(
+        self, incident: Run, deployed: Any, stored: Any, route_by: Any, slack: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        route_by({})
+        shown = incident("setup", "airflow", "--sandbox", slack.url)
+        assert (shown.code, stored("slack_api_default")) == (ExitCode.OK, None)
+        assert incident("setup", "airflow", "--sandbox", slack.url, "--yes").code == ExitCode.OK
+        assert stored("slack_api_default").password == slack.token
+        assert stored("slack_api_default").extra_dejson == {"base_url": slack.slack_base_url}
+        assert stored("datadog_default").extra_dejson["api_host"] == slack.datadog_url
+        assert incident("check", "--only", "slack,datadog").code == ExitCode.OK
+        # Later the real token: the sandbox's address must not stay.
+        monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-a-token")
+        incident("setup", "airflow", "--yes")
+        assert (stored("slack_api_default").password, stored("slack_api_default").extra_dejson) == (
+            "xoxb-a-token",
+            {},
+        )
+
+    @pytest.mark.usefixtures("secrets", "deployed")
+    def test_a_sandbox_never_replaces_a_real_connection(self, incident: Run, stored: Any, slack: Any) -> None:
+        incident("setup", "airflow", "--yes")
+        ended = incident("setup", "airflow", "--sandbox", slack.url, "--yes", "--output", "json")
+        assert self.actions(ended)["connection slack_api_default"] == "manual"
+        assert ended.code == ExitCode.FAILED
+        assert stored("slack_api_default").password == "xoxb-a-token"
+
+    @pytest.mark.parametrize(("address", "code"), [("127.0.0.1:1", 2), ("http://127.0.0.1:1", 3)])
+    def test_no_sandbox_there(self, incident: Run, deployed: Any, stored: Any, address: str, code: int) -> None:
+        assert incident("setup", "airflow", "--sandbox", address, "--yes").code == code
+
+    @pytest.mark.usefixtures("secrets")
+    def test_a_team_gets_a_connection_of_its_own(
+        self, incident: Run, deployed: Any, stored: Any, route_by: Any
+    ) -> None:
+        route_by({})
+        incident("setup", "airflow", "--slack-conn-id", "slack_logistics", "--yes")
+        assert stored("slack_logistics").password == "xoxb-a-token"
+        assert stored("slack_api_default") is None
 
     @pytest.mark.usefixtures("secrets", "deployed")
     def test_what_a_connection_says_besides_stays(self, incident: Run, stored: Any) -> None:
@@ -248,49 +344,152 @@ def dags_folder(tmp_path: Path) -> Path:
 
 
 class TestFiles:
-    def told(self, ended: Ended) -> dict[str, str]:
+    @pytest.fixture(autouse=True)
+    def table(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        path = tmp_path / "config" / "routing.yaml"
+        monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(path))
+        return path
+
+    def actions(self, ended: Ended) -> dict[str, str]:
         return {row["what"]: row["action"] for row in ended.json}
 
-    def test_first_it_only_tells(self, incident: Run, dags_folder: Path, monkeypatch: Any, tmp_path: Path) -> None:
-        monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(tmp_path / "config" / "routing.yaml"))
+    def test_changes_are_shown_first(self, incident: Run, dags_folder: Path, table: Path) -> None:
         ended = incident("setup", "files", "--to", str(dags_folder), "--output", "json")
         assert ended.code == ExitCode.OK
-        assert self.told(ended) == {
+        assert self.actions(ended) == {
             **{f"DAG file {path.name}": "create" for path in sorted(DAGS.glob("*.py"))},
             "routing table": "create",
+            "example of a routing table": "create",
         }
         assert list(dags_folder.iterdir()) == []
-        assert not (tmp_path / "config").exists()
+        assert not table.parent.exists()
 
-    def test_what_it_writes_is_what_ships(
-        self, incident: Run, dags_folder: Path, monkeypatch: Any, tmp_path: Path
+    def test_the_shipped_files_and_a_safe_table_are_installed(
+        self, incident: Run, dags_folder: Path, table: Path
     ) -> None:
-        table = tmp_path / "config" / "routing.yaml"
-        monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(table))
         assert incident("setup", "files", "--to", str(dags_folder), "--yes").code == ExitCode.OK
         for path in DAGS.glob("*.py"):
             assert (dags_folder / path.name).read_bytes() == path.read_bytes()
-        assert load_routing_table(table.read_text()).rules
+        routing = load_routing_table(table.read_text())
+        assert [rule.name for rule in routing.rules] == ["drill"]
+        assert (routing.defaults.responders, routing.allowed_networks, routing.triage.channel) == ((), (), None)
+        assert load_routing_table((table.parent / "routing.example.yaml").read_text()).rules
         again = incident("setup", "files", "--to", str(dags_folder), "--yes", "--output", "json")
-        assert set(self.told(again).values()) == {"keep"}
+        assert set(self.actions(again).values()) == {"keep"}
 
-    def test_what_a_person_changed_is_kept(
-        self, incident: Run, dags_folder: Path, route_by: Callable[..., None]
+    def test_the_table_names_who_is_invited(self, incident: Run, dags_folder: Path, table: Path) -> None:
+        names = ["--responders", "dana@acme.example, @sre-oncall", "--responders", 'José "Pepe" García']
+        assert incident("setup", "files", "--to", str(dags_folder), *names, "--yes").code == ExitCode.OK
+        routing = load_routing_table(table.read_text())
+        assert routing.defaults.responders == ("dana@acme.example", "@sre-oncall", 'José "Pepe" García')
+
+    def test_a_missing_folder_is_created(self, incident: Run, tmp_path: Path) -> None:
+        assert incident("setup", "files", "--to", str(tmp_path / "new" / "dags"), "--yes").code == ExitCode.OK
+        assert (tmp_path / "new" / "dags" / "incident_response.py").is_file()
+
+    def test_edited_files_are_kept_compared_and_replaced_with_a_copy(
+        self, incident: Run, dags_folder: Path
     ) -> None:
-        route_by({"rules": []})
         mine = dags_folder / "incident_response.py"
         mine.write_text("# mine")
         kept = incident("setup", "files", "--to", str(dags_folder), "--yes", "--output", "json")
         assert kept.code == ExitCode.FAILED
-        assert self.told(kept)["DAG file incident_response.py"] == "by hand"
+        assert self.actions(kept)["DAG file incident_response.py"] == "manual"
         assert mine.read_text() == "# mine"
+        compared = incident("setup", "files", "--to", str(dags_folder), "--diff")
+        assert "-# mine" in compared.out
         assert incident("setup", "files", "--to", str(dags_folder), "--yes", "--replace").code == ExitCode.OK
         assert mine.read_bytes() == (DAGS / "incident_response.py").read_bytes()
+        assert (dags_folder / "incident_response.py.bak").read_text() == "# mine"
 
-    def test_a_folder_that_is_not_there(self, incident: Run, tmp_path: Path) -> None:
-        ended = incident("setup", "files", "--to", str(tmp_path / "nowhere"), "--yes")
-        assert ended.code == ExitCode.USAGE
-        assert "--to" in ended.err
+    def test_a_file_in_the_folders_place(self, incident: Run, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        ended = incident("setup", "files", "--to", str(tmp_path / "file"), "--yes")
+        assert (ended.code, "--to" in ended.err) == (ExitCode.USAGE, True)
+
+    def test_everything_is_removed_but_what_was_edited(
+        self, incident: Run, dags_folder: Path, table: Path, tmp_path: Path
+    ) -> None:
+        incident("setup", "files", "--to", str(dags_folder), "--responders", "dana@acme.example", "--yes")
+        (dags_folder / "incident_update.py").write_text("# mine")
+        shown = incident("setup", "files", "--to", str(dags_folder), "--remove")
+        assert shown.code == ExitCode.OK
+        assert table.exists()
+        removed = incident("setup", "files", "--to", str(dags_folder), "--remove", "--yes")
+        assert removed.code == ExitCode.FAILED
+        assert [path.name for path in dags_folder.iterdir()] == ["incident_update.py"]
+        forced = incident("setup", "files", "--to", str(dags_folder), "--remove", "--replace", "--yes")
+        assert forced.code == ExitCode.OK
+        assert list(dags_folder.iterdir()) == list(table.parent.iterdir()) == []
+
+
+class TestRemove:
+    def test_install_use_and_remove_leaves_nothing(
+        self, incident: Run, deployed: Any, stored: Any, slack: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(tmp_path / "home" / "routing.yaml"))
+        monkeypatch.setenv("AIRFLOW__INCIDENT__SLACK_POOL", "slack_of_this_test")
+        to = ("--to", str(tmp_path / "home" / "dags"))
+        assert incident("setup", "files", *to, "--responders", "dana@acme.example", "--yes").code == ExitCode.OK
+        assert incident("setup", "airflow", "--sandbox", slack.url, "--yes").code == ExitCode.OK
+        assert incident("setup", "datadog", "--url", URL, "--yes").code == ExitCode.OK
+        assert "slack_of_this_test" in pools()
+        shown = incident("setup", "remove", *to, "--output", "json")
+        assert {row["action"] for row in shown.json} == {"remove"}, shown.out
+        assert stored("slack_api_default") is not None
+        remove = [row["what"] for row in shown.json if row["what"].startswith("DAG incident")]
+        assert remove == ["DAG incident_response", "DAG incident_update"]
+        keep_dag_history(monkeypatch)
+        assert incident("setup", "remove", *to, "--yes").code == ExitCode.OK
+        assert [path for path in (tmp_path / "home").rglob("*") if path.is_file()] == []
+        assert [stored(conn_id) for conn_id in ("slack_api_default", "datadog_default", "incident_webhook")] == [
+            None
+        ] * 3
+        assert "slack_of_this_test" not in pools()
+        assert (slack.workspace.datadog.webhooks, slack.workspace.datadog.custom_variables) == ({}, {})
+
+    def test_what_setup_did_not_create_is_kept_and_listed(
+        self, incident: Run, deployed: Any, stored: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connect()
+        keep_dag_history(monkeypatch)
+        ended = incident("setup", "remove", "--to", "/nowhere", "--yes", "--output", "json")
+        [row] = [row for row in ended.json if row["what"] == "connection slack_api_default"]
+        assert (row["action"], ended.code) == ("manual", ExitCode.FAILED)
+
+
+def keep_dag_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The DAGs of the session serve other tests as well."""
+    monkeypatch.setattr("airflow_incident_provider.cli.setup.airflow.delete_dag", str)
+
+
+def pools() -> set[str]:
+    from airflow.models.pool import Pool
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        return {str(pool) for pool in session.scalars(select(Pool.pool))}
+
+
+def paused_dags() -> dict[str, bool]:
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    wanted = ("incident_response", "incident_update", "payments_incident", "slack_directory_refresh")
+    with create_session() as session:
+        rows = session.execute(select(DagModel.dag_id, DagModel.is_paused).where(DagModel.dag_id.in_(wanted)))
+        return {row.dag_id: bool(row.is_paused) for row in rows}
+
+
+def set_all_paused() -> None:
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    with create_session() as session:
+        session.execute(update(DagModel).values(is_paused=True))
 
 
 def change_extra(conn_id: str, extra: dict[str, str]) -> None:

@@ -21,21 +21,21 @@ def clean(airflow_home: Any, deployed: Any) -> None:
 
 def test_a_person_answers_mistakes_are_told_and_the_run_is_started() -> None:
     with Terminal("trigger", "--interactive", "--incident-id", "tty-1", "--service", "checkout") as tty:
-        tty.expect("What happens")
+        tty.expect("Title")
         tty.type("")
-        tty.expect("title: needed.")
-        tty.expect("What happens")
+        tty.expect("A title is required.")
+        tty.expect("Title")
         tty.type("Checkout is down")
-        tty.expect("How bad")
+        tty.expect("Severity (critical")
         tty.type("purple")
         tty.expect("severity: 'purple' is not a severity")
-        tty.expect("How bad")
+        tty.expect("Severity (critical")
         tty.type("P1")
-        tty.expect("Who comes")
+        tty.expect("People to invite")
         tty.type("dana@acme.example, @sre-oncall")
         tty.expect("Service [checkout]:")
         tty.type("")
-        for prompt in ("Environment", "What to probe", "Links", "What is known"):
+        for prompt in ("Team", "Environment", "Targets to probe", "Links", "What is known"):
             tty.expect(prompt)
             tty.type("")
         tty.expect("Private room")
@@ -61,7 +61,7 @@ def test_a_person_answers_mistakes_are_told_and_the_run_is_started() -> None:
 def test_a_person_who_thinks_better_of_it_starts_nothing(how: str) -> None:
     with Terminal("trigger", "--interactive", "--title", "T", "--severity", "low") as tty:
         if how == "ctrl-c":
-            tty.expect("What happens")
+            tty.expect("Title")
             tty.interrupt()
         else:
             for _ in QUESTIONS:

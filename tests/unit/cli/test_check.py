@@ -1,0 +1,304 @@
+"""``airflow incident check``: a good installation passes; a broken one fails in the right line, whose fix works."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.cli.run import ExitCode
+
+from .broken_installations import CASES  # isort: skip
+from .conftest import DAGS, Ended  # isort: skip
+from .installation import FERNET_KEY, Installation, record_import_errors  # isort: skip
+from .terminal import Terminal  # isort: skip
+
+Run = Callable[..., Ended]
+SHIPPED = ("incident_response", "incident_update", "slack_directory_refresh")
+
+
+@pytest.fixture(scope="module")
+def webhook_server(airflow_home: Path) -> Iterator[str]:
+    """The webhook as the API server serves it."""
+    import uvicorn
+    from fastapi import FastAPI
+
+    from airflow_incident_provider.plugins.api.plugin import URL_PREFIX, IncidentsApp
+
+    app = FastAPI()
+    app.mount(URL_PREFIX, IncidentsApp())
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.05)
+        assert thread.is_alive()
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def home(airflow_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home with the shipped DAG files, parsed and unpaused; other DAGs of the session are forgotten."""
+    from airflow.models.dag import DagModel
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "dags").mkdir()
+    install_shipped(folder)
+    with create_session() as session:
+        if session.get(DagBundleModel, "dags-folder") is None:
+            session.add(DagBundleModel(name="dags-folder"))
+        session.execute(update(DagModel).values(is_stale=True))
+    yield folder
+    with create_session() as session:
+        session.execute(update(DagModel).values(is_stale=False, is_paused=False))
+
+
+def install_shipped(folder: Path) -> None:
+    for name in SHIPPED:
+        (folder / "dags" / f"{name}.py").write_bytes((DAGS / f"{name}.py").read_bytes())
+
+
+@pytest.fixture
+def installation(  # noqa: PLR0917 - each is a part of the installation
+    home: Path, slack: Any, control: Any, monkeypatch: pytest.MonkeyPatch, unused_port: int, webhook_server: str
+) -> Iterator[Installation]:
+    made = Installation(
+        home=home,
+        slack=slack,
+        control=control,
+        patch=monkeypatch,
+        unused_port=unused_port,
+        run_airflow=run_airflow,
+    )
+    made.set("core", dags_folder=str(home / "dags"), fernet_key=FERNET_KEY, executor="LocalExecutor")
+    made.set("core", min_serialized_dag_update_interval="0")
+    made.set("incident", routing_table=str(made.table))
+    made.set("api", base_url=webhook_server)
+    made.set("scheduler", scheduler_idle_sleep_time="0.05")
+    made.connect_slack()
+    made.connect_datadog()
+    made.connect_webhook()
+    made.create_datadog_webhook()
+    made.route()
+    control.add_channel("triage", members=["U0WARROOM01"])
+    made.beat("SchedulerJob", "DagProcessorJob", "TriggererJob")
+    install_shipped(home)
+    made.parse()
+    for dag_id in SHIPPED:
+        made.change_dag(dag_id, is_stale=False, is_paused=False, has_import_errors=False)
+    yield made
+    clean_up(home)
+
+
+def clean_up(home: Path) -> None:
+    """Forget what a test added: DAG files, DAGs, pools, connections, import errors, Docker networks."""
+    from airflow.models.connection import Connection
+    from airflow.models.dag import DagModel
+    from airflow.models.pool import Pool
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete, update
+
+    for path in (home / "dags").iterdir():
+        if path.is_file():
+            path.unlink()
+    record_import_errors({})
+    with create_session() as session:
+        session.execute(delete(Connection))
+        session.execute(delete(Pool).where(Pool.pool != "default_pool"))
+        session.execute(update(DagModel).where(DagModel.dag_id.not_in(SHIPPED)).values(is_stale=True))
+
+
+def run_airflow(*argv: str) -> int:
+    """Run a command of Airflow in this process, and return its exit code."""
+    from airflow.cli.cli_parser import get_parser
+
+    try:
+        args = get_parser().parse_args(argv)
+        args.func(args)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def lines(incident: Run, area: str, *more: str) -> tuple[int, list[dict[str, Any]]]:
+    ended = incident("check", "--only", area, "--output", "json", *more)
+    return ended.code, ended.json
+
+
+def test_there_are_enough_kinds_of_broken_installations() -> None:
+    assert len(CASES) >= 60
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("what", CASES)
+def test_the_right_line_fails_and_its_fix_works(incident: Run, installation: Installation, what: str) -> None:
+    case = CASES[what]
+    case.break_it(installation)
+    code, found = lines(incident, case.area, *installation.arguments)
+    [line] = [each for each in found if each["check"] == case.check and each["result"] == case.result]
+    assert case.fix in line["fix"], line
+    assert (line["command"] is not None) or not case.command, line
+    others = {each["check"] for each in found if each["result"] == "fail" and each is not line}
+    assert others <= case.follow, [each for each in found if each["result"] == "fail"]
+    assert code == (ExitCode.FAILED if "fail" in {each["result"] for each in found} else ExitCode.OK)
+    if what == "SQLite":
+        return  # The tests' own database: there is no other to change to.
+    case.repair(installation)
+    try:
+        if case.command:
+            installation.paste(line["command"])
+        _, repaired = lines(incident, case.area, *installation.arguments)
+    finally:
+        subprocess.run(
+            ["docker", "network", "rm", f"checked-{installation.unused_port}"], capture_output=True, check=False
+        )
+    still = [each for each in repaired if each["check"] == case.check and each["result"] in ("warn", "fail")]
+    assert not still, still
+
+
+@pytest.mark.docker
+def test_a_good_installation_passes(incident: Run, installation: Installation) -> None:
+    ended = incident("check", "--write", "--output", "json")
+    bad = [line for line in ended.json if line["result"] in ("warn", "fail")]
+    # The tests' database is SQLite, and their API server has a loopback address: neither is for production.
+    assert [(line["check"], line["result"]) for line in bad] == [("database", "warn"), ("base URL", "warn")], bad
+    assert ended.code == ExitCode.OK
+    found = {(line["area"], line["check"]): line for line in ended.json}
+    assert {area for area, _ in found} == {
+        "airflow", "dag", "pool", "slack", "clock", "datadog", "webhook", "docker", "routing"
+    }  # fmt: skip
+    assert found["docker", "image alpine:3.23"]["found"].startswith("sha256:")
+    [made] = [
+        channel for channel in installation.control.state()["channels"] if channel["name"].startswith("inc-check-")
+    ]
+    assert made["is_archived"]
+
+
+def test_datadog_is_optional(incident: Run, installation: Installation) -> None:
+    installation.unset("AIRFLOW_CONN_DATADOG_DEFAULT")
+    code, found = lines(incident, "datadog")
+    assert code == ExitCode.OK
+    assert {line["result"] for line in found} == {"skip"}
+
+
+def test_every_connection_of_a_team_is_checked(incident: Run, installation: Installation) -> None:
+    installation.add_dag("logistics_incident", slack_conn_id="slack_logistics", slack_pool="logistics_slack")
+    _, slack = lines(incident, "slack")
+    _, pools = lines(incident, "pool")
+    failing = {line["check"]: line["found"] for line in [*slack, *pools] if line["result"] == "fail"}
+    assert set(failing) == {"token (slack_logistics)", "logistics_slack"}
+    assert "every run of logistics_incident would be a dry run" in failing["token (slack_logistics)"]
+
+
+def test_one_dag_can_be_checked_alone(incident: Run, installation: Installation) -> None:
+    installation.add_dag("logistics_incident", slack_conn_id="slack_logistics")
+    _, found = lines(incident, "slack", "--dag-id", "incident_response")
+    assert "fail" not in {line["result"] for line in found}
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """A server that answers everything alike."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "found"),
+    [
+        (200, b"<!doctype html><title>Airflow</title>", "answered by something else (200)"),
+        (404, b'{"detail": "Not Found"}', "answered by something else (404)"),
+        (
+            503,
+            json.dumps({"ok": False, "checks": [{"name": "registry", "ok": False, "problem": "gone"}]}).encode(),
+            "registry: gone",
+        ),
+    ],
+)
+def test_something_else_answers_at_the_webhooks_address(
+    incident: Run, installation: Installation, status: int, body: bytes, found: str
+) -> None:
+    with answering(status, body) as url:
+        installation.set("api", base_url=url)
+        code, reported = lines(incident, "webhook")
+    [line] = [line for line in reported if line["check"] == "reachable"]
+    assert (line["result"], code) == ("fail", ExitCode.FAILED)
+    assert found in line["found"]
+
+
+def test_no_secret_is_in_a_report(incident: Run, installation: Installation, no_engine: None) -> None:
+    ended = incident("check", "--output", "yaml")
+    keys = installation.slack.workspace.datadog
+    webhook = json.loads(os.environ["AIRFLOW_CONN_INCIDENT_WEBHOOK"])["password"]
+    for secret in (installation.slack.token, keys.api_key, keys.app_key, webhook):
+        assert secret not in ended.out + ended.err
+
+
+def test_the_report_ends_with_counts(incident: Run, installation: Installation) -> None:
+    assert incident("check", "--only", "clock,pool").out.strip().endswith("2 pass")
+
+
+def test_at_80_columns_no_word_and_no_command_is_broken(installation: Installation) -> None:
+    installation.add_dag("logistics_incident", slack_conn_id="slack_logistics")
+    environment = {"COLUMNS": "80"}
+    with Terminal("check", "--only", "slack,dag,pool,routing", environment=environment) as tty:
+        code, shown = tty.end()
+    assert code == ExitCode.FAILED
+    assert "          airflow incident setup airflow --slack-conn-id slack_logistics --yes\n" in shown
+    assert max(len(line) for line in shown.splitlines() if "airflow incident" not in line) <= 80
+
+
+@pytest.mark.parametrize("areas", ["", "slack,moon", ","])
+def test_areas_that_do_not_exist(incident: Run, installation: Installation, areas: str) -> None:
+    ended = incident("check", "--only", areas)
+    assert ended.code == ExitCode.USAGE
+    assert "The areas are airflow, dag" in ended.err
+
+
+def test_before_anything_is_set_up(tmp_path: Path) -> None:
+    """The database of this home was never migrated: everything else is checked as far as possible."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")},
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path / 'airflow.db'}",
+        "DOCKER_HOST": f"unix://{tmp_path}/none.sock",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "airflow", "incident", "check", "--output", "json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == ExitCode.FAILED, ended.stderr
+    found = {line["check"]: (line["result"], line["command"]) for line in json.loads(ended.stdout)}
+    assert found["database"] == ("fail", "airflow db migrate")
+    assert found["DAGs"][0] == found["pools"][0] == "skip"
+    assert found["version"][0] == "pass"
+    assert "Traceback" not in ended.stderr
