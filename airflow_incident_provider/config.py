@@ -162,6 +162,11 @@ class Settings:
         return Path(self._text("directory_folder", f"{home}/incident_directory")).expanduser()
 
     @property
+    def state_folder(self) -> Path:
+        """The folder of copies that outlive a process, such as the last valid routing table."""
+        return Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "incident_state"
+
+    @property
     def datadog_state_folder(self) -> str | None:
         """The folder in which tasks of one machine share Datadog's budgets and answers."""
         return self._text("datadog_state_folder") or None

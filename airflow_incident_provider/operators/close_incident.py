@@ -28,7 +28,7 @@ from airflow_incident_provider.room.responders import later_responders
 from airflow_incident_provider.room.session import RoomSession
 from airflow_incident_provider.room.snapshot import IncidentSnapshot, snapshot_of_incident
 from airflow_incident_provider.room.updates import RoomUpdater
-from airflow_incident_provider.routing_file import read_routing_table
+from airflow_incident_provider.routing_file import active_routing_table
 from airflow_incident_provider.slack.protocol import Channel
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class ResolveIncidentOperator(SlackStep):
 
     def run_step(self, context: Context) -> ThreadUpdates:
         """Resolve the incident and update its room."""
-        settings = read_routing_table().lifecycle
+        settings = active_routing_table().table.lifecycle
         snapshot = _resolved(context, settings)
         if snapshot.room is None:
             raise AirflowSkipException("It is resolved; there is no room to post it in.")
@@ -184,7 +184,7 @@ class ArchiveWarRoomOperator(SlackStep):
 
     def run_step(self, context: Context) -> ThreadUpdates:
         """Warn, or archive."""
-        snapshot, settings = snapshot_of_incident(context), read_routing_table().lifecycle
+        snapshot, settings = snapshot_of_incident(context), active_routing_table().table.lifecycle
         if snapshot is None or snapshot.record is None:
             raise AirflowSkipException("The registry has no such incident.")
         step = _closing_step(context, snapshot, settings)

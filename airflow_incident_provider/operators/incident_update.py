@@ -57,7 +57,7 @@ from airflow_incident_provider.room.updates import (
     recovery_of,
 )
 from airflow_incident_provider.room.xcom import read_value
-from airflow_incident_provider.routing_file import read_routing_table
+from airflow_incident_provider.routing_file import active_routing_table
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -124,7 +124,7 @@ class SelectDueTasksOperator(BaseOperator, SkipMixin):
             return [TaskId.PLAN_RECHECK]
         if missing:
             self.log.warning("The room still lacks: %s.", ", ".join(missing))
-        table = read_routing_table()
+        table = active_routing_table().table
         closing = due_closing(snapshot.record, table.lifecycle, due_at(context))
         tasks = tasks_for(snapshot.record, batch, closing, is_incomplete=bool(missing))
         return [*tasks, *_reminder_tasks(context, snapshot, table.reminders, tasks)]
@@ -213,7 +213,7 @@ def _next_moments(snapshot: IncidentSnapshot, now: datetime) -> list[datetime]:
     """Return when something may be due: a reminder, a step towards the end, an attempt to complete the room."""
     assert snapshot.record is not None
     room = snapshot.record.room
-    moments = [next_check_at(snapshot.record, read_routing_table(), now)] if snapshot.is_registered else []
+    moments = [next_check_at(snapshot.record, active_routing_table().table, now)] if snapshot.is_registered else []
     if missing_parts(snapshot):
         is_planned = room.next_try_at is not None and room.next_try_at > now
         moments.append(room.next_try_at if is_planned else now + retry_delay(room.attempts + 1))
@@ -256,7 +256,7 @@ class PostRemindersOperator(SlackStep):
         snapshot, at = snapshot_of_incident(context), context["dag_run"].run_after
         if snapshot is None or snapshot.record is None or snapshot.room is None or at is None:
             raise AirflowSkipException("There is no room to post in.")
-        reminders = due_reminders(snapshot.record, read_routing_table().reminders, at)
+        reminders = due_reminders(snapshot.record, active_routing_table().table.reminders, at)
         if not reminders:
             raise AirflowSkipException("No reminder is due any more.")
         session = RoomSession.begin(context, snapshot, conn_id=self.slack_conn_id, log=self.log)
@@ -326,7 +326,7 @@ class PostIncidentUpdateOperator(SlackStep):
         return updates
 
     def _post(self, context: Context, snapshot: IncidentSnapshot, missing: Sequence[Missing]) -> ThreadUpdates:
-        registry, table, key = TaskRegistry.of(context), read_routing_table(), incident_key(context)
+        registry, table, key = TaskRegistry.of(context), active_routing_table().table, incident_key(context)
         assert snapshot.record is not None
 
         def store_room(room: WarRoom) -> None:
@@ -456,7 +456,7 @@ class RecoverIncidentOperator(SlackStep):
         if batch is None or not _has(batch, UpdateKind.RECOVERED):
             return self._post_check(session, findings)
         session.ledger.record(_posted_before(context, key))
-        recovery = recovery_of(snapshot, read_routing_table().lifecycle, batch)
+        recovery = recovery_of(snapshot, active_routing_table().table.lifecycle, batch)
         posted = session.poster.post_all(recovery_messages(recovery, snapshot.findings, findings), key=key)
         posted += _post_evidence(session, findings)
         return session.value(posted, counts=count_verdicts(findings))

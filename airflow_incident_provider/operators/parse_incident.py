@@ -14,7 +14,7 @@ from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncid
 from airflow_incident_provider.lifecycle.records import Assignment
 from airflow_incident_provider.operators.base import IncidentStep
 from airflow_incident_provider.operators.links import MonitorLink
-from airflow_incident_provider.routing_file import read_routing_table
+from airflow_incident_provider.routing_file import active_routing_table
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -66,11 +66,13 @@ class ParseIncidentOperator(IncidentStep):
         payload = dict(self.payload or context["dag_run"].conf or context["params"])
         assignment = _assignment(payload.pop(ConfKey.ASSIGNMENT, None))
         received_at = assignment.received_at if assignment else _received_at(context)
-        routing = read_routing_table(self.routing_table)
+        active = active_routing_table(self.routing_table)
         try:
-            incident = read_incident(payload, received_at=received_at, routing=routing)
+            incident = read_incident(payload, received_at=received_at, routing=active.table)
         except NotAnIncidentError as error:
             raise AirflowSkipException(str(error)) from None
+        if active.problem is not None:
+            incident = incident.model_copy(update={"flags": (active.problem.warning(), *incident.flags)})
         if assignment is not None:
             incident = incident.model_copy(
                 update={
@@ -80,7 +82,7 @@ class ParseIncidentOperator(IncidentStep):
                 }
             )
         for flag in incident.flags:
-            self.log.warning("Odd in the payload: %s %r: %s", flag.field, flag.value, flag.note)
+            self.log.warning("%s %r: %s", flag.field, flag.value, flag.note)
         self.log.info("Incident %s, %s: %s", incident.key, incident.severity, incident.title)
         MonitorLink.keep(self, incident)
         return incident

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID, DagId
-from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
+from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.intake.datadog import payload_schema
 from airflow_incident_provider.intake.manual import trigger_form
 from airflow_incident_provider.plugins.api.errors import RequestError
@@ -120,7 +120,7 @@ def health(receiver: Receiver, response: Response) -> Health:
     with create_session(scoped=False) as session:
         checks = [
             _check(f"connection {DEFAULT_WEBHOOK_CONN_ID}", receiver.authentication.credentials),
-            _check("routing table", receiver.routing.table),
+            _check("routing table", receiver.routing.require_valid),
             _check("registry", lambda: unreadable.append(len(opened(session).rejections().items))),
             *(
                 _check(f"DAG {dag_id}", partial(receiver.runs.ready_dag, session, dag_id))
@@ -133,11 +133,8 @@ def health(receiver: Receiver, response: Response) -> Health:
 
 
 def _dag_ids(receiver: AlertReceiver) -> list[str]:
-    """Return the DAGs whose runs an alert may start; an invalid routing table is a check of its own."""
-    try:
-        named = receiver.routing.table().dag_ids
-    except RoutingTableError:
-        named = ()
+    """Return the DAGs whose runs an alert may start."""
+    named = receiver.routing.table().dag_ids
     return list(dict.fromkeys((DagId.INCIDENT_RESPONSE, DagId.INCIDENT_UPDATE, *named)))
 
 

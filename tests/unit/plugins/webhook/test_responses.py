@@ -134,17 +134,14 @@ def test_nothing_is_decided_without_the_secret_or_for_a_bad_body() -> None:
     assert asked == []
 
 
-def test_an_invalid_routing_table_is_503_until_it_is_fixed(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_routing_table_costs_no_alert(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     table = tmp_path / "routing.yaml"
     table.write_text("version: 1\nrulez: []\n")
     monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(table))
     app = client(decided)
-    answer = app.post("/webhook/generic", json=REPORT)
-    assert (answer.status_code, "rulez" in answer.json()["error"]) == (503, True)
-    table.write_text("version: 1\n")
-    assert app.post("/webhook/generic", json=REPORT).status_code == 202
-    table.unlink()
-    assert app.post("/webhook/generic", json=REPORT).status_code == 503
+    for change in (lambda: None, lambda: table.write_text("version: 1\n"), table.unlink):
+        change()
+        assert app.post("/webhook/generic", json=REPORT).status_code == 202
 
 
 def test_the_openapi_document_declares_the_secret_and_every_response() -> None:
