@@ -85,7 +85,7 @@ class IncidentSlackHook(SlackHook):
 
     def _get_conn_params(self, conn: Connection) -> dict[str, Any]:
         extra = conn.extra_dejson
-        self.team_id = str(extra.get("team_id") or "").strip() or None
+        self._team_id = str(extra.get("team_id") or "").strip() or None
         self.interactive = bool(extra.get("signing_secret"))
         params = {"timeout": REQUEST_TIMEOUT_S, **super()._get_conn_params(conn)}
         if ca_bundle := extra.get("ca_bundle"):
@@ -104,6 +104,12 @@ class IncidentSlackHook(SlackHook):
             # slack_sdk heeds HTTPS_PROXY but not NO_PROXY; urllib, which sends the requests, heeds both.
             client.proxy = None
         return client
+
+    @property
+    def team_id(self) -> str | None:
+        """``team_id`` of the connection's extra."""
+        self.client  # noqa: B018 - reads the connection
+        return self._team_id
 
     def within(self, seconds: float) -> Self:
         """Return a hook of the same connection whose calls end within ``seconds`` from now, retries included.

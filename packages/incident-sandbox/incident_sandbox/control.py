@@ -61,6 +61,7 @@ class NewToken(ControlRequest):
     scopes: list[str] = []
     app_id: str = "A0WARROOM1"
     status: TokenStatus = TokenStatus.ACTIVE
+    organisation_wide: bool = False
 
 
 class ScriptedQuery(ControlRequest):

@@ -9,14 +9,17 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 HOME_TEAM = "T0ACME"
+ENTERPRISE = "E0ACMEORG"
+"""The Enterprise Grid organisation that Acme Retail belongs to, as far as organisation-wide tokens show it."""
 THREAD_BROADCAST = "thread_broadcast"
 
 
 class Person(BaseModel):
     """A member as the workspace's directory keeps them; bots and strangers are members too.
 
-    ``invite_error`` is the error code that any invitation of this person answers, for the refusals that
-    follow from a policy the sandbox does not model.
+    ``invite_error`` is the error code of any invitation of this person, for refusals that follow from a policy the
+    sandbox does not model. ``ignored_when_invited`` is the "removed" state, in which Slack reports no error and
+    invites nobody. ``teams`` are the workspaces of an organisation that the person belongs to.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -37,6 +40,8 @@ class Person(BaseModel):
     is_admin: bool = False
     updated: int = 1_760_000_000
     invite_error: str | None = None
+    ignored_when_invited: bool = False
+    teams: list[str] = []
 
     @property
     def is_guest(self) -> bool:
@@ -45,8 +50,13 @@ class Person(BaseModel):
 
     @property
     def is_stranger(self) -> bool:
-        """Whether the person belongs to another team (Slack Connect)."""
-        return self.team_id != HOME_TEAM
+        """Whether the person belongs to another company (Slack Connect)."""
+        return self.team_id != HOME_TEAM and not self.teams
+
+    @property
+    def is_in_another_workspace(self) -> bool:
+        """Whether the person belongs to the organisation, but not to this workspace."""
+        return bool(self.teams) and HOME_TEAM not in self.teams
 
     @property
     def label(self) -> str:
@@ -78,7 +88,10 @@ class TokenStatus(StrEnum):
 
 
 class Token(BaseModel):
-    """A credential of the sandbox: whose it is and what it may do. ``name`` stands for it in logs."""
+    """A credential of the sandbox: whose it is and what it may do. ``name`` stands for it in logs.
+
+    ``organisation_wide`` is the token of an app that is installed for a whole Enterprise Grid organisation.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -88,6 +101,7 @@ class Token(BaseModel):
     scopes: list[str]
     app_id: str = "A0WARROOM1"
     status: TokenStatus = TokenStatus.ACTIVE
+    organisation_wide: bool = False
 
     @property
     def is_bot_token(self) -> bool:

@@ -30,12 +30,22 @@ MICROSECONDS = 1_000_000
 
 
 class Settings(BaseModel):
-    """What can be switched while the sandbox runs.
+    """What can be changed while the sandbox runs.
 
-    ``latency_ms`` is added to every call. ``rate_limits`` turns Slack's limits on. ``history_limit`` caps a
-    page of history (15 is what Slack gives to apps it does not know). ``short_pages`` makes every page but
-    the last shorter than asked. ``forced_invite_ok`` says what a forced invitation with some bad ids answers:
-    Slack documents neither. ``limit_required_above`` is the size from which ``users.list`` wants a limit.
+    :param latency_ms: added to every call.
+    :param rate_limits: whether Slack's rate limits apply.
+    :param history_limit: the largest page of history; Slack gives 15 to apps that are distributed commercially.
+    :param history_calls_per_minute: the calls of each history method; Slack gives such apps one.
+    :param short_pages: whether every page but the last is shorter than asked.
+    :param forced_invite_ok: whether a forced invitation with some bad ids is ``ok``: Slack documents neither.
+    :param invite_errors_listed: whether a refused invitation names the people in ``errors``.
+    :param limit_required_above: the number of members from which ``users.list`` requires a limit.
+    :param edit_window_s: seconds after which a message cannot be edited, as an administrator may set; no limit
+        by default.
+    :param unreachable_images: the beginnings of image addresses that Slack's servers cannot fetch; it fetches them
+        when a message is posted and again at each update.
+    :param channel_creation_restricted: whether only administrators may create channels.
+    :param free_plan: whether the workspace lacks what paid plans have, such as user groups.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
@@ -43,10 +53,16 @@ class Settings(BaseModel):
     latency_ms: int = Field(default=0, ge=0)
     rate_limits: bool = False
     history_limit: int | None = Field(default=None, ge=1)
+    history_calls_per_minute: int | None = Field(default=None, ge=1)
     short_pages: bool = False
     invite_limit: int = Field(default=100, ge=1)
     forced_invite_ok: bool = True
+    invite_errors_listed: bool = True
     limit_required_above: int = Field(default=10_000, ge=1)
+    edit_window_s: int | None = Field(default=None, ge=0)
+    unreachable_images: list[str] = []
+    channel_creation_restricted: bool = False
+    free_plan: bool = False
 
 
 class Workspace:

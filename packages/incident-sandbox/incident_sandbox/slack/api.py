@@ -26,6 +26,8 @@ from incident_sandbox.slack.catalog import METHODS, Method
 from incident_sandbox.slack.errors import SlackError, explained
 from incident_sandbox.workspace import Workspace
 
+HISTORY_METHODS = frozenset({"conversations.history", "conversations.replies"})
+
 
 def slack_router(workspace: Workspace) -> APIRouter:
     """Return the routes under ``/api/`` and the upload address."""
@@ -126,17 +128,24 @@ def _authenticate(workspace: Workspace, value: str) -> Token:
 
 def _wait(call: Call) -> int:
     """Return the seconds that the rate limits make the caller wait; 0 when the call is admitted."""
-    if not call.workspace.settings.rate_limits:
-        return 0
-    name = call.method.name
-    demands: dict[tuple[str, ...], Quota] = {(call.token.app_id, name): Quota(call.method.tier.value, MINUTE)}
-    if name == "chat.postMessage":
+    settings, name = call.workspace.settings, call.method.name
+    demands: dict[tuple[str, ...], Quota] = {}
+    if settings.rate_limits:
+        demands[call.token.app_id, name] = Quota(call.method.tier.value, MINUTE)
+    if settings.history_calls_per_minute and name in HISTORY_METHODS:
+        demands[call.token.app_id, name] = Quota(settings.history_calls_per_minute, MINUTE)
+    if name == "chat.postMessage" and call.workspace.settings.rate_limits:
         demands[call.token.app_id, name, call.args.text("channel")] = POST_PER_CHANNEL
     return call.workspace.limiter.admit(demands)
 
 
 def _require_scope_and_arguments(call: Call) -> None:
     call.require_scope(*call.method.scopes)
+    if call.token.organisation_wide and call.method.per_team:
+        if "team_id" not in call.args:
+            raise explained("missing_argument", "missing required field: team_id")
+        if call.args.text("team_id") != call.workspace.team_id:
+            raise SlackError("team_access_not_granted")
     for argument, error in call.method.required.items():
         if argument in call.args:
             continue

@@ -3,8 +3,9 @@
 ``scopes``: any one of them opens the method; for a method on a channel, ``groups:*`` scopes count for
 private channels and ``channels:*`` for public ones. ``required`` maps an argument to the error that its
 absence answers. ``errors`` are the documented codes that the sandbox can answer, and ``observed`` codes
-that Slack was seen to answer though its reference does not list them. A handler that raises any other code
-is a mistake of the sandbox, and fails loudly. Source: https://docs.slack.dev/reference/methods
+that Slack was seen to answer though its reference does not list them. ``per_team`` methods need ``team_id``
+with the token of an organisation-wide installation. A handler that raises any other code is a mistake of the
+sandbox, and fails loudly. Source: https://docs.slack.dev/reference/methods
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from incident_sandbox.rate_limits import Tier
 
 COMMON = (
     "not_authed invalid_auth account_inactive token_revoked token_expired missing_scope not_allowed_token_type "
-    "ratelimited invalid_arguments invalid_json json_not_object invalid_post_type unknown_method internal_error"
+    "ratelimited invalid_arguments invalid_json json_not_object invalid_post_type unknown_method internal_error "
+    "missing_argument team_access_not_granted"
 )
 COMMON_ERRORS = frozenset(COMMON.split())
 
@@ -31,6 +33,7 @@ class Method:
     errors: frozenset[str] = frozenset()
     observed: frozenset[str] = frozenset()
     authenticated: bool = True
+    per_team: bool = False
 
     def may_answer(self, error: str) -> bool:
         """Return whether this method may answer the error code."""
@@ -67,6 +70,7 @@ def _method(
     errors: str = "",
     observed: str = "",
     authenticated: bool = True,
+    per_team: bool = False,
 ) -> Method:
     return Method(
         name=name,
@@ -76,6 +80,7 @@ def _method(
         errors=frozenset(errors.split()),
         observed=frozenset(observed.split()),
         authenticated=authenticated,
+        per_team=per_team,
     )
 
 
@@ -85,6 +90,7 @@ METHODS: dict[str, Method] = {
         # --- the app and its team -------------------------------------------------------------------
         _method("api.test", Tier.TIER_4, authenticated=False),
         _method("auth.test", Tier.SPECIAL),
+        _method("auth.teams.list", Tier.TIER_2),
         _method("team.info", Tier.TIER_3, "team:read", errors="team_not_found"),
         # --- people ---------------------------------------------------------------------------------
         _method(
@@ -100,6 +106,7 @@ METHODS: dict[str, Method] = {
             "users:read",
             errors="invalid_cursor limit_required",
             observed="invalid_limit",
+            per_team=True,
         ),
         _method(
             "users.info",
@@ -108,13 +115,14 @@ METHODS: dict[str, Method] = {
             required={"user": "user_not_found"},
             errors="user_not_found",
         ),
-        _method("usergroups.list", Tier.TIER_2, "usergroups:read"),
+        _method("usergroups.list", Tier.TIER_2, "usergroups:read", errors="plan_upgrade_required", per_team=True),
         _method(
             "usergroups.users.list",
             Tier.TIER_2,
             "usergroups:read",
             required={"usergroup": "no_such_subteam"},
-            errors="no_such_subteam",
+            errors="no_such_subteam plan_upgrade_required",
+            per_team=True,
         ),
         # --- channels -------------------------------------------------------------------------------
         _method(
@@ -122,7 +130,8 @@ METHODS: dict[str, Method] = {
             Tier.TIER_2,
             MANAGE,
             required={"name": "invalid_name_required"},
-            errors=NAME_ERRORS,
+            errors=f"restricted_action {NAME_ERRORS}",
+            per_team=True,
         ),
         _method(
             "conversations.join",
@@ -137,8 +146,10 @@ METHODS: dict[str, Method] = {
             INVITE,
             required={**CHANNEL, "users": "no_user"},
             errors="already_in_channel cant_invite cant_invite_self channel_not_found is_archived no_user "
-            "no_external_invite_permission not_in_channel ura_max_channels user_is_restricted user_not_found",
-            observed="too_many_users user_disabled",
+            "no_external_invite_permission not_in_channel ura_max_channels user_is_restricted user_not_found "
+            "org_user_not_in_team invitee_cant_see_channel",
+            observed="too_many_users user_disabled user_removed user_is_bot user_is_ultra_restricted "
+            "some_undocumented_code",
         ),
         _method(
             "conversations.setTopic",
@@ -156,7 +167,9 @@ METHODS: dict[str, Method] = {
         ),
         _method("conversations.info", Tier.TIER_3, READ, required=CHANNEL, errors="channel_not_found"),
         _method("conversations.list", Tier.TIER_2, READ, errors=LIST_ERRORS),
-        _method("users.conversations", Tier.TIER_3, READ, errors=LIST_ERRORS, observed="user_not_found"),
+        _method(
+            "users.conversations", Tier.TIER_3, READ, errors=LIST_ERRORS, observed="user_not_found", per_team=True
+        ),
         _method(
             "conversations.members",
             Tier.TIER_4,
@@ -226,7 +239,8 @@ METHODS: dict[str, Method] = {
             Tier.TIER_3,
             "chat:write",
             required={**CHANNEL, "ts": "message_not_found"},
-            errors=f"channel_not_found message_not_found cant_update_message is_inactive msg_too_long "
+            errors=f"channel_not_found message_not_found cant_update_message edit_window_closed is_inactive "
+            f"msg_too_long "
             f"{CONTENT_ERRORS} {METADATA_ERRORS}",
             observed="msg_blocks_too_long",
         ),

@@ -86,6 +86,8 @@ def update(call: Call) -> Answer:
         raise SlackError("is_inactive")
     if message.user != call.user_id or message.is_system:
         raise SlackError("cant_update_message")
+    if not _may_be_edited(call, message):
+        raise SlackError("edit_window_closed")
     content = read_content(call, default_parse="client")
     require_short_for_update(content.text or "")
     metadata = read_metadata(call)
@@ -102,6 +104,11 @@ def update(call: Call) -> Answer:
     message.edited_ts = f"{call.workspace.now()}.000000"
     call.workspace.touch()
     return {"channel": channel.id, "ts": message.ts, "text": message.text, "message": _echo(call, channel, message)}
+
+
+def _may_be_edited(call: Call, message: Message) -> bool:
+    window = call.workspace.settings.edit_window_s
+    return window is None or call.workspace.clock() - float(message.ts) < window
 
 
 @handles("chat.delete")

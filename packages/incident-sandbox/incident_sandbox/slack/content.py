@@ -83,9 +83,34 @@ def _blocks(call: Call) -> list[Json] | None:
     if found:
         messages = [f"[ERROR] {complaint}" for complaint in found]
         raise SlackError("invalid_blocks", errors=found, response_metadata={"messages": messages})
+    _require_reachable_images(call, blocks)
     if block_kit.total_length(blocks) > block_kit.MAX_TOTAL:
         raise SlackError("msg_blocks_too_long")
     return [_stored_block(call, block) for block in copy.deepcopy(blocks)]
+
+
+def _require_reachable_images(call: Call, blocks: list[Json]) -> None:
+    """Fetch the images, as Slack does for every message with images that is posted or updated."""
+    unreachable = tuple(call.workspace.settings.unreachable_images)
+    complaints = [
+        f"downloading image failed [json-pointer:/blocks/{index}/image_url]"
+        for index, block in enumerate(blocks)
+        for url in _image_urls(block)
+        if unreachable and url.startswith(unreachable)
+    ]
+    if complaints:
+        messages = [f"[ERROR] {complaint}" for complaint in complaints]
+        raise SlackError("invalid_blocks", errors=complaints, response_metadata={"messages": messages})
+
+
+def _image_urls(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if value.get("type") == "image" and isinstance(value.get("image_url"), str):
+            yield value["image_url"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from _image_urls(inner)
 
 
 def _stored_block(call: Call, block: Json) -> Json:

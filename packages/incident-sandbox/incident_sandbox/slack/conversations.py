@@ -22,6 +22,8 @@ def create(call: Call) -> Answer:
     call.require_channel_scope(private=private)
     name = call.args.text("name")
     require_valid_name(name)
+    if call.workspace.settings.channel_creation_restricted:
+        raise SlackError("restricted_action")
     if call.workspace.channel_named(name):
         raise SlackError("name_taken")
     channel = call.workspace.open_channel(name, call.user_id, private=private)

@@ -48,16 +48,18 @@ def invite(call: Call) -> Answer:
     refusals = {user_id: code for user_id in user_ids if (code := _refusal(call, channel, user_id))}
     if not refusals or call.args.flag("force"):
         for user_id in user_ids:
-            if user_id not in refusals:
+            if user_id not in refusals and not call.workspace.people[user_id].ignored_when_invited:
                 call.workspace.add_member(channel, user_id, inviter=call.user_id)
     return _invitation_answer(call, channel, refusals)
 
 
 def _invitation_answer(call: Call, channel: Channel, refusals: dict[str, str]) -> Answer:
     errors = [{"user": user_id, "ok": False, "error": code} for user_id, code in refusals.items()]
+    if not call.workspace.settings.invite_errors_listed:
+        errors = []
     forced_ok = call.args.flag("force") and call.workspace.settings.forced_invite_ok
     if refusals and not forced_ok:
-        raise SlackError(next(iter(refusals.values())), errors=errors)
+        raise SlackError(next(iter(refusals.values())), **({"errors": errors} if errors else {}))
     return {"channel": shapes.channel(channel, call.user_id), **({"errors": errors} if errors else {})}
 
 
@@ -70,6 +72,7 @@ def _refusal(call: Call, channel: Channel, user_id: str) -> str | None:
         ("cant_invite_self", user_id == call.user_id),
         ("already_in_channel", user_id in channel.members),
         ("user_disabled", person.deleted),
+        ("org_user_not_in_team", person.is_in_another_workspace),
         (person.invite_error, person.invite_error is not None),
         ("ura_max_channels", person.single_channel_guest and _is_elsewhere(call, channel, person)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from incident_sandbox.entities import Person
+from incident_sandbox.entities import ENTERPRISE, Person
 from incident_sandbox.slack import shapes
 from incident_sandbox.slack.call import Answer, Call, handles
 from incident_sandbox.slack.errors import SlackError
@@ -12,16 +12,24 @@ from incident_sandbox.slack.paging import MAX_LIMIT, page_of
 @handles("auth.test")
 def auth_test(call: Call) -> Answer:
     """Say whose token this is."""
-    person = call.caller
+    person, organisation_wide = call.caller, call.token.organisation_wide
     answer: Answer = {
         "url": call.workspace.url,
         "team": call.workspace.team_name,
         "user": person.username,
-        "team_id": call.workspace.team_id,
+        "team_id": ENTERPRISE if organisation_wide else call.workspace.team_id,
         "user_id": person.id,
-        "is_enterprise_install": False,
+        "is_enterprise_install": organisation_wide,
+        **({"enterprise_id": ENTERPRISE} if organisation_wide else {}),
     }
     return answer | {"bot_id": person.bot_id} if person.bot_id else answer
+
+
+@handles("auth.teams.list")
+def list_teams(call: Call) -> Answer:
+    """List the workspaces that the app may use."""
+    teams = [{"id": call.workspace.team_id, "name": call.workspace.team_name}]
+    return {"teams": teams, "response_metadata": {"next_cursor": ""}}
 
 
 @handles("team.info")
@@ -82,7 +90,8 @@ def _user(call: Call, person: Person) -> Answer:
 
 @handles("usergroups.list")
 def list_usergroups(call: Call) -> Answer:
-    """List the user groups."""
+    """List the user groups; a workspace on the free plan has none."""
+    _require_paid_plan(call)
     disabled_too = call.args.flag("include_disabled")
     users, count = call.args.flag("include_users"), call.args.flag("include_count")
     groups = [g for g in call.workspace.usergroups.values() if disabled_too or not g.disabled]
@@ -92,7 +101,13 @@ def list_usergroups(call: Call) -> Answer:
 @handles("usergroups.users.list")
 def list_usergroup_users(call: Call) -> Answer:
     """List the ids of a user group's members."""
+    _require_paid_plan(call)
     group = call.workspace.usergroups.get(call.args.text("usergroup"))
     if group is None or (group.disabled and not call.args.flag("include_disabled")):
         raise SlackError("no_such_subteam")
     return {"users": group.users}
+
+
+def _require_paid_plan(call: Call) -> None:
+    if call.workspace.settings.free_plan:
+        raise SlackError("plan_upgrade_required")

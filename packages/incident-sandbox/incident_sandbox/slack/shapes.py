@@ -6,6 +6,7 @@ import unicodedata
 from typing import Any
 
 from incident_sandbox.entities import (
+    ENTERPRISE,
     Bookmark,
     Channel,
     Message,
@@ -58,8 +59,17 @@ def user(person: Person, *, with_email: bool) -> Json:
         "is_bot": person.is_bot,
         "is_app_user": False,
         "updated": person.updated,
+        **_organisation(person),
     }
     return answer if person.deleted else answer | _active_fields(person)
+
+
+def _organisation(person: Person) -> Json:
+    """Return the person's place in an Enterprise Grid organisation, if there is one."""
+    if not person.teams:
+        return {}
+    entry = {"id": f"W{person.id[1:]}", "enterprise_id": ENTERPRISE, "teams": person.teams}
+    return {"enterprise_user": entry, "team_id": person.teams[0]}
 
 
 def _active_fields(person: Person) -> Json:
