@@ -78,7 +78,7 @@ class IncidentSlackHook(SlackHook):
         self, slack_conn_id: str = SlackHook.default_conn_name, *, attempts: int = MAX_ATTEMPTS, **kwargs: Any
     ) -> None:
         super().__init__(slack_conn_id=slack_conn_id, retry_handlers=[], **kwargs)
-        self.team_id: str | None = None
+        self._team_id: str | None = None
         self.interactive = False
         self._attempts = attempts
         self._deadline: float | None = None
