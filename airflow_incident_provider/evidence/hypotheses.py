@@ -82,6 +82,7 @@ CONTRADICTED = 0.5
 _JUST_BEFORE_S = 15 * 60
 _BEFORE_S = 60 * 60
 _CLOCK_SKEW_S = 60
+_PROVEN_S = 10 * 60
 _MORE_TRAFFIC = 1.5
 _FAILS_MORE = 3.0
 _LEAST_ERROR_SHARE = 0.01
@@ -208,7 +209,7 @@ def _changes(seen: Observations, service: str) -> Iterator[_Draft]:
         draft = _Draft(
             change.kind,
             change.service,
-            f"{change.title} changed {change.service} before the onset",
+            f"{change.title} may have caused it",
             f"undo it ({change.title}) and see whether the metric recovers",
             path=_path(seen, change.service) if change.service != service else (),
         )
@@ -241,6 +242,9 @@ def _weigh_versions(draft: _Draft, seen: Observations, change: Change, service: 
     old = [each for each in versions if each is not new and each.error_share is not None]
     if new.error_share is None:
         return
+    if _ran_well_before(new, _onset(seen)):
+        draft.contradict("versions", f"{new.version} served before the onset without failing")
+        return
     others = max((each.error_share or 0.0 for each in old), default=None)
     if others is None:
         before = max((each.errors_before or 0.0 for each in versions if each is not new), default=0.0)
@@ -250,6 +254,13 @@ def _weigh_versions(draft: _Draft, seen: Observations, change: Change, service: 
         draft.support(Support.VERSION_FAILS_MORE, "versions", f"{new.version} fails more than the other versions")
     elif others >= _LEAST_ERROR_SHARE and others >= new.error_share / 2:
         draft.contradict("versions", "the other versions fail as much")
+
+
+def _ran_well_before(version: VersionSeen, onset: int) -> bool:
+    """Return whether a version served for a while, and failed much less, before the onset."""
+    if version.first_seen is None or version.errors_before is None or onset - version.first_seen < _PROVEN_S:
+        return False
+    return (version.error_share or 0.0) >= max(_LEAST_ERROR_SHARE, _FAILS_MORE * version.errors_before)
 
 
 def _weigh_errors(draft: _Draft, seen: Observations, change: Change, service: str) -> None:
@@ -302,7 +313,7 @@ def _unreported_version(seen: Observations, service: str) -> Iterator[_Draft]:
         draft = _Draft(
             Cause.DEPLOYMENT,
             service,
-            f"version {version.version} of {service} began to serve before the onset",
+            f"version {version.version} of {service}, which nobody reported, may have caused it",
             f"return to the version before {version.version} and see whether the metric recovers",
         )
         if onset - first <= _JUST_BEFORE_S:

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 MIN_BASELINE_POINTS = 10
 """With fewer points than these there is no normal range to compare with."""
@@ -115,6 +116,7 @@ class Shift:
 ABNORMAL_DEVIATION = 4.0
 LOST_AFTER_S = 300
 _DENSE = 0.8
+_LONGER_THAN_GAPS = 3
 _LASTING_POINTS = 2
 
 
@@ -152,12 +154,20 @@ def compare(history: Series, window: Series, *, threshold: float = ABNORMAL_DEVI
 
 
 def lost_since(history: Series, window: Series, end: float) -> int | None:
-    """Return when a series that reported regularly stopped, if it has been silent for five minutes."""
+    """Return when a series that reported regularly stopped.
+
+    It counts as stopped after five minutes, and only when that is much longer than any gap before: a counter that
+    is often zero has such gaps.
+    """
     known = history.known()
     if not history.values or len(known) < _DENSE * len(history.values) or len(known) < MIN_BASELINE_POINTS:
         return None
-    last = max(at for at, _ in (*known, *window.known()))
-    return last + history.step if end - last > LOST_AFTER_S + history.step else None
+    times = [at for at, _ in (*known, *window.known())]
+    longest = max(later - earlier for earlier, later in pairwise(times))
+    silent = end - times[-1]
+    if silent <= max(LOST_AFTER_S + history.step, _LONGER_THAN_GAPS * longest):
+        return None
+    return times[-1] + history.step
 
 
 _GROWTH_PARTS = 6

@@ -153,5 +153,10 @@ def _distinct(changes: Iterable[Change]) -> list[Change]:
 
 
 def _same(one: Change, other: Change) -> bool:
-    same = one.kind is other.kind and one.service == other.service and abs(one.at - other.at) <= _SAME_CHANGE_S
-    return same and (one.version == other.version or None in (one.version, other.version))
+    """Return whether two entries are one change: a deployment is often reported as a deployment and as an event."""
+    if one.kind is not other.kind or one.service != other.service:
+        return False
+    if one.kind is not Cause.DEPLOYMENT or one.call == other.call:
+        return one.title == other.title and one.at == other.at
+    close = abs(one.at - other.at) <= _SAME_CHANGE_S
+    return close and (one.version == other.version or None in (one.version, other.version))

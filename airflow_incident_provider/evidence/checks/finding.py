@@ -10,7 +10,7 @@ from airflow_incident_provider.evidence.reading import utc
 from airflow_incident_provider.evidence.request import EvidenceRequest
 from airflow_incident_provider.models import Finding, Verdict
 
-_GIB, _MIB, _LARGE = 2**30, 2**20, 1e6
+_GIB, _MIB, _LARGE = 2**30, 2**20, 1000
 
 
 def finding(  # noqa: PLR0917 - its callers read like a sentence
@@ -79,7 +79,7 @@ def number(value: float, unit: str | None = None) -> str:
     """Return a figure as people read it."""
     if unit == "byte":
         return f"{value / _GIB:.2f} GiB" if abs(value) >= _GIB else f"{value / _MIB:.0f} MiB"
-    text = f"{value:,.0f}" if abs(value) >= _LARGE else f"{value:.4g}"
+    text = f"{value:,.0f}" if abs(value) >= _LARGE else f"{value:.3g}"
     return {"percent": f"{text} %", "second": f"{text} s"}.get(unit or "", text)
 
 

@@ -119,7 +119,7 @@ def _shift(request: EvidenceRequest, series: Series) -> Shift | None:
 def _traffic(request: EvidenceRequest, seen: TrafficSeen) -> str:
     if seen.lost_at is not None:
         return f"no requests are reported since {clock(seen.lost_at, request)}: that is no value, not zero"
-    parts = []
+    changed, normal_parts = [], []
     for name, shift, form in (
         ("requests a minute", seen.requests, number),
         ("share of failed requests", seen.error_share, percent),
@@ -129,13 +129,13 @@ def _traffic(request: EvidenceRequest, seen: TrafficSeen) -> str:
             continue
         normal = form(shift.baseline.median)
         if shift.state is State.NORMAL:
-            parts.append(f"{name} within the normal range ({form(shift.latest)}, normally {normal})")
+            normal_parts.append(f"{name} within the normal range ({form(shift.latest)}, normally {normal})")
             continue
         verb = "rose" if shift.direction is Direction.UP else "fell"
         since = clock(shift.onset or 0, request)
         ended = f", normal again since {clock(shift.ended, request)}" if shift.ended is not None else ""
-        parts.append(f"{name} {verb} to {form(shift.extreme)} (normally {normal}) since {since}{ended}")
-    return "; ".join(parts) or "requests are reported, but too few to compare"
+        changed.append(f"{name} {verb} to {form(shift.extreme)} (normally {normal}) since {since}{ended}")
+    return "; ".join((*changed, *normal_parts)) or "requests are reported, but too few to compare"
 
 
 def _seconds(value: float) -> str:
