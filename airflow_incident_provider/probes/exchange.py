@@ -182,7 +182,8 @@ def _handshake(run: ProbeRun, made: Exchange) -> tuple[Verdict, str, int | None]
     if made.handshake_ms is None and made.wants_client_certificate and not _has_client_certificate(run):
         return Verdict.UNKNOWN, "the server asks for a client certificate, and none is configured", None
     if made.handshake_ms is None or certificate is None:
-        return Verdict.FAIL, made.failure, None
+        words = made.failure
+        return Verdict.FAIL, words if "TLS" in words else f"no TLS handshake: {words}", None
     verdict, summary = assess_certificate(certificate, endpoint_of(run).host, made.at, made.skew)
     return verdict, summary, made.handshake_ms
 

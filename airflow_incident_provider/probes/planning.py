@@ -38,9 +38,9 @@ def all_runs(incident: Incident) -> tuple[ProbeRun, ...]:
 def _runs(incident: Incident) -> Iterator[ProbeRun]:
     yield ProbeRun(probe=CONTROL)
     names = {_FORMER_NAMES.get(name, name) for name in incident.route.probes}
-    known = {probe.name: probe for probe in (catalogue() if names else BUILTIN_PROBES)}
+    known, problem = _known_probes(names)
     for name in sorted(names - known.keys()):
-        yield ProbeRun(probe=name, refused=f"no such probe; there are {', '.join(known)}")
+        yield ProbeRun(probe=name, refused=problem or f"no such probe; there are {', '.join(known)}")
     selected = [probe for probe in known.values() if not names or probe.name in names]
     yield from (ProbeRun(probe=probe.name) for probe in selected if probe.select is None and probe.name != CONTROL)
     networks = incident.route.allowed_networks
@@ -53,6 +53,17 @@ def _runs(incident: Incident) -> Iterator[ProbeRun]:
         if parts is None or parts.host not in covered:
             runs = _runs_against(host, selected, networks)
             yield from (run.model_copy(update={"identifier": True}) for run in runs)
+
+
+def _known_probes(names: set[str]) -> tuple[dict[str, Probe], str | None]:
+    """Return the probes by name, and why those of other packages cannot be loaded, if they are wanted."""
+    builtin = {probe.name: probe for probe in BUILTIN_PROBES}
+    if names <= builtin.keys():
+        return builtin, None
+    try:
+        return {probe.name: probe for probe in catalogue()}, None
+    except Exception as error:  # noqa: BLE001 - code of others, which must not cost the built-in checks
+        return builtin, f"the probes of other packages cannot be loaded: {error}"
 
 
 def _runs_against(target: Target, selected: Sequence[Probe], allowed: tuple[str, ...]) -> Iterator[ProbeRun]:

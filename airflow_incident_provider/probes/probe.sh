@@ -91,7 +91,7 @@ judge() {
     awk '
         function groups(text,    part, n, i, out) {
             n = text == "" ? 0 : split(text, part, ":")
-            for (i = 1; i <= n; i++) out = out sprintf("%4s", tolower(part[i]))
+            for (i = 1; i <= n; i++) out = out sprintf(length(part[i]) > 4 ? "%33s" : "%4s", tolower(part[i]))
             gsub(/ /, "0", out)
             return out
         }

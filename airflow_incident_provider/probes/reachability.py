@@ -12,7 +12,7 @@ from typing import Any
 from airflow_incident_provider.models import ProbeRun, Stage, StageName, Vantage, Verdict
 from airflow_incident_provider.probes.dns import KNOWN, Reply, ReplyCode, is_ipv6, read_reply
 from airflow_incident_provider.probes.output import Measurements, MissingMeasurementError
-from airflow_incident_provider.probes.safety import AddressKind, classify, is_permitted
+from airflow_incident_provider.probes.safety import AddressKind, classify, is_permitted, literal_address
 from airflow_incident_provider.probes.script import endpoint_of
 
 SLOW_LOOKUP_MS = 2_000
@@ -123,8 +123,7 @@ def read_resolution(run: ProbeRun, measured: Measurements) -> Resolution:
         for row in measured.rows("judged")
         if len(row) == 4  # noqa: PLR2004 - address, verdict, kind, source
     )
-    literal = bool(addresses) and not measured.has("lookup4")
-    if literal:
+    if literal_address(endpoint_of(run).host) is not None:
         return Resolution(addresses=addresses, literal=True)
     replies = read_replies(measured)
     known = {each.address for each in addresses}

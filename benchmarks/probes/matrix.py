@@ -12,6 +12,7 @@ from pathlib import Path
 from airflow_incident_provider.models import Finding, Verdict
 from airflow_incident_provider.probes.conclusions import restate
 from benchmarks.probes import broken, control, healthy, uncheckable  # noqa: F401 - each adds its environments
+from benchmarks.probes.entailment import untrue_clauses
 from benchmarks.probes.environments import ENVIRONMENTS, Environment, Group
 from benchmarks.probes.lab import lab
 
@@ -30,7 +31,15 @@ class Result:
     @property
     def problems(self) -> list[str]:
         """What is wrong with it."""
-        return self.environment.problems(self.finding)
+        return [*self.environment.problems(self.finding), *(f"not entailed: {each!r}" for each in self.untrue)]
+
+    @property
+    def untrue(self) -> list[str]:
+        """The claims of its sentence that the finding does not entail."""
+        if self.finding.is_control:
+            return []
+        claims = restate(self.finding).text.removeprefix(f"{self.finding.target}: ")
+        return untrue_clauses(self.finding, claims)
 
 
 def run_all(environments: Sequence[Environment], folder: Path, *, at_once: int = 3) -> list[Result]:
@@ -52,12 +61,14 @@ def print_table(results: Sequence[Result], *, markdown: bool = False) -> int:
     counts = Counter(result.environment.group for result in results)
     false_alarms = [r for r in results if r.environment.group is Group.HEALTHY and r.finding.verdict in _FAULTS]
     missed = [r for r in results if r.environment.group is Group.BROKEN and r.finding.verdict is Verdict.OK]
-    untrue = [r for r in results if not re.fullmatch(r.environment.summary, r.finding.summary, re.DOTALL)]
+    unexpected = [r for r in results if not re.fullmatch(r.environment.summary, r.finding.summary, re.DOTALL)]
+    untrue = [result for result in results if result.untrue]
     wrong = [result for result in results if result.problems]
     print()
     print(f"{len(results)} environments: {', '.join(f'{count} {group}' for group, count in counts.items())}")
     print(f"fail or warn of healthy ones: {len(false_alarms)}; ok of broken ones: {len(missed)}")
-    print(f"sentences other than expected: {len(untrue)}; environments with anything wrong: {len(wrong)}")
+    print(f"sentences with a claim that the finding does not entail: {len(untrue)}; others: {len(unexpected)}")
+    print(f"environments with anything wrong: {len(wrong)}")
     for result in wrong:
         print(f"  {result.environment.group}: {result.environment.name}: {'; '.join(result.problems)}")
     return 1 if wrong else 0

@@ -16,8 +16,7 @@ from incident_sandbox.demo.network import DemoNetwork, demo_network
 from airflow_incident_provider.models import Finding, ProbeRun
 from airflow_incident_provider.probes import (
     ContainerOutput,
-    command_for,
-    environment_for,
+    ProbeSettings,
     get_probe,
     interpret,
 )
@@ -88,7 +87,7 @@ class Sandbox:
         try:
             container.start()
             exit_code = container.wait(timeout=60)["StatusCode"]
-            stdout = container.logs(stdout=True, stderr=False)
+            stdout = container.logs(stdout=True, stderr=True)
             container.reload()
             oom_killed = container.attrs["State"]["OOMKilled"]
         finally:
@@ -102,8 +101,9 @@ class Sandbox:
         )
 
     def probe(self, run: ProbeRun, **options: Any) -> Finding:
-        output = self.run(get_probe(run.probe).image, command_for(run.probe), environment_for(run), **options)
-        return interpret(run, output)
+        probe = get_probe(run.probe)
+        environment = dict(probe.environment(run, ProbeSettings()))
+        return interpret(run, self.run(probe.image, list(probe.command(run)), environment, **options))
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_incident_provider.probes.declaration import ALPINE_IMAGE
 
 from airflow_incident_provider.containers import ContainerSpec, LockedDownContainer, reap
+
+ALPINE_IMAGE = "alpine:3.23"
 
 pytestmark = pytest.mark.docker
 

@@ -17,10 +17,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow_incident_provider.probes.declaration import ALPINE_IMAGE
 
 from airflow_incident_provider.models import Finding, Verdict
 from airflow_incident_provider.probes.output import MAX_EVIDENCE_BYTES
+
+ALPINE_IMAGE = "alpine:3.23"
 
 pytestmark = pytest.mark.docker
 

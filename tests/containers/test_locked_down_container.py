@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from airflow_incident_provider.probes.declaration import ALPINE_IMAGE
 
 from airflow_incident_provider.probes import MAX_OUTPUT_BYTES, ContainerOutput
+
+ALPINE_IMAGE = "alpine:3.23"
 
 pytestmark = pytest.mark.docker
 
@@ -26,7 +27,7 @@ def client(docker_engine: Any) -> Iterator[Any]:
     from airflow_incident_provider.containers import reap
 
     yield docker_engine.api
-    reap(docker_engine.api, owner=OWNER)
+    reap(docker_engine.api, owner=OWNER, now=None)
 
 
 @pytest.fixture
@@ -132,14 +133,14 @@ def test_arguments_are_no_shell_line(run: Callable[..., ContainerOutput]) -> Non
 
 @pytest.mark.parametrize("pull", ["never", "missing"])
 def test_image_that_is_not_there(run: Callable[..., ContainerOutput], pull: str) -> None:
-    from airflow_incident_provider.containers import EngineError
+    from airflow_incident_provider.engine import EngineError
 
     with pytest.raises(EngineError, match=f"the image {NOWHERE} is not on this engine"):
         run("true", image=NOWHERE, pull=pull)
 
 
 def test_program_that_is_not_there(run: Callable[..., ContainerOutput], client: Any) -> None:
-    from airflow_incident_provider.containers import EngineError
+    from airflow_incident_provider.engine import EngineError
 
     with pytest.raises(EngineError, match="no-such-program"):
         run("no-such-program")
@@ -150,7 +151,7 @@ def test_container_that_is_removed_by_others_while_it_runs(
     run: Callable[..., ContainerOutput], client: Any
 ) -> None:
     """The task ends and says so, rather than waiting or failing for another reason."""
-    from airflow_incident_provider.containers import EngineError
+    from airflow_incident_provider.engine import EngineError
 
     outcome: list[object] = []
 
@@ -177,11 +178,11 @@ def leave(client: Any) -> Iterator[Callable[..., str]]:
 
     made: list[str] = []
 
-    def leave(*, owner: str, expires_in: float) -> str:
+    def leave(*, owner: str, lifetime_s: int) -> str:
         labels = {
             containers.LABEL: containers.LABEL_VALUE,
             containers.OWNER_LABEL: owner,
-            containers.EXPIRES_LABEL: str(int(time.time() + expires_in)),
+            containers.LIFETIME_LABEL: str(lifetime_s),
         }
         made.append(client.create_container(ALPINE_IMAGE, ["sleep", "60"], labels=labels)["Id"])
         return made[-1]
@@ -199,10 +200,10 @@ def exists(client: Any, container: str) -> bool:
 def test_reaping_takes_our_own_and_the_expired(client: Any, leave: Callable[..., str]) -> None:
     from airflow_incident_provider.containers import reap
 
-    mine = leave(owner="test/mine", expires_in=600)
-    expired = leave(owner="test/another", expires_in=-1)
-    alive = leave(owner="test/another", expires_in=600)
-    assert reap(client, owner="test/mine") >= 2
+    mine = leave(owner="test/mine", lifetime_s=600)
+    expired = leave(owner="test/another", lifetime_s=0)
+    alive = leave(owner="test/another", lifetime_s=600)
+    assert reap(client, owner="test/mine", now=time.time() + 60) >= 2
     assert [exists(client, each) for each in (mine, expired, alive)] == [False, False, True]
 
 
@@ -212,7 +213,7 @@ def test_reaping_at_the_same_time(client: Any, leave: Callable[..., str]) -> Non
 
     from airflow_incident_provider.containers import reap
 
-    left = [leave(owner="test/another", expires_in=-1) for _ in range(6)]
+    left = [leave(owner="test/another", lifetime_s=0) for _ in range(6)]
     for container in left:
         client.start(container)
     start = threading.Barrier(4)
@@ -220,7 +221,7 @@ def test_reaping_at_the_same_time(client: Any, leave: Callable[..., str]) -> Non
     def attempt(_: int) -> int:
         own = docker.from_env().api
         start.wait()
-        return reap(own, owner="test/mine")
+        return reap(own, owner="test/mine", now=time.time() + 60)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(attempt, range(4)))

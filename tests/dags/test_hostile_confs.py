@@ -244,6 +244,6 @@ def test_severity_that_is_not_understood_is_high_and_flagged(
 
 def test_what_must_not_be_touched_is_skipped_with_the_reason(run_dag: Callable[..., Run]) -> None:
     run = run_dag(ROOM["targets that must not be touched"])
-    others = [finding for finding in run.findings if finding.probe != "host_facts"]
+    others = [finding for finding in run.findings if finding.probe != "control"]
     assert {finding.verdict for finding in others} == {Verdict.SKIPPED}
     assert any("link-local" in finding.summary or "metadata" in finding.summary for finding in others)

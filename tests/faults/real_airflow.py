@@ -123,7 +123,7 @@ def kill(pids: set[int]) -> int:
 @contextlib.contextmanager
 def real_airflow(folder: Path, **environment: str) -> Iterator[RealAirflow]:
     """Start an Airflow whose runs take one container each, without a network."""
-    (folder / "routing.json").write_text(json.dumps({"version": 1, "defaults": {"probes": ["host_facts"]}}))
+    (folder / "routing.json").write_text(json.dumps({"version": 1, "defaults": {"probes": ["control"]}}))
     with SandboxServer() as slack:
         connection: dict[str, Any] = {
             "conn_type": "slack",

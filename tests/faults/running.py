@@ -24,7 +24,7 @@ SETTLE_SECONDS = 10.0
 RESPONDERS = ["alice.ng@acme.example", "José García", "@sre-oncall", "nobody@acme.example"]
 ROUTING = {
     "defaults": {
-        "probes": ["host_facts"],
+        "probes": ["control"],
         "responders": RESPONDERS,
         "runbook": "https://wiki.acme.example/runbooks/first-steps",
     }

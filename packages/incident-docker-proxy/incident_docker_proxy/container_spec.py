@@ -93,7 +93,7 @@ REQUIRED_HOST = (
 
 _ID = r"[1-9][0-9]{0,8}"
 _ARGUMENTS = list_of(text, most=256)
-_ENVIRONMENT = list_of(matching(r"(?s:[A-Za-z_][A-Za-z0-9_]*=[^\0]{0,8192})", "NAME=value"), most=256)
+_ENVIRONMENT = list_of(matching(r"(?s:[A-Za-z_][A-Za-z0-9_]*=[^\0]{0,65536})", "NAME=value"), most=256)
 _LABEL = re.compile(r"airflow[A-Za-z0-9_./-]{0,100}")
 _TMPFS_FLAGS = {"rw", "noexec", "nosuid", "nodev"}
 _LOG_OPTIONS: dict[str, Check] = {

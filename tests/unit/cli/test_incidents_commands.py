@@ -91,7 +91,7 @@ def test_show_tells_everything_in_words(incident: Run, done: str) -> None:
         "Where: checkout, prod",
         "Invited: Dana",
         "Not invited: nobody at all",
-        "UNKNOWN host_facts",
+        "UNKNOWN control",
         "Timeline (UTC)",
         "https://wiki.acme.example/runbook",
     ):

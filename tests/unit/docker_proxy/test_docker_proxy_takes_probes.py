@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow_incident_provider.probes.declaration import Probe
 from docker import APIClient
 from incident_docker_proxy.container_spec import checked_container
 from incident_docker_proxy.settings import Settings
 
 from airflow_incident_provider.containers import ContainerSpec, LockedDownContainer
-from airflow_incident_provider.probes import catalogue, command_for
+from airflow_incident_provider.models import ProbeRun, Target
+from airflow_incident_provider.probes import BUILTIN_PROBES, Probe, ProbeSettings
 
 
 class RecordingEngine(APIClient):
@@ -29,10 +29,18 @@ class RecordingEngine(APIClient):
         assert container == "0123456789ab"
 
 
-@pytest.mark.parametrize("probe", catalogue(), ids=lambda probe: probe.name)
+@pytest.mark.parametrize("probe", BUILTIN_PROBES, ids=lambda probe: probe.name)
 def test_the_container_of_a_probe_passes(probe: Probe) -> None:
+    target = Target(url="https://checkout.example.com/healthz") if probe.select else None
+    run = ProbeRun(probe=probe.name, target=target)
+    settings = ProbeSettings(ca_pem="-----BEGIN CERTIFICATE-----\n" + "A" * 30_000, client_pem="B" * 6_000)
     engine = RecordingEngine()
-    spec = ContainerSpec(image=probe.image, owner="a/b/c/-1", entrypoint=command_for(probe), environment={"A": "b"})
-    LockedDownContainer(engine, spec, host="here")._create()
+    spec = ContainerSpec(
+        image=probe.image,
+        owner="a/b/c/-1",
+        entrypoint=probe.command(run),
+        environment=probe.environment(run, settings),
+    )
+    LockedDownContainer(engine, spec, host="here")._start()
     sent = checked_container(engine.body, Settings(images=(probe.image,)))
-    assert sent["Entrypoint"] == list(command_for(probe))
+    assert sent["Entrypoint"] == list(probe.command(run))

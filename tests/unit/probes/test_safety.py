@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from airflow_incident_provider.models import Target
 from airflow_incident_provider.probes import refuse_target
-from airflow_incident_provider.probes.safety import ALWAYS_REFUSED, classify, may_touch, refuse_host, refuse_url
+from airflow_incident_provider.probes.safety import (
+    IN_ALLOWED_NETWORKS,
+    NAT64,
+    AddressKind,
+    classify,
+    is_permitted,
+    refuse_host,
+    refuse_url,
+)
 
 EVERYTHING = ("0.0.0.0/0", "::/0")
 
@@ -115,7 +123,6 @@ def test_public_hosts_are_fine(host: str) -> None:
         "http://[::1/",
         "http://[::ffff:169.254.169.254]/",
         "http://a.example.com\t/",
-        "http://\uff41.example.com/",
     ],
 )
 def test_refused_urls(url: str) -> None:
@@ -143,14 +150,14 @@ def test_no_notation_that_inet_aton_takes_reaches_another_address(number: int) -
 
 @given(st.ip_addresses(v=4))
 def test_python_agrees_that_what_we_call_public_is_global(address: IPv4Address) -> None:
-    if may_touch(address):
+    if is_permitted(address):
         assert address.is_global
         assert not address.is_multicast
 
 
 @given(st.ip_addresses(v=6))
 def test_ipv6_is_touched_only_in_global_unicast_that_carries_no_ipv4(address: IPv6Address) -> None:
-    if may_touch(address):
+    if is_permitted(address) and address not in NAT64:
         assert address in ip_network("2000::/3")
         assert address.sixtofour is None
         assert address.teredo is None
@@ -159,8 +166,8 @@ def test_ipv6_is_touched_only_in_global_unicast_that_carries_no_ipv4(address: IP
 
 @given(st.ip_addresses())
 def test_allowing_a_network_never_opens_what_is_always_refused(address: IPv4Address | IPv6Address) -> None:
-    if classify(address) in ALWAYS_REFUSED:
-        assert not may_touch(address, EVERYTHING)
+    if classify(address) not in IN_ALLOWED_NETWORKS | {AddressKind.PUBLIC}:
+        assert not is_permitted(address, EVERYTHING)
 
 
 @given(st.text(max_size=40))
@@ -173,3 +180,44 @@ def test_any_text_gets_an_answer(text: str) -> None:
 def test_known_metadata_addresses() -> None:
     for text in ("169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "fd00:ec2::254"):
         assert classify(ip_address(text)) == "metadata"
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "permitted"),
+    [
+        ("64:ff9b::5db8:d822", "public", True),
+        ("64:ff9b::a00:1", "private", False),
+        ("64:ff9b::a9fe:a9fe", "metadata", False),
+        ("64:ff9b::7f00:1", "loopback", False),
+        ("64:ff9b:1::5db8:d822", "embedding", False),
+    ],
+)
+def test_address_behind_nat64_is_judged_by_the_ipv4_address_in_it(address: str, kind: str, permitted: bool) -> None:
+    assert classify(ip_address(address)) == kind
+    assert is_permitted(ip_address(address)) is permitted
+
+
+def test_private_address_behind_nat64_needs_its_network_to_be_allowed() -> None:
+    assert is_permitted(ip_address("64:ff9b::a00:1"), ("10.0.0.0/8",))
+    assert not is_permitted(ip_address("64:ff9b::a00:1"), ("64:ff9b::/96",))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://b\u00fccher.acme.example/healthz",
+        "https://B\u00dcCHER.acme.example:8443/gr\u00f6\u00dfe?\u00e4=1",
+        "https://\u4f8b\u5b50.example/",
+        "grpc://orders.acme.example:50051",
+        "grpcs://orders.acme.example/orders.v1.Orders",
+        "tcp://db.acme.example:5432",
+        "tls://cache.acme.example:6380",
+    ],
+)
+def test_international_names_and_other_protocols_are_fine(url: str) -> None:
+    assert refuse_url(url) is None
+
+
+@pytest.mark.parametrize("url", ["grpc://orders.acme.example", "tcp://db.acme.example/", "redis://cache.example/"])
+def test_url_without_a_port_or_with_a_scheme_that_is_not_probed(url: str) -> None:
+    assert refuse_url(url) is not None

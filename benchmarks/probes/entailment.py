@@ -1,0 +1,128 @@
+"""
+The entailment table: what a finding has to hold for each claim that its sentence may make.
+
+A sentence is taken apart into clauses. A clause that is not in the table, or that the finding's stages and facts do
+not entail, is an untrue sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from airflow_incident_provider.models import Finding, Stage, StageName, Verdict
+
+Entails = Callable[[Finding, "re.Match[str]"], bool]
+
+
+def _stage(finding: Finding, name: StageName) -> Stage | None:
+    return next((stage for stage in finding.stages if stage.name is name), None)
+
+
+def _has(name: StageName, *verdicts: Verdict) -> Entails:
+    """Return that a stage came to one of these verdicts."""
+
+    def entails(finding: Finding, _clause: re.Match[str]) -> bool:
+        stage = _stage(finding, name)
+        return stage is not None and stage.verdict in verdicts
+
+    return entails
+
+
+def _said_by(name: StageName) -> Entails:
+    """Return that a stage's own summary has the clause."""
+
+    def entails(finding: Finding, clause: re.Match[str]) -> bool:
+        stage = _stage(finding, name)
+        return stage is not None and clause[0] in stage.summary
+
+    return entails
+
+
+def _stages_skipped(finding: Finding, clause: re.Match[str]) -> bool:
+    skipped = [str(stage.name) for stage in finding.stages if stage.verdict is Verdict.SKIPPED]
+    return clause[1].split(", ") == skipped
+
+
+def _stages_in_order(finding: Finding, clause: re.Match[str]) -> bool:
+    words = {"name": StageName.NAME, "connection": StageName.CONNECTION, "TLS": StageName.TLS}
+    stages = [_stage(finding, words[word]) for word in clause[1].split(", ")]
+    return all(stage is not None and stage.verdict is Verdict.OK for stage in stages)
+
+
+def _status(finding: Finding, clause: re.Match[str]) -> bool:
+    if clause["status"] in str(finding.facts.get("status")):
+        return True
+    # Of several addresses the facts have the first one's status, the sentence that of the worst.
+    return "addresses (" in finding.summary
+
+
+def _days_left(finding: Finding, clause: re.Match[str]) -> bool:
+    left = finding.facts.get("certificate_days_left")
+    return "addresses (" in finding.summary or (left is not None and int(clause["days"]) == int(left))
+
+
+NAME, CONNECTION, TLS, REQUEST = StageName
+OK, WARN, FAIL, UNKNOWN = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.UNKNOWN
+
+ENTAILMENTS: tuple[tuple[str, Entails], ...] = (
+    (r"not reached: (.+)", _stages_skipped),
+    (r"in order: (.+)", _stages_in_order),
+    (r"at \d+ of \d+ addresses \(.+\): .+", lambda finding, _: int(finding.facts["addresses_open"]) > 1),
+    (
+        r".+; the same verdict at (\d+) addresses",
+        lambda f, clause: int(f.facts["addresses_open"]) == int(clause[1]),
+    ),
+    (r"the same verdict at (\d+) addresses", lambda f, clause: int(f.facts["addresses_open"]) == int(clause[1])),
+    (r"HTTP (?P<status>\d{3}) in \d+ ms .+", _status),
+    (r"up, .+", _has(REQUEST, OK)),
+    (r"slow: .+|expected .+|the body does not match .+|the answer (?:broke|did not end).+", _said_by(REQUEST)),
+    (r"redirects to [^ ]+, which was not followed", _has(REQUEST, UNKNOWN, WARN)),
+    (r"port \d+: 1 of 2 attempts failed at .+", _has(CONNECTION, WARN)),
+    (r"the health check was answered SERVING .+", _has(REQUEST, OK)),
+    (r"the health check was answered .+", _has(REQUEST, FAIL)),
+    (r"no such name \(NXDOMAIN\)|the name has no address.*|queries for the name were .+", _has(NAME, FAIL)),
+    (r"no resolver answered .+|the resolver(?:'s answer)? .+|the container has no resolver", _has(NAME, UNKNOWN)),
+    (r"a host name of the alert that our resolvers have no address for: .+", _has(NAME, UNKNOWN)),
+    (r"\d+ address(?:es)? in \d+ ms", _said_by(NAME)),
+    (r"the A{1,4} query was .+|the name took .+", _has(NAME, WARN)),
+    (r"port \d+ open at \d+ of \d+ addresses", _has(CONNECTION, WARN)),
+    (r"port \d+ open(?: at \d+ addresses)?", _has(CONNECTION, OK, WARN)),
+    (
+        r"(?:port \d+: )?(?:connection refused|no connection in time|no route to the host|could not connect) at .+",
+        _said_by(CONNECTION),
+    ),
+    (r"(?:not checked: )?IPv[46] not checked: .+|\d+ more addresses were not contacted", _said_by(CONNECTION)),
+    (r"the proxy does not answer", _has(CONNECTION, UNKNOWN)),
+    (r"certificate valid until .+", _has(TLS, OK)),
+    (r"certificate expires in (?P<days>\d+) days? .+", _days_left),
+    (r"certificate expires in less than a day .+", _has(TLS, WARN)),
+    (r"certificate .+|a certificate in its chain .+", _has(TLS, FAIL, WARN)),
+    (r"clients with the usual authorities reject .+", _said_by(TLS)),
+    (r"the server asks for a client certificate, and none is configured", lambda f, _: f.verdict is UNKNOWN),
+    (r"the TLS handshake .+|no TLS handshake: .+", _has(TLS, FAIL)),
+    (r"no answer .+|the server closed .+|the connection broke .+|the answer .+|HTTP \d{3} .+", _has(REQUEST, FAIL)),
+    (r"refused: .+|.+ may not be probed", lambda f, _: f.verdict in {Verdict.SKIPPED, UNKNOWN}),
+    (r"the container .+|the probe .+|the output of the probe .+", lambda f, _: f.verdict is UNKNOWN),
+)
+
+
+def clauses(text: str) -> Iterator[str]:
+    """Return the claims of a sentence about a target."""
+    for part in text.split("; "):
+        redirect, separator, rest = part.partition(": ") if part.startswith("redirects to ") else ("", "", part)
+        yield rest if separator else part
+        if separator and not redirect:
+            yield redirect
+
+
+def untrue_clauses(finding: Finding, text: str) -> list[str]:
+    """Return the clauses of a sentence that are not in the table, or that the finding does not entail."""
+    return [clause for clause in clauses(text) if not _is_entailed(finding, clause)]
+
+
+def _is_entailed(finding: Finding, clause: str) -> bool:
+    for pattern, entails in ENTAILMENTS:
+        if match := re.fullmatch(pattern, clause, re.DOTALL):
+            return entails(finding, match)
+    return False

@@ -1,0 +1,40 @@
+"""The built-in probes in real environments: healthy but unusual ones, broken ones, and ones out of reach.
+
+A selection; ``python -m benchmarks.probes`` runs all of them and prints the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.probes.environments import Environment, Group
+from benchmarks.probes.lab import Lab, lab
+from benchmarks.probes.matrix import ENVIRONMENTS, Result
+
+pytestmark = pytest.mark.docker
+
+QUICK = [each for each in ENVIRONMENTS if each.quick]
+
+
+@pytest.fixture(scope="module")
+def made(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with lab(Path(tmp_path_factory.mktemp("lab"))) as made:
+        yield made
+
+
+@pytest.mark.parametrize("environment", QUICK, ids=lambda each: f"{each.group}: {each.name}")
+def test_environment(made: Lab, environment: Environment) -> None:
+    result = Result(environment, environment.make(made).result(made))
+    assert result.problems == []
+
+
+def test_there_are_enough_environments_of_each_kind() -> None:
+    groups = [each.group for each in ENVIRONMENTS]
+    assert len(groups) == len({(each.group, each.name) for each in ENVIRONMENTS})
+    assert len(groups) >= 80
+    assert groups.count(Group.HEALTHY) >= 30
+    assert groups.count(Group.BROKEN) >= 30

@@ -1,0 +1,134 @@
+"""What is said of a certificate: by its whole list of names, its dates, and what a client made of its chain."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_incident_provider.models import Verdict
+from airflow_incident_provider.probes.certificate import (
+    ServerCertificate,
+    assess_certificate,
+    read_certificate,
+)
+
+NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
+HOST = "shop.acme.example"
+
+
+def certificate(*names: str, verification: int = 0, starts: float = -30, ends: float = 90, **more: Any) -> Any:
+    return ServerCertificate(
+        subject="shop",
+        issuer="authority",
+        not_before=NOW + timedelta(days=starts),
+        not_after=NOW + timedelta(days=ends),
+        names=names or (HOST,),
+        chain=1,
+        verification=verification,
+        **more,
+    )
+
+
+def assessed(found: ServerCertificate, host: str = HOST, skew: timedelta | None = None) -> tuple[Verdict, str]:
+    return assess_certificate(found, host, NOW, skew)
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def pem_of(authority: trustme.CA, *names: str) -> str:
+    issued = authority.issue_cert(*names)
+    return "\n".join(pem.bytes().decode() for pem in issued.cert_chain_pems) + authority.cert_pem.bytes().decode()
+
+
+def test_real_certificate_with_many_names_is_read_whole(authority: trustme.CA) -> None:
+    names = [f"tenant-{number}.shared.example" for number in range(200)]
+    text = "Subject:CN = x\n" + pem_of(authority, *names, HOST, "10.0.0.1", "2001:db8::1")
+    found = read_certificate(text, 0, NOW)
+    assert found is not None
+    assert found.covers(HOST)
+    assert found.covers("tenant-199.shared.example")
+    assert found.covers("10.0.0.1")
+    assert found.covers("[2001:DB8:0::1]")
+    assert not found.covers("other.example")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]
+)
+def test_what_is_no_certificate(text: str) -> None:
+    assert read_certificate(text, 0, NOW) is None
+
+
+@given(st.text(max_size=300))
+def test_any_text_can_be_read(text: str) -> None:
+    read_certificate(f"-----BEGIN CERTIFICATE-----{text}-----END CERTIFICATE-----", 0, NOW)
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "covered"),
+    [
+        (("*.acme.example",), "shop.acme.example", True),
+        (("*.acme.example",), "acme.example", False),
+        (("*.acme.example",), "a.shop.acme.example", False),
+        (("shop.acme.example",), "SHOP.acme.example.", True),
+        (("xn--bcher-kva.example",), "b\u00fccher.example", True),
+        (("10.0.0.1",), "10.0.0.2", False),
+        ((), "shop.acme.example", False),
+    ],
+)
+def test_names_as_clients_match_them(names: tuple[str, ...], host: str, covered: bool) -> None:
+    found = certificate(*names) if names else certificate("other.example")
+    assert found.covers(host) is covered
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "words"),
+    [
+        (certificate(), Verdict.OK, "certificate valid until 2027-02-21, CN=shop"),
+        (certificate(ends=6.5), Verdict.WARN, "certificate expires in 6 days (2026-11-29, CN=shop)"),
+        (certificate(ends=0.5), Verdict.WARN, "certificate expires in less than a day"),
+        (certificate(ends=-0.5, verification=10), Verdict.FAIL, "certificate expired less than a day ago"),
+        (certificate(ends=-2.5, verification=10), Verdict.FAIL, "certificate expired 2 days ago"),
+        (
+            certificate(starts=1, verification=9),
+            Verdict.FAIL,
+            "certificate is not valid before 2026-11-24 09:35 UTC",
+        ),
+        (
+            certificate("a.example"),
+            Verdict.FAIL,
+            "certificate is for another name (a.example), not shop.acme.example",
+        ),
+        (certificate(verification=18), Verdict.WARN, "clients with the usual authorities reject the certificate"),
+        (certificate(verification=23), Verdict.FAIL, "certificate rejected: it is revoked"),
+        (certificate(verification=99), Verdict.WARN, "OpenSSL rejects its chain (error 99)"),
+        (certificate(verification=10, intermediates_expired=True), Verdict.FAIL, "in its chain has expired"),
+    ],
+)
+def test_faults(found: ServerCertificate, verdict: Verdict, words: str) -> None:
+    assert assessed(found)[0] is verdict
+    assert words in assessed(found)[1]
+
+
+def test_every_fault_is_said_the_worst_first() -> None:
+    verdict, summary = assessed(certificate("a.example", ends=3.5, verification=20))
+    assert verdict is Verdict.FAIL
+    assert [part.partition(" (")[0] for part in summary.split("; ")] == [
+        "certificate is for another name",
+        "clients with the usual authorities reject the certificate: its issuer is not a known authority",
+        "certificate expires in 3 days",
+    ]
+
+
+def test_clocks_that_differ_are_no_proof_against_the_certificate() -> None:
+    verdict, summary = assessed(certificate(starts=0.1, verification=9), skew=timedelta(hours=3))
+    assert verdict is Verdict.WARN
+    assert "valid by the server's clock only, 180 min from ours" in summary

@@ -1,0 +1,257 @@
+"""What is said restates what was seen: a sentence for each finding, and none that a finding does not entail."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_incident_provider.models import (
+    Finding,
+    Incident,
+    ProbeRun,
+    Route,
+    Severity,
+    Source,
+    Stage,
+    StageName,
+    Target,
+    Verdict,
+)
+from airflow_incident_provider.probes import MAX_RUNS, conclude, interpret
+from airflow_incident_provider.probes.conclusions import restate
+from benchmarks.probes.entailment import untrue_clauses
+
+from .measured import answered, output  # isort: skip
+
+AT = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
+URL = "https://checkout.example.com/healthz"
+INCIDENT = Incident(
+    key="k",
+    id="1",
+    source=Source.MANUAL,
+    title="t",
+    severity=Severity.HIGH,
+    occurred_at=AT,
+    received_at=AT,
+    services=("checkout",),
+    route=Route(matched=("payments",), targets=(Target(url=URL),)),
+)
+SPOKEN = {Verdict.FAIL, Verdict.WARN, Verdict.OK}
+
+
+def stages(**verdicts: Verdict) -> tuple[Stage, ...]:
+    names = {"name": StageName.NAME, "connection": StageName.CONNECTION, "tls": StageName.TLS}
+    return tuple(
+        Stage(name=names[name], verdict=verdict, summary=f"{name} so") for name, verdict in verdicts.items()
+    )
+
+
+def found(
+    verdict: Verdict, summary: str = "so", *, probe: str = "http", target: str = URL, **fields: Any
+) -> Finding:
+    return Finding(probe=probe, target=target, verdict=verdict, summary=summary, **({"started_at": AT} | fields))
+
+
+CONTROL = found(Verdict.OK, probe="control", target="our own side")
+BROKEN_CONTROL = found(Verdict.FAIL, "no resolver answers (10.0.0.2)", probe="control", target="our own side")
+
+
+def said(*findings: Finding) -> list[str]:
+    return [statement.text for statement in conclude(INCIDENT, findings).known]
+
+
+def test_sentence_names_target_summary_and_what_was_in_order() -> None:
+    in_order = stages(name=Verdict.OK, connection=Verdict.OK, tls=Verdict.OK)
+    assert said(CONTROL, found(Verdict.FAIL, "HTTP 503 in 212 ms", stages=in_order)) == [
+        f"{URL}: HTTP 503 in 212 ms; in order: name, connection, TLS"
+    ]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.WARN, Verdict.SKIPPED, Verdict.UNKNOWN])
+def test_stage_with_a_fault_is_never_in_order(verdict: Verdict) -> None:
+    (text,) = said(found(Verdict.FAIL, "HTTP 503", stages=stages(name=Verdict.OK, tls=verdict)))
+    assert text == f"{URL}: HTTP 503; in order: name"
+
+
+def test_no_cause_is_stated() -> None:
+    for code in (500, 503, 504, 511):
+        (text,) = said(found(Verdict.FAIL, f"HTTP {code}", stages=stages(name=Verdict.OK, connection=Verdict.OK)))
+        assert not any(word in text for word in ("front end", "behind", "because", "fault", "fine"))
+
+
+def test_every_finding_has_its_sentence_the_worst_first() -> None:
+    findings = [
+        found(Verdict.OK, "HTTP 200", target="https://a.example/"),
+        found(Verdict.WARN, "HTTP 404", target="https://a.example/x"),
+        found(Verdict.FAIL, "HTTP 500", target="https://a.example/reports"),
+        found(Verdict.FAIL, "HTTP 503", target="https://a.example:8443/"),
+    ]
+    assert said(CONTROL, *findings) == [
+        "https://a.example/reports: HTTP 500",
+        "https://a.example:8443/: HTTP 503",
+        "https://a.example/x: HTTP 404",
+        "https://a.example/: HTTP 200",
+    ]
+
+
+def test_broken_control_suppresses_nothing() -> None:
+    assert said(BROKEN_CONTROL, found(Verdict.FAIL, "HTTP 503")) == [
+        f"{URL}: HTTP 503",
+        "our own side: no resolver answers (10.0.0.2)",
+    ]
+
+
+def test_control_in_order_is_no_knowledge_about_the_incident() -> None:
+    assert said(CONTROL) == []
+
+
+def test_contradiction_is_reported_with_both_times() -> None:
+    closed = found(
+        Verdict.FAIL,
+        probe="tcp",
+        target="checkout.example.com:443",
+        stages=(Stage(name=StageName.CONNECTION, verdict=Verdict.FAIL, summary="port 443: connection refused"),),
+    )
+    opened = found(
+        Verdict.OK,
+        stages=(Stage(name=StageName.CONNECTION, verdict=Verdict.OK, summary="port 443 open"),),
+        started_at=AT + timedelta(seconds=2),
+    )
+    contradiction = (
+        "checkout.example.com:443: the findings contradict each other: "
+        "tcp at 09:35:00 found port 443: connection refused; http at 09:35:02 found port 443 open"
+    )
+    assert contradiction in said(CONTROL, closed, opened)
+    assert contradiction not in said(CONTROL, closed)
+    assert contradiction not in said(CONTROL, opened)
+
+
+def test_custom_finding_may_have_any_name_and_facts() -> None:
+    odd = found(Verdict.FAIL, "9000 waiting", facts={"status": "many"}, target="")
+    assert said(odd) == ["http: 9000 waiting"]
+
+
+# --- what is left open --------------------------------------------------------------------------------
+
+
+def unknown(*findings: Finding, **changed: Any) -> tuple[str, ...]:
+    return conclude(INCIDENT.model_copy(update=changed), findings).unknown
+
+
+def test_what_was_not_seen_is_listed_with_its_reason() -> None:
+    lines = unknown(
+        CONTROL, found(Verdict.SKIPPED, "refused: private"), found(Verdict.UNKNOWN, "no resolver", probe="tcp")
+    )
+    assert f"http of {URL}: refused: private" in lines
+    assert f"tcp of {URL}: no resolver" in lines
+
+
+def test_redirect_that_was_not_followed_is_unknown_and_not_known() -> None:
+    redirect = found(Verdict.UNKNOWN, "HTTP 302; redirects to https://login.example/, which was not followed")
+    assert said(redirect) == []
+    assert any("was not followed" in line for line in unknown(CONTROL, redirect))
+
+
+def test_nothing_checked_says_how_to_change_that() -> None:
+    bare = Route(matched=("payments",))
+    assert (
+        "how checkout answers: nothing was checked, for no target is known; "
+        "add one under targets in rule payments of the routing table"
+    ) in unknown(CONTROL, route=bare)
+    assert any("a rule of the routing table" in line for line in unknown(CONTROL, route=Route()))
+    assert "how checkout answers: nothing could be checked" in unknown(CONTROL, found(Verdict.UNKNOWN))
+
+
+def test_planned_check_without_a_finding_is_listed() -> None:
+    assert "http of https://checkout.example.com:443/healthz: planned, but it left no finding" in unknown(CONTROL)
+
+
+def test_checks_that_the_limit_cut_are_listed_one_by_one() -> None:
+    targets = tuple(Target(url=f"https://h{number}.example.com/") for number in range(MAX_RUNS + 2))
+    lines = [line for line in unknown(CONTROL, route=Route(targets=targets)) if "starts at most" in line]
+    assert len(lines) == 3
+    assert lines[-1].startswith(f"http of https://h{MAX_RUNS + 1}.example.com:443/: not run")
+
+
+def test_control_qualifies_failures_and_no_more() -> None:
+    assert not any("ours" in line for line in unknown(CONTROL, found(Verdict.FAIL)))
+    assert any(
+        "the targets' or ours: no resolver answers" in line for line in unknown(BROKEN_CONTROL, found(Verdict.FAIL))
+    )
+    assert not any("ours" in line for line in unknown(BROKEN_CONTROL, found(Verdict.OK)))
+
+
+def test_control_that_did_not_run_is_listed() -> None:
+    for findings in ([found(Verdict.OK)], [found(Verdict.UNKNOWN, probe="control"), found(Verdict.OK)]):
+        assert any("our own side: the control did not run" in line for line in unknown(*findings))
+
+
+# --- entailment ---------------------------------------------------------------------------------------
+
+RUNS = [
+    ProbeRun(probe="http", target=Target(url=f"http://h{number}.example.com/", trusted=True)) for number in range(3)
+]
+ANSWERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "http_code": st.sampled_from([0, 200, 204, 302, 401, 404, 429, 500, 503]),
+        "exitcode": st.sampled_from([0, 7, 18, 23, 28, 35, 52, 56, 63]),
+        "num_connects": st.sampled_from([0, 1]),
+        "time_total": st.sampled_from([0.2, 3.0]),
+        "redirect_url": st.sampled_from([None, "https://login.example/"]),
+    },
+)
+FINDINGS = st.lists(st.tuples(st.sampled_from(RUNS), ANSWERS, st.sampled_from(["", "judged"])), max_size=4).map(
+    lambda made: [_finding(*each) for each in made]
+)
+
+
+def _finding(run: ProbeRun, answer: dict[str, Any], without: str) -> Finding:
+    return interpret(run, output({name: value for name, value in answered(**answer).items() if name != without}))
+
+
+@given(FINDINGS)
+def test_every_claim_is_entailed_by_the_finding_that_the_sentence_cites(findings: list[Finding]) -> None:
+    for statement in conclude(INCIDENT, findings).known:
+        cited = [f for f in findings if f.probe in statement.probes and f.target in statement.targets]
+        assert cited, statement
+        if "contradict each other" not in statement.text:
+            claims = statement.text.removeprefix(f"{statement.targets[0]}: ")
+            assert any(not untrue_clauses(finding, claims) for finding in cited), statement
+
+
+@given(FINDINGS, st.data())
+def test_without_a_cited_finding_the_sentence_goes(findings: list[Finding], data: st.DataObject) -> None:
+    known = conclude(INCIDENT, findings).known
+    for statement in known:
+        cited = [f for f in findings if restate(f).text == statement.text or "contradict" in statement.text]
+        removed = data.draw(st.sampled_from(cited))
+        rest = [finding for finding in findings if finding is not removed]
+        same = [f for f in rest if f == removed]
+        texts = [each.text for each in conclude(INCIDENT, rest).known]
+        if not same and "contradict" not in statement.text:
+            assert texts.count(statement.text) < [each.text for each in known].count(statement.text)
+
+
+@given(FINDINGS)
+def test_no_finding_is_suppressed_and_none_is_made_up(findings: list[Finding]) -> None:
+    texts = said(*findings)
+    for finding in findings:
+        assert (restate(finding).text in texts) is (finding.verdict in SPOKEN)
+
+
+def test_the_table_can_fail() -> None:
+    finding = found(
+        Verdict.FAIL, "HTTP 503 in 1 ms (name 1)", stages=stages(name=Verdict.FAIL), facts={"status": 200}
+    )
+    assert untrue_clauses(
+        finding, "HTTP 503 in 1 ms (name 1); in order: name; the fault is behind the front end"
+    ) == [
+        "HTTP 503 in 1 ms (name 1)",
+        "in order: name",
+        "the fault is behind the front end",
+    ]
