@@ -2,9 +2,9 @@
 What an alert and a poll of the incidents page cost, depending on how many incidents are stored.
 
 Starts an Airflow with PostgreSQL on this machine. Its runs do nothing: what is timed is the webhook and the page.
-For each size the registry is filled with incidents as version 0.1.0 stored them; then alerts are posted one after the
-other (new ones, repetitions and recoveries), the page is polled, and at last 200 alerts of 40 services are posted
-within 10 s.
+For each size the registry is filled with incidents as version 0.1.0 stored them; then alerts are posted one after
+the other (new ones, repetitions and recoveries), the page is polled, and at last 200 alerts of 40 services are
+posted within 10 s.
 
     python -m benchmarks.registry_growth --sizes 100 10000 100000
 """

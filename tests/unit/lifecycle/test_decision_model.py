@@ -3,8 +3,8 @@ Decisions against a small reference model, over generated stories of alerts.
 
 The model is one line: a group fires if the latest of its delivered events, by event time, says so, and nobody has
 resolved that firing. Everything else here generates trouble: several monitors, groups, services and environments,
-private and public alerts, deliveries that are repeated, delayed and reordered, people who resolve incidents, rooms that
-are archived, changes of the routing table, and restarts.
+private and public alerts, deliveries that are repeated, delayed and reordered, people who resolve incidents, rooms
+that are archived, changes of the routing table, and restarts.
 
 A fixed selection runs by default. For more::
 
