@@ -18,7 +18,7 @@ events of one group the later one counts, and a trigger that arrives after its r
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -165,7 +165,22 @@ def decide(
         history=history or GroupHistory(),
         taken_keys=taken_keys,
     )
-    return _redelivery(context) or _late(context) or (_recovery(context) if signal.is_recovery else _alert(context))
+    former = signal.with_former_keys()
+    if not tracking_incidents(latest_first, signal) and tracking_incidents(latest_first, former):
+        decision = _decided(replace(context, signal=former, results=[]))
+        # An incident of version 0.1.0 goes on under its own keys; a new one is not to have them.
+        if decision.action is not Action.OPEN:
+            return decision
+    return _decided(context)
+
+
+def _decided(context: DecisionContext) -> Decision:
+    """Return the decision by the first of the ordered rules that applies."""
+    return (
+        _redelivery(context)
+        or _late(context)
+        or (_recovery(context) if context.signal.is_recovery else _alert(context))
+    )
 
 
 def response_dag(route: Route) -> str:

@@ -87,6 +87,14 @@ class Signal(Model):
     may_open: bool = True
     former_keys: FormerKeys | None = None
 
+    def with_former_keys(self) -> Signal:
+        """Return the signal under the key and group by which version 0.1.0 stored its alert."""
+        former = self.former_keys
+        if former is None:
+            return self
+        key = former.key if self.has_cycle else former.group
+        return self.model_copy(update={"alert_key": key, "group": former.group, "former_keys": None})
+
     @property
     def private(self) -> bool:
         """Whether only invited people may see the alert."""

@@ -21,7 +21,7 @@ from airflow_incident_provider.models import Finding, Incident, Verdict
 from airflow_incident_provider.operators.base import IncidentStep
 from airflow_incident_provider.registry.history import IncidentHistory
 from airflow_incident_provider.room.xcom import read_value
-from airflow_incident_provider.routing_file import read_routing_table
+from airflow_incident_provider.routing_file import active_routing_table
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -122,7 +122,7 @@ class CollectEvidenceOperator(IncidentStep):
 
     def _with_rules(self, request: EvidenceRequest) -> EvidenceRequest:
         try:
-            return with_rules(request, read_routing_table(self.routing_table).evidence)
+            return with_rules(request, active_routing_table(self.routing_table).table.evidence)
         except RoutingTableError as error:
             self.log.warning("Evidence is collected without the routing table: %s", error.message)
             return request

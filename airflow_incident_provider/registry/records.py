@@ -234,7 +234,8 @@ def index_names(record: IncidentRecord) -> set[str]:
 
 def lookup_names(signal: Signal, settings: Correlation) -> set[str]:
     """Return the names under which every incident is found that a signal can belong to."""
-    names = {f"g.{prefix.removesuffix('.')}" for prefix in condensed_prefixes((signal.group,))}
+    groups = (signal.group, *((signal.former_keys.group,) if signal.former_keys else ()))
+    names = {f"g.{prefix.removesuffix('.')}" for prefix in condensed_prefixes(groups)}
     if not signal.is_recovery:
         names |= {_correlation_name(key) for key in lookup_keys(signal.incident, settings)}
     names |= {_delivery_name(mark) for mark in signal.fingerprints if mark.startswith(CONTENT_MARK)}

@@ -23,7 +23,7 @@ from airflow_incident_provider.plugins.incidents_page.entries import Incident, i
 from airflow_incident_provider.plugins.incidents_page.rights import ReadableDagIds
 from airflow_incident_provider.plugins.run_history import latest_runs
 from airflow_incident_provider.registry.store import RegistryUnavailableError, opened
-from airflow_incident_provider.routing_file import read_routing_table
+from airflow_incident_provider.routing_file import active_routing_table
 
 LIMIT = 50
 MOST = 200
@@ -99,7 +99,7 @@ def _records(session: Session, dag_ids: list[str], *, limit: int, keys: list[str
         registry = opened(session)
         current = [entry.key for entry in registry.overview(dag_ids, limit)]
         stored = registry.reports() | registry.load([*current, *keys], archived=True)
-        settings = read_routing_table().lifecycle
+        settings = active_routing_table().table.lifecycle
     except RegistryUnavailableError as error:
         log.debug("No records of incidents: %s", error)
         return {}
