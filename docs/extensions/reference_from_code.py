@@ -26,7 +26,7 @@ from airflow_incident_provider.events.event import EventKind, IncidentEvent
 from airflow_incident_provider.get_provider_info import get_provider_info
 from airflow_incident_provider.probes import catalogue
 from airflow_incident_provider.slack.access import REQUIRED, SCOPES
-from airflow_incident_provider.slack.errors import CONFIGURATION_FIXES, PER_USER
+from airflow_incident_provider.slack.errors import CONFIGURATION_FIXES, PER_USER, REQUEST_FIXES
 
 
 class FromCode(SphinxDirective):
@@ -198,6 +198,10 @@ class SlackErrors(FromCode):
     def markdown(self) -> Iterator[str]:
         """Yield a table."""
         yield from _table(("Slack says", "fix"), ((f"`{code}`", fix) for code, fix in CONFIGURATION_FIXES.items()))
+        yield ""
+        yield "About one call, which is reported in the room; the run goes on where it can:"
+        yield ""
+        yield from _table(("Slack says", "fix"), ((f"`{code}`", fix) for code, fix in REQUEST_FIXES.items()))
         yield ""
         yield "About one person, who is then named in the brief; the run goes on:"
         yield ""
