@@ -86,14 +86,22 @@ class Budgets:
     def _state(self, endpoint: Endpoint) -> Iterator[dict[str, Any]]:
         """Give the state of an endpoint, and keep what was changed in it."""
         with locked(self._directory / f"budget-{endpoint.replace(' ', '-')}.json") as file:
-            try:
-                state = json.loads(file.read() or "{}")
-            except ValueError:
-                state = {}
+            state = _read(file.read())
             yield state
             file.seek(0)
             file.truncate()
             json.dump(state, file)
+
+
+def _read(text: str) -> dict[str, Any]:
+    """Return a stored state; an empty one if it is damaged."""
+    try:
+        state = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    members = ("limit", "period", "remaining", "window_end")
+    whole = isinstance(state, dict) and all(isinstance(state.get(name), int | float) for name in members)
+    return state if whole else {}
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from airflow_incident_provider.evidence.series import Series
 from airflow_incident_provider.text import redact
 
 _TEXT = 300
+_TAG = 120
 _INCOMPLETE_SECONDS = 90
 """How old a point has to be to be complete: the newest one is regularly low or missing."""
 
@@ -111,12 +112,12 @@ def utc(seconds: float) -> datetime:
 
 
 def tags_of(value: object) -> dict[str, str]:
-    """Return ``key:value`` tags as a mapping; of a key that comes twice the first counts."""
+    """Return ``key:value`` tags as a mapping, without secrets; of a key that comes twice the first counts."""
     found: dict[str, str] = {}
     for tag in value if isinstance(value, list) else []:
         if isinstance(tag, str) and ":" in tag:
             key, _, rest = tag.partition(":")
-            found.setdefault(key.strip(), rest.strip())
+            found.setdefault(key.strip(), plain(rest, _TAG))
     return found
 
 

@@ -1,0 +1,148 @@
+"""The client: side by side, within its time, once a minute for all, and within the budget."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from incident_sandbox import Fault, SandboxServer
+from incident_sandbox.datadog.story import load_story
+
+from airflow_incident_provider.datadog.access import DatadogAccess
+from airflow_incident_provider.datadog.client import MAX_ANSWER_BYTES, DatadogClient
+from airflow_incident_provider.evidence.calls import Call, Endpoint, entity, first_calls
+from airflow_incident_provider.evidence.collection import collect
+from airflow_incident_provider.evidence.model import CallOutcome
+from airflow_incident_provider.evidence.request import EvidenceRequest
+from airflow_incident_provider.models import Verdict
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SandboxServer]:
+    with SandboxServer() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(server: SandboxServer) -> SandboxServer:
+    server.workspace.reset()
+    server.workspace.datadog.play(load_story("bad_deploy"), math.floor(time.time()) - 41)
+    return server
+
+
+def access(sandbox: SandboxServer) -> DatadogAccess:
+    datadog = sandbox.workspace.datadog
+    extra = {"api_key": datadog.api_key, "app_key": datadog.app_key, "api_host": sandbox.datadog_url}
+    return DatadogAccess.from_extra(extra)
+
+
+def request(service: str = "checkout") -> EvidenceRequest:
+    now = datetime.now(UTC)
+    query = f"avg:trace.http.request{{service:{service},env:prod}}"
+    return EvidenceRequest(
+        service=service, env="prod", monitor_id="148275309", query=query, alerted_at=now, now=now
+    )
+
+
+def logged(sandbox: SandboxServer, method: str) -> int:
+    return len(sandbox.workspace.calls.entries(method=f"datadog.{method}"))
+
+
+def test_a_hanging_call_costs_only_its_own_answer(sandbox: SandboxServer, tmp_path: Path) -> None:
+    sandbox.workspace.faults.add(Fault(method="datadog.logs.search", delay_ms=30_000, times=None))
+    started = time.monotonic()
+    evidence = collect(request(), DatadogClient(access(sandbox), tmp_path, deadline_s=2.0).fetch)
+    assert time.monotonic() - started < 10
+    unknown = {finding.probe for finding in evidence.findings if finding.verdict is Verdict.UNKNOWN}
+    assert unknown == {"logs"}
+
+
+def test_the_same_question_is_asked_once_a_minute(sandbox: SandboxServer, tmp_path: Path) -> None:
+    clock = lambda: 1_795_400_030.0  # noqa: E731 - one minute for all
+
+    def ask(_: int) -> CallOutcome:
+        client = DatadogClient(access(sandbox), tmp_path, clock=clock)
+        return client.fetch([entity("checkout")])[0].call.outcome
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, range(8))) == {CallOutcome.ANSWERED}
+    assert logged(sandbox, "catalog.entities") == 1
+    later = DatadogClient(access(sandbox), tmp_path, clock=lambda: clock() + 60)
+    assert not later.fetch([entity("checkout")])[0].call.cached
+    assert logged(sandbox, "catalog.entities") == 2
+
+
+def test_a_failure_is_not_remembered(sandbox: SandboxServer, tmp_path: Path) -> None:
+    sandbox.workspace.faults.add(Fault(method="datadog.catalog.entities", status=503, times=1))
+    client = DatadogClient(access(sandbox), tmp_path)
+    outcomes = [client.fetch([entity("checkout")])[0].call.outcome for _ in range(2)]
+    assert outcomes == [CallOutcome.UNAVAILABLE, CallOutcome.ANSWERED]
+
+
+def test_old_answers_are_deleted(sandbox: SandboxServer, tmp_path: Path) -> None:
+    now = [1_795_400_030.0]
+    client = DatadogClient(access(sandbox), tmp_path, clock=lambda: now[0])
+    client.fetch([entity("checkout")])
+    assert len(list(tmp_path.glob("answer-*"))) == 1
+    now[0] += 180
+    client.fetch([])
+    client.fetch([entity("payments")])
+    assert len(list(tmp_path.glob("answer-*"))) == 1
+
+
+def test_a_redirect_is_not_followed_with_the_keys(sandbox: SandboxServer, tmp_path: Path) -> None:
+    elsewhere = f"{sandbox.datadog_url}/api/v1/validate"
+    fault = Fault(method="datadog.catalog.entities", status=302, headers={"Location": elsewhere}, body="")
+    sandbox.workspace.faults.add(fault)
+    answer = DatadogClient(access(sandbox), tmp_path).fetch([entity("checkout")])[0]
+    assert not answer.usable
+    assert logged(sandbox, "validate") == 0
+
+
+def test_an_answer_without_end_is_cut(sandbox: SandboxServer, tmp_path: Path) -> None:
+    body = '{"data": "' + "x" * MAX_ANSWER_BYTES + '"}'
+    sandbox.workspace.faults.add(Fault(method="datadog.catalog.entities", status=200, body=body))
+    answer = DatadogClient(access(sandbox), tmp_path).fetch([entity("checkout")])[0]
+    assert answer.call.outcome is CallOutcome.UNAVAILABLE
+
+
+def test_no_host_at_all(tmp_path: Path) -> None:
+    nobody = DatadogAccess.from_extra({"api_key": "a", "app_key": "b", "api_host": "http://127.0.0.1:9"})
+    evidence = collect(request(), DatadogClient(nobody, tmp_path).fetch)
+    assert {finding.verdict for finding in evidence.findings} == {Verdict.UNKNOWN}
+    assert all("127.0.0.1" not in finding.summary for finding in evidence.findings)
+
+
+def test_fifty_incidents_in_an_hour_stay_within_the_limits(sandbox: SandboxServer, tmp_path: Path) -> None:
+    skipped = 0
+    for number in range(50):
+        client = DatadogClient(access(sandbox), tmp_path)
+        answers = client.fetch([call for call in first_calls(request(f"service-{number}")) if _budgeted(call)])
+        skipped += sum(answer.call.outcome is CallOutcome.OVER_BUDGET for answer in answers)
+    assert logged(sandbox, "logs.search") == 100
+    assert logged(sandbox, "monitors.list") == 0
+    assert skipped == 0
+
+
+def test_a_storm_leaves_people_their_share_and_says_what_was_skipped(
+    sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    sandbox.workspace.datadog.limits.left["logs.search"] = 70
+    outcomes, summaries = [], []
+    for number in range(20):
+        client = DatadogClient(access(sandbox), tmp_path)
+        evidence = collect(request(f"service-{number}"), client.fetch)
+        outcomes += [call.outcome for call in evidence.calls if call.endpoint == Endpoint.LOGS.value]
+        summaries += [finding.summary for finding in evidence.findings if finding.probe == "logs"]
+    assert logged(sandbox, "logs.search") <= 11
+    assert CallOutcome.OVER_BUDGET in outcomes
+    assert "is for people" in summaries[-1]
+
+
+def _budgeted(call: Call) -> bool:
+    return call.endpoint in {Endpoint.LOGS, Endpoint.ENTITIES}

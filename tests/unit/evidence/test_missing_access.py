@@ -1,0 +1,93 @@
+"""The same incident with each scope missing: what is lost is unknown with its reason, and nothing else is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from incident_sandbox import Fault, SandboxServer
+from incident_sandbox.datadog.story import load_story
+
+from airflow_incident_provider.evidence.observations import CHECKS
+from airflow_incident_provider.models import Verdict
+
+from .story_play import play  # isort: skip
+
+STORY = load_story("bad_deploy")
+LOST = {
+    "query": ({"metric", "groups"}, "timeseries_query"),
+    "timeseries": ({"traffic", "versions", "dependencies", "signals"}, "timeseries_query"),
+    "monitors.groups": ({"monitors"}, "monitors_read"),
+    "monitors.downtimes": ({"downtime"}, "monitors_downtime"),
+    "monitors.read": (set(), ""),
+    "errors.search": ({"errors"}, "error_tracking_read"),
+    "logs.search": ({"logs"}, "logs_read_data"),
+    "catalog.entities": ({"catalog"}, "apm_service_catalog_read"),
+    "catalog.relations": ({"dependencies"}, "apm_service_catalog_read"),
+}
+
+
+@pytest.mark.parametrize("endpoint", LOST)
+def test_a_missing_scope_costs_its_checks_only(endpoint: str, datadog: SandboxServer, tmp_path: Path) -> None:
+    limits = STORY.limits.model_copy(update={"forbidden": (endpoint,)})
+    found = play(datadog, tmp_path, STORY.model_copy(update={"limits": limits}))
+    lost, scope = LOST[endpoint]
+    unknown = {each.probe for each in found.evidence.findings if each.verdict is Verdict.UNKNOWN}
+    assert unknown == lost
+    for check in lost:
+        assert scope in found.finding(check).summary
+    assert {each.probe for each in found.evidence.findings} == set(CHECKS)
+
+
+@pytest.mark.parametrize("endpoint", ["deployments", "events.search"])
+def test_half_of_the_changes_is_said_to_be_half(endpoint: str, datadog: SandboxServer, tmp_path: Path) -> None:
+    story = STORY if endpoint == "events.search" else load_story("feature_flag")
+    limits = story.limits.model_copy(update={"forbidden": (endpoint,)})
+    changes = play(datadog, tmp_path, story.model_copy(update={"limits": limits})).finding("changes")
+    assert changes.verdict is Verdict.WARN
+    assert "not (fully) read" in changes.summary
+
+
+@pytest.mark.parametrize("endpoint", ["deployments", "events.search"])
+def test_nothing_in_half_of_the_changes_is_not_nothing(
+    endpoint: str, datadog: SandboxServer, tmp_path: Path
+) -> None:
+    story = load_story("healthy")
+    limits = story.limits.model_copy(update={"forbidden": (endpoint,)})
+    changes = play(datadog, tmp_path, story.model_copy(update={"limits": limits})).finding("changes")
+    assert changes.verdict is Verdict.UNKNOWN
+
+
+def test_keys_that_may_do_nothing(datadog: SandboxServer, tmp_path: Path) -> None:
+    found = play(datadog, tmp_path, STORY, keys={"app_key": "read-nothing"})
+    assert {each.verdict for each in found.evidence.findings} == {Verdict.UNKNOWN}
+    assert found.evidence.hypotheses == ()
+    assert found.evidence.abstained
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=500, body={"errors": ["boom"]}, times=None),
+        Fault(status=502, body="<html>bad gateway</html>", times=None),
+        Fault(status=200, body="<html>a login page</html>", times=None),
+        Fault(status=200, body=[], times=None),
+        Fault(status=200, body={}, times=None),
+        Fault(status=200, body={"data": {"attributes": "x"}, "series": {"a": 1}, "groups": 3}, times=None),
+        Fault(status=200, body={"status": "error", "error": "Timeout"}, times=None),
+        Fault(status=302, headers={"Location": "http://127.0.0.1:9/"}, body="", times=None),
+        Fault(status=400, body={"errors": [{"title": "Bad", "detail": "no such facet"}]}, times=None),
+        Fault(status=429, body={"errors": ["slow down"]}, times=None),
+        Fault(drop=True, times=None),
+    ],
+    ids=["500", "html502", "html200", "list", "empty", "shapes", "v1error", "redirect", "jsonapi", "429", "drop"],
+)
+def test_whatever_datadog_answers_nothing_wrong_is_said(
+    fault: Fault, datadog: SandboxServer, tmp_path: Path
+) -> None:
+    found = play(datadog, tmp_path, STORY, before=lambda sandbox: sandbox.workspace.faults.add(fault))
+    bad = {Verdict.FAIL, Verdict.WARN}
+    assert not [each for each in found.evidence.findings if each.verdict in bad]
+    assert found.evidence.hypotheses == ()
+    if fault.body != {} and not isinstance(fault.body, dict):
+        assert {each.verdict for each in found.evidence.findings} == {Verdict.UNKNOWN}
