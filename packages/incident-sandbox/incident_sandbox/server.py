@@ -66,6 +66,12 @@ class SandboxServer:
         """The ``api_host`` for Datadog's clients."""
         return self.url
 
+    def connect_app(self, airflow_url: str) -> None:
+        """Send interactions and commands to the incidents app of an Airflow."""
+        interactivity = self.workspace.interactivity
+        interactivity.request_url = f"{airflow_url}/incidents/slack/actions"
+        interactivity.command_url = f"{airflow_url}/incidents/slack/commands"
+
     def __enter__(self) -> Self:
         """Start, and return once requests are answered."""
         self._thread.start()

@@ -13,6 +13,7 @@ from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.probes import catalogue
 from incident_sandbox.demo.broken_service import BrokenService, Certificate
 from incident_sandbox.demo.network import DemoNetwork, demo_network
+from incident_sandbox.interactivity import SIGNING_SECRET
 from incident_sandbox.server import SandboxServer
 
 RESPONDERS = (
@@ -44,7 +45,7 @@ class DemoEnvironment:
             DEFAULT_SLACK_CONN_ID: {
                 "conn_type": "slack",
                 "password": self.sandbox.token,
-                "extra": json.dumps({"base_url": self.sandbox.slack_base_url}),
+                "extra": json.dumps({"base_url": self.sandbox.slack_base_url, "signing_secret": SIGNING_SECRET}),
             }
         }
 

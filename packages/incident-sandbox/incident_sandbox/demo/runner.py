@@ -84,6 +84,7 @@ class Demo:
             )
             airflow.wait_for_dag(DAG_ID)
             airflow.warm_up()
+            environment.sandbox.connect_app(airflow.url)
             results = [self._run_incident(airflow) for _ in range(runs)]
             self._print_results(airflow, environment, results, time.monotonic() - began)
             if stay:

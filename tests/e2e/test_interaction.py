@@ -1,0 +1,196 @@
+"""The interactive room: buttons, forms and /incident, from the sandbox through Airflow back into the room."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from incident_sandbox import SandboxServer
+from incident_sandbox.demo.local_airflow import LocalAirflow
+from incident_sandbox.demo.processes import wait_until
+from incident_sandbox.interactivity import SIGNING_SECRET
+
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, DEFAULT_WEBHOOK_CONN_ID
+from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+SECRET = "interaction-secret-0123456789"
+ALICE, DANA, PRIYA = "U0ALICENG01", "U0DANAREYES", "U0PRIYAIYER"
+ROUTING = {
+    "version": 1,
+    "defaults": {"responders": ["alice.ng@acme.example", "dana@acme.example"]},
+    "reminders": {"critical": {"commander": "5s"}, "high": {}},
+}
+
+
+@dataclass
+class Site:
+    """An Airflow and the Slack that it talks to."""
+
+    airflow: LocalAirflow
+    slack: SandboxServer
+
+    def report(self, title: str, severity: str = "high") -> str:
+        answer = httpx.post(
+            f"{self.airflow.url}/incidents/webhook/generic",
+            json={"title": title, "severity": severity, "id": title},
+            headers={SECRET_HEADER: SECRET},
+            timeout=30,
+        )
+        key = str(answer.raise_for_status().json()["incident"])
+        self.airflow.api.wait_for_run("incident_response", key)
+        return key
+
+    def room(self, title: str) -> dict[str, Any]:
+        """Return the room whose brief has this title."""
+        for summary in self.slack_get("/sandbox/overview")["channels"]:
+            if summary["name"].startswith("inc-") and not summary["is_archived"]:
+                channel: dict[str, Any] = self.slack_get(f"/sandbox/channels/{summary['id']}")
+                if any(title in json.dumps(message.get("blocks")) for message in channel["messages"]):
+                    return channel
+        raise AssertionError(f"no room for {title}")
+
+    def brief(self, title: str) -> dict[str, Any]:
+        channel = self.room(title)
+        return next(m for m in channel["messages"] if m["ts"] in channel["pins"])
+
+    def slack_get(self, path: str) -> Any:
+        return httpx.get(f"{self.slack.url}{path}", timeout=10).json()
+
+    def slack_post(self, path: str, body: dict[str, Any]) -> Any:
+        response = httpx.post(f"{self.slack.url}{path}", json=body, timeout=10)
+        assert response.is_success, response.text
+        return response.json() if response.content else None
+
+    def press(self, title: str, action: str, *, user: str = ALICE, option: str | None = None) -> str:
+        channel = self.room(title)
+        used = {
+            "user_id": user,
+            "channel_id": channel["id"],
+            "ts": self.brief(title)["ts"],
+            "action_id": action,
+            "option": option,
+        }
+        return str(self.slack_post("/sandbox/actions", used)["delivery"])
+
+    def command(self, title: str, text: str, *, user: str = ALICE) -> str:
+        """Send a slash command and return the reply that only this person sees."""
+        channel = self.room(title)
+        typed = {"user_id": user, "channel_id": channel["id"], "command": "/incident", "text": text}
+        assert self.slack_post("/sandbox/commands", typed)["delivery"] == "ok"
+        return str(self.room(title)["ephemerals"][-1]["text"])
+
+    def submit(self, user: str, values: dict[str, str]) -> dict[str, str]:
+        """Fill in the form that is open for a person; return its errors."""
+
+        def opened() -> Any:
+            views = self.slack_get(f"/sandbox/views?user_id={user}")
+            return views[-1] if views else None
+
+        wait_until(lambda: opened() is not None, timeout=10, what="a form")
+        submitted = self.slack_post(f"/sandbox/views/{opened()['id']}/submit", {"user_id": user, "values": values})
+        return dict(submitted["errors"])
+
+    def eventually_says(self, title: str, *texts: str) -> None:
+        """Wait until the room, its threads included, holds every text."""
+
+        def says() -> bool:
+            room = json.dumps(self.room(title), ensure_ascii=False)
+            return all(text in room for text in texts)
+
+        wait_until(says, timeout=60, what=f"{texts} in the room")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("interaction")
+    (folder / "routing.json").write_text(json.dumps(ROUTING))
+    with SandboxServer() as slack:
+        extra = {"base_url": slack.slack_base_url, "signing_secret": SIGNING_SECRET}
+        connections = {
+            DEFAULT_WEBHOOK_CONN_ID: {"conn_type": "generic", "password": SECRET},
+            DEFAULT_SLACK_CONN_ID: {"conn_type": "slack", "password": slack.token, "extra": json.dumps(extra)},
+        }
+        environment = {
+            "AIRFLOW__INCIDENT__ROUTING_TABLE": str(folder / "routing.json"),
+            "DOCKER_HOST": f"unix://{folder}/no-engine.sock",
+        }
+        with LocalAirflow(
+            folder / "home", ROOT / "dags", connections=connections, environment=environment
+        ) as airflow:
+            for dag_id in ("incident_response", "incident_update"):
+                airflow.wait_for_dag(dag_id)
+            airflow.warm_up()
+            slack.connect_app(airflow.url)
+            yield Site(airflow, slack)
+
+
+def test_take_command_change_severity_post_an_update_and_resolve(site: Site) -> None:
+    title = "Search returns nothing"
+    site.report(title)
+    assert site.press(title, "incident.lead") == "ok"
+    site.eventually_says(title, f"*Lead* <@{ALICE}>")
+
+    assert site.press(title, "incident.menu", option="severity") == "ok"
+    assert site.submit(ALICE, {"value": "critical"}) == {}
+    site.eventually_says(title, "Severity high → critical", "CRITICAL: Search returns nothing")
+
+    assert site.press(title, "incident.update") == "ok"
+    assert site.submit(ALICE, {"value": "We roll back <!channel>", "next": "15"}) == {}
+    site.eventually_says(title, "We roll back &lt;!channel&gt;", "next update by")
+
+    assert site.press(title, "incident.resolve") == "ok"
+    assert site.submit(ALICE, {}) == {}
+    site.eventually_says(title, "Resolved at", f"by <@{ALICE}>", "incident.reopen")
+    assert site.press(title, "incident.reopen") == "ok"
+    site.eventually_says(title, "Reopened")
+
+
+def test_commands_reply_and_hand_over(site: Site) -> None:
+    title = "Login fails"
+    site.report(title)
+    assert "/incident lead" in site.command(title, "help")
+    assert "is now incident commander" in site.command(title, f"lead <@{DANA}|dana.reyes>")
+    site.eventually_says(title, f"*Lead* <@{DANA}>")
+    assert "is no command" in site.command(title, "explode")
+    assert site.command(title, "item Alert on failed logins") == "The action item is recorded."
+    site.eventually_says(title, "Alert on failed logins")
+    assert "Inviting" in site.command(title, "invite @sre-oncall")
+    wait_until(lambda: PRIYA in site.room(title)["members"], timeout=60, what="the invited group")
+
+
+def test_a_stranger_is_refused(site: Site) -> None:
+    title = "Carts are empty"
+    site.report(title)
+    assert "Only members" in site.command(title, "lead", user=PRIYA)
+    assert "*Lead* nobody yet" in json.dumps(site.brief(title)["blocks"])
+
+
+def test_double_clicks_post_one_change(site: Site) -> None:
+    title = "Mail is late"
+    site.report(title)
+    for _ in range(3):
+        assert site.press(title, "incident.lead") == "ok"
+    site.eventually_says(title, f"Commander: none → <@{ALICE}>")
+    posted = [reply for message in site.room(title)["messages"] for reply in message["replies"]]
+    assert sum("Commander: none" in json.dumps(reply["blocks"]) for reply in posted) == 1
+
+
+def test_reminders_come_until_somebody_leads(site: Site) -> None:
+    title = "Payments are declined"
+    site.report(title, severity="critical")
+    site.eventually_says(title, "Nobody leads this critical incident", "Who takes command?")
+    assert site.press(title, "incident.lead") == "ok"
+    site.eventually_says(title, f"*Lead* <@{ALICE}>")
+
+
+def test_a_request_that_slack_did_not_sign_does_nothing(site: Site) -> None:
+    response = httpx.post(f"{site.airflow.url}/incidents/slack/actions", data={"payload": "{}"})
+    assert response.status_code == 401
