@@ -71,10 +71,19 @@ class CloseRequest(Model):
 
 
 def resolve_at(record: IncidentRecord, settings: Lifecycle) -> datetime | None:
-    """Return when a recovered incident is resolved, unless an alert fires before."""
-    if record.status is not Status.RECOVERED or record.recovered_at is None:
+    """Return when a recovered incident is resolved, unless an alert fires before.
+
+    One whose checks fail after the recovery is not resolved by time, but by a person, or after a check that passes.
+    """
+    if record.status is not Status.RECOVERED or record.recovered_at is None or is_contradicted(record):
         return None
     return whole_second(record.recovered_at + settings.quiet_period)
+
+
+def is_contradicted(record: IncidentRecord) -> bool:
+    """Return whether the latest check after the recovery found a target failing."""
+    at = record.room.contradicted_at
+    return at is not None and record.recovered_at is not None and at >= record.recovered_at
 
 
 def archive_at(record: IncidentRecord, settings: Lifecycle) -> datetime | None:

@@ -158,7 +158,7 @@ class Room(Model):
     is tried again, ``attempts`` how often it was, and ``conn_id`` with which Slack connection; ``missed_runs`` are
     the update runs whose updates could not be posted. ``is_complete`` is set once nothing of the first run is
     missing. ``dry_run`` says that nothing was posted, because no Slack workspace is configured or a dry run was
-    requested.
+    requested. ``contradicted_at`` is when the latest check of a recovered incident found a target failing.
     """
 
     channel_id: str | None = None
@@ -174,6 +174,7 @@ class Room(Model):
     conn_id: str | None = None
     missed_runs: tuple[str, ...] = ()
     is_complete: bool = False
+    contradicted_at: UtcDatetime | None = None
 
 
 _VISIBILITY = Field(validation_alias=AliasChoices("visibility", "presence"))

@@ -434,7 +434,8 @@ def _advice(recovery: Recovery, pairs: Sequence[_Pair]) -> Mrkdwn:
     if failing:
         verb = "fails" if len(failing) == 1 else "fail"
         text = f"*Check before you resolve it:* {first_few(failing)} {verb}."
-    elif unknown:
+        return Mrkdwn(f"{text} It is not resolved automatically while a check fails.")
+    if unknown:
         text = f"*You can resolve it.* No alert is firing, but {first_few(unknown)} could not be checked."
     elif not service:
         text = "*You can resolve it.* No alert is firing, but nothing could be checked."

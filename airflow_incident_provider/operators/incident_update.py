@@ -29,12 +29,19 @@ from airflow_incident_provider.lifecycle.reminders import (
     next_reminder_at,
 )
 from airflow_incident_provider.messages.coordination import ReminderText, reminder_message
-from airflow_incident_provider.messages.findings import count_verdicts, findings_messages
+from airflow_incident_provider.messages.findings import checked_at, count_verdicts, findings_messages
 from airflow_incident_provider.messages.status_changes import (
     failing_probes,
     recovery_messages,
 )
-from airflow_incident_provider.models import Finding, PostedMessage, ProblemCode, ThreadUpdates, WarRoom
+from airflow_incident_provider.models import (
+    Finding,
+    PostedMessage,
+    ProblemCode,
+    ThreadUpdates,
+    Verdict,
+    WarRoom,
+)
 from airflow_incident_provider.operators.base import SlackStep, due_at
 from airflow_incident_provider.registry.records import UpdateBatch
 from airflow_incident_provider.registry.task_client import TaskRegistry
@@ -453,6 +460,7 @@ class RecoverIncidentOperator(SlackStep):
             raise AirflowSkipException("There is no room to post in; the findings are in XCom.")
         session = RoomSession.begin(context, snapshot, conn_id=self.slack_conn_id, log=self.log)
         key, findings = recovery_key(session), _findings(context)
+        snapshot = _with_contradiction(context, snapshot, findings)
         if batch is None or not _has(batch, UpdateKind.RECOVERED):
             return self._post_check(session, findings)
         session.ledger.record(_posted_before(context, key))
@@ -467,6 +475,28 @@ class RecoverIncidentOperator(SlackStep):
             findings_messages(findings), key=f"{session.run_key}/check", thread_ts=session.room.brief_ts
         )
         return session.value(posted, counts=count_verdicts(findings))
+
+
+def _with_contradiction(
+    context: Context, snapshot: IncidentSnapshot, findings: Sequence[Finding]
+) -> IncidentSnapshot:
+    """Store whether the checks contradict the recovery, which then is not resolved by time; return it with that."""
+    record = snapshot.record
+    if record is None or snapshot.stored is None:
+        return snapshot
+    checked = checked_at(findings)
+    if failing_probes(findings) and checked is not None:
+        at = max(checked, record.recovered_at or checked)
+    elif any(f.verdict in {Verdict.OK, Verdict.WARN} and not f.is_control for f in findings):
+        at = None
+    else:
+        return snapshot
+    if at == record.room.contradicted_at:
+        return snapshot
+    registry = TaskRegistry.of(context)
+    room = (registry.room(record.key) or record.room).model_copy(update={"contradicted_at": at})
+    registry.store_room(record.key, room)
+    return snapshot.with_record(room=record.room.model_copy(update={"contradicted_at": at}))
 
 
 def _findings(context: Context) -> list[Finding]:

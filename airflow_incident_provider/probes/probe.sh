@@ -102,10 +102,11 @@ judge() {
                 return length(out) == 8 ? "4" out : ""
             }
             if (text !~ /^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*$/) return ""
-            if (match(text, /[0-9]+[.][0-9.]+$/)) {
+            if (match(text, /[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+$/)) {
                 split(substr(text, RSTART), part, ".")
                 text = substr(text, 1, RSTART - 1) sprintf("%x:%x", part[1] * 256 + part[2], part[3] * 256 + part[4])
             }
+            if (text ~ /[.]/) return ""
             n = split(text, part, "::")
             left = groups(part[1])
             right = n > 1 ? groups(part[2]) : ""

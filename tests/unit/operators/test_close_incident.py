@@ -90,6 +90,30 @@ def test_after_the_quiet_time_it_is_resolved(life: Life, monitor: Monitor, room:
     assert "resolved" in json.dumps(room.brief["blocks"])
 
 
+def test_recovery_that_the_checks_contradict_is_not_resolved_by_time(
+    life: Life, monitor: Monitor, room: Room
+) -> None:
+    recover(life, monitor, BROKEN)
+    [text] = room.posted("/recovery")
+    assert text.splitlines()[0].startswith("🔶 *Alerts recovered")
+    assert "fails" in text.splitlines()[0]
+    assert "It is not resolved automatically while a check fails" in text
+    assert resolve(life) is None
+    assert life.record.status is Status.RECOVERED
+
+
+def test_recovery_after_that_whose_checks_pass_is_resolved_by_time(
+    life: Life, monitor: Monitor, room: Room
+) -> None:
+    recover(life, monitor, BROKEN)
+    life.pass_time(minutes=2)
+    monitor("Triggered", cycle="2")
+    life.pass_time(minutes=2)
+    recover(life, monitor, WELL)
+    assert resolve(life) is not None
+    assert life.record.status is Status.RESOLVED
+
+
 def test_before_the_quiet_time_is_over_nothing_is_resolved(life: Life, monitor: Monitor, room: Room) -> None:
     recover(life, monitor, WELL)
     life.pass_time(minutes=9)
