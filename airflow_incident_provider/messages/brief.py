@@ -116,9 +116,15 @@ _NAMES_SUGGESTED = 3
 
 
 def unresolved_people(resolution: UserResolution) -> tuple[NotInvited, ...]:
-    """Return each unresolved query as not invited, with its reason and the closest matches."""
+    """Return each unresolved query as not invited, with its reason and the closest matches.
+
+    A query one of whose closest matches is invited anyway, by another query or a user group, is no gap.
+    """
+    invited = {user.id for resolved in resolution.resolved for user in resolved.users}
     return tuple(
-        NotInvited(query=r.query, reason=_reason(r), suggestion=_suggestion(r)) for r in resolution.unresolved
+        NotInvited(query=r.query, reason=_reason(r), suggestion=_suggestion(r))
+        for r in resolution.unresolved
+        if not invited & {candidate.id for candidate in r.candidates}
     )
 
 

@@ -193,20 +193,34 @@ class RoomOpener:
         return ts, datetime.now(UTC)
 
     def _find_brief(self, channel: Channel, key: str, *, patience_s: float) -> str | None:
+        """Return the brief, from the room's first minutes or from its newest messages.
+
+        An app that Slack allows one such call a minute makes only the first in a room of some age.
+        """
+        if found := self._first_brief(channel, key):
+            return found
         patiently = Retrying(
             stop=stop_after_delay(patience_s),
             wait=wait_fixed(UNFINISHED_WAIT_S / 8),
             retry=retry_if_result(lambda found: found is None),
             retry_error_callback=lambda _: None,
         )
-        return patiently(self._slack.find_message, channel.id, key) or self._first_brief(channel, key)
+        try:
+            return patiently(self._slack.find_message, channel.id, key)
+        except SlackUnavailableError as error:
+            if error.retry_after is None or self._is_new(channel):
+                raise
+            return None
 
     def _first_brief(self, channel: Channel, key: str) -> str | None:
         """Return the brief of a room in which so much was posted since that it is not among the newest messages."""
-        if channel.created_at is None or datetime.now(UTC) - channel.created_at < _FIRST_MINUTES:
+        if channel.created_at is None or self._is_new(channel):
             return None
         until = channel.created_at + _FIRST_MINUTES
         return self._slack.find_message(channel.id, key, since=channel.created_at, until=until)
+
+    def _is_new(self, channel: Channel) -> bool:
+        return channel.created_at is None or datetime.now(UTC) - channel.created_at < _FIRST_MINUTES
 
     def _set_purpose(self, slack: SlackClient, channel: Channel) -> None:
         """Write the key into the purpose, unless the channel is another tool's and has one."""

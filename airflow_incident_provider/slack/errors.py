@@ -226,7 +226,11 @@ def slack_error(method: str, response: Mapping[str, Any]) -> SlackError:
         ``response_metadata.messages``, which name the argument that is wrong.
     """
     code, needed = str(response["error"]), response.get("needed")
-    message = f"Slack refused {method}: {code}" + (f" (needs {needed})" if needed else "") + _details(response)
+    message = f"Slack refused {method}: {code}{_details(response)}"
+    if needed:
+        # Of several scopes any one is enough. Without the method, so that the room reports in one line what a
+        # missing scope costs.
+        message = f"Slack said {code}: the app lacks {str(needed).split(',')[0]}."
     if code in CONFIGURATION_FIXES and not (method == INVITE and code in PER_USER):
         return SlackConfigurationError(message, code=code, fix=CONFIGURATION_FIXES[code])
     if code in RATE_LIMITED or code in TRANSIENT:

@@ -126,7 +126,7 @@ def test_who_was_not_resolved_is_not_invited_with_the_reason() -> None:
     john = user("U1", "John Smith")
     queries = UserResolution(
         resolutions=(
-            Resolution(query="a@example.com", outcome=ResolutionOutcome.RESOLVED, users=(john,)),
+            Resolution(query="a@example.com", outcome=ResolutionOutcome.RESOLVED, users=(user("U3", "Alice Ng"),)),
             Resolution(
                 query="john", outcome=ResolutionOutcome.AMBIGUOUS, candidates=(john, user("U2", "John Doe"))
             ),
@@ -137,6 +137,14 @@ def test_who_was_not_resolved_is_not_invited_with_the_reason() -> None:
         NotInvited(query="john", reason="more than one match", suggestion="John Smith or John Doe"),
         NotInvited(query="dave", reason="Slack knows no such name", suggestion=None),
     )
+
+
+def test_a_query_whose_closest_match_is_invited_anyway_is_no_gap() -> None:
+    alice, robin = user("U1", "Alice Ng"), user("U2", "alice.ng")
+    unresolved = Resolution(query="Alice Ng", outcome=ResolutionOutcome.AMBIGUOUS, candidates=(alice, robin))
+    group = Resolution(query="@payments-oncall", outcome=ResolutionOutcome.RESOLVED, users=(alice,))
+    assert unresolved_people(UserResolution(resolutions=(group, unresolved))) == ()
+    assert len(unresolved_people(UserResolution(resolutions=(unresolved,)))) == 1
 
 
 def test_one_probe_with_several_targets_names_them() -> None:

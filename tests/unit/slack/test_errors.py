@@ -64,3 +64,11 @@ def test_an_odd_answer_is_still_an_error_with_a_fix(metadata: object) -> None:
     assert isinstance(error, SlackRequestError)
     assert error.fix == "Look the code up at https://docs.slack.dev/reference/methods/chat.update#errors"
     assert len(error.message) < 400
+
+
+@pytest.mark.parametrize("needed", ["channels:manage", "channels:manage,channels:write.topic,groups:write"])
+def test_one_missing_scope_has_one_message_whatever_the_method(needed: str) -> None:
+    methods = ("conversations.setTopic", "conversations.setPurpose", "conversations.invite")
+    errors = [slack_error(method, {"error": "missing_scope", "needed": needed}) for method in methods]
+    assert {error.message for error in errors} == {"Slack said missing_scope: the app lacks channels:manage."}
+    assert len({error.fix for error in errors}) == 1

@@ -175,7 +175,7 @@ def test_refused_token_is_fatal_and_names_the_fix(hook: Any, control: SandboxCli
 
 
 def test_missing_scope_is_named(refused_hook: Any) -> None:
-    with pytest.raises(SlackConfigurationError, match=r"needs .*channels:manage.*Add the scope"):
+    with pytest.raises(SlackConfigurationError, match=r"lacks channels:manage\. Add the scope"):
         refused_hook.write("conversations.create", name="x")
 
 
