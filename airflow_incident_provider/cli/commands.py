@@ -451,12 +451,17 @@ def _drill() -> ActionCommand:
             " must set the channel prefix drill. Exit code 1 if a goal was missed."
         ),
         epilog=(
-            "Examples:\n  airflow incident drill --sandbox\n"
+            "Examples:\n  airflow incident drill --sandbox\n  airflow incident drill --sandbox --story canary\n"
             "  airflow incident drill --from-file alert.json --room-within 15"
         ),
         func=_function("drill.drill"),
         args=(
             option("--sandbox", help="Rehearse on this machine, with a stand-in for Slack", action="store_true"),
+            option(
+                "--story",
+                help="With --sandbox: the story that Datadog tells, such as bad_deploy, canary or healthy",
+                metavar="NAME",
+            ),
             option("--from-file", help="The alert to rehearse with (default: a recorded one)", metavar="FILE"),
             option(
                 "--room-within",

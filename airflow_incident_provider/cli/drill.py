@@ -47,7 +47,13 @@ _COULD_NOT_RUN = (Verdict.UNKNOWN, Verdict.SKIPPED)
 
 
 class Rehearsal(Protocol):
-    """Starts an Airflow of its own, with a stand-in for Slack, for the length of a ``with`` block."""
+    """Starts an Airflow of its own, with stand-ins for Slack and Datadog, for the length of a ``with`` block."""
+
+    def story_alert(self, name: str) -> Mapping[str, Any]:
+        """Return the Datadog payload of a story's alert.
+
+        :raises ValueError: there is no such story.
+        """
 
     def __call__(
         self,
@@ -57,6 +63,7 @@ class Rehearsal(Protocol):
         dag_id: str,
         rules: Sequence[Mapping[str, Any]],
         progress: Callable[[str], None],
+        story: str | None = None,
     ) -> AbstractContextManager[AirflowApi]:
         """Return the context manager; it yields a client of the Airflow once the DAG can run.
 
@@ -64,13 +71,14 @@ class Rehearsal(Protocol):
         :param dags: the folder of the DAG files.
         :param rules: routing rules that go before its own.
         :param progress: called with one line at every step of the start and the stop.
+        :param story: what Datadog tells about the alert.
         """
 
 
 @command
 def drill(args: Namespace) -> ExitCode:
     """Rehearse; return ``FAILED`` if a goal was missed."""
-    payload = read_file(args.from_file) if args.from_file else recorded_alert()
+    payload = _alert(args)
     conf = checked_conf(as_drill(payload), received_at=datetime.now(UTC))
     with _connect(args) as airflow:
         incident = _drill_incident(conf, args)
@@ -97,6 +105,23 @@ def rehearse(
     return score(read_incident_view(airflow, run), room_within_s=args.room_within), started.run_id
 
 
+def _alert(args: Namespace) -> Mapping[str, Any]:
+    """Return the conf to rehearse with.
+
+    :raises UsageError: the options do not go together, or there is no such story.
+    """
+    if args.story is None:
+        return read_file(args.from_file) if args.from_file else recorded_alert()
+    if args.from_file or not args.sandbox:
+        raise UsageError(
+            "--story plays on this machine, with its own alert.", fix="Add --sandbox; drop --from-file."
+        )
+    try:
+        return {str(ConfKey.DATADOG): _installed_rehearsal().story_alert(args.story)}
+    except ValueError as error:
+        raise UsageError(f"--story: {error}.") from None
+
+
 @contextmanager
 def _connect(args: Namespace) -> Iterator[Airflow]:
     if not args.sandbox:
@@ -115,6 +140,7 @@ def _connect(args: Namespace) -> Iterator[Airflow]:
             dag_id=args.dag_id or DagId.INCIDENT_RESPONSE,
             rules=[RULE],
             progress=print_error,
+            story=args.story,
         )
         with rehearsal as api:
             yield RemoteAirflow(api)

@@ -17,7 +17,7 @@ from airflow_incident_provider.evidence.symptoms import (
     symptom_of,
 )
 from airflow_incident_provider.intake.policies import EvidenceRules
-from airflow_incident_provider.models import Incident, Model, Source, UtcDatetime
+from airflow_incident_provider.models import Incident, Model, UtcDatetime
 
 HISTORY = timedelta(hours=3)
 """How far back metrics are read."""
@@ -117,11 +117,13 @@ class EvidenceRequest(Model):
 def request_for(incident: Incident, *, now: datetime) -> EvidenceRequest:
     """Return what to ask about an incident. Values that could not be part of a query are left out."""
     measured = incident.metrics[0] if incident.metrics else None
-    monitor = next((each for each in incident.monitor_ids if each.isdecimal()), None)
+    # A drill of a monitor's alert has a monitor id of its own; what Datadog knows is about the monitor itself.
+    ids = (each.removeprefix("drill-") for each in incident.monitor_ids)
+    monitor = next((each for each in ids if each.isdecimal()), None)
     return EvidenceRequest(
         service=safe_tag(next(iter(incident.services), None)),
         env=safe_tag(incident.env),
-        monitor_id=monitor if incident.source is not Source.MANUAL or monitor else None,
+        monitor_id=monitor,
         query=measured.query if measured else None,
         metric=measured.metric if measured else None,
         title=incident.title,

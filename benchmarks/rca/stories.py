@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from incident_sandbox import Fault, SandboxServer
+from incident_sandbox import SandboxServer
 from incident_sandbox.datadog.payload import alert_payload
+from incident_sandbox.datadog.playing import ALERTED_BEFORE_S, play_story
 from incident_sandbox.datadog.story import Story, load_story, story_names
 from incident_sandbox.datadog.world import World
 
@@ -24,7 +24,6 @@ from airflow_incident_provider.intake import RoutingTable, read_incident
 from airflow_incident_provider.models import Verdict
 
 ATTENTION = frozenset({Verdict.FAIL, Verdict.WARN})
-ALERTED_BEFORE_S = 41
 
 
 @dataclass(frozen=True)
@@ -75,9 +74,7 @@ def play(name: str, story: Story | None = None) -> Played:
     story = story or load_story(name)
     now = math.floor(time.time())
     with SandboxServer() as sandbox, tempfile.TemporaryDirectory() as state:
-        world = sandbox.workspace.datadog.play(story, now - ALERTED_BEFORE_S)
-        for fault in story_faults(story):
-            sandbox.workspace.faults.add(fault)
+        world = play_story(sandbox.workspace, story, alerted_at=now - ALERTED_BEFORE_S)
         access = DatadogAccess.from_extra(
             {
                 "api_key": sandbox.workspace.datadog.api_key,
@@ -95,15 +92,6 @@ def request_of(world: World, now: float) -> EvidenceRequest:
     moment = datetime.fromtimestamp(now, tz=UTC)
     incident = read_incident({"datadog": alert_payload(world)}, received_at=moment, routing=RoutingTable())
     return request_for(incident, now=moment)
-
-
-def story_faults(story: Story) -> Iterator[Fault]:
-    """Yield the faults of a story's limits."""
-    for name in story.limits.failing:
-        body = "<html>502 Bad Gateway</html>"
-        yield Fault(method=f"datadog.{name}", status=502, body=body, times=None)
-    for name, delay in story.limits.delay_ms.items():
-        yield Fault(method="*" if name == "*" else f"datadog.{name}", delay_ms=delay, times=None)
 
 
 def played_stories() -> list[Played]:

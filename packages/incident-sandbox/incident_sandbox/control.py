@@ -12,6 +12,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from incident_sandbox.call_log import LoggedCall
+from incident_sandbox.datadog.payload import alert_payload
+from incident_sandbox.datadog.playing import play_story
+from incident_sandbox.datadog.story import load_story, read_story, story_names
 from incident_sandbox.entities import Note, Person, Token, TokenStatus, UserGroup
 from incident_sandbox.faults import Fault, ScriptedFault
 from incident_sandbox.population import crowd
@@ -64,6 +67,13 @@ class NewToken(ControlRequest):
     organisation_wide: bool = False
 
 
+class ToldStory(ControlRequest):
+    """A story to play: one that comes with the sandbox, or the YAML of another."""
+
+    name: str = ""
+    text: str = ""
+
+
 class ScriptedQuery(ControlRequest):
     """What a metrics query answers; ``*`` stands for every query without an answer of its own."""
 
@@ -76,6 +86,7 @@ def control_router(workspace: Workspace) -> APIRouter:
     router = APIRouter(prefix="/sandbox")
     _add_views(router, workspace)
     _add_script(router, workspace)
+    _add_datadog(router, workspace)
     _add_content(router, workspace)
     return router
 
@@ -163,6 +174,21 @@ def _add_script(router: APIRouter, workspace: Workspace) -> None:
                 raise HTTPException(422, str(error)) from None
             workspace.touch()
             return workspace.settings.model_dump()
+
+
+def _add_datadog(router: APIRouter, workspace: Workspace) -> None:
+    @router.get("/datadog/stories")
+    def get_stories() -> dict[str, str]:
+        return {name: load_story(name).description for name in story_names()}
+
+    @router.post("/datadog/story", status_code=201)
+    def tell_story(told: ToldStory) -> dict[str, Any]:
+        """Play a story, and return its alert as the webhook would send it."""
+        try:
+            story = read_story(told.text) if told.text else load_story(told.name)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
+        return alert_payload(play_story(workspace, story))
 
     @router.post("/datadog/queries", status_code=204)
     def script_query(script: ScriptedQuery) -> None:

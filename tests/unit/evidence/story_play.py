@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from incident_sandbox import Fault, SandboxServer
+from incident_sandbox import SandboxServer
 from incident_sandbox.datadog.payload import alert_payload
+from incident_sandbox.datadog.playing import play_story
 from incident_sandbox.datadog.story import Story, load_story
 
 from airflow_incident_provider.datadog.access import DatadogAccess
@@ -59,11 +60,7 @@ def play(
     sandbox.workspace.reset()
     now = math.floor(time.time())
     datadog = sandbox.workspace.datadog
-    world = datadog.play(told, now - 41)
-    for name in told.limits.failing:
-        sandbox.workspace.faults.add(
-            Fault(method=f"datadog.{name}", status=502, body="<html>502</html>", times=None)
-        )
+    world = play_story(sandbox.workspace, told, alerted_at=now - 41)
     if before is not None:
         before(sandbox)
     extra = {

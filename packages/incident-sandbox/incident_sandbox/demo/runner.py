@@ -85,15 +85,16 @@ class Demo:
             airflow.wait_for_dag(DAG_ID)
             airflow.warm_up()
             environment.sandbox.connect_app(airflow.url)
-            results = [self._run_incident(airflow) for _ in range(runs)]
+            results = [self._run_incident(airflow, environment) for _ in range(runs)]
             self._print_results(airflow, environment, results, time.monotonic() - began)
             if stay:
                 _print("Everything keeps running until Ctrl-C.")
                 threading.Event().wait()
             return all(result.succeeded for result in results)
 
-    def _run_incident(self, airflow: LocalAirflow) -> RunResult:
+    def _run_incident(self, airflow: LocalAirflow, environment: DemoEnvironment) -> RunResult:
         """Post one alert to Airflow's REST API and follow its run."""
+        environment.play()
         payload = alert()
         run_id = f"dd.{payload['alert']['id']}.{payload['alert']['cycle_key']}"
         _print(f"Posting the Datadog alert to {airflow.url}/api/v2/dags/{DAG_ID}/dagRuns")
