@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 T = TypeVar("T")
@@ -177,6 +177,7 @@ _NAME = (
     r"|client)[_ -]?key(?:[_-]?id)?|secret|token|passw(?:or)?d(?:[_-]?hash)?|passphrase|signature|credentials?"
     r"|session[_-]?id|sessid|(?<![A-Za-z0-9])(?:pass|pwd|sig))"
 )
+_SECRET_NAME = re.compile(rf"(?i)[\w.-]{{0,40}}(?:{_NAME}|(?:routing|integration|service)[_-]?key)")
 _ASSIGNED = r"(?:\\{0,4}[\"'])?\s{0,4}(?:=>|[=:]|%3[DdAa])\s{0,4}"
 _VALUE = (
     r"(?:\\{0,4}\"[^\"\n]{0,500}\"|'[^'\n]{0,500}'"
@@ -255,3 +256,34 @@ def redact(text: str) -> str:
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text
+
+
+def redact_values(value: Any, *, depth: int = 40) -> Any:
+    """Return a JSON value with the secrets in its texts replaced, and those that its names announce.
+
+    :param depth: what is nested deeper is left out.
+    """
+    if isinstance(value, str):
+        return _redact_json(value, depth) if value.lstrip()[:1] in ("{", "[") else redact(value)
+    if isinstance(value, dict | list) and depth == 0:
+        return None
+    if isinstance(value, dict):
+        return {
+            key: REDACTED if _is_secret_name(key, item) else redact_values(item, depth=depth - 1)
+            for key, item in value.items()
+        }
+    return [redact_values(item, depth=depth - 1) for item in value] if isinstance(value, list) else value
+
+
+def _redact_json(text: str, depth: int) -> str:
+    """Return JSON text with its secrets replaced: as JSON, for a mark in place of a string would break it."""
+    try:
+        value = json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return redact(text)
+    redacted = redact_values(value, depth=depth - 1)
+    return text if redacted == value else json.dumps(redacted)
+
+
+def _is_secret_name(name: object, value: object) -> bool:
+    return isinstance(value, str) and bool(value) and _SECRET_NAME.fullmatch(str(name)) is not None

@@ -34,7 +34,7 @@ _UNSTORABLE = {0: _REPLACEMENT, **dict.fromkeys(range(0xD800, 0xE000), _REPLACEM
 
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _VARIABLE = re.compile(
-    r"(?<=[:\[,])(\s*)(?:\$\{?[A-Za-z_]\w{0,60}\}?(?:\[[^\]]{0,60}\])?|\{\{[^{}]{0,200}\}\})(?=\s*[,}\]])"
+    r"(?<=[:\[,])(\s*)(?:\$(?:\{\w{1,60}\}|[A-Za-z_]\w{0,60})(?:\[[^\]]{0,60}\])?|\{\{[^{}]{0,200}\}\})(?=\s*[,}\]])"
 )
 _HOLE = re.compile(r":(\s*)(?=[,}])")
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")

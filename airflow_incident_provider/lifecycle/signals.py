@@ -13,7 +13,7 @@ from airflow_incident_provider.intake.conf import read_notification
 from airflow_incident_provider.intake.notification import FormerKeys, Notification
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.models import Incident, Model, Severity, Source, UtcDatetime
-from airflow_incident_provider.text import digest_of
+from airflow_incident_provider.text import digest_of, redact_values
 
 REDELIVERY_WINDOW = timedelta(minutes=1)
 """How long the same content counts as the same delivery, if the sender gave it neither an id nor a time.
@@ -205,7 +205,11 @@ def _digest(*parts: object) -> str:
 
 
 def _run_conf(conf: Mapping[str, object], incident: Incident) -> dict[str, Any]:
-    """Return the conf with a Datadog payload under ``datadog``, so that other keys can be added beside it."""
+    """Return the conf with a Datadog payload under ``datadog``, so that other keys can be added beside it.
+
+    Airflow shows a run's conf to whoever may see the run, so it holds no secrets.
+    """
+    redacted: dict[str, Any] = redact_values(dict(conf))
     if incident.source in (Source.MANUAL, Source.ALERT) or ConfKey.DATADOG in conf:
-        return dict(conf)
-    return {ConfKey.DATADOG: dict(conf)}
+        return redacted
+    return {ConfKey.DATADOG: redacted}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from airflow_incident_provider.text import (
     one_line,
     paragraphs,
     redact,
+    redact_values,
     shorten,
     shrink_to_fit,
     url_problem,
@@ -97,3 +100,17 @@ def test_steps_shrink_a_value_in_their_order() -> None:
 
 def test_a_shortened_text_ends_in_an_ellipsis() -> None:
     assert shorten("abcdef", 4) == "abc…"
+
+
+def test_secrets_in_json_values_are_replaced_and_json_text_stays_json() -> None:
+    value = {
+        "routing_key": "0123456789abcdef",
+        "text": "password=hunter2",
+        "n": [1, {"api_key": "abc", "cycle_key": "7"}],
+        "nested": json.dumps({"password": "hunter2", "id": 7}),
+    }
+    redacted = redact_values(value)
+    assert redacted["routing_key"] == "[redacted]"
+    assert redacted["text"] == "password=[redacted]"
+    assert redacted["n"] == [1, {"api_key": "[redacted]", "cycle_key": "7"}]
+    assert json.loads(redacted["nested"]) == {"password": "[redacted]", "id": 7}
