@@ -10,7 +10,7 @@ only the records that its alerts can belong to.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,13 @@ from airflow_incident_provider.lifecycle import transitions
 from airflow_incident_provider.lifecycle.closing import is_expired
 from airflow_incident_provider.lifecycle.decision import Action, Decision, decide, response_dag, with_update_run
 from airflow_incident_provider.lifecycle.matching import GroupHistory, Opening, openings_of
-from airflow_incident_provider.lifecycle.records import Assignment, IncidentRecord, RunRequest, shrink_to_fit
+from airflow_incident_provider.lifecycle.records import (
+    Assignment,
+    IncidentRecord,
+    RunRequest,
+    Visibility,
+    shrink_to_fit,
+)
 from airflow_incident_provider.lifecycle.reminders import check_run_id, next_check_at
 from airflow_incident_provider.lifecycle.signals import Signal
 from airflow_incident_provider.models import ParseWarning
@@ -38,7 +44,7 @@ from airflow_incident_provider.registry.records import (
     group_name,
     lookup_names,
 )
-from airflow_incident_provider.registry.runs import DagNotReadyError, existing_runs, run_conf, started_runs
+from airflow_incident_provider.registry.runs import DagNotReadyError, existing_runs, run_confs, started_runs
 from airflow_incident_provider.registry.store import Registry, RegistryUnavailableError, locked, opened
 
 if TYPE_CHECKING:
@@ -132,6 +138,7 @@ def reject(rejection: Rejection) -> None:
     with create_session(scoped=False) as session:
         registry = locked(session)
         registry.write_rejections(registry.rejections().with_item(rejection))
+        registry.flush()
 
 
 def dismiss(rejection_id: str) -> bool:
@@ -142,6 +149,7 @@ def dismiss(rejection_id: str) -> bool:
         after = before.without_item(rejection_id)
         if after != before:
             registry.write_rejections(after)
+            registry.flush()
         return after != before
 
 
@@ -149,12 +157,14 @@ def ensure_indexed(session: Session, registry: Registry, routing: RoutingTable |
     """Build the index if there is none yet: after an upgrade from version 0.1.0, or in a new installation."""
     if registry.is_indexed():
         return
-    now = registry.now()
+    stored = registry.incidents()
+    unknown = [incident.record for incident in stored.values() if incident.record.private is None]
+    confs = run_confs(session, [(record.dag_id, record.run_id) for record in unknown if record.run_id is not None])
     incidents = {
-        key: stored.model_copy(update={"record": _upgraded(session, stored.record, routing)})
-        for key, stored in registry.incidents().items()
+        key: incident.model_copy(update={"record": _upgraded(incident.record, confs, routing)})
+        for key, incident in stored.items()
     }
-    registry.build_index(incidents, now)
+    registry.build_index(incidents, registry.now())
 
 
 class DecisionBatch:
@@ -433,11 +443,18 @@ def _reporting_run(decision: Decision, incident: StoredIncident | None) -> str |
     return incident.batch.run_id if incident.batch is not None else incident.record.run_id
 
 
-def _upgraded(session: Session, record: IncidentRecord, routing: RoutingTable | None) -> IncidentRecord:
-    """Return a record of version 0.1.0 with its privacy, which only the conf of its run tells."""
+def _upgraded(
+    record: IncidentRecord, confs: Mapping[tuple[str, str], Mapping[str, Any]], routing: RoutingTable | None
+) -> IncidentRecord:
+    """Return a record of version 0.1.0 with its privacy, which only the conf of its run tells.
+
+    A thread is in the public triage channel, so its incident is public.
+    """
     if record.private is not None:
         return record
-    conf = run_conf(session, record.dag_id, record.run_id) if record.run_id is not None else None
+    if record.visibility is Visibility.THREAD:
+        return record.model_copy(update={"private": False})
+    conf = confs.get((record.dag_id, record.run_id or ""))
     if conf is None or routing is None:
         return record
     payload = {key: value for key, value in conf.items() if key != ConfKey.ASSIGNMENT}

@@ -124,10 +124,15 @@ def started_runs(session: Session, dag_id: str, run_ids: Collection[str]) -> set
     return set(session.scalars(runs))
 
 
-def run_conf(session: Session, dag_id: str, run_id: str) -> Mapping[str, Any] | None:
-    """Return the conf of a run, if it exists and has one."""
-    conf = session.scalar(select(DagRun.conf).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
-    return conf if isinstance(conf, Mapping) else None
+def run_confs(session: Session, runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Return the confs of runs, by DAG and run id; those of runs that exist and have one."""
+    run_ids = sorted({run_id for _, run_id in runs})
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for start in range(0, len(run_ids), 500):
+        part = run_ids[start : start + 500]
+        rows = session.execute(select(DagRun.dag_id, DagRun.run_id, DagRun.conf).where(DagRun.run_id.in_(part)))
+        found |= {(row.dag_id, row.run_id): row.conf for row in rows if isinstance(row.conf, Mapping)}
+    return found
 
 
 def _exists(session: Session, request: RunRequest) -> bool:

@@ -19,6 +19,7 @@ from airflow.state import AssetScope, get_state_backend
 from airflow.state.metastore import MetastoreBackend
 from pydantic import ValidationError
 from sqlalchemy import Select, delete, func, or_, select, text, update
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.intake.policies import Lifecycle
@@ -72,7 +73,9 @@ KEPT_FOR = timedelta(days=90)
 
 PURGE_INTERVAL = timedelta(days=1)
 CHUNK = 500
-"""Keys of one query."""
+"""Keys of one statement."""
+
+_UNTOUCHED = '"status": "open"'
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +89,7 @@ class RegistryUnavailableError(IncidentError):
 class Registry:
     """The registry within one transaction. Created by :func:`locked`, or by :func:`opened` to read only.
 
-    What is written to index, list and state is collected, and stored by :meth:`flush`.
+    What is written is collected, and stored by :meth:`flush`: a batch of alerts costs few statements.
     """
 
     def __init__(self, session: Session, asset_id: int, reports_id: int | None) -> None:
@@ -100,6 +103,7 @@ class Registry:
         self._buckets: dict[str, Bucket] = {}
         self._state: RegistryState | None = None
         self._changed: set[str] = set()
+        self._rows: dict[str, str | None] = {}
 
     # --- reading ---
 
@@ -161,6 +165,8 @@ class Registry:
         """Return what tasks reported about the lifecycle of incidents, by incident key."""
         rows = {Kind.TRANSITION.key(key): key for key in keys}
         stored = self._texts(rows)
+        # Most say that nothing was done yet: there is no need to validate those.
+        rows = {row: key for row, key in rows.items() if row in stored and _UNTOUCHED not in stored[row]}
         found = {key: _read(Transition, row, stored) for row, key in rows.items()}
         return {key: transition for key, transition in found.items() if transition is not None}
 
@@ -266,6 +272,8 @@ class Registry:
                 self.write(report.model_copy(update={"version": report.version + 1}), None, now)
                 self.add_openings(openings_of([report.record]))
             self._store.delete(AssetScope(asset_id=self._reports_id), key, session=self._session)
+        # What follows reads them from the database.
+        self.flush()
 
     def due_for_check(self, now: datetime) -> list[str]:
         """Return the incidents that housekeeping looks at now, and note that it does."""
@@ -289,7 +297,7 @@ class Registry:
         key = record.key
         self._set(Kind.ARCHIVE.key(key), incident.model_copy(update={"record": record}).to_json())
         for kind in (Kind.RECORD, Kind.ROOM, Kind.TRANSITION):
-            self._store.delete(self._scope, kind.key(key), session=self._session)
+            self._rows[kind.key(key)] = None
         names = index_names(record)
         self.lookup(names)
         held = {group_name(alert.group): alert.key for alert in record.alerts.values() if alert.firing}
@@ -303,13 +311,13 @@ class Registry:
         return True
 
     def flush(self) -> None:
-        """Store what was collected for index, list and state."""
-        for row in sorted(self._changed):
+        """Store everything that was written."""
+        for row in self._changed:
             kind, _, name = row.partition("/")
             if kind == Kind.INDEX:
                 entry = self._index[name]
                 if entry == IndexEntry():
-                    self._store.delete(self._scope, row, session=self._session)
+                    self._rows[row] = None
                 else:
                     self._set(row, entry.model_dump(mode="json", exclude_defaults=True))
             elif kind == Kind.LIST:
@@ -317,6 +325,16 @@ class Registry:
             else:
                 self._set(row, self.state().model_dump(mode="json"))
         self._changed.clear()
+        deleted = [key for key, value in self._rows.items() if value is None]
+        for part in _chunks(deleted):
+            self._session.execute(
+                delete(Row)
+                .where(Row.asset_id == self._asset_id, Row.key.in_(part))
+                .execution_options(synchronize_session=False)
+            )
+        for part in _chunks(sorted(self._rows.keys() - set(deleted))):
+            self._upsert({key: self._rows[key] for key in part})
+        self._rows.clear()
 
     def purge(self, now: datetime) -> None:
         """Delete what has not changed for :data:`KEPT_FOR`. Reads every row, so it runs once a day."""
@@ -351,11 +369,14 @@ class Registry:
 
     def build_index(self, incidents: Mapping[str, StoredIncident], now: datetime) -> None:
         """Create index, list and state from all records: once, after an upgrade from version 0.1.0."""
-        for incident in incidents.values():
-            for name in index_names(incident.record):
-                self._change_index(name, lambda entry, key=incident.record.key: entry.with_key(key))
+        names = {key: index_names(incident.record) for key, incident in incidents.items()}
+        self.lookup(set().union(*names.values()))
+        self._buckets = {row.partition("/")[2]: Bucket() for row in bucket_keys()}
+        for key, incident in incidents.items():
+            for name in names[key]:
+                self._change_index(name, lambda entry, key=key: entry.with_key(key))
             self._list(incident, check_at=now)
-            self._set(Kind.RECORD.key(incident.record.key), incident.to_json())
+            self._set(Kind.RECORD.key(key), incident.to_json())
         recent = sorted(openings_of(i.record for i in incidents.values()), key=lambda opening: opening.at)
         self._change_state(RegistryState(purged_at=now).with_openings(recent))
         self.flush()
@@ -423,7 +444,26 @@ class Registry:
         return {row.key: row.value for row in self._session.execute(statement)}
 
     def _set(self, key: str, value: Mapping[str, Any]) -> None:
-        self._store.set(self._scope, key, json.dumps(value), session=self._session)
+        self._rows[key] = json.dumps(value)
+
+    def _upsert(self, rows: Mapping[str, str | None]) -> None:
+        """Store rows in one statement, as the store's own ``set`` stores one."""
+        now = datetime.now(UTC)
+        values = [
+            {"asset_id": self._asset_id, "key": key, "value": value, "updated_at": now}
+            for key, value in rows.items()
+        ]
+        statement: Any
+        dialect = self._session.get_bind().dialect.name
+        if dialect == "mysql":
+            statement = mysql.insert(Row).values(values)
+            statement = statement.on_duplicate_key_update(value=statement.inserted.value, updated_at=now)
+        else:
+            statement = (postgresql if dialect == "postgresql" else sqlite).insert(Row).values(values)
+            statement = statement.on_conflict_do_update(
+                index_elements=["asset_id", "key"], set_={"value": statement.excluded.value, "updated_at": now}
+            )
+        self._session.execute(statement)
 
 
 def locked(session: Session) -> Registry:
