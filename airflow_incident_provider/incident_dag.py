@@ -39,7 +39,7 @@ from airflow_incident_provider.operators import (
     ResolveSlackUsersOperator,
     SetupSlackOperator,
 )
-from airflow_incident_provider.registry.keys import REGISTRY
+from airflow_incident_provider.registry.keys import REGISTRY, REPORTS
 from airflow_incident_provider.routing_file import read_routing_table
 
 if TYPE_CHECKING:
@@ -127,9 +127,12 @@ def _add_steps(routing: str | Mapping[str, Any] | None, slack: Mapping[str, Any]
     better than no room, findings without a room are kept in XCom, and the summary says what is missing. These
     steps name the registry as an inlet, because they show the incident's current state.
     """
-    always: dict[str, Any] = {"trigger_rule": TriggerRule.ALL_DONE, "inlets": [REGISTRY]}
+    always: dict[str, Any] = {"trigger_rule": TriggerRule.ALL_DONE, "inlets": [REGISTRY, REPORTS]}
     parse = ParseIncidentOperator(
-        task_id=TaskId.PARSE_INCIDENT, routing_table=routing, priority_weight=ROOM_FIRST + 1
+        task_id=TaskId.PARSE_INCIDENT,
+        routing_table=routing,
+        priority_weight=ROOM_FIRST + 1,
+        inlets=[REGISTRY, REPORTS],
     )
     setup = SetupSlackOperator(task_id=TaskId.SETUP_SLACK, priority_weight=ROOM_FIRST + 2, **slack)
     people = ResolveSlackUsersOperator(task_id=TaskId.RESOLVE_USERS, priority_weight=ROOM_FIRST + 3, **slack)

@@ -22,7 +22,7 @@ from airflow_incident_provider.operators import (
     ScheduleNextCheckOperator,
     SelectDueTasksOperator,
 )
-from airflow_incident_provider.registry.keys import REGISTRY
+from airflow_incident_provider.registry.keys import REGISTRY, REPORTS
 
 with DAG(
     dag_id="incident_update",
@@ -37,7 +37,7 @@ with DAG(
         "retries": 3,
         "retry_delay": timedelta(seconds=2),
         "retry_exponential_backoff": 2.0,
-        "inlets": [REGISTRY],
+        "inlets": [REGISTRY, REPORTS],
     },
 ) as dag:
     due = SelectDueTasksOperator(task_id="select_due_tasks")

@@ -17,10 +17,11 @@ events of one group the later one counts, and a trigger that arrives after its r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from airflow_incident_provider.config import ConfKey, DagId
 from airflow_incident_provider.intake.policies import Lifecycle, TriageRule, Visibility
@@ -53,8 +54,8 @@ from airflow_incident_provider.lifecycle.records import (
     UpdateKind,
     shrink_to_fit,
 )
-from airflow_incident_provider.lifecycle.signals import Signal
-from airflow_incident_provider.models import Model, Route
+from airflow_incident_provider.lifecycle.signals import Signal, read_signal
+from airflow_incident_provider.models import Incident, Model, Route
 from airflow_incident_provider.text import shorten
 
 _MAX_TITLE = 200
@@ -183,6 +184,24 @@ def _decided(context: DecisionContext) -> Decision:
     )
 
 
+def reported_record(
+    conf: Mapping[str, Any], incident: Incident, routing: RoutingTable, *, dag_id: str, run_id: str
+) -> IncidentRecord:
+    """Return the record of an incident that a run reports, which the webhook did not start."""
+    signal = read_signal(conf, received_at=incident.received_at, routing=routing)
+    record = transitions.new_record(
+        signal,
+        key=incident.key,
+        dag_id=dag_id,
+        visibility=Visibility.ROOM,
+        title=incident.title,
+        storm=False,
+        correlation_keys=correlation_keys(incident, routing.correlation),
+        now=incident.received_at,
+    )
+    return shrink_to_fit(record.model_copy(update={"run_id": run_id, "update_due": incident.received_at}))
+
+
 def response_dag(route: Route) -> str:
     """Return the DAG that opens the rooms of incidents with this route."""
     return route.dag_id or DagId.INCIDENT_RESPONSE
@@ -272,6 +291,10 @@ def _alert(context: DecisionContext) -> Decision:
 def _tracked(context: DecisionContext, record: IncidentRecord) -> Decision | None:
     """Return what the alert means for the incident that tracks its group; ``None`` if it does not belong there."""
     signal, key = context.signal, record.key
+    is_closed = record.status in (Status.RESOLVED, Status.ARCHIVED)
+    is_worse = transitions.is_worse(signal.severity, record.severity)
+    if is_closed and is_same_firing(record, signal) and not is_worse:
+        return _held(context, record)
     if not may_share(record, signal):
         shown, other = ("private", "public") if signal.private else ("public", "private")
         context.note(
@@ -283,20 +306,20 @@ def _tracked(context: DecisionContext, record: IncidentRecord) -> Decision | Non
         return None
     if record.status is Status.OPEN:
         return _open_incident(context, record)
-    ended_by_person = record.status in (Status.RESOLVED, Status.ARCHIVED) and is_same_firing(record, signal)
-    if ended_by_person and not transitions.is_worse(signal.severity, record.severity):
-        context.note(
-            "resolved", True, f"{key} was {record.status} while this alert was firing, and it only repeats"
-        )
-        after = transitions.repeated_after_resolution(record, signal, context.now)
-        return _decision(
-            context,
-            Action.DUPLICATE,
-            f"{key} was resolved by a person; the alert has not fired anew.",
-            shrink_to_fit(after),
-            changed=True,
-        )
     return None if record.status is Status.ARCHIVED else _fires_again(context, record)
+
+
+def _held(context: DecisionContext, record: IncidentRecord) -> Decision:
+    """Return the decision about the repetition of an alert that fired when a person resolved its incident."""
+    signal, key = context.signal, record.key
+    context.note("resolved", True, f"{key} was {record.status} while this alert was firing, and it only repeats")
+    if may_share(record, signal):
+        after = transitions.repeated_after_resolution(record, signal, context.now)
+    else:
+        # The text of the alert must not get into the incident.
+        after = transitions.with_delivery(record, signal)
+    reason = f"{key} was resolved by a person; the alert has not fired anew."
+    return _decision(context, Action.DUPLICATE, reason, shrink_to_fit(after), changed=True)
 
 
 def _open_incident(context: DecisionContext, record: IncidentRecord) -> Decision:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from airflow_incident_provider.lifecycle.closing import EXPIRES_AFTER
 from airflow_incident_provider.lifecycle.records import UpdateItem, UpdateKind
 from airflow_incident_provider.messages.blocks import (
     Message,
@@ -92,6 +93,16 @@ def _severity(update: IncidentUpdate) -> list[Mrkdwn]:
     return [
         Mrkdwn(f"*Severity {inline(item.before or '', 40)} → {inline(item.after or '', 40)}*")
         for item in update.of(UpdateKind.SEVERITY)
+    ]
+
+
+def _expired(update: IncidentUpdate) -> list[Mrkdwn]:
+    days = EXPIRES_AFTER.days
+    return [
+        Mrkdwn(
+            f"*Closed:* nothing has reported on this incident for {days} days. Report it again if it is not over."
+        )
+        for _ in update.of(UpdateKind.EXPIRED)
     ]
 
 
@@ -203,6 +214,7 @@ def _dropped(update: IncidentUpdate) -> list[Mrkdwn]:
 
 _PARTS: tuple[Callable[[IncidentUpdate], list[Mrkdwn]], ...] = (
     _severity,
+    _expired,
     _actions,
     _people,
     _changes,

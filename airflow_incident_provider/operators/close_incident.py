@@ -94,8 +94,13 @@ def _resolved(context: Context, settings: Lifecycle) -> IncidentSnapshot:
         ledger.intend(_RESOLVE)
         if not snapshot.is_registered:
             return snapshot.with_record(status=Status.RESOLVED, resolved_at=now)
-        registry.resolve(snapshot.stored, now)
+        registry.resolve(snapshot.stored, now, by=_closed_by(context))
     raise AirflowSkipException("It is not resolved now: an alert fired in between, or it is resolved already.")
+
+
+def _closed_by(context: Context) -> str | None:
+    """Return the person who closes the incident; ``None`` if it is closed because the time has come."""
+    return requested_by(context) if CloseRequest.of(context["dag_run"].conf) is not None else None
 
 
 def _resolution_is_due(context: Context, record: IncidentRecord, settings: Lifecycle, now: datetime) -> bool:
@@ -120,7 +125,7 @@ def _resolution_message(
     assert record is not None
     assert snapshot.incident is not None
     at = record.resolved_at or record.last_signal_at
-    by = requested_by(context) if CloseRequest.of(context["dag_run"].conf) is not None else None
+    by = _closed_by(context)
     if session.is_in_thread:
         return closed_message(at, "resolved", by=by)
     archived_later = snapshot.is_registered and may_be_archived(session, channel)
@@ -220,7 +225,9 @@ def _closing_step(context: Context, snapshot: IncidentSnapshot, settings: Lifecy
     if due is not Closing.ARCHIVE:
         return due
     ledger.intend(_ARCHIVE)
-    done = not snapshot.is_registered or TaskRegistry.of(context).archive(snapshot.stored, now)
+    done = not snapshot.is_registered or TaskRegistry.of(context).archive(
+        snapshot.stored, now, by=_closed_by(context)
+    )
     return due if done else None
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 
-from airflow_incident_provider.config import ConfKey, TaskId, settings
+from airflow_incident_provider.config import TaskId, settings
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.messages.channel import channel_name, channel_name_taken, numbered_name
 from airflow_incident_provider.models import (
@@ -168,9 +168,7 @@ class CreateWarRoomOperator(SlackStep):
         return workspace or identify_workspace(self.slack_conn_id)
 
     def _store_room(self, context: Context, incident: Incident, room: WarRoom) -> None:
-        """Store the room in the registry, if the webhook started this run: then the registry has the incident."""
-        if ConfKey.ASSIGNMENT not in (context["dag_run"].conf or {}):
-            return
+        """Store the room in the registry."""
         try:
             TaskRegistry.of(context).store_room(incident.key, room_location(room))
         except (KeyError, AirflowRuntimeError) as error:

@@ -6,19 +6,22 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 from pydantic import ValidationError
 
 from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
+from airflow_incident_provider.lifecycle.decision import reported_record
 from airflow_incident_provider.lifecycle.records import Assignment
 from airflow_incident_provider.operators.base import IncidentStep
 from airflow_incident_provider.operators.links import MonitorLink
+from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.routing_file import active_routing_table
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_incident_provider.intake.routing_table import RoutingTable
     from airflow_incident_provider.models import Incident
 
 _LONGEST_QUEUE = timedelta(hours=1)
@@ -79,13 +82,31 @@ class ParseIncidentOperator(IncidentStep):
                     "key": assignment.key,
                     "title": assignment.title,
                     "severity": assignment.severity or incident.severity,
+                    "flags": (*assignment.warnings, *incident.flags),
                 }
             )
+        else:
+            self._report(context, payload, incident, active.table)
         for flag in incident.flags:
             self.log.warning("%s %r: %s", flag.field, flag.value, flag.note)
         self.log.info("Incident %s, %s: %s", incident.key, incident.severity, incident.title)
         MonitorLink.keep(self, incident)
         return incident
+
+    def _report(
+        self, context: Context, payload: Mapping[str, Any], incident: Incident, routing: RoutingTable
+    ) -> None:
+        """Report an incident that did not arrive through the webhook, so that it has a record like any other."""
+        ti = context["ti"]
+        try:
+            registry = TaskRegistry.of(context)
+            record = reported_record(payload, incident, routing, dag_id=ti.dag_id, run_id=ti.run_id)
+            is_recorded = registry.report_incident(record)
+        except (KeyError, AirflowRuntimeError) as error:
+            self.log.warning("The incident has no record in the registry: %s", error)
+            return
+        if not is_recorded:
+            self.log.warning("The incident has no record: name REPORTS in the inlets of this task.")
 
 
 def _assignment(given: object) -> Assignment | None:

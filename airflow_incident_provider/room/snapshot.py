@@ -282,7 +282,13 @@ def first_run_is_under_way(context: Context, snapshot: IncidentSnapshot) -> bool
 
 def room_location(room: WarRoom) -> Room:
     """Return where a room is, as the registry stores it."""
-    return Room(channel_id=room.channel_id, channel_name=room.channel_name, brief_ts=room.brief_ts, url=room.url)
+    return Room(
+        channel_id=room.channel_id,
+        channel_name=room.channel_name,
+        brief_ts=room.brief_ts,
+        url=room.url,
+        dry_run=room.mode is Mode.DRY_RUN,
+    )
 
 
 def _validated(model: type[Value], value: Any) -> Value | None:

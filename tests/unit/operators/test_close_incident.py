@@ -136,10 +136,10 @@ def test_an_alert_at_the_last_moment_wins(
     recover(life, monitor, WELL)
     step = TaskRegistry.resolve
 
-    def late(self: TaskRegistry, seen: Any, at: Any) -> bool:
+    def late(self: TaskRegistry, seen: Any, at: Any, *, by: str | None = None) -> bool:
         if life.record.status is Status.RECOVERED:
             monitor("Triggered", cycle="2")
-        return step(self, seen, at)
+        return step(self, seen, at, by=by)
 
     monkeypatch.setattr(TaskRegistry, "resolve", late)
     assert resolve(life) is None
