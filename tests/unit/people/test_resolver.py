@@ -129,7 +129,7 @@ def test_a_user_group_brings_those_who_may_come_and_names_the_others(query: str)
     assert result.outcome is ResolutionOutcome.RESOLVED
     assert result.method is MatchMethod.USERGROUP
     assert [user.id for user in result.users] == ["U1", "U2"]
-    assert result.reason == "left out: Dave (deactivated in Slack), U9 (unknown)"
+    assert result.reason == "invited, except Dave (deactivated in Slack), U9 (unknown)"
 
 
 def test_a_user_group_of_nobody_is_not_found() -> None:

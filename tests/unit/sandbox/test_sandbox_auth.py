@@ -39,9 +39,9 @@ def test_an_error_that_is_not_in_the_table_is_a_mistake_of_the_sandbox(
     def invent(_: Call) -> dict[str, Any]:
         raise SlackError("not_a_code_of_slack")
 
-    monkeypatch.setitem(HANDLERS, "team.info", invent)
+    monkeypatch.setitem(HANDLERS, "auth.teams.list", invent)
 
-    assert post(server, "team.info", data={"token": server.token}).status_code == 500
+    assert post(server, "auth.teams.list", data={"token": server.token}).status_code == 500
 
 
 @pytest.mark.parametrize("name", ["chat.fly", "files.upload", "conversations.create."])
@@ -180,8 +180,3 @@ def test_no_token_is_kept_in_the_log(server: SandboxServer, slack: WebClient, co
 
     assert "xoxb" not in json.dumps(control.calls())
     assert control.calls("auth.test")[-1]["args"] == {"x": "1"}
-
-
-def test_team_info(slack: WebClient, refusal: Callable[..., Any]) -> None:
-    assert slack.team_info()["team"]["name"] == "Acme Retail"
-    assert refusal(slack.team_info, team="T0OTHER")["error"] == "team_not_found"

@@ -42,9 +42,9 @@ def test_the_next_calls_and_every_call(
     assert slack.auth_test()["ok"]
 
     control.add_fault(Fault(times=None, error="fatal_error"))
-    assert [refusal(slack.team_info)["error"] for _ in range(4)] == ["fatal_error"] * 4
+    assert [refusal(slack.auth_test)["error"] for _ in range(4)] == ["fatal_error"] * 4
     control.clear_faults()
-    assert slack.team_info()["ok"]
+    assert slack.auth_test()["ok"]
 
 
 def test_an_error_after_the_effect(

@@ -1,4 +1,4 @@
-"""Slack's Web API over HTTP: one route, and the checks that every method has in common."""
+"""Slack's Web API over HTTP: one route, and the checks common to all methods."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def slack_router(workspace: Workspace) -> APIRouter:
 
 
 async def _upload_content(request: Request) -> bytes:
-    """Return the file's bytes, sent bare or as the one file of a multipart form."""
+    """Return the file's bytes, sent as the body or as the file of a multipart form."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         return await request.body()
     form = await request.form()
@@ -74,7 +74,7 @@ def _bearer(request: Request) -> str:
 
 
 def answer(workspace: Workspace, name: str, token_value: str, args: Arguments, root_url: str) -> Reply:
-    """Answer one call: find the method, check the token, the limits, the scopes and the arguments, then act."""
+    """Answer a call: check token, rate limit, scopes and arguments, then run the handler."""
     method = METHODS.get(name)
     headers: dict[str, str] = {}
     try:
@@ -105,7 +105,7 @@ def _reply(body: dict[str, Any], headers: dict[str, str], *, status: int = 200) 
 
 
 def _echo(args: Arguments) -> dict[str, Any]:
-    """Answer ``api.test``: what was sent comes back."""
+    """Answer ``api.test``, which returns its arguments."""
     sent = {name: value for name, value in args.values.items() if name != "token"}
     body: dict[str, Any] = {"ok": "error" not in args}
     if "error" in args:
@@ -127,7 +127,7 @@ def _authenticate(workspace: Workspace, value: str) -> Token:
 
 
 def _wait(call: Call) -> int:
-    """Return the seconds that the rate limits make the caller wait; 0 when the call is admitted."""
+    """Return the seconds until the rate limits allow the call; 0 if they do."""
     settings, name = call.workspace.settings, call.method.name
     demands: dict[tuple[str, ...], Quota] = {}
     if settings.rate_limits:

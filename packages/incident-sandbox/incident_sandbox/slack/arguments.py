@@ -1,4 +1,4 @@
-"""A call's arguments, in every encoding that Slack accepts.
+"""The arguments of a call, in every encoding that Slack accepts.
 
 Arguments come in the query string, a form, a multipart form or a JSON object. Booleans are written "1",
 "true" or true; lists as a comma string or JSON; structured values as JSON or as a string of JSON.
@@ -31,7 +31,7 @@ class Arguments:
         return self.values.get(name) not in (None, "")
 
     def given(self, name: str) -> bool:
-        """Return whether the argument was sent at all, even if empty."""
+        """Return whether the argument was sent, even if empty."""
         return name in self.values
 
     def text(self, name: str, default: str = "") -> str:

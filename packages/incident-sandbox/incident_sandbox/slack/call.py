@@ -1,4 +1,4 @@
-"""A call in progress: who calls, with what, and what they may see."""
+"""A call: the caller, the arguments, and what the caller may see."""
 
 from __future__ import annotations
 

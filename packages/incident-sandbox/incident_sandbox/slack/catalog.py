@@ -1,4 +1,4 @@
-"""Slack's methods as one table: rate-limit tier, scopes, required arguments and error codes.
+"""Slack's methods: rate-limit tier, scopes, required arguments and error codes.
 
 ``scopes``: any one of them opens the method; for a method on a channel, ``groups:*`` scopes count for
 private channels and ``channels:*`` for public ones. ``required`` maps an argument to the error that its
@@ -91,7 +91,6 @@ METHODS: dict[str, Method] = {
         _method("api.test", Tier.TIER_4, authenticated=False),
         _method("auth.test", Tier.SPECIAL),
         _method("auth.teams.list", Tier.TIER_2),
-        _method("team.info", Tier.TIER_3, "team:read", errors="team_not_found"),
         # --- people ---------------------------------------------------------------------------------
         _method(
             "users.lookupByEmail",
@@ -267,14 +266,6 @@ METHODS: dict[str, Method] = {
             observed="is_archived",
         ),
         _method(
-            "pins.list",
-            Tier.TIER_2,
-            "pins:read",
-            required=CHANNEL,
-            errors="channel_not_found",
-            observed="not_in_channel",
-        ),
-        _method(
             "bookmarks.add",
             Tier.TIER_2,
             "bookmarks:write",
@@ -289,20 +280,6 @@ METHODS: dict[str, Method] = {
             "bookmarks:read",
             required={"channel_id": "channel_not_found"},
             errors="channel_not_found",
-        ),
-        _method(
-            "bookmarks.edit",
-            Tier.TIER_2,
-            "bookmarks:write",
-            required={"channel_id": "channel_not_found", "bookmark_id": "not_found"},
-            errors="channel_not_found invalid_emoji invalid_link not_found permission_denied",
-        ),
-        _method(
-            "bookmarks.remove",
-            Tier.TIER_2,
-            "bookmarks:write",
-            required={"channel_id": "channel_not_found", "bookmark_id": "not_found"},
-            errors="channel_not_found not_found permission_denied",
         ),
         _method(
             "reactions.add",

@@ -1,4 +1,4 @@
-"""What hangs on a channel or a message: pins, bookmarks and reactions."""
+"""Pins, bookmarks and reactions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _message(call: Call, channel: Channel) -> Message:
 
 @handles("pins.add")
 def add_pin(call: Call) -> Answer:
-    """Pin a message, and say so in the channel."""
+    """Pin a message and announce it in the channel."""
     channel = _channel(call)
     message = _message(call, channel)
     if any(pin.ts == message.ts for pin in channel.pins):
@@ -54,28 +54,9 @@ def add_pin(call: Call) -> Answer:
     return {}
 
 
-@handles("pins.list")
-def list_pins(call: Call) -> Answer:
-    """List the pinned messages, the newest pin first."""
-    channel = call.channel()
-    call.require_member(channel)
-    return {
-        "items": [
-            {
-                "type": "message",
-                "channel": channel.id,
-                "created": pin.created,
-                "created_by": pin.created_by,
-                "message": shapes.message(call.workspace, channel, channel.messages[pin.ts]),
-            }
-            for pin in reversed(channel.pins)
-        ]
-    }
-
-
 @handles("bookmarks.add")
 def add_bookmark(call: Call) -> Answer:
-    """Add a link to the bar; nothing stops the same link from being added twice."""
+    """Add a bookmark; the same link can be added twice."""
     channel = _channel(call, "channel_id", not_member="permission_denied")
     if call.args.text("type") != "link":
         raise SlackError("invalid_bookmark_type")
@@ -116,38 +97,6 @@ def _emoji(call: Call) -> str:
 def list_bookmarks(call: Call) -> Answer:
     """List the bookmarks of a channel."""
     return {"bookmarks": [shapes.bookmark(item) for item in call.channel("channel_id").bookmarks]}
-
-
-def _bookmark(call: Call, channel: Channel) -> Bookmark:
-    wanted = call.args.text("bookmark_id")
-    found = next((item for item in channel.bookmarks if item.id == wanted), None)
-    if found is None:
-        raise SlackError("not_found")
-    return found
-
-
-@handles("bookmarks.edit")
-def edit_bookmark(call: Call) -> Answer:
-    """Change a bookmark's title, link or emoji."""
-    channel = _channel(call, "channel_id", not_member="permission_denied")
-    bookmark = _bookmark(call, channel)
-    if "link" in call.args:
-        bookmark.link = _link(call)
-    if "emoji" in call.args:
-        bookmark.emoji = _emoji(call)
-    bookmark.title = call.args.text("title", bookmark.title)
-    bookmark.updated, bookmark.last_updated_by = call.workspace.now(), call.user_id
-    call.workspace.touch()
-    return {"bookmark": shapes.bookmark(bookmark)}
-
-
-@handles("bookmarks.remove")
-def remove_bookmark(call: Call) -> Answer:
-    """Remove a bookmark."""
-    channel = _channel(call, "channel_id", not_member="permission_denied")
-    channel.bookmarks.remove(_bookmark(call, channel))
-    call.workspace.touch()
-    return {}
 
 
 @handles("reactions.add")

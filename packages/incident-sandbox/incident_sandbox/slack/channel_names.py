@@ -1,4 +1,4 @@
-"""Slack's rules for channel names. Nothing is mended silently: a bad name is refused."""
+"""Slack's rules for channel names. A bad name is refused, never changed silently."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PUNCTUATION = frozenset("-_")
 
 
 def require_valid_name(name: str) -> None:
-    """Refuse a name that Slack would refuse.
+    """Check a channel name.
 
     Lower-case letters of any script, digits, hyphens and underscores are allowed.
 

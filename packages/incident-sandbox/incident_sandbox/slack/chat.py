@@ -10,7 +10,7 @@ from incident_sandbox.slack.errors import SlackError
 
 
 def writable_channel(call: Call, argument: str = "channel") -> Channel:
-    """Return the channel to write into; a public one may be written to from outside with its own scope."""
+    """Return the channel to post in; ``chat:write.public`` allows public channels that the app is not in."""
     channel = call.channel(argument, by_name=True)
     if channel.archived:
         raise SlackError("is_archived")
@@ -20,7 +20,7 @@ def writable_channel(call: Call, argument: str = "channel") -> Channel:
 
 
 def thread_of(call: Call, channel: Channel) -> str | None:
-    """Return the parent that the call replies to; it must be there and must not be a reply itself."""
+    """Return the parent message, which must exist and must not be a reply."""
     if "thread_ts" not in call.args:
         return None
     parent = call.message(channel, "thread_ts", error="thread_not_found")
@@ -75,7 +75,7 @@ def post_ephemeral(call: Call) -> Answer:
 
 @handles("chat.update")
 def update(call: Call) -> Answer:
-    """Replace a message of the caller's own.
+    """Replace one of the caller's messages.
 
     Blocks stay only when the call gives no text; metadata stays unless given. ``parse`` falls back to
     ``client``, not to what the message was posted with.
@@ -113,7 +113,7 @@ def _may_be_edited(call: Call, message: Message) -> bool:
 
 @handles("chat.delete")
 def delete(call: Call) -> Answer:
-    """Delete a message of the caller's own; replies to it stay."""
+    """Delete one of the caller's messages; replies to it stay."""
     channel = call.channel()
     message = call.message(channel)
     if message.user != call.user_id or message.is_system:

@@ -1,4 +1,4 @@
-"""What a message says: text, blocks, attachments and metadata, held against Slack's limits."""
+"""The content of a message: text, blocks, attachments and metadata, checked against Slack's limits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ATTACHMENT_TEXTS = ("pretext", "text", "title", "fallback", "footer", "value")
 
 @dataclass
 class Content:
-    """The checked content of a call. ``None`` says that the call did not give this part."""
+    """The checked content of a call; ``None`` for parts that were not given."""
 
     text: str | None
     blocks: list[Json] | None
@@ -36,7 +36,7 @@ class Content:
 
 
 def read_content(call: Call, *, default_parse: str) -> Content:
-    """Check and return what a call wants to say.
+    """Check and return the content of a call.
 
     :param default_parse: what ``parse`` means when it is not given; the methods differ.
     :raises SlackError: one of the codes about content.
@@ -60,7 +60,7 @@ def read_content(call: Call, *, default_parse: str) -> Content:
 
 
 def require_short_for_update(text: str) -> None:
-    """Refuse a text that posting takes and updating does not: over 4,000 bytes once escaped."""
+    """Refuse a text over 4,000 bytes after escaping, which posting accepts and updating does not."""
     if len(text.encode()) > UPDATE_BYTES:
         raise SlackError("msg_too_long")
 
@@ -212,7 +212,7 @@ def _attachment_strings(value: Any) -> Iterator[str]:
 
 
 def _rich_notifications(value: Any) -> Notifications:
-    """Return whom the elements of rich text notify: they name people outright, without markup."""
+    """Return the people that elements of rich text notify: they contain ids, without markup."""
     found = Notifications()
     if isinstance(value, list):
         for inner in value:

@@ -139,7 +139,7 @@ def rename(call: Call) -> Answer:
 
 @handles("conversations.archive")
 def archive(call: Call) -> Answer:
-    """Archive a channel. Bots are put out of it by that, so that none can bring it back."""
+    """Archive a channel. This removes bots from it, so that none can unarchive it."""
     channel = call.channel()
     if channel.general:
         raise SlackError("cant_archive_general")
@@ -161,7 +161,7 @@ def archive(call: Call) -> Answer:
 
 @handles("conversations.unarchive")
 def unarchive(call: Call) -> Answer:
-    """Bring a channel back: for people only, because archiving has put every bot out."""
+    """Unarchive a channel. Only people can: archiving removes every bot."""
     channel = call.channel()
     if not channel.archived:
         raise SlackError("not_archived")

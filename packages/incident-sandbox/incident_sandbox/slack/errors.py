@@ -1,4 +1,4 @@
-"""The one way in which a method refuses."""
+"""Errors that a method returns."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 class SlackError(Exception):
-    """A refusal: the error code and whatever else the body carries.
+    """An error response: the code and further fields.
 
     :param code: Slack's error code.
-    :param fields: more members of the answer, such as ``needed`` or ``errors``.
+    :param fields: further fields of the body, such as ``needed`` or ``errors``.
     """
 
     def __init__(self, code: str, **fields: Any) -> None:
@@ -18,10 +18,10 @@ class SlackError(Exception):
         self.fields = fields
 
     def body(self) -> dict[str, Any]:
-        """Return the answer's body."""
+        """Return the response's body."""
         return {"ok": False, "error": self.code, **self.fields}
 
 
 def explained(code: str, *messages: str) -> SlackError:
-    """Return a refusal that says in words what is wrong, as Slack does under ``response_metadata``."""
+    """Return an error with an explanation in ``response_metadata.messages``, as Slack has it."""
     return SlackError(code, response_metadata={"messages": [f"[ERROR] {message}" for message in messages]})

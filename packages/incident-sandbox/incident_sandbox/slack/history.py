@@ -1,4 +1,4 @@
-"""Reading what was said: a channel's history, and a thread."""
+"""The history of a channel, and the replies of a thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMESTAMP = re.compile(r"\d{1,12}(\.\d{1,6})?")
 
 @handles("conversations.history")
 def history(call: Call) -> Answer:
-    """Return a channel's messages, newest first, without what only shows in threads."""
+    """Return a channel's messages, newest first, without replies."""
     channel = call.channel()
     call.require_member(channel)
     messages = [m for m in channel.messages.values() if m.in_channel and _in_range(call, m)]

@@ -1,4 +1,4 @@
-"""Who is in a channel, who joins it, and who is invited."""
+"""Members of a channel: listing, joining, inviting."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def join(call: Call) -> Answer:
 
 @handles("conversations.invite")
 def invite(call: Call) -> Answer:
-    """Invite people: all of them or, when one cannot be, nobody, unless the call is forced."""
+    """Invite people: all, or nobody if one cannot be invited, unless ``force`` is set."""
     user_ids = list(dict.fromkeys(call.args.items("users")))
     if not user_ids:
         raise SlackError("no_user")
@@ -64,7 +64,7 @@ def _invitation_answer(call: Call, channel: Channel, refusals: dict[str, str]) -
 
 
 def _refusal(call: Call, channel: Channel, user_id: str) -> str | None:
-    """Return the error code that inviting this user answers, or ``None`` when they may come."""
+    """Return the error code for this user, or ``None`` if they can be invited."""
     person = call.workspace.people.get(user_id)
     if person is None:
         return "user_not_found"

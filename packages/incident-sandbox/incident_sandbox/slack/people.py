@@ -1,4 +1,4 @@
-"""The app itself, its team, the members and the user groups."""
+"""The app's identity, members and user groups."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from incident_sandbox.slack.paging import MAX_LIMIT, page_of
 
 @handles("auth.test")
 def auth_test(call: Call) -> Answer:
-    """Say whose token this is."""
+    """Return the token's identity."""
     person, organisation_wide = call.caller, call.token.organisation_wide
     answer: Answer = {
         "url": call.workspace.url,
@@ -30,25 +30,6 @@ def list_teams(call: Call) -> Answer:
     """List the workspaces that the app may use."""
     teams = [{"id": call.workspace.team_id, "name": call.workspace.team_name}]
     return {"teams": teams, "response_metadata": {"next_cursor": ""}}
-
-
-@handles("team.info")
-def team_info(call: Call) -> Answer:
-    """Describe the team."""
-    workspace = call.workspace
-    if call.args.text("team", workspace.team_id) != workspace.team_id:
-        raise SlackError("team_not_found")
-    return {
-        "team": {
-            "id": workspace.team_id,
-            "name": workspace.team_name,
-            "url": workspace.url,
-            "domain": workspace.domain,
-            "email_domain": "acme.example",
-            "icon": {"image_default": True},
-            "is_verified": False,
-        }
-    }
 
 
 @handles("users.lookupByEmail")
@@ -71,7 +52,7 @@ def user_info(call: Call) -> Answer:
 
 @handles("users.list")
 def list_users(call: Call) -> Answer:
-    """List the members, those who left included; a large workspace must be paged."""
+    """List the members, deactivated ones included; a large workspace must be paged."""
     people = list(call.workspace.people.values())
     if "limit" not in call.args and len(people) > call.workspace.settings.limit_required_above:
         raise SlackError("limit_required")

@@ -1,4 +1,4 @@
-"""The workspace's things as JSON, with the members that Slack's answers have."""
+"""The workspace's objects as JSON, with the fields of Slack's responses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def normalized(name: str) -> str:
 
 
 def user(person: Person, *, with_email: bool) -> Json:
-    """Return a member as ``users.info`` does; the e-mail address only for those who may read it."""
+    """Return a member as ``users.info`` does; with the e-mail address only if the token may read it."""
     first, _, last = person.real_name.partition(" ")
     profile: Json = {
         "title": person.title,
