@@ -172,6 +172,16 @@ class Settings:
         return self._text("datadog_state_folder") or None
 
     @property
+    def fallback_notifier(self) -> str | None:
+        """The class of the Airflow notifier for incidents whose room cannot be opened."""
+        return self._text("fallback_notifier") or None
+
+    @property
+    def fallback_notifier_arguments(self) -> str:
+        """Its arguments, as a JSON object."""
+        return self._text("fallback_notifier_arguments")
+
+    @property
     def slack_pool(self) -> str:
         """The Airflow pool of the tasks that call Slack."""
         return self._text("slack_pool", "default_pool")

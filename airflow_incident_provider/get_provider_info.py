@@ -33,7 +33,10 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_incident_provider.slack.hook"]}],
-        "notifications": ["airflow_incident_provider.notifications.war_room.WarRoomNotifier"],
+        "notifications": [
+            "airflow_incident_provider.notifications.war_room.WarRoomNotifier",
+            "airflow_incident_provider.notifications.no_room.NoRoomNotifier",
+        ],
         "extra-links": [
             f"airflow_incident_provider.operators.links.{link}"
             for link in ("MonitorLink", "DashboardLink", "WarRoomLink")
@@ -90,6 +93,15 @@ def _options() -> dict[str, Any]:
             "Where the tasks of one machine share Datadog's rate budgets, and its answers for a minute; answers "
             "can hold log lines, so keep it private. Default: a folder of this user in the temporary directory.",
             "/opt/airflow/datadog_state",
+        ),
+        "fallback_notifier": _option(
+            "The class of an Airflow notifier that notifies the responders when a room cannot be opened.",
+            "airflow.providers.smtp.notifications.smtp.SmtpNotifier",
+        ),
+        "fallback_notifier_arguments": _option(
+            "The arguments of the fallback notifier, as a JSON object. Those that it renders with Jinja may use "
+            "incident, no_room, responders, responder_emails and incident_url.",
+            '{"to": "{{ responder_emails | join(\',\') }}", "subject": "{{ incident.title }}: no room"}',
         ),
         "slack_pool": _option(
             "The Airflow pool of the steps that call Slack: it bounds how many do so at once, over all runs. "

@@ -28,6 +28,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, INCIDENT_TAG, TaskId, settings
 from airflow_incident_provider.intake import trigger_form
+from airflow_incident_provider.notifications.no_room import NoRoomNotifier
 from airflow_incident_provider.operators import (
     CollectEvidenceOperator,
     CreateWarRoomOperator,
@@ -136,7 +137,13 @@ def _add_steps(routing: str | Mapping[str, Any] | None, slack: Mapping[str, Any]
     )
     setup = SetupSlackOperator(task_id=TaskId.SETUP_SLACK, priority_weight=ROOM_FIRST + 2, **slack)
     people = ResolveSlackUsersOperator(task_id=TaskId.RESOLVE_USERS, priority_weight=ROOM_FIRST + 3, **slack)
-    room = CreateWarRoomOperator(task_id=TaskId.CREATE_WAR_ROOM, priority_weight=ROOM_FIRST + 4, **always, **slack)
+    room = CreateWarRoomOperator(
+        task_id=TaskId.CREATE_WAR_ROOM,
+        priority_weight=ROOM_FIRST + 4,
+        on_failure_callback=NoRoomNotifier(),
+        **always,
+        **slack,
+    )
     plan = PlanInvestigationOperator(task_id=TaskId.PLAN_INVESTIGATION)
     investigate = InvestigateInContainerOperator.partial(
         task_id=TaskId.INVESTIGATE, map_index_template="{{ task.label }}", priority_weight=2, **always

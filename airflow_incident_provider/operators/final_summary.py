@@ -112,7 +112,10 @@ class FinalSummaryOperator(SlackStep):
             TaskRegistry.of(context).store_room(snapshot.key, pending)
         except (KeyError, AirflowRuntimeError) as error:
             self.log.warning("That the room is incomplete was not stored in the registry: %s", error)
-        request_run(DagId.INCIDENT_UPDATE, check_run_id(snapshot.key, at), conf, at)
+        try:
+            request_run(DagId.INCIDENT_UPDATE, check_run_id(snapshot.key, at), conf, at)
+        except AirflowRuntimeError as error:
+            self.log.error("No run of %s could be requested to complete the room: %s", DagId.INCIDENT_UPDATE, error)
         self.log.warning("The room lacks: %s. Next try at %s.", ", ".join(missing), f"{at:%H:%M:%S} UTC")
 
     def _with_workspace(self, snapshot: IncidentSnapshot) -> IncidentSnapshot:

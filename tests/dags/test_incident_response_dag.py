@@ -208,7 +208,7 @@ def test_refused_token_fails_at_once_and_names_the_fix(
     assert run.state == "failed"
     assert run.states["setup_slack_integration"] == "failed"
     assert run.tries["setup_slack_integration"] == 1
-    assert len(control.calls()) == 1
+    assert [call["method"] for call in control.calls()] == ["auth.test"] * 2, "the room asks once more"
     [setup] = [step for step in run.summary.steps if step.task_id == "setup_slack_integration"]
     assert setup.problem is not None
     assert code in setup.problem.what
@@ -237,6 +237,22 @@ def test_slack_is_down(run_dag: RunDag, connect: Callable[..., Any], control: Sa
     assert run.findings
     assert run.summary.outcome is RunOutcome.FAILED
     assert run.summary.findings == {Verdict.UNKNOWN: 1}
+
+
+def test_room_that_could_not_be_opened_is_requested_again(
+    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient
+) -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    connect()
+    control.add_fault(Fault(method="conversations.create", error="restricted_action", times=None))
+    run = run_dag(MANUAL)
+    assert run.summary.problems[0].code == "no_room"
+    with create_session(scoped=False) as session:
+        [requested] = session.query(DagRun).filter(DagRun.dag_id == "incident_update").all()
+    assert requested.run_id.startswith(f"look.{run.incident.key}.")
+    assert requested.conf["incident_key"] == run.incident.key
 
 
 @pytest.mark.parametrize("after", ["auth.test", "conversations.create", "chat.postMessage", "chat.update"])
