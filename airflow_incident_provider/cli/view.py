@@ -149,6 +149,10 @@ class IncidentView:
         """Why there is no room; ``None`` if there is one."""
         if self.channel_name is not None:
             return None
+        pending = self.record.room if self.record is not None else Room()
+        if pending.problem is not None:
+            tried = f" Next try at {pending.next_try_at:%H:%M:%S} UTC." if pending.next_try_at else ""
+            return Problem(step=TaskId.CREATE_WAR_ROOM, what=pending.problem + tried, fix=pending.fix)
         return Problem(
             step=TaskId.CREATE_WAR_ROOM, what=self._no_room(), fix=self.failure.fix if self.failure else None
         )
