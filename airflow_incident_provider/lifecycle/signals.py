@@ -187,7 +187,7 @@ def _fingerprints(
     content_of_alert = incident.severity, incident.title, incident.status, incident.commander
     # The same id and time may stand for several changes of one Datadog incident.
     details = content_of_alert if incident.source is Source.DATADOG_INCIDENT else ()
-    dated = _digest(alert_key, kind, *details, notification.delivery_id, incident.occurred_at)
+    dated = _digest(alert_key, kind, *details, notification.delivery_id, incident.notified_at)
     if notification.delivery_id is not None:
         undated = _digest(alert_key, kind, *content_of_alert, notification.delivery_id)
         return (dated, undated) if event_at is not None else (undated, dated)

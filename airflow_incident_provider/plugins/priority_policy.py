@@ -1,21 +1,21 @@
 """
-Who comes first when there is more to do than there are slots: rooms before reports, and the worst incident first.
+Task priority: rooms before reports, and the worst incident first, when there is more to do than there are slots.
 
-A cluster policy (entry point ``airflow.policy``), because it is the only place of Airflow's that is shown both a
-task instance and the conf of its run: a weight rule sees no conf. A task's own ``priority_weight`` says how soon
-its step comes among incidents of one severity; this adds the severity, a hundred a degree.
+A cluster policy (entry point ``airflow.policy``), because it is Airflow's only hook that sees both a task instance
+and the conf of its run: a weight rule sees no conf. A task's own ``priority_weight`` orders the steps of incidents
+of one severity; this adds :data:`WEIGHT_PER_SEVERITY` for each degree of severity.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from airflow import settings
 from airflow.policies import hookimpl
+
+from airflow_incident_provider.config import ConfKey
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
 
     from airflow_incident_provider.models import Severity
 
-DEGREE = 100
-"""What one degree of severity is worth."""
+WEIGHT_PER_SEVERITY = 100
+"""Weight of one degree of severity."""
 
-# Airflow 3.3 takes the flag down only when it finds an ``airflow_local_settings``: with it up, a policy that comes
-# by an entry point is not asked when a run's tasks are made.
+# Airflow 3.3 clears the flag only if it finds an ``airflow_local_settings``: while it is set, a policy from an
+# entry point is not called when the tasks of a run are created.
 settings.task_instance_mutation_hook.is_noop = False  # type: ignore[attr-defined]
 
-log = logging.getLogger(__name__)
 _bonuses: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
 
@@ -47,26 +46,42 @@ def task_instance_mutation_hook(task_instance: TaskInstance, dag_run: DagRun | N
 
 
 def _bonus(dag_run: DagRun) -> int:
-    """Return what the run's severity adds; the same run is asked for with each of its tasks."""
+    """Return the weight of the run's severity, cached: every task of a run asks for it."""
     if dag_run not in _bonuses:
         from airflow_incident_provider.models import Severity
 
         worst_first = list(Severity)
-        _bonuses[dag_run] = DEGREE * (len(worst_first) - worst_first.index(_severity(dag_run.conf)))
+        _bonuses[dag_run] = WEIGHT_PER_SEVERITY * (len(worst_first) - worst_first.index(_severity(dag_run.conf)))
     return _bonuses[dag_run]
 
 
 def _severity(conf: object) -> Severity:
-    """Return how bad a conf says it is; one that cannot be read counts as high, as everywhere."""
-    from airflow_incident_provider.config import ConfKey
-    from airflow_incident_provider.intake import RoutingTable, read_incident
+    """Return the severity that the webhook decided, else the one that the conf states; high if there is none.
+
+    Nothing is parsed here: this runs in the scheduler's loop. What the routing table makes of a stated severity is
+    known only for runs that the webhook started, which are those that come in bursts. Imports are in functions because
+    Airflow loads policies before it has initialized its settings.
+    """
+    from airflow_incident_provider.intake.values import read_severity
     from airflow_incident_provider.models import Severity
 
-    if not isinstance(conf, Mapping):
-        return Severity.HIGH
-    told = {name: value for name, value in conf.items() if name != ConfKey.ASSIGNMENT}
-    try:
-        return read_incident(told, received_at=datetime.now(UTC), routing=RoutingTable()).severity
-    except Exception as error:  # noqa: BLE001 - an error here would end Airflow's scheduler
-        log.debug("The severity of a run is not known: %s", type(error).__name__)
-        return Severity.HIGH
+    stated = (_lookup(conf, *path) for path in _SEVERITY_PATHS)
+    return next((severity for value in stated if (severity := read_severity(value)) is not None), Severity.HIGH)
+
+
+_SEVERITY_PATHS = (
+    (ConfKey.ASSIGNMENT, "severity"),
+    ("severity",),
+    (ConfKey.DATADOG, "alert", "priority"),
+    (ConfKey.DATADOG, "incident", "severity"),
+    ("alert", "priority"),
+    ("incident", "severity"),
+)
+
+
+def _lookup(conf: object, *path: str) -> object:
+    """Return the value at a path of keys; ``None`` if there is none."""
+    value = conf
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value

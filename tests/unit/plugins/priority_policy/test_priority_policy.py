@@ -1,4 +1,4 @@
-"""Who comes first in a queue: the weights that the cluster policy gives."""
+"""The weights that the cluster policy gives."""
 
 from __future__ import annotations
 
@@ -55,6 +55,24 @@ def test_datadog_says_it_by_priority(payload: Any, priority: str, severity: str)
 
 
 @pytest.mark.parametrize("conf", [None, {}, [], "text", {"datadog": 3}, {"title": ["\x00"]}, {"incident_key": "k"}])
+def test_the_decided_severity_is_the_one_that_counts(payload: Any) -> None:
+    alert = payload("01_metric_triggered")
+    alert["alert"]["priority"] = "P4"
+    decided = {"datadog": alert, "lifecycle": {"key": "k", "title": "t", "severity": "critical"}}
+    assert weight(decided) == weight(manual("critical"))
+    update = {"incident_key": "k", "lifecycle": {"key": "k", "severity": "low"}}
+    assert weight(update) == weight(manual("low"))
+
+
+def test_a_large_payload_is_not_parsed() -> None:
+    class Untouchable(dict[str, Any]):
+        def get(self, *arguments: Any) -> Any:
+            raise AssertionError(f"{arguments} was read")
+
+    conf = {"datadog": Untouchable(), "lifecycle": {"severity": "medium"}}
+    assert weight(conf) == weight(manual("medium"))
+
+
 def test_what_cannot_be_read_is_high(conf: Any) -> None:
     assert weight(conf) == weight(manual("high"))
 
@@ -71,11 +89,11 @@ def test_policy_has_the_form_that_airflow_calls() -> None:
     from airflow import policies
     from pluggy import PluginManager
 
-    from airflow_incident_provider.plugins import urgency
+    from airflow_incident_provider.plugins import priority_policy
 
     manager = PluginManager(policies.local_settings_hookspec.project_name)
     manager.add_hookspecs(policies)
-    manager.register(urgency)
+    manager.register(priority_policy)
     manager.check_pending()
     assert manager.hook.task_instance_mutation_hook.get_hookimpls()
 
