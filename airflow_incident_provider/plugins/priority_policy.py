@@ -59,8 +59,8 @@ def _severity(conf: object) -> Severity:
     """Return the severity that the webhook decided, else the one that the conf states; high if there is none.
 
     Nothing is parsed here: this runs in the scheduler's loop. What the routing table makes of a stated severity is
-    known only for runs that the webhook started, which are those that come in bursts. Imports are in functions because
-    Airflow loads policies before it has initialized its settings.
+    known only for runs that the webhook started, which are those that come in bursts. Imports are in functions
+    because Airflow loads policies before it has initialized its settings.
     """
     from airflow_incident_provider.intake.values import read_severity
     from airflow_incident_provider.models import Severity
