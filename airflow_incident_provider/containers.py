@@ -218,8 +218,9 @@ class LockedDownContainer:
             "nano_cpus": ONE_CPU,
             "pids_limit": PIDS,
             "tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=8m"},  # noqa: S108 - inside the container
-            # Two files: an only one is emptied when it is full, and a reader finds next to nothing just then.
-            "log_config": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}},
+            # Several files, because the engine empties the oldest when they are full. They are large enough that more
+            # output than is read is noticed, even in lines of one character.
+            "log_config": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}},
         }
 
     def _outcome(self, container: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.docker.operators.docker import DockerOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_incident_provider.config import settings
 from airflow_incident_provider.models import Finding, ProbeRun, Verdict
@@ -55,13 +55,15 @@ class InvestigateInContainerOperator(DockerOperator):
     :param if_unavailable: what to do without an engine or image: ``unknown`` returns a finding that says so,
         ``fail`` fails the task.
     :param fail_on: verdicts that fail the task, after the finding is pushed to XCom, such as ``("fail",)`` or
-        ``("fail", "unknown")``; by default none, because a failing target is a result of an investigation. The
-        task is not retried then: a retry would hide that the check failed.
+        ``("fail", "unknown")``; by default none, because a failing target is a result of an investigation.
+    :param retry_on_failure: whether the task is retried after a verdict of ``fail_on``, as with the check operators
+        of the SQL provider. A retry runs the check again, and its finding replaces the earlier one.
     :param docker_url: the engine's URL; default: that of the connection, else Docker's environment variables.
     :param docker_conn_id: an Airflow connection of type ``docker`` for the engine or a private registry; default:
         ``[incident] docker_conn_id``. (templated)
     :returns: a :class:`~airflow_incident_provider.models.Finding`, pushed to XCom.
-    :raises AirflowFailException: the verdict is one of ``fail_on``.
+    :raises AirflowException: the verdict is one of ``fail_on``; without ``retry_on_failure``, its subclass
+        ``AirflowFailException``.
     :raises EngineError: there is no engine or image, and ``if_unavailable`` is ``fail``.
 
     .. code-block:: python
@@ -94,6 +96,7 @@ class InvestigateInContainerOperator(DockerOperator):
         pull: Literal["missing", "never"] = "missing",
         if_unavailable: Literal["unknown", "fail"] = "unknown",
         fail_on: Sequence[Verdict | str] = (),
+        retry_on_failure: bool = True,
         docker_url: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -119,6 +122,7 @@ class InvestigateInContainerOperator(DockerOperator):
         self.pull = pull
         self.if_unavailable = if_unavailable
         self.fail_on = tuple(Verdict(verdict) for verdict in fail_on)
+        self.retry_on_failure = retry_on_failure
         self.engine_url = docker_url or ""
 
     def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
@@ -132,9 +136,8 @@ class InvestigateInContainerOperator(DockerOperator):
         value = finding.timed(clock.timing()).to_xcom()
         if finding.verdict in self.fail_on:
             context["ti"].xcom_push(key="return_value", value=value)
-            raise AirflowFailException(
-                f"{finding.verdict.upper()} {finding.probe} {finding.target}: {finding.summary}"
-            )
+            failure = AirflowException if self.retry_on_failure else AirflowFailException
+            raise failure(f"{finding.verdict.upper()} {finding.probe} {finding.target}: {finding.summary}")
         return value
 
     @property

@@ -19,7 +19,7 @@ LATE_S = 60
 
 
 def replication_lag(output: ContainerOutput) -> Finding:
-    """Read the number of seconds that the container printed; anything else is not known, and never fine."""
+    """Return how far the replica is behind; an exit code or text that does not say so is unknown, and never ok."""
     said = output.stdout.decode(errors="replace").strip()
     if output.exit_code != 0 or not said.isdecimal():
         verdict, summary = Verdict.UNKNOWN, "the replica did not say how far it is behind"

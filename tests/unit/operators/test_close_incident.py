@@ -95,8 +95,8 @@ def test_recovery_that_the_checks_contradict_is_not_resolved_by_time(
 ) -> None:
     recover(life, monitor, BROKEN)
     [text] = room.posted("/recovery")
-    assert text.splitlines()[0].startswith("🔶 *Alerts recovered")
-    assert "fails" in text.splitlines()[0]
+    assert json.loads(text)[0]["text"]["text"].startswith("🔶 *Alerts recovered")
+    assert "but 1 of 1 check fails*" in text
     assert "It is not resolved automatically while a check fails" in text
     assert resolve(life) is None
     assert life.record.status is Status.RECOVERED

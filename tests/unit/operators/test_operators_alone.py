@@ -301,6 +301,63 @@ def test_what_could_not_run_is_unknown_and_never_ok(context: Context, options: d
     assert words in value["summary"]
 
 
+@pytest.mark.docker
+@pytest.mark.usefixtures("docker_engine")
+@pytest.mark.parametrize(
+    "command", [["sleep", "60"], ["sh", "-c", "exit 137"], ["sh", "-c", "yes | head -c 2000000"]]
+)
+def test_parser_is_not_asked_about_a_container_that_did_not_come_to_its_end(
+    context: Context, command: list[str]
+) -> None:
+    """The parser of the documentation took each of them for a replica that is -1 s behind, and ok."""
+
+    def parse(output: Any) -> Finding:
+        raise AssertionError("the parser was called")
+
+    operator = InvestigateInContainerOperator(
+        task_id="t", image="alpine:3.23", command=command, network_mode="none", parser=parse, container_timeout=2
+    )
+    value = operator.execute(context())
+    assert (value["verdict"], value["probe"], value["target"]) == ("unknown", "t", "")
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("docker_engine")
+@pytest.mark.parametrize(
+    ("command", "fail_on", "fails"),
+    [
+        (["true"], ("fail",), False),
+        (["false"], ("fail",), True),
+        (["false"], (), False),
+        (["no-such-program"], ("fail",), False),
+        (["no-such-program"], ("fail", "unknown"), True),
+    ],
+)
+def test_task_fails_on_the_verdicts_that_it_is_to_fail_on(
+    context: Context, command: list[str], fail_on: tuple[str, ...], fails: bool
+) -> None:
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+    options = {"image": "alpine:3.23", "command": command, "network_mode": "none", "fail_on": fail_on}
+    given = context()
+    if not fails:
+        assert InvestigateInContainerOperator(task_id="t", **options).execute(given)
+        return
+    with pytest.raises(AirflowException) as raised:
+        InvestigateInContainerOperator(task_id="t", **options).execute(given)
+    assert not isinstance(raised.value, AirflowFailException)
+    assert given["ti"].pushed["return_value"]["verdict"] in fail_on
+    with pytest.raises(AirflowFailException):
+        InvestigateInContainerOperator(task_id="t", retry_on_failure=False, **options).execute(given)
+
+
+def test_verdict_to_fail_on_is_checked_when_the_dag_is_parsed() -> None:
+    with pytest.raises(ValueError, match="'broken' is not a valid Verdict"):
+        InvestigateInContainerOperator(task_id="t", image="alpine:3.23", fail_on=("broken",))
+    with pytest.raises(ValueError, match=r'write \("fail",\)'):
+        InvestigateInContainerOperator(task_id="t", image="alpine:3.23", fail_on="fail")
+
+
 # --- what is done about errors ----------------------------------------------------------------------
 
 
