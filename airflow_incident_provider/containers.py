@@ -218,8 +218,8 @@ class LockedDownContainer:
             "nano_cpus": ONE_CPU,
             "pids_limit": PIDS,
             "tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=8m"},  # noqa: S108 - inside the container
-            # Several files, because the engine empties the oldest when they are full. They are large enough that more
-            # output than is read is noticed, even in lines of one character.
+            # Several files, because the engine empties the oldest when they are full. They are large enough that
+            # more output than is read is noticed, even in lines of one character.
             "log_config": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}},
         }
 
