@@ -90,7 +90,7 @@ def _alert_group(conf: Object) -> ForeignAlert:
     report = {
         "id": _string(conf.get("groupKey")) or fingerprint,
         "title": title + (f" ({len(current)} alerts)" if len(current) > 1 else ""),
-        "severity": _worst(_value(one, _SEVERITY_LABELS) for one in labels),
+        "severity": _worst(_severity_label(one) for one in labels),
         "description": _first(notes, ("description", "message")) or summary or _string(conf.get("message")),
         "env": _first(labels, _ENV_LABELS),
         "services": _all(labels, _SERVICE_LABELS),
@@ -272,6 +272,12 @@ def _opsgenie_fields(alert: Object) -> dict[str, object]:
 # --- values -----------------------------------------------------------------------------------------
 
 _RANKS = ("critical", "error", "high", "major", "warning", "medium", "minor", "low", "info", "none")
+
+
+def _severity_label(labels: Object) -> str | None:
+    """Return the severity that the labels name. Prometheus' ``none`` means that nobody is to be called."""
+    value = next((labels[name] for name in _SEVERITY_LABELS if name in labels), None)
+    return "info" if value == "none" else _string(value)
 
 
 def _worst(severities: Iterable[str | None]) -> str | None:

@@ -79,6 +79,10 @@ _ALIASES: Final = {
     "url": "links",
     "environment": "env",
     "summary": "title",
+    "name": "title",
+    "subject": "title",
+    "message": "description",
+    "text": "description",
     "priority": "severity",
     "state": "status",
 }
@@ -284,6 +288,8 @@ def trigger_form() -> dict[str, dict[str, Any]]:
 
 def parse_report(conf: Mapping[str, object], *, received_at: datetime) -> tuple[Report, tuple[Rejected, ...]]:
     """Return the fields of ``conf``, and what was left out of them. Never raises."""
+    # Other spellings of a name count where the name itself is not given.
+    conf = {**{str(key).casefold(): value for key, value in conf.items()}, **conf}
     rejected: list[Rejected] = []
     parsed: dict[str, Any] = {}
     for declared in fields(Report):

@@ -38,9 +38,9 @@ class SeverityRule(Strict):
 
 
 class SeverityRules(Strict):
-    """The first rule that matches decides; without one, what the alert says holds.
+    """The first rule that matches decides; without one, the alert's own severity holds.
 
-    ``severity`` in a rule's ``match`` is what the alert says: "at least high, and staging" can be made medium.
+    ``severity`` in a rule's ``match`` is the alert's own: "at least high, and staging" can be made medium.
     """
 
     rules: Annotated[tuple[SeverityRule, ...], Field(max_length=1000)] = ()
@@ -122,7 +122,7 @@ class Correlation(Strict):
     """Which alerts join an open incident: those that belong to it by any rule.
 
     By default those of the same service and env, and those of the same monitor unless another service or env tells
-    them apart: a monitor sends one notification for each of its groups. What people said joins nothing by itself.
+    them apart: a monitor sends one notification for each of its groups. Reports of people join nothing themselves.
     """
 
     rules: Annotated[tuple[CorrelationRule, ...], Field(max_length=100)] = (
@@ -156,8 +156,8 @@ class Storm(Strict):
 class TriageRule(Strict):
     """Where the incidents that match show.
 
-    All that is given must hold. ``notifications`` is a threshold: the rule is for an incident that was told of at
-    least so often.
+    All that is given must hold. ``notifications`` is a threshold: the rule is for an incident with at least so
+    many notifications.
     """
 
     name: Name
@@ -171,7 +171,7 @@ class TriageRule(Strict):
 
 DEFAULT_TRIAGE = (
     TriageRule(
-        name="said by people",
+        name="reported by people",
         match=Match(source=(Source.MANUAL, Source.DATADOG_INCIDENT)),
         presence=Visibility.ROOM,
     ),

@@ -89,7 +89,7 @@ def parse_body(body: bytes, content_type: str = "") -> dict[str, Any]:
 
 
 def extract(text: str) -> dict[str, str]:
-    """Return what can be told of a text that is no payload: named fragments, else its beginning as the title."""
+    """Return the named fragments of a text that is no payload; without a title, its beginning is the title."""
     found: dict[str, str] = {}
     for number, fragment in enumerate(_FRAGMENT.finditer(text[:100_000])):
         if number == _MAX_FRAGMENTS:

@@ -1,8 +1,8 @@
 """
-The routing table: which incidents bring whom, into what room, with which probes.
+The routing table: who is invited to which incident, into what room, and what is probed.
 
 It is a file that the platform team owns, so it is trusted where an alert is not, and strict where an alert is read
-leniently: a misspelt setting would leave somebody asleep. What it says of an incident's life is in :mod:`.life`.
+leniently: a misspelt setting would leave somebody asleep. Its other sections are in :mod:`.policies`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _Setting = TypeVar("_Setting")
 
 
 class Settings(Strict):
-    """What a rule, or the defaults, say: lists add up over the rules, of the others the first one counts."""
+    """Settings of a rule or of the defaults. Lists add up over the rules; of other settings the first counts."""
 
     responders: PlainNames = ()
     probes: Annotated[tuple[Probe, ...], BeforeValidator(one_or_more), Field(max_length=MAX_NAMES)] = ()
@@ -104,12 +104,12 @@ class RoutingTable(Strict):
         return tuple(dict.fromkeys(layer.dag for layer in (*self.rules, self.defaults) if layer.dag))
 
     def route(self, incident: Incident) -> Route:
-        """Return what the table says about ``incident``.
+        """Return the route of ``incident``.
 
         Every rule that matches adds its responders, probes and targets, in the order of the table, and then the
         defaults add theirs. Of channel prefix, runbook and DAG the first rule that sets one decides, else the
         defaults; but a runbook that the alert's own tag names comes before any rule's. The room is private if any
-        rule asks for it, whatever others say; the defaults' privacy yields to a rule that says false.
+        rule asks for it, whatever others state; the defaults' privacy yields to a rule with ``private: false``.
         """
         rules = [rule for rule in self.rules if rule.match.matches(incident)]
         layers: list[Settings] = [*rules, self.defaults]
@@ -226,9 +226,11 @@ def build_routing_table(content: Mapping[str, Any], *, known_probes: Collection[
     try:
         return RoutingTable.model_validate(content, context={"known_probes": known_probes})
     except ValidationError as error:
-        told = [f"{path_of(place)}: {_explained(place, how, why)}" for place, how, why in reasons(error)]
-        more = f"; and {len(told) - _MOST_REASONS} more" if len(told) > _MOST_REASONS else ""
-        raise RoutingTableError(f"The routing table is wrong: {'; '.join(told[:_MOST_REASONS])}{more}.") from None
+        problems = [f"{path_of(place)}: {_explained(place, how, why)}" for place, how, why in reasons(error)]
+        more = f"; and {len(problems) - _MOST_REASONS} more" if len(problems) > _MOST_REASONS else ""
+        raise RoutingTableError(
+            f"The routing table is wrong: {'; '.join(problems[:_MOST_REASONS])}{more}."
+        ) from None
 
 
 def _explained(place: tuple[int | str, ...], details: ErrorDetails, reason: str) -> str:

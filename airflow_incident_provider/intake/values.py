@@ -101,6 +101,8 @@ def read_severity(value: object) -> Severity | None:
     """
     if isinstance(value, bool):
         return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, int):
         return _BY_NUMBER[value] if 0 <= value < len(_BY_NUMBER) else None
     if not isinstance(value, str):
@@ -146,7 +148,7 @@ def read_time(value: object, *, received_at: datetime | None = None) -> datetime
 
 
 def _from_posix(number: float) -> datetime:
-    """Return the time of a number, whose size says its unit: as seconds, 1e11 is the year 5138."""
+    """Return the time of a number, whose size tells its unit: as seconds, 1e11 is the year 5138."""
     for bound, divisor in ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3)):
         if number >= bound:
             number /= divisor
@@ -184,9 +186,11 @@ def settle_time(moment: datetime | None, *, received_at: datetime) -> tuple[date
     :param received_at: when the statement arrived (aware).
     """
     note = None
-    if moment is not None and moment.tzinfo is None:
+    if moment is None:
+        return received_at, "no time, or none that is understood: the time of arrival was taken"
+    if moment.tzinfo is None:
         moment, note = moment.replace(tzinfo=UTC), "no time zone given: read as UTC"
-    if moment is None or not EARLIEST <= moment <= received_at + MAX_CLOCK_SKEW:
+    if not EARLIEST <= moment <= received_at + MAX_CLOCK_SKEW:
         return received_at, "not a time that can be right: the time of arrival was taken"
     if moment > received_at:
         ahead = round((moment - received_at).total_seconds())

@@ -46,6 +46,8 @@ def _object(payload: object) -> Mapping[str, object]:
             raise InvalidPayloadError(
                 f"datadog: {for_error(payload)} is not JSON.", fix="Pass the payload as an object or as JSON text."
             ) from None
+    if isinstance(payload, list) and len(payload) == 1:
+        payload = payload[0]
     if not isinstance(payload, Mapping):
         raise InvalidPayloadError(f"datadog: {for_error(payload)} is not an object.", fix=_FIX)
     return payload

@@ -195,7 +195,7 @@ def read_measurement(
 ) -> Measurement | None:
     """Return what was measured, or ``None`` without a metric or query.
 
-    The status states what happened; the query fills in what it leaves out, for it says what the monitor watches.
+    The status states what happened; the query fills in what it leaves out.
 
     :param status: the monitor's status or the event's text, as plain text.
     :param no_data: whether nothing was measured: then no limit was crossed either.

@@ -360,7 +360,7 @@ def test_groups_of_one_monitor_have_different_keys(payload: Make, read: Read) ->
     ("datadog", "said"),
     [
         ("{oops", r"datadog: '\{oops' is not JSON"),
-        ("[1]", "datadog: a list of 1 is not an object"),
+        ("[1, 2]", "datadog: a list of 2 is not an object"),
         (7, "datadog: 7 is not an object"),
         ({"title": {"a": 1}, "alert": {"id": True}}, "neither a title nor an id"),
         ({"event_type": "query_alert_monitor"}, "neither a title nor an id"),
