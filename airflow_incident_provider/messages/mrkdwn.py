@@ -149,6 +149,24 @@ def truncate(text: str, limit: int, measure: Callable[[str], int] = escaped_leng
     return f"{text[:kept]}… ({len(text) - kept} more characters)" if counted else f"{text[:kept].rstrip()}…"
 
 
+def split_line(text: str, limit: int, measure: Callable[[str], int] = escaped_length) -> list[str]:
+    """
+    Return the text in pieces of at most ``limit``, complete and in order, broken at spaces if possible.
+
+    :param measure: the size of one character.
+    """
+    pieces: list[str] = []
+    while sum(map(measure, text)) > limit:
+        end, size = 0, 0
+        while size + measure(text[end]) <= limit:
+            size += measure(text[end])
+            end += 1
+        cut = text.rfind(" ", end // 2, end) + 1 or _cluster_start(text, end) or end
+        pieces.append(text[:cut])
+        text = text[cut:]
+    return [*pieces, text]
+
+
 def _cluster_start(text: str, index: int) -> int:
     """Return the start of the grapheme cluster at ``index``, looking back a limited number of characters."""
     for start in range(index, max(index - _LONGEST_CLUSTER, 0), -1):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from airflow_incident_provider.lifecycle.closing import EXPIRES_AFTER
 from airflow_incident_provider.lifecycle.records import UpdateItem, UpdateKind
 from airflow_incident_provider.messages.blocks import (
+    LINE_LIMIT,
     Message,
     TruncatedList,
     fallback_text,
@@ -26,14 +27,20 @@ from airflow_incident_provider.messages.mrkdwn import (
     bold,
     clock,
     code_span,
+    escape,
+    escaped_length,
     inline,
     is_user_id,
     join,
     link,
     mention,
+    plain_length,
+    split_line,
+    unformatted,
 )
 from airflow_incident_provider.messages.plain import decode_mrkdwn
 from airflow_incident_provider.models import Invitation, Model, NotInvited, UtcDatetime
+from airflow_incident_provider.text import clean
 
 _TITLE = 150
 _TITLES_SHOWN = 3
@@ -226,10 +233,20 @@ _PARTS: tuple[Callable[[IncidentUpdate], list[Mrkdwn]], ...] = (
 )
 
 
-def note_messages(text: str) -> list[Message]:
-    """Return the text of a DAG author as one message, or more if it is long; none if it is empty."""
-    lines = [inline(line) for line in text.splitlines() if line.strip()]
-    return split_into_messages(text, sections(lines))
+def note_messages(text: str, *, markup: bool = False) -> list[Message]:
+    """Return the text of a DAG author, complete, as one message, or more if it is long; none if it is empty.
+
+    :param markup: whether the text is Slack's mrkdwn, with its links, mentions and formatting; otherwise it is
+        plain text, and shown as it is written.
+    """
+    lines = [line for line in clean(text).splitlines() if line.strip()]
+    if markup:
+        pieces = [Mrkdwn(piece) for line in lines for piece in split_line(line, LINE_LIMIT, plain_length)]
+    else:
+        pieces = [
+            escape(unformatted(piece)) for line in lines for piece in split_line(line, LINE_LIMIT, escaped_length)
+        ]
+    return split_into_messages(text, sections(piece for piece in pieces if piece.strip()))
 
 
 def task_failure(task: str, *, try_number: int, error: str | None, log_url: str | None) -> Mrkdwn:

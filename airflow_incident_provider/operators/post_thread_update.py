@@ -39,7 +39,10 @@ class PostThreadUpdateOperator(SlackStep):
     """Post findings, or a text of your own, into the thread of a brief; each once, however often it is tried.
 
     :param findings: what to post, such as ``[task.output]``; default: what every ``investigate`` task pushed.
-    :param text: plain text of your own to post instead of findings; it is escaped. (templated)
+    :param text: a text of your own to post instead of findings, complete: a long one becomes several messages.
+        (templated)
+    :param markup: whether ``text`` is Slack's mrkdwn, with its links, mentions and formatting; by default it is
+        plain text and shown as it is written. Do not put the text of an alert into markup.
     :param room: the room; default: what ``create_war_room`` pushed.
     :param workspace: the workspace; default: what ``setup_slack_integration`` pushed; without one, Slack is asked
         (``auth.test``).
@@ -66,6 +69,7 @@ class PostThreadUpdateOperator(SlackStep):
         *,
         findings: Sequence[Finding | Mapping[str, Any]] | None = None,
         text: str | None = None,
+        markup: bool = False,
         room: WarRoom | Mapping[str, Any] | None = None,
         workspace: SlackWorkspace | Mapping[str, Any] | None = None,
         incident: Incident | Mapping[str, Any] | None = None,
@@ -74,6 +78,7 @@ class PostThreadUpdateOperator(SlackStep):
         super().__init__(**kwargs)
         self.findings = findings
         self.text = text
+        self.markup = markup
         self.room = room
         self.workspace = workspace
         self.incident = incident
@@ -149,7 +154,7 @@ class PostThreadUpdateOperator(SlackStep):
 
     def _messages(self, findings: Sequence[Finding], evidence: Evidence | None) -> list[Message]:
         if self.text is not None:
-            return note_messages(self.text)
+            return note_messages(self.text, markup=self.markup)
         not_asked = evidence.findings if evidence and not evidence.calls else ()
         shown = [*findings, *not_asked]
         return [
