@@ -13,8 +13,6 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from airflow_incident_provider.exceptions import RoutingTableError
-from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.closing import settle
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.models import UtcDatetime
@@ -47,6 +45,9 @@ class Incidents(BaseModel):
     incidents: list[Incident]
     now: Annotated[UtcDatetime, Field(description="The server's clock, to tell ages by.")]
     dag_ids: Annotated[list[str], Field(description="The incident DAGs that the asker may read.")]
+    routing_problem: Annotated[
+        str | None, Field(description="Since when the routing table is invalid, why, and what is in use instead.")
+    ] = None
 
 
 @router.get(
@@ -75,7 +76,10 @@ def list_incidents(
     ended = [incident for incident in found if not incident.is_open][limit:]
     dropped = {id(incident) for incident in ended}
     shown = [incident for incident in found if id(incident) not in dropped]
-    return Incidents(incidents=shown, now=now, dag_ids=dag_ids)
+    problem = active_routing_table().problem
+    return Incidents(
+        incidents=shown, now=now, dag_ids=dag_ids, routing_problem=None if problem is None else str(problem)
+    )
 
 
 @router.get("/", include_in_schema=False)
@@ -103,8 +107,6 @@ def _records(session: Session, dag_ids: list[str], *, limit: int, keys: list[str
     except RegistryUnavailableError as error:
         log.debug("No records of incidents: %s", error)
         return {}
-    except RoutingTableError:
-        settings = Lifecycle()
     now = datetime.now(UTC)
     records = {key: settle(found.record, settings, now) for key, found in stored.items()}
     return {key: record for key, record in records.items() if record.dag_id in dag_ids and not record.is_dry_run}

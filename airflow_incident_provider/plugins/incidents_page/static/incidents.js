@@ -54,13 +54,14 @@ function refuse(view, notice) {
   view.list.replaceChildren(notice);
 }
 
-function draw(view, { incidents, now, dag_ids: dagIds }) {
+function draw(view, { incidents, now, dag_ids: dagIds, routing_problem: routingProblem }) {
   view.offset = Date.parse(now) - Date.now();
-  const shown = JSON.stringify([incidents, dagIds]);
+  const shown = JSON.stringify([incidents, dagIds, routingProblem]);
   // What has not changed stays as it is: a person may be reading it, or about to click.
   if (shown !== view.shown) {
     view.shown = shown;
-    view.list.replaceChildren(...(incidents.length ? groups(incidents) : [empty(dagIds)]));
+    const notices = routingProblem ? [element("p", "notice", `Routing table: ${routingProblem}`)] : [];
+    view.list.replaceChildren(...notices, ...(incidents.length ? groups(incidents) : [empty(dagIds)]));
   }
   for (const age of view.list.querySelectorAll("time[data-since]")) {
     age.textContent = duration(Date.now() + view.offset - Number(age.dataset.since));
