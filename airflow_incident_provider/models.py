@@ -292,10 +292,12 @@ class SlackWorkspace(XComValue):
 
     ``conn_id`` is the Airflow connection that leads there: whoever talks to the room later goes by it.
     ``interactive`` is whether the app's signing secret is configured, so that buttons can be used.
+    ``dry_run_requested`` tells a dry run that somebody asked for from one for lack of a connection.
     """
 
     mode: Mode
     reason: str | None = None
+    dry_run_requested: bool = False
     conn_id: str | None = None
     team: str | None = None
     team_id: str | None = None

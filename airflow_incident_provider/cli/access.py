@@ -22,6 +22,9 @@ from airflow_incident_provider.exceptions import IncidentError
 
 RETURN_VALUE = "return_value"
 
+REPORT = "report/"
+"""The prefix of entries of the inbox: incidents that the registry has not adopted yet."""
+
 TOKEN_VARIABLE = "AIRFLOW_CLI_TOKEN"  # noqa: S105 - the name of the variable, the same as in Airflow's own remote CLI
 
 LATEST = "latest"
@@ -109,10 +112,13 @@ class Airflow(Protocol):
         """Return the run's page in Airflow's UI, if Airflow's address is known."""
 
     def registry_value(self, key: str) -> Any | None:
-        """Return an entry of the incident registry; ``None`` if there is no such entry, or no registry."""
+        """Return an entry of the incident registry; ``None`` if there is no such entry, or no registry.
+
+        :param key: a key of the registry, or :data:`REPORT` and the key of an incident in the inbox.
+        """
 
     def registry_values(self) -> Mapping[str, Any]:
-        """Return all entries of the incident registry, by key."""
+        """Return all entries of the incident registry and of its inbox, by the same keys."""
 
 
 @contextmanager

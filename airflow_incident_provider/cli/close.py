@@ -5,6 +5,8 @@ Both work from any machine with access to Airflow's API, and whoever may start t
 
 from __future__ import annotations
 
+import getpass
+import socket
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
@@ -18,7 +20,7 @@ from airflow_incident_provider.cli.view import (
     IncidentView,
     find_incident,
     read_findings,
-    read_record,
+    read_stored,
 )
 from airflow_incident_provider.config import ConfKey, DagId, TaskId
 from airflow_incident_provider.lifecycle.closing import CloseRequest, Closing
@@ -26,6 +28,7 @@ from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.messages.mrkdwn import clock
 from airflow_incident_provider.models import Finding, Verdict
 from airflow_incident_provider.probes import CONTROL
+from airflow_incident_provider.text import one_line
 
 UPDATE_RUNS = 100
 """How many of the newest update runs are searched for the latest check."""
@@ -71,7 +74,7 @@ def _close(args: Namespace, closing: Closing) -> ExitCode:
         run = wait_for_run(
             airflow,
             DagId.INCIDENT_UPDATE,
-            _start(airflow, view, closing),
+            _start(airflow, view, closing, by=_requester(args)),
             timeout=args.timeout,
             fix="It keeps running; check that Airflow's scheduler is running.",
         )
@@ -99,7 +102,8 @@ def _print_doubts(airflow: Airflow, view: IncidentView) -> None:
     """Print the alerts that still fire, and what failed at the latest check."""
     if view.record is not None and (firing := view.record.firing_count):
         print_text(f"{counted(firing, 'alert')} still firing. The next notification reopens the incident.")
-    findings = [finding for finding in latest_findings(airflow, view) if finding.probe != CONTROL]
+    _, latest = latest_check(airflow, view)
+    findings = [finding for finding in latest if finding.probe != CONTROL]
     failing = [finding for finding in findings if finding.verdict is Verdict.FAIL]
     if not failing:
         return
@@ -109,32 +113,42 @@ def _print_doubts(airflow: Airflow, view: IncidentView) -> None:
         print_text(f"  {finding.probe} {finding.target}: {finding.summary}")
 
 
-def latest_findings(airflow: Airflow, view: IncidentView) -> list[Finding]:
-    """Return the findings of the newest update run that ran probes, else those of the first run."""
+def latest_check(airflow: Airflow, view: IncidentView) -> tuple[str | None, list[Finding]]:
+    """Return the newest update run that ran probes, with its findings; without one, those of the first run."""
     for run in airflow.latest_runs(DagId.INCIDENT_UPDATE, UPDATE_RUNS):
-        if run.run_id.startswith(f"upd.{view.key}."):
-            found = read_findings(airflow, run, airflow.steps(run.dag_id, run.run_id))
-            if found:
-                return found
-    return list(view.findings)
+        if run.run_id.startswith(f"upd.{view.key}.") and (found := read_findings(airflow, run)):
+            return run.run_id, found
+    return None, list(view.findings)
 
 
-def _start(airflow: Airflow, view: IncidentView, closing: Closing) -> str:
+def _requester(args: Namespace) -> str | None:
+    """Return who closes the incident; ``None`` for the Airflow user whose token is used."""
+    if args.requester:
+        return one_line(args.requester)
+    return None if args.api_url else f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def _start(airflow: Airflow, view: IncidentView, closing: Closing, *, by: str | None) -> str:
     """Start the run that closes the incident, and return its id."""
     # An incident without a record is known by its first run alone.
     first = view.run if view.record is None else None
-    asked = CloseRequest(
-        closing=closing, dag_id=first.dag_id if first else None, run_id=first.run_id if first else None
+    request = CloseRequest(
+        closing=closing, by=by, dag_id=first.dag_id if first else None, run_id=first.run_id if first else None
     )
+    checked_by, _ = latest_check(airflow, view)
+    conf = {
+        ConfKey.INCIDENT_KEY.value: view.key,
+        **request.as_conf(),
+        **({ConfKey.CHECKED_BY.value: checked_by} if checked_by else {}),
+    }
     run_id = f"{closing}.{view.key}.{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    return airflow.start(
-        DagId.INCIDENT_UPDATE, {ConfKey.INCIDENT_KEY: view.key, **asked.as_conf()}, run_id=run_id
-    ).run_id
+    return airflow.start(DagId.INCIDENT_UPDATE, conf, run_id=run_id).run_id
 
 
 def _result(args: Namespace, airflow: Airflow, view: IncidentView, closing: Closing, run: Run) -> ExitCode:
     """Print the result: the registry's status, or the task's state for an incident without a record."""
-    record = read_record(airflow, view.key or "")
+    stored = read_stored(airflow, view.key or "")
+    record = stored.record if stored is not None else None
     states = {step.task_id: step.state for step in airflow.steps(DagId.INCIDENT_UPDATE, run.run_id)}
     done = _is_done(record, closing) if record is not None else states.get(_TASKS[closing]) == "success"
     _print_result(args, view, state=_DONE[closing][0].value if done else "not done", run_id=run.run_id)

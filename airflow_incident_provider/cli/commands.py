@@ -197,6 +197,7 @@ def _list() -> ActionCommand:
             _many("--team", "Only this team"),
             option("--since", help="Only what began since: 30m, 2h, 7d, or a date or time in UTC", metavar="TIME"),
             option("--limit", help="How many at most (default: 20)", type=int, default=20, metavar="N"),
+            option("--records", help="Print the registry's records as JSON, for explain", action="store_true"),
             ANY_DAG,
             *REMOTE,
             *SHOWN,
@@ -222,6 +223,12 @@ _CLOSING_ARGS = (
     RUN,
     ANY_DAG,
     option("--yes", help="Do not ask for confirmation", action="store_true"),
+    option(
+        "--as",
+        help="Who does it, such as dana@acme.example (default: the Airflow user; without --api-url, user@host)",
+        dest="requester",
+        metavar="NAME",
+    ),
     option("--timeout", help="Seconds to wait (default: 120)", type=float, default=120.0, metavar="SECONDS"),
     *REMOTE,
     *SHOWN,
@@ -425,17 +432,26 @@ def _setup_remove() -> ActionCommand:
 def _explain() -> ActionCommand:
     return ActionCommand(
         name="explain",
-        help="Explain what an alert would do: open, update, recover or nothing, and why",
+        help="Explain what an alert would do, why, and who would be invited",
         description=(
-            "Read a Datadog payload, or the fields of an incident, and decide as the webhook would. Nothing is"
+            "Read a Datadog payload, or the fields of an incident, and decide as the webhook would, with the"
+            " incidents that Airflow has on record now.\nShow the decision and its reasons, the rules that match,"
+            " the room, the people with the rule that names them,\nthe probes and the evidence. Nothing is"
             " stored, started or sent."
         ),
+        epilog="Example:\n  airflow incident explain alert.json",
         func=_function("explain.explain"),
         args=(
             option("payload", help="A file with the payload's JSON; - reads standard input"),
             option("--routing-table", help="Path of the routing table (default: [incident] routing_table)"),
-            option("--records", help="A file with a JSON list of existing incident records (default: none)"),
-            option("-o", "--output", help="table (default) or json", choices=("table", "json"), default="table"),
+            option(
+                "--records",
+                help="Decide with the incidents of this file, as list --records prints them",
+                metavar="FILE",
+            ),
+            option("--no-records", help="Decide as if no incident existed", action="store_true"),
+            *REMOTE,
+            *SHOWN,
         ),
     )
 

@@ -14,16 +14,17 @@ from airflow.models.asset_state_store import AssetStateStoreModel as Entry
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
+from airflow.sdk import Asset
 from airflow.utils.session import create_session
 from airflow.utils.types import DagRunTriggeredByType
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from airflow_incident_provider.cli.access import RETURN_VALUE, Run, Started, Step, run_url
+from airflow_incident_provider.cli.access import REPORT, RETURN_VALUE, Run, Started, Step, run_url
 from airflow_incident_provider.cli.run import UsageError
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.plugins.run_history import incident_dag_ids
-from airflow_incident_provider.registry.keys import REGISTRY
+from airflow_incident_provider.registry.keys import REGISTRY, REPORTS
 from airflow_incident_provider.registry.runs import Runs
 
 
@@ -118,25 +119,28 @@ class DatabaseAirflow:
         return run_url(base, dag_id, run_id)
 
     def registry_value(self, key: str) -> Any | None:
-        """Query the asset's state store."""
+        """Query the state store of the registry's assets."""
+        asset, name = (REPORTS, key.removeprefix(REPORT)) if key.startswith(REPORT) else (REGISTRY, key)
         with create_session() as session:
-            stored = session.scalar(_registry_entries(Entry.value).where(Entry.key == key))
+            stored = session.scalar(_entries(asset, Entry.value).where(Entry.key == name))
         return json.loads(stored) if stored is not None else None
 
     def registry_values(self) -> Mapping[str, Any]:
-        """Query the asset's state store."""
+        """Query the state store of the registry's assets."""
+        found: dict[str, Any] = {}
         with create_session() as session:
-            return {
-                key: json.loads(value) for key, value in session.execute(_registry_entries(Entry.key, Entry.value))
-            }
+            for asset, prefix in ((REGISTRY, ""), (REPORTS, REPORT)):
+                rows = session.execute(_entries(asset, Entry.key, Entry.value))
+                found |= {f"{prefix}{key}": json.loads(value) for key, value in rows}
+        return found
 
 
-def _registry_entries(*columns: Any) -> Any:
-    """Return a query for columns of the registry's entries."""
+def _entries(asset: Asset, *columns: Any) -> Any:
+    """Return a query for columns of an asset's entries."""
     return (
         select(*columns)
         .join(AssetModel, AssetModel.id == Entry.asset_id)
-        .where(AssetModel.name == REGISTRY.name, AssetModel.uri == REGISTRY.uri)
+        .where(AssetModel.name == asset.name, AssetModel.uri == asset.uri)
     )
 
 

@@ -29,6 +29,7 @@ from airflow_incident_provider.intake import RoutingTable, read_incident
 from airflow_incident_provider.intake.conf import checked_conf
 from airflow_incident_provider.intake.datadog.text import read_title
 from airflow_incident_provider.intake.values import is_unset
+from airflow_incident_provider.lifecycle.decision import response_dag
 from airflow_incident_provider.messages.mrkdwn import duration
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom
 from airflow_incident_provider.routing_file import read_routing_table
@@ -39,6 +40,8 @@ CHANNEL_PREFIX = "drill"
 
 RULE = {"name": "drill", "match": {"tag": TAG}, "channel_prefix": CHANNEL_PREFIX}
 """The routing rule that gives the channel of a drill its prefix. It has to come before other prefixes."""
+
+ADD_RULE = f"Add this as the first of the rules: {json.dumps(RULE)}"
 
 REHEARSAL_GROUP = "airflow_incident_provider.rehearsal"
 """The entry point group of :class:`Rehearsal`: ``--sandbox`` uses the installed one."""
@@ -81,8 +84,8 @@ def drill(args: Namespace) -> ExitCode:
     payload = _alert(args)
     conf = checked_conf(as_drill(payload), received_at=datetime.now(UTC))
     with _connect(args) as airflow:
-        incident = _drill_incident(conf, args)
-        goals, run_id = rehearse(airflow, args.dag_id or DagId.INCIDENT_RESPONSE, incident, conf, args)
+        incident, dag_id = _drill_incident(conf, args)
+        goals, run_id = rehearse(airflow, dag_id, incident, conf, args)
     _print_score(goals, run_id, args.output)
     return ExitCode.OK if all(goal.met for goal in goals) else ExitCode.FAILED
 
@@ -164,20 +167,35 @@ def _installed_rehearsal() -> Rehearsal:
     raise IncidentError("--sandbox is in a distribution of its own.", fix=f"Install it with: {install}")
 
 
-def _drill_incident(conf: Mapping[str, Any], args: Namespace) -> Incident:
-    """Return the incident, if its room will be recognizable as a drill.
+def _drill_incident(conf: Mapping[str, Any], args: Namespace) -> tuple[Incident, str]:
+    """Return the incident, if its room will be recognizable as a drill, and the DAG that handles it.
 
     :raises UsageError: the local routing table does not give drills their channel prefix.
     """
-    local = args.api_url is None and not args.sandbox
-    routing = read_routing_table() if local else RoutingTable()
-    incident = read_incident(conf, received_at=datetime.now(UTC), routing=routing)
-    rule = f"Add this as the first of the rules: {json.dumps(RULE)}"
-    if local and incident.route.channel_prefix != CHANNEL_PREFIX:
-        raise UsageError("The routing table does not mark the rooms of drills.", fix=rule)
-    if args.api_url is not None:
-        print_error(f"Note: the routing table of {args.api_url} cannot be read from here. {rule}")
-    return incident
+    now = datetime.now(UTC)
+    if args.api_url is not None or args.sandbox:
+        if args.api_url is not None:
+            print_error(f"Note: the routing table of {args.api_url} cannot be read from here. {ADD_RULE}")
+        incident = read_incident(conf, received_at=now, routing=RoutingTable())
+        return incident, args.dag_id or DagId.INCIDENT_RESPONSE
+    routed = read_incident(conf, received_at=now, routing=read_routing_table())
+    dag_id = args.dag_id or response_dag(routed.route)
+    table, where = _table_of(dag_id)
+    incident = read_incident(conf, received_at=now, routing=table)
+    if incident.route.channel_prefix != CHANNEL_PREFIX:
+        raise UsageError(f"{where} does not mark the rooms of drills.", fix=ADD_RULE)
+    return incident, dag_id
+
+
+def _table_of(dag_id: str) -> tuple[RoutingTable, str]:
+    """Return the routing table that a DAG's first step uses, and what it is called."""
+    # Loads Airflow's models, which a remote drill does not need.
+    from airflow_incident_provider.cli.installation import incident_dags
+
+    [dag] = incident_dags(None, only=[dag_id])
+    if dag.routing_table is None:
+        return read_routing_table(), "The routing table"
+    return read_routing_table(dag.routing_table), f"The routing table of {dag_id}"
 
 
 def _print_score(goals: Sequence[Goal], run_id: str, output: str) -> None:

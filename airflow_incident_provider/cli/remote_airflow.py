@@ -8,12 +8,12 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from airflow_incident_provider.cli.access import RETURN_VALUE, Run, Started, Step, run_url
+from airflow_incident_provider.cli.access import REPORT, RETURN_VALUE, Run, Started, Step, run_url
 from airflow_incident_provider.cli.airflow_api import AirflowApi, AirflowApiError
 from airflow_incident_provider.cli.run import UsageError
 from airflow_incident_provider.config import INCIDENT_TAG
 from airflow_incident_provider.exceptions import IncidentError
-from airflow_incident_provider.registry.keys import REGISTRY
+from airflow_incident_provider.registry.keys import REGISTRY, REPORTS
 
 T = TypeVar("T")
 
@@ -88,17 +88,23 @@ class RemoteAirflow:
         return run_url(self.api.base_url, dag_id, run_id)
 
     def registry_value(self, key: str) -> Any | None:
-        """Request an entry of the asset's state store."""
-        registry = self._registry_id
-        return None if registry is None else _if_found(lambda: self.api.asset_state(registry, key))
+        """Request an entry of the state store of the registry's assets."""
+        asset, name = (REPORTS, key.removeprefix(REPORT)) if key.startswith(REPORT) else (REGISTRY, key)
+        asset_id = self._asset_ids[asset.name]
+        return None if asset_id is None else _if_found(lambda: self.api.asset_state(asset_id, name))
 
     def registry_values(self) -> Mapping[str, Any]:
-        """Request all entries of the asset's state store."""
-        return {} if self._registry_id is None else self.api.asset_states(self._registry_id)
+        """Request all entries of the state store of the registry's assets."""
+        found: dict[str, Any] = {}
+        for asset, prefix in ((REGISTRY, ""), (REPORTS, REPORT)):
+            asset_id = self._asset_ids[asset.name]
+            if asset_id is not None:
+                found |= {f"{prefix}{key}": value for key, value in self.api.asset_states(asset_id).items()}
+        return found
 
     @cached_property
-    def _registry_id(self) -> int | None:
-        return self.api.asset_id(REGISTRY.name, REGISTRY.uri)
+    def _asset_ids(self) -> Mapping[str, int | None]:
+        return {asset.name: self.api.asset_id(asset.name, asset.uri) for asset in (REGISTRY, REPORTS)}
 
 
 def _run(run: Mapping[str, Any]) -> Run:

@@ -63,6 +63,9 @@ def list_incidents(args: Namespace) -> ExitCode:
     filters = [*_filters(args, datetime.now(UTC))]
     with connect(args) as airflow:
         views = [view for view in read_views(airflow, args.dag_id) if all(keep(view) for keep in filters)]
+    if args.records:
+        print_document([view.record.to_json() for view in views if view.record is not None], "json")
+        return ExitCode.OK
     newest_first = sorted(views, key=lambda view: view.began_at, reverse=True)
     shown = sorted(newest_first, key=urgency)[: args.limit]
     now = datetime.now(UTC)
@@ -115,7 +118,7 @@ def row(view: IncidentView, now: datetime) -> dict[str, object]:
         "room_url": view.room_url,
         "no_room": no_room.what if no_room else None,
         "invited": len(view.room.invited) if view.room else None,
-        "findings": {verdict.value: count for verdict, count in view.counts.items() if count},
+        "findings": {verdict.value: count for verdict, count in view.snapshot.verdicts.items() if count},
         "commander": source.commander if source else None,
         "ended_at": iso(record.ended_at) if record and record.ended_at else None,
         "total_ms": summary.total_ms if summary else None,
@@ -217,6 +220,7 @@ def document(view: IncidentView) -> dict[str, Any]:
         "room": view.room.to_xcom() if view.room else None,
         "findings": [finding.to_xcom() for finding in view.findings],
         "summary": view.summary.to_xcom() if view.summary else None,
+        "evidence": view.snapshot.evidence.to_xcom() if view.snapshot.evidence else None,
         "record": view.record.to_json() if view.record else None,
     }
 

@@ -1,17 +1,17 @@
-"""What the commands show of an incident: its run, what the steps left in XCom, and its record in the registry."""
+"""What the commands show of an incident: a snapshot of it, its run, and why it has no room."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 
 from airflow_incident_provider.cli.access import (
     LATEST,
+    REPORT,
     SEARCHED_RUNS,
     Airflow,
     Run,
@@ -20,7 +20,7 @@ from airflow_incident_provider.cli.access import (
     incident_dags,
     newest_runs,
 )
-from airflow_incident_provider.config import TaskId, XComKey
+from airflow_incident_provider.config import STEPS, TaskId, XComKey
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status, Visibility
 from airflow_incident_provider.models import (
     Finding,
@@ -32,18 +32,20 @@ from airflow_incident_provider.models import (
     SlackWorkspace,
     Verdict,
     WarRoom,
-    XComValue,
 )
-from airflow_incident_provider.probes import CONTROL
 from airflow_incident_provider.registry.keys import Kind
 from airflow_incident_provider.registry.records import StoredIncident, Transition
+from airflow_incident_provider.room.snapshot import IncidentSnapshot, RunRef, read_snapshot
 
 DRY_RUN = "dry run"
 UNREADABLE = "unreadable"
 NOT_RAISED = "not raised"
 """Statuses of runs that are no incidents; an incident has a :class:`~.records.Status`."""
 
-Value = TypeVar("Value", bound=XComValue)
+LISTED = tuple(step for step in STEPS if step is not TaskId.INVESTIGATE)
+"""The steps that a list reads: a summary has the counts of the findings."""
+
+Records = Mapping[str, StoredIncident]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,34 +54,53 @@ class IncidentView:
 
     :param run: its first run; ``None`` for an incident that triage kept without one.
     :param failure: the problem of the first step that failed, if one did.
-    :param findings: what the probes found, worst first.
-    :param counts: the number of findings per verdict, without the control probe.
-    :param record: the registry's record, if there is one.
     """
 
     run: Run | None
     run_url: str | None = None
-    incident: Incident | None = None
-    workspace: SlackWorkspace | None = None
-    room: WarRoom | None = None
-    summary: IncidentSummary | None = None
+    snapshot: IncidentSnapshot = field(default_factory=IncidentSnapshot)
     failure: Problem | None = None
-    findings: tuple[Finding, ...] = ()
-    counts: Mapping[Verdict, int] = field(default_factory=dict)
-    record: IncidentRecord | None = None
+
+    @property
+    def record(self) -> IncidentRecord | None:
+        """The registry's record, if there is one."""
+        return self.snapshot.record
+
+    @property
+    def incident(self) -> Incident | None:
+        """The incident as its run parsed it, with what has changed since."""
+        return self.snapshot.incident
+
+    @property
+    def workspace(self) -> SlackWorkspace | None:
+        """The Slack workspace of the run."""
+        return self.snapshot.workspace
+
+    @property
+    def room(self) -> WarRoom | None:
+        """The room, also that of a dry run."""
+        return self.snapshot.room
+
+    @property
+    def summary(self) -> IncidentSummary | None:
+        """The summary of the run."""
+        return self.snapshot.summary
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the probes and the evidence found, worst first."""
+        worst_first = list(Verdict)
+        found = self.snapshot.all_findings
+        return tuple(sorted(found, key=lambda finding: worst_first.index(finding.verdict)))
 
     @property
     def key(self) -> str | None:
         """The incident's key; ``None`` as long as its payload has not been read."""
-        if self.record is not None:
-            return self.record.key
-        return self.incident.key if self.incident is not None else None
+        return self.snapshot.key
 
     @property
     def title(self) -> str:
         """The incident's title, else the id of its run."""
-        if self.record is not None:
-            return self.record.title
         if self.incident is not None:
             return self.incident.title
         return self.run.run_id if self.run is not None else "?"
@@ -87,14 +108,19 @@ class IncidentView:
     @property
     def severity(self) -> Severity | None:
         """The current severity."""
-        if self.record is not None:
-            return self.record.severity
         return self.incident.severity if self.incident is not None else None
 
     @property
     def is_dry_run(self) -> bool:
         """Whether nothing was posted."""
+        if self.record is not None and self.record.is_dry_run:
+            return True
         return self.workspace is not None and self.workspace.dry_run
+
+    @property
+    def dry_run_was_requested(self) -> bool:
+        """Whether somebody asked for the dry run."""
+        return self.workspace is not None and self.workspace.dry_run_requested
 
     @property
     def status(self) -> str:
@@ -126,22 +152,16 @@ class IncidentView:
         """When it began, as far as is known."""
         if self.incident is not None:
             return self.incident.occurred_at
-        if self.record is not None:
-            return self.record.opened_at
         return self.run.run_after if self.run is not None else datetime.now(UTC)
 
     @property
     def channel_name(self) -> str | None:
         """The name of the channel, if one exists."""
-        if self.record is not None and self.record.room.channel_id:
-            return self.record.room.channel_name
         return self.room.channel_name if self.room is not None and self.room.channel_id else None
 
     @property
     def room_url(self) -> str | None:
         """The address of the channel, if one exists."""
-        if self.record is not None and self.record.room.channel_id:
-            return self.record.room.url
         return self.room.url if self.room is not None and self.room.channel_id else None
 
     @property
@@ -149,13 +169,7 @@ class IncidentView:
         """Why there is no room; ``None`` if there is one."""
         if self.channel_name is not None:
             return None
-        pending = self.record.room if self.record is not None else Room()
-        if pending.problem is not None:
-            tried = f" Next try at {pending.next_try_at:%H:%M:%S} UTC." if pending.next_try_at else ""
-            return Problem(step=TaskId.CREATE_WAR_ROOM, what=pending.problem + tried, fix=pending.fix)
-        return Problem(
-            step=TaskId.CREATE_WAR_ROOM, what=self._no_room(), fix=self.failure.fix if self.failure else None
-        )
+        return Problem(step=TaskId.CREATE_WAR_ROOM, what=self._no_room(), fix=self._fix())
 
     def _no_room(self) -> str:
         if self.record is not None and self.record.visibility is not Visibility.ROOM:
@@ -170,6 +184,13 @@ class IncidentView:
             return f"the run ended without one ({self.run.state})"
         return "not opened yet"
 
+    def _fix(self) -> str | None:
+        if self.failure is not None:
+            return self.failure.fix
+        if self.is_dry_run and not self.dry_run_was_requested:
+            return "Run: airflow incident check --only slack"
+        return None
+
     @property
     def went_wrong(self) -> bool:
         """Whether the run is finished and people did not get what it promises."""
@@ -177,36 +198,57 @@ class IncidentView:
             return False
         if self.summary is not None and self.summary.outcome is RunOutcome.NOT_RAISED:
             return False
+        if self.is_dry_run and not self.dry_run_was_requested:
+            return True
         return self.run.state != "success" or self.outcome == RunOutcome.FAILED
 
 
+class RunXComs:
+    """The XComs of a run as :func:`~airflow_incident_provider.room.snapshot.read_snapshot` reads them."""
+
+    def __init__(self, airflow: Airflow, run: Run, steps: Sequence[Step]) -> None:
+        self._airflow = airflow
+        self._run = run
+        self._steps = steps
+
+    def value(self, task_id: str) -> Any:
+        """Return what a task returned, or ``None``."""
+        return self._airflow.value(self._run.dag_id, self._run.run_id, task_id)
+
+    def values(self, task_ids: Sequence[str]) -> Iterable[Any]:
+        """Return what the finished instances of mapped tasks returned."""
+        for step in self._steps:
+            if step.task_id in task_ids and step.state == "success":
+                yield self._airflow.value(
+                    self._run.dag_id, self._run.run_id, step.task_id, map_index=step.map_index
+                )
+
+
 def read_incident_view(
-    airflow: Airflow, run: Run, *, records: Mapping[str, IncidentRecord] | None = None, findings: bool = True
+    airflow: Airflow, run: Run, *, records: Records | None = None, findings: bool = True
 ) -> IncidentView:
     """Read everything a run left, and its record.
 
-    :param records: the registry's records by key, if they were read already.
+    :param records: the registry's incidents by key, if they were read already.
     :param findings: whether to read each finding; otherwise only the summary's counts.
     """
-    incident = value_of(Incident, airflow, run, TaskId.PARSE_INCIDENT)
-    room = value_of(WarRoom, airflow, run, TaskId.CREATE_WAR_ROOM)
-    summary = value_of(IncidentSummary, airflow, run, TaskId.FINAL_SUMMARY)
-    steps = airflow.steps(run.dag_id, run.run_id) if findings or room is None or summary is None else []
-    found = read_findings(airflow, run, steps) if findings or summary is None else []
-    record = None
-    if incident is not None:
-        record = records.get(incident.key) if records is not None else read_record(airflow, incident.key)
+    steps = airflow.steps(run.dag_id, run.run_id)
+    source = RunXComs(airflow, run, steps)
+    key = _key(source.value(TaskId.PARSE_INCIDENT))
+    stored = None
+    if key is not None:
+        stored = records.get(key) if records is not None else read_stored(airflow, key)
+    snapshot = read_snapshot(
+        source,
+        run=RunRef(dag_id=run.dag_id, run_id=run.run_id, state=run.state, requested_at=run.run_after),
+        stored=stored,
+        tasks=STEPS if findings else LISTED,
+    )
     return IncidentView(
         run=run,
         run_url=airflow.url(run.dag_id, run.run_id),
-        incident=incident,
-        workspace=value_of(SlackWorkspace, airflow, run, TaskId.SETUP_SLACK),
-        room=room,
-        summary=summary,
+        snapshot=snapshot,
         failure=_first_failure(airflow, run, steps),
-        findings=tuple(found),
-        counts=_counts(found) if found else (summary.findings if summary is not None else {}),
-        record=record,
     )
 
 
@@ -215,17 +257,18 @@ def find_incident(airflow: Airflow, name: str, dag_id: str | None) -> IncidentVi
 
     :raises UsageError: there is none.
     """
-    if name != LATEST and dag_id is None and (record := _find_record(airflow, name.removeprefix("#"))) is not None:
-        return read_record_view(airflow, record)
+    if name != LATEST and dag_id is None and (stored := _find_stored(airflow, name.removeprefix("#"))) is not None:
+        return read_stored_view(airflow, stored)
     return read_incident_view(airflow, find_run(airflow, name, dag_id))
 
 
-def read_record_view(airflow: Airflow, record: IncidentRecord) -> IncidentView:
+def read_stored_view(airflow: Airflow, stored: StoredIncident) -> IncidentView:
     """Return an incident by its record, with what its run left, if it has one."""
+    record = stored.record
     run = airflow.run(record.dag_id, record.run_id) if record.run_id is not None else None
     if run is None:
-        return IncidentView(run=None, record=record)
-    return read_incident_view(airflow, run, records={record.key: record})
+        return IncidentView(run=None, snapshot=read_snapshot(None, stored=stored))
+    return read_incident_view(airflow, run, records={record.key: stored})
 
 
 def read_views(airflow: Airflow, dag_id: str | None, *, limit: int = SEARCHED_RUNS) -> list[IncidentView]:
@@ -234,24 +277,61 @@ def read_views(airflow: Airflow, dag_id: str | None, *, limit: int = SEARCHED_RU
     :param dag_id: only runs of this DAG; ``None`` for every incident DAG.
     :param limit: how many runs are read.
     """
-    records = read_records(airflow)
+    records = read_all_stored(airflow)
     runs = newest_runs(airflow, incident_dags(airflow, dag_id), limit)
     views = [read_incident_view(airflow, run, records=records, findings=False) for run in runs]
     shown = {view.key for view in views}
     if dag_id is None:
         views += [
-            IncidentView(run=None, record=record)
-            for key, record in records.items()
-            if record.run_id is None and key not in shown
+            IncidentView(run=None, snapshot=read_snapshot(None, stored=stored))
+            for key, stored in records.items()
+            if stored.record.run_id is None and key not in shown
         ]
     return views
 
 
-def _find_record(airflow: Airflow, name: str) -> IncidentRecord | None:
-    if (record := read_record(airflow, name)) is not None:
-        return record
-    found = [record for record in read_records(airflow).values() if name in _names(record)]
-    return max(found, key=lambda record: record.last_signal_at, default=None)
+def read_findings(airflow: Airflow, run: Run) -> list[Finding]:
+    """Return what the probes of a run found, as far as they have finished."""
+    steps = airflow.steps(run.dag_id, run.run_id)
+    return list(read_snapshot(RunXComs(airflow, run, steps), tasks=[TaskId.INVESTIGATE]).findings)
+
+
+def read_stored(airflow: Airflow, key: str) -> StoredIncident | None:
+    """Return an incident of the registry, or of its inbox."""
+    return merge_stored(key, airflow.registry_value)
+
+
+def read_all_stored(airflow: Airflow) -> dict[str, StoredIncident]:
+    """Return all incidents of the registry and its inbox, by key."""
+    values = airflow.registry_values()
+    prefixes = (REPORT, Kind.ARCHIVE.prefix, Kind.RECORD.prefix)
+    keys = [name.removeprefix(prefix) for prefix in prefixes for name in values if name.startswith(prefix)]
+    return {key: stored for key in keys if (stored := merge_stored(key, values.get)) is not None}
+
+
+def merge_stored(key: str, get: Callable[[str], Any]) -> StoredIncident | None:
+    """Return an incident with what tasks reported about it: the room, and whether it was resolved or archived.
+
+    :param get: returns the value for a key of the registry, or ``None``.
+    """
+    value = get(Kind.RECORD.key(key)) or get(Kind.ARCHIVE.key(key)) or get(f"{REPORT}{key}")
+    try:
+        if value is None:
+            return None
+        room, transition = get(Kind.ROOM.key(key)), get(Kind.TRANSITION.key(key))
+        return StoredIncident.model_validate(value).with_reports(
+            Room.model_validate(room) if room else None,
+            Transition.model_validate(transition) if transition else None,
+        )
+    except ValidationError:
+        return None
+
+
+def _find_stored(airflow: Airflow, name: str) -> StoredIncident | None:
+    if (stored := read_stored(airflow, name)) is not None:
+        return stored
+    found = [stored for stored in read_all_stored(airflow).values() if name in _names(stored.record)]
+    return max(found, key=lambda stored: stored.record.last_signal_at, default=None)
 
 
 def _names(record: IncidentRecord) -> set[str | None]:
@@ -259,71 +339,9 @@ def _names(record: IncidentRecord) -> set[str | None]:
     return {record.run_id, record.room.channel_id, record.room.channel_name, *monitors} - {None}
 
 
-def value_of(model: type[Value], airflow: Airflow, run: Run, task_id: str) -> Value | None:
-    """Return what a step returned; ``None`` if it returned nothing, or nothing readable."""
-    value = airflow.value(run.dag_id, run.run_id, task_id)
-    try:
-        return model.model_validate(value) if value is not None else None
-    except ValidationError:
-        return None
-
-
-def read_findings(airflow: Airflow, run: Run, steps: Sequence[Step]) -> list[Finding]:
-    """Return what the probes that have finished found, worst first."""
-    found = []
-    for step in steps:
-        if step.task_id == TaskId.INVESTIGATE and step.state == "success":
-            value = airflow.value(run.dag_id, run.run_id, TaskId.INVESTIGATE, map_index=step.map_index)
-            try:
-                found.append(Finding.model_validate(value))
-            except ValidationError:
-                continue
-    worst_first = list(Verdict)
-    return sorted(found, key=lambda finding: worst_first.index(finding.verdict))
-
-
-def read_record(airflow: Airflow, key: str) -> IncidentRecord | None:
-    """Return the registry's record of an incident, if it has one."""
-    return merge_record(key, airflow.registry_value)
-
-
-def read_records(airflow: Airflow) -> dict[str, IncidentRecord]:
-    """Return all records of the registry, by key."""
-    values = airflow.registry_values()
-    keys = [
-        name.removeprefix(kind.prefix)
-        for kind in (Kind.ARCHIVE, Kind.RECORD)
-        for name in values
-        if name.startswith(kind.prefix)
-    ]
-    return {key: record for key in keys if (record := merge_record(key, values.get)) is not None}
-
-
-def merge_record(key: str, get: Any) -> IncidentRecord | None:
-    """Return a record with what tasks reported about it: the room, and whether it was resolved or archived.
-
-    :param get: returns the registry's value for a key, or ``None``.
-    """
-    value = get(Kind.RECORD.key(key)) or get(Kind.ARCHIVE.key(key))
-    try:
-        if value is None:
-            return None
-        room, transition = get(Kind.ROOM.key(key)), get(Kind.TRANSITION.key(key))
-        return (
-            StoredIncident.model_validate(value)
-            .with_reports(
-                Room.model_validate(room) if room else None,
-                Transition.model_validate(transition) if transition else None,
-            )
-            .record
-        )
-    except ValidationError:
-        return None
-
-
-def _counts(findings: Sequence[Finding]) -> Mapping[Verdict, int]:
-    """Count the findings; the control probe looks at our own network and says nothing about the incident."""
-    return Counter(finding.verdict for finding in findings if finding.probe != CONTROL)
+def _key(incident: Any) -> str | None:
+    key = incident.get("key") if isinstance(incident, Mapping) else None
+    return key if isinstance(key, str) else None
 
 
 def _first_failure(airflow: Airflow, run: Run, steps: Sequence[Step]) -> Problem | None:

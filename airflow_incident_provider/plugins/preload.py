@@ -25,7 +25,6 @@ PACKAGES = (
     "operators",
     "people",
     "probes",
-    "probes.catalogue",
     "room",
     "slack",
 )

@@ -50,13 +50,13 @@ def resolve_users(
     private: bool,
     seconds: float = MAX_LOOKUP_SECONDS,
 ) -> UserResolution:
-    """Resolve queries in a workspace; in a dry run say of each that Slack was not asked.
+    """Resolve queries in a workspace; in a dry run without a connection, say of each that Slack was not asked.
 
     :param seconds: the time for all lookups. Queries that Slack has not answered by then are ``unanswered``; the
         others are resolved all the same.
     """
     queries = list(queries)
-    if workspace.dry_run:
+    if workspace.dry_run and workspace.conn_id is None:
         return not_looked_up(queries, "dry-run: Slack was not asked who this is")
     # These import slack_sdk and rapidfuzz.
     from airflow_incident_provider.people.resolver import resolve

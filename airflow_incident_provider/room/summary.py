@@ -157,9 +157,15 @@ def _problems(report: RunReport) -> tuple[Problem, ...]:
     """Return everything that did not work, each once: what the steps noted, and probes that could not run."""
     snapshot, workspace = report.snapshot, report.snapshot.workspace
     problems: list[Problem] = []
-    if workspace is not None and workspace.dry_run:
+    if workspace is not None and workspace.dry_run and not workspace.dry_run_requested:
         problems.append(
-            Problem(step=TaskId.SETUP_SLACK, what="nothing was posted to Slack", error=workspace.reason)
+            Problem(
+                step=TaskId.SETUP_SLACK,
+                what="there is no room: nothing was posted to Slack",
+                error=workspace.reason,
+                fix="Run: airflow incident check --only slack",
+                code=ProblemCode.NO_ROOM,
+            )
         )
     if (failure := room_failure(report.steps)) is not None:
         problems.append(failure)
