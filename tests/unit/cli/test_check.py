@@ -53,7 +53,7 @@ def home(airflow_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     from airflow.models.dag import DagModel
     from airflow.models.dagbundle import DagBundleModel
     from airflow.utils.session import create_session
-    from sqlalchemy import update
+    from sqlalchemy import select, update
 
     folder = tmp_path_factory.mktemp("home")
     (folder / "dags").mkdir()
@@ -61,10 +61,12 @@ def home(airflow_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with create_session() as session:
         if session.get(DagBundleModel, "dags-folder") is None:
             session.add(DagBundleModel(name="dags-folder"))
+        others = list(session.scalars(select(DagModel.dag_id).where(~DagModel.is_stale)))
         session.execute(update(DagModel).values(is_stale=True))
     yield folder
     with create_session() as session:
-        session.execute(update(DagModel).values(is_stale=False, is_paused=False))
+        session.execute(update(DagModel).values(is_stale=True))
+        session.execute(update(DagModel).where(DagModel.dag_id.in_(others)).values(is_stale=False, is_paused=False))
 
 
 def install_shipped(folder: Path) -> None:
@@ -181,7 +183,7 @@ def test_a_good_installation_passes(incident: Run, installation: Installation) -
     assert {area for area, _ in found} == {
         "airflow", "dag", "pool", "slack", "clock", "datadog", "webhook", "docker", "routing"
     }  # fmt: skip
-    assert found["docker", "image alpine:3.23"]["found"].startswith("sha256:")
+    assert found["docker", "image curlimages/curl:8.22.0"]["found"].startswith("sha256:")
     [made] = [
         channel for channel in installation.control.state()["channels"] if channel["name"].startswith("inc-check-")
     ]

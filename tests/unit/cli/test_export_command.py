@@ -14,6 +14,7 @@ from airflow_incident_provider import operators
 from airflow_incident_provider.cli.export import OUTPUTS, Step, Workflow, mermaid
 from airflow_incident_provider.cli.run import ExitCode
 from airflow_incident_provider.operators.base import IncidentStep
+from airflow_incident_provider.probes import catalogue
 
 from .conftest import DAGS, Ended  # isort: skip
 
@@ -37,7 +38,7 @@ def test_the_file_says_the_seven_steps_in_their_order(incident: Run) -> None:
     assert [name for name in steps if name in SEVEN] == SEVEN
     assert steps["investigate"]["depends"] == ["create_war_room", "plan_investigation"]
     assert steps["investigate"]["mapped"] is True
-    assert steps["investigate"]["images"] == ["alpine:3.23", "curlimages/curl:8.22.0"]
+    assert steps["investigate"]["images"] == sorted({probe.image for probe in catalogue()})
     assert steps["final_summary"]["trigger_rule"] == "all_done"
     assert [steps[name]["outputs"] for name in SEVEN] == [
         "Incident", "SlackWorkspace", "UserResolution", "WarRoom", "Finding", "ThreadUpdates", "IncidentSummary"

@@ -1,0 +1,153 @@
+"""``airflow incident list`` and ``show``: worst first, filtered, readable at 80 columns, whole for programs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from airflow_incident_provider.cli.run import ExitCode
+
+from .conftest import Ended, forget_runs, run_dag  # isort: skip
+from .terminal import Terminal  # isort: skip
+
+Run = Callable[..., Ended]
+LONG = "Login returns 500 for every customer of every region since the latest release of the gateway"
+SCHEMA = {"severity", "title", "status", "began_at", "key", "run_url", "room_url", "no_room", "findings", "env"}
+
+
+def incident_conf(name: str, severity: str, **more: Any) -> dict[str, Any]:
+    return {"title": name, "id": name, "severity": severity, **more}
+
+
+@pytest.fixture(scope="module")
+def incidents(parsed_dags: None, running_slack: Any) -> Iterator[dict[str, str]]:
+    """Runs of five incidents: two with a room, a requested dry run, one without a connection, one unreadable."""
+    running_slack.workspace.reset()
+    connection = {
+        "conn_type": "slack",
+        "password": running_slack.token,
+        "extra": json.dumps({"base_url": running_slack.slack_base_url}),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+        forget_runs()
+        made = {"alone": run_dag(incident_conf("Alone", "high"))}
+        patch.setenv("AIRFLOW_CONN_SLACK_API_DEFAULT", json.dumps(connection))
+        made["low"] = run_dag(incident_conf("Terraform drift", "low", teams=["platform"]))
+        made["critical"] = run_dag(incident_conf(LONG, "critical", services=["Auth-API"], env="prod"))
+        made["dry"] = run_dag(incident_conf("Only tried", "critical", dry_run=True, users=["dana@acme.example"]))
+        patch.setenv("AIRFLOW_CONN_SLACK_API_DEFAULT", json.dumps({**connection, "password": "xoxb-wrong"}))
+        made["refused"] = run_dag(incident_conf("No room for this", "medium"))
+        yield made
+
+
+def titles(ended: Ended) -> list[str]:
+    return [row["title"] for row in ended.json]
+
+
+def test_open_incidents_come_first_and_the_worst_of_them_on_top(incident: Run, incidents: dict[str, str]) -> None:
+    ended = incident("list", "--output", "json")
+    assert titles(ended)[0] == LONG
+    statuses = [row["status"] for row in ended.json]
+    assert statuses == sorted(statuses, key=lambda status: status not in ("open", "recovered"))
+    severities = [row["severity"] for row in ended.json if row["status"] == "open"]
+    assert severities == sorted(severities, key=["critical", "high", "medium", "low"].index)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--severity", "low"], {"Terraform drift"}),
+        (["--severity", "P1", "--open"], {LONG}),
+        (["--service", "auth-api"], {LONG}),
+        (["--team", "PLATFORM"], {"Terraform drift"}),
+        (["--since", "2999-01-01"], set()),
+        (["--since", "1h", "--severity", "critical,low"], {LONG, "Terraform drift", "Only tried"}),
+    ],
+)
+def test_filters(incident: Run, incidents: dict[str, str], options: list[str], expected: set[str]) -> None:
+    assert set(titles(incident("list", "--output", "json", *options))) == expected
+
+
+@pytest.mark.parametrize("options", [["--severity", "purple"], ["--since", "yesterday"], ["--limit", "0"]])
+def test_filters_that_make_no_sense(incident: Run, incidents: dict[str, str], options: list[str]) -> None:
+    assert incident("list", *options).code == ExitCode.USAGE
+
+
+def test_json_has_zones_keys_and_addresses(incident: Run, incidents: dict[str, str]) -> None:
+    rows = incident("list", "--output", "json").json
+    for row in rows:
+        assert row.keys() >= SCHEMA
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row["began_at"])
+    [critical] = [row for row in rows if row["title"] == LONG]
+    assert critical["room_url"].startswith("https://")
+    assert critical["no_room"] is None
+
+
+def test_in_a_pipe_lines_are_whole_and_tab_separated(incident: Run, incidents: dict[str, str]) -> None:
+    lines = incident("list").out.splitlines()
+    columns = lines[0].split("\t")
+    assert {len(line.split("\t")) for line in lines} == {len(columns)}
+    assert any(LONG in line for line in lines)
+    assert "\x1b" not in "".join(lines)
+
+
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
+def test_in_a_terminal_of_80_columns_each_incident_is_one_line(
+    incidents: dict[str, str], environment: dict[str, str]
+) -> None:
+    with Terminal("list", environment={"COLUMNS": "80", **environment}) as tty:
+        code, shown = tty.end()
+    assert code == ExitCode.OK
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split() == ["SEVERITY", "AGE", "STATUS", "TITLE", "ROOM"]
+    [critical] = [line for line in lines if "Login returns" in line]
+    assert "…" in critical
+    assert "show one: airflow incident show" in shown
+    assert ("\x1b[31m" in tty.raw or "\x1b[1;31m" in tty.raw) == ("NO_COLOR" not in environment)
+
+
+def test_show_says_first_why_there_is_no_room(incident: Run, incidents: dict[str, str]) -> None:
+    ended = incident("show", incidents["refused"])
+    first = ended.out.splitlines()[:4]
+    assert first[0] == "MEDIUM  No room for this"
+    assert first[2].startswith("No room: ")
+    assert "invalid_auth" in first[2] or "token" in first[2]
+    assert first[3].strip().startswith("Fix: ")
+
+
+def test_an_unrequested_dry_run_is_no_success(incident: Run, incidents: dict[str, str]) -> None:
+    watched = incident("watch", incidents["alone"])
+    assert watched.code == ExitCode.FAILED
+    assert "No room: There is no Airflow connection 'slack_api_default'" in watched.out
+    assert "there is no room" in watched.out
+
+
+def test_a_requested_dry_run_is_one_and_shows_who_would_be_invited(
+    incident: Run, incidents: dict[str, str]
+) -> None:
+    watched = incident("watch", incidents["dry"])
+    assert watched.code == ExitCode.OK
+    assert "1 of 1 found" in watched.out
+    assert "Invited: Dana" in watched.out
+    [row] = [row for row in incident("list", "-o", "json").json if row["title"] == "Only tried"]
+    assert row["status"] == "dry run"
+    assert "Only tried" not in titles(incident("list", "--open", "-o", "json"))
+
+
+def test_no_slack_markup_reaches_the_terminal(incident: Run, incidents: dict[str, str]) -> None:
+    for command in ("show", "watch"):
+        shown = incident(command, incidents["critical"]).out
+        assert not re.search(r"\*[A-Z][^*\n]*\*|<https?:|`", shown), shown
+
+
+def test_records_can_be_kept_for_explain(incident: Run, incidents: dict[str, str], tmp_path: Any) -> None:
+    (tmp_path / "records.json").write_text(incident("list", "--records").out)
+    (tmp_path / "alert.json").write_text(json.dumps({"title": "T"}))
+    ended = incident("explain", str(tmp_path / "alert.json"), "--records", str(tmp_path / "records.json"))
+    assert ended.code == ExitCode.OK, ended.err
