@@ -169,6 +169,10 @@ class IncidentView:
         """Why there is no room; ``None`` if there is one."""
         if self.channel_name is not None:
             return None
+        pending = self.record.room if self.record is not None else Room()
+        if pending.problem is not None:
+            next_try = f" Next try at {pending.next_try_at:%H:%M:%S} UTC." if pending.next_try_at else ""
+            return Problem(step=TaskId.CREATE_WAR_ROOM, what=pending.problem + next_try, fix=pending.fix)
         return Problem(step=TaskId.CREATE_WAR_ROOM, what=self._no_room(), fix=self._fix())
 
     def _no_room(self) -> str:

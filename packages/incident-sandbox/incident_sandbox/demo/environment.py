@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
+from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID, DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.probes import catalogue
+from incident_sandbox.datadog.playing import play_story
 from incident_sandbox.demo.broken_service import BrokenService, Certificate
 from incident_sandbox.demo.network import DemoNetwork, demo_network
+from incident_sandbox.interactivity import SIGNING_SECRET
 from incident_sandbox.server import SandboxServer
+
+STORY = "bad_deploy"
+"""The story behind the demo's alert."""
 
 FINDABLE = ("alice.ng@acme.example", "José García", "@sre-oncall")
 """Responders who are resolved by e-mail, by display name and as a group."""
@@ -36,14 +41,21 @@ class DemoEnvironment:
 
     @property
     def connections(self) -> dict[str, dict[str, Any]]:
-        """The Slack connection: only its ``base_url`` differs from a real one."""
+        """The connections of Slack and Datadog: only their addresses differ from real ones."""
+        datadog = self.sandbox.workspace.datadog
+        access = {"api_key": datadog.api_key, "app_key": datadog.app_key, "api_host": self.sandbox.datadog_url}
         return {
             DEFAULT_SLACK_CONN_ID: {
                 "conn_type": "slack",
                 "password": self.sandbox.token,
-                "extra": json.dumps({"base_url": self.sandbox.slack_base_url}),
-            }
+                "extra": json.dumps({"base_url": self.sandbox.slack_base_url, "signing_secret": SIGNING_SECRET}),
+            },
+            DEFAULT_DATADOG_CONN_ID: {"conn_type": "datadog", "extra": json.dumps(access)},
         }
+
+    def play(self, story: str = STORY) -> None:
+        """Let the sandbox's Datadog tell a story whose alert is the demo's, 41 seconds ago."""
+        play_story(self.sandbox.workspace, story)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -68,6 +80,7 @@ def demo_environment(
             service = stack.enter_context(BrokenService(network.gateway))
             target = service.url("/failing", certificate=Certificate.EXPIRING)
             progress(f"A half-broken service answers at {target}, on a separate Docker network")
+        play_story(sandbox.workspace, STORY)
         table = home / "routing.json"
         table.write_text(json.dumps(_routing_table(target, network), indent=2), encoding="utf-8")
         yield DemoEnvironment(sandbox=sandbox, network=network, target=target, routing_table=table)
