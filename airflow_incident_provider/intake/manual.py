@@ -54,9 +54,8 @@ from airflow_incident_provider.intake.values import (
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source, Target
 from airflow_incident_provider.text import for_error, one_line
 
-_WHAT: Final = "What is wrong"
-_WHO: Final = "People"
-_WHERE: Final = "Service"
+_OPEN: Final = None
+_MORE: Final = "More"
 _DATADOG: Final = "From Datadog"
 
 _ENDED = frozenset(
@@ -202,13 +201,18 @@ def _items(value: object, reject: Reject) -> tuple[object, ...]:
         return ()
 
 
-def _field(read: Read, section: str, title: str, description: str, default: object = "", **schema: object) -> Any:
+def _field(
+    read: Read, section: str | None, title: str, description: str, default: object = "", **schema: object
+) -> Any:
     """Declare a field: how it is read, and how the form shows it.
 
     The schema has no ``type``: Airflow holds every conf against it, from wherever it comes, and what is wrong is
-    left out by the parser with a reason. The default's type tells the form which input to draw.
+    left out by the parser with a reason. The default's type tells the form which input to draw, and what has no
+    section is open at once.
     """
-    form = {"default": default, "title": title, "description": description, "section": section, **schema}
+    form = {"default": default, "title": title, "description": description, **schema}
+    if section is not None:
+        form["section"] = section
     return field(default=None, metadata={"read": read, "form": form})
 
 
@@ -217,11 +221,11 @@ class Report:
     """The fields of a report. Beside a Datadog payload some of them add to it."""
 
     title: str | None = _field(
-        _text, _WHAT, "Title", "What people see, in a few words. Needed, unless Datadog sent it."
+        _text, _OPEN, "Title", "What people see, in a few words. Needed, unless Datadog sent it."
     )
     severity: Severity | None = _field(  # noqa: RUF009 - makes a dataclass field
         _severity,
-        _WHAT,
+        _OPEN,
         "Severity",
         "critical: customers cannot work. high: customers are affected. medium: something is wrong inside."
         " low: worth a look. P1 to P5 are understood, too. Default: high.",
@@ -229,42 +233,42 @@ class Report:
     )
     users: tuple[str, ...] | None = _field(
         partial(_names, split=split_people),
-        _WHO,
+        _OPEN,
         "People",
         "One a line: e-mail address (the surest), Slack name, Slack id, or @group. The routing table adds its own.",
         default=[],
     )
-    description: str | None = _field(_text, _WHAT, "Description", "What is known so far.", format="multiline")
+    description: str | None = _field(_text, _OPEN, "Description", "What is known so far.", format="multiline")
     started_at: datetime | None = _field(  # noqa: RUF009 - makes a dataclass field
-        _time, _WHAT, "Started", "Empty: now. For example 2026-11-23 10:35, 10:35 (UTC), or 15 min ago."
+        _time, _MORE, "Started", "Empty: now. For example 2026-11-23 10:35, 10:35 (UTC), or 15 min ago."
     )
     id: str | None = _field(
-        _name, _WHAT, "ID", "Its ID elsewhere, such as a ticket's. Reports with the same ID share one room."
+        _name, _MORE, "ID", "Its ID elsewhere, such as a ticket's. Reports with the same ID share one room."
     )
     status: str | None = _field(
-        _name, _WHAT, "Status", "Empty while it lasts. resolved, with the same ID, ends it."
+        _name, _MORE, "Status", "Empty while it lasts. resolved, with the same ID, ends it."
     )
     private: bool | None = _field(
         _yes_or_no,
-        _WHO,
+        _MORE,
         "Private room",
         "Only invited people see it; only e-mail addresses and Slack IDs invite.",
         default=False,
     )
-    services: tuple[str, ...] | None = _field(_names, _WHERE, "Services", "One a line.", default=[])
-    env: str | None = _field(_name, _WHERE, "Environment", "Such as prod.")
+    services: tuple[str, ...] | None = _field(_names, _MORE, "Services", "One a line.", default=[])
+    env: str | None = _field(_name, _MORE, "Environment", "Such as prod.")
     teams: tuple[str, ...] | None = _field(
-        _names, _WHERE, "Teams", "Who owns it, one a line. The routing table goes by it.", default=[]
+        _names, _MORE, "Teams", "Who owns it, one a line. The routing table goes by it.", default=[]
     )
-    hosts: tuple[str, ...] | None = _field(_names, _WHERE, "Hosts", "One a line.", default=[])
+    hosts: tuple[str, ...] | None = _field(_names, _MORE, "Hosts", "One a line.", default=[])
     targets: tuple[Target, ...] | None = _field(
-        _targets, _WHERE, "Targets", "What to probe, one a line: https://host/path, host, or host:port.", default=[]
+        _targets, _MORE, "Targets", "What to probe, one a line: https://host/path, host, or host:port.", default=[]
     )
     links: tuple[object, ...] | None = _field(
-        _links, _WHERE, "Links", "Dashboards, runbooks and the like: one URL a line.", default=[]
+        _links, _MORE, "Links", "Dashboards, runbooks and the like: one URL a line.", default=[]
     )
     tags: tuple[str, ...] | None = _field(
-        _tags, _WHERE, "Tags", "One a line, such as env:prod. The routing table goes by them.", default=[]
+        _tags, _MORE, "Tags", "One a line, such as env:prod. The routing table goes by them.", default=[]
     )
 
 

@@ -44,25 +44,23 @@ def section(form: Locator, title: str) -> None:
     form.get_by_role("button", name=title, exact=True).click()
 
 
-def test_the_fields_have_titles_help_and_choices(page: Page, form: Locator) -> None:
-    section(form, "What happens")
-
+def test_the_fields_have_titles_help_and_choices(form: Locator) -> None:
     form.get_by_text("What people see, in a few words.").wait_for()
-    for title in ("Title", "Severity", "Description", "Began", "Id"):
+    for title in ("Title", "Severity", "People", "Description"):
         assert form.get_by_text(title, exact=True).first.is_visible(), title
-    form.get_by_role("combobox").first.click()
-    choices = [choice.inner_text() for choice in page.get_by_role("option").all()]
-    assert [choice.split(":")[0] for choice in choices] == ["Critical", "High", "Medium", "Low", "Not said"]
+    choices = form.locator("#list_element_severity option, #list_severity option").all()
+    assert [choice.get_attribute("value") for choice in choices] == ["critical", "high", "medium", "low"]
+    section(form, "More")
+    form.get_by_text("Reports with the same ID share one room.").wait_for()
+    for title in ("Started", "Services", "Targets", "Private room"):
+        assert form.get_by_text(title, exact=True).first.is_visible(), title
 
 
 def test_what_a_person_fills_in_becomes_a_room(
     page: Page, form: Locator, incident_airflow: LocalAirflow, incident_environment: DemoEnvironment
 ) -> None:
-    section(form, "What happens")
     form.locator("#element_title").fill("Payments are <slow> & failing")
-    form.get_by_role("combobox").first.click()
-    page.get_by_role("option", name=re.compile("^Critical")).click()
-    section(form, "Who comes")
+    form.locator("#element_severity").fill("P1")
     form.locator("#element_users").fill("dana@acme.example\nJosé García")
     form.get_by_test_id("trigger-dag-submit").click()
     page.wait_for_url(re.compile(rf"/dags/{DAG_ID}/runs/"))
@@ -81,19 +79,20 @@ def test_what_a_person_fills_in_becomes_a_room(
     assert page.get_by_text("sandbox", exact=False).first.is_visible()
 
 
-def test_a_severity_that_is_none_is_refused_in_words(
-    page: Page, form: Locator, incident_airflow: LocalAirflow
-) -> None:
-    before = incident_airflow.api.runs(DAG_ID)
-    section(form, "Advanced Options")
-    form.locator(".monaco-editor").first.click()
-    page.keyboard.press("Control+A")
-    # The editor closes the quote and the brace itself.
-    page.keyboard.insert_text('{"title": "Payments are slow", "severity": "purple')
-    # Leaving the editor lays the form out anew; only then the button stays where it is clicked.
-    form.get_by_text("Configuration JSON").click()
-    form.get_by_text("Where it happens").wait_for(state="hidden")
+def test_mistakes_cost_no_room_and_are_listed(page: Page, form: Locator, incident_airflow: LocalAirflow) -> None:
+    form.locator("#element_title").fill("Payments are slow")
+    form.locator("#element_severity").fill("purple")
+    section(form, "More")
+    form.locator("#element_targets").fill("not a url !!\nftp://x/y")
     form.get_by_test_id("trigger-dag-submit").click()
+    page.wait_for_url(re.compile(rf"/dags/{DAG_ID}/runs/"))
 
-    page.get_by_text(re.compile("'purple' is not one of .*critical")).first.wait_for()
-    assert incident_airflow.api.runs(DAG_ID) == before
+    [run_id] = re.findall(r"/runs/([^/?]+)", page.url)
+    assert incident_airflow.api.wait_for_run(DAG_ID, run_id)["state"] == "success"
+    incident: dict[str, Any] = incident_airflow.api.xcom(DAG_ID, run_id, "parse_incident_event")
+    assert incident["severity"] == "high"
+    assert [flag["value"] for flag in incident["flags"] if flag["note"].startswith("left out")] == [
+        "purple",
+        "not a url !!",
+        "ftp://x/y",
+    ]
