@@ -107,7 +107,7 @@ def take_airflow(browser: Browser, there: Stage) -> None:
     page.goto(f"{there.airflow.url}/dags/{DAG_ID}")
     page.get_by_role("button", name="Trigger").first.click()
     form = page.get_by_role("dialog").filter(has_text=f"Trigger Dag - {DAG_ID}")
-    form.get_by_role("button", name="What happens", exact=True).click()
+    form.get_by_role("button", name="More", exact=True).click()
     form.locator("#element_title").fill("Checkout is down")
     _take(page, "trigger")
 
