@@ -236,7 +236,8 @@ def test_slack_is_down(run_dag: RunDag, connect: Callable[..., Any], control: Sa
     assert run.states["investigate"] == "success"
     assert run.findings
     assert run.summary.outcome is RunOutcome.FAILED
-    assert run.summary.findings == {Verdict.UNKNOWN: 1}
+    assert Verdict.UNKNOWN in run.summary.findings
+    assert Verdict.OK not in run.summary.findings
 
 
 def test_room_that_could_not_be_opened_is_requested_again(
@@ -247,11 +248,11 @@ def test_room_that_could_not_be_opened_is_requested_again(
 
     connect()
     control.add_fault(Fault(method="conversations.create", error="restricted_action", times=None))
-    run = run_dag(MANUAL)
+    run = run_dag({**MANUAL, "id": "without-a-room"})
     assert run.summary.problems[0].code == "no_room"
     with create_session(scoped=False) as session:
-        [requested] = session.query(DagRun).filter(DagRun.dag_id == "incident_update").all()
-    assert requested.run_id.startswith(f"look.{run.incident.key}.")
+        planned = session.query(DagRun).filter(DagRun.dag_id == "incident_update").all()
+        [requested] = [each for each in planned if each.run_id.startswith(f"look.{run.incident.key}.")]
     assert requested.conf["incident_key"] == run.incident.key
 
 
