@@ -305,7 +305,7 @@ def _rejected_limit(error: APIError, limits: Mapping[str, Any]) -> str | None:
     """Return the limit that the engine says it cannot set, if it is one that a container may go without."""
     said = str(error.explanation or error)
     if not re.search(
-        r"can ?not|not supported|unsupported|no such file|not mounted|controller", said, re.IGNORECASE
+        r"can ?not|not supported|not support|unsupported|no such file|not mounted|controller", said, re.IGNORECASE
     ):
         return None
     return next((name for name, words in _OPTIONAL_LIMITS.items() if name in limits and words.search(said)), None)

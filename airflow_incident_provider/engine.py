@@ -47,13 +47,15 @@ class EngineAddress:
         :raises EngineError: the engine does not answer, or its certificates cannot be used.
         """
         from docker import APIClient
+        from docker.constants import DEFAULT_DOCKER_API_VERSION
         from docker.utils import kwargs_from_env
 
         try:
             given = self._given() if self.url else kwargs_from_env()
             url = str(given.get("base_url") or DEFAULT_ENGINE_URL)
-            given["base_url"] = url
-            return APIClient(version="auto", timeout=timeout_s, use_ssh_client=url.startswith("ssh://"), **given)
+            given |= {"base_url": url, "timeout": timeout_s, "use_ssh_client": url.startswith("ssh://")}
+            client = _isolated(APIClient(version=DEFAULT_DOCKER_API_VERSION, **given))
+            return _isolated(APIClient(version=client.version(api_version=False)["ApiVersion"], **given))
         except (DockerException, RequestException, OSError) as error:
             raise EngineError(f"no Docker Engine answers at {self}: {reason_of(error)}") from error
 
@@ -65,6 +67,12 @@ class EngineAddress:
         pair = (self.client_cert, self.client_key) if self.client_cert else None
         tls = TLSConfig(client_cert=pair, ca_cert=self.ca_cert or None, verify=True)
         return {"base_url": self.url.replace("tcp://", "https://", 1), "tls": tls}
+
+
+def _isolated(client: APIClient) -> APIClient:
+    """Return the client without ``REQUESTS_CA_BUNDLE``, which would replace the engine's own authority."""
+    client.trust_env = False
+    return client
 
 
 def log_in(client: APIClient, *, registry: str, username: str, password: str) -> None:

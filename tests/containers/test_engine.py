@@ -1,0 +1,259 @@
+"""The way to the engine: TLS by environment and by connection, limits it cannot set, pulls, and registries."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from airflow_incident_provider.containers import ContainerSpec, LockedDownContainer
+from airflow_incident_provider.engine import EngineAddress, EngineError, log_in
+
+pytestmark = pytest.mark.docker
+
+SOCKET = Path("/var/run/docker.sock")
+
+
+class TlsFront:
+    """A TLS listener before the engine that wants a client certificate, as ``dockerd --tlsverify`` does."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(folder / "ca.pem")
+        client = authority.issue_cert("worker@acme.example")
+        client.private_key_pem.write_to_path(folder / "key.pem")
+        client.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(self.context)
+        authority.configure_trust(self.context)
+        self.context.verify_mode = ssl.CERT_REQUIRED
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with suppress(OSError), connection, self.context.wrap_socket(connection, server_side=True) as here:
+            there = socket.socket(socket.AF_UNIX)
+            there.connect(str(SOCKET))
+            threading.Thread(target=self._pump, args=(there, here), daemon=True).start()
+            self._pump(here, there)
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while chunk := source.recv(65536):
+                sink.sendall(chunk)
+            sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def front(docker_engine: Any, tmp_path: Path) -> Iterator[TlsFront]:
+    if not SOCKET.is_socket():
+        pytest.skip("the engine is at another address")
+    made = TlsFront(tmp_path)
+    yield made
+    made.listener.close()
+
+
+def test_tls_engine_by_dockers_environment_variables(
+    front: TlsFront, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{front.port}")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    client = EngineAddress().connect()
+    spec = ContainerSpec(image="alpine:3.23", owner="test/tls", entrypoint=["echo", "here"], network="none")
+    assert LockedDownContainer(client, spec, host="here").run().stdout == b"here\n"
+
+
+def test_tls_engine_by_the_files_of_a_connection(front: TlsFront, tmp_path: Path) -> None:
+    files = {"ca_cert": "ca.pem", "client_cert": "cert.pem", "client_key": "key.pem"}
+    paths = {name: str(tmp_path / file) for name, file in files.items()}
+    assert EngineAddress(url=f"tcp://127.0.0.1:{front.port}", **paths).connect().version()
+
+
+def test_engine_that_cannot_be_reached_is_named_with_the_reason(
+    front: TlsFront, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DOCKER_TLS_VERIFY", raising=False)
+    with pytest.raises(EngineError, match=rf"no Docker Engine answers at tcp://127\.0\.0\.1:{front.port}: "):
+        EngineAddress(url=f"tcp://127.0.0.1:{front.port}").connect(timeout_s=5)
+    with pytest.raises(EngineError, match=r"no Docker Engine answers at unix:///nowhere\.sock"):
+        EngineAddress(url="unix:///nowhere.sock").connect()
+
+
+# --- an engine with other limits, images and registries -----------------------------------------------
+
+
+class OddEngine:
+    """Answers what an engine of a given kind answers."""
+
+    def __init__(self, answer: Callable[[str, str, dict[str, Any]], tuple[int, Any]]) -> None:
+        engine = self
+        self.created: list[dict[str, Any]] = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self._answer({})
+
+            def do_POST(self) -> None:
+                size = int(self.headers.get("Content-Length") or 0)
+                body = json.loads(self.rfile.read(size) or b"{}") if size else {}
+                if "containers/create" in self.path:
+                    engine.created.append(body)
+                self._answer(body)
+
+            def do_DELETE(self) -> None:
+                self._answer({})
+
+            def _answer(self, body: dict[str, Any]) -> None:
+                path = self.path.partition("?")[0].partition("/v1.41")[2] or self.path
+                status, value = (
+                    (200, {"ApiVersion": "1.41"}) if path == "/version" else answer(self.command, path, body)
+                )
+                content = value if isinstance(value, bytes) else json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                if path == "/images/create":
+                    self.send_header("Transfer-Encoding", "chunked")
+                    content = b"%x\r\n%s\r\n0\r\n\r\n" % (len(content), content)
+                else:
+                    self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Write no log."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def client(self) -> Any:
+        return EngineAddress(url=f"tcp://127.0.0.1:{self.server.server_port}").connect()
+
+
+@pytest.fixture
+def odd_engine() -> Iterator[Callable[..., OddEngine]]:
+    made: list[OddEngine] = []
+
+    def odd_engine(answer: Callable[[str, str, dict[str, Any]], tuple[int, Any]]) -> OddEngine:
+        made.append(OddEngine(answer))
+        return made[-1]
+
+    yield odd_engine
+    for engine in made:
+        engine.server.shutdown()
+        engine.server.server_close()
+
+
+SPEC = ContainerSpec(image="alpine:3.23", owner="test/odd", entrypoint=["true"])
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("NanoCpus", "NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler"),
+        ("PidsLimit", "Your kernel does not support pids limit capabilities or the cgroup is not mounted"),
+        ("MemorySwap", "Your kernel does not support swap limit capabilities"),
+    ],
+)
+def test_limit_that_the_engine_cannot_set_is_dropped_and_reported(
+    odd_engine: Callable[..., OddEngine], limit: str, message: str
+) -> None:
+    def answer(_method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if path == "/containers/create":
+            refused = (body.get("HostConfig") or {}).get(limit)
+            return (400, {"message": message}) if refused else (201, {"Id": "0123456789ab"})
+        return 200, {}
+
+    engine = odd_engine(answer)
+    container = LockedDownContainer(engine.client, SPEC, host="here")
+    container._start()
+    assert len(container.dropped_limits) == 1
+    host = engine.created[-1]["HostConfig"]
+    assert not host.get(limit)
+    assert (host["ReadonlyRootfs"], host["CapDrop"]) == (True, ["ALL"])
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+
+
+def test_refusal_that_is_about_no_limit_is_an_error(odd_engine: Callable[..., OddEngine]) -> None:
+    message = "read-only root filesystem is not supported on this platform"
+    engine = odd_engine(
+        lambda _m, path, _b: (
+            (400, {"message": message}) if path == "/containers/create" else (200, {"Id": "sha256:1"})
+        )
+    )
+    with pytest.raises(EngineError, match="read-only root filesystem"):
+        LockedDownContainer(engine.client, SPEC, host="here").run()
+    assert len(engine.created) == 1
+
+
+def test_error_in_the_course_of_a_pull_is_the_engines_own(odd_engine: Callable[..., OddEngine]) -> None:
+    stream = (
+        b'{"status":"Pulling from library/alpine"}\r\n{"error":"toomanyrequests: You have reached your limit"}\r\n'
+    )
+
+    def answer(_method: str, path: str, _body: dict[str, Any]) -> tuple[int, Any]:
+        return (200, stream) if path == "/images/create" else (404, {"message": "No such image: alpine:3.23"})
+
+    with pytest.raises(EngineError, match="toomanyrequests: You have reached your limit"):
+        LockedDownContainer(odd_engine(answer).client, SPEC, host="here").run()
+
+
+def test_pull_that_takes_too_long_ends(
+    odd_engine: Callable[..., OddEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_incident_provider.containers.PULL_TIMEOUT_S", -1)
+
+    def answer(_method: str, path: str, _body: dict[str, Any]) -> tuple[int, Any]:
+        return (
+            (200, b'{"status":"Downloading"}\r\n' * 3)
+            if path == "/images/create"
+            else (404, {"message": "No such image: x"})
+        )
+
+    with pytest.raises(EngineError, match="could not be pulled within"):
+        LockedDownContainer(odd_engine(answer).client, SPEC, host="here").run()
+
+
+def test_registry_that_refuses_the_login_is_named(odd_engine: Callable[..., OddEngine]) -> None:
+    engine = odd_engine(lambda _m, _p, _b: (401, {"message": "unauthorized: incorrect username or password"}))
+    with pytest.raises(
+        EngineError, match=r"registry registry\.acme\.example refuses the login: unauthorized"
+    ) as refused:
+        log_in(engine.client, registry="registry.acme.example", username="bot", password="hunter2")
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("image", "reference"),
+    [
+        ("alpine:3.23", "mirror.acme.example/dockerhub/alpine:3.23"),
+        ("curlimages/curl:8.22.0", "mirror.acme.example/dockerhub/curlimages/curl:8.22.0"),
+        ("registry.acme.example/team/probe:1", "registry.acme.example/team/probe:1"),
+        ("localhost/probe:1", "localhost/probe:1"),
+        ("127.0.0.1:5000/probe:1", "127.0.0.1:5000/probe:1"),
+    ],
+)
+def test_mirror_is_for_images_that_name_no_registry(image: str, reference: str) -> None:
+    spec = ContainerSpec(image=image, owner="a", mirror="mirror.acme.example/dockerhub/")
+    assert spec.reference == reference
+    assert ContainerSpec(image=image, owner="a").reference == image
