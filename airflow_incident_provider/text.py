@@ -174,8 +174,8 @@ def split_url(url: str) -> SplitResult | None:
 
 _NAME = (
     r"(?:(?:api|app|application|access|secret|private|account|sharedaccess|encryption|signing|master|licen[sc]e|auth"
-    r"|client)[_ -]?key(?:[_-]?id)?|secret|token|passw(?:or)?d(?:[_-]?hash)?|passphrase|signature|credentials?"
-    r"|session[_-]?id|sessid|(?<![A-Za-z0-9])(?:pass|pwd|sig))"
+    r"|client)[_ -]?key(?:[_-]?id)?|(?:secret|passw(?:or)?d)(?:[_-][A-Za-z0-9]{1,20}){0,3}|token|passphrase|signature"
+    r"|credentials?|session[_-]?id|sessid|(?<![A-Za-z0-9])(?:pass|pwd|sig))"
 )
 _SECRET_NAME = re.compile(rf"(?i)[\w.-]{{0,40}}(?:{_NAME}|(?:routing|integration|service)[_-]?key)")
 _ASSIGNED = r"(?:\\{0,4}[\"'])?\s{0,4}(?:=>|[=:]|%3[DdAa])\s{0,4}"
@@ -216,6 +216,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"((?:\\{0,4}[\"'])?\s{0,4}[:=])[^\n]*",
             rf"\1\2 {REDACTED}",
         ),
+        (r"(?i)\b(bearer)\s{1,4}(?=[^\s]{0,100}[0-9])[A-Za-z0-9._~+/=-]{6,}", rf"\1 {REDACTED}"),
         (r"(?i)\b(bearer|basic|token)\s{1,4}(?!\[redacted)[A-Za-z0-9._~+/=-]{16,}", rf"\1 {REDACTED}"),
         # Credentials in URLs and connection strings; a password may hold a slash except in a web address.
         (
@@ -235,10 +236,16 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"(?i)({_NAME}{_ASSIGNED}){_VALUE}", rf"\1{REDACTED}"),
         (rf"(?i)(<[\w:-]{{0,40}}{_NAME}>)(?!\[redacted)[^<\n]{{1,500}}", rf"\1{REDACTED}"),
         (rf"(?i)(--[\w-]{{0,40}}{_NAME}[\w-]{{0,20}}\s{{1,4}})(?!-){_VALUE}", rf"\1{REDACTED}"),
+        (
+            r"(?i)(\b(?:sshpass|(?:docker|podman) login|mysql\w{0,10}|mongo\w{0,10})\b[^\n]{0,100}?\s-p\s?)"
+            r"(?!\[redacted)[^\s]{4,200}",
+            rf"\1{REDACTED}",
+        ),
+        (r"(?i)\b((?:passw(?:or)?d|passphrase|pwd|secret)\s{1,4})([\"'])[^\"'\n]{4,200}\2", rf"\1{REDACTED}"),
         (r"(\s(?:-u|--user)[\s=]{1,4})[^\s:]{1,100}:[^\s]{1,200}", rf"\1{REDACTED}"),
         (
             r"(?i)\b((?:passw(?:or)?d|passphrase|pwd|(?:api|app|access|secret|private)[_ -]?(?:key|token))"
-            r"\s{1,4}(?:(?:is|was|of)\s{1,4})?)(?=[^\s]{0,100}[0-9])(?!\[redacted)[^\s,;\"'<>]{6,200}",
+            r"\s{1,4}(?:for\s{1,4}(?:user\s{1,4})?[^\s]{1,60}\s{1,4})?(?:(?:is|was|of)\s{1,4})?)(?=[^\s]{0,100}[0-9])(?!\[redacted)[^\s,;\"'<>]{6,200}",
             rf"\1{REDACTED}",
         ),
     )
