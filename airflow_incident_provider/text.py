@@ -174,8 +174,8 @@ def split_url(url: str) -> SplitResult | None:
 
 _NAME = (
     r"(?:(?:api|app|application|access|secret|private|account|sharedaccess|encryption|signing|master|licen[sc]e|auth"
-    r"|client)[_ -]?key(?:[_-]?id)?|(?:secret|passw(?:or)?d)(?:[_-][A-Za-z0-9]{1,20}){0,3}|token|passphrase|signature"
-    r"|credentials?|session[_-]?id|sessid|(?<![A-Za-z0-9])(?:pass|pwd|sig))"
+    r"|client)[_ -]?key(?:[_-]?id)?|(?:secret|passw(?:or)?d)(?:[_-][A-Za-z0-9]{1,20}){0,3}|token|passphrase"
+    r"|signature|credentials?|session[_-]?id|sessid|(?<![A-Za-z0-9])(?:pass|pwd|sig))"
 )
 _SECRET_NAME = re.compile(rf"(?i)[\w.-]{{0,40}}(?:{_NAME}|(?:routing|integration|service)[_-]?key)")
 _ASSIGNED = r"(?:\\{0,4}[\"'])?\s{0,4}(?:=>|[=:]|%3[DdAa])\s{0,4}"
