@@ -501,7 +501,8 @@ def with_update_run(
     if latest is not None and latest > now:
         return record, ()
     due = now if latest is None else max(now, latest + settings.update_interval)
-    request = _update_run(record, f"{due:%Y%m%dT%H%M%S}", run_after=due if due > now else None)
+    name = f"{due:%Y%m%dT%H%M%S}" if due > now else f"{now:%Y%m%dT%H%M%S%f}"
+    request = _update_run(record, name, run_after=due if due > now else None)
     return record.model_copy(update={"update_due": due}), (request,)
 
 

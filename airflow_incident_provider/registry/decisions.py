@@ -259,7 +259,7 @@ class DecisionBatch:
         for run_id in started_runs(self._session, DagId.INCIDENT_UPDATE, list(batches)):
             # The scheduler's clock is ahead: the run may have read its batch already.
             started = found[batches[run_id]].without_batch()
-            record = started.record.model_copy(update={"update_due": self._now})
+            record = started.record.model_copy(update={"update_due": None})
             found[batches[run_id]] = started.model_copy(update={"record": record})
         self._loaded |= found
 

@@ -1,0 +1,245 @@
+"""What the registry reads, lists and puts away; incidents from other sources; what a decision hands to its runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.models.dagrun import DagRun
+from airflow.settings import engine
+from airflow.utils.session import create_session
+from sqlalchemy import event
+
+from airflow_incident_provider.lifecycle.decision import reported_record
+from airflow_incident_provider.lifecycle.records import Assignment, IncidentRecord, Room, Status, Visibility
+from airflow_incident_provider.registry.decisions import change_incident, dismiss, reject
+from airflow_incident_provider.registry.keys import REPORTS
+from airflow_incident_provider.registry.records import Rejection, StoredIncident, Transition, UpdateBatch
+from airflow_incident_provider.registry.task_client import TaskRegistry
+
+NOW = datetime.now(UTC)
+
+
+def test_an_alert_reads_as_many_rows_among_many_incidents_as_among_few(registry: Any) -> None:
+    def rows_read() -> int:
+        registry.send(registry.alert(registry.sent + 10, service=f"warm-{registry.sent}"))
+        fetched: Counter[str] = Counter()
+
+        def count(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+            if statement.startswith("SELECT") and "asset_state_store" in statement:
+                fetched["keys"] += len(parameters)
+                assert "LIKE" not in statement
+
+        event.listen(engine, "before_cursor_execute", count)
+        try:
+            registry.send(registry.alert(registry.sent + 10, service=f"service-{registry.sent}"))
+        finally:
+            event.remove(engine, "before_cursor_execute", count)
+        return fetched["keys"]
+
+    few = rows_read()
+    registry.send(*(registry.alert(1000 + n, service=f"s{n}", priority="P4") for n in range(200)))
+    assert rows_read() <= few + 5
+
+
+def test_the_row_that_tasks_write_exists_even_if_one_transaction_opens_and_changes(registry: Any) -> None:
+    first, second = registry.send(registry.alert(1), registry.alert(2, scope="host:b"))
+    assert first.decision.key == second.decision.key
+    assert f"transition/{first.decision.key}" in registry.rows()
+
+
+def test_the_next_incident_under_one_id_has_a_key_of_its_own_however_many_there_were(registry: Any) -> None:
+    taken = [f"man.nightly.{number}" for number in range(2, 3000)]
+    for name in ["man.nightly", *taken[:300]]:
+        registry.write(f"archive/{name}", {})
+    [outcome] = registry.send({"id": "nightly", "title": "Backup failed"})
+    assert outcome.decision.key == "man.nightly.302"
+    assert outcome.started == ("man.nightly.302",)
+
+
+def test_an_incident_is_not_opened_under_the_id_of_another_run(registry: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(type(registry.runs), "start", lambda *_: False)
+    from airflow_incident_provider.registry.decisions import act_on
+
+    [error] = act_on([registry.pending(registry.alert())], registry.runs)
+    assert "Another run" in str(error)
+    assert not [row for row in registry.rows() if row.startswith("record/")]
+
+
+def test_a_team_dag_that_is_not_ready_is_replaced_and_the_brief_says_so(make_registry: Any) -> None:
+    world = make_registry("rules: [{name: p, match: {service: pay}, dag: payments_incident}]")
+    world.runs.not_ready = "payments_incident"
+    [outcome] = world.send(world.alert(service="pay"))
+    [request] = [request for request in world.runs.requests if request.dag_id != "incident_update"]
+    assert (request.dag_id, request.run_id) == ("incident_response", outcome.decision.key)
+    [warning] = Assignment.model_validate(request.conf["lifecycle"]).warnings
+    assert (warning.field, warning.value, "paused" in warning.note) == ("route.dag", "payments_incident", True)
+    assert world[outcome.decision.key].record.dag_id == "incident_response"
+
+
+def test_urgent_updates_go_at_once_and_repetitions_wait_for_their_run(registry: Any) -> None:
+    [opened] = registry.send(registry.alert(priority="P3"))
+    key = opened.decision.key
+    registry.send(registry.alert(transition="Re-Triggered", priority="P3"))
+    waiting = registry[key].batch
+    assert waiting is not None
+    [worse] = registry.send(registry.alert(transition="Re-Triggered", priority="P1"))
+    assert worse.run_id != waiting.run_id
+    posted = registry.read(lambda r: r._texts([f"updates/{worse.run_id}", f"updates/{waiting.run_id}"]))
+    batches = {name: UpdateBatch.model_validate_json(text) for name, text in posted.items()}
+    assert {item.kind for item in batches[f"updates/{worse.run_id}"].items} == {"repeated", "severity"}
+    assert batches[f"updates/{waiting.run_id}"].items == ()
+    registry.send(registry.alert(transition="Re-Triggered", priority="P1"))
+    assert registry[key].batch == waiting
+    assert [item.kind for item in registry[key].record.pending] == ["repeated"]
+
+
+def test_a_batch_whose_run_has_started_takes_no_more_updates(registry: Any, monkeypatch: Any) -> None:
+    from airflow_incident_provider.registry import decisions
+
+    [opened] = registry.send(registry.alert())
+    registry.send(registry.alert(transition="Re-Triggered"))
+    early = registry[opened.decision.key].batch
+    monkeypatch.setattr(decisions, "started_runs", lambda session, dag_id, run_ids: set(run_ids))  # noqa: ARG005
+    [later] = registry.send(registry.alert(transition="Re-Triggered"))
+    assert later.run_id not in (None, early.run_id)
+
+
+@pytest.mark.usefixtures("eager_housekeeping")
+def test_an_incident_that_nothing_reports_on_is_closed_and_announced(registry: Any) -> None:
+    [opened] = registry.send(registry.alert())
+    key = opened.decision.key
+    registry.edit(key, last_signal_at=(NOW - timedelta(days=31)).isoformat())
+    registry.send(registry.alert(2, service="other"))
+    record = registry[key].record
+    assert (record.status, record.firing_count) == (Status.RESOLVED, 0)
+    [run] = [request for request in registry.runs.requests if request.run_id.startswith("upd.")]
+    posted = registry.read(lambda r: r._texts([f"updates/{run.run_id}"]))
+    assert [item.kind for item in UpdateBatch.model_validate_json(*posted.values()).items] == ["expired"]
+
+
+@pytest.mark.usefixtures("eager_housekeeping")
+def test_an_incident_that_is_only_recorded_ends_with_its_recovery(registry: Any) -> None:
+    [opened] = registry.send(registry.alert(priority="P4"))
+    key = opened.decision.key
+    registry.send(registry.alert(transition="Recovered", priority="P4"))
+    assert registry[key].record.visibility is Visibility.RECORD
+    assert not registry.read(lambda r: r.overview(["incident_response"], 10))[0].is_open
+    registry.edit(key, recovered_at=(NOW - timedelta(days=3)).isoformat())
+    registry.send(registry.alert(2, service="other"))
+    assert f"record/{key}" not in registry.rows()
+    assert registry[key].record.status is Status.RESOLVED
+
+
+@pytest.mark.usefixtures("eager_housekeeping")
+def test_a_held_alert_is_remembered_when_its_incident_is_put_away(registry: Any) -> None:
+    [opened] = registry.send(registry.alert())
+    key, long_ago = opened.decision.key, NOW - timedelta(days=9)
+    registry.write(
+        f"transition/{key}", Transition(as_of=1, status=Status.ARCHIVED, resolved_at=long_ago, archived_at=long_ago)
+    )
+    registry.send(registry.alert(2, service="other"))
+    assert f"record/{key}" not in registry.rows()
+    [held] = registry.send(registry.alert(transition="Renotify"))
+    assert (held.decision.action, held.started) == ("ignore", ())
+    [fires] = registry.send(registry.alert(cycle="c2"))
+    assert fires.decision.action == "open"
+
+
+def test_a_recovery_before_its_trigger_is_remembered(registry: Any) -> None:
+    trigger, recovery = registry.alert(), registry.alert(transition="Recovered")
+    assert registry.send(recovery)[0].decision.action == "ignore"
+    assert registry.send(trigger)[0].decision.action == "ignore"
+    assert registry.runs.requests == []
+
+
+class TaskStore(dict[str, Any]):
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+
+def report(registry: Any, conf: dict[str, Any], run_id: str = "manual__1") -> IncidentRecord:
+    pending = registry.pending(conf)
+    return reported_record(
+        conf, pending.signal.incident, registry.routing, dag_id="incident_response", run_id=run_id
+    )
+
+
+def test_a_reported_incident_has_a_record_and_can_be_resolved_by_tasks_alone(registry: Any) -> None:
+    store, inbox = TaskStore(), TaskStore()
+    client = TaskRegistry(store, inbox)
+    record = report(registry, {"id": "INC-9", "title": "Checkout is down"})
+    assert client.report_incident(record)
+    seen = client.incident(record.key)
+    assert seen is not None
+    assert (seen.record.status, seen.record.run_id) == (Status.OPEN, "manual__1")
+    client.store_room(record.key, Room(channel_id="C1"))
+    assert client.resolve(seen, NOW, by="dana")
+    resolved = client.incident(record.key)
+    assert resolved is not None
+    assert (resolved.record.status, resolved.record.room.channel_id) == (Status.RESOLVED, "C1")
+    assert [(entry.kind, entry.by) for entry in resolved.record.timeline][-1] == ("resolved", "dana")
+    assert not TaskRegistry(store).report_incident(report(registry, {"title": "Another"}))
+
+
+def test_a_reported_incident_moves_to_the_registry_with_the_next_alert(registry: Any) -> None:
+    record = report(registry, registry.alert(7, service="pay"))
+    registry.write(record.key, StoredIncident(version=1, record=record).to_json(), asset=REPORTS.name)
+    registry.write(f"room/{record.key}", Room(channel_id="C7"))
+    assert registry[record.key].record.room.channel_id == "C7"
+    assert record.key in registry.read(lambda r: r.reports())
+    [over] = registry.send(registry.alert(7, "Recovered", service="pay"))
+    assert (over.decision.action, over.decision.key) == ("recover", record.key)
+    assert registry.read(lambda r: r.reports()) == {}
+    assert {f"record/{record.key}", f"transition/{record.key}"} <= registry.rows()
+
+
+def test_a_dry_run_is_marked(registry: Any) -> None:
+    [opened] = registry.send(registry.alert())
+    registry.write(f"room/{opened.decision.key}", Room(dry_run=True))
+    assert registry[opened.decision.key].record.is_dry_run
+
+
+def test_the_overview_has_the_worst_open_incidents_first_and_what_tasks_closed_last(registry: Any) -> None:
+    keys = [registry.send(registry.alert(n, service=f"s{n}", priority=f"P{n}"))[0].decision.key for n in (3, 1, 2)]
+    registry.write(f"transition/{keys[1]}", Transition(as_of=1, status=Status.RESOLVED, resolved_at=NOW))
+    overview = registry.read(lambda r: r.overview(["incident_response"], 10))
+    assert [(entry.key, entry.is_open) for entry in overview] == [
+        (keys[2], True),
+        (keys[0], True),
+        (keys[1], False),
+    ]
+    assert registry.read(lambda r: r.overview(["another_dag"], 10)) == []
+
+
+def test_a_person_changes_an_incident_and_nothing_else_is_lost(registry: Any) -> None:
+    [opened] = registry.send(registry.alert())
+    key = opened.decision.key
+    changed = change_incident(
+        key, lambda record: (record.model_copy(update={"commander": "dana"}), ()), registry.runs
+    )
+    assert changed is not None
+    assert (registry[key].record.commander, registry[key].version) == ("dana", 2)
+    assert change_incident("man.unknown", lambda record: (record, ()), registry.runs) is None
+
+
+def test_rejections_are_listed_until_they_are_dismissed(registry: Any) -> None:
+    for number in range(60):
+        reject(Rejection(id=f"r{number}", at=NOW, source="/webhook/datadog", title="x", reason="not JSON"))
+    reject(Rejection(id="r59", at=NOW, source="/webhook/datadog", title="x", reason="not JSON"))
+    rejections = registry.read(lambda r: r.rejections())
+    assert (len(rejections.items), rejections.total, rejections.items[-1].id) == (50, 61, "r59")
+    assert dismiss("r59")
+    assert not dismiss("r59")
+    assert registry.read(lambda r: r.rejections()).items[-1].id == "r58"
+
+
+def test_started_runs_and_confs_are_read_from_airflow(registry: Any) -> None:
+    from airflow_incident_provider.registry.runs import run_confs, started_runs
+
+    with create_session() as session:
+        assert started_runs(session, "incident_update", ["a"]) == set()
+        assert run_confs(session, [("incident_response", "a")]) == {}
+        assert session.query(DagRun).count() == 0
