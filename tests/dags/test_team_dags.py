@@ -108,7 +108,7 @@ def test_a_team_s_incident_goes_the_team_s_way(
     assert "critical by the routing table's rule 'money cannot'" in {flag.note for flag in run.incident.flags}
     assert run.incident.responders == ("dana@acme.example", "@platform-oncall")
     assert {each.user.id for each in run.room.invited} == {"U0DANAREYES", "U0ZOEMS0001"}
-    assert {finding.probe for finding in run.findings} == {"control", "dns", "http"}
+    assert {finding.probe for finding in run.findings} == {"control", "http"}
     assert run.summary.outcome == "degraded"
     # Updates go by it, which no file of the team's makes.
     assert run.value("setup_slack_integration")["conn_id"] == "slack_api_default"
