@@ -119,6 +119,7 @@ class ProblemCode(StrEnum):
     PERMALINK = "permalink"
     BRIEF = "brief"
     SUMMARY = "summary"
+    ANNOUNCEMENT = "announcement"
     OWN_CHANNEL = "own_channel"
     LATE_ROOM = "late_room"
     NO_ROOM = "no_room"

@@ -91,7 +91,11 @@ def _presence(value: object) -> Visibility:
     return Visibility(value)
 
 
-def _channel(value: object) -> str | None:
+def channel_reference(value: object) -> str | None:
+    """Return the reference to a channel: its id, or its name with ``#``.
+
+    :raises ValueError: it is neither.
+    """
     if value is not None and (not isinstance(value, str) or not _CHANNEL.fullmatch(value)):
         raise ValueError(f'{for_error(value)} is not a channel; write its id, or its name like "#triage"')
     return value
@@ -206,7 +210,7 @@ class Triage(Strict):
     ``channel`` is the standing channel for threads. While there is none, rules that want a thread are passed over.
     """
 
-    channel: Annotated[str | None, BeforeValidator(_channel)] = None
+    channel: Annotated[str | None, BeforeValidator(channel_reference)] = None
     rules: Annotated[tuple[TriageRule, ...], Field(max_length=1000)] = ()
 
 

@@ -33,6 +33,7 @@ from airflow_incident_provider.intake.policies import (
     Storm,
     Triage,
     TriageRule,
+    channel_reference,
 )
 from airflow_incident_provider.intake.routing_fields import (
     PLACE,
@@ -93,6 +94,8 @@ class RoutingTable(Strict):
     correlation: Correlation = Correlation()
     storm: Storm = Storm()
     triage: Triage = Triage()
+    announce: Annotated[str | None, BeforeValidator(channel_reference)] = None
+    """The channel with one line for each incident: its id, or its name with ``#``."""
     lifecycle: Lifecycle = Lifecycle()
     reminders: Reminders = Reminders()
     interaction: Interaction = Interaction()

@@ -107,8 +107,13 @@ def reminder_message(reminder: ReminderText) -> Message:
     return Message(text=fallback_text(decode_mrkdwn(text, {}).replace("*", "")), blocks=tuple(sections(lines)))
 
 
-def digest_message(record: IncidentRecord, *, room_url: str | None, now: datetime) -> Message:
-    """Return the one message about an incident in the stakeholders' channel; it is edited in place."""
+def digest_message(
+    record: IncidentRecord, *, room_url: str | None, now: datetime, no_room: str | None = None
+) -> Message:
+    """Return the one message about an incident in the announcement channel; it is edited in place.
+
+    :param no_room: why the incident has no room.
+    """
     status = {
         Status.OPEN: "Open",
         Status.RECOVERED: "Recovered",
@@ -127,6 +132,8 @@ def digest_message(record: IncidentRecord, *, room_url: str | None, now: datetim
             ]
         ),
     ]
+    if room_url is None and no_room is not None:
+        lines.append(Mrkdwn(f"*No room:* {inline(no_room)}"))
     updates = record.coordination.updates
     if updates:
         lines += quote(updates[-1].text, MAX_UPDATE_TEXT)

@@ -68,7 +68,8 @@ class ResolveIncidentOperator(SlackStep):
 
     def run_step(self, context: Context) -> ThreadUpdates:
         """Resolve the incident and update its room."""
-        settings = active_routing_table().table.lifecycle
+        table = active_routing_table().table
+        settings = table.lifecycle
         snapshot = _resolved(context, settings)
         if snapshot.room is None:
             raise AirflowSkipException("It is resolved; there is no room to post it in.")
@@ -76,7 +77,8 @@ class ResolveIncidentOperator(SlackStep):
         channel, writable = session.channel()
         if not writable:
             raise AirflowSkipException("It is resolved; its room was archived before.")
-        return _post_resolution(session, channel, _resolution_message(context, session, channel, settings))
+        message = _resolution_message(context, session, channel, settings)
+        return _post_resolution(session, channel, message, announce_in=table.announce)
 
 
 def _resolved(context: Context, settings: Lifecycle) -> IncidentSnapshot:
@@ -110,8 +112,10 @@ def _resolution_is_due(context: Context, record: IncidentRecord, settings: Lifec
     return due_closing(record, settings, now) is Closing.RESOLVE
 
 
-def _post_resolution(session: RoomSession, channel: Channel | None, message: Message) -> ThreadUpdates:
-    updater, responders = RoomUpdater(session, channel), later_responders(session)
+def _post_resolution(
+    session: RoomSession, channel: Channel | None, message: Message, *, announce_in: str | None
+) -> ThreadUpdates:
+    updater, responders = RoomUpdater(session, channel, announce_in=announce_in), later_responders(session)
     updater.update_summary(responders)
     posted = session.poster.post(message, key=f"{session.run_key}/resolved", thread_ts=session.main_thread_ts)
     updater.update(responders)

@@ -20,6 +20,7 @@ from airflow_incident_provider.messages.updates import note_messages
 from airflow_incident_provider.models import IncidentSummary, Problem, ProblemCode, RunOutcome
 from airflow_incident_provider.operators.base import SlackStep, is_last_try, request_run
 from airflow_incident_provider.registry.task_client import TaskRegistry
+from airflow_incident_provider.room.announcement import announce
 from airflow_incident_provider.room.brief import BriefWriter, brief_state
 from airflow_incident_provider.room.pending import missing_parts, retry_delay
 from airflow_incident_provider.room.posting import Ledger, Poster, recorded_ts
@@ -27,12 +28,17 @@ from airflow_incident_provider.room.progress import FAILED_STATES, step_reports
 from airflow_incident_provider.room.responders import complete_invitations, resolve_users
 from airflow_incident_provider.room.snapshot import IncidentSnapshot, room_location, snapshot_of_run
 from airflow_incident_provider.room.summary import RunReport, dry_run_texts, room_failure, summarize, summary_key
+from airflow_incident_provider.routing_file import active_routing_table
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_incident_provider.slack.protocol import SlackClient
+
+
+ANNOUNCEMENT_SECONDS = 5.0
+"""The time for the announcement: nothing depends on it."""
 
 
 class FinalSummaryOperator(SlackStep):
@@ -86,7 +92,24 @@ class FinalSummaryOperator(SlackStep):
                     raise
                 summary = _with_problem(summary, self.task_id, ProblemCode.SUMMARY, _not_posted(error), error)
         self._schedule_completion(context, report, summary)
+        self._announce(context, report)
         return summary
+
+    def _announce(self, context: Context, report: RunReport) -> None:
+        """Announce the incident in the announcement channel of the routing table, if there is one."""
+        snapshot = report.snapshot
+        channel = active_routing_table().table.announce
+        if channel is None or snapshot.record is None or snapshot.workspace is None:
+            return
+        # By now the registry has the reason why there is no room.
+        record = snapshot_of_run(context).record or snapshot.record
+        try:
+            slack = open_slack_client(
+                snapshot.workspace, self.slack_conn_id, channel_name=channel.lstrip("#"), log=self.log
+            )
+            announce(slack.within(ANNOUNCEMENT_SECONDS), snapshot.with_record(room=record.room), channel)
+        except IncidentError as error:
+            self.log.warning("The incident was not announced in %s: %s", channel, error)
 
     def _schedule_completion(self, context: Context, report: RunReport, summary: IncidentSummary) -> None:
         """Have the room opened or completed later, if it lacks something, by a run of ``incident_update``."""

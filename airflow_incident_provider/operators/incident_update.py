@@ -354,7 +354,9 @@ class PostIncidentUpdateOperator(SlackStep):
         posted = post_missing(session, missing)
         batch = registry.updates(context["ti"].run_id) or UpdateBatch(incident=key)
         batch = _with_missed_updates(batch, snapshot.record, registry)
-        updates = UpdatePoster(session, batch, table.lifecycle, store_room=store_room).post()
+        updates = UpdatePoster(
+            session, batch, table.lifecycle, store_room=store_room, announce_in=table.announce
+        ).post()
         if missing and not any(problem.code is ProblemCode.LOOKUP for problem in updates.problems):
             location = registry.room(key) or room_location(session.room)
             registry.store_room(key, location.model_copy(update={"is_complete": True, "missed_runs": ()}))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_incident_provider.exceptions import IncidentError, SlackConfigurationError, SlackRequestError
+from airflow_incident_provider.exceptions import IncidentError, SlackRequestError
 from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.closing import resolve_at
 from airflow_incident_provider.lifecycle.records import Status, UpdateItem, UpdateKind
@@ -31,6 +31,7 @@ from airflow_incident_provider.models import (
     WarRoom,
 )
 from airflow_incident_provider.registry.records import UpdateBatch
+from airflow_incident_provider.room.announcement import announce, named_channel
 from airflow_incident_provider.room.brief import BriefWriter, brief_key, brief_state
 from airflow_incident_provider.room.opener import RoomOpener, RoomRequest
 from airflow_incident_provider.room.posting import Poster
@@ -42,7 +43,7 @@ from airflow_incident_provider.room.responders import (
 from airflow_incident_provider.room.session import RoomSession
 from airflow_incident_provider.room.snapshot import IncidentSnapshot
 from airflow_incident_provider.room.summary import summary_key, summary_so_far
-from airflow_incident_provider.slack.protocol import Channel, SlackClient
+from airflow_incident_provider.slack.protocol import Channel
 
 _MOVED_FROM = "moved_from"
 
@@ -52,6 +53,7 @@ class UpdatePoster:
 
     :param batch: what there is to post.
     :param store_room: called with the room when the incident has moved to another one.
+    :param announce_in: the announcement channel of the routing table, if there is one.
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class UpdatePoster:
         settings: Lifecycle,
         *,
         store_room: Callable[[WarRoom], None],
+        announce_in: str | None = None,
     ) -> None:
         self._session = session
+        self._announce_in = announce_in
         self._batch = batch
         self._settings = settings
         self._store_room = store_room
@@ -79,7 +83,7 @@ class UpdatePoster:
             channel, _ = self._session.channel()
         responders = self._invite()
         posted = self._post_news(responders)
-        updater = RoomUpdater(self._session, channel)
+        updater = RoomUpdater(self._session, channel, announce_in=self._announce_in)
         updater.update(responders)
         if self._items(UpdateKind.REOPENED):
             updater.update_summary(responders)
@@ -254,10 +258,12 @@ class RoomUpdater:
     """Updates what a room shows. None of it is worth a failed task: what fails is kept as a problem.
 
     :param channel: the room's channel; absent if the app may not look at it.
+    :param announce_in: the announcement channel of the routing table, if there is one.
     """
 
-    def __init__(self, session: RoomSession, channel: Channel | None) -> None:
+    def __init__(self, session: RoomSession, channel: Channel | None, *, announce_in: str | None = None) -> None:
         self._session = session
+        self._announce_in = announce_in
         self._channel = channel
         self.problems: list[Problem] = []
 
@@ -267,6 +273,12 @@ class RoomUpdater:
         :param responders: the responders of later notifications.
         """
         self._try(ProblemCode.BRIEF, "the brief is not up to date", lambda: self._update_brief(responders))
+        if (channel := self._announce_in) is not None:
+            self._try(
+                ProblemCode.ANNOUNCEMENT,
+                "the announcement is not up to date",
+                lambda: announce(self._session.slack, self._session.snapshot, channel),
+            )
         if not self._session.is_in_thread:
             self._try(ProblemCode.TOPIC, "the topic is not up to date", self._update_topic)
 
@@ -329,7 +341,7 @@ def open_thread(session: RoomSession, channel: str) -> WarRoom:
     """
     dry_run, snapshot = session.workspace.dry_run, session.snapshot
     assert snapshot.incident is not None
-    there = Channel(id="", name=channel.lstrip("#")) if dry_run else _triage_channel(session.slack, channel)
+    there = Channel(id="", name=channel.lstrip("#")) if dry_run else named_channel(session.slack, channel, "triage")
     message = triage_message(snapshot.incident, snapshot.status)
     posted = Poster(session.slack, there.id, session.ledger).post(message, key=brief_key(snapshot.incident))
     return WarRoom(
@@ -348,20 +360,10 @@ def announce_room_in_thread(session: RoomSession, channel: str) -> None:
 
     :raises IncidentError: Slack did not accept it; nothing else depends on it.
     """
-    there = _triage_channel(session.slack, channel)
+    there = named_channel(session.slack, channel, "triage")
     assert session.snapshot.incident is not None
     thread_ts = session.slack.find_message(there.id, brief_key(session.snapshot.incident))
     if thread_ts is not None:
         message = room_opened_message(session.room.channel_name, session.room.url)
         poster = Poster(session.slack, there.id, session.ledger)
         poster.post(message, key=f"{session.run_key}/room", thread_ts=thread_ts)
-
-
-def _triage_channel(slack: SlackClient, channel: str) -> Channel:
-    found = slack.find_channel(channel.lstrip("#")) if channel.startswith("#") else slack.channel(channel)
-    if found is None:
-        raise SlackConfigurationError(
-            f"The triage channel {channel} was not found among the channels that the app is in.",
-            fix="Invite the app into it, or name it by its id in the routing table.",
-        )
-    return found
