@@ -15,8 +15,10 @@ from airflow_incident_provider.lifecycle.decision import reported_record
 from airflow_incident_provider.lifecycle.records import Assignment
 from airflow_incident_provider.operators.base import IncidentStep
 from airflow_incident_provider.operators.links import MonitorLink
+from airflow_incident_provider.registry.records import Rejection
 from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.routing_file import active_routing_table
+from airflow_incident_provider.text import digest_of, one_line, redact, shorten
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -74,6 +76,9 @@ class ParseIncidentOperator(IncidentStep):
             incident = read_incident(payload, received_at=received_at, routing=active.table)
         except NotAnIncidentError as error:
             raise AirflowSkipException(str(error)) from None
+        except InvalidPayloadError as error:
+            self._report_rejection(context, payload, error)
+            raise
         if active.problem is not None:
             incident = incident.model_copy(update={"flags": (active.problem.warning(), *incident.flags)})
         if assignment is not None:
@@ -92,6 +97,24 @@ class ParseIncidentOperator(IncidentStep):
         self.log.info("Incident %s, %s: %s", incident.key, incident.severity, incident.title)
         MonitorLink.keep(self, incident)
         return incident
+
+    def _report_rejection(self, context: Context, payload: Mapping[str, Any], error: InvalidPayloadError) -> None:
+        """Report a payload that cannot become an incident, so that the incidents page shows it and why."""
+        ti = context["ti"]
+        title = payload.get("title")
+        rejection = Rejection(
+            id=digest_of((ti.dag_id, ti.run_id)),
+            at=datetime.now(UTC),
+            source=f"run {ti.run_id} of {ti.dag_id}",
+            title=shorten(redact(one_line(title)), 200) if isinstance(title, str) and title else "Without a title",
+            reason=shorten(redact(error.message), 500),
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+        )
+        try:
+            TaskRegistry.of(context).report_rejection(rejection)
+        except (KeyError, AirflowRuntimeError) as problem:
+            self.log.warning("The incidents page does not show this report: %s", problem)
 
     def _report(
         self, context: Context, payload: Mapping[str, Any], incident: Incident, routing: RoutingTable

@@ -145,6 +145,7 @@ def dismiss(rejection_id: str) -> bool:
     """Remove a rejection from the list; return whether it was there."""
     with create_session(scoped=False) as session:
         registry = locked(session)
+        registry.adopt_reports(registry.now())
         before = registry.rejections()
         after = before.without_item(rejection_id)
         if after != before:

@@ -70,6 +70,8 @@ class Kind(StrEnum):
 
 STATE_KEY = "state"
 REJECTED_KEY = "rejected"
+REJECTED_PREFIX = "rejected/"
+"""In the inbox: a report that could not become an incident. No incident's key contains a slash."""
 
 
 def bucket_of(incident_key: str) -> str:

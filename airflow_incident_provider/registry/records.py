@@ -189,9 +189,14 @@ class RegistryState(Model):
 
 
 class Rejection(Model):
-    """An alert or report that could not become an incident: what is known of it, and why. Untrusted text."""
+    """An alert or report that could not become an incident: what is known of it, and why. Untrusted text.
+
+    ``dag_id`` and ``run_id`` are those of a report that arrived as a run.
+    """
 
     id: str
+    dag_id: str | None = None
+    run_id: str | None = None
     at: UtcDatetime
     source: str
     title: str

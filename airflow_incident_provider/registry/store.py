@@ -30,6 +30,7 @@ from airflow_incident_provider.models import Model, Severity
 from airflow_incident_provider.registry.keys import (
     REGISTRY,
     REJECTED_KEY,
+    REJECTED_PREFIX,
     REPORTS,
     STATE_KEY,
     Kind,
@@ -41,6 +42,7 @@ from airflow_incident_provider.registry.records import (
     IndexEntry,
     Listed,
     RegistryState,
+    Rejection,
     Rejections,
     StoredIncident,
     Transition,
@@ -170,14 +172,15 @@ class Registry:
         found = {key: _read(Transition, row, stored) for row, key in rows.items()}
         return {key: transition for key, transition in found.items() if transition is not None}
 
-    def reports(self, limit: int = MAX_REPORTS) -> dict[str, StoredIncident]:
+    def reports(self) -> dict[str, StoredIncident]:
         """Return incidents of the inbox, with what tasks reported about them, the oldest first."""
+        return self._merged_reports(self._inbox())
+
+    def _inbox(self) -> dict[str, str]:
         if self._reports_id is None:
             return {}
-        rows = (
-            select(Row.key, Row.value).where(Row.asset_id == self._reports_id).order_by(Row.updated_at).limit(limit)
-        )
-        return self._merged_reports(self._pairs(rows))
+        rows = select(Row.key, Row.value).where(Row.asset_id == self._reports_id)
+        return self._pairs(rows.order_by(Row.updated_at).limit(MAX_REPORTS))
 
     def incidents(self, *, archived: bool = False) -> dict[str, StoredIncident]:
         """Return all incidents. Reads every row: for maintenance and tests, never for an alert or a page."""
@@ -210,8 +213,15 @@ class Registry:
         return self._state
 
     def rejections(self) -> Rejections:
-        """Return the alerts and reports that could not become an incident."""
-        return _read(Rejections, REJECTED_KEY, self._texts([REJECTED_KEY])) or Rejections()
+        """Return the alerts and reports that could not become an incident, with those of the inbox."""
+        rejections = _read(Rejections, REJECTED_KEY, self._texts([REJECTED_KEY])) or Rejections()
+        return self._with_inbox(rejections, self._inbox())
+
+    def _with_inbox(self, rejections: Rejections, inbox: Mapping[str, str]) -> Rejections:
+        for key in inbox:
+            if key.startswith(REJECTED_PREFIX) and (item := _read(Rejection, key, inbox)) is not None:
+                rejections = rejections.with_item(item)
+        return rejections
 
     def now(self) -> datetime:
         """Return the time by the one clock that all API servers share: the database's."""
@@ -263,9 +273,15 @@ class Registry:
 
     def adopt_reports(self, now: datetime) -> None:
         """Move incidents from the inbox to the registry. One that the registry has already is dropped there."""
-        reports = self.reports()
-        if not reports:
+        inbox = self._inbox()
+        if not inbox:
             return
+        rejected = [key for key in inbox if key.startswith(REJECTED_PREFIX)]
+        if rejected:
+            self.write_rejections(self.rejections())
+            for key in rejected:
+                self._store.delete(AssetScope(asset_id=self._reports_id), key, session=self._session)
+        reports = self._merged_reports(inbox)
         known = self.load(reports)
         for key, report in reports.items():
             if key not in known:
@@ -421,7 +437,8 @@ class Registry:
         return self._merged_reports(rows)
 
     def _merged_reports(self, rows: Mapping[str, str]) -> dict[str, StoredIncident]:
-        found = {key: incident for key in rows if (incident := _read(StoredIncident, key, rows)) is not None}
+        keys = [key for key in rows if not key.startswith(REJECTED_PREFIX)]
+        found = {key: incident for key in keys if (incident := _read(StoredIncident, key, rows)) is not None}
         stored = self._texts(kind.key(key) for key in found for kind in (Kind.ROOM, Kind.TRANSITION))
         return {key: _with_reports(incident, stored) for key, incident in found.items()}
 

@@ -21,8 +21,8 @@ from typing import Any, Protocol, TypeVar
 
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status
 from airflow_incident_provider.models import Model
-from airflow_incident_provider.registry.keys import REGISTRY, REPORTS, Kind
-from airflow_incident_provider.registry.records import StoredIncident, Transition, UpdateBatch
+from airflow_incident_provider.registry.keys import REGISTRY, REJECTED_PREFIX, REPORTS, Kind
+from airflow_incident_provider.registry.records import Rejection, StoredIncident, Transition, UpdateBatch
 
 _Entry = TypeVar("_Entry", bound=Model)
 
@@ -95,6 +95,11 @@ class TaskRegistry:
     def room(self, key: str) -> Room | None:
         """Return where the incident's room is, or why there is none, as a task stored it."""
         return self._read(Room, Kind.ROOM, key)
+
+    def report_rejection(self, rejection: Rejection) -> None:
+        """Report that a report could not become an incident, for the incidents page."""
+        if self._inbox is not None:
+            self._inbox.set(f"{REJECTED_PREFIX}{rejection.id}", rejection.model_dump(mode="json"))
 
     def store_room(self, key: str, room: Room) -> None:
         """Store where the incident's room is, or why there is none: for the task that opens it."""

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from airflow.api_fastapi.app import API_ROOT_PATH
 from airflow.api_fastapi.common.db.common import SessionDep
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -20,6 +20,8 @@ from airflow_incident_provider.plugins.api.errors import ErrorResponse
 from airflow_incident_provider.plugins.incidents_page.entries import Incident, incidents
 from airflow_incident_provider.plugins.incidents_page.rights import ReadableDagIds
 from airflow_incident_provider.plugins.run_history import latest_runs
+from airflow_incident_provider.registry.decisions import dismiss
+from airflow_incident_provider.registry.records import Rejection
 from airflow_incident_provider.registry.store import RegistryUnavailableError, opened
 from airflow_incident_provider.routing_file import active_routing_table
 
@@ -48,6 +50,9 @@ class Incidents(BaseModel):
     routing_problem: Annotated[
         str | None, Field(description="Since when the routing table is invalid, why, and what is in use instead.")
     ] = None
+    unreadable: Annotated[
+        list[Rejection], Field(description="Alerts and reports that became no incident, the latest last.")
+    ] = []
 
 
 @router.get(
@@ -75,11 +80,33 @@ def list_incidents(
     found = incidents(runs, records, base_path=API_ROOT_PATH, now=now)
     ended = [incident for incident in found if not incident.is_open][limit:]
     dropped = {id(incident) for incident in ended}
-    shown = [incident for incident in found if id(incident) not in dropped]
+    unreadable = _rejections(session, dag_ids)
+    unread_runs = {rejection.run_id for rejection in unreadable}
+    shown = [incident for incident in found if id(incident) not in dropped and incident.run_id not in unread_runs]
     problem = active_routing_table().problem
     return Incidents(
-        incidents=shown, now=now, dag_ids=dag_ids, routing_problem=None if problem is None else str(problem)
+        incidents=shown,
+        now=now,
+        dag_ids=dag_ids,
+        routing_problem=None if problem is None else str(problem),
+        unreadable=unreadable,
     )
+
+
+@router.post(
+    "/api/rejections/{rejection_id}/dismiss",
+    tags=["incidents"],
+    summary="Dismiss an alert or report that became no incident",
+    status_code=204,
+    responses={404: {"model": ErrorResponse, "description": "There is no such alert or report."}},
+)
+def dismiss_rejection(dag_ids: ReadableDagIds, rejection_id: str, request: Request) -> Response:  # noqa: ARG001
+    """Remove it from the list. The header keeps forms of other sites from doing so with a user's cookie."""
+    if "x-requested-with" not in request.headers:
+        raise HTTPException(400, "The header X-Requested-With is missing")
+    if not dismiss(rejection_id):
+        raise HTTPException(404, "There is no such alert or report")
+    return Response(status_code=204)
 
 
 @router.get("/", include_in_schema=False)
@@ -110,6 +137,15 @@ def _records(session: Session, dag_ids: list[str], *, limit: int, keys: list[str
     now = datetime.now(UTC)
     records = {key: settle(found.record, settings, now) for key, found in stored.items()}
     return {key: record for key, record in records.items() if record.dag_id in dag_ids and not record.is_dry_run}
+
+
+def _rejections(session: Session, dag_ids: list[str]) -> list[Rejection]:
+    """Return the alerts and reports that became no incident; those of a run only to who may read its DAG."""
+    try:
+        items = opened(session).rejections().items
+    except RegistryUnavailableError:
+        return []
+    return [item for item in items if item.dag_id is None or item.dag_id in dag_ids]
 
 
 def _file(name: str) -> Response:

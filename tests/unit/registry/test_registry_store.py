@@ -243,3 +243,18 @@ def test_started_runs_and_confs_are_read_from_airflow(registry: Any) -> None:
         assert started_runs(session, "incident_update", ["a"]) == set()
         assert run_confs(session, [("incident_response", "a")]) == {}
         assert session.query(DagRun).count() == 0
+
+
+def test_a_report_that_cannot_become_an_incident_is_listed_and_dismissed(registry: Any) -> None:
+    inbox = TaskStore()
+    TaskRegistry(TaskStore(), inbox).report_rejection(
+        Rejection(id="r1", at=NOW, source="run manual__1", title="Checkout is down", reason="targets: not a URL")
+    )
+    for name, value in inbox.items():
+        registry.write(name, value, asset=REPORTS.name)
+    assert [item.title for item in registry.read(lambda r: r.rejections()).items] == ["Checkout is down"]
+    assert registry.read(lambda r: r.reports()) == {}
+    registry.send(registry.alert())
+    assert [item.id for item in registry.read(lambda r: r.rejections()).items] == ["r1"]
+    assert dismiss("r1")
+    assert registry.read(lambda r: r.rejections()).items == ()
