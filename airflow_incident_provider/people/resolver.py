@@ -225,7 +225,7 @@ class _Resolver:
             self._report_age(self._directory)
         result = self._ask(_BY_NAME, lambda: match_name(name, self._require_directory()))
         if result.outcome is ResolutionOutcome.NOT_FOUND and (age := _age(self._directory)) > FRESH_FOR:
-            since = f"the directory of members is {_in_words(age)} old"
+            since = f"the directory of members is {age_in_words(age)} old"
             result = result.model_copy(update={"reason": f"{result.reason} ({since})"})
         return result
 
@@ -238,7 +238,7 @@ class _Resolver:
             self.problems.append(
                 Problem(
                     step=TaskId.RESOLVE_USERS,
-                    what=f"people were looked up in a directory that is {_in_words(age)} old",
+                    what=f"people were looked up in a directory that is {age_in_words(age)} old",
                     fix="Unpause the DAG slack_directory_refresh and see why its last run failed.",
                 )
             )
@@ -416,7 +416,8 @@ def _age(directory: Directory | None) -> timedelta:
     return datetime.now(UTC) - fetched_at if fetched_at is not None else timedelta()
 
 
-def _in_words(age: timedelta) -> str:
+def age_in_words(age: timedelta) -> str:
+    """Return an age, rounded, for readers."""
     hours = round(age / timedelta(hours=1))
     if age.days >= OUTDATED_AFTER.days:
         return f"{age.days} days"

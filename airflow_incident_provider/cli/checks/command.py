@@ -42,6 +42,7 @@ CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("slack", "token", slack.token),
     ("slack", "scopes", slack.scopes),
     ("slack", "API", slack.base_url),
+    ("slack", "directory", slack.directory),
     ("slack", "rooms", slack.rooms),
     ("clock", "clock", slack.clock),
     ("datadog", "keys", alerts.keys),

@@ -1,4 +1,4 @@
-"""Slack: for every connection the token, its scopes, whether channels can be created, and the clock."""
+"""Slack: token, scopes, directory of members and channel creation for every connection, and the clock."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from airflow_incident_provider.cli.checks.result import (
     skipped,
     warning,
 )
-from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, settings
 from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.people.resolver import OUTDATED_AFTER, age_in_words
 from airflow_incident_provider.slack.access import REQUIRED, SCOPES
 from airflow_incident_provider.slack.client import CLOCK_SKEW, LiveSlackClient
+from airflow_incident_provider.slack.directory_cache import DirectoryCache
 from airflow_incident_provider.slack.protocol import ChannelNameTakenError
 
 UNNOTICED_SKEW_S = 10.0
@@ -75,6 +77,19 @@ def scopes(context: CheckContext) -> Results:
             yield result(_subject(f"scope {missing.scope}", conn_id), missing.costs, _ADD_SCOPE)
         if not workspace.scopes_missing:
             yield passed(_subject("scopes", conn_id), f"all {len(SCOPES)}")
+
+
+def directory(context: CheckContext) -> Results:
+    """Check the age of each workspace's directory of members, if there is one on this machine."""
+    cache = DirectoryCache(settings().directory_folder)
+    for conn_id in _working(context):
+        cached = cache.get(context.slack(conn_id).workspace.team_id or "")
+        if cached is None:
+            continue
+        subject = _subject("directory", conn_id)
+        found = f"{len(cached.directory)} members, {age_in_words(cached.age)} old"
+        fix = "Unpause the DAG slack_directory_refresh and see why its last run failed."
+        yield advised(subject, cached.age <= OUTDATED_AFTER, found, fix)
 
 
 def rooms(context: CheckContext) -> Results:
