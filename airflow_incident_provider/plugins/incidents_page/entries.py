@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from airflow_incident_provider.config import run_url
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Visibility
-from airflow_incident_provider.models import RunOutcome, Severity, UtcDatetime, Verdict
+from airflow_incident_provider.models import Mode, RunOutcome, Severity, UtcDatetime, Verdict
 from airflow_incident_provider.plugins.run_history import RecordedRun
 
 OPEN_FOR = timedelta(hours=24)
@@ -44,7 +44,9 @@ class Incident(BaseModel):
     services: tuple[str, ...] = ()
     env: str | None = None
     commander: str | None = None
-    opened_at: UtcDatetime
+    private: Annotated[bool, Field(description="Whether its texts are hidden: only its room has them.")] = False
+    began_at: Annotated[UtcDatetime | None, Field(description="When the trouble began, as it was reported.")] = None
+    opened_at: Annotated[UtcDatetime, Field(description="When it was first reported here.")]
     ended_at: UtcDatetime | None = None
     times: Annotated[int, Field(description="How often it was reported.")] = 1
     reopened: int = 0
@@ -97,9 +99,31 @@ def _entry(runs: list[RecordedRun], record: IncidentRecord | None, base_path: st
         entry |= _from_record(record, base_path, has_run=bool(runs))
     followed = record is not None
     state = State(record.status) if record is not None else _presumed_state(runs[0], now)
-    return Incident.model_validate(
-        {**entry, "followed": followed, "state": state, "is_open": state in (State.OPEN, State.RECOVERED)}
-    )
+    if _is_private(runs, record):
+        entry |= _PRIVATE
+    is_open = state in (State.OPEN, State.RECOVERED) and not _is_dry_run(runs)
+    return Incident.model_validate({**entry, "followed": followed, "state": state, "is_open": is_open})
+
+
+_PRIVATE: dict[str, object] = {
+    "private": True,
+    "title": "Private incident",
+    "known": None,
+    "commander": None,
+    "room_name": "private room",
+}
+"""What is shown instead: whoever may read the runs of a DAG need not be one of the people invited to the room."""
+
+
+def _is_private(runs: list[RecordedRun], record: IncidentRecord | None) -> bool:
+    if record is not None and record.private is not None:
+        return record.private
+    return any(run.incident is not None and run.incident.route.private for run in runs)
+
+
+def _is_dry_run(runs: list[RecordedRun]) -> bool:
+    """Return whether nothing is posted about the incident: it is neither open nor counted."""
+    return bool(runs) and runs[0].room is not None and runs[0].room.mode is Mode.DRY_RUN
 
 
 def _from_runs(runs: list[RecordedRun], base_path: str) -> dict[str, object]:
@@ -119,6 +143,7 @@ def _from_runs(runs: list[RecordedRun], base_path: str) -> dict[str, object]:
     }
     if incident is not None:
         entry |= {"services": incident.services, "env": incident.env, "commander": incident.commander}
+        entry["began_at"] = incident.occurred_at
     if room is not None:
         entry |= {"room_name": room.channel_name, "room_url": room.url}
         if incident is not None and room.channel_id is not None:
@@ -135,9 +160,10 @@ def _from_record(record: IncidentRecord, base_path: str, *, has_run: bool) -> di
         "severity": record.severity,
         "services": record.services,
         "env": record.env,
+        "began_at": record.began_at,
         "opened_at": record.opened_at,
         "ended_at": record.ended_at,
-        "times": record.notifications,
+        "times": record.times_fired,
         "reopened": record.reopened,
         "storm": record.storm,
         "presence": record.visibility,

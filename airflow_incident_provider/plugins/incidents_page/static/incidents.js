@@ -54,18 +54,42 @@ function refuse(view, notice) {
   view.list.replaceChildren(notice);
 }
 
-function draw(view, { incidents, now, dag_ids: dagIds, routing_problem: routingProblem }) {
+function draw(view, { incidents, now, dag_ids: dagIds, routing_problem: routingProblem, unreadable = [] }) {
   view.offset = Date.parse(now) - Date.now();
-  const shown = JSON.stringify([incidents, dagIds, routingProblem]);
+  const shown = JSON.stringify([incidents, dagIds, routingProblem, unreadable]);
   // What has not changed stays as it is: a person may be reading it, or about to click.
   if (shown !== view.shown) {
     view.shown = shown;
     const notices = routingProblem ? [element("p", "notice", `Routing table: ${routingProblem}`)] : [];
+    if (unreadable.length) notices.push(rejected(view, unreadable));
     view.list.replaceChildren(...notices, ...(incidents.length ? groups(incidents) : [empty(dagIds)]));
   }
   for (const age of view.list.querySelectorAll("time[data-since]")) {
     age.textContent = duration(Date.now() + view.offset - Number(age.dataset.since));
   }
+}
+
+function rejected(view, items) {
+  const heading = element("h2", "", "Could not be read ", element("span", "count", String(items.length)));
+  return element("section", "rejected", heading, element("ul", "", ...items.map((item) => rejection(view, item))));
+}
+
+function rejection(view, item) {
+  const button = element("button", "", "Dismiss");
+  button.type = "button";
+  button.setAttribute("aria-label", `Dismiss ${item.title}`);
+  button.addEventListener("click", async () => {
+    const address = new URL(`../api/rejections/${encodeURIComponent(item.id)}/dismiss`, import.meta.url);
+    await fetch(address, { method: "POST", headers: { "X-Requested-With": "incidents" } });
+    update(view);
+  });
+  return element(
+    "li",
+    "card over",
+    element("h3", "", item.title),
+    element("p", "facts", `${item.reason} (${item.source})`),
+    element("p", "links", button),
+  );
 }
 
 function groups(incidents) {

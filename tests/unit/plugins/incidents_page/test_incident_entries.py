@@ -13,6 +13,7 @@ from airflow_incident_provider.models import (
     Incident,
     IncidentSummary,
     Mode,
+    Route,
     RunOutcome,
     Severity,
     Source,
@@ -203,3 +204,35 @@ def test_no_conf_of_somebody_else_s_is_taken_for_the_webhook_s(conf: Any) -> Non
     assert key_in_conf(conf) is None
     assert key_in_conf({"lifecycle": conf}) is None
     assert key_in_conf({"incident_key": f"<{conf}>"}) is None
+
+
+def test_the_text_of_a_private_incident_is_hidden() -> None:
+    secret = "Customer addresses visible"
+    private_run = run(
+        incident=incident(title=secret, route=Route(private=True), commander="dana"),
+        room=WarRoom(mode=Mode.LIVE, channel_name="inc-customer-addresses", channel_id="C1", opened_at=RECEIVED),
+        summary=summary(title=secret, known=(Statement(text=f"{secret}: 503", probes=("http",)),)),
+    )
+    private_record = record(title=secret, private=True, commander="dana")
+    for runs, records in (
+        ([private_run], {}),
+        ([private_run], {"dd.1.2": private_record}),
+        ([], {"dd.1.2": private_record}),
+    ):
+        [shown] = incidents(runs, records, base_path="/", now=NOW)
+        assert (shown.title, shown.private, shown.severity) == ("Private incident", True, Severity.CRITICAL)
+        text = shown.model_dump_json()
+        assert not any(word in text for word in ("addresses", "dana", "503"))
+
+
+def test_a_dry_run_is_not_open() -> None:
+    dry = run(room=WarRoom(mode=Mode.DRY_RUN, channel_name="inc-1", opened_at=RECEIVED))
+    [shown] = incidents([dry], {}, base_path="/", now=NOW)
+    assert not shown.is_open
+
+
+def test_it_tells_when_the_trouble_began_and_how_often_it_fired() -> None:
+    began = RECEIVED - timedelta(days=5)
+    stored = record(began_at=began, notifications=7, fired=3)
+    [shown] = incidents([run()], {"dd.1.2": stored}, base_path="/", now=NOW)
+    assert (shown.began_at, shown.times) == (began, 3)
