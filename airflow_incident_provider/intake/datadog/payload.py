@@ -33,7 +33,7 @@ _SECTIONS = ("alert", "incident", "event", "monitor", "synthetics")
 _NOT_IN_NAME = re.compile(r"[^a-z0-9]+")
 _TRANSITION_WORDS = re.compile(
     r"(?:re-?)?(?:triggered|alert(?:ed|ing)?|warn(?:ed|ing)?|no[ _-]?data|notify)"
-    r"|(?:\w+ ){0,2}(?:recovered|resolved)|ok|firing",
+    r"|(?:(?:warn|no data) )?recovered|resolved|closed|ok|firing",
     re.IGNORECASE,
 )
 _PRIORITY = re.compile(r"\s*P\s*[1-5]\s*", re.IGNORECASE)

@@ -62,7 +62,8 @@ def is_recovery(transition: str | None, alert_type: str | None) -> bool:
     """
     if transition is not None and (known := known_transition(transition)) is not None:
         return known.endswith("Recovered")
-    if transition is not None and transition.casefold().endswith(("recovered", "resolved", "closed")):
+    words = (transition or "").casefold().split()
+    if words in (["resolved"], ["closed"]) or (words and words[-1].endswith("recovered") and "not" not in words):
         return True
     return alert_type is not None and alert_type.casefold() == "success"
 

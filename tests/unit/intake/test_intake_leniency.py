@@ -159,6 +159,11 @@ def test_the_first_transition_of_a_title_counts(title: str, recovers: bool, scop
         assert read({"datadog": conf}).transition == "Triggered"
 
 
+@pytest.mark.parametrize("transition", ["Unresolved", "key: [unclosed", "Escalated", "Not closed", "Not recovered"])
+def test_what_only_sounds_like_an_end_fires(transition: str) -> None:
+    assert read({"datadog": dd(alert={"transition": transition})}).transition == transition
+
+
 def test_a_quoted_monitor_link_decides_nothing() -> None:
     footer = "[[Monitor Status](https://app.datadoghq.com/monitors/123?group=host%3Aa)]"
     body = f"log: [Monitor Status](https://evil.example/monitors/666?group=x%3Ay)\n\n{footer}"
