@@ -12,7 +12,7 @@ from airflow_incident_provider.events.event import describe_error
 from airflow_incident_provider.text import digest
 
 _MAX_DAG_ID = 150
-"""Characters of a DAG id in an incident's key; the digest tells the rest apart."""
+"""Characters of a DAG id in an incident's key; the digest identifies the rest."""
 
 _NOT_IN_KEY = re.compile(r"[^A-Za-z0-9_.~:+-]+")
 """Airflow allows letters of any script in a DAG id, an incident's key only these."""

@@ -53,7 +53,7 @@ class RoomRef:
 class Batch:
     """Failures that are posted in one message.
 
-    :param number: tells the batches of a run apart.
+    :param number: the batch's number within its run.
     :param tried_before: whether the message may have been posted already.
     """
 

@@ -61,7 +61,7 @@ class WarRoomNotifier(BaseNotifier):
     logged and never make the failure worse. A failure that cannot be posted, because Slack is down or limits the
     rate, is kept in ``[incident] directory_folder`` and posted with the next one on the same worker.
 
-    :param members: whom to invite: e-mail addresses, names, ``@usergroup`` handles or Slack ids. (templated)
+    :param members: people to invite: e-mail addresses, names, ``@usergroup`` handles or Slack ids. (templated)
     :param title: the headline; default: "DAG ... failed". (templated)
     :param text: what people should know, such as what the DAG is for. (templated)
     :param severity: how bad a failure of this DAG is.
@@ -273,7 +273,7 @@ class _Deadline:
         """Wait as long as Slack asked, or a while; return whether to try again."""
         patience = self.outage_s if error.retry_after is None else self.rate_limit_s
         seconds = self.retry_s if error.retry_after is None else error.retry_after
-        # Other workers were told to wait as long: not all of them should come back at once.
+        # Slack asks every worker to wait equally long: not all of them should come back at once.
         seconds += random.uniform(0, min(1.0, seconds))  # noqa: S311 - no secret
         if time.monotonic() + seconds > self.started + patience:
             return False

@@ -44,7 +44,7 @@ def _fold_character(character: str) -> str:
     if character in _LETTERS_WITHOUT_DECOMPOSITION:
         return _LETTERS_WITHOUT_DECOMPOSITION[character]
     category = unicodedata.category(character)
-    if category == "Cf":  # zero-width and bidirectional controls: invisible, so they tell nobody apart
+    if category == "Cf":  # zero-width and bidirectional controls: invisible, so they distinguish nobody
         return ""
     if character in _APOSTROPHES:
         return " "
@@ -102,7 +102,7 @@ def _is_unseparated(key: str) -> bool:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Return whether two spellings with a common key are the same name, or differ in accents that tell apart.
+    """Return whether two spellings with a common key are the same name, and not two that differ in accents.
 
     An accent that is left out everywhere is a matter of keyboards: "Jose Garcia" is José García. Where both
     spellings have accents, they count: Nguyễn Văn Dũng and Nguyễn Văn Dung are two people.

@@ -34,7 +34,7 @@ class Query:
 _ADDRESS = r"[^@\s<>|,;()\"]+@[^@\s<>|,;()\"]+"
 
 # The order matters: a pasted mention is no handle, and an address in angle brackets is no mention.
-# A bare id is told from a name in capitals ("WANG") by its digits, or by the length that ids have.
+# A bare id is distinguished from a name in capitals ("WANG") by its digits, or by the length that ids have.
 _FORMS: tuple[tuple[QueryKind, re.Pattern[str]], ...] = (
     (QueryKind.ID, re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")),
     (QueryKind.USERGROUP, re.compile(r"<!subteam\^(S[A-Z0-9]+)(?:\|[^>]*)?>")),

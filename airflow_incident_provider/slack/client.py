@@ -367,7 +367,7 @@ class _Inviter:
         return failures
 
     def _invite_batch(self, ids: Sequence[str]) -> dict[str, str]:
-        """Invite a batch; then again without those whom Slack names, or, if it names nobody, each half alone."""
+        """Invite a batch; on refusal without the people that Slack names, or, if it names nobody, in halves."""
         try:
             response = self._send(ids)
             self._invited_somebody = True
@@ -428,7 +428,7 @@ def _errors_in(response: Any) -> Mapping[str, Any]:
 
 
 def _named_errors(response: Mapping[str, Any]) -> dict[str, str]:
-    """Return the error code of each person whom a response names."""
+    """Return the error code of each person that a response names."""
     entries = response.get("errors") or ()
     return {
         entry["user"]: str(entry.get("error"))

@@ -79,7 +79,7 @@ def test_an_unlike_name_is_not_even_suggested(query: str, called: str) -> None:
 @pytest.mark.parametrize(
     ("query", "called"),
     [
-        # What version 0.1.0 invited: other people, and typing errors that no score tells from them.
+        # What version 0.1.0 invited: other people, and typing errors that no score separates from them.
         ("Maria Andersen", "Maria Anderson"),
         ("John Petersen", "John Peterson"),
         ("Peter Hoffmann", "Peter Hofmann"),
@@ -204,7 +204,7 @@ def test_a_username_resolves() -> None:
         ({"external": True}, ResolutionOutcome.NOT_ALLOWED, "Alice Ng is from another workspace", True),
     ],
 )
-def test_who_may_not_come_is_named_with_the_reason(
+def test_an_ineligible_member_is_named_with_the_reason(
     fields: dict[str, bool], outcome: ResolutionOutcome, reason: str, suggested: bool
 ) -> None:
     result = match("Alice Ng", person("Alice Ng", **fields), person("Alice Nga", "U2"))
@@ -217,7 +217,7 @@ def test_an_active_namesake_hides_the_deactivated() -> None:
     assert match("Alice Ng", old, new).users[0].id == "U2"
 
 
-def test_a_guest_of_that_name_tells_more_than_who_left() -> None:
+def test_a_guest_of_that_name_is_named_rather_than_who_left() -> None:
     result = match("Alice Ng", person("Alice Ng", deleted=True), person("Alice Ng", "U2", guest=True))
     assert result.reason == "Alice Ng is a guest"
 
@@ -234,7 +234,7 @@ def test_a_first_name_that_many_have_names_nobody() -> None:
     assert result.reason == '"Alice" could be any of 6 people: give the full name'
 
 
-def test_suggested_namesakes_are_told_apart() -> None:
+def test_suggested_namesakes_are_distinguished_by_username() -> None:
     result = match("Alise Ng", person("Alice Ng", name="ang"), person("Alice Ng", "U2", name="alice2"))
     assert result.reason == 'no exact match for "Alise Ng"; did you mean Alice Ng (@ang) or Alice Ng (@alice2)?'
 

@@ -118,13 +118,13 @@ def test_forms_of_a_person(query: str, user_id: str | None, method: MatchMethod 
         ("", "not_found", "there is no name in it"),
     ],
 )
-def test_who_does_not_come_and_why(query: str, outcome: str, reason: str) -> None:
+def test_unresolved_queries_have_a_reason(query: str, outcome: str, reason: str) -> None:
     result = resolve_one(query)
     assert (result.outcome, result.reason, result.users) == (outcome, reason, ())
 
 
 @pytest.mark.parametrize("query", ["@sre-oncall", "@SRE-Oncall", "<!subteam^S1>", "<!subteam^S1|@sre-oncall>"])
-def test_a_user_group_brings_those_who_may_come_and_names_the_others(query: str) -> None:
+def test_a_user_group_resolves_to_its_eligible_members_and_names_the_others(query: str) -> None:
     result = resolve_one(query)
     assert result.outcome is ResolutionOutcome.RESOLVED
     assert result.method is MatchMethod.USERGROUP

@@ -1,4 +1,4 @@
-"""Whom a text would notify: the record that lets a test say that hostile text reached nobody."""
+"""The people that a text notifies: tests of hostile text check that it reaches nobody."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A live workspace: channels, invitations and messages, as a Slack that answers over HTTP has them afterwards."""
+"""The live client against a Slack that answers over HTTP: channels, invitations and messages."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def said(control: SandboxClient, name: str = "inc-room") -> list[str]:
 # --- who we are -------------------------------------------------------------------------------------
 
 
-def test_who_we_are(workspace: Any, slack: SandboxServer) -> None:
+def test_identity_of_the_app(workspace: Any, slack: SandboxServer) -> None:
     known = workspace.workspace
     assert (known.mode, known.team, known.bot_user_id) == (Mode.LIVE, "Acme Retail", BOT)
     assert known.scopes_missing == ()
@@ -69,7 +69,9 @@ def test_who_we_are(workspace: Any, slack: SandboxServer) -> None:
 
 
 @pytest.mark.parametrize("absent", sorted(SCOPES))
-def test_missing_scope_is_told_with_its_cost(live: Callable[..., Any], control: SandboxClient, absent: str) -> None:
+def test_missing_scope_is_reported_with_its_cost(
+    live: Callable[..., Any], control: SandboxClient, absent: str
+) -> None:
     token = control.add_token("less", scopes=[scope for scope in SCOPES if scope != absent])
     [missing] = live(token).workspace.scopes_missing
     assert (missing.scope, missing.costs) == (absent, SCOPES[absent])
@@ -85,7 +87,7 @@ def test_created_channel_is_found_again(workspace: Any, private: bool) -> None:
     assert (found.id, found.private, found.creator) == (made.id, private, BOT)
 
 
-def test_taken_name_is_told_apart(workspace: Any) -> None:
+def test_taken_name_has_an_error_of_its_own(workspace: Any) -> None:
     with pytest.raises(ChannelNameTakenError):
         workspace.create_channel("general", private=False)
     assert workspace.find_channel("general") is None, "the bot is not in it"
@@ -171,7 +173,7 @@ def test_many_are_invited_whatever_the_limit(workspace: Any, room: Any, control:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_invitation_whose_answer_was_lost(workspace: Any, room: Any, control: SandboxClient, when: str) -> None:
-    """Who is in the room tells whether it happened; only those who are not are invited again."""
+    """The members of the room show whether it happened; only the others are invited again."""
     control.add_fault(Fault(method="conversations.invite", drop=True, when=when))
     assert workspace.invite(room.id, [ALICE, PRIYA]) == {}
     assert members(control) == {BOT, ALICE, PRIYA}
@@ -229,10 +231,10 @@ def test_somebody_elses_message_with_our_key_is_not_ours(
     from slack_sdk import WebClient
 
     token = control.add_token("other", scopes=["chat:write", "channels:join"], user_id="U0DEPLOYBOT")
-    stranger = WebClient(token, base_url=slack.slack_base_url)
-    stranger.conversations_join(channel=room.id)
+    other_app = WebClient(token, base_url=slack.slack_base_url)
+    other_app.conversations_join(channel=room.id)
     metadata = {"event_type": "airflow_incident", "event_payload": {"key": "brief"}}
-    stranger.chat_postMessage(channel=room.id, text="mine", metadata=metadata)
+    other_app.chat_postMessage(channel=room.id, text="mine", metadata=metadata)
     assert workspace.find_message(room.id, "brief") is None
 
 

@@ -1,4 +1,4 @@
-"""Which calls are sent again, and when: told by what reaches a Slack that answers over HTTP."""
+"""Which calls are retried, and when, as seen by a Slack that answers over HTTP."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_private_room_takes_only_addresses_and_ids(resolve: Resolve) -> None:
         (("usergroups:read",), "@sre-oncall"),
     ],
 )
-def test_missing_scope_is_told_for_whom_it_hits(
+def test_missing_scope_is_reported_for_the_queries_that_need_it(
     resolve: Resolve, control: SandboxClient, absent: tuple[str, ...], query: str
 ) -> None:
     found = resolve(query, token=without(control, *absent))

@@ -280,7 +280,7 @@ def _twice(values: list[Json], name: str, at: str) -> Complaints:
 INPUT_MEMBERS = frozenset({"type", "block_id", "label", "element", "hint", "optional", "dispatch_action"})
 BUTTON_MEMBERS = frozenset({"type", "text", "action_id", "url", "value", "style", "confirm", "accessibility_label"})
 
-# Type -> the members it may have beside `type` and `block_id`, and the check of their values.
+# Type -> the fields it may have besides `type` and `block_id`, and the check of their values.
 BLOCKS: dict[str, tuple[frozenset[str], Check]] = {
     "section": (frozenset({"text", "fields", "accessory", "expand"}), _section),
     "header": (frozenset({"text"}), _header),

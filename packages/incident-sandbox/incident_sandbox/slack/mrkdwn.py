@@ -1,4 +1,4 @@
-"""Slack's text markup: what is escaped, whom a text would notify, and where its links lead.
+"""Slack's text markup: escaping, the people that a text notifies, and its links.
 
 A control sequence stands between angle brackets: ``<!channel>``, ``<@U...>``, ``<!subteam^S...>``,
 ``<#C...>``, ``<!date^...>``, ``<https://...|label>``. It works inside code too.
@@ -41,7 +41,7 @@ def as_stored(text: str) -> str:
 
 
 def notifications(text: str) -> Notifications:
-    """Return whom the markup of a text would notify, and its links."""
+    """Return the people that the markup of a text notifies, and its links."""
     found = Notifications()
     for match in SEQUENCE.finditer(text):
         groups = match.groupdict()
@@ -62,7 +62,7 @@ def notifications(text: str) -> Notifications:
 
 
 def bare_mentions(text: str, handles: Collection[str]) -> Notifications:
-    """Return whom plain ``@names`` would notify where the sender asked for names to be linked.
+    """Return the people that plain ``@names`` notify if ``link_names`` is set.
 
     :param handles: the handles of the user groups that such a name can mean.
     """
