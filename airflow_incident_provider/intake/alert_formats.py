@@ -81,7 +81,8 @@ def _alert_group(conf: Object) -> ForeignAlert:
     stated = [str(alert.get("status", conf.get("status", "firing"))).casefold() for alert in alerts]
     firing = any(status not in ("resolved", "ok", "normal") for status in stated)
     current = [alert for alert, status in zip(alerts, stated, strict=True) if (status != "resolved") or not firing]
-    labels = [_object(alert.get("labels")) for alert in current]
+    common = {**_object(conf.get("groupLabels")), **_object(conf.get("commonLabels"))}
+    labels = [{**common, **_object(alert.get("labels"))} for alert in current]
     notes = [_object(alert.get("annotations")) for alert in current] + [_object(conf.get("commonAnnotations"))]
     name = _first(labels, ("alertname", "rulename")) or _GRAFANA_PREFIX.sub("", _string(conf.get("title")) or "")
     summary = _first(notes, ("summary", "message"))

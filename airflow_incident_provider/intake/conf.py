@@ -36,7 +36,7 @@ from airflow_incident_provider.intake.notification import Notification
 from airflow_incident_provider.intake.request_body import REPAIRS_KEY
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.intake.urls import distinct_links, make_link
-from airflow_incident_provider.models import Incident, Link, LinkKind, Route, Source
+from airflow_incident_provider.models import Incident, Link, LinkKind, Route
 from airflow_incident_provider.text import for_error
 
 _DATADOG = "datadog"
@@ -167,7 +167,7 @@ def _read_foreign(foreign: ForeignAlert, received_at: datetime) -> tuple[Notific
     warnings = ParseWarnings()
     report, rejected = parse_report(foreign.report, received_at=received_at)
     warn_of_rejected(rejected, warnings)
-    notification = read_report(report, received_at=received_at, warnings=warnings, source=Source.ALERT)
+    notification = read_report(report, received_at=received_at, warnings=warnings, sender=foreign.sender)
     title = for_error(notification.incident.title)
     transition = "Triggered" if foreign.firing else "Recovered"
     return (

@@ -118,6 +118,11 @@ def _text(value: object, reject: Reject, _received_at: datetime) -> str | None:
 
 
 def _name(value: object, reject: Reject, received_at: datetime) -> str | None:
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, list) and value:
+        reject(value, f"{for_error(value)} is not text")
+        return None
     return None if is_unset(value) else _text(value, reject, received_at)
 
 
@@ -338,9 +343,11 @@ def warn_of_misspelt(conf: Mapping[str, object], warnings: ParseWarnings) -> Non
 
 
 def read_report(
-    report: Report, *, received_at: datetime, warnings: ParseWarnings, source: Source = Source.MANUAL
+    report: Report, *, received_at: datetime, warnings: ParseWarnings, sender: str | None = None
 ) -> Notification:
     """Return what a report states.
+
+    :param sender: the system that sent it, if it was none of people: its ids are apart from those of others.
 
     Without an id the key derives from the second of arrival, the title and the places, so that a run that is tried
     again finds its room again; the id that people see is the time of day.
@@ -352,13 +359,14 @@ def read_report(
     given_id = one_line(report.id or "")
     fingerprint = report_fingerprint(title, _places(report))
     derived_id = "-".join(filter(None, (f"{arrived:%Y%m%d-%H%M%S}", slug(title.lower(), 40), fingerprint)))
-    key = report_key(given_id or derived_id)
-    former = report_key(given_id, digits=FORMER_DIGITS) if given_id else key
+    namespace = f"{sender.lower()}:" if sender else ""
+    key = report_key(namespace + (given_id or derived_id))
+    former = report_key(given_id, digits=FORMER_DIGITS) if given_id and not sender else key
     status = bounded_line(report.status or "", MAX_NAME, field="status", warnings=warnings)
     incident = Incident(
         key=key,
         id=bounded_line(given_id or f"{arrived:%H%M%S}", MAX_NAME, field="id", warnings=warnings),
-        source=source,
+        source=Source.ALERT if sender else Source.MANUAL,
         title=title,
         severity=_severity_or_high(report.severity, warnings),
         occurred_at=_started_at(report.started_at, received_at, warnings),
@@ -379,7 +387,7 @@ def read_report(
         flags=warnings.as_tuple(),
     )
     ended = status.casefold() in _ENDED
-    group = key if given_id else report_key(fingerprint)
+    group = key if given_id else report_key(namespace + fingerprint)
     return Notification(
         incident=incident,
         group=group,

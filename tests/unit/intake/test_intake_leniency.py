@@ -390,3 +390,30 @@ def test_people_as_they_are_written(users: Any, queries: Any) -> None:
             True,
         ]
         assert len(found) == 2
+
+
+# --- other systems ----------------------------------------------------------------------------------
+
+
+def test_the_same_id_of_another_system_is_another_incident() -> None:
+    pagerduty = {
+        "event": {"event_type": "incident.triggered", "data": {"type": "incident", "id": "P1", "title": "x"}}
+    }
+    opsgenie = {"action": "Create", "alert": {"alertId": "P1", "message": "x"}}
+    keys = {read(conf).key for conf in (pagerduty, opsgenie, {"id": "P1", "title": "x"})}
+    assert len(keys) == 3
+
+
+def test_the_labels_of_a_group_hold_for_its_alerts() -> None:
+    group = {
+        "alerts": [{"status": "firing"}],
+        "groupKey": "k",
+        "commonLabels": {"alertname": "Z", "severity": "info"},
+    }
+    incident = read(group)
+    assert (incident.title, incident.severity) == ("Z", "low")
+
+
+def test_prometheus_none_calls_nobody() -> None:
+    watchdog = {"alerts": [{"status": "firing", "labels": {"alertname": "Watchdog", "severity": "none"}}]}
+    assert read(watchdog).severity == "low"
