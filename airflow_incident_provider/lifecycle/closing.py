@@ -25,7 +25,7 @@ LIVE_AFTER_END = timedelta(days=1)
 """How long an incident that is over still receives alerts, beyond the reopen window: late recoveries, say."""
 
 EXPIRES_AFTER = timedelta(days=30)
-"""After this long without any notification an open incident is closed, which its room is told."""
+"""After this long without any notification an open incident is closed, and its room is informed."""
 
 
 class Closing(StrEnum):

@@ -6,7 +6,7 @@ The rules, in order; the first that holds decides:
 1. A delivery that was accepted before is a duplicate, and an event that is older than what is known is late.
 2. A recovery ends the alert of its group, in every incident that has it firing.
 3. An alert belongs to the incident that tracks its group: while that is open, or within the reopen window. An
-   incident that a person resolved stays resolved until the alert fires anew.
+   incident that a person resolved stays resolved until the alert fires again.
 4. An alert joins a recent incident by a correlation rule.
 5. During a storm, a new visible incident joins the storm's incident.
 6. Anything else opens an incident, as visible as triage says.
@@ -276,8 +276,10 @@ def _history_after_recovery(context: DecisionContext) -> GroupHistory | None:
 def _alert(context: DecisionContext) -> Decision:
     signal = context.signal
     if context.history.held == signal.alert_key and (signal.has_cycle or signal.is_repetition):
-        context.note("held", True, "a person resolved its incident, and it has not fired anew since")
-        return _decision(context, Action.IGNORE, "A person resolved its incident; it has not fired anew.", None)
+        context.note("held", True, "a person resolved its incident, and it has not fired again since")
+        return _decision(
+            context, Action.IGNORE, "A person resolved its incident; it has not fired again since.", None
+        )
     for record in tracking_incidents(context.records, signal):
         decision = _tracked(context, record)
         if decision is not None:
@@ -318,7 +320,7 @@ def _held(context: DecisionContext, record: IncidentRecord) -> Decision:
     else:
         # The text of the alert must not get into the incident.
         after = transitions.with_delivery(record, signal)
-    reason = f"{key} was resolved by a person; the alert has not fired anew."
+    reason = f"{key} was resolved by a person; the alert has not fired again since."
     return _decision(context, Action.DUPLICATE, reason, shrink_to_fit(after), changed=True)
 
 

@@ -1,4 +1,4 @@
-"""A decision in plain words: for people at a terminal, and for logs."""
+"""A decision as text for people, and as JSON."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from airflow_incident_provider.text import one_line
 
 
 def one_sentence(decision: Decision) -> str:
-    """Return the decision as one line for a log: what is done, for which incident, why, and on what."""
+    """Return the decision as one line for a log: the action, the incident, the reason and the inputs."""
     inputs = "; ".join(f"{name}: {value}" for name, value in decision.inputs.items())
     return one_line(f"{decision.action} {decision.key or 'nothing'}: {decision.reason} ({inputs})")
 
 
 def in_words(decision: Decision) -> str:
-    """Return the decision in lines: the outcome first, then what it was decided on, the rules, and what follows."""
+    """Return the decision in lines: the outcome, the inputs, the rules in their order, and the consequences."""
     return "\n".join(_clean(line) for line in _lines(decision))
 
 
 def as_json(decision: Decision) -> dict[str, Any]:
-    """Return the decision as JSON, without the confs of its runs: they hold the payload."""
-    told = decision.model_dump(mode="json", exclude={"record", "runs"})
-    runs = [run.model_dump(mode="json", exclude={"conf"}) for run in decision.runs]
-    record = decision.record.to_json() if decision.record is not None else None
-    return {**told, "runs": runs, "record": record}
+    """Return the decision as JSON, without the confs of its runs: they contain the payload."""
+    values = decision.model_dump(mode="json", exclude={"record", "others", "runs"})
+    return {
+        **values,
+        "runs": [run.model_dump(mode="json", exclude={"conf"}) for run in decision.runs],
+        "record": decision.record.to_json() if decision.record is not None else None,
+        "others": [record.to_json() for record in decision.others],
+    }
 
 
 def _lines(decision: Decision) -> Iterator[str]:
@@ -39,18 +42,20 @@ def _lines(decision: Decision) -> Iterator[str]:
     yield "Rules, in their order"
     for result in decision.rules:
         yield f"  {'yes' if result.held else 'no '} {result.rule}: {result.why}"
-    yield "What follows"
+    yield "Consequences"
     yield from _consequences(decision)
 
 
 def _clean(line: str) -> str:
-    """Return a line without what would move a terminal's cursor, its indentation kept."""
+    """Return a line without control characters, which would move a terminal's cursor; its indentation is kept."""
     return line[: len(line) - len(line.lstrip(" "))] + one_line(line)
 
 
 def _consequences(decision: Decision) -> Iterator[str]:
     if decision.record is not None:
         yield f"  {_state(decision.record)}{'' if decision.changed else ' (unchanged)'}"
+    for record in decision.others:
+        yield f"  also changed: {record.key}: {_state(record)}"
     for run in decision.runs:
         yield f"  start {run.dag_id} as {run.run_id}{_when(run)}"
     if not decision.runs:
@@ -60,7 +65,7 @@ def _consequences(decision: Decision) -> Iterator[str]:
 def _state(record: IncidentRecord) -> str:
     return (
         f"incident {record.status}, {record.severity}, shown as {record.visibility};"
-        f" alerts {record.alert_count}, firing {record.firing_count}, told {record.notifications} times,"
+        f" alerts {record.alert_count}, firing {record.firing_count}, fired {record.times_fired} times,"
         f" reopened {record.reopened} times"
     )
 
@@ -72,5 +77,5 @@ def _when(run: RunRequest) -> str:
 def _why_no_run(decision: Decision) -> str:
     record = decision.record
     if record is not None and decision.changed and record.pending and record.update_due is not None:
-        return f"no run: the update run of {record.update_due:%Y-%m-%d %H:%M:%S} UTC tells it"
+        return f"no run: the update run of {record.update_due:%Y-%m-%d %H:%M:%S} UTC posts it"
     return "no run"

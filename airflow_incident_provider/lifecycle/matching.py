@@ -41,7 +41,7 @@ class GroupHistory(Model):
     """What is remembered of a group without an incident: its latest recovery, and an alert that is not to reopen.
 
     ``recovered_at`` is the event time of the latest recovery. ``held`` is the key of an alert that was still firing
-    when a person resolved its incident: until it fires anew, its repetitions open nothing.
+    when a person resolved its incident: until it fires again, its repetitions open nothing.
     """
 
     recovered_at: UtcDatetime | None = None

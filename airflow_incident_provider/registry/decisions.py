@@ -93,7 +93,7 @@ def act_on(alerts: Sequence[PendingAlert], runs: Runs) -> list[Outcome | Excepti
     try:
         return _act_together(alerts, runs)
     except DataError as error:
-        # The database refuses a value of one of them, and the transaction does not tell of which.
+        # The database refuses a value of one of them, and does not say of which.
         if len(alerts) == 1:
             return [error]
         return [outcome for alert in alerts for outcome in act_on([alert], runs)]

@@ -60,7 +60,7 @@ class OpenBatch(Model):
 
 class Transition(Model):
     """
-    A lifecycle step that a task took: resolved, or archived; ``by`` whom, if a person requested it.
+    A lifecycle step that a task took: resolved, or archived; ``by`` a person, if one requested it.
 
     It holds only while the record has the version that the task read. If an alert changed the record before, the
     step is void, and the task finds that out when it reads the incident again.

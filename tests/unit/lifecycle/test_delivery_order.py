@@ -78,7 +78,7 @@ def test_a_flapping_monitor_is_one_alert_and_one_incident() -> None:
     assert (record.times_fired, record.notifications) == (600, 1200)
 
 
-def test_a_manual_resolution_holds_until_the_alert_fires_anew() -> None:
+def test_a_manual_resolution_holds_until_the_alert_fires_again() -> None:
     world = World()
     key = world.alert(priority="P2").key
     world.end(str(key), Status.RESOLVED, 30)

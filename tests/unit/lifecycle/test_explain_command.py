@@ -12,6 +12,8 @@ from airflow.cli.cli_parser import AirflowHelpFormatter, DefaultHelpParser
 
 from airflow_incident_provider.cli.commands import get_cli_commands
 
+pytestmark = pytest.mark.usefixtures("airflow_home")
+
 PAYLOADS = Path(__file__).parents[2] / "payloads"
 
 

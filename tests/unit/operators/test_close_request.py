@@ -74,7 +74,7 @@ def test_what_recovered_is_resolved_before_its_time(by_dana: Life, monitor: Moni
     assert "no alert has fired since" in text
 
 
-def test_it_holds_until_an_alert_fires_anew(by_dana: Life, monitor: Monitor, room: Room) -> None:
+def test_it_holds_until_an_alert_fires_again(by_dana: Life, monitor: Monitor, room: Room) -> None:
     by_dana.do(ResolveIncidentOperator, "asked.1", **RESOLVE)
     assert monitor("Re-Triggered").action == "duplicate"
     assert by_dana.record.status is Status.RESOLVED
