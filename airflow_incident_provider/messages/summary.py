@@ -7,6 +7,7 @@ first minutes may no longer be true.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from airflow_incident_provider.messages.blocks import (
@@ -18,12 +19,23 @@ from airflow_incident_provider.messages.blocks import (
     sections,
     split_into_messages,
 )
-from airflow_incident_provider.messages.brief import not_invited_entries, problem_lines, step_name
+from airflow_incident_provider.messages.brief import mention_names, not_invited_entries, problem_lines, step_name
 from airflow_incident_provider.messages.findings import probe_name, verdict_counts
-from airflow_incident_provider.messages.mrkdwn import Mrkdwn, bold, clock, duration, inline, join, link, wrap
+from airflow_incident_provider.messages.mrkdwn import (
+    Mrkdwn,
+    bold,
+    clock,
+    duration,
+    inline,
+    join,
+    link,
+    mention,
+    wrap,
+)
 from airflow_incident_provider.models import (
     Incident,
     IncidentSummary,
+    Invitation,
     LinkKind,
     Mode,
     Problem,
@@ -42,12 +54,18 @@ _HYPOTHESES = Mrkdwn("*Possible causes* (hypotheses, not facts)")
 _FAILED_STATES = frozenset({"failed", "upstream_failed"})
 _SENTENCE = 500
 
+MAX_CALLED = 30
+"""How many people are mentioned."""
 
-def summary_message(summary: IncidentSummary, incident: Incident | None = None) -> list[Message]:
+
+def summary_message(
+    summary: IncidentSummary, incident: Incident | None = None, *, called: Sequence[Invitation] = ()
+) -> list[Message]:
     """
     Return the first look as one message, or more if much failed.
 
     :param incident: what the summary is about; absent if the payload could not be parsed.
+    :param called: the people in the room to mention: Slack notifies them once, when the message is posted.
     """
     now = summary.status is None
     known = Mrkdwn("*What we know*" if now else "*What we knew in the first minutes*")
@@ -55,6 +73,7 @@ def summary_message(summary: IncidentSummary, incident: Incident | None = None) 
     has_room = summary.room_url is not None
     lines = [
         _headline(summary),
+        _called(called),
         *_title(summary, incident),
         *bullet_list(known, [_known(statement) for statement in summary.known]),
         _findings(summary),
@@ -67,7 +86,16 @@ def summary_message(summary: IncidentSummary, incident: Incident | None = None) 
     blocks = sections(lines)
     blocks += [context(line) for line in wrap(_problem_entries(summary), LINE_LIMIT)]
     blocks += [context(line) for line in _timeline(summary)]
-    return split_into_messages(_fallback(summary, incident), blocks)
+    return split_into_messages(_fallback(summary, incident), blocks, mention_names(called[:MAX_CALLED]))
+
+
+def _called(people: Sequence[Invitation]) -> Mrkdwn:
+    """Return mentions of the people, which notify them."""
+    if not people:
+        return Mrkdwn("")
+    mentions = join([mention(one.user.id, one.user.label) for one in people[:MAX_CALLED]], " ")
+    more = f" and {len(people) - MAX_CALLED} more" if len(people) > MAX_CALLED else ""
+    return Mrkdwn(f"For {mentions}{more}")
 
 
 def _headline(summary: IncidentSummary) -> Mrkdwn:

@@ -17,7 +17,7 @@ from airflow_incident_provider.lifecycle.reminders import check_run_id
 from airflow_incident_provider.messages.plain import plain_text
 from airflow_incident_provider.messages.summary import summary_message
 from airflow_incident_provider.messages.updates import note_messages
-from airflow_incident_provider.models import IncidentSummary, Problem, ProblemCode, RunOutcome
+from airflow_incident_provider.models import IncidentSummary, Invitation, Problem, ProblemCode, RunOutcome
 from airflow_incident_provider.operators.base import SlackStep, is_last_try, request_run
 from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.room.announcement import announce
@@ -192,7 +192,8 @@ class FinalSummaryOperator(SlackStep):
         poster = Poster(slack, channel_id, ledger)
         ts = recorded_ts(ledger, f"{key}/0", channel_id)
         try:
-            ts = poster.post_all(summary_message(summary, snapshot.incident), key=key)[0].ts
+            messages = summary_message(summary, snapshot.incident, called=_called(report))
+            ts = poster.post_all(messages, key=key)[0].ts
         except IncidentError as error:
             if ts is None or _is_retried(error, context):
                 raise
@@ -224,6 +225,14 @@ class FinalSummaryOperator(SlackStep):
             poster.post_all(note_messages(f"The brief may not be up to date: {error.message}"), key=key)
         except IncidentError as also:
             self.log.warning("The room does not show that its brief may not be up to date: %s", also)
+
+
+def _called(report: RunReport) -> Sequence[Invitation]:
+    """Return everybody who was invited into the live room: they joined before this message mentions them."""
+    room = report.snapshot.room
+    if room is None or room.channel_id is None:
+        return ()
+    return (*room.invited, *report.invited_later)
 
 
 def _finding_tasks(context: Context) -> Sequence[str]:

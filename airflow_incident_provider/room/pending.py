@@ -89,7 +89,7 @@ def post_missing(session: RoomSession, missing: Sequence[Missing]) -> tuple[Post
     if Missing.SUMMARY in missing and summary is not None:
         room = session.room
         summary = summary.model_copy(update={"room_url": room.url, "channel_name": room.channel_name})
-        messages = summary_message(summary, snapshot.incident)
+        messages = summary_message(summary, snapshot.incident, called=room.invited)
         posted += _post_unless_there(session, messages, summary_key(snapshot), None)
     return tuple(posted)
 
