@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.text import digest
 
 DEFAULT_CONN_ID = "datadog_default"
 DEFAULT_API_HOST = "https://api.datadoghq.com"
@@ -58,7 +58,7 @@ class DatadogAccess:
     @property
     def fingerprint(self) -> str:
         """What tells one organization's shared state from another's; nothing can be learned from it."""
-        return hashlib.sha256(f"{self.api_host}\n{self.api_key}\n{self.app_key}".encode()).hexdigest()[:16]
+        return digest(f"{self.api_host}\n{self.api_key}\n{self.app_key}")
 
 
 def _host(value: Any, name: str, conn_id: str) -> str:

@@ -7,7 +7,6 @@ they do not know.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,7 @@ from airflow_incident_provider.datadog.budget import Budgets, locked
 from airflow_incident_provider.evidence.calls import Answer, Call
 from airflow_incident_provider.evidence.model import ApiCall, CallOutcome
 from airflow_incident_provider.evidence.reading import classify
-from airflow_incident_provider.text import redact
+from airflow_incident_provider.text import digest, redact
 
 CALL_TIMEOUT_S = 8.0
 DEADLINE_S = 12.0
@@ -108,7 +107,7 @@ class DatadogClient:
     def _key(self, call: Call) -> str:
         asked = json.dumps([call.method, call.path, dict(call.query), call.body], sort_keys=True)
         minute = int(self._clock() // CACHED_S)
-        return f"{minute}-{hashlib.sha256(asked.encode()).hexdigest()[:32]}"
+        return f"{minute}-{digest(asked, 32)}"
 
     def _call(self, call: Call, id_: str) -> Answer:
         refused = self._budgets.reserve(call.endpoint)
