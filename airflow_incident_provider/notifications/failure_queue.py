@@ -117,7 +117,9 @@ class FailureQueue:
             (run_key, number),
         ).fetchall()
         failures = tuple(_from_json(failure) for (failure,) in rows)
-        return Batch(number, failures, tried_before=begun is not None) if failures else None
+        # Without a file nothing is known of earlier processes, so Slack is asked.
+        tried_before = begun is not None or self._folder is None
+        return Batch(number, failures, tried_before) if failures else None
 
     def _begin_batch(self, run_key: str) -> int:
         [number] = self._database.execute(

@@ -8,10 +8,11 @@ import random
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
@@ -115,7 +116,15 @@ class WarRoomNotifier(BaseNotifier):
         """Queue the failure, and post all that are queued for this run, unless another process does."""
         failure = FailedRun.of(context)
         deadline = _Deadline.of(failure)
-        with _open_queue(self) as queue:
+        try:
+            self._notify_through(settings().directory_folder, failure, deadline)
+        except (OSError, sqlite3.Error) as error:
+            self.log.warning("Failures cannot be queued, so this one is posted by itself: %s", error)
+            self._notify_through(None, failure, deadline)
+
+    def _notify_through(self, folder: Path | None, failure: FailedRun, deadline: _Deadline) -> None:
+        """Notify by way of the queue in a folder, or without one."""
+        with closing(FailureQueue(folder)) as queue:
             queue.add(failure, self._parameters())
             self._post_queued(queue, failure, deadline)
             self._post_left_over(queue, failure)
@@ -280,20 +289,6 @@ class _Deadline:
         time.sleep(seconds)
         self.retry_s *= 2
         return True
-
-
-@contextmanager
-def _open_queue(notifier: WarRoomNotifier) -> Iterator[FailureQueue]:
-    """Yield this worker's queue, or one in memory if its folder cannot be written to or in a dry-run."""
-    try:
-        queue = FailureQueue(settings().directory_folder)
-    except (OSError, sqlite3.Error) as error:
-        notifier.log.warning("Failures cannot be queued, so each is posted by itself: %s", error)
-        queue = FailureQueue(None)
-    try:
-        yield queue
-    finally:
-        queue.close()
 
 
 def _incident(notifier: WarRoomNotifier, run: FailedRun) -> Incident:

@@ -46,9 +46,9 @@ class Member:
         profile = user.get("profile") or {}
         return cls(
             id=user["id"],
-            name=user.get("name") or "",
-            display_name=profile.get("display_name") or "",
-            real_name=profile.get("real_name") or user.get("real_name") or "",
+            name=_text(user.get("name")),
+            display_name=_text(profile.get("display_name")),
+            real_name=_text(profile.get("real_name") or user.get("real_name")),
             deleted=bool(user.get("deleted")),
             is_bot=bool(user.get("is_bot") or user.get("is_workflow_bot")) or user["id"] == SLACKBOT,
             guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
@@ -84,6 +84,11 @@ class Member:
         return SlackUser(id=self.id, name=self.name, real_name=self.real_name, display_name=self.display_name)
 
 
+def _text(value: object) -> str:
+    """Return a name that can be stored: Slack's JSON may hold half of a surrogate pair."""
+    return str(value or "").encode("utf-8", "replace").decode("utf-8")
+
+
 def email_digest(email: str) -> str:
     """Return a digest of an address, regardless of case; of an empty one, an empty string."""
     return digest(email.strip().casefold(), 64) if email.strip() else ""
@@ -94,7 +99,7 @@ def _is_external(user: Mapping[str, Any], team_id: str) -> bool:
     teams = set((user.get("enterprise_user") or {}).get("teams") or ())
     if user.get("team_id"):
         teams.add(user["team_id"])
-    return bool(user.get("is_stranger")) or (bool(teams) and team_id not in teams)
+    return bool(user.get("is_stranger")) or (bool(team_id) and bool(teams) and team_id not in teams)
 
 
 class NameKind(IntFlag):

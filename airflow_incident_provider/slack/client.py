@@ -126,7 +126,7 @@ class LiveSlackClient:
             if error.code == "name_taken":
                 raise ChannelNameTakenError(name) from None
             raise
-        return Channel.from_slack(response["channel"])
+        return Channel.from_slack(_required(response, "conversations.create", "channel"))
 
     def find_channel(self, name: str) -> Channel | None:
         """Return the channel of this name among the app's own (``users.conversations``).
@@ -150,7 +150,8 @@ class LiveSlackClient:
 
     def channel(self, channel_id: str) -> Channel:
         """Return a channel by id (``conversations.info``)."""
-        return Channel.from_slack(self.hook.read("conversations.info", channel=channel_id)["channel"])
+        response = self.hook.read("conversations.info", channel=channel_id)
+        return Channel.from_slack(_required(response, "conversations.info", "channel"))
 
     def join(self, channel_id: str) -> None:
         """Join a public channel (``conversations.join``)."""
@@ -206,7 +207,7 @@ class LiveSlackClient:
     def bookmarks(self, channel_id: str) -> frozenset[str]:
         """Return the URLs that are bookmarked (``bookmarks.list``, which has no pages)."""
         response = self.hook.read("bookmarks.list", channel_id=channel_id)
-        return frozenset(bookmark.get("link", "") for bookmark in response["bookmarks"])
+        return frozenset(bookmark.get("link", "") for bookmark in response.get("bookmarks") or ())
 
     def add_bookmark(self, channel_id: str, title: str, url: str) -> None:
         """Bookmark a link (``bookmarks.add``); after a lost response, only if it is not there."""
@@ -271,7 +272,7 @@ class LiveSlackClient:
             **thread,
             **message.as_arguments(),
         )
-        return str(response["ts"])
+        return str(_required(response, "chat.postMessage", "ts"))
 
     def find_message(
         self,
@@ -304,7 +305,7 @@ class LiveSlackClient:
         try:
             for message in self._pages(method, "messages", max_pages=MAX_HISTORY_PAGES, **arguments):
                 read += 1
-                if _key_of(message) == key and message.get("user") == self.workspace.bot_user_id:
+                if _key_of(message) == key and self._is_own(message):
                     return str(message["ts"])
         except SlackConfigurationError as error:
             # Better a message twice than none at 3 a.m.: the table of scopes says what this scope is for.
@@ -314,6 +315,10 @@ class LiveSlackClient:
                 raise
             self.hook.log.warning("Looked for an earlier message among %d only: %s", read, error)
         return None
+
+    def _is_own(self, message: Mapping[str, Any]) -> bool:
+        """Return whether the app posted a message; a gateway may not say who the app is."""
+        return self.workspace.bot_user_id in (None, message.get("user"))
 
     def update(self, channel_id: str, ts: str, message: Message, *, key: str) -> None:
         """Replace a message of the app (``chat.update``)."""
@@ -421,6 +426,21 @@ _ABOUT_THE_CHANNEL = frozenset(
         "invalid_arguments",
     }
 )
+
+
+def _required(response: Any, method: str, field: str) -> Any:
+    """Return a field of a response.
+
+    :raises SlackRequestError: it is missing, as in the response of a gateway that is not Slack.
+    """
+    value = response.get(field)
+    if not value:
+        raise SlackRequestError(
+            f"The response of {method} has no {field}.",
+            code="unreadable_response",
+            fix="Check what is at base_url of the Airflow connection.",
+        )
+    return value
 
 
 def _errors_in(response: Any) -> Mapping[str, Any]:

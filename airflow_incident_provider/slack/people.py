@@ -160,6 +160,13 @@ class SlackPeople(AbstractContextManager["SlackPeople"]):
             raise SlackUnavailableError(
                 "Slack did not answer within the time that a room waits.", code=TIMED_OUT
             ) from None
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            # A gateway before Slack may leave out parts of a response.
+            raise SlackRequestError(
+                f"Slack's response cannot be read: {type(error).__name__}: {error}.",
+                code="unreadable_response",
+                fix="Check what is at base_url of the Airflow connection.",
+            ) from error
 
     # --- calls, in threads --------------------------------------------------------------------------
 

@@ -207,3 +207,14 @@ def test_a_folder_that_cannot_be_written_to_costs_only_the_queue(
     notifier(failure("check"))
     [room] = rooms(control)
     assert posted_tasks(control, room) == {"load": 1, "check": 1}
+
+
+def test_a_queue_that_breaks_loses_nothing(
+    notifier: WarRoomNotifier, control: SandboxClient, tmp_path: Path
+) -> None:
+    notifier(failure("load"))
+    (tmp_path / "worker" / "failed-runs.sqlite3").write_bytes(b"damaged" * 1000)
+    notifier(failure("check"))
+    notifier(failure("check"))
+    [room] = rooms(control)
+    assert posted_tasks(control, room) == {"load": 1, "check": 1}

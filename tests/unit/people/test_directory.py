@@ -82,3 +82,9 @@ def test_keys_and_their_positions_agree_whatever_the_names(names: list[str]) -> 
     for position, key in enumerate(directory.keys):
         kinds = NameKind.NAME | NameKind.USERNAME | NameKind.SIMILAR | NameKind.CONSONANTS
         assert position in directory.positions_of([key], kinds)
+
+
+def test_half_a_character_in_a_name_can_be_stored() -> None:
+    broken = {**ALICE, "profile": {"display_name": "ali\ud83d", "real_name": None}, "name": 7}
+    member = Member.from_slack(broken, team_id="T1")
+    assert SqliteDirectory.of([member]).members([0]) == [member]

@@ -330,3 +330,59 @@ def test_restricted_creation_and_a_paid_plan_have_fixes(live: Callable[..., Any]
     with pytest.raises(SlackConfigurationError, match="plan_upgrade_required") as raised:
         live().hook.read("usergroups.list")
     assert "e-mail addresses" in (raised.value.fix or "")
+
+
+# --- gateways that leave out parts of a response ----------------------------------------------------
+
+
+NEEDED_FOR = {
+    "users.lookupByEmail": "alice.ng@acme.example",
+    "users.info": "U0ALICENG01",
+    "users.list": "Alice Ng",
+    "usergroups.list": "@sre-oncall",
+}
+
+
+@pytest.mark.parametrize("method", NEEDED_FOR)
+@pytest.mark.parametrize("body", [{"ok": True}, {"ok": True, "user": [], "members": [7], "usergroups": [{}]}])
+def test_a_response_without_its_content_costs_only_those_who_need_it(
+    live: Callable[..., Any], control: SandboxClient, tmp_path: Path, method: str, body: Any
+) -> None:
+    query = NEEDED_FOR[method]
+    found = resolve_all(live(), control, tmp_path, Fault(method=method, status=200, body=body, times=None), query)
+    assert found[query] == "not_found"
+    assert found["priya@acme.example" if method != "users.lookupByEmail" else "U0PRIYAIYER"] == "resolved"
+
+
+def resolve_all(client: Any, control: SandboxClient, tmp_path: Path, fault: Fault, query: str) -> dict[str, str]:
+    from airflow_incident_provider.people.resolver import resolve
+    from airflow_incident_provider.slack.directory_cache import DirectoryCache
+    from airflow_incident_provider.slack.people import SlackPeople
+
+    control.add_fault(fault)
+    queries = [query, "priya@acme.example", "U0PRIYAIYER"]
+    with SlackPeople(client, DirectoryCache(tmp_path)) as people:
+        people.prefetch(queries)
+        return {result.query: str(result.outcome) for result in resolve(queries, people, private=False).resolutions}
+
+
+def test_a_workspace_without_a_team_id_has_members(
+    live: Callable[..., Any], control: SandboxClient, tmp_path: Path
+) -> None:
+    identity = {"ok": True, "url": "https://a.slack.com/", "user_id": "U0WARROOM01"}
+    fault = Fault(method="auth.test", status=200, body=identity, times=None)
+    found = resolve_all(live(), control, tmp_path, fault, "José García")
+    assert set(found.values()) == {"resolved"}
+
+
+@pytest.mark.parametrize("method", ["conversations.create", "chat.postMessage"])
+def test_an_essential_response_without_its_content_is_an_error_of_ours(
+    live: Callable[..., Any], control: SandboxClient, method: str
+) -> None:
+    client = live()
+    control.add_fault(Fault(method=method, status=200, body={"ok": True}, times=None))
+    with pytest.raises(SlackRequestError, match="has no") as raised:
+        client.post("C0INCIDENT1", message("x"), key="k") if method != "conversations.create" else (
+            client.create_channel("inc-room", private=False)
+        )
+    assert "base_url" in (raised.value.fix or "")
