@@ -95,7 +95,7 @@ def system() -> str:
             f"    worker -->|token of {SLACK}| slack",
             f"    worker -->|keys of {DATADOG}, if any| datadog",
             "    worker --> engine",
-            "    engine -->|dns, tcp, tls, http| targets",
+            "    engine -->|names, ports, TLS, HTTP, gRPC| targets",
         )
     )
 
