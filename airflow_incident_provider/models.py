@@ -257,6 +257,7 @@ class Incident(XComValue):
     links: tuple[Link, ...] = ()
     snapshot_url: str | None = None
     commander: str | None = None
+    reporter: str | None = None
     responders: tuple[str, ...] = ()
     slack_channel_id: str | None = None
     targets: tuple[Target, ...] = ()

@@ -383,7 +383,8 @@ def _scope_lines(state: BriefState) -> list[Mrkdwn]:
     ]
     drill = Mrkdwn("*This is a drill. Nothing is wrong.*") if incident.is_drill else Mrkdwn("")
     seen_from = state.opened_at or incident.received_at
-    since = Mrkdwn(f"Since {utc_and_local(incident.occurred_at, seen_from=seen_from)}")
+    by = f", reported by {inline(incident.reporter, _NAME)}" if incident.reporter else ""
+    since = Mrkdwn(f"Since {utc_and_local(incident.occurred_at, seen_from=seen_from)}{by}")
     return [
         drill,
         join(scope),

@@ -13,12 +13,13 @@ from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
 from airflow_incident_provider.lifecycle.decision import reported_record
 from airflow_incident_provider.lifecycle.records import Assignment
-from airflow_incident_provider.operators.base import IncidentStep
+from airflow_incident_provider.models import Source
+from airflow_incident_provider.operators.base import IncidentStep, requested_by
 from airflow_incident_provider.operators.links import MonitorLink
 from airflow_incident_provider.registry.records import Rejection
 from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.routing_file import active_routing_table
-from airflow_incident_provider.text import digest_of, one_line, redact, shorten
+from airflow_incident_provider.text import digest_of, distinct, one_line, redact, shorten
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -91,6 +92,7 @@ class ParseIncidentOperator(IncidentStep):
                 }
             )
         else:
+            incident = with_reporter(incident, requested_by(context))
             self._report(context, payload, incident, active.table)
         for flag in incident.flags:
             self.log.warning("%s %r: %s", flag.field, flag.value, flag.note)
@@ -130,6 +132,18 @@ class ParseIncidentOperator(IncidentStep):
             return
         if not is_recorded:
             self.log.warning("The incident has no record: name REPORTS in the inlets of this task.")
+
+
+def with_reporter(incident: Incident, user: str | None) -> Incident:
+    """Return the incident with the person who reported it; one known by e-mail address is invited, too.
+
+    :param user: the Airflow user who started the run. A user name is no Slack name, so it invites nobody.
+    """
+    if user is None or incident.source is not Source.MANUAL:
+        return incident
+    is_email = "@" in user.strip("@") and " " not in user
+    responders = distinct([*incident.responders, user]) if is_email else incident.responders
+    return incident.model_copy(update={"reporter": user, "responders": responders})
 
 
 def _assignment(given: object) -> Assignment | None:

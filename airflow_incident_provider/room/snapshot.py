@@ -299,9 +299,7 @@ def _validated(model: type[Value], value: Any) -> Value | None:
 
 
 def _stored(context: Context, key: str) -> StoredIncident | None:
-    """Return the record of the incident, if the webhook started this run."""
-    if ConfKey.ASSIGNMENT not in (context["dag_run"].conf or {}):
-        return None
+    """Return the record of the incident, if it has one."""
     try:
         return TaskRegistry.of(context).incident(key)
     except (KeyError, AirflowRuntimeError):
