@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from airflow_incident_provider.config import TaskId
-from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Status, TimelineEvent, UpdateKind
 from airflow_incident_provider.messages.evidence import hypothesis_statements, known_statements, unknown_texts
 from airflow_incident_provider.messages.findings import count_verdicts, probe_name
 from airflow_incident_provider.messages.status_changes import status_text
@@ -208,12 +208,42 @@ def _timeline(report: RunReport) -> tuple[TimelineEntry, ...]:
 
 
 def _timeline_since(record: IncidentRecord) -> tuple[TimelineEntry, ...]:
+    """Return what happened after the first minutes: every transition, also of the times before a reopening."""
+    since = tuple(event for event in record.timeline if event.kind is not UpdateKind.OPENED)
+    if since:
+        return tuple(TimelineEntry(at=event.at, what=_transition_text(event)) for event in since)
+    # A record of version 0.1.0 has no timeline.
     moments = [(at, "back") for at in record.reopened_at]
     moments += [(at, "recovered") for at in record.earlier_recoveries]
     if record.status is not Status.OPEN:
         ends = ((record.recovered_at, "recovered"), (record.resolved_at, "resolved"))
         moments += [(at, what) for at, what in ends if at is not None]
     return tuple(TimelineEntry(at=at, what=what) for at, what in moments)
+
+
+_TRANSITIONS = {
+    UpdateKind.JOINED: "another alert joined",
+    UpdateKind.FIRING_AGAIN: "an alert fired again",
+    UpdateKind.ALERT_RECOVERED: "an alert recovered",
+    UpdateKind.RECOVERED: "recovered",
+    UpdateKind.REOPENED: "back",
+    UpdateKind.RESOLVED: "resolved",
+    UpdateKind.ARCHIVED: "archived",
+    UpdateKind.EXPIRED: "closed: no report for 30 days",
+    UpdateKind.SEVERITY: "severity",
+    UpdateKind.VISIBILITY: "shown as",
+    UpdateKind.STATUS: "status",
+    UpdateKind.COMMANDER: "commander",
+    UpdateKind.TITLE: "title",
+    UpdateKind.ROLE: "role",
+}
+
+
+def _transition_text(event: TimelineEvent) -> str:
+    what = _TRANSITIONS.get(event.kind, event.kind.replace("_", " "))
+    if event.kind in (UpdateKind.SEVERITY, UpdateKind.VISIBILITY, UpdateKind.STATUS):
+        what = f"{what} {event.before or 'none'} → {event.after or 'none'}"
+    return f"{what} by {event.by}" if event.by else what
 
 
 def _first_evidence(snapshot: IncidentSnapshot) -> datetime | None:
