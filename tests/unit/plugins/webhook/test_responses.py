@@ -202,3 +202,16 @@ def test_a_hanging_secrets_backend_keeps_few_threads() -> None:
 
     before = sum(thread.name.startswith("incident-reader") for thread in threading.enumerate())
     assert anyio.run(run) - before <= receiver_module.MAX_READERS
+
+
+def test_health_quotes_the_configuration_only_to_who_has_the_secret(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, airflow_home: Any
+) -> None:
+    table = tmp_path / "routing.yaml"
+    table.write_text("rules: [{name: x, match: {}, targets: ['db-internal.acme:99999']}]")
+    monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(table))
+    app = client(decided)
+    assert "db-internal" in app.get("/health").text
+    anonymous = app.get("/health", headers={SECRET_HEADER: "wrong"})
+    assert (anonymous.status_code, "db-internal" in anonymous.text) == (503, False)
+    assert "routing table" in anonymous.text
