@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import EnumType
 from typing import Any
 
 from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 from docutils import nodes
+from pydantic import BaseModel
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -24,6 +26,18 @@ from airflow_incident_provider.cli.commands import get_cli_commands
 from airflow_incident_provider.events.datadog import metrics
 from airflow_incident_provider.events.event import EventKind, IncidentEvent
 from airflow_incident_provider.get_provider_info import get_provider_info
+from airflow_incident_provider.intake import RoutingTable, trigger_form
+from airflow_incident_provider.intake.policies import (
+    CorrelationRule,
+    Lifecycle,
+    SeverityRule,
+    Storm,
+    Triage,
+    TriageRule,
+)
+from airflow_incident_provider.intake.routing_fields import Match
+from airflow_incident_provider.intake.routing_table import Rule
+from airflow_incident_provider.intake.routing_table import Settings as RoutingSettings
 from airflow_incident_provider.probes import catalogue
 from airflow_incident_provider.slack.access import REQUIRED, SCOPES
 from airflow_incident_provider.slack.errors import CONFIGURATION_FIXES, PER_USER, REQUEST_FIXES
@@ -249,6 +263,95 @@ class Metrics(FromCode):
         )
 
 
+class RoutingTableKeys(FromCode):
+    """``{routingtablekeys}``: every key of the routing table, section by section."""
+
+    def markdown(self) -> Iterator[str]:
+        """Yield a section for each model of the table, beginning with the table itself."""
+        for title, model in _SECTIONS.items():
+            yield f"## {title}"
+            yield ""
+            yield from (f"{line}\n" for line in _prose(model).splitlines() if line)
+            rows = [
+                (f"`{name}`", _cell(_readable(field.annotation)), f"`{_cell(_shown_default(field))}`")
+                for name, field in model.model_fields.items()
+            ]
+            yield from _table(("key", "type", "default"), rows)
+            yield ""
+
+
+class ConfFields(FromCode):
+    """``{conffields}``: the fields of a run's conf and of the generic webhook's body, and their JSON Schema."""
+
+    def markdown(self) -> Iterator[str]:
+        """Yield a table of the fields, then the schema."""
+        form = trigger_form()
+        rows = [
+            (
+                f"`{name}`",
+                _cell(_json_type(field)),
+                f"`{json.dumps(field['default'])}`",
+                _cell(field["description"]),
+            )
+            for name, field in form.items()
+        ]
+        yield from _table(("field", "type", "default", "meaning"), rows)
+        yield ""
+        yield "```json"
+        properties = {
+            name: {key: value for key, value in field.items() if key not in ("section", "source")}
+            for name, field in form.items()
+        }
+        schema = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "type": "object",
+            "properties": properties,
+        }
+        yield json.dumps(schema, indent=2, ensure_ascii=False)
+        yield "```"
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "The table": RoutingTable,
+    "`defaults`, and a rule's settings": RoutingSettings,
+    "`rules`": Rule,
+    "`match`": Match,
+    "`severity.rules`": SeverityRule,
+    "`correlation.rules`": CorrelationRule,
+    "`storm`": Storm,
+    "`triage`": Triage,
+    "`triage.rules`": TriageRule,
+    "`lifecycle`": Lifecycle,
+}
+
+
+def _readable(annotation: object) -> str:
+    """Return a type without the validators of its annotation."""
+    text = re.sub(r"Annotated\[([^,\]]+(?:\[[^\]]*\])?),.*", r"\1", str(annotation))
+    text = re.sub(r"<class '([^']+)'>", r"\1", text)
+    return re.sub(r"\b(?:[a-z_]+\.)+", "", text).replace("NoneType", "none")
+
+
+def _shown_default(field: Any) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, timedelta):
+        return f"{value // timedelta(seconds=1)}s"
+    if isinstance(value, BaseModel):
+        return "see below"
+    if value in ((), {}, None):
+        return "none"
+    return ", ".join(str(getattr(item, "name", item)) for item in value) if isinstance(value, tuple) else str(value)
+
+
+def _json_type(field: Mapping[str, Any]) -> str:
+    given = field.get("type", "boolean" if isinstance(field["default"], bool) else None)
+    if given is None:
+        given = "array of strings" if isinstance(field["default"], list) else "string"
+    return " or ".join(given) if isinstance(given, list) else str(given)
+
+
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
     columns = list(head)
     yield f"| {' | '.join(columns)} |"
@@ -267,6 +370,7 @@ def _cell(text: str) -> str:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
-    for directive in (Settings, Commands, Operators, Models, Scopes, SlackErrors, Probes, Events, Metrics):
+    generated = (Settings, Commands, Operators, Models, Scopes, SlackErrors, Probes, Events, Metrics)
+    for directive in (*generated, RoutingTableKeys, ConfFields):
         app.add_directive(directive.__name__.lower(), directive)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

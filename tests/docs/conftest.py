@@ -49,7 +49,9 @@ def reader(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
     shutil.copytree(ROOT / "dags", folder / "dags", ignore=shutil.ignore_patterns("examples", "__pycache__"))
     example = files("airflow_incident_provider.intake").joinpath("routing.example.yaml").read_text()
     # As a reader changes it: of this workspace's people two are called so, and `check` says it.
-    (folder / "routing.yaml").write_text(example.replace("- Alice Ng", "- alice.ng@acme.example"))
+    example = example.replace("- Alice Ng", "- alice.ng@acme.example")
+    # Nobody is invited by default in the example; `check` says so, and a reader names somebody.
+    (folder / "routing.yaml").write_text(example.replace("responders: []", "responders: [dana@acme.example]", 1))
     shutil.copy(ROOT / "tests/payloads/01_metric_triggered.json", folder / "alert.json")
     # The service brings the network's name server, which the control probe looks for.
     with SandboxServer() as sandbox, demo_network() as network, BrokenService(network.gateway):

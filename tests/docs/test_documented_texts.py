@@ -84,6 +84,9 @@ def test_the_yaml_is_what_it_claims_to_be(block: Block) -> None:
         for name, value in content["stringData"].items():
             assert name.startswith("AIRFLOW_CONN_")
             assert "conn_type" in json.loads(value)
+    elif "extraEnv" in content:
+        assert {each["envName"] for each in content["secret"]} >= {"AIRFLOW_CONN_SLACK_API_DEFAULT"}
+        assert "AIRFLOW__INCIDENT__ROUTING_TABLE" in content["extraEnv"]
     elif "services" in content:
         services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
         assert content["services"].keys() <= services.keys()

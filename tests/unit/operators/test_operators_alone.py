@@ -87,7 +87,7 @@ def test_setup_tells_the_workspace(context: Context) -> None:
 
 
 @pytest.mark.usefixtures("connected")
-def test_setup_can_be_told_to_touch_nothing(context: Context, control: SandboxClient) -> None:
+def test_a_requested_dry_run_writes_nothing(context: Context, control: SandboxClient) -> None:
     value = SetupSlackOperator(task_id="t", dry_run=True).execute(context())
     assert value["mode"] == "dry_run"
     assert {call["method"] for call in control.calls()} <= {"auth.test"}, "it only looks"
