@@ -1,4 +1,4 @@
-"""The page "Getting started", followed as it is printed, by somebody whose Airflow runs before the files are there."""
+"""The page "Getting started", followed as it is printed, with an Airflow that runs before the files are there."""
 
 from __future__ import annotations
 
