@@ -356,12 +356,18 @@ class Registry:
         """Delete what has not changed for :data:`KEPT_FOR`. Reads every row, so it runs once a day."""
         kinds = (Kind.ARCHIVE, Kind.UPDATES, Kind.ROOM, Kind.TRANSITION, Kind.INDEX)
         current = {kind.key(key) for key in self.listed() for kind in (Kind.ROOM, Kind.TRANSITION)}
-        old = select(Row.key).where(
+        old = select(Row.key, Row.value).where(
             Row.asset_id == self._asset_id,
             Row.updated_at < now - KEPT_FOR,
             or_(*(Row.key.startswith(kind.prefix) for kind in kinds)),
         )
-        for part in _chunks(sorted(set(self._session.scalars(old)) - current)):
+        rows = self._pairs(old)
+        for key in [key for key in rows if key.startswith(Kind.INDEX.prefix)]:
+            entry = _read(IndexEntry, key, rows)
+            # An incident may stay open for longer: what leads to it stays, too.
+            if entry is not None and entry.keys:
+                del rows[key]
+        for part in _chunks(sorted(rows.keys() - current)):
             # Checked again: an index row may have been written since.
             self._session.execute(
                 delete(Row)

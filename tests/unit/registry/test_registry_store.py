@@ -7,16 +7,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.models.dagrun import DagRun
 from airflow.settings import engine
 from airflow.utils.session import create_session
-from sqlalchemy import event
+from sqlalchemy import event, update
 
 from airflow_incident_provider.lifecycle.decision import reported_record
 from airflow_incident_provider.lifecycle.records import Assignment, IncidentRecord, Room, Status, Visibility
+from airflow_incident_provider.registry import store
 from airflow_incident_provider.registry.decisions import change_incident, dismiss, reject
 from airflow_incident_provider.registry.keys import REPORTS
-from airflow_incident_provider.registry.records import Rejection, StoredIncident, Transition, UpdateBatch
+from airflow_incident_provider.registry.records import (
+    Rejection,
+    StoredIncident,
+    Transition,
+    UpdateBatch,
+    index_names,
+)
 from airflow_incident_provider.registry.task_client import TaskRegistry
 
 NOW = datetime.now(UTC)
@@ -258,3 +266,20 @@ def test_a_report_that_cannot_become_an_incident_is_listed_and_dismissed(registr
     assert [item.id for item in registry.read(lambda r: r.rejections()).items] == ["r1"]
     assert dismiss("r1")
     assert registry.read(lambda r: r.rejections()).items == ()
+
+
+def test_an_incident_that_is_open_for_very_long_is_still_found(registry: Any) -> None:
+    [opened] = registry.send(registry.alert())
+    registry.send(registry.alert(9, "Recovered", service="noise"))
+    with create_session() as session:
+        session.execute(update(AssetStateStoreModel).values(updated_at=NOW - timedelta(days=100)))
+    with create_session() as session:
+        store.opened(session).purge(NOW)
+    assert not [row for row in registry.rows() if row.startswith("index/g.") and row not in _indexed(registry)]
+    [again] = registry.send(registry.alert(transition="Renotify"))
+    assert (again.decision.action, again.decision.key) == ("update", opened.decision.key)
+
+
+def _indexed(registry: Any) -> set[str]:
+    names = {name for key in registry.read(lambda r: r.listed()) for name in index_names(registry[key].record)}
+    return {f"index/{name}" for name in names}
