@@ -287,12 +287,13 @@ def _completed(event: IncidentEvent) -> IncidentEvent:
 
 
 def _run_fields(event: IncidentEvent, run: RecordedRun) -> dict[str, Any]:
-    fields: dict[str, Any] = {"key": run.key, "severity": run.incident.severity if run.incident else None}
-    if event.event is EventKind.WORKFLOW_COMPLETE and run.summary is not None:
+    incident, summary = run.snapshot.incident, run.snapshot.summary
+    fields: dict[str, Any] = {"key": run.key, "severity": incident.severity if incident else None}
+    if event.event is EventKind.WORKFLOW_COMPLETE and summary is not None:
         fields |= {
-            "outcome": run.summary.outcome,
-            "time_to_room_ms": run.summary.time_to_room_ms,
-            "time_to_first_evidence_ms": run.summary.time_to_first_evidence_ms,
-            "time_to_summary_ms": run.summary.total_ms,
+            "outcome": summary.outcome,
+            "time_to_room_ms": summary.time_to_room_ms,
+            "time_to_first_evidence_ms": summary.time_to_first_evidence_ms,
+            "time_to_summary_ms": summary.total_ms,
         }
     return fields

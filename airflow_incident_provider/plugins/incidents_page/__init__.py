@@ -1,7 +1,7 @@
 """
-The incidents page: open and recent incidents, and the JSON that it is drawn from.
+The incidents page: a list of incidents, a page for each of them, and the JSON that they render.
 
-The JSON is what holds data, and it is under Airflow's own authentication: without a session or a token it answers
-401, without the right to read the runs of an incident DAG 403. The page itself is the same for everybody. It is
-served at ``/incidents/`` and shown inside Airflow's UI, under *Incidents*.
+The JSON is protected by Airflow's authentication: 401 without a session or token, 403 without permission to read
+the runs and XComs of an incident DAG. The page itself contains no data. It is served at ``/incidents/`` and shown
+in Airflow's UI under *Incidents*.
 """

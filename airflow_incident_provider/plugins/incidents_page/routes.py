@@ -1,32 +1,42 @@
-"""The page, what it is made of, and the JSON that it is drawn from."""
+"""The routes of the incidents page: its files, and the JSON that it renders."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from airflow.api_fastapi.app import API_ROOT_PATH
 from airflow.api_fastapi.common.db.common import SessionDep
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
+from airflow_incident_provider.exceptions import RoutingTableError
+from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.closing import settle
 from airflow_incident_provider.lifecycle.records import IncidentRecord
-from airflow_incident_provider.models import UtcDatetime
-from airflow_incident_provider.plugins.api.errors import ErrorResponse
-from airflow_incident_provider.plugins.incidents_page.entries import Incident, incidents
-from airflow_incident_provider.plugins.incidents_page.rights import ReadableDagIds
-from airflow_incident_provider.plugins.run_history import latest_runs
+from airflow_incident_provider.models import IncidentKey, UtcDatetime
+from airflow_incident_provider.plugins.api.errors import ErrorResponse, RequestError
+from airflow_incident_provider.plugins.incidents_page.detail import IncidentDetail, incident_detail
+from airflow_incident_provider.plugins.incidents_page.entries import (
+    Incident,
+    UnreadableReport,
+    entry,
+    incidents,
+    unreadable_reports,
+)
+from airflow_incident_provider.plugins.incidents_page.permissions import ReadableDagIds, require_trigger
+from airflow_incident_provider.plugins.run_history import RecordedRun, latest_runs, one_run, runs_with_ids
 from airflow_incident_provider.registry.decisions import dismiss
-from airflow_incident_provider.registry.records import Rejection
-from airflow_incident_provider.registry.store import RegistryUnavailableError, opened
-from airflow_incident_provider.routing_file import active_routing_table
+from airflow_incident_provider.registry.store import Registry, RegistryUnavailableError, opened
+from airflow_incident_provider.room.snapshot import IncidentSnapshot
+from airflow_incident_provider.routing_file import read_routing_table
 
 LIMIT = 50
-MOST = 200
+MAX_LIMIT = 200
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -34,118 +44,176 @@ CONTENT_SECURITY_POLICY = (
 )
 _STATIC = files("airflow_incident_provider.plugins.incidents_page") / "static"
 _MEDIA_TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "html": "text/html"}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    401: {"model": ErrorResponse, "description": "No valid session or token."},
+    403: {"model": ErrorResponse, "description": "No permission."},
+}
 
-Asset = Literal["airflow.js", "incidents.js", "page.js", "incidents.css", "page.css", "icon.svg", "icon-dark.svg"]
+Asset = Literal[
+    "airflow.js",
+    "dom.js",
+    "incident.js",
+    "incidents.js",
+    "list.js",
+    "page.js",
+    "incidents.css",
+    "page.css",
+    "icon.svg",
+    "icon-dark.svg",
+]
 
 log = logging.getLogger(__name__)
 router = APIRouter()
 
 
 class Incidents(BaseModel):
-    """The incidents that the asker may see, those that were opened last first."""
+    """The incidents that the user may see: what needs attention first, then the worst, then the latest."""
 
     incidents: list[Incident]
-    now: Annotated[UtcDatetime, Field(description="The server's clock, to tell ages by.")]
-    dag_ids: Annotated[list[str], Field(description="The incident DAGs that the asker may read.")]
-    routing_problem: Annotated[
-        str | None, Field(description="Since when the routing table is invalid, why, and what is in use instead.")
-    ] = None
-    unreadable: Annotated[
-        list[Rejection], Field(description="Alerts and reports that became no incident, the latest last.")
-    ] = []
+    reports: Annotated[list[UnreadableReport], Field(description="What could not become an incident.")] = []
+    now: Annotated[UtcDatetime, Field(description="The server's clock, to compute ages.")]
+    dag_ids: Annotated[list[str], Field(description="The incident DAGs that the user may read.")]
 
 
-@router.get(
-    "/api/incidents",
-    tags=["incidents"],
-    summary="List open and recent incidents",
-    responses={
-        401: {"model": ErrorResponse, "description": "No valid session or token."},
-        403: {"model": ErrorResponse, "description": "No right to read the runs of an incident DAG."},
-    },
-)
+@router.get("/api/incidents", tags=["incidents"], summary="List open and recent incidents", responses=_RESPONSES)
 def list_incidents(
     dag_ids: ReadableDagIds,
     session: SessionDep,
     response: Response,
     limit: Annotated[
-        int, Query(ge=1, le=MOST, description="At most so many runs are read, and so many ended incidents told.")
+        int, Query(ge=1, le=MAX_LIMIT, description="The maximum number of runs, and of ended incidents.")
     ] = LIMIT,
 ) -> Incidents:
-    """List incidents: from the latest runs, and from the records that the webhook keeps."""
+    """List incidents from their records and the latest runs.
+
+    The cost depends on what is shown, not on what is stored.
+    """
     response.headers["Cache-Control"] = "no-store"
     now = datetime.now(UTC)
     runs = latest_runs(session, dag_ids, limit=limit)
-    records = _records(session, dag_ids, limit=limit, keys=[run.key for run in runs if run.key])
+    registry = _registry(session)
+    records: dict[str, IncidentRecord] = {}
+    rejections: list[UnreadableReport] = []
+    if registry is not None:
+        records = _records(registry, dag_ids, limit=limit, keys=[run.key for run in runs if run.key], now=now)
+        rejections = [UnreadableReport.of_rejection(item) for item in registry.rejections().items]
+    runs += _runs_of(session, records.values(), known=runs)
     found = incidents(runs, records, base_path=API_ROOT_PATH, now=now)
-    ended = [incident for incident in found if not incident.is_open][limit:]
-    dropped = {id(incident) for incident in ended}
-    unreadable = _rejections(session, dag_ids)
-    unread_runs = {rejection.run_id for rejection in unreadable}
-    shown = [incident for incident in found if id(incident) not in dropped and incident.run_id not in unread_runs]
-    problem = active_routing_table().problem
+    reports = [*rejections, *unreadable_reports(runs, API_ROOT_PATH, now)]
     return Incidents(
-        incidents=shown,
+        incidents=_limited(found, limit),
+        reports=sorted(reports, key=lambda report: report.at, reverse=True),
         now=now,
         dag_ids=dag_ids,
-        routing_problem=None if problem is None else str(problem),
-        unreadable=unreadable,
     )
 
 
-@router.post(
-    "/api/rejections/{rejection_id}/dismiss",
+@router.get(
+    "/api/incidents/{key}",
     tags=["incidents"],
-    summary="Dismiss an alert or report that became no incident",
-    status_code=204,
-    responses={404: {"model": ErrorResponse, "description": "There is no such alert or report."}},
+    summary="Get an incident",
+    responses={**_RESPONSES, 404: {"model": ErrorResponse, "description": "No such incident."}},
 )
-def dismiss_rejection(dag_ids: ReadableDagIds, rejection_id: str, request: Request) -> Response:  # noqa: ARG001
-    """Remove it from the list. The header keeps forms of other sites from doing so with a user's cookie."""
-    if "x-requested-with" not in request.headers:
-        raise HTTPException(400, "The header X-Requested-With is missing")
-    if not dismiss(rejection_id):
-        raise HTTPException(404, "There is no such alert or report")
+def get_incident(
+    key: IncidentKey, dag_ids: ReadableDagIds, session: SessionDep, response: Response
+) -> IncidentDetail:
+    """Return an incident with its timeline, people, and findings with their evidence."""
+    response.headers["Cache-Control"] = "no-store"
+    now = datetime.now(UTC)
+    registry = _registry(session)
+    record = _settled(registry, [key], now).get(key) if registry is not None else None
+    if record is not None and record.dag_id not in dag_ids:
+        record = None
+    run = _run_of(session, key, record, dag_ids)
+    if record is None and run is None:
+        raise HTTPException(404, "There is no such incident")
+    row = entry([run] if run else [], record, base_path=API_ROOT_PATH, now=now)
+    return incident_detail(row, run.snapshot if run else IncidentSnapshot(), record, now)
+
+
+@router.post(
+    "/api/reports/{report_id}/dismiss",
+    tags=["incidents"],
+    summary="Dismiss a report that could not become an incident",
+    status_code=204,
+    responses=_RESPONSES,
+    dependencies=[Depends(require_trigger)],
+)
+def dismiss_report(report_id: str) -> Response:
+    """Remove a report from the list. Dismissing it again does nothing."""
+    try:
+        dismiss(report_id)
+    except RegistryUnavailableError as error:
+        raise RequestError(503, error.message, fix=error.fix) from error
     return Response(status_code=204)
 
 
 @router.get("/", include_in_schema=False)
 def page() -> Response:
-    """Return the page; it holds no data."""
+    """Return the page; it contains no data."""
     return _file("index.html")
 
 
 @router.get("/static/{name}", include_in_schema=False)
 def asset(name: Asset) -> Response:
-    """Return a part of the page."""
+    """Return a file of the page."""
     return _file(name)
 
 
-def _records(session: Session, dag_ids: list[str], *, limit: int, keys: list[str]) -> dict[str, IncidentRecord]:
-    """Return the records of these DAGs' incidents: current ones, those of ``keys``, and those of the inbox.
+def _limited(found: list[Incident], limit: int) -> list[Incident]:
+    """Return the open incidents, and the latest of the others."""
+    ended = sorted((one for one in found if not one.is_open), key=lambda one: one.opened_at, reverse=True)
+    dropped = {id(one) for one in ended[limit:]}
+    return [one for one in found if id(one) not in dropped]
 
-    The cost depends on what is shown and not on what is stored.
-    """
+
+def _registry(session: Session) -> Registry | None:
+    """Return the registry; ``None`` if no DAG has created it yet."""
     try:
-        registry = opened(session)
-        current = [entry.key for entry in registry.overview(dag_ids, limit)]
-        stored = registry.reports() | registry.load([*current, *keys], archived=True)
-        settings = active_routing_table().table.lifecycle
+        return opened(session)
     except RegistryUnavailableError as error:
-        log.debug("No records of incidents: %s", error)
-        return {}
-    now = datetime.now(UTC)
-    records = {key: settle(found.record, settings, now) for key, found in stored.items()}
-    return {key: record for key, record in records.items() if record.dag_id in dag_ids and not record.is_dry_run}
+        log.debug("No incident records: %s", error)
+        return None
 
 
-def _rejections(session: Session, dag_ids: list[str]) -> list[Rejection]:
-    """Return the alerts and reports that became no incident; those of a run only to who may read its DAG."""
+def _records(
+    registry: Registry, dag_ids: list[str], *, limit: int, keys: list[str], now: datetime
+) -> dict[str, IncidentRecord]:
+    """Return the records of these DAGs' current incidents, those of ``keys``, and those of the inbox."""
+    current = [listed.key for listed in registry.overview(dag_ids, limit)]
+    records = _settled(registry, [*current, *keys], now)
+    settings = _lifecycle()
+    reported = {key: settle(found.record, settings, now) for key, found in registry.reports().items()}
+    return {key: record for key, record in (reported | records).items() if record.dag_id in dag_ids}
+
+
+def _settled(registry: Registry, keys: list[str], now: datetime) -> dict[str, IncidentRecord]:
+    """Return records with the state that they have by now."""
+    settings = _lifecycle()
+    stored = registry.load(keys, archived=True)
+    return {key: settle(found.record, settings, now) for key, found in stored.items()}
+
+
+def _lifecycle() -> Lifecycle:
     try:
-        items = opened(session).rejections().items
-    except RegistryUnavailableError:
-        return []
-    return [item for item in items if item.dag_id is None or item.dag_id in dag_ids]
+        return read_routing_table().lifecycle
+    except RoutingTableError:
+        return Lifecycle()
+
+
+def _runs_of(session: Session, records: Iterable[IncidentRecord], known: list[RecordedRun]) -> list[RecordedRun]:
+    """Return the runs of these records that are not among the known ones."""
+    seen = {(run.run.dag_id, run.run.run_id) for run in known}
+    wanted = {(record.dag_id, record.run_id) for record in records if record.run_id is not None}
+    return runs_with_ids(session, wanted - seen)
+
+
+def _run_of(session: Session, key: str, record: IncidentRecord | None, dag_ids: list[str]) -> RecordedRun | None:
+    """Return the run of an incident with its findings; without a record, the latest run about it."""
+    if record is not None and record.run_id is not None:
+        return one_run(session, record.dag_id, record.run_id, evidence=True)
+    latest = next((run for run in latest_runs(session, dag_ids, limit=MAX_LIMIT) if run.key == key), None)
+    return one_run(session, latest.run.dag_id, latest.run.run_id, evidence=True) if latest else None
 
 
 def _file(name: str) -> Response:

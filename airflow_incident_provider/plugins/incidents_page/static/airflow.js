@@ -1,4 +1,4 @@
-// The page as a component of Airflow's UI, which looks for a function of the entry's name and brings React.
+// The page as a component of Airflow's UI, which calls a function with the name of the menu entry and provides React.
 import { showIncidents } from "./incidents.js";
 
 const { createElement, useEffect, useRef } = globalThis.React;
