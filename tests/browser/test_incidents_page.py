@@ -1,4 +1,4 @@
-"""The incidents page in a real browser: what it draws, and, in a real Airflow, for whom."""
+"""The incidents page in a real browser: what it shows and, in a real Airflow, to whom."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import jwt
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 
 if TYPE_CHECKING:
     from incident_sandbox.demo.local_airflow import LocalAirflow
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = pytest.mark.browser
 
@@ -25,39 +25,56 @@ ROOM = "https://acme.slack.com/archives/C1"
 
 
 def entry(**fields: Any) -> dict[str, Any]:
+    minutes_ago = (datetime.now(UTC) - timedelta(minutes=12)).isoformat()
     known = {
         "key": "dd.1.2",
         "title": "Checkout 5xx ratio above 2%",
         "severity": "critical",
         "state": "open",
         "is_open": True,
-        "followed": True,
+        "tracked": True,
         "services": ["checkout"],
+        "teams": ["payments"],
         "env": "prod",
-        "opened_at": (datetime.now(UTC) - timedelta(minutes=12)).isoformat(),
+        "began_at": minutes_ago,
+        "opened_at": minutes_ago,
+        "updated_at": minutes_ago,
         "dag_id": "incident_response",
         "run_id": "r1",
         "run_state": "success",
         "run_url": "/dags/incident_response/runs/r1",
         "room_name": "inc-1",
         "room_url": ROOM,
-        "time_to_room_ms": 2100,
         "findings": {"fail": 1, "warn": 1, "ok": 3},
     }
     return {**known, **fields}
 
 
+def report(**fields: Any) -> dict[str, Any]:
+    known = {
+        "id": "r-1",
+        "at": datetime.now(UTC).isoformat(),
+        "source": "/incidents/webhook/datadog",
+        "title": "Payments are slow",
+        "reason": "severity: not a severity.",
+    }
+    return {**known, **fields}
+
+
 class Stand:
-    """The page over HTTP with a list of our own in place of Airflow's."""
+    """The page over HTTP, with incidents of the test in place of Airflow's."""
 
     def __init__(self) -> None:
         self.incidents: list[dict[str, Any]] = []
+        self.reports: list[dict[str, Any]] = []
+        self.details: dict[str, dict[str, Any]] = {}
         self.dag_ids = ["incident_response"]
         self.status = 200
         self.url = ""
 
     def app(self) -> FastAPI:
         from airflow_incident_provider.plugins.incidents_page import routes
+        from airflow_incident_provider.plugins.incidents_page.detail import IncidentDetail
 
         app = FastAPI()
         app.get("/incidents/")(routes.page)
@@ -66,9 +83,29 @@ class Stand:
         @app.get("/incidents/api/incidents")
         def incidents(response: Response) -> dict[str, Any]:
             response.status_code = self.status
-            read = [routes.Incident.model_validate(incident) for incident in self.incidents]
-            listed = routes.Incidents(incidents=read, now=datetime.now(UTC), dag_ids=self.dag_ids)
+            listed = routes.Incidents.model_validate(
+                {
+                    "incidents": self.incidents,
+                    "reports": self.reports,
+                    "now": datetime.now(UTC),
+                    "dag_ids": self.dag_ids,
+                }
+            )
             return listed.model_dump(mode="json") if self.status == 200 else {"error": "No."}
+
+        @app.get("/incidents/api/incidents/{key}")
+        def incident(key: str, response: Response) -> dict[str, Any]:
+            found = next((one for one in self.incidents if one["key"] == key), None)
+            if found is None:
+                response.status_code = 404
+                return {"error": "There is no such incident."}
+            detail = {"incident": found, "now": datetime.now(UTC), **self.details.get(key, {})}
+            return IncidentDetail.model_validate(detail).model_dump(mode="json")
+
+        @app.post("/incidents/api/reports/{report_id}/dismiss", status_code=204)
+        def dismiss(report_id: str, request: Request) -> None:
+            assert "x-incidents-page" in request.headers
+            self.reports = [one for one in self.reports if one["id"] != report_id]
 
         return app
 
@@ -108,104 +145,289 @@ def page(browser: Browser, complaints: list[str]) -> Iterator[Page]:
     page.close()
 
 
-def test_an_incident_at_a_glance(page: Page, stand: Stand, complaints: list[str]) -> None:
-    known = "the service answers 503 while name, network and TLS work"
-    stand.incidents = [entry(known=known, times=3, alerts=2, reopened=1, commander="Alice Ng", storm=True)]
-    page.goto(stand.url)
-    card = page.locator(".card")
-    card.wait_for()
+def rows(page: Page) -> Locator:
+    return page.locator("tbody tr")
 
-    assert card.locator("h3").inner_text() == "Checkout 5xx ratio above 2%"
-    assert card.locator(".severity").inner_text() == "Critical"
-    assert card.locator(".state").inner_text() == "open"
-    assert card.locator(".known").text_content() == known
-    assert card.locator(".chip").all_inner_texts() == ["1 failing", "1 warning", "3 fine", "storm"]
-    told = "12 min ago · room after 2.1 s · 3 times · 2 alerts · opened again once · commander Alice Ng"
-    assert told in card.locator(".facts").inner_text()
-    room = card.get_by_role("link", name="#inc-1")
+
+def focused_text(page: Page) -> Any:
+    return page.evaluate("document.querySelector('#incidents').shadowRoot.activeElement?.textContent")
+
+
+def test_an_incident_at_a_glance(page: Page, stand: Stand, complaints: list[str]) -> None:
+    stand.incidents = [entry(reopened=1, lead="Alice Ng", storm=True, outcome="degraded")]
+    page.goto(stand.url)
+    row = page.get_by_role("row").filter(has_text="Checkout 5xx")
+    row.wait_for()
+
+    assert row.locator("th").inner_text() == "Checkout 5xx ratio above 2%storm"
+    assert row.locator(".severity").inner_text() == "● Critical"
+    assert row.locator(".status").inner_text() == "open (reopened)some steps failed"
+    assert row.locator(".verdict").all_inner_texts() == ["✖ 1 failing", "▲ 1 warning", "✓ 3 passing"]
+    assert (row.locator(".service").inner_text(), row.locator(".lead").inner_text()) == (
+        "checkout · prod",
+        "Alice Ng",
+    )
+    room = row.get_by_role("link", name="Open the room of Checkout 5xx ratio above 2%")
     assert (room.get_attribute("href"), room.get_attribute("target")) == (ROOM, "_blank")
-    run = card.get_by_role("link", name="Airflow run").get_attribute("href")
-    assert run is not None
-    assert run.endswith("/dags/incident_response/runs/r1")
+    assert page.locator(".counts").inner_text().startswith("1 open\n● 1 critical")
+    assert page.title() == "(1) Incidents"
     assert complaints == []
 
 
-def test_open_ones_come_before_those_that_are_over(page: Page, stand: Stand) -> None:
-    over = {"is_open": False, "state": "resolved", "ended_at": datetime.now(UTC).isoformat()}
-    stand.incidents = [entry(key="b", title="Over", **over), entry(key="a", title="Burning")]
+def test_rows_and_columns_have_names_for_a_screen_reader(page: Page, stand: Stand) -> None:
+    stand.incidents = [entry()]
     page.goto(stand.url)
-    page.locator(".card").first.wait_for()
+    rows(page).wait_for()
 
-    assert page.locator("h2").all_inner_texts() == ["Open 1", "Recent 1"]
-    assert page.locator("h3").all_inner_texts() == ["Burning", "Over"]
-    assert "over since" in page.locator(".card.over").inner_text()
+    table = page.get_by_role("table", name="Incidents, worst first")
+    assert table.get_by_role("columnheader").count() == 9
+    assert table.get_by_role("rowheader", name="Checkout 5xx ratio above 2%").is_visible()
+    assert page.get_by_role("group", name="Status").get_by_role("button", pressed=True).inner_text() == "Open 1"
+    for name in ("Severity", "Service", "Team", "Updated"):
+        assert page.get_by_role("combobox", name=name).is_visible()
+
+
+def test_a_control_that_only_passes_is_not_checked(page: Page, stand: Stand) -> None:
+    stand.incidents = [entry(findings={})]
+    page.goto(stand.url)
+    rows(page).wait_for()
+
+    assert rows(page).locator(".checks").inner_text() == "not checked"
+
+
+def test_twenty_rows_fit_on_a_screen(page: Page, stand: Stand) -> None:
+    stand.incidents = [entry(key=f"k{n}", title=f"Incident {n}") for n in range(20)]
+    page.goto(stand.url)
+    rows(page).nth(19).wait_for()
+
+    assert rows(page).first.bounding_box()["height"] <= 44  # type: ignore[index]
+
+
+def test_the_worst_that_need_somebody_are_on_top(page: Page, stand: Stand) -> None:
+    attention = [{"reason": "no_room", "text": "no room: Slack answered 503"}]
+    stand.incidents = [entry(key="a", title="Slack is down", room_url=None, room_name=None, attention=attention)]
+    stand.incidents.append(entry(key="b", title="Burning"))
+    page.goto(stand.url)
+    item = page.locator(".attention li")
+    item.wait_for()
+
+    assert page.get_by_role("heading", name="Needs attention").is_visible()
+    assert "no room: Slack answered 503" in item.inner_text()
+    assert rows(page).locator("th a").all_inner_texts() == ["Slack is down", "Burning"]
+
+
+def test_an_unreadable_report_says_why_and_is_dismissed(page: Page, stand: Stand) -> None:
+    stand.reports = [report()]
+    page.goto(stand.url)
+    item = page.locator(".attention li")
+    item.wait_for()
+
+    assert "Payments are slow" in item.inner_text()
+    assert "severity: not a severity." in item.inner_text()
+    page.get_by_role("button", name="Dismiss Payments are slow").click()
+    item.wait_for(state="detached")
+    assert stand.reports == []
+
+
+def test_a_run_that_could_not_be_parsed_is_hidden_in_the_browser(page: Page, stand: Stand) -> None:
+    stand.reports = [report(dismissible=False, url="/dags/incident_response/runs/r1")]
+    page.goto(stand.url)
+    page.get_by_role("button", name="Hide Payments are slow").click()
+    page.locator(".attention li").wait_for(state="detached")
+    page.reload()
+    page.get_by_text("as of").wait_for()
+
+    assert page.locator(".attention li").count() == 0
+
+
+def test_filters_are_part_of_the_address(page: Page, stand: Stand) -> None:
+    over = {"is_open": False, "state": "resolved", "ended_at": datetime.now(UTC).isoformat()}
+    stand.incidents = [
+        entry(key="a", title="Burning"),
+        entry(key="b", title="Slow search", severity="low", services=["search"], teams=["search"]),
+        entry(key="c", title="Over", **over),
+        entry(key="d", title="Exercise", drill=True),
+    ]
+    page.goto(stand.url)
+    rows(page).first.wait_for()
+    assert rows(page).locator("th a").all_inner_texts() == ["Burning", "Slow search"]
+
+    page.get_by_role("combobox", name="Service").select_option("search")
+    assert rows(page).locator("th a").all_inner_texts() == ["Slow search"]
+    assert "service=search" in page.url
+    page.reload()
+    rows(page).first.wait_for()
+    assert rows(page).locator("th a").all_inner_texts() == ["Slow search"]
+
+    page.get_by_role("combobox", name="Service").select_option("")
+    for view, titles in (("Resolved 1", ["Over"]), ("Drills and dry runs 1", ["Exercise"])):
+        page.get_by_role("button", name=view).click()
+        assert rows(page).locator("th a").all_inner_texts() == titles
+    page.get_by_role("button", name="All 4").click()
+    page.get_by_role("searchbox", name="Search incidents").fill("BURN")
+    assert rows(page).locator("th a").all_inner_texts() == ["Burning"]
+    page.get_by_role("searchbox", name="Search incidents").fill("nothing like it")
+    page.get_by_text("No incident matches the filters.").wait_for()
 
 
 def test_hostile_text_and_addresses_do_nothing(page: Page, stand: Stand, complaints: list[str]) -> None:
     script = "javascript:document.title=1"
-    stand.incidents = [
-        entry(title=HOSTILE, services=[HOSTILE], env=HOSTILE, commander=HOSTILE, known=HOSTILE, room_url=script)
-    ]
+    attention = [{"reason": "nobody", "text": HOSTILE}]
+    hostile = {"title": HOSTILE, "services": [HOSTILE], "env": HOSTILE, "lead": HOSTILE, "teams": [HOSTILE]}
+    stand.incidents = [entry(**hostile, room_url=script, attention=attention)]
+    stand.reports = [report(title=HOSTILE, reason=HOSTILE, source=HOSTILE, url=script)]
+    finding = {"probe": HOSTILE, "target": HOSTILE, "verdict": "fail", "summary": HOSTILE, "evidence": HOSTILE}
+    finding |= {"at": datetime.now(UTC).isoformat(), "duration_ms": 1}
+    stand.details["dd.1.2"] = {"findings": [finding], "known": [HOSTILE], "unknown": [HOSTILE]}
     page.goto(stand.url)
-    card = page.locator(".card")
-    card.wait_for()
+    rows(page).wait_for()
 
-    assert card.locator("h3").inner_text() == HOSTILE
-    assert card.locator("img, b").count() == 0
-    assert [link.inner_text() for link in card.locator("a").all()] == ["Airflow run"]
-    assert page.title() == "Incidents"
+    assert rows(page).locator("th a").inner_text() == HOSTILE
+    assert page.locator("img, b").count() == 0
+    assert page.locator("a[href^=javascript]").count() == 0
+    rows(page).locator("th a").click()
+    page.locator("details").wait_for()
+    assert page.locator("img, b").count() == 0
+    assert page.locator("a[href^=javascript]").count() == 0
+    assert page.evaluate("document.title").endswith("Incidents")
     assert complaints == []
 
 
-def test_what_changes_appears_and_what_does_not_stays(page: Page, stand: Stand) -> None:
-    stand.incidents = [entry(run_state="running", findings={})]
+def test_a_change_touches_one_row_and_keeps_focus_and_scroll(page: Page, stand: Stand) -> None:
+    stand.incidents = [entry(key=f"k{n}", title=f"Incident {n}") for n in range(60)]
     page.goto(stand.url)
-    page.get_by_text("under way").wait_for()
-    first = page.locator(".card").element_handle()
-    page.get_by_role("link", name="#inc-1").focus()
-    with page.expect_response(re.compile("api/incidents")):
-        pass
-    assert first.is_visible()
-    assert page.evaluate("document.querySelector('#incidents').shadowRoot.activeElement.textContent") == "#inc-1"
+    link = page.get_by_role("link", name="Incident 40", exact=True)
+    link.scroll_into_view_if_needed()
+    link.focus()
+    row = rows(page).nth(3).element_handle()
+    before = page.evaluate("scrollY")
 
-    stand.incidents = [entry(), entry(key="new", title="Another one")]
-    page.get_by_text("Another one").wait_for()
-    assert page.get_by_text("under way").count() == 0
+    stand.incidents[3] = entry(key="k3", title="Incident 3", run_state="running", findings={})
+    stand.incidents.insert(50, stand.incidents.pop(10))
+    page.get_by_text("run in progress").wait_for()
+    assert row.is_visible()
+    assert (
+        page.evaluate("document.querySelector('#incidents').shadowRoot.activeElement.textContent") == "Incident 40"
+    )
+    assert page.evaluate("scrollY") == before
 
 
-def test_a_server_that_is_away_leaves_the_list_and_says_so(page: Page, stand: Stand) -> None:
+def test_a_row_that_moves_keeps_its_focus(page: Page, stand: Stand) -> None:
+    stand.incidents = [entry(key=f"k{n}", title=f"Incident {n}") for n in range(5)]
+    page.goto(stand.url)
+    page.get_by_role("link", name="Incident 4", exact=True).focus()
+    stand.incidents.insert(0, stand.incidents.pop())
+    page.locator("tbody tr:first-child th", has_text="Incident 4").wait_for()
+
+    assert (
+        page.evaluate("document.querySelector('#incidents').shadowRoot.activeElement.textContent") == "Incident 4"
+    )
+
+
+def test_a_screen_reader_hears_of_new_incidents_only(page: Page, stand: Stand) -> None:
     stand.incidents = [entry()]
     page.goto(stand.url)
-    page.locator(".card").wait_for()
-    stand.status = 503
-    page.get_by_text("Not up to date: the server answered 503").wait_for()
+    rows(page).wait_for()
+    status = page.get_by_role("status")
+    assert status.text_content() == ""
 
-    assert page.locator(".card").count() == 1
-    stand.status = 200
-    page.get_by_text("updates itself").wait_for()
+    stand.incidents = [entry(run_state="running"), entry(key="new", title="Login returns 500")]
+    page.get_by_role("link", name="Login returns 500", exact=True).wait_for()
+    assert status.text_content() == "1 new: critical Login returns 500"
+    assert page.title() == "(2) Incidents"
 
 
-def test_an_empty_page_says_how_to_make_a_first_incident(page: Page, stand: Stand) -> None:
+def test_a_server_that_is_away_leaves_the_list_and_says_how_old_it_is(page: Page, stand: Stand) -> None:
+    stand.incidents = [entry()]
     page.goto(stand.url)
-    page.get_by_role("heading", name="No incidents yet").wait_for()
+    rows(page).wait_for()
+    stand.status = 503
+    page.get_by_text("the server answered 503. Retrying.").wait_for()
 
-    assert "airflow dags trigger incident_response --conf" in page.locator("pre").inner_text()
-    assert page.get_by_role("link", name="incident_response").is_visible()
+    assert rows(page).count() == 1
+    assert re.match(r"as of .* UTC, \d+ s old", page.locator(".as-of.stale").inner_text())
+    stand.status = 200
+    page.locator(".as-of.stale").wait_for(state="detached")
+
+
+def test_the_page_of_an_incident(page: Page, stand: Stand, complaints: list[str]) -> None:
+    at = datetime(2026, 11, 23, 9, 35, tzinfo=UTC).isoformat()
+    stand.incidents = [entry()]
+    stand.details["dd.1.2"] = {
+        "known": ["checkout answers 503"],
+        "unknown": ["recent deploys"],
+        "findings": [
+            {
+                **{"probe": "http", "target": "https://checkout/", "verdict": "fail", "summary": "HTTP 503"},
+                **{"at": at, "duration_ms": 212, "command": ["curl", "-sv", "https://a/?x=1&y=2"]},
+                "evidence": "HTTP/2 503\n",
+            }
+        ],
+        "timeline": [{"at": at, "what": "alert"}, {"at": at, "what": "resolved", "by": "Dana"}],
+        "invited": [{"name": "Alice Ng", "group": "@payments-oncall"}],
+        "missing": [{"query": "jon smiht", "reason": "no exact match", "suggestion": "Jon Smith"}],
+        "updates": [{"at": at, "by": "Dana", "text": "Rolling back"}],
+    }
+    page.goto(f"{stand.url}?view=all")
+    page.get_by_role("link", name="Checkout 5xx ratio above 2%", exact=True).click()
+    page.get_by_role("heading", name="Timeline").wait_for()
+
+    assert "incident=dd.1.2" in page.url
+    text = page.locator(".incident").inner_text()
+    for shown in ("checkout answers 503", "recent deploys", "HTTP 503", "(by Dana)", "Alice Ng (@payments-oncall)"):
+        assert shown in text
+    assert "Did you mean Jon Smith?" in text
+    assert "Rolling back" in text
+    page.get_by_text("Evidence of http").click()
+    assert page.locator("pre").inner_text() == "$ curl -sv 'https://a/?x=1&y=2'\nHTTP/2 503\n"
+    with page.expect_response(re.compile("api/incidents/dd.1.2")):
+        pass
+    assert page.locator("details[open]").count() == 1
+    assert page.title() == "Checkout 5xx ratio above 2% · Incidents"
+
+    page.go_back()
+    rows(page).wait_for()
+    assert page.url.endswith("?view=all")
+    page.goto(f"{stand.url}?incident=unknown")
+    page.get_by_role("heading", name="No such incident").wait_for()
+    assert [one for one in complaints if "404" not in one] == []
+
+
+def test_an_incident_is_opened_by_keyboard(page: Page, stand: Stand) -> None:
+    stand.incidents = [entry()]
+    page.goto(stand.url)
+    page.get_by_role("link", name="Checkout 5xx ratio above 2%", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="All incidents").wait_for()
+    page.get_by_role("link", name="All incidents").focus()
+    page.keyboard.press("Enter")
+    rows(page).wait_for()
+
+
+def test_an_empty_page_says_how_to_report_an_incident(page: Page, stand: Stand) -> None:
+    page.goto(stand.url)
+    page.get_by_text("No incidents yet.").wait_for()
+
+    assert page.get_by_role("link", name="trigger form").is_visible()
+    assert "airflow incident trigger --title" in page.locator(".none code").inner_text()
 
 
 def test_without_a_dag_it_says_which_is_missing(page: Page, stand: Stand) -> None:
     stand.dag_ids = []
     page.goto(stand.url)
-    page.get_by_role("heading", name="No incident DAG yet").wait_for()
+    page.get_by_text("No incident DAG.").wait_for()
 
-    assert "dags/incident_response.py" in page.locator(".notice").inner_text()
+    assert "airflow incident setup files --yes" in page.locator(".list > section .none").inner_text()
 
 
-def test_a_phone_shows_all_of_it_without_scrolling_sideways(page: Page, stand: Stand) -> None:
-    stand.incidents = [entry(title="x" * 300, room_name="inc-" + "y" * 76, services=["z" * 100], known="w" * 200)]
+@pytest.mark.parametrize("address", ["", "?incident=dd.1.2"])
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(page: Page, stand: Stand, address: str) -> None:
+    long = {"title": "x" * 300, "room_name": "inc-" + "y" * 76, "services": ["z" * 100], "lead": "w" * 200}
+    stand.incidents = [entry(**long, attention=[{"reason": "nobody", "text": "v" * 200}])]
+    stand.reports = [report(title="t" * 200, reason="r" * 300)]
     page.set_viewport_size({"width": PHONE_WIDTH, "height": 844})
-    page.goto(stand.url)
-    page.locator(".card").wait_for()
+    page.goto(f"{stand.url}{address}")
+    page.get_by_text("x" * 300).first.wait_for()
 
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE_WIDTH
 
@@ -243,14 +465,16 @@ def test_an_incident_is_found_through_airflow_s_menu(
     complaints.clear()
     page.get_by_role("heading", name="Incidents", exact=True).wait_for()
     run_id = incident_airflow.api.trigger("incident_response", conf)["dag_run_id"]
-    card = page.locator(".card").filter(has=page.get_by_role("heading", name=title, exact=True))
-    card.wait_for(timeout=60_000)
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name=title, exact=True))
+    row.wait_for(timeout=60_000)
     incident_airflow.api.wait_for_run("incident_response", run_id)
 
-    card.get_by_role("link", name=re.compile("^#inc-")).wait_for()
-    assert "High" in card.inner_text()
-    assert "room after" in card.inner_text()
-    card.get_by_role("link", name="Airflow run").click()
+    row.get_by_role("link", name=f"Open the room of {title}").wait_for()
+    assert "High" in row.inner_text()
+    row.get_by_role("link", name=title, exact=True).click()
+    page.get_by_role("heading", name="Timeline").wait_for()
+    assert "incident=man.page-1" in page.url
+    page.get_by_role("link", name=f"Airflow run of {title}").click()
     page.wait_for_url(re.compile(r"/dags/incident_response/runs/"))
     assert complaints == []
 
@@ -259,12 +483,12 @@ def test_an_incident_is_found_through_airflow_s_menu(
 def test_whoever_is_not_signed_in_sees_nothing_until_they_are(page: Page, incident_airflow: LocalAirflow) -> None:
     page.goto(f"{incident_airflow.url}/incidents/")
     page.get_by_role("heading", name="You are not signed in").wait_for()
-    assert page.locator(".card").count() == 0
+    assert page.locator("tbody tr").count() == 0
 
     page.get_by_role("link", name="Sign in to Airflow").click()
     sign_in(page, incident_airflow)
     page.wait_for_url(f"{incident_airflow.url}/incidents/")
-    page.get_by_text("updates itself").wait_for()
+    page.get_by_text("as of").wait_for()
 
 
 @pytest.mark.e2e
@@ -273,9 +497,9 @@ def test_whoever_has_no_right_sees_why(page: Page, incident_airflow: LocalAirflo
         [{"name": "_token", "value": without_a_role(incident_airflow), "url": incident_airflow.url}]
     )
     page.goto(f"{incident_airflow.url}/incidents/")
-    page.get_by_role("heading", name="You may not see incidents").wait_for()
+    page.get_by_role("heading", name="No permission").wait_for()
 
-    assert page.locator(".card").count() == 0
+    assert page.locator("tbody tr").count() == 0
     assert "You may not read the runs" in page.locator(".notice").inner_text()
 
 
@@ -297,3 +521,23 @@ def test_the_json_has_airflow_s_own_authentication(incident_airflow: LocalAirflo
     assert all("incidents" not in answer.json() for answer in (nobody, forged, answers[403]))
     assert "incident_response" in answers[200].json()["dag_ids"]
     assert answers[200].headers["cache-control"] == "no-store"
+
+
+@pytest.mark.e2e
+def test_dismissing_needs_the_page_and_the_right_to_trigger(incident_airflow: LocalAirflow) -> None:
+    address = f"{incident_airflow.url}/incidents/api/reports/r1/dismiss"
+    user, password = incident_airflow.credentials
+    with httpx.Client(trust_env=False, timeout=30) as client:
+        login = client.post(f"{incident_airflow.url}/auth/token", json={"username": user, "password": password})
+        token = {"Authorization": f"Bearer {login.json()['access_token']}"}
+        statuses = [
+            client.post(address, headers=headers).status_code
+            for headers in (
+                {"X-Incidents-Page": "1"},
+                {**token},
+                {"X-Incidents-Page": "1", "Authorization": f"Bearer {without_a_role(incident_airflow)}"},
+                {**token, "X-Incidents-Page": "1"},
+            )
+        ]
+
+    assert statuses == [401, 403, 403, 204]

@@ -61,7 +61,7 @@ function facts({ incident, roles }) {
     ["Lead", [incident.lead ?? "nobody"]],
     ...Object.entries(roles).filter(([role]) => role !== "commander").map(([role, name]) => [capital(role), [name]]),
     ["Checks", checks(incident)],
-    ["Alerts", [`${incident.alerts} ${incident.alerts === 1 ? "alert" : "alerts"}, fired ${incident.fired}×`]],
+    ["Alerts", [`${incident.alerts} ${incident.alerts === 1 ? "alert" : "alerts"}, fired ${incident.fired} ${incident.fired === 1 ? "time" : "times"}`]],
     incident.room_name ? ["Room", [`#${incident.room_name}`]] : null,
     incident.key ? ["Key", [element("code", "", incident.key)]] : null,
   ].filter(Boolean);

@@ -182,7 +182,7 @@ export function marks(incident) {
 /** Return the lifecycle state and, separately, the outcome of the run. */
 export function status(incident) {
   const state = element("span", `state state-${incident.state}`, incident.state);
-  if (incident.reopened) state.append(` (reopened ${incident.reopened}×)`);
+  if (incident.reopened) state.append(incident.reopened === 1 ? " (reopened)" : ` (reopened ${incident.reopened} times)`);
   const run = { queued: "run queued", running: "run in progress", failed: "run failed" }[incident.run_state];
   const outcome = run ?? (incident.outcome === "degraded" ? "some steps failed" : null);
   return outcome ? [state, element("span", `outcome${run === "run failed" ? " failed" : ""}`, outcome)] : [state];

@@ -1,4 +1,4 @@
-"""What the incidents page tells, from runs and records."""
+"""The rows of the incidents page, from runs and records."""
 
 from __future__ import annotations
 
@@ -8,11 +8,22 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_incident_provider.lifecycle.records import AlertState, IncidentRecord, Room, Status
+from airflow_incident_provider.lifecycle.coordination import ActionEntry, ActionKind, Coordination, Person, Role
+from airflow_incident_provider.lifecycle.records import (
+    AlertState,
+    IncidentRecord,
+    Room,
+    Status,
+    TimelineEvent,
+    UpdateKind,
+    Visibility,
+)
 from airflow_incident_provider.models import (
+    Finding,
     Incident,
     IncidentSummary,
     Mode,
+    Problem,
     Route,
     RunOutcome,
     Severity,
@@ -22,11 +33,22 @@ from airflow_incident_provider.models import (
     WarRoom,
 )
 from airflow_incident_provider.plugins.incident_dags import key_in_conf
-from airflow_incident_provider.plugins.incidents_page.entries import OPEN_FOR, State, incidents
+from airflow_incident_provider.plugins.incidents_page.detail import incident_detail
+from airflow_incident_provider.plugins.incidents_page.entries import (
+    OPEN_FOR,
+    PRIVATE_TITLE,
+    AttentionReason,
+    State,
+    entry,
+    incidents,
+    unreadable_reports,
+)
 from airflow_incident_provider.plugins.run_history import RecordedRun
+from airflow_incident_provider.room.snapshot import IncidentSnapshot, RunRef
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 RECEIVED = NOW - timedelta(minutes=20)
+ROOM_URL = "https://acme.slack.com/archives/C1"
 
 
 def incident(key: str = "dd.1.2", **fields: Any) -> Incident:
@@ -34,10 +56,11 @@ def incident(key: str = "dd.1.2", **fields: Any) -> Incident:
         "id": "1",
         "source": Source.DATADOG_ALERT,
         "title": "Checkout 5xx",
-        "severity": Severity.CRITICAL,
-        "occurred_at": RECEIVED,
+        "severity": Severity.HIGH,
+        "occurred_at": RECEIVED - timedelta(minutes=1),
         "received_at": RECEIVED,
         "services": ("checkout",),
+        "teams": ("payments",),
         "env": "prod",
     }
     return Incident(key=key, **{**known, **fields})
@@ -47,33 +70,47 @@ def summary(**fields: Any) -> IncidentSummary:
     known: dict[str, Any] = {
         "key": "dd.1.2",
         "title": "Checkout 5xx",
-        "severity": Severity.CRITICAL,
+        "severity": Severity.HIGH,
         "outcome": RunOutcome.COMPLETE,
         "mode": Mode.LIVE,
+        "findings": {Verdict.FAIL: 1, Verdict.OK: 3},
         "known": (Statement(text="the service answers 503", probes=("http",)),),
+        "invited": 2,
     }
     return IncidentSummary(**{**known, **fields})
 
 
-def run(**fields: Any) -> RecordedRun:
+def room(**fields: Any) -> WarRoom:
     known: dict[str, Any] = {
-        "dag_id": "incident_response",
-        "run_id": "manual__1+00:00",
-        "state": "success",
-        "requested_at": RECEIVED,
-        "incident": incident(),
-        "room": WarRoom(
-            mode=Mode.LIVE,
-            channel_name="inc-1",
-            channel_id="C1",
-            url="https://acme.slack.com/archives/C1",
-            opened_at=RECEIVED + timedelta(seconds=2.1),
-        ),
-        "findings": {Verdict.FAIL: 1, Verdict.OK: 3},
-        "summary": summary(),
+        "mode": Mode.LIVE,
+        "channel_name": "inc-1",
+        "channel_id": "C1",
+        "url": ROOM_URL,
+        "opened_at": RECEIVED + timedelta(seconds=2.1),
     }
-    run = {**known, **fields}
-    return RecordedRun(**{"key": run["incident"].key if run["incident"] else None, **run})
+    return WarRoom(**{**known, **fields})
+
+
+def run(
+    run_id: str = "manual__1+00:00",
+    *,
+    state: str = "success",
+    requested_at: datetime = RECEIVED,
+    key: str | None = None,
+    title: str | None = None,
+    problem: Problem | None = None,
+    **values: Any,
+) -> RecordedRun:
+    reference = RunRef(dag_id="incident_response", run_id=run_id, state=state, requested_at=requested_at)
+    known = {"incident": incident(), "room": room(), "summary": summary()}
+    snapshot = IncidentSnapshot(run=reference, **{**known, **values})
+    return RecordedRun(
+        run=reference, snapshot=snapshot, key=snapshot.key or key, reported_title=title, problem=problem
+    )
+
+
+def unparsed(**values: Any) -> RecordedRun:
+    return run(incident=None, room=None, summary=None, **values)
 
 
 def record(key: str = "dd.1.2", **fields: Any) -> IncidentRecord:
@@ -89,62 +126,72 @@ def record(key: str = "dd.1.2", **fields: Any) -> IncidentRecord:
     return IncidentRecord(key=key, **{**known, **fields})
 
 
-def told(*runs: RecordedRun, records: tuple[IncidentRecord, ...] = (), base_path: str = "/") -> list[Any]:
+def rows(*runs: RecordedRun, records: tuple[IncidentRecord, ...] = (), base_path: str = "/") -> list[Any]:
     return incidents(runs, {known.key: known for known in records}, base_path=base_path, now=NOW)
 
 
-def test_a_run_alone_tells_the_incident() -> None:
-    [entry] = told(run())
-
-    assert (entry.key, entry.state, entry.followed, entry.severity) == ("dd.1.2", State.OPEN, False, "critical")
-    assert (entry.room_name, entry.room_url) == ("inc-1", "https://acme.slack.com/archives/C1")
-    assert entry.time_to_room_ms == 2100
-    assert entry.findings == {Verdict.FAIL: 1, Verdict.OK: 3}
-    assert entry.known == "the service answers 503"
-    assert entry.opened_at == RECEIVED
+def reasons(row: Any) -> list[AttentionReason]:
+    return [attention.reason for attention in row.attention]
 
 
-def test_a_run_s_address_lies_below_airflow_s_own_path() -> None:
-    [entry] = told(run(), base_path="/airflow/")
+def test_a_run_alone_is_a_row() -> None:
+    [row] = rows(run())
 
-    assert entry.run_url == "/airflow/dags/incident_response/runs/manual__1%2B00%3A00"
-
-
-def test_what_is_not_read_yet_is_shown_as_such() -> None:
-    [entry] = told(run(state="running", incident=None, room=None, findings={}, summary=None))
-
-    assert (entry.key, entry.title, entry.is_open) == (None, "A report that is being read", True)
-
-
-def test_what_could_not_be_read_is_shown_as_such() -> None:
-    [entry] = told(run(state="failed", incident=None, room=None, findings={}, summary=None))
-
-    assert entry.title == "A report that could not be read"
+    assert (row.key, row.state, row.tracked, row.severity) == ("dd.1.2", State.OPEN, False, "high")
+    assert (row.room_name, row.room_url, row.teams) == ("inc-1", ROOM_URL, ("payments",))
+    assert row.findings == {Verdict.FAIL: 1, Verdict.OK: 3}
+    assert row.known == "the service answers 503"
+    assert (row.began_at, row.opened_at) == (RECEIVED - timedelta(minutes=1), RECEIVED)
+    assert row.attention == ()
 
 
-def test_a_payload_that_is_no_incident_is_none() -> None:
-    assert told(run(incident=None, room=None, summary=summary(outcome=RunOutcome.NOT_RAISED))) == []
+def test_the_address_of_a_run_is_below_airflow_s_path() -> None:
+    [row] = rows(run(), base_path="/airflow/")
+
+    assert row.run_url == "/airflow/dags/incident_response/runs/manual__1%2B00%3A00"
 
 
-def test_an_incident_that_nobody_follows_is_open_for_a_day() -> None:
-    [fresh] = told(run(requested_at=NOW - OPEN_FOR + timedelta(minutes=1)))
-    [old] = told(run(requested_at=NOW - OPEN_FOR - timedelta(minutes=1)))
-    [running] = told(run(state="running", requested_at=NOW - 2 * OPEN_FOR))
+def test_a_report_being_parsed_has_its_reported_title() -> None:
+    [row] = rows(unparsed(state="running", title="Payments are slow"))
 
-    assert (fresh.state, fresh.is_open) == (State.OPEN, True)
-    assert (old.state, old.is_open) == (State.NOT_FOLLOWED, False)
+    assert (row.key, row.title, row.is_open) == (None, "Payments are slow", True)
+
+
+def test_an_unreadable_report_is_no_incident_and_says_why() -> None:
+    problem = Problem(step="parse_incident_event", what="title: needed.")
+    failed = unparsed(state="failed", title="Payments are slow", problem=problem)
+    [report] = unreadable_reports([failed], "/", NOW)
+
+    assert rows(failed) == []
+    assert (report.title, report.reason) == ("Payments are slow", "title: needed.")
+    assert report.url == "/dags/incident_response/runs/manual__1%2B00%3A00"
+    assert unreadable_reports([failed], "/", NOW + OPEN_FOR) == []
+
+
+def test_a_payload_that_is_no_incident_has_no_row() -> None:
+    assert rows(run(incident=None, room=None, summary=summary(outcome=RunOutcome.NOT_RAISED))) == []
+
+
+def test_an_incident_without_a_record_is_open_for_a_day() -> None:
+    [recent] = rows(run(requested_at=NOW - OPEN_FOR + timedelta(minutes=1)))
+    [old] = rows(run(requested_at=NOW - OPEN_FOR - timedelta(minutes=1)))
+    [running] = rows(run(state="running", requested_at=NOW - 2 * OPEN_FOR))
+
+    assert (recent.state, recent.is_open) == (State.OPEN, True)
+    assert (old.state, old.is_open) == (State.UNTRACKED, False)
     assert (running.state, running.is_open) == (State.OPEN, True)
 
 
-def test_runs_of_one_incident_are_one_entry_with_the_latest_run() -> None:
+def test_runs_of_one_incident_are_one_row_with_the_latest_run() -> None:
     later = incident(received_at=RECEIVED + timedelta(minutes=5))
-    [entry] = told(run(run_id="later", incident=later, findings={Verdict.WARN: 1}), run())
+    latest = run("later", incident=later, summary=summary(findings={Verdict.WARN: 1}))
+    [row] = rows(latest, run())
 
-    assert (entry.times, entry.run_id, entry.findings) == (2, "later", {Verdict.WARN: 1})
-    assert entry.opened_at == RECEIVED
+    assert (row.fired, row.run_id, row.findings) == (2, "later", {Verdict.WARN: 1})
+    assert row.opened_at == RECEIVED
 
 
-def test_a_record_knows_better_and_the_run_adds_the_findings() -> None:
+def test_the_record_is_authoritative_and_the_run_adds_the_findings() -> None:
     alert = AlertState(key="a", group="m1", title="x", severity=Severity.HIGH, first_at=RECEIVED, last_at=RECEIVED)
     kept = record(
         status=Status.RECOVERED,
@@ -152,87 +199,153 @@ def test_a_record_knows_better_and_the_run_adds_the_findings() -> None:
         notifications=7,
         reopened=1,
         alerts={"a": alert, "b": alert},
-        commander="Alice Ng",
+        coordination=Coordination(
+            roles={Role.COMMANDER: Person(name="Alice Ng")},
+            actions=(ActionEntry(id="1", kind=ActionKind.LEAD, at=NOW - timedelta(minutes=1), actor="Alice Ng"),),
+        ),
     )
-    [entry] = told(run(), records=(kept,))
+    [row] = rows(run(), records=(kept,))
 
-    assert (entry.followed, entry.state, entry.is_open) == (True, State.RECOVERED, True)
-    assert (entry.severity, entry.times, entry.reopened, entry.alerts) == ("high", 7, 1, 2)
-    assert entry.ended_at == NOW - timedelta(minutes=3)
-    assert entry.commander == "Alice Ng"
-    assert entry.findings == {Verdict.FAIL: 1, Verdict.OK: 3}
-    assert entry.room_url == "https://acme.slack.com/archives/C1"
-
-
-def test_a_record_without_a_run_in_sight_is_told() -> None:
-    kept = record(status=Status.RESOLVED, room=Room(channel_name="inc-1", url="https://acme.slack.com/archives/C1"))
-    [entry] = told(records=(kept,))
-
-    assert (entry.state, entry.is_open, entry.room_name) == (State.RESOLVED, False, "inc-1")
-    assert entry.run_url == "/dags/incident_response/runs/manual__1%2B00%3A00"
+    assert (row.tracked, row.state, row.is_open) == (True, State.RECOVERED, True)
+    assert (row.severity, row.fired, row.reopened, row.alerts) == ("high", 7, 1, 2)
+    assert (row.ended_at, row.updated_at) == (NOW - timedelta(minutes=3), NOW - timedelta(minutes=1))
+    assert row.lead == "Alice Ng"
+    assert row.findings == {Verdict.FAIL: 1, Verdict.OK: 3}
+    assert row.room_url == ROOM_URL
 
 
-def test_a_run_that_is_still_reading_has_its_record_s_words() -> None:
-    unread = run(state="running", key="dd.1.2", incident=None, room=None, findings={}, summary=None)
-    [entry] = told(unread, records=(record(),))
+def test_lifecycle_state_and_run_outcome_are_separate() -> None:
+    kept = record(status=Status.RESOLVED, resolved_at=NOW)
+    [row] = rows(run(state="failed", summary=summary(outcome=RunOutcome.DEGRADED)), records=(kept,))
 
-    assert (entry.key, entry.title, entry.run_state) == ("dd.1.2", "Checkout 5xx", "running")
+    assert (row.state, row.run_state, row.outcome) == (State.RESOLVED, "failed", RunOutcome.DEGRADED)
+
+
+def test_a_record_without_its_run_is_a_row() -> None:
+    kept = record(status=Status.RESOLVED, room=Room(channel_name="inc-1", url=ROOM_URL))
+    [row] = rows(records=(kept,))
+
+    assert (row.state, row.is_open, row.room_name) == (State.RESOLVED, False, "inc-1")
+    assert row.run_url == "/dags/incident_response/runs/manual__1%2B00%3A00"
+
+
+def test_dry_runs_are_not_open() -> None:
+    [by_run] = rows(run(room=room(mode=Mode.DRY_RUN, channel_id=None, url=None), summary=None))
+    [by_record] = rows(records=(record(room=Room(dry_run=True)),))
+
+    assert [(row.dry_run, row.is_open, row.attention) for row in (by_run, by_record)] == [(True, False, ())] * 2
+
+
+def test_an_incident_that_is_only_recorded_ends_with_its_recovery() -> None:
+    [row] = rows(records=(record(status=Status.RECOVERED, visibility=Visibility.RECORD),))
+
+    assert not row.is_open
+
+
+def test_a_drill_is_marked() -> None:
+    [row] = rows(run(incident=incident(tags=("drill:true",))))
+
+    assert row.drill
+
+
+def test_a_private_incident_reveals_nothing_but_that_it_exists() -> None:
+    private = run(incident=incident(route=Route(private=True), title="Customer addresses leaked"))
+    [row] = rows(private, records=(record(title="Customer addresses leaked", private=True),))
+    detail = incident_detail(row, private.snapshot, record(private=True), NOW)
+
+    assert (row.title, row.services, row.room_name, row.known) == (PRIVATE_TITLE, (), None, None)
+    assert row.room_url == ROOM_URL
+    assert "leaked" not in detail.model_dump_json()
+
+
+def test_without_a_room_the_reason_is_shown() -> None:
+    problem = Problem(step="setup_slack_integration", what="Slack answered 503.")
+    [by_problem] = rows(run(state="failed", room=None, summary=None, problem=problem))
+    told = Problem(step="create_war_room", what="no channel", error="restricted_action")
+    [by_summary] = rows(run(room=None, summary=summary(problems=(told,), outcome=RunOutcome.FAILED)))
+
+    assert [row.attention[0].text for row in (by_problem, by_summary)] == [
+        "no room: Slack answered 503.",
+        "no room: restricted_action",
+    ]
+
+
+def test_what_needs_attention() -> None:
+    [nobody] = rows(run(summary=summary(invited=0)))
+    [failed] = rows(run(state="failed"))
+    [leaderless] = rows(run(incident=incident(severity=Severity.CRITICAL)))
+    [led] = rows(run(incident=incident(severity=Severity.CRITICAL, commander="Dana")))
+    [running] = rows(run(state="running", room=None, summary=None))
+    [recorded] = rows(records=(record(visibility=Visibility.RECORD),))
+    [ended] = rows(run(summary=summary(invited=0)), records=(record(status=Status.RESOLVED),))
+
+    assert reasons(nobody) == [AttentionReason.NOBODY]
+    assert reasons(failed) == [AttentionReason.RUN_FAILED]
+    assert reasons(leaderless) == [AttentionReason.NO_LEAD]
+    assert [reasons(row) for row in (led, running, recorded, ended)] == [[], [], [], []]
+
+
+def test_the_worst_come_first_but_those_that_need_attention_before_them() -> None:
+    found = rows(
+        run("low", incident=incident("low", severity=Severity.LOW)),
+        run("high", incident=incident("high")),
+        run("ended", incident=incident("ended", severity=Severity.HIGH)),
+        run("alone", incident=incident("alone", severity=Severity.MEDIUM), summary=summary(invited=0)),
+        records=(record("ended", status=Status.RESOLVED),),
+    )
+
+    assert [row.key for row in found] == ["alone", "high", "low", "ended"]
 
 
 keys = st.sampled_from(["dd.1.2", "dd.3.4", "manual.x"])
 
 
 @given(st.lists(keys), st.sets(keys))
-def test_each_incident_is_told_once_the_latest_first(of_runs: list[str], of_records: set[str]) -> None:
+def test_each_incident_has_one_row(of_runs: list[str], of_records: set[str]) -> None:
     runs = [
-        run(run_id=f"run-{n}", incident=incident(key, received_at=RECEIVED - timedelta(minutes=n)))
+        run(f"run-{n}", incident=incident(key, received_at=RECEIVED - timedelta(minutes=n)))
         for n, key in enumerate(of_runs)
     ]
-    found = told(*runs, records=tuple(record(key, run_id=None) for key in of_records))
+    found = rows(*runs, records=tuple(record(key, run_id=None) for key in of_records))
 
-    assert sorted(entry.key for entry in found) == sorted(set(of_runs) | of_records)
-    assert [entry.opened_at for entry in found] == sorted((entry.opened_at for entry in found), reverse=True)
+    assert sorted(row.key for row in found) == sorted(set(of_runs) | of_records)
+
+
+def test_the_page_of_an_incident_has_every_change_in_order() -> None:
+    evidence = Finding(
+        probe="http", target="a", verdict=Verdict.FAIL, summary="503", evidence="HTTP/2 503", started_at=RECEIVED
+    )
+    own_network = evidence.model_copy(update={"probe": "control", "verdict": Verdict.OK})
+    kept = record(
+        status=Status.RESOLVED,
+        resolved_at=NOW,
+        timeline=(
+            TimelineEvent(kind=UpdateKind.RESOLVED, at=NOW, by="Dana"),
+            TimelineEvent(kind=UpdateKind.SEVERITY, at=RECEIVED, before="medium", after="critical"),
+        ),
+    )
+    seen = run(findings=(own_network, evidence))
+    row = entry([seen], kept, base_path="/", now=NOW)
+    detail = incident_detail(row, seen.snapshot, kept, NOW)
+
+    assert [(item.what, item.by) for item in detail.timeline] == [
+        ("severity: medium → critical", None),
+        ("resolved", "Dana"),
+    ]
+    assert [(finding.probe, finding.evidence) for finding in detail.findings] == [("http", "HTTP/2 503")]
+    assert detail.known == ("the service answers 503",)
 
 
 def test_the_webhook_s_key_is_found_in_a_run_s_conf() -> None:
     assert key_in_conf({"datadog": {}, "lifecycle": {"key": "dd.1.2"}}) == "dd.1.2"
     assert key_in_conf({"incident_key": "dd.1.2"}) == "dd.1.2"
+    assert key_in_conf({"title": "Checkout is down"}) is None
+    assert key_in_conf(None) is None
+    assert key_in_conf({"incident_key": "../etc"}) is None
 
 
 @given(st.one_of(st.none(), st.text(), st.lists(st.text()), st.dictionaries(st.text(), st.text())))
-def test_no_conf_of_somebody_else_s_is_taken_for_the_webhook_s(conf: Any) -> None:
+def test_a_foreign_conf_has_no_key(conf: Any) -> None:
     assert key_in_conf(conf) is None
     assert key_in_conf({"lifecycle": conf}) is None
     assert key_in_conf({"incident_key": f"<{conf}>"}) is None
-
-
-def test_the_text_of_a_private_incident_is_hidden() -> None:
-    secret = "Customer addresses visible"
-    private_run = run(
-        incident=incident(title=secret, route=Route(private=True), commander="dana"),
-        room=WarRoom(mode=Mode.LIVE, channel_name="inc-customer-addresses", channel_id="C1", opened_at=RECEIVED),
-        summary=summary(title=secret, known=(Statement(text=f"{secret}: 503", probes=("http",)),)),
-    )
-    private_record = record(title=secret, private=True, commander="dana")
-    for runs, records in (
-        ([private_run], {}),
-        ([private_run], {"dd.1.2": private_record}),
-        ([], {"dd.1.2": private_record}),
-    ):
-        [shown] = incidents(runs, records, base_path="/", now=NOW)
-        assert (shown.title, shown.private) == ("Private incident", True)
-        text = shown.model_dump_json()
-        assert not any(word in text for word in ("addresses", "dana", "503"))
-
-
-def test_a_dry_run_is_not_open() -> None:
-    dry = run(room=WarRoom(mode=Mode.DRY_RUN, channel_name="inc-1", opened_at=RECEIVED))
-    [shown] = incidents([dry], {}, base_path="/", now=NOW)
-    assert not shown.is_open
-
-
-def test_it_tells_when_the_trouble_began_and_how_often_it_fired() -> None:
-    began = RECEIVED - timedelta(days=5)
-    stored = record(began_at=began, notifications=7, fired=3)
-    [shown] = incidents([run()], {"dd.1.2": stored}, base_path="/", now=NOW)
-    assert (shown.began_at, shown.times) == (began, 3)
