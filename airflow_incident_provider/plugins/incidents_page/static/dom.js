@@ -51,9 +51,10 @@ export function externalLink(href, text, label = null) {
   return with_(link(href, text, label), { target: "_blank", rel: "noopener noreferrer" });
 }
 
-/** Return a link into Airflow's UI, from a path that the server returned. */
+/** Return a link into Airflow's UI, from a path that the server returned; `null` if it leads elsewhere. */
 export function airflowLink(path, text, label = null) {
-  return link(new URL(path, location.origin).href, text, label);
+  const url = new URL(path, location.origin);
+  return url.origin === location.origin ? link(url.href, text, label) : null;
 }
 
 /** Return an element whose text is the time since `moment`; `updateAges` keeps it current. */
@@ -111,6 +112,8 @@ export function patchKeyed(parent, items, keyOf, render) {
       patch(shown, [...fresh.childNodes]);
     }
     existing.delete(key);
+    // If an element moves down, it is moved, and not all those that it passes.
+    if (parent.children[index + 1] === shown) parent.append(parent.children[index]);
     if (parent.children[index] !== shown) parent.insertBefore(shown, parent.children[index] ?? null);
   });
   for (const gone of existing.values()) gone.remove();
