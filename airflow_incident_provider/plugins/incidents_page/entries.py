@@ -114,11 +114,12 @@ class UnreadableReport(BaseModel):
     title: str
     reason: str
     url: str | None = None
-    dismissible: bool = True
+    run_url: str | None = None
 
     @classmethod
-    def of_rejection(cls, rejection: Rejection) -> UnreadableReport:
-        """Return a rejected alert."""
+    def of(cls, rejection: Rejection, base_path: str) -> UnreadableReport:
+        """Return a rejected alert or report."""
+        has_run = rejection.dag_id is not None and rejection.run_id is not None
         return cls(
             id=rejection.id,
             at=rejection.at,
@@ -126,20 +127,7 @@ class UnreadableReport(BaseModel):
             title=rejection.title,
             reason=rejection.reason,
             url=rejection.monitor_url,
-        )
-
-    @classmethod
-    def of_run(cls, run: RecordedRun, base_path: str) -> UnreadableReport:
-        """Return a run whose conf could not be parsed. The page hides it in the browser only."""
-        problem = run.problem
-        return cls(
-            id=f"{run.run.dag_id}/{run.run.run_id}",
-            at=run.run.requested_at,
-            source=run.run.dag_id,
-            title=run.reported_title or "(no title)",
-            reason=problem.what if problem else "The run failed before the report was parsed.",
-            url=run_url(run.run.dag_id, run.run.run_id, base_url=base_path),
-            dismissible=False,
+            run_url=run_url(str(rejection.dag_id), str(rejection.run_id), base_url=base_path) if has_run else None,
         )
 
 
@@ -162,15 +150,6 @@ def incidents(
     shown = {incident.key for incident in found}
     found += [entry([], record, base_path=base_path, now=now) for k, record in records.items() if k not in shown]
     return sorted(found, key=_rank)
-
-
-def unreadable_reports(runs: Iterable[RecordedRun], base_path: str, now: datetime) -> list[UnreadableReport]:
-    """Return the recent runs whose conf could not be parsed, newest first."""
-    return [
-        UnreadableReport.of_run(run, base_path)
-        for run in runs
-        if is_unreadable(run) and run.run.requested_at is not None and now - run.run.requested_at < OPEN_FOR
-    ]
 
 
 def is_unreadable(run: RecordedRun) -> bool:

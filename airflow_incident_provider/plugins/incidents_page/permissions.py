@@ -20,7 +20,7 @@ from starlette.status import HTTP_403_FORBIDDEN
 
 from airflow_incident_provider.plugins.run_history import incident_dag_ids
 
-PAGE_HEADER = "X-Incidents-Page"
+PAGE_HEADER = "X-Requested-With"
 """A header that a form or link of another site cannot send; a script of another site needs a preflight for it."""
 
 _SHOWN = (DagAccessEntity.RUN, DagAccessEntity.XCOM)

@@ -14,8 +14,6 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from airflow_incident_provider.exceptions import RoutingTableError
-from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.closing import settle
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.models import IncidentKey, UtcDatetime
@@ -26,14 +24,13 @@ from airflow_incident_provider.plugins.incidents_page.entries import (
     UnreadableReport,
     entry,
     incidents,
-    unreadable_reports,
 )
 from airflow_incident_provider.plugins.incidents_page.permissions import ReadableDagIds, require_trigger
 from airflow_incident_provider.plugins.run_history import RecordedRun, latest_runs, one_run, runs_with_ids
 from airflow_incident_provider.registry.decisions import dismiss
 from airflow_incident_provider.registry.store import Registry, RegistryUnavailableError, opened
 from airflow_incident_provider.room.snapshot import IncidentSnapshot
-from airflow_incident_provider.routing_file import read_routing_table
+from airflow_incident_provider.routing_file import active_routing_table
 
 LIMIT = 50
 MAX_LIMIT = 200
@@ -71,6 +68,9 @@ class Incidents(BaseModel):
 
     incidents: list[Incident]
     reports: Annotated[list[UnreadableReport], Field(description="What could not become an incident.")] = []
+    routing_problem: Annotated[
+        str | None, Field(description="Since when the routing table is invalid, why, and what is in use instead.")
+    ] = None
     now: Annotated[UtcDatetime, Field(description="The server's clock, to compute ages.")]
     dag_ids: Annotated[list[str], Field(description="The incident DAGs that the user may read.")]
 
@@ -96,13 +96,18 @@ def list_incidents(
     rejections: list[UnreadableReport] = []
     if registry is not None:
         records = _records(registry, dag_ids, limit=limit, keys=[run.key for run in runs if run.key], now=now)
-        rejections = [UnreadableReport.of_rejection(item) for item in registry.rejections().items]
+        rejections = [
+            UnreadableReport.of(item, API_ROOT_PATH)
+            for item in registry.rejections().items
+            if item.dag_id is None or item.dag_id in dag_ids
+        ]
     runs += _runs_of(session, records.values(), known=runs)
     found = incidents(runs, records, base_path=API_ROOT_PATH, now=now)
-    reports = [*rejections, *unreadable_reports(runs, API_ROOT_PATH, now)]
+    problem = active_routing_table().problem
     return Incidents(
         incidents=_limited(found, limit),
-        reports=sorted(reports, key=lambda report: report.at, reverse=True),
+        reports=sorted(rejections, key=lambda report: report.at, reverse=True),
+        routing_problem=None if problem is None else str(problem),
         now=now,
         dag_ids=dag_ids,
     )
@@ -132,17 +137,17 @@ def get_incident(
 
 
 @router.post(
-    "/api/reports/{report_id}/dismiss",
+    "/api/rejections/{rejection_id}/dismiss",
     tags=["incidents"],
     summary="Dismiss a report that could not become an incident",
     status_code=204,
     responses=_RESPONSES,
     dependencies=[Depends(require_trigger)],
 )
-def dismiss_report(report_id: str) -> Response:
+def dismiss_rejection(rejection_id: str) -> Response:
     """Remove a report from the list. Dismissing it again does nothing."""
     try:
-        dismiss(report_id)
+        dismiss(rejection_id)
     except RegistryUnavailableError as error:
         raise RequestError(503, error.message, fix=error.fix) from error
     return Response(status_code=204)
@@ -182,23 +187,16 @@ def _records(
     """Return the records of these DAGs' current incidents, those of ``keys``, and those of the inbox."""
     current = [listed.key for listed in registry.overview(dag_ids, limit)]
     records = _settled(registry, [*current, *keys], now)
-    settings = _lifecycle()
+    settings = active_routing_table().table.lifecycle
     reported = {key: settle(found.record, settings, now) for key, found in registry.reports().items()}
     return {key: record for key, record in (reported | records).items() if record.dag_id in dag_ids}
 
 
 def _settled(registry: Registry, keys: list[str], now: datetime) -> dict[str, IncidentRecord]:
     """Return records with the state that they have by now."""
-    settings = _lifecycle()
+    settings = active_routing_table().table.lifecycle
     stored = registry.load(keys, archived=True)
     return {key: settle(found.record, settings, now) for key, found in stored.items()}
-
-
-def _lifecycle() -> Lifecycle:
-    try:
-        return read_routing_table().lifecycle
-    except RoutingTableError:
-        return Lifecycle()
 
 
 def _runs_of(session: Session, records: Iterable[IncidentRecord], known: list[RecordedRun]) -> list[RecordedRun]:

@@ -15,13 +15,13 @@ const VIEWS = {
 const PERIODS = { "": "any time", 1: "last hour", 24: "last 24 hours", 168: "last 7 days" };
 const COLUMNS = ["Severity", "Incident", "Service", "Status", "Began", "Lead", "Checks", "Latest", "Room"];
 const NO_ROOM = { room: "no room", thread: "thread in the triage channel", record: "recorded only" };
-const HIDDEN = "incidents.hidden";
 
 /** Return the list as an element, and a function that shows an answer of the server in it. */
 export function incidentList({ filters, onFilter, href, onOpen, refresh }) {
   const counts = element("p", "counts");
   const attention = element("ul", "attention");
-  const attentionSection = element("section", "", element("h2", "", "Needs attention"), attention);
+  const routing = element("p", "warning");
+  const attentionSection = element("section", "", element("h2", "", "Needs attention"), routing, attention);
   const body = element("tbody");
   const caption = element("caption", "hidden", "Incidents, worst first");
   const head = element("tr", "", ...COLUMNS.map((name) => with_(element("th", "", name), { scope: "col" })));
@@ -31,14 +31,15 @@ export function incidentList({ filters, onFilter, href, onOpen, refresh }) {
   const controls = filterControls(filters, onFilter);
   const place = element("div", "list", counts, controls.node, attentionSection, element("section", "", table, none));
 
-  function show({ incidents, reports, dag_ids: dagIds }) {
+  function show({ incidents, reports, dag_ids: dagIds, routing_problem: problem }) {
     const open = incidents.filter(VIEWS.open[1]);
     counts.replaceChildren(...severityCounts(open));
     controls.update(incidents);
     const urgent = open.filter((incident) => incident.attention.length);
-    const unread = reports.filter((report) => !hidden().includes(report.id));
-    attentionSection.hidden = !urgent.length && !unread.length;
-    const entries = [...urgent.map((incident) => ({ incident })), ...unread.map((report) => ({ report }))];
+    attentionSection.hidden = !urgent.length && !reports.length && !problem;
+    routing.textContent = problem ? `Routing table: ${problem}` : "";
+    routing.hidden = !problem;
+    const entries = [...urgent.map((incident) => ({ incident })), ...reports.map((report) => ({ report }))];
     patchKeyed(attention, entries, ({ incident, report }) => (incident ? rowKey(incident) : `report/${report.id}`), (each) =>
       each.incident ? attentionItem(each.incident, href, onOpen) : reportItem(each.report, refresh),
     );
@@ -213,36 +214,21 @@ function attentionItem(incident, href, onOpen) {
 }
 
 function reportItem(report, refresh) {
-  const button = with_(element("button", "", report.dismissible ? "Dismiss" : "Hide"), {
-    type: "button", "aria-label": `${report.dismissible ? "Dismiss" : "Hide"} ${report.title}`,
-  });
+  const button = with_(element("button", "", "Dismiss"), { type: "button", "aria-label": `Dismiss ${report.title}` });
   button.addEventListener("click", () => putAway(report, refresh));
   const url = webUrl(report.url);
   return element("li", "report",
     element("span", "severity", symbol("?"), " unreadable"),
     element("span", "title", report.title),
     element("span", "why", `${report.reason} (${report.source}, ${utc(report.at)})`),
-    element("span", "actions", url ? externalLink(url, "Source", `Source of ${report.title}`)
-      : report.url ? airflowLink(report.url, "Airflow run", `Airflow run of ${report.title}`) : null, button));
+    element("span", "actions", url ? externalLink(url, "Monitor", `Monitor of ${report.title}`) : null,
+      report.run_url ? airflowLink(report.run_url, "Airflow run", `Airflow run of ${report.title}`) : null, button));
 }
 
 async function putAway(report, refresh) {
-  if (report.dismissible) {
-    const url = new URL(`reports/${encodeURIComponent(report.id)}/dismiss`, API);
-    await fetch(url, { method: "POST", headers: { "X-Incidents-Page": "1" } });
-  } else {
-    localStorage.setItem(HIDDEN, JSON.stringify([...hidden(), report.id].slice(-100)));
-  }
+  const url = new URL(`rejections/${encodeURIComponent(report.id)}/dismiss`, API);
+  await fetch(url, { method: "POST", headers: { "X-Requested-With": "incidents" } });
   refresh();
-}
-
-function hidden() {
-  try {
-    const stored = JSON.parse(localStorage.getItem(HIDDEN) ?? "[]");
-    return Array.isArray(stored) ? stored : [];
-  } catch {
-    return [];
-  }
 }
 
 function emptyText(incidents, dagIds, filters) {

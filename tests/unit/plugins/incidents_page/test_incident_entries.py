@@ -39,11 +39,12 @@ from airflow_incident_provider.plugins.incidents_page.entries import (
     PRIVATE_TITLE,
     AttentionReason,
     State,
+    UnreadableReport,
     entry,
     incidents,
-    unreadable_reports,
 )
 from airflow_incident_provider.plugins.run_history import RecordedRun
+from airflow_incident_provider.registry.records import Rejection
 from airflow_incident_provider.room.snapshot import IncidentSnapshot, RunRef
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -158,14 +159,17 @@ def test_a_report_being_parsed_has_its_reported_title() -> None:
 
 
 def test_an_unreadable_report_is_no_incident_and_says_why() -> None:
-    problem = Problem(step="parse_incident_event", what="title: needed.")
-    failed = unparsed(state="failed", title="Payments are slow", problem=problem)
-    [report] = unreadable_reports([failed], "/", NOW)
+    rejection = Rejection(
+        id="r1", at=NOW, source="form", title="Payments are slow", reason="title: needed.", dag_id="d", run_id="r"
+    )
+    report = UnreadableReport.of(rejection, "/")
 
-    assert rows(failed) == []
-    assert (report.title, report.reason) == ("Payments are slow", "title: needed.")
-    assert report.url == "/dags/incident_response/runs/manual__1%2B00%3A00"
-    assert unreadable_reports([failed], "/", NOW + OPEN_FOR) == []
+    assert rows(unparsed(state="failed", title="Payments are slow")) == []
+    assert (report.title, report.reason, report.run_url) == (
+        "Payments are slow",
+        "title: needed.",
+        "/dags/d/runs/r",
+    )
 
 
 def test_a_payload_that_is_no_incident_has_no_row() -> None:
