@@ -54,6 +54,10 @@ OF_AIRFLOW = (
 """What Airflow 3.3 imports in each task, or in a worker's first one. Some of it is private: it may go away."""
 
 
+OF_EXTRAS = ("matplotlib.backends.backend_agg", "matplotlib.dates", "matplotlib.figure")
+"""What the extra ``plots`` brings: half a second of a task that the summary waits for."""
+
+
 class IncidentPreloadPlugin(AirflowPlugin):
     """Brings nothing but the imports."""
 
@@ -67,7 +71,7 @@ def _preload() -> None:
             import_module(module.name)
     for name in MODULES:
         import_module(name)
-    for name in OF_AIRFLOW:
+    for name in (*OF_AIRFLOW, *OF_EXTRAS):
         with suppress(ImportError):
             import_module(name)
     with suppress(ImportError):

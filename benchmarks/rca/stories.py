@@ -33,6 +33,7 @@ class Played:
     name: str
     story: Story
     evidence: Evidence
+    seconds: float = 0.0
 
     @property
     def mistakes(self) -> list[str]:
@@ -83,8 +84,10 @@ def play(name: str, story: Story | None = None) -> Played:
             }
         )
         client = DatadogClient(access, Path(state))
+        started = time.monotonic()
         evidence = collect(request_of(world, now), client.fetch)
-    return Played(name, story, evidence)
+        seconds = time.monotonic() - started
+    return Played(name, story, evidence, seconds)
 
 
 def request_of(world: World, now: float) -> EvidenceRequest:
@@ -97,3 +100,25 @@ def request_of(world: World, now: float) -> EvidenceRequest:
 def played_stories() -> list[Played]:
     """Play all stories."""
     return [play(name) for name in story_names()]
+
+
+def story_table(played: list[Played]) -> str:
+    """Return how often the findings and the first hypothesis are right, by half, in Markdown."""
+    lines = [
+        "| stories | n | findings right | wrong statements | cause named first | hypotheses without a cause |",
+        "| --- | --: | --: | --: | --: | --: |",
+    ]
+    for half, chosen in (
+        ("tuned", [each for each in played if each.story.tuned]),
+        ("untouched", [each for each in played if not each.story.tuned]),
+    ):
+        with_cause = [each for each in chosen if each.first_is_right is not None]
+        right = sum(not each.mistakes and not each.loud for each in chosen)
+        wrong = sum(len(each.wrong_statements) for each in chosen)
+        first = sum(bool(each.first_is_right) for each in with_cause)
+        loud = sum(len(each.evidence.hypotheses) for each in chosen if each.first_is_right is None)
+        without = len(chosen) - len(with_cause)
+        lines.append(
+            f"| {half} | {len(chosen)} | {right} | {wrong} | {first} of {len(with_cause)} | {loud} in {without} |"
+        )
+    return "\n".join(lines)
