@@ -25,6 +25,7 @@ from airflow_incident_provider import models, operators
 from airflow_incident_provider.cli.commands import get_cli_commands
 from airflow_incident_provider.events.datadog import metrics
 from airflow_incident_provider.events.event import EventKind, IncidentEvent
+from airflow_incident_provider.evidence import model as evidence_model
 from airflow_incident_provider.get_provider_info import get_provider_info
 from airflow_incident_provider.intake import RoutingTable, trigger_form
 from airflow_incident_provider.intake.policies import (
@@ -132,7 +133,12 @@ class Models(FromCode):
 
     def markdown(self) -> Iterator[str]:
         """Yield a section for each model, the XCom values before their parts, and for each enumeration."""
-        found = [one for one in vars(models).values() if getattr(one, "__module__", None) == models.__name__]
+        found = [
+            one
+            for module in (models, evidence_model)
+            for one in vars(module).values()
+            if getattr(one, "__module__", None) == module.__name__
+        ]
         values = [one for one in found if inspect.isclass(one) and issubclass(one, models.Model)]
         whole = [one for one in values if issubclass(one, models.XComValue) and one is not models.XComValue]
         parts = [one for one in values if not issubclass(one, models.XComValue) and one is not models.Model]
@@ -150,7 +156,7 @@ class Models(FromCode):
         # So that references in docstrings lead here: docutils makes a heading's id of its text in lower case.
         for one in (*whole, *parts, *enumerations):
             self.env.domains.python_domain.note_object(
-                f"{models.__name__}.{one.__name__}", "class", one.__name__.lower(), location=self.get_location()
+                f"{one.__module__}.{one.__name__}", "class", one.__name__.lower(), location=self.get_location()
             )
         for words in enumerations:
             yield f"### {words.__name__}"
