@@ -81,7 +81,7 @@ def parse_body(body: bytes, content_type: str = "") -> dict[str, Any]:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if not isinstance(value, dict):
-        kind = "a list of several objects" if isinstance(value, list) else "not an object"
+        kind = "a list of several objects" if isinstance(value, list) and value else "not an object"
         raise UnreadableBodyError(
             f"The body is JSON, but {kind}.", extracted=extract(text), fix="Send one object for each alert."
         )

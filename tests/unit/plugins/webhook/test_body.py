@@ -57,6 +57,7 @@ def test_every_text_can_be_stored(key: str, text: str) -> None:
     [
         (b"", "line 1, column 1"),
         (b"[1]", "not an object"),
+        (b"[]", "not an object"),
         (b"null", "not an object"),
         (b'[{"title": "a"}, {"title": "b"}]', "several objects"),
         (b"[" * 100_000, "nested"),
