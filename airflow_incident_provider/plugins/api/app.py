@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from airflow_incident_provider import __version__
+from airflow_incident_provider.plugins.api import actions
 from airflow_incident_provider.plugins.api.errors import ErrorResponse, RequestError
 from airflow_incident_provider.plugins.incidents_page import routes as incidents_page
 from airflow_incident_provider.plugins.slack_requests import routes as slack_requests
@@ -15,7 +16,7 @@ from airflow_incident_provider.plugins.slack_requests.service import SlackServic
 from airflow_incident_provider.plugins.webhook import routes as webhook
 from airflow_incident_provider.plugins.webhook.receiver import AlertReceiver
 
-ROUTERS = (webhook.router, webhook.health_router, slack_requests.router, incidents_page.router)
+ROUTERS = (webhook.router, webhook.health_router, slack_requests.router, actions.router, incidents_page.router)
 
 
 def create_app(receiver: AlertReceiver | None = None, slack: SlackService | None = None) -> FastAPI:
