@@ -19,6 +19,7 @@ from airflow_incident_provider.cli.airflow_api import FINAL_RUN_STATES, AirflowA
 from airflow_incident_provider.cli.run import UsageError
 from airflow_incident_provider.config import DagId, TaskId
 from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.lifecycle.actions import Outcome
 
 RETURN_VALUE = "return_value"
 
@@ -107,6 +108,13 @@ class Airflow(Protocol):
         self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1, key: str = RETURN_VALUE
     ) -> Any | None:
         """Return a task's XCom, if it pushed one."""
+
+    def act(self, key: str, command: str, *, actor: str) -> tuple[Outcome, str]:
+        """Apply an action to an incident, in the grammar of ``/incident``.
+
+        :param actor: the person; a remote Airflow takes the user who is logged in.
+        :returns: the outcome and a reply.
+        """
 
     def url(self, dag_id: str, run_id: str) -> str | None:
         """Return the run's page in Airflow's UI, if Airflow's address is known."""

@@ -114,6 +114,13 @@ class AirflowApi:
             body["dag_run_id"] = run_id
         return self._call("POST", f"/api/v2/dags/{_part(dag_id)}/dagRuns", json=body)
 
+    def act(self, key: str, command: str) -> dict[str, Any]:
+        """Act on an incident, in the grammar of ``/incident``.
+
+        :returns: ``outcome`` and ``reply``.
+        """
+        return self._call("POST", f"/incidents/api/incidents/{_part(key)}/actions", json={"command": command})
+
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Return a run."""
         return self._call("GET", _run_path(dag_id, run_id))

@@ -8,6 +8,7 @@ Other distributions add commands through the entry point group :data:`COMMANDS_G
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import entry_points
 from typing import Any
@@ -43,8 +44,8 @@ def get_cli_commands() -> list[GroupCommand]:
                 "\npayload; 3 Airflow, Slack or Datadog is unavailable or refused; 130 interrupted."
             ),
             subcommands=(
-                _trigger(), _watch(), _list(), _show(), _resolve(), _archive(),
-                _check(), _setup(), _explain(), _drill(), _export(), *_of_other_distributions(),
+                _trigger(), _watch(), _list(), _show(), *_actions(), _resolve(), _archive(),
+                _postmortem(), _report(), _check(), _setup(), _explain(), _drill(), _export(), *_of_other_distributions(),
             ),
         )
     ]  # fmt: skip
@@ -233,6 +234,71 @@ _CLOSING_ARGS = (
     *REMOTE,
     *SHOWN,
 )
+
+
+_ACTIONS = {
+    "lead": ("Take command of an incident, or hand it over", "[@person]"),
+    "role": ("Take or give another role", "communications|scribe [@person]"),
+    "severity": ("Change an incident's severity; it is routed again", "critical|high|medium|low"),
+    "update": ("Post a status update into the room", "text [next 15m]"),
+    "recheck": ("Run an incident's checks again", ""),
+    "invite": ("Invite people or a team into the room", "@person @group"),
+    "item": ("Add an action item for afterwards", "text"),
+    "snooze": ("Pause an incident's reminders", "[30m]"),
+    "reopen": ("Reopen a resolved incident", ""),
+}
+"""The actions that are also buttons and words of /incident, with the syntax of their words."""
+
+
+def _actions() -> list[ActionCommand]:
+    return [_action(name, help_text, syntax) for name, (help_text, syntax) in _ACTIONS.items()]
+
+
+def _action(name: str, help_text: str, syntax: str) -> ActionCommand:
+    return ActionCommand(
+        name=name,
+        help=help_text,
+        description=(
+            f"{help_text}. The same as /incident {name} in the room.\n"
+            "Exit code 0 if it is done, now or before; 1 if the incident's state does not allow it."
+        ),
+        func=_function("act.act"),
+        args=(
+            RUN,
+            option("words", nargs="*", help=f"In full: {name} {syntax}".strip(), metavar="WORD"),
+            option("--action", help=argparse.SUPPRESS, default=name),
+            option("--as", dest="actor", help="The person who acts (default: you)", metavar="NAME"),
+            ANY_DAG,
+            *REMOTE,
+            ARG_VERBOSE,
+        ),
+    )
+
+
+def _postmortem() -> ActionCommand:
+    return ActionCommand(
+        name="postmortem",
+        help="Draft a postmortem from what is recorded",
+        description=(
+            "Print a draft as Markdown: timeline, findings, action items, unchecked items, and open questions.\n"
+            "Every line names the record that it comes from."
+        ),
+        func=_function("act.postmortem"),
+        args=(RUN, ANY_DAG, *REMOTE, *SHOWN),
+    )
+
+
+def _report() -> ActionCommand:
+    return ActionCommand(
+        name="report",
+        help="Show response times, and how useful findings were",
+        description=(
+            "Print median and 90th percentile of the times to room, first evidence, command, mitigation and\n"
+            "resolution, by severity and service. A time is computed only if both of its events are recorded."
+        ),
+        func=_function("act.print_report"),
+        args=(ANY_DAG, *REMOTE, *SHOWN),
+    )
 
 
 def _resolve() -> ActionCommand:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import getpass
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 from airflow.configuration import conf as settings
 from airflow.exceptions import DagNotFound, DagRunAlreadyExists
@@ -23,9 +25,14 @@ from sqlalchemy.exc import IntegrityError
 from airflow_incident_provider.cli.access import REPORT, RETURN_VALUE, Run, Started, Step, run_url
 from airflow_incident_provider.cli.run import UsageError
 from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.interaction.commands import parse_command
+from airflow_incident_provider.lifecycle.actions import Outcome
+from airflow_incident_provider.lifecycle.coordination import Actor, ActorSource, IncidentAction
 from airflow_incident_provider.plugins.run_history import incident_dag_ids
+from airflow_incident_provider.registry.actions import DatabaseIncidents
 from airflow_incident_provider.registry.keys import REGISTRY, REPORTS
 from airflow_incident_provider.registry.runs import Runs
+from airflow_incident_provider.routing_file import RoutingTableFile
 
 
 class DatabaseAirflow:
@@ -62,6 +69,21 @@ class DatabaseAirflow:
             raise UsageError(f"The DAG does not accept this: {error}") from None
         assert run is not None
         return Started(run_id=run.run_id, new=True)
+
+    def act(self, key: str, command: str, *, actor: str) -> tuple[Outcome, str]:
+        """Apply an action in the database."""
+        parsed = parse_command(command)
+        if parsed is None:
+            raise UsageError("An action is required.")
+        action = IncidentAction(
+            id=uuid4().hex,
+            kind=parsed.kind,
+            at=datetime.now(UTC),
+            actor=Actor(name=actor, source=ActorSource.COMMAND_LINE),
+            **parsed.arguments,
+        )
+        applied = DatabaseIncidents(self._runs).apply(key, action, RoutingTableFile().table())
+        return applied.outcome, applied.reply
 
     def incident_dag_ids(self) -> Sequence[str]:
         """Query the tags of the DAGs."""

@@ -13,6 +13,7 @@ from airflow_incident_provider.cli.airflow_api import AirflowApi, AirflowApiErro
 from airflow_incident_provider.cli.run import UsageError
 from airflow_incident_provider.config import INCIDENT_TAG
 from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.lifecycle.actions import Outcome
 from airflow_incident_provider.registry.keys import REGISTRY, REPORTS
 
 T = TypeVar("T")
@@ -50,6 +51,16 @@ class RemoteAirflow:
                 raise UsageError(error.message) from None
             raise
         return Started(run_id=answer["dag_run_id"], new=True)
+
+    def act(self, key: str, command: str, *, actor: str) -> tuple[Outcome, str]:  # noqa: ARG002 - it is the user
+        """Request the action from Airflow's API server."""
+        try:
+            answer = self.api.act(key, command)
+        except AirflowApiError as error:
+            if error.status == HTTPStatus.CONFLICT:
+                return Outcome.REFUSED, error.message
+            raise
+        return Outcome(answer["outcome"]), str(answer["reply"])
 
     def incident_dag_ids(self) -> Sequence[str]:
         """Request the DAGs with the tag."""

@@ -64,7 +64,7 @@ class ActionKind(StrEnum):
     ROLE = "role"
     SEVERITY = "severity"
     UPDATE = "update"
-    CHECK = "check"
+    CHECK = "recheck"
     INVITE = "invite"
     RESOLVE = "resolve"
     REOPEN = "reopen"

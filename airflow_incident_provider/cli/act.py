@@ -1,0 +1,118 @@
+"""``airflow incident lead``, ``severity``, ``update`` and the other actions; the postmortem draft; the report."""
+
+from __future__ import annotations
+
+import getpass
+from argparse import Namespace
+from collections.abc import Iterable
+from datetime import timedelta
+
+from airflow_incident_provider.cli.access import connect
+from airflow_incident_provider.cli.output import Column, is_document, print_document, print_rows, print_text
+from airflow_incident_provider.cli.run import ExitCode, UsageError, command, print_error
+from airflow_incident_provider.cli.view import IncidentView, find_incident, read_views
+from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.interaction.commands import parse_command
+from airflow_incident_provider.interaction.metrics import (
+    Distribution,
+    MeasuredIncident,
+    Milestone,
+    ReportRow,
+    report,
+)
+from airflow_incident_provider.interaction.postmortem import draft, to_markdown
+from airflow_incident_provider.lifecycle.actions import Outcome
+from airflow_incident_provider.lifecycle.coordination import Feedback
+from airflow_incident_provider.lifecycle.records import IncidentRecord
+from airflow_incident_provider.messages.mrkdwn import duration
+from airflow_incident_provider.models import Mode
+
+
+@command
+def act(args: Namespace) -> ExitCode:
+    """Apply the action that the subcommand names."""
+    text = " ".join([args.action, *args.words])
+    try:
+        parse_command(text)
+    except InvalidPayloadError as error:
+        raise UsageError(error.message, fix=error.fix) from None
+    with connect(args) as airflow:
+        view = find_incident(airflow, args.run, args.dag_id)
+        outcome, reply = airflow.act(_key(view, args.run), text, actor=args.actor or getpass.getuser())
+    if outcome is Outcome.REFUSED:
+        print_error(reply)
+        return ExitCode.FAILED
+    print_text(reply)
+    return ExitCode.OK
+
+
+@command
+def postmortem(args: Namespace) -> ExitCode:
+    """Print the draft of a postmortem."""
+    with connect(args) as airflow:
+        view = find_incident(airflow, args.run, args.dag_id)
+    if view.record is None:
+        print_error(f"There is no record of {args.run}: nothing to draft from.")
+        return ExitCode.FAILED
+    drafted = draft(view.record, summary=view.snapshot.summary, findings=view.findings)
+    if is_document(args.output):
+        print_document(drafted.model_dump(mode="json"), args.output)
+    else:
+        print(to_markdown(drafted), end="")
+    return ExitCode.OK
+
+
+@command
+def print_report(args: Namespace) -> ExitCode:
+    """Print response times, and how useful findings were."""
+    with connect(args) as airflow:
+        views = [view for view in read_views(airflow, args.dag_id) if view.record is not None]
+    measured = [_measured(view, view.record) for view in views if view.record is not None]
+    rows = [_row(row) for row in report(measured)]
+    answers = [answer for view in views if view.record for answer in view.record.coordination.feedback]
+    if is_document(args.output):
+        print_document({"response_times": rows, "feedback": _counted(answers)}, args.output)
+        return ExitCode.OK
+    columns = [Column("group", flexible=True), Column("incidents"), *(Column(str(each)) for each in Milestone)]
+    print_rows(rows, columns, args.output)
+    for finding, counts in _counted(answers).items():
+        print_text(f"{finding}: useful {counts['useful']}, not useful {counts['not_useful']}")
+    return ExitCode.OK
+
+
+def _key(view: IncidentView, name: str) -> str:
+    if view.key is None:
+        raise UsageError(f"The run {name} has not read an incident (yet).", fix="See: airflow incident list")
+    return view.key
+
+
+def _measured(view: IncidentView, record: IncidentRecord) -> MeasuredIncident:
+    summary, room = view.snapshot.summary, view.snapshot.room
+    received = record.opened_at
+    evidence_ms = summary.time_to_first_evidence_ms if summary is not None else None
+    return MeasuredIncident.from_record(
+        record,
+        room_at=room.opened_at if room is not None and room.mode is Mode.LIVE else None,
+        first_evidence_at=received + timedelta(milliseconds=evidence_ms) if evidence_ms is not None else None,
+    )
+
+
+def _row(row: ReportRow) -> dict[str, object]:
+    return {"group": row.group, "incidents": row.incidents, **{str(m): _times(t) for m, t in row.times.items()}}
+
+
+def _times(times: Distribution) -> str:
+    """Return the median, the 90th percentile, and of how many incidents."""
+    if times.median_s is None or times.p90_s is None:
+        return "not recorded"
+    median, p90 = (duration(round(seconds * 1000)) for seconds in (times.median_s, times.p90_s))
+    return f"{median} (p90 {p90}, n {times.count})"
+
+
+def _counted(answers: Iterable[Feedback]) -> dict[str, dict[str, int]]:
+    """Return how often each check was rated useful and not useful."""
+    counts: dict[str, dict[str, int]] = {}
+    for answer in answers:
+        check = counts.setdefault(answer.finding.partition(" ")[0], {"useful": 0, "not_useful": 0})
+        check["useful" if answer.useful else "not_useful"] += 1
+    return dict(sorted(counts.items()))
