@@ -45,7 +45,8 @@ def get_cli_commands() -> list[GroupCommand]:
             ),
             subcommands=(
                 _trigger(), _watch(), _list(), _show(), *_actions(), _resolve(), _archive(),
-                _postmortem(), _report(), _check(), _setup(), _explain(), _drill(), _export(), *_of_other_distributions(),
+                _postmortem(), _report(), _check(), _setup(), _explain(), _drill(), _export(),
+                *_of_other_distributions(),
             ),
         )
     ]  # fmt: skip

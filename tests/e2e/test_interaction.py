@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 import httpx
 import pytest
 from incident_sandbox import SandboxServer
+from incident_sandbox.demo.airflow_home import airflow_command
 from incident_sandbox.demo.local_airflow import LocalAirflow
 from incident_sandbox.demo.processes import wait_until
 from incident_sandbox.interactivity import SIGNING_SECRET
 
+from airflow_incident_provider.cli.airflow_api import AirflowApi
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 
@@ -189,6 +192,36 @@ def test_reminders_come_until_somebody_leads(site: Site) -> None:
     site.eventually_says(title, "Nobody leads this critical incident", "Who takes command?")
     assert site.press(title, "incident.lead") == "ok"
     site.eventually_says(title, f"*Lead* <@{ALICE}>")
+
+
+def airflow_incident(site: Site, *words: str) -> str:
+    """Run a command on this machine's Airflow and return what it prints."""
+    done = subprocess.run(
+        airflow_command("incident", *words),
+        env=site.airflow.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_command_line_acts_drafts_and_reports(site: Site) -> None:
+    title = "Exports fail"
+    key = site.report(title)
+    assert "is now incident commander" in airflow_incident(site, "lead", key, "--as", "Robin Kay")
+    site.eventually_says(title, "*Lead* Robin Kay")
+    user, password = site.airflow.credentials
+    api = AirflowApi(site.airflow.url, username=user, password=password)
+    assert api.act(key, "severity low")["outcome"] == "applied"
+    site.eventually_says(title, "Severity high → low")
+    draft = airflow_incident(site, "postmortem", key)
+    assert "# Postmortem draft: Exports fail" in draft
+    assert "Robin Kay took or handed over command" in draft
+    times = json.loads(airflow_incident(site, "report", "--output", "json"))
+    assert times["response_times"][0]["group"] == "all"
 
 
 def test_a_request_that_slack_did_not_sign_does_nothing(site: Site) -> None:
