@@ -41,6 +41,7 @@ CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("pool", "pools", dags.pools),
     ("slack", "token", slack.token),
     ("slack", "scopes", slack.scopes),
+    ("slack", "interactivity", slack.interactivity),
     ("slack", "API", slack.base_url),
     ("slack", "directory", slack.directory),
     ("slack", "rooms", slack.rooms),

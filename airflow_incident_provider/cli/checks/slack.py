@@ -79,6 +79,16 @@ def scopes(context: CheckContext) -> Results:
             yield passed(_subject("scopes", conn_id), f"all {len(SCOPES)}")
 
 
+def interactivity(context: CheckContext) -> Results:
+    """Check that requests of Slack can be verified: without a signing secret, messages have no buttons."""
+    for conn_id in _working(context):
+        subject = _subject("interactivity", conn_id)
+        if context.slack(conn_id).workspace.interactive:
+            yield passed(subject, "the signing secret is configured")
+        else:
+            yield skipped(subject, "no signing_secret in the connection's extra: messages have no buttons")
+
+
 def directory(context: CheckContext) -> Results:
     """Check the age of each workspace's directory of members, if there is one on this machine."""
     cache = DirectoryCache(settings().directory_folder)

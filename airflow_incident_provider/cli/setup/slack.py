@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command
+from airflow_incident_provider.config import airflow_base_url
 from airflow_incident_provider.slack.access import SCOPES
 from airflow_incident_provider.text import one_line
 
@@ -22,15 +24,18 @@ def setup_slack(args: Namespace) -> ExitCode:
     name = one_line(args.app_name)
     if not 1 <= len(name) <= MAX_NAME:
         raise UsageError(f"--app-name has {len(name)} characters; Slack allows 1 to {MAX_NAME}.")
-    content = manifest(name)
+    content = manifest(name, base_url=public_base_url())
     text = json.dumps(content, indent=2) if args.output == "json" else yaml.safe_dump(content, sort_keys=False)
     print(text.rstrip())
     return ExitCode.OK
 
 
-def manifest(name: str) -> dict[str, Any]:
-    """Return the manifest of an app with exactly the scopes that are used."""
-    return {
+def manifest(name: str, *, base_url: str | None = None) -> dict[str, Any]:
+    """Return the manifest of an app with exactly the scopes that are used.
+
+    :param base_url: Airflow's public address: with it the app has buttons and the command ``/incident``.
+    """
+    content: dict[str, Any] = {
         "display_information": {"name": name},
         "features": {"bot_user": {"display_name": name, "always_online": True}},
         "oauth_config": {"scopes": {"bot": list(SCOPES)}},
@@ -40,3 +45,28 @@ def manifest(name: str) -> dict[str, Any]:
             "token_rotation_enabled": False,
         },
     }
+    if base_url is not None:
+        content["features"]["slash_commands"] = [
+            {
+                "command": "/incident",
+                "url": f"{base_url}/incidents/slack/commands",
+                "description": "Act on the incident of this room",
+                "usage_hint": "lead | severity critical | update ... | resolve | help",
+                "should_escape": True,
+            }
+        ]
+        content["oauth_config"]["scopes"]["bot"].append("commands")
+        content["settings"]["interactivity"] = {
+            "is_enabled": True,
+            "request_url": f"{base_url}/incidents/slack/actions",
+        }
+    return content
+
+
+def public_base_url() -> str | None:
+    """Return ``[api] base_url`` if Slack can reach it: HTTPS, and not this machine."""
+    base = airflow_base_url()
+    if base is None or not base.startswith("https://"):
+        return None
+    host = urlsplit(base).hostname or ""
+    return None if host == "localhost" or host.startswith("127.") else base
