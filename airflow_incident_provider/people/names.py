@@ -22,6 +22,9 @@ _LETTERS_WITHOUT_DECOMPOSITION = {
 }
 """Letters that Unicode does not decompose into a base letter and an accent (after casefold)."""
 
+_LETTERS_WITH_DECOMPOSITION = frozenset("йї")
+"""Letters that Unicode decomposes although they are no accented ones: Юлий is not Юлии."""
+
 _SPELT_OUT = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "Å": "Aa", "Ø": "Oe"}
 )
@@ -56,6 +59,9 @@ class _Folding(dict[int, str]):
     """A table for ``str.translate`` that is filled as code points are met."""
 
     def __missing__(self, code_point: int) -> str:
+        if (letter := chr(code_point).casefold()) in _LETTERS_WITH_DECOMPOSITION:
+            self[code_point] = letter
+            return letter
         decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", chr(code_point)).casefold())
         folded = self[code_point] = "".join(map(_fold_character, decomposed))
         return folded
@@ -66,7 +72,8 @@ _FOLDING = _Folding()
 
 def fold(name: str) -> str:
     """Return a name without case, accents, punctuation and invisible characters; words separated by one space."""
-    return " ".join(name.translate(_FOLDING).split())
+    composed = name if name.isascii() else unicodedata.normalize("NFC", name)
+    return " ".join(composed.translate(_FOLDING).split())
 
 
 def keys(name: str) -> tuple[str, ...]:
