@@ -10,7 +10,7 @@ class IncidentError(Exception):
     """The base of every error that this package raises on purpose.
 
     :param message: what went wrong, in words that name the field or call and its value (never a secret).
-    :param fix: what would mend it, in one sentence.
+    :param fix: how to fix it, in one sentence.
     """
 
     def __init__(self, message: str, *, fix: str | None = None) -> None:
@@ -43,7 +43,7 @@ class SlackError(IncidentError):
 
 
 class SlackConfigurationError(SlackError):
-    """Slack refuses this app or token: trying again changes nothing until a person mends it."""
+    """Slack refuses this app or token: a retry fails until a person fixes it."""
 
 
 class SlackRequestError(SlackError):

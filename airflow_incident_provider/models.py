@@ -226,7 +226,7 @@ class Route(Model):
 
 
 class Incident(XComValue):
-    """One incident, whatever told us of it. The value of ``parse_incident_event``.
+    """An incident, whatever its source. The value of ``parse_incident_event``.
 
     ``key`` identifies it for good: the run id, the channel and every message derive from it. ``id`` is what
     people call it (the monitor's id, the Datadog incident's number, or the id that a person gave). ``occurred_at``
@@ -586,7 +586,7 @@ class IncidentSummary(XComValue):
     """What the first minutes came to. The value of ``final_summary``. Durations are in milliseconds.
 
     ``status`` and ``time_to_recovery_ms`` come later: what became of the incident since, such as ``resolved``.
-    ``invited_later`` are those of the ``invited`` whom Slack could not take when the room was opened;
+    ``invited_later`` are those of the ``invited`` who could not be invited when the room was opened;
     ``unanswered`` the queries for people that Slack has not answered until then: they are tried again.
     """
 

@@ -115,7 +115,7 @@ class ActionEntry(Model):
 
 
 class StatusUpdate(Model):
-    """What a person told everybody, and when the next update is due."""
+    """A status update of a person, and when the next one is due."""
 
     at: UtcDatetime
     actor: str

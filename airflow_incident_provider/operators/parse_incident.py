@@ -36,7 +36,7 @@ class ParseIncidentOperator(IncidentStep):
     :param payload: what to read; by default the run's conf. Text in it is never rendered by Jinja when it comes
         from the conf or an XCom.
     :param routing_table: path of the routing table, or what it would hold; default: ``[incident] routing_table``.
-        Without one, nobody is invited but whom the payload names. (templated)
+        Without one, only the people in the payload are invited. (templated)
     :returns: an :class:`~airflow_incident_provider.models.Incident`, pushed to XCom. The task is skipped when
         the payload opens no incident (a recovery, say).
     :raises AirflowFailException: when the payload or the routing table cannot be read: the message names the

@@ -75,7 +75,7 @@ class Settings(FromCode):
 
 
 class Commands(FromCode):
-    """``{commands}``: each command of ``airflow incident``, as ``--help`` tells of it."""
+    """``{commands}``: each command of ``airflow incident``, as ``--help`` describes it."""
 
     def markdown(self) -> Iterator[str]:
         """Yield a section for each command."""
@@ -213,7 +213,7 @@ class Scopes(FromCode):
 
 
 class SlackErrors(FromCode):
-    """``{slackerrors}``: the codes of Slack that no retry mends, with what does."""
+    """``{slackerrors}``: the Slack error codes that a retry does not fix, with their fix."""
 
     def markdown(self) -> Iterator[str]:
         """Yield a table."""
@@ -240,7 +240,7 @@ class Probes(FromCode):
 
 
 class Events(FromCode):
-    """``{events}``: what is told of a run, and with which fields."""
+    """``{events}``: the events of a run and their fields."""
 
     def markdown(self) -> Iterator[str]:
         """Yield the events, and a table of their fields."""
@@ -257,13 +257,13 @@ class Metrics(FromCode):
     def markdown(self) -> Iterator[str]:
         """Yield a table, made of the metrics of one full event of each kind."""
         numbers = {name: 1 for name in IncidentEvent.model_fields if name.endswith("_ms")}
-        told = {"at": datetime.now(UTC), "key": "k", "dag_id": "d", "run_id": "r", "state": "s", **numbers}
+        values = {"at": datetime.now(UTC), "key": "k", "dag_id": "d", "run_id": "r", "state": "s", **numbers}
         yield from _table(
             ("metric", "kind", "from"),
             (
                 (f"`{metric.name}`", metric.kind, f"`{kind.value}`")
                 for kind in EventKind
-                for metric in metrics(IncidentEvent.model_validate({**told, "event": kind}))
+                for metric in metrics(IncidentEvent.model_validate({**values, "event": kind}))
                 if kind is not EventKind.STEP_RUNNING
             ),
         )

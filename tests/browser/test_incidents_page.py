@@ -299,7 +299,7 @@ def test_a_change_touches_one_row_and_keeps_focus_and_scroll(page: Page, stand: 
     assert (
         page.evaluate("document.querySelector('#incidents').shadowRoot.activeElement.textContent") == "Incident 40"
     )
-    assert link.bounding_box() == pytest.approx(before)
+    assert link.bounding_box() == pytest.approx(before, abs=2)
 
 
 def test_a_row_that_moves_keeps_its_focus(page: Page, stand: Stand) -> None:

@@ -123,7 +123,7 @@ def _event(row: Mapping[str, Any], answer: Answer, request: EvidenceRequest) -> 
 
 
 def _kind(inner: Mapping[str, Any], title: str) -> Cause | None:
-    """Return what kind of change an event tells of; ``None`` for anything else, such as a monitor's alert."""
+    """Return the kind of change that an event reports; ``None`` for anything else, such as a monitor's alert."""
     resource = text_of(inner, "changed_resource", "type")
     if resource in _RESOURCES:
         return _RESOURCES[resource]

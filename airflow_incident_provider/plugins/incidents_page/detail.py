@@ -171,8 +171,8 @@ def _timeline(snapshot: IncidentSnapshot, record: IncidentRecord | None) -> Iter
     if record is None:
         return
     yield from (_event(event) for event in record.timeline)
-    told = {(event.at, event.by) for event in record.timeline}
-    yield from (_action(a) for a in record.coordination.actions if (a.at, a.actor) not in told)
+    known = {(event.at, event.by) for event in record.timeline}
+    yield from (_action(a) for a in record.coordination.actions if (a.at, a.actor) not in known)
 
 
 def _event(event: TimelineEvent) -> TimelineItem:

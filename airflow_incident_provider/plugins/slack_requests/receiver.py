@@ -52,7 +52,7 @@ class Incidents(Protocol):
 
 @dataclass(frozen=True)
 class Reply:
-    """What the person is told; an empty text tells nothing."""
+    """The response to the person; empty for none."""
 
     text: str = ""
     in_form: bool = False

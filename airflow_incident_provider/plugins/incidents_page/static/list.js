@@ -193,7 +193,7 @@ export function checks(incident) {
   const counted = Object.entries(VERDICTS).filter(([verdict]) => verdict !== "skipped" && incident.findings[verdict]);
   if (!counted.length) return [element("span", "soft", ["queued", "running"].includes(incident.run_state) ? "checking" : "not checked")];
   const parts = counted.map(([verdict, [sign, word]]) =>
-    element("span", `verdict ${verdict}`, symbol(sign), ` ${incident.findings[verdict]} ${word}`),
+    element("span", `verdict ${verdict}`, symbol(sign), ` ${incident.findings[verdict]}`, element("span", "word", ` ${word}`)),
   );
   return incident.checked_at ? [...parts, element("span", "soft", `at ${utc(incident.checked_at).slice(-9, -4)}`)] : parts;
 }

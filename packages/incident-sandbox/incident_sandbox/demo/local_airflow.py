@@ -282,7 +282,7 @@ class LocalAirflow:
         for error in self.api.import_errors():
             if _is_after(error["timestamp"], self._started_at):
                 raise LocalProcessError(
-                    f"{error['filename']} cannot be imported:\n{error['stack_trace']}", fix="Mend this file."
+                    f"{error['filename']} cannot be imported:\n{error['stack_trace']}", fix="Fix this file."
                 )
         return False
 
