@@ -1,4 +1,4 @@
-"""What can go wrong, as classes that say what to do about it."""
+"""Exceptions, one class for each way of handling an error."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class IncidentError(Exception):
 
 
 class InvalidPayloadError(IncidentError):
-    """A payload or conf that cannot be read as an incident: trying again changes nothing."""
+    """A payload or conf cannot be parsed as an incident; a retry does not help."""
 
 
 class NotAnIncidentError(IncidentError):
-    """A well-formed payload that opens no incident, such as a recovery."""
+    """A valid payload opens no incident, such as a recovery."""
 
 
 class RoutingTableError(IncidentError):
-    """A routing table that cannot be read or does not say what it should."""
+    """A routing table cannot be read or is invalid."""
 
 
 class SlackError(IncidentError):
-    """Slack did not do what it was asked.
+    """A call to Slack failed.
 
-    :param code: Slack's own error code, e.g. ``missing_scope``, or what the transport said.
+    :param code: Slack's error code, such as ``missing_scope``, or a code of the transport.
     """
 
     def __init__(self, message: str, *, code: str | None = None, fix: str | None = None) -> None:
@@ -47,9 +47,9 @@ class SlackConfigurationError(SlackError):
 
 
 class SlackRequestError(SlackError):
-    """Slack refuses what was sent as wrong: trying the same again changes nothing.
+    """Slack rejects the request; a retry of the same request does not help.
 
-    :param details: the rest of Slack's answer, such as the per-user ``errors`` of ``conversations.invite``.
+    :param details: the other fields of the response, such as the per-user ``errors`` of ``conversations.invite``.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class SlackRequestError(SlackError):
 
 
 class SlackUnavailableError(SlackError):
-    """Slack did not answer or asked to come back later: trying again may work.
+    """Slack did not respond, or limits the rate; a retry may succeed.
 
-    :param retry_after: seconds that Slack asked to wait, if it did.
-    :param effect_possible: whether the call may have had its effect all the same (a dropped connection, a
-        time-out, an answer of the 5xx class): then look before calling again.
+    :param retry_after: seconds to wait, if Slack gives them.
+    :param effect_possible: whether the call may have taken effect (a dropped connection, a timeout, a 5xx status):
+        look before calling again.
     """
 
     def __init__(
@@ -84,7 +84,3 @@ class SlackUnavailableError(SlackError):
         super().__init__(message, code=code, fix=fix)
         self.retry_after = retry_after
         self.effect_possible = effect_possible
-
-
-class RequiredStepsFailedError(IncidentError):
-    """The summary was made, but a step that the room depends on had failed."""

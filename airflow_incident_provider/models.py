@@ -1,9 +1,8 @@
 """
-The values that the steps hand to each other.
+The XCom values of the incident DAG.
 
-Every XCom value of the incident DAG is one of these models, dumped with ``model_dump(mode="json")``: readable
-in Airflow's UI, usable in any DAG, and versioned. None of them ever holds a token, a secret or an e-mail
-address that Slack gave us. This module imports neither Airflow nor anything that does input or output.
+Each is one of these models, dumped with ``model_dump(mode="json")``: readable in Airflow's UI, usable in any DAG,
+and versioned. None of them contains a token, a secret or an e-mail address from Slack.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from airflow_incident_provider.config import DRILL_TAG
 SCHEMA_VERSION = 1
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
-"""An aware time, kept in UTC; a naive one is refused, because nobody can say which moment it means."""
+"""An aware datetime, converted to UTC. A naive one is rejected, because it is ambiguous."""
 
 IncidentKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.~:+-]{1,200}$")]
-"""An incident's identity, made only of what Airflow allows in a run id."""
+"""An incident's key. It only has characters that Airflow allows in a run id."""
 
 
 class Severity(StrEnum):
-    """How bad it is, the worst first."""
+    """Severity of an incident, worst first."""
 
     CRITICAL = "critical"
     HIGH = "high"
@@ -36,7 +35,7 @@ class Severity(StrEnum):
 
 
 class Source(StrEnum):
-    """What kind of payload an incident came from."""
+    """The kind of payload that an incident was parsed from."""
 
     DATADOG_ALERT = "datadog_alert"
     DATADOG_INCIDENT = "datadog_incident"
@@ -46,7 +45,7 @@ class Source(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a probe concluded. ``UNKNOWN`` means that the probe could not run: it is never ``OK``."""
+    """Result of a probe. ``UNKNOWN`` means that the probe could not run; it never counts as ``OK``."""
 
     FAIL = "fail"
     WARN = "warn"
@@ -56,14 +55,14 @@ class Verdict(StrEnum):
 
 
 class Mode(StrEnum):
-    """Whether Slack is written to, or only shown what would be written."""
+    """Whether messages are posted to Slack, or only shown."""
 
     LIVE = "live"
     DRY_RUN = "dry_run"
 
 
 class LinkKind(StrEnum):
-    """What a link leads to; bookmarks and the brief's links are chosen and ordered by it."""
+    """The kind of page that a link opens; it selects and orders bookmarks and the links of the brief."""
 
     MONITOR = "monitor"
     INCIDENT = "incident"
@@ -74,25 +73,25 @@ class LinkKind(StrEnum):
 
 
 class Model(BaseModel):
-    """A value: immutable, and read leniently so that a newer writer does not break an older reader."""
+    """Base class of values: immutable; unknown fields are ignored, so that newer values can be read."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Timing(Model):
-    """When something began and how long it took."""
+    """Start time and duration."""
 
     started_at: UtcDatetime
     duration_ms: Annotated[int, Field(ge=0)]
 
     @property
     def finished_at(self) -> datetime:
-        """The moment it was over."""
+        """End time."""
         return datetime.fromtimestamp(self.started_at.timestamp() + self.duration_ms / 1000, tz=UTC)
 
 
 class XComValue(Model):
-    """What a step returns: a model with a schema version and the step's own timing."""
+    """Base class of step results: a model with a schema version and the step's timing."""
 
     schema_version: int = SCHEMA_VERSION
     timing: Timing | None = None
@@ -102,7 +101,7 @@ class XComValue(Model):
         return self.model_dump(mode="json")
 
     def timed(self, timing: Timing) -> Self:
-        """Return a copy that says how long it took to make."""
+        """Return a copy with a timing."""
         return self.model_copy(update={"timing": timing})
 
 
@@ -126,7 +125,7 @@ class ProblemCode(StrEnum):
 
 
 class Problem(Model):
-    """Something that did not work, in words for the room: what, the error, and the fix.
+    """Something that did not work, as text for the room: what, the error, and the fix.
 
     ``code`` is what code compares; it is absent where nothing acts on the problem.
     """
@@ -142,7 +141,7 @@ class Problem(Model):
 
 
 class ParseWarning(Model):
-    """An oddity of the payload that was kept: which field, what it held, and what was made of it."""
+    """A field of the payload with an unexpected value, and how it was handled."""
 
     field: str
     value: str
@@ -150,7 +149,7 @@ class ParseWarning(Model):
 
 
 class Link(Model):
-    """A web address (http or https only) with what it leads to."""
+    """A link to a web page (http or https)."""
 
     kind: LinkKind
     label: str
@@ -158,7 +157,7 @@ class Link(Model):
 
 
 class Measurement(Model):
-    """What the monitor measured, as far as the payload tells."""
+    """The monitor's measurement, as far as the payload has it."""
 
     metric: str
     query: str | None = None
@@ -202,7 +201,7 @@ class Target(Model):
     expect: Expectation | None = None
 
     def __str__(self) -> str:
-        """Return the target as a person would write it."""
+        """Return the target in its usual notation."""
         if self.url is not None:
             return self.url
         if self.port is None:
@@ -212,7 +211,7 @@ class Target(Model):
 
 
 class Route(Model):
-    """What the routing table says about this incident: who comes, where, what is looked at, and by which DAG."""
+    """The routing table's result for an incident: responders, channel, probes, targets and DAG."""
 
     matched: tuple[str, ...] = ()
     responders: tuple[str, ...] = ()
@@ -266,7 +265,7 @@ class Incident(XComValue):
 
     @property
     def is_drill(self) -> bool:
-        """Whether it is an exercise (``airflow incident drill``): nothing is wrong."""
+        """Whether it is a drill (``airflow incident drill``)."""
         return DRILL_TAG in self.tags
 
     @property
@@ -283,18 +282,18 @@ class Incident(XComValue):
 
 
 class MissingScope(Model):
-    """A scope that the Slack app was not granted, and what the room will lack for it."""
+    """A scope that the Slack app lacks, and what does not work without it."""
 
     scope: str
     costs: str
 
 
 class SlackWorkspace(XComValue):
-    """The workspace the run talks to, or why it talks to none. The value of ``setup_slack_integration``.
+    """The Slack workspace of a run, or why there is none. The value of ``setup_slack_integration``.
 
-    ``conn_id`` is the Airflow connection that leads there: whoever talks to the room later goes by it.
+    ``conn_id`` is the Airflow connection; later tasks use the same one.
     ``interactive`` is whether the app's signing secret is configured, so that buttons can be used.
-    ``dry_run_requested`` tells a dry run that somebody asked for from one for lack of a connection.
+    ``dry_run_requested`` distinguishes a requested dry run from one without a connection.
     """
 
     mode: Mode
@@ -315,7 +314,7 @@ class SlackWorkspace(XComValue):
         return self.mode is Mode.DRY_RUN
 
     def has_scope(self, scope: str) -> bool:
-        """Return whether the app may do what ``scope`` allows; an unknown list of scopes counts as yes."""
+        """Return whether the app has a scope; if the scopes are unknown, it is assumed to."""
         return not self.scopes_granted or scope in self.scopes_granted
 
 
@@ -323,7 +322,7 @@ class SlackWorkspace(XComValue):
 
 
 class ResolutionOutcome(StrEnum):
-    """What became of a query for a person. Every query ends in exactly one."""
+    """Result of a query for a person."""
 
     RESOLVED = "resolved"
     AMBIGUOUS = "ambiguous"
@@ -333,7 +332,7 @@ class ResolutionOutcome(StrEnum):
 
 
 class MatchMethod(StrEnum):
-    """How a person was found, the surest first."""
+    """How a person was found, most reliable first."""
 
     ID = "id"
     EMAIL = "email"
@@ -344,7 +343,7 @@ class MatchMethod(StrEnum):
 
 
 class SlackUser(Model):
-    """A member of the workspace, as the room needs to know them."""
+    """A member of the workspace."""
 
     id: str
     name: str
@@ -358,10 +357,10 @@ class SlackUser(Model):
 
 
 class Resolution(Model):
-    """What one query came to.
+    """The result of one query.
 
-    ``users`` is what was found: one person, or the members of a user group. ``candidates`` are people it
-    might have meant, the likeliest first: never invited, only suggested. ``confidence`` goes from 0 to 100.
+    ``users`` are the people found: one, or the members of a user group. ``candidates`` are possible matches, most
+    likely first; they are suggested and never invited. ``confidence`` is 0 to 100.
     """
 
     query: str
@@ -374,10 +373,10 @@ class Resolution(Model):
 
 
 class UserResolution(XComValue):
-    """What every query for a person came to. The value of ``resolve_slack_users``.
+    """The results of all queries for people. The value of ``resolve_slack_users``.
 
-    ``unanswered`` are the queries that Slack did not answer, and was not waited for, each with that problem, which
-    is among the ``problems``, too: asked later, it may say more.
+    ``unanswered`` are the queries without a response in time, each with its problem, which is also in
+    ``problems``; they are repeated later.
     """
 
     resolutions: tuple[Resolution, ...] = ()
@@ -386,12 +385,12 @@ class UserResolution(XComValue):
 
     @property
     def resolved(self) -> tuple[Resolution, ...]:
-        """The queries that found somebody."""
+        """Queries with a result."""
         return tuple(r for r in self.resolutions if r.outcome is ResolutionOutcome.RESOLVED)
 
     @property
     def unresolved(self) -> tuple[Resolution, ...]:
-        """The queries that a person has to look at."""
+        """Queries without a unique result."""
         return tuple(r for r in self.resolutions if r.outcome is not ResolutionOutcome.RESOLVED)
 
 
@@ -399,7 +398,7 @@ class UserResolution(XComValue):
 
 
 class Invitation(Model):
-    """Somebody who was asked into the room, and how they were found."""
+    """A person who was invited, and how they were found."""
 
     user: SlackUser
     query: str
@@ -407,7 +406,7 @@ class Invitation(Model):
 
 
 class NotInvited(Model):
-    """Somebody who was not invited, and why.
+    """A person who was not invited, and why.
 
     ``suggestion`` is for a person to decide on. ``user_id`` identifies a user who was found but could not be
     invited; two people may share a name.
@@ -420,10 +419,10 @@ class NotInvited(Model):
 
 
 class WarRoom(XComValue):
-    """The room, as it was left. The value of ``create_war_room``.
+    """The war room. The value of ``create_war_room``.
 
-    In dry-run ``channel_id`` and ``brief_ts`` are absent and ``would_post`` holds the texts. ``picture`` is
-    false when Slack could not fetch the alert's graph, which the brief links instead.
+    In a dry run ``channel_id`` and ``brief_ts`` are absent and ``would_post`` holds the texts. ``picture`` is false
+    if Slack could not fetch the alert's graph; the brief then links to it.
     """
 
     mode: Mode
@@ -448,7 +447,7 @@ class WarRoom(XComValue):
 class ProbeRun(XComValue):
     """One probe against one target, as ``plan_investigation`` decided it; each becomes one container.
 
-    ``refused`` says why the target must not be touched; such a probe is reported as skipped and never run.
+    ``refused`` is why the target must not be probed; such a probe is reported as skipped.
     ``identifier`` marks a host name that only came with the alert: monitoring systems make up names that no
     resolver knows, so a name that does not exist is not a failure.
     """
@@ -492,11 +491,11 @@ CONTROL_PROBES = frozenset({"control", "host_facts"})
 
 
 class Finding(XComValue):
-    """What one probe saw. The value of each ``investigate`` task.
+    """The result of one check. The value of each ``investigate`` task.
 
-    ``facts`` are machine-readable readings (text, numbers, booleans); ``evidence`` is the redacted output of
+    ``facts`` are machine-readable (text, numbers, booleans); ``evidence`` is the redacted output of
     the container, at most 4 KB; ``summary`` is one plain line that claims no more than the facts show.
-    ``command`` is one that a person can paste to look for themselves; ``exit_code`` is that of a custom image.
+    ``command`` repeats the check on a command line; ``exit_code`` is that of a custom image.
     ``calls`` are the ids of the recorded API calls that a finding of the monitoring follows from.
     """
 
@@ -519,7 +518,7 @@ class Finding(XComValue):
 
     @property
     def is_control(self) -> bool:
-        """Whether it is about our own side, and so not evidence about any target."""
+        """Whether it is about our own network, and so not evidence about a target."""
         return self.probe in CONTROL_PROBES
 
 
@@ -527,7 +526,7 @@ class Finding(XComValue):
 
 
 class PostedMessage(Model):
-    """A message in the room: the key that makes it unique, and Slack's timestamp for it."""
+    """A message in the room: its unique key and Slack's timestamp."""
 
     key: str
     ts: str

@@ -68,7 +68,7 @@ def architecture() -> str:
 
 
 def system() -> str:
-    """Return what runs where and who talks to whom, with the names that the code uses."""
+    """Return the processes and the connections between them, with the names that the code uses."""
     from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID as DATADOG
     from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID as SLACK
     from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID as WEBHOOK

@@ -1,4 +1,4 @@
-"""The service graph: who calls whom, from the catalog, a file or the routing table.
+"""The service graph: calls between services, from the catalog, a file or the routing table.
 
 Cycles and unknown services are normal: every walk visits a service once.
 """

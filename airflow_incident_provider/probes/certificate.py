@@ -122,7 +122,7 @@ def assess_certificate(
     """Return the verdict on a certificate and the reasons for it, the worst first.
 
     :param at: the time by the worker's clock.
-    :param skew: how far the server's clock is ahead of the worker's, if the server told its time. A certificate
+    :param skew: how far the server's clock is ahead of the worker's, if the server sent its time. A certificate
         that is valid by one clock and not by the other is no proof against the certificate.
     """
     faults = [*_time_faults(found, at, skew), *_name_faults(found, host), *_chain_faults(found)]

@@ -170,7 +170,7 @@ def read_replies(measured: Measurements) -> tuple[Reply, ...]:
 
 
 def assess_name(run: ProbeRun, found: Resolution) -> Stage:
-    """Return whether the name has addresses, as far as that can be told apart from our resolvers' own state."""
+    """Return whether the name has addresses, as far as that differs from our resolvers' own state."""
     if found.literal:
         return _name(Verdict.OK, "written as an address")
     if not found.addresses:

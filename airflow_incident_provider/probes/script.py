@@ -1,5 +1,5 @@
 """
-How a built-in probe is started: its command, its environment, and what curl is told.
+How a built-in probe is started: its command, its environment, and curl's configuration.
 
 The script is the same for every run. Text from an alert arrives in environment variables, which it quotes, and in a
 configuration for curl, which is written here.

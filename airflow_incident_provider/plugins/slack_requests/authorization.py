@@ -1,8 +1,8 @@
 """
 Who may act on an incident: the members of its room, and of the user groups that the routing table names.
 
-Slack is asked at most every :data:`CACHE_SECONDS`; if it does not answer, nobody is authorized, and the person is
-told so.
+Slack is queried at most every :data:`CACHE_SECONDS`. If it does not respond, nobody is authorized, and the
+reply says so.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class NewToken(ControlRequest):
     organisation_wide: bool = False
 
 
-class ToldStory(ControlRequest):
+class StoryRequest(ControlRequest):
     """A story to play: one that comes with the sandbox, or the YAML of another."""
 
     name: str = ""
@@ -182,10 +182,10 @@ def _add_datadog(router: APIRouter, workspace: Workspace) -> None:
         return {name: load_story(name).description for name in story_names()}
 
     @router.post("/datadog/story", status_code=201)
-    def tell_story(told: ToldStory) -> dict[str, Any]:
+    def play(requested: StoryRequest) -> dict[str, Any]:
         """Play a story, and return its alert as the webhook would send it."""
         try:
-            story = read_story(told.text) if told.text else load_story(told.name)
+            story = read_story(requested.text) if requested.text else load_story(requested.name)
         except ValueError as error:
             raise HTTPException(422, str(error)) from None
         return alert_payload(play_story(workspace, story))

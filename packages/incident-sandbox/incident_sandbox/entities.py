@@ -111,7 +111,7 @@ class Token(BaseModel):
 
 @dataclass
 class Notifications:
-    """Whom a text would reach and where its links lead, read from its markup as Slack reads it."""
+    """The mentions and links in a text, parsed as Slack parses them."""
 
     mass: list[str] = field(default_factory=list)
     users: list[str] = field(default_factory=list)
@@ -196,7 +196,7 @@ class Bookmark:
 
 @dataclass
 class Pin:
-    """A pinned message: which, by whom, and when (seconds since the epoch)."""
+    """A pinned message, with the user and the time (seconds since the epoch)."""
 
     ts: str
     created_by: str

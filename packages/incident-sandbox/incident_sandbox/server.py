@@ -88,7 +88,7 @@ class SandboxServer:
         self._socket.close()
 
     def run(self) -> None:
-        """Serve in the calling thread until told to stop."""
+        """Serve in the calling thread until stopped."""
         self._server.run(sockets=[self._socket])
 
 

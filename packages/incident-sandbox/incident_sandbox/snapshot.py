@@ -15,7 +15,7 @@ Json = dict[str, Any]
 def snapshot(workspace: Workspace, *, everybody: bool = False) -> Json:
     """Return the whole workspace.
 
-    :param everybody: whether to list all members, or only those whom a reader of the channels meets.
+    :param everybody: whether to list all members, or only those who appear in a channel.
     """
     with workspace.lock:
         return {

@@ -28,7 +28,7 @@ class DroppedConnection(Response):
         """Abort the transport and wait until the server has noticed."""
         transport = scope["state"].get(TRANSPORT)
         if transport is None:
-            raise ConnectionAbortedError("the sandbox was told to drop this connection")
+            raise ConnectionAbortedError("a fault drops this connection")
         transport.abort()
         while (await receive())["type"] != "http.disconnect":
             continue

@@ -17,15 +17,15 @@ def play_story(workspace: Workspace, story: Story | str, *, alerted_at: float | 
     :param alerted_at: Unix seconds of its alert.
     :raises ValueError: there is no story of this name.
     """
-    told = load_story(story) if isinstance(story, str) else story
+    played = load_story(story) if isinstance(story, str) else story
     with workspace.lock:
         at = workspace.clock() - ALERTED_BEFORE_S if alerted_at is None else alerted_at
-        world = workspace.datadog.play(told, at)
-        for name in told.limits.failing:
+        world = workspace.datadog.play(played, at)
+        for name in played.limits.failing:
             workspace.faults.add(
                 Fault(method=f"datadog.{name}", status=502, body="<html>502 Bad Gateway</html>", times=None)
             )
-        for name, delay in told.limits.delay_ms.items():
+        for name, delay in played.limits.delay_ms.items():
             method = ANY_METHOD if name == ANY_METHOD else f"datadog.{name}"
             workspace.faults.add(Fault(method=method, delay_ms=delay, times=None))
     # Made once here: the first answer would be late otherwise.

@@ -1,7 +1,7 @@
 """
 A whole Airflow on one machine, started part by part.
 
-``airflow standalone`` does not end what it starts when it is told to end, and then holds its port; so each
+``airflow standalone`` does not end its child processes when it is terminated, and then holds its port; so each
 component runs here as a process of its own, which can be ended, killed and started again alone.
 """
 
