@@ -61,6 +61,10 @@ class Address:
         return public and classify(ip_address(self.source)) is not AddressKind.PUBLIC
 
 
+PROXY = Address(address="proxy", permitted=True, kind="proxy")
+"""What is contacted in place of a target's addresses, if the run goes through the proxy."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """What came of contacting one address.
@@ -267,10 +271,18 @@ def _listed(codes: set[ReplyCode]) -> str:
 
 
 def read_attempts(found: Resolution, measured: Measurements) -> tuple[Attempt, ...]:
-    """Return what came of contacting each address."""
-    by_text = {each.address: each for each in found.addresses}
+    """Return what came of contacting each address.
+
+    :raises MissingMeasurementError: the container contacted something else than what it found.
+    """
+    by_text = {each.address: each for each in found.addresses} | {PROXY.address: PROXY}
     keys = sorted((key for key in measured.values if key.startswith("address-")), key=_number)
-    return tuple(_attempt(by_text.get(measured.text(key)), measured, key.removeprefix("address-")) for key in keys)
+    attempts = []
+    for key in keys:
+        if (address := by_text.get(measured.text(key))) is None:
+            raise MissingMeasurementError(key)
+        attempts.append(_attempt(address, measured, key.removeprefix("address-")))
+    return tuple(attempts)
 
 
 def _number(key: str) -> int:
@@ -278,9 +290,7 @@ def _number(key: str) -> int:
     return int(number) if number.isdecimal() else 0
 
 
-def _attempt(address: Address | None, measured: Measurements, number: str) -> Attempt:
-    proxied = address is None
-    where = address or Address(address="0.0.0.0", permitted=True, kind="proxy")  # noqa: S104 - a placeholder
+def _attempt(where: Address, measured: Measurements, number: str) -> Attempt:
     trace = measured.text(f"trace-{number}")
     if knock := measured.words(f"knock-{number}"):
         if knock[0] == _OPEN:
@@ -298,7 +308,7 @@ def _attempt(address: Address | None, measured: Measurements, number: str) -> At
         headers=measured.values.get(f"headers-{number}", b""),
         body=measured.values.get(f"body-{number}", b""),
         trace=trace,
-        proxied=proxied,
+        proxied=where is PROXY,
     )
 
 

@@ -75,7 +75,7 @@ ENTAILMENTS: tuple[tuple[str, Entails], ...] = (
     ),
     (r"the same verdict at (\d+) addresses", lambda f, clause: int(f.facts["addresses_open"]) == int(clause[1])),
     (r"HTTP (?P<status>\d{3}) in \d+ ms .+", _status),
-    (r"up, .+", _has(REQUEST, OK)),
+    (r"up, .+", _has(REQUEST, OK, WARN)),
     (r"slow: .+|expected .+|the body does not match .+|the answer (?:broke|did not end).+", _said_by(REQUEST)),
     (r"redirects to .+, which was not followed", _has(REQUEST, UNKNOWN, WARN)),
     (r"port \d+: 1 of 2 attempts failed at .+", _has(CONNECTION, WARN)),
