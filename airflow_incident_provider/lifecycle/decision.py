@@ -212,12 +212,20 @@ def response_dag(route: Route) -> str:
 
 def _redelivery(context: DecisionContext) -> Decision | None:
     fingerprints = set(context.signal.fingerprints)
-    record = next((record for record in context.records if fingerprints.intersection(record.deliveries)), None)
+    known = (record for record in context.records if fingerprints.intersection(record.deliveries))
+    record = next((record for record in known if not _has_recovered_before(record, context.signal)), None)
     if record is None:
         context.note("redelivery", False, "no incident has accepted this delivery before")
         return None
     context.note("redelivery", True, f"{record.key} has accepted this delivery before")
     return _decision(context, Action.DUPLICATE, f"The same delivery was accepted before, for {record.key}.", record)
+
+
+def _has_recovered_before(record: IncidentRecord, signal: Signal) -> bool:
+    """Return whether the signal's alert recovered before the event: then it is news, whatever its delivery id."""
+    alert = find_alert(record, signal)
+    is_newer = alert is not None and signal.is_dated and not alert.firing and signal.event_at > alert.last_at
+    return is_newer and not signal.is_recovery
 
 
 def _late(context: DecisionContext) -> Decision | None:

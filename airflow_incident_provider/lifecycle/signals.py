@@ -187,12 +187,17 @@ def _fingerprints(
     content_of_alert = incident.severity, incident.title, incident.status, incident.commander
     # The same id and time may stand for several changes of one Datadog incident.
     details = content_of_alert if incident.source is Source.DATADOG_INCIDENT else ()
-    dated = _digest(alert_key, kind, *details, notification.delivery_id, incident.notified_at)
     if notification.delivery_id is not None:
+        # Within a minute the id decides. An id that never changes does not hide what happens later.
+        minute = int(incident.notified_at.timestamp() // REDELIVERY_WINDOW.total_seconds())
+        dated = [
+            _digest(alert_key, kind, *details, notification.delivery_id, number)
+            for number in (minute, minute - 1, minute + 1)
+        ]
         undated = _digest(alert_key, kind, *content_of_alert, notification.delivery_id)
-        return (dated, undated) if event_at is not None else (undated, dated)
+        return (*dated, undated) if event_at is not None else (undated, *dated)
     if event_at is not None:
-        return (dated,)
+        return (_digest(alert_key, kind, *details, None, event_at),)
     content = json.dumps(conf, sort_keys=True, default=str)
     if incident.occurred_at != incident.received_at:
         return (CONTENT_MARK + _digest(kind, content),)

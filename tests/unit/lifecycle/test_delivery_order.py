@@ -142,3 +142,18 @@ def test_late_and_repeated_deliveries_are_not_counted() -> None:
     before = world.only
     assert world.alert(transition="Re-Triggered", at=at(30), seconds=70).action is Action.DUPLICATE
     assert (world.only.notifications, world.only.news_at) == (before.notifications, before.news_at)
+
+
+def test_an_id_that_never_changes_hides_no_later_firing() -> None:
+    world = World()
+
+    def send(seconds: float, transition: str = "Triggered") -> Action:
+        alert = {"cycle": None, "delivery": "constant", "transition": transition}
+        return world.alert(**alert, at=at(seconds - 0.5), seconds=seconds).action  # type: ignore[arg-type]
+
+    assert send(0) is Action.OPEN
+    assert send(1) is Action.DUPLICATE
+    assert send(20, "Recovered") is Action.RECOVER
+    assert send(40) is Action.REOPEN
+    assert send(400, "Re-Triggered") is Action.UPDATE
+    assert send(700, "Re-Triggered") is Action.UPDATE
