@@ -347,7 +347,7 @@ class PostIncidentUpdateOperator(SlackStep):
                 context, snapshot, conn_id=self.slack_conn_id, log=self.log, channel_name=triage or ""
             )
         if session.snapshot.room is None and session.is_in_thread and triage is not None:
-            session = session.in_room(open_thread(session, triage))
+            session = self._open_thread(context, session, triage, registry)
             store_room(session.room)
         if session.snapshot.room is None:
             raise AirflowSkipException("There is no room to post it in; what happened is in the registry.")
@@ -363,6 +363,19 @@ class PostIncidentUpdateOperator(SlackStep):
         if triage is not None and _was_promoted(batch):
             self._announce_room(session, triage)
         return updates.model_copy(update={"messages": (*posted, *updates.messages)})
+
+    def _open_thread(
+        self, context: Context, session: RoomSession, channel: str, registry: TaskRegistry
+    ) -> RoomSession:
+        """Open the incident's thread; a room, if the triage channel does not exist: no alert is lost.
+
+        :raises IncidentError: Slack opens neither.
+        """
+        try:
+            return session.in_room(open_thread(session, channel))
+        except SlackConfigurationError as error:
+            self.log.warning("A room is opened instead of a thread in %s: %s", channel, error)
+            return self._open_missing_room(context, session.snapshot, registry)
 
     def _open_missing_room(
         self, context: Context, snapshot: IncidentSnapshot, registry: TaskRegistry

@@ -18,7 +18,7 @@ from airflow_incident_provider.cli.drill import with_drill_rule
 from airflow_incident_provider.cli.run import ExitCode
 
 from ..unit.cli.terminal import Terminal  # isort: skip  # noqa: TID252 - tests are no installed package
-from .conftest import DAGS, House  # isort: skip
+from .conftest import House  # isort: skip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
@@ -80,8 +80,8 @@ def test_from_a_laptop_to_the_room(
 
     started = remotely(*trigger, "--watch")
     assert started.code == ExitCode.OK, started.out + started.err
-    for told in ("create_war_room", "final_summary", "First look", "Not known", "critical: Checkout"):
-        assert told in started.out
+    for shown in ("create_war_room", "final_summary", "critical: Checkout", "CRITICAL  Checkout", "Room  #"):
+        assert shown in started.out
     run_id = next(run for run in house.airflow.api.runs("incident_response") if "of-the-command-line" in run)
 
     again = remotely(*trigger, "--output", "json")
@@ -170,7 +170,7 @@ def test_what_a_person_started_is_closed_beside_the_database(house: House) -> No
         tty.expect("Resolve 'Said by a person' (#inc-")
         tty.type("y")
         code, rest = tty.end(seconds=150)
-    assert (code, "resolved" in rest) == (ExitCode.OK, True), rest
+    assert (code, "Resolved: Said by a person" in rest) == (ExitCode.OK, True), rest
     archived = airflow_incident("archive", "HAND-1", "--yes", "--output", "json", environment=environment)
     assert archived.code == ExitCode.OK, archived.err
     [row] = json.loads(archived.out)
@@ -191,11 +191,9 @@ def test_a_drill_in_a_workspace_is_marked_and_scored(remotely: Callable[..., End
 
 
 def test_a_drill_in_the_sandbox_needs_nothing_but_this_machine(tmp_path: Path) -> None:
-    places = ("--home", str(tmp_path / "home"), "--dags", str(DAGS))
+    places = ("--home", str(tmp_path / "home"))
     ended = airflow_incident("drill", "--sandbox", *places, "--output", "json", environment=dict(os.environ))
-    # Two of the recorded alert's people cannot be invited: that is what a drill finds out.
-    assert ended.code == ExitCode.FAILED, ended.err
+    assert ended.code == ExitCode.OK, ended.out + ended.err
     goals = {goal["goal"]: goal for goal in json.loads(ended.out)["goals"]}
-    assert [name for name, goal in goals.items() if not goal["met"]] == ["everybody invited"]
-    assert "jon smiht" in goals["everybody invited"]["seen"]
+    assert [name for name, goal in goals.items() if not goal["met"]] == []
     assert goals["a room"]["seen"].startswith("#drill-")

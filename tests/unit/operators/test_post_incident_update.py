@@ -227,3 +227,19 @@ def test_the_thread_is_told_of_the_room_that_it_became(
     [parent] = [m for m in control.channel("C0TRIAGE01")["messages"] if m["user"] == BOT and not m.get("subtype")]
     assert "now has a room" in json.dumps(parent["replies"][-1]["blocks"])
     assert life.record.room.channel_id != "C0TRIAGE01"
+
+
+def test_without_the_triage_channel_a_warning_opens_a_room(
+    make_life: Callable[..., Life], control: SandboxClient, payload: Callable[[str], dict[str, Any]]
+) -> None:
+    life = make_life(THREADED.replace("C0TRIAGE01", '"#nowhere"'))
+    monitor = Monitor(life, payload("05"))
+    monitor("Warn")
+    tell(life)
+    room = life.record.room
+    assert room.channel_id is not None
+    before = len(json.dumps(control.channel(room.channel_id)["messages"]))
+    monitor("Re-Warn")
+    tell(life)
+    assert len(json.dumps(control.channel(room.channel_id)["messages"])) > before, "later updates go there, too"
+    assert life.record.room.channel_id == room.channel_id
