@@ -162,7 +162,7 @@ def test_an_incident_at_a_glance(page: Page, stand: Stand, complaints: list[str]
     assert row.locator("th").inner_text() == "Checkout 5xx ratio above 2%storm"
     assert row.locator(".severity").inner_text() == "● Critical"
     assert row.locator(".status").inner_text() == "open (reopened)some steps failed"
-    assert row.locator(".verdict").all_inner_texts() == ["✖ 1 failing", "▲ 1 warning", "✓ 3 passing"]
+    assert row.locator(".verdict").all_text_contents() == ["✖ 1 failing", "▲ 1 warning", "✓ 3 passing"]
     assert (row.locator(".service").inner_text(), row.locator(".lead").inner_text()) == (
         "checkout · prod",
         "Alice Ng",
