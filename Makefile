@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Processes for the tests that start no Airflow; the others use all cores by themselves.
+UNIT_WORKERS := 2
 PACKAGES := packages/incident-sandbox packages/incident-docker-proxy
 COMPOSE := .tests/bin/docker-compose
 # Airflow's command line writes a configuration file into its home the first time it is used.
@@ -38,10 +40,11 @@ demo: install
 	@$(BIN)/airflow incident demo $(if $(ONCE),--once) $(if $(RUNS),--runs $(RUNS))
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(UNIT_WORKERS) --dist loadfile tests/unit
+	$(BIN)/pytest --ignore=tests/unit
 
 test-unit: install
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q -n $(UNIT_WORKERS) --dist loadfile tests/unit
 
 compose-test: install $(COMPOSE)
 	$(BIN)/pytest -v -s tests/compose $(if $(KEYWORDS),-k '$(KEYWORDS)')
@@ -52,7 +55,7 @@ $(COMPOSE): tests/compose/requirements.txt | $(INSTALLED)
 faults: install
 	FAULTS=whole $(BIN)/pytest -q tests/faults
 
-check: lint types
+check: lint layers types
 
 layers: install
 	$(BIN)/lint-imports
