@@ -139,6 +139,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 airflow.wait_for_dag(dag_id)
             airflow.warm_up()
             slack.connect_app(airflow.url)
+            slack.workspace.interactivity.response_seconds = 60
             yield Site(airflow, slack)
 
 

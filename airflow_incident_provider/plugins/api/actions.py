@@ -6,10 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import uuid4
 
-from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep
-from airflow.models.dag import DagModel
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,6 +16,7 @@ from airflow_incident_provider.interaction.commands import ParsedCommand, parse_
 from airflow_incident_provider.lifecycle.actions import Outcome
 from airflow_incident_provider.lifecycle.coordination import Actor, ActorSource, IncidentAction
 from airflow_incident_provider.plugins.api.errors import ErrorResponse, RequestError
+from airflow_incident_provider.plugins.incidents_page.permissions import may_trigger, require_page_or_token
 from airflow_incident_provider.registry.actions import DatabaseIncidents
 from airflow_incident_provider.registry.runs import Runs
 from airflow_incident_provider.routing_file import RoutingTableFile
@@ -65,7 +63,8 @@ def _incidents(request: Request) -> DatabaseIncidents:
 @router.post(
     "/incidents/{key}/actions",
     responses=_RESPONSES,
-    summary="Act on an incident: lead, severity, update, resolve...",
+    dependencies=[Depends(require_page_or_token)],
+    summary="Act on an incident",
 )
 def act(
     key: str, body: ActionBody, user: GetUserDep, incidents: Annotated[DatabaseIncidents, Depends(_incidents)]
@@ -76,7 +75,7 @@ def act(
         record = incidents.find(key=key, channel_id="")
         if record is None:
             raise RequestError(404, f"There is no incident {shorten(one_line(key), 80)}.")
-        if not _may_act(user, record.dag_id):
+        if not may_trigger(user, record.dag_id):
             raise RequestError(403, f"You may not start runs of the DAG {record.dag_id}.")
         name = shorten(one_line(str(user.get_name())), 80)
         action = IncidentAction(
@@ -104,10 +103,3 @@ def _parse(text: str) -> ParsedCommand:
     if parsed is None:
         raise RequestError(400, "command: a command is required, such as: severity critical")
     return parsed
-
-
-def _may_act(user: Any, dag_id: str) -> bool:
-    details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
-    return get_auth_manager().is_authorized_dag(
-        method="POST", access_entity=DagAccessEntity.RUN, details=details, user=user
-    )

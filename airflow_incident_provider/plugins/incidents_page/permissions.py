@@ -45,6 +45,24 @@ def readable_dag_ids(user: GetUserDep, session: SessionDep) -> list[str]:
 ReadableDagIds = Annotated[list[str], Depends(readable_dag_ids)]
 
 
+def require_page_or_token(
+    page: Annotated[str | None, Header(alias=PAGE_HEADER)] = None,
+    token: Annotated[str | None, Header(alias="Authorization")] = None,
+) -> None:
+    """
+    Require that a request comes from the page, or carries a token of its own and no session cookie's authority.
+
+    :raises HTTPException: 403.
+    """
+    if page is None and token is None:
+        raise HTTPException(HTTP_403_FORBIDDEN, f"The header {PAGE_HEADER} is missing")
+
+
+def may_trigger(user: BaseUser, dag_id: str) -> bool:
+    """Return whether a user may start runs of a DAG."""
+    return _is_authorized(user, "POST", DagAccessEntity.RUN, dag_id)
+
+
 def require_trigger(
     user: GetUserDep,
     dag_ids: ReadableDagIds,

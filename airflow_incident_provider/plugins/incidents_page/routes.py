@@ -47,6 +47,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 Asset = Literal[
+    "actions.js",
     "airflow.js",
     "dom.js",
     "incident.js",

@@ -103,11 +103,13 @@ class Interactivity:
 
     :param request_url: receives ``block_actions`` and ``view_submission``.
     :param command_url: receives the slash command.
+    :param response_seconds: how long Slack waits; tests on a busy machine wait longer.
     """
 
     request_url: str | None = None
     command_url: str | None = None
     signing_secret: str = SIGNING_SECRET
+    response_seconds: float = RESPONSE_SECONDS
     triggers: dict[str, Trigger] = field(default_factory=dict)
     views: dict[str, View] = field(default_factory=dict)
     response_urls: dict[str, ResponseUrl] = field(default_factory=dict)
@@ -133,7 +135,7 @@ async def deliver(settings: Interactivity, url: str | None, form: Mapping[str, s
     body = urlencode(form).encode()
     began = time.monotonic()
     try:
-        async with httpx.AsyncClient(timeout=RESPONSE_SECONDS) as client:
+        async with httpx.AsyncClient(timeout=settings.response_seconds) as client:
             response = await client.post(url, content=body, headers=sign(settings.signing_secret, body))
         delivery = Delivery.OK if response.is_success else Delivery.FAILED
         sent = Sent(delivery, response.status_code, response.text, _elapsed_ms(began), kind)

@@ -35,7 +35,8 @@ fi
 echo "Installing Airflow for the stand-in image" >&2
 "$uv" pip install -q --target "$scratch/site" --python-version 3.11 \
   "apache-airflow[celery,docker,fab,postgres,slack]==$airflow_version" 'celery<5.7' asyncpg redis \
-  apache-airflow-providers-datadog hatchling pip python-multipart python-slugify rapidfuzz rich
+  apache-airflow-providers-datadog cryptography datadog-api-client h11 hatchling httpx idna pip python-multipart \
+  python-slugify rapidfuzz rich
 "$uv" pip freeze -q --path "$scratch/site" >"$scratch/constraints.txt"
 
 for image in postgres redis airflow; do

@@ -1,12 +1,13 @@
 // The page of one incident.
 
+import { actionForm } from "./actions.js";
 import { age, airflowLink, element, patch, symbol, utc, VERDICTS, webUrl, with_ } from "./dom.js";
 import { checks, marks, room, severity, status } from "./list.js";
 
 /** Return the page as an element, and a function that shows an answer of the server in it. */
-export function incidentPage({ back }) {
+export function incidentPage({ back, key, refresh }) {
   const body = element("div", "incident-body");
-  const node = element("div", "incident", back, body);
+  const node = element("div", "incident", back, actionForm(key, refresh), body);
 
   function show(detail) {
     const open = new Set([...body.querySelectorAll("details[open]")].map((each) => each.dataset.key));

@@ -63,7 +63,7 @@ async function update(view) {
 function content(view, key) {
   const name = key ?? "";
   if (view.content?.name !== name) {
-    const made = key ? incidentPage({ back: backLink(view) }) : incidentList(listOptions(view));
+    const made = key ? incidentPage({ back: backLink(view), key, refresh: view.refresh }) : incidentList(listOptions(view));
     view.content = { name, show: made.show };
     view.last = null;
     view.place.replaceChildren(made.node);
