@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import os
 import socket
 import statistics
 import subprocess
@@ -83,6 +84,17 @@ def registry_user():
 
 
 registry_user()
+"""
+SCHEMATHESIS_HOOKS = """
+from urllib.parse import unquote
+
+import schemathesis
+
+
+@schemathesis.hook
+def filter_path_parameters(context, path_parameters):
+    # Airflow mounts the application by a pattern that matches no line break: it answers these paths itself.
+    return not any("\\n" in unquote(str(value)) for value in (path_parameters or {}).values())
 """
 
 
@@ -369,7 +381,11 @@ def test_the_openapi_document_is_kept_to(airflow: LocalAirflow, tmp_path: Path) 
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{airflow.url}/incidents/openapi.json"]
     command += ["--header", f"{SECRET_HEADER}: {SECRET}", "--checks", checks, "--max-examples", "40"]
     command += ["--phases", "examples,coverage,fuzzing", "--request-timeout", "15", "--no-shrink"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    (tmp_path / "schemathesis_hooks.py").write_text(textwrap.dedent(SCHEMATHESIS_HOOKS))
+    environment = {**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(tmp_path)}
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
     print(ran.stdout[-1500:])
     assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-1000:]
 
