@@ -76,7 +76,7 @@ def test_payload_becomes_a_staffed_room(house: House, payload: Callable[[str], d
     assert room["pins"] == [brief["ts"]]
     text = json.dumps(brief["blocks"])
     assert all(link.url.replace("&", "&amp;") in text for link in incident.links)
-    assert rest[-1]["text"].startswith("Summary")
+    assert rest[-1]["text"].startswith("First look")
     summary = IncidentSummary.model_validate(house.value(run_id, "final_summary"))
     assert summary.here == summary.invited == len(people)
 
@@ -102,14 +102,23 @@ def test_alert_that_is_delivered_twice_at_once(house: House, payload: Callable[[
     assert len(room["pins"]) == 1
 
 
-@pytest.mark.parametrize(
-    "conf",
-    [{"title": 7}, {"title": "x", "severity": "apocalyptic"}, {"datadog": [1]}, {"users": {"a": 1}, "title": "x"}],
-    ids=["title", "severity", "datadog", "users"],
-)
-def test_broken_conf_is_refused_before_there_is_a_run(house: House, conf: dict[str, Any]) -> None:
+def test_conf_without_a_payload_in_it_is_refused_before_there_is_a_run(house: House) -> None:
     with pytest.raises(AirflowApiError, match=r"400: .*Invalid input for param"):
-        house.start(conf)
+        house.start({"datadog": [1]})
+
+
+def test_mistake_in_a_field_is_left_out_and_costs_no_room(house: House) -> None:
+    confs: list[tuple[dict[str, Any], str, set[str]]] = [
+        ({"title": 7}, "7", {"severity"}),
+        ({"title": "What is worse?", "severity": "apocalyptic"}, "What is worse?", {"severity"}),
+        ({"title": "Who comes?", "severity": "low", "users": {"a": 1}}, "Who comes?", {"users"}),
+    ]
+    runs = [house.start(conf) for conf, _, _ in confs]
+    for run_id, (_, title, fields) in zip(runs, confs, strict=True):
+        assert house.finish(run_id) == "success"
+        incident = Incident.model_validate(house.value(run_id, "parse_incident_event"))
+        assert (incident.title, {flag.field for flag in incident.flags}) == (title, fields)
+        assert house.value(run_id, "create_war_room")["channel_id"]
 
 
 def test_secrets_stay_secret(house: House) -> None:

@@ -14,21 +14,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from airflow.models.asset_state_store import AssetStateStoreModel as Row
 from incident_sandbox import SandboxClient, SandboxServer
 from incident_sandbox.demo.alert import alert
 from incident_sandbox.demo.dns import NameServer
 from incident_sandbox.demo.local_airflow import LocalAirflow
 from incident_sandbox.demo.network import DemoNetwork, demo_network
 from incident_sandbox.demo.processes import wait_until
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
@@ -44,7 +43,6 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden" / "room_life.txt"
 SECRET = "life-secret-0123456789"
 UPDATE, RESPONSE = "incident_update", "incident_response"
-UPDATE_INTERVAL_S = 60
 HOST = "checkout.demo.test"
 ALICE, JOSE = "alice.ng@acme.example", "José García"
 
@@ -81,6 +79,7 @@ class Service:
 
 
 def routing(url: str, network: DemoNetwork) -> dict[str, Any]:
+    """Return the routing table. Its intervals are either longer than the test or waited for in it."""
     return {
         "version": 1,
         "rules": [
@@ -88,7 +87,8 @@ def routing(url: str, network: DemoNetwork) -> dict[str, Any]:
             {"name": "worst", "match": {"severity": "critical"}, "responders": [JOSE, "nobody@acme.example"]},
         ],
         "allowed_networks": [network.subnet],
-        "lifecycle": {"quiet_period": "30s", "archive_delay": "20s", "reopen_window": "60s"},
+        "lifecycle": dict.fromkeys(("update_interval", "quiet_period", "archive_delay", "reopen_window"), "1h"),
+        "reminders": {"critical": {"commander": "1h"}},
     }
 
 
@@ -183,22 +183,6 @@ class Monitor:
             lambda: self.record.status is status, what=f"the incident to be {status}", timeout=180, while_running=[]
         )
 
-    def a_minute_passes(self) -> None:
-        """Let the next update come at once: as if the last one had been due a minute earlier.
-
-        Runs of updates are named by the second in which they are due, and are a minute apart outside of tests: the
-        next has to be due in another second than the last.
-        """
-        with registry_session(self._airflow) as session:
-            row = session.scalars(select(Row).where(Row.key == f"record/{self.key}")).one()
-            stored = json.loads(row.value)
-            due = datetime.fromisoformat(stored["record"]["update_due"])
-            stored["record"]["update_due"] = (due - timedelta(seconds=UPDATE_INTERVAL_S)).isoformat()
-            row.value = json.dumps(stored)
-            session.commit()
-        next_second = due.replace(microsecond=0) + timedelta(seconds=1)
-        wait_until(lambda: datetime.now(UTC) >= next_second, what="the next second", timeout=UPDATE_INTERVAL_S)
-
 
 @contextmanager
 def registry_session(airflow: LocalAirflow) -> Iterator[Session]:
@@ -210,6 +194,14 @@ def registry_session(airflow: LocalAirflow) -> Iterator[Session]:
         engine.dispose()
 
 
+def shorten_intervals(airflow: LocalAirflow) -> None:
+    """Let the next recovery lead to the resolution, and that to the archiving of the room, within seconds."""
+    table = Path(airflow.environment["AIRFLOW__INCIDENT__ROUTING_TABLE"])
+    content = json.loads(table.read_text())
+    content["lifecycle"] |= {"quiet_period": "10s", "archive_delay": "20s", "reopen_window": "20s"}
+    table.write_text(json.dumps(content))
+
+
 def test_a_whole_life(airflow: LocalAirflow, sandbox: SandboxServer, service: Service) -> None:
     monitor = Monitor(airflow)
     began = monitor.says("Triggered")
@@ -219,26 +211,25 @@ def test_a_whole_life(airflow: LocalAirflow, sandbox: SandboxServer, service: Se
     for _ in range(3):
         noise = monitor.says("Re-Triggered")
     worse = monitor.says("Re-Triggered", "P1")
-    assert noise["run_id"] == worse["run_id"], "one update tells of all"
+    assert noise["run_id"] != worse["run_id"], "a higher severity does not wait for the update interval"
     monitor.wait_for(UPDATE, worse["run_id"])
 
     service.status = 200
-    monitor.a_minute_passes()
     monitor.wait_for(UPDATE, monitor.says("Recovered", "P1")["run_id"])
     service.status = 503
-    monitor.a_minute_passes()
     back = monitor.says("Triggered", "P1")
     assert back["decision"] == "reopen"
     monitor.wait_for(UPDATE, back["run_id"])
 
     service.status = 200
-    monitor.a_minute_passes()
+    shorten_intervals(airflow)
     monitor.wait_for(UPDATE, monitor.says("Recovered", "P1")["run_id"])
     monitor.wait_until(Status.RESOLVED)
     monitor.wait_until(Status.ARCHIVED)
 
     for run_id in airflow.api.runs(UPDATE):
-        monitor.wait_for(UPDATE, run_id)
+        if datetime.fromisoformat(airflow.api.run(UPDATE, run_id)["run_after"]) <= datetime.now(UTC):
+            monitor.wait_for(UPDATE, run_id)
     control = SandboxClient(sandbox.url)
     room = airflow.api.xcom(RESPONSE, began["run_id"], "create_war_room")
     channel = control.channel(room["channel_id"])
@@ -258,7 +249,7 @@ SAME = (
     (r"\b\d\d:\d\d:\d\d\b", "HH:MM:SS"),
     (r"\b\d\d:\d\d\b", "HH:MM"),
     ("times, all at HH:MM UTC", "times since HH:MM, last HH:MM UTC"),
-    (r"\(load [^()]*\)", "(LOAD)"),
+    (r"DATE HH:MM", "HH:MM"),
     (r"\(name [^()]*first byte \d+\)", "(TIMINGS)"),
     (DURATION, "N s"),
     (r"http://127\.0\.0\.1:\d+", "http://AIRFLOW"),
@@ -269,7 +260,10 @@ SAME = (
     (r"C0SBX\d+", "CHANNEL"),
     (r"/p\d{16}", "/pTIMESTAMP"),
     (r"dd\.148275309\.[\w.~-]+", "KEY"),
-    (r"run from `?[\w.-]+`?", "run from HOST"),
+    (r"from `[\w.-]+`", "from HOST"),
+    # A busy machine is worth a warning to readers, and none to this test.
+    (r"(?m)^.*\bour own (?:network|side)\b.*\n", ""),
+    (r"\*\n• ", "* "),
 )
 
 
