@@ -27,6 +27,7 @@ UNSURE = {
 """What is said where it is not known, and what it hedges."""
 
 _DURATION = re.compile(r"\b[\d.,]+ (?:ms|s|min|h)\b(?: \d+ (?:s|min)\b)?")
+_CHECKED_AT = re.compile(r"\(checked \d{2}:\d{2} UTC\)")
 _BLOCK_ID = re.compile(r'"block_id": "[^"]*"')
 
 
@@ -120,5 +121,6 @@ def told(seen: Outcome) -> set[str]:
 
 
 def _shape(text: str) -> str:
-    """Return a text without how long things took; the last step's own time is not always there to be told."""
-    return _BLOCK_ID.sub("", _DURATION.sub("T", text)).replace("summary T", "summary done")
+    """Return a text without times of day and durations; the last step's own duration is not always known."""
+    text = _CHECKED_AT.sub("(checked T)", _DURATION.sub("T", text))
+    return _BLOCK_ID.sub("", text).replace("summary T", "summary done")

@@ -88,7 +88,7 @@ class Bench:
         shutil.copy(DAGS / "incident_response.py", folder)
         step = "airflow_incident_provider.operators.base"
         monkeypatch.setattr(f"{step}.RETRY_DELAY_AFTER_TIMEOUT_S", 1.5)
-        monkeypatch.setattr(f"{step}.LONGEST_RETRY_DELAY_S", 0.1)
+        monkeypatch.setattr(f"{step}.MAX_RETRY_DELAY_S", 0.1)
 
     def clean(self, scenario: str) -> Outcome:
         """Return what the scenario comes to when nothing goes wrong; it is run once a session."""

@@ -17,37 +17,37 @@ LATE = BY_NAME["time-out, done later"]
 
 SABOTAGES = {
     "no look for the brief": (
-        {"hooks.live_slack_client.LiveSlackClient.find_message": lambda *_, **__: None},
+        {"slack.client.LiveSlackClient.find_message": lambda *_, **__: None},
         Case(FIRST, "chat.postMessage", 1, DROPPED),
         "/brief was posted 2 times",
     ),
     "no look for the findings": (
-        {"hooks.live_slack_client.LiveSlackClient.find_message": lambda *_, **__: None},
+        {"slack.client.LiveSlackClient.find_message": lambda *_, **__: None},
         Case(FIRST, "chat.postMessage", 2, DROPPED),
         "/post_investigation_updates/0 was posted 2 times",
     ),
     "no look for the summary": (
-        {"hooks.live_slack_client.LiveSlackClient.find_message": lambda *_, **__: None},
+        {"slack.client.LiveSlackClient.find_message": lambda *_, **__: None},
         Case(FIRST, "chat.postMessage", 3, DROPPED),
         "/summary/0 was posted 2 times",
     ),
     "no memory of what was begun": (
-        {"operators.ledger.Ledger.intended_at": lambda *_: None},
+        {"room.posting.Ledger.intended_at": lambda *_: None},
         Case(FIRST, "chat.postMessage", 2, LATE),
         "/post_investigation_updates/0 was posted 2 times",
     ),
     "no look for the room": (
-        {"operators.room_channel.ChannelOpener._ours": lambda *_: None},
+        {"room.channel.ChannelOpener._ours": lambda *_: None},
         Case(FIRST, "conversations.create", 1, DROPPED),
         "the rooms are",
     ),
     "no look at the bookmarks": (
-        {"hooks.live_slack_client.LiveSlackClient.bookmarks": lambda *_: frozenset()},
+        {"slack.client.LiveSlackClient.bookmarks": lambda *_: frozenset()},
         Case(FIRST, "bookmarks.add", 1, DROPPED),
         "is there 2 times",
     ),
     "no patience after a time-out": (
-        {"hooks.live_slack_client.effect_may_be_delayed": lambda _: False},
+        {"slack.client.effect_may_be_delayed": lambda _: False},
         Case(FIRST, "chat.postMessage", 3, LATE),
         "/summary/0 was posted 2 times",
     ),
