@@ -107,6 +107,11 @@ def probe_name(probe: str) -> str:
     return _OWN_NETWORK if probe in CONTROL_PROBES else probe
 
 
+def plain_subject(finding: Finding) -> str:
+    """Return the probe and its target as plain text."""
+    return _OWN_NETWORK if finding.is_control else f"{finding.probe} {finding.target}".rstrip()
+
+
 def subject(finding: Finding) -> Mrkdwn:
     """Return the probe and its target."""
     if finding.is_control:
@@ -219,5 +224,5 @@ def _evidence(finding: Finding) -> list[Block]:
 def _fallback(findings: Sequence[Finding], serious: Sequence[Finding]) -> str:
     """Return the headline and the worst findings, with the verdict as a word."""
     lines = [headline(findings)]
-    lines += [f"{f.verdict}: {probe_name(f.probe)} {f.target}: {f.summary}" for f in serious]
+    lines += [f"{f.verdict}: {plain_subject(f)}: {f.summary}" for f in serious]
     return "\n".join(lines)

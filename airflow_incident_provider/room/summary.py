@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status, TimelineEvent, UpdateKind
 from airflow_incident_provider.messages.evidence import hypothesis_statements, known_statements, unknown_texts
-from airflow_incident_provider.messages.findings import count_verdicts, probe_name
+from airflow_incident_provider.messages.findings import count_verdicts, plain_subject
 from airflow_incident_provider.messages.status_changes import status_text
 from airflow_incident_provider.models import (
     Incident,
@@ -177,7 +177,7 @@ def _problems(report: RunReport) -> tuple[Problem, ...]:
     problems += (
         Problem(
             step=TaskId.INVESTIGATE,
-            what=f"{probe_name(finding.probe)} {finding.target} could not be checked",
+            what=f"{plain_subject(finding)} could not be checked",
             error=finding.summary,
         )
         for finding in snapshot.findings
