@@ -190,7 +190,9 @@ def headline(findings: Sequence[Finding]) -> str:
     if (unknown := counts.get(Verdict.UNKNOWN, 0)) == total:
         return f"{unknown} {_checks(unknown)} could not run"
     others = {v: n for v, n in counts.items() if v is not Verdict.OK}
-    return f"No check fails: {verdict_counts(counts)}" if others else f"All {total} {_checks(total)} pass"
+    if others:
+        return f"No check fails: {verdict_counts(counts)}"
+    return "The check passes" if total == 1 else f"All {total} checks pass"
 
 
 def _checks(count: int) -> str:

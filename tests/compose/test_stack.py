@@ -104,8 +104,9 @@ class TestLocalExecutor:
     def test_an_alert_becomes_a_room_with_evidence(self, local_room: Room) -> None:
         assert set(local_room.messages.values()) == {1}
         assert len(local_room.members) > 2
-        [summary] = [text for text in local_room.texts if text.startswith("Investigation")]
-        assert "1 failing, 2 fine" in summary, "the probes look at the service, and there is no name server"
+        [findings] = [text for text in local_room.texts if "our own network" in text and "check" in text]
+        assert findings.startswith("The check passes"), "the probes reach the service"
+        assert "no resolver answers" in findings, "and there is no name server"
 
     @pytest.mark.parametrize("name", ESCAPES)
     def test_the_proxy_of_the_stack_refuses(self, answers: dict[str, tuple[int, str]], name: str) -> None:
@@ -178,7 +179,7 @@ def newer_checkout(folder: Path) -> Path:
     """Return a checkout of a later version of the package."""
     for name in ("docker-compose.yaml", "Dockerfile", ".dockerignore", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / name)
-    for name in ("airflow_incident_provider", "dags", "compose"):
+    for name in ("airflow_incident_provider", "packages", "dags", "compose"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "airflow_incident_provider/__init__.py"):
         file = folder / name
