@@ -155,9 +155,10 @@ class DatadogEvents:
         """Send as many events as time allows. The first failure is logged and pauses delivery."""
         if time.monotonic() < self._paused_until:
             return
-        deadline = time.monotonic() + DELIVERY_SECONDS
         try:
             hook = self._hook()
+            # From here on: importing the client says nothing about the speed of responses.
+            deadline = time.monotonic() + DELIVERY_SECONDS
             for call in _calls(hook, events) if hook is not None else ():
                 if time.monotonic() + CALL_SECONDS > deadline:
                     self._pause("responses are too slow")
