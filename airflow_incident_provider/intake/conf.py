@@ -80,7 +80,7 @@ def read_notification(conf: Mapping[str, object], *, received_at: datetime, rout
     given = {key: value for key, value in conf.items() if not is_empty(value)}
     if _is_request_to_airflow(given):
         given = dict(given["conf"])  # type: ignore[call-overload]
-    if not given:
+    if all(value is False for value in given.values()):  # Airflow adds the form's defaults: an unticked box.
         raise InvalidPayloadError("The conf is empty.", fix=_WHAT_A_CONF_HOLDS)
     repairs = _repairs(given)
     notification, report = _read(given, received_at)

@@ -142,24 +142,18 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     "part",
     [
         "py.typed",
+        "cli/recorded_alert.json",
+        "cli/setup/routing.minimal.yaml",
         "intake/routing.example.yaml",
         "intake/datadog/template.json.txt",
-        "demo/alert.json",
-        "probes/shell/address_ranges.txt",
-        "probes/shell/addresses.sh",
-        "sandbox/static/index.html",
-        "sandbox/static/app.js",
-        "sandbox/static/app.css",
+        "plugins/incidents_page/static/index.html",
+        "plugins/incidents_page/static/page.js",
+        "plugins/incidents_page/static/page.css",
+        "probes/probe.sh",
     ],
 )
 def test_wheel_ships(wheel: zipfile.ZipFile, part: str) -> None:
     assert f"airflow_incident_provider/{part}" in wheel.namelist()
-
-
-def test_wheel_ships_a_script_for_every_probe(wheel: zipfile.ZipFile) -> None:
-    probes = {Path(name) for name in wheel.namelist() if "/probes/catalogue/" in name}
-    declared = {path.stem for path in probes if path.suffix == ".py" and path.stem != "__init__"}
-    assert declared == {path.stem for path in probes if path.suffix == ".sh"} != set()
 
 
 def test_wheel_ships_all_of_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:

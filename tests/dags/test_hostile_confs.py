@@ -26,15 +26,9 @@ def nested(depth: int) -> Any:
     return "leaf" if depth == 0 else {"alert": nested(depth - 1)}
 
 
-# What becomes of it: refused by the form's schema, which Airflow's API and UI hold a conf against before there is a
-# run; refused by the first step; or a room.
+# What becomes of it: refused by the form's schema, which Airflow's API and UI validate a conf with before there is a
+# run; refused by the first step; a room without the value, which the brief lists; or a room.
 REFUSED_BY_FORM: dict[str, dict[str, Any]] = {
-    "title is a number": {"title": 7},
-    "title is a list": {"title": ["a", "b"]},
-    "severity is unknown": {"title": "x", "severity": "apocalyptic"},
-    "severity is an object": {"title": "x", "severity": {"level": 1}},
-    "private is a word": {"title": "x", "private": "perhaps"},
-    "users is an object": {"title": "x", "users": {"a": 1}},
     "datadog is a list": {"datadog": [1, 2]},
     "datadog is a number": {"datadog": 5},
 }
@@ -43,20 +37,28 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "only empty fields": ({"title": "", "users": [], "datadog": None}, "conf is empty"),
     "no title": ({"users": ["alice.ng@acme.example"]}, "title"),
     "invisible title": ({"title": "\u200b\u2060\ufeff"}, "title"),
-    "time is prose": ({"title": "x", "started_at": "just after lunch"}, "started_at"),
     "datadog is prose": ({"datadog": "hello"}, "datadog"),
     "datadog is empty JSON": ({"datadog": "{}"}, "datadog"),
     "datadog says nothing": ({"datadog": {"foo": "bar"}}, "datadog"),
     "datadog is deep": ({"datadog": nested(60)}, "Datadog"),
-    "target is a command": ({"title": "x", "targets": [SHELL]}, "targets"),
-    "target is a template": ({"title": "x", "targets": [JINJA]}, "targets"),
-    "target is a file": ({"title": "x", "targets": ["file:///etc/passwd"]}, "targets"),
-    "target is an option": ({"title": "x", "targets": ["-oProxyCommand=id"]}, "targets"),
-    "body of a request": ({"conf": {"title": "x"}, "logical_date": None}, "conf"),
     "misspelt title": ({"titel": "x"}, "title"),
     "bare broken JSON": ({"datadog": '{"alert": {"id": "1",'}, "datadog"),
 }
+LEFT_OUT: dict[str, dict[str, Any]] = {
+    "severity is unknown": {"severity": "apocalyptic"},
+    "severity is an object": {"severity": {"level": 1}},
+    "private is a word": {"private": "perhaps"},
+    "users is an object": {"users": {"a": 1}},
+    "started_at is prose": {"started_at": "just after lunch"},
+    "targets hold a command": {"targets": [SHELL]},
+    "targets hold a template": {"targets": [JINJA]},
+    "targets hold a file": {"targets": ["file:///etc/passwd"]},
+    "targets hold an option": {"targets": ["-oProxyCommand=id"]},
+}
 ROOM: dict[str, dict[str, Any]] = {
+    "title is a number": {"title": 7},
+    "title is a list": {"title": ["a", "b"]},
+    "body of a request": {"conf": {"title": "x"}, "logical_date": None},
     "mass mentions everywhere": {
         "title": MASS,
         "description": MASS,
@@ -193,6 +195,23 @@ def test_refused_in_words(run_dag: Callable[..., Run], rooms: Any, slack: Sandbo
     assert rooms() == []
     assert re.search(named, run.log)
     assert_secret_kept(run, slack)
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_a_value_that_is_not_understood_is_left_out_and_listed_in_the_brief(
+    run_dag: Callable[..., Run], control: SandboxClient, rooms: Any, slack: SandboxServer, case: str
+) -> None:
+    """The report still opens its room; nothing of the value is looked up, invited or probed."""
+    field = case.split(maxsplit=1)[0]
+    run = run_dag({"title": "Checkout is down", "severity": "critical", **LEFT_OUT[case]})
+    assert run.state == "success"
+    [name] = rooms()
+    assert_harmless(run, control, name)
+    assert_secret_kept(run, slack)
+    assert any(flag.field == field and flag.note.startswith("left out: ") for flag in run.incident.flags)
+    assert run.incident.severity is (Severity.HIGH if field == "severity" else Severity.CRITICAL)
+    assert (run.incident.targets, run.incident.responders) == ((), ())
+    assert field in json.dumps(control.channel(name)["messages"])
 
 
 @pytest.mark.parametrize("case", ROOM)

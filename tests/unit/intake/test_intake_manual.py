@@ -90,7 +90,9 @@ def test_empty_fields_of_the_form_are_not_given(empty: Any, read: Read) -> None:
     assert read(given | dict.fromkeys(fields, empty)) == read(given)
 
 
-@pytest.mark.parametrize("conf", [{}, {"title": ""}, {"users": [], "datadog": None}])
+@pytest.mark.parametrize(
+    "conf", [{}, {"title": ""}, {"users": [], "datadog": None}, {"title": "", "private": False}]
+)
 def test_an_empty_conf_is_told_what_it_must_hold(conf: Any, read: Read) -> None:
     with pytest.raises(InvalidPayloadError, match=r'The conf is empty\. A conf holds either \{"datadog"'):
         read(conf)
