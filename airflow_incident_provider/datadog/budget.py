@@ -29,6 +29,8 @@ KNOWN_LIMITS: Mapping[Endpoint, tuple[int, int]] = {
 }
 """Calls per seconds, as documented once; what Datadog's headers say counts more."""
 
+_MAX_NUMBER = 10**9
+
 
 class Budgets:
     """Decides whether a call may be made.
@@ -115,8 +117,9 @@ def locked(path: Path) -> Iterator[TextIO]:
 
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:
-    value = headers.get(name)
+    """Return a header's number; one that is no number, or beyond all limits and periods, counts as not sent."""
     try:
-        return int(float(value)) if value is not None else None
+        number = float(headers.get(name, "nan"))
     except ValueError:
         return None
+    return int(number) if abs(number) <= _MAX_NUMBER else None

@@ -204,6 +204,7 @@ def _pagerduty_event(conf: Object) -> ForeignAlert:
         raise InvalidPayloadError(f"dedup_key: missing; without it nobody knows what to {action}.")
     source = _string(payload.get("source"))
     details = _object(payload.get("custom_details"))
+    links = conf.get("links")
     report = {
         "id": key,
         "title": _string(payload.get("summary")) or (f"PagerDuty alert {key}" if action != "trigger" else None),
@@ -214,7 +215,7 @@ def _pagerduty_event(conf: Object) -> ForeignAlert:
         "tags": [f"{name}:{value}" for name in ("group", "class") if (value := _string(payload.get(name)))],
         "links": [
             {"url": str(link["href"]), "label": _string(link.get("text")) or "Link"}
-            for link in conf.get("links") or []
+            for link in (links if isinstance(links, list) else [])
             if isinstance(link, dict) and _string(link.get("href"))
         ],
         "started_at": _string(payload.get("timestamp")),

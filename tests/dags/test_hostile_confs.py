@@ -26,8 +26,8 @@ def nested(depth: int) -> Any:
     return "leaf" if depth == 0 else {"alert": nested(depth - 1)}
 
 
-# What becomes of it: refused by the form's schema, which Airflow's API and UI validate a conf with before there is a
-# run; refused by the first step; a room without the value, which the brief lists; or a room.
+# What becomes of it: refused by the form's schema, which Airflow's API and UI validate a conf with before there is
+# a run; refused by the first step; a room without the value, which the brief lists; or a room.
 REFUSED_BY_FORM: dict[str, dict[str, Any]] = {
     "datadog is a list": {"datadog": [1, 2]},
     "datadog is a number": {"datadog": 5},

@@ -120,9 +120,9 @@ def connect_webhook(airflow_home: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     return connect
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def parsed_dags(airflow_home: Path) -> None:
-    """The repository's DAGs, as a DAG processor leaves them in the database."""
+    """The repository's DAGs, as a DAG processor leaves them in the database. Other modules delete them from it."""
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     from airflow.models.dag import DagModel
     from airflow.models.dagbundle import DagBundleModel

@@ -30,7 +30,7 @@ def run(*arguments: str) -> int:
 
 
 def test_it_says_what_an_alert_is_and_why(capsys: Any) -> None:
-    run(str(PAYLOADS / "01_metric_triggered.json"))
+    run(str(PAYLOADS / "01_metric_triggered.json"), "--no-records")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "OPEN dd.148275309.7716548234011230001.1c1990a1e485f49b"
     told = "\n".join(lines)
@@ -41,7 +41,7 @@ def test_it_says_what_an_alert_is_and_why(capsys: Any) -> None:
 def test_it_reads_standard_input_and_the_incidents_that_there_are(
     capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    run(str(PAYLOADS / "01_metric_triggered.json"), "-o", "json")
+    run(str(PAYLOADS / "01_metric_triggered.json"), "--no-records", "-o", "json")
     opened = json.loads(capsys.readouterr().out)
     records = tmp_path / "records.json"
     records.write_text(json.dumps([opened["record"]]))
@@ -57,7 +57,7 @@ def test_it_reads_standard_input_and_the_incidents_that_there_are(
 def test_it_goes_by_the_routing_table(capsys: Any, tmp_path: Path) -> None:
     table = tmp_path / "routing.yaml"
     table.write_text("triage: {rules: [{name: nobody, presence: record}]}")
-    run(str(PAYLOADS / "01_metric_triggered.json"), "--routing-table", str(table))
+    run(str(PAYLOADS / "01_metric_triggered.json"), "--no-records", "--routing-table", str(table))
     told = capsys.readouterr().out
     assert "shown as record (nobody)" in told
     assert "  no run\n" in told
