@@ -81,7 +81,7 @@ def test_a_team_s_dag_is_where_the_team_wrote_it(made: Callable[..., Any], tmp_p
     ("routing", "told"),
     [
         ({"defaults": {"responder": ["dana@acme.example"]}}, "did you mean responders?"),
-        ({"rules": [{"name": "r", "match": {}, "dag": "two words"}]}, "'two words' is not the id of a DAG"),
+        ({"rules": [{"name": "r", "match": {}, "dag": "two words"}]}, "'two words' is not a DAG id"),
         ({"severity": {"rules": [{"name": "r", "match": {}, "severity": "bad"}]}}, "'bad' is not a severity"),
         ({"severity": {"rules": [{"name": "r", "mach": {}, "severity": "low"}]}}, "did you mean match?"),
     ],
