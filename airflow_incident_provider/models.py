@@ -136,6 +136,11 @@ class Problem(Model):
     fix: str | None = None
     code: ProblemCode | None = None
 
+    def log_line(self) -> str:
+        """Return the problem on one line for a log, with its fix or else its error where it has one."""
+        detail = self.fix or self.error
+        return f"{self.what} ({detail})" if detail else self.what
+
 
 # --- 1. parse_incident_event ------------------------------------------------------------------------
 

@@ -254,7 +254,7 @@ class _Delivery:
         )
         room = RoomOpener(self._slack, request, Ledger({})).open()
         for problem in room.problems:
-            notifier.log.warning("In the room: %s (%s)", problem.what, problem.fix or problem.error)
+            notifier.log.warning("In the room: %s", problem.log_line())
         notifier.log.info("The room of this failure: #%s %s", room.channel_name, room.url or "")
         return RoomRef(room.channel_id or "", room.brief_ts)
 

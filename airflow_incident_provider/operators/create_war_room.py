@@ -107,7 +107,7 @@ class CreateWarRoomOperator(SlackStep):
         if self.name is None:
             self._store_room(context, request.incident, room)
         for problem in room.problems:
-            self.log.warning("In the room: %s (%s)", problem.what, problem.fix or problem.error)
+            self.log.warning("In the room: %s", problem.log_line())
         WarRoomLink.keep(self, room)
         MonitorLink.keep(self, request.incident)
         DashboardLink.keep(self, request.incident)

@@ -329,7 +329,7 @@ class PostIncidentUpdateOperator(SlackStep):
                 raise AirflowFailException(f"No room: {error}") from error
             raise
         for problem in updates.problems:
-            self.log.warning("In the room: %s (%s)", problem.what, problem.fix or problem.error)
+            self.log.warning("In the room: %s", problem.log_line())
         return updates
 
     def _post(self, context: Context, snapshot: IncidentSnapshot, missing: Sequence[Missing]) -> ThreadUpdates:
