@@ -139,8 +139,9 @@ def _yes_or_no(value: object, reject: Reject, _received_at: datetime) -> bool | 
     try:
         return read_yes_or_no(value)
     except ValueError as error:
-        reject(value, str(error))
-        return None
+        # A person who wrote something here may have meant yes, and a public room cannot be taken back.
+        reject(value, f"{error}; the room is private")
+        return True
 
 
 def _time(value: object, reject: Reject, received_at: datetime) -> datetime | None:

@@ -59,7 +59,7 @@ def room(slack_app: Any) -> Any:
 def wait_for_late_answers(slack: SandboxServer) -> None:
     """Wait until what was given up is over: it may still take effect, also in the next test's workspace."""
     requests.post(f"{slack.slack_base_url}api.test", timeout=10)
-    control, deadline = SandboxClient(slack.url), time.monotonic() + 10
+    control, deadline = SandboxClient(slack.url), time.monotonic() + 60
     while len(calls := control.calls()) < calls[-1]["seq"]:
         assert time.monotonic() < deadline
 
