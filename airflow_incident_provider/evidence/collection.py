@@ -39,7 +39,7 @@ from airflow_incident_provider.evidence.checks.services import (
 )
 from airflow_incident_provider.evidence.hypotheses import propose
 from airflow_incident_provider.evidence.model import Evidence, Marker, MetricGraph
-from airflow_incident_provider.evidence.observations import MetricSeen, Observations
+from airflow_incident_provider.evidence.observations import MetricSeen, Observations, summary_of, value_of
 from airflow_incident_provider.evidence.reading import text_of, utc
 from airflow_incident_provider.evidence.request import EvidenceRequest
 from airflow_incident_provider.evidence.series import Series, sparkline
@@ -101,7 +101,7 @@ def observe(request: EvidenceRequest, answers: Answers) -> Observations:
 
 def conclude_evidence(request: EvidenceRequest, seen: Observations, answers: Answers) -> Evidence:
     """Return the findings with the hypotheses that follow from them, and the calls that they cite."""
-    metric = seen.metric.seen if seen.metric else None
+    metric = value_of(seen.metric)
     proposal = propose(seen, request.service)
     return Evidence(
         service=request.service,
@@ -149,11 +149,11 @@ def _graph(request: EvidenceRequest, seen: Observations, metric: MetricSeen) -> 
     """Return what is drawn: the last two hours of the metric, with its normal range, onset and changes."""
     series = _last(metric.series)
     baseline = metric.shift.baseline if metric.shift else None
-    changes = seen.changes.seen if seen.changes else None
+    changes = value_of(seen.changes)
     shown = (*(changes.before if changes else ()), *(changes.after if changes else ()))
     first = series.times[0] if series.times else 0
     markers = tuple(Marker(at=utc(change.at), label=change.title) for change in shown if change.at >= first)[:5]
-    summary = seen.metric.finding.summary if seen.metric else ""
+    summary = summary_of(seen.metric)
     return MetricGraph(
         title=request.metric_query or "",
         times=series.times,

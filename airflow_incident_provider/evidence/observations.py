@@ -14,6 +14,7 @@ from airflow_incident_provider.evidence.symptoms import Resource
 from airflow_incident_provider.models import Finding
 
 Seen = TypeVar("Seen")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,21 @@ class Checked(Generic[Seen]):
 
     finding: Finding
     seen: Seen | None = None
+
+
+def value_of(checked: Checked[Seen] | None) -> Seen | None:
+    """Return what a check saw; ``None`` if it was not made, or could not be made."""
+    return checked.seen if checked else None
+
+
+def values_of(checked: Checked[tuple[Item, ...]] | None) -> tuple[Item, ...]:
+    """Return all that a check saw; nothing if it was not made, or could not be made."""
+    return value_of(checked) or ()
+
+
+def summary_of(checked: Checked[Seen] | None) -> str:
+    """Return the summary of a check's finding; empty if it was not made."""
+    return checked.finding.summary if checked else ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,457 @@
+"""The rules that propose causes: each yields drafts from what was observed.
+
+A change after the onset is never a cause, more traffic is not a new error, and a missing emitter is not zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from airflow_incident_provider.evidence.model import Cause
+from airflow_incident_provider.evidence.observations import (
+    Change,
+    ErrorKind,
+    LogPattern,
+    NewError,
+    Observations,
+    VersionSeen,
+    summary_of,
+    value_of,
+    values_of,
+)
+from airflow_incident_provider.evidence.series import Direction, Shift, State
+from airflow_incident_provider.evidence.symptoms import Resource
+from airflow_incident_provider.evidence.weighing import Draft, Support
+from airflow_incident_provider.models import Verdict
+
+_JUST_BEFORE_S = 15 * 60
+_BEFORE_S = 60 * 60
+_CLOCK_SKEW_S = 60
+_PROVEN_S = 10 * 60
+_MORE_TRAFFIC = 1.5
+_FAILS_MORE = 3.0
+_LEAST_ERROR_SHARE = 0.01
+_MANY_HOSTS = 3
+_FEW_OF_HOSTS = 0.34
+_EXTERNAL = frozenset({"external", "third-party", "third_party", "thirdparty", "saas"})
+
+
+def _onset(seen: Observations) -> int:
+    metric = value_of(seen.metric)
+    assert metric is not None
+    return metric.onset or 0
+
+
+def _changes(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose changes before the onset, of the service itself or of the one that explains its excess."""
+    suspect = _first_suspect(seen)
+    onset = _onset(seen)
+    for change in _earlier_changes(seen):
+        if change.at > onset or onset - change.at > _BEFORE_S or change.service not in {service, suspect}:
+            continue
+        draft = Draft(
+            change.kind,
+            change.service,
+            f"{change.title} may have caused it",
+            f"undo it ({change.title}) and see whether the metric recovers",
+            path=_path(seen, change.service) if change.service != service else (),
+        )
+        close = onset - change.at <= _JUST_BEFORE_S
+        draft.support(
+            Support.CHANGE_JUST_BEFORE if close else Support.CHANGE_BEFORE,
+            "changes",
+            f"{change.title}, {round((onset - change.at) / 60)} min before the onset",
+        )
+        _weigh_versions(draft, seen, change, service)
+        _weigh_errors(draft, seen, change, service)
+        if change.service != service:
+            _weigh_dependency(draft, seen, change.service)
+        else:
+            _contradict_by_suspect(draft, seen)
+        _weigh_other_explanations(draft, seen)
+        yield draft
+
+
+def _weigh_versions(draft: Draft, seen: Observations, change: Change, service: str) -> None:
+    versions = value_of(seen.versions)
+    if versions is None or change.kind is not Cause.DEPLOYMENT or change.service != service:
+        return
+    new = next((each for each in versions if each.version == change.version), None)
+    if change.version is None:
+        arrived = [each for each in versions if each.first_seen is not None and each.first_seen <= _onset(seen)]
+        new = arrived[-1] if arrived else None
+    if new is None:
+        return
+    old = [each for each in versions if each is not new and each.error_share is not None]
+    if new.error_share is None:
+        return
+    if _ran_well_before(new, _onset(seen)):
+        draft.contradict("versions", f"{new.version} served before the onset without failing")
+        return
+    others = max((each.error_share or 0.0 for each in old), default=None)
+    if others is None:
+        before = max((each.errors_before or 0.0 for each in versions if each is not new), default=0.0)
+        if new.error_share >= max(_LEAST_ERROR_SHARE, _FAILS_MORE * before):
+            draft.support(Support.VERSION_FAILS_MORE, "versions", f"{new.version} fails more than before")
+    elif new.error_share >= max(_LEAST_ERROR_SHARE, _FAILS_MORE * others):
+        draft.support(Support.VERSION_FAILS_MORE, "versions", f"{new.version} fails more than the other versions")
+    elif others >= _LEAST_ERROR_SHARE and others >= new.error_share / 2:
+        draft.contradict("versions", "the other versions fail as much")
+
+
+def _ran_well_before(version: VersionSeen, onset: int) -> bool:
+    """Return whether a version served for a while, and failed much less, before the onset."""
+    if version.first_seen is None or version.errors_before is None or onset - version.first_seen < _PROVEN_S:
+        return False
+    return (version.error_share or 0.0) >= max(_LEAST_ERROR_SHARE, _FAILS_MORE * version.errors_before)
+
+
+def _weigh_errors(draft: Draft, seen: Observations, change: Change, service: str) -> None:
+    if change.service != service:
+        return
+    for error in values_of(seen.errors):
+        if error.first_seen < change.at - _CLOCK_SKEW_S:
+            continue
+        if change.version is not None and error.version == change.version:
+            draft.support(Support.ERROR_IN_VERSION, "errors", f"{error.type} came with {error.version}")
+        elif error.kind is ErrorKind.OTHER:
+            draft.support(Support.NEW_ERROR, "errors", f"{error.type} is new")
+
+
+def _weigh_other_explanations(draft: Draft, seen: Observations) -> None:
+    """Contradict a change by what does not come from changes: an expired certificate, one lost host."""
+    kinds = {each.kind for each in _texts(seen)}
+    if ErrorKind.CERTIFICATE in kinds:
+        draft.contradict(
+            "errors" if _has_error(seen, ErrorKind.CERTIFICATE) else "logs", "a certificate is at fault"
+        )
+    hosts = _one_host(seen)
+    rollout = _new_version(seen)
+    if hosts and (rollout is None or rollout.traffic_share >= 1 - _FEW_OF_HOSTS):
+        draft.contradict("groups", f"only {', '.join(hosts)} is abnormal")
+
+
+def _unreported_version(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose a version that nobody reported, but that serves requests since just before the onset."""
+    onset = _onset(seen)
+    versions = value_of(seen.versions)
+    reported = _earlier_changes(seen)
+    known = {change.version for change in reported}
+    close = [change for change in reported if change.service == service and change.kind is Cause.DEPLOYMENT]
+    for version in versions or ():
+        first = version.first_seen
+        if first is None or first > onset or onset - first > _BEFORE_S or version.version in known:
+            continue
+        if any(abs(change.at - first) <= _JUST_BEFORE_S for change in close):
+            continue
+        change = Change(
+            kind=Cause.DEPLOYMENT,
+            at=first,
+            service=service,
+            title=f"version {version.version} of {service}",
+            version=version.version,
+        )
+        draft = Draft(
+            Cause.DEPLOYMENT,
+            service,
+            f"version {version.version} of {service}, which nobody reported, may have caused it",
+            f"return to the version before {version.version} and see whether the metric recovers",
+        )
+        if onset - first <= _JUST_BEFORE_S:
+            draft.support(
+                Support.VERSION_ARRIVED, "versions", f"first seen {round((onset - first) / 60)} min before"
+            )
+        _weigh_versions(draft, seen, change, service)
+        _weigh_errors(draft, seen, change, service)
+        _contradict_by_suspect(draft, seen)
+        _weigh_other_explanations(draft, seen)
+        yield draft
+
+
+def _host(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose a host: a few of many are abnormal, and no new version runs there."""
+    hosts = _one_host(seen)
+    if not hosts:
+        return
+    draft = Draft(
+        Cause.HOST,
+        ", ".join(hosts),
+        f"{', '.join(hosts)} behaves differently from the other hosts of {service}",
+        f"take {hosts[0]} out of service and see whether the metric recovers",
+    )
+    draft.support(Support.ONE_HOST, "groups", summary_of(seen.groups))
+    version = _new_version(seen)
+    if version is not None and version.traffic_share < 1 - _FEW_OF_HOSTS:
+        draft.contradict("versions", f"{version.version} is new and serves only a part of the requests")
+    yield draft
+
+
+def _one_host(seen: Observations) -> tuple[str, ...]:
+    groups = value_of(seen.groups)
+    if groups is None or groups.total < _MANY_HOSTS or not groups.abnormal:
+        return ()
+    return groups.abnormal if len(groups.abnormal) <= max(1, int(groups.total * _FEW_OF_HOSTS)) else ()
+
+
+def _new_version(seen: Observations) -> VersionSeen | None:
+    versions = value_of(seen.versions)
+    onset = _onset(seen)
+    arrived = [v for v in versions or () if v.first_seen is not None and 0 <= onset - v.first_seen <= _BEFORE_S]
+    return arrived[-1] if arrived else None
+
+
+def _dependency(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose a service that the alerting one calls, directly or not, and that explains the excess."""
+    suspect = _first_suspect(seen)
+    if suspect is None or seen.dependencies is None or seen.dependencies.seen is None:
+        return
+    path = _path(seen, suspect)
+    external = seen.dependencies.seen.kinds.get(suspect) in _EXTERNAL
+    draft = Draft(
+        Cause.THIRD_PARTY if external else Cause.DEPENDENCY,
+        suspect,
+        f"{suspect}, which {service} depends on ({' calls '.join(path)}), may be at fault",
+        f"look at {suspect}: its own alerts, changes and status" + (" page" if external else ""),
+        path=path,
+    )
+    _weigh_dependency(draft, seen, suspect)
+    _contradict_by_traffic(draft, seen)
+    yield draft
+
+
+def _weigh_dependency(draft: Draft, seen: Observations, suspect: str) -> None:
+    if seen.dependencies is not None and suspect == _first_suspect(seen):
+        draft.support(Support.EXPLAINS_EXCESS, "dependencies", seen.dependencies.finding.summary)
+    monitors = values_of(seen.monitors)
+    first = next(iter(monitors), None)
+    if first is not None and first.service == suspect:
+        draft.support(Support.ALERTED_FIRST, "monitors", f"{first.name} alerts for {suspect}")
+
+
+def _first_suspect(seen: Observations) -> str | None:
+    dependencies = value_of(seen.dependencies)
+    if dependencies is None or not dependencies.localization.suspects:
+        return None
+    return dependencies.localization.suspects[0].service
+
+
+def _path(seen: Observations, service: str) -> tuple[str, ...]:
+    dependencies = value_of(seen.dependencies)
+    suspects = dependencies.localization.suspects if dependencies else ()
+    return next((each.path for each in suspects if each.service == service), ())
+
+
+def _traffic(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose more requests than normal since before the onset."""
+    traffic = value_of(seen.traffic)
+    if traffic is None or not _rose_first(traffic.requests, _onset(seen)):
+        return
+    draft = Draft(
+        Cause.TRAFFIC,
+        service,
+        f"{service} gets more requests than normal",
+        "find where the additional requests come from",
+    )
+    draft.support(Support.TRAFFIC_ROSE, "traffic", summary_of(seen.traffic))
+    for signal in _abnormal_signals(seen, Resource.CPU, Resource.THROTTLING):
+        draft.support(Support.RESOURCE_ABNORMAL, "signals", f"{signal} is above normal")
+    _contradict_by_change(draft, seen)
+    yield draft
+
+
+def _earlier_changes(seen: Observations) -> tuple[Change, ...]:
+    changes = value_of(seen.changes)
+    return changes.before if changes else ()
+
+
+def _contradict_by_change(draft: Draft, seen: Observations) -> None:
+    if any(0 <= _onset(seen) - change.at <= _JUST_BEFORE_S for change in _earlier_changes(seen)):
+        draft.contradict("changes", "something was changed just before")
+
+
+def _contradict_by_traffic(draft: Draft, seen: Observations) -> None:
+    traffic = value_of(seen.traffic)
+    if traffic is not None and _rose_first(traffic.requests, _onset(seen)):
+        draft.contradict("traffic", "the requests rose as well")
+
+
+def _contradict_by_suspect(draft: Draft, seen: Observations) -> None:
+    if (suspect := _first_suspect(seen)) is not None:
+        draft.contradict("dependencies", f"{suspect} explains most of the excess")
+
+
+def _rose_first(requests: Shift | None, onset: int) -> bool:
+    if requests is None or requests.direction is not Direction.UP or requests.onset is None:
+        return False
+    return (requests.factor or 0.0) >= _MORE_TRAFFIC and requests.onset <= onset + _CLOCK_SKEW_S
+
+
+def _abnormal_signals(seen: Observations, *resources: Resource) -> list[str]:
+    signals = values_of(seen.signals)
+    return [
+        each.name
+        for each in signals
+        if each.resource in resources and each.state is State.ABNORMAL and each.direction is Direction.UP
+    ]
+
+
+def _memory(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose memory that only grows."""
+    metric = value_of(seen.metric)
+    draft = Draft(
+        Cause.MEMORY_LEAK,
+        service,
+        f"{service} uses more and more memory",
+        "restart one instance and see whether its memory grows again; take a heap profile",
+    )
+    signals = values_of(seen.signals)
+    if metric is not None and metric.growing_since is not None:
+        draft.support(Support.RESOURCE_GROWS, "metric", "the metric only grows")
+    for signal in signals:
+        if signal.resource is Resource.MEMORY and signal.growing_since is not None:
+            draft.support(Support.RESOURCE_GROWS, "signals", f"{signal.name} only grows")
+    if not draft.supporting:
+        return
+    if _abnormal_signals(seen, Resource.RESTARTS):
+        draft.support(Support.RESOURCE_ABNORMAL, "signals", "containers restart")
+    _support_by_text(draft, seen, ErrorKind.MEMORY)
+    yield draft
+
+
+def _cpu(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose CPU beyond normal without more requests."""
+    names = _abnormal_signals(seen, Resource.CPU, Resource.THROTTLING)
+    if not names:
+        return
+    draft = Draft(
+        Cause.CPU_SATURATION,
+        service,
+        f"{service} is short of CPU",
+        "profile one instance; compare its CPU limit with its use",
+    )
+    for name in names:
+        draft.support(Support.RESOURCE_ABNORMAL, "signals", f"{name} is above normal")
+    if Resource.THROTTLING in {s.resource for s in values_of(seen.signals) if s.name in names}:
+        draft.support(Support.RESOURCE_GROWS, "signals", "its containers are throttled")
+    _contradict_by_traffic(draft, seen)
+    _contradict_by_suspect(draft, seen)
+    _contradict_by_change(draft, seen)
+    yield draft
+
+
+def _pool(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose a pool: requests wait for a connection."""
+    draft = Draft(
+        Cause.POOL_EXHAUSTED,
+        service,
+        f"{service} waits for connections of a pool that is exhausted",
+        "compare the pool's size with the connections in use; look for slow or leaked queries",
+    )
+    for name in _abnormal_signals(seen, Resource.POOL):
+        draft.support(Support.RESOURCE_ABNORMAL, "signals", f"{name} is above normal")
+    _support_by_text(draft, seen, ErrorKind.POOL)
+    if draft.supporting:
+        yield draft
+
+
+_TEXTS = {
+    ErrorKind.CERTIFICATE: (
+        Cause.CERTIFICATE,
+        "a certificate on the way from {service} is not valid",
+        "read the certificate's end date on the host that the error names",
+        ("tls",),
+    ),
+    ErrorKind.DNS: (
+        Cause.DNS,
+        "a name that {service} looks up does not resolve",
+        "resolve the name that the error gives from a host of the service",
+        ("dns",),
+    ),
+    ErrorKind.RATE_LIMITED: (
+        Cause.THIRD_PARTY,
+        "something that {service} calls refuses it for too many requests",
+        "look at the quota and the status page of what the error names",
+        (),
+    ),
+}
+
+
+def _error_texts(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose what new errors and log messages say by themselves: certificates, names, quotas."""
+    for kind, (cause, text, settles, probes) in _TEXTS.items():
+        draft = Draft(cause, service, text.format(service=service), settles)
+        _support_by_text(draft, seen, kind)
+        for each in seen.probes:
+            if each.probe in probes and each.verdict is Verdict.FAIL:
+                draft.support(Support.PROBE_FAILED, each.probe, each.summary)
+        if draft.supporting:
+            yield draft
+
+
+def _support_by_text(draft: Draft, seen: Observations, kind: ErrorKind) -> None:
+    for error in values_of(seen.errors):
+        if error.kind is kind:
+            draft.support(Support.ERROR_TEXT, "errors", f"{error.type}: {error.message}"[:200])
+    for log in values_of(seen.logs):
+        if log.kind is kind:
+            draft.support(Support.LOG_TEXT, "logs", f"“{log.pattern}” {log.count} times, {log.before} before")
+
+
+def _texts(seen: Observations) -> Iterable[NewError | LogPattern]:
+    return (
+        *values_of(seen.errors),
+        *values_of(seen.logs),
+    )
+
+
+def _has_error(seen: Observations, kind: ErrorKind) -> bool:
+    return any(each.kind is kind for each in values_of(seen.errors))
+
+
+def _emitter(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose that the emitter is lost: the metric stopped while requests go on."""
+    metric = value_of(seen.metric)
+    if metric is None or metric.state is not State.LOST:
+        return
+    draft = Draft(
+        Cause.EMITTER_LOST,
+        service,
+        f"what reports the metric of {service} has stopped; whether {service} works is not known from it",
+        "look at the agent or exporter that reports the metric",
+    )
+    draft.support(Support.STOPPED_REPORTING, "metric", summary_of(seen.metric))
+    traffic = value_of(seen.traffic)
+    if traffic is not None and traffic.lost_at is None and traffic.requests is not None:
+        draft.support(Support.REQUESTS_CONTINUE, "traffic", "requests are still reported")
+    yield draft
+
+
+def _planned(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose planned work: a downtime covers the alert."""
+    for downtime in values_of(seen.downtime):
+        draft = Draft(
+            Cause.PLANNED_WORK,
+            service,
+            f"planned work: a downtime covers {downtime.scope}",
+            "ask who set the downtime",
+        )
+        draft.support(Support.DOWNTIME, "downtime", summary_of(seen.downtime))
+        yield draft
+        return
+
+
+Rule = Callable[[Observations, str], Iterator[Draft]]
+
+RULES: tuple[Rule, ...] = (
+    _changes,
+    _unreported_version,
+    _host,
+    _dependency,
+    _traffic,
+    _memory,
+    _cpu,
+    _pool,
+    _error_texts,
+    _emitter,
+    _planned,
+)
