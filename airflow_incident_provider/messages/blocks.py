@@ -65,13 +65,7 @@ def section(text: Mrkdwn, *, accessory: Block | None = None) -> Block:
 
 def sections(lines: Iterable[Mrkdwn], *, accessory: Block | None = None) -> list[Block]:
     """Return lines as as few paragraphs as possible, the first of them with the accessory."""
-    texts: list[Mrkdwn] = []
-    for line in filter(None, lines):
-        joined = Mrkdwn(f"{texts[-1]}\n{line}") if texts else line
-        if texts and len(joined) <= SECTION_LIMIT:
-            texts[-1] = joined
-        else:
-            texts.append(line)
+    texts = wrap(lines, SECTION_LIMIT, separator="\n")
     return [section(text, accessory=None if number else accessory) for number, text in enumerate(texts)]
 
 

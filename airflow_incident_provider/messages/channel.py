@@ -59,6 +59,15 @@ def channel_name_taken(incident: Incident, attempt: int) -> str:
     return _name(incident, f"{_name_id(incident)}-{digest(incident.key, 4)}{again}")
 
 
+def room_name(incident: Incident, attempt: int) -> str:
+    """
+    Return the room's name, or an alternative if it is taken by another channel.
+
+    :param attempt: 0 for the name itself.
+    """
+    return channel_name_taken(incident, attempt) if attempt else channel_name(incident)
+
+
 def numbered_name(name: str, attempt: int) -> str:
     """
     Return a configured room name, or an alternative if it is taken by another channel.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 
 from airflow_incident_provider.config import TaskId, settings
 from airflow_incident_provider.exceptions import InvalidPayloadError
-from airflow_incident_provider.messages.channel import channel_name, channel_name_taken, numbered_name
+from airflow_incident_provider.messages.channel import numbered_name, room_name
 from airflow_incident_provider.models import (
     Incident,
     Route,
@@ -123,7 +124,7 @@ class CreateWarRoomOperator(SlackStep):
         people = people or looked_up_later(incident.responders, "Slack could not be asked who this is")
         return RoomRequest(
             snapshot=IncidentSnapshot(run=_run(context), incident=incident, workspace=workspace, people=people),
-            name=lambda attempt: channel_name_taken(incident, attempt) if attempt else channel_name(incident),
+            name=partial(room_name, incident),
             steps=progress_before_room(context, self, incident, workspace, people),
             deadline_s=settings().room_deadline_seconds,
         )

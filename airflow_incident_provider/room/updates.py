@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from airflow_incident_provider.exceptions import IncidentError, SlackRequestError
 from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.closing import resolve_at
 from airflow_incident_provider.lifecycle.records import Status, UpdateItem, UpdateKind
-from airflow_incident_provider.messages.channel import channel_name, channel_name_taken, is_own_topic, topic
+from airflow_incident_provider.messages.channel import is_own_topic, room_name, topic
 from airflow_incident_provider.messages.status_changes import (
     Recovery,
     Reopening,
@@ -23,11 +24,13 @@ from airflow_incident_provider.messages.status_changes import (
 from airflow_incident_provider.messages.summary import summary_message
 from airflow_incident_provider.messages.updates import IncidentUpdate, update_messages
 from airflow_incident_provider.models import (
+    Incident,
     IncidentSummary,
     PostedMessage,
     Problem,
     ProblemCode,
     ThreadUpdates,
+    UserResolution,
     WarRoom,
 )
 from airflow_incident_provider.registry.records import UpdateBatch
@@ -200,16 +203,7 @@ def successor_request(session: RoomSession) -> RoomRequest:
     snapshot = session.snapshot
     assert snapshot.incident is not None
     incident = snapshot.incident.model_copy(update={"slack_channel_id": None})
-    return RoomRequest(
-        snapshot=IncidentSnapshot(
-            run=snapshot.run,
-            stored=snapshot.stored,
-            incident=incident,
-            workspace=session.workspace,
-            people=snapshot.people,
-        ),
-        name=lambda attempt: channel_name_taken(incident, attempt) if attempt else channel_name(incident),
-    )
+    return _room_request(session, incident, snapshot.people)
 
 
 def missing_room_request(session: RoomSession) -> RoomRequest:
@@ -222,15 +216,20 @@ def missing_room_request(session: RoomSession) -> RoomRequest:
     incident = snapshot.incident
     names = dict.fromkeys((*incident.responders, *(record.responders if record else ())))
     people = look_up_for(session, names, private=incident.route.private)
+    return _room_request(session, incident, people)
+
+
+def _room_request(session: RoomSession, incident: Incident, people: UserResolution | None) -> RoomRequest:
+    """Return the request for a room without the findings and messages of earlier ones."""
     return RoomRequest(
         snapshot=IncidentSnapshot(
-            run=snapshot.run,
-            stored=snapshot.stored,
+            run=session.snapshot.run,
+            stored=session.snapshot.stored,
             incident=incident,
             workspace=session.workspace,
             people=people,
         ),
-        name=lambda attempt: channel_name_taken(incident, attempt) if attempt else channel_name(incident),
+        name=partial(room_name, incident),
     )
 
 

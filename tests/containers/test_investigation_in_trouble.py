@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from incident_sandbox.demo.processes import wait_until
 
 from airflow_incident_provider.models import Finding, Verdict
 from airflow_incident_provider.probes.output import MAX_EVIDENCE_BYTES
@@ -65,14 +65,6 @@ def investigate(docker_engine: Any, left: Callable[[], list[str]]) -> Callable[.
         return Finding.model_validate(operator.execute({"ti": instance}))
 
     return investigate
-
-
-def wait_for(condition: Callable[[], Any], timeout_s: float = 20) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.05)
-    return found
 
 
 # --- output -----------------------------------------------------------------------------------------
@@ -179,7 +171,7 @@ def test_engine_gone_mid_run(
         target=lambda: found.append(investigate("sleep", "20", docker_url=f"unix://{path}", container_timeout=15))
     )
     running.start()
-    wait_for(left)
+    wait_until(lambda: bool(left()), what="a container of this run", timeout=20)
     forwarder.cut()
     running.join(30)
     [finding] = found
@@ -197,7 +189,7 @@ def test_task_that_is_stopped_removes_its_container(
     found: list[Finding] = []
     running = threading.Thread(target=lambda: found.append(investigate("sleep", "30", started=operators.append)))
     running.start()
-    wait_for(left)
+    wait_until(lambda: bool(left()), what="a container of this run", timeout=20)
     operators[0].on_kill()
     assert left() == []
     running.join(20)
@@ -209,7 +201,7 @@ def test_killed_worker_leaves_nothing_after_the_retry(
 ) -> None:
     worker = subprocess.Popen([sys.executable, "-c", KILLED_WORKER, ALPINE_IMAGE, OWNER])
     try:
-        wait_for(left)
+        wait_until(lambda: bool(left()), what="a container of this run", timeout=20)
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from incident_sandbox.demo.processes import wait_until
 
 from airflow_incident_provider.probes import MAX_OUTPUT_BYTES, ContainerOutput
 
@@ -47,12 +48,9 @@ def left_behind(client: Any) -> list[str]:
     return [container["Id"] for container in found]
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = 20) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.05)
-    return found
+def first_left_behind(client: Any) -> str:
+    wait_until(lambda: bool(left_behind(client)), what="the container", timeout=20)
+    return left_behind(client)[0]
 
 
 def test_output_exit_code_and_image_come_back(run: Callable[..., ContainerOutput], client: Any) -> None:
@@ -68,7 +66,7 @@ def test_hardening_as_the_engine_sees_it(run: Callable[..., ContainerOutput], cl
     running = threading.Thread(target=run, args=("sleep", "5"))
     running.start()
     try:
-        seen = client.inspect_container(wait_until(lambda: left_behind(client))[0])
+        seen = client.inspect_container(first_left_behind(client))
         client.kill(seen["Id"])
     finally:
         running.join()
@@ -163,7 +161,7 @@ def test_container_that_is_removed_by_others_while_it_runs(
 
     running = threading.Thread(target=attempt)
     running.start()
-    client.remove_container(wait_until(lambda: left_behind(client))[0], force=True)
+    client.remove_container(first_left_behind(client), force=True)
     running.join(20)
     assert isinstance(outcome[0], EngineError) or outcome[0].exit_code == 137  # type: ignore[attr-defined]
 

@@ -119,6 +119,7 @@ def test_everything_that_was_left_out_of_a_report_is_listed() -> None:
         }
     )
     assert [str(target) for target in incident.targets] == ["https://orders.acme.example/healthz"]
+    assert incident.route.private
     assert [flag.field for flag in incident.flags] == [
         "severity", "started_at", "private", "targets", "targets", "severity", "links",
     ]  # fmt: skip

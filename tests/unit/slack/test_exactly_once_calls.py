@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 from incident_sandbox import Fault, SandboxClient, SandboxServer
+from incident_sandbox.demo.processes import wait_until
 
 from airflow_incident_provider.exceptions import SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.messages.updates import note_messages
@@ -59,9 +59,13 @@ def room(slack_app: Any) -> Any:
 def wait_for_late_answers(slack: SandboxServer) -> None:
     """Wait until what was given up is over: it may still take effect, also in the next test's workspace."""
     requests.post(f"{slack.slack_base_url}api.test", timeout=10)
-    control, deadline = SandboxClient(slack.url), time.monotonic() + 60
-    while len(calls := control.calls()) < calls[-1]["seq"]:
-        assert time.monotonic() < deadline
+    control = SandboxClient(slack.url)
+
+    def is_over() -> bool:
+        calls = control.calls()
+        return len(calls) >= calls[-1]["seq"]
+
+    wait_until(is_over, what="the calls that were given up", timeout=60)
 
 
 def announced(control: SandboxClient, subtype: str) -> int:

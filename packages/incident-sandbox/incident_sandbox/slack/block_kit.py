@@ -6,7 +6,7 @@ Source: https://docs.slack.dev/reference/block-kit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 Json = dict[str, Any]
@@ -64,19 +64,20 @@ def view_complaints(view: Json) -> list[str]:
 
 def total_length(blocks: list[Any]) -> int:
     """Return the number of characters of all texts in the blocks."""
-    return sum(len(text) for text in _texts(blocks))
+    return sum(len(text) for text in strings_named(blocks, ("text",)))
 
 
-def _texts(value: Any) -> Iterator[str]:
+def strings_named(value: Any, names: Collection[str]) -> Iterator[str]:
+    """Yield every string that has one of the names, at any depth."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            if name == "text" and isinstance(inner, str):
+            if name in names and isinstance(inner, str):
                 yield inner
             else:
-                yield from _texts(inner)
+                yield from strings_named(inner, names)
     elif isinstance(value, list):
         for inner in value:
-            yield from _texts(inner)
+            yield from strings_named(inner, names)
 
 
 def _complaint(message: str, pointer: str) -> str:

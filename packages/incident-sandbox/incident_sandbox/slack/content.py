@@ -194,21 +194,9 @@ def _notifies(
         found.extend(_rich_notifications(block))
         if block["type"] == "markdown":
             found.extend(notifications(block["text"]))
-    for string in _attachment_strings(attachments or []):
+    for string in block_kit.strings_named(attachments or [], ATTACHMENT_TEXTS):
         found.extend(notifications(string))
     return found
-
-
-def _attachment_strings(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if name in ATTACHMENT_TEXTS and isinstance(inner, str):
-                yield inner
-            else:
-                yield from _attachment_strings(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _attachment_strings(inner)
 
 
 def _rich_notifications(value: Any) -> Notifications:

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import pytest
 from airflow.sdk import Connection
 from fastapi.testclient import TestClient
+from incident_sandbox.demo.processes import wait_until
 from incident_sandbox.interactivity import sign
 from sqlalchemy.exc import OperationalError
 
@@ -158,13 +159,6 @@ def app() -> Iterator[App]:
         yield App(client, registry, workspace, views)
 
 
-def eventually(condition: Any) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.01)
-
-
 def test_a_member_of_the_room_takes_command(app: App) -> None:
     assert app.press().status_code == 200
     assert app.registry.record.coordination.roles[Role.COMMANDER].slack_id == DANA
@@ -276,7 +270,7 @@ def test_a_failing_database_is_not_a_silent_success(app: App) -> None:
 
 def test_an_update_opens_its_form_and_the_form_posts_it(app: App) -> None:
     assert app.press("update", trigger="9.9.z").status_code == 200
-    eventually(lambda: app.views)
+    wait_until(lambda: bool(app.views), what="the form", timeout=10)
     [(trigger, view)] = app.views
     assert trigger == "9.9.z"
     assert FormContext.model_validate_json(view["private_metadata"]).key == KEY
