@@ -45,14 +45,16 @@ class Exchange:
         """Let the call take effect, or not, and return what the caller gets."""
         workspace = self._workspace
         with workspace.lock:
-            seq = workspace.calls.next_seq()
+            # A reset replaces the log: a call that it overtakes is no call of the new workspace.
+            log = workspace.calls
+            seq = log.next_seq()
             fault = workspace.faults.take(self._method)
             latency = workspace.settings.latency_ms
         arrived, clock = datetime.now(UTC), time.monotonic()
         await _pause(latency)
         reply = await self._answer(effect, fault)
         with workspace.lock:
-            workspace.calls.add(
+            log.add(
                 LoggedCall(
                     seq=seq,
                     method=self._method,
