@@ -116,8 +116,8 @@ def shrink_to_fit(value: T, limit: int, *, size: Callable[[T], int], steps: Iter
     """Return ``value``, made smaller until it measures at most ``limit``.
 
     :param size: what a value measures.
-    :param steps: what is given up, cheapest first. A step returns a smaller value, or ``None`` when it has nothing
-        left to give; it is repeated while the value is too large.
+    :param steps: what is dropped, least important first. A step returns a smaller value, or ``None`` when
+        nothing is left to drop; it is repeated while the value is too large.
     """
     measured = size(value)
     for step in steps:

@@ -74,7 +74,7 @@ class Rehearsal(Protocol):
         :param dags: the folder of the DAG files.
         :param rules: routing rules that go before its own.
         :param progress: called with one line at every step of the start and the stop.
-        :param story: what Datadog tells about the alert.
+        :param story: the story that the sandbox's Datadog plays.
         """
 
 

@@ -1,4 +1,4 @@
-"""``airflow incident watch``: show a run's steps as they finish, then what the incident has come to."""
+"""``airflow incident watch``: show a run's steps as they finish, then the outcome of the incident."""
 
 from __future__ import annotations
 

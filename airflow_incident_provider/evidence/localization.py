@@ -32,7 +32,7 @@ class Thresholds:
     """When a service counts as abnormal.
 
     :param alerting_quantile: of its baseline, what a minute of the alerting service exceeds; low, because the
-        monitor has already judged it.
+        monitor has already evaluated it.
     :param callee_quantile: of its baseline, what a minute of any other service exceeds.
     :param alerting_deviation: the deviation of such a minute of the alerting service, at least.
     :param level_deviation: robust standard deviations of a level, at least.
@@ -172,9 +172,9 @@ def _suspect(
 
 
 def _unmeasured(graph: ServiceGraph, paths: Mapping[str, object], telemetry: Mapping[str, Telemetry]) -> set[str]:
-    """Return the callees of the abnormal services that could not be judged."""
-    judged = {service for service, each in telemetry.items() if each.baseline is not None}
-    return {callee for service in paths for callee in graph.callees(service) if callee not in judged}
+    """Return the callees of the abnormal services that could not be compared."""
+    compared = {service for service, each in telemetry.items() if each.baseline is not None}
+    return {callee for service in paths for callee in graph.callees(service) if callee not in compared}
 
 
 def _abnormal_points(own: Telemetry, measure: Measure, thresholds: Thresholds) -> list[int]:

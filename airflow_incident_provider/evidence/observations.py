@@ -69,7 +69,7 @@ class GroupsSeen:
 
     @property
     def total(self) -> int:
-        """How many hosts could be judged."""
+        """The number of hosts that could be compared."""
         return len(self.abnormal) + len(self.normal) + len(self.lost)
 
 

@@ -53,7 +53,7 @@ _SHRINK_ORDER = (
     "targets",
     "responders",
 )
-"""What is given up first; people are the last to go."""
+"""The order in which fields are dropped; people come last."""
 
 
 class ParseWarnings:

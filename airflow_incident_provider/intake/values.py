@@ -14,7 +14,7 @@ from airflow_incident_provider.text import for_error
 SEVERITY_CHOICES: Final = "use critical, high, medium or low (or P1..P5, SEV-0..SEV-5)"
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 MAX_CLOCK_SKEW: Final = timedelta(days=1)
-"""How far a sender's clock may run ahead of ours before its time is taken for a mistake."""
+"""How far a sender's clock may run ahead of ours before its time is considered wrong."""
 
 _NULL_WORDS = frozenset(
     {"", "null", "none", "nil", "undefined", "n/a", "<nil>", "<null>", "(null)", "<no value>", "[no value]"}

@@ -66,7 +66,7 @@ def about_service(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def own_network_failure(findings: Sequence[Finding]) -> Finding | None:
-    """Return the finding that our own network fails; ``None`` if a check reached its target all the same."""
+    """Return the finding that our own network fails; ``None`` if a check reached its target nevertheless."""
     if any(_reached(finding) for finding in findings if not finding.is_control):
         return None
     return next((f for f in findings if f.is_control and f.verdict is Verdict.FAIL), None)

@@ -49,7 +49,7 @@ _MAX_POSITIONS = 5000
 def match_name(query: str, directory: Directory) -> Resolution:
     """Find the one member with this name: display or real name, or username.
 
-    The hit has to be unique among active, full, human members. Names and usernames are judged together, so a
+    The hit has to be unique among active, full, human members. Names and usernames are compared together, so a
     display name that imitates somebody's username is ambiguous.
 
     :param query: a name or username, also as "Smith, John" or with a leading ``@``.

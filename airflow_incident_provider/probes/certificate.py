@@ -42,7 +42,7 @@ _REASONS = {
 }
 _TIME_REASONS = frozenset({9, 10})
 _ACCEPTED = frozenset({0, 1})
-"""Curl reports 1 where the chain was accepted and the name was not, which is judged here."""
+"""Curl reports 1 where the chain was accepted and the name was not, which is evaluated here."""
 _BROKEN_REASONS = frozenset({7, 23, 26})
 
 

@@ -98,7 +98,7 @@ def custom_finding(output: ContainerOutput, *, name: str, image: str, command: t
 def redirected_run(run: ProbeRun, finding: Finding) -> ProbeRun | None:
     """Return the run that follows a redirect, if the routing table wants the target's redirects to be followed.
 
-    The new target is judged as the first one was. Headers and the client certificate stay with the first host.
+    The new target is validated like the first one. Headers and the client certificate stay with the first host.
     """
     expected = run.target.expect if run.target else None
     location, status = finding.facts.get("location"), finding.facts.get("status")

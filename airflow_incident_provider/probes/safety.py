@@ -1,13 +1,13 @@
 """
 Which addresses may be contacted.
 
-The first of two layers. Here literals are judged when the investigation is planned. A name can only be judged by
+The first of two layers. Here literals are checked when the investigation is planned. A name can only be checked by
 what it resolves to, so the container judges again, by the rules that :func:`address_rules` writes for it, and
 connects to nothing that they do not permit.
 
 Never contacted: metadata services, link-local, unspecified, broadcast, multicast, and IPv6 addresses that embed an
 IPv4 address. Contacted only inside an allowed network: private, shared, loopback, unique local and reserved ranges
-(RFC 1918, 6598, 1122, 4193, 6890). An address behind NAT64 (RFC 6052, 64:ff9b::/96) is judged by the IPv4 address
+(RFC 1918, 6598, 1122, 4193, 6890). An address behind NAT64 (RFC 6052, 64:ff9b::/96) is checked by the IPv4 address
 in it: networks without IPv4 reach every IPv4 host that way.
 """
 
@@ -207,7 +207,7 @@ def literal_address(name: str) -> Address | None:
 
 
 def _known_address(name: str) -> str | None:
-    """Return the address that a name has everywhere; what others resolve to is judged in the container."""
+    """Return the address that a name has everywhere; what others resolve to is checked in the container."""
     return "127.0.0.1" if name == "localhost" or name.endswith(".localhost") else _KNOWN_NAMES.get(name)
 
 

@@ -87,7 +87,7 @@ def uses_proxy(run: ProbeRun, parts: Endpoint, settings: ProbeSettings) -> bool:
     """Return whether a run goes through the proxy.
 
     Only web requests to targets of the routing table do: the proxy resolves names itself, so what it contacts for
-    a name that an alert brought could not be judged.
+    a name that an alert brought could not be checked.
     """
     if not settings.proxy or run.probe not in {"http", "grpc", "tls"} or run.target is None:
         return False

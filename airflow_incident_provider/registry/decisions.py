@@ -340,7 +340,7 @@ class DecisionBatch:
         try:
             self._runs.start(self._session, request)
         except DagNotReadyError as error:
-            # The room opens all the same; only its reminders are missing.
+            # The room opens anyway; only its reminders are missing.
             log.warning("The incident %s has no reminders: %s", record.key, error)
 
     def _start_all(self, decision: Decision) -> list[str]:

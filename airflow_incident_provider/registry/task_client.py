@@ -108,7 +108,7 @@ class TaskRegistry:
     def resolve(self, seen: StoredIncident, at: datetime, *, by: str | None = None) -> bool:
         """Resolve the incident, if no alert changed it since it was read.
 
-        :param seen: the incident as it was read and judged before.
+        :param seen: the incident as it was read and evaluated before.
         :param by: the person who requested it, if one did.
         :returns: whether it is resolved; if not, read it again and decide again.
         """

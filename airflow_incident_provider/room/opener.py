@@ -37,7 +37,7 @@ from airflow_incident_provider.slack.errors import MESSAGE_NOT_FOUND, invite_fai
 from airflow_incident_provider.slack.protocol import Channel, SlackClient
 
 ESSENTIAL_METHODS = frozenset({"auth.test", "conversations.create", "chat.postMessage"})
-"""The Slack calls without which there is no room. Every other call may fail, and the room opens all the same."""
+"""The Slack calls without which there is no room. Any other call may fail without preventing the room."""
 
 CONVENIENCE_SECONDS = 4.0
 """Seconds for all calls of one phase that are not essential."""

@@ -23,7 +23,7 @@ from airflow_incident_provider.room.snapshot import IncidentSnapshot, is_over
 from airflow_incident_provider.room.summary import summary_key, summary_so_far
 
 RETRY_INTERVAL = timedelta(seconds=40)
-"""Between two attempts: Slack is used within a minute of its return."""
+"""The time between the first attempts: while they last, Slack is used within a minute of its return."""
 
 MAX_FAST_RETRIES = 60
 """How often it is tried at that interval, some 40 minutes."""

@@ -53,7 +53,7 @@ def resolve_users(
     """Resolve queries in a workspace; in a dry run without a connection, say of each that Slack was not asked.
 
     :param seconds: the time for all lookups. Queries that Slack has not answered by then are ``unanswered``; the
-        others are resolved all the same.
+        others are resolved anyway.
     """
     queries = list(queries)
     if workspace.dry_run and workspace.conn_id is None:

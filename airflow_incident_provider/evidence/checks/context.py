@@ -190,11 +190,11 @@ def check_signals(
     missing = []
     for index, signal in enumerate(request.all_signals):
         rows = found.get(index)
-        judged = _signal(request, signal.name, signal.resource, rows[0].series) if rows else None
-        if judged is None:
+        compared = _signal(request, signal.name, signal.resource, rows[0].series) if rows else None
+        if compared is None:
             missing.append(signal.name)
         else:
-            seen.append(judged)
+            seen.append(compared)
     if not seen:
         text = f"Datadog returned no data for {listed(missing, 6)}"
         return Checked(finding("signals", request, Verdict.UNKNOWN, text, answers, [SIGNALS]))

@@ -152,22 +152,22 @@ def check_logs(
         return Checked(unchecked("logs", request, answers, calls, "which log messages increased is"))
     rows, earlier = now.rows("data"), before.rows("data")
     partial = next((each for each in (now, before) if not each.complete and not _only_page(each)), None)
-    risen = _risen(rows, earlier, _traffic_factor(traffic))
+    increased = _increased(rows, earlier, _traffic_factor(traffic))
     if partial is not None:
         text = f"the log search is partial: {partial.call.reason}"
         return Checked(finding("logs", request, Verdict.UNKNOWN, text, answers, calls))
     more = " (only the newest 1,000 of each span were read)" if _full(rows) or _full(earlier) else ""
-    if not risen:
+    if not increased:
         text = f"no error log message became more frequent{more}" if rows else "no error logs in the window"
         return Checked(finding("logs", request, Verdict.OK, text, answers, calls), ())
     if _full(earlier):
         # The time before is cut: counts of it are too low, and every pattern would look increased.
-        text = f"{listed([each.pattern for each in risen], _SHOWN)}: frequent{more}"
+        text = f"{listed([each.pattern for each in increased], _SHOWN)}: frequent{more}"
         return Checked(finding("logs", request, Verdict.UNKNOWN, text, answers, calls))
-    text = "; ".join(f"“{each.pattern}” {each.count} times, {each.before} before" for each in risen[:_SHOWN])
-    evidence = "\n".join(example for each in risen[:_SHOWN] for example in each.examples)
+    text = "; ".join(f"“{each.pattern}” {each.count} times, {each.before} before" for each in increased[:_SHOWN])
+    evidence = "\n".join(example for each in increased[:_SHOWN] for example in each.examples)
     return Checked(
-        finding("logs", request, Verdict.WARN, f"{text}{more}", answers, calls, evidence=evidence), tuple(risen)
+        finding("logs", request, Verdict.WARN, f"{text}{more}", answers, calls, evidence=evidence), tuple(increased)
     )
 
 
@@ -186,7 +186,7 @@ def _traffic_factor(traffic: TrafficSeen | None) -> float:
     return max(shift.factor or 1.0, 1.0) if shift and shift.onset is not None else 1.0
 
 
-def _risen(
+def _increased(
     rows: list[Mapping[str, Any]], earlier: list[Mapping[str, Any]], traffic_factor: float
 ) -> list[LogPattern]:
     counts, before = Counter(map(_pattern, rows)), Counter(map(_pattern, earlier))
@@ -195,7 +195,7 @@ def _risen(
         kept = examples.setdefault(_pattern(row), [])
         if len(kept) < _EXAMPLES:
             kept.append(_message(row, _EXAMPLE_LENGTH))
-    risen = [
+    increased = [
         LogPattern(
             pattern=pattern,
             count=count,
@@ -206,7 +206,7 @@ def _risen(
         for pattern, count in counts.items()
         if pattern and count >= _LEAST_COUNT and count >= _LEAST_RISE * traffic_factor * before[pattern]
     ]
-    return sorted(risen, key=lambda each: (-(each.count - each.before), each.pattern))
+    return sorted(increased, key=lambda each: (-(each.count - each.before), each.pattern))
 
 
 def _message(row: Mapping[str, Any], limit: int = 1000) -> str:

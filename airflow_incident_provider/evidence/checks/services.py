@@ -309,13 +309,15 @@ def _dependencies_text(request: EvidenceRequest, graph: ServiceGraph, seen: Depe
     if found.silence is Silence.NO_BASELINE:
         return f"the calls of {request.service} cannot be compared: it reports no requests to compare with"
     if not found.suspects:
-        judged = [each for each in graph.callees(request.service or "") if each not in found.unmeasured]
+        measured = [each for each in graph.callees(request.service or "") if each not in found.unmeasured]
         if found.silence is Silence.ALERTING_NORMAL:
             return f"{request.service} itself is within its normal range, so its calls were not followed{missing}"
         if found.silence is Silence.UNEXPLAINED:
             return f"no service that {request.service} calls is abnormal enough to explain it{missing}"
         return (
-            f"{', '.join(judged[:5])}: within their normal range{missing}" if judged else f"nothing known{missing}"
+            f"{', '.join(measured[:5])}: within their normal range{missing}"
+            if measured
+            else f"nothing known{missing}"
         )
     first = found.suspects[0]
     what = "fails more requests" if seen.measure is Measure.SHARE else "is slower"

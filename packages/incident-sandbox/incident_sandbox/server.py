@@ -110,7 +110,7 @@ class _Server(uvicorn.Server):
         self._state = app.state
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
+        """Start, then set ``ready``."""
         await super().startup(sockets)
         self.ready.set()
 

@@ -194,7 +194,7 @@ def wait_until(
     :param condition: asked about ten times a second.
     :param what: what is waited for, for the message.
     :param timeout: seconds.
-    :param while_running: processes without which waiting is in vain.
+    :param while_running: processes that must stay alive while waiting.
     :raises LocalProcessError: the time is over, or one of the processes ended.
     """
     watched = list(while_running)
@@ -209,7 +209,7 @@ def wait_until(
         if time.monotonic() > deadline:
             logs = ", ".join(str(process.log) for process in watched)
             raise LocalProcessError(
-                f"Waited {timeout:.0f} s in vain for {what}.", fix=f"See {logs}." if logs else None
+                f"Waited {timeout:.0f} s without success for {what}.", fix=f"See {logs}." if logs else None
             )
         time.sleep(POLL_SECONDS)
 
