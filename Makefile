@@ -41,7 +41,7 @@ demo: install
 
 test: check
 	$(BIN)/pytest -n $(UNIT_WORKERS) --dist loadfile tests/unit
-	$(BIN)/pytest --ignore=tests/unit
+	$(BIN)/pytest --deselect=tests/unit/
 
 test-unit: install
 	$(BIN)/pytest -q -n $(UNIT_WORKERS) --dist loadfile tests/unit
