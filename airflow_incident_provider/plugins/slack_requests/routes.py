@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -16,11 +16,12 @@ from airflow_incident_provider.messages.controls import VALUE_BLOCK
 from airflow_incident_provider.plugins.api.errors import ErrorResponse, RequestError
 from airflow_incident_provider.plugins.slack_requests.receiver import Reply
 from airflow_incident_provider.plugins.slack_requests.service import SlackService
-from airflow_incident_provider.plugins.slack_requests.verification import require_own
+from airflow_incident_provider.plugins.slack_requests.verification import SlackApp, require_own
 from airflow_incident_provider.plugins.webhook.body import read_body
 
 FORM = "application/x-www-form-urlencoded"
 MAX_FIELDS = 50
+_Source = TypeVar("_Source")
 
 router = APIRouter(prefix="/slack", tags=["slack"])
 
@@ -66,7 +67,7 @@ async def receive_command(request: Request, service: Service) -> Response:
     return _ephemeral((await service.receiver.receive(parsed)).text)
 
 
-async def _admit(request: Request, service: SlackService) -> tuple[dict[str, str], Any]:
+async def _admit(request: Request, service: SlackService) -> tuple[dict[str, str], SlackApp]:
     """Read the raw body, check its signature, then decode the form: in this order."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != FORM:
@@ -90,23 +91,18 @@ def _payload(fields: Mapping[str, str]) -> dict[str, Any]:
     return payload
 
 
-def _parse(read: Any, source: Mapping[str, Any]) -> SlackRequest | Reply:
+def _parse(read: Callable[[_Source], SlackRequest], source: _Source) -> SlackRequest | Reply:
     try:
-        request: SlackRequest = read(source)
+        return read(source)
     except InvalidPayloadError as error:
         return Reply(f"{error.message} {error.fix or ''}".strip(), in_form=True)
-    return request
 
 
 def _interaction_response(service: SlackService, payload: Mapping[str, Any], reply: Reply) -> Response:
     """Return the acknowledgement; a text for the person goes into the form, or to the response URL."""
-    if payload.get("type") == "view_submission":
-        if not reply.text or not reply.in_form:
-            service.tell_later(payload, reply.text)
-            return Response(status_code=200)
+    if payload.get("type") == "view_submission" and reply.in_form and reply.text:
         return JSONResponse({"response_action": "errors", "errors": {VALUE_BLOCK: reply.text}})
-    if reply.text:
-        service.tell_later(payload, reply.text)
+    service.reply_later(payload, reply.text)
     return Response(status_code=200)
 
 

@@ -51,10 +51,10 @@ class SlackService:
         """
         return await asyncio.to_thread(self._verification.admit, body, headers)
 
-    def tell_later(self, payload: Mapping[str, Any], text: str) -> None:
-        """Tell the person something that only they see, after the acknowledgement."""
+    def reply_later(self, payload: Mapping[str, Any], text: str) -> None:
+        """Show a text, unless it is empty, to the sender only, after the acknowledgement."""
         if text:
-            self.receiver.in_background(_tell, payload, text)
+            self.receiver.in_background(_reply, payload, text)
 
 
 def open_view(trigger_id: str, view: dict[str, Any]) -> None:
@@ -66,7 +66,7 @@ def open_view(trigger_id: str, view: dict[str, Any]) -> None:
     client.hook.write("views.open", trigger_id=trigger_id, view=json.dumps(view))
 
 
-def _tell(payload: Mapping[str, Any], text: str) -> None:
+def _reply(payload: Mapping[str, Any], text: str) -> None:
     """Show a text to the sender of the payload only: by its response URL, else by ``chat.postEphemeral``."""
     response_url = payload.get("response_url")
     if isinstance(response_url, str) and response_url:
