@@ -265,7 +265,7 @@ def reap(client: APIClient, *, owner: str, now: float | None) -> int:
     """Remove containers that were left behind: those of ``owner``, and all whose lifetime is over.
 
     A worker that is killed cannot clean up after itself; every container carries the labels that this looks for.
-    Others may do the same meanwhile: nothing that fails here is worth a failed task.
+    Another worker may do the same concurrently, so an error here does not fail the task.
 
     :param now: the time by the engine's clock, in seconds since 1970; without it only ``owner``'s are removed. The
         worker's clock may be ahead, and would end the probes of others.

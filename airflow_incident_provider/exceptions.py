@@ -9,7 +9,7 @@ from typing import Any
 class IncidentError(Exception):
     """The base of every error that this package raises on purpose.
 
-    :param message: what went wrong, in words that name the field or call and its value (never a secret).
+    :param message: what went wrong, with the field or call and its value (never a secret).
     :param fix: how to fix it, in one sentence.
     """
 

@@ -111,7 +111,7 @@ def _options() -> dict[str, Any]:
         ),
         "room_deadline_seconds": _option(
             "The promise: seconds from the alert to the room. A room that comes later says so, and a run that is "
-            "still under way by then misses Airflow's deadline; the triggerer's log tells which rooms are not up. "
+            "still under way by then misses Airflow's deadline; the triggerer's log names such rooms. "
             "0 for no promise.",
             "120",
             default="60",

@@ -562,7 +562,7 @@ class RunOutcome(StrEnum):
 
 
 class StepReport(Model):
-    """How one step went, as Airflow and its own timing tell."""
+    """The result of one step: Airflow's state and the step's own timing."""
 
     task_id: str
     state: str
@@ -587,7 +587,7 @@ class Statement(Model):
 
 
 class IncidentSummary(XComValue):
-    """What the first minutes came to. The value of ``final_summary``. Durations are in milliseconds.
+    """The result of the first minutes. The value of ``final_summary``. Durations are in milliseconds.
 
     ``status`` and ``time_to_recovery_ms`` come later: what became of the incident since, such as ``resolved``.
     ``invited_later`` are those of the ``invited`` who could not be invited when the room was opened;

@@ -2,8 +2,8 @@
 The routing table file: the table that is in use, also while the file is invalid.
 
 A wrong edit must not cost an alert. The last valid table stays in use until the file is valid again, as monitoring
-systems do with their own configuration, and whatever goes by it reports since when, and why. A copy of each valid
-table is kept in ``AIRFLOW_HOME``, so that tasks, which live for seconds, and a restarted API server know it too.
+systems do with their own configuration; the brief, the health endpoint and the incidents page report the error and
+its time. A copy of each valid table is kept in ``AIRFLOW_HOME`` for task processes and a restarted API server.
 """
 
 from __future__ import annotations
@@ -42,26 +42,26 @@ class RoutingProblem:
     in_use: str
 
     def __str__(self) -> str:
-        """Return the problem in one sentence after the other."""
+        """Return the error, its time, and the table in use."""
         return f"{self.error.message} Invalid since {self.since:%Y-%m-%d %H:%M:%S} UTC; {self.in_use} is in use."
 
     def warning(self) -> ParseWarning:
-        """Return the problem as a warning of an incident that was routed meanwhile."""
+        """Return the problem as a warning of an incident that is routed while it lasts."""
         return ParseWarning(field="routing table", value="invalid", note=str(self))
 
 
 @dataclass(frozen=True)
 class ActiveTable:
-    """The table in use, and the problem of the file if it is not that of the file."""
+    """The table in use, and, if it is not the file's, why."""
 
     table: RoutingTable
     problem: RoutingProblem | None = None
 
 
 def read_routing_table(source: str | Mapping[str, Any] | None = None) -> RoutingTable:
-    """Return the routing table as its source states it; an empty one if there is no file.
+    """Return the routing table of a source; an empty one if no file is configured.
 
-    :param source: the file, or what it would hold; default: ``[incident] routing_table``.
+    :param source: the file's path, or its content as a mapping; default: ``[incident] routing_table``.
     :raises RoutingTableError: the file cannot be read, or is invalid.
     """
     if isinstance(source, Mapping):
@@ -82,7 +82,7 @@ def active_routing_table(source: str | Mapping[str, Any] | None = None) -> Activ
 
 
 class RoutingTableFile:
-    """The table that ``[incident] routing_table`` names, for a process that outlives many versions of the file."""
+    """The table that ``[incident] routing_table`` names, read again when the file changes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -108,7 +108,7 @@ class RoutingTableFile:
         return self.active().table
 
     def require_valid(self) -> None:
-        """Check the file, for whoever watches over it.
+        """Check the file, for the health endpoint.
 
         :raises RoutingTableError: it is invalid: since when, why, and what is in use instead.
         """

@@ -86,7 +86,7 @@ def for_error(value: object) -> str:
 
 
 def distinct(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names without repetitions, in their order and first spelling; case does not tell names apart."""
+    """Return the names without repetitions, in their order and first spelling; the comparison ignores case."""
     kept: dict[str, str] = {}
     for name in names:
         kept.setdefault(name.casefold(), name)

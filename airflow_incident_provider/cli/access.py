@@ -54,7 +54,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """The latest try of a task instance. ``label`` tells the instances of a mapped task apart."""
+    """The latest try of a task instance. ``label`` distinguishes the instances of a mapped task."""
 
     task_id: str
     map_index: int = -1

@@ -1,6 +1,6 @@
 """``airflow incident resolve`` and ``airflow incident archive``: a run of ``incident_update``, and its result.
 
-Both work from any machine with access to Airflow's API, and whoever may start that DAG may use them.
+Both work from any machine with access to Airflow's API, and everybody who may trigger that DAG may use them.
 """
 
 from __future__ import annotations

@@ -308,7 +308,7 @@ def _resolve() -> ActionCommand:
         help="Resolve an incident",
         description=(
             "Mark it resolved and update its room: brief, topic, summary, and a message that says who did it.\n"
-            "A later alert reopens it. A run of incident_update does the work, so whoever may start that DAG may"
+            "A later alert reopens it. A run of incident_update does the work, so all who may trigger that DAG may"
             " resolve.\n"
             "Exit code 0 if it is resolved, now or before; 1 if not."
         ),
@@ -542,7 +542,7 @@ def _drill() -> ActionCommand:
             option("--sandbox", help="Rehearse on this machine, with a stand-in for Slack", action="store_true"),
             option(
                 "--story",
-                help="With --sandbox: the story that Datadog tells, such as bad_deploy, canary or healthy",
+                help="With --sandbox: the story that Datadog plays, such as bad_deploy, canary or healthy",
                 metavar="NAME",
             ),
             option("--from-file", help="The alert to rehearse with (default: a recorded one)", metavar="FILE"),

@@ -57,7 +57,7 @@ class DatadogAccess:
 
     @property
     def fingerprint(self) -> str:
-        """What tells one organization's shared state from another's; nothing can be learned from it."""
+        """An opaque identifier of the organization, for state that its tasks share."""
         return digest(f"{self.api_host}\n{self.api_key}\n{self.app_key}")
 
 

@@ -34,7 +34,7 @@ class Resource(StrEnum):
 class Signal(Model):
     """A metric that is compared with its baseline beside the alert's own.
 
-    :param query: a metric query in which ``{scope}`` stands for ``service:...,env:...``.
+    :param query: a metric query in which ``{scope}`` is replaced by ``service:...,env:...``.
     """
 
     name: str
@@ -87,7 +87,7 @@ _OPERATION = re.compile(r"\btrace\.([a-z0-9_.]+?)(?:\.(?:hits|errors|duration|ap
 
 
 def symptom_of(*texts: str | None) -> Symptom:
-    """Return the kind of an alert from its metric, else its query, else its title: the first that tells."""
+    """Return the kind of an alert from its metric, else its query, else its title: the first that is conclusive."""
     for text in filter(None, texts):
         for symptom, pattern in _KINDS:
             if pattern.search(text.replace("_", " ")) or pattern.search(text):

@@ -201,7 +201,7 @@ def _pagerduty_event(conf: Object) -> ForeignAlert:
     payload, key = _object(conf.get("payload")), _string(conf.get("dedup_key"))
     action = conf["event_action"]
     if action != "trigger" and key is None:
-        raise InvalidPayloadError(f"dedup_key: missing; without it nobody knows what to {action}.")
+        raise InvalidPayloadError(f"dedup_key: missing; without it there is nothing to {action}.")
     source = _string(payload.get("source"))
     details = _object(payload.get("custom_details"))
     links = conf.get("links")
@@ -277,7 +277,7 @@ _RANKS = ("critical", "error", "high", "major", "warning", "medium", "minor", "l
 
 
 def _severity_label(labels: Object) -> str | None:
-    """Return the severity that the labels name. Prometheus' ``none`` means that nobody is to be called."""
+    """Return the severity that the labels name. Prometheus' ``none`` means that no one is paged."""
     value = next((labels[name] for name in _SEVERITY_LABELS if name in labels), None)
     return "info" if value == "none" else _string(value)
 

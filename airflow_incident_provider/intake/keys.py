@@ -58,7 +58,7 @@ def report_key(given_id: str, *, digits: int = _DIGITS) -> str:
 
 
 def report_fingerprint(title: str, places: Iterable[Iterable[str]]) -> str:
-    """Return what tells a report without an id from others: its title, and where it happens."""
+    """Return what identifies a report without an id: its title, and where it happens."""
     return digest_of(
         [title.casefold(), *(sorted({name.casefold() for name in names}) for names in places)], _DIGITS
     )

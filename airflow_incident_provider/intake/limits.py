@@ -1,7 +1,7 @@
 """
 Bounds of an incident, and the warnings about a payload.
 
-All text of an incident is cleaned, redacted and bounded here. What was cut is reported as a warning, so that nobody
+All text of an incident is cleaned, redacted and bounded here. What was cut is reported as a warning, so that no one
 takes a part for the whole. The incident as a whole stays below the size of an XCom value.
 """
 

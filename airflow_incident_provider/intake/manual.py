@@ -212,8 +212,8 @@ def _field(
 ) -> Any:
     """Declare a field: how it is read, and how the form shows it.
 
-    The schema has no ``type``: Airflow holds every conf against it, from wherever it comes, and what is wrong is
-    left out by the parser with a reason. The default's type tells the form which input to draw, and what has no
+    The schema has no ``type``: Airflow validates every conf with it, whatever its source, and the parser drops
+    invalid values with a reason. The default's type determines the form's input, and what has no
     section is open at once.
     """
     form = {"default": default, "title": title, "description": description, **schema}
@@ -264,7 +264,7 @@ class Report:
     services: tuple[str, ...] | None = _field(_names, _MORE, "Services", "One a line.", default=[])
     env: str | None = _field(_name, _MORE, "Environment", "Such as prod.")
     teams: tuple[str, ...] | None = _field(
-        _names, _MORE, "Teams", "Who owns it, one a line. The routing table goes by it.", default=[]
+        _names, _MORE, "Teams", "Who owns it, one a line. The routing table uses it.", default=[]
     )
     hosts: tuple[str, ...] | None = _field(_names, _MORE, "Hosts", "One a line.", default=[])
     targets: tuple[Target, ...] | None = _field(
@@ -274,7 +274,7 @@ class Report:
         _links, _MORE, "Links", "Dashboards, runbooks and the like: one URL a line.", default=[]
     )
     tags: tuple[str, ...] | None = _field(
-        _tags, _MORE, "Tags", "One a line, such as env:prod. The routing table goes by them.", default=[]
+        _tags, _MORE, "Tags", "One a line, such as env:prod. The routing table uses them.", default=[]
     )
 
 
@@ -405,7 +405,7 @@ def report_users(report: Report, warnings: ParseWarnings) -> tuple[str, ...]:
 
 
 def report_targets(report: Report, warnings: ParseWarnings) -> tuple[Target, ...]:
-    """Return what is to be probed. It is not trusted: whoever may trigger a DAG need not run the network."""
+    """Return the targets. They are not trusted: triggering a DAG does not imply access to the network."""
     targets = report.targets or ()
     if len(targets) > MAX_TARGETS:
         warnings.add("targets", targets, f"only the first {MAX_TARGETS} are kept")

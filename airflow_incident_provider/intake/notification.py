@@ -14,7 +14,7 @@ class Notification:
 
     :param incident: the incident as the payload describes it.
     :param group: identity of the alert across its cycles: the incident's key without what changes between them.
-    :param has_cycle: whether the payload tells one cycle of the alert from the next.
+    :param has_cycle: whether the payload distinguishes one cycle of the alert from the next.
     :param recovery_reason: why this reports an end, as a sentence; ``None`` while the alert fires.
     :param may_open: whether an incident may be opened for it. False for a recovery, and for news of an incident
         whose impact is over already.

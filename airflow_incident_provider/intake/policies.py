@@ -125,8 +125,8 @@ class CorrelationRule(Strict):
 class Correlation(Strict):
     """Which alerts join an open incident: those that belong to it by any rule.
 
-    By default those of the same service and env, and those of the same monitor unless another service or env tells
-    them apart: a monitor sends one notification for each of its groups. Reports of people join nothing themselves.
+    By default those of the same service and env, and those of the same monitor unless their service or env differ:
+    a monitor sends one notification for each of its groups. Reports of people join nothing themselves.
     """
 
     rules: Annotated[tuple[CorrelationRule, ...], Field(max_length=100)] = (
@@ -138,7 +138,7 @@ class Correlation(Strict):
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> Self:
-        """Require distinct names: a rule's name tells the incidents that it joined from those of other rules."""
+        """Require distinct names: a rule's name identifies the incidents that it joined."""
         first: dict[str, int] = {}
         for index, rule in enumerate(self.rules):
             if (other := first.setdefault(rule.name.casefold(), index)) != index:
@@ -264,7 +264,7 @@ class Interaction(Strict):
 
 
 class SignalRule(Strict):
-    """A metric that tells causes apart, compared with its baseline when one of the symptoms is alerted on.
+    """A metric that distinguishes causes, compared with its baseline when one of the symptoms is alerted on.
 
     ``query`` holds ``{scope}`` where the service and the environment go. Without ``symptoms`` it is for all.
     """

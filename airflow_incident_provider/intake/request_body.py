@@ -123,7 +123,7 @@ def _decoded(body: bytes, repairs: list[str]) -> str:
 
 
 def _form_fields(text: str, repairs: list[str]) -> object:
-    """Return form fields as an object; a field that holds the whole payload as JSON stands for it."""
+    """Return form fields as an object; a field that contains the whole payload as JSON replaces it."""
     fields = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=1000))
     for name in _FORM_PAYLOADS:
         if fields.get(name, "").lstrip().startswith("{"):

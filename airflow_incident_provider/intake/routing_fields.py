@@ -56,7 +56,7 @@ def one_or_more(value: object) -> object:
 
 
 def _criterion(value: object) -> object:
-    """Return the alternatives of a criterion. Without any it would match everything, which nobody means."""
+    """Return the alternatives of a criterion. Without any it would match everything, which is never intended."""
     if value is None or value in ([], "", {}):
         raise ValueError("nothing is given, so it would match everything; name something, or leave the line out")
     return one_or_more(value)

@@ -76,7 +76,7 @@ def read_target(text: str, *, trusted: bool = False) -> Target:
     A host never begins with a hyphen, so that no probe takes it for an option. Of a connection string only host and
     port are kept: its user, password and database are in no target, error or log.
 
-    :raises ValueError: in words that name the text and what would be right.
+    :raises ValueError: the message names the text and what would be right.
     """
     clean = one_line(text[:5000])
     scheme = _SCHEME.match(clean)

@@ -148,7 +148,7 @@ def read_time(value: object, *, received_at: datetime | None = None) -> datetime
 
 
 def _from_posix(number: float) -> datetime:
-    """Return the time of a number, whose size tells its unit: as seconds, 1e11 is the year 5138."""
+    """Return the time of a number, whose magnitude determines its unit: as seconds, 1e11 is the year 5138."""
     for bound, divisor in ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3)):
         if number >= bound:
             number /= divisor

@@ -171,7 +171,7 @@ def _change_severity(
 def _post_update(record: IncidentRecord, action: IncidentAction) -> AppliedAction:
     text = shorten(redact(clean(action.text)).strip(), MAX_UPDATE_TEXT)
     if not text:
-        return AppliedAction(record, Outcome.REFUSED, "Write what to tell: /incident update We are rolling back")
+        return AppliedAction(record, Outcome.REFUSED, "Write the update: /incident update We are rolling back")
     next_at = action.at + timedelta(minutes=action.minutes) if action.minutes is not None else None
     update = StatusUpdate(at=action.at, actor=_mention(action), text=text, next_at=next_at)
     record = _coordinated(record, updates=(*record.coordination.updates, update)[-MAX_STATUS_UPDATES:])

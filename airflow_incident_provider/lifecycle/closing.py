@@ -118,7 +118,7 @@ def next_closing_at(record: IncidentRecord, settings: Lifecycle, now: datetime) 
 
 
 def is_expired(record: IncidentRecord, now: datetime) -> bool:
-    """Return whether nobody and nothing has reported on an incident for so long that it is closed."""
+    """Return whether there was no alert and no action for so long that the incident is closed."""
     is_closed = record.status in (Status.RESOLVED, Status.ARCHIVED)
     return not is_closed and now - record.last_signal_at > EXPIRES_AFTER
 

@@ -79,7 +79,7 @@ class ReminderKind(StrEnum):
     NO_COMMANDER = "no_commander"
     UPDATE_DUE = "update_due"
     STALLED = "stalled"
-    """Recovered, and nobody resolved it."""
+    """Recovered, and not resolved."""
 
 
 class IncidentAction(Model):

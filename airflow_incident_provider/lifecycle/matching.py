@@ -30,7 +30,7 @@ from airflow_incident_provider.text import digest, digest_of
 _KEY_DIGITS = 32
 _LEGACY_MAX_KEY = 300
 _UNNAMED = frozenset({"", "n/a", "none", "null", "undefined", "*"})
-"""What stands for "no such tag": Datadog writes ``N/A`` for a group without it. Nothing equals it."""
+"""The values that mean "no such tag": Datadog writes ``N/A`` for a group without it. Nothing equals it."""
 _VISIBILITY_RANK = {visibility: rank for rank, visibility in enumerate(reversed(Visibility))}
 
 

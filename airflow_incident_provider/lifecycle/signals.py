@@ -107,7 +107,7 @@ class Signal(Model):
 
     @property
     def has_cycle(self) -> bool:
-        """Whether the key tells one cycle of the alert from the next."""
+        """Whether the key distinguishes one cycle of the alert from the next."""
         return self.alert_key != self.group
 
     @property
@@ -185,7 +185,7 @@ def _fingerprints(
     """
     incident = notification.incident
     content_of_alert = incident.severity, incident.title, incident.status, incident.commander
-    # The same id and time may stand for several changes of one Datadog incident.
+    # The same id and time may denote several changes of one Datadog incident.
     details = content_of_alert if incident.source is Source.DATADOG_INCIDENT else ()
     if notification.delivery_id is not None:
         # Within a minute the id decides. An id that never changes does not hide what happens later.
@@ -212,7 +212,7 @@ def _digest(*parts: object) -> str:
 def _run_conf(conf: Mapping[str, object], incident: Incident) -> dict[str, Any]:
     """Return the conf with a Datadog payload under ``datadog``, so that other keys can be added beside it.
 
-    Airflow shows a run's conf to whoever may see the run, so it holds no secrets.
+    Airflow shows a run's conf to everyone who may see the run, so it contains no secrets.
     """
     redacted: dict[str, Any] = redact_values(dict(conf))
     if incident.source in (Source.MANUAL, Source.ALERT) or ConfKey.DATADOG in conf:

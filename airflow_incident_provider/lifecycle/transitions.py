@@ -200,7 +200,7 @@ def promoted(record: IncidentRecord, visibility: Visibility, now: datetime) -> I
 
 
 def expired(record: IncidentRecord, now: datetime) -> IncidentRecord:
-    """Return the record of an incident that is closed because nobody and nothing has reported on it for long."""
+    """Return the record of an incident that is closed after a long time without an alert or an action."""
     alerts = {key: alert.model_copy(update={"firing": False}) for key, alert in record.alerts.items()}
     record = record.model_copy(
         update={

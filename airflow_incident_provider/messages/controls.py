@@ -133,7 +133,7 @@ def form(
                 blocks.append(
                     _paragraph("Still failing at the last check:\n" + "\n".join(f"• {line}" for line in lines))
                 )
-            blocks.append(_paragraph("The room is notified, and the checks run once more."))
+            blocks.append(_paragraph("The room is notified, and the checks run again."))
             submit = "Resolve"
         case ActionKind.INVITE:
             blocks.append(_text_input("People and groups", hint="@person, @group or an e-mail address"))

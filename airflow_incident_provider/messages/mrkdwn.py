@@ -46,7 +46,7 @@ _ADDRESS_LIKE = re.compile(r"://|^www\.", re.IGNORECASE)
 
 
 def duration(milliseconds: int) -> str:
-    """Return a duration in words: ``40 ms``, ``0.2 s``, ``41 s``, ``3 min 5 s``, ``2 h 5 min``, ``1 d``."""
+    """Return a duration as text: ``40 ms``, ``0.2 s``, ``41 s``, ``3 min 5 s``, ``2 h 5 min``, ``1 d``."""
     if milliseconds < _SHORTEST_IN_SECONDS_MS:
         return f"{milliseconds} ms"
     if milliseconds < _LONGEST_IN_TENTHS_MS:

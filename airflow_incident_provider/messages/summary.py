@@ -169,7 +169,7 @@ def _problem_entries(summary: IncidentSummary) -> list[Mrkdwn]:
 
 
 def _state(state: str) -> str:
-    """Return an Airflow task state in words."""
+    """Return the name of an Airflow task state for readers."""
     return "failed" if state == "failed" else "did not run because an earlier step failed"
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 RATE_LIMIT_PATIENCE_S = 600.0
-"""Seconds that a task's callback waits, in all, for Slack's rate limits; its failure is queued meanwhile."""
+"""Seconds that a task's callback waits, in all, for Slack's rate limits; until then its failure is queued."""
 
 OUTAGE_PATIENCE_S = 30.0
 """Seconds that it tries again if Slack does not answer; afterwards the next failure on this worker posts it."""
@@ -149,7 +149,7 @@ class WarRoomNotifier(BaseNotifier):
                     self.log.info("Trying again to post the failure: %s", error)
 
     def _post_left_over(self, queue: FailureQueue, failure: FailedRun) -> None:
-        """Post what earlier processes on this worker could not post, if nobody is at it."""
+        """Post what earlier processes on this worker could not post, unless another process already does."""
         for other, parameters in queue.waiting_runs():
             if other.key == failure.key:
                 continue

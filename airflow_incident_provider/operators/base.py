@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 MAX_RETRY_DELAY_S = 300.0
-"""The longest wait for Slack between two attempts; an attempt that comes too early is refused and harms nobody."""
+"""The longest wait for Slack between two attempts; an attempt that comes too early is rejected without harm."""
 
 RETRY_DELAY_AFTER_TIMEOUT_S = 10.0
 """Seconds after a timeout before an attempt looks whether the call took effect: it may still be in progress."""

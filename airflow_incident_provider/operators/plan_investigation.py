@@ -21,7 +21,7 @@ class PlanInvestigationOperator(BaseOperator):
     """Choose the probes and targets of an incident: the list that ``investigate`` is mapped over.
 
     This is a task of its own because Airflow maps a task only over what another returns, and
-    ``parse_incident_event`` returns the incident. It runs beside the Slack steps, so nobody waits for it.
+    ``parse_incident_event`` returns the incident. It runs in parallel with the Slack steps; none waits for it.
 
     :param incident: the incident; by default what ``parse_incident_event`` pushed.
     :returns: a list of :class:`~airflow_incident_provider.models.ProbeRun`, pushed to XCom; never empty.

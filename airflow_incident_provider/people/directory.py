@@ -22,8 +22,8 @@ class Member:
 
     ``guest`` is a single- or multi-channel guest; ``external`` belongs to another workspace (Slack Connect, or
     another workspace of the same organisation); ``updated`` is the Unix time of the last change. E-mail addresses
-    are left out on purpose: Slack finds one address in one call, so nobody needs a file with all of them. It does
-    not find deactivated members: of those ``departed_email`` keeps a digest, to tell "has left" from "unknown".
+    are left out on purpose: Slack finds one address in one call, so a file with all of them is not needed. It does
+    not find deactivated members: ``departed_email`` keeps a digest of theirs, so that "has left" is not "unknown".
     """
 
     id: str
@@ -59,7 +59,7 @@ class Member:
 
     @property
     def ineligibility(self) -> str | None:
-        """Why this member must not be invited automatically, in words; else ``None``."""
+        """Why this member must not be invited automatically, as text; else ``None``."""
         if self.deleted:
             return "deactivated in Slack"
         if self.is_bot:

@@ -103,7 +103,7 @@ def has_name(member: Member, query: str) -> bool:
 
 
 def not_found(query: str, reason: str) -> Resolution:
-    """Return the result for a query that nobody was found for."""
+    """Return the result for a query without a match."""
     return Resolution(query=query, outcome=ResolutionOutcome.NOT_FOUND, reason=reason)
 
 
@@ -164,7 +164,7 @@ def _suggest(query: str, name: str, directory: Directory) -> Resolution:
 
 
 def _gone(similar: Sequence[_Similar], directory: Directory) -> str:
-    """Return in words who has a similar name and cannot be invited, if there is somebody."""
+    """Return, as text, the people with a similar name who cannot be invited."""
     if not similar or similar[0].score < SUGGESTED_SCORE:
         return ""
     [member] = directory.members([similar[0].member])

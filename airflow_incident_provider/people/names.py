@@ -47,7 +47,7 @@ def _fold_character(character: str) -> str:
     if character in _LETTERS_WITHOUT_DECOMPOSITION:
         return _LETTERS_WITHOUT_DECOMPOSITION[character]
     category = unicodedata.category(character)
-    if category == "Cf":  # zero-width and bidirectional controls: invisible, so they distinguish nobody
+    if category == "Cf":  # zero-width and bidirectional controls: invisible, so they distinguish no one
         return ""
     if character in _APOSTROPHES:
         return " "

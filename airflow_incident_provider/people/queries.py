@@ -57,7 +57,7 @@ def parse_query(text: str) -> Query:
     ``a@example.com``, ``mailto:a@example.com``, ``Name <a@example.com>`` and ``Name (a@example.com)``, and
     ``@handle``; everything else is a name.
 
-    :raises ValueError: the text holds no name, or is too long; the message says so in words.
+    :raises ValueError: the text holds no name, or is too long; the message says which.
     """
     text = text.strip().replace("\uff20", "@")
     if not any(map(str.isalnum, text)):

@@ -301,7 +301,7 @@ class _Resolver:
         return min(filter(is_wanted, groups), key=lambda group: group.disabled, default=None)
 
     def _by_group(self, group: UserGroup) -> Resolution:
-        """Return the members of a group who can be invited, and in words who cannot.
+        """Return the members of a group who can be invited, and, as text, those who cannot.
 
         :raises _LookupFailedError: none of the members could be looked up.
         """

@@ -1,4 +1,4 @@
-"""Which DAGs are about incidents: those with a tag, whoever wrote them; and which incident a run is about."""
+"""Which DAGs are about incidents: those with the tag; and which incident a run is about."""
 
 from __future__ import annotations
 

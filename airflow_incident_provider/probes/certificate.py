@@ -64,7 +64,7 @@ class ServerCertificate:
     intermediates_expired: bool = False
 
     def covers(self, host: str) -> bool:
-        """Return whether a client accepts it for the host (RFC 9525: ``*`` stands for one whole label)."""
+        """Return whether a client accepts it for the host (RFC 9525: ``*`` matches one whole label)."""
         name = ascii_host(host) or host
         if (address := literal_address(name)) is not None:
             return str(address) in self.names

@@ -92,7 +92,7 @@ class Exchange:
 
     @property
     def handshake_ms(self) -> int | None:
-        """The milliseconds of the TLS handshake, if it came to its end."""
+        """The milliseconds of the TLS handshake, if it completed."""
         ended = self._ms("time_appconnect")
         return max(0, ended - self._ms("time_connect")) if ended else None
 
@@ -103,7 +103,7 @@ class Exchange:
 
     @property
     def phases(self) -> str:
-        """The milliseconds of each phase, in words."""
+        """The milliseconds of each phase, as text."""
         connected, agreed = self._ms("time_connect"), self._ms("time_appconnect")
         first_byte = self._ms("time_starttransfer") - max(connected, agreed)
         phases = {"name": self.name_ms, "connect": connected, "TLS": self.handshake_ms, "first byte": first_byte}
@@ -145,7 +145,7 @@ class Exchange:
 
     @property
     def failure(self) -> str:
-        """Why there was no answer, in words."""
+        """Why there was no answer, as text."""
         if self.exit_code == _TIMED_OUT:
             if speaks_tls(self.run, endpoint_of(self.run)) and self.handshake_ms is None:
                 return f"the TLS handshake did not end within {CONNECT_S} s"
@@ -173,7 +173,7 @@ def exchanges(run: ProbeRun, attempts: Sequence[Attempt], name_ms: int, at: date
 
 
 def assess_tls(run: ProbeRun, made: Sequence[Exchange]) -> Stage:
-    """Return whether the handshake came to its end with a certificate that a client accepts, at every address."""
+    """Return whether the handshake completed with a certificate that a client accepts, at every address."""
     return _worst(StageName.TLS, [(each, *_handshake(run, each)) for each in made])
 
 

@@ -40,7 +40,7 @@ class ContainerOutput:
     :param timed_out: whether it was ended from outside because it took too long.
     :param oom_killed: whether the kernel ended it because it ran out of memory.
     :param truncated: whether the reader stopped reading before the end of the output.
-    :param error: why there is no output to trust (no engine, no image), in words for the room.
+    :param error: why there is no output to trust (no engine, no image), as text for the room.
     :param host: the machine that started the container.
     :param network: the Docker network that the container was in.
     """
@@ -59,7 +59,7 @@ class ContainerOutput:
 
     @property
     def failure(self) -> str | None:
-        """Why the output must not be interpreted, or ``None`` if the container came to its own end.
+        """Why the output must not be interpreted, or ``None`` if the container ended by itself.
 
         A container whose process was killed by a signal (exit code 137, say) did not: its output may lack anything.
         """

@@ -25,7 +25,7 @@ _OPEN = "0"
 
 
 class Outcome(StrEnum):
-    """What came of a connection to one address, in words for a sentence."""
+    """The result of a connection attempt to one address, as a phrase."""
 
     OPEN = "open"
     REFUSED = "connection refused"

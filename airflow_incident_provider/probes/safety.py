@@ -169,7 +169,7 @@ def refuse_host(host: str, allowed_networks: Iterable[str] = ()) -> str | None:
 
 
 def refuse_url(url: str, allowed_networks: Iterable[str] = ()) -> str | None:
-    """Return why a URL must not be requested, in words that do not repeat it, or None."""
+    """Return why a URL must not be requested, without repeating the URL, or None."""
     canonical = canonical_url(url)
     if canonical is None or not _URL_CHARACTERS.fullmatch(canonical) or "\\" in canonical:
         return "the URL holds characters that a URL may not hold"

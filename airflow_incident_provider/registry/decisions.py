@@ -447,7 +447,7 @@ def _reporting_run(decision: Decision, incident: StoredIncident | None) -> str |
 def _upgraded(
     record: IncidentRecord, confs: Mapping[tuple[str, str], Mapping[str, Any]], routing: RoutingTable | None
 ) -> IncidentRecord:
-    """Return a record of version 0.1.0 with its privacy, which only the conf of its run tells.
+    """Return a record of version 0.1.0 with its privacy, which only the conf of its run contains.
 
     A thread is in the public triage channel, so its incident is public.
     """

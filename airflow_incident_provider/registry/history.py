@@ -114,7 +114,7 @@ def subjects(incident: Incident) -> Iterator[str]:
 
 
 def signature_of(evidence: Evidence) -> tuple[str, ...]:
-    """Return what tells one kind of incident from another."""
+    """Return the attributes that identify a kind of incident."""
     found = [finding.probe for finding in evidence.findings if finding.verdict in _ATTENTION]
     cause = [evidence.hypotheses[0].cause.value] if evidence.hypotheses else []
     return (*sorted(found), *cause)

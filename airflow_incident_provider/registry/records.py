@@ -40,7 +40,7 @@ _CLOSING_KINDS = {Status.RESOLVED: UpdateKind.RESOLVED, Status.ARCHIVED: UpdateK
 
 
 class UpdateBatch(Model):
-    """What one update run has to post. It is complete once the run is due: from then on nobody writes it."""
+    """What one update run has to post. It is complete once the run is due: after that it is read-only."""
 
     incident: str
     items: tuple[UpdateItem, ...] = ()

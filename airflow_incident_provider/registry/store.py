@@ -507,7 +507,7 @@ def locked(session: Session) -> Registry:
         session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
         session.execute(select(func.pg_advisory_xact_lock(LOCK_ID)))
     elif dialect == "mysql":
-        # The variable belongs to the pooled connection: whoever uses that next must find its own value.
+        # The variable belongs to the pooled connection: reset it for the next user of that connection.
         session.execute(text(f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}"))
         try:
             _lock_asset_row(session)

@@ -5,7 +5,7 @@ The asset state store has no compare-and-set, so two writers of one key would ov
 cannot: a task never writes a record. What it reports goes to keys of its own (see :mod:`.keys`), and holds only
 until the API server knows better:
 
-- An update run does not take updates out of the record. It finds a batch of its own that nobody writes any more
+- An update run does not take updates out of the record. It finds a batch of its own that is no longer written
   when the run is due, so a retry finds the same.
 - A lifecycle step, such as "resolved", names the version of the record that it was decided by. The API server holds
   that row while it changes the record, so one of the two comes first: either the alert sees the step, or the task

@@ -32,7 +32,7 @@ MIN_LOOKUP_SECONDS = 1.0
 """The time for lookups in a run that started late."""
 
 MAX_LOOKUP_SECONDS = 20.0
-"""The time for lookups that nobody waits for."""
+"""The time limit for lookups that no task waits for."""
 
 _NOT_HERE = "not in this room"
 
@@ -290,7 +290,7 @@ def invite_later_responders(session: RoomSession, names: Iterable[str]) -> Later
 
 
 def later_responders(session: RoomSession) -> LaterResponders:
-    """Return the status of every responder added after the room opened, and invite nobody who was not missed.
+    """Return the status of every responder added after the room opened, and invite only those who are missing.
 
     :raises IncidentError: Slack does not say who is in the room.
     """

@@ -106,7 +106,7 @@ class IncidentSnapshot:
 
     @property
     def status(self) -> str:
-        """The status in words."""
+        """The status as text."""
         return status_text(self.record) if self.record is not None else "open"
 
     @property
@@ -137,7 +137,7 @@ class IncidentSnapshot:
 
     @property
     def verdicts(self) -> Mapping[Verdict, int]:
-        """How many probes came to each verdict."""
+        """The number of findings for each verdict."""
         if self.summary is not None:
             return self.summary.findings
         return count_verdicts(self.findings)

@@ -121,7 +121,7 @@ class UpdatePoster:
         try:
             return invite_later_responders(self._session, record.responders if self._moved_from else names)
         except IncidentError as error:
-            # News must not wait for people; whoever is missing is invited with the next update.
+            # The update must not wait for lookups; missing people are invited with the next update.
             self._problems.append(
                 Problem(
                     step=self._session.step,

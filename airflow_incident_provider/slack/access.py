@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_incident_provider.slack.protocol import SlackClient
 
 REQUIRED: Mapping[str, str] = {
-    "channels:manage": "no room can be created, and nobody can be invited",
+    "channels:manage": "no room can be created, and no one can be invited",
     "chat:write": "nothing can be posted: no brief, no findings, no summary",
 }
 """Scopes without which there is no room."""

@@ -33,7 +33,7 @@ INVITE_BATCH = 100
 """How many ids one ``conversations.invite`` takes (Slack's reference of May 2026; it has said 30 and 1000)."""
 
 MAX_INVITE_CALLS = 24
-"""Calls in which nobody could be invited after which the rest of the batch is not tried one by one."""
+"""After this many calls that invited no one, the rest of the batch is not tried one by one."""
 
 CLOCK_SKEW = timedelta(minutes=2)
 """How far Slack's clock may be from the worker's when the app looks for its own messages."""
@@ -100,7 +100,7 @@ class LiveSlackClient:
         )
 
     def _workspaces_of_organisation(self) -> str:
-        """Return in words which workspaces the app may use (``auth.teams.list``), if Slack lists them."""
+        """Return the workspaces that the app may use, as text (``auth.teams.list``), if Slack lists them."""
         try:
             teams = self.hook.read("auth.teams.list", limit=20).get("teams") or ()
         except SlackError:
@@ -163,7 +163,7 @@ class LiveSlackClient:
         return frozenset(members)
 
     def invite(self, channel_id: str, user_ids: Iterable[str]) -> dict[str, str]:
-        """Invite people (``conversations.invite``), so that one who cannot be invited keeps nobody else out.
+        """Invite people (``conversations.invite``), so that one rejected person does not exclude the others.
 
         :returns: the error code of each who could not be invited.
         """
@@ -372,7 +372,7 @@ class _Inviter:
         return failures
 
     def _invite_batch(self, ids: Sequence[str]) -> dict[str, str]:
-        """Invite a batch; on refusal without the people that Slack names, or, if it names nobody, in halves."""
+        """Invite a batch; on refusal without the people that Slack names, or, if it names none, in halves."""
         try:
             response = self._send(ids)
             self._invited_somebody = True

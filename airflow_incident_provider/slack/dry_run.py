@@ -27,7 +27,7 @@ class DryRunSlackClient:
         self._texts: list[str] = []
 
     def within(self, seconds: float) -> DryRunSlackClient:  # noqa: ARG002 - the protocol's signature
-        """Return this client: it calls nobody."""
+        """Return this client: it makes no calls."""
         return self
 
     @property
@@ -56,7 +56,7 @@ class DryRunSlackClient:
         self._log(f"join {channel_id}")
 
     def member_ids(self, channel_id: str) -> frozenset[str]:  # noqa: ARG002
-        """Return nobody: Slack is not asked."""
+        """Return no members: Slack is not called."""
         return frozenset()
 
     def invite(self, channel_id: str, user_ids: Iterable[str]) -> dict[str, str]:  # noqa: ARG002

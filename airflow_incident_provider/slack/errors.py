@@ -203,7 +203,7 @@ _MAX_DETAIL = 300
 
 
 def invite_failure_reason(code: str) -> str:
-    """Return in words why somebody could not be invited."""
+    """Return why a person could not be invited."""
     return PER_USER.get(code, f"Slack said {code}")
 
 

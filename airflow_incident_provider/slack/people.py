@@ -93,7 +93,7 @@ class SlackPeople(AbstractContextManager["SlackPeople"]):
             return
         wanted = handle_or_id.casefold()
         found = [group for group in groups.result() if wanted in (group.handle.casefold(), group.id.casefold())]
-        with suppress(RuntimeError):  # nobody waits any more
+        with suppress(RuntimeError):  # no caller waits any more
             if not found:
                 self._start("directory", "", self._load_directory)
             for group in found:

@@ -120,7 +120,7 @@ class SlackClient(Protocol):
     ) -> None:
         """Upload a picture and share it in a channel or thread.
 
-        :param alt_text: the picture in words, for screen readers.
+        :param alt_text: a description of the picture, for screen readers.
         """
 
     def permalink(self, channel_id: str, ts: str) -> str | None:

@@ -87,7 +87,7 @@ def _backup(path: Path) -> Path:
 
 
 def _is_minimal(text: str) -> bool:
-    """Return whether a routing table is the one that setup installed, whoever it invites."""
+    """Return whether a routing table is the one that setup installed, with any responders."""
     return _RESPONDERS.sub(f"  {NO_RESPONDERS}", text) == _text(MINIMAL_TABLE)
 
 

@@ -79,7 +79,7 @@ _VALUES: dict[str, tuple[str, ...]] = {
     "logs_sample": ("logssample", "alertlogssample"),
     "synthetics": ("syntheticssummary", "synthetics"),
 }
-# Variables whose value tells whether the name was meant: {name: (variable, pattern)}.
+# Variables whose value shows whether the name was meant: {name: (variable, pattern)}.
 _BY_VALUE = (
     (
         "transition",

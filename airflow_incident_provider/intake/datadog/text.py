@@ -56,7 +56,7 @@ def known_transition(text: str) -> str | None:
 
 
 def is_recovery(transition: str | None, alert_type: str | None) -> bool:
-    """Return whether the monitor recovered: by its transition, or by the event's type where that tells nothing.
+    """Return whether the monitor recovered: by its transition, or by the event's type if that is not conclusive.
 
     Any transition that ends in "recovered" counts, so that one which Datadog adds opens no room for good news.
     """

@@ -30,7 +30,7 @@ from airflow_incident_provider.plugins.run_history import RecordedRun
 from airflow_incident_provider.registry.records import Rejection
 
 OPEN_FOR = timedelta(hours=24)
-"""How long an incident without a record is shown as open: nobody reports its end."""
+"""How long an incident without a record is shown as open: its end is never reported."""
 
 LEAD_WITHIN = timedelta(minutes=10)
 """Time after which a critical incident without a lead needs attention."""

@@ -1,7 +1,7 @@
 """
 Who may act on an incident: the members of its room, and of the user groups that the routing table names.
 
-Slack is queried at most every :data:`CACHE_SECONDS`. If it does not respond, nobody is authorized, and the
+Slack is queried at most every :data:`CACHE_SECONDS`. If it does not respond, no one is authorized, and the
 reply says so.
 """
 
@@ -77,7 +77,7 @@ class Authorization:
         try:
             return self._ask("group", group, lambda: self._members().group_members(group))
         except SlackRequestError:
-            # A group that does not exist authorizes nobody; the other groups still count.
+            # A group that does not exist authorizes no one; the other groups still count.
             return frozenset()
 
     def _ask(self, kind: str, name: str, question: Callable[[], _Answer]) -> _Answer:

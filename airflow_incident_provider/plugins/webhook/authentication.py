@@ -122,7 +122,7 @@ class Authentication:
             self._admit(self.credentials(max_age=REREAD_SECONDS), presented, address)
 
     def _admit(self, credentials: Credentials, presented: str | None, address: str | None) -> None:
-        # The network first: from elsewhere nobody can try secrets.
+        # The network first, so that secrets cannot be guessed from elsewhere.
         if not credentials.allows(address):
             raise RequestError(403, f"Requests from {address} are not allowed here.", fix=_ALLOW_NETWORK)
         if not credentials.knows(presented or ""):
@@ -142,7 +142,7 @@ class Authentication:
         if known is not None and now - known.at < max_age:
             return known.credentials
         usable = known is not None and now - known.at < GRACE_SECONDS
-        # Another request reads them: wait for it only if there is nothing to go by.
+        # Another request reads them: wait for it only if there is no cached value.
         if not self._lock.acquire(blocking=not usable):
             assert known is not None
             return known.credentials

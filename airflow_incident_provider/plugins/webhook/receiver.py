@@ -113,7 +113,7 @@ class AlertReceiver:
         return _response(outcome)
 
     async def _record_rejection(self, source: str, body: bytes, refusal: RequestError) -> None:
-        """Record an alert that nobody is going to send again, for the incidents page."""
+        """Record an alert that will not be sent again, for the incidents page."""
         rejection = rejection_of(source, body, refusal)
         try:
             with anyio.fail_after(RECORD_SECONDS):

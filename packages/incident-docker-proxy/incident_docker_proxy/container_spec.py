@@ -182,7 +182,7 @@ def _checked_fields(
 
 
 def _is_zero(value: object) -> bool:
-    """Return whether a value is what Go holds for a setting that nobody gave."""
+    """Return whether a value is Go's zero value of a setting that was not given."""
     return value is None or value is False or value in ("", [], {}) or (type(value) is int and value == 0)
 
 

@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 class Settings:
     """The operator's choices.
 
-    :param images: patterns of image references as Docker shows them (``alpine:3.23``). ``*`` stands for any
+    :param images: patterns of image references as Docker shows them (``alpine:3.23``). ``*`` matches any
         part of a name but a slash, so it never reaches into another repository's path.
     :param networks: networks that a container may join; ``none`` is always allowed.
     :param pull: whether an allowed image may be pulled.

@@ -12,7 +12,7 @@ ALERTED_BEFORE_S = 41
 
 
 def play_story(workspace: Workspace, story: Story | str, *, alerted_at: float | None = None) -> World:
-    """Let a workspace's Datadog tell a story.
+    """Load a story into a workspace's Datadog.
 
     :param alerted_at: Unix seconds of its alert.
     :raises ValueError: there is no story of this name.
