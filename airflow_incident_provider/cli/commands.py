@@ -1,7 +1,7 @@
 """The commands of ``airflow incident`` and their arguments.
 
-Airflow imports this module at every start of its command line, so it imports nothing else of this package: the
-function of a command is imported when the command runs.
+Airflow imports this module at every start of its command line, so it is light: the function of a command is
+imported when the command runs.
 
 Other distributions add commands through the entry point group :data:`COMMANDS_GROUP`.
 """
@@ -9,11 +9,25 @@ Other distributions add commands through the entry point group :data:`COMMANDS_G
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
 from typing import Any
 
-from airflow.cli.cli_config import ARG_VERBOSE, ActionCommand, Arg, GroupCommand, lazy_load_command
+from airflow.cli.cli_config import ARG_VERBOSE, ActionCommand, Arg, GroupCommand
+
+from airflow_incident_provider.cli.arguments import (
+    ANY_DAG,
+    DAG,
+    REMOTE,
+    ROUTED_DAG,
+    RUN,
+    SHOWN,
+    TIMEOUT,
+    lazy,
+    option,
+    repeatable,
+)
+from airflow_incident_provider.cli.setup.commands import setup_group
 
 COMMANDS_GROUP = "airflow_incident_provider.commands"
 """Entry points that name a function returning a sequence of :class:`~airflow.cli.cli_config.ActionCommand`.
@@ -21,8 +35,6 @@ COMMANDS_GROUP = "airflow_incident_provider.commands"
 The function is called at every start of Airflow's command line: its module has to be as light as this one.
 """
 
-PACKAGE = "airflow_incident_provider.cli"
-DEFAULT_DAG = "incident_response"
 CHECK_AREAS = "airflow, dag, pool, slack, clock, datadog, webhook, docker, routing"
 
 _EXTRAS = {"demo": "demo", "sandbox": "sandbox"}
@@ -45,66 +57,11 @@ def get_cli_commands() -> list[GroupCommand]:
             ),
             subcommands=(
                 _trigger(), _watch(), _list(), _show(), *_actions(), _resolve(), _archive(),
-                _postmortem(), _report(), _check(), _setup(), _explain(), _drill(), _export(),
+                _postmortem(), _report(), _check(), setup_group(), _explain(), _drill(), _export(),
                 *_of_other_distributions(),
             ),
         )
     ]  # fmt: skip
-
-
-def option(*flags: str, **description: Any) -> Arg:
-    """Return an argument, described as :mod:`argparse` describes one.
-
-    Brackets in the help are escaped, because Airflow prints help as rich markup, which drops ``[core]``.
-    """
-    if "help" in description:
-        description["help"] = description["help"].replace("[", r"\[")
-    return Arg(flags, **description)
-
-
-def _function(name: str) -> Callable[..., Any]:
-    """Return a function that imports the body of a command when it is called."""
-    return lazy_load_command(f"{PACKAGE}.{name}")
-
-
-OUTPUT = option(
-    "-o",
-    "--output",
-    help="table (tab-separated lines in a pipe), plain (always tab-separated), json or yaml",
-    choices=("table", "plain", "json", "yaml"),
-    default="table",
-)
-SHOWN = (OUTPUT, ARG_VERBOSE)
-
-REMOTE = (
-    option(
-        "--api-url",
-        help="A remote Airflow, such as https://airflow.acme.example (default: the one configured here)",
-        metavar="URL",
-    ),
-    option(
-        "--token-file",
-        help="File with a token for --api-url (default: the variable AIRFLOW_CLI_TOKEN)",
-        metavar="FILE",
-    ),
-    option("--username", help="Log in to --api-url as this user, with a password prompt", metavar="NAME"),
-)
-"""Which Airflow to use. A secret is never an argument: other users of the machine could read it."""
-
-DAG = option("--dag-id", help=f"The incident DAG (default: {DEFAULT_DAG})", default=DEFAULT_DAG, metavar="DAG")
-ROUTED_DAG = option(
-    "--dag-id", help="The incident DAG (default: the one the routing table names for the incident)", metavar="DAG"
-)
-ANY_DAG = option("--dag-id", help="Only runs of this DAG (default: every DAG tagged incident)", metavar="DAG")
-TIMEOUT = option(
-    "--timeout", help="Seconds to wait for the run (default: 600)", type=float, default=600.0, metavar="SECONDS"
-)
-RUN = option("run", help="A run id, an incident's key or id, its channel's name, or latest", metavar="RUN")
-YES = option("--yes", help="Apply the changes (default: only show them)", action="store_true")
-
-
-def _many(flag: str, help_text: str, *, several: str = "repeatable, or comma-separated") -> Arg:
-    return option(flag, help=f"{help_text} ({several})", action="append", metavar=flag.strip("-").upper())
 
 
 # --- incidents -------------------------------------------------------------------------------------------
@@ -126,7 +83,7 @@ def _trigger() -> ActionCommand:
             "  airflow incident trigger --interactive\n"
             "  AIRFLOW_CLI_TOKEN=... airflow incident trigger --api-url https://airflow.acme.example --title ..."
         ),
-        func=_function("trigger.trigger"),
+        func=lazy("trigger.trigger"),
         args=(*_incident_fields(), *_incident_sources(), ROUTED_DAG, TIMEOUT, *REMOTE, *SHOWN),
     )
 
@@ -139,14 +96,14 @@ def _incident_fields() -> tuple[Arg, ...]:
         option("--severity", help="critical, high (default), medium or low; P1 and SEV-1 are understood"),
         option("--description", help="What is known so far"),
         option("--started-at", help="When it started, such as 2026-11-23T09:35:00Z (default: now)", metavar="TIME"),
-        _many("--users", "People to invite: e-mail address (safest), Slack name, id or @group"),
-        _many("--service", "An affected service"),
-        _many("--host", "An affected host"),
-        _many("--team", "The owning team; the routing table matches it"),
-        _many("--tag", "A tag, such as data:customer"),
+        repeatable("--users", "People to invite: e-mail address (safest), Slack name, id or @group"),
+        repeatable("--service", "An affected service"),
+        repeatable("--host", "An affected host"),
+        repeatable("--team", "The owning team; the routing table matches it"),
+        repeatable("--tag", "A tag, such as data:customer"),
         option("--env", help="The environment, such as prod"),
-        _many("--target", "What to probe: https://host/path, host, or host:port"),
-        _many("--link", "A link to a dashboard or runbook", several="repeatable"),
+        repeatable("--target", "What to probe: https://host/path, host, or host:port"),
+        repeatable("--link", "A link to a dashboard or runbook", several="repeatable"),
         option("--private", help="Open a private channel", action="store_true"),
     )
 
@@ -173,7 +130,7 @@ def _watch() -> ActionCommand:
             "Exit code 0 if the run did what it should, 1 if it failed."
         ),
         epilog="Example:\n  airflow incident watch latest",
-        func=_function("watch.watch"),
+        func=lazy("watch.watch"),
         args=(RUN, ANY_DAG, TIMEOUT, *REMOTE, *SHOWN),
     )
 
@@ -191,12 +148,12 @@ def _list() -> ActionCommand:
             "  airflow incident list --open --severity critical,high\n"
             "  airflow incident list --team payments --since 7d --output json"
         ),
-        func=_function("show.list_incidents"),
+        func=lazy("show.list_incidents"),
         args=(
             option("--open", help="Only incidents that are not resolved yet", action="store_true"),
-            _many("--severity", "Only this severity"),
-            _many("--service", "Only this service"),
-            _many("--team", "Only this team"),
+            repeatable("--severity", "Only this severity"),
+            repeatable("--service", "Only this service"),
+            repeatable("--team", "Only this team"),
             option("--since", help="Only what began since: 30m, 2h, 7d, or a date or time in UTC", metavar="TIME"),
             option("--limit", help="How many at most (default: 20)", type=int, default=20, metavar="N"),
             option("--records", help="Print the registry's records as JSON, for explain", action="store_true"),
@@ -216,7 +173,7 @@ def _show() -> ActionCommand:
             " people, and the timeline."
         ),
         epilog="Example:\n  airflow incident show 148275309",
-        func=_function("show.show_incident"),
+        func=lazy("show.show_incident"),
         args=(RUN, ANY_DAG, *REMOTE, *SHOWN),
     )
 
@@ -263,7 +220,7 @@ def _action(name: str, help_text: str, syntax: str) -> ActionCommand:
             f"{help_text}. The same as /incident {name} in the room.\n"
             "Exit code 0 if it is done, now or before; 1 if the incident's state does not allow it."
         ),
-        func=_function("act.act"),
+        func=lazy("act.act"),
         args=(
             RUN,
             option("words", nargs="*", help=f"In full: {name} {syntax}".strip(), metavar="WORD"),
@@ -284,7 +241,7 @@ def _postmortem() -> ActionCommand:
             "Print a draft as Markdown: timeline, findings, action items, unchecked items, and open questions.\n"
             "Every line names the record that it comes from."
         ),
-        func=_function("act.postmortem"),
+        func=lazy("act.postmortem"),
         args=(RUN, ANY_DAG, *REMOTE, *SHOWN),
     )
 
@@ -297,7 +254,7 @@ def _report() -> ActionCommand:
             "Print median and 90th percentile of the times to room, first evidence, command, mitigation and\n"
             "resolution, by severity and service. A time is computed only if both of its events are recorded."
         ),
-        func=_function("act.print_report"),
+        func=lazy("act.print_report"),
         args=(ANY_DAG, *REMOTE, *SHOWN),
     )
 
@@ -315,7 +272,7 @@ def _resolve() -> ActionCommand:
         epilog=(
             "Examples:\n  airflow incident resolve 148275309\n  airflow incident resolve latest --yes --output json"
         ),
-        func=_function("close.resolve_incident"),
+        func=lazy("close.resolve_incident"),
         args=_CLOSING_ARGS,
     )
 
@@ -330,7 +287,7 @@ def _archive() -> ActionCommand:
             "Exit code 0 if it is archived, now or before; 1 if not."
         ),
         epilog="Example:\n  airflow incident archive 148275309",
-        func=_function("close.archive_room"),
+        func=lazy("close.archive_room"),
         args=_CLOSING_ARGS,
     )
 
@@ -348,146 +305,11 @@ def _check() -> ActionCommand:
             " a check fails."
         ),
         epilog="Examples:\n  airflow incident check\n  airflow incident check --write --only slack,routing",
-        func=_function("checks.command.check"),
+        func=lazy("checks.command.check"),
         args=(
             option("--dag-id", help="Only this incident DAG (default: every one)", metavar="DAG"),
             option("--write", help="Also create and archive a Slack channel", action="store_true"),
             option("--only", help=f"Only these areas, comma-separated: {CHECK_AREAS}", metavar="AREAS"),
-            *SHOWN,
-        ),
-    )
-
-
-def _setup() -> GroupCommand:
-    return GroupCommand(
-        name="setup",
-        help="Install the DAG files; connect Slack, Datadog and Airflow; revert all of it",
-        description="What to do once. Every command shows its changes, and applies them with --yes.",
-        subcommands=(_setup_files(), _setup_slack(), _setup_airflow(), _setup_datadog(), _setup_remove()),
-    )
-
-
-REMOVE = option("--remove", help="Revert what this command did", action="store_true")
-TO = option("--to", help="The DAGs folder (default: [core] dags_folder)", metavar="FOLDER")
-WEBHOOK = option(
-    "--name",
-    help="The webhook's name, mentioned in monitors as @webhook-NAME (default: airflow-incident)",
-    default="airflow-incident",
-    metavar="NAME",
-)
-
-
-def _setup_files() -> ActionCommand:
-    return ActionCommand(
-        name="files",
-        help="Copy the DAG files into the DAGs folder, and a routing table to its place",
-        description=(
-            "Show the changes, and apply them with --yes. DAG files that you edited and an existing routing table"
-            " are kept.\nThe routing table is minimal and safe; an example with every setting is put beside it."
-        ),
-        epilog="Example:\n  airflow incident setup files --responders @sre-oncall --yes",
-        func=_function("setup.files.setup_files"),
-        args=(
-            TO,
-            _many("--responders", "Who the new routing table invites to every incident"),
-            option(
-                "--diff", help="Show how the installed DAG files differ, and change nothing", action="store_true"
-            ),
-            option("--replace", help="Also overwrite, or remove, files that you edited", action="store_true"),
-            REMOVE,
-            YES,
-            *SHOWN,
-        ),
-    )
-
-
-def _setup_slack() -> ActionCommand:
-    return ActionCommand(
-        name="slack",
-        help="Print the manifest of the Slack app, with exactly the scopes that are used",
-        description="Paste it at api.slack.com/apps, 'Create New App', 'From a manifest'; then install the app.",
-        func=_function("setup.slack.setup_slack"),
-        args=(
-            option("--app-name", help="The app's name (default: War Room)", default="War Room", metavar="NAME"),
-            option("-o", "--output", help="yaml (default) or json", choices=("yaml", "json"), default="yaml"),
-        ),
-    )
-
-
-def _setup_airflow() -> ActionCommand:
-    return ActionCommand(
-        name="airflow",
-        help="Create the connections and pools, parse and unpause every incident DAG",
-        description=(
-            "Show the changes, and apply them with --yes. Secrets are read from the environment:\n"
-            "SLACK_BOT_TOKEN; DD_API_KEY and DD_APP_KEY (optional), with DD_SITE outside datadoghq.com;\n"
-            "INCIDENT_WEBHOOK_SECRET (default: generated). A connection is kept unless its variable is set.\n"
-            "Exit code 1 if something is left for a person, and the output says what."
-        ),
-        epilog=(
-            "Examples:\n  airflow incident setup airflow --sandbox http://127.0.0.1:8765 --yes\n"
-            "  SLACK_BOT_TOKEN=xoxb-... airflow incident setup airflow --slack-conn-id slack_payments --yes"
-        ),
-        func=_function("setup.airflow.setup_airflow"),
-        args=(
-            option("--dag-id", help="Only this incident DAG (default: every one)", metavar="DAG"),
-            option(
-                "--sandbox", help="Connect to a running airflow incident sandbox instead of Slack", metavar="URL"
-            ),
-            option(
-                "--slack-conn-id",
-                help="The Slack connection that gets SLACK_BOT_TOKEN (default: slack_api_default)",
-                default="slack_api_default",
-                metavar="ID",
-            ),
-            option("--pool-slots", help="Slots of a new pool (default: 64)", type=int, default=64, metavar="N"),
-            REMOVE,
-            YES,
-            *SHOWN,
-        ),
-    )
-
-
-def _setup_datadog() -> ActionCommand:
-    return ActionCommand(
-        name="datadog",
-        help="Create or update Datadog's webhook, its payload template and its secret",
-        description=(
-            "Show the changes, and apply them with --yes. Uses the keys of the connection datadog_default and the"
-            " secret of incident_webhook,\nwhich becomes a hidden custom variable in Datadog; it is never printed."
-        ),
-        epilog=(
-            "Example:\n  airflow incident setup datadog --url"
-            " https://airflow.acme.example/incidents/webhook/datadog --yes"
-        ),
-        func=_function("setup.datadog.setup_datadog"),
-        args=(
-            option("--url", help="The webhook's public address (default: from [api] base_url)", metavar="URL"),
-            WEBHOOK,
-            option("--print", help="Change nothing; print the manual steps", action="store_true", dest="by_hand"),
-            option("--terraform", help="Change nothing; print Terraform resources", action="store_true"),
-            REMOVE,
-            YES,
-            *SHOWN,
-        ),
-    )
-
-
-def _setup_remove() -> ActionCommand:
-    return ActionCommand(
-        name="remove",
-        help="Revert everything: files, connections, pools, DAGs, Datadog's webhook",
-        description=(
-            "Show what would be removed, and remove it with --yes. Do this before uninstalling the package: the DAG"
-            " files need it.\nConnections and pools that setup did not create are kept and listed."
-        ),
-        epilog="Example:\n  airflow incident setup remove --yes",
-        func=_function("setup.remove.setup_remove"),
-        args=(
-            TO,
-            WEBHOOK,
-            option("--replace", help="Also remove files that you edited", action="store_true"),
-            YES,
             *SHOWN,
         ),
     )
@@ -507,7 +329,7 @@ def _explain() -> ActionCommand:
             " stored, started or sent."
         ),
         epilog="Example:\n  airflow incident explain alert.json",
-        func=_function("explain.explain"),
+        func=lazy("explain.explain"),
         args=(
             option("payload", help="A file with the payload's JSON; - reads standard input"),
             option("--routing-table", help="Path of the routing table (default: [incident] routing_table)"),
@@ -537,7 +359,7 @@ def _drill() -> ActionCommand:
             "Examples:\n  airflow incident drill --sandbox\n  airflow incident drill --sandbox --story canary\n"
             "  airflow incident drill --from-file alert.json --room-within 15"
         ),
-        func=_function("drill.drill"),
+        func=lazy("drill.drill"),
         args=(
             option("--sandbox", help="Rehearse on this machine, with a stand-in for Slack", action="store_true"),
             option(
@@ -569,7 +391,7 @@ def _export() -> ActionCommand:
         help="Export the workflow as JSON or as a Mermaid diagram",
         description="Print steps, dependencies, operators, images and outputs of a parsed DAG, or of a DAG file.",
         epilog="Example:\n  airflow incident export --format mermaid --file dags/incident_response.py",
-        func=_function("export.export"),
+        func=lazy("export.export"),
         args=(
             DAG,
             option("--format", help="json (default) or mermaid", choices=("json", "mermaid"), default="json"),

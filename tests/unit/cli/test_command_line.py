@@ -75,7 +75,10 @@ def test_describing_them_loads_no_body_and_nothing_heavy() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {name for name in loaded if name.startswith(("airflow_incident_provider.", "incident_sandbox"))} == {
         "airflow_incident_provider.cli",
+        "airflow_incident_provider.cli.arguments",
         "airflow_incident_provider.cli.commands",
+        "airflow_incident_provider.cli.setup",
+        "airflow_incident_provider.cli.setup.commands",
         "incident_sandbox",
         "incident_sandbox.commands",
     }
