@@ -84,3 +84,7 @@ class SlackUnavailableError(SlackError):
         super().__init__(message, code=code, fix=fix)
         self.retry_after = retry_after
         self.effect_possible = effect_possible
+
+
+class RegistryUnavailableError(IncidentError):
+    """The registry of incidents cannot be used now; nothing was changed."""

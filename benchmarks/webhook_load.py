@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
-from airflow_incident_provider.registry.store import opened
+from airflow_incident_provider.registry.transaction import opened
 
 SECRET = "a-secret-of-this-benchmark"
 PAYLOAD = Path(__file__).parents[1] / "tests" / "payloads" / "01_metric_triggered.json"

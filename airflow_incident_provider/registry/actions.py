@@ -15,7 +15,7 @@ from airflow_incident_provider.lifecycle.records import IncidentRecord, RunReque
 from airflow_incident_provider.models import Incident
 from airflow_incident_provider.registry.decisions import change_incident
 from airflow_incident_provider.registry.runs import Runs
-from airflow_incident_provider.registry.store import opened
+from airflow_incident_provider.registry.transaction import opened
 
 
 class UnknownIncidentError(IncidentError):

@@ -19,7 +19,7 @@ from airflow.utils.session import create_session
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from airflow_incident_provider.config import ConfKey, DagId
-from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.exceptions import InvalidPayloadError, RegistryUnavailableError
 from airflow_incident_provider.intake.conf import read_notification
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.lifecycle import transitions
@@ -45,7 +45,8 @@ from airflow_incident_provider.registry.records import (
     lookup_names,
 )
 from airflow_incident_provider.registry.runs import DagNotReadyError, existing_runs, run_confs, started_runs
-from airflow_incident_provider.registry.store import Registry, RegistryUnavailableError, locked, opened
+from airflow_incident_provider.registry.store import Registry
+from airflow_incident_provider.registry.transaction import locked, opened
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

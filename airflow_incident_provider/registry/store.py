@@ -1,37 +1,27 @@
 """
-The registry as the API server sees it: with a database session of its own, and under a lock.
+The registry of incidents as the API server sees it: records, index, list, inbox and archive.
 
-Decisions about alerts come one at a time, whatever the number of API servers and workers: each sees what the one
-before it has committed. The transaction holds the lock, so the lock ends with it, however that ends.
+A transaction of its own contains every use, see :mod:`airflow_incident_provider.registry.transaction`.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from airflow.models.asset import AssetModel
-from airflow.models.asset_state_store import AssetStateStoreModel as Row
-from airflow.state import AssetScope, get_state_backend
-from airflow.state.metastore import MetastoreBackend
-from pydantic import ValidationError
-from sqlalchemy import Select, delete, func, or_, select, text, update
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy import func, select, text
 
-from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.exceptions import RegistryUnavailableError
 from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.closing import is_expired, is_finished, settle
 from airflow_incident_provider.lifecycle.matching import GroupHistory, Opening, openings_of
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Room
-from airflow_incident_provider.models import Model, Severity
+from airflow_incident_provider.models import Severity
 from airflow_incident_provider.registry.keys import (
-    REGISTRY,
     REJECTED_KEY,
     REJECTED_PREFIX,
-    REPORTS,
     STATE_KEY,
     Kind,
     bucket_keys,
@@ -50,15 +40,10 @@ from airflow_incident_provider.registry.records import (
     group_name,
     index_names,
 )
+from airflow_incident_provider.registry.rows import Rows, read_entry
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
-
-LOCK_ID = 0x1C1DE7A1E27
-"""The advisory lock's number in PostgreSQL: any constant that nothing else in Airflow's database uses."""
-
-LOCK_SECONDS = 6
-"""How long a decision waits for those before it; then the sender is asked to retry."""
 
 CHECK_INTERVAL = timedelta(hours=6)
 """How often housekeeping looks at a current incident: tasks may have closed it."""
@@ -74,32 +59,19 @@ KEPT_FOR = timedelta(days=90)
 """How long an archived record is kept."""
 
 PURGE_INTERVAL = timedelta(days=1)
-CHUNK = 500
-"""Keys of one statement."""
-
 _UNTOUCHED = '"status": "open"'
-
-log = logging.getLogger(__name__)
-
-_Entry = TypeVar("_Entry", bound=Model)
-
-
-class RegistryUnavailableError(IncidentError):
-    """The registry cannot be used now; nothing was changed."""
 
 
 class Registry:
-    """The registry within one transaction. Created by :func:`locked`, or by :func:`opened` to read only.
+    """The registry within one transaction, which ``locked`` or ``opened`` of :mod:`.transaction` begins.
 
     What is written is collected, and stored by :meth:`flush`: a batch of alerts costs few statements.
     """
 
     def __init__(self, session: Session, asset_id: int, reports_id: int | None) -> None:
         self._session = session
-        self._asset_id = asset_id
-        self._reports_id = reports_id
-        self._scope = AssetScope(asset_id=asset_id)
-        self._store = MetastoreBackend()
+        self._entries = Rows(session, asset_id)
+        self._inbox = Rows(session, reports_id)
         self._stored_keys: set[str] = set()
         self._index: dict[str, IndexEntry] = {}
         self._buckets: dict[str, Bucket] = {}
@@ -116,13 +88,13 @@ class Registry:
         """
         wanted = list(dict.fromkeys(keys))
         kinds = (Kind.RECORD, *((Kind.ARCHIVE,) if archived else ()), Kind.ROOM, Kind.TRANSITION)
-        stored = self._texts(kind.key(key) for key in wanted for kind in kinds)
+        stored = self._entries.values(kind.key(key) for key in wanted for kind in kinds)
         found = {}
         for key in wanted:
             name = Kind.RECORD.key(key)
             if name not in stored and archived:
                 name = Kind.ARCHIVE.key(key)
-            incident = _read(StoredIncident, name, stored)
+            incident = read_entry(StoredIncident, name, stored)
             if name in stored and name.startswith(Kind.RECORD.prefix):
                 self._stored_keys.add(key)
             if incident is not None:
@@ -136,17 +108,17 @@ class Registry:
     def lookup(self, names: Collection[str]) -> dict[str, IndexEntry]:
         """Return the index rows of these names; a name without a row has an empty one."""
         missing = {Kind.INDEX.key(name): name for name in names if name not in self._index}
-        stored = self._texts(missing)
+        stored = self._entries.values(missing)
         for row, name in missing.items():
-            self._index[name] = _read(IndexEntry, row, stored) or IndexEntry()
+            self._index[name] = read_entry(IndexEntry, row, stored) or IndexEntry()
         return {name: self._index[name] for name in names}
 
     def listed(self) -> dict[str, Listed]:
         """Return the list of current incidents: those that are open, and those that ended lately."""
-        stored = self._texts(bucket_keys())
+        stored = self._entries.values(bucket_keys())
         found: dict[str, Listed] = {}
         for row in stored:
-            bucket = _read(Bucket, row, stored)
+            bucket = read_entry(Bucket, row, stored)
             found |= bucket.incidents if bucket is not None else {}
         return found
 
@@ -166,60 +138,49 @@ class Registry:
     def transitions(self, keys: Iterable[str]) -> dict[str, Transition]:
         """Return what tasks reported about the lifecycle of incidents, by incident key."""
         rows = {Kind.TRANSITION.key(key): key for key in keys}
-        stored = self._texts(rows)
+        stored = self._entries.values(rows)
         # Most say that nothing was done yet: there is no need to validate those.
         rows = {row: key for row, key in rows.items() if row in stored and _UNTOUCHED not in stored[row]}
-        found = {key: _read(Transition, row, stored) for row, key in rows.items()}
+        found = {key: read_entry(Transition, row, stored) for row, key in rows.items()}
         return {key: transition for key, transition in found.items() if transition is not None}
 
     def reports(self) -> dict[str, StoredIncident]:
         """Return incidents of the inbox, with what tasks reported about them, the oldest first."""
-        return self._merged_reports(self._inbox())
-
-    def _inbox(self) -> dict[str, str]:
-        if self._reports_id is None:
-            return {}
-        rows = select(Row.key, Row.value).where(Row.asset_id == self._reports_id)
-        return self._pairs(rows.order_by(Row.updated_at).limit(MAX_REPORTS))
+        return self._merged_reports(self._inbox.oldest(MAX_REPORTS))
 
     def incidents(self, *, archived: bool = False) -> dict[str, StoredIncident]:
         """Return all incidents. Reads every row: for maintenance and tests, never for an alert or a page."""
         kinds = (Kind.RECORD, *((Kind.ARCHIVE,) if archived else ()))
-        rows = select(Row.key).where(
-            Row.asset_id == self._asset_id, or_(*(Row.key.startswith(kind.prefix) for kind in kinds))
-        )
-        keys = sorted(str(name).partition("/")[2] for name in self._session.scalars(rows))
-        return self.load(keys, archived=archived)
+        names = self._entries.with_prefix(*(kind.prefix for kind in kinds))
+        return self.load(sorted(name.partition("/")[2] for name in names), archived=archived)
 
     def taken(self, keys: Collection[str]) -> set[str]:
         """Return those of some incident keys that an incident has, or had."""
         names = {kind.key(key): key for key in keys for kind in (Kind.RECORD, Kind.ARCHIVE)}
-        return {names[name] for name in self._present(names)} | set(self._reports(keys))
+        return {names[name] for name in self._entries.existing(names)} | set(self._reports(keys))
 
     def has_moved_on(self, seen: StoredIncident) -> bool:
         """Return whether a task resolved or archived the incident since it was read.
 
         Until the transaction ends no task can do that any more: it then finds a newer version of the record.
         """
-        key = Kind.TRANSITION.key(seen.record.key)
-        row = select(Row.key, Row.value).where(Row.asset_id == self._asset_id, Row.key == key)
-        now = _with_reports(seen, self._pairs(row.with_for_update()))
+        now = _with_reports(seen, self._entries.locked_value(Kind.TRANSITION.key(seen.record.key)))
         return now.record.status is not seen.record.status
 
     def state(self) -> RegistryState:
         """Return recent openings and the times of housekeeping."""
         if self._state is None:
-            self._state = _read(RegistryState, STATE_KEY, self._texts([STATE_KEY])) or RegistryState()
+            self._state = read_entry(RegistryState, STATE_KEY, self._entries.values([STATE_KEY])) or RegistryState()
         return self._state
 
     def rejections(self) -> Rejections:
         """Return the alerts and reports that could not become an incident, with those of the inbox."""
-        rejections = _read(Rejections, REJECTED_KEY, self._texts([REJECTED_KEY])) or Rejections()
-        return self._with_inbox(rejections, self._inbox())
+        rejections = read_entry(Rejections, REJECTED_KEY, self._entries.values([REJECTED_KEY])) or Rejections()
+        return self._with_inbox(rejections, self._inbox.oldest(MAX_REPORTS))
 
     def _with_inbox(self, rejections: Rejections, inbox: Mapping[str, str]) -> Rejections:
         for key in inbox:
-            if key.startswith(REJECTED_PREFIX) and (item := _read(Rejection, key, inbox)) is not None:
+            if key.startswith(REJECTED_PREFIX) and (item := read_entry(Rejection, key, inbox)) is not None:
                 rejections = rejections.with_item(item)
         return rejections
 
@@ -273,21 +234,19 @@ class Registry:
 
     def adopt_reports(self, now: datetime) -> None:
         """Move incidents from the inbox to the registry. One that the registry has already is dropped there."""
-        inbox = self._inbox()
+        inbox = self._inbox.oldest(MAX_REPORTS)
         if not inbox:
             return
         rejected = [key for key in inbox if key.startswith(REJECTED_PREFIX)]
         if rejected:
             self.write_rejections(self.rejections())
-            for key in rejected:
-                self._store.delete(AssetScope(asset_id=self._reports_id), key, session=self._session)
         reports = self._merged_reports(inbox)
         known = self.load(reports)
         for key, report in reports.items():
             if key not in known:
                 self.write(report.model_copy(update={"version": report.version + 1}), None, now)
                 self.add_openings(openings_of([report.record]))
-            self._store.delete(AssetScope(asset_id=self._reports_id), key, session=self._session)
+        self._inbox.delete([*rejected, *reports])
         # What follows reads them from the database.
         self.flush()
 
@@ -341,39 +300,22 @@ class Registry:
             else:
                 self._set(row, self.state().model_dump(mode="json"))
         self._changed.clear()
-        deleted = [key for key, value in self._rows.items() if value is None]
-        for part in _chunks(deleted):
-            self._session.execute(
-                delete(Row)
-                .where(Row.asset_id == self._asset_id, Row.key.in_(part))
-                .execution_options(synchronize_session=False)
-            )
-        for part in _chunks(sorted(self._rows.keys() - set(deleted))):
-            self._upsert({key: self._rows[key] for key in part})
+        self._entries.delete([key for key, value in self._rows.items() if value is None])
+        self._entries.upsert({key: value for key, value in self._rows.items() if value is not None})
         self._rows.clear()
 
     def purge(self, now: datetime) -> None:
         """Delete what has not changed for :data:`KEPT_FOR`. Reads every row, so it runs once a day."""
         kinds = (Kind.ARCHIVE, Kind.UPDATES, Kind.ROOM, Kind.TRANSITION, Kind.INDEX)
         current = {kind.key(key) for key in self.listed() for kind in (Kind.ROOM, Kind.TRANSITION)}
-        old = select(Row.key, Row.value).where(
-            Row.asset_id == self._asset_id,
-            Row.updated_at < now - KEPT_FOR,
-            or_(*(Row.key.startswith(kind.prefix) for kind in kinds)),
-        )
-        rows = self._pairs(old)
+        rows = self._entries.unchanged_since(now - KEPT_FOR, *(kind.prefix for kind in kinds))
         for key in [key for key in rows if key.startswith(Kind.INDEX.prefix)]:
-            entry = _read(IndexEntry, key, rows)
+            entry = read_entry(IndexEntry, key, rows)
             # An incident may stay open for longer: what leads to it stays, too.
             if entry is not None and entry.keys:
                 del rows[key]
-        for part in _chunks(sorted(rows.keys() - current)):
-            # Checked again: an index row may have been written since.
-            self._session.execute(
-                delete(Row)
-                .where(Row.asset_id == self._asset_id, Row.key.in_(part), Row.updated_at < now - KEPT_FOR)
-                .execution_options(synchronize_session=False)
-            )
+        # Checked again in the statement: an index row may have been written since.
+        self._entries.delete(rows.keys() - current, unchanged_since=now - KEPT_FOR)
 
     def begin_purge(self, now: datetime) -> bool:
         """Return whether it is time for :meth:`purge`, and note that it is done."""
@@ -387,7 +329,7 @@ class Registry:
 
     def is_indexed(self) -> bool:
         """Return whether index and list exist: version 0.1.0 had none."""
-        return bool(self._present([STATE_KEY]))
+        return bool(self._entries.existing([STATE_KEY]))
 
     def build_index(self, incidents: Mapping[str, StoredIncident], now: datetime) -> None:
         """Create index, list and state from all records: once, after an upgrade from version 0.1.0."""
@@ -404,6 +346,9 @@ class Registry:
         self.flush()
 
     # --- rows ---
+
+    def _set(self, key: str, value: Mapping[str, Any]) -> None:
+        self._rows[key] = json.dumps(value)
 
     def _change_index(self, name: str, change: Any) -> None:
         entry = self.lookup([name])[name]
@@ -428,153 +373,24 @@ class Registry:
         name = bucket_of(incident_key)
         row = Kind.LIST.key(name)
         if name not in self._buckets:
-            self._buckets[name] = _read(Bucket, row, self._texts([row])) or Bucket()
+            self._buckets[name] = read_entry(Bucket, row, self._entries.values([row])) or Bucket()
         self._changed.add(row)
         return self._buckets[name]
 
     def _reports(self, keys: Collection[str]) -> dict[str, StoredIncident]:
-        if self._reports_id is None or not keys:
-            return {}
-        rows: dict[str, str] = {}
-        for part in _chunks(sorted(keys)):
-            rows |= self._pairs(
-                select(Row.key, Row.value).where(Row.asset_id == self._reports_id, Row.key.in_(part))
-            )
-        return self._merged_reports(rows)
+        return self._merged_reports(self._inbox.values(keys))
 
     def _merged_reports(self, rows: Mapping[str, str]) -> dict[str, StoredIncident]:
         keys = [key for key in rows if not key.startswith(REJECTED_PREFIX)]
-        found = {key: incident for key in keys if (incident := _read(StoredIncident, key, rows)) is not None}
-        stored = self._texts(kind.key(key) for key in found for kind in (Kind.ROOM, Kind.TRANSITION))
+        found = {key: incident for key in keys if (incident := read_entry(StoredIncident, key, rows)) is not None}
+        stored = self._entries.values(kind.key(key) for key in found for kind in (Kind.ROOM, Kind.TRANSITION))
         return {key: _with_reports(incident, stored) for key, incident in found.items()}
-
-    def _present(self, names: Iterable[str]) -> set[str]:
-        found: set[str] = set()
-        for part in _chunks(list(names)):
-            rows = select(Row.key).where(Row.asset_id == self._asset_id, Row.key.in_(part))
-            found |= set(self._session.scalars(rows))
-        return found
-
-    def _texts(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the values of these keys."""
-        found: dict[str, str] = {}
-        for part in _chunks(list(names)):
-            rows = select(Row.key, Row.value).where(Row.asset_id == self._asset_id, Row.key.in_(part))
-            found |= self._pairs(rows)
-        return found
-
-    def _pairs(self, statement: Select[str, str]) -> dict[str, str]:
-        return {row.key: row.value for row in self._session.execute(statement)}
-
-    def _set(self, key: str, value: Mapping[str, Any]) -> None:
-        self._rows[key] = json.dumps(value)
-
-    def _upsert(self, rows: Mapping[str, str | None]) -> None:
-        """Store rows in one statement, as the store's own ``set`` stores one."""
-        now = datetime.now(UTC)
-        values = [
-            {"asset_id": self._asset_id, "key": key, "value": value, "updated_at": now}
-            for key, value in rows.items()
-        ]
-        statement: Any
-        dialect = self._session.get_bind().dialect.name
-        if dialect == "mysql":
-            statement = mysql.insert(Row).values(values)
-            statement = statement.on_duplicate_key_update(value=statement.inserted.value, updated_at=now)
-        else:
-            statement = (postgresql if dialect == "postgresql" else sqlite).insert(Row).values(values)
-            statement = statement.on_conflict_do_update(
-                index_elements=["asset_id", "key"], set_={"value": statement.excluded.value, "updated_at": now}
-            )
-        self._session.execute(statement)
-
-
-def locked(session: Session) -> Registry:
-    """Return the registry, locked until the session's transaction ends.
-
-    To be called before anything else in the transaction.
-
-    PostgreSQL: an advisory lock of the transaction, which no other part of Airflow waits for. MySQL: a write of
-    the registry's own row in ``asset``, which locks that row; tasks that report to the registry wait for it too.
-    SQLite: the same write, which locks the database.
-
-    :raises RegistryUnavailableError: no DAG has registered the asset yet, or the state is kept elsewhere.
-    :raises sqlalchemy.exc.DBAPIError: the database cannot be reached, or others held the lock for too long.
-    """
-    _require_metastore()
-    dialect = session.get_bind().dialect.name
-    if dialect == "postgresql":
-        session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
-        session.execute(select(func.pg_advisory_xact_lock(LOCK_ID)))
-    elif dialect == "mysql":
-        # The variable belongs to the pooled connection: reset it for the next user of that connection.
-        session.execute(text(f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}"))
-        try:
-            _lock_asset_row(session)
-        finally:
-            session.execute(text("SET SESSION innodb_lock_wait_timeout = @@GLOBAL.innodb_lock_wait_timeout"))
-    else:
-        _lock_asset_row(session)
-    return opened(session)
-
-
-def opened(session: Session) -> Registry:
-    """Return the registry for reading, without a lock.
-
-    :raises RegistryUnavailableError: no DAG has registered the asset yet, or the state is kept elsewhere.
-    """
-    _require_metastore()
-    rows = session.execute(
-        select(AssetModel.name, AssetModel.id).where(
-            or_(*((AssetModel.name == a.name) & (AssetModel.uri == a.uri) for a in (REGISTRY, REPORTS))),
-            AssetModel.active.has(),
-        )
-    )
-    ids: dict[str, int] = {row.name: row.id for row in rows}
-    if REGISTRY.name not in ids:
-        raise RegistryUnavailableError(
-            f"Airflow does not know the asset {REGISTRY.name} yet.",
-            fix="It does once a DAG was parsed that names it as an inlet, as incident_response does.",
-        )
-    return Registry(session, ids[REGISTRY.name], ids.get(REPORTS.name))
-
-
-def _lock_asset_row(session: Session) -> None:
-    session.execute(
-        update(AssetModel)
-        .where(AssetModel.name == REGISTRY.name, AssetModel.uri == REGISTRY.uri)
-        .values(updated_at=AssetModel.updated_at)
-        .execution_options(synchronize_session=False)
-    )
-
-
-def _require_metastore() -> None:
-    if not isinstance(get_state_backend(), MetastoreBackend):
-        raise RegistryUnavailableError(
-            "Airflow keeps asset state outside its database, where a decision cannot be atomic.",
-            fix="Leave [state_store] backend at its default.",
-        )
 
 
 def _with_reports(incident: StoredIncident, stored: Mapping[str, str]) -> StoredIncident:
     key = incident.record.key
-    room = _read(Room, Kind.ROOM.key(key), stored)
-    return incident.with_reports(room, _read(Transition, Kind.TRANSITION.key(key), stored))
-
-
-def _read(model: type[_Entry], key: str, stored: Mapping[str, str]) -> _Entry | None:
-    """Return an entry, or ``None`` if there is none. A damaged entry must not stop all the others."""
-    if key not in stored:
-        return None
-    try:
-        return model.model_validate_json(stored[key])
-    except ValidationError as error:
-        log.error("The registry's entry %s is damaged and left out: %s", key, error.errors(include_input=False))
-        return None
-
-
-def _chunks(values: list[str]) -> Iterable[list[str]]:
-    return (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
+    room = read_entry(Room, Kind.ROOM.key(key), stored)
+    return incident.with_reports(room, read_entry(Transition, Kind.TRANSITION.key(key), stored))
 
 
 def _utc(value: datetime | None) -> datetime:

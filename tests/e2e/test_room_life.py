@@ -35,7 +35,7 @@ from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.messages.plain import decode_mrkdwn, plain_text
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
-from airflow_incident_provider.registry.store import opened
+from airflow_incident_provider.registry.transaction import opened
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 

@@ -30,7 +30,7 @@ from sqlalchemy.orm import Session
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
-from airflow_incident_provider.registry.store import opened
+from airflow_incident_provider.registry.transaction import opened
 
 pytestmark = pytest.mark.e2e
 

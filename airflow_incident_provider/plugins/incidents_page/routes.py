@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
+from airflow_incident_provider.exceptions import RegistryUnavailableError
 from airflow_incident_provider.lifecycle.closing import settle
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.models import IncidentKey, UtcDatetime
@@ -28,7 +29,8 @@ from airflow_incident_provider.plugins.incidents_page.entries import (
 from airflow_incident_provider.plugins.incidents_page.permissions import ReadableDagIds, require_trigger
 from airflow_incident_provider.plugins.run_history import RecordedRun, latest_runs, one_run, runs_with_ids
 from airflow_incident_provider.registry.decisions import dismiss
-from airflow_incident_provider.registry.store import Registry, RegistryUnavailableError, opened
+from airflow_incident_provider.registry.store import Registry
+from airflow_incident_provider.registry.transaction import opened
 from airflow_incident_provider.room.snapshot import IncidentSnapshot
 from airflow_incident_provider.routing_file import active_routing_table
 

@@ -26,7 +26,12 @@ from airflow.exceptions import ParamValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_incident_provider.exceptions import IncidentError, InvalidPayloadError, RoutingTableError
+from airflow_incident_provider.exceptions import (
+    IncidentError,
+    InvalidPayloadError,
+    RegistryUnavailableError,
+    RoutingTableError,
+)
 from airflow_incident_provider.intake.request_body import extract, parse_body
 from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
@@ -37,7 +42,6 @@ from airflow_incident_provider.plugins.webhook.responses import Decided
 from airflow_incident_provider.registry.decisions import Outcome, PendingAlert, act_on, reject
 from airflow_incident_provider.registry.records import Rejection
 from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
-from airflow_incident_provider.registry.store import RegistryUnavailableError
 from airflow_incident_provider.routing_file import RoutingTableFile
 from airflow_incident_provider.text import digest, one_line, shorten
 

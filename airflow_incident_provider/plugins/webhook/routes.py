@@ -23,7 +23,7 @@ from airflow_incident_provider.plugins.api.errors import RequestError
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 from airflow_incident_provider.plugins.webhook.receiver import AlertReceiver
 from airflow_incident_provider.plugins.webhook.responses import ALERT_RESPONSES, Decided
-from airflow_incident_provider.registry.store import opened
+from airflow_incident_provider.registry.transaction import opened
 
 _secret = APIKeyHeader(
     name=SECRET_HEADER,

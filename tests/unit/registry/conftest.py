@@ -22,9 +22,10 @@ from airflow_incident_provider.lifecycle.signals import read_signal
 from airflow_incident_provider.registry import store
 from airflow_incident_provider.registry.decisions import Outcome, PendingAlert, act_on
 from airflow_incident_provider.registry.keys import REGISTRY, REPORTS
-from airflow_incident_provider.registry.records import StoredIncident
+from airflow_incident_provider.registry.records import StoredIncident, UpdateBatch
 from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
-from airflow_incident_provider.registry.store import Registry, opened
+from airflow_incident_provider.registry.store import Registry
+from airflow_incident_provider.registry.transaction import opened
 
 TABLES = (AssetStateStoreModel, AssetActive, AssetModel, DagRun, DagModel)
 
@@ -104,6 +105,12 @@ class RegistryWorld:
         with create_session() as session:
             registry: Registry = opened(session)
             return question(registry)
+
+    def batch(self, run_id: str) -> UpdateBatch:
+        """Return what an update run has to post."""
+        with create_session() as session:
+            row = select(AssetStateStoreModel.value).where(AssetStateStoreModel.key == f"updates/{run_id}")
+            return UpdateBatch.model_validate_json(session.scalars(row).one())
 
     def write(self, name: str, value: Any, *, asset: str = REGISTRY.name) -> None:
         """Write a row as a task does."""

@@ -17,6 +17,7 @@ from airflow.models.dagrun import DagRun
 from airflow.utils.session import create_session
 from sqlalchemy import delete, select, update
 
+from airflow_incident_provider.exceptions import RegistryUnavailableError
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.records import Status
@@ -26,7 +27,8 @@ from airflow_incident_provider.registry.decisions import Outcome, PendingAlert, 
 from airflow_incident_provider.registry.keys import REGISTRY, Kind
 from airflow_incident_provider.registry.records import StoredIncident, Transition, UpdateBatch
 from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
-from airflow_incident_provider.registry.store import KEPT_FOR, RegistryUnavailableError, locked, opened
+from airflow_incident_provider.registry.store import KEPT_FOR
+from airflow_incident_provider.registry.transaction import locked, opened
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
 STARTED = datetime.now(UTC) - timedelta(minutes=1)

@@ -15,17 +15,16 @@ from sqlalchemy import event, update
 
 from airflow_incident_provider.lifecycle.decision import reported_record
 from airflow_incident_provider.lifecycle.records import Assignment, IncidentRecord, Room, Status, Visibility
-from airflow_incident_provider.registry import store
 from airflow_incident_provider.registry.decisions import change_incident, dismiss, reject
 from airflow_incident_provider.registry.keys import REPORTS
 from airflow_incident_provider.registry.records import (
     Rejection,
     StoredIncident,
     Transition,
-    UpdateBatch,
     index_names,
 )
 from airflow_incident_provider.registry.task_client import TaskRegistry
+from airflow_incident_provider.registry.transaction import locked
 
 NOW = datetime.now(UTC)
 
@@ -95,10 +94,8 @@ def test_urgent_updates_go_at_once_and_repetitions_wait_for_their_run(registry: 
     assert waiting is not None
     [worse] = registry.send(registry.alert(transition="Re-Triggered", priority="P1"))
     assert worse.run_id != waiting.run_id
-    posted = registry.read(lambda r: r._texts([f"updates/{worse.run_id}", f"updates/{waiting.run_id}"]))
-    batches = {name: UpdateBatch.model_validate_json(text) for name, text in posted.items()}
-    assert {item.kind for item in batches[f"updates/{worse.run_id}"].items} == {"repeated", "severity"}
-    assert batches[f"updates/{waiting.run_id}"].items == ()
+    assert {item.kind for item in registry.batch(worse.run_id).items} == {"repeated", "severity"}
+    assert registry.batch(waiting.run_id).items == ()
     registry.send(registry.alert(transition="Re-Triggered", priority="P1"))
     assert registry[key].batch == waiting
     assert [item.kind for item in registry[key].record.pending] == ["repeated"]
@@ -124,8 +121,7 @@ def test_an_incident_that_nothing_reports_on_is_closed_and_announced(registry: A
     record = registry[key].record
     assert (record.status, record.firing_count) == (Status.RESOLVED, 0)
     [run] = [request for request in registry.runs.requests if request.run_id.startswith("upd.")]
-    posted = registry.read(lambda r: r._texts([f"updates/{run.run_id}"]))
-    assert [item.kind for item in UpdateBatch.model_validate_json(*posted.values()).items] == ["expired"]
+    assert [item.kind for item in registry.batch(run.run_id).items] == ["expired"]
 
 
 @pytest.mark.usefixtures("eager_housekeeping")
@@ -274,7 +270,7 @@ def test_an_incident_that_is_open_for_very_long_is_still_found(registry: Any) ->
     with create_session() as session:
         session.execute(update(AssetStateStoreModel).values(updated_at=NOW - timedelta(days=100)))
     with create_session() as session:
-        store.opened(session).purge(NOW)
+        locked(session).purge(NOW)
     assert not [row for row in registry.rows() if row.startswith("index/g.") and row not in _indexed(registry)]
     [again] = registry.send(registry.alert(transition="Renotify"))
     assert (again.decision.action, again.decision.key) == ("update", opened.decision.key)

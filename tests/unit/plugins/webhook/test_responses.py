@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.exceptions import InvalidPayloadError, RegistryUnavailableError
 from airflow_incident_provider.lifecycle.decision import decide
 from airflow_incident_provider.plugins.api.app import create_app
 from airflow_incident_provider.plugins.webhook import receiver as receiver_module
@@ -26,7 +26,6 @@ from airflow_incident_provider.plugins.webhook.receiver import AlertReceiver
 from airflow_incident_provider.registry.decisions import Outcome, PendingAlert
 from airflow_incident_provider.registry.records import Rejection
 from airflow_incident_provider.registry.runs import DagNotReadyError
-from airflow_incident_provider.registry.store import RegistryUnavailableError
 
 SECRET = "a-secret-for-these-tests"
 STATEMENT = "INSERT INTO x VALUES (:hostile)"
