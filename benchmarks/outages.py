@@ -1,9 +1,9 @@
 """
 How long after an outage of Slack an incident's room is complete, for outages that begin at each step.
 
-Starts one Airflow on this machine, with an incident DAG and a stand-in Slack for each beginning: from the first call
-of a method on every call fails until the outage ends. All incidents begin at once, so the outages take place in
-parallel. A room is complete when it contains the same messages as that of a run without an outage, each once.
+Starts one Airflow on this machine, with an incident DAG and a stand-in Slack for each beginning: from the first
+call of a method on, every call fails until the outage ends. All incidents begin at once, so the outages take place
+in parallel. A room is complete when it contains the same messages as that of a run without an outage, each once.
 
     python -m benchmarks.outages --kinds 503 hang --seconds 10 120 1800
 """

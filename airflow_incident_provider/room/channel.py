@@ -36,12 +36,14 @@ class ChannelRequest:
     :param name: the name at the nth attempt, the first being 0.
     :param private: whether it has to be private; a private room is never replaced by a public one.
     :param existing_id: a channel that another tool has created for the incident.
+    :param tried_at: when another task began to open this room, without success; it may have left a channel.
     """
 
     key: str
     name: Callable[[int], str]
     private: bool
     existing_id: str | None = None
+    tried_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,12 @@ class ChannelOpener:
     def _find_or_create(self, request: ChannelRequest) -> OpenedChannel:
         for attempt in range(NAMES_TRIED):
             name = request.name(attempt)
-            tried_before = self._ledger.intended_at(name)
+            tried_at = self._ledger.intended_at(name) or request.tried_at
             self._ledger.intend(name)
             try:
                 return OpenedChannel(self._slack.create_channel(name, private=request.private), created=True)
             except ChannelNameTakenError:
-                found = self._ours(name, request, tried_before)
+                found = self._ours(name, request, tried_at)
             except SlackUnavailableError as error:
                 if not error.effect_possible:
                     raise
@@ -131,11 +133,11 @@ class ChannelOpener:
             code="name_taken",
         )
 
-    def _ours(self, name: str, request: ChannelRequest, tried_before: datetime | None) -> Channel | None:
+    def _ours(self, name: str, request: ChannelRequest, tried_at: datetime | None) -> Channel | None:
         """Return the channel of this name if it belongs to this incident and can be used.
 
-        A channel of this app without a key was created a moment ago: by this task before it was interrupted, or by
-        the run of another incident that has not set the purpose yet. Only the first is this incident's.
+        A channel of this app without a key was created by an attempt that ended before it set the purpose: of this
+        incident, if there was one before, else of another incident.
         """
         try:
             found = self._slack.find_channel(name)
@@ -144,10 +146,10 @@ class ChannelOpener:
             return None
         if found is None or found.creator != self._bot_user_id:
             return None
-        if tried_before is None and purpose_key(found.purpose) is None:
+        if tried_at is None and purpose_key(found.purpose) is None:
             found = self._wait_for_key(found)
         key = purpose_key(found.purpose)
-        mine = key == request.key or (key is None and tried_before is not None)
+        mine = key == request.key or (key is None and tried_at is not None)
         usable = not found.archived and found.private == request.private
         return found if mine and usable else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -216,7 +217,8 @@ def missing_room_request(session: RoomSession) -> RoomRequest:
     incident = snapshot.incident
     names = dict.fromkeys((*incident.responders, *(record.responders if record else ())))
     people = look_up_for(session, names, private=incident.route.private)
-    return _room_request(session, incident, people)
+    request = _room_request(session, incident, people)
+    return replace(request, tried_at=record.opened_at if record else None)
 
 
 def _room_request(session: RoomSession, incident: Incident, people: UserResolution | None) -> RoomRequest:

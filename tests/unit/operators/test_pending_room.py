@@ -89,6 +89,23 @@ def test_outage_from_a_step_on(
     assert "inviting" not in json.dumps(room.brief["blocks"])
 
 
+@pytest.mark.parametrize("working", [(), ("conversations.setPurpose",), ("chat.postMessage",)], ids=str)
+@pytest.mark.parametrize("error", ["invalid_auth", "restricted_action", "fatal_error"])
+def test_channel_that_the_first_run_left_without_a_brief_becomes_the_room(
+    *, requests: Life, monitor: Monitor, control: SandboxClient, working: tuple[str, ...], error: str
+) -> None:
+    life = requests
+    for method in {"chat.postMessage", "conversations.setPurpose", "conversations.invite"} - set(working):
+        control.add_fault(Fault(method=method, error=error, times=None))
+    life.respond_as_airflow_does(monitor("Triggered"), BROKEN)
+    control.clear_faults()
+    while life.requested:
+        life.run_requested()
+    created = [each["name"] for each in control.state()["channels"] if each["creator"] == "U0WARROOM01"]
+    assert created == [life.record.room.channel_name]
+    assert keys(control, Room(control, life)).count(f"{life.key}/brief") == 1
+
+
 def test_missing_room_is_reported_everywhere(requests: Life, monitor: Monitor, control: SandboxClient) -> None:
     life = requests
     control.add_fault(Fault(method="conversations.create", error="restricted_action", times=None))
