@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
-from airflow_incident_provider.intake.values import is_unset
+from airflow_incident_provider.intake.values import EARLIEST, is_unset, read_severity, read_time
+from airflow_incident_provider.models import Severity
 from airflow_incident_provider.text import for_error
 
 Object = Mapping[str, Any]
@@ -67,29 +68,33 @@ def read_foreign(conf: Object) -> ForeignAlert | None:
 
 def _is_alert_group(conf: Object) -> bool:
     alerts = conf.get("alerts")
-    return isinstance(alerts, list) and all(
-        isinstance(a, dict) and ("labels" in a or "status" in a) for a in alerts
-    )
+    return isinstance(alerts, list) and (not alerts or bool(_alerts_of(alerts)))
+
+
+def _alerts_of(alerts: Iterable[object]) -> list[Object]:
+    return [alert for alert in alerts if isinstance(alert, dict) and ("labels" in alert or "status" in alert)]
 
 
 def _alert_group(conf: Object) -> ForeignAlert:
     """Read a group of alerts: one incident, which fires while any of its alerts does."""
     sender = "Grafana" if "orgId" in conf or "state" in conf else "Alertmanager"
-    alerts: list[Object] = conf["alerts"]
+    alerts = _alerts_of(conf["alerts"])
     if not alerts:
         raise InvalidPayloadError(f"This notification of {sender} holds no alert.", fix=_FIX)
-    stated = [str(alert.get("status", conf.get("status", "firing"))).casefold() for alert in alerts]
-    firing = any(status not in ("resolved", "ok", "normal") for status in stated)
-    current = [alert for alert, status in zip(alerts, stated, strict=True) if (status != "resolved") or not firing]
+    over = [
+        str(one.get("status") or conf.get("status")).casefold() in ("resolved", "ok", "normal") for one in alerts
+    ]
+    firing = not all(over)
+    current = [alert for alert, is_over in zip(alerts, over, strict=True) if not (firing and is_over)]
     common = {**_object(conf.get("groupLabels")), **_object(conf.get("commonLabels"))}
     labels = [{**common, **_object(alert.get("labels"))} for alert in current]
     notes = [_object(alert.get("annotations")) for alert in current] + [_object(conf.get("commonAnnotations"))]
-    name = _first(labels, ("alertname", "rulename")) or _GRAFANA_PREFIX.sub("", _string(conf.get("title")) or "")
+    # Where a rule itself fails, Grafana calls the alert after the failure, and the rule rulename.
+    name = _first(labels, ("rulename", "alertname")) or _GRAFANA_PREFIX.sub("", _string(conf.get("title")) or "")
     summary = _first(notes, ("summary", "message"))
     title = ": ".join(dict.fromkeys(part for part in (name, summary) if part)) or f"{sender} alert"
-    fingerprint = _string(current[0].get("fingerprint")) if len(alerts) == 1 else None
     report = {
-        "id": _string(conf.get("groupKey")) or fingerprint,
+        "id": _group_id(conf, alerts),
         "title": title + (f" ({len(current)} alerts)" if len(current) > 1 else ""),
         "severity": _worst(_severity_label(one) for one in labels),
         "description": _first(notes, ("description", "message")) or summary or _string(conf.get("message")),
@@ -101,9 +106,19 @@ def _alert_group(conf: Object) -> ForeignAlert:
             dict.fromkeys(f"{key}:{value}" for one in labels for key, value in one.items() if _string(value))
         ),
         "links": list(_group_links(conf, current, notes)),
-        "started_at": min((at for a in current if (at := _string(a.get("startsAt")))), default=None),
+        "started_at": _earliest(_string(alert.get("startsAt")) for alert in current),
     }
     return ForeignAlert(sender, report, firing)
+
+
+def _group_id(conf: Object, alerts: list[Object]) -> str | None:
+    """Return what stays the same while the group's alerts change."""
+    if key := _string(conf.get("groupKey")):
+        return key
+    if len(alerts) == 1 and (fingerprint := _string(alerts[0].get("fingerprint"))):
+        return fingerprint
+    labels = _object(conf.get("groupLabels"))
+    return ",".join(f"{name}={labels[name]}" for name in sorted(labels)) or None
 
 
 def _group_links(conf: Object, alerts: Iterable[Object], notes: Iterable[Object]) -> Iterator[dict[str, str]]:
@@ -126,7 +141,7 @@ def _is_grafana_rule(conf: Object) -> bool:
 
 
 def _grafana_rule(conf: Object) -> ForeignAlert:
-    state = str(conf["state"]).casefold()
+    state = str(conf["state"]).casefold().replace(" ", "_")
     name = (
         _string(conf.get("ruleName"))
         or _GRAFANA_PREFIX.sub("", _string(conf.get("title")) or "")
@@ -158,19 +173,24 @@ def _is_pagerduty_webhook(conf: Object) -> bool:
 
 
 def _pagerduty_webhook(conf: Object) -> ForeignAlert:
+    """Read an event of an incident, or of a note, a responder or the like, which is news of its incident."""
     event: Object = conf["event"]
-    incident: Object = event["data"]
-    if incident.get("type") != "incident":
-        kind = for_error(event["event_type"])
+    kind, data = str(event["event_type"]).casefold(), _object(event["data"])
+    delivery_id = _string(event.get("id"))
+    if data.get("type", "incident") == "incident":
+        ended = {"status": "resolved"} if kind == "incident.resolved" else {}
+        return _pagerduty_incident({**data, **ended}, delivery_id=delivery_id)
+    incident = _object(data.get("incident"))
+    if not incident:
         raise InvalidPayloadError(
-            f"The PagerDuty event {kind} carries no incident.", fix="Subscribe to incident.*."
+            f"The PagerDuty event {for_error(kind)} is about no incident.", fix="Subscribe to incident.*."
         )
-    return _pagerduty_incident(incident, delivery_id=_string(event.get("id")))
+    return replace(_pagerduty_incident(incident, delivery_id=delivery_id), may_open=False)
 
 
 def _pagerduty_incident(incident: Object, *, delivery_id: str | None) -> ForeignAlert:
     service = _object(incident.get("service"))
-    status = _string(incident.get("status")) or "triggered"
+    status = (_string(incident.get("status")) or "triggered").casefold()
     report = {
         "id": _string(incident.get("id")) or _string(incident.get("incident_key")),
         "title": _string(incident.get("title")) or _string(incident.get("summary")) or "PagerDuty incident",
@@ -194,20 +214,21 @@ def _pagerduty_messages(conf: Object) -> ForeignAlert:
 
 
 def _is_pagerduty_event(conf: Object) -> bool:
-    return conf.get("event_action") in ("trigger", "acknowledge", "resolve")
+    return str(conf.get("event_action")).casefold() in ("trigger", "acknowledge", "resolve")
 
 
 def _pagerduty_event(conf: Object) -> ForeignAlert:
     payload, key = _object(conf.get("payload")), _string(conf.get("dedup_key"))
-    action = conf["event_action"]
+    action = str(conf["event_action"]).casefold()
     if action != "trigger" and key is None:
         raise InvalidPayloadError(f"dedup_key: missing; without it there is nothing to {action}.")
     source = _string(payload.get("source"))
     details = _object(payload.get("custom_details"))
+    title = _string(payload.get("summary")) or (f"PagerDuty alert {key}" if key else source)
     links = conf.get("links")
     report = {
         "id": key,
-        "title": _string(payload.get("summary")) or (f"PagerDuty alert {key}" if action != "trigger" else None),
+        "title": title,
         "severity": _string(payload.get("severity")),
         "description": "\n".join(f"{name}: {value}" for name, value in details.items() if _string(value)) or None,
         "hosts": [source] if source and " " not in source else [],
@@ -242,9 +263,19 @@ def _opsgenie_webhook(conf: Object) -> ForeignAlert:
     )
 
 
+_OPSGENIE_ONLY = frozenset({"alias", "visibleTo", "entity"})
+_NOT_OPSGENIE = frozenset(
+    {"title", "summary", "severity", "users", "status", "env", "service", "services", "hosts"}
+)
+"""Fields of a report, which Opsgenie has not: who sends one of them means a report."""
+
+
 def _is_opsgenie_alert(conf: Object) -> bool:
-    named = {"alias", "responders", "visibleTo", "entity", "details"} & conf.keys()
-    return isinstance(conf.get("message"), str) and bool(named) and not {"title", "summary"} & conf.keys()
+    responders = conf.get("responders")
+    named = bool(_OPSGENIE_ONLY & conf.keys()) or (
+        isinstance(responders, list) and any("type" in _object(one) for one in responders)
+    )
+    return isinstance(conf.get("message"), str) and named and not _NOT_OPSGENIE & conf.keys()
 
 
 def _opsgenie_alert(conf: Object) -> ForeignAlert:
@@ -273,8 +304,6 @@ def _opsgenie_fields(alert: Object) -> dict[str, object]:
 
 # --- values -----------------------------------------------------------------------------------------
 
-_RANKS = ("critical", "error", "high", "major", "warning", "medium", "minor", "low", "info", "none")
-
 
 def _severity_label(labels: Object) -> str | None:
     """Return the severity that the labels name. Prometheus' ``none`` means that no one is paged."""
@@ -283,10 +312,17 @@ def _severity_label(labels: Object) -> str | None:
 
 
 def _worst(severities: Iterable[str | None]) -> str | None:
-    """Return the worst of the severities, as far as they are ranked; else the first."""
+    """Return the worst of the severities, as far as they are understood; else the first."""
     known = [severity for severity in severities if severity]
-    ranked = [severity for severity in known if severity.casefold() in _RANKS]
-    return min(ranked, key=lambda s: _RANKS.index(s.casefold()), default=next(iter(known), None))
+    understood = {text: severity for text in known if (severity := read_severity(text)) is not None}
+    worst = min(understood, key=lambda text: list(Severity).index(understood[text]), default=None)
+    return worst or next(iter(known), None)
+
+
+def _earliest(times: Iterable[str | None]) -> str | None:
+    """Return the earliest of the times that can be right; Go writes the year 1 for none."""
+    read = {text: moment for text in times if text and (moment := read_time(text)) and moment.tzinfo is not None}
+    return min((text for text in read if read[text] >= EARLIEST), key=read.__getitem__, default=None)
 
 
 def _object(value: object) -> Object:
@@ -323,11 +359,13 @@ _FORMATS: tuple[tuple[Callable[[Object], bool], Callable[[Object], ForeignAlert]
     (_is_opsgenie_webhook, _opsgenie_webhook),
     (_is_opsgenie_alert, _opsgenie_alert),
 )
+_SENTRY = frozenset({"event", "issue", "metric_alert", "error", "comment"})
 _UNSUPPORTED: tuple[tuple[str, Callable[[Object], bool]], ...] = (
     ("Amazon SNS", lambda conf: "TopicArn" in conf and "Type" in conf),
     ("Azure Monitor", lambda conf: conf.get("schemaId") == "azureMonitorCommonAlertSchema"),
     ("Google Cloud Monitoring", lambda conf: "policy_name" in _object(conf.get("incident"))),
-    ("Sentry", lambda conf: bool({"event", "issue"} & _object(conf.get("data")).keys()) and "action" in conf),
+    ("Amazon CloudWatch", lambda conf: "NewStateValue" in conf or conf.get("source") == "aws.cloudwatch"),
+    ("Sentry", lambda conf: bool(_SENTRY & _object(conf.get("data")).keys()) and "action" in conf),
     ("New Relic", lambda conf: "issueUrl" in conf and "accumulations" in conf),
     ("Slack", lambda conf: "title" not in conf and isinstance(conf.get("blocks") or conf.get("attachments"), list)),
 )

@@ -90,7 +90,9 @@ def read_notification(conf: Mapping[str, object], *, received_at: datetime, rout
             warnings.add("request body", "repaired", repair)
         incident = notification.incident.model_copy(update={"flags": warnings.as_tuple()})
         notification = replace(notification, incident=incident)
-    return replace(notification, incident=fit_incident(_routed(notification.incident, report, routing)))
+    routed = _routed(notification.incident, report, routing)
+    stated = notification.severity_stated or routed.severity is not notification.incident.severity
+    return replace(notification, incident=fit_incident(routed), severity_stated=stated)
 
 
 def checked_conf(conf: Mapping[str, object], *, received_at: datetime) -> dict[str, object]:
@@ -169,13 +171,14 @@ def _read_foreign(foreign: ForeignAlert, received_at: datetime) -> tuple[Notific
     warn_of_rejected(rejected, warnings)
     notification = read_report(report, received_at=received_at, warnings=warnings, sender=foreign.sender)
     title = for_error(notification.incident.title)
-    transition = "Triggered" if foreign.firing else "Recovered"
+    may_open = foreign.firing and foreign.may_open
+    transition = "Recovered" if not foreign.firing else "Triggered" if may_open else None
     return (
         replace(
             notification,
             incident=notification.incident.model_copy(update={"transition": transition}),
             recovery_reason=None if foreign.firing else f"{title} recovered: that opens no incident.",
-            may_open=foreign.firing and foreign.may_open,
+            may_open=may_open,
             delivery_id=foreign.delivery_id,
         ),
         report,

@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from airflow_incident_provider.text import for_error
-
 MAX_ITEMS = 1000
 """Items of a list that are looked at; far more than are kept."""
 _MAX_TEXT = 100_000
@@ -19,6 +17,7 @@ _MAX_TEXT = 100_000
 _BULLET = re.compile(r"^\s*(?:[-*\u2022]\s+|\d{1,3}[.)]\s+)")
 _LINES = re.compile(r"[\n\r;]+")
 _COMMAS = re.compile(r"[,\n\r;]+")
+_TAG_PAIR = re.compile(r"\S:\S")
 _URLS = re.compile(r"\s*[,;]\s*(?=[a-z][a-z0-9+.-]*://)|\s+", re.IGNORECASE)
 _SLACK_MARKUP = re.compile(r"<(?:@|!subteam\^)([A-Z0-9]{2,32})(?:\|[^<>]*)?>|<mailto:([^<>|\s]+)(?:\|[^<>]*)?>")
 _MAILBOX = re.compile(r"(?P<name>[^<>]*)<\s*(?:mailto:)?(?P<address>[^<>@\s]+@[^<>@\s]+)\s*>")
@@ -37,15 +36,8 @@ _HOST_LIKE = re.compile(r"(?=\S*[.:0-9-])[^\W_]\S*|\[[0-9A-Fa-f:.]+\]\S*")
 
 
 def items_of(value: object) -> tuple[object, ...]:
-    """Return the items of a list; one value that is no list is its only item.
-
-    :raises ValueError: for an object, whose values have no order that means anything.
-    """
-    if isinstance(value, list | tuple):
-        return tuple(value[:MAX_ITEMS])
-    if isinstance(value, dict):
-        raise ValueError(f"{for_error(value)} is not a list")
-    return (value,)
+    """Return the items of a list; one value that is no list is its only item."""
+    return tuple(value[:MAX_ITEMS]) if isinstance(value, list | tuple) else (value,)
 
 
 def split_names(text: str) -> Iterator[str]:
@@ -53,6 +45,33 @@ def split_names(text: str) -> Iterator[str]:
     for part in _COMMAS.split(text[:_MAX_TEXT]):
         if name := _BULLET.sub("", part).strip().strip("\"'").strip():
             yield name
+
+
+def tag_items(value: object) -> list[object]:
+    """Return the tags that a value holds: text each, but for items that are no tag, which stay as they are.
+
+    They come as text with commas, line breaks or (in hand-made payloads) spaces between, as a list, as an object of
+    keys and values, or as objects with a ``key`` and a ``value``.
+    """
+    if isinstance(value, str):
+        spaced = not _COMMAS.search(value) and len(_TAG_PAIR.findall(value)) > 1
+        return [*(value.split() if spaced else _COMMAS.split(value))][:MAX_ITEMS]
+    if isinstance(value, dict):
+        return [*_tags_of(value)][:MAX_ITEMS]
+    items = value[:MAX_ITEMS] if isinstance(value, list | tuple) else [value]
+    return [tag for item in items for tag in (_tags_of(item) if isinstance(item, dict) else [item])][:MAX_ITEMS]
+
+
+def _tags_of(keyed: dict[object, object]) -> Iterator[object]:
+    pair = {str(key).casefold(): item for key, item in keyed.items()}
+    if pair.keys() in ({"key", "value"}, {"name", "value"}):
+        keyed = {pair.get("key", pair.get("name")): pair["value"]}
+    for key, value in keyed.items():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, bool):
+                yield f"{key}:{str(item).lower()}"
+            else:
+                yield f"{key}:{item}" if isinstance(item, str | int | float) else item
 
 
 def split_urls(text: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ reads the answer at once, is strict (:func:`require_valid`).
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -38,6 +39,7 @@ from airflow_incident_provider.intake.lists import (
     split_people,
     split_targets,
     split_urls,
+    tag_items,
 )
 from airflow_incident_provider.intake.notification import FormerKeys, Notification
 from airflow_incident_provider.intake.targets import read_targets
@@ -62,6 +64,20 @@ _ENDED = frozenset(
     {"resolved", "resolve", "closed", "close", "recovered", "recovery", "ok", "okay", "done", "fixed", "cleared"}
     | {"completed", "complete", "inactive", "healthy", "green", "normal", "success", "up", "expired"}
 )
+_NOT_ENDED = frozenset({"not", "no", "never", "partially", "almost", "yet", "being"})
+_ADVERBS = frozenset({"auto", "automatically", "manually", "now", "is", "status", "state"})
+"""What may stand before the word that tells that something ended."""
+_STATES: Final = (
+    "transition", "event", "event_type", "event_action", "action", "alert_state", "alert_status", "current_state",
+    "new_state", "notification_type", "message_type", "condition",
+)  # fmt: skip
+"""Other names under which machines tell that something ended; anything else that they hold is no status."""
+_STATE_PREFIX = re.compile(
+    r"\[(?P<bracket>firing|alerting|triggered|problem|resolved|recovered|recovery|ok)(?::\d{1,5})?\]\s*"
+    r"|(?P<word>resolved|recovered|recovery)(?: in [\w ]{1,30})?: +",
+    re.IGNORECASE,
+)
+"""How machines begin a title. Without it, the title is the same when the trouble begins and when it ends."""
 _TIME_HINT = "write it like 2026-11-23T10:35:00Z"
 _ALIASES: Final = {
     "service": "services",
@@ -110,20 +126,24 @@ def _text(value: object, reject: Reject, _received_at: datetime) -> str | None:
     """Return free text as it is; a list of lines is text, too."""
     try:
         if isinstance(value, list) and all(isinstance(line, str) for line in value):
-            return "\n".join(value)
+            value = "\n".join(value)
         return value if isinstance(value, str) else read_text(value)
     except ValueError as error:
         reject(value, str(error))
         return None
 
 
-def _name(value: object, reject: Reject, received_at: datetime) -> str | None:
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, list) and value:
-        reject(value, f"{for_error(value)} is not text")
+def _description(value: object, reject: Reject, received_at: datetime) -> str | None:
+    text = _text(value, reject, received_at)
+    return None if is_unset(text) else text
+
+
+def _name(value: object, reject: Reject, _received_at: datetime) -> str | None:
+    try:
+        return read_text(value)
+    except ValueError as error:
+        reject(value, str(error))
         return None
-    return None if is_unset(value) else _text(value, reject, received_at)
 
 
 def _severity(value: object, reject: Reject, _received_at: datetime) -> Severity | None:
@@ -157,21 +177,18 @@ def _names(
     value: object, reject: Reject, _received_at: datetime, split: Callable[[str], Iterator[str]] = split_names
 ) -> tuple[str, ...]:
     found: list[str] = []
-    for item in _items(value, reject):
+    for item in items_of(value):
         try:
             text = read_text(item)
         except ValueError as error:
             reject(item, str(error))
             continue
-        parts = split(text or "") if isinstance(value, str) or split is not split_names else (text or "",)
-        found.extend(part for part in parts if not is_unset(part))
+        found.extend(part for part in split(text or "") if not is_unset(part))
     return tuple(found[:MAX_ITEMS])
 
 
 def _tags(value: object, reject: Reject, received_at: datetime) -> tuple[str, ...]:
-    if isinstance(value, dict):
-        value = [f"{key}:{item}" for key, item in value.items() if isinstance(item, str | int | float)]
-    return _names(value, reject, received_at)
+    return _names(tag_items(value), reject, received_at)
 
 
 def _targets(value: object, reject: Reject, received_at: datetime) -> tuple[Target, ...]:
@@ -187,24 +204,17 @@ def _targets(value: object, reject: Reject, received_at: datetime) -> tuple[Targ
 def _links(value: object, reject: Reject, _received_at: datetime) -> tuple[object, ...]:
     """Return the links that can be read: URLs, and objects with a URL."""
     found: list[object] = []
-    for item in (value,) if isinstance(value, dict) and value else _items(value, reject):
-        if isinstance(item, str):
-            found += split_urls(item)
-        elif isinstance(item, dict) and isinstance(item.get("url"), str):
-            found.append(item)
-        elif not is_unset(item):
+    for item in items_of(value):
+        link = item[0] if isinstance(item, list) and len(item) == 1 else item
+        if is_unset(link):
+            continue
+        if isinstance(link, str):
+            found += split_urls(link)
+        elif isinstance(link, dict) and isinstance(link.get("url"), str):
+            found.append(link)
+        else:
             reject(item, f"{for_error(item)} is not a link; use a URL, or an object with url, label and kind")
     return tuple(found)
-
-
-def _items(value: object, reject: Reject) -> tuple[object, ...]:
-    if is_empty(value):
-        return ()
-    try:
-        return items_of(value)
-    except ValueError as error:
-        reject(value, str(error))
-        return ()
 
 
 def _field(
@@ -244,7 +254,9 @@ class Report:
         "One a line: e-mail address (the surest), Slack name, Slack id, or @group. The routing table adds its own.",
         default=[],
     )
-    description: str | None = _field(_text, _OPEN, "Description", "What is known so far.", format="multiline")
+    description: str | None = _field(
+        _description, _OPEN, "Description", "What is known so far.", format="multiline"
+    )
     started_at: datetime | None = _field(  # noqa: RUF009 - makes a dataclass field
         _time, _MORE, "Started", "Empty: now. For example 2026-11-23 10:35, 10:35 (UTC), or 15 min ago."
     )
@@ -307,6 +319,8 @@ def parse_report(conf: Mapping[str, object], *, received_at: datetime) -> tuple[
         value = conf.get(name)
         if is_empty(value):
             value = next((conf[alias] for alias, of in _ALIASES.items() if of == name and alias in conf), None)
+        if name == "status" and is_empty(value):
+            value = _other_status(conf)
         if not is_empty(value):
 
             def reject(value: object, reason: str, name: str = name) -> None:
@@ -314,6 +328,14 @@ def parse_report(conf: Mapping[str, object], *, received_at: datetime) -> tuple[
 
             parsed[name] = declared.metadata["read"](value, reject, received_at)
     return Report(**parsed), tuple(rejected)
+
+
+def _other_status(conf: Mapping[str, object]) -> str | None:
+    """Return the status of a conf that tells by another name that the trouble is over."""
+    if conf.get("resolved") is True:
+        return "resolved"
+    stated = (conf.get(name) for name in _STATES)
+    return next((value for value in stated if isinstance(value, str) and _is_ended(value)), None)
 
 
 def require_valid(conf: Mapping[str, object], *, received_at: datetime) -> Report:
@@ -355,7 +377,7 @@ def read_report(
 
     :raises InvalidPayloadError: if there is neither a title nor a description to take one from.
     """
-    title = _title(report, warnings)
+    stated, title = _title(report, warnings)
     arrived = received_at.astimezone(UTC)
     given_id = _public_id(one_line(report.id or ""))
     fingerprint = report_fingerprint(title, _places(report))
@@ -363,7 +385,7 @@ def read_report(
     namespace = f"{sender.lower()}:" if sender else ""
     key = report_key(namespace + (given_id or derived_id))
     former = report_key(given_id, digits=FORMER_DIGITS) if given_id and not sender else key
-    status = bounded_line(report.status or "", MAX_NAME, field="status", warnings=warnings)
+    status = bounded_line(report.status or stated or "", MAX_NAME, field="status", warnings=warnings)
     incident = Incident(
         key=key,
         id=bounded_line(given_id or f"{arrived:%H%M%S}", MAX_NAME, field="id", warnings=warnings),
@@ -387,13 +409,14 @@ def read_report(
         targets=report_targets(report, warnings),
         flags=warnings.as_tuple(),
     )
-    ended = status.casefold() in _ENDED
+    ended = _is_ended(status)
     group = key if given_id else report_key(namespace + fingerprint)
     return Notification(
         incident=incident,
         group=group,
         recovery_reason=f"{for_error(title)} is reported as {status}: no incident is opened." if ended else None,
         may_open=not ended,
+        severity_stated=report.severity is not None,
         key_inputs={"id": incident.id},
         former_keys=FormerKeys(former, former) if former != key else None,
     )
@@ -436,19 +459,33 @@ def _public_id(given_id: str) -> str:
     return given_id if public == given_id else f"{public}-{digest(given_id)}"
 
 
-def _title(report: Report, warnings: ParseWarnings) -> str:
-    title = bounded_line(report.title or "", MAX_TITLE, field="title", warnings=warnings)
-    if title:
-        return title
+def _title(report: Report, warnings: ParseWarnings) -> tuple[str | None, str]:
+    """Return the state that the title begins with, if it does, and the title without it."""
+    given = report.title or ""
+    prefix = _STATE_PREFIX.match(given.lstrip())
+    stated = (prefix["bracket"] or prefix["word"]) if prefix else None
+    named = given.lstrip()[prefix.end() :] if prefix else given
+    title = bounded_line(named, MAX_TITLE, field="title", warnings=warnings)
+    if not is_unset(title):
+        return stated, title
     first_line = next((line for line in (report.description or "").splitlines() if one_line(line)), "")
-    title = bounded_line(first_line, 100, field="description", warnings=ParseWarnings())
-    if not title:
+    source, text = ("description", first_line) if first_line else ("id", f"Report {report.id}" if report.id else "")
+    instead = bounded_line(text, 100, field=source, warnings=ParseWarnings())
+    if instead:
+        warnings.add("title", report.title, f"missing: the {source} was taken instead")
+    elif not title:
         raise InvalidPayloadError(
             "title: missing; an incident needs a title.",
             fix='Give one, such as {"title": "Checkout fails", "severity": "high", "users": ["dana@example.com"]}.',
         )
-    warnings.add("title", report.title, "missing: the beginning of the description was taken")
-    return title
+    return stated, instead or title
+
+
+def _is_ended(status: str) -> bool:
+    """Return whether a status says that it is over: ``Resolved``, ``auto-closed``, ``OK (was critical)``."""
+    words = re.findall(r"[^\W_]+", status.casefold())
+    first = next((word for word in words if word not in _ADVERBS), None)
+    return first in _ENDED and not _NOT_ENDED.intersection(words)
 
 
 def _places(report: Report) -> tuple[tuple[str, ...], ...]:

@@ -18,6 +18,7 @@ class Notification:
     :param recovery_reason: why this reports an end, as a sentence; ``None`` while the alert fires.
     :param may_open: whether an incident may be opened for it. False for a recovery, and for news of an incident
         whose impact is over already.
+    :param severity_stated: whether the payload states the severity. A default changes none that was stated before.
     :param delivery_id: the sender's own id of this notification.
     :param headline: the title of the notification, where that differs from the incident's.
     :param key_inputs: what the key was made of, by name.
@@ -29,6 +30,7 @@ class Notification:
     has_cycle: bool = True
     recovery_reason: str | None = None
     may_open: bool = True
+    severity_stated: bool = True
     delivery_id: str | None = None
     headline: str | None = None
     key_inputs: Mapping[str, str] = field(default_factory=dict)

@@ -2,8 +2,8 @@
 The body of a webhook request becomes an object: JSON, JSON that the alert's own text broke, or form fields.
 
 A sender's template puts text of an alert between quotes, and not every sender escapes it: raw line breaks, tabs,
-backslashes and quotes arrive, or an unset variable leaves a hole. None of that is a reason to lose the alert. What
-cannot be repaired is reported with whatever can be extracted.
+backslashes and quotes arrive, or an unset variable leaves a hole. Others wrap the JSON in text, or encode it twice.
+None of that is a reason to lose the alert. What cannot be repaired is reported with whatever can be extracted.
 """
 
 from __future__ import annotations
@@ -26,20 +26,22 @@ MAX_DIGITS = 100
 REPAIRS_KEY = "_repairs"
 """Under it stands what was repaired, for the warnings in the brief."""
 
-_FORM_TYPE = "application/x-www-form-urlencoded"
-_FORM_PAYLOADS = ("payload", "json", "data", "body")
+_FORM = re.compile(r"\s*[\w.\[\]%+-]{1,100}=")
+"""How form fields begin; senders do not always declare them."""
+_WRAPPERS = frozenset({"payload", "json", "data", "body"})
+"""Names of a field that holds the whole payload."""
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _UNSTORABLE = {0: _REPLACEMENT, **dict.fromkeys(range(0xD800, 0xE000), _REPLACEMENT)}
 """What JSON can express but PostgreSQL's JSON cannot hold."""
 
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
-_VARIABLE = re.compile(
-    r"(?<=[:\[,])(\s*)(?:\$(?:\{\w{1,60}\}|[A-Za-z_]\w{0,60})(?:\[[^\]]{0,60}\])?|\{\{[^{}]{0,200}\}\})(?=\s*[,}\]])"
+_BARE_VALUE = re.compile(
+    r"(?<=[:\[,])(\s*)((?:\$\{\w{1,60}\}|\{\{[^{}]{0,200}\}\}|[^\s\"{}\[\],][^\n\"{}\[\],]{0,300}+)(?:\[[^\]]{0,60}\])?)"
+    r"(?=\s*[,}\]])"
 )
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _HOLE = re.compile(r":(\s*)(?=[,}])")
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
-_LITERALS = ((re.compile(r"\bNone\b|\bundefined\b|\bNULL\b|\bnil\b"), "null"), (re.compile(r"\bTrue\b"), "true"),
-             (re.compile(r"\bFalse\b"), "false"))  # fmt: skip
 _BAD_ESCAPE = re.compile(r'\\(?!["\\/bfnrt]|u[0-9A-Fa-f]{4})')
 _AFTER_KEY = re.compile(r"\s*:")
 _AFTER_VALUE = re.compile(
@@ -52,6 +54,7 @@ _FRAGMENT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _MAX_FRAGMENTS = 30
+_MAX_WRAPPERS = 4
 
 
 class UnreadableBodyError(InvalidPayloadError):
@@ -65,21 +68,15 @@ class UnreadableBodyError(InvalidPayloadError):
         self.extracted = dict(extracted)
 
 
-def parse_body(body: bytes, content_type: str = "") -> dict[str, Any]:
-    """Return the object that a body holds. Repairs are listed under ``REPAIRS_KEY``.
+def parse_body(body: bytes) -> dict[str, Any]:
+    """Return the object that a body holds, whatever its declared type. Repairs are listed under ``REPAIRS_KEY``.
 
-    :param content_type: the request's; only form fields need one, JSON is recognised by itself.
     :raises UnreadableBodyError: it is no object, even after repairs.
     """
     repairs: list[str] = []
     text = _decoded(body, repairs)
-    if content_type.partition(";")[0].strip().lower() == _FORM_TYPE and not text.lstrip().startswith("{"):
-        value: object = _form_fields(text, repairs)
-    else:
-        value = _parsed(text, repairs)
+    value = _unwrapped(_form_fields(text, repairs) if _FORM.match(text) else _parsed(text, repairs), repairs)
     value = _bounded(value, MAX_DEPTH, repairs)
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
     if not isinstance(value, dict):
         kind = "a list of several objects" if isinstance(value, list) and value else "not an object"
         raise UnreadableBodyError(
@@ -112,23 +109,35 @@ def _fragment_text(raw: str) -> str:
 
 
 def _decoded(body: bytes, repairs: list[str]) -> str:
-    for encoding in ("utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "cp1252"):
+    for encoding in (json.detect_encoding(body), "cp1252"):
         try:
-            text = body.decode(encoding)
+            return body.decode(encoding).removeprefix("\ufeff")
         except UnicodeDecodeError:
             repairs.append("the body is not UTF-8: read as Windows-1252")
-            continue
-        return text
     return body.decode("latin-1")
 
 
 def _form_fields(text: str, repairs: list[str]) -> object:
     """Return form fields as an object; a field that contains the whole payload as JSON replaces it."""
-    fields = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=1000))
-    for name in _FORM_PAYLOADS:
-        if fields.get(name, "").lstrip().startswith("{"):
+    fields = dict(parse_qsl(text, keep_blank_values=True))
+    for name in _WRAPPERS:
+        if _is_container(fields.get(name, "")):
             return _parsed(fields[name], repairs)
     return {name: _parsed(value, repairs) if _is_container(value) else value for name, value in fields.items()}
+
+
+def _unwrapped(value: object, repairs: list[str]) -> object:
+    """Return the payload itself: out of a list of one, an object with it alone, or a text that holds JSON."""
+    for _ in range(_MAX_WRAPPERS):
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        elif isinstance(value, dict) and len(value) == 1 and _WRAPPERS.issuperset(value):
+            value = next(iter(value.values()))
+        elif isinstance(value, str) and _is_container(value):
+            value = _parsed(value, repairs)
+        else:
+            break
+    return value
 
 
 def _is_container(text: str) -> bool:
@@ -139,7 +148,8 @@ def _parsed(text: str, repairs: list[str]) -> object:
     """Return the JSON value of ``text``, as it is or after the first repair that makes it one."""
     attempts: tuple[tuple[str | None, Callable[[str], str]], ...] = (
         (None, str),
-        ("unset variables or other values that are no JSON were read as null", _with_values),
+        ("what stood around the JSON was left out", _without_surroundings),
+        ("values that are no JSON were read as text, or as null if they are unset", _with_values),
         ("backslashes in a text were not escaped", lambda text: _with_values(_escaped(text))),
         (
             "quotes in a text were not escaped: the text may be cut",
@@ -150,8 +160,9 @@ def _parsed(text: str, repairs: list[str]) -> object:
     for note, repair in attempts:
         try:
             value: object = json.loads(
-                repair(text), strict=False, parse_constant=lambda _: None, parse_float=_finite, parse_int=_integer
-            )
+                repair(text), strict=False, parse_constant=lambda _: None, parse_float=_finite, parse_int=_integer,
+                object_pairs_hook=lambda pairs: _merged(pairs, repairs),
+            )  # fmt: skip
         except RecursionError:
             raise UnreadableBodyError("The body's JSON is nested too deeply.", extracted=extract(text)) from None
         except ValueError as error:
@@ -176,14 +187,44 @@ def _with_values(text: str) -> str:
         strings.append(string[0])
         return '"\x00"'
 
-    bare = _STRING.sub(keep, text)
-    bare = _VARIABLE.sub(r"\1null", bare)
+    bare = _STRING.sub(keep, _without_surroundings(text))
+    bare = _BARE_VALUE.sub(_bare_value, bare)
     bare = _HOLE.sub(r":null\1", bare)
-    for pattern, literal in _LITERALS:
-        bare = pattern.sub(literal, bare)
     bare = _TRAILING_COMMA.sub(r"\1", bare)
     kept: Iterator[str] = iter(strings)
     return re.sub('"\x00"', lambda _: next(kept), bare)
+
+
+def _without_surroundings(text: str) -> str:
+    """Return what is between the first and the last brace: not "payload=", a boundary, or quotes."""
+    begin, end = text.find("{"), text.rfind("}")
+    return text[begin : end + 1] if 0 <= begin < end and not text.lstrip().startswith("[") else text
+
+
+def _bare_value(found: re.Match[str]) -> str:
+    """Return a value that stands without quotes as JSON: a word is text, and an unset variable ``null``."""
+    word = found[2].rstrip()
+    if word in ("true", "false", "null") or _NUMBER.fullmatch(word):
+        return found[0]
+    if word in ("True", "False"):
+        return found[1] + word.lower()
+    return found[1] + ("null" if is_unset(word) else json.dumps(word))
+
+
+def _merged(pairs: list[tuple[str, Any]], repairs: list[str]) -> dict[str, Any]:
+    """Return an object; of a name that is given twice, the last value that is set counts."""
+    merged = dict(pairs)
+    if len(merged) == len(pairs):
+        return merged
+    repairs.append("a name was given more than once")
+    merged = {}
+    for name, value in pairs:
+        before = merged.get(name)
+        if isinstance(before, dict) and isinstance(value, dict):
+            merged[name] = _merged([*before.items(), *value.items()], repairs)
+        elif name not in merged or not is_unset(value):
+            merged[name] = value
+    return merged
 
 
 def _escaped(text: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from enum import Enum, auto
 from typing import Final
 
 from airflow_incident_provider.models import Severity
@@ -17,11 +19,31 @@ MAX_CLOCK_SKEW: Final = timedelta(days=1)
 """How far a sender's clock may run ahead of ours before its time is considered wrong."""
 
 _NULL_WORDS = frozenset(
-    {"", "null", "none", "nil", "undefined", "n/a", "<nil>", "<null>", "(null)", "<no value>", "[no value]"}
+    {
+        "",
+        "null",
+        "none",
+        "nil",
+        "undefined",
+        "n/a",
+        "n.a.",
+        "no value",
+        "not set",
+        "unset",
+        "nullptr",
+        "object object",
+    }
 )
+_AROUND_WORD = " \t\r\n<>()[]{}\"'`#-\u2013\u2014_"
+"""Characters around a word that means nothing: ``<nil>``, ``(null)``, ``"none"``, ``--``."""
+_LONGEST_NULL = 30
 _UNRENDERED = re.compile(
-    r"\$[A-Za-z][A-Za-z0-9_]*(?:\[[^\]]*\])?|\$\{[^{}]{0,200}\}|\{\{[^{}]{0,200}\}\}|<%=?[^%]{0,200}%>"
+    r"\$[A-Za-z][A-Za-z0-9_]*(?:\[[^\]]*\])?|[$#%]\{[^{}]{0,200}\}|\{\{[^{}]{0,200}\}\}|<%=?[^%]{0,200}%>"
+    r"|([%@]|__)[A-Z][A-Z0-9_]{2,60}\1"
 )
+_SCALAR_NAMES = ("email", "value", "name", "url", "id")
+"""The names under which an object contains its one value, the surest first."""
+_MAX_WRAPPERS = 4
 _LONGEST_NUMBER = 256
 """Bits; no id comes near, and Python refuses to print integers of more than 4,300 digits."""
 _LONGEST_TIME = 64
@@ -33,15 +55,17 @@ _BY_NUMBER = (Severity.CRITICAL, Severity.CRITICAL, Severity.HIGH, Severity.MEDI
 _BY_WORD = {
     word: severity
     for severity, words in {
-        Severity.CRITICAL: "critical crit fatal emergency emerg disaster blocker panic",
+        Severity.CRITICAL: "critical crit fatal emergency emerg disaster blocker panic critico critique kritisch",
         Severity.HIGH: "high major error err severe urgent page alert",
         Severity.MEDIUM: "medium moderate warning warn average degraded normal",
         Severity.LOW: "low minor info information informational notice debug trivial",
     }.items()
     for word in words.split()
 }
-_NUMBERED = re.compile(r"(?:p|prio|priority|s|sev|severity)?([0-5])")
+_NUMBERED = re.compile(r"(?:p|prio|priority|s|sev|severity|level)?([0-5])")
 _NOT_IN_WORD = re.compile(r"[^a-z0-9]+")
+_LABELS = frozenset({"p", "prio", "priority", "s", "sev", "severity", "level"})
+_LABELLED_NUMBER = re.compile(rf"\b({'|'.join(sorted(_LABELS, key=len, reverse=True))})[^a-z0-9]+(?=[0-5]\b)")
 _POSIX = re.compile(r"\d{1,19}(?:\.\d{1,9})?")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 _AGO = re.compile(r"(\d{1,4})\s*(s|m|h|d)[a-z]*(?:\s+ago)?")
@@ -51,13 +75,29 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 def is_unset(value: object) -> bool:
     """Return whether a template variable had no value.
 
-    It may arrive as empty text, as ``null`` in any spelling, as a number that is none, or as the unrendered name
-    of the variable (``$ALERT_ID``, ``${ID}``, ``{{ id }}``).
+    It may arrive as empty text, as ``null`` in any spelling and within any brackets or quotes, as a number that is
+    none, or as the unrendered name of the variable (``$ALERT_ID``, ``${ID}``, ``{{ id }}``, ``%ID%``).
     """
     if isinstance(value, str):
         text = value.strip()
-        return text.casefold() in _NULL_WORDS or _UNRENDERED.fullmatch(text) is not None
+        word = text.strip(_AROUND_WORD).casefold() if len(text) <= _LONGEST_NULL else text
+        return word in _NULL_WORDS or _UNRENDERED.fullmatch(text) is not None
     return value is None or value in ([], {}) or (isinstance(value, float) and not math.isfinite(value))
+
+
+def unwrapped(value: object) -> object:
+    """Return the value that a list of one item, or an object such as ``{"name": "checkout"}``, contains."""
+    for _ in range(_MAX_WRAPPERS):
+        if isinstance(value, list | tuple) and len(value) == 1:
+            value = value[0]
+        elif isinstance(value, dict):
+            name = next((name for name in _SCALAR_NAMES if not is_unset(value.get(name))), None)
+            if name is None:
+                break
+            value = value[name]
+        else:
+            break
+    return value
 
 
 def read_text(value: object) -> str | None:
@@ -65,6 +105,7 @@ def read_text(value: object) -> str | None:
 
     :raises ValueError: if it is neither text nor a number.
     """
+    value = unwrapped(value)
     if is_unset(value):
         return None
     if isinstance(value, str):
@@ -83,6 +124,7 @@ def read_yes_or_no(value: object) -> bool | None:
 
     :raises ValueError: if it is neither true nor false.
     """
+    value = unwrapped(value)
     if isinstance(value, bool):
         return value
     if is_unset(value):
@@ -96,9 +138,11 @@ def read_yes_or_no(value: object) -> bool | None:
 def read_severity(value: object) -> Severity | None:
     """Return the severity that text or a whole number means, or ``None`` if it is not understood.
 
-    Understands P1..P5, SEV-0..SEV-5, numbers, the words of common monitoring systems, and a number with a word
-    (``1 - Critical``) as long as both mean the same.
+    Understands P1..P5, SEV-0..SEV-5, numbers, and the words of common monitoring systems. Of several, as in
+    ``P1 (urgent)`` or ``5 - Disaster``, a code counts before a word, and a word before a bare number, whose scale
+    nobody knows. Two different ones of a kind, or any other word, are not understood.
     """
+    value = unwrapped(value)
     if isinstance(value, bool):
         return None
     if isinstance(value, float) and value.is_integer():
@@ -107,22 +151,28 @@ def read_severity(value: object) -> Severity | None:
         return _BY_NUMBER[value] if 0 <= value < len(_BY_NUMBER) else None
     if not isinstance(value, str):
         return None
-    text = value[:100].casefold()
-    compact = _NOT_IN_WORD.sub("", text)
-    if (numbered := _NUMBERED.fullmatch(compact)) is not None:
-        return _BY_NUMBER[int(numbered[1])]
-    if compact in _BY_WORD:
-        return _BY_WORD[compact]
-    words = [
-        word for word in _NOT_IN_WORD.split(re.sub(r"(sev|severity|prio|priority)[^a-z0-9]+", r"\1", text)) if word
-    ]
-    found = {_severity_word(word) for word in words}
-    return found.pop() if len(found) == 1 else None
+    text = unicodedata.normalize("NFKD", value[:100].casefold())
+    text = _LABELLED_NUMBER.sub(r"\1", "".join(char for char in text if not unicodedata.combining(char)))
+    words = [word for word in _NOT_IN_WORD.split(text) if word and word not in _LABELS]
+    found = [_severity_word(word) for word in words]
+    kinds = [{severity for kind, severity in found if kind == each} - {None} for each in _SeverityWord]
+    named = next((kind for kind in kinds if kind), set())
+    return named.pop() if len(named) == 1 and all(severity for _, severity in found) else None
 
 
-def _severity_word(word: str) -> Severity | None:
+class _SeverityWord(Enum):
+    """The kinds of words that mean a severity, the surest first."""
+
+    CODE = auto()
+    WORD = auto()
+    NUMBER = auto()
+
+
+def _severity_word(word: str) -> tuple[_SeverityWord, Severity | None]:
     numbered = _NUMBERED.fullmatch(word)
-    return _BY_NUMBER[int(numbered[1])] if numbered else _BY_WORD.get(word)
+    if numbered is None:
+        return _SeverityWord.WORD, _BY_WORD.get(word)
+    return (_SeverityWord.NUMBER if word.isdecimal() else _SeverityWord.CODE), _BY_NUMBER[int(numbered[1])]
 
 
 def read_time(value: object, *, received_at: datetime | None = None) -> datetime | None:
@@ -132,6 +182,7 @@ def read_time(value: object, *, received_at: datetime | None = None) -> datetime
     ISO 8601 or RFC 5322. With ``received_at``, a time of day means the latest such time before it (in UTC), and
     ``15 min ago`` counts back from it. A time without an offset comes back naive.
     """
+    value = unwrapped(value)
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):

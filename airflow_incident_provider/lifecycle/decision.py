@@ -55,7 +55,7 @@ from airflow_incident_provider.lifecycle.records import (
     shrink_to_fit,
 )
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
-from airflow_incident_provider.models import Incident, Model, Route
+from airflow_incident_provider.models import Incident, Model, Route, Source
 from airflow_incident_provider.text import shorten
 
 _MAX_TITLE = 200
@@ -213,7 +213,7 @@ def response_dag(route: Route) -> str:
 def _redelivery(context: DecisionContext) -> Decision | None:
     fingerprints = set(context.signal.fingerprints)
     known = (record for record in context.records if fingerprints.intersection(record.deliveries))
-    record = next((record for record in known if not _has_recovered_before(record, context.signal)), None)
+    record = next((record for record in known if not _is_news(record, context.signal)), None)
     if record is None:
         context.note("redelivery", False, "no incident has accepted this delivery before")
         return None
@@ -221,11 +221,20 @@ def _redelivery(context: DecisionContext) -> Decision | None:
     return _decision(context, Action.DUPLICATE, f"The same delivery was accepted before, for {record.key}.", record)
 
 
-def _has_recovered_before(record: IncidentRecord, signal: Signal) -> bool:
-    """Return whether the signal's alert recovered before the event: then it is news, whatever its delivery id."""
+def _is_news(record: IncidentRecord, signal: Signal) -> bool:
+    """Return whether a signal states what was so before, and has been otherwise since: it is no redelivery then.
+
+    An alert that recovered fires again, or a Datadog incident gets an earlier severity back. A delivery with an id
+    of its own, and no time, could be a late copy.
+    """
     alert = find_alert(record, signal)
-    is_newer = alert is not None and signal.is_dated and not alert.firing and signal.event_at > alert.last_at
-    return is_newer and not signal.is_recovery
+    if alert is None or signal.is_recovery or signal.event_at <= alert.last_at:
+        return False
+    if not signal.is_dated and signal.delivery_id is not None:
+        return False
+    stated = (signal.severity, signal.incident.status)
+    has_changed = (alert.severity, record.source_status) != stated
+    return not alert.firing or (signal.incident.source is Source.DATADOG_INCIDENT and has_changed)
 
 
 def _late(context: DecisionContext) -> Decision | None:
@@ -302,7 +311,10 @@ def _tracked(context: DecisionContext, record: IncidentRecord) -> Decision | Non
     """Return what the alert means for the incident that tracks its group; ``None`` if it does not belong there."""
     signal, key = context.signal, record.key
     is_closed = record.status in (Status.RESOLVED, Status.ARCHIVED)
-    is_worse = transitions.is_worse(signal.severity, record.severity)
+    is_worse = signal.severity_stated and transitions.is_worse(signal.severity, record.severity)
+    if not signal.may_open and not (record.status is Status.OPEN and is_firing(record, signal)):
+        context.note("news", True, f"{key} is {record.status}, and news of its alert opens nothing")
+        return _decision(context, Action.IGNORE, "News of an alert that does not fire.", record)
     if is_closed and is_same_firing(record, signal) and not is_worse:
         return _held(context, record)
     if not may_share(record, signal):
@@ -334,6 +346,10 @@ def _held(context: DecisionContext, record: IncidentRecord) -> Decision:
 
 def _open_incident(context: DecisionContext, record: IncidentRecord) -> Decision:
     signal, key = context.signal, record.key
+    if not signal.may_open:
+        context.note("news", True, f"{key} is open and has this alert firing")
+        after = transitions.with_news(record, signal, context.now)
+        return _changed(context, Action.UPDATE, f"News of an alert of {key}.", after)
     if is_firing(record, signal):
         context.note("known alert", True, f"{key} is open and has this alert firing")
         after = transitions.with_firing_alert(record, signal, UpdateKind.REPEATED, context.now)

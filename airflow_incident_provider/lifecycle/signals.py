@@ -68,7 +68,8 @@ class Signal(Model):
     ``key_inputs`` are the values that the key was made of. ``fingerprint`` identifies this delivery; a redelivery
     has one of ``fingerprints``. ``event_at`` is when the event happened: by the sender's clock if it ``is_dated``,
     else the arrival. ``conf`` is the conf for a run about this alert. ``may_open`` is false for news that opens no
-    incident. ``former_keys`` are those that version 0.1.0 stored for the same alert.
+    incident. ``severity_stated`` is false if the severity is only a default. ``former_keys`` are those that version
+    0.1.0 stored for the same alert.
     """
 
     kind: SignalKind
@@ -85,6 +86,7 @@ class Signal(Model):
     received_at: UtcDatetime
     conf: dict[str, Any]
     may_open: bool = True
+    severity_stated: bool = True
     former_keys: FormerKeys | None = None
 
     def with_former_keys(self) -> Signal:
@@ -147,6 +149,7 @@ def read_signal(conf: Mapping[str, object], *, received_at: datetime, routing: R
         received_at=received_at,
         conf=run_conf,
         may_open=notification.may_open,
+        severity_stated=notification.severity_stated,
         former_keys=notification.former_keys,
     )
 

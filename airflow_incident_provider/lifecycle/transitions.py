@@ -119,7 +119,7 @@ def _with_notification(record: IncidentRecord, signal: Signal, now: datetime) ->
     return with_delivery(record, signal).model_copy(
         update={
             "notifications": record.notifications + 1,
-            "fired": record.times_fired + (not signal.is_recovery),
+            "fired": record.times_fired + signal.may_open,
             "last_signal_at": max(record.last_signal_at, now),
         }
     )
@@ -141,6 +141,18 @@ def with_firing_alert(record: IncidentRecord, signal: Signal, kind: UpdateKind, 
         if kind is UpdateKind.REPEATED and before is not None:
             item = item.model_copy(update={"before": before.transition})
         record = with_item(record, item)
+    return _with_consequences(record, signal, now)
+
+
+def with_news(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
+    """Return the record that follows news of a firing alert, such as its severity: nothing fires anew, or ends."""
+    record = _with_notification(record, signal, now)
+    known = find_alert(record, signal)
+    if known is not None:
+        severity = signal.severity if signal.severity_stated else known.severity
+        update = {"severity": severity, "last_at": max(known.last_at, signal.event_at)}
+        alerts = {**record.alerts, known.key: known.model_copy(update=update)}
+        record = record.model_copy(update={"alerts": alerts})
     return _with_consequences(record, signal, now)
 
 
@@ -229,6 +241,7 @@ def _with_alert(record: IncidentRecord, signal: Signal) -> IncidentRecord:
                 "first_at": min(known.first_at, alert.first_at),
                 "last_at": max(known.last_at, alert.last_at),
                 "count": known.count + 1,
+                "severity": alert.severity if signal.severity_stated else known.severity,
             }
         )
     alerts = {**_without_group(record, signal), signal.alert_key: alert}

@@ -70,7 +70,8 @@ def read_alert(payload: DatadogPayload, *, received_at: datetime, warnings: Pars
     :raises InvalidPayloadError: if it holds neither a title, nor a text, nor an id.
     """
     subject = _subject(payload, warnings)
-    incident = _incident(payload, subject, received_at=received_at, warnings=warnings)
+    severity = _severity(payload, subject.title, warnings)
+    incident = _incident(payload, subject, severity, received_at=received_at, warnings=warnings)
     recovered = is_recovery(incident.transition, payload.alert_type)
     title, name = subject.title, for_error(subject.title.name)
     return Notification(
@@ -79,6 +80,7 @@ def read_alert(payload: DatadogPayload, *, received_at: datetime, warnings: Pars
         has_cycle=payload.cycle_key is not None,
         recovery_reason=f"{name} recovered: that opens no incident." if recovered else None,
         may_open=not recovered,
+        severity_stated=severity is not None,
         delivery_id=payload.id,
         key_inputs=_key_inputs(payload, subject),
         former_keys=_former_keys(payload, subject),
@@ -132,7 +134,12 @@ def _former_keys(payload: DatadogPayload, subject: _Subject) -> FormerKeys:
 
 
 def _incident(
-    payload: DatadogPayload, subject: _Subject, *, received_at: datetime, warnings: ParseWarnings
+    payload: DatadogPayload,
+    subject: _Subject,
+    severity: Severity | None,
+    *,
+    received_at: datetime,
+    warnings: ParseWarnings,
 ) -> Incident:
     title, monitor_id, scope = subject.title, subject.monitor_id, subject.scope
     transition = _transition(payload, title, warnings)
@@ -155,7 +162,7 @@ def _incident(
         id=bounded_line(monitor_id or payload.id or "", MAX_NAME, field="alert.id", warnings=warnings) or "unknown",
         source=Source.DATADOG_ALERT,
         title=_name(title, monitor_id, warnings),
-        severity=_severity(payload, title, warnings),
+        severity=severity or Severity.HIGH,
         occurred_at=at,
         event_at=at,
         received_at=received_at,
@@ -204,18 +211,18 @@ def _name(title: Title, monitor_id: str | None, warnings: ParseWarnings) -> str:
     return name
 
 
-def _severity(payload: DatadogPayload, title: Title, warnings: ParseWarnings) -> Severity:
-    """Return the severity of the priority; without one, of the alert's type; high when neither is understood."""
+def _severity(payload: DatadogPayload, title: Title, warnings: ParseWarnings) -> Severity | None:
+    """Return the severity of the priority, or without one of the alert's type; ``None`` if it is not understood."""
     priority = payload.priority or title.priority
     if priority is not None:
         severity = read_severity(priority)
         if severity is None:
             warnings.add("alert.priority", priority, "not understood: treated as high")
-        return severity or Severity.HIGH
+        return severity
     severity = _BY_ALERT_TYPE.get((payload.alert_type or "").casefold())
     if severity is None:
         warnings.add("alert.priority", priority, "neither a priority nor a type that states it: treated as high")
-    return severity or Severity.HIGH
+    return severity
 
 
 def _env(labels: tuple[str, ...], warnings: ParseWarnings) -> str | None:

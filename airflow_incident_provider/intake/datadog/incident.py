@@ -54,12 +54,15 @@ def read_datadog_incident(
     ended = status is not None and status.strip().casefold() in _ENDED
     tags = read_tags(payload.tags, field="tags", warnings=warnings)
     at = event_time(payload, received_at=received_at, warnings=warnings)
+    severity = read_severity(payload.incident_severity)
+    if severity is None:
+        warnings.add("incident.severity", payload.incident_severity, "not understood: treated as high")
     incident = Incident(
         key=incident_key(name),
         id=bounded_line(name, MAX_NAME, field="incident.public_id", warnings=warnings) or "unknown",
         source=Source.DATADOG_INCIDENT,
         title=_title(payload, name, warnings),
-        severity=_severity(payload.incident_severity, warnings),
+        severity=severity or Severity.HIGH,
         occurred_at=at,
         event_at=at,
         received_at=received_at,
@@ -86,6 +89,7 @@ def read_datadog_incident(
         if ended
         else None,
         may_open=not ended and (status or "").strip().casefold() != _STABLE,
+        severity_stated=severity is not None,
         delivery_id=payload.id,
         key_inputs={"incident": incident.id},
         headline=bounded_line(headline, MAX_TITLE, field="title", warnings=ParseWarnings()),
@@ -98,13 +102,6 @@ def _title(payload: DatadogPayload, name: str, warnings: ParseWarnings) -> str:
         payload.incident_title or payload.title or "", MAX_TITLE, field="incident.title", warnings=warnings
     )
     return title or bounded_line(f"Datadog incident {name}", 100, field="incident.title", warnings=warnings)
-
-
-def _severity(stated: str | None, warnings: ParseWarnings) -> Severity:
-    severity = read_severity(stated)
-    if severity is None:
-        warnings.add("incident.severity", stated, "not understood: treated as high")
-    return severity or Severity.HIGH
 
 
 def _named(what: str, fields: Fields, tags: tuple[str, ...], warnings: ParseWarnings) -> tuple[str, ...]:

@@ -16,14 +16,13 @@ from importlib import resources
 from typing import Any
 
 from airflow_incident_provider.intake.limits import ParseWarnings
+from airflow_incident_provider.intake.lists import MAX_ITEMS, tag_items
 from airflow_incident_provider.intake.values import is_unset, read_text
 from airflow_incident_provider.models import Model
-from airflow_incident_provider.text import for_error, one_line
+from airflow_incident_provider.text import one_line
 
 SCHEMA = "airflow-incident/1"
 """What the template's payloads call themselves."""
-MAX_TAGS = 1000
-"""Tags that take part in decisions; far more than are kept."""
 
 _SCHEMA_FAMILY = SCHEMA.partition("/")[0] + "/"
 _DEFAULT_PAYLOAD = frozenset({"event_type", "title", "body"})
@@ -267,30 +266,17 @@ def object_variable(value: object, *, field: str, warnings: ParseWarnings) -> Ma
 
 
 def read_tags(value: object, *, field: str, warnings: ParseWarnings) -> tuple[str, ...]:
-    """Return all tags that a variable holds, clean and distinct: at most ``MAX_TAGS``, of which few are kept.
-
-    They come as text with commas (or, in hand-made payloads, spaces) between, as a list, or as an object.
-    """
+    """Return all tags that a variable holds, clean and distinct: at most ``MAX_ITEMS``, of which few are kept."""
     if is_unset(value):
         return ()
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         value = _from_json(value) or value
-    if isinstance(value, dict):
-        value = [f"{key}:{item}" for key, item in value.items() if isinstance(item, str | int | float)]
-    if isinstance(value, str):
-        separator = None if "," not in value and len(re.findall(r"\S:\S", value)) > 1 else ","
-        parts = value.split(separator, MAX_TAGS)
-    elif isinstance(value, list):
-        parts = [tag for tag in value[:MAX_TAGS] if isinstance(tag, str)]
-        if len(parts) < len(value):
-            warnings.add(field, value, "tags that are not text, or too many, were left out")
-    else:
-        warnings.add(
-            field, value, f"left out: {for_error(value)} is no tag; tags are text with commas between, or a list"
-        )
-        return ()
+    items = tag_items(value)
+    parts = [tag for tag in items if isinstance(tag, str)]
+    if len(parts) < len(items) or (isinstance(value, list) and len(value) > MAX_ITEMS):
+        warnings.add(field, value, "what is no text, and thus no tag, or too much was left out")
     kept: dict[str, str] = {}
-    for part in parts[:MAX_TAGS]:
+    for part in parts:
         tag = one_line(part[:1000])
         if not is_unset(tag):
             kept.setdefault(tag.casefold(), tag)

@@ -37,7 +37,7 @@ from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
 from airflow_incident_provider.plugins.api.errors import RequestError
 from airflow_incident_provider.plugins.webhook.authentication import Authentication
-from airflow_incident_provider.plugins.webhook.body import read_body, require_uncompressed
+from airflow_incident_provider.plugins.webhook.body import BodyError, decompress, read_body
 from airflow_incident_provider.plugins.webhook.responses import Decided
 from airflow_incident_provider.registry.decisions import Outcome, PendingAlert, act_on, reject
 from airflow_incident_provider.registry.records import Rejection
@@ -102,15 +102,15 @@ class AlertReceiver:
         try:
             with anyio.fail_after(ANSWER_SECONDS):
                 await self._in_thread(self.authentication.admit, secret, address)
-                require_uncompressed(request)
-                body = await read_body(request)
-                alert = await self._in_thread(self._parse, conf_of, body, request.headers.get("content-type", ""))
+                body = decompress(await read_body(request), request.headers.get("content-encoding", ""))
+                alert = await self._in_thread(self._parse, conf_of, body)
                 outcome = await self._queue.outcome(alert)
         except Exception as error:
             refusal = refusal_of(error)
             self.refused[refusal.status] += 1
             log.error("An alert to %s was refused: %s", request.url.path, refusal, exc_info=_bug(error))
-            if body is not None and refusal.status == HTTPStatus.BAD_REQUEST:
+            body = refusal.received if isinstance(refusal, BodyError) else body
+            if body is not None and not refusal.may_succeed_later:
                 await self._record_rejection(request.url.path, body, refusal)
             raise refusal from None
         _log_decision(alert.signal, outcome)
@@ -125,10 +125,8 @@ class AlertReceiver:
         except Exception as error:  # noqa: BLE001  the log has it
             log.error("The refused alert %r is not on the incidents page: %s", rejection.title, _text(error))
 
-    def _parse(
-        self, conf_of: Callable[[dict[str, Any]], Mapping[str, object]], body: bytes, content_type: str
-    ) -> PendingAlert:
-        conf = conf_of(parse_body(body, content_type))
+    def _parse(self, conf_of: Callable[[dict[str, Any]], Mapping[str, object]], body: bytes) -> PendingAlert:
+        conf = conf_of(parse_body(body))
         table = self.routing.table()
         return PendingAlert(read_signal(conf, received_at=datetime.now(UTC), routing=table), table)
 

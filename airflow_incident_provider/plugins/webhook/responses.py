@@ -23,7 +23,7 @@ _REFUSALS = {
     401: "The secret is missing or wrong.",
     403: "Requests from this network are not allowed.",
     413: "The body is too large.",
-    415: "The body is not declared as JSON.",
+    415: "The body is compressed in a way that is not known, or not as its header says.",
     503: "It cannot be accepted now and should be sent again; the error says what to fix.",
 }
 

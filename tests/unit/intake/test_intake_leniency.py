@@ -37,6 +37,117 @@ def read(conf: dict[str, Any], table: str = "", at: datetime = NOW) -> Incident:
     return read_incident(conf, received_at=at, routing=load_routing_table(table))
 
 
+# --- one value in many shapes -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "severity"),
+    [
+        ("P1 (urgent)", "critical"), ("5 - Disaster", "critical"), ("2 - Warning", "medium"),
+        ("Priority: 2", "high"), ("CRÍTICO", "critical"), ("\uff30\uff11", "critical"), (["low"], "low"),
+        ({"name": "P3"}, "medium"), ("P1/P4", "high"), ("not critical", "high"), ("very low", "high"),
+    ],
+)  # fmt: skip
+def test_a_severity_is_read_from_what_is_certain_in_it(value: Any, severity: str) -> None:
+    incident = read({"title": "x", "severity": value})
+    assert incident.severity == severity
+    is_certain = severity != "high" or value == "Priority: 2"
+    assert bool(incident.flags) is not is_certain
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "(null)",
+        "<none>",
+        "N/A",
+        "--",
+        "'null'",
+        "[]",
+        "${ID}",
+        "%ALERT_ID%",
+        "#{id}",
+        "__ALERT_ID__",
+        "[Object object]",
+    ],
+)
+def test_nothing_in_any_spelling_is_not_given(value: str) -> None:
+    datadog = dd(title=value, alert={"id": value, "cycle_key": value, "title": value, "transition": value})
+    incident = read({"datadog": datadog, "users": value})
+    assert (incident.key.count("."), incident.transition, incident.responders) == (2, None, ())
+    report = read({"title": value, "description": "Checkout fails", "id": value, "services": value, "env": value})
+    assert (report.title, report.services, report.env) == ("Checkout fails", (), None)
+
+
+def test_a_value_in_a_list_or_an_object_is_the_value() -> None:
+    report = {
+        "title": ["Checkout fails"], "id": {"value": "T-1"}, "services": {"name": "checkout"}, "env": ["prod"],
+        "users": [{"email": "dana@acme.example", "name": "Dana"}], "targets": [{"url": "https://a.example"}],
+        "private": ["true"], "started_at": ["2026-11-23T09:00:00Z"], "severity": "low",
+        "tags": [{"key": "team", "value": "payments"}, {"tier": ["gold", "eu"]}],
+    }  # fmt: skip
+    incident = read(report)
+    assert (incident.key, incident.services, incident.env) == ("man.T-1", ("checkout",), "prod")
+    assert (incident.responders, incident.route.private) == (("dana@acme.example",), True)
+    assert incident.tags == ("team:payments", "tier:gold", "tier:eu")
+    assert [str(target) for target in incident.targets] == ["https://a.example"]
+    assert incident.flags == ()
+    recovered = dd(alert={"transition": ["Recovered"], "type": None}, title="x")
+    with pytest.raises(NotAnIncidentError):
+        read({"datadog": recovered})
+
+
+@pytest.mark.parametrize("services", ["checkout, cart", ["checkout, cart"], "checkout;cart", "- checkout\n- cart"])
+def test_a_list_is_split_wherever_it_is_written(services: Any) -> None:
+    assert read({"title": "x", "services": services}).services == ("checkout", "cart")
+
+
+@pytest.mark.parametrize("tags", ["team:payments env:prod", "team:payments, env:prod", ["team:payments;env:prod"]])
+def test_tags_of_a_report_are_split_as_those_of_an_alert(tags: Any) -> None:
+    assert read({"title": "x", "tags": tags}).tags == ("team:payments", "env:prod")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"status": "Resolved (auto)"}, {"status": "auto-closed"}, {"state": "OK"}, {"resolved": True},
+        {"alert_status": "recovered"}, {"event_type": "RECOVERY"}, {"title": "[RESOLVED] x"},
+        {"title": "[OK:2] x"}, {"title": "Resolved in 3m 2s: x"}, {"status": {"name": "closed"}},
+    ],
+)  # fmt: skip
+def test_an_end_by_any_name_opens_nothing(state: dict[str, Any]) -> None:
+    with pytest.raises(NotAnIncidentError):
+        read({"title": "x", **state})
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"status": "not resolved"}, {"status": "no longer ok"}, {"status": "partially fixed"}, {"resolved": False},
+        {"action": "restart"}, {"event": "deploy done yet?"}, {"title": "Resolved tickets pile up"},
+    ],
+)  # fmt: skip
+def test_what_only_sounds_like_an_end_opens(state: dict[str, Any]) -> None:
+    assert read({"title": "x", **state}).title
+
+
+def test_an_id_is_enough_to_name_a_report() -> None:
+    incident = read({"id": "T-1", "title": None, "severity": "low"})
+    assert (incident.title, incident.flags[0].field) == ("Report T-1", "title")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"responders": ["dana@acme.example"]}, {"details": {"a": 1}, "hosts": ["a"]}, {"entity": "db", "env": "x"},
+    ],
+)  # fmt: skip
+def test_a_report_is_not_taken_for_an_alert_of_another_system(more: dict[str, Any]) -> None:
+    incident = read({"message": "Disk is full", "severity": "critical", **more})
+    assert (incident.source, incident.severity) == ("manual", "critical")
+    assert incident.responders == tuple(more.get("responders", ()))
+
+
 # --- tags -------------------------------------------------------------------------------------------
 
 

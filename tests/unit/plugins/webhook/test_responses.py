@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import threading
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -131,6 +134,29 @@ def test_nothing_is_decided_without_the_secret_or_for_a_bad_body() -> None:
     assert app.get("/webhook/generic").status_code == 405
     assert app.post("/webhook/nowhere", json=REPORT).json() == {"error": "Not Found.", "fix": None}
     assert asked == []
+
+
+@pytest.mark.parametrize("encode", [gzip.compress, zlib.compress])
+def test_a_compressed_body_is_read_within_its_bounds(encode: Callable[[bytes], bytes]) -> None:
+    app = client(decided)
+    headers = {"Content-Encoding": "gzip" if encode is gzip.compress else "deflate"}
+    assert app.post("/webhook/generic", content=encode(json.dumps(REPORT).encode()), headers=headers).is_success
+    large = encode(json.dumps({**REPORT, "description": "x" * 5_000_000}).encode())
+    assert app.post("/webhook/generic", content=large, headers=headers).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status"),
+    [
+        (b'{"id": 7, "title": "Disk is full", "description": "' + b"x" * 300_000 + b'"}', {}, 413),
+        (b'{"title": "Disk is full"}', {"Content-Encoding": "br"}, 415),
+        (b'{"title": "Disk is full", ', {}, 400),
+    ],
+)
+def test_every_alert_that_is_refused_for_good_is_recorded(content: bytes, headers: Any, status: int) -> None:
+    assert client(decided).post("/webhook/generic", content=content, headers=headers).status_code == status
+    assert [one.title for one in rejected] == ["Disk is full"]
+    assert rejected[0].reason
 
 
 def test_an_invalid_routing_table_costs_no_alert(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
