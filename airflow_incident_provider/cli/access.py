@@ -140,7 +140,7 @@ def connect(args: Namespace) -> Iterator[Airflow]:
         return
     from airflow_incident_provider.cli.remote_airflow import RemoteAirflow
 
-    api = AirflowApi(_base_url(args.api_url), trust_env=True, **_credentials(args))
+    api = AirflowApi(base_url(args.api_url), trust_env=True, **_credentials(args))
     try:
         yield RemoteAirflow(api)
     finally:
@@ -240,7 +240,11 @@ def _names(airflow: Airflow, run: Run) -> Iterator[str]:
         yield str(room["channel_name"])
 
 
-def _base_url(given: str) -> str:
+def base_url(given: str) -> str:
+    """Return the address given with ``--api-url``.
+
+    :raises UsageError: it is not a web address.
+    """
     if not given.startswith(("http://", "https://")):
         raise UsageError(f"--api-url {given} is not a URL.", fix="Begin it with https:// (or http://).")
     return given

@@ -57,7 +57,7 @@ def get_cli_commands() -> list[GroupCommand]:
             ),
             subcommands=(
                 _trigger(), _watch(), _list(), _show(), *_actions(), _resolve(), _archive(),
-                _postmortem(), _report(), _check(), setup_group(), _explain(), _drill(), _export(),
+                _postmortem(), _report(), _check(), setup_group(), _socket(), _explain(), _drill(), _export(),
                 *_of_other_distributions(),
             ),
         )
@@ -311,6 +311,39 @@ def _check() -> ActionCommand:
             option("--write", help="Also create and archive a Slack channel", action="store_true"),
             option("--only", help=f"Only these areas, comma-separated: {CHECK_AREAS}", metavar="AREAS"),
             *SHOWN,
+        ),
+    )
+
+
+def _socket() -> ActionCommand:
+    return ActionCommand(
+        name="socket",
+        help="Receive Slack's buttons, forms and /incident without a public address (Socket Mode)",
+        description=(
+            "Keep a WebSocket to Slack open and hand every interaction to the API server, signed as Slack signs"
+            " it;\nacknowledge it once the API server has accepted it. It needs app_token and signing_secret in"
+            " the extra of the\nSlack connection. It runs until SIGTERM, reconnects for ever, and prints a line for"
+            " each change of the connection.\nExit code 0 after SIGTERM; 3 if a token is missing or Slack refuses"
+            " it; 130 after Ctrl-C."
+        ),
+        epilog="Example:\n  airflow incident socket --api-url http://airflow-api-server:8080",
+        func=lazy("socket.command.socket"),
+        args=(
+            option(
+                "--conn-id",
+                help="The Slack connection with app_token and signing_secret (default: slack_api_default)",
+                default="slack_api_default",
+                metavar="ID",
+            ),
+            option(
+                "--api-url",
+                help="The API server (default: that of [core] execution_api_server_url, or [api] base_url)",
+                metavar="URL",
+            ),
+            option(
+                "--ready-file", help="A file that exists while a connection is open: a health check", metavar="FILE"
+            ),
+            ARG_VERBOSE,
         ),
     )
 

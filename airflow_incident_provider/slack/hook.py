@@ -68,6 +68,7 @@ class IncidentSlackHook(SlackHook):
 
     - ``team_id``: the workspace, for an app that is installed for a whole Enterprise Grid organisation;
     - ``signing_secret``: the app's signing secret; with it, messages have buttons;
+    - ``app_token``: the app-level token of Socket Mode;
     - ``ca_bundle``: path of a PEM file with the certificate authorities of a proxy or gateway.
 
     :param slack_conn_id: an Airflow connection of type ``slack`` with a bot token as its password.
@@ -98,7 +99,10 @@ class IncidentSlackHook(SlackHook):
 
         :raises SlackConfigurationError: ``ca_bundle`` in the connection's extra cannot be read.
         """
-        params = self._get_conn_params(self.get_connection(self.slack_conn_id))
+        return self._client_of(self.get_connection(self.slack_conn_id))
+
+    def _client_of(self, conn: Connection) -> WebClient:
+        params = self._get_conn_params(conn)
         client = WebClient(**params)
         if "proxy" not in params:
             # slack_sdk heeds HTTPS_PROXY but not NO_PROXY; urllib, which sends the requests, heeds both.

@@ -24,6 +24,7 @@ NOT_RUN: Mapping[str, str] = {
     r"^docker compose ": "needs the images of a registry; `make compose-test` runs them on stand-ins",
     r"^pip install 'airflow-incident-provider\[celery\]'$": "`make compose-test` installs it into its image",
     r"^airflow incident drill --sandbox$": "starts an Airflow of its own; tests/e2e/test_commands.py runs it",
+    r"^airflow incident socket ": "needs an app-level token; tests/unit/cli/test_socket_command.py runs it",
     r"^pip install 'airflow-incident-provider\[sandbox\]'$": "as for the provider itself",
     r"^airflow incident setup airflow --sandbox ": "test_getting_started runs it, with a sandbox at its address",
     r"^airflow incident setup airflow --slack-conn-id ": "tests/unit/cli/test_check.py pastes it for a team",

@@ -42,6 +42,7 @@ CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("slack", "token", slack.token),
     ("slack", "scopes", slack.scopes),
     ("slack", "interactivity", slack.interactivity),
+    ("slack", "Socket Mode", slack.socket_mode),
     ("slack", "API", slack.base_url),
     ("slack", "directory", slack.directory),
     ("slack", "rooms", slack.rooms),

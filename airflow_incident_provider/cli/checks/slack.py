@@ -18,7 +18,7 @@ from airflow_incident_provider.cli.checks.result import (
     warning,
 )
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, settings
-from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
 from airflow_incident_provider.people.resolver import OUTDATED_AFTER, age_in_words
 from airflow_incident_provider.slack.access import REQUIRED, SCOPES
 from airflow_incident_provider.slack.client import CLOCK_SKEW, LiveSlackClient
@@ -87,6 +87,30 @@ def interactivity(context: CheckContext) -> Results:
             yield passed(subject, "the signing secret is configured")
         else:
             yield skipped(subject, "no signing_secret in the connection's extra: messages have no buttons")
+
+
+def socket_mode(context: CheckContext) -> Results:
+    """Check the app-level token of each connection that has one: Slack must open a connection for it."""
+    # It imports slack_sdk.
+    from airflow_incident_provider.slack.app_token import AppLevelSlackHook
+
+    for conn_id in context.slack_conn_ids:
+        connection = context.connection(conn_id)
+        if connection is None or not connection.extra_dejson.get("app_token"):
+            continue
+        subject = _subject("Socket Mode", conn_id)
+        if not connection.extra_dejson.get("signing_secret"):
+            fix = "Put the app's signing secret into signing_secret of the connection's extra."
+            yield failure(subject, "there is an app_token, but no signing_secret: messages have no buttons", fix)
+            continue
+        try:
+            AppLevelSlackHook(connection, attempts=1).open_socket()
+        except SlackUnavailableError as error:
+            yield warning(subject, error.message, error.fix or "Try again in a minute.")
+        except IncidentError as error:
+            yield failure(subject, error.message, error.fix or "See the Slack app's settings.")
+        else:
+            yield passed(subject, "Slack accepts the app-level token; keep running: airflow incident socket")
 
 
 def directory(context: CheckContext) -> Results:

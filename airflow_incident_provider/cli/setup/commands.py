@@ -59,6 +59,11 @@ def _setup_slack() -> ActionCommand:
         func=lazy("setup.slack.setup_slack"),
         args=(
             option("--app-name", help="The app's name (default: War Room)", default="War Room", metavar="NAME"),
+            option(
+                "--socket-mode",
+                help="For Socket Mode: buttons and /incident without a public address",
+                action="store_true",
+            ),
             option("-o", "--output", help="yaml (default) or json", choices=("yaml", "json"), default="yaml"),
         ),
     )
@@ -70,7 +75,8 @@ def _setup_airflow() -> ActionCommand:
         help="Create the connections and pools, parse and unpause every incident DAG",
         description=(
             "Show the changes, and apply them with --yes. Secrets are read from the environment:\n"
-            "SLACK_BOT_TOKEN; DD_API_KEY and DD_APP_KEY (optional), with DD_SITE outside datadoghq.com;\n"
+            "SLACK_BOT_TOKEN, with SLACK_SIGNING_SECRET and SLACK_APP_TOKEN (optional) for an interactive room;\n"
+            "DD_API_KEY and DD_APP_KEY (optional), with DD_SITE outside datadoghq.com;\n"
             "INCIDENT_WEBHOOK_SECRET (default: generated). A connection is kept unless its variable is set.\n"
             "Exit code 1 if something is left for a person, and the output says what."
         ),

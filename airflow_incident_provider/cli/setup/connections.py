@@ -34,6 +34,9 @@ from airflow_incident_provider.slack.access import connection_is_configured
 SLACK_TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105 - the variable's name
 SLACK_BASE_URL = "SLACK_BASE_URL"
 """The base URL of Slack's API, for GovSlack, a proxy or a sandbox."""
+SLACK_SIGNING_SECRET = "SLACK_SIGNING_SECRET"  # noqa: S105 - the variable's name
+SLACK_APP_TOKEN = "SLACK_APP_TOKEN"  # noqa: S105 - the variable's name
+"""The app-level token, for Socket Mode."""
 DATADOG_KEYS = ("DD_API_KEY", "DD_APP_KEY")
 DATADOG_SITE = "DD_SITE"
 DATADOG_HOST = "DATADOG_HOST"
@@ -123,8 +126,18 @@ def _slack() -> Settings | None:
         raise UsageError(
             f"{SLACK_TOKEN} is not a bot token.", fix="It begins with xoxb-; see 'OAuth & Permissions' of the app."
         )
-    base_url = os.environ.get(SLACK_BASE_URL, "").strip()
-    return {"conn_type": "slack", "password": token, "extra": {"base_url": base_url} if base_url else {}}
+    extra = {
+        "base_url": os.environ.get(SLACK_BASE_URL, "").strip(),
+        "signing_secret": os.environ.get(SLACK_SIGNING_SECRET, "").strip(),
+        "app_token": os.environ.get(SLACK_APP_TOKEN, "").strip(),
+    }
+    if extra["app_token"] and not extra["app_token"].startswith("xapp-"):
+        raise UsageError(
+            f"{SLACK_APP_TOKEN} is no app-level token.",
+            fix="It begins with xapp-; see 'Basic Information', 'App-Level Tokens' of the app.",
+        )
+    given = {name: value for name, value in extra.items() if value}
+    return {"conn_type": "slack", "password": token, "extra": given}
 
 
 def _datadog() -> Settings | None:

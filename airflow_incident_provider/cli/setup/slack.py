@@ -24,16 +24,17 @@ def setup_slack(args: Namespace) -> ExitCode:
     name = one_line(args.app_name)
     if not 1 <= len(name) <= MAX_NAME:
         raise UsageError(f"--app-name has {len(name)} characters; Slack allows 1 to {MAX_NAME}.")
-    content = manifest(name, base_url=public_base_url())
+    content = manifest(name, base_url=public_base_url(), socket_mode=args.socket_mode)
     text = json.dumps(content, indent=2) if args.output == "json" else yaml.safe_dump(content, sort_keys=False)
     print(text.rstrip())
     return ExitCode.OK
 
 
-def manifest(name: str, *, base_url: str | None = None) -> dict[str, Any]:
+def manifest(name: str, *, base_url: str | None = None, socket_mode: bool = False) -> dict[str, Any]:
     """Return the manifest of an app with exactly the scopes that are used.
 
     :param base_url: Airflow's public address: with it the app has buttons and the command ``/incident``.
+    :param socket_mode: whether the app has them by Socket Mode, which needs no address.
     """
     content: dict[str, Any] = {
         "display_information": {"name": name},
@@ -41,26 +42,31 @@ def manifest(name: str, *, base_url: str | None = None) -> dict[str, Any]:
         "oauth_config": {"scopes": {"bot": list(SCOPES)}},
         "settings": {
             "org_deploy_enabled": False,
-            "socket_mode_enabled": False,
+            "socket_mode_enabled": socket_mode,
             "token_rotation_enabled": False,
         },
     }
-    if base_url is not None:
-        content["features"]["slash_commands"] = [
-            {
-                "command": "/incident",
-                "url": f"{base_url}/incidents/slack/commands",
-                "description": "Act on the incident of this room",
-                "usage_hint": "lead | severity critical | update ... | resolve | help",
-                "should_escape": True,
-            }
-        ]
-        content["oauth_config"]["scopes"]["bot"].append("commands")
-        content["settings"]["interactivity"] = {
-            "is_enabled": True,
-            "request_url": f"{base_url}/incidents/slack/actions",
-        }
+    if socket_mode:
+        _add_interactivity(content)
+    elif base_url is not None:
+        _add_interactivity(content)
+        content["features"]["slash_commands"][0]["url"] = f"{base_url}/incidents/slack/commands"
+        content["settings"]["interactivity"]["request_url"] = f"{base_url}/incidents/slack/actions"
     return content
+
+
+def _add_interactivity(content: dict[str, Any]) -> None:
+    """Add buttons, forms and the command; request URLs belong to an app without Socket Mode only."""
+    content["features"]["slash_commands"] = [
+        {
+            "command": "/incident",
+            "description": "Act on the incident of this room",
+            "usage_hint": "lead | severity critical | update ... | resolve | help",
+            "should_escape": True,
+        }
+    ]
+    content["oauth_config"]["scopes"]["bot"].append("commands")
+    content["settings"]["interactivity"] = {"is_enabled": True}
 
 
 def public_base_url() -> str | None:

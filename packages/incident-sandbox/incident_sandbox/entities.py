@@ -108,6 +108,11 @@ class Token(BaseModel):
         """Whether this is a bot's token (``xoxb-``), not a person's (``xoxp-``)."""
         return self.value.startswith("xoxb-")
 
+    @property
+    def is_app_level(self) -> bool:
+        """Whether this is the token of the app itself (``xapp-``), for Socket Mode."""
+        return self.value.startswith("xapp-")
+
 
 @dataclass
 class Notifications:

@@ -24,6 +24,7 @@ from incident_sandbox.interactivity import (
 )
 from incident_sandbox.seed import BOT_ID, BOT_USER
 from incident_sandbox.slack import shapes
+from incident_sandbox.socket_mode import EnvelopeType
 from incident_sandbox.workspace import Workspace
 
 _EXPIRED = "expired_url"
@@ -125,15 +126,14 @@ def _add_page_routes(router: APIRouter, workspace: Workspace) -> None:
                 payload = _payloads(workspace, request).block_action(channel, message, user, used.model_dump())
             except InteractionError as error:
                 raise HTTPException(409, str(error)) from None
-        form = {"payload": json.dumps(payload)}
-        return _outcome(await deliver(workspace.interactivity, _request_url(workspace), form, kind="block_actions"))
+        return _outcome(await _send_interaction(workspace, payload))
 
     @router.post("/sandbox/commands")
     async def run_command(typed: TypedCommand, request: Request) -> dict[str, Any]:
         with workspace.lock:
             channel, user = _channel(workspace, typed.channel_id), _user(workspace, typed.user_id)
             form = _payloads(workspace, request).command(channel, user, typed.command, typed.text)
-        sent = await deliver(workspace.interactivity, workspace.interactivity.command_url, form, kind="command")
+        sent = await _send_command(workspace, form)
         if sent.delivery is Delivery.OK:
             with workspace.lock:
                 _show_command_response(workspace, channel, user, sent)
@@ -147,8 +147,7 @@ def _add_page_routes(router: APIRouter, workspace: Workspace) -> None:
                 payload = _payloads(workspace, request).submission(view, user, submitted.values)
             except InteractionError as error:
                 raise HTTPException(409, str(error)) from None
-        form = {"payload": json.dumps(payload)}
-        sent = await deliver(workspace.interactivity, _request_url(workspace), form, kind="view_submission")
+        sent = await _send_interaction(workspace, payload)
         return {**_outcome(sent), "errors": _after_submission(workspace, view, sent)}
 
     @router.post("/sandbox/views/{view_id}/close", status_code=204)
@@ -238,8 +237,26 @@ def _payloads(workspace: Workspace, request: Request) -> Payloads:
     return Payloads(workspace, str(request.base_url).rstrip("/"), shape)
 
 
-def _request_url(workspace: Workspace) -> str | None:
-    return workspace.interactivity.request_url
+async def _send_interaction(workspace: Workspace, payload: dict[str, Any]) -> Sent:
+    """Send an interaction over an open WebSocket, or else to the request URL."""
+    interactivity, kind = workspace.interactivity, str(payload["type"])
+    if workspace.sockets.open:
+        return await _over_socket(workspace, EnvelopeType.INTERACTIVE, payload, kind)
+    return await deliver(interactivity, interactivity.request_url, {"payload": json.dumps(payload)}, kind=kind)
+
+
+async def _send_command(workspace: Workspace, form: dict[str, str]) -> Sent:
+    """Send a slash command over an open WebSocket, or else to its URL."""
+    if workspace.sockets.open:
+        return await _over_socket(workspace, EnvelopeType.SLASH_COMMANDS, form, "command")
+    return await deliver(workspace.interactivity, workspace.interactivity.command_url, form, kind="command")
+
+
+async def _over_socket(workspace: Workspace, kind: EnvelopeType, payload: dict[str, Any], name: str) -> Sent:
+    interactivity = workspace.interactivity
+    sent = await workspace.sockets.deliver(kind, payload, name=name, seconds=interactivity.response_seconds)
+    interactivity.sent.append(sent)
+    return sent
 
 
 def _outcome(sent: Sent) -> dict[str, Any]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 BOT_USER = "U0WARROOM01"
 BOT_ID = "B0WARROOM01"
 FULL_TOKEN = "xoxb-sandbox-0000000000-full"  # noqa: S105 - opens nothing but this sandbox
+APP_LEVEL_TOKEN = "xapp-sandbox-0000000000-socket"  # noqa: S105 - opens nothing but this sandbox
 GENERAL, INCIDENTS, OLD_INCIDENT, SECURITY = "C0GENERAL01", "C0INCIDENT1", "C0ARCHIVED1", "C0SECURITY1"
 
 FULL_SCOPES = (
@@ -180,6 +181,9 @@ def plant(workspace: Workspace) -> None:
     for group in usergroups():
         workspace.add_usergroup(group)
     workspace.add_token(Token(name="full", value=FULL_TOKEN, user_id=BOT_USER, scopes=FULL_SCOPES.split()))
+    workspace.add_token(
+        Token(name="app-level", value=APP_LEVEL_TOKEN, user_id=BOT_USER, scopes=["connections:write"])
+    )
     _plant_channels(workspace)
 
 

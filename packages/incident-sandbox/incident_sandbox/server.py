@@ -17,6 +17,7 @@ from incident_sandbox.interaction_routes import interaction_router
 from incident_sandbox.page import add_page
 from incident_sandbox.seed import FULL_TOKEN
 from incident_sandbox.slack.api import slack_router
+from incident_sandbox.socket_mode import socket_router
 from incident_sandbox.transport import AbortableProtocol
 from incident_sandbox.workspace import Workspace
 
@@ -28,7 +29,7 @@ def create_app(workspace: Workspace) -> FastAPI:
     """Return the application that serves one workspace: Slack, Datadog, the control API and the page."""
     app = FastAPI(title="Incident sandbox", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.closing = False
-    routers = (slack_router, datadog_router, control_router, interaction_router)
+    routers = (slack_router, datadog_router, control_router, interaction_router, socket_router)
     for router in routers:
         app.include_router(router(workspace))
     add_page(app)
@@ -100,7 +101,7 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=AbortableProtocol,
-                ws="none",
+                ws="websockets-sansio",
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=1,

@@ -25,6 +25,7 @@ from incident_sandbox.entities import (
 from incident_sandbox.faults import FaultScript
 from incident_sandbox.interactivity import Interactivity
 from incident_sandbox.rate_limits import RateLimiter
+from incident_sandbox.socket_mode import Sockets
 
 MICROSECONDS = 1_000_000
 
@@ -84,6 +85,8 @@ class Workspace:
         self.clock = clock
         self.version = 0
         self._last_ts = 0
+        # Connections outlive a reset: the app that holds them is no part of the workspace.
+        self.sockets = Sockets()
         self._start_over()
 
     def _start_over(self) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from incident_sandbox import Fault
+from incident_sandbox.interactivity import SIGNING_SECRET
+from incident_sandbox.seed import APP_LEVEL_TOKEN
 
 from airflow_incident_provider.cli.checks.context import CheckContext
 from airflow_incident_provider.cli.setup.datadog import SECRET_VARIABLE, WEBHOOK_NAME
@@ -281,6 +283,26 @@ CASES: dict[str, Case] = {
         lambda i: (i.add_dag("logistics_incident", slack_conn_id="slack_logistics"),
                    i.connect_slack("slack_logistics", token="xoxb-wrong")),
         lambda i: i.connect_slack("slack_logistics"),
+    ),
+    "an app-level token that Slack refuses": case(
+        "slack", "Socket Mode", "fail", "connections:write",
+        lambda i: i.connect_slack(app_token="xapp-wrong", signing_secret=SIGNING_SECRET),
+        lambda i: i.connect_slack(app_token=APP_LEVEL_TOKEN, signing_secret=SIGNING_SECRET),
+    ),
+    "a bot token in place of the app-level token": case(
+        "slack", "Socket Mode", "fail", "connections:write",
+        lambda i: i.connect_slack(app_token="xoxb-wrong", signing_secret=SIGNING_SECRET),
+        lambda i: i.connect_slack(),
+    ),
+    "an app-level token without a signing secret": case(
+        "slack", "Socket Mode", "fail", "signing_secret",
+        lambda i: i.connect_slack(app_token=APP_LEVEL_TOKEN),
+        lambda i: i.connect_slack(app_token=APP_LEVEL_TOKEN, signing_secret=SIGNING_SECRET),
+    ),
+    "Slack opens no connection now": case(
+        "slack", "Socket Mode", "warn", "Try again",
+        lambda i: (fault("ratelimited", "apps.connections.open")(i),
+                   i.connect_slack(app_token=APP_LEVEL_TOKEN, signing_secret=SIGNING_SECRET)),
     ),
     "Slack is unreachable": case(
         "slack", "token", "fail", "network",

@@ -74,7 +74,10 @@ def incident(airflow_home: Path, capfd: pytest.CaptureFixture[str]) -> Callable[
 @pytest.fixture(autouse=True)
 def no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the machine's own tokens out of the tests."""
-    for name in ("AIRFLOW_CLI_TOKEN", "SLACK_BOT_TOKEN", "DD_API_KEY", "DD_APP_KEY", "INCIDENT_WEBHOOK_SECRET"):
+    for name in (
+        "AIRFLOW_CLI_TOKEN", "SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_APP_TOKEN", "DD_API_KEY",
+        "DD_APP_KEY", "INCIDENT_WEBHOOK_SECRET",
+    ):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
 
 

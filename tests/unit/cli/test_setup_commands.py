@@ -33,6 +33,26 @@ class TestSlack:
         made = json.loads(incident("setup", "slack", "--app-name", "Incidents: EU", "--output", "json").out)
         assert made["display_information"]["name"] == "Incidents: EU"
 
+    def test_with_socket_mode_it_has_buttons_and_no_address(
+        self, incident: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.acme.example")
+        made = yaml.safe_load(incident("setup", "slack", "--socket-mode").out)
+        assert made["settings"]["socket_mode_enabled"] is True
+        assert made["settings"]["interactivity"] == {"is_enabled": True}
+        assert made["features"]["slash_commands"][0]["command"] == "/incident"
+        assert made["oauth_config"]["scopes"]["bot"] == [*SCOPES, "commands"]
+        assert "airflow.acme.example" not in json.dumps(made)
+
+    def test_with_a_public_address_it_has_request_urls(
+        self, incident: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.acme.example")
+        made = yaml.safe_load(incident("setup", "slack").out)
+        assert made["settings"]["socket_mode_enabled"] is False
+        urls = {made["features"]["slash_commands"][0]["url"], made["settings"]["interactivity"]["request_url"]}
+        assert urls == {f"https://airflow.acme.example/incidents/slack/{name}" for name in ("commands", "actions")}
+
     @pytest.mark.parametrize("name", ["", "x" * 36])
     def test_a_name_that_slack_would_refuse(self, incident: Run, name: str) -> None:
         ended = incident("setup", "slack", "--app-name", name)
@@ -292,6 +312,22 @@ class TestAirflow:
         incident("setup", "airflow", "--yes")
         assert stored("slack_api_default").extra_dejson == {"base_url": "http://sandbox:8765/api/"}
         assert stored("datadog_default").extra_dejson["api_host"] == "http://sandbox:8765"
+
+    @pytest.mark.usefixtures("secrets", "deployed")
+    def test_an_interactive_app_is_connected(
+        self, incident: Run, stored: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SLACK_SIGNING_SECRET", "a-signing-secret")
+        monkeypatch.setenv("SLACK_APP_TOKEN", "xapp-a-token")
+        ended = incident("setup", "airflow", "--yes")
+        assert stored("slack_api_default").extra_dejson == {
+            "signing_secret": "a-signing-secret",
+            "app_token": "xapp-a-token",
+        }
+        assert not any(secret in ended.out + ended.err for secret in ("a-signing-secret", "xapp-a-token"))
+        monkeypatch.setenv("SLACK_APP_TOKEN", "xoxb-a-token")
+        refused = incident("setup", "airflow", "--yes")
+        assert (refused.code, "It begins with xapp-" in refused.err) == (ExitCode.USAGE, True)
 
     @pytest.mark.usefixtures("stored")
     def test_the_pool_of_slack_is_made_before_the_dag_is_parsed(

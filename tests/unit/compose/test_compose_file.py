@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 from incident_sandbox.demo.airflow_home import RECOMMENDED_SETTINGS
+from incident_sandbox.interactivity import SIGNING_SECRET
+from incident_sandbox.seed import APP_LEVEL_TOKEN
 
 from airflow_incident_provider.get_provider_info import get_provider_info
 from airflow_incident_provider.intake.routing_table import load_routing_table
@@ -103,6 +105,17 @@ def test_only_the_proxy_holds_the_socket(services: dict[str, Any]) -> None:
     assert services["docker-proxy"]["networks"].keys() == {"docker-api"}
     on_it = {name for name, service in services.items() if "docker-api" in service["networks"]}
     assert on_it == {"docker-proxy", "airflow-scheduler", "airflow-worker"}
+
+
+def test_slack_reaches_the_room_without_a_public_address(services: dict[str, Any]) -> None:
+    service = services["airflow-socket"]
+    assert service["profiles"] == ["socket", "sandbox"]
+    ready_file = service["command"][service["command"].index("--ready-file") + 1]
+    assert service["healthcheck"]["test"] == ["CMD", "test", "-f", ready_file]
+    assert not service.get("ports")
+    assert service["networks"].keys() == {"default"}
+    sandbox = services["sandbox-connections"]["environment"]
+    assert (sandbox["SLACK_APP_TOKEN"], sandbox["SLACK_SIGNING_SECRET"]) == (APP_LEVEL_TOKEN, SIGNING_SECRET)
 
 
 def test_the_proxy_allows_the_images_of_the_probes(services: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from incident_sandbox.entities import Token, TokenStatus
 from incident_sandbox.exchange import Exchange, Reply
 from incident_sandbox.rate_limits import MINUTE, POST_PER_CHANNEL, Quota
 from incident_sandbox.slack import (  # noqa: F401 - each registers its handlers
+    apps,
     channel_items,
     chat,
     conversations,
@@ -140,6 +141,8 @@ def _wait(call: Call) -> int:
 
 
 def _require_scope_and_arguments(call: Call) -> None:
+    if call.token.is_app_level is not call.method.app_level:
+        raise SlackError("not_allowed_token_type")
     call.require_scope(*call.method.scopes)
     if call.token.organisation_wide and call.method.per_team:
         if "team_id" not in call.args:

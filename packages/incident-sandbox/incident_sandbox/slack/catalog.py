@@ -4,8 +4,8 @@
 private channels and ``channels:*`` for public ones. ``required`` maps an argument to the error that its
 absence answers. ``errors`` are the documented codes that the sandbox can answer, and ``observed`` codes
 that Slack was seen to answer though its reference does not list them. ``per_team`` methods need ``team_id``
-with the token of an organisation-wide installation. A handler that raises any other code is a mistake of the
-sandbox, and fails loudly. Source: https://docs.slack.dev/reference/methods
+with the token of an organisation-wide installation; ``app_level`` methods need an app-level token, and no other
+method takes one. A handler that raises any other code is a mistake of the sandbox, and fails loudly. Source: https://docs.slack.dev/reference/methods
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Method:
     observed: frozenset[str] = frozenset()
     authenticated: bool = True
     per_team: bool = False
+    app_level: bool = False
 
     def may_answer(self, error: str) -> bool:
         """Return whether this method may answer the error code."""
@@ -71,6 +72,7 @@ def _method(
     observed: str = "",
     authenticated: bool = True,
     per_team: bool = False,
+    app_level: bool = False,
 ) -> Method:
     return Method(
         name=name,
@@ -81,6 +83,7 @@ def _method(
         observed=frozenset(observed.split()),
         authenticated=authenticated,
         per_team=per_team,
+        app_level=app_level,
     )
 
 
@@ -91,6 +94,7 @@ METHODS: dict[str, Method] = {
         _method("api.test", Tier.TIER_4, authenticated=False),
         _method("auth.test", Tier.SPECIAL),
         _method("auth.teams.list", Tier.TIER_2),
+        _method("apps.connections.open", Tier.TIER_1, "connections:write", app_level=True),
         # --- people ---------------------------------------------------------------------------------
         _method(
             "users.lookupByEmail",

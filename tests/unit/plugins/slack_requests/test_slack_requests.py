@@ -6,8 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,77 +15,22 @@ from airflow.sdk import Connection
 from fastapi.testclient import TestClient
 from incident_sandbox.demo.processes import wait_until
 from incident_sandbox.interactivity import sign
-from sqlalchemy.exc import OperationalError
 
-from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.intake.routing_table import RoutingTable
-from airflow_incident_provider.lifecycle.actions import AppliedAction, Outcome, apply_action
-from airflow_incident_provider.lifecycle.coordination import ActionKind, IncidentAction, Role
-from airflow_incident_provider.lifecycle.records import IncidentRecord, Room
+from airflow_incident_provider.lifecycle.coordination import ActionKind, Role
 from airflow_incident_provider.messages.controls import FormContext, controls, form
-from airflow_incident_provider.models import Severity, Source
 from airflow_incident_provider.plugins.api.app import create_app
 from airflow_incident_provider.plugins.slack_requests.authorization import Authorization
 from airflow_incident_provider.plugins.slack_requests.receiver import NOT_CONFIRMED, SlackReceiver
 from airflow_incident_provider.plugins.slack_requests.service import SlackService
 from airflow_incident_provider.plugins.slack_requests.verification import Verification
 
+from .one_incident import KEY, Registry, Workspace, open_incident  # isort: skip
+
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
-KEY, ROOM = "dd.1.c1", "C0ROOM"
+ROOM = "C0ROOM"
 DANA, STRANGER, GONE, RESPONDER = "U0DANAREYES", "U0STRANGER1", "U0DAVEGONE1", "U0PRIYAIYER"
-T0 = datetime(2026, 11, 23, 10, tzinfo=UTC)
 ACTIONS, COMMANDS = "/slack/actions", "/slack/commands"
-
-
-@dataclass
-class Registry:
-    """One incident in memory, changed as the database does it: one action after the other."""
-
-    record: IncidentRecord
-    applied: list[IncidentAction] = field(default_factory=list)
-    blocked: threading.Event | None = None
-    broken: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def find(self, *, key: str | None, channel_id: str) -> IncidentRecord | None:
-        if self.blocked is not None:
-            self.blocked.wait(20)
-        if self.broken:
-            raise OperationalError("select", {}, Exception("gone"))
-        wanted = key == self.record.key if key is not None else channel_id == self.record.room.channel_id
-        return self.record if wanted else None
-
-    def apply(self, key: str, action: IncidentAction, table: RoutingTable) -> AppliedAction:
-        assert (key, table.version) == (self.record.key, 1)
-        with self.lock:
-            applied = apply_action(self.record, action, responders_for=lambda _: ())
-            self.record = applied.record
-            if applied.outcome is Outcome.APPLIED:
-                self.applied.append(action)
-            return applied
-
-
-@dataclass
-class Workspace:
-    """Who is in the room."""
-
-    channels: dict[str, set[str]]
-    groups: dict[str, set[str]]
-    deactivated: set[str]
-    away: bool = False
-
-    def channel_members(self, channel_id: str) -> frozenset[str]:
-        if self.away:
-            raise SlackUnavailableError("Slack did not answer.")
-        return frozenset(self.channels.get(channel_id, ()))
-
-    def group_members(self, group: str) -> frozenset[str]:
-        return frozenset(self.groups.get(group, ()))
-
-    def is_active(self, user_id: str) -> bool:
-        if self.away:
-            raise SlackUnavailableError("Slack did not answer.")
-        return user_id not in self.deactivated
 
 
 @dataclass
@@ -132,18 +76,7 @@ class App:
 
 @pytest.fixture
 def app() -> Iterator[App]:
-    registry = Registry(
-        IncidentRecord(
-            key=KEY,
-            source=Source.DATADOG_ALERT,
-            opened_by="a",
-            title="Checkout is slow",
-            severity=Severity.HIGH,
-            opened_at=T0,
-            last_signal_at=T0,
-            room=Room(channel_id=ROOM),
-        )
-    )
+    registry = Registry(open_incident(ROOM))
     workspace = Workspace({ROOM: {DANA, GONE}}, {"@sre-oncall": {RESPONDER}}, {GONE})
     views: list[tuple[str, dict[str, Any]]] = []
     extra = json.dumps({"signing_secret": SECRET, "app_id": "A0WARROOM1", "team_id": "T0ACME"})

@@ -1,0 +1,1 @@
+"""``airflow incident socket``: Slack's interactions over Socket Mode, for an API server that Slack cannot reach."""

@@ -1,0 +1,15 @@
+"""The app itself: ``apps.connections.open``."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from incident_sandbox.interactivity import APP_ID
+from incident_sandbox.slack.call import Answer, Call, handles
+
+
+@handles("apps.connections.open")
+def open_connection(call: Call) -> Answer:
+    """Return the address of a WebSocket; it opens one connection."""
+    query = urlencode({"ticket": call.workspace.sockets.new_ticket(), "app_id": APP_ID})
+    return {"url": f"{call.root_url.replace('http', 'ws', 1)}/link/?{query}"}
