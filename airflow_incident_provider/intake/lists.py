@@ -21,7 +21,7 @@ _TAG_PAIR = re.compile(r"\S:\S")
 _URLS = re.compile(r"\s*[,;]\s*(?=[a-z][a-z0-9+.-]*://)|\s+", re.IGNORECASE)
 _SLACK_MARKUP = re.compile(r"<(?:@|!subteam\^)([A-Z0-9]{2,32})(?:\|[^<>]*)?>|<mailto:([^<>|\s]+)(?:\|[^<>]*)?>")
 _MAILBOX = re.compile(r"(?P<name>[^<>]*)<\s*(?:mailto:)?(?P<address>[^<>@\s]+@[^<>@\s]+)\s*>")
-_ADDRESS = re.compile(r"(?:mailto:)?([^@\s,<>]+@[^@\s,<>]+\.[^@\s,<>]+)", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:mailto:)?([^@\s,<>]+@[^@\s,<>?]+\.[^@\s,<>?]+)(?:\?[^\s<>]*)?", re.IGNORECASE)
 _SLACK_ID = re.compile(r"[UWS][A-Z0-9]{6,31}")
 _PERSON_SEPARATOR = re.compile(r"[\n\r;|\uff1b\u3001\uff0c\u060c\u2022]+|\s+(?:and|&|\+|/)\s+", re.IGNORECASE)
 _COMMA_IN_LIST = re.compile(r",\s")
@@ -30,7 +30,10 @@ _PROTECTED = re.compile(r'"[^"\n]*"|<[^<>\n]*>|\([^()\n]*\)')
 _ADDRESS_MARK, _TEXT_MARK = "\ue000", "\ue001"
 """Stand for a protected text while a list is split: one in angle brackets, or another."""
 _MARKED = re.compile(f"[{_ADDRESS_MARK}{_TEXT_MARK}](\\d+)[{_ADDRESS_MARK}{_TEXT_MARK}]")
-_GIVEN_NAME_MAILBOX = re.compile(f"[^\\s{_ADDRESS_MARK}{_TEXT_MARK}]+\\s+{_ADDRESS_MARK}\\d+{_ADDRESS_MARK}")
+_GIVEN_NAME_WITH_MORE = re.compile(
+    f"[^\\s{_ADDRESS_MARK}{_TEXT_MARK}]+\\s+(?:{_ADDRESS_MARK}\\d+{_ADDRESS_MARK}|{_TEXT_MARK}\\d+{_TEXT_MARK})"
+)
+"""A given name with an address or a remark: "Dana <dana@acme.example>", "Dana (on call)"."""
 _HAS_SCHEME = re.compile(r"[a-z][a-z0-9+.:-]*://", re.IGNORECASE)
 _HOST_LIKE = re.compile(r"(?=\S*[.:0-9-])[^\W_]\S*|\[[0-9A-Fa-f:.]+\]\S*")
 
@@ -135,7 +138,8 @@ def split_people(text: str) -> Iterator[str]:
 
 def _split_at_commas(line: str) -> Iterator[str]:
     parts = [word for part in line.split(",") for word in _split_at_spaces(part.strip()) if word]
-    if not _COMMA_IN_LIST.search(line) and line == line.lower():
+    # A script without capitals tells nothing about usernames.
+    if not _COMMA_IN_LIST.search(line) and line == line.lower() != line.upper():
         yield from parts
     else:
         yield from _join_names(parts)
@@ -155,7 +159,7 @@ def _join_names(parts: list[str]) -> Iterator[str]:
         if _is_name(part):
             names.append(part)
             continue
-        family = names.pop() if names and _GIVEN_NAME_MAILBOX.fullmatch(part) else None
+        family = names.pop() if names and _GIVEN_NAME_WITH_MORE.fullmatch(part) else None
         yield from _pair_names(names)
         yield f"{family}, {part}" if family else part
         names = []

@@ -13,6 +13,7 @@ from itertools import combinations
 from airflow_incident_provider.models import MatchMethod, Resolution, ResolutionOutcome
 from airflow_incident_provider.people.directory import Directory, Member, NameKind
 from airflow_incident_provider.people.names import (
+    are_two_usernames,
     consonants,
     fold,
     given_name_first,
@@ -62,6 +63,8 @@ def match_name(query: str, directory: Directory) -> Resolution:
     named = _same(name, directory.find(wanted, NameKind.NAME))
     exact = named | _same(name, directory.find(wanted, NameKind.USERNAME))
     eligible = [member for member in exact.values() if member.ineligibility is None]
+    if len(eligible) == 1 and not _is_called_so(eligible[0], name):
+        return _suggest(query, name, directory)
     if len(eligible) == 1:
         return admit(query, eligible[0], _method(eligible[0], named))
     if eligible:
@@ -100,6 +103,13 @@ def has_name(member: Member, query: str) -> bool:
     name = query.strip().removeprefix("@")
     wanted = set(keys(name))
     return any(wanted & set(keys(theirs)) and same_name(name, theirs) for theirs in member.names)
+
+
+def _is_called_so(member: Member, name: str) -> bool:
+    """Return whether one of a member's names is the query, and not a username with other punctuation."""
+    wanted = set(keys(name))
+    same = (theirs for theirs in member.names if wanted & set(keys(theirs)) and same_name(name, theirs))
+    return not all(are_two_usernames(name, theirs) for theirs in same)
 
 
 def not_found(query: str, reason: str) -> Resolution:

@@ -1,7 +1,8 @@
 """Make names comparable: which spellings are the same name, and which are only similar.
 
 Two names are the same only if they have the same letters in the same order, apart from case, punctuation, spaces
-in scripts that do not separate words, and accents that one of the two leaves out altogether. Everything else
+in scripts that do not separate words, and accents (in Arabic and Hebrew, vowel points) that one of the two leaves
+out altogether. Everything else
 (another word order, a particle more or less, a transliteration, a typing error) makes them similar, never the same.
 """
 
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 
 _LETTERS_WITHOUT_DECOMPOSITION = {
     "ł": "l",
@@ -32,9 +35,13 @@ _SPELT_OUT = str.maketrans(
 
 _APOSTROPHES = frozenset("'\u2019\u2018`\u00b4\u02bb\u02bc\u02b9\u02be\u02bf\uff07")
 _FIRST_ACCENT, _LAST_ACCENT = 0x0300, 0x036F
+_VOWEL_POINTS = frozenset({*range(0x0591, 0x05C8), *range(0x064B, 0x0653), 0x0640, 0x0670})
+"""Hebrew and Arabic points, which everyday writing leaves out, and the stroke that only lengthens a word."""
+
 _UNSEPARATED_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "IDEOGRAPHIC")
 """Scripts in which a full name is written with or without a space, as Unicode names their characters."""
 
+_USERNAME_PUNCTUATION = re.compile(r"[._-]")
 _ABJADS = frozenset({"ARABIC", "HEBREW"})
 _VOWELS = re.compile(r"[aeiouy'`]+")
 _DOUBLED = re.compile(r"(.)\1+")
@@ -42,7 +49,7 @@ _DOUBLED = re.compile(r"(.)\1+")
 
 def _fold_character(character: str) -> str:
     """Return what one character of a fully decomposed, casefolded name counts as."""
-    if _FIRST_ACCENT <= ord(character) <= _LAST_ACCENT:
+    if _FIRST_ACCENT <= ord(character) <= _LAST_ACCENT or ord(character) in _VOWEL_POINTS:
         return ""
     if character in _LETTERS_WITHOUT_DECOMPOSITION:
         return _LETTERS_WITHOUT_DECOMPOSITION[character]
@@ -109,15 +116,46 @@ def _is_unseparated(key: str) -> bool:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Return whether two spellings with a common key are the same name, and not two that differ in accents.
+    """Return whether two spellings with a common key are one name, and not two that differ in accents or parts.
 
     An accent that is left out everywhere is a matter of keyboards: "Jose Garcia" is José García. Where both
-    spellings have accents, they count: Nguyễn Văn Dũng and Nguyễn Văn Dung are two people.
+    spellings have accents, they count: Nguyễn Văn Dũng and Nguyễn Văn Dung are two people. So do hyphens, and the
+    spaces of scripts that need none: Anna-Lee Smith and Anna Lee-Smith are two people, as 欧阳 明 and 欧 阳明 are.
     """
+    if not _have_compatible_parts(one, other):
+        return False
     (ours, ours_spelt_out), (theirs, theirs_spelt_out) = _accented_forms(one), _accented_forms(other)
     if ours in (theirs, theirs_spelt_out) or theirs == ours_spelt_out:
         return True
     return not (_has_accents(ours) and _has_accents(theirs))
+
+
+def _have_compatible_parts(one: str, other: str) -> bool:
+    """Return whether two spellings have their hyphens, or spaces, at the same places, or one leaves some out."""
+    ours, theirs = _joints(one), _joints(other)
+    return ours <= theirs or theirs <= ours
+
+
+def are_two_usernames(one: str, other: str) -> bool:
+    """Return whether two spellings of one name are different usernames: alice.ng and alice_ng are two people."""
+    ours, theirs = ("".join(_USERNAME_PUNCTUATION.findall(name)) for name in (one, other))
+    return " " not in one.strip() and " " not in other.strip() and bool(ours and theirs) and ours != theirs
+
+
+def _joints(name: str) -> frozenset[int]:
+    """Return after how many words a name has a hyphen, or in scripts without words, how many letters a space."""
+    name = unicodedata.normalize("NFC", given_name_first(name)).strip()
+    if _is_unseparated(name):
+        return frozenset(_ends(name.split()))
+    words = "".join(c for c in name if c not in _APOSTROPHES).split()
+    parts = [re.split(r"[-\u2010-\u2015]+", word.strip("-")) for word in words]
+    ends = _ends([part for word in parts for part in word], of=lambda _: 1)
+    return frozenset(ends) - frozenset(_ends(parts))
+
+
+def _ends(parts: Sequence[Sequence[str]], of: Callable[[Sequence[str]], int] = len) -> Iterator[int]:
+    """Yield where each part ends but the last, counted in their lengths."""
+    return accumulate(of(part) for part in parts[:-1])
 
 
 def _accented_forms(name: str) -> tuple[str, str]:

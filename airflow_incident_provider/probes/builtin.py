@@ -8,7 +8,13 @@ from datetime import timedelta
 from airflow_incident_provider.models import ProbeRun, Stage, StageName, Target, Verdict
 from airflow_incident_provider.probes.control import assess_control
 from airflow_incident_provider.probes.dns import KNOWN
-from airflow_incident_provider.probes.exchange import Exchange, assess_request, assess_tls, exchanges
+from airflow_incident_provider.probes.exchange import (
+    Exchange,
+    assess_proxy,
+    assess_request,
+    assess_tls,
+    exchanges,
+)
 from airflow_incident_provider.probes.output import ContainerOutput, evidence_text, read_measurements
 from airflow_incident_provider.probes.probe import CONTROL, CURL_IMAGE, Assessment, FactValue, Probe
 from airflow_incident_provider.probes.reachability import (
@@ -76,9 +82,14 @@ def _stages(
     run: ProbeRun, found: Resolution, attempts: Sequence[Attempt], made: Sequence[Exchange]
 ) -> tuple[Stage, ...]:
     wanted = [name for name in _STAGES[run.probe] if name is not StageName.TLS or speaks_tls(run, endpoint_of(run))]
+    if attempts and attempts[0].proxied:
+        # The proxy resolves the name and connects: of neither anything was seen.
+        wanted = [name for name in wanted if name in {StageName.TLS, StageName.REQUEST}]
+        if (fault := assess_proxy(next(iter(made), None))) is not None:
+            return (fault, *not_reached(wanted, fault))
     assess: dict[StageName, Callable[[], Stage]] = {
         StageName.NAME: lambda: _dns_only(run, found) if run.probe == "dns" else assess_name(run, found),
-        StageName.CONNECTION: lambda: _proxied(attempts) or assess_connection(run, found, attempts),
+        StageName.CONNECTION: lambda: assess_connection(run, found, attempts),
         StageName.TLS: lambda: assess_tls(run, made),
         StageName.REQUEST: lambda: assess_request(run, made),
     }
@@ -101,15 +112,6 @@ def _ends_here(stage: Stage, made: Sequence[Exchange], attempts: Sequence[Attemp
             return all(each.status == 0 and each.handshake_ms is None for each in made)
         case StageName.REQUEST:
             return True
-
-
-def _proxied(attempts: Sequence[Attempt]) -> Stage | None:
-    if not attempts or not attempts[0].proxied:
-        return None
-    opened = attempts[0].outcome is Outcome.OPEN
-    summary = "through the proxy" if opened else "the proxy does not answer"
-    verdict = Verdict.OK if opened else Verdict.UNKNOWN
-    return Stage(name=StageName.CONNECTION, verdict=verdict, summary=summary)
 
 
 def _dns_only(run: ProbeRun, found: Resolution) -> Stage:
@@ -192,7 +194,7 @@ def _evidence(found: Resolution, attempts: Sequence[Attempt], made: Sequence[Exc
             parts.append(f"--- {each.attempt.address.address}".encode())
         if (certificate := each.certificate) is not None:
             validity = f"{certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}"
-            names = ", ".join(certificate.names[:10])
+            names = ", ".join((*certificate.names, *certificate.addresses)[:10])
             text = (
                 f"certificate CN={certificate.subject}, issuer {certificate.issuer}, valid {validity}, for {names}"
             )

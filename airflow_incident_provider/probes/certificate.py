@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,13 +16,15 @@ from airflow_incident_provider.probes.safety import literal_address
 from airflow_incident_provider.text import ascii_host
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+    from cryptography.x509 import Certificate, SubjectAlternativeName
 
 SOON_DAYS = 14
 """Under how many days of remaining life a certificate is a warning."""
 
 _BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _DAY = timedelta(days=1)
+_DUMPED = re.compile(r"^[0-9a-f]{4,8}: ((?:[0-9a-f]{2} ){1,16})", re.MULTILINE)
+_CERTIFICATE_MESSAGE, _LIST_STARTS = b"\x0b", 7
 
 # OpenSSL's X509_V_ERR_*: what curl reports as ssl_verify_result.
 _REASONS = {
@@ -50,7 +53,8 @@ _BROKEN_REASONS = frozenset({7, 23, 26})
 class ServerCertificate:
     """The certificate that a server showed for itself.
 
-    :param names: every DNS name and address that it is for, in lower case.
+    :param names: every DNS name that it is for, in lower case.
+    :param addresses: every IP address that it is for; a name that looks like one is none.
     :param verification: what OpenSSL made of the chain: 0, or one of its error numbers.
     """
 
@@ -61,13 +65,14 @@ class ServerCertificate:
     names: tuple[str, ...]
     chain: int
     verification: int
+    addresses: tuple[str, ...] = ()
     intermediates_expired: bool = False
 
     def covers(self, host: str) -> bool:
         """Return whether a client accepts it for the host (RFC 9525: ``*`` matches one whole label)."""
         name = ascii_host(host) or host
         if (address := literal_address(name)) is not None:
-            return str(address) in self.names
+            return str(address) in self.addresses
         return name in self.names or f"*.{name.partition('.')[2]}" in self.names
 
     def days_left(self, at: datetime) -> int:
@@ -92,6 +97,7 @@ def read_certificate(pem: str, verification: int, at: datetime) -> ServerCertifi
             not_before=own.not_valid_before_utc,
             not_after=own.not_valid_after_utc,
             names=_names(own),
+            addresses=_addresses(own),
             chain=len(chain),
             verification=verification,
             intermediates_expired=any(each.not_valid_after_utc < at for each in chain[1:]),
@@ -100,15 +106,46 @@ def read_certificate(pem: str, verification: int, at: datetime) -> ServerCertifi
         return None
 
 
+def sent_certificates(dump: str) -> str:
+    """Return the certificates in curl's dump of the message that a server of TLS 1.2 sends them in, as PEM.
+
+    RFC 5246, 7.4.2: the type, three bytes of length, three of the list's, and each certificate after its length.
+    """
+    octets = "".join(_DUMPED.findall(dump)).replace(" ", "")
+    message = bytes.fromhex(octets[: len(octets) // 2 * 2])
+    at, blocks = _LIST_STARTS, []
+    end = min(at + int.from_bytes(message[at - 3 : at], "big"), len(message))
+    while message[:1] == _CERTIFICATE_MESSAGE and at + 3 <= end:
+        length = int.from_bytes(message[at : at + 3], "big")
+        body = b64encode(message[at + 3 : at + 3 + length]).decode()
+        blocks.append(f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----")
+        at += 3 + length
+    return "\n".join(blocks)
+
+
 def _names(certificate: Certificate) -> tuple[str, ...]:
     from cryptography import x509
 
+    found = _alternative_names(certificate)
+    names = found.get_values_for_type(x509.DNSName) if found else ()
+    return tuple(name.lower().removesuffix(".") for name in names)
+
+
+def _addresses(certificate: Certificate) -> tuple[str, ...]:
+    from cryptography import x509
+
+    found = _alternative_names(certificate)
+    addresses = found.get_values_for_type(x509.IPAddress) if found else ()
+    return tuple(str(ip_address(str(each))) for each in addresses)
+
+
+def _alternative_names(certificate: Certificate) -> SubjectAlternativeName | None:
+    from cryptography import x509
+
     try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return ()
-    addresses = (str(ip_address(str(each))) for each in found.get_values_for_type(x509.IPAddress))
-    return (*(name.lower().removesuffix(".") for name in found.get_values_for_type(x509.DNSName)), *addresses)
+        return None
 
 
 def _common_name(name: object, oid: object) -> str:
@@ -160,8 +197,13 @@ def _time_faults(found: ServerCertificate, at: datetime, skew: timedelta | None)
 def _name_faults(found: ServerCertificate, host: str) -> Sequence[tuple[Verdict, str]]:
     if found.covers(host):
         return ()
-    shown = ", ".join(found.names[:3]) or "no name"
-    more = f" and {len(found.names) - 3} more" if len(found.names) > 3 else ""  # noqa: PLR2004
+    if literal_address(host) is not None and host in found.names:
+        return [
+            (Verdict.FAIL, f"certificate has {host} as a name and not as an address, which clients do not accept")
+        ]
+    names = (*found.names, *found.addresses)
+    shown = ", ".join(names[:3]) or "no name"
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""  # noqa: PLR2004
     return [(Verdict.FAIL, f"certificate is for another name ({shown}{more}), not {host}")]
 
 

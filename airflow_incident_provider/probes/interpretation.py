@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from airflow_incident_provider.models import Finding, ProbeRun, Target, Verdict
+from airflow_incident_provider.models import Finding, ProbeRun, Stage, StageName, Target, Verdict
 from airflow_incident_provider.probes.builtin import BUILTIN_PROBES
 from airflow_incident_provider.probes.catalogue import get_probe
+from airflow_incident_provider.probes.exchange import NOT_FOLLOWED
 from airflow_incident_provider.probes.output import (
     ContainerOutput,
     MissingMeasurementError,
@@ -22,6 +24,7 @@ OUR_SIDE = "our own side"
 """What the control checks."""
 
 MAX_REDIRECTS = 5
+_FAULTS = (Verdict.FAIL, Verdict.WARN)
 
 
 def interpret(run: ProbeRun, output: ContainerOutput) -> Finding:
@@ -116,20 +119,46 @@ def redirected_run(run: ProbeRun, finding: Finding) -> ProbeRun | None:
 
 
 def after_redirect(first: Finding, last: Finding) -> Finding:
-    """Return the finding of a target whose redirects were followed: what the last of them showed."""
+    """Return the finding of a target whose redirects were followed: what the last of them showed.
+
+    A fault on the way there, such as an expired certificate or an address that answers 503, is not forgotten.
+    """
     verdict = Verdict.UNKNOWN if last.verdict is Verdict.SKIPPED else last.verdict
+    faults = [_on_the_way(stage) for stage in first.stages if stage.verdict in _FAULTS]
     evidence = f"{first.evidence}\n--- {last.target}\n{last.evidence}" if last.evidence else first.evidence
     return last.model_copy(
         update={
             "target": first.target,
-            "verdict": verdict,
-            "summary": f"redirects to {last.target}: {last.summary}",
+            "verdict": min((verdict, *(stage.verdict for stage in faults)), key=list(Verdict).index),
+            "summary": "; ".join(
+                (*(stage.summary for stage in faults), f"redirects to {last.target}: {last.summary}")
+            ),
+            "stages": _with_faults(last.stages, faults),
             "evidence": evidence_text(evidence.encode()),
             "command": first.command,
             "started_at": first.started_at,
             "duration_ms": first.duration_ms + last.duration_ms,
         }
     )
+
+
+def _on_the_way(stage: Stage) -> Stage:
+    """Return a stage of a request that was redirected, without what is no longer true of it."""
+    return stage.model_copy(update={"summary": stage.summary.replace(NOT_FOLLOWED, "")})
+
+
+def _with_faults(stages: Sequence[Stage], faults: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Return the stages with the faults of an earlier request in those of the same name."""
+    found = {stage.name: stage for stage in stages}
+    for fault in faults:
+        later = found.get(fault.name)
+        if later is None or later.verdict is Verdict.SKIPPED:
+            found[fault.name] = fault
+        else:
+            verdict = min(fault.verdict, later.verdict, key=list(Verdict).index)
+            summary = f"{fault.summary}; {later.summary}"
+            found[fault.name] = later.model_copy(update={"verdict": verdict, "summary": summary})
+    return tuple(sorted(found.values(), key=lambda stage: list(StageName).index(stage.name)))
 
 
 def _target(run: ProbeRun) -> str:

@@ -146,7 +146,30 @@ fetch() {
     if grep -q '"exitcode":60,' "result-$1"; then
         mv "result-$1" "verified-$1"
         transfer "$@" --insecure
+        set -- "$@" --insecure
     fi
+    if grep -q '"exitcode":1,' "result-$1"; then fetch_http2 "$@"; fi
+    if grep -q 'Request CERT' "trace-$1" && ! grep -q 'BEGIN CERT' "result-$1"; then see_certificate "$@"; fi
+}
+
+# fetch_http2 N OPTION...: a transfer that begins with HTTP/2, kept if the server speaks it: some know nothing else.
+fetch_http2() {
+    plain=$1
+    shift
+    transfer "h2-$plain" "$@" --http2-prior-knowledge
+    if ! grep -q '"http_code":0,' "result-h2-$plain" || grep -q 'reset by server' "result-h2-$plain"; then
+        for part in result headers body trace; do cp "$part-h2-$plain" "$part-$plain"; done
+    fi
+    rm -f ./*-h2-"$plain"
+}
+
+# see_certificate N OPTION...: the server's certificate as it was sent. Curl reports none if the handshake fails, as that
+# of TLS 1.2 does where the server wants a certificate of the client.
+see_certificate() {
+    number=$1
+    shift
+    curl -q -s --config curl.conf "$@" --insecure --output /dev/null --trace - |
+        sed -n '/(IN), TLS handshake, Certificate (11)/,/^[*] .*TLS handshake, S/p' >"sent-$number"
 }
 
 # fetch_from N ADDRESS: a transfer from this address and no other, whatever host or port curl reads in the URL.
@@ -204,10 +227,10 @@ else
     resolve
     try_addresses
 fi
-for file in knock-* result-* verified-* headers-* body-* trace-*; do
+for file in knock-* result-* verified-* headers-* body-* trace-* sent-*; do
     case $file in
         *'*') ;;
-        result-* | verified-*) put "$file" 262144 <"$file" ;;
+        result-* | verified-* | sent-*) put "$file" 262144 <"$file" ;;
         body-*) put "$file" 32768 <"$file" ;;
         trace-*) grep -a -e 'failed:' -e 'Request CERT' -e '^\* .*alert' -e '^\* .*TLS' "$file" | put "$file" 8192 ;;
         *) put "$file" 8192 <"$file" ;;

@@ -29,6 +29,7 @@ class Outcome(StrEnum):
 
     OPEN = "open"
     REFUSED = "connection refused"
+    RESET = "connection reset"
     TIMEOUT = "no connection in time"
     UNREACHABLE = "no route to the host"
     FAILED = "could not connect"
@@ -71,6 +72,7 @@ class Attempt:
 
     :param transfer: what curl reported of its transfer, if there was one.
     :param verified: what curl reported of an earlier transfer that ended because it rejected the certificate.
+    :param sent: curl's dump of the certificate message of a handshake that failed, if there was one.
     :param proxied: whether a proxy was contacted in place of the address.
     """
 
@@ -82,6 +84,7 @@ class Attempt:
     headers: bytes = b""
     body: bytes = b""
     trace: str = ""
+    sent: str = ""
     proxied: bool = False
 
 
@@ -138,20 +141,24 @@ def read_resolution(run: ProbeRun, measured: Measurements) -> Resolution:
     return Resolution(
         addresses=(*addresses, *(_without_route(run, address) for address in unused)),
         replies=replies,
-        lookup_ms=_lookup_ms(measured, replies),
+        lookup_ms=_lookup_ms(measured, addresses, replies),
     )
 
 
-def _lookup_ms(measured: Measurements, replies: Sequence[Reply]) -> int:
+def _lookup_ms(measured: Measurements, addresses: Sequence[Address], replies: Sequence[Reply]) -> int:
     """Return how long the slower family's look-up took.
 
     One that a resolver answered with an error does not count: musl waits and asks again then, other clients go on.
+    That of IPv6 looks IPv4 up as well where it finds nothing, one after the other; clients look both up at once.
     """
+    ipv4, ipv6 = measured.elapsed_ms("lookup4"), measured.elapsed_ms("lookup6")
+    if not any(each.family == "IPv6" for each in addresses):
+        ipv6 = max(0, ipv6 - ipv4)
     took = [0]
-    for query, name in (("a", "lookup4"), ("aaaa", "lookup6")):
+    for query, elapsed in (("a", ipv4), ("aaaa", ipv6)):
         codes = {reply.code for reply in replies if reply.query == query}
         if not codes or codes & {ReplyCode.NOERROR, ReplyCode.NXDOMAIN, ReplyCode.TIMEOUT}:
-            took.append(measured.elapsed_ms(name))
+            took.append(elapsed)
     return max(took)
 
 
@@ -215,11 +222,25 @@ def _without_address(run: ProbeRun, found: Resolution) -> tuple[Verdict, str]:
 
     A host name that came with the alert as an identifier need not be in any resolver.
     """
+    if (disagreement := _disagreement(found)) is not None:
+        return Verdict.UNKNOWN, disagreement
     if (fault := _fault_of_name(found)) is None:
         return Verdict.UNKNOWN, _fault_of_resolvers(found)
     if run.identifier:
         return Verdict.UNKNOWN, f"a host name of the alert that our resolvers have no address for: {fault}"
     return Verdict.FAIL, fault
+
+
+def _disagreement(found: Resolution) -> str | None:
+    """Return which resolvers gave an address of the name while another, which clients listened to, denied it."""
+    replies = [reply for reply in found.replies if reply.query != KNOWN]
+    knowing = dict.fromkeys(reply.server for reply in replies if reply.addresses)
+    denying = [reply for reply in replies if reply.code.is_answer and reply.server not in knowing]
+    if not knowing or not denying:
+        return None
+    words = {ReplyCode.NOERROR: "no address"}
+    answers = dict.fromkeys(f"{words.get(reply.code, reply.code)} from {reply.server}" for reply in denying)
+    return f"the resolvers disagree: {', '.join(answers)}, an address from {', '.join(knowing)}"
 
 
 def _fault_of_name(found: Resolution) -> str | None:
@@ -308,6 +329,7 @@ def _attempt(where: Address, measured: Measurements, number: str) -> Attempt:
         headers=measured.values.get(f"headers-{number}", b""),
         body=measured.values.get(f"body-{number}", b""),
         trace=trace,
+        sent=measured.text(f"sent-{number}"),
         proxied=where is PROXY,
     )
 
@@ -319,6 +341,8 @@ def _outcome(transfer: dict[str, Any], trace: str) -> Outcome:
     reasons = " ".join(_FAILED.findall(trace)).lower()
     if "refused" in reasons:
         return Outcome.REFUSED
+    if "reset" in reasons:
+        return Outcome.RESET
     if "unreachable" in reasons or "no route" in reasons:
         return Outcome.UNREACHABLE
     if transfer.get("exitcode") == _TIMED_OUT or "timed out" in reasons:
@@ -377,7 +401,8 @@ def _unchecked(found: Resolution, attempts: Sequence[Attempt]) -> list[str]:
         notes.append(f"{family} not checked: this container has no route to {shown}")
     tried = {each.address.address for each in attempts}
     if left := [each for each in found.addresses if each.source and each.address not in tried]:
-        notes.append(f"{len(left)} more addresses were not contacted")
+        more = "1 more address was" if len(left) == 1 else f"{len(left)} more addresses were"
+        notes.append(f"{more} not contacted")
     if doubtful := [each for each in attempts if _is_silent(each) and each.address.is_doubtful]:
         where = ", ".join(each.address.address for each in doubtful)
         notes.append(f"IPv6 not checked: {where} does not answer a container without a public IPv6 address")

@@ -53,13 +53,22 @@ def _stages_in_order(finding: Finding, clause: re.Match[str]) -> bool:
 def _status(finding: Finding, clause: re.Match[str]) -> bool:
     if clause["status"] in str(finding.facts.get("status")):
         return True
-    # Of several addresses the facts have the first one's status, the sentence that of the worst.
-    return "addresses (" in finding.summary
+    # Of several addresses the facts have the first one's status, of several requests the last one's.
+    return "addresses (" in finding.summary or (_was_redirected(finding) and _said_by(REQUEST)(finding, clause))
+
+
+def _was_redirected(finding: Finding) -> bool:
+    """Return whether a redirect was followed, so that stages have what two requests showed."""
+    return "redirects to " in finding.summary
 
 
 def _days_left(finding: Finding, clause: re.Match[str]) -> bool:
     left = finding.facts.get("certificate_days_left")
-    return "addresses (" in finding.summary or (left is not None and int(clause["days"]) == int(left))
+    return (
+        "addresses (" in finding.summary
+        or _was_redirected(finding)
+        or (left is not None and int(clause["days"]) == int(left))
+    )
 
 
 NAME, CONNECTION, TLS, REQUEST = StageName
@@ -68,42 +77,60 @@ OK, WARN, FAIL, UNKNOWN = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.UNKNOW
 ENTAILMENTS: tuple[tuple[str, Entails], ...] = (
     (r"not reached: (.+)", _stages_skipped),
     (r"in order: (.+)", _stages_in_order),
-    (r"at \d+ of \d+ addresses \(.+\): .+", lambda finding, _: int(finding.facts["addresses_open"]) > 1),
+    (
+        r"at \d+ of \d+ addresses \(.+\): .+",
+        lambda f, _: _was_redirected(f) or int(f.facts["addresses_open"]) > 1,
+    ),
     (
         r".+; the same verdict at (\d+) addresses",
         lambda f, clause: int(f.facts["addresses_open"]) == int(clause[1]),
     ),
     (r"the same verdict at (\d+) addresses", lambda f, clause: int(f.facts["addresses_open"]) == int(clause[1])),
+    (r"HTTP (?P<status>\d{3}) was all that came", lambda f, clause: f.facts.get("status") == int(clause["status"])),
     (r"HTTP (?P<status>\d{3}) in \d+ ms .+", _status),
+    (r"offers several answers, of which none was asked for", _has(REQUEST, UNKNOWN)),
+    (r"redirects without saying where|the proxy may have answered so itself", _has(REQUEST, WARN)),
     (r"up, .+", _has(REQUEST, OK, WARN)),
     (r"slow: .+|expected .+|the body does not match .+|the answer (?:broke|did not end).+", _said_by(REQUEST)),
     (r"redirects to .+, which was not followed", _has(REQUEST, UNKNOWN, WARN)),
+    (r"redirects to [^ ]+", lambda finding, _: _was_redirected(finding)),
     (r"port \d+: 1 of 2 attempts failed at .+", _has(CONNECTION, WARN)),
     (r"the health check was answered SERVING .+", _has(REQUEST, OK)),
-    (r"the health check was answered .+", _has(REQUEST, FAIL)),
+    (r"the health check was answered .+", _has(REQUEST, FAIL, WARN)),
+    (r"the health service does not know .+", _has(REQUEST, UNKNOWN)),
     (r"no such name \(NXDOMAIN\)|the name has no address.*|queries for the name were .+", _has(NAME, FAIL)),
-    (r"no resolver answered .+|the resolver(?:'s answer)? .+|the container has no resolver", _has(NAME, UNKNOWN)),
+    (r"no resolver answered .+|the resolver(?:s|'s answer)? .+|the container has no resolver", _has(NAME, UNKNOWN)),
     (r"a host name of the alert that our resolvers have no address for: .+", _has(NAME, UNKNOWN)),
     (r"\d+ address(?:es)? in \d+ ms", _said_by(NAME)),
     (r"the A{1,4} query was .+|the name took .+", _has(NAME, WARN)),
     (r"port \d+ open at \d+ of \d+ addresses", _has(CONNECTION, WARN)),
     (r"port \d+ open(?: at \d+ addresses)?", _has(CONNECTION, OK, WARN)),
     (
-        r"(?:port \d+: )?(?:connection refused|no connection in time|no route to the host|could not connect) at .+",
+        r"(?:port \d+: )?"
+        r"(?:connection (?:refused|reset)|no (?:connection in time|route to the host)|could not connect) at .+",
         _said_by(CONNECTION),
     ),
-    (r"(?:not checked: )?IPv[46] not checked: .+|\d+ more addresses were not contacted", _said_by(CONNECTION)),
-    (r"the proxy does not answer", _has(CONNECTION, UNKNOWN)),
-    (r"certificate valid until .+", _has(TLS, OK)),
+    (
+        r"(?:not checked: )?IPv[46] not checked: .+|\d+ more address(?:es were| was) not contacted",
+        _said_by(CONNECTION),
+    ),
+    (r"the proxy .+|no answer came through the proxy.*", _has(CONNECTION, UNKNOWN)),
+    (r"certificate valid until .+", _has(TLS, OK, UNKNOWN)),
     (r"certificate expires in (?P<days>\d+) days? .+", _days_left),
     (r"certificate expires in less than a day .+", _has(TLS, WARN)),
     (r"certificate .+|a certificate in its chain .+", _has(TLS, FAIL, WARN)),
     (r"clients with the usual authorities reject .+", _said_by(TLS)),
-    (r"the server asks for a client certificate, and none is configured", lambda f, _: f.verdict is UNKNOWN),
+    (
+        r"the server asks for a client certificate, and none is configured",
+        lambda f, clause: any(clause[0] in stage.summary for stage in f.stages),
+    ),
     (r"no TLS handshake: .+", _has(TLS, FAIL)),
     (r"the TLS handshake .+", lambda finding, _: finding.verdict is FAIL),
-    (r"no answer .+|the server closed .+|the connection broke .+|the answer .+|HTTP \d{3} .+", _has(REQUEST, FAIL)),
-    (r"refused: .+|.+ may not be probed", lambda f, _: f.verdict in {Verdict.SKIPPED, UNKNOWN}),
+    (r"no answer .+|the server (?:closed|reset) .+|the connection broke .+|the answer.+", _said_by(REQUEST)),
+    (
+        r"refused: .+|.+ may not be probed|only .+ URLs are probed|the URL .+",
+        lambda f, _: f.verdict in {Verdict.SKIPPED, UNKNOWN},
+    ),
     (r"the container .+|the probe .+|the output of the probe .+", lambda f, _: f.verdict is UNKNOWN),
 )
 

@@ -173,6 +173,7 @@ class Resolver:
     :param everything: return code of every answer, whatever the question; ``GARBAGE`` for bytes that are no DNS.
     :param root: return code for the root's name servers.
     :param tcp: whether TCP is answered.
+    :param delay_s: how long every answer takes.
     """
 
     def __init__(
@@ -183,8 +184,9 @@ class Resolver:
         everything: str | None = None,
         root: str = "NOERROR",
         tcp: bool = True,
+        delay_s: float = 0,
     ) -> None:
-        self._zone, self._everything, self._root = zone, everything, root
+        self._zone, self._everything, self._root, self._delay_s = zone, everything, root, delay_s
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._udp = socket.socket(family, socket.SOCK_DGRAM)
         self._udp.bind((address, 53))
@@ -216,6 +218,7 @@ class Resolver:
             connection.sendall(struct.pack("!H", len(answered)) + answered)
 
     def _answer(self, question: bytes, *, udp: bool) -> bytes | None:
+        time.sleep(self._delay_s)
         if self._everything == "DROP":
             return None
         if self._everything == "GARBAGE":
