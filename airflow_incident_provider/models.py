@@ -413,13 +413,14 @@ class Invitation(Model):
 class NotInvited(Model):
     """A person who was not invited, and why.
 
-    ``suggestion`` is for a person to decide on. ``user_id`` identifies a user who was found but could not be
-    invited; two people may share a name.
+    ``suggestion`` names the closest matches, for a person to decide on; ``suggested`` holds the same names by Slack
+    user id. ``user_id`` identifies a user who was found but could not be invited; two people may share a name.
     """
 
     query: str
     reason: str
     suggestion: str | None = None
+    suggested: Mapping[str, str] = {}
     user_id: str | None = None
 
 

@@ -8,7 +8,7 @@ below what was observed to fail.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -157,10 +157,11 @@ def split_into_messages(
     """
     pages: list[list[Block]] = []
     available = MESSAGE_CHARACTERS - FALLBACK_BYTES
-    for block in blocks:
-        if not pages or len(pages[-1]) == MESSAGE_BLOCKS or text_size(pages[-1]) + text_size(block) > available:
+    for group in _kept_together(blocks):
+        is_full = bool(pages) and len(pages[-1]) + len(group) > MESSAGE_BLOCKS
+        if not pages or is_full or text_size(pages[-1]) + text_size(group) > available:
             pages.append([])
-        pages[-1].append(block)
+        pages[-1] += group
     total = len(pages)
     return [
         Message(
@@ -170,6 +171,18 @@ def split_into_messages(
         )
         for number, page in enumerate(pages, 1)
     ]
+
+
+def _kept_together(blocks: Iterable[Block]) -> Iterator[list[Block]]:
+    """Yield blocks in groups that one message holds: buttons stay with what is above them."""
+    group: list[Block] = []
+    for block in blocks:
+        if group and block["type"] != "actions":
+            yield group
+            group = []
+        group.append(block)
+    if group:
+        yield group
 
 
 # --- lists ------------------------------------------------------------------------------------------------

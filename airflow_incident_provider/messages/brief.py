@@ -29,7 +29,7 @@ from airflow_incident_provider.messages.blocks import (
     sections,
     split_into_messages,
 )
-from airflow_incident_provider.messages.controls import controls
+from airflow_incident_provider.messages.controls import controls, invite_controls
 from airflow_incident_provider.messages.coordination import roles_line
 from airflow_incident_provider.messages.findings import (
     SERIOUS,
@@ -122,7 +122,12 @@ def unresolved_people(resolution: UserResolution) -> tuple[NotInvited, ...]:
     """
     invited = {user.id for resolved in resolution.resolved for user in resolved.users}
     return tuple(
-        NotInvited(query=r.query, reason=_reason(r), suggestion=_suggestion(r))
+        NotInvited(
+            query=r.query,
+            reason=_reason(r),
+            suggestion=" or ".join(_suggested(r).values()) or None,
+            suggested=_suggested(r),
+        )
         for r in resolution.unresolved
         if not invited & {candidate.id for candidate in r.candidates}
     )
@@ -135,14 +140,14 @@ def _reason(resolution: Resolution) -> str:
     return resolution.reason or _REASONS[resolution.outcome]
 
 
-def _suggestion(resolution: Resolution) -> str | None:
-    """Return the closest matches; people with the same name are distinguished by their username."""
+def _suggested(resolution: Resolution) -> dict[str, str]:
+    """Return the closest matches by id; people with the same name are distinguished by their username."""
     people = resolution.candidates[:_NAMES_SUGGESTED]
     labels = [person.label for person in people]
-    suggested = [
-        f"{person.label} (@{person.name})" if labels.count(person.label) > 1 else person.label for person in people
-    ]
-    return " or ".join(suggested) if suggested else None
+    return {
+        person.id: f"{person.label} (@{person.name})" if labels.count(person.label) > 1 else person.label
+        for person in people
+    }
 
 
 def invited_entries(invitations: Sequence[Invitation]) -> list[Mrkdwn]:
@@ -154,6 +159,11 @@ def invited_entries(invitations: Sequence[Invitation]) -> list[Mrkdwn]:
     return [_person(invitation) for invitation in people] + [
         Mrkdwn(f"@{inline(group.lstrip('@'), 80)}") for group in groups
     ]
+
+
+def suggestion_controls(key: str, people: Iterable[NotInvited]) -> list[Block]:
+    """Return a button for each suggested person, which invites them."""
+    return invite_controls(key, {user_id: name for one in people for user_id, name in one.suggested.items()})
 
 
 def _person(invitation: Invitation) -> Mrkdwn:
@@ -317,13 +327,17 @@ def brief(state: BriefState) -> Message:
     if state.interactive:
         blocks.append(controls(state.incident.key, has_commander=state.commander is not None, closed=state.closed))
     blocks += sections(_people_lines(state, lists))
+    if state.interactive and not state.closed:
+        shown = state.not_invited[: len(lists.not_invited.shown)]
+        blocks += suggestion_controls(state.incident.key, shown)[:1]
     blocks += [context(line) for line in _small_print(state, lists) if line]
     return Message(_fallback(state), tuple(blocks), mention_names((*state.invited, *state.pending)))
 
 
 def brief_details(state: BriefState) -> list[Message]:
     """Return the lists that the brief shortens, in full, for the thread; usually there are none."""
-    shortened = [listed for listed in _Lists(state).all if listed.hidden]
+    lists = _Lists(state)
+    shortened = [listed for listed in lists.all if listed.hidden]
     lines = [line for listed in shortened for line in listed.full()]
     description = state.incident.description or ""
     short = quote(description, DESCRIPTION_LIMIT, lines=DESCRIPTION_LINES)
@@ -332,6 +346,8 @@ def brief_details(state: BriefState) -> list[Message]:
     if not lines:
         return []
     blocks = sections([Mrkdwn("*More of the brief*"), *lines])
+    if state.interactive and not state.closed and lists.not_invited.hidden:
+        blocks += suggestion_controls(state.incident.key, state.not_invited)
     return split_into_messages("More of the brief", blocks, mention_names((*state.invited, *state.pending)))
 
 

@@ -7,7 +7,7 @@ The ``action_id`` of an element names the action and its ``value`` the incident,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_incident_provider.lifecycle.coordination import MAX_UPDATE_TEXT, ActionKind
@@ -50,6 +50,9 @@ _LABELS = {
     ActionKind.ITEM: "Add an action item",
 }
 _TITLE_LIMIT, _BUTTON_LIMIT = 24, 75
+_FINDING_LIMIT = 120
+_BUTTONS_IN_A_ROW = 5
+"""Slack allows 25; more than five wrap on a phone."""
 
 
 class FormContext(Model):
@@ -89,8 +92,11 @@ def controls(key: str, *, has_commander: bool, closed: bool) -> Block:
 
 
 def feedback_controls(key: str, finding: str) -> Block:
-    """Return the two buttons that rate a finding."""
-    value = json.dumps([key, finding])
+    """Return the two buttons that rate a finding.
+
+    :param finding: the check and its target; the check is the part before the first space.
+    """
+    value = json.dumps([key, shorten(one_line(finding), _FINDING_LIMIT)])
     return {
         "type": "actions",
         "elements": [
@@ -100,14 +106,14 @@ def feedback_controls(key: str, finding: str) -> Block:
     }
 
 
-def invite_button(key: str, name: str, query: str) -> Block:
-    """Return the button that invites a suggested person.
+def invite_controls(key: str, people: Mapping[str, str]) -> list[Block]:
+    """Return the buttons that invite suggested people, five in a row; nothing if nobody is suggested.
 
-    :param name: the name as shown; untrusted text.
-    :param query: what is invited: a Slack user id.
+    :param people: names as shown, by Slack user id. Names are untrusted text.
     """
-    label = shorten(f"Invite {one_line(name)}", _BUTTON_LIMIT)
-    return _plain_button(label, f"{ACTION_PREFIX}{ActionKind.INVITE}.{query}", json.dumps([key, query]))
+    buttons = [_invite_button(key, name, user_id) for user_id, name in people.items()]
+    rows = range(0, len(buttons), _BUTTONS_IN_A_ROW)
+    return [{"type": "actions", "elements": buttons[start : start + _BUTTONS_IN_A_ROW]} for start in rows]
 
 
 def form(
@@ -155,6 +161,11 @@ def form(
 
 
 # --- elements -----------------------------------------------------------------------------------------
+
+
+def _invite_button(key: str, name: str, user_id: str) -> Block:
+    label = f"Invite {one_line(name)}"
+    return _plain_button(label, f"{ACTION_PREFIX}{ActionKind.INVITE}.{user_id}", json.dumps([key, user_id]))
 
 
 def _plain(text: str, limit: int) -> dict[str, Any]:

@@ -14,11 +14,10 @@ from airflow_incident_provider.messages.blocks import (
     context,
     first_few,
     preformatted,
-    section,
     sections,
     split_into_messages,
 )
-from airflow_incident_provider.messages.findings import finding_line, passing_line
+from airflow_incident_provider.messages.findings import finding_blocks, passing_line
 from airflow_incident_provider.messages.mrkdwn import Mrkdwn, bold, clock, code_span, inline, join, link, wrap
 from airflow_incident_provider.models import Finding, Statement, Verdict
 
@@ -27,16 +26,18 @@ _SENTENCE = 500
 _CITED = 160
 
 
-def evidence_messages(evidence: Evidence) -> list[Message]:
+def evidence_messages(evidence: Evidence, *, key: str | None = None) -> list[Message]:
     """Return the evidence as one message, or more when it is long; none when Datadog was not asked.
 
     That it was not asked is said with the findings of the probes.
+
+    :param key: the incident's key where buttons work: people can then rate what asks for attention.
     """
     if not evidence.calls:
         return []
     found = [finding for verdict in _ATTENTION for finding in evidence.findings if finding.verdict is verdict]
     blocks = sections([_headline(evidence), *_graph(evidence)])
-    blocks += (section(finding_line(finding)) for finding in found)
+    blocks += (block for finding in found for block in finding_blocks(finding, key))
     blocks += sections(_hypotheses(evidence))
     blocks += (context(line) for line in passing_line(evidence.findings, LINE_LIMIT))
     blocks += (context(line) for line in _not_known(evidence))

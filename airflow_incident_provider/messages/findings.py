@@ -18,6 +18,7 @@ from airflow_incident_provider.messages.blocks import (
     sections,
     split_into_messages,
 )
+from airflow_incident_provider.messages.controls import feedback_controls
 from airflow_incident_provider.messages.mrkdwn import (
     Mrkdwn,
     between,
@@ -161,20 +162,32 @@ def unchecked_line(findings: Sequence[Finding], limit: int) -> list[Mrkdwn]:
 # --- messages ---------------------------------------------------------------------------------------------
 
 
-def findings_messages(findings: Sequence[Finding]) -> list[Message]:
+def findings_messages(findings: Sequence[Finding], *, key: str | None = None) -> list[Message]:
     """
     Return the findings and their evidence as one message, or more if the evidence is long.
 
     :param findings: in any order.
+    :param key: the incident's key where buttons work: people can then rate what is listed one per line.
     """
     ordered = about_service(findings)
     own_network = [f for f in findings if f.is_control]
     serious = [f for f in (*own_network, *ordered) if f.verdict in SERIOUS]
-    blocks = [section(_headline(findings)), *(section(finding_line(finding)) for finding in serious)]
+    blocks = [
+        section(_headline(findings)),
+        *(block for finding in serious for block in finding_blocks(finding, key)),
+    ]
     blocks += (context(line) for line in passing_line((*ordered, *own_network), LINE_LIMIT))
     blocks += (context(line) for line in unchecked_line(ordered, LINE_LIMIT))
     blocks += (block for finding in serious for block in _evidence(finding))
     return split_into_messages(_fallback(findings, serious), blocks)
+
+
+def finding_blocks(finding: Finding, key: str | None) -> list[Block]:
+    """Return a finding on one line, and the buttons that rate it if there is a key."""
+    shown = [section(finding_line(finding))]
+    if key is not None:
+        shown.append(feedback_controls(key, f"{finding.probe} {finding.target or ''}".rstrip()))
+    return shown
 
 
 def headline(findings: Sequence[Finding]) -> str:

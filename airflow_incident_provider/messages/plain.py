@@ -12,8 +12,8 @@ _TOKEN = re.compile(r"<([^<>|]+)(?:\|([^<>]*))?>")
 
 
 def plain_text(message: Message) -> str:
-    """Return the text of the message's blocks, with links as ``label (URL)`` and times in UTC."""
-    return "\n".join(_block(block, message.names) for block in message.blocks)
+    """Return the text of the message's blocks, with links as ``label (URL)`` and times in UTC; without buttons."""
+    return "\n".join(_block(block, message.names) for block in message.blocks if block["type"] != "actions")
 
 
 def dry_run_text(message: Message, channel_name: str) -> str:

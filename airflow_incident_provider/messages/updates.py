@@ -20,7 +20,12 @@ from airflow_incident_provider.messages.blocks import (
     sections,
     split_into_messages,
 )
-from airflow_incident_provider.messages.brief import invited_entries, mention_names, not_invited_entries
+from airflow_incident_provider.messages.brief import (
+    invited_entries,
+    mention_names,
+    not_invited_entries,
+    suggestion_controls,
+)
 from airflow_incident_provider.messages.coordination import action_lines
 from airflow_incident_provider.messages.mrkdwn import (
     Mrkdwn,
@@ -73,6 +78,7 @@ class IncidentUpdate(Model):
     :param alerts: the number of alerts of the incident; the title of a single one is not repeated.
     :param firing: how many of them fire.
     :param invited: people who were invited because of this update.
+    :param key: the incident's key where buttons work: suggested people can be invited with one.
     """
 
     items: tuple[UpdateItem, ...] = ()
@@ -82,6 +88,7 @@ class IncidentUpdate(Model):
     firing: int = 1
     invited: tuple[Invitation, ...] = ()
     not_invited: tuple[NotInvited, ...] = ()
+    key: str | None = None
 
     def of(self, kind: UpdateKind) -> tuple[UpdateItem, ...]:
         """Return the items of a kind."""
@@ -93,7 +100,10 @@ def update_messages(update: IncidentUpdate) -> list[Message]:
     lines = [line for part in _PARTS for line in part(update)]
     names = mention_names(update.invited)
     words = "\n".join(decode_mrkdwn(line, names).replace("*", "") for line in lines[:_FALLBACK_LINES])
-    return split_into_messages(words, sections(lines), names)
+    blocks = sections(lines)
+    if update.key is not None:
+        blocks += suggestion_controls(update.key, update.not_invited)
+    return split_into_messages(words, blocks, names)
 
 
 def _severity(update: IncidentUpdate) -> list[Mrkdwn]:

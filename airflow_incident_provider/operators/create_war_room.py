@@ -149,7 +149,8 @@ class CreateWarRoomOperator(SlackStep):
             responders=tuple(self.members),
             route=Route(private=self.private),
         )
-        workspace = self._workspace(context)
+        # The registry has no record of such a room, so no action could be applied to it.
+        workspace = self._workspace(context).model_copy(update={"interactive": False})
         people = read_value(UserResolution, self.people, context, TaskId.RESOLVE_USERS) if self.people else None
         people = people or resolve_users(
             self.members,

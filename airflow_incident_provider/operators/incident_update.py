@@ -487,7 +487,9 @@ class RecoverIncidentOperator(SlackStep):
     def _post_check(self, session: RoomSession, findings: Sequence[Finding]) -> ThreadUpdates:
         """Post what the probes found at a person's request into the brief's thread."""
         posted = session.poster.post_all(
-            findings_messages(findings), key=f"{session.run_key}/check", thread_ts=session.room.brief_ts
+            findings_messages(findings, key=session.buttons_key),
+            key=f"{session.run_key}/check",
+            thread_ts=session.room.brief_ts,
         )
         return session.value(posted, counts=count_verdicts(findings))
 
@@ -533,5 +535,7 @@ def _post_evidence(session: RoomSession, findings: Sequence[Finding]) -> tuple[P
     if not failing_probes(findings):
         return ()
     return session.poster.post_all(
-        findings_messages(findings), key=f"{session.run_key}/evidence", thread_ts=session.room.brief_ts
+        findings_messages(findings, key=session.buttons_key),
+        key=f"{session.run_key}/evidence",
+        thread_ts=session.room.brief_ts,
     )

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 from pydantic import ValidationError
 
-from airflow_incident_provider.config import ConfKey
+from airflow_incident_provider.config import ConfKey, DagId
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
 from airflow_incident_provider.lifecycle.decision import reported_record
-from airflow_incident_provider.lifecycle.records import Assignment
+from airflow_incident_provider.lifecycle.records import Assignment, IncidentRecord
+from airflow_incident_provider.lifecycle.reminders import check_run_id, next_check_at
 from airflow_incident_provider.models import Source
-from airflow_incident_provider.operators.base import IncidentStep, requested_by
+from airflow_incident_provider.operators.base import IncidentStep, request_run, requested_by
 from airflow_incident_provider.operators.links import MonitorLink
 from airflow_incident_provider.registry.records import Rejection
 from airflow_incident_provider.registry.task_client import TaskRegistry
@@ -130,8 +131,21 @@ class ParseIncidentOperator(IncidentStep):
         except (KeyError, AirflowRuntimeError) as error:
             self.log.warning("The incident has no record in the registry: %s", error)
             return
-        if not is_recorded:
+        if is_recorded:
+            self._request_first_check(record)
+        else:
             self.log.warning("The incident has no record: name REPORTS in the inlets of this task.")
+
+    def _request_first_check(self, record: IncidentRecord) -> None:
+        """Request the run that posts the first reminder, as the webhook does for its alerts."""
+        at = next_check_at(record, active_routing_table().table, datetime.now(UTC))
+        if at is None:
+            return
+        conf = {ConfKey.INCIDENT_KEY.value: record.key}
+        try:
+            request_run(DagId.INCIDENT_UPDATE, check_run_id(record.key, at), conf, at)
+        except AirflowRuntimeError as error:
+            self.log.warning("There are no reminders: no run of %s is requested: %s", DagId.INCIDENT_UPDATE, error)
 
 
 def with_reporter(incident: Incident, user: str | None) -> Incident:

@@ -90,15 +90,17 @@ class PostThreadUpdateOperator(SlackStep):
             raise AirflowSkipException("There is no room to post in; the findings are in XCom and in the summary.")
         findings = self._findings(context)
         evidence = self._evidence(context)
-        messages = self._messages(findings, evidence)
+        workspace = read_value(SlackWorkspace, self.workspace, context, TaskId.SETUP_SLACK)
+        incident = read_value(Incident, self.incident, context, TaskId.PARSE_INCIDENT)
+        has_buttons = workspace is not None and workspace.interactive
+        messages = self._messages(findings, evidence, incident.key if incident and has_buttons else None)
         if not messages:
             raise AirflowSkipException("There is nothing to post.")
-        workspace = read_value(SlackWorkspace, self.workspace, context, TaskId.SETUP_SLACK)
         workspace = workspace or identify_workspace(self.slack_conn_id)
         slack = open_slack_client(workspace, self.slack_conn_id, channel_name=room.channel_name, log=self.log)
         ledger = Ledger(context)
         posted = Poster(slack, room.channel_id or "", ledger).post_all(
-            messages, key=self._key(context), thread_ts=room.brief_ts
+            messages, key=self._key(context, incident), thread_ts=room.brief_ts
         )
         problems = self._post_graph(evidence, slack, room, ledger) if workspace.has_scope(UPLOADS) else ()
         return ThreadUpdates(
@@ -152,18 +154,19 @@ class PostThreadUpdateOperator(SlackStep):
             return (Problem(step=self.task_id, what=what, error=error.message, fix=error.fix),)
         return ()
 
-    def _messages(self, findings: Sequence[Finding], evidence: Evidence | None) -> list[Message]:
+    def _messages(self, findings: Sequence[Finding], evidence: Evidence | None, key: str | None) -> list[Message]:
+        """Return what to post; with the incident's key, its findings have buttons."""
         if self.text is not None:
             return note_messages(self.text, markup=self.markup)
         not_asked = evidence.findings if evidence and not evidence.calls else ()
         shown = [*findings, *not_asked]
         return [
-            *(findings_messages(shown) if shown else []),
-            *(evidence_messages(evidence) if evidence else []),
+            *(findings_messages(shown, key=key) if shown else []),
+            *(evidence_messages(evidence, key=key) if evidence else []),
         ]
 
-    def _key(self, context: Context) -> str:
+    @staticmethod
+    def _key(context: Context, incident: Incident | None) -> str:
         """Return what makes these messages unique: the incident if there is one, the run and the task."""
-        incident = read_value(Incident, self.incident, context, TaskId.PARSE_INCIDENT)
         ti = context["ti"]
         return f"{incident.key if incident else ti.dag_id}/{ti.run_id}/{ti.task_id}"

@@ -36,7 +36,11 @@ class DatabaseIncidents:
         with create_session(scoped=False) as session:
             registry = opened(session)
             keys = [key] if key is not None else list(registry.listed())
-            found = [stored.record for stored in registry.load(keys, archived=key is not None).values()]
+            stored = registry.load(keys, archived=key is not None)
+            if key is None:
+                # One that a person started is in the inbox until something happens to it.
+                stored = registry.reports() | stored
+            found = [incident.record for incident in stored.values()]
         if key is None:
             found = [record for record in found if record.room.channel_id == channel_id]
         return max(found, key=lambda record: record.opened_at, default=None)

@@ -192,7 +192,7 @@ class DecisionBatch:
         """Lock the registry, and read what the alerts can belong to, and the incidents of ``keys``."""
         registry = locked(session)
         batch = cls(session, registry, runs, alerts)
-        registry.adopt_reports(batch._now)
+        registry.adopt_reports(batch._now, wanted=keys)
         names = {name for each in alerts for name in lookup_names(each.signal, each.routing.correlation)}
         entries = registry.lookup(names)
         storms = [opening.key for opening in registry.state().openings if opening.storm]

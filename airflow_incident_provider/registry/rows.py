@@ -55,8 +55,15 @@ class Rows:
 
     def oldest(self, limit: int) -> dict[str, str]:
         """Return the entries that were written first."""
+        return self._in_order(Row.updated_at, limit)
+
+    def latest(self, limit: int) -> dict[str, str]:
+        """Return the entries that were written last."""
+        return self._in_order(Row.updated_at.desc(), limit)
+
+    def _in_order(self, order: Any, limit: int) -> dict[str, str]:
         rows = select(Row.key, Row.value).where(Row.asset_id == self._asset_id)
-        return {row.key: row.value for row in self._session.execute(rows.order_by(Row.updated_at).limit(limit))}
+        return {row.key: row.value for row in self._session.execute(rows.order_by(order).limit(limit))}
 
     def existing(self, keys: Collection[str]) -> set[str]:
         """Return the keys that have an entry."""

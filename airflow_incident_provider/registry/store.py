@@ -145,8 +145,8 @@ class Registry:
         return {key: transition for key, transition in found.items() if transition is not None}
 
     def reports(self) -> dict[str, StoredIncident]:
-        """Return incidents of the inbox, with what tasks reported about them, the oldest first."""
-        return self._merged_reports(self._inbox.oldest(MAX_REPORTS))
+        """Return incidents of the inbox, with what tasks reported about them, the latest first."""
+        return self._merged_reports(self._inbox.latest(MAX_REPORTS))
 
     def incidents(self, *, archived: bool = False) -> dict[str, StoredIncident]:
         """Return all incidents. Reads every row: for maintenance and tests, never for an alert or a page."""
@@ -232,9 +232,12 @@ class Registry:
         """Store the alerts and reports that could not become an incident."""
         self._set(REJECTED_KEY, rejections.model_dump(mode="json"))
 
-    def adopt_reports(self, now: datetime) -> None:
-        """Move incidents from the inbox to the registry. One that the registry has already is dropped there."""
-        inbox = self._inbox.oldest(MAX_REPORTS)
+    def adopt_reports(self, now: datetime, *, wanted: Collection[str] = ()) -> None:
+        """Move incidents from the inbox to the registry. One that the registry has already is dropped there.
+
+        :param wanted: the keys of incidents that the transaction needs; besides these, the oldest are moved.
+        """
+        inbox = self._inbox.values(wanted) | self._inbox.oldest(MAX_REPORTS)
         if not inbox:
             return
         rejected = [key for key in inbox if key.startswith(REJECTED_PREFIX)]

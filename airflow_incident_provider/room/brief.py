@@ -77,13 +77,14 @@ def brief_state(
         left_out = complete.not_invited if complete else room.not_invited
         left_out = (*(one for one in left_out if one.query not in looked_up_again), *missing_later)
         problems = complete.problems if complete else room.problems
+    there = {one.user.id for one in (*invited, *pending)}
     return BriefState(
         incident=snapshot.incident,
         workspace=snapshot.workspace,
         opened_at=room.opened_at if room else None,
         pending=pending,
         invited=invited,
-        not_invited=left_out,
+        not_invited=tuple(one for one in left_out if not there & one.suggested.keys()),
         findings=snapshot.all_findings,
         investigated=summary is not None or snapshot.updates is not None,
         steps=tuple(steps) or (final_steps(summary) if summary else ()),

@@ -84,7 +84,8 @@ def post_missing(session: RoomSession, missing: Sequence[Missing]) -> tuple[Post
     snapshot, posted = session.snapshot, list[PostedMessage]()
     if Missing.FINDINGS in missing and snapshot.findings and snapshot.run is not None:
         key = f"{snapshot.key}/{snapshot.run.run_id}/{TaskId.POST_UPDATES}"
-        posted += _post_unless_there(session, findings_messages(snapshot.findings), key, session.room.brief_ts)
+        findings = findings_messages(snapshot.findings, key=session.buttons_key)
+        posted += _post_unless_there(session, findings, key, session.room.brief_ts)
     summary = summary_so_far(snapshot) or snapshot.summary
     if Missing.SUMMARY in missing and summary is not None:
         room = session.room

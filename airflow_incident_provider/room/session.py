@@ -89,6 +89,11 @@ class RoomSession:
         """The thread for what everybody should see: none in a room, the incident's own in the triage channel."""
         return self.room.brief_ts if self.is_in_thread else None
 
+    @property
+    def buttons_key(self) -> str | None:
+        """The incident's key if its messages have buttons, because interactivity is configured."""
+        return self.snapshot.key if self.workspace.interactive else None
+
     def channel(self) -> tuple[Channel | None, bool]:
         """Return the room's channel, if the app may look at it, and whether it can be written to.
 

@@ -178,7 +178,8 @@ class UpdatePoster:
         if self._moved_from:
             # The brief of the new room shows who was invited.
             return news
-        return news.model_copy(update={"invited": responders.invited, "not_invited": responders.not_invited})
+        people = {"invited": responders.invited, "not_invited": responders.not_invited}
+        return news.model_copy(update={**people, "key": self._session.buttons_key})
 
     def _reopening(self, item: UpdateItem) -> Reopening:
         snapshot = self._session.snapshot

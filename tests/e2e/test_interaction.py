@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ SECRET = "interaction-secret-0123456789"
 ALICE, DANA, PRIYA = "U0ALICENG01", "U0DANAREYES", "U0PRIYAIYER"
 ROUTING = {
     "version": 1,
-    "defaults": {"responders": ["alice.ng@acme.example", "dana@acme.example"]},
+    "defaults": {"responders": ["alice.ng@acme.example", "dana@acme.example"], "probes": ["control"]},
     "reminders": {"critical": {"commander": "5s"}, "high": {}},
 }
 
@@ -42,10 +43,10 @@ class Site:
     airflow: LocalAirflow
     slack: SandboxServer
 
-    def report(self, title: str, severity: str = "high") -> str:
+    def report(self, title: str, severity: str = "high", users: Sequence[str] = ()) -> str:
         answer = httpx.post(
             f"{self.airflow.url}/incidents/webhook/generic",
-            json={"title": title, "severity": severity, "id": title},
+            json={"title": title, "severity": severity, "id": title, "users": list(users)},
             headers={SECRET_HEADER: SECRET},
             timeout=30,
         )
@@ -74,12 +75,15 @@ class Site:
         assert response.is_success, response.text
         return response.json() if response.content else None
 
-    def press(self, title: str, action: str, *, user: str = ALICE, option: str | None = None) -> None:
+    def press(
+        self, title: str, action: str, *, user: str = ALICE, option: str | None = None, ts: str | None = None
+    ) -> None:
+        """Use a button or menu of a message; of the brief by default."""
         channel = self.room(title)
         used = {
             "user_id": user,
             "channel_id": channel["id"],
-            "ts": self.brief(title)["ts"],
+            "ts": ts or self.brief(title)["ts"],
             "action_id": action,
             "option": option,
         }
@@ -178,6 +182,33 @@ def test_commands_reply_and_hand_over(site: Site) -> None:
     wait_until(lambda: PRIYA in site.room(title)["members"], timeout=60, what="the invited group")
 
 
+def test_a_suggested_person_is_invited_with_a_button(site: Site) -> None:
+    title = "Labels are missing"
+    site.report(title, users=["Chris"])
+    button = re.search(r"incident\.invite\.(U\w+)", json.dumps(site.brief(title)["blocks"]))
+    assert button is not None, "two people have this name: both are suggested"
+    site.press(title, button.group())
+    wait_until(lambda: button.group(1) in site.room(title)["members"], timeout=60, what="the suggested person")
+    wait_until(
+        lambda: button.group() not in json.dumps(site.brief(title)["blocks"]), timeout=60, what="the new brief"
+    )
+
+
+def test_findings_are_rated_and_counted_by_check(site: Site) -> None:
+    title = "Images are broken"
+    site.report(title)
+    [findings] = [
+        reply
+        for message in site.room(title)["messages"]
+        for reply in message["replies"]
+        if "incident.useful" in json.dumps(reply["blocks"])
+    ]
+    site.press(title, "incident.useful", ts=findings["ts"])
+    site.press(title, "incident.not_useful", ts=findings["ts"], user=DANA)
+    feedback = json.loads(airflow_incident(site, "report", "--output", "json"))["feedback"]
+    assert list(feedback.values()) == [{"useful": 1, "not_useful": 1}], feedback
+
+
 def test_a_stranger_is_refused(site: Site) -> None:
     title = "Carts are empty"
     site.report(title)
@@ -203,6 +234,15 @@ def test_reminders_come_until_somebody_leads(site: Site) -> None:
     site.eventually_says(title, "Nobody leads this critical incident", "Who takes command?")
     site.press(title, "incident.lead")
     site.eventually_says(title, f"*Lead* <@{ALICE}>")
+
+
+def test_an_incident_that_nobody_alerted_on_is_reminded_of_and_commanded_too(site: Site) -> None:
+    title = "Refunds hang"
+    conf = {"title": title, "severity": "critical"}
+    site.airflow.api.trigger("incident_response", conf, run_id="manual__refunds")
+    site.airflow.api.wait_for_run("incident_response", "manual__refunds")
+    site.eventually_says(title, "Nobody leads this critical incident")
+    assert "is now incident commander" in site.command(title, "lead")
 
 
 def airflow_incident(site: Site, *words: str) -> str:

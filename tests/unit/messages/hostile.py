@@ -98,7 +98,14 @@ users = st.builds(
 )
 problems = st.builds(Problem, step=texts, what=texts, error=maybe, fix=maybe)
 invitations = st.builds(Invitation, user=users, query=texts, method=st.sampled_from(MatchMethod))
-left_out = st.builds(NotInvited, query=texts, reason=texts, suggestion=maybe)
+user_ids = st.from_regex(r"[UW][A-Z0-9]{8,20}", fullmatch=True)
+left_out = st.builds(
+    NotInvited,
+    query=texts,
+    reason=texts,
+    suggestion=maybe,
+    suggested=st.dictionaries(user_ids, texts, max_size=3),
+)
 measurements = st.builds(
     Measurement, metric=texts, query=maybe, value=maybe, comparison=maybe, threshold=maybe, window=maybe
 )
@@ -168,6 +175,8 @@ brief_states = st.builds(
     recovered_at=st.none() | moments,
     run_url=st.none() | urls,
     with_picture=st.booleans(),
+    interactive=st.booleans(),
+    closed=st.booleans(),
 )
 summaries = st.builds(
     IncidentSummary,

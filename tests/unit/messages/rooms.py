@@ -104,7 +104,9 @@ def checkout_brief() -> BriefState:
         opened_at=after(41),
         invited=invitations(),
         not_invited=(
-            NotInvited(query="jon smiht", reason="no sure match", suggestion="Jon Smith"),
+            NotInvited(
+                query="jon smiht", reason="no sure match", suggestion="Jon Smith", suggested={"U00JON": "Jon Smith"}
+            ),
             NotInvited(query="dave@example.com", reason="deactivated in Slack"),
         ),
         steps=(

@@ -26,7 +26,7 @@ def mrkdwn_texts(message: Message) -> Iterator[str]:
     """Yield every text in the message that Slack parses, the fallback first."""
     yield message.text
     for block in message.blocks:
-        if block["type"] == "rich_text":
+        if block["type"] in ("rich_text", "actions"):
             continue
         texts = block["elements"] if block["type"] == "context" else [block.get("text", {})]
         for text in texts:
@@ -104,7 +104,25 @@ def _check_image(block: dict[str, Any]) -> None:
     assert 1 <= len(block["alt_text"]) <= 2000
 
 
+def _check_actions(block: dict[str, Any]) -> None:
+    elements = block["elements"]
+    assert 1 <= len(elements) <= 25
+    ids = [element["action_id"] for element in elements]
+    assert len(set(ids)) == len(ids)
+    assert all(1 <= len(each) <= 255 for each in ids)
+    assert len(block.get("block_id", "")) <= 255
+    for element in elements:
+        if element["type"] == "button":
+            assert element["text"]["type"] == "plain_text"
+            assert 1 <= len(element["text"]["text"]) <= 75
+            assert 1 <= len(element["value"]) <= 2000
+        else:
+            assert element["type"] == "overflow"
+            assert 1 <= len(element["options"]) <= 5
+
+
 _CHECKS = {
+    "actions": _check_actions,
     "header": _check_header,
     "section": _check_section,
     "context": _check_context,
@@ -122,5 +140,5 @@ def _second_opinion(block: dict[str, Any]) -> None:
             slackblocks.ImageBlock(accessory["image_url"], alt_text=accessory["alt_text"])
     elif block["type"] == "context":
         slackblocks.ContextBlock([slackblocks.Text(element["text"]) for element in block["elements"]])
-    else:
+    elif block["type"] == "rich_text":
         slackblocks.RichTextBlock([slackblocks.RichTextCodeBlock(slackblocks.RichText("text"))])

@@ -14,7 +14,7 @@ from airflow_incident_provider.messages.plain import dry_run_text
 from airflow_incident_provider.messages.summary import summary_message
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict
 
-from .hostile import brief_states, findings, incidents, summaries
+from .hostile import brief_states, findings, incidents, keys, summaries
 from .rooms import OCCURRED, checkout_brief
 from .slack_rules import assert_means_only_what_it_says, assert_slack_accepts
 
@@ -41,9 +41,9 @@ def test_the_brief_and_its_details_can_be_sent(state: BriefState) -> None:
 
 
 @hostile
-@given(st.lists(findings, max_size=12))
-def test_the_findings_can_be_sent(found: list[Finding]) -> None:
-    assert_can_be_sent(findings_messages(found))
+@given(st.lists(findings, max_size=12), st.none() | keys)
+def test_the_findings_can_be_sent(found: list[Finding], key: str | None) -> None:
+    assert_can_be_sent(findings_messages(found, key=key))
 
 
 @hostile
@@ -82,6 +82,7 @@ def test_the_fullest_brief_is_still_one_message() -> None:
             "problems": tuple(p.model_copy(update={"what": text, "error": text}) for p in state.problems) * 40,
             "steps": tuple(s.model_copy(update={"step": text}) for s in state.steps) * 9,
             "status": text,
+            "interactive": True,
         }
     )
     assert_can_be_sent([brief(full), *brief_details(full)])
@@ -100,8 +101,9 @@ def test_every_line_of_long_evidence_is_posted() -> None:
         )
         for n in range(400)
     ]
-    messages = findings_messages(found)
+    messages = findings_messages(found, key="dd.1.c1")
     assert_can_be_sent(messages)
+    assert all(message.blocks[0]["type"] != "actions" for message in messages), "buttons without their finding"
     whole = "\n".join(dry_run_text(message, "inc-1") for message in messages)
     assert len(messages) > 1
     assert all(f"summary {n};" in whole and f"output {n};" in whole for n in range(400))

@@ -134,7 +134,12 @@ def test_who_was_not_resolved_is_not_invited_with_the_reason() -> None:
         )
     )
     assert unresolved_people(queries) == (
-        NotInvited(query="john", reason="more than one match", suggestion="John Smith or John Doe"),
+        NotInvited(
+            query="john",
+            reason="more than one match",
+            suggestion="John Smith or John Doe",
+            suggested={"U1": "John Smith", "U2": "John Doe"},
+        ),
         NotInvited(query="dave", reason="Slack knows no such name", suggestion=None),
     )
 

@@ -46,7 +46,7 @@ from airflow_incident_provider.operators import (
     ScheduleNextCheckOperator,
     SetupSlackOperator,
 )
-from airflow_incident_provider.registry.keys import REGISTRY, Kind
+from airflow_incident_provider.registry.keys import REGISTRY, REPORTS, Kind
 from airflow_incident_provider.registry.records import StoredIncident, Transition, UpdateBatch
 
 DAG_FILE = Path(__file__).parents[3] / "dags" / "incident_update.py"
@@ -128,6 +128,7 @@ class Life:
         self.rules = self.routing
         self.now = datetime.now(UTC)
         self.assets = JsonStore()
+        self.inbox: dict[Any, JsonStore] = {}
         self.xcoms: dict[tuple[str, str, str, str], Any] = {}
         self.run_states: dict[tuple[str, str], str] = {}
         self.stores: dict[tuple[str, str, str], JsonStore] = {}
@@ -198,7 +199,7 @@ class Life:
             ),
             "params": {},
             "task_state_store": self.stores.setdefault((dag_id, run_id, task_id), JsonStore()),
-            "asset_state_store": {REGISTRY: self.assets},
+            "asset_state_store": {REGISTRY: self.assets, **self.inbox},
         }
 
     def do(self, operator: type[Any], run_id: str, **conf: Any) -> Any:
@@ -211,6 +212,17 @@ class Life:
             return None
         context["ti"].xcom_push("return_value", value)
         return value
+
+    def start_by_form(self, run_id: str, **fields: Any) -> None:
+        """Run ``incident_response`` up to the room, as somebody started it who filled in the form.
+
+        Its tasks report the incident to the inbox from now on, as those of ``incident_dag`` do.
+        """
+        self.inbox = {REPORTS: JsonStore()}
+        for task_id, operator in FIRST_STEPS:
+            context = self.context(task_id, run_id, dag_id=DagId.INCIDENT_RESPONSE, **fields)
+            context["ti"].xcom_push("return_value", operator(task_id=task_id).execute(context))
+        [self.key] = self.inbox[REPORTS]
 
     def respond(self, decision: Decision, findings: list[Finding]) -> None:
         """Run ``incident_response`` as the decision asked for; its probes find what is given."""

@@ -1,0 +1,74 @@
+"""Reminders of an incident that a person started begin at its start, without any alert or action."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowRuntimeError
+from airflow.sdk.execution_time.comms import ErrorResponse
+from incident_sandbox import SandboxClient
+
+from airflow_incident_provider.operators import PostRemindersOperator, parse_incident
+
+from .lifecycle_harness import BROKEN, Life, chosen
+
+FORM = {"title": "Checkout is down", "severity": "critical", "users": ["dana@acme.example"]}
+"""By default, a critical incident without a commander is reminded of after five minutes."""
+
+
+@pytest.fixture
+def asked(life: Life, monkeypatch: pytest.MonkeyPatch) -> Life:
+    """Keep the runs that the first task requests."""
+    monkeypatch.setattr(parse_incident, "request_run", lambda *asked: life.requested.append(asked))
+    return life
+
+
+def remind(life: Life, run_id: str, conf: dict[str, Any]) -> set[str]:
+    """Run what a requested run does when it is due; return the tasks that were selected."""
+    selected = chosen(life, run_id, **conf)
+    if "post_reminders" in selected:
+        PostRemindersOperator(task_id="post_reminders").execute(life.context("post_reminders", run_id, **conf))
+    if "schedule_next_check" in selected:
+        life.schedule(run_id, **conf)
+    return selected
+
+
+def reminders(life: Life, control: SandboxClient) -> list[str]:
+    room = life.xcoms["incident_response", "manual__1", "create_war_room", "return_value"]
+    messages = [str(message["text"]) for message in control.channel(room["channel_id"])["messages"]]
+    return [text for text in messages if "Nobody leads" in text]
+
+
+def test_a_form_is_followed_by_reminders_until_the_incident_ends(asked: Life, control: SandboxClient) -> None:
+    began = asked.now
+    asked.start_by_form("manual__1", **FORM)
+    for number in range(1, 4):
+        dag_id, run_id, conf, at = asked.requested.pop()
+        assert (dag_id, asked.requested) == ("incident_update", [])
+        assert at - began == pytest.approx(timedelta(minutes=5 * number), abs=timedelta(seconds=1))
+        asked.now = at
+        assert remind(asked, run_id, conf) == {"post_reminders", "schedule_next_check"}
+        assert len(reminders(asked, control)) == number
+
+
+def test_a_severity_without_reminders_requests_no_run(asked: Life) -> None:
+    asked.start_by_form("manual__1", **FORM | {"severity": "low"})
+    assert asked.requested == []
+
+
+def test_an_alert_of_the_webhook_has_its_first_reminder_from_there(asked: Life, monitor: Any) -> None:
+    asked.respond(monitor("Triggered", "P1"), BROKEN)
+    assert asked.requested == []
+
+
+def test_a_refused_request_costs_no_room(
+    life: Life, control: SandboxClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bool:
+        raise AirflowRuntimeError(ErrorResponse())
+
+    monkeypatch.setattr(parse_incident, "request_run", refuse)
+    life.start_by_form("manual__1", **FORM)
+    assert reminders(life, control) == []
