@@ -7,7 +7,6 @@ of services that were found abnormal, then what changed there. The caller makes 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from airflow_incident_provider.evidence.calls import (
     Answer,
@@ -43,7 +42,6 @@ from airflow_incident_provider.evidence.observations import MetricSeen, Observat
 from airflow_incident_provider.evidence.reading import text_of, utc
 from airflow_incident_provider.evidence.request import EvidenceRequest
 from airflow_incident_provider.evidence.series import Series, sparkline
-from airflow_incident_provider.models import Finding
 
 Fetch = Callable[[Sequence[Call]], Sequence[Answer]]
 """Makes calls, side by side, and returns their answers in the same order. Never raises."""
@@ -54,11 +52,8 @@ _RELATED_HOPS = 3
 _GRAPH_POINTS = 120
 
 
-def collect(request: EvidenceRequest, fetch: Fetch, *, probes: Sequence[Finding] = ()) -> Evidence:
-    """Ask, check and conclude.
-
-    :param probes: findings of the container probes, if they are there already: hypotheses may cite them.
-    """
+def collect(request: EvidenceRequest, fetch: Fetch) -> Evidence:
+    """Ask, check and conclude."""
     answers: dict[str, Answer] = {}
     pending = first_calls(request)
     for _ in range(MAX_ROUNDS):
@@ -67,8 +62,7 @@ def collect(request: EvidenceRequest, fetch: Fetch, *, probes: Sequence[Finding]
         pending = [call for call in _next_calls(request, answers) if call.name not in answers]
         if not pending:
             break
-    seen = observe(request, answers)
-    return conclude_evidence(request, replace(seen, probes=tuple(probes)), answers)
+    return conclude_evidence(request, observe(request, answers), answers)
 
 
 def observe(request: EvidenceRequest, answers: Answers) -> Observations:
@@ -108,9 +102,12 @@ def conclude_evidence(request: EvidenceRequest, seen: Observations, answers: Ans
         env=request.env,
         monitor_id=request.monitor_id,
         onset=utc(metric.onset) if metric and metric.onset is not None else None,
+        onset_open=metric is not None and metric.onset_open,
+        symptomatic=metric is not None and metric.symptomatic,
         findings=seen.findings,
         hypotheses=proposal.hypotheses,
         abstained=proposal.abstained,
+        candidates=proposal.candidates,
         calls=tuple(answer.call for answer in answers.values()),
         graph=_graph(request, seen, metric) if metric else None,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from airflow_incident_provider.evidence.model import Cause
+from airflow_incident_provider.evidence.model import Cause, Support
 from airflow_incident_provider.evidence.observations import (
     Change,
     ErrorKind,
@@ -21,8 +21,7 @@ from airflow_incident_provider.evidence.observations import (
 )
 from airflow_incident_provider.evidence.series import Direction, Shift, State
 from airflow_incident_provider.evidence.symptoms import Resource
-from airflow_incident_provider.evidence.weighing import Draft, Support
-from airflow_incident_provider.models import Verdict
+from airflow_incident_provider.evidence.weighing import Draft
 
 _JUST_BEFORE_S = 15 * 60
 _BEFORE_S = 60 * 60
@@ -359,31 +358,25 @@ _TEXTS = {
         Cause.CERTIFICATE,
         "a certificate on the way from {service} is not valid",
         "read the certificate's end date on the host that the error names",
-        ("tls",),
     ),
     ErrorKind.DNS: (
         Cause.DNS,
         "a name that {service} looks up does not resolve",
         "resolve the name that the error gives from a host of the service",
-        ("dns",),
     ),
     ErrorKind.RATE_LIMITED: (
         Cause.THIRD_PARTY,
         "something that {service} calls refuses it for too many requests",
         "look at the quota and the status page of what the error names",
-        (),
     ),
 }
 
 
 def _error_texts(seen: Observations, service: str) -> Iterator[Draft]:
     """Propose what new errors and log messages say by themselves: certificates, names, quotas."""
-    for kind, (cause, text, settles, probes) in _TEXTS.items():
+    for kind, (cause, text, settles) in _TEXTS.items():
         draft = Draft(cause, service, text.format(service=service), settles)
         _support_by_text(draft, seen, kind)
-        for each in seen.probes:
-            if each.probe in probes and each.verdict is Verdict.FAIL:
-                draft.support(Support.PROBE_FAILED, each.probe, each.summary)
         if draft.supporting:
             yield draft
 

@@ -60,13 +60,57 @@ class Cause(StrEnum):
     DNS = "dns"
     EMITTER_LOST = "emitter_lost"
     PLANNED_WORK = "planned_work"
+    UNREACHABLE = "unreachable"
+
+
+class Support(StrEnum):
+    """Kinds of evidence for a hypothesis."""
+
+    SYMPTOM = "symptom"
+    CHANGE_JUST_BEFORE = "change_just_before"
+    CHANGE_BEFORE = "change_before"
+    VERSION_ARRIVED = "version_arrived"
+    VERSION_FAILS_MORE = "version_fails_more"
+    ERROR_IN_VERSION = "error_in_version"
+    NEW_ERROR = "new_error"
+    ERROR_TEXT = "error_text"
+    LOG_TEXT = "log_text"
+    ONE_HOST = "one_host"
+    EXPLAINS_EXCESS = "explains_excess"
+    ALERTED_FIRST = "alerted_first"
+    TRAFFIC_ROSE = "traffic_rose"
+    RESOURCE_ABNORMAL = "resource_abnormal"
+    RESOURCE_GROWS = "resource_grows"
+    STOPPED_REPORTING = "stopped_reporting"
+    REQUESTS_CONTINUE = "requests_continue"
+    DOWNTIME = "downtime"
+    PROBE_FAILED = "probe_failed"
+    PROBE_FAILED_TOO = "probe_failed_too"
+    PROBE_PASSED = "probe_passed"
+    EXPIRED_JUST_BEFORE = "expired_just_before"
+
+
+class Contradiction(StrEnum):
+    """Kinds of evidence against a hypothesis."""
+
+    OBSERVED = "observed"
+    PROBE_PASSED = "contradicting_probe_passed"
 
 
 class Citation(Model):
-    """A finding, by its ``probe``, and what of it bears on a hypothesis."""
+    """A finding, by its id (:func:`finding_id`), and what of it bears on a hypothesis.
+
+    :param kind: what kind of evidence it is, by which it is weighed; version 0.1.0 did not store it.
+    """
 
     finding: str
     text: str
+    kind: Support | Contradiction | None = None
+
+
+def finding_id(finding: Finding) -> str:
+    """Return what hypotheses cite a finding by: its check, or a probe with its target."""
+    return finding.probe if finding.calls else f"{finding.probe} {finding.target}".rstrip()
 
 
 class Hypothesis(Model):
@@ -125,16 +169,23 @@ class Evidence(XComValue):
     """What the monitoring knows about an incident. The value of ``collect_evidence``.
 
     :param onset: when the metric left its normal range; absent when it did not, or when that is unknown.
+    :param onset_open: whether it was abnormal from the first point that was looked at: it may be older.
+    :param symptomatic: whether the metric is, or was, abnormal on the side on which the monitor alerts: only then
+        causes are weighed.
     :param abstained: why no hypothesis is named, and what would settle it.
+    :param candidates: what else was weighed, and is too weak or too far down to be named.
     """
 
     service: str | None = None
     env: str | None = None
     monitor_id: str | None = None
     onset: UtcDatetime | None = None
+    onset_open: bool = False
+    symptomatic: bool = False
     findings: tuple[Finding, ...] = ()
     hypotheses: tuple[Hypothesis, ...] = ()
     abstained: str | None = None
+    candidates: tuple[Hypothesis, ...] = ()
     calls: tuple[ApiCall, ...] = ()
     graph: MetricGraph | None = None
     past: tuple[PastIncident, ...] = ()

@@ -233,7 +233,6 @@ class Observations:
     monitors: Checked[tuple[RelatedMonitor, ...]] | None = None
     downtime: Checked[tuple[DowntimeSeen, ...]] | None = None
     catalog: Checked[CatalogSeen] | None = None
-    probes: tuple[Finding, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -243,9 +242,7 @@ class Observations:
 
     def without(self, finding: str) -> Observations:
         """Return the same without one check."""
-        if finding in CHECKS:
-            return replace(self, **{finding: None})  # type: ignore[arg-type]
-        return replace(self, probes=tuple(each for each in self.probes if each.probe != finding))
+        return replace(self, **{finding: None})
 
 
 CHECKS = (

@@ -6,36 +6,11 @@ hypothesis, times a factor for each contradiction.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from airflow_incident_provider.evidence.model import Cause, Citation, Hypothesis
-
-
-class Support(StrEnum):
-    """Kinds of evidence for a hypothesis."""
-
-    SYMPTOM = "symptom"
-    CHANGE_JUST_BEFORE = "change_just_before"
-    CHANGE_BEFORE = "change_before"
-    VERSION_ARRIVED = "version_arrived"
-    VERSION_FAILS_MORE = "version_fails_more"
-    ERROR_IN_VERSION = "error_in_version"
-    NEW_ERROR = "new_error"
-    ERROR_TEXT = "error_text"
-    LOG_TEXT = "log_text"
-    ONE_HOST = "one_host"
-    EXPLAINS_EXCESS = "explains_excess"
-    ALERTED_FIRST = "alerted_first"
-    TRAFFIC_ROSE = "traffic_rose"
-    RESOURCE_ABNORMAL = "resource_abnormal"
-    RESOURCE_GROWS = "resource_grows"
-    STOPPED_REPORTING = "stopped_reporting"
-    REQUESTS_CONTINUE = "requests_continue"
-    DOWNTIME = "downtime"
-    PROBE_FAILED = "probe_failed"
-
+from airflow_incident_provider.evidence.model import Cause, Citation, Contradiction, Hypothesis, Support
 
 SUPPORT: Mapping[Support, float] = {
     Support.SYMPTOM: 0.15,
@@ -57,11 +32,18 @@ SUPPORT: Mapping[Support, float] = {
     Support.REQUESTS_CONTINUE: 0.4,
     Support.DOWNTIME: 0.65,
     Support.PROBE_FAILED: 0.5,
+    Support.PROBE_FAILED_TOO: 0.1,
+    Support.PROBE_PASSED: 0.3,
+    Support.EXPIRED_JUST_BEFORE: 0.4,
 }
 """How much each kind of evidence supports a hypothesis, between 0 and 1."""
 
-CONTRADICTED = 0.5
-"""The factor of each contradicting observation."""
+CONTRADICTION: Mapping[Contradiction, float] = {
+    Contradiction.OBSERVED: 0.5,
+    # A server that is slow or fails some requests regularly answers a probe.
+    Contradiction.PROBE_PASSED: 0.85,
+}
+"""The factor of each kind of contradicting observation."""
 
 
 @dataclass
@@ -73,26 +55,45 @@ class Draft:
     text: str
     settles: str
     path: tuple[str, ...] = ()
-    supporting: list[tuple[Support, Citation]] = field(default_factory=list)
+    supporting: list[Citation] = field(default_factory=list)
     contradicting: list[Citation] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
 
+    @classmethod
+    def of(cls, hypothesis: Hypothesis) -> Draft:
+        """Return a hypothesis as a draft again, to weigh further evidence."""
+        return cls(
+            cause=hypothesis.cause,
+            subject=hypothesis.subject,
+            text=hypothesis.text,
+            settles=hypothesis.settles,
+            path=hypothesis.path,
+            supporting=list(hypothesis.supporting),
+            contradicting=list(hypothesis.contradicting),
+            unchecked=list(hypothesis.unchecked),
+        )
+
     def support(self, kind: Support, finding: str, text: str) -> None:
         """Add evidence for it; of one finding each kind counts once."""
-        if all((kind, finding) != (each, citation.finding) for each, citation in self.supporting):
-            self.supporting.append((kind, Citation(finding=finding, text=text)))
+        if all((kind, finding) != (each.kind, each.finding) for each in self.supporting):
+            self.supporting.append(Citation(finding=finding, text=text, kind=kind))
 
-    def contradict(self, finding: str, text: str) -> None:
-        """Add evidence against it."""
-        self.contradicting.append(Citation(finding=finding, text=text))
+    def contradict(self, finding: str, text: str, kind: Contradiction = Contradiction.OBSERVED) -> None:
+        """Add evidence against it; the same statement counts once."""
+        if all(text != each.text for each in self.contradicting):
+            self.contradicting.append(Citation(finding=finding, text=text, kind=kind))
+
+    def support_by_symptom(self, text: str) -> None:
+        """Add that the metric is abnormal, unless it says more about this hypothesis already."""
+        if all(each.finding != "metric" for each in self.supporting):
+            self.support(Support.SYMPTOM, "metric", text)
 
     @property
     def confidence(self) -> float:
         """How well the evidence supports it, between 0 and 1."""
-        doubt = 1.0
-        for kind, _ in self.supporting:
-            doubt *= 1 - SUPPORT[kind]
-        return (1 - doubt) * CONTRADICTED ** len(self.contradicting)
+        doubt = math.prod(1 - SUPPORT[each.kind] for each in self.supporting if isinstance(each.kind, Support))
+        kinds = [each.kind for each in self.contradicting if isinstance(each.kind, Contradiction)]
+        return (1 - doubt) * math.prod(CONTRADICTION[kind] for kind in kinds)
 
     def done(self) -> Hypothesis:
         """Return the hypothesis."""
@@ -101,7 +102,7 @@ class Draft:
             subject=self.subject,
             text=self.text,
             confidence=round(self.confidence, 4),
-            supporting=tuple(citation for _, citation in self.supporting),
+            supporting=tuple(self.supporting),
             contradicting=tuple(self.contradicting),
             unchecked=tuple(self.unchecked),
             settles=self.settles,

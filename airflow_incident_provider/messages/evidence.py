@@ -98,7 +98,7 @@ def _hypothesis(hypothesis: Hypothesis) -> Iterator[Mrkdwn]:
 
 
 def _citation(citation: Citation) -> Mrkdwn:
-    return Mrkdwn(f"{inline(citation.text, _CITED)} ({code_span(citation.finding, 40)})")
+    return Mrkdwn(f"{inline(citation.text, _CITED)} ({code_span(citation.finding, 80)})")
 
 
 def confidence_word(hypothesis: Hypothesis) -> str:

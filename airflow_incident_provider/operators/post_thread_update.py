@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.evidence.drawing import draw
 from airflow_incident_provider.evidence.model import Evidence
+from airflow_incident_provider.evidence.probe_rules import weigh_probes
 from airflow_incident_provider.exceptions import SlackError
 from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.messages.evidence import evidence_messages
@@ -89,7 +90,7 @@ class PostThreadUpdateOperator(SlackStep):
         if room is None:
             raise AirflowSkipException("There is no room to post in; the findings are in XCom and in the summary.")
         findings = self._findings(context)
-        evidence = self._evidence(context)
+        evidence = self._evidence(context, findings)
         workspace = read_value(SlackWorkspace, self.workspace, context, TaskId.SETUP_SLACK)
         incident = read_value(Incident, self.incident, context, TaskId.PARSE_INCIDENT)
         has_buttons = workspace is not None and workspace.interactive
@@ -121,11 +122,12 @@ class PostThreadUpdateOperator(SlackStep):
             given = context["ti"].xcom_pull(task_ids=[TaskId.INVESTIGATE]) or ()
         return [Finding.model_validate(finding) for finding in given if finding is not None]
 
-    def _evidence(self, context: Context) -> Evidence | None:
-        """Return what ``collect_evidence`` pushed, unless the caller gave what to post."""
+    def _evidence(self, context: Context, findings: Sequence[Finding]) -> Evidence | None:
+        """Return what ``collect_evidence`` pushed, weighed with the findings, unless something else is posted."""
         if self.text is not None or self.findings is not None:
             return None
-        return read_value(Evidence, None, context, TaskId.COLLECT_EVIDENCE)
+        evidence = read_value(Evidence, None, context, TaskId.COLLECT_EVIDENCE)
+        return weigh_probes(evidence, findings) if evidence is not None else None
 
     def _post_graph(
         self, evidence: Evidence | None, slack: SlackClient, room: WarRoom, ledger: Ledger

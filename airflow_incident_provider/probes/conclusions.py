@@ -19,11 +19,10 @@ from airflow_incident_provider.models import (
     ProbeRun,
     StageName,
     Statement,
-    Target,
     Verdict,
 )
 from airflow_incident_provider.probes.planning import MAX_RUNS, all_runs
-from airflow_incident_provider.probes.targets import Endpoint, endpoint, incident_targets
+from airflow_incident_provider.probes.targets import Endpoint, endpoint, incident_targets, read_target
 
 _KNOWN = (Verdict.FAIL, Verdict.WARN, Verdict.OK)
 """The verdicts of findings that say something about their target, the worst first."""
@@ -104,15 +103,8 @@ def _location(finding: Finding) -> tuple[str, int] | None:
     """Return the host and port of a finding whose stages say something about them."""
     if not finding.stages or finding.probe == "dns":
         return None
-    parts = endpoint(_as_target(finding.target))
+    parts = endpoint(read_target(finding.target))
     return (parts.host, parts.port) if parts is not None and parts.port is not None else None
-
-
-def _as_target(text: str) -> Target:
-    if "://" in text:
-        return Target(url=text)
-    host, colon, port = text.rpartition(":")
-    return Target(host=host, port=int(port)) if colon and port.isdecimal() and host else Target(host=text)
 
 
 # --- what is left open ---------------------------------------------------------------------------------

@@ -72,6 +72,14 @@ def endpoint(target: Target) -> Endpoint | None:
     return Endpoint(host=host, port=port, scheme=scheme, resource=resource)
 
 
+def read_target(text: str) -> Target:
+    """Return the target that a finding names, from its usual notation."""
+    if "://" in text:
+        return Target(url=text)
+    host, colon, port = text.rpartition(":")
+    return Target(host=host, port=int(port)) if colon and port.isdecimal() and host else Target(host=text)
+
+
 def incident_targets(incident: Incident) -> tuple[Target, ...]:
     """Return what the incident offers to be probed: what the routing table names, then what the alert brought.
 

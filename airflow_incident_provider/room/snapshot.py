@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from airflow_incident_provider.config import STEPS, ConfKey, DagId, TaskId, XComKey, run_url
 from airflow_incident_provider.evidence.model import Evidence
+from airflow_incident_provider.evidence.probe_rules import weigh_probes
 from airflow_incident_provider.lifecycle.closing import CloseRequest
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status, Visibility
 from airflow_incident_provider.messages.findings import count_verdicts
@@ -222,6 +223,7 @@ def read_snapshot(
     if source is not None and TaskId.INVESTIGATE in tasks:
         found = source.values(finding_tasks)
         evidence = _validated(Evidence, source.value(TaskId.COLLECT_EVIDENCE))
+    findings = tuple(each for each in (_validated(Finding, one) for one in found) if each is not None)
     return IncidentSnapshot(
         run=run,
         stored=stored,
@@ -229,8 +231,8 @@ def read_snapshot(
         workspace=value(SlackWorkspace, TaskId.SETUP_SLACK),
         people=value(UserResolution, TaskId.RESOLVE_USERS),
         room=_room(value(WarRoom, TaskId.CREATE_WAR_ROOM), record.room if record else Room()),
-        findings=tuple(each for each in (_validated(Finding, one) for one in found) if each is not None),
-        evidence=evidence,
+        findings=findings,
+        evidence=weigh_probes(evidence, findings) if evidence is not None else None,
         updates=value(ThreadUpdates, TaskId.POST_UPDATES),
         summary=value(IncidentSummary, TaskId.FINAL_SUMMARY),
     )

@@ -1,0 +1,272 @@
+"""Hypotheses cite probes, which support or contradict them; without a cited one they are weaker or gone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_incident_provider.evidence.hypotheses import THRESHOLD
+from airflow_incident_provider.evidence.model import (
+    Cause,
+    Contradiction,
+    Evidence,
+    Hypothesis,
+    Support,
+    finding_id,
+)
+from airflow_incident_provider.evidence.probe_rules import weigh_probes
+from airflow_incident_provider.evidence.weighing import Draft
+from airflow_incident_provider.messages.evidence import evidence_messages, hypothesis_statements
+from airflow_incident_provider.models import Finding, Stage, StageName, Verdict
+
+ONSET = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+NOW = ONSET + timedelta(minutes=5)
+OK, FAIL, SKIPPED = Verdict.OK, Verdict.FAIL, Verdict.SKIPPED
+METRIC = Finding(
+    probe="metric",
+    target="checkout",
+    verdict=Verdict.WARN,
+    summary="rose to 40 %, abnormal since 09:30 UTC",
+    facts={"state": "abnormal"},
+    calls=("c1",),
+    started_at=NOW,
+)
+
+
+def probe(target: str, *stages: Verdict, name: str = "http", **facts: Any) -> Finding:
+    """Return the finding of a probe whose stages, from the name on, have these verdicts."""
+    order = (StageName.NAME, StageName.CONNECTION, StageName.TLS, StageName.REQUEST)
+    made = tuple(Stage(name=each, verdict=v, summary=f"{each} {v}") for each, v in zip(order, stages, strict=False))
+    verdict = FAIL if FAIL in stages else OK
+    return Finding(
+        probe=name,
+        target=target,
+        verdict=verdict,
+        summary=f"saw {verdict}",
+        stages=made,
+        facts=facts,
+        started_at=NOW,
+    )
+
+
+def control(verdict: Verdict) -> Finding:
+    return Finding(probe="control", target="our own side", verdict=verdict, summary="s", started_at=NOW)
+
+
+def draft(cause: Cause, subject: str, *support: tuple[Support, str, str]) -> Hypothesis:
+    made = Draft(cause, subject, f"{subject} may be at fault", "look at it")
+    for each in support:
+        made.support(*each)
+    made.support_by_symptom(METRIC.summary)
+    return made.done()
+
+
+def evidence(*hypotheses: Hypothesis, state: str = "abnormal", **fields: Any) -> Evidence:
+    metric = METRIC.model_copy(update={"facts": {"state": state}})
+    known: dict[str, Any] = {
+        "service": "checkout",
+        "onset": ONSET,
+        "symptomatic": True,
+        "findings": (metric,),
+        "hypotheses": tuple(each for each in hypotheses if each.confidence >= THRESHOLD),
+        "candidates": tuple(each for each in hypotheses if each.confidence < THRESHOLD),
+    }
+    return Evidence(**(known | fields))
+
+
+def expired(target: str, ago: timedelta, **fields: Any) -> Finding:
+    end = ONSET - ago
+    return probe(
+        target,
+        OK,
+        OK,
+        FAIL,
+        SKIPPED,
+        certificate_days_left=(end - NOW).days,
+        certificate_not_after=end.isoformat(),
+        **fields,
+    )
+
+
+DEPLOYMENT = draft(Cause.DEPLOYMENT, "checkout", (Support.CHANGE_JUST_BEFORE, "changes", "v2 was deployed"))
+PAYMENTS = draft(Cause.DEPENDENCY, "payments", (Support.EXPLAINS_EXCESS, "dependencies", "payments explains it"))
+HOST = draft(Cause.HOST, "web-03", (Support.ONE_HOST, "groups", "1 of 9 hosts is abnormal"))
+EMITTER = draft(Cause.EMITTER_LOST, "checkout", (Support.STOPPED_REPORTING, "metric", "reports nothing"))
+DNS_LOGS = draft(Cause.DNS, "checkout", (Support.LOG_TEXT, "logs", "“no such host db.internal” 90 times, 0 before"))
+
+
+def first(found: Evidence) -> tuple[Cause, str]:
+    return found.hypotheses[0].cause, found.hypotheses[0].subject
+
+
+def one(found: Evidence, cause: Cause) -> Hypothesis:
+    return next(each for each in (*found.hypotheses, *found.candidates) if each.cause is cause)
+
+
+def test_a_certificate_that_expired_just_before_the_onset_is_named_before_the_deployment() -> None:
+    finding = expired("https://checkout.example/", timedelta(minutes=10))
+    found = weigh_probes(evidence(DEPLOYMENT), [finding])
+    assert first(found) == (Cause.CERTIFICATE, "checkout.example")
+    assert {each.finding for each in found.hypotheses[0].supporting} == {"metric", finding_id(finding)}
+    against = one(found, Cause.DEPLOYMENT).contradicting
+    assert [(each.finding, "10 min before the onset" in each.text) for each in against] == [
+        ("http https://checkout.example/", True)
+    ]
+
+
+@pytest.mark.parametrize("ago", [timedelta(minutes=-3), timedelta(days=40)])
+def test_a_certificate_that_expired_after_the_onset_or_long_before_it_is_not_named(ago: timedelta) -> None:
+    found = weigh_probes(evidence(DEPLOYMENT), [expired("https://checkout.example/", ago)])
+    assert [each.cause for each in found.hypotheses] == [Cause.DEPLOYMENT]
+    assert found.hypotheses[0].contradicting == ()
+
+
+def test_how_long_before_an_unknown_onset_it_expired_is_not_said() -> None:
+    found = weigh_probes(evidence(onset_open=True), [expired("https://checkout.example/", timedelta(days=2))])
+    assert first(found) == (Cause.CERTIFICATE, "checkout.example")
+    assert found.hypotheses[0].contradicting == ()
+
+
+def test_a_certificate_that_is_rejected_for_another_reason_is_no_new_symptom() -> None:
+    finding = probe("https://checkout.example/", OK, OK, FAIL, certificate_days_left=90, certificate_verification=1)
+    assert weigh_probes(evidence(), [finding]).hypotheses == ()
+
+
+def test_a_name_that_does_not_resolve_is_named() -> None:
+    found = weigh_probes(evidence(), [probe("db.internal", FAIL, name="dns"), probe("db.internal:5432", FAIL)])
+    assert first(found) == (Cause.DNS, "db.internal")
+    kinds = [each.kind for each in found.hypotheses[0].supporting]
+    assert kinds == [Support.SYMPTOM, Support.PROBE_FAILED, Support.PROBE_FAILED_TOO]
+
+
+def test_weak_log_messages_and_a_probe_together_reach_the_threshold() -> None:
+    assert evidence(DNS_LOGS).hypotheses == ()
+    found = weigh_probes(evidence(DNS_LOGS), [probe("db.internal", FAIL, name="dns")])
+    assert first(found) == (Cause.DNS, "checkout")
+    assert {each.finding for each in found.hypotheses[0].supporting} == {"metric", "logs", "dns db.internal"}
+
+
+def test_a_name_in_the_logs_that_resolves_is_doubted() -> None:
+    found = weigh_probes(evidence(DNS_LOGS), [probe("db.internal:5432", OK, OK, name="tcp")])
+    assert found.hypotheses == ()
+    assert [each.finding for each in one(found, Cause.DNS).contradicting] == ["tcp db.internal:5432"]
+
+
+def test_a_dependency_that_refuses_connections_is_likelier() -> None:
+    found = weigh_probes(evidence(PAYMENTS), [probe("payments.internal:8080", OK, FAIL, name="tcp")])
+    assert first(found) == (Cause.DEPENDENCY, "payments")
+    assert found.hypotheses[0].confidence > PAYMENTS.confidence
+    assert len(found.hypotheses) == 1
+
+
+def test_what_accepts_no_connection_is_named_where_no_service_is_known_for_it() -> None:
+    found = weigh_probes(evidence(), [probe("db.internal:5432", OK, FAIL, name="tcp")])
+    assert first(found) == (Cause.UNREACHABLE, "db.internal:5432")
+    statement = hypothesis_statements(found)[0]
+    assert statement.text.startswith("possible (0.5")
+    assert statement.probes == ("metric", "tcp db.internal:5432")
+
+
+@pytest.mark.parametrize(("known", "target"), [(HOST, "web-03:80"), (PAYMENTS, "http://payments.internal/health")])
+def test_a_probe_that_passes_contradicts_a_host_or_dependency_without_hiding_it(
+    known: Hypothesis, target: str
+) -> None:
+    found = weigh_probes(evidence(known), [probe(target, OK, OK, SKIPPED, OK)])
+    assert first(found) == (known.cause, known.subject)
+    assert found.hypotheses[0].confidence < known.confidence
+    assert [each.kind for each in found.hypotheses[0].contradicting] == [Contradiction.PROBE_PASSED]
+
+
+def test_a_name_that_resolves_says_nothing_about_its_host() -> None:
+    assert weigh_probes(evidence(HOST), [probe("web-03", OK, name="dns")]).hypotheses == (HOST,)
+
+
+def test_a_probe_that_passes_after_the_recovery_contradicts_nothing() -> None:
+    found = weigh_probes(evidence(HOST, state="recovered"), [probe("web-03:80", OK, OK)])
+    assert found.hypotheses[0].contradicting == ()
+
+
+def test_a_service_that_answers_supports_that_only_its_emitter_is_lost_and_one_that_does_not_contradicts_it() -> (
+    None
+):
+    answers = weigh_probes(evidence(EMITTER), [probe("http://checkout.prod/", OK, OK, SKIPPED, OK)])
+    fails = weigh_probes(evidence(EMITTER), [probe("http://checkout.prod/", OK, FAIL)])
+    assert one(answers, Cause.EMITTER_LOST).confidence > EMITTER.confidence
+    assert one(fails, Cause.EMITTER_LOST).confidence < EMITTER.confidence
+    assert first(fails) == (Cause.UNREACHABLE, "checkout.prod:80")
+
+
+@pytest.mark.parametrize(
+    ("known", "findings"),
+    [
+        (evidence(DEPLOYMENT), [control(FAIL), probe("db:1", OK, FAIL)]),
+        (evidence(symptomatic=False, abstained="normal"), [probe("db:1", OK, FAIL)]),
+        (evidence(DEPLOYMENT), [control(OK)]),
+        (evidence(DEPLOYMENT), []),
+    ],
+)
+def test_probes_are_left_out_if_our_own_network_fails_or_the_metric_is_not_abnormal(
+    known: Evidence, findings: list[Finding]
+) -> None:
+    assert weigh_probes(known, findings) == known
+
+
+def test_a_probe_that_could_not_run_is_unchecked() -> None:
+    unknown = Finding(probe="tls", target="a:443", verdict=Verdict.UNKNOWN, summary="no Docker", started_at=NOW)
+    found = weigh_probes(evidence(DEPLOYMENT), [unknown])
+    assert found.hypotheses[0].unchecked == ("tls a:443",)
+
+
+def test_the_room_cites_the_probe() -> None:
+    call = {"id": "c1", "endpoint": "metric", "method": "GET", "path": "/", "outcome": "answered"}
+    known = Evidence.model_validate({**evidence(PAYMENTS).model_dump(), "calls": [call]})
+    found = weigh_probes(known, [probe("payments.internal:8080", OK, FAIL, name="tcp")])
+    shown = str([message.blocks for message in evidence_messages(found)])
+    assert "for it: payments explains it (`dependencies`)" in shown
+    assert "payments.internal:8080: saw fail (`tcp payments.internal:8080`)" in shown
+
+
+TARGETS = ("web-03:80", "https://payments.internal/", "http://checkout/", "db.internal:5432", "db.internal")
+VERDICTS = st.sampled_from([OK, FAIL, SKIPPED, Verdict.UNKNOWN, Verdict.WARN])
+PROBES = st.builds(
+    lambda target, name, verdicts: probe(target, *verdicts, name=name),
+    st.sampled_from(TARGETS),
+    st.sampled_from(["http", "tcp", "tls", "dns"]),
+    st.lists(VERDICTS, min_size=1, max_size=4),
+)
+EXPIRED = st.builds(
+    expired, st.sampled_from(TARGETS), st.integers(-200, 200).map(lambda minutes: timedelta(minutes=minutes))
+)
+KNOWN = st.lists(
+    st.sampled_from([DEPLOYMENT, PAYMENTS, HOST, EMITTER, DNS_LOGS]), unique_by=lambda each: each.cause, max_size=4
+)
+FOUND = st.lists(PROBES | EXPIRED, max_size=6, unique_by=finding_id)
+
+
+@given(known=KNOWN, findings=FOUND, state=st.sampled_from(["abnormal", "lost", "recovered"]), open_=st.booleans())
+def test_without_a_cited_probe_a_hypothesis_is_weaker_or_gone(
+    known: list[Hypothesis], findings: list[Finding], state: str, open_: bool
+) -> None:
+    before = evidence(*known, state=state, onset_open=open_)
+    found = weigh_probes(before, findings)
+    ids = {finding_id(each) for each in (*before.findings, *findings)} | {
+        "dependencies",
+        "groups",
+        "changes",
+        "logs",
+    }
+    assert bool(found.hypotheses) is (found.abstained is None) or not findings
+    for hypothesis in found.hypotheses:
+        cited = (*hypothesis.supporting, *hypothesis.contradicting)
+        assert {each.finding for each in cited} <= ids
+        for removed in {each.finding for each in hypothesis.supporting}:
+            left = weigh_probes(before, [each for each in findings if finding_id(each) != removed])
+            same = [
+                each for each in left.hypotheses if (each.cause, each.text) == (hypothesis.cause, hypothesis.text)
+            ]
+            if any(removed == finding_id(each) for each in findings):
+                assert all(each.confidence < hypothesis.confidence for each in same)
