@@ -211,7 +211,12 @@ def there_before(docker_engine: Any) -> set[str]:
 
 
 def probes_on(engine: Any) -> set[str]:
-    return {found.id for found in engine.containers.list(all=True, filters={"label": "airflow_incident_provider"})}
+    return {
+        found.id
+        for found in engine.containers.list(
+            all=True, filters={"label": "airflow_incident_provider"}, ignore_removed=True
+        )
+    }
 
 
 def test_control_says_that_our_own_network_is_fine(looked: dict[str, tuple[list[Finding], str]]) -> None:
