@@ -74,7 +74,7 @@ def test_retry_after_is_waited_for(hook: Any, control: SandboxClient) -> None:
     control.add_fault(Fault(method="auth.test", status=429, headers={"Retry-After": "1"}))
     began = time.monotonic()
     hook.read("auth.test")
-    assert 1 <= time.monotonic() - began < 4
+    assert time.monotonic() - began >= 1
 
 
 @pytest.mark.parametrize("said", ["3600", "8.5", "inf"])
@@ -139,12 +139,12 @@ def test_silent_slack_is_not_waited_for_for_ever(connect: Callable[..., Any], co
     from airflow_incident_provider.slack.hook import IncidentSlackHook
 
     connect(timeout=1)
-    control.add_fault(Fault(method="conversations.create", delay_ms=3000))
+    control.add_fault(Fault(method="conversations.create", delay_ms=60_000))
     began = time.monotonic()
     with pytest.raises(SlackUnavailableError) as caught:
         IncidentSlackHook().write("conversations.create", name="late")
     assert caught.value.effect_possible
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 20, "the timeout of 1 s was not kept, even on a loaded machine"
 
 
 def test_patience_has_a_default(hook: Any) -> None:
