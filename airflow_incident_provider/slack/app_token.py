@@ -74,8 +74,10 @@ class AppLevelSlackHook(IncidentSlackHook):
         except SlackConfigurationError as error:
             raise SlackConfigurationError(error.message, code=error.code, fix=_fix(error)) from None
         url = response.get("url")
-        if not isinstance(url, str) or not url.startswith(("wss://", "ws://")):
-            raise SlackUnavailableError(f"Slack answered {METHOD} without an address.")
+        # Only a stand-in without TLS leads to a WebSocket without TLS.
+        schemes = ("wss://",) if self.client.base_url.startswith("https:") else ("wss://", "ws://")
+        if not isinstance(url, str) or not url.startswith(schemes):
+            raise SlackUnavailableError(f"Slack answered {METHOD} without an address that begins with wss://.")
         return SocketAddress(url, self.client.proxy, self.client.ssl)
 
 

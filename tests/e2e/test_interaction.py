@@ -18,6 +18,7 @@ from incident_sandbox.demo.airflow_home import airflow_command
 from incident_sandbox.demo.local_airflow import LocalAirflow
 from incident_sandbox.demo.processes import wait_until
 from incident_sandbox.interactivity import SIGNING_SECRET
+from incident_sandbox.seed import APP_LEVEL_TOKEN
 
 from airflow_incident_provider.cli.airflow_api import AirflowApi
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, DEFAULT_WEBHOOK_CONN_ID
@@ -128,7 +129,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("interaction")
     (folder / "routing.json").write_text(json.dumps(ROUTING))
     with SandboxServer() as slack:
-        extra = {"base_url": slack.slack_base_url, "signing_secret": SIGNING_SECRET}
+        extra = {
+            "base_url": slack.slack_base_url,
+            "signing_secret": SIGNING_SECRET,
+            "app_token": APP_LEVEL_TOKEN,
+        }
         connections = {
             DEFAULT_WEBHOOK_CONN_ID: {"conn_type": "generic", "password": SECRET},
             DEFAULT_SLACK_CONN_ID: {"conn_type": "slack", "password": slack.token, "extra": json.dumps(extra)},
@@ -273,6 +278,37 @@ def test_the_command_line_acts_drafts_and_reports(site: Site) -> None:
     assert "Robin Kay took or handed over command" in draft
     times = json.loads(airflow_incident(site, "report", "--output", "json"))
     assert times["response_times"][0]["group"] == "all"
+
+
+def test_without_a_public_address_interactions_arrive_over_a_websocket(site: Site, tmp_path: Path) -> None:
+    title = "Wish lists are empty"
+    site.report(title)
+    # Slack could not reach the API server.
+    site.slack.connect_app("http://127.0.0.1:1")
+    ready = tmp_path / "ready"
+    process = subprocess.Popen(
+        airflow_command("incident", "socket", "--ready-file", str(ready)),
+        env=site.airflow.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        wait_until(ready.exists, timeout=60, what="a connection to Slack")
+        site.press(title, "incident.lead")
+        site.eventually_says(title, f"*Lead* <@{ALICE}>")
+        assert "critical" in site.command(title, "severity critical")
+        site.eventually_says(title, "Severity high → critical")
+        site.slack_post("/sandbox/sockets/drop", {})
+        wait_until(lambda: bool(site.slack.workspace.sockets.open), timeout=60, what="another connection")
+        assert "Only members" in site.command(title, "resolve", user=PRIYA)
+        process.terminate()
+        printed, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        site.slack.connect_app(site.airflow.url)
+    assert (process.returncode, ready.exists()) == (0, False), printed
+    assert APP_LEVEL_TOKEN not in printed
 
 
 def test_a_request_that_slack_did_not_sign_does_nothing(site: Site) -> None:

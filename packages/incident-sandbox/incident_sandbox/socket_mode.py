@@ -112,6 +112,11 @@ class Sockets:
     settings: SocketSettings = field(default_factory=SocketSettings)
     tickets: dict[str, float] = field(default_factory=dict)
 
+    def forget(self, socket: Socket) -> None:
+        """Send nothing over a connection any more."""
+        if socket in self.open:
+            self.open.remove(socket)
+
     def new_ticket(self) -> str:
         """Return a ticket that opens one connection, within half a minute."""
         ticket = secrets.token_urlsafe(24)
@@ -226,7 +231,7 @@ def _add_link(router: APIRouter, sockets: Sockets) -> None:
         except (WebSocketDisconnect, RuntimeError):
             pass
         finally:
-            sockets.open.remove(socket)
+            sockets.forget(socket)
 
 
 def _add_script(router: APIRouter, sockets: Sockets) -> None:
@@ -245,4 +250,5 @@ def _add_script(router: APIRouter, sockets: Sockets) -> None:
     @router.post("/sandbox/sockets/drop", status_code=204)
     async def drop() -> None:
         for socket in list(sockets.open):
+            sockets.forget(socket)
             socket.abort()
