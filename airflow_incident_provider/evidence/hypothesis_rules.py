@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from airflow_incident_provider.evidence.checks.finding import ago
 from airflow_incident_provider.evidence.model import Cause, Support
 from airflow_incident_provider.evidence.observations import (
     Change,
@@ -46,7 +47,8 @@ def _changes(seen: Observations, service: str) -> Iterator[Draft]:
     suspect = _first_suspect(seen)
     onset = _onset(seen)
     for change in _earlier_changes(seen):
-        if change.at > onset or onset - change.at > _BEFORE_S or change.service not in {service, suspect}:
+        # The check knows which changes precede the onset, to the minute that the metric has.
+        if onset - change.at > _BEFORE_S or change.service not in {service, suspect}:
             continue
         draft = Draft(
             change.kind,
@@ -55,11 +57,11 @@ def _changes(seen: Observations, service: str) -> Iterator[Draft]:
             f"undo it ({change.title}) and see whether the metric recovers",
             path=_path(seen, change.service) if change.service != service else (),
         )
-        close = onset - change.at <= _JUST_BEFORE_S
+        close = 0 <= onset - change.at <= _JUST_BEFORE_S
         draft.support(
             Support.CHANGE_JUST_BEFORE if close else Support.CHANGE_BEFORE,
             "changes",
-            f"{change.title}, {round((onset - change.at) / 60)} min before the onset",
+            f"{change.title}, {ago(change.at, onset)} the onset",
         )
         _weigh_versions(draft, seen, change, service)
         _weigh_errors(draft, seen, change, service)
@@ -343,8 +345,8 @@ def _pool(seen: Observations, service: str) -> Iterator[Draft]:
     draft = Draft(
         Cause.POOL_EXHAUSTED,
         service,
-        f"{service} waits for connections of a pool that is exhausted",
-        "compare the pool's size with the connections in use; look for slow or leaked queries",
+        f"{service} waits for connections: its pool, or what the database allows, is used up",
+        "compare the pool's size and the database's limit with the connections in use; look for slow queries",
     )
     for name in _abnormal_signals(seen, Resource.POOL):
         draft.support(Support.RESOURCE_ABNORMAL, "signals", f"{name} is above normal")
@@ -356,7 +358,7 @@ def _pool(seen: Observations, service: str) -> Iterator[Draft]:
 _TEXTS = {
     ErrorKind.CERTIFICATE: (
         Cause.CERTIFICATE,
-        "a certificate on the way from {service} is not valid",
+        "a certificate that {service} meets is not valid",
         "read the certificate's end date on the host that the error names",
     ),
     ErrorKind.DNS: (
@@ -366,7 +368,7 @@ _TEXTS = {
     ),
     ErrorKind.RATE_LIMITED: (
         Cause.THIRD_PARTY,
-        "something that {service} calls refuses it for too many requests",
+        "requests are refused for being too many: those of {service}, by something that it calls, or those to it",
         "look at the quota and the status page of what the error names",
     ),
 }

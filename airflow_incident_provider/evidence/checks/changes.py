@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_incident_provider.evidence.calls import Answer, Answers
-from airflow_incident_provider.evidence.checks.finding import ago, clock, finding, unchecked
+from airflow_incident_provider.evidence.checks.finding import ago, clock, finding, listed, unchecked
 from airflow_incident_provider.evidence.model import Cause
 from airflow_incident_provider.evidence.observations import Change, ChangesSeen, Checked, MetricSeen
 from airflow_incident_provider.evidence.reading import plain, seconds_of, tags_of, text_of
@@ -15,10 +15,61 @@ from airflow_incident_provider.evidence.request import EvidenceRequest
 from airflow_incident_provider.models import Verdict
 
 _RESOURCES = {"feature_flag": Cause.FEATURE_FLAG, "configuration": Cause.CONFIGURATION}
-_DEPLOYS = re.compile(r"\b(?:deploy(?:ed|ment|ing|s)?|roll(?:ed)?[ -]?(?:out|back)|released?)\b", re.IGNORECASE)
-_FLAGS = re.compile(r"\bfeature[ -_]?flags?\b", re.IGNORECASE)
-_FAILED = re.compile(
-    r"\b(?:fail(?:ed|ure)?|abort(?:ed)?|cancel(?:l?ed)?|blocked|scheduled|planned)\b", re.IGNORECASE
+
+
+def _any_word(*words: str) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(words)})\b", re.IGNORECASE)
+
+
+_DEPLOYS = _any_word(
+    r"deploy(?:ed|ment|ing|s)?",
+    r"roll(?:ed|ing)?[ -]?(?:out|back)",
+    # Much else is released: locks, connections, notes.
+    r"releas(?:e|es|ed|ing)(?=\b.*(?:\d[.]\d|\bto (?:prod|production|live)\b))",
+)
+_FLAGS = _any_word(r"feature[ _-]?flags?")
+_FLAG_CHANGES = re.compile(
+    _any_word(
+        *(
+            "enabled",
+            "disabled",
+            "activated",
+            "deactivated",
+            "on",
+            "off",
+            "toggled",
+            "switched",
+            "changed",
+            "updated",
+        ),
+        *("set", "ramped", "increased", "decreased", r"roll(?:ed|ing)?[ -]?(?:out|back)"),
+    ).pattern
+    + r"|\d ?%",
+    re.IGNORECASE,
+)
+_NO_CHANGE = _any_word(
+    # It did not happen, or has not yet.
+    *(
+        r"fail(?:ed|ure|s)?",
+        r"abort(?:ed)?",
+        r"cancel(?:l?ed)?",
+        r"block(?:ed|s)?",
+        r"schedul(?:ed|ing)",
+        r"plann(?:ed|ing)",
+    ),
+    *(
+        r"reject(?:ed|s)?",
+        "denied",
+        "skipped",
+        "queued",
+        "pending",
+        r"await(?:s|ing)",
+        r"approv(?:al|ed)",
+        r"request(?:ed)?",
+    ),
+    *("will", r"dry[ -]?run", "freeze", "windows?", "reminder", "archived", "stale"),
+    # The software stayed as it was: more or fewer instances of it run, or elsewhere.
+    *(r"scal(?:ed|es|ing|er)", r"auto-?scal\w*", r"\w*rescaled?", "replicas?", "instances?", r"to node"),
 )
 _MONITOR_SOURCES = frozenset({"alert", "monitor", "monitor alert"})
 _RELATED_S = 3600
@@ -36,28 +87,38 @@ def check_changes(request: EvidenceRequest, answers: Answers, metric: MetricSeen
         return Checked(unchecked("changes", request, answers, calls, "what changed is"))
     onset = metric.onset if metric and metric.symptomatic else None
     moment = onset if onset is not None else int(request.alerted_at.timestamp())
+    # The onset is a point of a series, which stands for the time up to the next one.
+    end = moment + (metric.series.step if metric and onset is not None else 1)
     changes = _distinct(change for name in usable for change in _read(name, answers[name], request))
-    before = tuple(sorted((c for c in changes if c.at <= moment), key=lambda c: moment - c.at))
-    after = tuple(sorted((c for c in changes if c.at > moment), key=lambda c: c.at))
+    before = tuple(sorted((c for c in changes if c.at < end), key=lambda c: abs(moment - c.at)))
+    after = tuple(sorted((c for c in changes if c.at >= end), key=lambda c: c.at))
     gaps = [answers[name] for name in calls if not answers[name].complete]
     seen = ChangesSeen(before=before, after=after)
     close = onset is not None and any(moment - change.at <= _RELATED_S for change in before)
     if not changes and gaps:
         text = f"no change was found, but not all were read: {gaps[0].call.reason}"
         return Checked(finding("changes", request, Verdict.UNKNOWN, text, answers, calls))
-    text = _text(request, seen, moment, onset is not None)
+    services = listed(_services(request, usable)) or "the environment"
+    text = _text(request, seen, moment, services, onset_known=onset is not None)
     text += f"; {gaps[0].call.endpoint} not (fully) read: {gaps[0].call.reason}" if gaps else ""
     verdict = Verdict.WARN if close else Verdict.OK
     return Checked(finding("changes", request, verdict, text, answers, calls), seen)
 
 
-def _text(request: EvidenceRequest, seen: ChangesSeen, moment: int, onset_known: bool) -> str:
+def _services(request: EvidenceRequest, calls: Iterable[str]) -> list[str]:
+    """Return the services whose changes were asked for."""
+    others = (service for name in calls for service in name.partition(":")[2].split(","))
+    return [service for service in dict.fromkeys((request.service or "", *others)) if service]
+
+
+def _text(request: EvidenceRequest, seen: ChangesSeen, moment: int, services: str, *, onset_known: bool) -> str:
     what = "the onset" if onset_known else "the alert"
     before = [f"{_name(change, request)}, {ago(change.at, moment)} {what}" for change in seen.before[:_SHOWN]]
     after = [
         f"{_name(change, request)}, {ago(change.at, moment)} {what}: no cause of it" for change in seen.after[:2]
     ]
-    return "; ".join((*before, *after)) or "no deployment, feature flag or configuration change in the last 3 hours"
+    nothing = f"no deployment, feature flag or configuration change of {services} in the last 3 hours"
+    return "; ".join((*before, *after)) or nothing
 
 
 def _name(change: Change, request: EvidenceRequest) -> str:
@@ -128,10 +189,10 @@ def _kind(inner: Mapping[str, Any], title: str) -> Cause | None:
     if resource in _RESOURCES:
         return _RESOURCES[resource]
     source = (text_of(inner, "source_type_name") or "").lower()
-    if inner.get("monitor_id") or inner.get("monitor") or source in _MONITOR_SOURCES or _FAILED.search(title):
+    if inner.get("monitor_id") or inner.get("monitor") or source in _MONITOR_SOURCES or _NO_CHANGE.search(title):
         return None
     if _FLAGS.search(title):
-        return Cause.FEATURE_FLAG
+        return Cause.FEATURE_FLAG if _FLAG_CHANGES.search(title) else None
     return Cause.DEPLOYMENT if _DEPLOYS.search(title) else None
 
 

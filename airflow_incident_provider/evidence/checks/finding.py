@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC
 
@@ -68,7 +69,8 @@ def clock(seconds: float, request: EvidenceRequest) -> str:
 
 def ago(seconds: float, onset: float) -> str:
     """Return how long before or after the onset something was: ``3 min before``."""
-    minutes = round((onset - seconds) / 60)
+    # As the clock shows it: both are shown in whole minutes.
+    minutes = math.floor(onset / 60) - math.floor(seconds / 60)
     if minutes == 0:
         return "in the same minute as"
     words = f"{abs(minutes)} min" if abs(minutes) < 120 else f"{abs(minutes) / 60:.0f} h"  # noqa: PLR2004

@@ -156,7 +156,9 @@ def check_groups(request: EvidenceRequest, answers: Answers, metric: MetricSeen 
         return Checked(skipped("groups", request, "the metric has no host tag"))
     direction = metric.shift.direction if metric and metric.shift else None
     seen = _judge_hosts(request, hosts, direction)
-    verdict = Verdict.WARN if seen.lost or (seen.abnormal and metric and metric.symptomatic) else Verdict.OK
+    # A host that reports nothing may just have been taken away: with the metric in its range it is no warning.
+    unusual = seen.abnormal or seen.lost
+    verdict = Verdict.WARN if unusual and metric and metric.symptomatic else Verdict.OK
     text = _hosts(request, seen)
     facts: dict[str, str | int | float | bool] = {"abnormal": len(seen.abnormal), "hosts": seen.total}
     return Checked(

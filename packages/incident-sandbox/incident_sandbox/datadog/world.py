@@ -137,15 +137,15 @@ class World:
         self, service: Service, rollouts: list[Rollout], version: str | None, index: int, minute: int
     ) -> float:
         """Return which share of a host's requests a version serves in a minute."""
-        left, shares = 1.0, {}
+        left = 1.0
+        shares: dict[str, float] = {}
         for rollout in reversed(rollouts):
             here = rollout.hosts is None or index in rollout.hosts
             if here and self._second(minute) >= self.at(rollout.at):
-                shares[rollout.version] = left * rollout.share
+                shares[rollout.version] = shares.get(rollout.version, 0.0) + left * rollout.share
                 left *= 1 - rollout.share
-        if version == service.version:
-            return left
-        return shares.get(version or "", 0.0)
+        served = shares.get(version or "", 0.0)
+        return served + left if version == service.version else served
 
     def _second(self, minute: int) -> int:
         return self.first_minute + minute * 60
