@@ -9,12 +9,7 @@ entries are left out; :func:`brief_details` returns these lists in full, to be p
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
-from typing import Annotated
 
-from pydantic import Field
-
-from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.lifecycle.coordination import Coordination, Role
 from airflow_incident_provider.messages.blocks import (
     Block,
@@ -29,7 +24,7 @@ from airflow_incident_provider.messages.blocks import (
     sections,
     split_into_messages,
 )
-from airflow_incident_provider.messages.controls import controls, invite_controls
+from airflow_incident_provider.messages.controls import controls
 from airflow_incident_provider.messages.coordination import roles_line
 from airflow_incident_provider.messages.findings import (
     SERIOUS,
@@ -45,32 +40,38 @@ from airflow_incident_provider.messages.mrkdwn import (
     bold,
     clock,
     code_span,
-    duration,
     inline,
     join,
     link,
-    mention,
     quote,
     truncate,
     utc_and_local,
+)
+from airflow_incident_provider.messages.people import (
+    invited_entries,
+    mention_names,
+    not_invited_entries,
+    suggestion_controls,
+)
+from airflow_incident_provider.messages.progress import (
+    StepProgress,
+    StepState,
+    missing_scope_line,
+    problem_lines,
+    step_line,
+    warning_line,
 )
 from airflow_incident_provider.models import (
     Finding,
     Incident,
     Invitation,
     LinkKind,
-    MatchMethod,
     Measurement,
-    MissingScope,
     Model,
     NotInvited,
-    ParseWarning,
     Problem,
-    Resolution,
-    ResolutionOutcome,
     Severity,
     SlackWorkspace,
-    UserResolution,
     UtcDatetime,
     Verdict,
 )
@@ -101,183 +102,6 @@ _LINK_ORDER = (
     LinkKind.RUNBOOK,
     LinkKind.OTHER,
 )
-
-
-# --- people -----------------------------------------------------------------------------------------------
-
-_REASONS = {
-    ResolutionOutcome.AMBIGUOUS: "more than one match",
-    ResolutionOutcome.NOT_FOUND: "no exact match",
-    ResolutionOutcome.DEACTIVATED: "deactivated in Slack",
-    ResolutionOutcome.NOT_ALLOWED: "not allowed in this room",
-}
-_SUGGESTED_OUTCOMES = frozenset({ResolutionOutcome.AMBIGUOUS, ResolutionOutcome.NOT_FOUND})
-_NAMES_SUGGESTED = 3
-
-
-def unresolved_people(resolution: UserResolution) -> tuple[NotInvited, ...]:
-    """Return each unresolved query as not invited, with its reason and the closest matches.
-
-    A query one of whose closest matches is invited anyway, by another query or a user group, is no gap.
-    """
-    invited = {user.id for resolved in resolution.resolved for user in resolved.users}
-    return tuple(
-        NotInvited(
-            query=r.query,
-            reason=_reason(r),
-            suggestion=" or ".join(_suggested(r).values()) or None,
-            suggested=_suggested(r),
-        )
-        for r in resolution.unresolved
-        if not invited & {candidate.id for candidate in r.candidates}
-    )
-
-
-def _reason(resolution: Resolution) -> str:
-    """Return why a query has no result; if it has a suggestion, without naming the suggested people twice."""
-    if resolution.candidates and resolution.outcome in _SUGGESTED_OUTCOMES:
-        return _REASONS[resolution.outcome]
-    return resolution.reason or _REASONS[resolution.outcome]
-
-
-def _suggested(resolution: Resolution) -> dict[str, str]:
-    """Return the closest matches by id; people with the same name are distinguished by their username."""
-    people = resolution.candidates[:_NAMES_SUGGESTED]
-    labels = [person.label for person in people]
-    return {
-        person.id: f"{person.label} (@{person.name})" if labels.count(person.label) > 1 else person.label
-        for person in people
-    }
-
-
-def invited_entries(invitations: Sequence[Invitation]) -> list[Mrkdwn]:
-    """Return an entry for each person, the surest match first, and then one for each user group."""
-    order = list(MatchMethod)
-    people = [i for i in invitations if i.method is not MatchMethod.USERGROUP]
-    people.sort(key=lambda invitation: order.index(invitation.method))
-    groups = dict.fromkeys(i.query for i in invitations if i.method is MatchMethod.USERGROUP)
-    return [_person(invitation) for invitation in people] + [
-        Mrkdwn(f"@{inline(group.lstrip('@'), 80)}") for group in groups
-    ]
-
-
-def suggestion_controls(key: str, people: Iterable[NotInvited]) -> list[Block]:
-    """Return a button for each suggested person, which invites them."""
-    return invite_controls(key, {user_id: name for one in people for user_id, name in one.suggested.items()})
-
-
-def _person(invitation: Invitation) -> Mrkdwn:
-    """Return a person; for a close match with the query."""
-    person = mention(invitation.user.id, invitation.user.label)
-    if invitation.method is MatchMethod.FUZZY:
-        return Mrkdwn(f'{person} (closest match for "{inline(invitation.query, 80)}")')
-    return person
-
-
-def not_invited_entries(people: Iterable[NotInvited]) -> list[Mrkdwn]:
-    """Return an entry for each person who was not invited: the query, the reason, and a suggestion."""
-    return [_not_invited(person) for person in people]
-
-
-def _not_invited(person: NotInvited) -> Mrkdwn:
-    line = f'"{inline(person.query, 100)}": {inline(person.reason, 200)}'
-    if person.suggestion is None:
-        return Mrkdwn(line)
-    return Mrkdwn(f"{line}. Did you mean {inline(person.suggestion, 200)}?")
-
-
-def mention_names(invitations: Iterable[Invitation]) -> dict[str, str]:
-    """Return the names of mentioned people, for readers outside Slack."""
-    return {invitation.user.id: one_line(invitation.user.label) for invitation in invitations}
-
-
-# --- progress and problems --------------------------------------------------------------------------------
-
-
-class StepState(StrEnum):
-    """The state of a step, as the brief shows it."""
-
-    TO_COME = "to come"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-class StepProgress(Model):
-    """
-    A step of the run.
-
-    :param step: the task id.
-    :param done: how many of ``total`` parts are complete, for a step with parts.
-    """
-
-    step: str
-    state: StepState = StepState.TO_COME
-    duration_ms: Annotated[int, Field(ge=0)] | None = None
-    done: int | None = None
-    total: int | None = None
-
-
-_STEP_NAMES: dict[str, str] = {
-    TaskId.PARSE_INCIDENT: "alert",
-    TaskId.SETUP_SLACK: "Slack",
-    TaskId.RESOLVE_USERS: "people",
-    TaskId.CREATE_WAR_ROOM: "room",
-    TaskId.INVESTIGATE: "checks",
-    TaskId.POST_UPDATES: "findings",
-    TaskId.FINAL_SUMMARY: "summary",
-}
-
-
-def step_name(step: str) -> str:
-    """Return the display name of a step; the task id for a step of another DAG."""
-    return _STEP_NAMES.get(step, step)
-
-
-def step_line(progress: StepProgress) -> Mrkdwn:
-    """Return a step with its state, its completed parts or its duration."""
-    name = inline(step_name(progress.step), 80)
-    elapsed = duration(progress.duration_ms) if progress.duration_ms is not None else None
-    match progress.state:
-        case StepState.DONE:
-            return Mrkdwn(f"{name} {elapsed or 'done'}")
-        case StepState.FAILED:
-            return Mrkdwn(f"{name} failed after {elapsed}" if elapsed else f"{name} failed")
-        case StepState.RUNNING if progress.total is not None:
-            return Mrkdwn(f"{name} {progress.done or 0} of {progress.total} done")
-        case _:
-            return Mrkdwn(f"{name} {progress.state.value}")
-
-
-def problem_lines(problems: Iterable[Problem]) -> list[Mrkdwn]:
-    """Return a line for each cause: what failed because of it, the error, and the fix."""
-    by_cause: dict[tuple[str | None, str | None], list[str]] = {}
-    for problem in problems:
-        failed = by_cause.setdefault((problem.error, problem.fix), [])
-        if problem.what not in failed:
-            failed.append(problem.what)
-    return [_problem_line(failed, error, fix) for (error, fix), failed in by_cause.items()]
-
-
-def _problem_line(failed: Sequence[str], error: str | None, fix: str | None) -> Mrkdwn:
-    line = str(first_few([inline(what) for what in failed], 4))
-    if error:
-        line += f": {inline(error)}"
-    return Mrkdwn(f"{line} ({inline(fix)})" if fix else line)
-
-
-def missing_scope_line(scope: MissingScope) -> Mrkdwn:
-    """Return a scope that the Slack app lacks, and the consequence."""
-    return Mrkdwn(f"{code_span(scope.scope)}: {inline(scope.costs)}")
-
-
-def warning_line(warning: ParseWarning) -> Mrkdwn:
-    """Return a parse warning: the field, its value, and how it was handled."""
-    return Mrkdwn(f'{inline(warning.field, 80)} "{inline(warning.value, 100)}" {inline(warning.note, 200)}')
-
-
-# --- the brief --------------------------------------------------------------------------------------------
 
 
 class BriefState(Model):

@@ -19,7 +19,6 @@ from airflow_incident_provider.messages.blocks import (
     sections,
     split_into_messages,
 )
-from airflow_incident_provider.messages.brief import mention_names, not_invited_entries, problem_lines, step_name
 from airflow_incident_provider.messages.findings import probe_name, verdict_counts
 from airflow_incident_provider.messages.mrkdwn import (
     Mrkdwn,
@@ -32,6 +31,8 @@ from airflow_incident_provider.messages.mrkdwn import (
     mention,
     wrap,
 )
+from airflow_incident_provider.messages.people import mention_names, not_invited_entries
+from airflow_incident_provider.messages.progress import problem_lines, step_name
 from airflow_incident_provider.models import (
     Incident,
     IncidentSummary,

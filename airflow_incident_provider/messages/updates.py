@@ -20,12 +20,6 @@ from airflow_incident_provider.messages.blocks import (
     sections,
     split_into_messages,
 )
-from airflow_incident_provider.messages.brief import (
-    invited_entries,
-    mention_names,
-    not_invited_entries,
-    suggestion_controls,
-)
 from airflow_incident_provider.messages.coordination import action_lines
 from airflow_incident_provider.messages.mrkdwn import (
     Mrkdwn,
@@ -42,6 +36,12 @@ from airflow_incident_provider.messages.mrkdwn import (
     plain_length,
     split_line,
     unformatted,
+)
+from airflow_incident_provider.messages.people import (
+    invited_entries,
+    mention_names,
+    not_invited_entries,
+    suggestion_controls,
 )
 from airflow_incident_provider.messages.plain import decode_mrkdwn
 from airflow_incident_provider.models import Invitation, Model, NotInvited, UtcDatetime

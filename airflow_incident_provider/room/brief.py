@@ -15,7 +15,8 @@ from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, TaskId
 from airflow_incident_provider.exceptions import IncidentError, SlackRequestError
 from airflow_incident_provider.lifecycle.coordination import Coordination
 from airflow_incident_provider.lifecycle.records import Status
-from airflow_incident_provider.messages.brief import BriefState, StepProgress, StepState, brief
+from airflow_incident_provider.messages.brief import BriefState, brief
+from airflow_incident_provider.messages.progress import StepProgress, StepState
 from airflow_incident_provider.models import Incident, Invitation, NotInvited, Timing, UserResolution
 from airflow_incident_provider.room.progress import final_steps, steps_so_far, total_time
 from airflow_incident_provider.room.responders import invitations, not_invited

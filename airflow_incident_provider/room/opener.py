@@ -17,17 +17,13 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.exceptions import IncidentError, SlackRequestError, SlackUnavailableError
-from airflow_incident_provider.messages.brief import BriefState, StepProgress, brief_details
+from airflow_incident_provider.messages.brief import BriefState, brief_details
 from airflow_incident_provider.messages.channel import bookmarks, is_own_topic, purpose, topic
 from airflow_incident_provider.messages.mrkdwn import between, duration
+from airflow_incident_provider.messages.progress import StepProgress
 from airflow_incident_provider.models import Incident, Problem, ProblemCode, SlackWorkspace, WarRoom
 from airflow_incident_provider.room.brief import BriefWriter, brief_key, brief_state
-from airflow_incident_provider.room.channel import (
-    UNFINISHED_WAIT_S,
-    ChannelOpener,
-    ChannelRequest,
-    OpenedChannel,
-)
+from airflow_incident_provider.room.channel import UNFINISHED_WAIT_S, ChannelOpener, ChannelRequest, OpenedChannel
 from airflow_incident_provider.room.posting import Ledger, Poster, recorded_ts
 from airflow_incident_provider.room.progress import progress_with_room
 from airflow_incident_provider.room.responders import invitations, not_invited, not_invited_because

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_incident_provider.config import STEPS, TaskId, XComKey
-from airflow_incident_provider.messages.brief import StepProgress, StepState
+from airflow_incident_provider.messages.progress import StepProgress, StepState
 from airflow_incident_provider.models import IncidentSummary, Problem, StepReport, Timing, XComValue
 from airflow_incident_provider.room.xcom import returned
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from airflow_incident_provider.config import TaskId, settings
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
-from airflow_incident_provider.messages.brief import unresolved_people
+from airflow_incident_provider.messages.people import unresolved_people
 from airflow_incident_provider.models import (
     Invitation,
     NotInvited,

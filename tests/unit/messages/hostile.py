@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from airflow_incident_provider.messages.brief import BriefState, StepProgress, StepState
+from airflow_incident_provider.messages.brief import BriefState
+from airflow_incident_provider.messages.progress import StepProgress, StepState
 from airflow_incident_provider.models import (
     Finding,
     Incident,

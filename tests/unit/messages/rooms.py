@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow_incident_provider.messages.brief import BriefState, StepProgress, StepState
+from airflow_incident_provider.messages.brief import BriefState
+from airflow_incident_provider.messages.progress import StepProgress, StepState
 from airflow_incident_provider.models import (
     Finding,
     Incident,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_incident_provider.config import STEPS
-from airflow_incident_provider.messages.brief import StepState
+from airflow_incident_provider.messages.progress import StepState
 from airflow_incident_provider.room.brief import (
     SHOWN_PARTS,
     SLOW_PROBE_SECONDS,
