@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -49,7 +50,7 @@ STABLE_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 
-_RESERVED = frozenset({"hello", "disconnect"})
+log = logging.getLogger(__name__)
 
 
 class InteractionType(StrEnum):
@@ -271,7 +272,8 @@ class SocketMode:
                         self._receive(link, message)
         except ConnectionClosed:
             pass
-        link.end(Ending.LOST)
+        finally:
+            link.end(Ending.LOST)
         if link.handling:
             await asyncio.wait(link.handling)
         await link.websocket.close()
@@ -284,12 +286,7 @@ class SocketMode:
                 return
 
     def _receive(self, link: Link, raw: str | bytes) -> None:
-        try:
-            message = json.loads(raw)
-        except ValueError:
-            message = None
-        if not isinstance(message, dict):
-            return
+        message = _message(raw)
         if message.get("type") == "disconnect":
             link.end(_ending(message.get("reason")))
         elif envelope_id := message.get("envelope_id"):
@@ -303,22 +300,33 @@ class SocketMode:
         # What is no interaction, such as an event, is acknowledged: Slack would repeat it.
         if envelope is not None:
             try:
-                async with asyncio.timeout(self._acknowledge_seconds):
-                    response = await self._handle(envelope)
-            except TimeoutError:
-                self._tell(
-                    f"Not acknowledged ({envelope.type}): it took longer than {self._acknowledge_seconds:g} s."
-                )
-                return
+                response = await self._accept(envelope)
             except NotAcceptedError as error:
-                self._tell(f"Not acknowledged ({envelope.type}): {error}")
+                self._tell(f"Not acknowledged ({envelope.type}): {error}.")
                 return
             if response and envelope.accepts_payload:
                 acknowledgement["payload"] = response
         try:
             await link.websocket.send(json.dumps(acknowledgement))
         except ConnectionClosed:
-            self._tell(f"Not acknowledged ({message.get('type')}): the connection was lost, but it took effect.")
+            self._tell(f"Not acknowledged ({message.get('type')}): the connection was lost; it took effect.")
+
+    async def _accept(self, envelope: Envelope) -> Mapping[str, Any] | None:
+        """Have an interaction acted upon in time.
+
+        :raises NotAcceptedError: it was not, or it is not known whether it was.
+        """
+        try:
+            async with asyncio.timeout(self._acknowledge_seconds):
+                return await self._handle(envelope)
+        except TimeoutError:
+            raise NotAcceptedError(f"it took longer than {self._acknowledge_seconds:g} s") from None
+        except NotAcceptedError:
+            raise
+        except Exception as error:
+            # Whatever went wrong, the person is not left with an acknowledgement.
+            log.exception("An interaction could not be handled")
+            raise NotAcceptedError(f"{type(error).__name__}, see the log with --verbose") from error
 
     # --- bookkeeping ------------------------------------------------------------------------------------
 
@@ -333,17 +341,23 @@ class SocketMode:
 async def _hello(websocket: ClientConnection) -> Mapping[str, Any]:
     """Return Slack's first message: after it, envelopes may arrive."""
     while True:
-        try:
-            message = json.loads(await websocket.recv())
-        except ValueError:
-            continue
-        if isinstance(message, dict) and message.get("type") == "hello":
+        message = _message(await websocket.recv())
+        if message.get("type") == "hello":
             return message
-        if isinstance(message, dict) and message.get("type") == "disconnect":
+        if message.get("type") == "disconnect":
             ending = _ending(message.get("reason"))
             if ending is Ending.LINK_DISABLED:
                 raise SlackConfigurationError("Socket Mode is switched off for the Slack app.", code=ending)
             raise SlackUnavailableError(f"Slack refused the connection: {str(message.get('reason'))[:40]}.")
+
+
+def _message(raw: str | bytes) -> Mapping[str, Any]:
+    """Return a message of Slack; empty if it cannot be read."""
+    try:
+        message = json.loads(raw)
+    except (ValueError, RecursionError):
+        return {}
+    return message if isinstance(message, dict) else {}
 
 
 def _connected(hello: Mapping[str, Any], *, own: int) -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from .escapes import ESCAPES, attempt_all  # isort: skip
@@ -32,6 +33,7 @@ LOCAL = (
 )
 CELERY = ("airflow-worker", "redis", "airflow-scheduler")
 WORKERS = 3
+ALICE = "U0ALICENG01"
 
 
 def tell(text: str) -> None:
@@ -107,6 +109,15 @@ class TestLocalExecutor:
         [findings] = [text for text in local_room.texts if "our own network" in text and "check" in text]
         assert findings.startswith("The check passes"), "the probes reach the service"
         assert "no resolver answers" in findings, "and there is no name server"
+
+    def test_commands_arrive_without_a_public_address(self, local: Stack, local_room: Room) -> None:
+        sandbox = f"http://{local.address('sandbox')}:8765/sandbox"
+        room = httpx.get(f"{sandbox}/channels/{local_room.name}", timeout=30).json()
+        typed = {"user_id": ALICE, "channel_id": room["id"], "command": "/incident", "text": "lead"}
+        said = httpx.post(f"{sandbox}/commands", json=typed, timeout=30).json()
+        assert said["delivery"] == "ok", local.compose("logs", "airflow-socket")
+        room = httpx.get(f"{sandbox}/channels/{local_room.name}", timeout=30).json()
+        assert "incident commander" in room["ephemerals"][-1]["text"]
 
     @pytest.mark.parametrize("name", ESCAPES)
     def test_the_proxy_of_the_stack_refuses(self, answers: dict[str, tuple[int, str]], name: str) -> None:

@@ -59,7 +59,8 @@ class ApiServerForwarder:
 
         :raises NotAcceptedError: the API server did not accept it.
         """
-        body = urlencode(_form(envelope)).encode()
+        # A text may hold half a surrogate pair, which has no encoding.
+        body = urlencode(_form(envelope), errors="replace").encode()
         deadline = time.monotonic() + self._seconds
         while True:
             try:

@@ -22,6 +22,7 @@ from incident_sandbox.entities import Message
 from incident_sandbox.interactivity import APP_ID, SIGNING_SECRET
 from incident_sandbox.seed import APP_LEVEL_TOKEN, BOT_ID, BOT_USER, INCIDENTS
 from slack_sdk import WebClient
+from websockets.sync.server import Server, ServerConnection, serve
 
 from airflow_incident_provider.cli.socket.forwarding import ApiServerForwarder
 from airflow_incident_provider.exceptions import SlackConfigurationError, SlackError
@@ -38,6 +39,7 @@ from airflow_incident_provider.slack.app_token import AppLevelSlackHook
 from airflow_incident_provider.slack.socket_mode import SocketMode
 
 from .one_incident import KEY, Registry, Workspace, open_incident  # isort: skip
+from .tunnel import Proxy, running_proxy  # isort: skip
 
 DANA, STRANGER = "U0DANAREYES", "U0STRANGER1"
 LEAD = "incident.lead"
@@ -103,7 +105,12 @@ class Site:
     running: list[Receiving] = field(default_factory=list)
 
     def receive(
-        self, *, token: str = APP_LEVEL_TOKEN, app_id: str | None = None, seconds: float = PATIENCE
+        self,
+        *,
+        token: str = APP_LEVEL_TOKEN,
+        app_id: str | None = None,
+        seconds: float = PATIENCE,
+        **connection_extra: str,
     ) -> Receiving:
         """Start a process; return it at once."""
         receiving = Receiving()
@@ -113,7 +120,7 @@ class Site:
             loop, stop = asyncio.get_running_loop(), asyncio.Event()
             receiving.request_stop = lambda: loop.call_soon_threadsafe(stop.set)
             forwarder = ApiServerForwarder(self.api.url, lambda: self.secrets[-1], seconds=seconds)
-            extra = {"base_url": self.slack.slack_base_url, "app_token": token}
+            extra = {"base_url": self.slack.slack_base_url, "app_token": token, **connection_extra}
             connection = Connection(conn_id="slack", conn_type="slack", extra=json.dumps(extra))
 
             def open_socket() -> Any:
@@ -400,6 +407,93 @@ def test_an_eleventh_connection_is_refused_and_tried_again(site: Site) -> None:
     receiving.wait_for("too_many_websockets", 2)
     others[0].stop()
     receiving.wait_for("Connected to Slack")
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    with running_proxy() as running:
+        yield running
+
+
+def test_the_proxy_of_the_connection_is_used(site: Site, proxy: Proxy) -> None:
+    site.connect(proxy=proxy.url)
+    assert site.command("lead") == "ok"
+    assert [address.rpartition("/")[2] for address in proxy.requests] == ["apps.connections.open"]
+    assert proxy.tunnels == [site.slack.url.removeprefix("http://")]
+
+
+def test_a_connection_that_has_gone_silent_is_replaced(
+    site: Site, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_mode, "PING_SECONDS", 0.5)
+    receiving = site.connect(proxy=proxy.url)
+    proxy.silence()
+    receiving.wait_for("The connection ends (lost)")
+    receiving.wait_for("Connected to Slack", 2)
+
+
+class TestWhatAServerMaySend:
+    """Messages that the sandbox never sends, from a server of the test's own."""
+
+    @pytest.fixture
+    def exchange(self, site: Site) -> Iterator[Callable[..., list[Any]]]:
+        servers: list[Server] = []
+
+        def exchange(*messages: str | bytes, answers: int) -> list[Any]:
+            """Send messages over a connection and return the acknowledgements."""
+            acknowledged: list[Any] = []
+
+            def serve_one(websocket: ServerConnection) -> None:
+                for message in messages:
+                    websocket.send(message)
+                acknowledged.extend(json.loads(raw) for raw in websocket)
+
+            servers.append(server := serve(serve_one, "127.0.0.1", 0))
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/"
+            answer = {"ok": True, "url": url}
+            site.slack.workspace.faults.add(
+                Fault(method="apps.connections.open", times=None, status=200, body=answer)
+            )
+            site.connect()
+            wait_until(lambda: len(acknowledged) >= answers, timeout=PATIENCE, what="acknowledgements")
+            return acknowledged
+
+        yield exchange
+        for server in servers:
+            server.shutdown()
+
+    HELLO = json.dumps({"type": "hello", "connection_info": {"app_id": APP_ID}, "num_connections": 1})
+
+    def test_what_is_no_interaction_is_acknowledged_and_changes_nothing(
+        self, site: Site, exchange: Callable[..., list[Any]]
+    ) -> None:
+        event = json.dumps({"type": "events_api", "envelope_id": "e1", "payload": {"event": {"type": "message"}}})
+        assert exchange(self.HELLO, event, answers=1) == [{"envelope_id": "e1"}]
+        assert site.actions == []
+
+    def test_what_cannot_be_read_stops_nothing(self, site: Site, exchange: Callable[..., list[Any]]) -> None:
+        unreadable = ["", "hello", "[]", "null", "{", "[" * 100_000, b"\xff", '{"type": 5}', '{"type": []}']
+        unreadable += ['{"type": "interactive"}', '{"type": "disconnected"}']
+        odd = [
+            '{"type": "slash_commands", "envelope_id": "e1", "payload": 5}',
+            '{"type": "slash_commands", "envelope_id": "e2", "payload": {"text": "\\ud800", "x": [true, null]}}',
+            '{"envelope_id": "e3"}',
+        ]
+        acknowledged = exchange(*unreadable, self.HELLO, *unreadable, *odd, answers=3)
+        assert {each["envelope_id"] for each in acknowledged} == {"e1", "e2", "e3"}
+        assert site.actions == []
+
+
+def test_a_mistake_of_the_process_is_not_acknowledged(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(self: ApiServerForwarder, envelope: socket_mode.Envelope) -> None:
+        raise KeyError(envelope.id)
+
+    monkeypatch.setattr(ApiServerForwarder, "__call__", fail)
+    site.slack.workspace.interactivity.response_seconds = 1
+    receiving = site.connect()
+    assert site.command("lead") == "operation_timeout"
+    receiving.wait_for("Not acknowledged (slash_commands): KeyError")
 
 
 def test_when_it_stops_what_it_handles_is_acknowledged(site: Site) -> None:
