@@ -365,7 +365,8 @@ class Resolution(Model):
     """The result of one query.
 
     ``users`` are the people found: one, or the members of a user group. ``candidates`` are possible matches, most
-    likely first; they are suggested and never invited. ``confidence`` is 0 to 100.
+    likely first; they are suggested and never invited. ``confidence`` is 0 to 100. ``group_id`` is the Slack id
+    of the user group that was asked for.
     """
 
     query: str
@@ -375,6 +376,7 @@ class Resolution(Model):
     users: tuple[SlackUser, ...] = ()
     candidates: tuple[SlackUser, ...] = ()
     reason: str | None = None
+    group_id: str | None = None
 
 
 class UserResolution(XComValue):
@@ -403,11 +405,12 @@ class UserResolution(XComValue):
 
 
 class Invitation(Model):
-    """A person who was invited, and how they were found."""
+    """A person who was invited, and how they were found; ``group_id`` is the Slack id of their user group."""
 
     user: SlackUser
     query: str
     method: MatchMethod
+    group_id: str | None = None
 
 
 class NotInvited(Model):

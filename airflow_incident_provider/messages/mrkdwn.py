@@ -39,6 +39,7 @@ _BACKTICK = str.maketrans({"`": _LOOKALIKES["`"]})
 # An underscore inside a word formats nothing, and names such as missing_scope must remain copyable.
 _FORMATTING = re.compile(r"[*~`]|(?<![^\W_])_|_(?![^\W_])")
 _USER_ID = re.compile(r"[A-Z0-9]{2,32}")
+_GROUP_ID = re.compile(r"S[A-Z0-9]{1,31}")
 _ADDRESS_LIKE = re.compile(r"://|^www\.", re.IGNORECASE)
 
 
@@ -245,6 +246,16 @@ def is_user_id(text: str) -> bool:
 def mention(user_id: str, name: str) -> Mrkdwn:
     """Return a mention of a member, or the plain name if the id is not a Slack user id."""
     return Mrkdwn(f"<@{user_id}>") if _USER_ID.fullmatch(user_id) else inline(name)
+
+
+def mention_group(group_id: str, handle: str) -> Mrkdwn:
+    """Return a mention of a user group, or its handle if the id is not that of one."""
+    return Mrkdwn(f"<{group_reference(group_id)}>") if _GROUP_ID.fullmatch(group_id) else inline(handle)
+
+
+def group_reference(group_id: str) -> str:
+    """Return how Slack refers to a user group in a message."""
+    return f"!subteam^{group_id}"
 
 
 # --- lines ------------------------------------------------------------------------------------------------

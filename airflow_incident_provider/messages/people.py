@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from airflow_incident_provider.messages.blocks import Block
 from airflow_incident_provider.messages.controls import invite_controls
-from airflow_incident_provider.messages.mrkdwn import Mrkdwn, inline, mention
+from airflow_incident_provider.messages.mrkdwn import Mrkdwn, group_reference, inline, mention
 from airflow_incident_provider.models import (
     Invitation,
     MatchMethod,
@@ -99,5 +99,10 @@ def _not_invited(person: NotInvited) -> Mrkdwn:
 
 
 def mention_names(invitations: Iterable[Invitation]) -> dict[str, str]:
-    """Return the names of mentioned people, for readers outside Slack."""
-    return {invitation.user.id: one_line(invitation.user.label) for invitation in invitations}
+    """Return the names of mentioned people and user groups, for readers outside Slack."""
+    names = {}
+    for invitation in invitations:
+        names[invitation.user.id] = one_line(invitation.user.label)
+        if invitation.group_id is not None:
+            names[group_reference(invitation.group_id)] = one_line(invitation.query)
+    return names

@@ -55,5 +55,5 @@ def _token(target: str, label: str | None, names: Mapping[str, str]) -> str:
     if target.startswith("@"):
         return f"@{names.get(target[1:], target[1:])}"
     if target.startswith("!"):
-        return label or target
+        return label or names.get(target, target)
     return f"{label} ({target})" if label else target

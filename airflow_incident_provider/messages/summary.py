@@ -29,6 +29,7 @@ from airflow_incident_provider.messages.mrkdwn import (
     join,
     link,
     mention,
+    mention_group,
     wrap,
 )
 from airflow_incident_provider.messages.people import mention_names, not_invited_entries
@@ -56,7 +57,7 @@ _FAILED_STATES = frozenset({"failed", "upstream_failed"})
 _SENTENCE = 500
 
 MAX_CALLED = 30
-"""How many people are mentioned."""
+"""How many people and user groups are mentioned."""
 
 
 def summary_message(
@@ -66,7 +67,8 @@ def summary_message(
     Return the first look as one message, or more if much failed.
 
     :param incident: what the summary is about; absent if the payload could not be parsed.
-    :param called: the people in the room to mention: Slack notifies them once, when the message is posted.
+    :param called: the people in the room to mention: Slack notifies them once, when the message is posted. Those of
+        a user group are mentioned as the group.
     """
     now = summary.status is None
     known = Mrkdwn("*What we know*" if now else "*What we knew in the first minutes*")
@@ -87,16 +89,22 @@ def summary_message(
     blocks = sections(lines)
     blocks += [context(line) for line in wrap(_problem_entries(summary), LINE_LIMIT)]
     blocks += [context(line) for line in _timeline(summary)]
-    return split_into_messages(_fallback(summary, incident), blocks, mention_names(called[:MAX_CALLED]))
+    return split_into_messages(_fallback(summary, incident), blocks, mention_names(called))
 
 
 def _called(people: Sequence[Invitation]) -> Mrkdwn:
-    """Return mentions of the people, which notify them."""
+    """Return mentions of the people and user groups, which notify them."""
     if not people:
         return Mrkdwn("")
-    mentions = join([mention(one.user.id, one.user.label) for one in people[:MAX_CALLED]], " ")
-    more = f" and {len(people) - MAX_CALLED} more" if len(people) > MAX_CALLED else ""
-    return Mrkdwn(f"For {mentions}{more}")
+    mentions = list(dict.fromkeys(_mention(one) for one in people))
+    more = f" and {len(mentions) - MAX_CALLED} more" if len(mentions) > MAX_CALLED else ""
+    return Mrkdwn(f"For {join(mentions[:MAX_CALLED], ' ')}{more}")
+
+
+def _mention(one: Invitation) -> Mrkdwn:
+    if one.group_id is not None:
+        return mention_group(one.group_id, one.query)
+    return mention(one.user.id, one.user.label)
 
 
 def _headline(summary: IncidentSummary) -> Mrkdwn:

@@ -323,7 +323,8 @@ class _Resolver:
         if not users:
             reason = f"nobody in {query} can be invited" + _listed(": ", left_out)
             return _group_result(ResolutionOutcome.NOT_FOUND, reason)
-        return _group_result(ResolutionOutcome.RESOLVED, _listed("invited, except ", left_out) or None, users)
+        invited = _group_result(ResolutionOutcome.RESOLVED, _listed("invited, except ", left_out) or None, users)
+        return invited.model_copy(update={"group_id": group.id})
 
     def _sort_members(self, ids: Iterable[str]) -> tuple[list[SlackUser], list[str], list[_LookupFailedError]]:
         """Return who of a group can be invited, who cannot and why, and which lookups failed."""

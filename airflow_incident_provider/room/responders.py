@@ -106,7 +106,7 @@ def looked_up_later(queries: Iterable[str], reason: str) -> UserResolution:
 def invitations(people: UserResolution) -> tuple[Invitation, ...]:
     """Return everybody who was found, each once, by the first query that found them."""
     found = (
-        Invitation(user=user, query=resolution.query, method=resolution.method)
+        Invitation(user=user, query=resolution.query, method=resolution.method, group_id=resolution.group_id)
         for resolution in people.resolved
         for user in resolution.users
         if resolution.method is not None

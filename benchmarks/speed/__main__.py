@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.speed.burst import measure_bursts
+from benchmarks.speed.collecting import measure_collecting
 from benchmarks.speed.comparing import Comparison
 from benchmarks.speed.machine import description
 from benchmarks.speed.matching import measure_matching
@@ -49,6 +50,9 @@ def _options() -> argparse.Namespace:
         "--only", default="abcd", help="contenders, of abcCd, C being c with the settings of a; - for none"
     )
     parser.add_argument("--bursts", type=int, nargs="*", default=[1, 10, 50], help="incidents at once (1 10 50)")
+    parser.add_argument(
+        "--datadog", type=int, default=10, help="incidents each with and without Datadog (10); 0: none"
+    )
     parser.add_argument("--members", type=int, default=50_000, help="of a workspace (50000); 0: none")
     parser.add_argument("--latency", type=int, default=100, help="milliseconds of a Slack call (100)")
     parser.add_argument("--results", type=Path, default=Path(".demo/speed.jsonl"), help="what was measured")
@@ -69,6 +73,10 @@ def _measure(options: argparse.Namespace, results: Results) -> None:
         with scenario(folder, latency_ms=options.latency) as scene:
             comparison = Comparison(scene, folder, results, runs=options.runs, warm_ups=options.warm_ups, say=_say)
             comparison.measure(options.only)
+            if options.datadog:
+                measure_collecting(
+                    scene, folder, results, runs=options.datadog, warm_ups=options.warm_ups, say=_say
+                )
             if options.bursts:
                 measure_bursts(options.bursts, scene, folder, results, say=_say)
 

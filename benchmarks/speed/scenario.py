@@ -16,6 +16,7 @@ from incident_sandbox.demo.broken_service import BrokenService, Certificate
 from incident_sandbox.demo.network import DemoNetwork, demo_network
 from incident_sandbox.server import SandboxServer
 
+from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID
 from airflow_incident_provider.intake import read_incident
 from airflow_incident_provider.intake.routing_table import load_routing_table
 from airflow_incident_provider.messages.channel import bookmarks
@@ -37,18 +38,25 @@ class Scenario:
     A workspace, a service that is half broken, and where both are.
 
     :param job_file: what the stock DAG and the script are told: people, address of Slack, containers to run.
+    :param asks_datadog: whether there is a connection for evidence.
     """
 
     sandbox: SandboxServer
     network: DemoNetwork
     routing_table: Path
     job_file: Path
+    asks_datadog: bool = False
 
     @property
     def connections(self) -> dict[str, dict[str, Any]]:
-        """The Slack connection; its ``base_url`` leads to the sandbox."""
+        """The Slack connection, whose ``base_url`` leads to the sandbox; and that of Datadog, if it is asked."""
         extra = json.dumps({"base_url": self.sandbox.slack_base_url})
-        return {CONN_ID: {"conn_type": "slack", "password": self.sandbox.token, "extra": extra}}
+        slack = {"conn_type": "slack", "password": self.sandbox.token, "extra": extra}
+        if not self.asks_datadog:
+            return {CONN_ID: slack}
+        datadog = self.sandbox.workspace.datadog
+        access = {"api_key": datadog.api_key, "app_key": datadog.app_key, "api_host": self.sandbox.datadog_url}
+        return {CONN_ID: slack, DEFAULT_DATADOG_CONN_ID: {"conn_type": "datadog", "extra": json.dumps(access)}}
 
     @property
     def environment(self) -> dict[str, str]:

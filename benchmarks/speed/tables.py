@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.burst import SEVERITIES
+from benchmarks.speed.collecting import WITH, WITHOUT
 from benchmarks.speed.comparing import LABELS, SCRIPT
 from benchmarks.speed.figures import Spread
 from benchmarks.speed.results import Results
@@ -28,6 +29,7 @@ def report(results: Results) -> str:
     parts = [
         *_machine(results),
         *_headed("One incident", _contenders(results)),
+        *_headed("With evidence from Datadog", _collecting(results)),
         *_headed("Many at once", _bursts(results)),
         *_headed("People", [*_resolutions(results), *_matches(results)]),
     ]
@@ -56,6 +58,30 @@ def _headed(heading: str, parts: list[str]) -> list[str]:
 def _machine(results: Results) -> list[str]:
     told = [f"{each['description']}; {each['latency_ms']} ms a Slack call." for each in results.of("machine")]
     return list(dict.fromkeys(told))
+
+
+def _collecting(results: Results) -> list[str]:
+    found = {label: results.of("collecting", datadog=label) for label in (WITHOUT, WITH)}
+    if not all(found.values()):
+        return []
+    moments = {label: spreads(incidents) for label, incidents in found.items()}
+    rows = [
+        [
+            f"{label} Datadog",
+            *(f"{moments[label][moment].median:.2f}" for moment in MOMENTS),
+            str(len(incidents)),
+            f"{Spread.of(each['load'] for each in incidents).median:.1f}",
+        ]
+        for label, incidents in found.items()
+    ]
+    later = (moments[WITH][moment].median - moments[WITHOUT][moment].median for moment in MOMENTS)
+    rows.append(["later", *(f"{seconds:+.2f}" for seconds in later), "", ""])
+    delay = found[WITH][-1]["delay_ms"]
+    return [
+        f"Seconds, medians, without a connection of Datadog and with one whose every call takes {delay} ms. "
+        "Wanted: at most 0.3 s later for the room, 1.0 s for the summary.",
+        table(["", "room", "first evidence", "summary", "n", "load"], rows),
+    ]
 
 
 # --- one incident after another ---------------------------------------------------------------------

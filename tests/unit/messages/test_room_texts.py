@@ -94,6 +94,30 @@ def test_in_slack_people_are_mentioned_and_times_drawn() -> None:
     assert "09:35 <!date^1795426500^" in text
 
 
+def test_the_summary_mentions_a_user_group_once_and_nobody_of_it() -> None:
+    group = [
+        Invitation(
+            user=user(f"U00G{n}", f"Oncall {n}"),
+            query="@sre-oncall",
+            method=MatchMethod.USERGROUP,
+            group_id="S0SRE",
+        )
+        for n in range(60)
+    ]
+    alice = Invitation(user=user("U00ALICE", "Alice Ng"), query="alice@example.com", method=MatchMethod.EMAIL)
+    [message] = summary_message(checkout_summary(), checkout_incident(), called=[*group, alice])
+    text = "\n".join(block["text"]["text"] for block in message.blocks if block["type"] == "section")
+    assert "For <!subteam^S0SRE> <@U00ALICE>\n" in text
+    assert "For @sre-oncall @Alice Ng" in plain_text(message)
+
+
+@pytest.mark.parametrize("group_id", ["", "here", "S1>", "S1|@x", "<!channel>", "s0sre"])
+def test_what_is_no_id_of_a_user_group_notifies_nobody(group_id: str) -> None:
+    odd = Invitation(user=user("U1", "A"), query="<!channel>", method=MatchMethod.USERGROUP, group_id=group_id)
+    [message] = summary_message(checkout_summary(), checkout_incident(), called=[odd])
+    assert not any("<!channel" in str(block) or "<!subteam" in str(block) for block in message.blocks)
+
+
 def test_a_picture_that_slack_cannot_fetch_is_linked() -> None:
     state = checkout_brief().model_copy(update={"with_picture": False})
     message = brief(state)

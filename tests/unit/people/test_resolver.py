@@ -128,6 +128,7 @@ def test_a_user_group_resolves_to_its_eligible_members_and_names_the_others(quer
     result = resolve_one(query)
     assert result.outcome is ResolutionOutcome.RESOLVED
     assert result.method is MatchMethod.USERGROUP
+    assert result.group_id == "S1"
     assert [user.id for user in result.users] == ["U1", "U2"]
     assert result.reason == "invited, except Dave (deactivated in Slack), U9 (unknown)"
 
