@@ -537,9 +537,9 @@ def _update_run(record: IncidentRecord, name: str, *, run_after: datetime | None
         ConfKey.INCIDENT_KEY: record.key,
         ConfKey.ASSIGNMENT: {"key": record.key, "severity": record.severity.value},
     }
-    return RunRequest(
-        dag_id=DagId.INCIDENT_UPDATE, run_id=f"upd.{record.key}.{name}", conf=conf, run_after=run_after
-    )
+    run_id = f"upd.{record.key}.{name}"
+    # An alert is accepted all the same: its update is posted when the DAG is ready again.
+    return RunRequest(dag_id=DagId.INCIDENT_UPDATE, run_id=run_id, conf=conf, run_after=run_after, may_wait=True)
 
 
 def _is_urgent(item: UpdateItem) -> bool:

@@ -298,12 +298,16 @@ class IncidentRecord(Model):
 
 
 class RunRequest(Model):
-    """A DAG run to start, at ``run_after`` if that is set. A run id that exists already is not an error."""
+    """A DAG run to start, at ``run_after`` if that is set. A run id that exists already is not an error.
+
+    A run that ``may_wait`` is created even if its DAG is paused or broken: it starts when the DAG is ready again.
+    """
 
     dag_id: str
     run_id: Annotated[str, Field(max_length=250)]
     conf: dict[str, Any]
     run_after: UtcDatetime | None = None
+    may_wait: bool = False
 
 
 class Assignment(Model):

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from airflow_incident_provider.config import ConfKey, DagId
 from airflow_incident_provider.exceptions import InvalidPayloadError, RegistryUnavailableError
 from airflow_incident_provider.intake.conf import read_notification
+from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.lifecycle import transitions
 from airflow_incident_provider.lifecycle.closing import is_expired
@@ -60,6 +61,8 @@ ATTEMPTS = 3
 
 CLOCK_TOLERANCE = timedelta(seconds=3)
 """An update run starts this long after its batch is complete: the scheduler has a clock of its own."""
+
+_WAITS = "Its update waits for the DAG that posts it."
 
 KEYS_AT_ONCE = 64
 """Numbered keys that are looked up in one query, to find a free one."""
@@ -227,7 +230,8 @@ class DecisionBatch:
                 self._load([key])
                 continue
             for request in requests:
-                self._runs.start(self._session, request)
+                # A person can act again; what they did is to be seen at once.
+                self._runs.start(self._session, request.model_copy(update={"may_wait": False}))
             if record != before.record:
                 self._keep(shrink_to_fit(record), requests)
             return record
@@ -318,14 +322,18 @@ class DecisionBatch:
     # --- acting ---
 
     def _start_runs(self, decision: Decision) -> tuple[Decision, list[str]]:
-        """Start the runs of a decision; if a team's DAG is not ready, let the default DAG open the room."""
+        """Start the runs of a decision.
+
+        If a team's DAG is not ready, the default DAG opens the room. If there is none that posts updates, they stay
+        pending, and are requested again with the next alert of the incident, and by housekeeping.
+        """
         try:
             return decision, self._start_all(decision)
         except DagNotReadyError as error:
-            fallback = _with_default_dag(decision, error)
+            fallback = _with_default_dag(decision, error) or _without_updates(decision, error)
             if fallback is None:
                 raise
-            return fallback, self._start_all(fallback)
+            return self._start_runs(fallback)
 
     def _request_first_check(self, record: IncidentRecord, routing: RoutingTable) -> None:
         """Request the run that posts the first reminder; from there each run requests the next."""
@@ -337,6 +345,7 @@ class DecisionBatch:
             run_id=check_run_id(record.key, at),
             conf={ConfKey.INCIDENT_KEY.value: record.key},
             run_after=at,
+            may_wait=True,
         )
         try:
             self._runs.start(self._session, request)
@@ -345,10 +354,11 @@ class DecisionBatch:
             log.warning("The incident %s has no reminders: %s", record.key, error)
 
     def _start_all(self, decision: Decision) -> list[str]:
-        requests = [_delayed(request) for request in decision.runs]
         # A savepoint: of two runs, both are started or none.
         with self._session.begin_nested():
-            started = [request.run_id for request in requests if self._runs.start(self._session, request)]
+            started = [
+                request.run_id for request in decision.runs if self._runs.start(self._session, _delayed(request))
+            ]
         opened = [request.run_id for request in decision.runs if request.run_id == decision.key]
         if decision.action is Action.OPEN and not set(opened) <= set(started):
             raise RegistryUnavailableError(f"Another run has the id {decision.key}.")
@@ -389,16 +399,23 @@ class DecisionBatch:
             incident = self._loaded.get(key)
             if incident is None or key in self._changed or self._registry.put_away(incident, settings, self._now):
                 continue
-            if is_expired(incident.record, self._now) and not self._registry.has_moved_on(incident):
-                record, requests = with_update_run(
-                    transitions.expired(incident.record, self._now), settings, self._now
-                )
-                try:
-                    for request in requests:
-                        self._runs.start(self._session, request)
-                except DagNotReadyError:
-                    continue
-                self._keep(shrink_to_fit(record), requests)
+            if self._registry.has_moved_on(incident):
+                continue
+            is_left = incident.batch is None and incident.record.pending
+            if is_expired(incident.record, self._now):
+                self._post_later(transitions.expired(incident.record, self._now), settings)
+            elif is_left:
+                self._post_later(incident.record.model_copy(update={"update_due": None}), settings)
+
+    def _post_later(self, record: IncidentRecord, settings: Lifecycle) -> None:
+        """Store a record with the run that posts its updates, unless there is no DAG for it yet."""
+        record, requests = with_update_run(record, settings, self._now)
+        try:
+            for request in requests:
+                self._runs.start(self._session, _delayed(request))
+        except DagNotReadyError:
+            return
+        self._keep(shrink_to_fit(record), requests)
 
 
 def _changed_records(decision: Decision) -> list[IncidentRecord]:
@@ -421,6 +438,15 @@ def _with_default_dag(decision: Decision, error: DagNotReadyError) -> Decision |
     )
     record = record.model_copy(update={"dag_id": DagId.INCIDENT_RESPONSE.value})
     return decision.model_copy(update={"record": record, "runs": runs})
+
+
+def _without_updates(decision: Decision, error: DagNotReadyError) -> Decision | None:
+    """Return the decision without the runs that post updates, if their DAG is the one that is not ready."""
+    if error.dag_id != DagId.INCIDENT_UPDATE:
+        return None
+    log.warning("An update of %s waits: %s", decision.key, error)
+    runs = tuple(request for request in decision.runs if request.dag_id != error.dag_id)
+    return decision.model_copy(update={"runs": runs, "reason": f"{decision.reason} {_WAITS}"})
 
 
 def _redirected(request: RunRequest, warning: ParseWarning) -> RunRequest:

@@ -2,7 +2,8 @@
 The runs that a decision requests, created in the decision's own transaction: both are committed, or neither is.
 
 Airflow's ``trigger_dag`` looks for a duplicate with a session of its own, and checks neither that a DAG is unpaused
-nor that its file can be imported. So this does what Airflow's REST API does, and refuses where a run would wait.
+nor that its file can be imported. So this does what Airflow's REST API does, and refuses a run that would wait,
+unless it may: a room is needed now, an update of one may be late.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ class Runs:
         """Create a run within the session's transaction.
 
         :returns: whether it is new: false if a run of this id exists already.
-        :raises DagNotReadyError: the DAG is missing, paused or broken.
+        :raises DagNotReadyError: the DAG is paused or broken and the run may not wait, or it was never parsed.
         :raises ParamValidationError: the DAG does not accept the run's conf.
         """
-        dag = self.ready_dag(session, request.dag_id)
+        dag = self._dag(session, request.dag_id) if request.may_wait else self.ready_dag(session, request.dag_id)
         if _exists(session, request):
             return False
         try:
@@ -83,29 +84,40 @@ class Runs:
 
         :raises DagNotReadyError: it is missing, paused or broken.
         """
+        problem = dag_problem(session, dag_id)
+        if problem is not None:
+            raise problem
+        return self._dag(session, dag_id)
 
-        def not_ready(what: str, fix: str) -> DagNotReadyError:
-            return DagNotReadyError(f"The DAG {dag_id} {what}.", fix=fix, dag_id=dag_id)
-
-        found = session.execute(
-            select(
-                DagModel.is_stale, DagModel.is_paused, DagModel.has_import_errors, DagModel.allowed_run_types
-            ).where(DagModel.dag_id == dag_id)
-        ).one_or_none()
-        # A DAG whose file cannot be imported counts as stale, too; that it is broken says more.
-        if found is not None and found.has_import_errors:
-            raise not_ready("has import errors", "See them in Airflow's UI.")
-        if found is None or found.is_stale:
-            raise not_ready("is missing", "Put its file into the DAGs folder.")
-        if found.is_paused:
-            raise not_ready("is paused", "Unpause it.")
-        if found.allowed_run_types is not None and DagRunType.MANUAL not in found.allowed_run_types:
-            raise not_ready("does not allow manual runs", "Allow them in its file.")
+    def _dag(self, session: Session, dag_id: str) -> SerializedDAG:
         version = DagVersion.get_latest_version(dag_id, session=session)
         dag = self._dags.get_dag(version.id, session=session) if version is not None else None
         if dag is None:
-            raise not_ready("is not serialized yet", "Wait until it was parsed.")
+            raise _not_ready(dag_id, "is not serialized yet", "Wait until it was parsed.")
         return dag
+
+
+def dag_problem(session: Session, dag_id: str) -> DagNotReadyError | None:
+    """Return why runs of a DAG would wait, or cannot be created; ``None`` if they start."""
+    found = session.execute(
+        select(DagModel.is_stale, DagModel.is_paused, DagModel.has_import_errors, DagModel.allowed_run_types).where(
+            DagModel.dag_id == dag_id
+        )
+    ).one_or_none()
+    # A DAG whose file cannot be imported counts as stale, too; that it is broken says more.
+    if found is not None and found.has_import_errors:
+        return _not_ready(dag_id, "has import errors", "See them in Airflow's UI.")
+    if found is None or found.is_stale:
+        return _not_ready(dag_id, "is missing", "Put its file into the DAGs folder.")
+    if found.is_paused:
+        return _not_ready(dag_id, "is paused", "Unpause it.")
+    if found.allowed_run_types is not None and DagRunType.MANUAL not in found.allowed_run_types:
+        return _not_ready(dag_id, "does not allow manual runs", "Allow them in its file.")
+    return None
+
+
+def _not_ready(dag_id: str, what: str, fix: str) -> DagNotReadyError:
+    return DagNotReadyError(f"The DAG {dag_id} {what}.", fix=fix, dag_id=dag_id)
 
 
 def existing_runs(session: Session, dag_id: str, run_ids: Collection[str]) -> set[str]:

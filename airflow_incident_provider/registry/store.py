@@ -212,7 +212,9 @@ class Registry:
             self._change_index(name, lambda entry: entry.with_key(record.key))
         for name in former - names:
             self._change_index(name, lambda entry: entry.without_key(record.key))
-        self._list(incident, check_at=now + CHECK_INTERVAL)
+        # Updates without a run to post them are what housekeeping is to look at next.
+        is_left = incident.batch is None and bool(record.pending)
+        self._list(incident, check_at=now if is_left else now + CHECK_INTERVAL)
 
     def write_updates(self, run_id: str, batch: UpdateBatch) -> None:
         """Store what an update run has to post, as far as it is known."""

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
+from airflow_incident_provider.config import DagId
 from airflow_incident_provider.exceptions import RegistryUnavailableError
 from airflow_incident_provider.lifecycle.closing import settle
 from airflow_incident_provider.lifecycle.records import IncidentRecord
@@ -29,6 +30,7 @@ from airflow_incident_provider.plugins.incidents_page.entries import (
 from airflow_incident_provider.plugins.incidents_page.permissions import ReadableDagIds, require_trigger
 from airflow_incident_provider.plugins.run_history import RecordedRun, latest_runs, one_run, runs_with_ids
 from airflow_incident_provider.registry.decisions import dismiss
+from airflow_incident_provider.registry.runs import dag_problem
 from airflow_incident_provider.registry.store import Registry
 from airflow_incident_provider.registry.transaction import opened
 from airflow_incident_provider.room.snapshot import IncidentSnapshot
@@ -74,6 +76,9 @@ class Incidents(BaseModel):
     routing_problem: Annotated[
         str | None, Field(description="Since when the routing table is invalid, why, and what is in use instead.")
     ] = None
+    update_problem: Annotated[
+        str | None, Field(description="Why updates, recoveries and resolutions wait: their DAG is paused, say.")
+    ] = None
     now: Annotated[UtcDatetime, Field(description="The server's clock, to compute ages.")]
     dag_ids: Annotated[list[str], Field(description="The incident DAGs that the user may read.")]
 
@@ -107,10 +112,12 @@ def list_incidents(
     runs += _runs_of(session, records.values(), known=runs)
     found = incidents(runs, records, base_path=API_ROOT_PATH, now=now)
     problem = active_routing_table().problem
+    waits = dag_problem(session, DagId.INCIDENT_UPDATE) if registry is not None else None
     return Incidents(
         incidents=_limited(found, limit),
         reports=sorted(rejections, key=lambda report: report.at, reverse=True),
         routing_problem=None if problem is None else str(problem),
+        update_problem=None if waits is None else str(waits),
         now=now,
         dag_ids=dag_ids,
     )

@@ -113,7 +113,7 @@ class Health(BaseModel):
 @health_router.get(
     "/health",
     response_model=Health,
-    responses={503: {"model": Health, "description": "Alerts cannot be accepted now."}},
+    responses={503: {"model": Health, "description": "Alerts cannot be accepted now, or not handled completely."}},
     summary="Report whether alerts can be accepted",
     # Without the secret, the response has fewer details.
     openapi_extra={"security": [{}]},

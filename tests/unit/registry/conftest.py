@@ -31,14 +31,15 @@ TABLES = (AssetStateStoreModel, AssetActive, AssetModel, DagRun, DagModel)
 
 
 class PaperRuns(Runs):
-    """Notes the requested runs instead of creating them."""
+    """Notes the requested runs instead of creating them; one DAG can be paused, and one missing."""
 
     def __init__(self) -> None:
         self.requests: list[RunRequest] = []
         self.not_ready: str | None = None
+        self.missing: str | None = None
 
     def start(self, session: Any, request: RunRequest) -> bool:  # noqa: ARG002
-        if request.dag_id == self.not_ready:
+        if request.dag_id == self.missing or (request.dag_id == self.not_ready and not request.may_wait):
             raise DagNotReadyError(f"The DAG {request.dag_id} is paused.", dag_id=request.dag_id)
         if any((known.dag_id, known.run_id) == (request.dag_id, request.run_id) for known in self.requests):
             return False

@@ -35,16 +35,17 @@ STARTED = datetime.now(UTC) - timedelta(minutes=1)
 
 
 class RunsOnPaper(Runs):
-    """Notes the runs; one DAG can be not ready."""
+    """Notes the runs; one DAG can be paused, and one missing."""
 
     def __init__(self) -> None:
         self.started: list[str] = []
         self.checks: list[Any] = []
         self.not_ready: str | None = None
+        self.missing: str | None = None
 
     def start(self, session: Any, request: Any) -> bool:  # noqa: ARG002
-        if request.dag_id == self.not_ready:
-            raise DagNotReadyError(f"The DAG {request.dag_id} is paused.")
+        if request.dag_id == self.missing or (request.dag_id == self.not_ready and not request.may_wait):
+            raise DagNotReadyError(f"The DAG {request.dag_id} is paused.", dag_id=request.dag_id)
         if request.run_id.startswith("look."):
             self.checks.append(request)
         else:
@@ -144,14 +145,42 @@ def test_one_after_the_other_gives_the_same(runs: RunsOnPaper) -> None:
     assert made[-1].run_id == incident.batch.run_id
 
 
-def test_an_alert_whose_run_would_wait_leaves_no_trace_and_the_others_stand(runs: RunsOnPaper) -> None:
-    runs.not_ready = "incident_update"
-    first, joined, other = act_on([pending(1), pending(2), pending(3, "search")], runs)
-    assert isinstance(joined, DagNotReadyError)
-    assert [type(made) for made in (first, other)] == [Outcome, Outcome]
-    assert {incident.record.alert_count for incident in incidents().values()} == {1}
+def test_an_alert_whose_room_would_wait_leaves_no_trace_and_the_others_stand(runs: RunsOnPaper) -> None:
+    outcome(runs, pending(1))
+    runs.not_ready = "incident_response"
+    joined, refused = act_on([pending(2), pending(3, "search")], runs)
+    assert (type(joined), type(refused)) == (Outcome, DagNotReadyError)
+    assert [incident.record.alert_count for incident in incidents().values()] == [2]
     runs.not_ready = None
-    assert outcome(runs, pending(2)).decision.action is Action.UPDATE
+    assert outcome(runs, pending(3, "search")).decision.action is Action.OPEN
+
+
+def test_an_update_waits_for_its_paused_dag_and_the_alert_does_not(runs: RunsOnPaper) -> None:
+    runs.not_ready = "incident_update"
+    made = [outcome(runs, pending(1)), outcome(runs, pending(2))]
+    assert [each.decision.action for each in made] == ["open", "update"]
+    [incident] = incidents().values()
+    assert incident.batch is not None
+    assert made[1].started == (incident.batch.run_id,)
+    assert [item.kind for item in batch(incident.batch.run_id).items] == ["joined"]
+
+
+def test_without_the_dag_updates_stay_pending_until_there_is_one(
+    runs: RunsOnPaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.missing = "incident_update"
+    made = [outcome(runs, pending(1)), outcome(runs, pending(2))]
+    assert [each.decision.action for each in made] == ["open", "update"]
+    assert (made[1].started, "waits" in made[1].decision.reason) == ((), True)
+    [(key, incident)] = incidents().items()
+    assert (incident.batch, [item.kind for item in incident.record.pending]) == (None, ["joined"])
+    runs.missing = None
+    monkeypatch.setattr(store, "HOUSEKEEPING_INTERVAL", timedelta())
+    outcome(runs, pending(3, "search"))
+    incident = incidents()[key]
+    posted = [run for run in runs.started if run.startswith(f"upd.{key}.")]
+    assert [item.kind for run in posted for item in batch(run).items] == ["joined"]
+    assert incident.record.pending == () or incident.batch is not None
 
 
 def test_nothing_is_kept_when_the_database_fails_at_the_end(

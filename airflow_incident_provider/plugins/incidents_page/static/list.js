@@ -20,8 +20,8 @@ const NO_ROOM = { room: "no room", thread: "thread in the triage channel", recor
 export function incidentList({ filters, onFilter, href, onOpen, refresh }) {
   const counts = element("p", "counts");
   const attention = element("ul", "attention");
-  const routing = element("p", "warning");
-  const attentionSection = element("section", "", element("h2", "", "Needs attention"), routing, attention);
+  const installation = element("p", "warning");
+  const attentionSection = element("section", "", element("h2", "", "Needs attention"), installation, attention);
   const body = element("tbody");
   const caption = element("caption", "hidden", "Incidents, worst first");
   const head = element("tr", "", ...COLUMNS.map((name) => with_(element("th", "", name), { scope: "col" })));
@@ -31,14 +31,18 @@ export function incidentList({ filters, onFilter, href, onOpen, refresh }) {
   const controls = filterControls(filters, onFilter);
   const place = element("div", "list", counts, controls.node, attentionSection, element("section", "", table, none));
 
-  function show({ incidents, reports, dag_ids: dagIds, routing_problem: problem }) {
+  function show({ incidents, reports, dag_ids: dagIds, routing_problem: routingProblem, update_problem: updateProblem }) {
     const open = incidents.filter(VIEWS.open[1]);
     counts.replaceChildren(...severityCounts(open));
     controls.update(incidents);
     const urgent = open.filter((incident) => incident.attention.length);
+    const problem = [
+      routingProblem && `Routing table: ${routingProblem}`,
+      updateProblem && `Updates and recoveries wait: ${updateProblem}`,
+    ].filter(Boolean).join(" ");
     attentionSection.hidden = !urgent.length && !reports.length && !problem;
-    routing.textContent = problem ? `Routing table: ${problem}` : "";
-    routing.hidden = !problem;
+    installation.textContent = problem;
+    installation.hidden = !problem;
     const entries = [...urgent.map((incident) => ({ incident })), ...reports.map((report) => ({ report }))];
     patchKeyed(attention, entries, ({ incident, report }) => (incident ? rowKey(incident) : `report/${report.id}`), (each) =>
       each.incident ? attentionItem(each.incident, href, onOpen) : reportItem(each.report, refresh),
