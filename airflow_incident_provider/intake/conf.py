@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
+from airflow_incident_provider.config import DRILL_TAG
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
 from airflow_incident_provider.intake.alert_formats import ForeignAlert, read_foreign
 from airflow_incident_provider.intake.datadog import looks_like_datadog, read_datadog
@@ -37,9 +39,11 @@ from airflow_incident_provider.intake.request_body import REPAIRS_KEY
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.intake.urls import distinct_links, make_link
 from airflow_incident_provider.models import Incident, Link, LinkKind, Route
-from airflow_incident_provider.text import for_error
+from airflow_incident_provider.text import distinct, for_error
 
 _DATADOG = "datadog"
+_TEST = re.compile(r"\[TEST\]", re.IGNORECASE)
+"""How the titles of Datadog's "Test Notifications" begin, and those of people who try something out."""
 _WHAT_A_CONF_HOLDS = (
     'A conf holds either {"datadog": {...}} with the payload that Datadog sent, or the fields of an incident: at'
     ' least "title", best with "severity" and "users".'
@@ -90,6 +94,7 @@ def read_notification(conf: Mapping[str, object], *, received_at: datetime, rout
             warnings.add("request body", "repaired", repair)
         incident = notification.incident.model_copy(update={"flags": warnings.as_tuple()})
         notification = replace(notification, incident=incident)
+    notification = _as_drill(notification) if _TEST.match(notification.incident.title) else notification
     routed = _routed(notification.incident, report, routing)
     stated = notification.severity_stated or routed.severity is not notification.incident.severity
     return replace(notification, incident=fit_incident(routed), severity_stated=stated)
@@ -182,6 +187,18 @@ def _read_foreign(foreign: ForeignAlert, received_at: datetime) -> tuple[Notific
             delivery_id=foreign.delivery_id,
         ),
         report,
+    )
+
+
+def _as_drill(notification: Notification) -> Notification:
+    """Return a test notification as a drill, with an identity apart from the alert that it tries out."""
+    incident = notification.incident
+    tags = distinct((DRILL_TAG, *incident.tags))
+    return replace(
+        notification,
+        incident=incident.model_copy(update={"key": f"test.{incident.key}", "tags": tags}),
+        group=f"test.{notification.group}",
+        former_keys=None,
     )
 
 

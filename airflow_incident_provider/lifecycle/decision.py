@@ -11,8 +11,9 @@ The rules, in order; the first that holds decides:
 5. During a storm, a new visible incident joins the storm's incident.
 6. Anything else opens an incident, as visible as triage says.
 
-Private and public alerts never share an incident. The order of delivery does not change the final state: of two
-events of one group the later one counts, and a trigger that arrives after its recovery opens nothing.
+Private and public alerts never share an incident, nor do drills and real ones. The order of delivery does not
+change the final state: of two events of one group the later one counts, and a trigger that arrives after its
+recovery opens nothing.
 """
 
 from __future__ import annotations
@@ -123,11 +124,12 @@ class DecisionContext:
 
     @property
     def accepting(self) -> tuple[IncidentRecord, ...]:
-        """The incidents that accept this alert as a new one: alive, not full, and of the same privacy."""
+        """The incidents that accept this alert as a new one: alive, not full, of the same privacy, as real."""
+        kind = (self.signal.private, self.signal.drill)
         return tuple(
             record
             for record in self.records
-            if not record.is_full and self._is_alive(record) and record.private is self.signal.private
+            if not record.is_full and self._is_alive(record) and (record.private, record.drill) == kind
         )
 
     def _is_alive(self, record: IncidentRecord) -> bool:
@@ -409,7 +411,7 @@ def _storm(context: DecisionContext, rule: TriageRule) -> Decision | None:
     if rule.presence is Visibility.RECORD:
         context.note("storm", False, "an incident that is only recorded takes no part in a storm")
         return None
-    openings = recent_openings(context.openings, settings, context.now, private=signal.private)
+    openings = recent_openings(context.openings, settings, context.now, signal)
     count = f"{len(openings)} alerts opened an incident or joined the storm within {settings.window}"
     if len(openings) < settings.threshold - 1:
         context.note("storm", False, f"{count}; a storm begins with {settings.threshold}")

@@ -53,6 +53,7 @@ def tracking_incidents(records: Sequence[IncidentRecord], signal: Signal) -> lis
 
     The order of ``records`` is kept otherwise.
     """
+    records = [record for record in records if record.drill is signal.drill]
     by_key = [record for record in records if tracks_alert(record, signal)]
     by_group = [record for record in records if not tracks_alert(record, signal) and tracks_group(record, signal)]
     return [*by_key, *by_group]
@@ -249,24 +250,34 @@ class Opening(Model):
     source: Source
     private: bool | None = None
     storm: bool = False
+    drill: bool = False
 
 
 def openings_of(records: Iterable[IncidentRecord]) -> list[Opening]:
     """Return the openings that the records show; an incident that is only recorded does not count."""
     return [
-        Opening(key=record.key, at=at, source=record.source, private=record.private, storm=record.storm)
+        Opening(
+            key=record.key,
+            at=at,
+            source=record.source,
+            private=record.private,
+            storm=record.storm,
+            drill=record.drill,
+        )
         for record in records
         if record.visibility is not Visibility.RECORD
         for at in (record.opened_at, *record.storm_times)
     ]
 
 
-def recent_openings(openings: Iterable[Opening], settings: Storm, now: datetime, *, private: bool) -> list[Opening]:
-    """Return the openings within the window that count towards a storm of private, or of public, alerts."""
+def recent_openings(openings: Iterable[Opening], settings: Storm, now: datetime, signal: Signal) -> list[Opening]:
+    """Return the openings within the window that count towards a storm which the alert could be part of."""
     return [
         opening
         for opening in openings
-        if now - opening.at <= settings.window and opening.source in settings.sources and opening.private is private
+        if now - opening.at <= settings.window
+        and opening.source in settings.sources
+        and (opening.private, opening.drill) == (signal.private, signal.drill)
     ]
 
 

@@ -204,6 +204,7 @@ class IncidentRecord(Model):
     status: Status = Status.OPEN
     visibility: Annotated[Visibility, _VISIBILITY] = Visibility.ROOM
     storm: bool = False
+    drill: bool = False
     private: bool | None = None
     source: Source
     opened_by: str

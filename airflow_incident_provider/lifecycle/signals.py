@@ -103,6 +103,11 @@ class Signal(Model):
         return self.incident.route.private
 
     @property
+    def drill(self) -> bool:
+        """Whether nothing is wrong: a drill, or a test notification. Such an alert and a real one share nothing."""
+        return self.incident.is_drill
+
+    @property
     def severity(self) -> Severity:
         """The severity, after the rules of the routing table."""
         return self.incident.severity

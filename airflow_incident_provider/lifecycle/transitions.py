@@ -83,6 +83,7 @@ def new_record(
         visibility=visibility,
         private=signal.private,
         storm=storm,
+        drill=signal.drill,
         source=incident.source,
         opened_by=signal.alert_key,
         title=title,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
@@ -92,7 +92,8 @@ def _subject(payload: DatadogPayload, warnings: ParseWarnings) -> _Subject:
 
     Only without a monitor id of its own is the text asked for the monitor and its group: a text quotes anything.
     """
-    title = read_title(payload.alert_title or payload.title or "")
+    titles = [read_title(text) for text in (payload.alert_title, payload.title) if text]
+    title = replace(titles[0], is_test=any(each.is_test for each in titles)) if titles else Title(name="")
     reference = monitor_reference(payload.body or "") if payload.alert_id is None else None
     monitor_id = payload.alert_id or (reference.id if reference else None)
     scope = payload.scope or (reference.scope if reference else None) or title.scope or ""

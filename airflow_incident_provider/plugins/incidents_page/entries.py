@@ -238,6 +238,8 @@ def _from_record(record: IncidentRecord, base_path: str, *, has_run: bool) -> di
         values |= {"room_name": record.room.channel_name, "room_url": record.room.url}
     if record.is_dry_run:
         values["dry_run"] = True
+    if record.drill:
+        values["drill"] = True
     if not has_run:
         values |= {"dag_id": record.dag_id, "run_id": record.run_id}
         values["run_url"] = run_url(record.dag_id, record.run_id, base_url=base_path) if record.run_id else None

@@ -3,8 +3,8 @@ Decisions against a small reference model, over generated stories of alerts.
 
 The model is one line: a group fires if the latest of its delivered events, by event time, says so, and nobody has
 resolved that firing. Everything else here generates trouble: several monitors, groups, services and environments,
-private and public alerts, deliveries that are repeated, delayed and reordered, people who resolve incidents, rooms
-that are archived, changes of the routing table, and restarts.
+private and public alerts, test notifications, severities that are not stated, deliveries that are repeated, delayed
+and reordered, people who resolve incidents, rooms that are archived, changes of the routing table, and restarts.
 
 A fixed selection runs by default. For more::
 
@@ -49,7 +49,7 @@ TABLES = {
     ),
 }
 
-Group = tuple[int, str, str, str, bool]
+Group = tuple[int, str, str, str, bool, bool]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class Event:
     transition: str
     cycle: int
     at: float
+    is_severity_stated: bool = True
 
     @property
     def fires(self) -> bool:
@@ -71,15 +72,16 @@ class Event:
         return f"text{self.number}of"
 
     def payload(self) -> dict[str, Any]:
-        monitor, service, env, host, is_customer_data = self.group
+        monitor, service, env, host, is_customer_data, is_test = self.group
         tags = [f"host:{host}", "data:customer" if is_customer_data else "data:open"]
         scope = [f"service:{service}", f"env:{env}", *tags]
         at = START + timedelta(seconds=self.at)
+        priority = f"P{1 + monitor % 3}" if self.is_severity_stated else "$ALERT_PRIORITY"
         content = alert(
             monitor, self.transition, service=service, env=env, cycle=f"c{self.cycle}", tags=tags, scope=scope,
-            at=at, delivery=f"e{self.number}", priority=f"P{1 + monitor % 3}",
+            at=at, delivery=f"e{self.number}", priority=priority,
         )  # fmt: skip
-        content["title"] = content["alert"]["title"] = f"{self.text} monitor {monitor}"
+        content["title"] = content["alert"]["title"] = f"{'[TEST] ' * is_test}{self.text} monitor {monitor}"
         return {"datadog": content}
 
 
@@ -89,6 +91,7 @@ groups = st.tuples(
     st.sampled_from(["prod", "dev"]),
     st.sampled_from(["a", "b"]),
     st.booleans(),
+    st.integers(0, 3).map(lambda number: number == 0),
 )
 begins = st.sampled_from(["Triggered", "Warn", "No Data"])
 repeats = st.sampled_from(["Re-Triggered", "Renotify", "Re-Warn", "Re-No Data"])
@@ -113,6 +116,7 @@ class DecisionModel(RuleBasedStateMachine):
         self.latest: dict[Group, Event] = {}
         self.held: dict[Group, int] = {}
         self.names: dict[str, Group] = {}
+        self.stated: set[tuple[str, str]] = set()
         self.only_private: set[str] = set()
         self.public: set[str] = set()
 
@@ -125,11 +129,19 @@ class DecisionModel(RuleBasedStateMachine):
             self._send(group, transition, last.cycle + 1 if last else 1, pause, delay)
 
     @precondition(lambda self: any(event.fires for event in self.sent.values()))
-    @rule(data=st.data(), transition=repeats, pause=st.integers(1, 900), delay=st.booleans())
-    def fires_on(self, data: st.DataObject, transition: str, pause: int, delay: bool) -> None:
+    @rule(
+        data=st.data(),
+        transition=repeats,
+        pause=st.integers(1, 900),
+        delay=st.booleans(),
+        is_severity_stated=st.booleans(),
+    )
+    def fires_on(
+        self, data: st.DataObject, transition: str, pause: int, delay: bool, is_severity_stated: bool
+    ) -> None:
         firing = sorted(group for group, event in self.sent.items() if event.fires)
         group = data.draw(st.sampled_from(firing))
-        self._send(group, transition, self.sent[group].cycle, pause, delay)
+        self._send(group, transition, self.sent[group].cycle, pause, delay, is_severity_stated=is_severity_stated)
 
     @precondition(lambda self: any(event.fires for event in self.sent.values()))
     @rule(data=st.data(), pause=st.integers(1, 900), delay=st.booleans())
@@ -199,6 +211,13 @@ class DecisionModel(RuleBasedStateMachine):
                 assert (record.firing_count > 0) is (record.status is Status.OPEN)
 
     @invariant()
+    def a_default_severity_changes_none_that_was_stated(self) -> None:
+        for key, group in self.stated:
+            states = [state for state in self.records[key].alerts.values() if state.group == group]
+            severity = ("critical", "high", "medium")[self.names[group][0] % 3]
+            assert all(state.severity == severity for state in states)
+
+    @invariant()
     def nothing_private_is_in_public_and_nobody_from_outside_in_private(self) -> None:
         secret = self.only_private - self.public
         for record in self.records.values():
@@ -210,6 +229,11 @@ class DecisionModel(RuleBasedStateMachine):
                 assert not [word for word in secret if word in text]
 
     @invariant()
+    def drills_and_real_alerts_share_nothing(self) -> None:
+        for record in self.records.values():
+            assert {self.names[state.group][-1] for state in record.alerts.values()} <= {record.drill}
+
+    @invariant()
     def records_are_bounded_and_every_incident_is_found(self) -> None:
         for record in self.records.values():
             assert encoded_size(record) <= MAX_BYTES
@@ -218,9 +242,18 @@ class DecisionModel(RuleBasedStateMachine):
 
     # --- how ---
 
-    def _send(self, group: Group, transition: str, cycle: int, pause: int, delay: bool) -> None:
+    def _send(
+        self,
+        group: Group,
+        transition: str,
+        cycle: int,
+        pause: int,
+        delay: bool,
+        *,
+        is_severity_stated: bool = True,
+    ) -> None:
         self.now += pause
-        event = Event(len(self.events), group, transition, cycle, self.now)
+        event = Event(len(self.events), group, transition, cycle, self.now, is_severity_stated)
         self.events.append(event)
         self.sent[group] = event
         if delay:
@@ -273,6 +306,9 @@ class DecisionModel(RuleBasedStateMachine):
                 self.index.setdefault(index_name, set()).add(record.key)
         if decision.history is not None:
             self.histories[name] = decision.history
+        fires = decision.action in (Action.OPEN, Action.UPDATE, Action.REOPEN) and not signal.is_recovery
+        if fires and signal.severity_stated and decision.key is not None:
+            self.stated.add((decision.key, signal.group))
         return decision
 
     def _open(self) -> list[IncidentRecord]:
