@@ -103,7 +103,8 @@ def read_interaction(payload: Mapping[str, Any]) -> SlackRequest:
 
 
 def _read_block_action(payload: Mapping[str, Any]) -> SlackRequest:
-    action = (payload.get("actions") or [{}])[0]
+    actions = payload.get("actions")
+    action = actions[0] if isinstance(actions, list) and actions else None
     if not isinstance(action, Mapping):
         raise InvalidPayloadError("actions: the first entry must be an object.")
     key, command, form = _meaning(action)
@@ -194,7 +195,7 @@ def _kind(word: str) -> ActionKind:
 def _pair(value: str) -> tuple[str, str]:
     try:
         first, second = json.loads(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise InvalidPayloadError("value: not written by this app.") from None
     return str(first), str(second)
 

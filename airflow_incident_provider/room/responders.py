@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +20,7 @@ from airflow_incident_provider.models import (
     UserResolution,
     WarRoom,
 )
+from airflow_incident_provider.room.posting import Ledger
 from airflow_incident_provider.room.session import RoomSession
 from airflow_incident_provider.slack.access import live_slack_client
 from airflow_incident_provider.slack.errors import invite_failure_reason
@@ -272,8 +273,8 @@ def invite_later_responders(session: RoomSession, names: Iterable[str]) -> Later
     members = slack.member_ids(channel_id)
     wanted = {name.casefold() for name in (*names, *unanswered)}
     all_found = [one for one in invitations(found) if one.user.id not in _ids(room.invited)]
-    new = [one for one in all_found if one.query.casefold() in wanted and one.user.id not in members]
-    failures = slack.invite(channel_id, [one.user.id for one in new]) if new else {}
+    new = [one for one in all_found if one.query.casefold() in wanted and _is_new(one, members, session.ledger)]
+    failures = _invite_once(slack, channel_id, new, members, session.ledger)
     invited = tuple(one for one in new if one.user.id not in failures)
     failed = tuple(
         not_invited_because(one, invite_failure_reason(failures[one.user.id])) for one in new if one not in invited
@@ -287,6 +288,26 @@ def invite_later_responders(session: RoomSession, names: Iterable[str]) -> Later
         missing=(*unresolved, *failed, *_absent(all_found, there | failures.keys())),
         unanswered=tuple(found.unanswered),
     )
+
+
+def _is_new(one: Invitation, members: frozenset[str], ledger: Ledger) -> bool:
+    """Return whether this task invites somebody: they are not there, or came by an attempt that was interrupted."""
+    return one.user.id not in members or ledger.intended_at(_invitation_key(one)) is not None
+
+
+def _invite_once(
+    slack: SlackClient, channel_id: str, new: Sequence[Invitation], members: frozenset[str], ledger: Ledger
+) -> Mapping[str, str]:
+    """Invite those who are not there yet; return Slack's error code for each who could not be invited."""
+    absent = [one for one in new if one.user.id not in members]
+    if not absent:
+        return {}
+    ledger.intend(*map(_invitation_key, absent))
+    return slack.invite(channel_id, [one.user.id for one in absent])
+
+
+def _invitation_key(invitation: Invitation) -> str:
+    return f"invitation/{invitation.user.id}"
 
 
 def later_responders(session: RoomSession) -> LaterResponders:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -108,16 +107,6 @@ class RealAirflow:
                 if match := _TASK_PROCESS.match(" ".join(process.cmdline())):
                     found[match.group(1)] = process
         return found
-
-
-def kill(pids: set[int]) -> int:
-    """Send SIGKILL and return how many it reached."""
-    reached = 0
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-            reached += 1
-    return reached
 
 
 @contextlib.contextmanager

@@ -5,31 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from incident_sandbox import Fault
 from incident_sandbox.faults import FaultScript, When
 
 from .invariants import told, violations  # isort: skip
-from .real_airflow import RealAirflow, kill  # isort: skip
+from .kills import KillAtCall  # isort: skip
+from .real_airflow import RealAirflow  # isort: skip
 from .running import Outcome  # isort: skip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]
-
-
-class KillAtCall(FaultScript):
-    """Kills whoever makes the ``nth`` call, and answers it no more."""
-
-    def __init__(self, callers: Callable[[], set[int]], nth: int, when: When) -> None:
-        super().__init__()
-        self._callers, self._left, self._when = callers, nth, when
-        self.killed: list[str] = []
-
-    def take(self, method: str) -> Fault | None:
-        """Count the call; at the one in question kill its process, whose connection is lost by that."""
-        self._left -= 1
-        if self._left:
-            return None
-        self.killed = [method] * kill(self._callers())
-        return Fault(drop=True, when=self._when)
 
 
 def run(real: RealAirflow, script: FaultScript) -> Outcome:

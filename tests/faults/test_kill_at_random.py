@@ -17,7 +17,8 @@ from incident_sandbox.faults import FaultScript
 from airflow_incident_provider.cli.airflow_api import FINAL_RUN_STATES
 
 from .invariants import told, violations  # isort: skip
-from .real_airflow import DAG_ID, RealAirflow, kill  # isort: skip
+from .kills import kill  # isort: skip
+from .real_airflow import DAG_ID, RealAirflow  # isort: skip
 from .running import Outcome  # isort: skip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]

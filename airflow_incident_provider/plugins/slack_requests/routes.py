@@ -35,6 +35,16 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+def _form(*fields: str) -> dict[str, Any]:
+    """Return the part of the OpenAPI document about a form: the route reads the raw, signed body itself."""
+    schema = {
+        "type": "object",
+        "required": list(fields[:1]),
+        "properties": {name: {"type": "string"} for name in fields},
+    }
+    return {"requestBody": {"required": True, "content": {FORM: {"schema": schema}}}}
+
+
 def _service(request: Request) -> SlackService:
     service = request.app.state.slack
     assert isinstance(service, SlackService)
@@ -44,7 +54,12 @@ def _service(request: Request) -> SlackService:
 Service = Annotated[SlackService, Depends(_service)]
 
 
-@router.post("/actions", responses=_RESPONSES, summary="Receive a used button or menu, or a submitted form")
+@router.post(
+    "/actions",
+    responses=_RESPONSES,
+    openapi_extra=_form("payload"),
+    summary="Receive a used button or menu, or a submitted form",
+)
 async def receive_interaction(request: Request, service: Service) -> Response:
     """Receive Slack's interactivity requests."""
     fields, app = await _admit(request, service)
@@ -56,7 +71,14 @@ async def receive_interaction(request: Request, service: Service) -> Response:
     return _interaction_response(service, payload, await service.receiver.receive(parsed))
 
 
-@router.post("/commands", responses=_RESPONSES, summary="Receive the command /incident")
+@router.post(
+    "/commands",
+    responses=_RESPONSES,
+    openapi_extra=_form(
+        "command", "text", "user_id", "user_name", "channel_id", "trigger_id", "team_id", "api_app_id"
+    ),
+    summary="Receive the command /incident",
+)
 async def receive_command(request: Request, service: Service) -> Response:
     """Receive Slack's slash command."""
     fields, app = await _admit(request, service)

@@ -26,8 +26,10 @@ from incident_sandbox import SandboxClient
 from airflow_incident_provider.config import DagId, TaskId
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.intake import RoutingTable, load_routing_table
+from airflow_incident_provider.lifecycle.actions import Outcome, apply_action
+from airflow_incident_provider.lifecycle.coordination import ActionKind, Actor, ActorSource, IncidentAction
 from airflow_incident_provider.lifecycle.decision import Decision, decide
-from airflow_incident_provider.lifecycle.records import IncidentRecord
+from airflow_incident_provider.lifecycle.records import IncidentRecord, RunRequest
 from airflow_incident_provider.lifecycle.signals import read_signal
 from airflow_incident_provider.models import Finding, Verdict
 from airflow_incident_provider.operators import (
@@ -46,11 +48,13 @@ from airflow_incident_provider.operators import (
     ScheduleNextCheckOperator,
     SetupSlackOperator,
 )
+from airflow_incident_provider.registry.actions import responders
 from airflow_incident_provider.registry.keys import REGISTRY, REPORTS, Kind
 from airflow_incident_provider.registry.records import StoredIncident, Transition, UpdateBatch
 
 DAG_FILE = Path(__file__).parents[3] / "dags" / "incident_update.py"
 ALICE, JOSE, DANA, BOT = "U0ALICENG01", "U0JOSEGARC1", "U0DANAREYES", "U0WARROOM01"
+ACTOR = Actor(name="alice.ng", slack_id=ALICE, source=ActorSource.SLACK)
 TABLE = """
 version: 1
 rules:
@@ -136,7 +140,7 @@ class Life:
         self.requested: list[tuple[str, str, dict[str, Any], datetime]] = []
         self.key = ""
         self.user: str | None = None
-        self._updates = 0
+        self._updates = self._actions = 0
 
     # --- what the webhook does ----------------------------------------------------------------------
 
@@ -175,6 +179,18 @@ class Life:
         self.assets.set(Kind.RECORD.key(record.key), StoredIncident(version=version, record=record).to_json())
         if version == 1:
             self.assets.set(Kind.TRANSITION.key(record.key), Transition().model_dump(mode="json"))
+
+    def act(self, kind: ActionKind, **arguments: Any) -> tuple[RunRequest, ...]:
+        """Apply an action of Alice, as a button does; return the runs that it starts."""
+        self._actions += 1
+        action = IncidentAction(id=f"action-{self._actions}", kind=kind, at=self.now, actor=ACTOR, **arguments)
+        applied = apply_action(self.record, action, responders_for=lambda changed: responders(changed, self.rules))
+        assert applied.outcome is Outcome.APPLIED, applied.reply
+        self._write(applied.record)
+        if not applied.record.pending:
+            return applied.runs
+        update = RunRequest(dag_id=DagId.INCIDENT_UPDATE, run_id=self.hand_over(), conf={"incident_key": self.key})
+        return (*applied.runs, update)
 
     def hand_over(self) -> str:
         """Give what is pending to an update run, as happens when one is due, and return its id."""

@@ -86,6 +86,22 @@ def test_who_left_is_not_called_back_by_every_update(
     assert "not in this room" in json.dumps(room.brief["blocks"])
 
 
+def test_a_retry_names_who_was_invited_by_the_interrupted_attempt(
+    life: Life, monitor: Monitor, room: Room, control: SandboxClient
+) -> None:
+    monitor("Re-Triggered", "P1")
+    run_id = life.hand_over()
+    control.add_fault(Fault(method="chat.postMessage", status=503, times=4))
+    with pytest.raises(SlackUnavailableError):
+        life.do(PostIncidentUpdateOperator, run_id)
+    assert JOSE in room.state["members"]
+    control.clear_faults()
+    life.do(PostIncidentUpdateOperator, run_id)
+    [text] = room.thread
+    assert f"*Invited* <@{JOSE}>" in text
+    assert [call["method"] for call in control.calls()].count("conversations.invite") == 2, "the brief's, and this"
+
+
 def test_a_topic_that_people_wrote_stays(life: Life, monitor: Monitor, room: Room, slack: Any) -> None:
     slack.workspace.channels[room.id].topic.value = "failover to eu-2 in progress, ask Dana"
     monitor("Re-Triggered", "P1")

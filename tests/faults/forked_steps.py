@@ -1,0 +1,124 @@
+"""Runs each task of an incident in a process of its own, which can be killed; without Airflow.
+
+What a task stores and pushes to XCom survives it, as in Airflow: the process sends each write to this one before it
+continues.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import traceback
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_incident_provider.lifecycle.records import RunRequest
+from airflow_incident_provider.models import Finding
+from airflow_incident_provider.operators import PostRemindersOperator, RecoverIncidentOperator
+
+from ..unit.operators import lifecycle_harness as harness  # noqa: TID252 - tests are no package  # isort: skip
+
+MAX_TRIES = 4
+STEPS: dict[type[Any], str] = {
+    **{operator: task for operator, task in harness.TASK_IDS.items() if task != "schedule_next_check"},
+    PostRemindersOperator: "post_reminders",
+}
+_SKIPPED = "skipped"
+
+
+class ForkedSteps:
+    """Runs tasks in processes.
+
+    :param findings: what the probes find if a run starts them.
+    """
+
+    def __init__(self, life: harness.Life, findings: list[Finding], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._life, self._findings, self._monkeypatch = life, findings, monkeypatch
+        self._process = 0
+        self.tries = 0
+
+    def processes(self) -> set[int]:
+        """Return the process of the task that runs now."""
+        return {self._process} - {0}
+
+    def run(self, request: RunRequest) -> None:
+        """Run what a requested run does, in the DAG's order; a task whose process was killed is run again."""
+        due = harness.chosen(self._life, request.run_id, **request.conf)
+        if "plan_recheck" in due:
+            due.add("recover_incident")
+        for operator, task_id in STEPS.items():
+            if task_id in due:
+                if operator is RecoverIncidentOperator:
+                    self._life.investigated(request.dag_id, request.run_id, self._findings)
+                self._until_it_ends(operator, task_id, request)
+
+    def _until_it_ends(self, operator: type[Any], task_id: str, request: RunRequest) -> None:
+        for _ in range(MAX_TRIES):
+            self.tries += 1
+            if self._try(operator, task_id, request):
+                return
+        raise AssertionError(f"{task_id} was killed {MAX_TRIES} times")
+
+    def _try(self, operator: type[Any], task_id: str, request: RunRequest) -> bool:
+        """Run a task in a process; return whether it ended by itself."""
+        context = self._life.context(task_id, request.run_id, **request.conf)
+        stores = [*self._life.stores.values(), self._life.assets, *self._life.inbox.values()]
+        read_end, write_end = os.pipe()
+        self._process = os.fork()
+        if not self._process:
+            os.close(read_end)
+            self._in_the_process(operator, task_id, context, write_end)
+        os.close(write_end)
+        ended = False
+        with os.fdopen(read_end, "rb") as writes:
+            for kind, key, value in _received(writes):
+                ended = ended or kind == "ended"
+                if kind == "store":
+                    stores[[id(store) for store in stores].index(key[0])].set(key[1], value)
+                elif kind == "xcom":
+                    self._life.xcoms[key] = value
+                elif kind == "error":
+                    raise AssertionError(f"{task_id}: {value}")
+        os.waitpid(self._process, 0)
+        self._process = 0
+        return ended
+
+    def _in_the_process(self, operator: type[Any], task_id: str, context: dict[str, Any], pipe: int) -> None:
+        def send(kind: str, key: Any, value: Any) -> None:
+            with os.fdopen(os.dup(pipe), "wb") as written:
+                pickle.dump((kind, key, value), written)
+
+        def store(to: harness.JsonStore, key: str, value: Any) -> None:
+            dict.__setitem__(to, key, value)
+            send("store", (id(to), key), value)
+
+        def push(task: harness.LifeTask, key: str, value: Any) -> None:
+            place = (task.dag_id, task.run_id, task.task_id, key)
+            self._life.xcoms[place] = value
+            send("xcom", place, value)
+
+        self._monkeypatch.setattr(harness.JsonStore, "set", store)
+        self._monkeypatch.setattr(harness.LifeTask, "xcom_push", push)
+        try:
+            value = operator(task_id=task_id).execute(context)
+        except AirflowSkipException:
+            send("ended", None, _SKIPPED)
+        except Exception:  # noqa: BLE001 - the parent raises it
+            send("error", None, traceback.format_exc())
+        else:
+            context["ti"].xcom_push("return_value", value)
+            send("ended", None, None)
+        finally:
+            os._exit(0)
+
+
+def _received(pipe: BinaryIO) -> Iterator[tuple[str, Any, Any]]:
+    """Yield what a process sends until it ends; what it was killed in the middle of was not written."""
+    while True:
+        try:
+            yield pickle.load(pipe)
+        except (EOFError, pickle.UnpicklingError):
+            return
