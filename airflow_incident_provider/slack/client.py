@@ -158,9 +158,14 @@ class LiveSlackClient:
         self.hook.put("conversations.join", channel=channel_id)
 
     def member_ids(self, channel_id: str) -> frozenset[str]:
-        """Return the ids of all members of a channel (``conversations.members``)."""
-        members = self._pages("conversations.members", "members", channel=channel_id, limit=MEMBERS_PAGE)
-        return frozenset(members)
+        """Return the ids of all members of a channel (``conversations.members``).
+
+        :raises SlackRequestError: the response names nobody, although the app itself is a member.
+        """
+        method = "conversations.members"
+        members = self._pages(method, "members", channel=channel_id, limit=MEMBERS_PAGE)
+        ids = frozenset(member for member in members if isinstance(member, str))
+        return frozenset(_required({"members": ids}, method, "members"))
 
     def invite(self, channel_id: str, user_ids: Iterable[str]) -> dict[str, str]:
         """Invite people (``conversations.invite``), so that one rejected person does not exclude the others.
@@ -207,7 +212,8 @@ class LiveSlackClient:
     def bookmarks(self, channel_id: str) -> frozenset[str]:
         """Return the URLs that are bookmarked (``bookmarks.list``, which has no pages)."""
         response = self.hook.read("bookmarks.list", channel_id=channel_id)
-        return frozenset(bookmark.get("link", "") for bookmark in response.get("bookmarks") or ())
+        found = (bookmark for bookmark in _list(response, "bookmarks") if isinstance(bookmark, Mapping))
+        return frozenset(str(bookmark.get("link") or "") for bookmark in found)
 
     def add_bookmark(self, channel_id: str, title: str, url: str) -> None:
         """Bookmark a link (``bookmarks.add``); after a lost response, only if it is not there."""
@@ -337,22 +343,26 @@ class LiveSlackClient:
     def permalink(self, channel_id: str, ts: str) -> str | None:
         """Return the URL of a message (``chat.getPermalink``)."""
         response = self.hook.read("chat.getPermalink", channel=channel_id, message_ts=ts)
-        return response.get("permalink")
+        url = response.get("permalink")
+        return url if isinstance(url, str) else None
 
     def channel_url(self, channel_id: str) -> str | None:
         """Return the URL of a channel in the workspace's web client."""
         return f"{self.workspace.url}archives/{channel_id}" if self.workspace.url else None
 
     def _pages(self, method: str, field: str, *, max_pages: int | None = None, **arguments: Any) -> Iterator[Any]:
-        """Yield the items of a paged method. Only an empty cursor ends it: a page may be short, or empty."""
-        cursor, pages = "", 0
-        while max_pages is None or pages < max_pages:
+        """Yield the items of a paged method. Only an empty cursor ends it, or one that was given before.
+
+        A page may be short, or empty.
+        """
+        cursor, used = "", {""}
+        while max_pages is None or len(used) <= max_pages:
             page = self.hook.read(method, **arguments, **({"cursor": cursor} if cursor else {}))
-            yield from page.get(field) or ()
-            cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
-            pages += 1
-            if not cursor:
+            yield from _list(page, field)
+            cursor = _next_cursor(page)
+            if cursor in used:
                 return
+            used.add(cursor)
 
 
 class _Inviter:
@@ -443,17 +453,27 @@ def _required(response: Any, method: str, field: str) -> Any:
     return value
 
 
+def _list(response: Any, field: str) -> list[Any]:
+    """Return a list of a response; a gateway that is not Slack may have something else there, which is none."""
+    value = response.get(field)
+    return value if isinstance(value, list) else []
+
+
+def _next_cursor(page: Any) -> str:
+    metadata = page.get("response_metadata")
+    return str(metadata.get("next_cursor") or "") if isinstance(metadata, Mapping) else ""
+
+
 def _errors_in(response: Any) -> Mapping[str, Any]:
     return {"errors": response.get("errors")}
 
 
 def _named_errors(response: Mapping[str, Any]) -> dict[str, str]:
     """Return the error code of each person that a response names."""
-    entries = response.get("errors") or ()
     return {
         entry["user"]: str(entry.get("error"))
-        for entry in entries
-        if isinstance(entry, Mapping) and not entry.get("ok") and "user" in entry
+        for entry in _list(response, "errors")
+        if isinstance(entry, Mapping) and not entry.get("ok") and isinstance(entry.get("user"), str)
     }
 
 

@@ -19,12 +19,24 @@ ALICE, JOSE = "U0ALICENG01", "U0JOSEGARC1"
 HANG_S = 60
 """Long enough to distinguish a step that waits for it from a slow machine."""
 
+FIELDS = (
+    "members",
+    "usergroups",
+    "users",
+    "user",
+    "channel",
+    "bookmarks",
+    "permalink",
+    "response_metadata",
+    "errors",
+)
 FAULTS: dict[str, dict[str, Any]] = {
     "404": {"status": 404, "body": "not found"},
     "500": {"status": 500},
     "limited for an hour": {"error": "ratelimited", "headers": {"Retry-After": "3600"}},
     "HTML": {"status": 200, "body": "<html>gateway</html>"},
     "unknown error": {"error": "a_code_nobody_documented"},
+    "odd values": {"status": 200, "body": {"ok": True, **{key: [None, 1, {"id": None}] for key in FIELDS}}},
     "missing scope": {"error": "missing_scope"},
     "no answer": {"drop": True},
     "hangs": {"delay_ms": HANG_S * 1000},

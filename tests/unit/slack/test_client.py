@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from incident_sandbox import Fault, SandboxClient, SandboxServer
 
-from airflow_incident_provider.exceptions import SlackConfigurationError, SlackUnavailableError
+from airflow_incident_provider.exceptions import SlackConfigurationError, SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.models import Mode
 from airflow_incident_provider.slack.access import SCOPES
@@ -108,6 +108,43 @@ def test_channel_is_found_with_the_scope_for_its_kind_alone(
     slack = live(control.add_token("less", scopes=[scope for scope in SCOPES if scope != absent]))
     slack.create_channel("inc-room", private=private)
     assert slack.find_channel("inc-room") is not None
+
+
+ODD_VALUES: list[Any] = [None, "x", 7, {"a": 1}, [], [None, 3, {"id": "U1"}]]
+
+
+@pytest.mark.parametrize("value", ODD_VALUES)
+def test_a_response_that_names_no_members_does_not_say_that_the_room_is_empty(
+    workspace: Any, room: Any, control: SandboxClient, value: Any
+) -> None:
+    body = {"ok": True, "members": value}
+    control.add_fault(Fault(method="conversations.members", status=200, body=body, times=None))
+    with pytest.raises(SlackRequestError, match="has no members"):
+        workspace.member_ids(room.id)
+
+
+@pytest.mark.parametrize("value", ODD_VALUES)
+def test_a_permalink_and_bookmarks_that_are_none_are_none(
+    workspace: Any, room: Any, control: SandboxClient, value: Any
+) -> None:
+    for method, field in (("chat.getPermalink", "permalink"), ("bookmarks.list", "bookmarks")):
+        control.add_fault(Fault(method=method, status=200, body={"ok": True, field: value}, times=None))
+    assert workspace.permalink(room.id, "1.2") == (value if isinstance(value, str) else None)
+    assert workspace.bookmarks(room.id) <= {""}
+
+
+@pytest.mark.parametrize("value", [*ODD_VALUES, [{"user": ["U0ALICENG01"], "error": 5}]])
+def test_errors_of_an_odd_shape_name_nobody(workspace: Any, room: Any, control: SandboxClient, value: Any) -> None:
+    body = {"ok": False, "error": "a_code_nobody_documented", "errors": value}
+    control.add_fault(Fault(method="conversations.invite", status=200, body=body, times=None))
+    assert workspace.invite(room.id, ["U0ALICENG01"]) == {"U0ALICENG01": "a_code_nobody_documented"}
+
+
+def test_a_cursor_that_repeats_ends_the_list(workspace: Any, room: Any, control: SandboxClient) -> None:
+    body = {"ok": True, "members": ["U1"], "response_metadata": {"next_cursor": "again"}}
+    control.add_fault(Fault(method="conversations.members", status=200, body=body, times=None))
+    assert workspace.member_ids(room.id) == {"U1"}
+    assert len([call for call in control.calls() if call["method"] == "conversations.members"]) == 2
 
 
 def test_topic_comes_back_as_it_was_set(workspace: Any, room: Any) -> None:
