@@ -234,7 +234,9 @@ def _payloads(workspace: Workspace, request: Request) -> Payloads:
     def shape(workspace: Workspace, channel: Channel, message: Message) -> dict[str, Any]:
         return shapes.message(workspace, channel, message, payload=True)
 
-    return Payloads(workspace, str(request.base_url).rstrip("/"), shape)
+    # The app may know this server by another address than the reader of the page.
+    app_sees = workspace.sockets.app_sees if workspace.sockets.open else None
+    return Payloads(workspace, app_sees or str(request.base_url).rstrip("/"), shape)
 
 
 async def _send_interaction(workspace: Workspace, payload: dict[str, Any]) -> Sent:

@@ -106,8 +106,12 @@ class Socket:
 
 @dataclass
 class Sockets:
-    """The app's connections."""
+    """The app's connections.
 
+    :param app_sees: the sandbox's address as the app knows it.
+    """
+
+    app_sees: str | None = None
     open: list[Socket] = field(default_factory=list)
     settings: SocketSettings = field(default_factory=SocketSettings)
     tickets: dict[str, float] = field(default_factory=dict)

@@ -55,7 +55,12 @@ def test_slack_sdks_client_receives_and_answers(server: SandboxServer) -> None:
         return SocketModeResponse(request.envelope_id, payload={"text": "Yes"})
 
     with sdk_client(server, answer) as received:
-        assert command(server)["delivery"] == "ok"
+        page = {"Host": "the-page.example"}
+        typed = {"user_id": DANA, "channel_id": INCIDENTS, "command": "/incident", "text": "lead"}
+        sent = httpx.post(f"{server.url}/sandbox/commands", json=typed, headers=page, timeout=30).json()
+        assert sent["delivery"] == "ok"
+    # The app can use it, whatever the address of the page.
+    assert received[0].payload["response_url"].startswith(f"{server.url}/actions/")
     assert [(each.type, each.payload["text"], each.accepts_response_payload) for each in received] == [
         ("slash_commands", "lead", True)
     ]

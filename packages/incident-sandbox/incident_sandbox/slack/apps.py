@@ -11,5 +11,7 @@ from incident_sandbox.slack.call import Answer, Call, handles
 @handles("apps.connections.open")
 def open_connection(call: Call) -> Answer:
     """Return the address of a WebSocket; it opens one connection."""
-    query = urlencode({"ticket": call.workspace.sockets.new_ticket(), "app_id": APP_ID})
+    sockets = call.workspace.sockets
+    sockets.app_sees = call.root_url
+    query = urlencode({"ticket": sockets.new_ticket(), "app_id": APP_ID})
     return {"url": f"{call.root_url.replace('http', 'ws', 1)}/link/?{query}"}
