@@ -43,11 +43,16 @@ class RoutingProblem:
 
     def __str__(self) -> str:
         """Return the error, its time, and the table in use."""
-        return f"{self.error.message} Invalid since {self.since:%Y-%m-%d %H:%M:%S} UTC; {self.in_use} is in use."
+        return f"{self.error.message} Invalid {self._consequence()}."
+
+    def _consequence(self) -> str:
+        return f"since {self.since:%Y-%m-%d %H:%M:%S} UTC; {self.in_use} is in use"
 
     def warning(self) -> ParseWarning:
         """Return the problem as a warning of an incident that is routed while it lasts."""
-        return ParseWarning(field="routing table", value="invalid", note=str(self))
+        # The consequence first: a long path must not push it out of the brief.
+        note = f"{self._consequence()}: {self.error.message}"
+        return ParseWarning(field="routing table", value="invalid", note=note)
 
 
 @dataclass(frozen=True)
