@@ -86,5 +86,9 @@ class SlackUnavailableError(SlackError):
         self.effect_possible = effect_possible
 
 
+class RunNotRequestedError(IncidentError):
+    """Airflow refused to create a DAG run that a task requested."""
+
+
 class RegistryUnavailableError(IncidentError):
     """The registry of incidents cannot be used now; nothing was changed."""

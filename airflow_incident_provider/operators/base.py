@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, RetryDecision, RetryPolicy
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, XComKey
-from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
+from airflow_incident_provider.exceptions import IncidentError, RunNotRequestedError, SlackUnavailableError
 from airflow_incident_provider.lifecycle.closing import CloseRequest
 from airflow_incident_provider.models import Problem, Timing, XComValue
 from airflow_incident_provider.slack.errors import effect_may_be_delayed
@@ -134,15 +134,21 @@ def request_run(dag_id: str, run_id: str, conf: dict[str, Any], run_after: datet
     """Request a DAG run from within a task, without ending the task as ``TriggerDagRunOperator`` does.
 
     :returns: whether Airflow was asked; false in an operator that is run by hand, without a task runner.
+    :raises RunNotRequestedError: Airflow refused, such as for a DAG that does not exist.
     """
     # Imports the task runner, which the processes that parse DAGs do not need.
+    from airflow.sdk.api.client import ServerResponseError
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import TriggerDagRun
 
     comms = getattr(task_runner, "SUPERVISOR_COMMS", None)
     if comms is None:
         return False
-    comms.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=conf, run_after=run_after, logical_date=None))
+    request = TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=conf, run_after=run_after, logical_date=None)
+    try:
+        comms.send(request)
+    except (AirflowRuntimeError, ServerResponseError) as error:  # the latter in ``airflow dags test``
+        raise RunNotRequestedError(f"No run of {dag_id} could be requested: {error}") from error
     return True
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 
 from airflow_incident_provider.config import ConfKey, DagId
-from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
+from airflow_incident_provider.exceptions import IncidentError, RunNotRequestedError, SlackUnavailableError
 from airflow_incident_provider.lifecycle.records import Room
 from airflow_incident_provider.lifecycle.reminders import check_run_id
 from airflow_incident_provider.messages.plain import plain_text
@@ -137,8 +137,8 @@ class FinalSummaryOperator(SlackStep):
             self.log.warning("That the room is incomplete was not stored in the registry: %s", error)
         try:
             request_run(DagId.INCIDENT_UPDATE, check_run_id(snapshot.key, at), conf, at)
-        except AirflowRuntimeError as error:
-            self.log.error("No run of %s could be requested to complete the room: %s", DagId.INCIDENT_UPDATE, error)
+        except RunNotRequestedError as error:
+            self.log.error("The room will not be completed: %s", error)
         self.log.warning("The room lacks: %s. Next try at %s.", ", ".join(missing), f"{at:%H:%M:%S} UTC")
 
     def _with_workspace(self, snapshot: IncidentSnapshot) -> IncidentSnapshot:

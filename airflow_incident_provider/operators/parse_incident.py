@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 from pydantic import ValidationError
 
 from airflow_incident_provider.config import ConfKey, DagId
-from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
+from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError, RunNotRequestedError
 from airflow_incident_provider.lifecycle.decision import reported_record
 from airflow_incident_provider.lifecycle.records import Assignment, IncidentRecord
 from airflow_incident_provider.lifecycle.reminders import check_run_id, next_check_at
@@ -144,8 +144,8 @@ class ParseIncidentOperator(IncidentStep):
         conf = {ConfKey.INCIDENT_KEY.value: record.key}
         try:
             request_run(DagId.INCIDENT_UPDATE, check_run_id(record.key, at), conf, at)
-        except AirflowRuntimeError as error:
-            self.log.warning("There are no reminders: no run of %s is requested: %s", DagId.INCIDENT_UPDATE, error)
+        except RunNotRequestedError as error:
+            self.log.warning("There are no reminders: %s", error)
 
 
 def with_reporter(incident: Incident, user: str | None) -> Incident:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
+import httpx
 import pytest
+from airflow.sdk.api.client import ServerResponseError
 from airflow.sdk.exceptions import AirflowRuntimeError
+from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse
 from incident_sandbox import SandboxClient
 
@@ -63,12 +67,20 @@ def test_an_alert_of_the_webhook_has_its_first_reminder_from_there(asked: Life, 
     assert asked.requested == []
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        AirflowRuntimeError(ErrorResponse()),
+        # What ``airflow dags test`` raises in a folder without incident_update.
+        ServerResponseError(
+            "DAG not found", request=httpx.Request("POST", "http://airflow.test"), response=httpx.Response(404)
+        ),
+    ],
+    ids=["task", "dags test"],
+)
 def test_a_refused_request_costs_no_room(
-    life: Life, control: SandboxClient, monkeypatch: pytest.MonkeyPatch
+    life: Life, control: SandboxClient, monkeypatch: pytest.MonkeyPatch, refusal: Exception
 ) -> None:
-    def refuse(*_: object) -> bool:
-        raise AirflowRuntimeError(ErrorResponse())
-
-    monkeypatch.setattr(parse_incident, "request_run", refuse)
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Mock(send=Mock(side_effect=refusal)), raising=False)
     life.start_by_form("manual__1", **FORM)
     assert reminders(life, control) == []
