@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
@@ -44,8 +45,11 @@ class EngineAddress:
     def connect(self, *, timeout_s: int = 60) -> APIClient:
         """Return docker's low-level client of an engine that answers.
 
-        :raises EngineError: the engine does not answer, or its certificates cannot be used.
+        :raises EngineError: the engine does not answer, its certificates cannot be used, or the extra ``ssh`` is
+            missing.
         """
+        if str(self).startswith("ssh://") and find_spec("paramiko") is None:
+            raise EngineError(f"{self} needs the extra ssh: pip install 'airflow-incident-provider[ssh]'")
         from docker import APIClient
         from docker.constants import DEFAULT_DOCKER_API_VERSION
         from docker.utils import kwargs_from_env

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
+import shutil
 import socket
 import ssl
 import threading
@@ -12,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 import trustme
 
@@ -85,6 +88,92 @@ def test_tls_engine_by_the_files_of_a_connection(front: TlsFront, tmp_path: Path
     files = {"ca_cert": "ca.pem", "client_cert": "cert.pem", "client_key": "key.pem"}
     paths = {name: str(tmp_path / file) for name, file in files.items()}
     assert EngineAddress(url=f"tcp://127.0.0.1:{front.port}", **paths).connect().version()
+
+
+class SshServer(paramiko.ServerInterface):
+    """An SSH server for one key, whose only command is docker's own way to the engine."""
+
+    def __init__(self, folder: Path) -> None:
+        host_key, self.key = paramiko.RSAKey.generate(2048), paramiko.RSAKey.generate(2048)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.key.write_private_key_file(str(folder / "key"))
+        (folder / "known_hosts").write_text(
+            f"[127.0.0.1]:{self.port} {host_key.get_name()} {host_key.get_base64()}\n"
+        )
+        files = f"IdentityFile {folder}/key\nUserKnownHostsFile {folder}/known_hosts\n"
+        (folder / "config").write_text(f"Host *\n{files}BatchMode yes\n")
+        client = folder / "bin" / "ssh"
+        client.parent.mkdir()
+        client.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/config "$@"\n')
+        client.chmod(0o755)
+        self.commands: list[str] = []
+        threading.Thread(target=self._accept, args=(host_key,), daemon=True).start()
+
+    def _accept(self, host_key: paramiko.PKey) -> None:
+        with suppress(OSError):
+            while True:
+                transport = paramiko.Transport(self.listener.accept()[0])
+                transport.add_server_key(host_key)
+                transport.start_server(server=self)
+
+    def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002 - the interface
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        known = username == "worker" and key.get_base64() == self.key.get_base64()
+        return paramiko.AUTH_SUCCESSFUL if known else paramiko.AUTH_FAILED
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:  # noqa: ARG002 - the interface
+        return paramiko.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        self.commands.append(command.decode())
+        threading.Thread(target=self._dial, args=(channel,), daemon=True).start()
+        return True
+
+    @staticmethod
+    def _dial(channel: paramiko.Channel) -> None:
+        """Do what ``docker system dial-stdio`` does."""
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as engine:
+            engine.connect(str(SOCKET))
+            back = threading.Thread(target=TlsFront._pump, args=(engine, channel), daemon=True)
+            back.start()
+            while chunk := channel.recv(65536):
+                engine.sendall(chunk)
+            engine.shutdown(socket.SHUT_WR)
+            back.join(10)
+
+
+@pytest.fixture
+def ssh_server(docker_engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshServer]:
+    if not SOCKET.is_socket() or shutil.which("ssh") is None:
+        pytest.skip("the engine is at another address, or there is no SSH client")
+    made = SshServer(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    yield made
+    made.listener.close()
+
+
+def test_engine_by_ssh(ssh_server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"ssh://worker@127.0.0.1:{ssh_server.port}"
+    client = EngineAddress(url=url).connect()
+    spec = ContainerSpec(image="alpine:3.23", owner="test/ssh", entrypoint=["echo", "here"], network="none")
+    assert LockedDownContainer(client, spec, host="here").run().stdout == b"here\n"
+    assert set(ssh_server.commands) == {"docker system dial-stdio"}
+    monkeypatch.setenv("DOCKER_HOST", url)
+    assert EngineAddress().connect().version()
+
+
+def test_ssh_engine_that_lets_nobody_in_is_named(ssh_server: SshServer) -> None:
+    with pytest.raises(EngineError, match=rf"no Docker Engine answers at ssh://.*127\.0\.0\.1:{ssh_server.port}: "):
+        EngineAddress(url=f"ssh://stranger@127.0.0.1:{ssh_server.port}").connect(timeout_s=5)
+
+
+def test_ssh_engine_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_incident_provider.engine.find_spec", lambda _name: None)
+    with pytest.raises(EngineError, match=r"needs the extra ssh: pip install 'airflow-incident-provider\[ssh\]'"):
+        EngineAddress(url="ssh://worker@127.0.0.1").connect()
 
 
 def test_engine_that_cannot_be_reached_is_named_with_the_reason(
