@@ -82,15 +82,18 @@ class SlackReceiver:
         self._threads = ThreadPoolExecutor(MAX_WORKERS, thread_name_prefix="incident-slack")
         self._background: set[asyncio.Future[Any]] = set()
 
-    async def receive(self, request: SlackRequest) -> Reply:
-        """Act on a request and return the reply for the person."""
+    async def receive(self, request: SlackRequest, *, waited: float = 0.0) -> Reply:
+        """Act on a request and return the reply for the person.
+
+        :param waited: the seconds that Slack has waited already.
+        """
         if request.wants_help:
             return Reply(help_text())
         if request.form is not None:
             self._in_background(self._show_form, request, request.form)
             return Reply()
         try:
-            return await asyncio.wait_for(self._in_thread(self._act, request), ANSWER_SECONDS)
+            return await asyncio.wait_for(self._in_thread(self._act, request), ANSWER_SECONDS - waited)
         except TimeoutError:
             log.warning("A Slack request could not be handled within %s s", ANSWER_SECONDS)
             return Reply(NOT_CONFIRMED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
@@ -62,13 +63,15 @@ Service = Annotated[SlackService, Depends(_service)]
 )
 async def receive_interaction(request: Request, service: Service) -> Response:
     """Receive Slack's interactivity requests."""
+    began = time.monotonic()
     fields, app = await _admit(request, service)
     payload = _payload(fields)
     parsed = _parse(read_interaction, payload)
     if isinstance(parsed, Reply):
         return _interaction_response(service, payload, parsed)
     require_own(app, parsed)
-    return _interaction_response(service, payload, await service.receiver.receive(parsed))
+    reply = await service.receiver.receive(parsed, waited=time.monotonic() - began)
+    return _interaction_response(service, payload, reply)
 
 
 @router.post(
@@ -81,12 +84,14 @@ async def receive_interaction(request: Request, service: Service) -> Response:
 )
 async def receive_command(request: Request, service: Service) -> Response:
     """Receive Slack's slash command."""
+    began = time.monotonic()
     fields, app = await _admit(request, service)
     parsed = _parse(read_command, fields)
     if isinstance(parsed, Reply):
         return _ephemeral(parsed.text)
     require_own(app, parsed)
-    return _ephemeral((await service.receiver.receive(parsed)).text)
+    reply = await service.receiver.receive(parsed, waited=time.monotonic() - began)
+    return _ephemeral(reply.text)
 
 
 async def _admit(request: Request, service: SlackService) -> tuple[dict[str, str], SlackApp]:

@@ -11,6 +11,7 @@ from typing import Any
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.exceptions import SlackError
 from airflow_incident_provider.messages.controls import FormContext
+from airflow_incident_provider.plugins.api.errors import RequestError
 from airflow_incident_provider.plugins.slack_requests.authorization import Authorization, SlackMembers
 from airflow_incident_provider.plugins.slack_requests.receiver import SlackReceiver
 from airflow_incident_provider.plugins.slack_requests.verification import SlackApp, Verification
@@ -21,6 +22,9 @@ from airflow_incident_provider.slack.access import live_slack_client
 
 QUESTION_SECONDS = 1.5
 """Time for one question to Slack before an acknowledgement."""
+
+ADMISSION_SECONDS = 1.5
+"""Time to read the signing secret, which may be in a blocked database; Slack shows the person that this failed."""
 
 REPLY_SECONDS = 10
 
@@ -47,9 +51,15 @@ class SlackService:
     async def admit(self, body: bytes, headers: Mapping[str, str]) -> SlackApp:
         """Return the app that the request is signed for.
 
-        :raises RequestError: it is not signed by Slack.
+        :raises RequestError: it is not signed by Slack, or the signing secret cannot be read in time.
         """
-        return await asyncio.to_thread(self._verification.admit, body, headers)
+        admitted = asyncio.to_thread(self._verification.admit, body, headers)
+        try:
+            return await asyncio.wait_for(admitted, ADMISSION_SECONDS)
+        except TimeoutError:
+            raise RequestError(
+                503, f"The connection {DEFAULT_SLACK_CONN_ID} cannot be read in time.", fix="Try again."
+            ) from None
 
     def reply_later(self, payload: Mapping[str, Any], text: str) -> None:
         """Show a text, unless it is empty, to the sender only, after the acknowledgement."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -20,8 +21,9 @@ from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.lifecycle.coordination import ActionKind, Role
 from airflow_incident_provider.messages.controls import FormContext, controls, form
 from airflow_incident_provider.plugins.api.app import create_app
+from airflow_incident_provider.plugins.slack_requests import receiver, service
 from airflow_incident_provider.plugins.slack_requests.authorization import Authorization
-from airflow_incident_provider.plugins.slack_requests.receiver import NOT_CONFIRMED, SlackReceiver
+from airflow_incident_provider.plugins.slack_requests.receiver import ANSWER_SECONDS, NOT_CONFIRMED, SlackReceiver
 from airflow_incident_provider.plugins.slack_requests.service import SlackService
 from airflow_incident_provider.plugins.slack_requests.verification import Verification
 
@@ -82,13 +84,13 @@ def app() -> Iterator[App]:
     extra = json.dumps({"signing_secret": SECRET, "app_id": "A0WARROOM1", "team_id": "T0ACME"})
     verification = Verification(lambda: Connection(conn_id="slack", conn_type="slack", extra=extra))
     table = RoutingTable.model_validate({"interaction": {"groups": ["@sre-oncall"]}})
-    receiver = SlackReceiver(
+    receives = SlackReceiver(
         registry,
         Authorization(lambda: workspace),
         lambda: table,
         lambda trigger, view: views.append((trigger, view)),
     )
-    with TestClient(create_app(slack=SlackService(verification, receiver))) as client:
+    with TestClient(create_app(slack=SlackService(verification, receives))) as client:
         yield App(client, registry, workspace, views)
 
 
@@ -196,6 +198,40 @@ def test_a_blocked_database_is_not_a_silent_success(app: App) -> None:
     app.registry.blocked.set()
 
 
+def test_a_signing_secret_that_cannot_be_read_in_time_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = threading.Event()
+    monkeypatch.setattr(service, "ADMISSION_SECONDS", 0.05)
+
+    def load() -> Connection:
+        blocked.wait(20)
+        raise LookupError
+
+    try:
+        with TestClient(create_app(slack=SlackService(Verification(load)))) as client:
+            body = b"payload=%7B%7D"
+            answer = client.post(ACTIONS, content=body, headers=sign(SECRET, body))
+            assert (answer.status_code, "in time" in answer.json()["error"]) == (503, True)
+            blocked.set()
+    finally:
+        blocked.set()
+
+
+def test_the_time_to_read_the_signing_secret_is_part_of_the_answer_s(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    wait_for = asyncio.wait_for
+
+    async def noted(work: Any, seconds: float) -> Any:
+        waits.append(seconds)
+        return await wait_for(work, seconds)
+
+    monkeypatch.setattr(receiver.asyncio, "wait_for", noted)
+    app.command("lead")
+    _, action = waits
+    assert action < ANSWER_SECONDS
+
+
 def test_a_failing_database_is_not_a_silent_success(app: App) -> None:
     app.registry.broken = True
     assert app.command("lead") == NOT_CONFIRMED
@@ -246,8 +282,8 @@ def test_a_signed_payload_that_cannot_be_read_is_no_server_error(app: App, paylo
 
 def test_without_signing_secret_the_endpoint_says_what_is_missing() -> None:
     verification = Verification(lambda: Connection(conn_id="slack", conn_type="slack", extra="{}"))
-    receiver = SlackReceiver(None, None, None, None)  # type: ignore[arg-type]
-    with TestClient(create_app(slack=SlackService(verification, receiver))) as client:
+    receives = SlackReceiver(None, None, None, None)  # type: ignore[arg-type]
+    with TestClient(create_app(slack=SlackService(verification, receives))) as client:
         response = client.post(ACTIONS, content=b"payload={}", headers=sign("x", b"payload={}"))
     assert (response.status_code, "signing secret" in response.json()["error"]) == (503, True)
 
