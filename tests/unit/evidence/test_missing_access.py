@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from incident_sandbox import Fault, SandboxServer
 from incident_sandbox.datadog.story import load_story
 
+from airflow_incident_provider.evidence.calls import SCOPES
 from airflow_incident_provider.evidence.observations import CHECKS
 from airflow_incident_provider.models import Verdict
 
-from .story_play import play  # isort: skip
+from .story_play import Played, play  # isort: skip
 
 STORY = load_story("bad_deploy")
 LOST = {
@@ -56,6 +59,50 @@ def test_nothing_in_half_of_the_changes_is_not_nothing(
     limits = story.limits.model_copy(update={"forbidden": (endpoint,)})
     changes = play(datadog, tmp_path, story.model_copy(update={"limits": limits})).finding("changes")
     assert changes.verdict is Verdict.UNKNOWN
+
+
+READ_ONLY = frozenset(SCOPES.values())
+"""The scopes that the documentation asks for."""
+
+
+def with_scopes(scopes: frozenset[str]) -> Callable[[SandboxServer], None]:
+    """Return what gives the sandbox an application key of these scopes."""
+
+    def prepare(sandbox: SandboxServer) -> None:
+        sandbox.workspace.datadog.scoped_app_keys = {"read-only": scopes}
+
+    return prepare
+
+
+def told(found: Played) -> list[tuple[str, str]]:
+    return [(each.probe, each.verdict.value) for each in found.evidence.findings]
+
+
+def test_a_read_only_key_of_its_own_finds_all_that_a_key_with_all_scopes_finds(
+    datadog: SandboxServer, tmp_path: Path
+) -> None:
+    scoped = play(datadog, tmp_path / "a", STORY, keys={"app_key": "read-only"}, before=with_scopes(READ_ONLY))
+    whole = play(datadog, tmp_path / "b", STORY)
+    assert told(scoped) == told(whole)
+    assert [each.cause for each in scoped.evidence.hypotheses] == [each.cause for each in whole.evidence.hypotheses]
+    assert all(scope.endswith(("_read", "_read_data", "_query", "_downtime")) for scope in READ_ONLY)
+
+
+def test_a_key_of_the_documented_scopes_is_refused_nothing(datadog: SandboxServer, tmp_path: Path) -> None:
+    found = play(datadog, tmp_path, STORY, keys={"app_key": "read-only"}, before=with_scopes(READ_ONLY))
+    assert not [call for call in found.evidence.calls if "403" in (call.reason or "")]
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "evidence.md"
+    assert set(re.findall(r"`([a-z_]+)`", page.read_text(encoding="utf-8"))) >= READ_ONLY
+
+
+@pytest.mark.parametrize("missing", sorted(READ_ONLY))
+def test_a_key_without_one_scope_names_it(missing: str, datadog: SandboxServer, tmp_path: Path) -> None:
+    before = with_scopes(READ_ONLY - {missing})
+    found = play(datadog, tmp_path, STORY, keys={"app_key": "read-only"}, before=before)
+    refused = {call.endpoint for call in found.evidence.calls if "403" in (call.reason or "")}
+    assert refused == {endpoint.value for endpoint, scope in SCOPES.items() if scope == missing}
+    unread = [each for each in found.evidence.findings if each.verdict is Verdict.UNKNOWN]
+    assert all(missing in each.summary for each in unread)
 
 
 def test_keys_that_may_do_nothing(datadog: SandboxServer, tmp_path: Path) -> None:

@@ -25,6 +25,21 @@ Act = Callable[[DatadogState, Body, Request], "tuple[int, Any]"]
 
 WEBHOOKS = "/api/v1/integration/webhooks/configuration/webhooks"
 VARIABLES = "/api/v1/integration/webhooks/configuration/custom-variables"
+SCOPES = {
+    "query": "timeseries_query",
+    "timeseries": "timeseries_query",
+    "monitors.read": "monitors_read",
+    "monitors.groups": "monitors_read",
+    "monitors.downtimes": "monitors_downtime",
+    "deployments": "dora_metrics_read",
+    "events.search": "events_read",
+    "logs.search": "logs_read_data",
+    "errors.search": "error_tracking_read",
+    "catalog.entities": "apm_service_catalog_read",
+    "catalog.relations": "apm_service_catalog_read",
+}
+"""The scope of an application key that an endpoint wants; the others want a key with all scopes."""
+
 GZIP_WINDOW = zlib.MAX_WBITS | 16
 ANY_QUERY = "*"
 
@@ -54,7 +69,7 @@ def _endpoint(workspace: Workspace, name: str, act: Act, needs_app_key: bool) ->
             state = workspace.datadog
             headers: dict[str, str] = {}
             try:
-                _require_keys(state, request, needs_app_key)
+                _require_keys(state, request, SCOPES.get(name) if needs_app_key else "")
                 allowed, headers = state.limits.take(name, workspace.clock())
                 if not allowed:
                     raise DatadogError(
@@ -79,11 +94,16 @@ def _endpoint(workspace: Workspace, name: str, act: Act, needs_app_key: bool) ->
     return endpoint
 
 
-def _require_keys(state: DatadogState, request: Request, needs_app_key: bool) -> None:
+def _require_keys(state: DatadogState, request: Request, scope: str | None) -> None:
+    """Refuse keys that may not do this.
+
+    :param scope: of the application key; empty if none is needed, absent if only a key with all scopes will do.
+    """
     query, headers = request.query_params, request.headers
     api_key = headers.get("dd-api-key") or query.get("api_key")
     app_key = headers.get("dd-application-key") or query.get("application_key")
-    if api_key != state.api_key or (needs_app_key and app_key != state.app_key):
+    permitted = scope == "" or app_key == state.app_key or scope in state.scoped_app_keys.get(app_key or "", ())
+    if api_key != state.api_key or not permitted:
         raise DatadogError(403, "Forbidden")
 
 

@@ -12,10 +12,15 @@ from incident_sandbox.datadog.world import World
 
 @dataclass
 class DatadogState:
-    """The state of the stand-in for Datadog. ``queries`` maps a query, or ``*``, to the series it answers."""
+    """The state of the stand-in for Datadog.
+
+    :param queries: maps a query, or ``*``, to the series it answers.
+    :param scoped_app_keys: further application keys, each with the scopes that it has; ``app_key`` has all.
+    """
 
     api_key: str = "sandbox-datadog-api-key"
     app_key: str = "sandbox-datadog-app-key"
+    scoped_app_keys: dict[str, frozenset[str]] = field(default_factory=dict)
     series: list[dict[str, Any]] = field(default_factory=list)
     events: dict[int, dict[str, Any]] = field(default_factory=dict)
     queries: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
