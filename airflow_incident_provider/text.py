@@ -176,14 +176,33 @@ def split_url(url: str) -> SplitResult | None:
 _NAME = (
     r"(?:(?:api|app|application|access|secret|private|account|sharedaccess|encryption|signing|master|licen[sc]e|auth"
     r"|client)[_ -]?key(?:[_-]?id)?|(?:secret|passw(?:or)?d)(?:[_-][A-Za-z0-9]{1,20}){0,3}|token|passphrase"
-    r"|signature|credentials?|session[_-]?id|sessid|(?<![A-Za-z0-9])(?:pass|pwd|sig))"
+    r"|signature|credentials?|session[_-]?id|sessid|(?<![A-Za-z0-9])(?:pass|pwd|sig|psk|bind_?pw)"
+    r"|(?<=_)pw(?![A-Za-z0-9])|rediscli_auth|community[_ ]string"
+    r"|passwort|kennwort|mot[_ ]de[_ ]passe|contrase\u00f1a|senha"
+    r"|\u043f\u0430\u0440\u043e\u043b\u044c|\u5bc6\u7801|\u30d1\u30b9\u30ef\u30fc\u30c9)"
 )
-_SECRET_NAME = re.compile(rf"(?i)[\w.-]{{0,40}}(?:{_NAME}|(?:routing|integration|service)[_-]?key)")
-_ASSIGNED = r"(?:\\{0,4}[\"'])?\s{0,4}(?:=>|[=:]|%3[DdAa])\s{0,4}"
+"""Names of secrets, also in German, French, Spanish, Portuguese, Russian, Chinese and Japanese."""
+_SECRET_NAME = re.compile(
+    rf"(?i)[\w.-]{{0,40}}(?:{_NAME}|(?:routing|integration|service)[_-]?key|authorization|cookie"
+    r"|(?<![\w-])(?:x|dd)-[a-z-]{0,40}(?:token|key|secret))"
+)
+_QUOTE = r"(?:\\{0,4}[\"'`*]{1,3}|&quot;)"
+_ASSIGNED = (
+    rf"(?:{_QUOTE}\s{{0,4}},?\s{{0,4}}{_QUOTE}?value{_QUOTE}?\s{{0,4}}[:=]\s{{0,4}}"
+    rf"|{_QUOTE}?\s{{0,4}}(?::=|=>|->|\u2192|[=:\uff1a\uff1d]|%3[DdAa])\s{{0,4}})"
+)
+"""What stands between a name and its value; also where both are fields, as in ``"name": "token", "value": "x"``."""
 _VALUE = (
-    r"(?:\\{0,4}\"[^\"\n]{0,500}\"|'[^'\n]{0,500}'"
-    r"|(?!\[redacted\])[^\s&;,\"'<>]{0,500}[^\s&;,\"'<>)\]}])"
+    r"(?:'{3}.{1,500}?'{3}|\"\"\".{1,500}?\"\"\"|&quot;[^&\n]{1,500}&quot;|`[^`\n]{1,500}`|[|>][+-]?\n[^\n]{1,500}"
+    r"|\\{0,4}\"[^\"\n]{0,500}\"|'[^'\n]{0,500}'"
+    r"|(?!\[redacted\])[^\s&;,\"'<>]{0,500}[^\s&;,\"'<>)\]}]"
+    r"|\\{0,4}[\"'][^\s\"'\\]{1,500}(?![^\n]{0,500}[\"']))"  # the end of a quoted value was cut off
 )
+_PREFIXED_FORM = (
+    r"\b[a-z][a-z0-9]{1,11}_(?=[A-Za-z0-9]{0,60}[0-9])(?=[A-Za-z0-9]{0,60}[A-Z])(?=[A-Za-z0-9]{0,60}[a-z])"
+    r"[A-Za-z0-9]{24,}"
+)
+"""A short name, an underscore, and what no word looks like: the form of most tokens of today."""
 _TOKENS = (
     r"\b(?:xox[a-z]|xapp)-[A-Za-z0-9-]{8,}|\bxoxe\.[A-Za-z0-9.-]{8,}",  # Slack
     r"\beyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_-]{4,4000}(?:\.[A-Za-z0-9_-]*)?",  # JSON Web Token
@@ -195,9 +214,14 @@ _TOKENS = (
     r"\bAIza[A-Za-z0-9_-]{35}|\bya29\.[A-Za-z0-9._-]{20,}",  # Google
     r"\bhv[sbr]\.[A-Za-z0-9_-]{20,}",  # Vault
     r"\bnpm_[A-Za-z0-9]{30,}|\bpypi-[A-Za-z0-9_-]{30,}|\bdckr_pat_[A-Za-z0-9_-]{16,}",
+    _PREFIXED_FORM,
+    r"\b(?:nfp|sbp|ntn|figd|glc|ops|sntry[su]|pscale_(?:tkn|pw|oauth)|rubygems|fm[12])_[A-Za-z0-9._=-]{16,}"
+    r"|\btskey-[a-z]{2,10}-[A-Za-z0-9-]{8,}|\bsq0[a-z]{3}-[A-Za-z0-9_-]{20,}|\bdp\.[a-z]{2,4}\.[A-Za-z0-9]{30,}"
+    r"|\bAGE-SECRET-KEY-1[A-Z0-9]{20,}|\bAKCp[A-Za-z0-9]{30,}|\.atlasv1\.[A-Za-z0-9_-]{40,}|\bkey-[a-z0-9]{32}\b",
+    r"\beyJrIjoi[A-Za-z0-9_=-]{20,}",  # Grafana, before its tokens had a prefix
     r"\bdop_v1_[a-f0-9]{32,}|\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}|\bdapi[a-f0-9]{32}|\blin_api_[A-Za-z0-9]{20,}",
     r"\bPMAK-[A-Za-z0-9-]{30,}|\bATATT[A-Za-z0-9_=-]{30,}|\bglsa_[A-Za-z0-9_]{20,}|\bNRAK-[A-Z0-9]{20,}",
-    r"(?:\bbot)?\b[0-9]{8,10}:AA[A-Za-z0-9_-]{32,35}",  # Telegram
+    r"\b(?:bot)?[0-9]{8,10}:AA[A-Za-z0-9_-]{32,35}",  # Telegram
     r"https://hooks\.slack\.com/(?:services|workflows|triggers)/(?!\[redacted)\S+",
 )
 """Tokens that are known by their form."""
@@ -218,7 +242,10 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             rf"\1\2 {REDACTED}",
         ),
         (r"(?i)\b(bearer)\s{1,4}(?=[^\s]{0,100}[0-9])[A-Za-z0-9._~+/=-]{6,}", rf"\1 {REDACTED}"),
-        (r"(?i)\b(bearer|basic|token)\s{1,4}(?!\[redacted)[A-Za-z0-9._~+/=-]{16,}", rf"\1 {REDACTED}"),
+        (
+            r"(?i)\b(bearer|basic|token|geniekey)\s{1,4}(?!\[redacted)[A-Za-z0-9._~+/=-]{16,}",
+            rf"\1 {REDACTED}",
+        ),
         # Credentials in URLs and connection strings; a password may hold a slash except in a web address.
         (
             r"(?i)\b(?!https?:)([a-z][a-z0-9+.-]{1,20}://)[^\s@/:]{0,200}:[^\s@]{1,500}@(?:[^\s/?#]*@)?",
@@ -238,12 +265,14 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"(?i)(<[\w:-]{{0,40}}{_NAME}>)(?!\[redacted)[^<\n]{{1,500}}", rf"\1{REDACTED}"),
         (rf"(?i)((?<![\w-])--[\w-]{{0,40}}{_NAME}[\w-]{{0,20}}\s{{1,4}})(?!-){_VALUE}", rf"\1{REDACTED}"),
         (
-            r"(?i)(\b(?:sshpass|(?:docker|podman) login|mysql\w{0,10}|mongo\w{0,10})\b[^\n]{0,100}?\s-p\s?)"
+            r"(?i)(\b(?:sshpass|(?:docker|podman) login|mysql\w{0,10}|mongo\w{0,10}|redis-cli)\b[^\n]{0,100}?"
+            r"\s-[pa]\s?)"
             r"(?!\[redacted)[^\s]{4,200}",
             rf"\1{REDACTED}",
         ),
         (r"(?i)\b((?:passw(?:or)?d|passphrase|pwd|secret)\s{1,4})([\"'])[^\"'\n]{4,200}\2", rf"\1{REDACTED}"),
-        (r"(\s(?:-u|--user)[\s=]{1,4})[^\s:]{1,100}:[^\s]{1,200}", rf"\1{REDACTED}"),
+        (r"(\s(?:-u[\s=]{0,4}|--user[\s=]{1,4}))[^\s:]{1,100}:[^\s]{1,200}", rf"\1{REDACTED}"),
+        (r"(\s--from-literal[\s=]{1,4}[\w.-]{1,100}=)[^\s]{1,200}", rf"\1{REDACTED}"),
         (
             r"(?i)\b((?:passw(?:or)?d|passphrase|pwd|(?:api|app|access|secret|private)[_ -]?(?:key|token))"
             r"\s{1,4}(?:for\s{1,4}(?:user\s{1,4})?[^\s]{1,60}\s{1,4})?(?:(?:is|was|of)\s{1,4})?)(?=[^\s]{0,100}[0-9])(?!\[redacted)[^\s,;\"'<>]{6,200}",
@@ -253,13 +282,17 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 
 
+_PREFIXED = re.compile(_PREFIXED_FORM)
 _HINTS = (
     "@", "key", "secret", "token", "pass", "pwd", "sig", "cred", "sess", "auth", "cookie", "bearer", "basic",
-    "webhook", "hooks.slack", "-----begin", ":aa", " -u", "\n-u", "\t-u", " -p", "\n-p", "\t-p", "--user",
-    "xox", "xapp", "eyj", "akia", "asia", "aroa", "aida", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_",
-    "glpat", "glptt", "gldt", "glrt", "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "whsec", "sg.", "aiza", "ya29",
-    "hvs.", "hvb.", "hvr.", "npm_", "pypi-", "dckr_", "dop_v1", "shpat", "shpca", "shppa", "shpss", "dapi",
-    "lin_api", "pmak", "atatt", "glsa", "nrak",
+    "webhook", "hooks.slack", "-----begin", ":aa", " -u", "\n-u", "\t-u", " -p", "\n-p", "\t-p", "--user", "xox",
+    "xapp", "eyj", "akia", "asia", "aroa", "aida", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_", "glpat",
+    "glptt", "gldt", "glrt", "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "whsec", "sg.", "aiza", "ya29", "hvs.",
+    "hvb.", "hvr.", "npm_", "pypi-", "dckr_", "dop_v1", "shpat", "shpca", "shppa", "shpss", "dapi", "lin_api",
+    "pmak", "atatt", "glsa", "nrak", "sq0", "geniekey", "_pw", "nfp_", "sbp_", "ntn_", "figd_", "glc_", "ops_",
+    "sntry", "rubygems_", "fm1_", "fm2_", "pscale_", "tskey-", "dp.", "akcp", "atlasv1", "psk", "--from-literal",
+    " -a", "community", "kennwort", "contrase", "senha", "\u043f\u0430\u0440\u043e\u043b\u044c", "\u5bc6\u7801",
+    "\u30d1\u30b9\u30ef\u30fc\u30c9",
 )  # fmt: skip
 """One of these stands in every text that a rule changes, in any case: most texts need no further look."""
 
@@ -273,7 +306,7 @@ def redact(text: str) -> str:
     'postgres://[redacted]@db/orders?sslmode=require'
     """
     lower = text.lower()
-    if not any(hint in lower for hint in _HINTS):
+    if not any(hint in lower for hint in _HINTS) and not ("_" in text and _PREFIXED.search(text)):
         return text
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
@@ -290,8 +323,11 @@ def redact_values(value: Any, *, depth: int = 40) -> Any:
     if isinstance(value, dict | list) and depth == 0:
         return None
     if isinstance(value, dict):
+        secrets = {key for key in value if _SECRET_NAME.fullmatch(str(key))}
+        if _SECRET_NAME.fullmatch(str(value.get("name", value.get("key")))):
+            secrets.add("value")
         return {
-            key: REDACTED if _is_secret_name(key, item) else redact_values(item, depth=depth - 1)
+            key: _hidden(item) if key in secrets else redact_values(item, depth=depth - 1)
             for key, item in value.items()
         }
     return [redact_values(item, depth=depth - 1) for item in value] if isinstance(value, list) else value
@@ -307,5 +343,10 @@ def _redact_json(text: str, depth: int) -> str:
     return text if redacted == value else json.dumps(redacted)
 
 
-def _is_secret_name(name: object, value: object) -> bool:
-    return isinstance(value, str) and bool(value) and _SECRET_NAME.fullmatch(str(name)) is not None
+def _hidden(value: Any) -> Any:
+    """Return what a secret's name announces with all of its values replaced; what is empty, or no secret, stays."""
+    if isinstance(value, dict):
+        return {key: _hidden(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_hidden(item) for item in value]
+    return value if value is None or isinstance(value, bool) or value == "" else REDACTED

@@ -183,7 +183,9 @@ def _names(
         except ValueError as error:
             reject(item, str(error))
             continue
-        found.extend(part for part in split(text or "") if not is_unset(part))
+        # A secret is whole only as long as nothing was split.
+        text = redact(text or "") if split is split_names else text or ""
+        found.extend(part for part in split(text) if not is_unset(part))
     return tuple(found[:MAX_ITEMS])
 
 

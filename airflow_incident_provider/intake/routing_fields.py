@@ -11,12 +11,14 @@ import re
 from collections.abc import Collection
 from datetime import timedelta
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
+from airflow_incident_provider.config import DagId as ShippedDag
 from airflow_incident_provider.intake.limits import MAX_NAME, MAX_NAMES
+from airflow_incident_provider.intake.lists import split_people
 from airflow_incident_provider.intake.targets import read_target
 from airflow_incident_provider.intake.values import SEVERITY_CHOICES, read_severity
 from airflow_incident_provider.models import Expectation, Incident, Severity, Source, Target
@@ -25,9 +27,13 @@ from airflow_incident_provider.text import for_error, one_line, redact, url_prob
 _PROBE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _DAG_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 _CHANNEL_PREFIX = re.compile(r"[a-z0-9][a-z0-9_-]{0,20}")
-_FOREIGN_PATTERN = re.compile(r"[\^$|\\]|^[~!/]|\(\?|\.\*.|[])]\*|\+$")
+_FOREIGN_PATTERN = re.compile(
+    r"[\^$|\\{}]|\[[^\]]{2,}\]|^[~!/]|^not\s|\(\?|\.\*.|(?:^|[^A-Za-z0-9*?])\.\*|\)\*|\+$|%$", re.IGNORECASE
+)
+"""What stands in regular expressions, SQL and other globs, and in no name."""
 PLACE = "{value}"
 """What a tag's value takes the place of in a runbook's URL."""
+_SEPARATOR = re.compile(r"[,;]")
 _DURATION = re.compile(r"(\d{1,6})\s*(s|m|min|h|d)")
 _UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
 _LONGEST = timedelta(days=30)
@@ -65,9 +71,29 @@ def _criterion(value: object) -> object:
 def _pattern(value: object) -> str:
     """Return a name or a pattern with ``*`` and ``?``; what looks like another kind of pattern never matches."""
     name = _name(value)
+    if _SEPARATOR.search(name):
+        raise ValueError(f"{for_error(value)} looks like several; write a list, such as [a, b]")
     if _FOREIGN_PATTERN.search(name):
         raise ValueError(f"{for_error(value)} looks like a regular expression; use * and ?, or a list of names")
     return name
+
+
+def _tag_pattern(value: object) -> str:
+    tag = _pattern(value)
+    if ": " in tag or tag.strip("\"'") != tag or ("=" in tag and ":" not in tag):
+        raise ValueError(f"{for_error(value)} is not a tag; write it like team:payments")
+    return tag
+
+
+def _people(value: object) -> object:
+    """Return each query for people in a list, or a text with several, as in a report."""
+    items = one_or_more(value)
+    assert isinstance(items, list | tuple)
+    return [
+        query
+        for item in items
+        for query in (split_people(item) if isinstance(item, str) and item.strip() else [item])
+    ]
 
 
 def _plain_name(value: object) -> str:
@@ -176,6 +202,10 @@ def _dag_id(value: object) -> str | None:
         return None
     if not isinstance(value, str) or not _DAG_ID.fullmatch(value):
         raise ValueError(f"{for_error(value)} is not a DAG id; use letters, digits, dots, hyphens, underscores")
+    if value in set(ShippedDag) - {ShippedDag.INCIDENT_RESPONSE}:
+        raise ValueError(
+            f"{for_error(value)} opens no room; name a DAG that does, such as {ShippedDag.INCIDENT_RESPONSE}"
+        )
     return value
 
 
@@ -216,6 +246,14 @@ Name = Annotated[str, BeforeValidator(_name)]
 PlainNames = Annotated[
     tuple[Annotated[str, BeforeValidator(_plain_name)], ...],
     BeforeValidator(one_or_more),
+    Field(max_length=MAX_NAMES),
+]
+People = Annotated[
+    tuple[Annotated[str, BeforeValidator(_plain_name)], ...], BeforeValidator(_people), Field(max_length=MAX_NAMES)
+]
+TagPatterns = Annotated[
+    tuple[Annotated[str, BeforeValidator(_tag_pattern)], ...],
+    BeforeValidator(_criterion),
     Field(max_length=MAX_NAMES),
 ]
 Patterns = Annotated[
@@ -286,9 +324,19 @@ class Match(Strict):
     team: Patterns = ()
     env: Patterns = ()
     severity: AtLeast = None
-    tag: Patterns = ()
+    tag: TagPatterns = ()
     host: Patterns = ()
     source: Sources = ()
+
+    @model_validator(mode="after")
+    def _names_have_no_key(self) -> Self:
+        for field in ("service", "team", "env", "host"):
+            for name in getattr(self, field):
+                if name.casefold().startswith(f"{field}:"):
+                    raise ValueError(
+                        f"{field}: {for_error(name)} is a tag; write {for_error(name[len(field) + 1 :])}"
+                    )
+        return self
 
     def matches(self, incident: Incident) -> bool:
         """Return whether a rule with this match is for ``incident``."""

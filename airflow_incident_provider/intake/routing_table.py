@@ -42,7 +42,7 @@ from airflow_incident_provider.intake.routing_fields import (
     Match,
     Name,
     Network,
-    PlainNames,
+    People,
     Probe,
     Strict,
     TrustedTarget,
@@ -66,7 +66,7 @@ _Setting = TypeVar("_Setting")
 class Settings(Strict):
     """Settings of a rule or of the defaults. Lists add up over the rules; of other settings the first counts."""
 
-    responders: PlainNames = ()
+    responders: People = ()
     probes: Annotated[tuple[Probe, ...], BeforeValidator(one_or_more), Field(max_length=MAX_NAMES)] = ()
     targets: Annotated[tuple[TrustedTarget, ...], BeforeValidator(one_or_more), Field(max_length=MAX_NAMES)] = ()
     channel_prefix: ChannelPrefix = None
@@ -229,7 +229,9 @@ def build_routing_table(content: Mapping[str, Any], *, known_probes: Collection[
     try:
         return RoutingTable.model_validate(content, context={"known_probes": known_probes})
     except ValidationError as error:
-        problems = [f"{path_of(place)}: {_explained(place, how, why)}" for place, how, why in reasons(error)]
+        problems = [
+            f"{path_of(place) or 'table'}: {_explained(place, how, why)}" for place, how, why in reasons(error)
+        ]
         more = f"; and {len(problems) - _MOST_REASONS} more" if len(problems) > _MOST_REASONS else ""
         raise RoutingTableError(
             f"The routing table is wrong: {'; '.join(problems[:_MOST_REASONS])}{more}."

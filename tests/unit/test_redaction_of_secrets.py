@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_incident_provider import text as text_module
-from airflow_incident_provider.text import redact
+from airflow_incident_provider.text import REDACTED, redact, redact_values
 
 # Put together at run time, so that no scanner takes this file for a leak.
 SLACK, AWS, JWT = (
@@ -56,6 +56,29 @@ PRIVATE_KEY = "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEabc\n-----END RSA " + "
         ("Server=x;User Id=sa;Password=hunter2;Encrypt=true", "hunter2"),
         ("AccountName=x;AccountKey=abc/def+g==;EndpointSuffix=y", "abc/def"),
         ('{\\"password\\": \\"hunter2\\"}', "hunter2"),
+        ('{"name": "DB_PASSWORD", "value": "hunter two"}', "hunter two"),
+        ('<add key="Password" value="hunter2"/>', "hunter2"),
+        ("password=&quot;hunter2&quot;", "hunter2"),
+        ("**password**: `hunter two`", "hunter two"),
+        ('PASSWORD := "hunter2"', "hunter2"),
+        ("password -> hunter2", "hunter2"),
+        ("password: |\nhunter2\n", "hunter2"),
+        ("password='hunter2 (cut off)", "hunter2"),
+        ("Passwort: hunter2", "hunter2"),
+        ("mot de passe : hunter2", "hunter2"),
+        ("contrase\u00f1a=hunter2", "hunter2"),
+        ("\u043f\u0430\u0440\u043e\u043b\u044c\uff1ahunter2", "hunter2"),
+        ("REDISCLI_AUTH=hunter2", "hunter2"),
+        ("DB_PW=hunter2", "hunter2"),
+        ("redis-cli -h db -a hunter2 ping", "hunter2"),
+        ("curl -uadmin:hunter2 https://x", "hunter2"),
+        ("kubectl create secret generic x --from-literal=k=hunter2", "hunter2"),
+        ("GenieKey 12345678-1234-1234-1234-123456789012", "12345678-1234"),
+        ("hf" + "_" + "AbCdEfGhIjKlMnOpQrStUvWx01", "AbCdEfGh"),
+        ("newvendor" + "_" + "Ab1" * 9, "Ab1Ab1"),
+        ("sbp" + "_" + "0" * 40, "0" * 40),
+        ("tskey" + "-auth-kabcdefCNTRL-abcdefgh", "kabcdef"),
+        ("https://api.telegram.org/bot123456789:AA" + "b" * 33 + "/sendMessage", "b" * 33),
         ("'secret' => 'hunter two'", "hunter two"),
         ("<dbPassword>hunter2</dbPassword>", "hunter2"),
         ("deploy --token hunter2 --force", "hunter2"),
@@ -148,3 +171,20 @@ def test_hostile_text_takes_no_long_time(piece: str) -> None:
     started = time.perf_counter()
     redact(piece * (65_536 // len(piece)))
     assert time.perf_counter() - started < 2
+
+
+def test_what_the_name_of_a_value_announces_is_hidden_in_any_shape() -> None:
+    conf = {
+        "password": {"value": "hunter2", "set": True},
+        "credentials": ["hunter2", None, ""],
+        "token": 4711,
+        "headers": {"Authorization": "hunter2", "X-Vault-Token": "hunter2", "Accept": "text/html"},
+        "env": [{"name": "DB_PASSWORD", "value": "hunter2"}, {"name": "PORT", "value": "80"}],
+    }
+    assert redact_values(conf) == {
+        "password": {"value": REDACTED, "set": True},
+        "credentials": [REDACTED, None, ""],
+        "token": REDACTED,
+        "headers": {"Authorization": REDACTED, "X-Vault-Token": REDACTED, "Accept": "text/html"},
+        "env": [{"name": "DB_PASSWORD", "value": REDACTED}, {"name": "PORT", "value": "80"}],
+    }

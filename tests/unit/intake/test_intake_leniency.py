@@ -529,3 +529,43 @@ def test_the_labels_of_a_group_hold_for_its_alerts() -> None:
 def test_prometheus_none_calls_nobody() -> None:
     watchdog = {"alerts": [{"status": "firing", "labels": {"alertname": "Watchdog", "severity": "none"}}]}
     assert read(watchdog).severity == "low"
+
+
+# --- mistakes in the routing table ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        {"service": "checkout-.*"}, {"service": ".*"}, {"host": "db-[0-9]"}, {"service": "{a,b}"},
+        {"env": "not prod"},
+        {"service": "check%"}, {"service": "a, b"}, {"team": "a;b"}, {"tag": "team=a"}, {"tag": "team: a"},
+        {"tag": "'team:a'"}, {"service": "service:a"}, {"env": "ENV:prod"}, {"host": "host:a"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_criterion_that_could_never_match_is_refused(match: dict[str, str]) -> None:
+    with pytest.raises(RoutingTableError, match=next(iter(match))):
+        load_routing_table(json.dumps({"rules": [{"name": "x", "match": match}]}))
+
+
+@pytest.mark.parametrize("name", ["a*", "*.acme.example", "web.*", "checkout?", "Payments (EU)", "a:b", "**"])
+def test_a_name_or_a_pattern_is_accepted(name: str) -> None:
+    match = {"service": name, "team": name, "host": name}
+    assert load_routing_table(json.dumps({"rules": [{"name": "x", "match": match}]})).rules
+
+
+@pytest.mark.parametrize(
+    "responders",
+    ["dana@acme.example, sam@acme.example", "dana@acme.example\nsam@acme.example",
+     "dana@acme.example sam@acme.example", ["Dana <dana@acme.example>; sam@acme.example"]],
+)  # fmt: skip
+def test_responders_of_a_rule_are_split_as_those_of_a_report(responders: Any) -> None:
+    table = load_routing_table(json.dumps({"defaults": {"responders": responders}}))
+    assert table.defaults.responders == ("dana@acme.example", "sam@acme.example")
+    assert load_routing_table("defaults: {responders: ['Reyes, Dana']}").defaults.responders == ("Reyes, Dana",)
+
+
+def test_a_rule_cannot_send_alerts_to_a_dag_that_opens_no_room() -> None:
+    with pytest.raises(RoutingTableError, match="opens no room"):
+        load_routing_table("defaults: {dag: incident_update}")
