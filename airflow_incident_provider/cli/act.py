@@ -11,7 +11,8 @@ from airflow_incident_provider.cli.access import connect
 from airflow_incident_provider.cli.output import Column, is_document, print_document, print_rows, print_text
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command, print_error
 from airflow_incident_provider.cli.view import IncidentView, find_incident, read_views
-from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
+from airflow_incident_provider.exceptions import InvalidPayloadError, SlackError
 from airflow_incident_provider.interaction.commands import parse_command
 from airflow_incident_provider.interaction.metrics import (
     Distribution,
@@ -20,12 +21,15 @@ from airflow_incident_provider.interaction.metrics import (
     ReportRow,
     report,
 )
-from airflow_incident_provider.interaction.postmortem import draft, to_markdown
+from airflow_incident_provider.interaction.postmortem import Postmortem, draft, to_markdown
 from airflow_incident_provider.lifecycle.actions import Outcome
 from airflow_incident_provider.lifecycle.coordination import Feedback
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.messages.mrkdwn import duration
 from airflow_incident_provider.models import Mode
+from airflow_incident_provider.slack.access import live_slack_client
+from airflow_incident_provider.slack.document import share_document
+from airflow_incident_provider.text import one_line, shorten
 
 
 @command
@@ -55,10 +59,34 @@ def postmortem(args: Namespace) -> ExitCode:
         print_error(f"There is no record of {args.run}: nothing to draft from.")
         return ExitCode.FAILED
     drafted = draft(view.record, summary=view.snapshot.summary, findings=view.findings)
+    if args.share:
+        return _share(view.record, drafted)
     if is_document(args.output):
         print_document(drafted.model_dump(mode="json"), args.output)
     else:
         print(to_markdown(drafted), end="")
+    return ExitCode.OK
+
+
+def _share(record: IncidentRecord, drafted: Postmortem) -> ExitCode:
+    """Share the draft in the incident's room: a canvas where Slack offers one, otherwise a file."""
+    if record.room.channel_id is None:
+        print_error(f"{record.key} has no room to share the draft in.")
+        return ExitCode.FAILED
+    client = live_slack_client(record.room.conn_id or DEFAULT_SLACK_CONN_ID)
+    try:
+        form, refusal = share_document(
+            client,
+            record.room.channel_id,
+            name=f"postmortem-{record.key}.md",
+            title=f"Postmortem draft: {shorten(one_line(drafted.title), 100)}",
+            markdown=to_markdown(drafted),
+        )
+    except SlackError as error:
+        print_error(f"{error.message} {error.fix or ''}".strip())
+        return ExitCode.FAILED
+    reason = f" (Slack created no canvas: {refusal})" if refusal else ""
+    print_text(f"The draft is a {form} in the room{reason}.")
     return ExitCode.OK
 
 

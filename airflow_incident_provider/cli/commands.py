@@ -239,10 +239,17 @@ def _postmortem() -> ActionCommand:
         help="Draft a postmortem from what is recorded",
         description=(
             "Print a draft as Markdown: timeline, findings, action items, unchecked items, and open questions.\n"
-            "Every line names the record that it comes from."
+            "Every line names the record that it comes from. --share puts it into the incident's room, with the\n"
+            "Slack connection of this machine: a canvas if Slack offers one and the room has none, else a file."
         ),
         func=lazy("act.postmortem"),
-        args=(RUN, ANY_DAG, *REMOTE, *SHOWN),
+        args=(
+            RUN,
+            ANY_DAG,
+            option("--share", help="Share the draft in the incident's room", action="store_true"),
+            *REMOTE,
+            *SHOWN,
+        ),
     )
 
 

@@ -276,6 +276,8 @@ def test_the_command_line_acts_drafts_and_reports(site: Site) -> None:
     draft = airflow_incident(site, "postmortem", key)
     assert "# Postmortem draft: Exports fail" in draft
     assert "Robin Kay took or handed over command" in draft
+    assert "The draft is a canvas" in airflow_incident(site, "postmortem", key, "--share")
+    assert "Robin Kay took or handed over command" in site.room(title)["canvas"]["markdown"]
     times = json.loads(airflow_incident(site, "report", "--output", "json"))
     assert times["response_times"][0]["group"] == "all"
 

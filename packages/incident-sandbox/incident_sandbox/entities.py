@@ -238,10 +238,21 @@ class Channel:
     ephemerals: list[Ephemeral] = field(default_factory=list)
     pins: list[Pin] = field(default_factory=list)
     bookmarks: list[Bookmark] = field(default_factory=list)
+    canvas: Canvas | None = None
 
     def replies(self, thread_ts: str) -> list[Message]:
         """Return the replies under a parent, oldest first."""
         return [m for m in self.messages.values() if m.is_reply and m.thread_ts == thread_ts]
+
+
+@dataclass
+class Canvas:
+    """The document in a channel's tab."""
+
+    id: str
+    user: str
+    title: str
+    markdown: str
 
 
 @dataclass

@@ -20,9 +20,9 @@ APP_LEVEL_TOKEN = "xapp-sandbox-0000000000-socket"  # noqa: S105 - opens nothing
 GENERAL, INCIDENTS, OLD_INCIDENT, SECURITY = "C0GENERAL01", "C0INCIDENT1", "C0ARCHIVED1", "C0SECURITY1"
 
 FULL_SCOPES = (
-    "bookmarks:read bookmarks:write channels:history channels:join channels:manage channels:read chat:write "
-    "chat:write.public files:write groups:history groups:read groups:write pins:read pins:write reactions:write "
-    "team:read usergroups:read users:read users:read.email"
+    "bookmarks:read bookmarks:write canvases:write channels:history channels:join channels:manage channels:read "
+    "chat:write chat:write.public files:write groups:history groups:read groups:write pins:read pins:write "
+    "reactions:write team:read usergroups:read users:read users:read.email"
 )
 
 # id, username, real name, display name, job title

@@ -95,6 +95,7 @@ def channel_snapshot(workspace: Workspace, channel: Channel) -> Json:
             **channel_summary(channel),
             "bookmarks": [{"title": b.title, "link": b.link, "emoji": b.emoji} for b in channel.bookmarks],
             "pins": [pin.ts for pin in channel.pins],
+            "canvas": asdict(channel.canvas) if channel.canvas is not None else None,
             "messages": [_message(workspace, channel, m) for m in top],
             "orphans": [_message(workspace, channel, m) for m in orphans],
             "ephemerals": [asdict(note) for note in channel.ephemerals],

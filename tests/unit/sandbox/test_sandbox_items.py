@@ -97,3 +97,23 @@ def test_uploads_that_fail(slack: WebClient, room: str, refusal: Callable[..., A
     assert refusal(slack.files_getUploadURLExternal, filename="a", length=0)["error"] == "invalid_arguments"
     huge = {"filename": "a", "length": 1_000_001, "snippet_type": "text"}
     assert refusal(slack.files_getUploadURLExternal, **huge)["error"] == "snippet_too_large"
+
+
+def test_a_channel_has_one_canvas(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
+    content = {"type": "markdown", "markdown": "# Draft"}
+    created = slack.conversations_canvases_create(channel_id=room, document_content=content)
+    assert str(created["canvas_id"]).startswith("F")
+    again = refusal(slack.conversations_canvases_create, channel_id=room, document_content=content)
+    assert again["error"] == "channel_canvas_already_exists"
+    wrong = refusal(
+        slack.api_call, "conversations.canvases.create", json={"channel_id": room, "document_content": 5}
+    )
+    assert wrong["error"] == "invalid_arguments"
+
+
+def test_a_free_plan_has_no_canvas(
+    slack: WebClient, room: str, refusal: Callable[..., Any], workspace: Workspace
+) -> None:
+    workspace.settings.free_plan = True
+    refused = refusal(slack.conversations_canvases_create, channel_id=room, document_content={"type": "markdown"})
+    assert refused["error"] == "team_tier_cannot_create_channel_canvases"

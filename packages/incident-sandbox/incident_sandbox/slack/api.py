@@ -12,6 +12,7 @@ from incident_sandbox.exchange import Exchange, Reply
 from incident_sandbox.rate_limits import MINUTE, POST_PER_CHANNEL, Quota
 from incident_sandbox.slack import (  # noqa: F401 - each registers its handlers
     apps,
+    canvases,
     channel_items,
     chat,
     conversations,

@@ -306,6 +306,17 @@ METHODS: dict[str, Method] = {
             required={"view_id": MISSING, "view": MISSING},
             errors="hash_conflict not_found view_too_large",
         ),
+        # --- canvases -------------------------------------------------------------------------------
+        _method(
+            "conversations.canvases.create",
+            Tier.TIER_2,
+            "canvases:write",
+            required={"channel_id": MISSING},
+            errors="canvas_creation_failed canvas_disabled_user_team canvas_tab_creation_failed "
+            "channel_canvas_already_exists channel_canvas_creation_failed free_team_canvas_tab_already_exists "
+            "restricted_action team_tier_cannot_create_channel_canvases",
+            observed="channel_not_found not_in_channel",
+        ),
         # --- files ----------------------------------------------------------------------------------
         _method(
             "files.getUploadURLExternal",
