@@ -36,7 +36,7 @@ _UNSTORABLE = {0: _REPLACEMENT, **dict.fromkeys(range(0xD800, 0xE000), _REPLACEM
 
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _BARE_VALUE = re.compile(
-    r"(?<=[:\[,])(\s*)((?:\$\{\w{1,60}\}|\{\{[^{}]{0,200}\}\}|[^\s\"{}\[\],][^\n\"{}\[\],]{0,300}+)(?:\[[^\]]{0,60}\])?)"
+    r"(?<=[:\[,])(\s*)((?:\$\{\w{1,60}\}|\{\{[^{}]{0,200}\}\}|[^\s:\"{}\[\],][^\n\"{}\[\],]{0,100}+)(?:\[[^\]]{0,60}\])?)"
     r"(?=\s*[,}\]])"
 )
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
@@ -55,6 +55,7 @@ _FRAGMENT = re.compile(
 )
 _MAX_FRAGMENTS = 30
 _MAX_WRAPPERS = 4
+_MAX_BARE_VALUES = 2000
 
 
 class UnreadableBodyError(InvalidPayloadError):
@@ -188,7 +189,7 @@ def _with_values(text: str) -> str:
         return '"\x00"'
 
     bare = _STRING.sub(keep, _without_surroundings(text))
-    bare = _BARE_VALUE.sub(_bare_value, bare)
+    bare = _BARE_VALUE.sub(_bare_value, bare, count=_MAX_BARE_VALUES)
     bare = _HOLE.sub(r":null\1", bare)
     bare = _TRAILING_COMMA.sub(r"\1", bare)
     kept: Iterator[str] = iter(strings)
@@ -219,12 +220,17 @@ def _merged(pairs: list[tuple[str, Any]], repairs: list[str]) -> dict[str, Any]:
     repairs.append("a name was given more than once")
     merged = {}
     for name, value in pairs:
-        before = merged.get(name)
-        if isinstance(before, dict) and isinstance(value, dict):
-            merged[name] = _merged([*before.items(), *value.items()], repairs)
-        elif name not in merged or not is_unset(value):
-            merged[name] = value
+        _add(merged, name, value)
     return merged
+
+
+def _add(merged: dict[str, Any], name: str, value: Any) -> None:
+    before = merged.get(name)
+    if isinstance(before, dict) and isinstance(value, dict):
+        for inner, item in value.items():
+            _add(before, inner, item)
+    elif name not in merged or not is_unset(value):
+        merged[name] = value
 
 
 def _escaped(text: str) -> str:

@@ -58,7 +58,6 @@ _TEXTS: dict[str, tuple[str, ...]] = {
     "priority": ("alertpriority", "monitorpriority"),
     "metric": ("alertmetric", "metric"),
     "query": ("alertquery", "monitorquery", "query"),
-    "scope": ("alertscope", "monitorscope", "scope"),
     "status": ("alertstatus",),
     "incident_id": ("incidentpublicid",),
     "incident_uuid": ("incidentuuid",),
@@ -70,6 +69,7 @@ _TEXTS: dict[str, tuple[str, ...]] = {
     "synthetics_test": ("syntheticstest", "syntheticstestname"),
     "synthetics_step": ("syntheticsfailingstep", "syntheticsfirstfailingstepname"),
 }
+_SCOPE = ("alertscope", "monitorscope", "scope")
 _VALUES: dict[str, tuple[str, ...]] = {
     "tags": ("tags", "alerttags", "eventtags", "monitortags"),
     "commander": ("incidentcommander",),
@@ -175,11 +175,25 @@ def read_payload(payload: Mapping[str, object], warnings: ParseWarnings) -> Data
         if found[variable] is None:
             candidates = (_text(flat, name, ParseWarnings()) for name in names)
             found[variable] = next((text for text in candidates if text and pattern.fullmatch(text)), None)
+    found["scope"] = _scope(flat, warnings)
     for variable, names in _VALUES.items():
         found[variable] = next(
             (flat[name][1] for name in names if name in flat and not is_unset(flat[name][1])), None
         )
     return DatadogPayload(**found)
+
+
+def _scope(flat: Mapping[str, tuple[str, object]], warnings: ParseWarnings) -> str | None:
+    """Return the group that the monitor alerts for. It tells alerts apart, so it counts in every form of tags."""
+    stated = next((flat[name] for name in _SCOPE if name in flat and not is_unset(flat[name][1])), None)
+    if stated is None:
+        return None
+    path, value = stated
+    return (
+        value.strip()
+        if isinstance(value, str)
+        else ",".join(read_tags(value, field=path, warnings=warnings)) or None
+    )
 
 
 def _flat(payload: Mapping[str, object]) -> dict[str, tuple[str, object]]:

@@ -148,6 +148,12 @@ def test_a_report_is_not_taken_for_an_alert_of_another_system(more: dict[str, An
     assert incident.responders == tuple(more.get("responders", ()))
 
 
+@pytest.mark.parametrize("scope", [["host:a", "env:b"], {"host": "a", "env": "b"}, " env:b , host:a "])
+def test_a_scope_tells_groups_apart_in_every_form(scope: Any) -> None:
+    same, other = (read({"datadog": dd(alert={"scope": each})}) for each in ("host:a,env:b", "host:c,env:b"))
+    assert read({"datadog": dd(alert={"scope": scope})}).key == same.key != other.key
+
+
 # --- tags -------------------------------------------------------------------------------------------
 
 

@@ -142,10 +142,20 @@ def test_fragments_of_an_unreadable_body_are_extracted_without_secrets() -> None
     assert extract("plain words")["title"] == "plain words"
 
 
-@pytest.mark.parametrize("piece", ['"', '"x', '"b",', "\\", "$a", '{"title":"', ":", '\\"x', ",$a[", "{{", '" '])
+@pytest.mark.parametrize(
+    "piece",
+    ['"', '"x', '"b",', "\\", "$a", '{"title":"', ":", '\\"x', ",$a[", "{{", '" ', '"a":{"b":1},', ",x", "a:"],
+)
 def test_hostile_bodies_take_no_long_time(piece: str) -> None:
     began = time.process_time()
     for start in ("", '{"a":"', '{"a":'):
         with contextlib.suppress(UnreadableBodyError):
             parse_body((start + piece * 100_000)[:262_144].encode())
     assert time.process_time() - began < 10
+
+
+def test_names_given_thousands_of_times_take_no_long_time() -> None:
+    began = time.process_time()
+    body = "{" + ",".join(f'"a":{{"b{number}":1}}' for number in range(15_000)) + "}"
+    assert len(parse_body(body.encode())["a"]) == 15_000
+    assert time.process_time() - began < 5
