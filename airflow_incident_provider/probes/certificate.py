@@ -183,15 +183,21 @@ def _time_faults(found: ServerCertificate, at: datetime, skew: timedelta | None)
     if valid_here:
         return ()
     if valid_there and skew is not None:
-        minutes = round(abs(skew) / timedelta(minutes=1))
-        return [
-            (Verdict.WARN, f"certificate is valid by the server's clock only, {minutes} min from ours ({date})")
-        ]
+        apart = _about(abs(skew))
+        return [(Verdict.WARN, f"certificate is valid by the server's clock only, {apart} from ours ({date})")]
     if at < found.not_before:
         return [(Verdict.FAIL, f"certificate is not valid before {found.not_before:%Y-%m-%d %H:%M} UTC ({date})")]
     days = -found.days_left(at) - 1
     ago = "less than a day ago" if days == 0 else f"{days} day{'' if days == 1 else 's'} ago"
     return [(Verdict.FAIL, f"certificate expired {ago} ({date})")]
+
+
+def _about(length: timedelta) -> str:
+    """Return a length of time in the largest unit of which it has at least two."""
+    for unit, name in ((_DAY, "days"), (timedelta(hours=1), "h")):
+        if length >= 2 * unit:
+            return f"{round(length / unit)} {name}"
+    return f"{round(length / timedelta(minutes=1))} min"
 
 
 def _name_faults(found: ServerCertificate, host: str) -> Sequence[tuple[Verdict, str]]:

@@ -84,11 +84,14 @@ def read_reply(key: str, message: bytes) -> Reply:
         return Reply(query=name, server=server, code=ReplyCode.MALFORMED)
     code = ReplyCode(_CODES.get(flags & 0x000F, ReplyCode.OTHER))
     truncated = bool(flags & 0x0200)
-    return Reply(query=name, server=server, code=code, truncated=truncated, addresses=_addresses(message))
+    addresses, end = _addresses(message)
+    if end > len(message) and not truncated:
+        code, addresses = ReplyCode.MALFORMED, ()
+    return Reply(query=name, server=server, code=code, truncated=truncated, addresses=addresses)
 
 
-def _addresses(message: bytes) -> tuple[str, ...]:
-    """Return the A and AAAA records among the answers, as far as the message can be read."""
+def _addresses(message: bytes) -> tuple[tuple[str, ...], int]:
+    """Return the A and AAAA records among the answers, and where these end by what the message says of itself."""
     questions, answers = int.from_bytes(message[4:6], "big"), int.from_bytes(message[6:8], "big")
     at, found = _HEADER_BYTES, []
     for _ in range(questions):
@@ -100,7 +103,7 @@ def _addresses(message: bytes) -> tuple[str, ...]:
         if (kind, len(data)) in {(_TYPES["a"], 4), (_TYPES["aaaa"], 16)}:
             found.append(str(ip_address(data)))
         at += 10 + length
-    return tuple(found)
+    return tuple(found), at
 
 
 def _after_name(message: bytes, at: int) -> int:

@@ -72,7 +72,15 @@ _UP = {
 _ALERT = re.compile(r"\(IN\), TLS alert, (?!close notify)")
 _TIMES = re.compile(r" in \d+ ms \([^)]*\)")
 _OPENSSL_REASON = re.compile(r"routines::(.+)$")
-_STREAMS = ("text/event-stream", "multipart/x-mixed-replace")
+_STREAMS = (
+    *("text/event-stream", "multipart/x-mixed-replace", "application/x-ndjson", "application/stream+json"),
+    *("audio/", "video/"),
+)
+"""Types of answers that may go on for ever."""
+
+_WITHOUT_GOODBYE = "unexpected eof while reading"
+"""OpenSSL's words for a server that ends the connection without ending TLS, as many do."""
+
 _GRPC_OK = "0"
 _GRPC_ANSWERS = {
     "5": (Verdict.UNKNOWN, "the health service does not know the service that was asked about,"),
@@ -328,6 +336,9 @@ def _broken_off(made: Exchange) -> str | None:
         return None
     if made.exit_code == _TIMED_OUT:
         return f"the answer did not end within {TOTAL_S} s"
+    unannounced = made.header("content-length") is None and made.header("transfer-encoding") is None
+    if unannounced and _WITHOUT_GOODBYE in str(made.transfer.get("errormsg") or ""):
+        return None
     return made.failure if made.failure.startswith("the answer") else f"the answer broke off: {made.failure}"
 
 

@@ -251,10 +251,21 @@ def _fault_of_name(found: Resolution) -> str | None:
     if ReplyCode.NXDOMAIN in codes:
         return "no such name (NXDOMAIN)"
     if ReplyCode.NOERROR in codes:
-        return f"the name has no address{_other_codes(codes)}"
+        return _fault_of_record(found)
     if ReplyCode.NOERROR in found.codes(KNOWN) and codes & {ReplyCode.SERVFAIL, ReplyCode.TIMEOUT}:
         return f"queries for the name were {_answered(codes)}, while the resolver answers for the root"
     return None
+
+
+def _fault_of_record(found: Resolution) -> str | None:
+    """Return what is wrong with a name that exists: it has no address, or a query for one type is not answered."""
+    for query, other in (("a", "AAAA"), ("aaaa", "A")):
+        codes = found.codes(query)
+        if ReplyCode.MALFORMED in codes and ReplyCode.NOERROR not in codes:
+            return None
+        if codes and ReplyCode.NOERROR not in codes:
+            return f"the {query.upper()} query was {_answered(codes)}, and the name has no {other} record"
+    return "the name has no address"
 
 
 def _fault_of_resolvers(found: Resolution) -> str:
@@ -265,12 +276,8 @@ def _fault_of_resolvers(found: Resolution) -> str:
         return "the resolver's answer was cut off, and it gave none over TCP"
     if codes == {ReplyCode.TIMEOUT}:
         return f"no resolver answered ({_servers(found)})"
-    return f"the resolver did not answer the question ({_listed(codes)} from {_servers(found)})"
-
-
-def _other_codes(codes: set[ReplyCode]) -> str:
-    others = {code for code in codes if not code.is_answer}
-    return f"; one record type was {_answered(others)}" if others else ""
+    failures = {code for code in codes if not code.is_answer} or codes
+    return f"the resolver did not answer the question ({_listed(failures)} from {_servers(found)})"
 
 
 def _servers(found: Resolution) -> str:

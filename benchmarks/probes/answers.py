@@ -29,6 +29,8 @@ from benchmarks.probes.environments import (
 from benchmarks.probes.lab import Lab
 from benchmarks.probes.servers import Script, answer, raw_answer, read_request, stream, wait_for_end
 
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_HEADERS = 1
 _SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 _STATUS_200 = b"\x00\x00\x01\x01\x05\x00\x00\x00\x01\x88"
 """HEADERS of stream 1 that end it, with the indexed ":status: 200" (RFC 7541, appendix A)."""
@@ -37,11 +39,24 @@ _STATUS_200 = b"\x00\x00\x01\x01\x05\x00\x00\x00\x01\x88"
 def only_http2(connection: socket.socket) -> None:
     """Answer 200 to whoever begins with the preface of HTTP/2, as servers without TLS and without HTTP/1 do."""
     connection.sendall(_SETTINGS)
-    if not connection.recv(65536).startswith(b"PRI * HTTP/2.0"):
-        return
-    connection.recv(65536)
+    received = b""
+    while _HEADERS not in _frame_types(received):
+        if not (chunk := connection.recv(65536)) or not (received + chunk).startswith(
+            _PREFACE[: len(received + chunk)]
+        ):
+            return
+        received += chunk
     connection.sendall(_STATUS_200)
     wait_for_end(connection)
+
+
+def _frame_types(received: bytes) -> set[int]:
+    """Return the types of the frames after the preface (RFC 9113, 4.1)."""
+    at, types = len(_PREFACE), set()
+    while at + 9 <= len(received):
+        types.add(received[at + 3])
+        at += 9 + int.from_bytes(received[at : at + 3], "big")
+    return types
 
 
 def reset(after: bytes = b"") -> Script:
@@ -224,6 +239,16 @@ add(
         lab, stream(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"2\r\nok\r\n", pause_s=0.5)
     ),
 )
+for _kind in ("application/x-ndjson", "audio/mpeg", "text/event-stream; charset=utf-8"):
+    add(
+        HEALTHY,
+        f"stream of {_kind}",
+        OK,
+        HTTP_OK,
+        lambda lab, kind=_kind: http(
+            lab, stream(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n\r\n".encode(), b"{}\n", pause_s=1)
+        ),
+    )
 add(
     BROKEN,
     "body that drips",

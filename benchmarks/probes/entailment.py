@@ -102,6 +102,7 @@ ENTAILMENTS: tuple[tuple[str, Entails], ...] = (
     (r"no resolver answered .+|the resolver(?:s|'s answer)? .+|the container has no resolver", _has(NAME, UNKNOWN)),
     (r"a host name of the alert that our resolvers have no address for: .+", _has(NAME, UNKNOWN)),
     (r"\d+ address(?:es)? in \d+ ms", _said_by(NAME)),
+    (r"the A{1,4} query was .+, and the name has no A{1,4} record", _has(NAME, FAIL)),
     (r"the A{1,4} query was .+|the name took .+", _has(NAME, WARN)),
     (r"port \d+ open at \d+ of \d+ addresses", _has(CONNECTION, WARN)),
     (r"port \d+ open(?: at \d+ addresses)?", _has(CONNECTION, OK, WARN)),

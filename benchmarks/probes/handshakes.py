@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from ipaddress import ip_address
 from typing import Any
 from uuid import uuid4
@@ -16,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from airflow_incident_provider.probes import ProbeSettings
+from benchmarks.probes.answers import only_http2
 from benchmarks.probes.environments import (
     BROKEN,
     FAIL,
@@ -204,6 +207,41 @@ def _refused_name(lab: Lab) -> Check:
 def _plain_to_tls(lab: Lab) -> Check:
     name = lab.name()
     return check(f"http://{name}:{lab.serve(OK_ANSWER, tls=lab.tls(name))}/")
+
+
+@environment(HEALTHY, "HTTP/2 only, with TLS", OK, HTTPS_OK)
+def _http2(lab: Lab) -> Check:
+    name = lab.name()
+    context = lab.tls(name)
+    context.set_alpn_protocols(["h2"])
+    return https(lab, only_http2, context, host=name)
+
+
+@environment(HEALTHY, "connection that ends without ending TLS", OK, HTTPS_OK, quick=True)
+def _without_goodbye(lab: Lab) -> Check:
+    name = lab.name()
+    context = lab.tls(name)
+
+    def script(connection: socket.socket) -> None:
+        encrypted = context.wrap_socket(connection, server_side=True)
+        read_request(encrypted)
+        encrypted.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nall is well")
+        with socket.socket(fileno=encrypted.detach()) as bare:
+            bare.shutdown(socket.SHUT_RDWR)
+
+    return check(f"https://{name}:{lab.serve(script)}/")
+
+
+@environment(
+    BROKEN,
+    "old certificate of a server whose clock is five days slow",
+    WARN,
+    r"certificate is valid by the server's clock only, 5 days from ours \(.+\)",
+)
+def _slow_clock(lab: Lab) -> Check:
+    name = lab.name()
+    then = format_datetime(datetime.now(UTC) - timedelta(days=5), usegmt=True)
+    return https(lab, answer("200 OK", Date=then), lab.tls(name, days=-3), host=name)
 
 
 # --- client certificates --------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.probes.environments import (
     BROKEN,
+    FAIL,
     HEALTHY,
     HTTP_OK,
     OK,
@@ -60,3 +61,26 @@ for _code in ("FORMERR", "NOTIMP"):
         rf"1 address in \d+ ms; the AAAA query was answered {_code}",
         lambda lab, code=_code: http(lab, OK_ANSWER, host=lab.name(codes={"AAAA": code}), **on_bridge(lab.address)),
     )
+add(
+    BROKEN,
+    "A is answered SERVFAIL, and there is no AAAA",
+    FAIL,
+    r"the A query was answered SERVFAIL, and the name has no AAAA record; not reached: connection, request",
+    lambda lab: http(lab, OK_ANSWER, host=lab.name(codes={"A": "SERVFAIL"}), **on_bridge(lab.address)),
+    quick=True,
+)
+add(
+    UNCHECKED,
+    "answer that is cut within its record",
+    UNKNOWN,
+    r"the resolver did not answer the question \(with something that is not DNS from [0-9.]+\); not reached: .+",
+    lambda lab: http(lab, OK_ANSWER, host=lab.name(cut=True), **on_bridge(lab.address)),
+    quick=True,
+)
+add(
+    HEALTHY,
+    "the same address twice",
+    OK,
+    HTTP_OK,
+    lambda lab: http(lab, OK_ANSWER, host=lab.name(lab.address, lab.address)),
+)

@@ -156,6 +156,7 @@ class Behaviour:
     """How a resolver answers for one name.
 
     :param records: its addresses.
+    :param cut: whether the last bytes of its records are missing.
     :param codes: the return code of a record type (``A``, ``AAAA``), such as ``SERVFAIL``; ``DROP`` for silence.
     """
 
@@ -163,6 +164,7 @@ class Behaviour:
     codes: Mapping[str, str] = field(default_factory=dict)
     delay_s: float = 0
     truncate: bool = False
+    cut: bool = False
     alias: str | None = None
 
 
@@ -262,4 +264,5 @@ class Resolver:
             if record == kind:
                 data = AAAA(address) if record == "AAAA" else A(address)
                 reply.add_answer(RR(owner, getattr(QTYPE, record), ttl=5, rdata=data))
-        return bytes(reply.pack())
+        packed = bytes(reply.pack())
+        return packed[:-6] if behaviour.cut and reply.rr else packed

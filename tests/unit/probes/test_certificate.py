@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +17,7 @@ from airflow_incident_provider.probes.certificate import (
     ServerCertificate,
     assess_certificate,
     read_certificate,
+    sent_certificates,
 )
 
 NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
@@ -131,4 +134,42 @@ def test_every_fault_is_said_the_worst_first() -> None:
 def test_clocks_that_differ_are_no_proof_against_the_certificate() -> None:
     verdict, summary = assessed(certificate(starts=0.1, verification=9), skew=timedelta(hours=3))
     assert verdict is Verdict.WARN
-    assert "valid by the server's clock only, 180 min from ours" in summary
+    assert "valid by the server's clock only, 3 h from ours" in summary
+
+
+def test_an_address_is_covered_by_an_address_only() -> None:
+    as_address = certificate("shop.example", addresses=("192.0.2.1",))
+    assert assessed(as_address, "192.0.2.1")[0] is Verdict.OK
+    verdict, summary = assessed(certificate("192.0.2.1"), "192.0.2.1")
+    assert verdict is Verdict.FAIL
+    assert summary.startswith("certificate has 192.0.2.1 as a name and not as an address")
+
+
+def dumped(message: bytes) -> str:
+    """Return a message as curl's ``--trace`` prints it, with the record that follows."""
+    lines = [
+        f"{at:04x}: {message[at : at + 16].hex(' '):<47} {'.' * len(message[at : at + 16])}"
+        for at in range(0, len(message), 16)
+    ]
+    return "\n".join(
+        ["<= Recv SSL data", *lines, "<= Recv SSL data, 5 bytes (0x5)", "0000: 16 03 03 00 72   ....r"]
+    )
+
+
+def test_certificates_that_were_sent_are_read_from_the_dump(authority: trustme.CA) -> None:
+    ders = [
+        x509.load_pem_x509_certificate(pem.bytes()).public_bytes(Encoding.DER)
+        for pem in authority.create_child_ca().issue_cert(HOST).cert_chain_pems
+    ]
+    listed = b"".join(len(der).to_bytes(3, "big") + der for der in ders)
+    body = len(listed).to_bytes(3, "big") + listed
+    pem = sent_certificates(dumped(b"\x0b" + len(body).to_bytes(3, "big") + body))
+    found = read_certificate(pem, 0, NOW)
+    assert found is not None
+    assert found.names == (HOST,)
+    assert found.chain == len(ders)
+
+
+@given(st.text(alphabet="0123456789abcdef: .\n<=", max_size=300))
+def test_any_dump_can_be_read(dump: str) -> None:
+    assert isinstance(sent_certificates(dump), str)

@@ -37,6 +37,13 @@ def test_reply_with_addresses() -> None:
     assert reply.addresses == ("192.0.2.1", "2001:db8::1")
 
 
+def test_a_reply_that_is_cut_is_no_answer() -> None:
+    whole = reply_to(query("a.example", "a"))
+    cut = read_reply("a-10.0.0.2", whole[:-6])
+    assert (cut.code, cut.addresses) == (ReplyCode.MALFORMED, ())
+    assert read_reply("a-10.0.0.2", whole + bytes(20)).code is ReplyCode.NOERROR
+
+
 def test_codes() -> None:
     message = query("a.example", "a")
     for code in ("NXDOMAIN", "SERVFAIL", "REFUSED", "NOTIMP"):

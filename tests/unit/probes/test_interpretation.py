@@ -260,6 +260,19 @@ def test_finding_after_a_redirect_says_where_it_was_seen() -> None:
     assert merged.summary.startswith("redirects to http://other.example.com/: HTTP 503 in ")
 
 
+def test_a_fault_on_the_way_to_a_redirect_is_not_forgotten() -> None:
+    run, _ = redirecting("http://other.example.com/")
+    slow = answered(http_code=302, redirect_url="http://other.example.com/", time_total=9.0)
+    first = interpret(run, output(slow))
+    following = redirected_run(run, first)
+    assert following is not None
+    merged = after_redirect(first, interpret(following, output(answered())))
+    assert merged.verdict is Verdict.WARN
+    assert "slow: the limit is" in merged.summary
+    assert "not followed" not in merged.summary
+    assert untrue_clauses(merged, merged.summary) == []
+
+
 # --- images of the caller's own -----------------------------------------------------------------------
 
 
