@@ -15,18 +15,14 @@ if TYPE_CHECKING:
         CollectEvidenceOperator as CollectEvidenceOperator,
     )
     from airflow_incident_provider.operators.create_war_room import CreateWarRoomOperator as CreateWarRoomOperator
+    from airflow_incident_provider.operators.due_tasks import (
+        ScheduleNextCheckOperator as ScheduleNextCheckOperator,
+    )
+    from airflow_incident_provider.operators.due_tasks import SelectDueTasksOperator as SelectDueTasksOperator
     from airflow_incident_provider.operators.final_summary import FinalSummaryOperator as FinalSummaryOperator
     from airflow_incident_provider.operators.incident_update import (
         PostIncidentUpdateOperator as PostIncidentUpdateOperator,
     )
-    from airflow_incident_provider.operators.incident_update import PostRemindersOperator as PostRemindersOperator
-    from airflow_incident_provider.operators.incident_update import (
-        RecoverIncidentOperator as RecoverIncidentOperator,
-    )
-    from airflow_incident_provider.operators.incident_update import (
-        ScheduleNextCheckOperator as ScheduleNextCheckOperator,
-    )
-    from airflow_incident_provider.operators.incident_update import SelectDueTasksOperator as SelectDueTasksOperator
     from airflow_incident_provider.operators.investigate import (
         InvestigateInContainerOperator as InvestigateInContainerOperator,
     )
@@ -35,8 +31,12 @@ if TYPE_CHECKING:
         PlanInvestigationOperator as PlanInvestigationOperator,
     )
     from airflow_incident_provider.operators.plan_recheck import PlanRecheckOperator as PlanRecheckOperator
+    from airflow_incident_provider.operators.post_reminders import PostRemindersOperator as PostRemindersOperator
     from airflow_incident_provider.operators.post_thread_update import (
         PostThreadUpdateOperator as PostThreadUpdateOperator,
+    )
+    from airflow_incident_provider.operators.recover_incident import (
+        RecoverIncidentOperator as RecoverIncidentOperator,
     )
     from airflow_incident_provider.operators.refresh_slack_directory import (
         RefreshSlackDirectoryOperator as RefreshSlackDirectoryOperator,
@@ -56,11 +56,11 @@ MODULES = {
     "InvestigateInContainerOperator": "investigate",
     "PostThreadUpdateOperator": "post_thread_update",
     "FinalSummaryOperator": "final_summary",
-    "SelectDueTasksOperator": "incident_update",
+    "SelectDueTasksOperator": "due_tasks",
     "PostIncidentUpdateOperator": "incident_update",
-    "PostRemindersOperator": "incident_update",
-    "RecoverIncidentOperator": "incident_update",
-    "ScheduleNextCheckOperator": "incident_update",
+    "PostRemindersOperator": "post_reminders",
+    "RecoverIncidentOperator": "recover_incident",
+    "ScheduleNextCheckOperator": "due_tasks",
     "PlanRecheckOperator": "plan_recheck",
     "ResolveIncidentOperator": "close_incident",
     "ArchiveWarRoomOperator": "close_incident",

@@ -46,6 +46,10 @@ class UpdateBatch(Model):
     items: tuple[UpdateItem, ...] = ()
     dropped: int = 0
 
+    def has(self, kind: UpdateKind) -> bool:
+        """Return whether an update of this kind is among them."""
+        return any(item.kind is kind for item in self.items)
+
     def with_more(self, items: Iterable[UpdateItem], dropped: int) -> Self:
         """Return the batch with further updates."""
         return self.model_copy(update={"items": (*self.items, *items), "dropped": self.dropped + dropped})
