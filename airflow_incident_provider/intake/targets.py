@@ -6,6 +6,7 @@ import ipaddress
 import re
 from urllib.parse import SplitResult
 
+from airflow_incident_provider.intake.urls import without_secrets
 from airflow_incident_provider.models import Target
 from airflow_incident_provider.text import (
     HOLDS_CREDENTIALS,
@@ -122,7 +123,7 @@ def _from_url(text: str, scheme: re.Match[str], *, trusted: bool) -> Target:
             problem = f"is not a URL that is probed; use {', '.join(PROBE_SCHEMES)}, a host, or host:port"
     if problem is not None:
         raise ValueError(f"{for_error(text)} {problem}")
-    return Target(url=text, trusted=trusted)
+    return Target(url=text if trusted else without_secrets(text), trusted=trusted)
 
 
 def _problem_of(parts: SplitResult | None, default_port: int | None) -> str | None:

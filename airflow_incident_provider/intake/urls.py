@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from airflow_incident_provider.intake.limits import MAX_LINKS, MAX_NAME, ParseWarnings, bounded_line
 from airflow_incident_provider.models import Link, LinkKind
-from airflow_incident_provider.text import redact, url_problem
+from airflow_incident_provider.text import REDACTED, redact, url_problem
 
 _KINDS_BY_PATH = (
     (LinkKind.MONITOR, re.compile(r"^/monitors(?:/|$)")),
@@ -27,7 +27,7 @@ def safe_url(url: str | None, *, field: str, warnings: ParseWarnings) -> str | N
     url = url.strip()
     problem = url_problem(url)
     if problem is None:
-        public = _without_secrets(url)
+        public = without_secrets(url)
         if public != url:
             warnings.add(field, redact(url), "a secret in it was removed")
         return public
@@ -35,13 +35,13 @@ def safe_url(url: str | None, *, field: str, warnings: ParseWarnings) -> str | N
     return None
 
 
-def _without_secrets(url: str) -> str:
+def without_secrets(url: str) -> str:
     """Return ``url`` without the parameters of its query, or the fragment, that hold secrets."""
-    if redact(url) == url:
+    if redact(url) == url and REDACTED not in url:
         return url
     parts = urlsplit(url)
-    pairs = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True)]
-    kept = [(name, value) for name, value in pairs if redact(f"{name}={value}") == f"{name}={value}"]
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    kept = [pair for pair in pairs if redact("=".join(pair)) == "=".join(pair) and REDACTED not in pair]
     fragment = parts.fragment if redact(parts.fragment) == parts.fragment else ""
     path = quote(redact(parts.path), safe="/%:@!$&'()*+,;=~-._")
     return urlunsplit(parts._replace(path=path, query=urlencode(kept), fragment=fragment))

@@ -313,3 +313,29 @@ def test_before_anything_is_set_up(tmp_path: Path) -> None:
     assert found["DAGs"][0] == found["pools"][0] == "skip"
     assert found["version"][0] == "pass"
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("state", [{"is_paused": True}, {"is_stale": True, "has_import_errors": True}])
+def test_a_run_that_may_wait_is_created_in_a_dag_that_is_not_ready(
+    installation: Installation, state: dict[str, bool]
+) -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    from airflow_incident_provider.lifecycle.records import RunRequest
+    from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
+
+    installation.change_dag("incident_update", **state)
+    conf = {"incident_key": "man.x"}
+    waits, refused = (
+        RunRequest(dag_id="incident_update", run_id=f"upd.man.x.{may_wait}", conf=conf, may_wait=may_wait)
+        for may_wait in (True, False)
+    )
+    with create_session() as session:
+        assert Runs().start(session, waits)
+        with pytest.raises(DagNotReadyError):
+            Runs().start(session, refused)
+        run = session.query(DagRun).filter_by(run_id=waits.run_id).one()
+        assert (run.state, run.conf) == ("queued", conf)
+        session.rollback()
+    installation.change_dag("incident_update", is_paused=False, is_stale=False, has_import_errors=False)

@@ -575,3 +575,9 @@ def test_responders_of_a_rule_are_split_as_those_of_a_report(responders: Any) ->
 def test_a_rule_cannot_send_alerts_to_a_dag_that_opens_no_room() -> None:
     with pytest.raises(RoutingTableError, match="opens no room"):
         load_routing_table("defaults: {dag: incident_update}")
+
+
+@pytest.mark.parametrize("value", ["hunter2xyz", "[redacted]", "%5Bredacted%5D"])
+def test_a_target_keeps_no_secret_of_its_query(value: str) -> None:
+    incident = read({"title": "x", "targets": [f"https://a.example/health?api_key={value}&deep=1"]})
+    assert [str(target) for target in incident.targets] == ["https://a.example/health?deep=1"]
