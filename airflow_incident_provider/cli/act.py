@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 from argparse import Namespace
 from collections.abc import Iterable
-from datetime import timedelta
 
 from airflow_incident_provider.cli.access import connect
 from airflow_incident_provider.cli.output import Column, is_document, print_document, print_rows, print_text
@@ -26,7 +25,6 @@ from airflow_incident_provider.lifecycle.actions import Outcome
 from airflow_incident_provider.lifecycle.coordination import Feedback
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.messages.mrkdwn import duration
-from airflow_incident_provider.models import Mode
 from airflow_incident_provider.slack.access import live_slack_client
 from airflow_incident_provider.slack.document import share_document
 from airflow_incident_provider.text import one_line, shorten
@@ -95,7 +93,11 @@ def print_report(args: Namespace) -> ExitCode:
     """Print response times, and how useful findings were."""
     with connect(args) as airflow:
         views = [view for view in read_views(airflow, args.dag_id) if view.record is not None]
-    measured = [_measured(view, view.record) for view in views if view.record is not None]
+    measured = [
+        MeasuredIncident.from_run(view.record, view.snapshot.room, view.snapshot.summary)
+        for view in views
+        if view.record is not None
+    ]
     rows = [_row(row) for row in report(measured)]
     answers = [answer for view in views if view.record for answer in view.record.coordination.feedback]
     if is_document(args.output):
@@ -112,17 +114,6 @@ def _key(view: IncidentView, name: str) -> str:
     if view.key is None:
         raise UsageError(f"The run {name} has not read an incident (yet).", fix="See: airflow incident list")
     return view.key
-
-
-def _measured(view: IncidentView, record: IncidentRecord) -> MeasuredIncident:
-    summary, room = view.snapshot.summary, view.snapshot.room
-    received = record.opened_at
-    evidence_ms = summary.time_to_first_evidence_ms if summary is not None else None
-    return MeasuredIncident.from_record(
-        record,
-        room_at=room.opened_at if room is not None and room.mode is Mode.LIVE else None,
-        first_evidence_at=received + timedelta(milliseconds=evidence_ms) if evidence_ms is not None else None,
-    )
 
 
 def _row(row: ReportRow) -> dict[str, object]:

@@ -10,11 +10,11 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from airflow_incident_provider.lifecycle.records import IncidentRecord
-from airflow_incident_provider.models import Model, UtcDatetime
+from airflow_incident_provider.models import IncidentSummary, Mode, Model, UtcDatetime, WarRoom
 
 
 class Milestone(StrEnum):
@@ -60,6 +60,20 @@ class MeasuredIncident(Model):
             command_at=record.coordination.first_led_at,
             mitigated_at=record.recovered_at,
             resolved_at=record.resolved_at,
+        )
+
+    @classmethod
+    def from_run(
+        cls, record: IncidentRecord, room: WarRoom | None, summary: IncidentSummary | None
+    ) -> MeasuredIncident:
+        """Return the events of a record and of what its first run returned. A dry run opened no room."""
+        evidence_ms = summary.time_to_first_evidence_ms if summary is not None else None
+        return cls.from_record(
+            record,
+            room_at=room.opened_at if room is not None and room.mode is Mode.LIVE else None,
+            first_evidence_at=record.opened_at + timedelta(milliseconds=evidence_ms)
+            if evidence_ms is not None
+            else None,
         )
 
     def at(self, milestone: Milestone) -> datetime | None:

@@ -68,6 +68,7 @@ class Stand:
         self.incidents: list[dict[str, Any]] = []
         self.reports: list[dict[str, Any]] = []
         self.details: dict[str, dict[str, Any]] = {}
+        self.times: list[dict[str, Any]] = []
         self.dag_ids = ["incident_response"]
         self.status = 200
         self.url = ""
@@ -87,6 +88,7 @@ class Stand:
                 {
                     "incidents": self.incidents,
                     "reports": self.reports,
+                    "response_times": self.times,
                     "now": datetime.now(UTC),
                     "dag_ids": self.dag_ids,
                 }
@@ -185,6 +187,33 @@ def test_rows_and_columns_have_names_for_a_screen_reader(page: Page, stand: Stan
     assert page.get_by_role("group", name="Status").get_by_role("button", pressed=True).inner_text() == "Open 1"
     for name in ("Severity", "Service", "Team", "Updated"):
         assert page.get_by_role("combobox", name=name).is_visible()
+
+
+def test_response_times_are_a_chart_with_the_same_figures_as_text(
+    page: Page, stand: Stand, complaints: list[str]
+) -> None:
+    stand.incidents = [entry()]
+    stand.times = [
+        {"milestone": "room", "count": 9, "missing": 0, "median_s": 2.1, "p90_s": 30},
+        {"milestone": "resolution", "count": 4, "missing": 5, "median_s": 1800, "p90_s": 7200},
+        {"milestone": "command", "count": 0, "missing": 9, "median_s": None, "p90_s": None},
+    ]
+    page.goto(stand.url)
+    rows(page).wait_for()
+
+    chart = page.get_by_role("img", name="Room: median 2 s, p90 30 s (n 9)")
+    assert "Command: not recorded" in str(chart.get_attribute("aria-label"))
+    widths = [float(str(bar.get_attribute("width"))) for bar in chart.locator("rect").all()]
+    assert len(widths) == 2, "what is not recorded has no bar"
+    assert 1 <= widths[0] < widths[1] <= 250
+    assert complaints == []
+
+
+def test_without_response_times_there_is_no_chart(page: Page, stand: Stand) -> None:
+    stand.incidents = [entry()]
+    page.goto(stand.url)
+    rows(page).wait_for()
+    assert not page.get_by_role("heading", name="Response times").is_visible()
 
 
 def test_a_control_that_only_passes_is_not_checked(page: Page, stand: Stand) -> None:

@@ -8,6 +8,7 @@ outcome are separate. Dry runs, drills and reports that could not be parsed are 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -15,6 +16,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from airflow_incident_provider.config import TaskId, run_url
+from airflow_incident_provider.interaction.metrics import MeasuredIncident, Milestone, distribution
 from airflow_incident_provider.lifecycle.coordination import Role
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Visibility
 from airflow_incident_provider.messages.findings import checked_at
@@ -28,6 +30,7 @@ from airflow_incident_provider.models import (
 )
 from airflow_incident_provider.plugins.run_history import RecordedRun
 from airflow_incident_provider.registry.records import Rejection
+from airflow_incident_provider.room.snapshot import IncidentSnapshot
 
 OPEN_FOR = timedelta(hours=24)
 """How long an incident without a record is shown as open: its end is never reported."""
@@ -105,6 +108,16 @@ class Incident(BaseModel):
     attention: tuple[Attention, ...] = ()
 
 
+class ResponseTime(BaseModel):
+    """How long the incidents of the list took from their receipt to a milestone; drills are not counted."""
+
+    milestone: Milestone
+    count: Annotated[int, Field(description="The incidents for which both events are recorded.")]
+    missing: int
+    median_s: float | None
+    p90_s: float | None
+
+
 class UnreadableReport(BaseModel):
     """An alert or report that could not become an incident. Untrusted text."""
 
@@ -155,6 +168,20 @@ def incidents(
 def is_unreadable(run: RecordedRun) -> bool:
     """Return whether a run ended without an incident: its report could not be parsed."""
     return run.snapshot.incident is None and run.key is None and run.run.state == "failed"
+
+
+def response_times(
+    rows: Iterable[Incident], runs: Iterable[RecordedRun], records: Mapping[str, IncidentRecord]
+) -> list[ResponseTime]:
+    """Return how long the incidents of these rows took, by milestone; drills and dry runs are not counted."""
+    first_runs = {run.run.run_id: run.snapshot for run in runs}
+    measured = []
+    for incident in rows:
+        record = records.get(incident.key or "")
+        if record is not None and not incident.drill and not incident.dry_run:
+            snapshot = first_runs.get(record.run_id or "", IncidentSnapshot())
+            measured.append(MeasuredIncident.from_run(record, snapshot.room, snapshot.summary))
+    return [ResponseTime(milestone=each, **asdict(distribution(measured, each))) for each in Milestone]
 
 
 def entry(runs: list[RecordedRun], record: IncidentRecord | None, *, base_path: str, now: datetime) -> Incident:

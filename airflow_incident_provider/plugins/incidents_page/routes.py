@@ -23,9 +23,11 @@ from airflow_incident_provider.plugins.api.errors import ErrorResponse, RequestE
 from airflow_incident_provider.plugins.incidents_page.detail import IncidentDetail, incident_detail
 from airflow_incident_provider.plugins.incidents_page.entries import (
     Incident,
+    ResponseTime,
     UnreadableReport,
     entry,
     incidents,
+    response_times,
 )
 from airflow_incident_provider.plugins.incidents_page.permissions import ReadableDagIds, require_trigger
 from airflow_incident_provider.plugins.run_history import RecordedRun, latest_runs, one_run, runs_with_ids
@@ -53,6 +55,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 Asset = Literal[
     "actions.js",
     "airflow.js",
+    "chart.js",
     "dom.js",
     "incident.js",
     "incidents.js",
@@ -79,6 +82,7 @@ class Incidents(BaseModel):
     update_problem: Annotated[
         str | None, Field(description="Why updates, recoveries and resolutions wait: their DAG is paused, say.")
     ] = None
+    response_times: list[ResponseTime] = []
     now: Annotated[UtcDatetime, Field(description="The server's clock, to compute ages.")]
     dag_ids: Annotated[list[str], Field(description="The incident DAGs that the user may read.")]
 
@@ -113,8 +117,10 @@ def list_incidents(
     found = incidents(runs, records, base_path=API_ROOT_PATH, now=now)
     problem = active_routing_table().problem
     waits = dag_problem(session, DagId.INCIDENT_UPDATE) if registry is not None else None
+    listed = _limited(found, limit)
     return Incidents(
-        incidents=_limited(found, limit),
+        incidents=listed,
+        response_times=response_times(listed, runs, records),
         reports=sorted(rejections, key=lambda report: report.at, reverse=True),
         routing_problem=None if problem is None else str(problem),
         update_problem=None if waits is None else str(waits),

@@ -1,9 +1,10 @@
 // The list: what needs attention, then the open incidents, worst first, with filters that are part of the address.
 
 import {
-  age, airflowLink, API, AIRFLOW, element, externalLink, link, patchKeyed, SEVERITIES, symbol, utc, VERDICTS,
+  age, airflowLink, API, AIRFLOW, element, externalLink, link, patch, patchKeyed, SEVERITIES, symbol, utc, VERDICTS,
   webUrl, with_,
 } from "./dom.js";
+import { chart } from "./chart.js";
 
 const VIEWS = {
   open: ["Open", (incident) => incident.is_open && !incident.drill],
@@ -29,9 +30,10 @@ export function incidentList({ filters, onFilter, href, onOpen, refresh }) {
   for (const [node, role] of [[table, "table"], [body, "rowgroup"]]) node.setAttribute("role", role);
   const none = element("p", "none");
   const controls = filterControls(filters, onFilter);
-  const place = element("div", "list", counts, controls.node, attentionSection, element("section", "", table, none));
+  const times = element("section", "times", element("h2", "", "Response times"));
+  const place = element("div", "list", counts, controls.node, attentionSection, element("section", "", table, none), times);
 
-  function show({ incidents, reports, dag_ids: dagIds, routing_problem: routingProblem, update_problem: updateProblem }) {
+  function show({ incidents, reports, response_times: responseTimes, dag_ids: dagIds, routing_problem: routingProblem, update_problem: updateProblem }) {
     const open = incidents.filter(VIEWS.open[1]);
     counts.replaceChildren(...severityCounts(open));
     controls.update(incidents);
@@ -50,6 +52,8 @@ export function incidentList({ filters, onFilter, href, onOpen, refresh }) {
     const shown = incidents.filter((incident) => matches(incident, filters()));
     patchKeyed(body, shown, rowKey, (incident) => row(incident, href, onOpen));
     table.hidden = !shown.length;
+    times.hidden = !responseTimes.some((time) => time.count);
+    if (!times.hidden) patch(times, [times.firstChild.cloneNode(true), chart(responseTimes)]);
     none.replaceChildren(...(shown.length ? [] : emptyText(incidents, dagIds, filters())));
   }
   return { node: place, show };

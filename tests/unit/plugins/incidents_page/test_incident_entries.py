@@ -42,6 +42,7 @@ from airflow_incident_provider.plugins.incidents_page.entries import (
     UnreadableReport,
     entry,
     incidents,
+    response_times,
 )
 from airflow_incident_provider.plugins.run_history import RecordedRun
 from airflow_incident_provider.registry.records import Rejection
@@ -353,3 +354,27 @@ def test_a_foreign_conf_has_no_key(conf: Any) -> None:
     assert key_in_conf(conf) is None
     assert key_in_conf({"lifecycle": conf}) is None
     assert key_in_conf({"incident_key": f"<{conf}>"}) is None
+
+
+# --- response times -----------------------------------------------------------------------------------
+
+
+def test_response_times_are_those_of_recorded_events() -> None:
+    led = record(coordination=Coordination(first_led_at=RECEIVED + timedelta(minutes=3)))
+    runs = [run()]
+    found = response_times(rows(*runs, records=(led,)), runs, {led.key: led})
+    assert {time.milestone: (time.count, time.missing, time.median_s) for time in found} == {
+        "room": (1, 0, 2.1),
+        "first_evidence": (0, 1, None),
+        "command": (1, 0, 180),
+        "mitigation": (0, 1, None),
+        "resolution": (0, 1, None),
+    }
+
+
+def test_drills_dry_runs_and_untracked_runs_have_no_response_time() -> None:
+    drill = record(drill=True)
+    dry = run(run_id="manual__2", incident=incident("dd.9"), room=room(mode=Mode.DRY_RUN))
+    runs = [run(), dry]
+    found = response_times(rows(*runs, records=(drill,)), runs, {drill.key: drill})
+    assert [(time.count, time.missing) for time in found] == [(0, 0)] * 5
