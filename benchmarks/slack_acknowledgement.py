@@ -13,10 +13,9 @@ import json
 import os
 import statistics
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
+import psutil
 from incident_sandbox import SandboxServer
 from incident_sandbox.demo.local_airflow import LocalAirflow
 from incident_sandbox.interactivity import SIGNING_SECRET, sign
@@ -121,15 +121,19 @@ class Site:
         return sum(len(one.actions) + one.dropped_actions for one in coordinations)
 
     @contextmanager
-    def blocked(self) -> Iterator[Callable[[float], None]]:
-        """Lock every table of the database; yield a function that keeps them locked for some seconds."""
+    def blocked(self) -> Iterator[None]:
+        """Stop every process of the database meanwhile, so that it answers nothing and accepts no connection."""
         with self._engine.connect() as connection:
-            names = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
-            tables = ", ".join(f'"{name}"' for name in names.scalars())
-            connection.execute(text("SET LOCAL lock_timeout = '20s'"))
-            connection.execute(text(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"))
-            yield time.sleep
-            connection.rollback()
+            folder = str(connection.execute(text("SHOW data_directory")).scalar_one())
+        postmaster = psutil.Process(int(Path(folder, "postmaster.pid").read_text().split()[0]))
+        stopped = [postmaster, *postmaster.children(recursive=True)]
+        for process in stopped:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in stopped:
+                process.resume()
 
 
 def row(name: str, sent: Sequence[Sent], wanted: str) -> str:
@@ -168,13 +172,11 @@ def _room_of(site: Site, reported: Future[str]) -> str:
 
 def while_blocked(site: Site, rooms: Sequence[str], seconds: float) -> list[Sent]:
     """Send commands at once while the database is blocked."""
-    with site.blocked() as stay, ThreadPoolExecutor(4) as threads:
-        release = threading.Thread(target=stay, args=(seconds,))
-        release.start()
-        sent = [threads.submit(site.command, room, next(iter(PEOPLE))) for room in rooms[:4]]
-        answers = [one.result() for one in sent]
-        release.join()
-    return answers
+    with ThreadPoolExecutor(4) as threads:
+        with site.blocked():
+            sent = [threads.submit(site.command, room, next(iter(PEOPLE))) for room in rooms[:4]]
+            time.sleep(seconds)
+        return [one.result() for one in sent]
 
 
 def measure(site: Site, incidents: int) -> None:
@@ -183,19 +185,18 @@ def measure(site: Site, incidents: int) -> None:
     rooms = [site.room(key) for key in keys]
     one_by_one(site, rooms, 8)
     before = site.applied(keys)
-    calm = one_by_one(site, rooms, 60)
-    busy = during(site, incidents, rooms)
-    blocked = while_blocked(site, rooms, 5)
-    time.sleep(3)
-    confirmed, applied = sum(one.confirmed for one in (*calm, *busy, *blocked)), site.applied(keys) - before
     print(f"\n{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {datetime.now(UTC):%Y-%m-%d}\n")
     print("| seconds until a command is acknowledged | median | p95 | most | n | confirmed |")
     print("| --- | --: | --: | --: | --: | --: |")
-    print(row(f"{SLACK_MS} ms a Slack call", calm, "0.5 wanted"))
-    print(row(f"during {incidents} incidents", busy, "3 wanted"))
-    print(row("with the database blocked for 5 s", blocked, "3 wanted"))
-    print(f"\n{confirmed} actions were confirmed, {applied} are recorded.")
-    for name, sent in (("calm", calm), ("busy", busy), ("blocked", blocked)):
+    calm = one_by_one(site, rooms, 60)
+    print(row(f"{SLACK_MS} ms a Slack call", calm, "0.5 wanted"), flush=True)
+    blocked = while_blocked(site, rooms, 5)
+    print(row("with the database blocked for 5 s", blocked, "3 wanted"), flush=True)
+    busy = during(site, incidents, rooms)
+    print(row(f"during {incidents} incidents", busy, "3 wanted"), flush=True)
+    confirmed, applied = sum(one.confirmed for one in (*calm, *busy, *blocked)), site.applied(keys) - before
+    print(f"\n{confirmed} actions were confirmed, {applied} are recorded; load {os.getloadavg()[0]:.1f}.")
+    for name, sent in (("calm", calm), ("blocked", blocked), ("busy", busy)):
         print(f"{name}: {replies(sent)}")
 
 

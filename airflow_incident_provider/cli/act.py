@@ -11,6 +11,7 @@ from airflow_incident_provider.cli.output import Column, is_document, print_docu
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command, print_error
 from airflow_incident_provider.cli.view import IncidentView, find_incident, read_views
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
+from airflow_incident_provider.events.datadog import DatadogEvents, Metric, MetricsNotSentError
 from airflow_incident_provider.exceptions import InvalidPayloadError, SlackError
 from airflow_incident_provider.interaction.commands import parse_command
 from airflow_incident_provider.interaction.metrics import (
@@ -98,7 +99,10 @@ def print_report(args: Namespace) -> ExitCode:
         for view in views
         if view.record is not None
     ]
-    rows = [_row(row) for row in report(measured)]
+    reported = report(measured)
+    if args.datadog:
+        return _send(reported)
+    rows = [_row(row) for row in reported]
     answers = [answer for view in views if view.record for answer in view.record.coordination.feedback]
     if is_document(args.output):
         print_document({"response_times": rows, "feedback": _counted(answers)}, args.output)
@@ -107,6 +111,31 @@ def print_report(args: Namespace) -> ExitCode:
     print_rows(rows, columns, args.output)
     for finding, counts in _counted(answers).items():
         print_text(f"{finding}: useful {counts['useful']}, not useful {counts['not_useful']}")
+    return ExitCode.OK
+
+
+def report_metrics(rows: Iterable[ReportRow]) -> list[Metric]:
+    """Return the report as metric points, in seconds; what is not recorded has none."""
+    points: list[Metric] = []
+    for row in rows:
+        tags = (":".join(row.group.split(" ", 1)) if " " in row.group else f"group:{row.group}",)
+        for milestone, times in row.times.items():
+            name = f"incident.report.time_to_{milestone}"
+            figures = {"count": times.count, "median": times.median_s, "p90": times.p90_s}
+            points += [
+                Metric(f"{name}.{kind}", value, tags) for kind, value in figures.items() if value is not None
+            ]
+    return points
+
+
+def _send(rows: Iterable[ReportRow]) -> ExitCode:
+    points = report_metrics(rows)
+    try:
+        DatadogEvents().send(points)
+    except MetricsNotSentError as error:
+        print_error(error.message)
+        return ExitCode.FAILED
+    print_text(f"{len(points)} metric points are sent to Datadog.")
     return ExitCode.OK
 
 

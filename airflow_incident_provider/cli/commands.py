@@ -259,10 +259,16 @@ def _report() -> ActionCommand:
         help="Show response times, and how useful findings were",
         description=(
             "Print median and 90th percentile of the times to room, first evidence, command, mitigation and\n"
-            "resolution, by severity and service. A time is computed only if both of its events are recorded."
+            "resolution, by severity and service. A time is computed only if both of its events are recorded.\n"
+            "With --datadog the same figures become metrics, with the connection datadog_default of this machine."
         ),
         func=lazy("act.print_report"),
-        args=(ANY_DAG, *REMOTE, *SHOWN),
+        args=(
+            ANY_DAG,
+            option("--datadog", help="Send the times to Datadog instead of printing them", action="store_true"),
+            *REMOTE,
+            *SHOWN,
+        ),
     )
 
 

@@ -15,13 +15,14 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID
 from airflow_incident_provider.events.event import EventKind, IncidentEvent
+from airflow_incident_provider.exceptions import IncidentError
 
 AGGREGATION_KEY_LIMIT = 100
 """Maximum length of an aggregation key in Datadog's events API, in characters."""
@@ -36,6 +37,10 @@ AlertType = Literal["info", "success", "warning", "error"]
 Priority = Literal["normal", "low"]
 
 log = logging.getLogger(__name__)
+
+
+class MetricsNotSentError(IncidentError):
+    """Metrics that a person asked to send did not reach Datadog."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,28 @@ class DatadogEvents:
         except Exception as error:  # noqa: BLE001 - no error may reach the run
             # Only the class name: a client's message may quote the request, which contains the API key.
             self._pause(type(error).__name__)
+
+    def send(self, points: Sequence[Metric]) -> None:
+        """Send metric points in one call, at a person's request.
+
+        :raises MetricsNotSentError: there is no connection, or Datadog does not accept them.
+        """
+        try:
+            hook = self._hook()
+            if hook is None:
+                raise MetricsNotSentError(f"There is no Airflow connection {self._conn_id!r}.")
+            from datadog.api.metrics import Metric as MetricApi
+
+            now = time.time()
+            series = [
+                {"metric": point.name, "points": [(now, point.value)], "type": point.kind, "tags": list(point.tags)}
+                for point in points
+            ]
+            hook.validate_response(MetricApi.send(series))
+        except MetricsNotSentError:
+            raise
+        except Exception as error:  # noqa: BLE001 - only the class name, as above
+            raise MetricsNotSentError(f"Datadog did not accept the metrics: {type(error).__name__}.") from None
 
     def _hook(self) -> Any:
         """Return the hook, or ``None`` if the connection does not exist."""

@@ -7,15 +7,22 @@ import logging
 import socket
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from incident_sandbox import Fault, SandboxClient, SandboxServer
 
-from airflow_incident_provider.events.datadog import CALL_SECONDS, DELIVERY_SECONDS, DatadogEvents
+from airflow_incident_provider.cli.act import report_metrics
+from airflow_incident_provider.events.datadog import (
+    CALL_SECONDS,
+    DELIVERY_SECONDS,
+    DatadogEvents,
+    MetricsNotSentError,
+)
 from airflow_incident_provider.events.event import EventKind, IncidentEvent
+from airflow_incident_provider.interaction.metrics import MeasuredIncident, report
 
 WRONG_KEY = "0000-this-key-is-wrong"
 EVENTS = [
@@ -138,3 +145,28 @@ def test_a_slow_server_gets_as_much_as_there_is_time_for(
 
     assert time.monotonic() - began < DELIVERY_SECONDS + 1
     assert "too slow" in warnings(caplog)[0]
+
+
+def test_a_report_is_sent_in_one_call_without_what_is_not_recorded(
+    datadog: Callable[..., Any], slack: SandboxServer
+) -> None:
+    datadog()
+    began = datetime(2026, 11, 23, 10, tzinfo=UTC)
+    incident = MeasuredIncident(key="dd.1.2", severity="high", services=("checkout",), received_at=began)
+    led = incident.model_copy(update={"command_at": began + timedelta(minutes=2)})
+    DatadogEvents().send(report_metrics(report([led])))
+    sent = {(one["metric"], *one["tags"]): one["points"][0][1] for one in slack.workspace.datadog.series}
+    assert sent["incident.report.time_to_command.median", "group:all"] == 120
+    assert sent["incident.report.time_to_command.p90", "severity:high"] == 120
+    assert sent["incident.report.time_to_command.count", "service:checkout"] == 1
+    assert sent["incident.report.time_to_room.count", "group:all"] == 0
+    assert ("incident.report.time_to_room.median", "group:all") not in sent
+
+
+def test_a_report_that_does_not_reach_datadog_is_an_error(datadog: Callable[..., Any]) -> None:
+    with pytest.raises(MetricsNotSentError, match="no Airflow connection"):
+        DatadogEvents().send([])
+    datadog(api_key=WRONG_KEY)
+    with pytest.raises(MetricsNotSentError, match="did not accept") as refused:
+        DatadogEvents().send(report_metrics(report([])))
+    assert WRONG_KEY not in str(refused.value)
