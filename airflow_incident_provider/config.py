@@ -26,6 +26,7 @@ DEFAULT_WEBHOOK_CONN_ID = "incident_webhook"
 
 DEFAULT_ROOM_DEADLINE_SECONDS = 60
 DEFAULT_LOOKUP_BUDGET_SECONDS = 3.0
+DEFAULT_AI_COST_LIMIT = "0.05"
 
 
 class DagId(StrEnum):
@@ -48,6 +49,7 @@ class TaskId(StrEnum):
     INVESTIGATE = "investigate"
     POST_UPDATES = "post_investigation_updates"
     FINAL_SUMMARY = "final_summary"
+    WRITE_AI_SUMMARY = "write_ai_summary"
 
     SELECT_DUE_TASKS = "select_due_tasks"
     POST_UPDATE = "post_incident_update"
@@ -180,6 +182,16 @@ class Settings:
     def fallback_notifier_arguments(self) -> str:
         """Its arguments, as a JSON object."""
         return self._text("fallback_notifier_arguments")
+
+    @property
+    def ai_conn_id(self) -> str | None:
+        """The Airflow connection of the language model that writes a second summary; without one, none does."""
+        return self._text("ai_conn_id") or None
+
+    @property
+    def ai_cost_limit(self) -> str:
+        """What one such summary may cost, in US dollars."""
+        return self._text("ai_cost_limit", DEFAULT_AI_COST_LIMIT)
 
     @property
     def slack_pool(self) -> str:

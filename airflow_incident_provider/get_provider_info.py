@@ -94,6 +94,18 @@ def _options() -> dict[str, Any]:
             "can hold log lines, so keep it private. Default: a folder of this user in the temporary directory.",
             "/opt/airflow/datadog_state",
         ),
+        "ai_conn_id": _option(
+            "The Airflow connection (a type of apache-airflow-providers-common-ai, extra ai of this package) of a "
+            "language model that writes a second summary, after the usual one. Without it nothing is imported and "
+            "the DAG has no task for it.",
+            "pydanticai_default",
+        ),
+        "ai_cost_limit": _option(
+            "What one summary of the language model may cost, in US dollars, where the price of the model is "
+            "known; the limits on requests and tokens always apply.",
+            "0.10",
+            default="0.05",
+        ),
         "fallback_notifier": _option(
             "The class of an Airflow notifier that notifies the responders when a room cannot be opened.",
             "airflow.providers.smtp.notifications.smtp.SmtpNotifier",

@@ -39,6 +39,7 @@ from airflow_incident_provider.operators import (
     PostThreadUpdateOperator,
     ResolveSlackUsersOperator,
     SetupSlackOperator,
+    WriteAiSummaryOperator,
 )
 from airflow_incident_provider.registry.keys import REGISTRY, REPORTS
 from airflow_incident_provider.routing_file import read_routing_table
@@ -158,6 +159,27 @@ def _add_steps(routing: str | Mapping[str, Any] | None, slack: Mapping[str, Any]
     parse >> setup >> people >> room >> investigate >> updates >> summary
     parse >> plan
     parse >> evidence >> updates
+    if (ai_conn_id := settings().ai_conn_id) is not None:
+        _add_ai_summary(summary, ai_conn_id, slack)
+
+
+def _add_ai_summary(
+    summary: FinalSummaryOperator, ai_conn_id: str, slack: Mapping[str, Any]
+) -> WriteAiSummaryOperator:
+    """Add the summary of a language model after the usual one.
+
+    As a teardown it has no influence on the state of the run: that is the state of the step before it.
+    """
+    written = WriteAiSummaryOperator(
+        task_id=TaskId.WRITE_AI_SUMMARY,
+        llm_conn_id=ai_conn_id,
+        cost_limit=settings().ai_cost_limit,
+        retries=0,
+        inlets=[REGISTRY, REPORTS],
+        **slack,
+    )
+    summary >> written.as_teardown()
+    return written
 
 
 # --- the deadline -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from airflow_incident_provider.evidence.hypotheses import LIKELY
 from airflow_incident_provider.evidence.model import CallOutcome, Citation, Evidence, Hypothesis, PastIncident
 from airflow_incident_provider.evidence.series import sparkline
+from airflow_incident_provider.evidence.written_summary import CheckedSummary, Claim
 from airflow_incident_provider.messages.blocks import (
     LINE_LIMIT,
     Message,
@@ -124,6 +125,24 @@ def _fallback(evidence: Evidence, found: list[Finding]) -> str:
     lines = ["Datadog", *(f"{finding.verdict}: {finding.probe}: {finding.summary}" for finding in found)]
     lines += [f"Hypothesis, {confidence_word(each)}: {each.text}" for each in evidence.hypotheses]
     return "\n".join(lines)
+
+
+def ai_summary_message(checked: CheckedSummary) -> list[Message]:
+    """Return what a language model wrote, with the findings that each sentence cites; none if nothing is left."""
+    if not checked.claims:
+        return []
+    heading = Mrkdwn("*Written by a language model* (AI), from the findings above")
+    blocks = sections(bullet_list(heading, [_claim(claim) for claim in checked.claims]))
+    if checked.dropped:
+        left_out = "1 sentence" if checked.dropped == 1 else f"{checked.dropped} sentences"
+        blocks.append(context(Mrkdwn(f"{left_out} left out: the findings do not say so")))
+    texts = [f"Written by a language model: {claim.text}" for claim in checked.claims]
+    return split_into_messages("\n".join(texts), blocks)
+
+
+def _claim(claim: Claim) -> Mrkdwn:
+    cited = first_few([code_span(finding, 80) for finding in claim.findings], 6)
+    return Mrkdwn(f"{inline(claim.text, _SENTENCE)} ({cited})")
 
 
 def known_statements(evidence: Evidence | None) -> tuple[Statement, ...]:

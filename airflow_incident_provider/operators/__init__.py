@@ -45,6 +45,9 @@ if TYPE_CHECKING:
         ResolveSlackUsersOperator as ResolveSlackUsersOperator,
     )
     from airflow_incident_provider.operators.setup_slack import SetupSlackOperator as SetupSlackOperator
+    from airflow_incident_provider.operators.write_ai_summary import (
+        WriteAiSummaryOperator as WriteAiSummaryOperator,
+    )
 
 MODULES = {
     "ParseIncidentOperator": "parse_incident",
@@ -56,6 +59,7 @@ MODULES = {
     "InvestigateInContainerOperator": "investigate",
     "PostThreadUpdateOperator": "post_thread_update",
     "FinalSummaryOperator": "final_summary",
+    "WriteAiSummaryOperator": "write_ai_summary",
     "SelectDueTasksOperator": "due_tasks",
     "PostIncidentUpdateOperator": "incident_update",
     "PostRemindersOperator": "post_reminders",

@@ -76,7 +76,7 @@ class FinalSummaryOperator(SlackStep):
 
     def run_step(self, context: Context) -> IncidentSummary:
         """Make the summary, log it, and post it if there is a room."""
-        snapshot = self._with_workspace(snapshot_of_run(context, finding_tasks=_finding_tasks(context)))
+        snapshot = self._with_workspace(snapshot_of_run(context, finding_tasks=finding_tasks(context)))
         report = RunReport(snapshot=snapshot, steps=step_reports(context), now=datetime.now(UTC))
         slack = self._slack(report)
         if slack is not None:
@@ -235,7 +235,7 @@ def _called(report: RunReport) -> Sequence[Invitation]:
     return (*room.invited, *report.invited_later)
 
 
-def _finding_tasks(context: Context) -> Sequence[str]:
+def finding_tasks(context: Context) -> Sequence[str]:
     """Return the tasks of this DAG that return findings: the catalogue's probes, and a team's own."""
     return [
         task.task_id

@@ -34,8 +34,11 @@ class TaskInstance:
 class Store(dict[str, Any]):
     """Stands for the task state store, which outlives an attempt."""
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: Any, **_retention: Any) -> None:
         self[key] = value
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
 
 
 @pytest.fixture
