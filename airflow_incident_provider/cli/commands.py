@@ -126,7 +126,7 @@ def _watch() -> ActionCommand:
         name="watch",
         help="Show a run's steps as they finish, then the incident",
         description=(
-            "In a terminal the steps are a live table; elsewhere each step prints a line when it finishes.\n"
+            "Show the steps as they finish: a live table in a terminal, elsewhere a line for each.\n"
             "Exit code 0 if the run did what it should, 1 if it failed."
         ),
         epilog="Example:\n  airflow incident watch latest",
@@ -205,11 +205,15 @@ _ACTIONS = {
     "snooze": ("Pause an incident's reminders", "[30m]"),
     "reopen": ("Reopen a resolved incident", ""),
 }
-"""The actions that are also buttons and words of /incident, with the syntax of their words."""
+"""The actions that are also buttons and /incident commands in Slack, with the syntax of their arguments."""
 
 
 def _actions() -> list[ActionCommand]:
     return [_action(name, help_text, syntax) for name, (help_text, syntax) in _ACTIONS.items()]
+
+
+def _arguments(name: str, syntax: str) -> str:
+    return f"{syntax}, as after /incident {name} in Slack" if syntax else "None: the command needs only RUN"
 
 
 def _action(name: str, help_text: str, syntax: str) -> ActionCommand:
@@ -223,7 +227,7 @@ def _action(name: str, help_text: str, syntax: str) -> ActionCommand:
         func=lazy("act.act"),
         args=(
             RUN,
-            option("words", nargs="*", help=f"In full: {name} {syntax}".strip(), metavar="WORD"),
+            option("words", nargs="*", help=_arguments(name, syntax), metavar="ARGUMENT"),
             option("--action", help=argparse.SUPPRESS, default=name),
             option("--as", dest="actor", help="The person who acts (default: you)", metavar="NAME"),
             ANY_DAG,
@@ -277,7 +281,7 @@ def _resolve() -> ActionCommand:
         name="resolve",
         help="Resolve an incident",
         description=(
-            "Mark it resolved and update its room: brief, topic, summary, and a message that says who did it.\n"
+            "Mark the incident resolved and update its room: brief, topic, summary, and a message that says who did it.\n"
             "A later alert reopens it. A run of incident_update does the work, so all who may trigger that DAG may"
             " resolve.\n"
             "Exit code 0 if it is resolved, now or before; 1 if not."
@@ -313,8 +317,8 @@ def _check() -> ActionCommand:
         name="check",
         help="Check the installation: each line passes, warns or fails, with its fix",
         description=(
-            "Run it where Airflow is configured, best on a worker: Slack and Docker are reached from there."
-            "\nIt changes nothing, except that --write creates and archives one Slack channel. Exit code 1 if"
+            "Check Airflow, Slack, Docker, Datadog and the routing table. Run it on a worker: Slack and Docker are"
+            " reached from there.\nIt changes nothing, except that --write creates and archives one Slack channel. Exit code 1 if"
             " a check fails."
         ),
         epilog="Examples:\n  airflow incident check\n  airflow incident check --write --only slack,routing",
@@ -374,10 +378,14 @@ def _explain() -> ActionCommand:
             " the room, the people with the rule that names them,\nthe probes and the evidence. Nothing is"
             " stored, started or sent."
         ),
-        epilog="Example:\n  airflow incident explain alert.json",
+        epilog="Examples:\n  airflow incident explain\n  airflow incident explain alert.json",
         func=lazy("explain.explain"),
         args=(
-            option("payload", help="A file with the payload's JSON; - reads standard input"),
+            option(
+                "payload",
+                help="A file with the payload's JSON; - reads standard input (default: a recorded alert)",
+                nargs="?",
+            ),
             option("--routing-table", help="Path of the routing table (default: [incident] routing_table)"),
             option(
                 "--records",

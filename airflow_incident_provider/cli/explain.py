@@ -15,10 +15,11 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_incident_provider.cli.access import connect
+from airflow_incident_provider.cli.drill import recorded_alert
 from airflow_incident_provider.cli.output import Line, is_document, print_document, print_lines
 from airflow_incident_provider.cli.run import ExitCode, command, print_error
 from airflow_incident_provider.cli.view import read_all_stored
-from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID
+from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID, ConfKey
 from airflow_incident_provider.exceptions import IncidentError, InvalidPayloadError, RoutingTableError
 from airflow_incident_provider.intake import RoutingTable, load_routing_table
 from airflow_incident_provider.intake.routing_table import Settings
@@ -133,7 +134,10 @@ class Handling:
             yield Line(f"runbook: {runbook.url}", indent=2, hanging=2)
 
 
-def _payload(name: str) -> dict[str, Any]:
+def _payload(name: str | None) -> dict[str, Any]:
+    if name is None:
+        recorded: dict[str, Any] = recorded_alert()[str(ConfKey.DATADOG)]
+        return recorded
     content = _json("The payload", sys.stdin.read() if name == "-" else _text(name))
     if not isinstance(content, dict):
         raise InvalidPayloadError("The payload is not a JSON object.")

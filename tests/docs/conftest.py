@@ -1,111 +1,86 @@
-"""An Airflow that is set up as the documentation says, with the sandbox in the place of Slack and Datadog."""
+"""A person who has followed "Getting started" from the wheels, and follows the other pages in the same Airflow."""
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
+from subprocess import CompletedProcess
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import pytest
-from incident_sandbox import SandboxServer
 from incident_sandbox.demo.broken_service import BrokenService
-from incident_sandbox.demo.local_airflow import LocalAirflow
 from incident_sandbox.demo.network import demo_network
 
-ROOT = Path(__file__).resolve().parents[2]
-SECRET = "a-secret-of-the-documentation-0123"
+from .blocks import ROOT, blocks
+from .newcomer import Newcomer, newcomer
 
+GETTING_STARTED = "docs/getting-started.md"
+SANDBOX_COMMAND = "airflow incident sandbox\n"
+CONNECT_COMMAND = "airflow incident setup airflow --yes\n"
+ALERT = "tests/payloads/01_metric_triggered.json"
 
-@dataclass(frozen=True)
-class Reader:
-    """Somebody who does what the pages say, in a folder of their own."""
-
-    folder: Path
-    environment: dict[str, str]
-
-    def runs(self, script: str, *, seconds: float = 180) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=seconds,
-        )
+Steps = dict[str, CompletedProcess[str]]
+"""The results of a page's blocks, by their text."""
 
 
 @pytest.fixture(scope="module")
-def reader(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    folder = tmp_path_factory.mktemp("reader")
-    shutil.copytree(ROOT / "dags", folder / "dags", ignore=shutil.ignore_patterns("examples", "__pycache__"))
-    example = files("airflow_incident_provider.intake").joinpath("routing.example.yaml").read_text()
-    # As a reader changes it: of this workspace's people two are called so, and `check` says it.
-    example = example.replace("- Alice Ng", "- alice.ng@acme.example")
-    # Nobody is invited by default in the example; `check` says so, and a reader names somebody.
-    (folder / "routing.yaml").write_text(example.replace("responders: []", "responders: [dana@acme.example]", 1))
-    shutil.copy(ROOT / "tests/payloads/01_metric_triggered.json", folder / "alert.json")
+def person(docker_engine: Any) -> Iterator[Newcomer]:
+    """Somebody with an environment that has Airflow; nothing of ours is installed, and Airflow's home is empty."""
     # The service brings the network's name server, which the control probe looks for.
-    with SandboxServer() as sandbox, demo_network() as network, BrokenService(network.gateway):
-        _make_channel(sandbox, "triage")
-        settings = {
-            "AIRFLOW__INCIDENT__ROUTING_TABLE": str(folder / "routing.yaml"),
+    with demo_network() as network, BrokenService(network.gateway):
+        machine = {
             "AIRFLOW__INCIDENT__DOCKER_NETWORK": network.name,
             "AIRFLOW__INCIDENT__DOCKER_DNS": network.gateway,
         }
-        with LocalAirflow(
-            folder / "airflow", folder / "dags", connections=_connections(sandbox), environment=settings
-        ) as airflow:
-            for dag_id in ("incident_response", "incident_update"):
-                airflow.wait_for_dag(dag_id)
-            airflow.warm_up()
-            yield Reader(folder, {**airflow.environment, **_of_the_reader(airflow, sandbox)})
+        with TemporaryDirectory(prefix="newcomer-") as folder, newcomer(Path(folder), machine) as somebody:
+            shutil.copy(ROOT / ALERT, somebody.folder / "alert.json")
+            yield somebody
 
 
-def _connections(sandbox: SandboxServer) -> dict[str, dict[str, Any]]:
-    """In the environment, where they come before those that a page stores: nothing may reach the real ones."""
-    keys = sandbox.workspace.datadog
-    datadog = {"api_key": keys.api_key, "app_key": keys.app_key, "api_host": sandbox.datadog_url}
-    return {
-        "slack_api_default": {
-            "conn_type": "slack",
-            "password": sandbox.token,
-            "extra": json.dumps({"base_url": sandbox.slack_base_url}),
-        },
-        "datadog_default": {"conn_type": "datadog", "extra": json.dumps(datadog)},
-        "incident_webhook": {"conn_type": "http", "password": SECRET},
+@pytest.fixture(scope="module")
+def first_hour(person: Newcomer, request: pytest.FixtureRequest) -> Steps:
+    """The results of "Getting started": each block run as it is printed, in the page's order, up to a failure."""
+    done: Steps = {}
+    began = time.monotonic()
+    for block in blocks("sh"):
+        if block.page != GETTING_STARTED:
+            continue
+        if block.text == SANDBOX_COMMAND:
+            person.sandbox_url = person.serves(block, "8765", "/")
+            continue
+        if block.text == CONNECT_COMMAND:
+            _gets_accounts(person)
+        ended = done[block.text] = person.runs(block.text)
+        if ended.returncode != 0:
+            break
+        if block.text.startswith("export AIRFLOW__"):
+            # The page asks for a restart here; the files come only after it.
+            person.starts_airflow()
+        elif "Our first incident" in block.text:
+            _show(
+                request, f"{round(time.monotonic() - began)} s from `pip install` to the summary of the first room"
+            )
+    return done
+
+
+def _gets_accounts(person: Newcomer) -> None:
+    """Set the variables that the page asks for at this point; they lead to the sandbox."""
+    connections = httpx.get(f"{person.sandbox_url}/sandbox/connections").json()
+    datadog = connections["datadog_default"]["extra"]
+    person.environment |= {
+        "SLACK_BOT_TOKEN": connections["slack_api_default"]["password"],
+        "SLACK_BASE_URL": connections["slack_api_default"]["extra"]["base_url"],
+        "DD_API_KEY": datadog["api_key"],
+        "DD_APP_KEY": datadog["app_key"],
+        "DATADOG_HOST": datadog["api_host"],
     }
 
 
-def _of_the_reader(airflow: LocalAirflow, sandbox: SandboxServer) -> dict[str, str]:
-    """The variables that the pages speak of."""
-    username, password = airflow.credentials
-    login = httpx.post(f"{airflow.url}/auth/token", json={"username": username, "password": password})
-    token = str(login.json()["access_token"])
-    return {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "AIRFLOW": airflow.url,
-        "TOKEN": token,
-        "AIRFLOW_CLI_TOKEN": token,
-        "SLACK_BOT_TOKEN": sandbox.token,
-        "DD_API_KEY": sandbox.workspace.datadog.api_key,
-        "DD_APP_KEY": sandbox.workspace.datadog.app_key,
-        "INCIDENT_WEBHOOK_SECRET": SECRET,
-    }
-
-
-def _make_channel(sandbox: SandboxServer, name: str) -> None:
-    answer = httpx.post(
-        f"{sandbox.slack_base_url}conversations.create",
-        headers={"Authorization": f"Bearer {sandbox.token}"},
-        data={"name": name},
-    )
-    assert answer.json()["ok"], answer.text
+def _show(request: pytest.FixtureRequest, text: str) -> None:
+    """Print a figure into the log of the tests: it depends on the machine, so no test asserts it."""
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n{text}")

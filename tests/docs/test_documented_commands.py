@@ -3,43 +3,57 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import time
 from collections.abc import Iterator, Mapping
 
-import httpx
 import pytest
-from incident_sandbox.demo.processes import choose_port
+from incident_sandbox.demo.processes import wait_until
+
+from airflow_incident_provider.config import DagId
 
 from .blocks import Block, blocks
-from .conftest import Reader
+from .conftest import GETTING_STARTED, SANDBOX_COMMAND, Steps
+from .newcomer import Newcomer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.docker]
+pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.usefixtures("first_hour")]
+
+UNINSTALL = "docs/how-to/uninstall.md"
 
 NOT_RUN: Mapping[str, str] = {
-    r"^pip install airflow-incident-provider$": "it is on no index yet; test_distributions installs the wheel",
     r"^make (demo|test|check)$": "`make test` is what runs this; the demo has tests of its own",
     r"^\.venv/bin/pytest ": "it is what runs this",
     r"^python -m benchmarks\.speed ": "takes 25 minutes, and the whole machine; tests/unit/benchmarks tests it",
     r"^docker compose ": "needs the images of a registry; `make compose-test` runs them on stand-ins",
-    r"^pip install 'airflow-incident-provider\[celery\]'$": "`make compose-test` installs it into its image",
-    r"^airflow incident drill --sandbox$": "starts an Airflow of its own; tests/e2e/test_commands.py runs it",
     r"^airflow incident socket ": "needs an app-level token; tests/unit/cli/test_socket_command.py runs it",
-    r"^pip install 'airflow-incident-provider\[sandbox\]'$": "as for the provider itself",
-    r"^airflow incident setup airflow --sandbox ": "test_getting_started runs it, with a sandbox at its address",
-    r"^airflow incident setup airflow --slack-conn-id ": "tests/unit/cli/test_check.py pastes it for a team",
-    r"^airflow incident setup remove --yes$": "tests/unit/cli/test_setup_commands.py runs it",
-    r"^pip uninstall --yes airflow-incident-provider$": "would uninstall what is tested",
 }
-"""What is not run here, by a pattern of a block's text, and why."""
+"""What is not run, by a pattern of a block's text, and why."""
 
-SERVES: Mapping[str, tuple[int, str]] = {
-    "airflow incident sandbox": (8765, "/"),
-    "incident_docker_proxy": (2375, "/_ping"),
+SERVES: Mapping[str, tuple[str, str]] = {
+    "airflow incident sandbox": ("8765", "/"),
+    "incident_docker_proxy": ("2375", "/_ping"),
 }
-"""What runs until it is ended: its port, in whose place a free one is used, and where it answers meanwhile."""
+"""What runs until it is ended: its port, and where it answers meanwhile."""
 
-START_SECONDS = 60
+ALTERNATIVES: Mapping[str, tuple[str, str]] = {
+    "airflow connections add slack_api_default": (
+        "airflow connections delete slack_api_default",
+        "airflow incident setup airflow --yes",
+    )
+}
+"""Another way to do what was done already: what comes before it and after it."""
+
+
+DAG_ID = re.compile(r"(?:DAG|incident_dag)\(\s*\"(\w+)\"")
+ROOMS: Mapping[str, str] = {
+    "orders_quality": r"orders-table-late|warehouse-\d+",
+    "restart_checkout": "restart-checkout",
+    "warehouse_incident": "the-warehouse-is-late",
+    "payments_incident": "pay-.*the-warehouse-is-late",
+}
+"""The room that a documented DAG opens, as a pattern of its name."""
+NO_ROOM: Mapping[str, str] = {
+    "nightly_orders": "the reader writes its tasks; tests/dags/test_failure_notifier.py has some that fail",
+    "warehouse_watch": "it only looks",
+}
 
 
 def not_run(block: Block) -> str | None:
@@ -48,39 +62,99 @@ def not_run(block: Block) -> str | None:
 
 def runnable() -> Iterator[Block]:
     """Each text once: what two pages say is run for the first."""
-    seen: set[str] = set()
+    seen = {block.text for block in blocks("sh") if block.page == GETTING_STARTED}
     for block in blocks("sh"):
-        if not_run(block) is None and block.text not in seen:
+        if block.page != UNINSTALL and not_run(block) is None and block.text not in seen:
             seen.add(block.text)
             yield block
 
 
+def documented_dags() -> Iterator[tuple[str, Block]]:
+    """Yield the ID of each DAG that a page defines, with the page's block."""
+    for block in blocks("python"):
+        for dag_id in DAG_ID.findall(block.text):
+            yield dag_id, block
+
+
+def getting_started() -> list[str]:
+    return [block.text for block in blocks("sh") if block.page == GETTING_STARTED and block.text != SANDBOX_COMMAND]
+
+
+@pytest.mark.parametrize("text", getting_started(), ids=str.strip)
+def test_getting_started_works_command_by_command(first_hour: Steps, text: str) -> None:
+    assert text in first_hour, "not reached: an earlier command failed"
+    ended = first_hour[text]
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_getting_started_leads_to_a_room(person: Newcomer) -> None:
+    [room] = [each for each in person.sandbox.state()["channels"] if "our-first-incident" in each["name"]]
+    posted = " ".join(message["text"] for message in person.sandbox.channel(room["id"])["messages"])
+    assert "Our first incident" in posted
+
+
+@pytest.fixture(scope="module")
+def dag_files(person: Newcomer, first_hour: Steps) -> None:
+    """The pages' DAGs in the DAGs folder, each in a file of its own; of two with one ID the first."""
+    for dag_id, block in reversed([*documented_dags()]):
+        (person.dags_folder / f"{dag_id}.py").write_text(block.text)
+
+
 @pytest.mark.parametrize("block", list(runnable()), ids=str)
-def test_it_does_what_the_page_says(block: Block, reader: Reader) -> None:
+@pytest.mark.usefixtures("dag_files")
+def test_it_does_what_the_page_says(block: Block, person: Newcomer) -> None:
     served = next((place for command, place in SERVES.items() if command in block.text), None)
     if served is not None:
-        assert_serves(block, reader, *served)
+        person.serves(block, *served)
         return
-    ended = reader.runs(block.text)
-    assert ended.returncode == 0, f"{block}\n{block.text}\n{ended.stdout}\n{ended.stderr}"
+    before, after = next((pair for start, pair in ALTERNATIVES.items() if block.text.startswith(start)), ("", ""))
+    for text in filter(None, (before, block.text, after)):
+        ended = person.runs(text)
+        assert ended.returncode == 0, f"{block}\n{text}\n{ended.stdout}\n{ended.stderr}"
 
 
-def assert_serves(block: Block, reader: Reader, port: int, path: str) -> None:
-    free = choose_port(None)
-    # Where the page leaves the port to the default, it is named.
-    named = block.text if str(port) in block.text else f"{block.text.rstrip()} --port {port}"
-    command = f"exec {named.replace(str(port), str(free))}"
-    process = subprocess.Popen(["bash", "-c", command], cwd=reader.folder, env=reader.environment)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            assert process.poll() is None, f"{block} ended by itself"
-            assert time.monotonic() < deadline, f"{block} does not answer"
-            try:
-                assert httpx.get(f"http://127.0.0.1:{free}{path}", timeout=5).status_code == httpx.codes.OK
-                return
-            except httpx.TransportError:
-                time.sleep(0.2)
-    finally:
-        process.terminate()
-        process.wait(20)
+def test_every_documented_dag_is_run_or_listed() -> None:
+    assert {dag_id for dag_id, _ in documented_dags()} == ROOMS.keys() | NO_ROOM.keys()
+
+
+@pytest.mark.parametrize(("dag_id", "block"), [pair for pair in documented_dags() if pair[0] in ROOMS], ids=str)
+@pytest.mark.usefixtures("dag_files")
+def test_a_documented_dag_opens_its_room(dag_id: str, block: Block, person: Newcomer) -> None:
+    file = person.dags_folder / f"{dag_id}.py"
+    if file.read_text() != block.text or person.airflow.dag(dag_id) is None:
+        file.write_text(block.text)
+        assert person.runs("airflow dags reserialize").returncode == 0
+    known = {room["id"] for room in person.sandbox.state()["channels"]}
+    person.airflow.unpause(dag_id)
+    person.airflow.trigger(dag_id, conf={"title": "The warehouse is late"})
+
+    def opened() -> bool:
+        rooms = [room["name"] for room in person.sandbox.state()["channels"] if room["id"] not in known]
+        return any(re.search(ROOMS[dag_id], name) for name in rooms)
+
+    wait_until(opened, what=f"the room of {dag_id}", timeout=120)
+
+
+def test_what_remains_after_uninstalling(person: Newcomer, first_hour: Steps) -> None:
+    used = what_is_there(person)
+    assert all(used.values()), used
+    for block in blocks("sh"):
+        if block.page == UNINSTALL:
+            ended = person.runs(block.text)
+            assert ended.returncode == 0, f"{block.text}\n{ended.stdout}\n{ended.stderr}"
+    assert what_is_there(person) == {kind: [] for kind in used}
+
+
+def what_is_there(person: Newcomer) -> dict[str, list[str]]:
+    """Return what the package brought to this machine, to Airflow and to Datadog, by kind."""
+    own = {path.name for path in (person.home / "dags").glob("*.py")} - {
+        f"{name}.py" for name, _ in documented_dags()
+    }
+    return {
+        "files": sorted(own | {path.name for path in person.home.glob("incident_*")}),
+        "connections": sorted(person.lists("connections", "conn_id")),
+        "pools": sorted({*person.lists("pools", "pool")} - {"default_pool"}),
+        "DAGs": sorted({*DagId} & {*person.lists("dags", "dag_id")}),
+        "Datadog": person.datadog_webhooks(),
+        "packages": re.findall(r"(?m)^\S*incident\S*", person.runs("pip list").stdout),
+    }

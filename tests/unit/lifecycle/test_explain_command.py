@@ -38,6 +38,11 @@ def test_it_says_what_an_alert_is_and_why(capsys: Any) -> None:
     assert "start incident_response as dd.148275309.7716548234011230001.1c1990a1e485f49b now" in told
 
 
+def test_without_a_file_it_explains_a_recorded_alert(capsys: Any) -> None:
+    assert run("--no-records") == 0
+    assert capsys.readouterr().out.startswith("OPEN dd.")
+
+
 def test_it_reads_standard_input_and_the_incidents_that_there_are(
     capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,0 +1,245 @@
+"""A person with an Airflow of their own who follows the pages: nothing of this checkout is importable there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from incident_sandbox import SandboxClient
+from incident_sandbox.demo.processes import LOOPBACK, LocalProcessError, choose_port
+
+from airflow_incident_provider.cli.airflow_api import AirflowApi
+
+from .blocks import ROOT, Block
+
+DISTRIBUTIONS = (ROOT, ROOT / "packages/incident-sandbox", ROOT / "packages/incident-docker-proxy")
+SANDBOX = "http://127.0.0.1:8765"
+"""The address that the pages name."""
+WEBHOOKS = "/api/v1/integration/webhooks/configuration"
+START_SECONDS = 60
+SERVE = Path(__file__).with_name("serve_airflow.py")
+
+AIRFLOWS_DEFAULTS = {
+    # LocalAirflow is quicker than an installation: new files at once, new DAGs unpaused.
+    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
+        [
+            {
+                "name": "dags-folder",
+                "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+                "kwargs": {"refresh_interval": 300},
+            }
+        ]
+    ),
+}
+
+
+def _run(*command: str | Path, **options: Any) -> None:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def build_wheels(folder: Path) -> Path:
+    """Build the three wheels, as ``make build`` does."""
+    for source in DISTRIBUTIONS:
+        _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source)
+    return folder
+
+
+def create_environment(folder: Path, wheels: Path) -> Path:
+    """Create an environment with what the wheels depend on, without the wheels; return its folder of commands."""
+    uv = (sys.executable, "-m", "uv")
+    _run(*uv, "venv", "-q", "--seed", "--clear", "--python", sys.executable, folder)
+    python = ("--python", folder / "bin" / "python")
+    ours = [f"{wheel}[demo,celery]" if "provider" in wheel.name else wheel for wheel in wheels.glob("*.whl")]
+    install = [*uv, "pip", "install", "-q", *python, "-c", ROOT / "constraints.txt", *ours]
+    done = subprocess.run(list(map(str, install)), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = f"the dependencies cannot be had here: {done.stderr.strip()[-500:]}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    _run(*uv, "pip", "uninstall", "-q", *python, *(wheel.name.partition("-")[0] for wheel in wheels.glob("*.whl")))
+    return folder / "bin"
+
+
+@dataclass
+class Newcomer:
+    """A person at a shell, in a folder of their own.
+
+    :param folder: the working folder; Airflow's home is below it, and empty at first.
+    :param environment: the variables of the shell; what a block exports stays.
+    """
+
+    folder: Path
+    environment: dict[str, str]
+    sandbox_url: str = SANDBOX
+    airflow: AirflowApi = field(init=False)
+    _resources: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def home(self) -> Path:
+        return Path(self.environment["AIRFLOW_HOME"])
+
+    @property
+    def dags_folder(self) -> Path:
+        """Airflow's default; it does not exist before the setup creates it."""
+        return self.home / "dags"
+
+    @property
+    def python(self) -> str:
+        """The interpreter of the environment."""
+        return shutil.which("python", path=self.environment["PATH"]) or "python"
+
+    @cached_property
+    def sandbox(self) -> SandboxClient:
+        return SandboxClient(self.sandbox_url)
+
+    def runs(self, script: str, *, seconds: float = 240) -> subprocess.CompletedProcess[str]:
+        """Run a block as it is printed; only a port that is taken on this machine is another."""
+        state = self.folder / "shell"
+        state.unlink(missing_ok=True)
+        script = script.replace(SANDBOX, self.sandbox_url)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", f"{script}\nenv -0 > {state}"],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+        if state.exists():
+            pairs = (entry.partition("=") for entry in state.read_text().split("\0") if entry)
+            self.environment = {name: value for name, _, value in pairs}
+        return done
+
+    def serves(self, block: Block, port: str, path: str) -> str:
+        """Run a block that ends only when it is interrupted, wait until it answers, and return its address.
+
+        :param port: the port that it has by default or by the block's words; a free one if it is taken here.
+        :param path: where it answers with success.
+        """
+        actual = port if _is_free(int(port)) else str(choose_port(None))
+        command = block.text.strip().replace(port, actual)
+        if actual not in command and actual != port:
+            command = f"{command} --port {actual}"
+        process = subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=self.folder, env=self.environment)
+        self._resources.callback(_end, process)
+        address = f"http://{LOOPBACK}:{actual}"
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            assert process.poll() is None, f"{block} ended by itself"
+            assert time.monotonic() < deadline, f"{block} does not answer"
+            try:
+                assert httpx.get(f"{address}{path}", timeout=5).is_success
+            except httpx.TransportError:
+                time.sleep(0.2)
+            else:
+                return address
+
+    def lists(self, what: str, column: str) -> list[str]:
+        """Return a column of ``airflow WHAT list``."""
+        ended = self.runs(f"airflow {what} list --output json")
+        assert ended.returncode == 0, ended.stderr
+        rows = ended.stdout[ended.stdout.find("[") :]
+        return [str(row[column]) for row in json.loads(rows)] if rows.startswith("[") else []
+
+    def datadog_webhooks(self) -> list[str]:
+        """Return the webhooks and custom variables that the sandbox keeps as Datadog."""
+        keys = {"DD-API-KEY": self.environment["DD_API_KEY"], "DD-APPLICATION-KEY": self.environment["DD_APP_KEY"]}
+        answers = (
+            httpx.get(f"{self.sandbox_url}{WEBHOOKS}/{path}", headers=keys)
+            for path in ("webhooks/airflow-incident", "custom-variables/AIRFLOW_INCIDENT_SECRET")
+        )
+        return [answer.text for answer in answers if answer.is_success]
+
+    def starts_airflow(self) -> None:
+        """Start Airflow with the shell's settings, as an installation: with Airflow's own defaults."""
+        settings = {name: value for name, value in self.environment.items() if name.startswith("AIRFLOW__")}
+        environment = json.dumps({**AIRFLOWS_DEFAULTS, **settings})
+        process = subprocess.Popen(
+            [*map(str, (self.python, SERVE, self.home, self.dags_folder, environment, DISTRIBUTIONS[1]))],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._resources.callback(_end_input, process)
+        assert process.stdout is not None
+        access = json.loads(process.stdout.readline())
+        username, password = access["credentials"]
+        path = self.environment["PATH"]
+        self.airflow = AirflowApi(access["url"], username=username, password=password)
+        self._resources.callback(self.airflow.close)
+        self.environment |= {
+            **{name: value for name, value in access["environment"].items() if name != "PYTHONPATH"},
+            **{"PATH": path, "AIRFLOW": access["url"], "AIRFLOW_USER": username, "AIRFLOW_PASSWORD": password},
+        }
+
+    def close(self) -> None:
+        """End what the person started."""
+        self._resources.close()
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    process.terminate()
+    process.wait(20)
+
+
+def _end_input(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    process.wait(60)
+
+
+@contextmanager
+def newcomer(folder: Path, settings: dict[str, str]) -> Iterator[Newcomer]:
+    """Yield a person with an environment that has Airflow, whose pip finds the wheels of this checkout.
+
+    :param settings: Airflow's settings that belong to the machine, such as the network of the probes.
+    """
+    # PostgreSQL's programs are in the environment, and run as another user where we are root.
+    folder.chmod(0o755)
+    wheels = build_wheels(folder / "dist")
+    commands = create_environment(folder / "environment", wheels)
+    (folder / "user").mkdir()
+    environment = {
+        "PATH": f"{commands}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(folder / "user"),
+        "LANG": os.environ.get("LANG", "C.UTF-8"),
+        "AIRFLOW_HOME": str(folder / "airflow"),
+        # Where pip looks, instead of the index that the package is not on yet; nothing else has to be fetched.
+        "PIP_FIND_LINKS": str(wheels),
+        "PIP_NO_INDEX": "1",
+        "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        **{name: value for name, value in os.environ.items() if name.startswith("DOCKER_")},
+        **settings,
+    }
+    person = Newcomer(folder, environment)
+    try:
+        yield person
+    finally:
+        person.close()
+
+
+def _is_free(port: int) -> bool:
+    try:
+        choose_port(port)
+    except LocalProcessError:
+        return False
+    return True
