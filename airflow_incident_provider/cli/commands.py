@@ -281,8 +281,8 @@ def _resolve() -> ActionCommand:
         name="resolve",
         help="Resolve an incident",
         description=(
-            "Mark the incident resolved and update its room: brief, topic, summary, and a message that says who did it.\n"
-            "A later alert reopens it. A run of incident_update does the work, so all who may trigger that DAG may"
+            "Mark the incident resolved and update its room: brief, topic, summary, and a message that says who did"
+            " it.\nA later alert reopens it. A run of incident_update does the work, so all who may trigger that DAG may"
             " resolve.\n"
             "Exit code 0 if it is resolved, now or before; 1 if not."
         ),
@@ -318,8 +318,8 @@ def _check() -> ActionCommand:
         help="Check the installation: each line passes, warns or fails, with its fix",
         description=(
             "Check Airflow, Slack, Docker, Datadog and the routing table. Run it on a worker: Slack and Docker are"
-            " reached from there.\nIt changes nothing, except that --write creates and archives one Slack channel. Exit code 1 if"
-            " a check fails."
+            " reached from there.\nIt changes nothing, except that --write creates and archives one Slack channel."
+            " Exit code 1 if a check fails."
         ),
         epilog="Examples:\n  airflow incident check\n  airflow incident check --write --only slack,routing",
         func=lazy("checks.command.check"),

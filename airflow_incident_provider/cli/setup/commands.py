@@ -55,7 +55,10 @@ def _setup_slack() -> ActionCommand:
     return ActionCommand(
         name="slack",
         help="Print the manifest of the Slack app, with exactly the scopes that are used",
-        description="Paste it at api.slack.com/apps, 'Create New App', 'From a manifest'; then install the app.",
+        description=(
+            "Print the manifest of the Slack app. Paste it at api.slack.com/apps, 'Create New App', 'From a"
+            " manifest'; then install the app."
+        ),
         func=lazy("setup.slack.setup_slack"),
         args=(
             option("--app-name", help="The app's name (default: War Room)", default="War Room", metavar="NAME"),
@@ -109,8 +112,9 @@ def _setup_datadog() -> ActionCommand:
         name="datadog",
         help="Create or update Datadog's webhook, its payload template and its secret",
         description=(
-            "Show the changes, and apply them with --yes. Uses the keys of the connection datadog_default and the"
-            " secret of incident_webhook,\nwhich becomes a hidden custom variable in Datadog; it is never printed."
+            "Show the changes, and apply them with --yes. The command uses the keys of the connection datadog_default"
+            " and the secret of\nincident_webhook, which becomes a hidden custom variable in Datadog; it is never"
+            " printed."
         ),
         epilog=(
             "Example:\n  airflow incident setup datadog --url"

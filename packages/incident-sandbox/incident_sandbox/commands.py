@@ -40,8 +40,8 @@ def _sandbox() -> ActionCommand:
         name="sandbox",
         help="Serve a stand-in for Slack and Datadog, with a page that shows the rooms",
         description=(
-            "Nothing sent to it leaves this machine. Connect Airflow to it with: airflow incident setup airflow"
-            " --sandbox http://127.0.0.1:8765 --yes"
+            "Serve a stand-in for Slack and Datadog until Ctrl-C; nothing that it receives leaves this machine.\n"
+            "Connect Airflow to it with: airflow incident setup airflow --sandbox http://127.0.0.1:8765 --yes"
         ),
         func=lazy_load_command("incident_sandbox.commands.sandbox"),
         args=(
