@@ -282,8 +282,8 @@ def _resolve() -> ActionCommand:
         help="Resolve an incident",
         description=(
             "Mark the incident resolved and update its room: brief, topic, summary, and a message that says who did"
-            " it.\nA later alert reopens it. A run of incident_update does the work, so all who may trigger that DAG may"
-            " resolve.\n"
+            " it.\nA later alert reopens it. A run of incident_update does the work, so all who may trigger that"
+            " DAG may resolve.\n"
             "Exit code 0 if it is resolved, now or before; 1 if not."
         ),
         epilog=(

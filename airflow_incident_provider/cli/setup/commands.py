@@ -112,9 +112,9 @@ def _setup_datadog() -> ActionCommand:
         name="datadog",
         help="Create or update Datadog's webhook, its payload template and its secret",
         description=(
-            "Show the changes, and apply them with --yes. The command uses the keys of the connection datadog_default"
-            " and the secret of\nincident_webhook, which becomes a hidden custom variable in Datadog; it is never"
-            " printed."
+            "Show the changes, and apply them with --yes. The command uses the keys of the connection"
+            " datadog_default and the secret of\nincident_webhook, which becomes a hidden custom variable in"
+            " Datadog; it is never printed."
         ),
         epilog=(
             "Example:\n  airflow incident setup datadog --url"
