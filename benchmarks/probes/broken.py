@@ -176,7 +176,7 @@ add(
 )
 add(
     BROKEN,
-    "A is answered SERVFAIL beside a good AAAA",
+    "A is answered SERVFAIL next to a good AAAA",
     WARN,
     r"1 address in \d+ ms; the A query was answered SERVFAIL",
     lambda lab: _broken_a(lab),  # noqa: PLW0108 - it is defined below
@@ -431,7 +431,7 @@ def _one_expired(lab: Lab) -> Check:
 
 @environment(
     BROKEN,
-    "IPv6 refuses beside a good IPv4",
+    "IPv6 refuses next to a good IPv4",
     WARN,
     r"port \d+ open at 1 of 2 addresses; connection refused at [0-9a-f:]+",
 )

@@ -237,7 +237,7 @@ def _three_addresses(lab: Lab) -> Check:
 
 @environment(
     HEALTHY,
-    "twenty IPv6 addresses beside one of IPv4",
+    "twenty IPv6 addresses next to one of IPv4",
     OK,
     rf"{HTTP_OK}; IPv6 not checked: this container has no route .+",
 )

@@ -104,7 +104,7 @@ class Lab:
 
         def answer(_request: bytes, context: Any) -> bytes:
             if code is not None:
-                context.abort(getattr(grpc.StatusCode, code), "as told")
+                context.abort(getattr(grpc.StatusCode, code), "as the case asks")
             return bytes([0x08, state or 0])
 
         server = grpc.server(ThreadPoolExecutor(2))

@@ -1,4 +1,4 @@
-"""Servers and resolvers that behave as they are told, on the addresses of a Docker network made for them."""
+"""Servers and resolvers that behave as a case asks, on the addresses of a Docker network made for them."""
 
 from __future__ import annotations
 

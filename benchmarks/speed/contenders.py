@@ -107,7 +107,7 @@ def by_script(scene: Scenario, folder: Path, loaded: Callable[[float], None]) ->
     """
     Return how an incident is started without Airflow: as a process.
 
-    :param loaded: told, at each start, the seconds that the interpreter and the imports took.
+    :param loaded: called at each start with the seconds that the interpreter and the imports took.
     """
 
     def start(alert: dict[str, Any]) -> float:

@@ -37,7 +37,7 @@ class Scenario:
     """
     A workspace, a service that is half broken, and where both are.
 
-    :param job_file: what the stock DAG and the script are told: people, address of Slack, containers to run.
+    :param job_file: the input of the stock DAG and the script: people, address of Slack, containers to run.
     :param asks_datadog: whether there is a connection for evidence.
     """
 
@@ -77,11 +77,11 @@ def scenario(home: Path, *, latency_ms: int) -> Iterator[Scenario]:
     :param home: an existing folder for the files.
     :param latency_ms: what every call to Slack takes at least.
     """
-    with ExitStack() as standing:
-        sandbox = standing.enter_context(SandboxServer())
+    with ExitStack() as resources:
+        sandbox = resources.enter_context(SandboxServer())
         sandbox.workspace.settings.latency_ms = latency_ms
-        network = standing.enter_context(demo_network())
-        service = standing.enter_context(BrokenService(network.gateway))
+        network = resources.enter_context(demo_network())
+        service = resources.enter_context(BrokenService(network.gateway))
         target = service.url("/failing", certificate=Certificate.EXPIRING)
         table = {
             "version": 1,

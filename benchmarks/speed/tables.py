@@ -56,8 +56,10 @@ def _headed(heading: str, parts: list[str]) -> list[str]:
 
 
 def _machine(results: Results) -> list[str]:
-    told = [f"{each['description']}; {each['latency_ms']} ms a Slack call." for each in results.of("machine")]
-    return list(dict.fromkeys(told))
+    descriptions = [
+        f"{each['description']}; {each['latency_ms']} ms a Slack call." for each in results.of("machine")
+    ]
+    return list(dict.fromkeys(descriptions))
 
 
 def _collecting(results: Results) -> list[str]:

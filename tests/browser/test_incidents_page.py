@@ -1,4 +1,4 @@
-"""The incidents page in a real browser: what it shows and, in a real Airflow, to whom."""
+"""The incidents page in a real browser: what it shows and, in a real Airflow, which users see it."""
 
 from __future__ import annotations
 

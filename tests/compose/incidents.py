@@ -46,7 +46,7 @@ class Room:
 
 
 def payload(service: str) -> dict[str, Any]:
-    """Return an alert of a service that nobody told of before."""
+    """Return an alert of a service that no earlier alert named."""
     body = alert()
     body["tags"] = f"env:prod,monitor,service:{service}"
     title = f"[P1] [Triggered] {service} is down"

@@ -31,8 +31,8 @@ def tell(slack: SandboxServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
     def tell(story: Story | str, **extra: Any) -> dict[str, Any]:
         datadog = slack.workspace.datadog
-        told = load_story(story) if isinstance(story, str) else story
-        world = datadog.play(told, math.floor(time.time()) - 41)
+        loaded = load_story(story) if isinstance(story, str) else story
+        world = datadog.play(loaded, math.floor(time.time()) - 41)
         access = {"api_key": datadog.api_key, "app_key": datadog.app_key, "api_host": slack.datadog_url, **extra}
         connection = {"conn_type": "datadog", "extra": json.dumps(access)}
         monkeypatch.setenv("AIRFLOW_CONN_DATADOG_DEFAULT", json.dumps(connection))

@@ -43,10 +43,10 @@ def test_missing_data_calls_people_together(
     room = WarRoom.model_validate(run.value("open_room"))
     assert {invitation.user.id for invitation in room.invited} == {"U0DANAREYES", "U0ZOEMS0001"}
     assert set(control.channel(name)["members"]) == {BOT, "U0DANAREYES", "U0ZOEMS0001"}
-    brief, told = posted(name)
+    brief, update = posted(name)
     assert "Orders are missing" in json.dumps(brief["blocks"])
-    assert "12 of 1000 orders arrived" in json.dumps(told["blocks"])
-    assert told["thread_ts"] == brief["ts"]
+    assert "12 of 1000 orders arrived" in json.dumps(update["blocks"])
+    assert update["thread_ts"] == brief["ts"]
 
 
 @pytest.mark.docker

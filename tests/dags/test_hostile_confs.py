@@ -112,7 +112,7 @@ ROOM: dict[str, dict[str, Any]] = {
     "quotes and backslashes": {"title": "\\\"'\\n\\u0000 %s {0} %(x)s ```", "description": "```\n```<!here>```"},
     "markup of other places": {"title": "<script>alert(1)</script>", "description": "%%%\n# h\n%%%<b>&amp;lt;"},
     "far future": {"title": "x", "started_at": "9999-12-31T23:59:59Z"},
-    "misspelt field beside a title": {"title": "x", "servces": ["checkout"], "password": "hunter2"},
+    "misspelt field next to a title": {"title": "x", "servces": ["checkout"], "password": "hunter2"},
 }
 HOSTILE_VARIABLES = [
     MASS,

@@ -263,7 +263,7 @@ def test_room_that_could_not_be_opened_is_requested_again(
 def test_slack_goes_down_on_the_way(
     run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, after: str
 ) -> None:
-    """Whatever had been done by then is told, and the summary is made."""
+    """What was done by then is reported, and the summary is written."""
     connect()
     waiting = {"auth.test": "users.lookupByEmail", "conversations.create": "chat.postMessage"}
     control.add_fault(Fault(method=waiting.get(after, after), nth=1, times=None, status=503))

@@ -121,7 +121,7 @@ def test_run_that_fails(
     secrets: list[str],
     code: str,
 ) -> None:
-    """What goes wrong is told at length, with a stack trace; and yet not this."""
+    """An error is reported at length, with a stack trace, but without the secret."""
     control.add_fault(Fault(method="conversations.create", error=code, times=None))
     run = run_dag(CONF)
     assert run.state == "failed"

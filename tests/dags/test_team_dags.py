@@ -78,7 +78,7 @@ def test_a_team_s_dag_is_where_the_team_wrote_it(made: Callable[..., Any], tmp_p
 
 
 @pytest.mark.parametrize(
-    ("routing", "told"),
+    ("routing", "message"),
     [
         ({"defaults": {"responder": ["dana@acme.example"]}}, "did you mean responders?"),
         ({"rules": [{"name": "r", "match": {}, "dag": "two words"}]}, "'two words' is not a DAG id"),
@@ -86,8 +86,8 @@ def test_a_team_s_dag_is_where_the_team_wrote_it(made: Callable[..., Any], tmp_p
         ({"severity": {"rules": [{"name": "r", "mach": {}, "severity": "low"}]}}, "did you mean match?"),
     ],
 )
-def test_a_table_that_is_wrong_is_an_import_error(routing: dict[str, Any], told: str) -> None:
-    with pytest.raises(RoutingTableError, match=told.replace("?", r"\?")):
+def test_a_table_that_is_wrong_is_an_import_error(routing: dict[str, Any], message: str) -> None:
+    with pytest.raises(RoutingTableError, match=message.replace("?", r"\?")):
         incident_dag("wrong", routing=routing)
 
 
@@ -130,7 +130,7 @@ def test_a_probe_of_one_s_own_is_told_under_the_brief(
     assert run.value("replication_lag")["verdict"] == "fail"
     [name] = rooms()
     assert name.startswith("dwh-")
-    told = [json.dumps(each["blocks"]) for each in posted(name)]
-    assert sum("the replica is 97 s behind" in text for text in told) == 2, "once as found, once in the summary"
+    blocks = [json.dumps(each["blocks"]) for each in posted(name)]
+    assert sum("the replica is 97 s behind" in text for text in blocks) == 2, "once as found, once in the summary"
     assert run.value("final_summary")["findings"]["fail"] == 1
     assert {task for task, state in run.states.items() if state != "success"} == set()

@@ -19,6 +19,7 @@ from .blocks import ROOT, blocks
 from .newcomer import Newcomer, newcomer
 
 GETTING_STARTED = "docs/getting-started.md"
+ROUTING = "docs/how-to/routing.md"
 SANDBOX_COMMAND = "airflow incident sandbox\n"
 CONNECT_COMMAND = "airflow incident setup airflow --yes\n"
 ALERT = "tests/payloads/01_metric_triggered.json"
@@ -38,6 +39,8 @@ def person(docker_engine: Any) -> Iterator[Newcomer]:
         }
         with TemporaryDirectory(prefix="newcomer-") as folder, newcomer(Path(folder), machine) as somebody:
             shutil.copy(ROOT / ALERT, somebody.folder / "alert.json")
+            table = next(block.text for block in blocks("yaml") if block.page == ROUTING)
+            (somebody.folder / "routing.yaml").write_text(table)
             yield somebody
 
 

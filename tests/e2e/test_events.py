@@ -37,8 +37,8 @@ def failing(dag_id, tags):
     made()
 
 
-failing("told", ["incident"])
-failing("not_told", [])
+failing("reported", ["incident"])
+failing("not_reported", [])
 """
 
 
@@ -66,7 +66,7 @@ def airflow(sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory) ->
     nowhere = {"DOCKER_HOST": "tcp://127.0.0.1:9"}
     home = tmp_path_factory.mktemp("airflow")
     with LocalAirflow(home, dags, connections=connections, environment=nowhere) as airflow:
-        for dag_id in ("incident_response", "told", "not_told"):
+        for dag_id in ("incident_response", "reported", "not_reported"):
             airflow.wait_for_dag(dag_id)
         airflow.warm_up()
         yield airflow
@@ -85,11 +85,11 @@ def events_in(text: str) -> list[dict[str, Any]]:
 
 
 def finished(airflow: LocalAirflow, dag_id: str, conf: dict[str, Any] | None = None) -> tuple[str, str]:
-    """Run a DAG until the scheduler has told of its end; return the run's id and state."""
+    """Run a DAG until the scheduler has reported its end; return the run's id and state."""
     run_id = airflow.api.trigger(dag_id, conf)["dag_run_id"]
     state = airflow.api.wait_for_run(dag_id, run_id)["state"]
-    if dag_id != "not_told":
-        wait_until(lambda: bool(told_of_run(airflow, run_id)), what="the end of the run to be told", timeout=30)
+    if dag_id != "not_reported":
+        wait_until(lambda: bool(run_events(airflow, run_id)), what="the end of the run to be reported", timeout=30)
     return run_id, state
 
 
@@ -103,12 +103,14 @@ def events_of(airflow: LocalAirflow, dag_id: str, run_id: str, task_id: str) -> 
     return events()
 
 
-def told_of_run(airflow: LocalAirflow, run_id: str) -> list[dict[str, Any]]:
+def run_events(airflow: LocalAirflow, run_id: str) -> list[dict[str, Any]]:
     events = events_in((airflow.home.logs / "scheduler.log").read_text())
     return [event for event in events if event["event"] == "workflow_complete" and event["run_id"] == run_id]
 
 
-def test_a_run_is_told_step_by_step(airflow: LocalAirflow, sandbox: SandboxServer, control: SandboxClient) -> None:
+def test_a_run_is_reported_step_by_step(
+    airflow: LocalAirflow, sandbox: SandboxServer, control: SandboxClient
+) -> None:
     run_id, state = finished(airflow, "incident_response", INCIDENT)
     key = airflow.api.xcom("incident_response", run_id, "parse_incident_event")["key"]
 
@@ -124,7 +126,7 @@ def test_a_run_is_told_step_by_step(airflow: LocalAirflow, sandbox: SandboxServe
     [_, probe] = events_in(airflow.api.logs("incident_response", run_id, "investigate", map_index=0))
     assert probe["map_index"] == 0
 
-    [whole] = told_of_run(airflow, run_id)
+    [whole] = run_events(airflow, run_id)
     room = airflow.api.xcom("incident_response", run_id, "final_summary")
     assert (whole["key"], whole["state"], whole["severity"]) == (key, "success", "critical")
     assert whole["time_to_room_ms"] == room["time_to_room_ms"]
@@ -133,7 +135,7 @@ def test_a_run_is_told_step_by_step(airflow: LocalAirflow, sandbox: SandboxServe
     datadog = sandbox.workspace.datadog
     wait_until(
         lambda: any("the run is complete" in entry["title"] for entry in datadog.events.values()),
-        what="Datadog to be told of the end",
+        what="the end to reach Datadog",
         timeout=30,
     )
     titles = {entry["title"] for entry in datadog.events.values()}
@@ -162,27 +164,27 @@ def steps(control: SandboxClient) -> list[str]:
     return [line.group() if line else "" for line in lines]
 
 
-def test_a_failed_step_is_told_without_its_words(airflow: LocalAirflow, sandbox: SandboxServer) -> None:
-    run_id, state = finished(airflow, "told")
-    _, failed = events_of(airflow, "told", run_id, "breaks")
+def test_a_failed_step_is_reported_without_its_message(airflow: LocalAirflow, sandbox: SandboxServer) -> None:
+    run_id, state = finished(airflow, "reported")
+    _, failed = events_of(airflow, "reported", run_id, "breaks")
 
     assert state == "failed"
     assert (failed["event"], failed["state"], failed["error"]) == ("step_failed", "failed", "ValueError")
     assert "key" not in failed
-    assert told_of_run(airflow, run_id)[0]["state"] == "failed"
+    assert run_events(airflow, run_id)[0]["state"] == "failed"
     assert "incident.step.failed" in {series["metric"] for series in sandbox.workspace.datadog.series}
     assert SECRET not in json.dumps(list(sandbox.workspace.datadog.events.values()))
 
 
-def test_a_dag_without_the_tag_is_not_told(airflow: LocalAirflow) -> None:
-    run_id, _ = finished(airflow, "not_told")
+def test_a_dag_without_the_tag_is_not_reported(airflow: LocalAirflow) -> None:
+    run_id, _ = finished(airflow, "not_reported")
 
-    assert events_in(airflow.api.logs("not_told", run_id, "breaks")) == []
+    assert events_in(airflow.api.logs("not_reported", run_id, "breaks")) == []
 
 
 def test_trouble_with_telling_is_no_trouble_of_the_run(airflow: LocalAirflow, control: SandboxClient) -> None:
     control.add_fault(Fault(method="datadog.series", status=500, body="<html>down</html>", times=None))
-    # The first update is the room's own, the second the summary's; the one after it tells of the end.
+    # The first update is the room's own, the second the summary's; the one after it reports the end.
     control.add_fault(Fault(method="chat.update", nth=3, times=3, error="ratelimited"))
     began = time.monotonic()
     run_id, state = finished(airflow, "incident_response", {**INCIDENT, "id": "events-3"})

@@ -121,21 +121,21 @@ def test_mistake_in_a_field_is_left_out_and_costs_no_room(house: House) -> None:
 
 
 def test_secrets_stay_secret(house: House) -> None:
-    """Neither in what Airflow's API tells of a run, nor in any file that it left, nor in the workspace."""
+    """Neither in what Airflow's API returns for a run, nor in any file that it left, nor in the workspace."""
     title = "{{ conn.slack_api_default.password }} $SECRET_OF_THE_WORKER"
     run_id = house.start({"title": title, "users": ["José García", "nobody"], "description": title})
     assert house.finish(run_id) == "success"
-    told = [json.dumps(house.control.state(everybody=True)), json.dumps(house.control.calls())]
+    kept = [json.dumps(house.control.state(everybody=True)), json.dumps(house.control.calls())]
     for task in house.airflow.api.task_instances("incident_response", run_id):
         name, index = task["task_id"], task["map_index"]
-        told.append(json.dumps(task))
-        told.append(house.airflow.api.logs("incident_response", run_id, name, map_index=index))
-        told.append(json.dumps(house.value(run_id, name, index)))
+        kept.append(json.dumps(task))
+        kept.append(house.airflow.api.logs("incident_response", run_id, name, map_index=index))
+        kept.append(json.dumps(house.value(run_id, name, index)))
     logs = [path for path in house.airflow.home.logs.rglob("*") if path.is_file()]
     assert any(run_id in str(path) for path in logs)
-    told += [path.read_text(errors="replace") for path in logs]
+    kept += [path.read_text(errors="replace") for path in logs]
     for secret in (house.slack.token, SECRET_OF_THE_WORKER):
-        assert not any(secret in text for text in told)
+        assert not any(secret in text for text in kept)
 
 
 # --- what the containers see ------------------------------------------------------------------------

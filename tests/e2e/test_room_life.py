@@ -2,7 +2,7 @@
 A whole life, driven by payloads through the webhook, and the room as people would read it.
 
 The room is kept in ``golden/room_life.txt`` with times, durations and ids made the same; run with
-``UPDATE_GOLDENS=1`` to write it anew, then read the difference.
+``UPDATE_GOLDENS=1`` to rewrite it, then read the difference.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ALICE, JOSE = "alice.ng@acme.example", "José García"
 
 
 class Service:
-    """What the probes look at: it can be broken and mended."""
+    """What the probes look at: it can be broken and repaired."""
 
     def __init__(self) -> None:
         self.status = 503
@@ -135,7 +135,7 @@ def airflow(tmp_path: Path, service: Service, sandbox: SandboxServer) -> Iterato
 
 
 class Monitor:
-    """Sends what Datadog sends about one monitor, and waits for the runs that tell of it."""
+    """Sends what Datadog sends about one monitor, and waits for the runs that report it."""
 
     def __init__(self, airflow: LocalAirflow) -> None:
         self._airflow = airflow

@@ -1,7 +1,7 @@
 """
 Several teams in one whole Airflow: an alert goes its team's way, a person approves, a failing DAG calls people.
 
-Teams have a Slack connection of their own, and there is no other: whatever is told later must go by theirs.
+Teams have a Slack connection of their own, and there is no other: every later message must use theirs.
 """
 
 from __future__ import annotations
@@ -130,9 +130,9 @@ def test_an_alert_goes_the_way_of_its_team_to_the_end(teams: Teams) -> None:
     api, headers = teams.airflow.api, {SECRET_HEADER: SECRET}
     health = httpx.get(f"{teams.airflow.url}/incidents/health", timeout=30).json()
     assert {check["name"] for check in health["checks"] if check["ok"]} >= {"DAG payments_incident"}
-    told = {"title": "Payments hang", "services": ["pay"], "severity": "medium", "id": "PAY-7"}
+    sent = {"title": "Payments hang", "services": ["pay"], "severity": "medium", "id": "PAY-7"}
     answer = httpx.post(
-        f"{teams.airflow.url}/incidents/webhook/generic", json=told, headers=headers, timeout=30
+        f"{teams.airflow.url}/incidents/webhook/generic", json=sent, headers=headers, timeout=30
     ).json()
     assert answer["decision"] == "open", answer
     assert api.wait_for_run("payments_incident", answer["run_id"])["state"] == "success"
@@ -141,10 +141,10 @@ def test_an_alert_goes_the_way_of_its_team_to_the_end(teams: Teams) -> None:
     [room] = teams.rooms("pay-")
     assert set(room["members"]) == {BOT, "U0DANAREYES"}
 
-    again = httpx.post(f"{teams.airflow.url}/incidents/webhook/generic", json=told, headers=headers, timeout=30)
+    again = httpx.post(f"{teams.airflow.url}/incidents/webhook/generic", json=sent, headers=headers, timeout=30)
     assert again.json()["decision"] == "duplicate"
 
-    # What becomes of it later is told by the DAG for all teams, over the team's own connection.
+    # Later changes are posted by the DAG for all teams, over the team's own connection.
     asked = {"incident_key": answer["incident"], "close_request": {"closing": "resolve"}}
     run_id = api.trigger("incident_update", asked)["dag_run_id"]
     assert api.wait_for_run("incident_update", run_id)["state"] == "success"
@@ -185,14 +185,14 @@ def test_a_dag_that_fails_calls_people_from_the_task_and_from_the_dag_processor(
     run_id = api.trigger("nightly")["dag_run_id"]
     assert api.wait_for_run("nightly", run_id)["state"] == "failed"
 
-    def told() -> list[str]:
+    def posted() -> list[str]:
         rooms = teams.rooms("dag-nightly-")
         return sorted(reply for room in rooms for reply in replies(room))
 
-    teams.wait_until(lambda: len(told()) == 2, "both callbacks to have told")
+    teams.wait_until(lambda: len(posted()) == 2, "both callbacks to have posted")
     [room] = teams.rooms("dag-nightly-")
     assert set(room["members"]) == {BOT, "U0DANAREYES"}
-    of_task, of_run = sorted(told(), key=lambda text: "The run failed" in text)
+    of_task, of_run = sorted(posted(), key=lambda text: "The run failed" in text)
     assert "FileNotFoundError" in of_task
     assert "|Log>" in of_task
     assert "The run failed" in of_run

@@ -218,9 +218,9 @@ def test_fifty_alerts_of_one_service_at_once_are_one_incident(airflow: LocalAirf
     assert Counter(answer.json()["decision"] for answer in answers) == {"open": 1, "update": 49}
     (record,) = records_of(airflow, "fifty")
     assert (record.alert_count, record.firing_count, record.notifications) == (50, 50, 50)
-    told = {answer.json()["run_id"] for answer in answers} - {record.key}
-    assert len(told) == 1, "one update run tells of all"
-    assert told <= set(airflow.api.runs("incident_update"))
+    run_ids = {answer.json()["run_id"] for answer in answers} - {record.key}
+    assert len(run_ids) == 1, "one update run reports all"
+    assert run_ids <= set(airflow.api.runs("incident_update"))
 
 
 def test_a_storm_loses_no_alert(airflow: LocalAirflow, routing_table: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_task_reads_the_registry_and_resolves_by_the_version_it_read(airflow: 
         "resolved": True,
     }
     assert records_of(airflow, "tasked")[0].status is Status.RESOLVED
-    # What the task told is now what the next decision goes by, and stays in the record.
+    # The next decision uses what the task reported; it stays in the record.
     assert post(airflow, alert(3, "tasked", cycle_key="next", priority="P2")).json()["decision"] == "reopen"
     (record,) = records_of(airflow, "tasked")
     assert (record.status, record.room.channel_id, record.reopened) == (Status.OPEN, "C1", 1)
@@ -298,8 +298,8 @@ def test_the_corpus_of_formats_gets_its_decisions_from_a_real_airflow(airflow: L
 
 
 def test_an_incident_in_ones_own_words(airflow: LocalAirflow) -> None:
-    told = {"id": "CHG-7", "title": "Orders are late", "severity": "high", "services": ["generic"]}
-    first, second = (post(airflow, told, path="generic") for _ in range(2))
+    sent = {"id": "CHG-7", "title": "Orders are late", "severity": "high", "services": ["generic"]}
+    first, second = (post(airflow, sent, path="generic") for _ in range(2))
     assert (first.status_code, first.json()["decision"]) == (202, "open")
     assert second.json()["incident"] == first.json()["incident"] == "man.CHG-7"
     assert airflow.api.runs("incident_response").count("man.CHG-7") == 1

@@ -54,7 +54,7 @@ def doubled(seen: Outcome) -> list[str]:
 
 def false_claims(room: Room, model: Room, seen: Outcome) -> list[str]:
     """Return what the room or the summary says is missing although it is there."""
-    said = told(seen)
+    said = reported(seen)
     return [
         f"it is said that {what}, which is not so"
         for what, is_so in NOT_SO.items()
@@ -82,8 +82,8 @@ def _people(room: Room, model: Room, seen: Outcome) -> Iterator[str]:
 
 
 def _furniture(room: Room, model: Room, seen: Outcome) -> Iterator[str]:
-    """Tell of what is missing without a word, and of what is there twice."""
-    said = told(seen)
+    """Report what is missing and not mentioned, and what is there twice."""
+    said = reported(seen)
     for unsure, sure in UNSURE.items():
         if NOT_SO[sure](room, model) and not {unsure, sure} & said:
             yield f"nobody says that {sure}"
@@ -96,12 +96,12 @@ def _furniture(room: Room, model: Room, seen: Outcome) -> Iterator[str]:
 
 
 def _statements(room: Room, model: Room, seen: Outcome, clean: Outcome) -> Iterator[str]:
-    """Hold the brief against the clean one, and the summary against what is told of it."""
+    """Compare the brief with the clean one, and the summary with what it reports."""
     summary = next((text for key, text in room.texts.items() if "/summary/" in key and _is_last(key, room)), "")
-    for what in told(seen):
+    for what in reported(seen):
         if what not in summary:
             yield f"the summary in the room does not tell: {what}"
-    if told(seen) - told(clean):
+    if reported(seen) - reported(clean):
         return
     for key in model.texts:
         if key.endswith("/brief") and _shape(room.texts.get(key, "")) != _shape(model.texts[key]):
@@ -113,7 +113,7 @@ def _is_last(key: str, room: Room) -> bool:
     return max(runs, default="") in key
 
 
-def told(seen: Outcome) -> set[str]:
+def reported(seen: Outcome) -> set[str]:
     """Return the problems that the last run's summary knows of."""
     if not seen.run.value("final_summary"):
         return set()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .invariants import told, violations  # isort: skip
+from .invariants import reported, violations  # isort: skip
 from .real_airflow import DAG_ID, RealAirflow, real_airflow  # isort: skip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]
@@ -32,4 +32,4 @@ def test_nothing_is_repeated(request: pytest.FixtureRequest, counted: Callable[[
     assert min(seen.run.tries.values()) == 2
     counted(f"a whole run cleared and done again ({airflow} Airflow): {len(violations(seen, clean))} things wrong")
     assert violations(seen, clean) == []
-    assert told(seen) == told(clean)
+    assert reported(seen) == reported(clean)

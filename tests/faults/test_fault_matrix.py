@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from .cases import CALLS, FAULTS, FIRST, THEIRS, Case, FaultKind, all_cases, tried_calls  # isort: skip
-from .invariants import told, violations  # isort: skip
+from .invariants import reported, violations  # isort: skip
 from .running import Bench  # isort: skip
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
@@ -78,7 +78,7 @@ def check(bench: Bench, case: Case) -> None:
     seen = bench.run_case(case)
     assert violations(seen, clean) == []
     if not may_be_told(case):
-        assert told(seen) == told(clean)
+        assert reported(seen) == reported(clean)
 
 
 @pytest.mark.parametrize("case", SELECTION, ids=str)

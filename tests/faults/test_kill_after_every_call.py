@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from incident_sandbox.faults import FaultScript, When
 
-from .invariants import told, violations  # isort: skip
+from .invariants import reported, violations  # isort: skip
 from .kills import KillAtCall  # isort: skip
 from .real_airflow import RealAirflow  # isort: skip
 from .running import Outcome  # isort: skip
@@ -32,7 +32,7 @@ def test_every_call(real: RealAirflow, counted: Callable[[str], None], when: Whe
         seen = run(real, script)
         struck += script.killed
         found = violations(seen, clean)
-        found += [f"it is said: {what}" for what in told(seen) - told(clean)]
+        found += [f"it is said: {what}" for what in reported(seen) - reported(clean)]
         found += [] if script.killed else ["nobody was killed"]
         if found:
             wrong[f"{nth}: {script.killed}"] = found

@@ -16,7 +16,7 @@ from incident_sandbox.faults import FaultScript
 
 from airflow_incident_provider.cli.airflow_api import FINAL_RUN_STATES
 
-from .invariants import told, violations  # isort: skip
+from .invariants import reported, violations  # isort: skip
 from .kills import kill  # isort: skip
 from .real_airflow import DAG_ID, RealAirflow  # isort: skip
 from .running import Outcome  # isort: skip
@@ -104,7 +104,7 @@ def test_a_hundred_kills(real: RealAirflow, docker_engine: Any, counted: Callabl
         runs += 1
         seen = outcome(real, killer)
         run_ids.add(seen.run.run_id)
-        found = violations(seen, clean) + [f"it is said: {what}" for what in told(seen) - told(clean)]
+        found = violations(seen, clean) + [f"it is said: {what}" for what in reported(seen) - reported(clean)]
         if found:
             wrong[runs] = found
     everything = [line for found in wrong.values() for line in found]

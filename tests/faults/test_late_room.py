@@ -1,4 +1,4 @@
-"""A room that is not up in time, in a real Airflow: the deadline is missed, which is told, and it comes."""
+"""A room that is not up in time, in a real Airflow: the missed deadline is reported, and the room opens later."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from incident_sandbox import Fault
 from incident_sandbox.demo.processes import wait_until
 
-from .invariants import told  # isort: skip
+from .invariants import reported  # isort: skip
 from .real_airflow import RealAirflow, real_airflow  # isort: skip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]
@@ -59,5 +59,5 @@ def test_room_that_is_late(promising: RealAirflow) -> None:
     seen = real.finish(run_id)
     assert seen.run.state == "success"
     [room] = seen.rooms
-    assert any(what.startswith("the room is late") for what in told(seen))
+    assert any(what.startswith("the room is late") for what in reported(seen))
     assert any("the room is late" in text for key, text in room.texts.items() if key.endswith("/brief"))

@@ -11,7 +11,7 @@ from incident_sandbox import Fault
 from airflow_incident_provider.models import RunOutcome
 
 from .cases import CALLS, FIRST  # isort: skip
-from .invariants import doubled, false_claims, told  # isort: skip
+from .invariants import doubled, false_claims, reported  # isort: skip
 from .running import Bench, Outcome  # isort: skip
 
 pytestmark = pytest.mark.whole_suite
@@ -57,6 +57,6 @@ def test_outage(bench: Bench, counted: Callable[[str], None], method: str, outag
         assert seen.run.state == "success"
         assert len(seen.rooms) == 1
         if lacks(seen, clean):
-            assert told(seen) - told(clean), "nobody says what is missing"
+            assert reported(seen) - reported(clean), "nobody says what is missing"
     else:
         assert summary.outcome is not RunOutcome.COMPLETE

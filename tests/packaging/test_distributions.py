@@ -151,8 +151,8 @@ def test_airflow_knows_the_provider(installed: Callable[..., str]) -> None:
 
 
 def test_the_commands_are_there(installed: Callable[..., str]) -> None:
-    told = installed("airflow", "incident", "--help")
-    assert all(name in told for name in ("trigger", "check", "setup", "watch"))
+    printed = installed("airflow", "incident", "--help")
+    assert all(name in printed for name in ("trigger", "check", "setup", "watch"))
 
 
 def test_the_plugins_load(installed: Callable[..., str]) -> None:
@@ -171,6 +171,6 @@ def test_an_incident_runs_to_its_summary(installed: Callable[..., str], tmp_path
     """As a dry-run, with no Docker Engine: no sandbox, no extra and no test tool is installed there."""
     installed("airflow", "incident", "setup", "files", "--yes")
     conf = {"title": "Checkout is down", "severity": "critical", "targets": ["https://checkout.example.com/"]}
-    told = installed("airflow", "dags", "test", "incident_response", "--conf", json.dumps(conf))
-    assert "DRY-RUN: would post to" in told
-    assert "First look" in told
+    printed = installed("airflow", "dags", "test", "incident_response", "--conf", json.dumps(conf))
+    assert "DRY-RUN: would post to" in printed
+    assert "First look" in printed

@@ -1,4 +1,4 @@
-"""The deadline of a room: declared with a DAG and serialized with it; and what is told when it is missed."""
+"""The deadline of a room: declared with a DAG and serialized with it; and what is reported when it is missed."""
 
 from __future__ import annotations
 

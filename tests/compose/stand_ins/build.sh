@@ -10,7 +10,7 @@ prefix=incident-stand-in
 airflow_version=3.3.2
 debian_packages=ca-certificates,curl,dumb-init,netbase,postgresql-15,procps,python3,redis-server
 
-# What is made is named by what it is made of, so that it is made anew only when that changes.
+# What is made is named by what it is made of, so that it is rebuilt only when that changes.
 version=$(cat "$here"/* | sha256sum | cut -c 1-12)
 if docker image inspect "$prefix/airflow:$version" >/dev/null 2>&1; then
   echo "$version"

@@ -105,8 +105,8 @@ def connect_datadog(slack: Any, airflow_home: Path, monkeypatch: pytest.MonkeyPa
 
     def connect(**extra: str) -> None:
         keys = slack.workspace.datadog
-        told = {"api_key": keys.api_key, "app_key": keys.app_key, "api_host": slack.datadog_url, **extra}
-        connection = {"conn_type": "datadog", "extra": json.dumps(told)}
+        credentials = {"api_key": keys.api_key, "app_key": keys.app_key, "api_host": slack.datadog_url, **extra}
+        connection = {"conn_type": "datadog", "extra": json.dumps(credentials)}
         monkeypatch.setenv("AIRFLOW_CONN_DATADOG_DEFAULT", json.dumps(connection))
 
     return connect

@@ -1,4 +1,4 @@
-"""``airflow incident resolve`` and ``archive``: whom they mean, what they ask, and what they refuse."""
+"""``airflow incident resolve`` and ``archive``: which incident they mean, what they ask, and what they refuse."""
 
 from __future__ import annotations
 

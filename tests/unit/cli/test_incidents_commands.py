@@ -44,7 +44,7 @@ def done(parsed_dags: None, running_slack: Any) -> Iterator[str]:
 def test_watch_tells_each_step_and_the_summary(incident: Run, done: str) -> None:
     ended = incident("watch", done)
     assert ended.code == ExitCode.OK, ended.err
-    for told in (
+    for expected in (
         "parse_incident_event",
         "critical: Checkout is down",
         "Acme Retail",
@@ -54,7 +54,7 @@ def test_watch_tells_each_step_and_the_summary(incident: Run, done: str) -> None
         "CRITICAL  Checkout is down",
         "https://",
     ):
-        assert told in ended.out
+        assert expected in ended.out
 
 
 def test_watch_gives_programs_one_document(incident: Run, done: str) -> None:
@@ -83,7 +83,7 @@ def test_a_run_is_found_by_what_people_call_it(incident: Run, done: str, named: 
 def test_show_tells_everything_in_words(incident: Run, done: str) -> None:
     ended = incident("show", "OPS-1")
     assert ended.code == ExitCode.OK
-    for told in (
+    for expected in (
         "Checkout is down",
         "open · began ",
         "run degraded",
@@ -95,7 +95,7 @@ def test_show_tells_everything_in_words(incident: Run, done: str) -> None:
         "Timeline (UTC)",
         "https://wiki.acme.example/runbook",
     ):
-        assert told in ended.out
+        assert expected in ended.out
 
 
 def test_show_gives_the_models_as_yaml(incident: Run, done: str) -> None:

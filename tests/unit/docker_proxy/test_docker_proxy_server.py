@@ -1,4 +1,4 @@
-"""The proxy between a client and an engine, both on real sockets; the engine here says what it is told to."""
+"""The proxy between a client and an engine, both on real sockets; a test sets the engine's answers."""
 
 from __future__ import annotations
 

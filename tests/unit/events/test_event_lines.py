@@ -1,4 +1,4 @@
-"""Events of a run: the line in the log, and what Datadog is told."""
+"""Events of a run: the line in the log, and what is sent to Datadog."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def test_an_error_of_ours_is_told_in_its_words() -> None:
         except SlackUnavailableError as error:
             raise AirflowFailException(str(error)) from error
     except AirflowFailException as raised:
-        told = describe_error(raised)
+        reported = describe_error(raised)
 
-    assert told == "SlackUnavailableError: Slack did not answer chat.postMessage: TimeoutError."
+    assert reported == "SlackUnavailableError: Slack did not answer chat.postMessage: TimeoutError."
 
 
 @pytest.mark.parametrize("secret", ["xoxb-1-2-3", "postgresql://airflow:hunter2@db/airflow"])
@@ -86,10 +86,10 @@ def test_the_words_of_others_are_not_told(secret: str) -> None:
 
 
 def test_a_long_error_is_cut() -> None:
-    told = describe_error(SlackUnavailableError("x" * 10_000))
+    reported = describe_error(SlackUnavailableError("x" * 10_000))
 
-    assert told is not None
-    assert len(told) == ERROR_LIMIT
+    assert reported is not None
+    assert len(reported) == ERROR_LIMIT
 
 
 def test_an_error_that_was_raised_from_itself_is_told() -> None:
@@ -126,9 +126,9 @@ def test_a_run_tells_the_times_that_its_summary_knows() -> None:
     }
 
 
-@pytest.mark.parametrize("told", [event(), workflow(), event(EventKind.STEP_FAILED, state="failed")])
-def test_no_metric_is_tagged_by_key_or_run(told: IncidentEvent) -> None:
-    tags = " ".join(tag for point in metrics(told) for tag in point.tags)
+@pytest.mark.parametrize("reported", [event(), workflow(), event(EventKind.STEP_FAILED, state="failed")])
+def test_no_metric_is_tagged_by_key_or_run(reported: IncidentEvent) -> None:
+    tags = " ".join(tag for point in metrics(reported) for tag in point.tags)
 
     assert KEY not in tags
     assert "manual__1" not in tags
@@ -144,7 +144,7 @@ def test_the_stream_folds_an_incident_s_entries() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "kind", "priority"),
+    ("reported", "kind", "priority"),
     [
         (event(EventKind.STEP_RUNNING, state="running"), "info", "low"),
         (event(), "info", "low"),
@@ -154,8 +154,8 @@ def test_the_stream_folds_an_incident_s_entries() -> None:
         (workflow(state="failed"), "error", "normal"),
     ],
 )
-def test_how_loud_an_entry_is(told: IncidentEvent, kind: str, priority: str) -> None:
-    entry = stream_entry(told)
+def test_how_loud_an_entry_is(reported: IncidentEvent, kind: str, priority: str) -> None:
+    entry = stream_entry(reported)
 
     assert (entry.alert_type, entry.priority) == (kind, priority)
     assert entry.happened_at == int(AT.timestamp())

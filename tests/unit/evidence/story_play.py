@@ -56,11 +56,11 @@ def play(
 
     :param keys: members of the connection's extra that are not the sandbox's own.
     """
-    told = load_story(story) if isinstance(story, str) else story
+    loaded = load_story(story) if isinstance(story, str) else story
     sandbox.workspace.reset()
     now = math.floor(time.time())
     datadog = sandbox.workspace.datadog
-    world = play_story(sandbox.workspace, told, alerted_at=now - 41)
+    world = play_story(sandbox.workspace, loaded, alerted_at=now - 41)
     if before is not None:
         before(sandbox)
     extra = {
@@ -81,4 +81,4 @@ def play(
         answers.update({call.name: answer for call, answer in zip(calls, found, strict=True)})
         return found
 
-    return Played(told, request, collect(request, fetch), answers)
+    return Played(loaded, request, collect(request, fetch), answers)

@@ -29,7 +29,7 @@ def payload() -> Callable[[str], dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def read(received_at: datetime) -> Callable[..., Incident]:
-    """Return the incident that a conf tells of."""
+    """Return the incident that a conf describes."""
 
     def read(conf: Mapping[str, object], routing: RoutingTable | None = None) -> Incident:
         return read_incident(conf, received_at=received_at, routing=routing or RoutingTable())
@@ -42,9 +42,9 @@ def alert(payload: Callable[[str], dict[str, Any]]) -> Callable[..., dict[str, A
     """Return the recorded alert with other values at its top, or for some of its ``$ALERT_*`` variables."""
 
     def alert(top: Mapping[str, object] | None = None, **variables: object) -> dict[str, Any]:
-        told = payload("01_metric_triggered.json")
-        told["alert"] |= variables
-        return {"datadog": told | dict(top or {})}
+        sent = payload("01_metric_triggered.json")
+        sent["alert"] |= variables
+        return {"datadog": sent | dict(top or {})}
 
     return alert
 
@@ -54,9 +54,9 @@ def datadog_incident(payload: Callable[[str], dict[str, Any]]) -> Callable[..., 
     """Return the recorded Datadog incident with other values for some of its ``$INCIDENT_*`` variables."""
 
     def incident(**variables: object) -> dict[str, Any]:
-        told = payload("06_incident_created.json")
-        told["incident"] |= variables
-        return {"datadog": told}
+        sent = payload("06_incident_created.json")
+        sent["incident"] |= variables
+        return {"datadog": sent}
 
     return incident
 

@@ -80,8 +80,8 @@ def test_whatever_a_field_holds_passes_the_form_and_loses_no_report(conf: dict[s
     "name", ["01_metric_triggered.json", "06_incident_created.json", "11_default_payload_triggered.json"]
 )
 def test_datadogs_payloads_pass_in_all_shapes(name: str, validated: Validate, payload: Make, read: Read) -> None:
-    told = payload(name)
-    for conf in ({"datadog": told}, {"datadog": json.dumps(told)}, told):
+    sent = payload(name)
+    for conf in ({"datadog": sent}, {"datadog": json.dumps(sent)}, sent):
         assert read(validated(conf)) == read(conf)
 
 

@@ -42,8 +42,8 @@ INVISIBLE = {
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
 def test_hostile_text_stays_text(text: str, alert: Make, read: Read) -> None:
-    told = alert({"text": text, "hostname": text, "tags": [f"team:{text}"]}, title=f"[P1] {text}", status=text)
-    incident = read(told)
+    sent = alert({"text": text, "hostname": text, "tags": [f"team:{text}"]}, title=f"[P1] {text}", status=text)
+    incident = read(sent)
     assert incident.title == text
     assert incident.hosts[0] == text
     assert incident.teams == (text,)
@@ -146,9 +146,9 @@ def test_deep_nesting_where_nobody_looks_does_no_harm(alert: Make, read: Read) -
     deep: list[object] = []
     for _ in range(50_000):
         deep = [deep]
-    told = alert({"logs_sample": deep, "tags": deep})
-    told["datadog"]["incident"] = {"fields": deep}
-    assert read(told).title == "Checkout 5xx ratio above 2%"
+    sent = alert({"logs_sample": deep, "tags": deep})
+    sent["datadog"]["incident"] = {"fields": deep}
+    assert read(sent).title == "Checkout 5xx ratio above 2%"
     deepest = json.loads("[" * 900 + "]" * 900)
     assert read({"title": "x", "users": deepest}).responders == ()
 
@@ -164,7 +164,7 @@ def test_a_bracket_storm_takes_no_time(alert: Make, read: Read) -> None:
 @pytest.mark.parametrize("character", ["x", "é", "🔥", '"'])
 def test_an_incident_fits_into_an_xcom_value(character: str, alert: Make, read: Read) -> None:
     filler = character * 250
-    told = alert(
+    sent = alert(
         {
             "text": character * 20_000,
             "tags": [f"service:{n}{filler}" for n in range(60)] + [f"host:{n}{filler}" for n in range(200)],
@@ -174,8 +174,8 @@ def test_an_incident_fits_into_an_xcom_value(character: str, alert: Make, read: 
         title=character * 400,
         query=character * 2000,
     )
-    told["users"] = [f"{n}{filler}" for n in range(150)]
-    incident = read(told)
+    sent["users"] = [f"{n}{filler}" for n in range(150)]
+    incident = read(sent)
     assert encoded_size(incident.to_xcom()) <= MAX_BYTES
     if not character.isascii():
         assert any("too large" in flag.note for flag in incident.flags)

@@ -1,4 +1,4 @@
-"""Every recorded payload, read and routed: what comes out is kept beside this file and was read by people."""
+"""Every recorded payload, read and routed: the results are kept next to this file and were reviewed by people."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def test_the_conf_within_the_body_of_an_api_request_is_read(payload: Make, read:
 
 
 def test_the_fields_of_an_empty_form_beside_a_payload_change_nothing(payload: Make, read: Read) -> None:
-    told = payload("01_metric_triggered.json")
+    sent = payload("01_metric_triggered.json")
     form = {"title": "", "severity": None, "users": [], "targets": "  ", "links": None, "private": None}
-    assert read({"datadog": told, **form}) == read(told)
+    assert read({"datadog": sent, **form}) == read(sent)
 
 
 def test_people_targets_links_and_privacy_add_to_a_payload(
@@ -86,8 +86,8 @@ def test_people_targets_links_and_privacy_add_to_a_payload(
 def test_the_commander_comes_after_who_was_asked_for_and_before_the_table(
     datadog_incident: Make, read: Read, example_table: RoutingTable
 ) -> None:
-    told = datadog_incident(severity="SEV-1") | {"users": ["dave@acme.example"]}
-    assert read(told, example_table).responders == ("dave@acme.example", "dana@acme.example", "@sre-oncall")
+    sent = datadog_incident(severity="SEV-1") | {"users": ["dave@acme.example"]}
+    assert read(sent, example_table).responders == ("dave@acme.example", "dana@acme.example", "@sre-oncall")
 
 
 def test_everything_that_the_template_sends_is_parsed() -> None:

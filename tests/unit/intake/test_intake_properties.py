@@ -76,7 +76,7 @@ confs = (
     | payloads
     | manual
     | st.builds(dict, datadog=payloads | anything)
-    | st.builds(lambda told, fields: {"datadog": told, **fields}, payloads.map(json.dumps), manual)
+    | st.builds(lambda sent, fields: {"datadog": sent, **fields}, payloads.map(json.dumps), manual)
 )
 
 

@@ -1,4 +1,4 @@
-"""The routing table: which rules match, what they add up to, and how a mistake is told."""
+"""The routing table: which rules match, what they add up to, and how a mistake is reported."""
 
 from __future__ import annotations
 

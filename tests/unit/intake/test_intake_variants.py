@@ -41,7 +41,7 @@ def test_severity(said: str, severity: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "severity", "is_flagged"),
+    ("sent", "severity", "is_flagged"),
     [
         ({"priority": "P4", "type": "error"}, "low", False),
         ({"priority": "", "type": "error"}, "high", False),
@@ -52,9 +52,9 @@ def test_severity(said: str, severity: Any) -> None:
     ],
 )
 def test_severity_of_an_alert(
-    told: dict[str, Any], severity: str, is_flagged: bool, alert: Make, read: Read
+    sent: dict[str, Any], severity: str, is_flagged: bool, alert: Make, read: Read
 ) -> None:
-    incident = read(alert(title="Checkout", transition="Triggered", **told))
+    incident = read(alert(title="Checkout", transition="Triggered", **sent))
     assert (incident.severity, flagged(incident, "alert.priority")) == (severity, is_flagged)
 
 
@@ -128,11 +128,11 @@ def test_a_test_notification_says_so(alert: Make, read: Read) -> None:
 
 @pytest.mark.parametrize("unset", UNSET)
 def test_unset_variables_are_absent(unset: Any, alert: Make, read: Read) -> None:
-    told = alert(
+    sent = alert(
         {"hostname": unset, "snapshot": unset, "tags": unset, "text": unset, "body": unset, "link": unset},
         metric=unset, query=unset, scope=unset, status=unset, title="Disk",
     )  # fmt: skip
-    incident = read(told)
+    incident = read(sent)
     assert incident.hosts == incident.tags == incident.metrics == incident.links == ()
     assert incident.scope is incident.snapshot_url is incident.description is None
     assert incident.flags == ()
@@ -140,11 +140,11 @@ def test_unset_variables_are_absent(unset: Any, alert: Make, read: Read) -> None
 
 @pytest.mark.parametrize("unset", UNSET)
 def test_unset_incident_variables_leave_it_an_alert(unset: Any, alert: Make, read: Read) -> None:
-    told = alert()
-    told["datadog"]["incident"] = {"public_id": unset, "uuid": unset, "message": "not empty", "commander": unset}
-    assert read(told).source == "datadog_alert"
-    told["datadog"]["incident"] = unset
-    assert read(told).source == "datadog_alert"
+    sent = alert()
+    sent["datadog"]["incident"] = {"public_id": unset, "uuid": unset, "message": "not empty", "commander": unset}
+    assert read(sent).source == "datadog_alert"
+    sent["datadog"]["incident"] = unset
+    assert read(sent).source == "datadog_alert"
 
 
 @pytest.mark.parametrize(
@@ -164,8 +164,8 @@ def test_tags_in_their_forms(tags: Any, alert: Make, read: Read) -> None:
 
 
 def test_hosts_come_from_hostname_tags_and_scope(alert: Make, read: Read) -> None:
-    told = alert({"hostname": "web-1", "tags": "host:web-2,host:web-1"}, scope="host:web-3,env:prod")
-    assert read(told).hosts == ("web-1", "web-2", "web-3")
+    sent = alert({"hostname": "web-1", "tags": "host:web-2,host:web-1"}, scope="host:web-3,env:prod")
+    assert read(sent).hosts == ("web-1", "web-2", "web-3")
 
 
 def test_more_than_one_env_is_flagged(alert: Make, read: Read) -> None:
@@ -351,9 +351,9 @@ def test_the_key_stays_over_notifications_of_one_alert(alert: Make, read: Read) 
 
 def test_groups_of_one_monitor_have_different_keys(payload: Make, read: Read) -> None:
     names = ("09a_multi_host_web-03.json", "09b_multi_host_web-07.json")
-    told = [payload(name) for name in names]
-    told[1]["alert"]["cycle_key"] = told[0]["alert"]["cycle_key"]
-    assert len({read(conf).key for conf in told}) == 2
+    sent = [payload(name) for name in names]
+    sent[1]["alert"]["cycle_key"] = sent[0]["alert"]["cycle_key"]
+    assert len({read(conf).key for conf in sent}) == 2
 
 
 @pytest.mark.parametrize(

@@ -110,10 +110,10 @@ def test_a_manual_resolution_holds_in_an_archived_incident() -> None:
 @pytest.mark.parametrize("field", ["severity", "status", "title"])
 def test_updates_of_a_datadog_incident_with_one_id_are_news(field: str, payload: Any) -> None:
     world = World()
-    told = payload("06_incident_created.json") | {"id": "118"}
+    sent = payload("06_incident_created.json") | {"id": "118"}
     values = {"severity": "SEV-1", "status": "stable", "title": "Another title"}
-    assert world.send({"datadog": told}).action is Action.OPEN
-    changed = {**told, "incident": {**told["incident"], field: values[field]}}
+    assert world.send({"datadog": sent}).action is Action.OPEN
+    changed = {**sent, "incident": {**sent["incident"], field: values[field]}}
     assert world.send({"datadog": changed}, 30).action is Action.UPDATE
     assert world.send({"datadog": changed}, 31).action is Action.DUPLICATE
 

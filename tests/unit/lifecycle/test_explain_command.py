@@ -33,9 +33,9 @@ def test_it_says_what_an_alert_is_and_why(capsys: Any) -> None:
     run(str(PAYLOADS / "01_metric_triggered.json"), "--no-records")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "OPEN dd.148275309.7716548234011230001.1c1990a1e485f49b"
-    told = "\n".join(lines)
-    assert "monitor 148275309, cycle 7716548234011230001, scope env:prod,service:checkout" in told
-    assert "start incident_response as dd.148275309.7716548234011230001.1c1990a1e485f49b now" in told
+    printed = "\n".join(lines)
+    assert "monitor 148275309, cycle 7716548234011230001, scope env:prod,service:checkout" in printed
+    assert "start incident_response as dd.148275309.7716548234011230001.1c1990a1e485f49b now" in printed
 
 
 def test_without_a_file_it_explains_a_recorded_alert(capsys: Any) -> None:
@@ -53,19 +53,19 @@ def test_it_reads_standard_input_and_the_incidents_that_there_are(
     recovered = (PAYLOADS / "03_metric_recovered.json").read_text()
     monkeypatch.setattr("sys.stdin", io.StringIO(recovered))
     run("-", "--records", str(records), "--output", "json")
-    told = json.loads(capsys.readouterr().out)
-    assert (told["action"], told["key"]) == ("recover", opened["key"])
-    assert told["record"]["status"] == "recovered"
-    assert "conf" not in told["runs"][0]
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["action"], printed["key"]) == ("recover", opened["key"])
+    assert printed["record"]["status"] == "recovered"
+    assert "conf" not in printed["runs"][0]
 
 
 def test_it_goes_by_the_routing_table(capsys: Any, tmp_path: Path) -> None:
     table = tmp_path / "routing.yaml"
     table.write_text("triage: {rules: [{name: nobody, presence: record}]}")
     run(str(PAYLOADS / "01_metric_triggered.json"), "--no-records", "--routing-table", str(table))
-    told = capsys.readouterr().out
-    assert "shown as record (nobody)" in told
-    assert "  no run\n" in told
+    printed = capsys.readouterr().out
+    assert "shown as record (nobody)" in printed
+    assert "  no run\n" in printed
 
 
 @pytest.mark.parametrize(

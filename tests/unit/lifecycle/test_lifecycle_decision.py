@@ -30,10 +30,10 @@ def test_an_id_that_is_the_same_in_every_notification_hides_no_recovery(world: A
 
 
 def test_deliveries_without_an_id_are_told_apart_by_what_they_say(world: Any, make_alert: Any) -> None:
-    told = make_alert(at=None) | {"date": "1795430100000"}
-    world.send(told)
-    assert world.send(told, 5).action is Action.DUPLICATE
-    assert world.send(told | {"date": "1795430160000"}, 60).action is Action.UPDATE
+    sent = make_alert(at=None) | {"date": "1795430100000"}
+    world.send(sent)
+    assert world.send(sent, 5).action is Action.DUPLICATE
+    assert world.send(sent | {"date": "1795430160000"}, 60).action is Action.UPDATE
 
 
 def test_an_older_notification_that_comes_late_is_counted_only(world: Any) -> None:
@@ -219,8 +219,8 @@ def test_the_severity_is_the_worst_of_what_fires(world: Any) -> None:
     world.alert(1, priority="P3")
     rise = world.alert(2, priority="P1", seconds=120)
     assert rise.record.severity == "critical"
-    (told,) = [item for item in rise.record.pending if item.kind is UpdateKind.SEVERITY]
-    assert (told.before, told.after) == ("medium", "critical")
+    (change,) = [item for item in rise.record.pending if item.kind is UpdateKind.SEVERITY]
+    assert (change.before, change.after) == ("medium", "critical")
     world.records[rise.key] = rise.record.without_pending()
     fall = world.alert(2, "Recovered", priority="P1", seconds=240)
     assert fall.record.severity == "medium"
@@ -250,10 +250,10 @@ def test_every_decision_says_what_its_key_was_made_of(world: Any) -> None:
 def test_a_bare_payload_stands_under_its_name_in_the_conf_of_its_run(world: Any, make_alert: Any) -> None:
     from airflow_incident_provider.lifecycle.signals import read_signal
 
-    told = make_alert()
-    signal = read_signal(told, received_at=world.read(told).received_at, routing=world.routing)
-    assert signal.conf == {"datadog": told}
-    assert signal == world.read(told)
+    sent = make_alert()
+    signal = read_signal(sent, received_at=world.read(sent).received_at, routing=world.routing)
+    assert signal.conf == {"datadog": sent}
+    assert signal == world.read(sent)
 
 
 def test_the_room_of_an_incident_that_was_only_recorded_is_made_when_it_gets_worse(world: Any) -> None:

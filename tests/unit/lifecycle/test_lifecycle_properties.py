@@ -44,16 +44,16 @@ payloads = st.fixed_dictionaries(
 confs = (
     st.dictionaries(st.text(max_size=10), anything, max_size=4)
     | payloads
-    | payloads.map(lambda told: {"datadog": told})
+    | payloads.map(lambda payloads_sent: {"datadog": payloads_sent})
     | section("id", "title", "severity", "services", "env", "tags", "users")
 )
 
 
-@given(told=st.lists(confs | anything, min_size=1, max_size=4))
+@given(payloads_sent=st.lists(confs | anything, min_size=1, max_size=4))
 @settings(max_examples=120, deadline=None, suppress_health_check=LENIENT)
-def test_any_payload_is_decided_on_or_refused_in_words(told: list[Any], make_world: Any) -> None:
+def test_any_payload_is_decided_on_or_refused_in_words(payloads_sent: list[Any], make_world: Any) -> None:
     world = make_world()
-    for number, conf in enumerate(told):
+    for number, conf in enumerate(payloads_sent):
         try:
             signal = world.read(conf, number) if isinstance(conf, dict) else world.read({"datadog": conf}, number)
         except InvalidPayloadError:
@@ -121,27 +121,27 @@ tables = st.sampled_from(["", 'triage: {channel: "#t"}', "storm: {threshold: 2, 
 
 def play(world: Any, story: list[tuple[dict[str, Any], float]]) -> list[tuple[float, Any, Any]]:
     """Send a story; return when each of its alerts came, its signal, and what was decided."""
-    seconds, told = 0.0, []
+    seconds, payloads_sent = 0.0, []
     for alert, pause in story:
         seconds += pause
         payload = world.alert_payload(**alert, seconds=seconds)
-        told.append((seconds, world.read(payload, seconds), world.send(payload, seconds)))
-    return told
+        payloads_sent.append((seconds, world.read(payload, seconds), world.send(payload, seconds)))
+    return payloads_sent
 
 
 @given(story=steps, table=tables)
 @settings(max_examples=120, deadline=None, suppress_health_check=LENIENT)
 def test_every_alert_is_accounted_for(story: Any, table: str, make_world: Any) -> None:
     world = make_world(table)
-    told = play(world, story)
-    taken = [signal for _, signal, decision in told if decision.changed]
+    payloads_sent = play(world, story)
+    taken = [signal for _, signal, decision in payloads_sent if decision.changed]
     fired = {signal.group for signal in taken if not signal.is_recovery}
     kept = [alert.group for record in world.records.values() for alert in record.alerts.values()]
     assert set(kept) == fired
     assert sum(record.notifications for record in world.records.values()) == len(taken)
-    left_out = [d for _, _, d in told if not d.changed]
+    left_out = [d for _, _, d in payloads_sent if not d.changed]
     assert {d.action for d in left_out} <= {Action.DUPLICATE, Action.IGNORE}
-    assert all(signal.is_recovery for _, signal, d in told if d.action is Action.IGNORE)
+    assert all(signal.is_recovery for _, signal, d in payloads_sent if d.action is Action.IGNORE)
 
 
 @given(story=steps, table=tables)

@@ -1,4 +1,4 @@
-"""Too many incidents at once become one; a quiet one gets no room; a noisy one is told of once a minute."""
+"""Too many incidents at once become one; a quiet one gets no room; a noisy one is reported once a minute."""
 
 from __future__ import annotations
 

@@ -103,10 +103,10 @@ def test_a_type_tells_a_recovery_where_no_transition_does(world: Any, make_alert
 
 
 def incident(payload: Callable[[str], dict[str, Any]], delivery: str, **variables: object) -> dict[str, Any]:
-    told = payload("06_incident_created.json")
-    told |= {"id": delivery, "title": variables.pop("headline", told["title"])}
-    told["incident"] |= variables
-    return {"datadog": told}
+    sent = payload("06_incident_created.json")
+    sent |= {"id": delivery, "title": variables.pop("headline", sent["title"])}
+    sent["incident"] |= variables
+    return {"datadog": sent}
 
 
 def test_a_datadog_incident_is_followed(payload: Any, world: Any) -> None:
@@ -123,10 +123,10 @@ def test_a_datadog_incident_is_followed(payload: Any, world: Any) -> None:
     updated = world.send(incident(payload, "2", headline="Incident updated", **worse), 120)
     assert (updated.action, updated.key) == (Action.UPDATE, "ddi.118")
     assert updated.inputs["kind"] == SignalKind.INCIDENT_UPDATED
-    told = {item.kind: (item.before, item.after) for item in updated.record.pending}
-    assert told[UpdateKind.SEVERITY] == ("high", "critical")
-    assert told[UpdateKind.STATUS] == ("active", "stable")
-    assert told[UpdateKind.COMMANDER] == ("dana@acme.example", "kim@acme.example")
+    changes = {item.kind: (item.before, item.after) for item in updated.record.pending}
+    assert changes[UpdateKind.SEVERITY] == ("high", "critical")
+    assert changes[UpdateKind.STATUS] == ("active", "stable")
+    assert changes[UpdateKind.COMMANDER] == ("dana@acme.example", "kim@acme.example")
     newcomers = [item.names for item in updated.record.pending if item.kind is UpdateKind.RESPONDERS]
     assert newcomers == [("kim@acme.example",)]
     resolved = world.send(incident(payload, "3", status="resolved"), 240)

@@ -62,15 +62,18 @@ def posted(stages: list[tuple[float, IncidentRecord]], *, until: float) -> list[
 
 def test_48_hours() -> None:
     led = Coordination(roles={Role.COMMANDER: DANA})
-    told = led.model_copy(
+    reminded = led.model_copy(
         update={"updates": (StatusUpdate(at=minute(40), actor="U", text="x", next_at=minute(55)),)}
     )
     stages = [
         (0, record()),
         (12, record(coordination=led)),
-        (40, record(coordination=told)),
-        (70, record(coordination=told, status=Status.RECOVERED, recovered_at=minute(70))),
-        (200, record(coordination=told, status=Status.RESOLVED, recovered_at=minute(70), resolved_at=minute(200))),
+        (40, record(coordination=reminded)),
+        (70, record(coordination=reminded, status=Status.RECOVERED, recovered_at=minute(70))),
+        (
+            200,
+            record(coordination=reminded, status=Status.RESOLVED, recovered_at=minute(70), resolved_at=minute(200)),
+        ),
     ]
     assert posted(stages, until=48 * 60) == [
         ("no_commander", 5),

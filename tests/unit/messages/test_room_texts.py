@@ -1,7 +1,7 @@
 """
 What a person reads in the room, word for word.
 
-The texts are kept in ``golden/``; run with ``UPDATE_GOLDENS=1`` to write them anew, then read the difference.
+The texts are kept in ``golden/``; run with ``UPDATE_GOLDENS=1`` to rewrite them, then read the difference.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 What a person reads of an incident after its first minutes, word for word; and that any of it can be sent.
 
-The texts are kept in ``golden/life/``; run with ``UPDATE_GOLDENS=1`` to write them anew, then read the difference.
+The texts are kept in ``golden/life/``; run with ``UPDATE_GOLDENS=1`` to rewrite them, then read the difference.
 """
 
 from __future__ import annotations

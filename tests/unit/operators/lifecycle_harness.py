@@ -162,7 +162,7 @@ class Life:
         return [self.stored(key) for key in keys]
 
     def stored(self, key: str | None = None) -> StoredIncident:
-        """Return an incident as the registry tells of it."""
+        """Return an incident as the registry has it."""
         from airflow_incident_provider.registry.task_client import TaskRegistry
 
         found = TaskRegistry(self.assets).incident(key or self.key)
@@ -396,7 +396,7 @@ def tell(life: Life) -> Any:
 
 
 def recover(life: Life, monitor: Monitor, findings: list[Finding]) -> str:
-    """Let the incident recover, and tell of it; return the run."""
+    """Let the incident recover, and post that; return the run."""
     monitor("Recovered", "P3")
     run_id = life.hand_over()
     life.do(PostIncidentUpdateOperator, run_id)

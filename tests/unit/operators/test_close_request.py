@@ -1,4 +1,4 @@
-"""A person says that it is over, or that the room can go: the record first, then the room, by whom."""
+"""A person resolves an incident or archives its room: the record first, then the room, with the person's name."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def test_who_could_not_be_invited_is_invited_at_the_end(
     summary = summarise(last=True, opened=without_people(room, what), people=PEOPLE)
     assert ALICE in control.channel(NAME)["members"]
     assert ([each.user.id for each in summary.invited_later], summary.invited, summary.here) == ([ALICE], 1, 1)
-    assert (told(summary), summary.not_invited) == (set(), ())
+    assert (reported(summary), summary.not_invited) == (set(), ())
     brief = json.dumps(control.channel(NAME)["messages"], ensure_ascii=False)
     assert f"*People* <@{ALICE}>" in brief or f" <@{ALICE}>" in brief
     assert what not in brief
@@ -115,7 +115,7 @@ def test_who_still_cannot_be_invited_stays_told(
     summary = summarise(last=False, opened=without_people(room, "nobody could be invited"), people=PEOPLE)
     assert ALICE not in control.channel(NAME)["members"]
     assert (summary.invited, summary.invited_later, summary.here) == (0, (), 0)
-    assert told(summary) == {"nobody could be invited"}
+    assert reported(summary) == {"nobody could be invited"}
     assert [each.query for each in summary.not_invited] == ["Alice Ng"]
 
 
@@ -152,7 +152,7 @@ def test_whom_slack_did_not_tell_of_is_invited_at_the_end(
         summary = summarise(last=last, opened=opened, people=people)
         assert ALICE in control.channel(NAME)["members"]
         assert [(each.user.id, each.query) for each in summary.invited_later] == [(ALICE, EMAIL)]
-        assert (told(summary), summary.here) == (set(), 1)
+        assert (reported(summary), summary.here) == (set(), 1)
         [dave] = summary.not_invited
         assert (dave.query, "no active member" in dave.reason) == ("dave@acme.example", True)
     assert len(control.calls("conversations.invite")) == 1
@@ -168,7 +168,7 @@ def test_whom_slack_still_does_not_tell_of_stays_told(
     summary = summarise(last=False, opened=opened, people=people)
     assert (summary.invited, summary.invited_later, summary.here) == (0, (), 0)
     assert [each.query for each in summary.not_invited] == [EMAIL]
-    assert told(summary) == {"people by e-mail address could not be looked up"}
+    assert reported(summary) == {"people by e-mail address could not be looked up"}
 
 
 def test_who_is_found_at_the_end_and_cannot_be_invited_is_told(
@@ -177,7 +177,7 @@ def test_who_is_found_at_the_end_and_cannot_be_invited_is_told(
     control.add_fault(Fault(method="conversations.invite", error="cant_invite", times=None))
     opened, people = unanswered(room, EMAIL)
     summary = summarise(last=False, opened=opened, people=people)
-    assert (summary.invited_later, told(summary)) == ((), set())
+    assert (summary.invited_later, reported(summary)) == ((), set())
     [alice] = summary.not_invited
     assert (alice.query, alice.reason) == ("Alice Ng", PER_USER["cant_invite"])
 
@@ -192,7 +192,7 @@ def without_people(room: WarRoom, what: str) -> WarRoom:
     )
 
 
-# --- what is posted and told ------------------------------------------------------------------------
+# --- what is posted and reported ------------------------------------------------------------------------
 
 
 def posted(control: SandboxClient) -> list[str]:
@@ -206,7 +206,7 @@ def key_of(message: dict[str, Any]) -> str | None:
     return message.get("metadata", {}).get("event_payload", {}).get("key")
 
 
-def told(summary: IncidentSummary) -> set[str]:
+def reported(summary: IncidentSummary) -> set[str]:
     return {problem.what for problem in summary.problems}
 
 
@@ -214,7 +214,7 @@ def test_retry_repeats_nothing(summarise: Callable[..., IncidentSummary], contro
     first, second = summarise(last=False), summarise(last=True)
     assert first.posted_ts == second.posted_ts
     assert posted(control) == ["summary/0"]
-    assert told(second) == set()
+    assert reported(second) == set()
 
 
 def test_brief_that_cannot_be_finished_is_told_in_the_room(
@@ -227,7 +227,7 @@ def test_brief_that_cannot_be_finished_is_told_in_the_room(
     assert posted(control) == ["summary/0"]
     summary = summarise(last=True)
     assert posted(control) == ["summary/0", "summary/brief/0"]
-    assert told(summary) == {
+    assert reported(summary) == {
         "the brief may not be up to date",
         "the summary in the room may not be up to date",
     }
@@ -240,7 +240,7 @@ def test_brief_that_cannot_be_edited_is_replaced(
 ) -> None:
     control.add_fault(Fault(method="chat.update", error=code))
     summary = summarise(last=False)
-    assert told(summary) == set()
+    assert reported(summary) == set()
     briefs = [each for each in control.channel(NAME)["messages"] if key_of(each) == "manual.4711/brief"]
     assert len(briefs) == 2
     assert control.channel(NAME)["pins"] == [briefs[-1]["ts"]]
@@ -256,7 +256,7 @@ def test_brief_whose_image_slack_cannot_fetch_is_updated_without_it(
     picture = INCIDENT.model_copy(update={"snapshot_url": "https://p.datadoghq.com/snapshot/1.png"})
     control.add_fault(Fault(method="chat.update", error="invalid_blocks"))
     summary = summarise(last=False, incident=picture)
-    assert told(summary) == set()
+    assert reported(summary) == set()
     [brief] = [each for each in control.channel(NAME)["messages"] if key_of(each) == "manual.4711/brief"]
     assert "image" not in {block["type"] for block in brief["blocks"]}
     assert "Graph" in json.dumps(brief["blocks"])
@@ -270,12 +270,12 @@ def test_summary_of_which_nothing_is_known(
     control.add_fault(Fault(method="chat.postMessage", when=when, **DOWN))
     control.add_fault(Fault(method="conversations.history", **DOWN))
     summary = summarise(last=True)
-    assert told(summary) == {"it is not known whether the summary was posted in the room"}
+    assert reported(summary) == {"it is not known whether the summary was posted in the room"}
     assert summary.posted_ts is None
 
 
 def test_summary_that_was_refused(summarise: Callable[..., IncidentSummary], control: SandboxClient) -> None:
     control.add_fault(Fault(method="chat.postMessage", error="is_archived", times=None))
     summary = summarise(last=False)
-    assert told(summary) == {"the summary could not be posted in the room"}
+    assert reported(summary) == {"the summary could not be posted in the room"}
     assert posted(control) == []

@@ -162,8 +162,8 @@ def test_cleared_task_repeats_nothing(context: Context, control: SandboxClient) 
     before = control.channel("orders-late")
     assert operator.execute(context())["brief_ts"] == first["brief_ts"]
     after = control.channel("orders-late")
-    told = [[each["ts"] for each in seen["messages"]] for seen in (before, after)]
-    assert told[0] == told[1], "not even that the topic was set again"
+    timestamps = [[each["ts"] for each in seen["messages"]] for seen in (before, after)]
+    assert timestamps[0] == timestamps[1], "not even that the topic was set again"
     assert before["bookmarks"] == after["bookmarks"]
 
 

@@ -1,4 +1,4 @@
-"""What is told of an incident after its first minutes, and where, against the stand-in Slack."""
+"""What is posted about an incident after its first minutes, and where, against the stand-in Slack."""
 
 from __future__ import annotations
 
@@ -237,8 +237,8 @@ def test_the_thread_is_told_of_the_room_that_it_became(
     monitor = Monitor(life, payload("05"))
     monitor("Warn")
     tell(life)
-    risen = monitor("Triggered", "P1")
-    life.respond(risen, BROKEN)
+    escalated = monitor("Triggered", "P1")
+    life.respond(escalated, BROKEN)
     tell(life)
     [parent] = [m for m in control.channel("C0TRIAGE01")["messages"] if m["user"] == BOT and not m.get("subtype")]
     assert "now has a room" in json.dumps(parent["replies"][-1]["blocks"])

@@ -65,7 +65,7 @@ def runs(empty_registry: None) -> Iterator[RunsOnPaper]:
 
 @pytest.fixture
 def empty_registry(airflow_home: Path) -> None:
-    """A database that knows of no asset and of no DAG, whatever tests before this one told it."""
+    """A database without assets and DAGs, whatever earlier tests stored."""
     forget()
 
 

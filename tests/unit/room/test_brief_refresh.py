@@ -35,12 +35,12 @@ def shown(states: TaskStates) -> dict[str, tuple[StepState, int | None, int | No
 
 
 def test_the_first_step_that_has_not_ended_is_under_way() -> None:
-    told = shown(run(done=3))
+    steps = shown(run(done=3))
 
-    assert told["create_war_room"] == (StepState.DONE, None, None)
-    assert told["investigate"] == (StepState.RUNNING, 3, 5)
-    assert told["post_investigation_updates"] == (StepState.TO_COME, None, None)
-    assert tuple(told) == STEPS
+    assert steps["create_war_room"] == (StepState.DONE, None, None)
+    assert steps["investigate"] == (StepState.RUNNING, 3, 5)
+    assert steps["post_investigation_updates"] == (StepState.TO_COME, None, None)
+    assert tuple(steps) == STEPS
 
 
 def test_probes_that_are_not_planned_yet_have_no_number() -> None:
@@ -75,14 +75,14 @@ def test_quick_probes_are_told_by_the_findings() -> None:
 
 @given(st.integers(1, 60))
 def test_probes_that_end_one_by_one_are_told_a_few_times_and_the_end_by_the_findings(parts: int) -> None:
-    told = [done for done in range(1, parts + 1) if is_shown("investigate", run(parts, done))]
+    steps = [done for done in range(1, parts + 1) if is_shown("investigate", run(parts, done))]
 
-    assert len(told) == min(parts, SHOWN_PARTS) - 1
-    assert parts not in told
+    assert len(steps) == min(parts, SHOWN_PARTS) - 1
+    assert parts not in steps
 
 
 class Stage:
-    """A run that moves on, and tasks that tell of it in turns: each stops before every read and every write."""
+    """A run that moves on, and tasks that report it in turns: each stops before every read and every write."""
 
     def __init__(self, moments: list[TaskStates]) -> None:
         self.moments = moments

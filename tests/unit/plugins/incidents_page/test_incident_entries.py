@@ -266,8 +266,8 @@ def test_a_private_incident_reveals_nothing_but_that_it_exists() -> None:
 def test_without_a_room_the_reason_is_shown() -> None:
     problem = Problem(step="setup_slack_integration", what="Slack answered 503.")
     [by_problem] = rows(run(state="failed", room=None, summary=None, problem=problem))
-    told = Problem(step="create_war_room", what="no channel", error="restricted_action")
-    [by_summary] = rows(run(room=None, summary=summary(problems=(told,), outcome=RunOutcome.FAILED)))
+    problem = Problem(step="create_war_room", what="no channel", error="restricted_action")
+    [by_summary] = rows(run(room=None, summary=summary(problems=(problem,), outcome=RunOutcome.FAILED)))
 
     assert [row.attention[0].text for row in (by_problem, by_summary)] == [
         "no room: Slack answered 503.",
