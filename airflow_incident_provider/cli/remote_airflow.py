@@ -31,7 +31,7 @@ class RemoteAirflow:
         if dag is None:
             raise IncidentError(
                 f"The DAG {dag_id} is missing in {self.api.base_url}.",
-                fix="Put its file into the DAGs folder there, or name another with --dag-id.",
+                fix="Put its file into the DAGs folder there, and run: airflow dags reserialize. Or give --dag-id.",
             )
         if dag.get("has_import_errors"):
             raise IncidentError(f"The DAG {dag_id} has import errors.", fix="See: airflow dags list-import-errors")

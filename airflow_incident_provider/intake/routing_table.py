@@ -247,7 +247,7 @@ def _explained(place: tuple[int | str, ...], details: ErrorDetails, reason: str)
     settings = _settings_at(place)
     meant = difflib.get_close_matches(str(place[-1]), settings, n=1)
     return (
-        f"no such setting; did you mean {meant[0]}?"
+        f"no such setting (did you mean {meant[0]}?)"
         if meant
         else f"no such setting; there are {', '.join(settings)}"
     )

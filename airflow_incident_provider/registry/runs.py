@@ -106,11 +106,12 @@ def dag_problem(session: Session, dag_id: str) -> DagNotReadyError | None:
     ).one_or_none()
     # A DAG whose file cannot be imported counts as stale, too; that it is broken says more.
     if found is not None and found.has_import_errors:
-        return _not_ready(dag_id, "has import errors", "See them in Airflow's UI.")
+        return _not_ready(dag_id, "has import errors", "See: airflow dags list-import-errors")
     if found is None or found.is_stale:
-        return _not_ready(dag_id, "is missing", "Put its file into the DAGs folder.")
+        fix = "Put its file into the DAGs folder, and parse it: airflow incident setup airflow --yes"
+        return _not_ready(dag_id, "is missing", fix)
     if found.is_paused:
-        return _not_ready(dag_id, "is paused", "Unpause it.")
+        return _not_ready(dag_id, "is paused", f"Run: airflow dags unpause {dag_id}")
     if found.allowed_run_types is not None and DagRunType.MANUAL not in found.allowed_run_types:
         return _not_ready(dag_id, "does not allow manual runs", "Allow them in its file.")
     return None
