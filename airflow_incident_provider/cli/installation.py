@@ -116,6 +116,15 @@ def incident_dags(routing: RoutingTable | None, *, only: Collection[str] = ()) -
         return [_incident_dag(session, dag_id, files) for dag_id in dict.fromkeys(map(str, wanted))]
 
 
+def files_to_parse(dags: Collection[IncidentDag] = ()) -> list[Path]:
+    """Return the DAG files that use this package and that Airflow has not parsed yet.
+
+    :param dags: DAGs whose files are left out.
+    """
+    with create_session() as session:
+        return [path for path in UnparsedFiles().files(session) if str(path) not in {dag.file for dag in dags}]
+
+
 def routing_of(dag: IncidentDag) -> RoutingTable:
     """Return the routing table of a DAG.
 

@@ -154,8 +154,9 @@ class Newcomer:
         """Return a column of ``airflow WHAT list``."""
         ended = self.runs(f"airflow {what} list --output json")
         assert ended.returncode == 0, ended.stderr
-        rows = ended.stdout[ended.stdout.find("[") :]
-        return [str(row[column]) for row in json.loads(rows)] if rows.startswith("[") else []
+        # Airflow's own log lines may come first.
+        rows = json.loads(ended.stdout.strip().splitlines()[-1])
+        return [str(row[column]) for row in rows]
 
     def datadog_webhooks(self) -> list[str]:
         """Return the webhooks and custom variables that the sandbox keeps as Datadog."""

@@ -16,8 +16,8 @@ from airflow_incident_provider.cli.checks.result import Result, Results, advised
 from airflow_incident_provider.cli.installation import (
     PARSE_COMMAND,
     IncidentDag,
-    UnparsedFiles,
     dag_folders,
+    files_to_parse,
 )
 from airflow_incident_provider.cli.setup.files import edited_files
 
@@ -59,9 +59,7 @@ def _limits(dag: IncidentDag) -> Result:
 
 def unparsed_files(context: CheckContext) -> Results:
     """Check that Airflow has parsed every DAG file that uses this package."""
-    expected = {dag.file for dag in context.dags}
-    with create_session() as session:
-        paths = [path for path in UnparsedFiles().files(session) if str(path) not in expected]
+    paths = files_to_parse(context.dags)
     for path in paths:
         yield warning("unparsed file", f"{path} is not parsed yet", "Parse it now:", PARSE_COMMAND)
     if not paths:

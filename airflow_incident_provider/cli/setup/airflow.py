@@ -17,7 +17,13 @@ from airflow.models.pool import Pool
 from airflow.utils.session import create_session
 from sqlalchemy import delete, func, select, update
 
-from airflow_incident_provider.cli.installation import PARSE_COMMAND, DagState, IncidentDag, incident_dags
+from airflow_incident_provider.cli.installation import (
+    PARSE_COMMAND,
+    DagState,
+    IncidentDag,
+    files_to_parse,
+    incident_dags,
+)
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command
 from airflow_incident_provider.cli.setup.connections import (
     connection_items,
@@ -48,11 +54,12 @@ def setup_airflow(args: Namespace) -> ExitCode:
         return apply_and_print([*airflow_removal_items()], args)
     connections = [*(sandbox_items(args.sandbox) if args.sandbox else connection_items(args.slack_conn_id))]
     dags = _dags(args.dag_id)
-    if args.yes and any(dag.state is DagState.UNPARSED for dag in dags):
-        # What a DAG needs is only known once it is parsed.
+    if args.yes and files_to_parse():
+        # Which DAGs a file defines, and what they need, is only known once it is parsed.
         _parse()
         dags = _dags(args.dag_id)
-    items = [*connections, *_pool_items(dags, args.pool_slots), *_dag_items(dags), *_setting_items()]
+    files = [] if args.yes else _file_items(dags)
+    items = [*connections, *_pool_items(dags, args.pool_slots), *_dag_items(dags), *files, *_setting_items()]
     return apply_and_print(items, args, then=("Next: airflow incident check",))
 
 
@@ -125,6 +132,12 @@ def _dag_items(dags: list[IncidentDag]) -> Iterator[Item]:
             case _:
                 found, fix, paste = dag.problem() or ("", "", None)
                 yield Item(what, Action.MANUAL, f"{found}. {fix} {paste or ''}".strip())
+
+
+def _file_items(dags: list[IncidentDag]) -> Iterator[Item]:
+    """Yield the files that are parsed first: the DAGs in them are not known before."""
+    for path in files_to_parse(dags):
+        yield Item(f"DAG file {path.name}", Action.UPDATE, "parse it, then unpause its incident DAGs", _parse)
 
 
 def _setting_items() -> Iterator[Item]:

@@ -182,6 +182,14 @@ def stored(airflow_home: Path) -> Iterator[Callable[[str], Any]]:
 
 
 class TestAirflow:
+    @pytest.fixture(autouse=True)
+    def new_files(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        """A DAGs folder in which every file is one that Airflow has not parsed yet."""
+        folder = tmp_path / "dags"
+        folder.mkdir()
+        monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(folder))
+        return folder
+
     @pytest.fixture
     def secrets(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in {
@@ -282,6 +290,18 @@ class TestAirflow:
         assert self.actions(ended)["connection slack_api_default"] == "manual"
         assert ended.code == ExitCode.FAILED
         assert stored("slack_api_default").password == "xoxb-a-token"
+
+    @pytest.mark.usefixtures("secrets", "stored")
+    def test_new_dag_files_are_parsed_before_their_dags_are_listed(
+        self, incident: Run, deployed: Any, route_by: Any, new_files: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        route_by({})
+        file = new_files / "payments.py"
+        file.write_text("from airflow_incident_provider import incident_dag")
+        assert self.actions(incident("setup", "airflow", "--output", "json"))["DAG file payments.py"] == "update"
+        monkeypatch.setattr("airflow_incident_provider.cli.setup.airflow._parse", file.unlink)
+        incident("setup", "airflow", "--yes")
+        assert not file.exists()
 
     @pytest.mark.parametrize(("address", "code"), [("127.0.0.1:1", 2), ("http://127.0.0.1:1", 3)])
     def test_no_sandbox_there(self, incident: Run, deployed: Any, stored: Any, address: str, code: int) -> None:
