@@ -111,7 +111,7 @@ for _status in ("403 Forbidden", "502 Bad Gateway"):
     )
 
 
-@environment(HEALTHY, "target inside, beside a proxy that is gone", OK, HTTP_OK)
+@environment(HEALTHY, "target inside, next to a proxy that is gone", OK, HTTP_OK)
 def _beside_proxy(lab: Lab) -> Check:
     settings = ProbeSettings(proxy=f"http://{lab.address}:{lab.refused()}", no_proxy=("lab.test",))
     return check(f"http://{lab.name()}:{lab.serve(OK_ANSWER)}/", settings=settings)

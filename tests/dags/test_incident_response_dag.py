@@ -146,7 +146,7 @@ def test_channel_of_the_datadog_incident_is_joined(
     assert {BOT, DANA} <= set(room["members"])
 
 
-def test_private_incident_is_not_told_in_a_public_channel(
+def test_a_private_incident_is_not_announced_in_a_public_channel(
     run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, payload: Any, rooms: Any
 ) -> None:
     control.add_channel("incident-118", id="C0ABC118", members=[DANA])

@@ -114,7 +114,7 @@ def test_what_was_fetched_stays_when_slack_refuses_for_good(
     assert file.read_bytes() == before
 
 
-def test_an_app_that_may_not_list_members_is_told_which_scope(
+def test_the_scope_that_an_app_lacks_to_list_members_is_named(
     connect: Callable[..., Any], control: SandboxClient, own_directory: None
 ) -> None:
     connect(token=control.add_token("less", scopes=["chat:write"]))

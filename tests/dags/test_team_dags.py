@@ -116,7 +116,7 @@ def test_a_team_s_incident_goes_the_team_s_way(
 
 @pytest.mark.docker
 @pytest.mark.usefixtures("docker_engine")
-def test_a_probe_of_one_s_own_is_told_under_the_brief(
+def test_a_custom_probe_is_posted_under_the_brief(
     run_dag: Callable[..., Run],
     connect: Callable[..., Any],
     rooms: Callable[[], list[str]],

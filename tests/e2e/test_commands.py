@@ -117,7 +117,7 @@ def test_a_password_is_typed_and_not_an_argument(house: House) -> None:
     assert password not in rest
 
 
-def test_beside_the_database(house: House) -> None:
+def test_with_access_to_the_database(house: House) -> None:
     environment = house.airflow.environment
     what = ("--title", "With the database", "--severity", "low", "--dry-run")
     started = airflow_incident("trigger", *what, "--watch", "--output", "json", environment=environment)
@@ -162,7 +162,7 @@ def test_resolved_and_archived_from_a_laptop(remotely: Callable[..., Ended], hou
     assert not [each for each in listed if each["run_id"].startswith(("resolve.", "archive."))]
 
 
-def test_what_a_person_started_is_closed_beside_the_database(house: House) -> None:
+def test_an_incident_of_a_person_is_closed_with_access_to_the_database(house: House) -> None:
     run_id = house.start({"title": "Said by a person", "id": "HAND-1"})
     assert house.finish(run_id) == "success"
     environment = house.airflow.environment

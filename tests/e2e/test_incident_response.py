@@ -187,7 +187,7 @@ def looked(house: House) -> dict[str, tuple[list[Finding], str]]:
         ("metadata", "http", Verdict.SKIPPED, "169.254.169.254"),
     ],
 )
-def test_finding_is_right_and_told_with_its_evidence(
+def test_a_finding_is_right_and_posted_with_its_evidence(
     looked: dict[str, tuple[list[Finding], str]], case: str, probe: str, verdict: Verdict, words: str
 ) -> None:
     findings, thread = looked[case]

@@ -158,7 +158,9 @@ def test_an_alert_goes_the_way_of_its_team_to_the_end(teams: Teams) -> None:
     ("option", "said", "restarted"),
     [("Approve", "Approved by", "success"), ("Reject", "Not approved: nothing was changed.", "skipped")],
 )
-def test_a_person_answers_and_the_room_is_told(teams: Teams, option: str, said: str, restarted: str) -> None:
+def test_a_person_answers_and_the_room_gets_the_answer(
+    teams: Teams, option: str, said: str, restarted: str
+) -> None:
     api, dag_id = teams.airflow.api, "approved_remediation"
     run_id = api.trigger(dag_id, {"service": f"checkout-{option.lower()}"})["dag_run_id"]
 

@@ -54,7 +54,7 @@ REFUSED_FOR_GOOD = {
 """What a run goes on without where Slack asks for an hour's patience; the rest is waited for."""
 
 
-def may_be_told(case: Case) -> bool:
+def may_be_posted(case: Case) -> bool:
     """Return whether this fault may leave something undone or unknown for good."""
     if case.fault == AN_HOUR:
         return case.method in REFUSED_FOR_GOOD
@@ -77,7 +77,7 @@ def check(bench: Bench, case: Case) -> None:
     clean = bench.clean(case.scenario)
     seen = bench.run_case(case)
     assert violations(seen, clean) == []
-    if not may_be_told(case):
+    if not may_be_posted(case):
         assert reported(seen) == reported(clean)
 
 

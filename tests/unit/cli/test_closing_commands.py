@@ -130,7 +130,7 @@ def test_a_person_can_say_who_they_are(incident: Run, known: Callable[[str], Non
     assert conf["close_request"]["by"] == "dana@acme.example[2J"
 
 
-def test_a_paused_dag_is_told(incident: Run, known: Callable[[str], None]) -> None:
+def test_a_paused_dag_is_reported(incident: Run, known: Callable[[str], None]) -> None:
     known("open")
     set_paused(True)
     try:
@@ -150,7 +150,7 @@ def test_no_airflow_there(incident: Run, unused_port: int, monkeypatch: pytest.M
     assert "a-token-of-the-tests" not in ended.err
 
 
-def test_a_person_is_told_what_still_fires_and_may_think_better_of_it(known: Callable[[str], None]) -> None:
+def test_a_person_sees_what_still_fires_and_may_cancel(known: Callable[[str], None]) -> None:
     known("open")
     with Terminal("resolve", KEY) as tty:
         tty.expect("1 alert still firing.")

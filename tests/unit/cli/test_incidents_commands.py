@@ -41,7 +41,7 @@ def done(parsed_dags: None, running_slack: Any) -> Iterator[str]:
         yield run_dag(CONF)
 
 
-def test_watch_tells_each_step_and_the_summary(incident: Run, done: str) -> None:
+def test_watch_prints_each_step_and_the_summary(incident: Run, done: str) -> None:
     ended = incident("watch", done)
     assert ended.code == ExitCode.OK, ended.err
     for expected in (
@@ -80,7 +80,7 @@ def test_a_run_is_found_by_what_people_call_it(incident: Run, done: str, named: 
     assert incident("show", named, "--output", "json").json["run_id"] == done
 
 
-def test_show_tells_everything_in_words(incident: Run, done: str) -> None:
+def test_show_prints_everything_in_words(incident: Run, done: str) -> None:
     ended = incident("show", "OPS-1")
     assert ended.code == ExitCode.OK
     for expected in (

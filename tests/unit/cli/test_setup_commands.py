@@ -317,7 +317,7 @@ class TestAirflow:
         assert stored("slack_api_default") is None
 
     @pytest.mark.usefixtures("secrets", "deployed")
-    def test_what_a_connection_says_besides_stays(self, incident: Run, stored: Any) -> None:
+    def test_other_fields_of_a_connection_are_kept(self, incident: Run, stored: Any) -> None:
         incident("setup", "airflow", "--yes")
         change_extra("slack_api_default", {"base_url": "https://proxy.acme.example/"})
         incident("setup", "airflow", "--yes")

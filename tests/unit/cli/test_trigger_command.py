@@ -81,7 +81,7 @@ def test_without_an_identity_every_call_is_an_incident(incident: Run, deployed: 
     assert number_of_runs() == 2
 
 
-def test_a_datadog_payload_is_told_by_its_shape(
+def test_a_datadog_payload_is_recognized_by_its_shape(
     incident: Run, deployed: Any, payload: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
     (tmp_path / "alert.json").write_text(json.dumps(payload("01")))

@@ -19,7 +19,7 @@ def clean(airflow_home: Any, deployed: Any) -> None:
     """No run is there before."""
 
 
-def test_a_person_answers_mistakes_are_told_and_the_run_is_started() -> None:
+def test_a_person_answers_gets_mistakes_reported_and_the_run_starts() -> None:
     with Terminal("trigger", "--interactive", "--incident-id", "tty-1", "--service", "checkout") as tty:
         tty.expect("Title")
         tty.type("")

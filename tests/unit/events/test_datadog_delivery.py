@@ -92,7 +92,7 @@ def test_without_a_connection_nothing_happens(
     assert warnings(caplog) == []
 
 
-def test_a_refused_key_is_said_once_and_not_told(
+def test_a_refused_key_is_logged_once_and_not_printed(
     datadog: Callable[..., Any], control: SandboxClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     datadog(api_key=WRONG_KEY)

@@ -66,7 +66,7 @@ def test_whatever_an_error_says_it_stays_one_line(words: str) -> None:
     assert json.loads(line)["error"] == words
 
 
-def test_an_error_of_ours_is_told_in_its_words() -> None:
+def test_an_error_of_this_package_is_described_with_its_message() -> None:
     try:
         try:
             raise SlackUnavailableError("Slack did not answer chat.postMessage: TimeoutError.")
@@ -79,7 +79,7 @@ def test_an_error_of_ours_is_told_in_its_words() -> None:
 
 
 @pytest.mark.parametrize("secret", ["xoxb-1-2-3", "postgresql://airflow:hunter2@db/airflow"])
-def test_the_words_of_others_are_not_told(secret: str) -> None:
+def test_messages_of_other_libraries_are_not_reported(secret: str) -> None:
     assert describe_error(ValueError(f"cannot connect to {secret}")) == "ValueError"
     assert describe_error(f"killed while holding {secret}") == ENDED_FROM_OUTSIDE
     assert describe_error(None) is None
@@ -92,7 +92,7 @@ def test_a_long_error_is_cut() -> None:
     assert len(reported) == ERROR_LIMIT
 
 
-def test_an_error_that_was_raised_from_itself_is_told() -> None:
+def test_an_error_that_was_raised_from_itself_is_described() -> None:
     error = ValueError("round and round")
     error.__cause__ = error
 
@@ -118,7 +118,7 @@ def test_a_step_that_began_adds_no_point() -> None:
     assert metrics(event(EventKind.STEP_RUNNING, duration_ms=None)) == ()
 
 
-def test_a_run_tells_the_times_that_its_summary_knows() -> None:
+def test_a_run_reports_the_times_of_its_summary() -> None:
     assert {point.name: point.value for point in metrics(workflow(duration_ms=10_889))} == {
         "incident.workflow.duration": 10.889,
         "incident.time_to_room": 2.1,

@@ -59,7 +59,7 @@ def test_a_fall_is_abnormal_too() -> None:
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(-1e12, 1e12)), max_size=80), st.integers(1, 60))
-def test_any_values_are_judged_without_an_error(values: list[float | None], width: int) -> None:
+def test_any_values_are_checked_without_an_error(values: list[float | None], width: int) -> None:
     assert len(sparkline(values, width)) <= width
     compare(HISTORY, window(*values))
     compare(window(*values), HISTORY)

@@ -93,7 +93,7 @@ def test_empty_fields_of_the_form_are_not_given(empty: Any, read: Read) -> None:
 @pytest.mark.parametrize(
     "conf", [{}, {"title": ""}, {"users": [], "datadog": None}, {"title": "", "private": False}]
 )
-def test_an_empty_conf_is_told_what_it_must_hold(conf: Any, read: Read) -> None:
+def test_an_empty_conf_is_refused_with_what_it_must_hold(conf: Any, read: Read) -> None:
     with pytest.raises(InvalidPayloadError, match=r'The conf is empty\. A conf holds either \{"datadog"'):
         read(conf)
 
@@ -171,7 +171,7 @@ def test_a_time_that_cannot_be_right_is_flagged(read: Read, received_at: datetim
     assert [flag.field for flag in incident.flags] == ["started_at"]
 
 
-def test_an_unknown_kind_of_link_is_flagged_and_told_by_its_url(read: Read) -> None:
+def test_an_unknown_kind_of_link_is_flagged_and_recognized_by_its_url(read: Read) -> None:
     link = {"url": "https://grafana.example/d/x", "kind": "graph"}
     incident = read({"title": "x", "severity": "low", "links": [link]})
     assert incident.links[0].kind == "dashboard"

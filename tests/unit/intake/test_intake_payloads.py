@@ -55,7 +55,7 @@ def test_the_conf_within_the_body_of_an_api_request_is_read(payload: Make, read:
     assert read(body) == read(body["conf"])
 
 
-def test_the_fields_of_an_empty_form_beside_a_payload_change_nothing(payload: Make, read: Read) -> None:
+def test_the_fields_of_an_empty_form_next_to_a_payload_change_nothing(payload: Make, read: Read) -> None:
     sent = payload("01_metric_triggered.json")
     form = {"title": "", "severity": None, "users": [], "targets": "  ", "links": None, "private": None}
     assert read({"datadog": sent, **form}) == read(sent)

@@ -170,14 +170,14 @@ def test_a_runbook_of_a_tag(tag: str, runbook: str | None, read: Read) -> None:
         ("allowed_networks: [10.0.0.1/8]", "is not a network"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(text: str, said: str) -> None:
+def test_a_mistake_is_reported_with_its_place(text: str, said: str) -> None:
     with pytest.raises(RoutingTableError) as refused:
         load_routing_table(text)
     assert said in str(refused.value)
     assert "pydantic" not in str(refused.value)
 
 
-def test_several_mistakes_are_told_at_once() -> None:
+def test_several_mistakes_are_reported_at_once() -> None:
     with pytest.raises(RoutingTableError, match=r"a: no such .*; b: no such .*and 2 more"):
         load_routing_table("{a: 1, b: 1, c: 1, d: 1, e: 1, f: 1, g: 1}")
 

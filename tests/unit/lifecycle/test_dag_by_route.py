@@ -56,7 +56,7 @@ def test_what_the_table_makes_low_is_only_recorded() -> None:
     assert (decision.action, world.only.visibility, decision.runs) == (Action.OPEN, "record", ())
 
 
-def test_the_table_tells_its_dags() -> None:
+def test_the_table_lists_its_dags() -> None:
     table = load_routing_table(TABLE + "defaults: {dag: everything_else}\n")
     assert table.dag_ids == ("payments_incident", "major_incident", "everything_else")
     with pytest.raises(RoutingTableError, match=r"rules\[0\]\.dag: 7 is not a DAG id"):

@@ -29,7 +29,7 @@ def test_an_id_that_is_the_same_in_every_notification_hides_no_recovery(world: A
     assert world.alert(delivery="constant", transition="Recovered", seconds=60).action is Action.RECOVER
 
 
-def test_deliveries_without_an_id_are_told_apart_by_what_they_say(world: Any, make_alert: Any) -> None:
+def test_deliveries_without_an_id_are_distinguished_by_content(world: Any, make_alert: Any) -> None:
     sent = make_alert(at=None) | {"date": "1795430100000"}
     world.send(sent)
     assert world.send(sent, 5).action is Action.DUPLICATE
@@ -73,7 +73,7 @@ def test_a_recovery_ends_earlier_cycles_whose_recovery_was_lost(world: Any) -> N
     assert world.alert(transition="Recovered", cycle="c2", seconds=400).action is Action.RECOVER
 
 
-def test_the_recovery_of_a_resolved_incident_is_told_and_ends_it_no_second_time(world: Any) -> None:
+def test_the_recovery_of_a_resolved_incident_is_reported_and_ends_it_only_once(world: Any) -> None:
     key = world.alert().key
     world.end(key, Status.RESOLVED, 60)
     decision = world.alert(transition="Recovered", seconds=120)
@@ -229,7 +229,7 @@ def test_the_severity_is_the_worst_of_what_fires(world: Any) -> None:
     assert last.record.severity == "medium"
 
 
-def test_a_worse_severity_brings_in_whom_it_routes_to(make_world: Any) -> None:
+def test_a_worse_severity_invites_the_people_it_routes_to(make_world: Any) -> None:
     world = make_world(
         "rules: [{name: all, match: {}, responders: [ann]}, "
         "{name: critical, match: {severity: critical}, responders: [bob]}]"

@@ -184,7 +184,7 @@ def test_the_state_of_an_incident_follows_from_its_alerts(story: Any, table: str
 
 @given(story=steps, table=tables)
 @settings(max_examples=80, deadline=None, suppress_health_check=LENIENT)
-def test_every_pending_update_has_a_run_that_tells_it(story: Any, table: str, make_world: Any) -> None:
+def test_every_pending_update_has_a_run_that_posts_it(story: Any, table: str, make_world: Any) -> None:
     world = make_world(table)
     for _, signal, decision in play(world, story):
         record = decision.record

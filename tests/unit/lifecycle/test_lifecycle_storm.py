@@ -180,7 +180,7 @@ def test_the_first_update_of_a_quiet_incident_goes_at_once(world: Any) -> None:
     assert run.conf["incident_key"] == world.only.key
 
 
-def test_a_change_that_was_taken_back_is_not_told(world: Any) -> None:
+def test_a_change_that_was_taken_back_is_not_posted(world: Any) -> None:
     world.alert(priority="P2")
     world.alert(transition="Re-Triggered", priority="P1", seconds=5)
     after = world.alert(transition="Re-Triggered", priority="P2", seconds=10).record

@@ -51,7 +51,7 @@ def test_what_fires_and_is_unknown_opens_an_incident(transition: str | None, wor
 
 
 @pytest.mark.parametrize("transition", FIRING)
-def test_what_fires_and_is_known_is_counted_and_told(transition: str | None, world: Any) -> None:
+def test_an_alert_that_fires_again_is_counted_and_reported(transition: str | None, world: Any) -> None:
     opened = world.alert()
     decision = world.alert(transition=transition, seconds=5)
     assert (decision.action, decision.key) == (Action.UPDATE, opened.key)
@@ -95,7 +95,7 @@ def test_the_recovery_of_the_recovered_is_noise(transition: str, world: Any) -> 
     assert world.only == before
 
 
-def test_a_type_tells_a_recovery_where_no_transition_does(world: Any, make_alert: Any) -> None:
+def test_a_type_marks_a_recovery_where_no_transition_does(world: Any, make_alert: Any) -> None:
     payload = make_alert(transition=None)
     payload["alert"]["type"] = "success"
     signal = world.read(payload)

@@ -66,7 +66,7 @@ def test_nothing_is_due_while_it_is_open_or_once_it_is_put_away(status: Status) 
 
 
 @given(spans, spans, spans)
-def test_who_looks_when_told_finds_each_step_due_in_its_order(
+def test_each_scheduled_run_finds_the_due_steps_in_order(
     quiet: timedelta, delay: timedelta, window: timedelta
 ) -> None:
     settings = Lifecycle.model_construct(quiet_period=quiet, archive_delay=delay, reopen_window=window)

@@ -48,7 +48,7 @@ def pressed(button: Block) -> tuple[str | None, ActionKind, dict[str, Any]]:
 
 
 def invitations(messages: Iterable[Message]) -> list[tuple[str, Any]]:
-    """Return the label of each button that invites, and whom."""
+    """Return the label of each button that invites, and the person it invites."""
     found = (
         (button["text"]["text"], pressed(button)) for button in buttons(messages) if "invite" in button["action_id"]
     )

@@ -43,7 +43,7 @@ from .lifecycle_harness import (
 # --- recovery -------------------------------------------------------------------------------------
 
 
-def test_a_recovery_is_told_once_with_both_results(life: Life, monitor: Monitor, room: Room) -> None:
+def test_a_recovery_is_posted_once_with_both_results(life: Life, monitor: Monitor, room: Room) -> None:
     recover(life, monitor, WELL)
     [text] = room.posted("/recovery")
     assert "❌ HTTP 503 after 212 ms → ✅ HTTP 200 after 35 ms" in text

@@ -96,7 +96,7 @@ def test_who_it_was_is_airflow_s_word_and_no_markup(by_dana: Life, monitor: Moni
     assert "somebody else" not in text
 
 
-def test_a_room_is_told_by_whom_and_archived(by_dana: Life, monitor: Monitor, room: Room) -> None:
+def test_a_room_names_the_person_and_is_archived(by_dana: Life, monitor: Monitor, room: Room) -> None:
     recover(by_dana, monitor, WELL)
     resolve(by_dana)
     assert tasks_after(by_dana, **ARCHIVE) == {"archive_war_room", "schedule_next_check"}

@@ -108,7 +108,7 @@ def test_who_could_not_be_invited_is_invited_at_the_end(
     assert what not in brief
 
 
-def test_who_still_cannot_be_invited_stays_told(
+def test_a_person_who_still_cannot_be_invited_stays_reported(
     summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
 ) -> None:
     control.add_fault(Fault(method="conversations.invite", error="ratelimited", headers={"Retry-After": "3600"}))
@@ -144,7 +144,7 @@ def unanswered(room: WarRoom, *queries: str) -> tuple[WarRoom, UserResolution]:
     return room.model_copy(update={"not_invited": missing, "problems": (RATE_LIMITED,)}), people
 
 
-def test_whom_slack_did_not_tell_of_is_invited_at_the_end(
+def test_a_person_slack_did_not_return_at_first_is_invited_at_the_end(
     summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
 ) -> None:
     opened, people = unanswered(room, EMAIL, "dave@acme.example")
@@ -158,7 +158,7 @@ def test_whom_slack_did_not_tell_of_is_invited_at_the_end(
     assert len(control.calls("conversations.invite")) == 1
 
 
-def test_whom_slack_still_does_not_tell_of_stays_told(
+def test_a_person_slack_still_does_not_return_stays_reported(
     summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
 ) -> None:
     control.add_fault(
@@ -171,7 +171,7 @@ def test_whom_slack_still_does_not_tell_of_stays_told(
     assert reported(summary) == {"people by e-mail address could not be looked up"}
 
 
-def test_who_is_found_at_the_end_and_cannot_be_invited_is_told(
+def test_a_person_found_at_the_end_who_cannot_be_invited_is_reported(
     summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
 ) -> None:
     control.add_fault(Fault(method="conversations.invite", error="cant_invite", times=None))
@@ -217,7 +217,7 @@ def test_retry_repeats_nothing(summarise: Callable[..., IncidentSummary], contro
     assert reported(second) == set()
 
 
-def test_brief_that_cannot_be_finished_is_told_in_the_room(
+def test_a_brief_that_cannot_be_finished_is_reported_in_the_room(
     summarise: Callable[..., IncidentSummary], control: SandboxClient
 ) -> None:
     """It is tried again first; then it is said in a message of its own, and the summary is not said to be lost."""

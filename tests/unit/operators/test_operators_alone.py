@@ -78,7 +78,7 @@ def test_parse_skips_a_recovery(context: Context, payload: Callable[[str], dict[
 
 
 @pytest.mark.usefixtures("connected")
-def test_setup_tells_the_workspace(context: Context) -> None:
+def test_setup_returns_the_workspace(context: Context) -> None:
     value = SetupSlackOperator(task_id="t").execute(context())
     workspace = SlackWorkspace.model_validate(value)
     assert (workspace.mode, workspace.team, workspace.bot_user_id) == (Mode.LIVE, "Acme Retail", BOT)
@@ -416,7 +416,7 @@ def test_lookup_is_retried_only_if_slack_answers_nothing(context: Context, contr
 
 
 @pytest.mark.parametrize("fail_run", [True, False])
-def test_summary_fails_the_run_unless_told_not_to(
+def test_summary_fails_the_run_by_default(
     context: Context, monkeypatch: pytest.MonkeyPatch, fail_run: bool
 ) -> None:
     from airflow.sdk.exceptions import AirflowFailException

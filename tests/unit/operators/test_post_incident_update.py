@@ -230,7 +230,7 @@ def test_a_warning_is_a_thread_in_the_triage_channel(
     assert not control.channel("C0TRIAGE01")["is_archived"]
 
 
-def test_the_thread_is_told_of_the_room_that_it_became(
+def test_the_thread_links_the_room_that_it_became(
     make_life: Callable[..., Life], control: SandboxClient, payload: Callable[[str], dict[str, Any]], triage: Any
 ) -> None:
     life = make_life(THREADED)

@@ -66,7 +66,7 @@ def test_what_is_over_backs_off_as_the_task_says(code: str) -> None:
         IncidentError("anything of ours"),
     ],
 )
-def test_what_no_retry_mends_is_not_tried_again(error: IncidentError) -> None:
+def test_a_permanent_error_is_not_retried(error: IncidentError) -> None:
     assert decision(error)[0] is RetryAction.FAIL
 
 

@@ -27,7 +27,7 @@ def test_fold(name: str, folded: str) -> None:
     assert fold(name) == folded
 
 
-def test_a_voicing_mark_tells_people_apart_but_an_accent_does_not() -> None:
+def test_a_voicing_mark_distinguishes_people_but_an_accent_does_not() -> None:
     assert fold("がく") != fold("かく")
     assert fold("Zoë") == fold("Zoe")
 

@@ -117,7 +117,7 @@ def incident(*probes: str) -> Incident:
     )
 
 
-def test_probe_of_another_package_is_planned_beside_the_built_in_check(install: Callable[..., None]) -> None:
+def test_a_probe_of_another_package_is_planned_next_to_the_built_in_check(install: Callable[..., None]) -> None:
     install(kafka="PROBE")
     assert [(run.probe, str(run.target)) for run in plan_probes(incident("tcp", "kafka"))] == [
         (CONTROL, "None"),

@@ -26,7 +26,7 @@ def test_query_is_what_other_software_reads() -> None:
     assert (str(parsed.q.qname), QTYPE[parsed.q.qtype], parsed.header.rd) == ("checkout.example.com.", "AAAA", 1)
 
 
-def test_host_is_asked_for_both_families_and_the_root_beside_it() -> None:
+def test_a_host_is_resolved_for_both_families_and_the_root_too() -> None:
     assert [each.partition(":")[0] for each in queries("a.example").split()] == ["known", "a", "aaaa"]
     assert [each.partition(":")[0] for each in queries(None).split()] == ["known"]
 

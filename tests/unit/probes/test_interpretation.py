@@ -227,7 +227,7 @@ def test_redirect_is_followed_only_where_the_table_says_so() -> None:
 @pytest.mark.parametrize(
     "location", ["http://169.254.169.254/", "http://[::1]/", "ftp://a.example/", "http://2852039166/"]
 )
-def test_redirect_is_judged_as_the_target_was(location: str) -> None:
+def test_a_redirect_is_checked_like_the_target(location: str) -> None:
     run, finding = redirecting(location)
     following = redirected_run(run, finding)
     assert following is not None

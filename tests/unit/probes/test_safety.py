@@ -131,7 +131,7 @@ def test_refused_urls(url: str) -> None:
     assert "hunter2" not in reason
 
 
-def test_url_and_host_of_a_target_are_both_judged() -> None:
+def test_url_and_host_of_a_target_are_both_checked() -> None:
     assert refuse_target(Target(url="https://10.0.0.1/")) is not None
     assert refuse_target(Target(host="10.0.0.1", port=1)) is not None
     assert refuse_target(Target()) is not None
@@ -192,7 +192,7 @@ def test_known_metadata_addresses() -> None:
         ("64:ff9b:1::5db8:d822", "embedding", False),
     ],
 )
-def test_address_behind_nat64_is_judged_by_the_ipv4_address_in_it(address: str, kind: str, permitted: bool) -> None:
+def test_an_address_behind_nat64_is_checked_by_its_ipv4_address(address: str, kind: str, permitted: bool) -> None:
     assert classify(ip_address(address)) == kind
     assert is_permitted(ip_address(address)) is permitted
 

@@ -62,7 +62,7 @@ def test_a_room_counts_always() -> None:
     assert stored().with_reports(Room(channel_id="C1"), None).record.room.channel_id == "C1"
 
 
-def test_what_a_due_run_tells_is_not_told_again() -> None:
+def test_what_a_due_run_reports_is_not_reported_again() -> None:
     incident = stored(batch=OpenBatch(run_id="upd.1", until=NOW))
     assert incident.at(NOW - timedelta(seconds=1)) == incident
     assert incident.at(NOW).record.pending == ()

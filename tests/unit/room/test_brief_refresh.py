@@ -58,23 +58,23 @@ def test_a_step_that_this_dag_has_not_got_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("task", [*BEFORE_ROOM, "create_war_room", "plan_investigation", "backfill"])
-def test_steps_without_a_brief_and_the_one_that_writes_it_tell_nothing(task: str) -> None:
+def test_steps_without_a_brief_and_the_one_that_writes_it_refresh_nothing(task: str) -> None:
     assert not may_be_shown(task, "success", duration_s=60)
 
 
-def test_findings_are_told_by_the_summary_unless_they_failed() -> None:
+def test_findings_are_reported_by_the_summary_unless_they_failed() -> None:
     assert not may_be_shown("post_investigation_updates", "success", duration_s=60)
     assert may_be_shown("post_investigation_updates", "failed", duration_s=0.1)
     assert may_be_shown("final_summary", "success", duration_s=0.1)
 
 
-def test_quick_probes_are_told_by_the_findings() -> None:
+def test_quick_probes_are_reported_by_the_findings() -> None:
     assert not may_be_shown("investigate", "success", duration_s=SLOW_PROBE_SECONDS - 1)
     assert may_be_shown("investigate", "success", duration_s=SLOW_PROBE_SECONDS)
 
 
 @given(st.integers(1, 60))
-def test_probes_that_end_one_by_one_are_told_a_few_times_and_the_end_by_the_findings(parts: int) -> None:
+def test_probes_that_end_one_by_one_refresh_the_brief_a_few_times(parts: int) -> None:
     steps = [done for done in range(1, parts + 1) if is_shown("investigate", run(parts, done))]
 
     assert len(steps) == min(parts, SHOWN_PARTS) - 1

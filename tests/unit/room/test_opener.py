@@ -88,7 +88,7 @@ def test_retry_repeats_nothing(opening: Callable[[], WarRoom], control: SandboxC
     assert len(control.channel(NAME)["pins"]) == 1
 
 
-def test_brief_that_was_deleted_is_posted_anew(
+def test_a_brief_that_was_deleted_is_posted_again(
     opening: Callable[[], WarRoom], app: Any, control: SandboxClient
 ) -> None:
     first = opening()
@@ -100,7 +100,7 @@ def test_brief_that_was_deleted_is_posted_anew(
     assert second.problems == ()
 
 
-def test_brief_that_was_deleted_is_posted_anew_once(
+def test_a_brief_that_was_deleted_is_posted_again_once(
     opening: Callable[[], WarRoom], app: Any, control: SandboxClient
 ) -> None:
     """The answer to the second brief is lost, and the attempt after that still finds it."""
@@ -163,7 +163,7 @@ def test_room_that_was_renamed_is_the_same_room(
     assert len(our_messages(control, "inc-renamed")) == 1
 
 
-def test_message_that_was_deleted_is_posted_anew_once(
+def test_a_message_that_was_deleted_is_posted_again_once(
     app: Any, context: Callable[..., dict[str, Any]], control: SandboxClient
 ) -> None:
     room = app.create_channel(NAME, private=False)

@@ -127,7 +127,7 @@ def test_only_the_essential_calls_can_fail_a_room(
     assert used - ESSENTIAL_METHODS <= {*LOOKUPS, *OTHERS}, "the matrix has every call that is not essential"
 
 
-def test_two_people_of_one_name_are_told_apart(
+def test_two_people_of_one_name_are_distinguished(
     opened: Callable[..., tuple[WarRoom, float]], control: SandboxClient
 ) -> None:
     """One "Chris" cannot be invited: that one is missing, whatever becomes of the other."""

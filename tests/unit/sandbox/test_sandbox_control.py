@@ -99,7 +99,7 @@ def test_settings_that_do_not_exist(server: SandboxServer) -> None:
     assert answer.status_code == 422
 
 
-def test_changes_are_told_to_the_page(server: SandboxServer, slack: WebClient) -> None:
+def test_changes_reach_the_page(server: SandboxServer, slack: WebClient) -> None:
     with requests.get(f"{server.url}/sandbox/events", stream=True, timeout=10) as stream:
         lines = (line for line in stream.iter_lines() if line.startswith(b"data:"))
         before = json.loads(next(lines)[5:])["version"]

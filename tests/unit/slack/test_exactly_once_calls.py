@@ -220,7 +220,7 @@ def test_worker_is_not_held_by_call_after_call(
     assert len(control.calls("auth.test")) == 2
 
 
-def test_repetition_is_told_what_slack_says_to_one(slack_app: Any, room: Any) -> None:
+def test_a_repetition_gets_the_error_that_slack_returns(slack_app: Any, room: Any) -> None:
     ts = slack_app.post(room.id, note_messages("one")[0], key="k")
     slack_app.hook.put("pins.add", channel=room.id, timestamp=ts)
     with pytest.raises(SlackRequestError) as caught:

@@ -151,7 +151,7 @@ def test_an_oversized_body_is_refused(app: App) -> None:
 
 
 @pytest.mark.parametrize(("user", "reason"), [(STRANGER, "Only members"), (GONE, "deactivated")])
-def test_who_may_not_act_is_told_why(app: App, user: str, reason: str) -> None:
+def test_a_person_without_permission_gets_the_reason(app: App, user: str, reason: str) -> None:
     assert reason in app.command("lead", user=user)
     assert app.press(user=user).status_code == 200
     assert app.registry.applied == []
@@ -184,7 +184,7 @@ def test_a_command_replies_to_the_person(app: App) -> None:
     assert app.command("lead", trigger="4", channel="C0NOWHERE") == "No incident belongs to this channel."
 
 
-def test_without_slack_nobody_is_authorized_and_the_person_is_told(app: App) -> None:
+def test_without_slack_nobody_is_authorized_and_the_person_is_informed(app: App) -> None:
     app.workspace.away = True
     assert "Nothing was done" in app.command("lead")
     assert app.registry.applied == []
