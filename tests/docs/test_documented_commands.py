@@ -93,20 +93,20 @@ def test_getting_started_leads_to_a_room(person: Newcomer) -> None:
     assert "Our first incident" in posted
 
 
-@pytest.fixture(scope="module")
-def dag_files(person: Newcomer, first_hour: Steps) -> None:
-    """The pages' DAGs in the DAGs folder, each in a file of its own; of two with one ID the first."""
-    for dag_id, block in reversed([*documented_dags()]):
-        (person.dags_folder / f"{dag_id}.py").write_text(block.text)
+def write_dags_of(page: str, person: Newcomer) -> None:
+    """Write the DAGs of a page into the DAGs folder, each into a file of its own."""
+    for dag_id, block in documented_dags():
+        if block.page == page:
+            (person.dags_folder / f"{dag_id}.py").write_text(block.text)
 
 
 @pytest.mark.parametrize("block", list(runnable()), ids=str)
-@pytest.mark.usefixtures("dag_files")
 def test_it_does_what_the_page_says(block: Block, person: Newcomer) -> None:
     served = next((place for command, place in SERVES.items() if command in block.text), None)
     if served is not None:
         person.serves(block, *served)
         return
+    write_dags_of(block.page, person)
     before, after = next((pair for start, pair in ALTERNATIVES.items() if block.text.startswith(start)), ("", ""))
     for text in filter(None, (before, block.text, after)):
         ended = person.runs(text)
@@ -118,10 +118,9 @@ def test_every_documented_dag_is_run_or_listed() -> None:
 
 
 @pytest.mark.parametrize(("dag_id", "block"), [pair for pair in documented_dags() if pair[0] in ROOMS], ids=str)
-@pytest.mark.usefixtures("dag_files")
 def test_a_documented_dag_opens_its_room(dag_id: str, block: Block, person: Newcomer) -> None:
     file = person.dags_folder / f"{dag_id}.py"
-    if file.read_text() != block.text or person.airflow.dag(dag_id) is None:
+    if not file.exists() or file.read_text() != block.text or person.airflow.dag(dag_id) is None:
         file.write_text(block.text)
         assert person.runs("airflow dags reserialize").returncode == 0
     known = {room["id"] for room in person.sandbox.state()["channels"]}

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ast
 import configparser
+import contextlib
 import importlib
 import json
 import re
+import shlex
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +26,8 @@ from .test_documented_commands import NOT_RUN
 CHECKED = {"sh", "python", "ini", "yaml", "json"}
 SHOWN = {"text", "dockerfile"}
 """What is not run: output, and the recipe of an image that needs a registry."""
+CODE = re.compile(r"`(\w+)`")
+EXTRA = re.compile(r"""\bextra(?:_dejson)?(?:\.get\(|\[)["'](\w+)["']""")
 COMMAND = re.compile(r"^\s*(\$|airflow |pip |docker |make |curl )", re.MULTILINE)
 
 
@@ -95,9 +101,78 @@ def test_the_yaml_is_what_it_claims_to_be(block: Block) -> None:
         load_routing_table(block.text)
 
 
-def test_the_json_is_json() -> None:
+def test_every_extra_that_is_read_is_documented() -> None:
+    """In the reference of connections, which also has those that other pages show as JSON."""
+    page = (ROOT / "docs/reference/connections.md").read_text(encoding="utf-8")
+    documented = {
+        name for row in re.findall(r"^\| extra (.*?) \|", page, re.MULTILINE) for name in CODE.findall(row)
+    }
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "airflow_incident_provider").rglob("*.py"))
+    assert {name for source in sources for name in EXTRA.findall(source)} <= documented
     for block in blocks("json"):
-        json.loads(block.text)
+        assert json.loads(block.text).keys() <= documented, block
+
+
+def test_an_entry_point_names_what_the_module_of_its_page_has() -> None:
+    from airflow_incident_provider.probes import Probe
+    from airflow_incident_provider.probes.catalogue import ENTRY_POINT_GROUP
+
+    [block] = [block for block in blocks("text") if "entry-points" in block.text]
+    [(name, target)] = tomllib.loads(block.text)["project"]["entry-points"][ENTRY_POINT_GROUP].items()
+    attribute = target.partition(":")[2]
+    [code] = [each.text for each in blocks("python") if each.page == block.page and f"\n{attribute} =" in each.text]
+    namespace: dict[str, Any] = {"__name__": "acme_probes"}
+    exec(compile(code, str(block), "exec"), namespace)
+    probe = namespace[attribute]
+    assert isinstance(probe, Probe)
+    assert probe.name == name
+
+
+def test_variables_of_compose_are_those_that_the_file_reads() -> None:
+    compose = (ROOT / "docker-compose.yaml").read_text() + (ROOT / ".env.example").read_text()
+    for block in blocks("text"):
+        for name in re.findall(r"^(\w+)=", block.text, re.MULTILINE):
+            assert name in compose, f"{block}: {name}"
+
+
+def test_the_example_of_a_monitor_mentions_the_webhook() -> None:
+    from airflow_incident_provider.cli.setup.datadog import WEBHOOK_NAME
+
+    [block] = [block for block in blocks("text") if "{{#is_alert}}" in block.text]
+    assert f"@webhook-{WEBHOOK_NAME}" in block.text
+
+
+def test_the_image_is_of_the_airflow_that_is_tested() -> None:
+    locked = re.findall(r"^apache-airflow==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    for block in blocks("dockerfile"):
+        assert re.findall(r"^FROM apache/airflow:(\S+)$", block.text, re.MULTILINE) == locked, block
+
+
+def test_commands_within_sentences_have_these_names_and_options(
+    airflow_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sentence may leave out what a command requires."""
+    from airflow.cli.cli_parser import get_parser
+
+    parser = get_parser()
+    wrong = []
+    for page, command in commands_in_sentences():
+        with contextlib.suppress(SystemExit):
+            parser.parse_args(shlex.split(command)[1:])
+        error = capsys.readouterr().err
+        if "error:" in error and "arguments are required" not in error:
+            wrong.append(f"{page}: {command}")
+    assert wrong == []
+
+
+def commands_in_sentences() -> Iterator[tuple[str, str]]:
+    """Yield each command of ours that is named in a sentence, whole, with its page."""
+    for path in PAGES:
+        for token in MarkdownIt().parse(path.read_text(encoding="utf-8")):
+            for child in token.children or ():
+                text = " ".join(child.content.split())
+                if child.type == "code_inline" and text.startswith("airflow incident ") and "..." not in text:
+                    yield str(path.relative_to(ROOT)), text
 
 
 def of_the_documentation(folder: str, name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
