@@ -61,7 +61,8 @@ class EngineAddress:
             client = _isolated(APIClient(version=DEFAULT_DOCKER_API_VERSION, **given))
             return _isolated(APIClient(version=client.version(api_version=False)["ApiVersion"], **given))
         except (DockerException, RequestException, OSError) as error:
-            raise EngineError(f"no Docker Engine answers at {self}: {reason_of(error)}") from error
+            reason = type(error).__name__ if isinstance(error, RequestException) else reason_of(error)
+            raise EngineError(f"no Docker Engine answers at {self}: {reason}") from error
 
     def _given(self) -> dict[str, Any]:
         from docker.tls import TLSConfig

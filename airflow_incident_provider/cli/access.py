@@ -204,7 +204,10 @@ def find_run(airflow: Airflow, name: str, dag_id: str | None) -> Run:
     """
     dag_ids = incident_dags(airflow, dag_id)
     if not dag_ids:
-        raise UsageError("No DAG is tagged incident.", fix="Name one with --dag-id.")
+        raise UsageError(
+            "Airflow knows no incident DAG.",
+            fix="Install them: airflow incident setup files --yes, then airflow incident setup airflow --yes",
+        )
     found = (
         next(iter(newest_runs(airflow, dag_ids, 1)), None)
         if name == LATEST

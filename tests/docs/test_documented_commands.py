@@ -36,7 +36,7 @@ SERVES: Mapping[str, tuple[str, str]] = {
 ALTERNATIVES: Mapping[str, tuple[str, str]] = {
     "airflow connections add slack_api_default": (
         "airflow connections delete slack_api_default",
-        "airflow incident setup airflow --yes",
+        "airflow connections delete slack_api_default && airflow incident setup airflow --yes",
     )
 }
 """Another way to do what was done already: what comes before it and after it."""

@@ -27,7 +27,7 @@ def engine(context: CheckContext) -> Results:
     except NotCheckableError as error:
         yield failure(
             "engine",
-            f"{error} at {context.engine_address}: no probe could run",
+            f"{error}; no probe can run",
             "Start the engine, set DOCKER_HOST, or give this user access to its socket. Test it:",
             "docker version",
         )

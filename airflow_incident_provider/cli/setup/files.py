@@ -76,9 +76,12 @@ def removal_items(folder: Path, *, replace: bool) -> Iterator[Item]:
         if example.exists():
             is_ours = example.read_text(encoding="utf-8") == _example()
             yield _removal("example of a routing table", example, is_ours or replace)
-    directory = settings().directory_folder
-    if directory.is_dir():
-        yield Item("cached Slack directory", Action.REMOVE, str(directory), partial(shutil.rmtree, directory))
+    for what, kept in (
+        ("cached Slack directory", settings().directory_folder),
+        ("copies of routing tables", settings().state_folder),
+    ):
+        if kept.is_dir():
+            yield Item(what, Action.REMOVE, str(kept), partial(shutil.rmtree, kept))
 
 
 def _backup(path: Path) -> Path:

@@ -14,6 +14,7 @@ import yaml
 
 from airflow_incident_provider.cli.run import ExitCode
 from airflow_incident_provider.cli.setup.datadog import SECRET_VARIABLE, WEBHOOK_NAME
+from airflow_incident_provider.config import settings
 from airflow_incident_provider.intake import load_routing_table, payload_template
 from airflow_incident_provider.slack.access import SCOPES
 
@@ -485,8 +486,11 @@ class TestRemove:
     ) -> None:
         monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(tmp_path / "home" / "routing.yaml"))
         monkeypatch.setenv("AIRFLOW__INCIDENT__SLACK_POOL", "slack_of_this_test")
+        monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "home"))
         to = ("--to", str(tmp_path / "home" / "dags"))
         assert incident("setup", "files", *to, "--responders", "dana@acme.example", "--yes").code == ExitCode.OK
+        settings().state_folder.mkdir()
+        (settings().state_folder / "routing_table_1.yaml").write_text("version: 1")
         assert incident("setup", "airflow", "--sandbox", slack.url, "--yes").code == ExitCode.OK
         assert incident("setup", "datadog", "--url", URL, "--yes").code == ExitCode.OK
         assert "slack_of_this_test" in pools()
