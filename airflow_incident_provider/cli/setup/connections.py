@@ -111,7 +111,7 @@ def _item(conn_id: str, settings: Settings | None, *, needs: str, without: str) 
     exists = connection_is_configured(conn_id)
     if settings is None:
         if exists:
-            return Item(what, Action.KEEP, f"{needs} is not set")
+            return Item(what, Action.KEEP, f"{needs} {'are' if ' and ' in needs else 'is'} not set")
         return Item(what, Action.MANUAL, f"set {needs} in the environment and run this again; without it {without}")
     if exists and not is_stored(conn_id):
         return Item(what, Action.KEEP, "it comes from the environment or a secrets backend: change it there")
