@@ -74,7 +74,7 @@ def with_scopes(scopes: frozenset[str]) -> Callable[[SandboxServer], None]:
     return prepare
 
 
-def told(found: Played) -> list[tuple[str, str]]:
+def summaries(found: Played) -> list[tuple[str, str]]:
     return [(each.probe, each.verdict.value) for each in found.evidence.findings]
 
 
@@ -83,7 +83,7 @@ def test_a_read_only_key_of_its_own_finds_all_that_a_key_with_all_scopes_finds(
 ) -> None:
     scoped = play(datadog, tmp_path / "a", STORY, keys={"app_key": "read-only"}, before=with_scopes(READ_ONLY))
     whole = play(datadog, tmp_path / "b", STORY)
-    assert told(scoped) == told(whole)
+    assert summaries(scoped) == summaries(whole)
     assert [each.cause for each in scoped.evidence.hypotheses] == [each.cause for each in whole.evidence.hypotheses]
     assert all(scope.endswith(("_read", "_read_data", "_query", "_downtime")) for scope in READ_ONLY)
 
