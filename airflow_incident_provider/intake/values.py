@@ -68,6 +68,7 @@ _LABELS = frozenset({"p", "prio", "priority", "s", "sev", "severity", "level"})
 _LABELLED_NUMBER = re.compile(rf"\b({'|'.join(sorted(_LABELS, key=len, reverse=True))})[^a-z0-9]+(?=[0-5]\b)")
 _POSIX = re.compile(r"\d{1,19}(?:\.\d{1,9})?")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
+_HALF_DAY = re.compile(r"\b(1[0-2]|0?[1-9])((?::[0-5]\d){1,2})?\s?([ap])\.?m\b\.?", re.IGNORECASE)
 _AGO = re.compile(r"(\d{1,4})\s*(s|m|h|d)[a-z]*(?:\s+ago)?")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -189,13 +190,19 @@ def read_time(value: object, *, received_at: datetime | None = None) -> datetime
         value = str(value) if not isinstance(value, int) or value.bit_length() <= _LONGEST_TIME else ""
     if not isinstance(value, str):
         return None
-    text = " ".join(value.strip()[:60].split())
+    text = _HALF_DAY.sub(_whole_day, " ".join(value.strip()[:60].split()))
     try:
         if _POSIX.fullmatch(text):
             return _from_posix(float(text))
         return (received_at and _relative(text.casefold(), received_at)) or _from_text(text)
     except (ValueError, OverflowError, OSError, TypeError, IndexError):
         return None
+
+
+def _whole_day(found: re.Match[str]) -> str:
+    """Return the 24-hour time of a 12-hour time."""
+    hour = int(found[1]) % 12 + (12 if found[3].lower() == "p" else 0)
+    return f"{hour:02}{found[2] or ':00'}"
 
 
 def _from_posix(number: float) -> datetime:

@@ -97,6 +97,14 @@ def test_a_value_in_a_list_or_an_object_is_the_value() -> None:
         read({"datadog": recovered})
 
 
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [("Nov 22, 2026 10:00 PM", 22), ("Nov 22, 2026 10:00 am", 10), ("9:00pm", 21), ("12:00 a.m.", 0), ("9 pm", 21)],
+)
+def test_a_time_of_twelve_hours_is_not_half_a_day_off(text: str, hour: int) -> None:
+    assert read({"title": "x", "started_at": text}).occurred_at.hour == hour
+
+
 @pytest.mark.parametrize("services", ["checkout, cart", ["checkout, cart"], "checkout;cart", "- checkout\n- cart"])
 def test_a_list_is_split_wherever_it_is_written(services: Any) -> None:
     assert read({"title": "x", "services": services}).services == ("checkout", "cart")
