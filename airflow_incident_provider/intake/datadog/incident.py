@@ -112,6 +112,8 @@ def _named(what: str, fields: Fields, tags: tuple[str, ...], warnings: ParseWarn
 
 def _commander(variable: object, warnings: ParseWarnings) -> str | None:
     """Return who leads, by e-mail address if it is given, for that finds a person for sure."""
+    if isinstance(variable, str) and variable.strip()[:1].isalpha() and not is_unset(variable):
+        return bounded_line(variable, MAX_NAME, field="incident.commander", warnings=warnings) or None
     commander = object_variable(variable, field="incident.commander", warnings=warnings)
     for key in ("email", "handle", "name"):
         value = commander.get(key)

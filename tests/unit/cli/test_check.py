@@ -328,7 +328,9 @@ def test_a_run_that_may_wait_is_created_in_a_dag_that_is_not_ready(
     installation.change_dag("incident_update", **state)
     conf = {"incident_key": "man.x"}
     waits, refused = (
-        RunRequest(dag_id="incident_update", run_id=f"upd.man.x.{may_wait}", conf=conf, may_wait=may_wait)
+        RunRequest(
+            dag_id="incident_update", run_id=f"upd.man.{len(state)}.{may_wait}", conf=conf, may_wait=may_wait
+        )
         for may_wait in (True, False)
     )
     with create_session() as session:
@@ -337,5 +339,5 @@ def test_a_run_that_may_wait_is_created_in_a_dag_that_is_not_ready(
             Runs().start(session, refused)
         run = session.query(DagRun).filter_by(run_id=waits.run_id).one()
         assert (run.state, run.conf) == ("queued", conf)
-        session.rollback()
+        session.delete(run)
     installation.change_dag("incident_update", is_paused=False, is_stale=False, has_import_errors=False)

@@ -589,3 +589,12 @@ def test_a_rule_cannot_send_alerts_to_a_dag_that_opens_no_room() -> None:
 def test_a_target_keeps_no_secret_of_its_query(value: str) -> None:
     incident = read({"title": "x", "targets": [f"https://a.example/health?api_key={value}&deep=1"]})
     assert [str(target) for target in incident.targets] == ["https://a.example/health?deep=1"]
+
+
+def test_a_commander_in_plain_text_is_invited() -> None:
+    incident = {"public_id": "12", "title": "x", "severity": "SEV-1", "status": "active"}
+    read_commander = [
+        read({"datadog": {"id": "1", "incident": {**incident, "commander": commander}}}).responders
+        for commander in ("dana@acme.example", "Dana Reyes", "null", "$INCIDENT_COMMANDER")
+    ]
+    assert read_commander == [("dana@acme.example",), ("Dana Reyes",), (), ()]
