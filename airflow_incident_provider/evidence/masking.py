@@ -75,7 +75,9 @@ def masked_summary(finding: Finding, names: frozenset[str] = frozenset()) -> str
     summary = re.sub(r"<\w+>", MASK, normalized(finding.summary))
     text = " ".join(_masked(word, known, generated=generated) for word in summary.split())
     mask = re.escape(MASK)
-    return re.sub(rf"{mask}[^\w\s;]*(?: {mask}:?)+", MASK, text)[:_LIMIT]
+    text = re.sub(rf"{mask}[^\w\s;]*(?: {mask}:?)+", MASK, text)
+    # What is cut off a statement could be its "not": only whole ones are given.
+    return text if len(text) <= _LIMIT else text[:_LIMIT].rpartition(";")[0]
 
 
 def _masked(word: str, known: frozenset[str], *, generated: bool) -> str:

@@ -121,6 +121,8 @@ def test_a_sentence_that_restates_its_findings_is_kept(text: str, cited: list[st
         ("Connection refused at cache.internal:6379, while db.internal:5432 was open in 2 ms", ["db", "cache"]),
         ("Connection refused and open in 2 ms", ["db", "cache"]),
         ("Connection refused. Restart the database.", ["db"]),
+        ("1 of 4 hosts and the metric rose to 0.109", ["groups", "metric"]),
+        ("No other monitor", ["monitors"]),
         ("The metric rose to 0.109 <!channel>", ["metric"]),
         ("✅ The metric rose to 0.109", ["metric"]),
         ("Did the metric rise to 0.109?", ["metric"]),
@@ -182,6 +184,13 @@ def test_an_injected_instruction_neither_reaches_the_model_nor_the_room(text: st
 def test_log_messages_are_templates() -> None:
     logs = finding("logs", "“payment <n> of <email> failed: connection refused” 389 times, 0 before")
     assert masked_summary(logs) == f"“{MASK} of {MASK} connection refused” 389 times, 0 before"
+
+
+def test_of_a_long_finding_only_whole_statements_are_given() -> None:
+    long = finding("groups", "; ".join(f"web-{number:03} reports nothing since 09:30 UTC" for number in range(40)))
+    shown = masked_summary(long)
+    assert len(shown) <= 400
+    assert all(each.strip().endswith("reports nothing since 09:30 UTC") for each in shown.split(";"))
 
 
 def test_a_hidden_part_of_a_url_is_not_given() -> None:
