@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from airflow_incident_provider.models import Finding
 
 MASK = "[*]"
-"""What stands for masked words."""
+"""The placeholder of masked words."""
 
 _GENERATED = frozenset({"metric", "groups", "traffic", "versions", "dependencies", "signals"})
 """The checks whose summaries hold no text of others but single names: services, hosts, versions."""

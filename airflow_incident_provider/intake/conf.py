@@ -53,8 +53,8 @@ _WHAT_A_CONF_HOLDS = (
 def read_incident(conf: Mapping[str, object], *, received_at: datetime, routing: RoutingTable) -> Incident:
     """Return the incident that a run's conf describes.
 
-    The shape of the conf determines how it is parsed: a Datadog payload under ``datadog``, beside which ``users``,
-    ``targets``, ``links`` and ``private`` may add to it; a Datadog payload as it is; a notification of another
+    The shape of the conf determines how it is parsed: a Datadog payload under ``datadog``, to which ``users``,
+    ``targets``, ``links`` and ``private`` may be added; a Datadog payload without that key; a notification of another
     system; or the fields of a report.
 
     :param conf: the conf, or the merged parameters, of the run; fields that are empty count as not given.

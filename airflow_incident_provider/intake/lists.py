@@ -138,7 +138,7 @@ def split_people(text: str) -> Iterator[str]:
 
 def _split_at_commas(line: str) -> Iterator[str]:
     parts = [word for part in line.split(",") for word in _split_at_spaces(part.strip()) if word]
-    # A script without capitals tells nothing about usernames.
+    # A script without capitals does not distinguish usernames.
     if not _COMMA_IN_LIST.search(line) and line == line.lower() != line.upper():
         yield from parts
     else:

@@ -66,7 +66,7 @@ _ENDED = frozenset(
 )
 _NOT_ENDED = frozenset({"not", "no", "never", "partially", "almost", "yet", "being"})
 _ADVERBS = frozenset({"auto", "automatically", "manually", "now", "is", "status", "state"})
-"""What may stand before the word that tells that something ended."""
+"""Words that may precede the one that reports an end."""
 _STATES: Final = (
     "transition", "event", "event_type", "event_action", "action", "alert_state", "alert_status", "current_state",
     "new_state", "notification_type", "message_type", "condition",
@@ -333,7 +333,7 @@ def parse_report(conf: Mapping[str, object], *, received_at: datetime) -> tuple[
 
 
 def _other_status(conf: Mapping[str, object]) -> str | None:
-    """Return the status of a conf that tells by another name that the trouble is over."""
+    """Return the status of a conf that reports the end under another name."""
     if conf.get("resolved") is True:
         return "resolved"
     stated = (conf.get(name) for name in _STATES)

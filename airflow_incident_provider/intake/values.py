@@ -141,7 +141,7 @@ def read_severity(value: object) -> Severity | None:
 
     Understands P1..P5, SEV-0..SEV-5, numbers, and the words of common monitoring systems. Of several, as in
     ``P1 (urgent)`` or ``5 - Disaster``, a code counts before a word, and a word before a bare number, whose scale
-    nobody knows. Two different ones of a kind, or any other word, are not understood.
+    is unknown. Two different ones of a kind, or any other word, are not understood.
     """
     value = unwrapped(value)
     if isinstance(value, bool):

@@ -146,7 +146,7 @@ def with_firing_alert(record: IncidentRecord, signal: Signal, kind: UpdateKind, 
 
 
 def with_news(record: IncidentRecord, signal: Signal, now: datetime) -> IncidentRecord:
-    """Return the record that follows news of a firing alert, such as its severity: nothing fires anew, or ends."""
+    """Return the record after news of a firing alert, such as its severity: it neither fires again nor ends."""
     record = _with_notification(record, signal, now)
     known = find_alert(record, signal)
     if known is not None:

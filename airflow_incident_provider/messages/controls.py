@@ -107,7 +107,7 @@ def feedback_controls(key: str, finding: str) -> Block:
 
 
 def invite_controls(key: str, people: Mapping[str, str]) -> list[Block]:
-    """Return the buttons that invite suggested people, five in a row; nothing if nobody is suggested.
+    """Return the buttons that invite suggested people, five in a row; nothing without suggestions.
 
     :param people: names as shown, by Slack user id. Names are untrusted text.
     """

@@ -192,7 +192,7 @@ class Exchange:
             return f"no answer within {TOTAL_S} s"
         message = str(self.transfer.get("errormsg") or "")
         words = _CURL_WORDS.get(self.exit_code, f"no answer (curl exit code {self.exit_code})")
-        words = next((more for told, more in _WORDS_OF_MESSAGE.items() if told in message), words)
+        words = next((more for known, more in _WORDS_OF_MESSAGE.items() if known in message), words)
         reason = _OPENSSL_REASON.search(message)
         return f"{words} ({plain_text(reason[1].encode())[:120].strip()})" if reason else words
 
@@ -378,9 +378,9 @@ def _graver(one: Verdict, other: Verdict) -> Verdict:
 
 
 def _worst(name: StageName, results: Sequence[tuple[Exchange, Verdict, str, int | None]]) -> Stage:
-    """Return one stage for all addresses; a fault at some of them, beside others that are in order, is a warning.
+    """Return one stage for all addresses; a fault at some of them, while others are in order, is a warning.
 
-    Faults that differ are all told, each with its addresses.
+    Faults that differ are all listed, each with its addresses.
     """
     order = list(Verdict)
     ordered = sorted(results, key=lambda result: order.index(result[1]))

@@ -291,7 +291,7 @@ def invite_later_responders(session: RoomSession, names: Iterable[str]) -> Later
 
 
 def _is_new(one: Invitation, members: frozenset[str], ledger: Ledger) -> bool:
-    """Return whether this task invites somebody: they are not there, or came by an attempt that was interrupted."""
+    """Return whether a person is new: not a member yet, or invited by an attempt that was interrupted."""
     return one.user.id not in members or ledger.intended_at(_invitation_key(one)) is not None
 
 

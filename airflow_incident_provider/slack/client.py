@@ -160,7 +160,7 @@ class LiveSlackClient:
     def member_ids(self, channel_id: str) -> frozenset[str]:
         """Return the ids of all members of a channel (``conversations.members``).
 
-        :raises SlackRequestError: the response names nobody, although the app itself is a member.
+        :raises SlackRequestError: the response contains no member, although the app itself is a member.
         """
         method = "conversations.members"
         members = self._pages(method, "members", channel=channel_id, limit=MEMBERS_PAGE)

@@ -125,7 +125,7 @@ class SocketMode:
 
     :param open_socket: returns the address of a new connection; called in a thread.
     :param handle: acts on an interaction.
-    :param observe: is told of every change of the connection, and of every interaction that was not accepted.
+    :param observe: called for every change of the connection, and every interaction that was not accepted.
     :param app_id: the app that is expected; any by default.
     :param acknowledge_seconds: time to act on an interaction.
     """

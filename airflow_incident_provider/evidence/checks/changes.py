@@ -87,7 +87,7 @@ def check_changes(request: EvidenceRequest, answers: Answers, metric: MetricSeen
         return Checked(unchecked("changes", request, answers, calls, "what changed is"))
     onset = metric.onset if metric and metric.symptomatic else None
     moment = onset if onset is not None else int(request.alerted_at.timestamp())
-    # The onset is a point of a series, which stands for the time up to the next one.
+    # The onset is a point of a series, which covers the time up to the next one.
     end = moment + (metric.series.step if metric and onset is not None else 1)
     changes = _distinct(change for name in usable for change in _read(name, answers[name], request))
     before = tuple(sorted((c for c in changes if c.at < end), key=lambda c: abs(moment - c.at)))

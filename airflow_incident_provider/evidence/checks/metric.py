@@ -156,7 +156,7 @@ def check_groups(request: EvidenceRequest, answers: Answers, metric: MetricSeen 
         return Checked(skipped("groups", request, "the metric has no host tag"))
     direction = metric.shift.direction if metric and metric.shift else None
     seen = _judge_hosts(request, hosts, direction)
-    # A host that reports nothing may just have been taken away: with the metric in its range it is no warning.
+    # A host without data may have been removed: while the metric is in its range, that is no warning.
     unusual = seen.abnormal or seen.lost
     verdict = Verdict.WARN if unusual and metric and metric.symptomatic else Verdict.OK
     text = _hosts(request, seen)

@@ -184,7 +184,7 @@ def read_payload(payload: Mapping[str, object], warnings: ParseWarnings) -> Data
 
 
 def _scope(flat: Mapping[str, tuple[str, object]], warnings: ParseWarnings) -> str | None:
-    """Return the group that the monitor alerts for. It tells alerts apart, so it counts in every form of tags."""
+    """Return the group that the monitor alerts for. It distinguishes alerts, so every form of tags is accepted."""
     stated = next((flat[name] for name in _SCOPE if name in flat and not is_unset(flat[name][1])), None)
     if stated is None:
         return None

@@ -47,7 +47,7 @@ def decompress(body: bytes, encoding: str) -> bytes:
             415, f"The body is encoded as {for_error(name)}.", received=body, fix="Send it as it is, or as gzip."
         )
     try:
-        # 32: zlib or gzip, as its beginning tells.
+        # 32: zlib or gzip, detected by the header.
         plain = zlib.decompressobj(32 + zlib.MAX_WBITS).decompress(body, MAX_BODY_BYTES + 1)
     except zlib.error:
         raise BodyError(415, f"The body is not {name}, as its header says.", received=body) from None
