@@ -54,8 +54,8 @@ def read_incident(conf: Mapping[str, object], *, received_at: datetime, routing:
     """Return the incident that a run's conf describes.
 
     The shape of the conf determines how it is parsed: a Datadog payload under ``datadog``, to which ``users``,
-    ``targets``, ``links`` and ``private`` may be added; a Datadog payload without that key; a notification of another
-    system; or the fields of a report.
+    ``targets``, ``links`` and ``private`` may be added; a Datadog payload without that key; a notification of
+    another system; or the fields of a report.
 
     :param conf: the conf, or the merged parameters, of the run; fields that are empty count as not given.
     :param received_at: when the conf reached us (aware); the same again when a run is tried again.
