@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import logging
 import os
 import shutil
 import socket
@@ -149,6 +150,8 @@ class SshServer(paramiko.ServerInterface):
 def ssh_server(docker_engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshServer]:
     if not SOCKET.is_socket() or shutil.which("ssh") is None:
         pytest.skip("the engine is at another address, or there is no SSH client")
+    # Its threads outlive the test, and would log where nothing listens any more.
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     made = SshServer(tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     yield made
