@@ -111,11 +111,15 @@ class SlackMembers:
     def group_members(self, group: str) -> frozenset[str]:
         """Return the ids of a user group's members (``usergroups.list``)."""
         wanted = group.removeprefix("@").casefold()
-        groups = self._client.hook.read("usergroups.list", include_users=True, include_disabled=False)["usergroups"]
-        found = next((g for g in groups if wanted in (g["id"].casefold(), g.get("handle", "").casefold())), None)
-        return frozenset(found.get("users") or ()) if found is not None else frozenset()
+        response = self._client.hook.read("usergroups.list", include_users=True, include_disabled=False)
+        for each in response.get("usergroups") or ():
+            if wanted in (str(each.get("id")).casefold(), str(each.get("handle")).casefold()):
+                return frozenset(each.get("users") or ())
+        return frozenset()
 
     def is_active(self, user_id: str) -> bool:
         """Return whether the person is a member who is not deactivated (``users.info``)."""
-        user = self._client.hook.read("users.info", user=user_id)["user"]
+        user: Mapping[str, Any] = self._client.hook.read("users.info", user=user_id).get("user") or {
+            "deleted": True
+        }
         return not user.get("deleted") and not user.get("is_bot")

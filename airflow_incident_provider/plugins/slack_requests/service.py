@@ -90,8 +90,8 @@ def _reply(payload: Mapping[str, Any], text: str) -> None:
     channel_id, user_id = _channel_of_form(payload), (payload.get("user") or {}).get("id")
     if channel_id is None or not isinstance(user_id, str):
         return
-    client = live_slack_client(DEFAULT_SLACK_CONN_ID).within(REPLY_SECONDS)
     try:
+        client = live_slack_client(DEFAULT_SLACK_CONN_ID).within(REPLY_SECONDS)
         client.hook.write("chat.postEphemeral", channel=channel_id, user=user_id, text=text, parse="none")
     except SlackError as error:
         log.warning("A reply could not be shown: %s", error)
