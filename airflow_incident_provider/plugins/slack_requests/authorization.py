@@ -119,7 +119,5 @@ class SlackMembers:
 
     def is_active(self, user_id: str) -> bool:
         """Return whether the person is a member who is not deactivated (``users.info``)."""
-        user: Mapping[str, Any] = self._client.hook.read("users.info", user=user_id).get("user") or {
-            "deleted": True
-        }
-        return not user.get("deleted") and not user.get("is_bot")
+        user = self._client.hook.read("users.info", user=user_id).get("user")
+        return user is not None and not user.get("deleted") and not user.get("is_bot")
