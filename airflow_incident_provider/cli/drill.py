@@ -29,7 +29,7 @@ from airflow_incident_provider.intake import RoutingTable, read_incident
 from airflow_incident_provider.intake.conf import checked_conf
 from airflow_incident_provider.intake.datadog.text import read_title
 from airflow_incident_provider.intake.values import is_unset
-from airflow_incident_provider.lifecycle.decision import response_dag
+from airflow_incident_provider.lifecycle.run_requests import response_dag
 from airflow_incident_provider.messages.mrkdwn import duration
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom
 from airflow_incident_provider.routing_file import read_routing_table

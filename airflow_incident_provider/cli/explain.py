@@ -23,9 +23,10 @@ from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID, ConfKey
 from airflow_incident_provider.exceptions import IncidentError, InvalidPayloadError, RoutingTableError
 from airflow_incident_provider.intake import RoutingTable, load_routing_table
 from airflow_incident_provider.intake.routing_table import Settings
-from airflow_incident_provider.lifecycle.decision import decide, response_dag
+from airflow_incident_provider.lifecycle.decision import decide
 from airflow_incident_provider.lifecycle.explain import as_json, in_words
 from airflow_incident_provider.lifecycle.records import IncidentRecord
+from airflow_incident_provider.lifecycle.run_requests import response_dag
 from airflow_incident_provider.lifecycle.signals import read_signal
 from airflow_incident_provider.messages.channel import channel_name
 from airflow_incident_provider.models import Incident, LinkKind

@@ -24,7 +24,7 @@ from airflow_incident_provider.intake.conf import checked_conf
 from airflow_incident_provider.intake.datadog import looks_like_datadog
 from airflow_incident_provider.intake.lists import split_names, split_people
 from airflow_incident_provider.intake.manual import require_valid
-from airflow_incident_provider.lifecycle.decision import response_dag
+from airflow_incident_provider.lifecycle.run_requests import response_dag
 from airflow_incident_provider.models import Incident, Source
 from airflow_incident_provider.routing_file import read_routing_table
 

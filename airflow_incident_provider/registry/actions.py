@@ -10,8 +10,8 @@ from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.lifecycle.actions import AppliedAction, apply_action
 from airflow_incident_provider.lifecycle.coordination import IncidentAction
-from airflow_incident_provider.lifecycle.decision import with_update_run
 from airflow_incident_provider.lifecycle.records import IncidentRecord, RunRequest
+from airflow_incident_provider.lifecycle.run_requests import with_update_run
 from airflow_incident_provider.models import Incident
 from airflow_incident_provider.registry.decisions import change_incident
 from airflow_incident_provider.registry.runs import Runs

@@ -25,7 +25,7 @@ from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.lifecycle import transitions
 from airflow_incident_provider.lifecycle.closing import is_expired
-from airflow_incident_provider.lifecycle.decision import Action, Decision, decide, response_dag, with_update_run
+from airflow_incident_provider.lifecycle.decision import Action, Decision, decide
 from airflow_incident_provider.lifecycle.matching import GroupHistory, Opening, openings_of
 from airflow_incident_provider.lifecycle.records import (
     Assignment,
@@ -35,6 +35,7 @@ from airflow_incident_provider.lifecycle.records import (
     shrink_to_fit,
 )
 from airflow_incident_provider.lifecycle.reminders import check_run_id, next_check_at
+from airflow_incident_provider.lifecycle.run_requests import response_dag, with_update_run
 from airflow_incident_provider.lifecycle.signals import Signal
 from airflow_incident_provider.models import ParseWarning
 from airflow_incident_provider.registry.records import (
