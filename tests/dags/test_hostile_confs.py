@@ -156,9 +156,11 @@ def assert_harmless(run: Run, control: SandboxClient, name: str) -> None:
     messages = [each for each in channel["messages"] if each["user"] == BOT and each.get("subtype") is None]
     messages += [reply for each in messages for reply in each["replies"]]
     assert messages
+    invited_groups = {each.group_id for each in run.room.invited}
     for message in messages:
         reaches = message["notifies"]
-        assert (reaches["mass"], reaches["usergroups"], reaches["channels"]) == ([], [], [])
+        assert (reaches["mass"], reaches["channels"]) == ([], [])
+        assert set(reaches["usergroups"]) <= invited_groups
         assert set(reaches["users"]) <= set(channel["members"])
         # A URL that stands in a text leads where it says; one behind a label has to be one that was given.
         labelled = {link["url"] for link in reaches["links"] if link["label"] is not None}
