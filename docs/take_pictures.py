@@ -94,7 +94,7 @@ def take_airflow(browser: Browser, there: Stage) -> None:
     page = _page(browser, (1380, 560))
     _sign_in(page, there.airflow)
     page.get_by_role("link", name="Incidents", exact=True).click()
-    page.locator(".card").first.wait_for()
+    page.locator("tbody tr").first.wait_for()
     _take(page, "incidents")
 
     page.goto(f"{there.airflow.url}/dags/{DAG_ID}/runs/{there.run_id}")
