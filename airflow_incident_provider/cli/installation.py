@@ -25,7 +25,6 @@ from sqlalchemy.orm import Session
 
 from airflow_incident_provider.config import INCIDENT_TAG, DagId
 from airflow_incident_provider.intake import RoutingTable
-from airflow_incident_provider.routing_file import read_routing_table
 
 PACKAGE = "airflow_incident_provider"
 SHIPPED = (DagId.INCIDENT_RESPONSE, DagId.INCIDENT_UPDATE)
@@ -121,16 +120,9 @@ def files_to_parse(dags: Collection[IncidentDag] = ()) -> list[Path]:
 
     :param dags: DAGs whose files are left out.
     """
+    known = {dag.file for dag in dags}
     with create_session() as session:
-        return [path for path in UnparsedFiles().files(session) if str(path) not in {dag.file for dag in dags}]
-
-
-def routing_of(dag: IncidentDag) -> RoutingTable:
-    """Return the routing table of a DAG.
-
-    :raises RoutingTableError: it cannot be read.
-    """
-    return read_routing_table(dag.routing_table)
+        return [path for path in UnparsedFiles().files(session) if str(path) not in known]
 
 
 @dataclass

@@ -16,9 +16,3 @@ def parsed_dag(session: Session, dag_id: str) -> SerializedDAG | None:
     """Return the latest version of a DAG; ``None`` if Airflow has none with this id."""
     version = DagVersion.get_latest_version(dag_id, session=session)
     return DBDagBag().get_dag(version.id, session=session) if version is not None else None
-
-
-def pools_of(session: Session, dag_id: str) -> list[str]:
-    """Return the pools of the DAG's tasks."""
-    dag = parsed_dag(session, dag_id)
-    return sorted({task.pool for task in dag.tasks}) if dag is not None else []

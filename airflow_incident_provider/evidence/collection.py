@@ -41,7 +41,7 @@ from airflow_incident_provider.evidence.model import Evidence, Marker, MetricGra
 from airflow_incident_provider.evidence.observations import MetricSeen, Observations, summary_of, value_of
 from airflow_incident_provider.evidence.reading import text_of, utc
 from airflow_incident_provider.evidence.request import EvidenceRequest
-from airflow_incident_provider.evidence.series import Series, sparkline
+from airflow_incident_provider.evidence.series import Series
 
 Fetch = Callable[[Sequence[Call]], Sequence[Answer]]
 """Makes calls, side by side, and returns their answers in the same order. Never raises."""
@@ -166,8 +166,3 @@ def _graph(request: EvidenceRequest, seen: Observations, metric: MetricSeen) -> 
 
 def _last(series: Series) -> Series:
     return Series(series.times[-_GRAPH_POINTS:], series.values[-_GRAPH_POINTS:])
-
-
-def graph_line(graph: MetricGraph) -> str:
-    """Return a graph as one line of block characters."""
-    return sparkline(graph.values)

@@ -12,8 +12,6 @@ _UNSUITABLE = re.compile(
     re.IGNORECASE,
 )
 _SELECTOR = re.compile(r"((?:avg|sum|min|max|p\d{2}|count):[A-Za-z_][\w.]*)(\{[^{}]*\})(\s*by\s*\{([^{}]*)\})?")
-_WINDOW = re.compile(r"last_(\d+)([smhdw])")
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class NoMetricQueryError(ValueError):
@@ -46,12 +44,6 @@ def falls_below(query: str) -> bool:
     """Return whether a monitor alerts when its metric is too low."""
     found = _CONDITION.search(query)
     return found is not None and found[1].startswith("<")
-
-
-def window_seconds(query: str) -> int | None:
-    """Return how many seconds a monitor's query looks back."""
-    found = _WINDOW.search(query)
-    return int(found[1]) * _UNIT_SECONDS[found[2]] if found else None
 
 
 def group_tags(query: str) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from airflow_incident_provider.models import Incident, Link, LinkKind, Severity
 from airflow_incident_provider.text import digest, one_line, url_problem
 
 NAME_LIMIT = 80
-TOPIC_LIMIT = 250
 PURPOSE_LIMIT = 250
 
 _PREFIX_LIMIT = 20

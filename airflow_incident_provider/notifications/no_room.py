@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +16,6 @@ from airflow_incident_provider.text import one_line
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 class NoRoomNotifier(BaseNotifier):

@@ -7,7 +7,6 @@ configuration for curl, which is written here.
 
 from __future__ import annotations
 
-import shlex
 from functools import cache
 from importlib.resources import files
 from ipaddress import ip_network
@@ -123,11 +122,6 @@ def pasteable_command(run: ProbeRun) -> tuple[str, ...]:
         case _:
             headers = (part for name, value in _expectation(run).headers for part in ("-H", f"{name}: {value}"))
             return ("curl", "-sv", "--max-time", str(TOTAL_S), *headers, parts.url)
-
-
-def shell_line(command: tuple[str, ...]) -> str:
-    """Return a command as a person pastes it into a shell."""
-    return shlex.join(command)
 
 
 def _expectation(run: ProbeRun) -> Expectation:

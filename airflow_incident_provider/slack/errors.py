@@ -119,7 +119,6 @@ UNREACHABLE_IMAGE = frozenset({"invalid_blocks", "invalid_blocks_format"})
 
 _GONE = "It was deleted or archived in Slack, or the app was removed from it: the next update uses another one."
 _INVITE_APP = "Invite the app into the channel (/invite @app)."
-_BUG = "Report this as a bug of airflow-incident-provider, with the log of this task."
 _SHORTEN = "Shorten the text: Slack limits its length."
 _FULL = "Remove some of those in the channel: Slack limits their number."
 

@@ -26,7 +26,6 @@ from airflow_incident_provider.slack.directory_cache import DirectoryCache
 from airflow_incident_provider.slack.protocol import ChannelNameTakenError
 
 UNNOTICED_SKEW_S = 10.0
-SETUP_AIRFLOW = "airflow incident setup airflow --yes"
 _ADD_SCOPE = "Add the scope under 'OAuth & Permissions' of the Slack app, then reinstall the app."
 
 

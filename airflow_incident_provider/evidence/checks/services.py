@@ -26,7 +26,7 @@ from airflow_incident_provider.evidence.observations import (
 from airflow_incident_provider.evidence.reading import added, share, sparse_counter, text_of, timeseries
 from airflow_incident_provider.evidence.request import EvidenceRequest
 from airflow_incident_provider.evidence.series import Direction, Series, Shift, State, compare, lost_since
-from airflow_incident_provider.evidence.symptoms import Symptom, measures_share
+from airflow_incident_provider.evidence.symptoms import measures_share
 from airflow_incident_provider.models import Verdict
 
 _HISTORY_STARTS_WITHIN_S = 600
@@ -272,9 +272,6 @@ def _telemetry(request: EvidenceRequest, series: tuple[Series, Series, Series], 
         [values.get(at) for at in points],
         [requests.get(at) for at in points],
     )
-
-
-_NO_WALK = frozenset({Symptom.MEMORY, Symptom.CPU})
 
 
 def check_dependencies(request: EvidenceRequest, answers: Answers) -> Checked[DependenciesSeen]:

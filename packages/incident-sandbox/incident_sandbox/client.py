@@ -57,11 +57,6 @@ class SandboxClient:
         """Cancel every fault."""
         self._call("DELETE", "faults")
 
-    def tell_story(self, name: str) -> dict[str, Any]:
-        """Play a story on the sandbox's Datadog, and return its alert as the webhook would send it."""
-        payload: dict[str, Any] = self._call("POST", "datadog/story", json={"name": name})
-        return payload
-
     def settings(self, **changes: Any) -> dict[str, Any]:
         """Change settings and return all of them."""
         settings: dict[str, Any] = self._call("PUT", "settings", json=changes)
