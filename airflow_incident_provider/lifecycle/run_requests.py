@@ -14,6 +14,7 @@ from airflow_incident_provider.lifecycle.records import (
     UpdateItem,
     UpdateKind,
 )
+from airflow_incident_provider.lifecycle.reminders import check_run_id
 from airflow_incident_provider.lifecycle.signals import Signal
 from airflow_incident_provider.models import Route
 
@@ -69,6 +70,14 @@ def with_update_run(
     name = f"{due:%Y%m%dT%H%M%S}" if due > now else f"{now:%Y%m%dT%H%M%S%f}"
     request = _update_run(record, name, run_after=due if due > now else None)
     return record.model_copy(update={"update_due": due}), (request,)
+
+
+def check_run(key: str, at: datetime) -> RunRequest:
+    """Return the request for the run that does what is due for an incident at a moment."""
+    conf = {ConfKey.INCIDENT_KEY.value: key}
+    return RunRequest(
+        dag_id=DagId.INCIDENT_UPDATE, run_id=check_run_id(key, at), conf=conf, run_after=at, may_wait=True
+    )
 
 
 def _update_run(record: IncidentRecord, name: str, *, run_after: datetime | None) -> RunRequest:

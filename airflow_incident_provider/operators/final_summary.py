@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 
-from airflow_incident_provider.config import ConfKey, DagId
+from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.exceptions import IncidentError, RunNotRequestedError, SlackUnavailableError
 from airflow_incident_provider.lifecycle.records import Room
-from airflow_incident_provider.lifecycle.reminders import check_run_id
+from airflow_incident_provider.lifecycle.run_requests import check_run
 from airflow_incident_provider.messages.plain import plain_text
 from airflow_incident_provider.messages.summary import summary_message
 from airflow_incident_provider.messages.updates import note_messages
@@ -130,13 +130,13 @@ class FinalSummaryOperator(SlackStep):
             }
         )
         first_run = {"dag_id": snapshot.run.dag_id, "run_id": snapshot.run.run_id}
-        conf = {ConfKey.INCIDENT_KEY.value: snapshot.key, ConfKey.FIRST_RUN.value: first_run}
+        run = check_run(snapshot.key, at)
         try:
             TaskRegistry.of(context).store_room(snapshot.key, pending)
         except (KeyError, AirflowRuntimeError) as error:
             self.log.warning("That the room is incomplete was not stored in the registry: %s", error)
         try:
-            request_run(DagId.INCIDENT_UPDATE, check_run_id(snapshot.key, at), conf, at)
+            request_run(run.dag_id, run.run_id, {**run.conf, ConfKey.FIRST_RUN.value: first_run}, at)
         except RunNotRequestedError as error:
             self.log.error("The room will not be completed: %s", error)
         self.log.warning("The room lacks: %s. Next try at %s.", ", ".join(missing), f"{at:%H:%M:%S} UTC")

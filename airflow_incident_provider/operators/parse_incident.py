@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 from pydantic import ValidationError
 
-from airflow_incident_provider.config import ConfKey, DagId
+from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError, RunNotRequestedError
 from airflow_incident_provider.lifecycle.decision import reported_record
 from airflow_incident_provider.lifecycle.records import Assignment, IncidentRecord
-from airflow_incident_provider.lifecycle.reminders import check_run_id, next_check_at
+from airflow_incident_provider.lifecycle.reminders import next_check_at
+from airflow_incident_provider.lifecycle.run_requests import check_run
 from airflow_incident_provider.models import Source
 from airflow_incident_provider.operators.base import IncidentStep, request_run, requested_by
 from airflow_incident_provider.operators.links import MonitorLink
@@ -141,9 +142,9 @@ class ParseIncidentOperator(IncidentStep):
         at = next_check_at(record, active_routing_table().table, datetime.now(UTC))
         if at is None:
             return
-        conf = {ConfKey.INCIDENT_KEY.value: record.key}
+        run = check_run(record.key, at)
         try:
-            request_run(DagId.INCIDENT_UPDATE, check_run_id(record.key, at), conf, at)
+            request_run(run.dag_id, run.run_id, run.conf, at)
         except RunNotRequestedError as error:
             self.log.warning("There are no reminders: %s", error)
 

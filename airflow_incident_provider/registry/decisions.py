@@ -34,8 +34,8 @@ from airflow_incident_provider.lifecycle.records import (
     Visibility,
     shrink_to_fit,
 )
-from airflow_incident_provider.lifecycle.reminders import check_run_id, next_check_at
-from airflow_incident_provider.lifecycle.run_requests import response_dag, with_update_run
+from airflow_incident_provider.lifecycle.reminders import next_check_at
+from airflow_incident_provider.lifecycle.run_requests import check_run, response_dag, with_update_run
 from airflow_incident_provider.lifecycle.signals import Signal
 from airflow_incident_provider.models import ParseWarning
 from airflow_incident_provider.registry.records import (
@@ -341,15 +341,8 @@ class DecisionBatch:
         at = next_check_at(record, routing, self._now)
         if at is None:
             return
-        request = RunRequest(
-            dag_id=DagId.INCIDENT_UPDATE,
-            run_id=check_run_id(record.key, at),
-            conf={ConfKey.INCIDENT_KEY.value: record.key},
-            run_after=at,
-            may_wait=True,
-        )
         try:
-            self._runs.start(self._session, request)
+            self._runs.start(self._session, check_run(record.key, at))
         except DagNotReadyError as error:
             # The room opens anyway; only its reminders are missing.
             log.warning("The incident %s has no reminders: %s", record.key, error)
@@ -400,13 +393,14 @@ class DecisionBatch:
             incident = self._loaded.get(key)
             if incident is None or key in self._changed or self._registry.put_away(incident, settings, self._now):
                 continue
-            if self._registry.has_moved_on(incident):
-                continue
-            is_left = incident.batch is None and incident.record.pending
             if is_expired(incident.record, self._now):
-                self._post_later(transitions.expired(incident.record, self._now), settings)
-            elif is_left:
-                self._post_later(incident.record.model_copy(update={"update_due": None}), settings)
+                record = transitions.expired(incident.record, self._now)
+            elif incident.batch is None and incident.record.pending:
+                record = incident.record.model_copy(update={"update_due": None})
+            else:
+                continue
+            if not self._registry.has_moved_on(incident):
+                self._post_later(record, settings)
 
     def _post_later(self, record: IncidentRecord, settings: Lifecycle) -> None:
         """Store a record with the run that posts its updates, unless there is no DAG for it yet."""
