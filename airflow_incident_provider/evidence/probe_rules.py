@@ -103,7 +103,7 @@ class _Case:
             return draft
         draft = Draft(cause, subject, text, settles, unchecked=list(self.unchecked))
         if self.symptom is not None:
-            draft.support(Support.SYMPTOM, finding_id(self.symptom), self.symptom.summary)
+            draft.support_by_symptom(self.symptom.summary)
         self.drafts.append(draft)
         return draft
 

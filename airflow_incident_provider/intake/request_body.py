@@ -28,8 +28,8 @@ REPAIRS_KEY = "_repairs"
 
 _FORM = re.compile(r"\s*[\w.\[\]%+-]{1,100}=")
 """How form fields begin; senders do not always declare them."""
-_WRAPPERS = frozenset({"payload", "json", "data", "body"})
-"""Names of a field that holds the whole payload."""
+_WRAPPERS = ("payload", "json", "data", "body")
+"""Names of a field that holds the whole payload, the surest first."""
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _UNSTORABLE = {0: _REPLACEMENT, **dict.fromkeys(range(0xD800, 0xE000), _REPLACEMENT)}
 """What JSON can express but PostgreSQL's JSON cannot hold."""
@@ -132,7 +132,7 @@ def _unwrapped(value: object, repairs: list[str]) -> object:
     for _ in range(_MAX_WRAPPERS):
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
-        elif isinstance(value, dict) and len(value) == 1 and _WRAPPERS.issuperset(value):
+        elif isinstance(value, dict) and len(value) == 1 and next(iter(value)) in _WRAPPERS:
             value = next(iter(value.values()))
         elif isinstance(value, str) and _is_container(value):
             value = _parsed(value, repairs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
@@ -36,14 +35,14 @@ class ChannelRequest:
     :param name: the name at the nth attempt, the first being 0.
     :param private: whether it has to be private; a private room is never replaced by a public one.
     :param existing_id: a channel that another tool has created for the incident.
-    :param tried_at: when another task began to open this room, without success; it may have left a channel.
+    :param tried_before: whether another task began to open this room, without success; it may have left a channel.
     """
 
     key: str
     name: Callable[[int], str]
     private: bool
     existing_id: str | None = None
-    tried_at: datetime | None = None
+    tried_before: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,16 +112,16 @@ class ChannelOpener:
     def _find_or_create(self, request: ChannelRequest) -> OpenedChannel:
         for attempt in range(NAMES_TRIED):
             name = request.name(attempt)
-            tried_at = self._ledger.intended_at(name) or request.tried_at
+            tried_before = request.tried_before or self._ledger.intended_at(name) is not None
             self._ledger.intend(name)
             try:
                 return OpenedChannel(self._slack.create_channel(name, private=request.private), created=True)
             except ChannelNameTakenError:
-                found = self._ours(name, request, tried_at)
+                found = self._ours(name, request, tried_before=tried_before)
             except SlackUnavailableError as error:
                 if not error.effect_possible:
                     raise
-                found = self._ours(name, request, self._ledger.intended_at(name))
+                found = self._ours(name, request, tried_before=True)
                 if found is None:
                     raise
             if found is not None:
@@ -133,7 +132,7 @@ class ChannelOpener:
             code="name_taken",
         )
 
-    def _ours(self, name: str, request: ChannelRequest, tried_at: datetime | None) -> Channel | None:
+    def _ours(self, name: str, request: ChannelRequest, *, tried_before: bool) -> Channel | None:
         """Return the channel of this name if it belongs to this incident and can be used.
 
         A channel of this app without a key was created by an attempt that ended before it set the purpose: of this
@@ -146,10 +145,10 @@ class ChannelOpener:
             return None
         if found is None or found.creator != self._bot_user_id:
             return None
-        if tried_at is None and purpose_key(found.purpose) is None:
+        if not tried_before and purpose_key(found.purpose) is None:
             found = self._wait_for_key(found)
         key = purpose_key(found.purpose)
-        mine = key == request.key or (key is None and tried_at is not None)
+        mine = key == request.key or (key is None and tried_before)
         usable = not found.archived and found.private == request.private
         return found if mine and usable else None
 

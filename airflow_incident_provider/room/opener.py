@@ -63,14 +63,14 @@ class RoomRequest:
     :param name: the channel's name at the nth attempt, the first being 0.
     :param steps: the progress of the run when the room is opened.
     :param deadline_s: seconds from the alert to the room that are promised, if any.
-    :param tried_at: when another task began to open this room, without success.
+    :param tried_before: whether another task began to open this room, without success.
     """
 
     snapshot: IncidentSnapshot
     name: Callable[[int], str]
     steps: tuple[StepProgress, ...] = ()
     deadline_s: int | None = None
-    tried_at: datetime | None = None
+    tried_before: bool = False
 
     @property
     def incident(self) -> Incident:
@@ -130,7 +130,7 @@ class RoomOpener:
             name=self._request.name,
             private=incident.route.private,
             existing_id=incident.slack_channel_id,
-            tried_at=self._request.tried_at,
+            tried_before=self._request.tried_before,
         )
         opened = ChannelOpener(self._slack, self._request.workspace.bot_user_id, self._ledger).open(request)
         if opened.note:

@@ -218,8 +218,7 @@ def missing_room_request(session: RoomSession) -> RoomRequest:
     incident = snapshot.incident
     names = dict.fromkeys((*incident.responders, *(record.responders if record else ())))
     people = look_up_for(session, names, private=incident.route.private)
-    request = _room_request(session, incident, people)
-    return replace(request, tried_at=record.opened_at if record else None)
+    return replace(_room_request(session, incident, people), tried_before=True)
 
 
 def _room_request(session: RoomSession, incident: Incident, people: UserResolution | None) -> RoomRequest:

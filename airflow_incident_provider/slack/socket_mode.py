@@ -174,7 +174,7 @@ class SocketMode:
             except SlackUnavailableError as error:
                 self._quick_failures += 1
                 pause = max(self._pause(self._quick_failures), min(error.retry_after or 0, LONGEST_PAUSE_SECONDS))
-                self._tell(f"No connection: {error.message} Trying again in {pause:.0f} s.")
+                self._report(f"No connection: {error.message} Trying again in {pause:.0f} s.")
             else:
                 pause = await self._until_it_ends(link)
             await asyncio.sleep(pause)
@@ -212,7 +212,7 @@ class SocketMode:
         link = Link(websocket, time.monotonic())
         self._links.add(link)
         self._keep(asyncio.create_task(self._read(link)))
-        self._tell(_connected(hello, own=len(self._links)))
+        self._report(_connected(hello, own=len(self._links)))
         return link
 
     def _require_own_app(self, hello: Mapping[str, Any]) -> None:
@@ -239,7 +239,7 @@ class SocketMode:
         self._quick_failures = 0 if is_stable else self._quick_failures + 1
         # The first of Slack's own replacements is immediate; if one follows the other, they are not, either.
         pause = self._pause(self._quick_failures - (1 if ending.is_scheduled else 0))
-        self._tell(f"The connection ends ({ending}). Opening another in {pause:.0f} s.")
+        self._report(f"The connection ends ({ending}). Opening another in {pause:.0f} s.")
         return pause
 
     @staticmethod
@@ -258,7 +258,7 @@ class SocketMode:
             await asyncio.wait(handling, timeout=self._acknowledge_seconds)
         await asyncio.gather(*(link.websocket.close() for link in self._links))
         self._links.clear()
-        self._tell("Disconnected.")
+        self._report("Disconnected.")
 
     # --- messages ---------------------------------------------------------------------------------------
 
@@ -302,14 +302,14 @@ class SocketMode:
             try:
                 response = await self._accept(envelope)
             except NotAcceptedError as error:
-                self._tell(f"Not acknowledged ({envelope.type}): {error}.")
+                self._report(f"Not acknowledged ({envelope.type}): {error}.")
                 return
             if response and envelope.accepts_payload:
                 acknowledgement["payload"] = response
         try:
             await link.websocket.send(json.dumps(acknowledgement))
         except ConnectionClosed:
-            self._tell(f"Not acknowledged ({message.get('type')}): the connection was lost; it took effect.")
+            self._report(f"Not acknowledged ({message.get('type')}): the connection was lost; it took effect.")
 
     async def _accept(self, envelope: Envelope) -> Mapping[str, Any] | None:
         """Have an interaction acted upon in time.
@@ -330,7 +330,7 @@ class SocketMode:
 
     # --- bookkeeping ------------------------------------------------------------------------------------
 
-    def _tell(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         self._observe(any(link.websocket.state is State.OPEN for link in self._links), text)
 
     def _keep(self, reader: asyncio.Task[None]) -> None:
