@@ -37,7 +37,7 @@ SABOTAGES = {
         "/post_investigation_updates/0 was posted 2 times",
     ),
     "no look for the room": (
-        {"room.channel.ChannelOpener._ours": lambda *_: None},
+        {"room.channel.ChannelOpener._ours": lambda *_, **__: None},
         Case(FIRST, "conversations.create", 1, DROPPED),
         "the rooms are",
     ),
