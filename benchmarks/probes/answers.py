@@ -16,18 +16,24 @@ from benchmarks.probes.environments import (
     OK,
     OK_ANSWER,
     TIMES,
-    UNKNOWN,
     WARN,
     Check,
     add,
     check,
     environment,
-    grpc,
     http,
     tolerant,
 )
 from benchmarks.probes.lab import Lab
-from benchmarks.probes.servers import Script, answer, raw_answer, read_request, stream, wait_for_end
+from benchmarks.probes.servers import (
+    Script,
+    answer,
+    raw_answer,
+    read_request,
+    say,
+    stream,
+    wait_for_end,
+)
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEADERS = 1
@@ -112,36 +118,6 @@ add(
         lab,
         raw_answer(b"HTTP/1.1 200 OK\r\nServer: <!channel> \x1b[31m \xff *b* `x`\r\nContent-Length: 2\r\n\r\nok"),
     ),
-)
-for _code, _where in (("UNAUTHENTICATED", "without a login"), ("PERMISSION_DENIED", "without permission")):
-    add(
-        HEALTHY,
-        f"gRPC server whose health service answers nobody {_where}",
-        OK,
-        f"up, requires authentication,{TIMES}",
-        lambda lab, code=_code: grpc(lab, 1, code=code),
-        quick=_code == "UNAUTHENTICATED",
-    )
-add(
-    HEALTHY,
-    "gRPC server whose health service does not know the service",
-    UNKNOWN,
-    f"the health service does not know the service that was asked about,{TIMES}",
-    lambda lab: grpc(lab, 1, code="NOT_FOUND"),
-)
-add(
-    BROKEN,
-    "gRPC server that is exhausted",
-    WARN,
-    f"the health check was answered RESOURCE_EXHAUSTED{TIMES}",
-    lambda lab: grpc(lab, 1, code="RESOURCE_EXHAUSTED"),
-)
-add(
-    BROKEN,
-    "gRPC server behind a URL of HTTP",
-    FAIL,
-    r"the server reset the stream of HTTP/2",
-    lambda lab: check(f"http://{lab.name()}:{lab.serve_grpc(1, None, None)}/"),
 )
 for _status in ("418 I'm a teapot", "451 Unavailable For Legal Reasons"):
     add(
@@ -265,6 +241,91 @@ def drip(connection: Any) -> None:
     for _ in range(10):
         connection.sendall(b"x")
         time.sleep(0.1)
+
+
+for _status in (
+    "500 Internal Server Error",
+    "501 Not Implemented",
+    "502 Bad Gateway",
+    "503 Service Unavailable",
+    "504 Gateway Timeout",
+    "505 HTTP Version Not Supported",
+    "511 Network Authentication Required",
+):
+    add(
+        BROKEN,
+        f"status {_status}",
+        FAIL,
+        f"HTTP {_status[:3]}{TIMES}",
+        lambda lab, status=_status: http(lab, answer(status)),
+        quick=_status.startswith("503"),
+    )
+for _status in ("400 Bad Request", "404 Not Found", "410 Gone", "429 Too Many Requests"):
+    add(
+        BROKEN,
+        f"status {_status}",
+        WARN,
+        f"HTTP {_status[:3]}{TIMES}",
+        lambda lab, status=_status: http(lab, answer(status)),
+    )
+add(
+    BROKEN,
+    "200 where the table expects 204",
+    FAIL,
+    f"HTTP 200{TIMES}; expected 204",
+    lambda lab: http(lab, OK_ANSWER, expect=tolerant(statuses=("204",))),
+)
+add(
+    BROKEN,
+    "body that does not match",
+    FAIL,
+    f"HTTP 200{TIMES}; the body does not match '\\^up\\$'",
+    lambda lab: http(lab, OK_ANSWER, expect=tolerant(body="^up$")),
+)
+add(
+    BROKEN,
+    "slow answer",
+    WARN,
+    f"HTTP 200{TIMES}; slow: the limit is 500 ms",
+    lambda lab: http(lab, answer("200 OK", delay_s=1), expect=tolerant(slow_ms=500)),
+)
+add(BROKEN, "no answer to the request", FAIL, r"no answer within 10 s", lambda lab: http(lab, wait_for_end))
+add(
+    BROKEN,
+    "hangs up after the request",
+    FAIL,
+    r"the server closed the connection without an answer",
+    lambda lab: http(lab, lambda connection: read_request(connection) and None),
+    quick=True,
+)
+add(
+    BROKEN,
+    "answer that breaks off",
+    WARN,
+    rf"HTTP 200{TIMES}; the answer broke off: .+",
+    lambda lab: http(lab, raw_answer(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\nbegin")),
+)
+add(
+    BROKEN,
+    "answer that stops halfway",
+    WARN,
+    rf"HTTP 200{TIMES}; the answer did not end within 10 s; slow: .+",
+    lambda lab: http(lab, stalled),
+)
+add(
+    BROKEN,
+    "something else than HTTP",
+    FAIL,
+    r"the answer is not HTTP",
+    lambda lab: http(lab, say(b"220 mail.acme.example ESMTP\r\n" * 4, then_wait=True)),
+)
+
+
+def stalled(connection: Any) -> None:
+    """Answer half of what was announced, and then nothing."""
+    read_request(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\nbegin")
+    wait_for_end(connection)
 
 
 def two(lab: Lab, one: Script, other: Script, **more: Any) -> Check:

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -132,6 +132,26 @@ class Lab:
         """Return a port that drops connections."""
         return silent_port(at or self.address, self.stack)
 
+    def rejected(self, how: str) -> int:
+        """Return a port that a firewall rejects connections to, in one of iptables' ways."""
+        port = self.refused()
+        rule = [
+            "INPUT",
+            "-d",
+            self.address,
+            "-p",
+            "tcp",
+            "--dport",
+            str(port),
+            "-j",
+            "REJECT",
+            "--reject-with",
+            how,
+        ]
+        subprocess.run(["iptables", "-I", *rule], check=True)
+        self.stack.callback(subprocess.run, ["iptables", "-D", *rule], check=True)
+        return port
+
     def resolver(self, at: str, **behaviour: Any) -> str:
         """Return the address of a resolver that behaves like this."""
         resolver = Resolver(at, self.zone, **behaviour)
@@ -188,8 +208,14 @@ class Lab:
         dns: tuple[str, ...] | None = None,
         settings: ProbeSettings | None = None,
         image: str | None = None,
+        search: str | None = None,
+        clock_ahead: timedelta = timedelta(),
     ) -> Finding:
-        """Run one probe in a hardened container, as the operator does, and return its finding."""
+        """Run one probe in a hardened container, as the operator does, and return its finding.
+
+        :param search: the search domain of an engine that is configured with one.
+        :param clock_ahead: how far the worker's clock is ahead.
+        """
         from airflow_incident_provider.containers import ContainerSpec, EngineError, LockedDownContainer
 
         probe = get_probe(run.probe)
@@ -204,10 +230,25 @@ class Lab:
             timeout_s=probe.timeout_s + 5,
             pull="never",
         )
+        engine = self.engine if search is None else _Searching(self.engine, search)
         try:
-            return interpret(run, LockedDownContainer(self.engine, spec, host="lab").run())
+            output = LockedDownContainer(engine, spec, host="lab").run()
+            return interpret(run, replace(output, started_at=output.started_at + clock_ahead))
         except EngineError as error:
             return interpret(run, ContainerOutput(started_at=datetime.now(UTC), error=str(error)))
+
+
+class _Searching:
+    """An engine whose containers have a search domain, as those of an engine of a company do."""
+
+    def __init__(self, engine: Any, domain: str) -> None:
+        self._engine, self._domain = engine, domain
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def create_host_config(self, **limits: Any) -> Any:
+        return self._engine.create_host_config(**limits, dns_search=[self._domain])
 
 
 @contextmanager

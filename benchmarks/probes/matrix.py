@@ -13,8 +13,10 @@ from airflow_incident_provider.models import Finding, Verdict
 from airflow_incident_provider.probes.conclusions import restate
 from benchmarks.probes import (  # noqa: F401 - each adds its environments
     answers,
-    broken,
+    certificates,
+    connections,
     control,
+    grpc_servers,
     handshakes,
     healthy,
     proxies,

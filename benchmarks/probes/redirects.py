@@ -121,3 +121,32 @@ for _location, _words in (
         _words,
         lambda lab, location=_location: http(lab, answer("302 Found", Location=location), expect=FOLLOW),
     )
+
+
+@environment(
+    BROKEN, "redirect that is followed to a 503", FAIL, rf"redirects to http://[^ ]+: HTTP 503{TIMES}", quick=True
+)
+def _followed_to_failure(lab: Lab) -> Check:
+    there = f"http://{lab.name()}:{lab.serve(answer('503 Service Unavailable'))}/"
+    return http(lab, answer("302 Found", Location=there), expect=tolerant(follow_redirects=True))
+
+
+@environment(
+    BROKEN,
+    "redirect that is followed to a refused port",
+    FAIL,
+    r"redirects to http://[^ ]+: port \d+: connection refused at .+",
+)
+def _followed_to_refusal(lab: Lab) -> Check:
+    there = f"http://{lab.name()}:{lab.refused()}/"
+    return http(lab, answer("302 Found", Location=there), expect=tolerant(follow_redirects=True))
+
+
+@environment(
+    BROKEN,
+    "redirects in a circle",
+    UNKNOWN,
+    r"redirects to .+: HTTP 302.+; redirects to [^ ]+, which was not followed",
+)
+def _circle(lab: Lab) -> Check:
+    return http(lab, answer("302 Found", Location="/again"), expect=tolerant(follow_redirects=True))

@@ -7,6 +7,7 @@ import ssl
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ Script = Callable[[socket.socket], None]
 """What a server does with one connection."""
 
 SERVER_TIMEOUT_S = 15
+_MAX_ALIASES = 10
 
 
 def read_request(connection: socket.socket) -> bytes:
@@ -158,6 +160,8 @@ class Behaviour:
     :param records: its addresses.
     :param cut: whether the last bytes of its records are missing.
     :param codes: the return code of a record type (``A``, ``AAAA``), such as ``SERVFAIL``; ``DROP`` for silence.
+    :param alias: the name that it is an alias of; that may be unknown, or be an alias itself, even of this name.
+    :param failures: how many questions for each type are answered SERVFAIL before the first right answer.
     """
 
     records: Sequence[str] = ()
@@ -166,6 +170,7 @@ class Behaviour:
     truncate: bool = False
     cut: bool = False
     alias: str | None = None
+    failures: int = 0
 
 
 class Resolver:
@@ -189,6 +194,7 @@ class Resolver:
         delay_s: float = 0,
     ) -> None:
         self._zone, self._everything, self._root, self._delay_s = zone, everything, root, delay_s
+        self._asked: Counter[tuple[str, str]] = Counter()
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._udp = socket.socket(family, socket.SOCK_DGRAM)
         self._udp.bind((address, 53))
@@ -246,7 +252,9 @@ class Resolver:
             return bytes(reply.pack())
         if behaviour.delay_s:
             time.sleep(behaviour.delay_s)
-        code = behaviour.codes.get(kind, "NOERROR")
+        self._asked[name, kind] += 1
+        failed = self._asked[name, kind] <= behaviour.failures
+        code = "SERVFAIL" if failed else behaviour.codes.get(kind, "NOERROR")
         if code == "DROP":
             return None
         reply.header.rcode = getattr(RCODE, code)
@@ -255,10 +263,14 @@ class Resolver:
         if behaviour.truncate and udp:
             reply.header.tc = 1
             return bytes(reply.pack())
-        owner = request.q.qname
-        if behaviour.alias:
+        owner, followed = request.q.qname, 0
+        while behaviour.alias and followed < _MAX_ALIASES:
             reply.add_answer(RR(owner, QTYPE.CNAME, ttl=5, rdata=CNAME(behaviour.alias)))
-            owner, behaviour = behaviour.alias, self._zone[behaviour.alias.rstrip(".")]
+            owner, followed = behaviour.alias, followed + 1
+            known = self._zone.get(behaviour.alias.rstrip("."))
+            if known is None:
+                reply.header.rcode = RCODE.NXDOMAIN
+            behaviour = known or Behaviour()
         for address in behaviour.records:
             record = "AAAA" if ip_address(address).version == 6 else "A"
             if record == kind:
