@@ -130,8 +130,18 @@ class LockedDownContainer:
             image_digest=digest,
             host=self.host,
             network=self.spec.network,
+            internal=self._is_internal(),
             **outcome,
         )
+
+    def _is_internal(self) -> bool:
+        """Return whether the engine says that the network has no way out; one that does not say has one."""
+        if self.spec.network in {"bridge", "none"}:
+            return False
+        try:
+            return bool(self.client.inspect_network(self.spec.network).get("Internal"))
+        except (DockerException, RequestException):
+            return False
 
     def remove(self) -> None:
         """Kill and remove the container; one that is gone already is fine."""

@@ -506,6 +506,7 @@ class Finding(XComValue):
     the container, at most 4 KB; ``summary`` is one plain line that claims no more than the facts show.
     ``command`` repeats the check on a command line; ``exit_code`` is that of a custom image.
     ``calls`` are the ids of the recorded API calls that a finding of the monitoring follows from.
+    ``redirect`` is where an answer leads, for the check that follows it: it may hold a secret, and is in no XCom.
     """
 
     probe: str
@@ -524,6 +525,7 @@ class Finding(XComValue):
     host: str | None = None
     calls: tuple[str, ...] = ()
     vantage: Vantage | None = None
+    redirect: str | None = Field(default=None, exclude=True, repr=False)
 
     @property
     def is_control(self) -> bool:

@@ -45,8 +45,9 @@ class InvestigateInContainerOperator(DockerOperator):
     :param command: its argument list, replacing the image's entry point. (templated)
     :param environment: environment variables for an image of your own. (templated)
     :param parser: makes the finding of an image of your own out of its output; by default exit code 0 is
-        ``ok``, anything else ``fail``, with the output as evidence. It is called only when the container came to
-        its own end: after a timeout, out of memory, killed, or with too much output the finding is ``unknown``.
+        ``ok``, 126 and 127 (a shell could not run the command) ``unknown``, and anything else ``fail``, with the
+        output as evidence. It is called only when the container came to its own end: after a timeout, out of
+        memory, killed, or with too much output the finding is ``unknown``.
     :param container_timeout: seconds after which a container of your own is killed.
     :param network_mode: ``bridge``, ``none`` or a network's name; default: ``[incident] docker_network``.
         The host's network is refused.

@@ -11,11 +11,15 @@ from airflow_incident_provider.probes.dns import KNOWN
 from airflow_incident_provider.probes.exchange import (
     Exchange,
     assess_proxy,
-    assess_request,
     assess_tls,
     exchanges,
 )
-from airflow_incident_provider.probes.output import ContainerOutput, evidence_text, read_measurements
+from airflow_incident_provider.probes.output import (
+    ContainerOutput,
+    engine_ahead_s,
+    evidence_text,
+    read_measurements,
+)
 from airflow_incident_provider.probes.probe import CONTROL, CURL_IMAGE, Assessment, FactValue, Probe
 from airflow_incident_provider.probes.reachability import (
     Attempt,
@@ -28,6 +32,7 @@ from airflow_incident_provider.probes.reachability import (
     read_resolution,
     read_vantage,
 )
+from airflow_incident_provider.probes.request import assess_request
 from airflow_incident_provider.probes.safety import literal_address
 from airflow_incident_provider.probes.script import (
     TIMEOUT_S,
@@ -58,13 +63,19 @@ def assess_target(run: ProbeRun, output: ContainerOutput) -> Assessment:
     vantage = read_vantage(measured, output.network)
     command = pasteable_command(run)
     proxied = measured.text("address-1") == "proxy"
-    found = Resolution(addresses=(), literal=True) if proxied else read_resolution(run, measured)
+    found = (
+        Resolution(addresses=(), literal=True)
+        if proxied
+        else read_resolution(run, measured, internal=output.internal)
+    )
+    at = output.started_at + timedelta(milliseconds=output.duration_ms)
+    engine_at = at + timedelta(seconds=engine_ahead_s(measured, output))
     if run.probe != "dns" and (forbidden := found.refused) is not None:
         where = f"{endpoint_of(run).host} is at {forbidden.address} ({forbidden.kind})"
         summary = f"refused: {where}, which may not be probed"
         return Assessment(verdict=Verdict.SKIPPED, summary=summary, vantage=vantage)
     attempts = read_attempts(found, measured)
-    made = exchanges(run, attempts, found.lookup_ms, output.started_at + timedelta(milliseconds=output.duration_ms))
+    made = exchanges(run, attempts, found.lookup_ms, (at, engine_at))
     stages = _stages(run, found, attempts, made)
     verdict, summary = _summary(stages)
     return Assessment(
@@ -75,13 +86,17 @@ def assess_target(run: ProbeRun, output: ContainerOutput) -> Assessment:
         evidence=evidence_text(_evidence(found, attempts, made)),
         command=command,
         vantage=vantage,
+        redirect=made[0].location if made else None,
     )
 
 
 def _stages(
     run: ProbeRun, found: Resolution, attempts: Sequence[Attempt], made: Sequence[Exchange]
 ) -> tuple[Stage, ...]:
-    wanted = [name for name in _STAGES[run.probe] if name is not StageName.TLS or speaks_tls(run, endpoint_of(run))]
+    left_out = {StageName.TLS} if not speaks_tls(run, endpoint_of(run)) else set()
+    if found.literal:
+        left_out.add(StageName.NAME)
+    wanted = [name for name in _STAGES[run.probe] if name not in left_out]
     if attempts and attempts[0].proxied:
         # The proxy resolves the name and connects: of neither anything was seen.
         wanted = [name for name in wanted if name in {StageName.TLS, StageName.REQUEST}]
@@ -133,7 +148,7 @@ def _summary(stages: Sequence[Stage]) -> tuple[Verdict, str]:
     if not faults:
         return Verdict.OK, _with_notes(reached)
     blocked = [str(stage.name) for stage in stages if stage.verdict is Verdict.SKIPPED]
-    summary = "; ".join(stage.summary for stage in faults)
+    summary = "; ".join((*(stage.summary for stage in faults), *_not_contacted(reached)))
     if blocked:
         summary = f"{summary}; not reached: {', '.join(blocked)}"
     return faults[0].verdict, summary
@@ -143,12 +158,14 @@ def _with_notes(reached: Sequence[Stage]) -> str:
     """Return what the last stage showed, the certificate's validity, and what the connection did not check."""
     last = reached[-1]
     notes = [last.summary]
-    for stage in reached[:-1]:
-        if stage.name is StageName.TLS:
-            notes.append(stage.summary)
-        elif stage.name is StageName.CONNECTION and "; " in stage.summary:
-            notes.append(stage.summary.partition("; ")[2])
-    return "; ".join(notes)
+    notes += [stage.summary for stage in reached[:-1] if stage.name is StageName.TLS]
+    return "; ".join((*notes, *(_not_contacted(reached[:-1]))))
+
+
+def _not_contacted(stages: Sequence[Stage]) -> list[str]:
+    """Return what a connection that is in order says about addresses that were not contacted."""
+    sound = (stage for stage in stages if stage.name is StageName.CONNECTION and stage.verdict is Verdict.OK)
+    return [stage.summary.partition("; ")[2] for stage in sound if "; " in stage.summary]
 
 
 def _facts(found: Resolution, attempts: Sequence[Attempt], made: Sequence[Exchange]) -> dict[str, FactValue]:

@@ -8,6 +8,7 @@ from airflow_incident_provider.probes.output import (
     ContainerOutput,
     Measurements,
     MissingMeasurementError,
+    engine_ahead_s,
     read_measurements,
 )
 from airflow_incident_provider.probes.probe import Assessment, FactValue
@@ -99,13 +100,7 @@ def _load(measured: Measurements, facts: dict[str, FactValue]) -> list[str]:
 
 
 def _clock(measured: Measurements, output: ContainerOutput, facts: dict[str, FactValue]) -> list[str]:
-    try:
-        clock = int(measured.text("clock"))
-    except ValueError as error:
-        raise MissingMeasurementError("clock") from error
-    # The container read its clock somewhere between its start and its end.
-    started = output.started_at.timestamp()
-    ahead = round(clock - min(max(clock, started), started + output.duration_ms / 1000 + 1))
+    ahead = engine_ahead_s(measured, output)
     facts["clock_ahead_s"] = ahead
     if abs(ahead) < CLOCK_SKEW_S:
         return []

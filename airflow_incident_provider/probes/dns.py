@@ -11,7 +11,8 @@ _POINTER = 0xC0
 _QUERY_ID = 0x1DC0
 _RECURSION_DESIRED = 0x0100
 _INTERNET = 1
-_TYPES = {"a": 1, "ns": 2, "aaaa": 28}
+_TYPES = {"a": 1, "ns": 2, "cname": 5, "aaaa": 28}
+_MAX_LABELS = 128
 _CODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
 
 KNOWN = "known"
@@ -42,6 +43,7 @@ class Reply:
     """What one resolver replied to one query.
 
     :param addresses: the addresses among the answers. A container without IPv6 does not look any up.
+    :param alias: what the name is an alias of in the end, if it is one.
     """
 
     query: str
@@ -49,6 +51,7 @@ class Reply:
     code: ReplyCode
     truncated: bool = False
     addresses: tuple[str, ...] = ()
+    alias: str | None = None
 
 
 def query(name: str, record: str) -> bytes:
@@ -84,16 +87,16 @@ def read_reply(key: str, message: bytes) -> Reply:
         return Reply(query=name, server=server, code=ReplyCode.MALFORMED)
     code = ReplyCode(_CODES.get(flags & 0x000F, ReplyCode.OTHER))
     truncated = bool(flags & 0x0200)
-    addresses, end = _addresses(message)
+    addresses, alias, end = _answers(message)
     if end > len(message) and not truncated:
-        code, addresses = ReplyCode.MALFORMED, ()
-    return Reply(query=name, server=server, code=code, truncated=truncated, addresses=addresses)
+        code, addresses, alias = ReplyCode.MALFORMED, (), None
+    return Reply(query=name, server=server, code=code, truncated=truncated, addresses=addresses, alias=alias)
 
 
-def _addresses(message: bytes) -> tuple[tuple[str, ...], int]:
-    """Return the A and AAAA records among the answers, and where these end by what the message says of itself."""
+def _answers(message: bytes) -> tuple[tuple[str, ...], str | None, int]:
+    """Return the addresses among the answers, the last alias, and where they end by what the message says."""
     questions, answers = int.from_bytes(message[4:6], "big"), int.from_bytes(message[6:8], "big")
-    at, found = _HEADER_BYTES, []
+    at, found, alias = _HEADER_BYTES, [], None
     for _ in range(questions):
         at = _after_name(message, at) + 4
     for _ in range(answers):
@@ -102,8 +105,25 @@ def _addresses(message: bytes) -> tuple[tuple[str, ...], int]:
         data = message[at + 10 : at + 10 + length]
         if (kind, len(data)) in {(_TYPES["a"], 4), (_TYPES["aaaa"], 16)}:
             found.append(str(ip_address(data)))
+        elif kind == _TYPES["cname"]:
+            alias = _name_at(message, at + 10) or alias
         at += 10 + length
-    return tuple(found), at
+    return tuple(found), alias, at
+
+
+def _name_at(message: bytes, at: int) -> str:
+    """Return the name at a position, its pointers followed."""
+    labels: list[str] = []
+    for _ in range(_MAX_LABELS):
+        length = message[at] if at < len(message) else 0
+        if not length:
+            break
+        if length >= _POINTER:
+            at = int.from_bytes(message[at : at + 2], "big") & 0x3FFF
+        else:
+            labels.append(message[at + 1 : at + 1 + length].decode("latin-1"))
+            at += 1 + length
+    return ".".join(labels)
 
 
 def _after_name(message: bytes, at: int) -> int:

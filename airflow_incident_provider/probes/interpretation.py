@@ -8,7 +8,7 @@ from datetime import datetime
 from airflow_incident_provider.models import Finding, ProbeRun, Stage, StageName, Target, Verdict
 from airflow_incident_provider.probes.builtin import BUILTIN_PROBES
 from airflow_incident_provider.probes.catalogue import get_probe
-from airflow_incident_provider.probes.exchange import NOT_FOLLOWED
+from airflow_incident_provider.probes.exchange import NOT_FOLLOWED, shown_location
 from airflow_incident_provider.probes.output import (
     ContainerOutput,
     MissingMeasurementError,
@@ -24,6 +24,9 @@ OUR_SIDE = "our own side"
 """What the control checks."""
 
 MAX_REDIRECTS = 5
+_NOT_RUN = {126: "the command could not be executed", 127: "the command was not found"}
+"""Exit codes by which every shell says that it did not run what it was asked to."""
+
 _FAULTS = (Verdict.FAIL, Verdict.WARN)
 
 
@@ -50,6 +53,7 @@ def interpret(run: ProbeRun, output: ContainerOutput) -> Finding:
         image_digest=output.image_digest,
         host=output.host,
         vantage=assessment.vantage,
+        redirect=assessment.redirect,
     )
 
 
@@ -79,6 +83,8 @@ def custom_finding(output: ContainerOutput, *, name: str, image: str, command: t
     """
     if (failure := output.failure) is not None:
         verdict, summary = Verdict.UNKNOWN, failure
+    elif output.exit_code in _NOT_RUN:
+        verdict, summary = Verdict.UNKNOWN, f"{_NOT_RUN[output.exit_code]} (exit code {output.exit_code})"
     else:
         verdict = Verdict.OK if output.exit_code == 0 else Verdict.FAIL
         summary = f"exit code {output.exit_code}"
@@ -104,8 +110,8 @@ def redirected_run(run: ProbeRun, finding: Finding) -> ProbeRun | None:
     The new target is validated like the first one. Headers and the client certificate stay with the first host.
     """
     expected = run.target.expect if run.target else None
-    location, status = finding.facts.get("location"), finding.facts.get("status")
-    if expected is None or not expected.follow_redirects or not isinstance(location, str) or run.target is None:
+    location, status = finding.redirect, finding.facts.get("status")
+    if expected is None or not expected.follow_redirects or not location or run.target is None:
         return None
     if not isinstance(status, int) or not 300 <= status < 400:  # noqa: PLR2004 - redirects
         return None
@@ -125,13 +131,17 @@ def after_redirect(first: Finding, last: Finding) -> Finding:
     """
     verdict = Verdict.UNKNOWN if last.verdict is Verdict.SKIPPED else last.verdict
     faults = [_on_the_way(stage) for stage in first.stages if stage.verdict in _FAULTS]
+    there = shown_location(last.target)
     evidence = f"{first.evidence}\n--- {last.target}\n{last.evidence}" if last.evidence else first.evidence
     return last.model_copy(
         update={
             "target": first.target,
             "verdict": min((verdict, *(stage.verdict for stage in faults)), key=list(Verdict).index),
             "summary": "; ".join(
-                (*(stage.summary for stage in faults), f"redirects to {last.target}: {last.summary}")
+                (
+                    *(stage.summary for stage in faults),
+                    f"redirects to {there}: {last.summary}",
+                )
             ),
             "stages": _with_faults(last.stages, faults),
             "evidence": evidence_text(evidence.encode()),

@@ -43,6 +43,7 @@ class ContainerOutput:
     :param error: why there is no output to trust (no engine, no image), as text for the room.
     :param host: the machine that started the container.
     :param network: the Docker network that the container was in.
+    :param internal: whether that network has no way out, by what the engine says of it.
     """
 
     started_at: datetime
@@ -56,6 +57,7 @@ class ContainerOutput:
     image_digest: str | None = None
     host: str | None = None
     network: str | None = None
+    internal: bool = False
 
     @property
     def failure(self) -> str | None:
@@ -113,7 +115,7 @@ class Measurements:
         :raises MissingMeasurementError: there is none, or it is not JSON.
         """
         try:
-            value = json.loads(self.values.get(name, b""))
+            value = json.loads(self.values.get(name, b"").decode(errors="replace"))
         except ValueError as error:
             raise MissingMeasurementError(name) from error
         if not isinstance(value, dict):
@@ -146,6 +148,20 @@ def read_measurements(raw: bytes) -> Measurements:
             continue
         values.setdefault(name.decode(), value)
     return Measurements(values, complete=raw.rstrip().rpartition(b"\n")[2] == _COMPLETE)
+
+
+def engine_ahead_s(measured: Measurements, output: ContainerOutput) -> int:
+    """Return how many seconds the engine's clock is ahead of the worker's.
+
+    :raises MissingMeasurementError: the probe did not say what time it is.
+    """
+    try:
+        clock = int(measured.text("clock"))
+    except ValueError as error:
+        raise MissingMeasurementError("clock") from error
+    # The container read its clock somewhere between its start and its end.
+    started = output.started_at.timestamp()
+    return round(clock - min(max(clock, started), started + output.duration_ms / 1000 + 1))
 
 
 def plain_text(raw: bytes) -> str:

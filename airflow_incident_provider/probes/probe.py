@@ -24,6 +24,7 @@ class Assessment:
     :param summary: one plain line that claims no more than the facts show.
     :param stages: what each stage showed, for a check that has stages.
     :param command: a command that a person can paste to look for themselves.
+    :param redirect: where the answer redirects to, in full.
     """
 
     verdict: Verdict
@@ -33,6 +34,7 @@ class Assessment:
     evidence: str = ""
     command: tuple[str, ...] = ()
     vantage: Vantage | None = None
+    redirect: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,16 +28,18 @@ vantage() {
     { cat /proc/loadavg; grep -c '^processor' /proc/cpuinfo; grep -E '^Mem(Total|Available)' /proc/meminfo; } | put load
 }
 
-# ask SERVER HEX FILE: send a DNS query over UDP, a second time if it stays unanswered, and keep the reply.
+# ask SERVER HEX FILE: send a DNS query over UDP, a second time after silence or SERVFAIL, and keep the last reply.
 ask() {
     mkfifo "$3.pipe"
+    : >"$3"
     for _ in 1 2; do
         printf '%s' "$2" | xxd -r -p >"$3.query"
         nc -u -w 2 "$1" 53 <"$3.query" >"$3.pipe" &
         asking=$!
-        dd if="$3.pipe" of="$3" bs=4096 count=1
+        dd if="$3.pipe" of="$3.new" bs=4096 count=1
         kill "$asking"
-        if [ -s "$3" ]; then break; fi
+        if [ -s "$3.new" ]; then mv "$3.new" "$3"; fi
+        case $(xxd -p -s 3 -l 1 "$3") in '' | ?2) ;; *) break ;; esac
     done
 }
 
@@ -49,23 +51,37 @@ ask_all() {
     done
 }
 
+# names: the name, and a short one with each search domain; musl adds none where the engine sets "ndots:0".
+names() {
+    printf '%s\n' "$HOST"
+    case $HOST in *.*) ;; *) awk '$1 == "search" { for (i = 2; i <= NF && i < 7; i++) print ENVIRON["HOST"] "." $i }' /etc/resolv.conf ;; esac
+}
+
 # look_up 4|6: the addresses of one family that a client gets for the name, and when that began and ended.
 look_up() {
     began=$(seconds)
-    if [ "$1" = 4 ]; then
-        getent ahostsv4 "$HOST" | awk '!seen[$1]++ { print $1 }' >found4
-    else
-        # "hosts" asks for IPv6 alone, also in a container without it, and prints one address.
-        timeout 6 getent hosts "$HOST" | awk '$1 ~ /:/ && $1 !~ /^::ffff:/ { print $1 }' >found6
-    fi
+    for name in $(names); do
+        if [ "$1" = 4 ]; then
+            getent ahostsv4 "$name" | awk '!seen[$1]++ { print $1 }' >found4
+        else
+            # "hosts" asks for IPv6 alone, also in a container without it, and prints one address.
+            timeout 6 getent hosts "$name" | awk '$1 ~ /:/ && $1 !~ /^::ffff:/ { print $1 }' >found6
+        fi
+        if [ -s "found$1" ]; then break; fi
+    done
     # musl refuses names with an underscore, which other clients resolve.
     case $HOST in
-        *_*) nslookup -type="$2" "$HOST" | sed -n '/^Name:/,$s/^Address:[[:space:]]*//p' >"found$1" ;;
+        *_*)
+            for server in $(resolvers); do
+                nslookup -type="$2" "$HOST" "$server" | sed -n '/^Name:/,$s/^Address:[[:space:]]*//p' >"found$1"
+                if [ -s "found$1" ]; then break; fi
+            done
+            ;;
     esac
     printf '%s %s\n' "$began" "$(seconds)" >"lookup$1"
     if [ "$1" = 6 ] && [ -s found6 ]; then
         # All of them. "ahostsv6" needs the IPv4 half of the name to resolve as well, and may map it into IPv6.
-        getent ahostsv6 "$HOST" | awk '$1 !~ /^::ffff:/ && !seen[$1]++ { print $1 }' >>found6
+        getent ahostsv6 "$name" | awk '$1 !~ /^::ffff:/ && !seen[$1]++ { print $1 }' >>found6
     fi
 }
 
@@ -81,7 +97,7 @@ resolve() {
     put lookup4 <lookup4
     put lookup6 <lookup6
     for reply in reply-*; do
-        case $reply in *.pipe | *.query | 'reply-*') ;; *) put "$reply" <"$reply" ;; esac
+        case $reply in *.pipe | *.query | *.new | 'reply-*') ;; *) put "$reply" <"$reply" ;; esac
     done
 }
 
@@ -136,7 +152,7 @@ transfer() {
     number=$1
     shift
     curl -q -s -v --config curl.conf "$@" --dump-header "headers-$number" \
-        --write-out "%output{result-$number}%{json}" 2>"trace-$number" | head -c 32768 >"body-$number"
+        --write-out "%output{result-$number}%{json}" 2>"trace-$number" | head -c 32769 >"body-$number"
 }
 
 # fetch N OPTION...: a transfer; if the certificate is rejected (exit code 60), once more without verification, so that
@@ -148,8 +164,8 @@ fetch() {
         transfer "$@" --insecure
         set -- "$@" --insecure
     fi
-    if grep -q '"exitcode":1,' "result-$1"; then fetch_http2 "$@"; fi
-    if grep -q 'Request CERT' "trace-$1" && ! grep -q 'BEGIN CERT' "result-$1"; then see_certificate "$@"; fi
+    if grep -q '^url = "http:' curl.conf && grep -qE '"exitcode":(1|52|56),' "result-$1"; then fetch_http2 "$@"; fi
+    if grep -q '^[*] .*Request CERT' "trace-$1" && ! grep -q 'BEGIN CERT' "result-$1"; then see_certificate "$@"; fi
 }
 
 # fetch_http2 N OPTION...: a transfer that begins with HTTP/2, kept if the server speaks it: some know nothing else.
@@ -166,6 +182,7 @@ fetch_http2() {
 # see_certificate N OPTION...: the server's certificate as it was sent. Curl reports none if the handshake fails, as that
 # of TLS 1.2 does where the server wants a certificate of the client.
 see_certificate() {
+    put authorities 262144 <ca.pem
     number=$1
     shift
     curl -q -s --config curl.conf "$@" --insecure --output /dev/null --trace - |
@@ -207,7 +224,7 @@ prepare() {
     printf '%s\n' "$CURL_CONFIG" >curl.conf
     printf '%s' "$REQUEST_HEX" | xxd -r -p >request
     printf '%s\n' "$CLIENT_PEM" >client.pem
-    { cat "${CURL_CA_BUNDLE:-/etc/ssl/cert.pem}"; printf '\n%s\n' "$CA_PEM"; } >ca.pem
+    { printf '%s\n' "$CA_PEM"; cat "${CURL_CA_BUNDLE:-/etc/ssl/cert.pem}"; } >ca.pem
 }
 
 prepare
@@ -216,7 +233,7 @@ if [ "$KIND" = control ]; then
     ask_all
     wait
     for reply in reply-*; do
-        case $reply in *.pipe | *.query | 'reply-*') ;; *) put "$reply" <"$reply" ;; esac
+        case $reply in *.pipe | *.query | *.new | 'reply-*') ;; *) put "$reply" <"$reply" ;; esac
     done
     [ -z "$PROXY" ] || curl -q -s --proxy "$PROXY" --connect-timeout 3 --max-time 6 --output /dev/null \
         --write-out '%{json}' http://airflow-incident-provider.invalid/ | put proxy
@@ -231,9 +248,9 @@ for file in knock-* result-* verified-* headers-* body-* trace-* sent-*; do
     case $file in
         *'*') ;;
         result-* | verified-* | sent-*) put "$file" 262144 <"$file" ;;
-        body-*) put "$file" 32768 <"$file" ;;
-        trace-*) grep -a -e 'failed:' -e 'Request CERT' -e '^\* .*alert' -e '^\* .*TLS' "$file" | put "$file" 8192 ;;
-        *) put "$file" 8192 <"$file" ;;
+        body-*) put "$file" 32769 <"$file" ;;
+        trace-*) grep -a '^[*] ' "$file" | grep -a -e 'failed:' -e 'Request CERT' -e alert -e TLS | put "$file" 8192 ;;
+        *) put "$file" 32768 <"$file" ;;
     esac
 done
 put errors 2048 <errors

@@ -11,12 +11,15 @@ from typing import Any
 
 from airflow_incident_provider.models import ProbeRun, Stage, StageName, Vantage, Verdict
 from airflow_incident_provider.probes.dns import KNOWN, Reply, ReplyCode, is_ipv6, read_reply
-from airflow_incident_provider.probes.output import Measurements, MissingMeasurementError
+from airflow_incident_provider.probes.output import Measurements, MissingMeasurementError, plain_text
 from airflow_incident_provider.probes.safety import AddressKind, classify, is_permitted, literal_address
 from airflow_incident_provider.probes.script import endpoint_of
 
 SLOW_LOOKUP_MS = 2_000
 """From how many milliseconds on a name's resolution is a warning."""
+
+MOST_ADDRESSES = 32
+"""How many addresses of a name the container reports."""
 
 _FAMILIES = {"a": "IPv4", "aaaa": "IPv6"}
 _FAILED = re.compile(r"failed: (.+)$", re.MULTILINE)
@@ -35,18 +38,20 @@ class Outcome(StrEnum):
     FAILED = "could not connect"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Address:
     """One address of a target.
 
     :param permitted: whether it may be contacted.
     :param source: the container's address that a connection would come from; empty without a route.
+    :param internal: whether the container's network has no way out.
     """
 
     address: str
     permitted: bool
     kind: str
     source: str = ""
+    internal: bool = False
 
     @property
     def family(self) -> str:
@@ -55,7 +60,12 @@ class Address:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether silence says nothing: a public IPv6 address, contacted from one that is not routed publicly."""
+        """Whether silence says nothing: a public address, contacted from where no way leads to it.
+
+        That is an internal network, or for IPv6 an address of ours that is not routed publicly.
+        """
+        if self.internal and self.kind == AddressKind.PUBLIC:
+            return True
         if not self.source or not is_ipv6(self.address) or not is_ipv6(self.source):
             return False
         public = classify(ip_address(self.address)) is AddressKind.PUBLIC
@@ -73,6 +83,7 @@ class Attempt:
     :param transfer: what curl reported of its transfer, if there was one.
     :param verified: what curl reported of an earlier transfer that ended because it rejected the certificate.
     :param sent: curl's dump of the certificate message of a handshake that failed, if there was one.
+    :param authorities: the certificates that curl trusts, if ``sent`` has to be verified here.
     :param proxied: whether a proxy was contacted in place of the address.
     """
 
@@ -85,6 +96,7 @@ class Attempt:
     body: bytes = b""
     trace: str = ""
     sent: str = ""
+    authorities: str = ""
     proxied: bool = False
 
 
@@ -100,6 +112,11 @@ class Resolution:
     def codes(self, query: str) -> set[ReplyCode]:
         """Return what the resolvers replied to a query, each reply once."""
         return {reply.code for reply in self.replies if reply.query == query}
+
+    @property
+    def alias(self) -> str | None:
+        """What the name is an alias of in the end, if it is one."""
+        return next((plain_text(reply.alias.encode()) for reply in self.replies if reply.alias), None)
 
     @property
     def refused(self) -> Address | None:
@@ -118,7 +135,7 @@ def read_vantage(measured: Measurements, network: str | None) -> Vantage:
     )
 
 
-def read_resolution(run: ProbeRun, measured: Measurements) -> Resolution:
+def read_resolution(run: ProbeRun, measured: Measurements, *, internal: bool) -> Resolution:
     """Return what the run's name resolved to: what the container found, and what else the resolvers replied.
 
     :raises MissingMeasurementError: the probe did not say.
@@ -126,7 +143,7 @@ def read_resolution(run: ProbeRun, measured: Measurements) -> Resolution:
     if "judged" not in measured.values:
         raise MissingMeasurementError("addresses")
     addresses = tuple(
-        Address(address=row[0], permitted=row[1] == "yes", kind=row[2], source=row[3] if row[3] != "-" else "")
+        Address(row[0], row[1] == "yes", row[2], row[3] if row[3] != "-" else "", internal)
         for row in measured.rows("judged")
         if len(row) == 4  # noqa: PLR2004 - address, verdict, kind, source
     )
@@ -188,7 +205,8 @@ def assess_name(run: ProbeRun, found: Resolution) -> Stage:
         verdict, summary = _without_address(run, found)
         return _name(verdict, summary, found.lookup_ms)
     count = len(found.addresses)
-    summary = f"{count} address{'es' if count > 1 else ''} in {found.lookup_ms} ms"
+    more = " or more" if count >= MOST_ADDRESSES else ""
+    summary = f"{count} address{'es' if count > 1 else ''}{more} in {found.lookup_ms} ms"
     faults = [fault for query in ("a", "aaaa") if (fault := _family_fault(found, query))]
     if found.lookup_ms > SLOW_LOOKUP_MS:
         faults.append(f"the name took {found.lookup_ms / 1000:.1f} s to resolve")
@@ -224,8 +242,10 @@ def _without_address(run: ProbeRun, found: Resolution) -> tuple[Verdict, str]:
     """
     if (disagreement := _disagreement(found)) is not None:
         return Verdict.UNKNOWN, disagreement
+    if any(reply.addresses for reply in found.replies if reply.query != KNOWN):
+        return Verdict.UNKNOWN, "the resolver answers with an address, and the look-up of the name found none"
     if (fault := _fault_of_name(found)) is None:
-        return Verdict.UNKNOWN, _fault_of_resolvers(found)
+        return Verdict.UNKNOWN, _fault_of_resolvers(run, found)
     if run.identifier:
         return Verdict.UNKNOWN, f"a host name of the alert that our resolvers have no address for: {fault}"
     return Verdict.FAIL, fault
@@ -249,7 +269,8 @@ def _fault_of_name(found: Resolution) -> str | None:
     if any(reply.truncated for reply in found.replies if reply.query != KNOWN):
         return None
     if ReplyCode.NXDOMAIN in codes:
-        return "no such name (NXDOMAIN)"
+        missing = "no such name (NXDOMAIN)"
+        return f"alias of {found.alias}, and there is {missing}" if found.alias else missing
     if ReplyCode.NOERROR in codes:
         return _fault_of_record(found)
     if ReplyCode.NOERROR in found.codes(KNOWN) and codes & {ReplyCode.SERVFAIL, ReplyCode.TIMEOUT}:
@@ -265,15 +286,18 @@ def _fault_of_record(found: Resolution) -> str | None:
             return None
         if codes and ReplyCode.NOERROR not in codes:
             return f"the {query.upper()} query was {_answered(codes)}, and the name has no {other} record"
-    return "the name has no address"
+    return f"alias of {found.alias}, which has no address" if found.alias else "the name has no address"
 
 
-def _fault_of_resolvers(found: Resolution) -> str:
+def _fault_of_resolvers(run: ProbeRun, found: Resolution) -> str:
     codes = found.codes("a") | found.codes("aaaa")
     if not found.replies:
         return "the container has no resolver"
     if any(reply.truncated for reply in found.replies if reply.query != KNOWN):
-        return "the resolver's answer was cut off, and it gave none over TCP"
+        # musl resolves no name with an underscore; what does, does not ask over TCP.
+        by_udp = "_" in endpoint_of(run).host
+        rest = "such names are asked for over UDP only" if by_udp else "it gave none over TCP"
+        return f"the resolver's answer was cut off, and {rest}"
     if codes == {ReplyCode.TIMEOUT}:
         return f"no resolver answered ({_servers(found)})"
     failures = {code for code in codes if not code.is_answer} or codes
@@ -337,6 +361,7 @@ def _attempt(where: Address, measured: Measurements, number: str) -> Attempt:
         body=measured.values.get(f"body-{number}", b""),
         trace=trace,
         sent=measured.text(f"sent-{number}"),
+        authorities=measured.text("authorities"),
         proxied=where is PROXY,
     )
 
@@ -408,11 +433,14 @@ def _unchecked(found: Resolution, attempts: Sequence[Attempt]) -> list[str]:
         notes.append(f"{family} not checked: this container has no route to {shown}")
     tried = {each.address.address for each in attempts}
     if left := [each for each in found.addresses if each.source and each.address not in tried]:
-        more = "1 more address was" if len(left) == 1 else f"{len(left)} more addresses were"
+        least = "at least " if len(found.addresses) >= MOST_ADDRESSES else ""
+        more = "1 more address was" if len(left) == 1 else f"{least}{len(left)} more addresses were"
         notes.append(f"{more} not contacted")
-    if doubtful := [each for each in attempts if _is_silent(each) and each.address.is_doubtful]:
-        where = ", ".join(each.address.address for each in doubtful)
-        notes.append(f"IPv6 not checked: {where} does not answer a container without a public IPv6 address")
+    doubtful = [each.address for each in attempts if _is_silent(each) and each.address.is_doubtful]
+    for family in dict.fromkeys(each.family for each in doubtful):
+        where = ", ".join(each.address for each in doubtful if each.family == family)
+        ours = "without a public IPv6 address" if family == "IPv6" else "in an internal network"
+        notes.append(f"{family} not checked: {where} does not answer a container {ours}")
     return notes
 
 

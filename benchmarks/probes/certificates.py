@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from airflow_incident_provider.probes import ProbeSettings
-from benchmarks.probes.environments import (  # OLD
+from benchmarks.probes.environments import (
     BROKEN,
     FAIL,
     HEALTHY,
@@ -36,7 +36,7 @@ from benchmarks.probes.servers import (
     answer,
 )
 
-_KEYS: dict[str, Callable[[], Any]] = {
+KEYS: dict[str, Callable[[], Any]] = {
     "ECDSA, P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "ECDSA, P-521": lambda: ec.generate_private_key(ec.SECP521R1()),
     "Ed25519": ed25519.Ed25519PrivateKey.generate,
@@ -44,9 +44,17 @@ _KEYS: dict[str, Callable[[], Any]] = {
 }
 
 
-def _issue(  # noqa: PLR0917 - a certificate's parts, in their order
-    subject: str, key: Any, issuer: str, issuer_key: Any, extensions: Sequence[x509.ExtensionType], days: float = 60
+def issue(  # noqa: PLR0917 - a certificate's parts, in their order
+    subject: str,
+    key: Any,
+    issuer: str,
+    issuer_key: Any,
+    extensions: Sequence[x509.ExtensionType],
+    days: float = 60,
+    *,
+    starts_in_days: float = -300,
 ) -> x509.Certificate:
+    """Return a certificate that is signed by this issuer, whatever that is."""
     now = datetime.now(UTC)
     builder = (
         x509.CertificateBuilder()
@@ -54,7 +62,7 @@ def _issue(  # noqa: PLR0917 - a certificate's parts, in their order
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=300))
+        .not_valid_before(now + timedelta(days=starts_in_days))
         .not_valid_after(now + timedelta(days=days))
     )
     for extension in extensions:
@@ -62,11 +70,25 @@ def _issue(  # noqa: PLR0917 - a certificate's parts, in their order
     return builder.sign(issuer_key, hashes.SHA256())
 
 
-def _pem(certificate: x509.Certificate) -> str:
+def pem_of(certificate: x509.Certificate) -> str:
+    """Return a certificate in PEM."""
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
-_AUTHORITY = x509.BasicConstraints(ca=True, path_length=None)
+AUTHORITY = x509.BasicConstraints(ca=True, path_length=None)
+
+
+def context_of(lab: Lab, key: Any, chain: str) -> ssl.SSLContext:
+    """Return the context of a server that shows these certificates, its own first."""
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    pem = lab.folder / f"{uuid4().hex}.pem"
+    pem.write_text(secret.decode() + chain)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.load_cert_chain(pem)
+    return context
 
 
 def made(
@@ -83,26 +105,19 @@ def made(
     :param intermediate_days: days until the authority between the two expires, if there is one.
     """
     name = host or lab.name()
-    root_key, own_key = _KEYS["ECDSA, P-256"](), _KEYS[key]()
-    root = _issue("lab root", root_key, "lab root", root_key, [_AUTHORITY])
+    root_key, own_key = KEYS["ECDSA, P-256"](), KEYS[key]()
+    root = issue("lab root", root_key, "lab root", root_key, [AUTHORITY])
     issuer, issuer_key, chain = "lab root", root_key, ""
     if intermediate_days is not None:
-        issuer, issuer_key = "lab intermediate", _KEYS["ECDSA, P-256"]()
-        chain = _pem(_issue(issuer, issuer_key, "lab root", root_key, [_AUTHORITY], intermediate_days))
-    own = _issue(subject, own_key, issuer, issuer_key, extensions or [_names(name)])
-    secret = own_key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    pem = lab.folder / f"{uuid4().hex}.pem"
-    pem.write_text(secret.decode() + _pem(own) + chain)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    context.load_cert_chain(pem)
-    port = lab.serve(OK_ANSWER, tls=context)
-    return check(f"https://{name}:{port}/", settings=ProbeSettings(ca_pem=_pem(root)))
+        issuer, issuer_key = "lab intermediate", KEYS["ECDSA, P-256"]()
+        chain = pem_of(issue(issuer, issuer_key, "lab root", root_key, [AUTHORITY], intermediate_days))
+    own = issue(subject, own_key, issuer, issuer_key, extensions or [names_of(name)])
+    port = lab.serve(OK_ANSWER, tls=context_of(lab, own_key, pem_of(own) + chain))
+    return check(f"https://{name}:{port}/", settings=ProbeSettings(ca_pem=pem_of(root)))
 
 
-def _names(*names: str) -> x509.SubjectAlternativeName:
+def names_of(*names: str) -> x509.SubjectAlternativeName:
+    """Return the extension that a certificate has its names in."""
     return x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
 
 
@@ -115,20 +130,20 @@ add(
     r"clients with the usual authorities reject the certificate: its key is too weak",
     lambda lab: made(lab, key="RSA, 1,024 bits"),
 )
-add(HEALTHY, "wildcard in capitals", OK, HTTPS_OK, lambda lab: made(lab, _names("*.LAB.TEST")))
+add(HEALTHY, "wildcard in capitals", OK, HTTPS_OK, lambda lab: made(lab, names_of("*.LAB.TEST")))
 add(
     BROKEN,
     "wildcard within a label",
     FAIL,
     r"certificate is for another name \(h\*\.lab\.test\), not .+",
-    lambda lab: made(lab, _names("h*.lab.test")),
+    lambda lab: made(lab, names_of("h*.lab.test")),
 )
 add(
     BROKEN,
     "certificate with a common name only",
     FAIL,
     r"certificate is for another name \(no name\), not .+",
-    lambda lab: made(lab, _AUTHORITY, host=(name := lab.name()), subject=name),
+    lambda lab: made(lab, AUTHORITY, host=(name := lab.name()), subject=name),
 )
 add(
     BROKEN,
@@ -136,7 +151,7 @@ add(
     FAIL,
     r"certificate rejected: it is not for servers",
     lambda lab: made(
-        lab, _names(name := lab.name()), x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), host=name
+        lab, names_of(name := lab.name()), x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), host=name
     ),
 )
 add(
@@ -155,7 +170,7 @@ add(
     "address that the certificate has as a name",
     FAIL,
     r"certificate has [0-9.]+ as a name and not as an address, which clients do not accept",
-    lambda lab: made(lab, _names(lab.address), host=lab.address),
+    lambda lab: made(lab, names_of(lab.address), host=lab.address),
     quick=True,
 )
 add(
@@ -163,7 +178,7 @@ add(
     "address, and a certificate for a name",
     FAIL,
     r"certificate is for another name \(a\.lab\.test\), not [0-9.]+",
-    lambda lab: made(lab, _names("a.lab.test"), host=lab.address),
+    lambda lab: made(lab, names_of("a.lab.test"), host=lab.address),
 )
 add(HEALTHY, "authority between that lives on", OK, HTTPS_OK, lambda lab: made(lab, intermediate_days=90))
 add(

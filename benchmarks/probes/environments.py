@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from airflow_incident_provider.intake.targets import read_target
 from airflow_incident_provider.models import (
@@ -55,6 +55,13 @@ class Group(StrEnum):
     CONTROL = "our own side"
 
 
+class Checkable(Protocol):
+    """Something that can be checked in the lab."""
+
+    def result(self, lab: Lab) -> Finding:
+        """Return the finding."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """What is probed in an environment, and from where."""
@@ -91,7 +98,7 @@ class Environment:
     group: Group
     verdict: Verdict
     summary: str
-    make: Callable[[Lab], Check]
+    make: Callable[[Lab], Checkable]
     quick: bool = False
 
     def problems(self, found: Finding) -> list[str]:
@@ -106,15 +113,16 @@ class Environment:
         return wrong
 
 
+Make = Callable[[Lab], Checkable]
 ENVIRONMENTS: list[Environment] = []
 
 
 def environment(
     group: Group, name: str, verdict: Verdict, summary: str, *, quick: bool = False
-) -> Callable[[Callable[[Lab], Check]], Callable[[Lab], Check]]:
+) -> Callable[[Make], Make]:
     """Add an environment that the decorated function makes."""
 
-    def add(make: Callable[[Lab], Check]) -> Callable[[Lab], Check]:
+    def add(make: Make) -> Make:
         ENVIRONMENTS.append(
             Environment(name=name, group=group, verdict=verdict, summary=summary, make=make, quick=quick)
         )
@@ -124,7 +132,13 @@ def environment(
 
 
 def add(
-    group: Group, name: str, verdict: Verdict, summary: str, make: Callable[[Lab], Check], *, quick: bool = False
+    group: Group,
+    name: str,
+    verdict: Verdict,
+    summary: str,
+    make: Callable[[Lab], Checkable],
+    *,
+    quick: bool = False,
 ) -> None:
     """Add an environment."""
     environment(group, name, verdict, summary, quick=quick)(make)

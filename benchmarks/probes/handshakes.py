@@ -221,3 +221,78 @@ add(
     r"the TLS handshake failed.*; not reached: request",
     lambda lab: check(f"https://{lab.name()}:{lab.serve(hang_up)}/"),
 )
+
+_UNTRUSTED = "clients with the usual authorities reject the certificate: "
+for _versions, _rest in ((_TLS12, "; not reached: request"), (None, "(?:; the connection broke .+)?")):
+    _version = "TLS 1.2" if _versions else "TLS 1.3"
+    add(
+        BROKEN,
+        f"client certificate wanted, and the server's own is by an unknown authority, {_version}",
+        WARN,
+        rf"{_UNTRUSTED}its issuer is not a known authority; {_ASKS}{_rest}",
+        lambda lab, versions=_versions: wanted(lab, authority=trustme.CA(), versions=versions),
+        quick=True,
+    )
+    add(
+        BROKEN,
+        f"client certificate wanted, and the server's own chain lacks a link, {_version}",
+        WARN,
+        rf"{_UNTRUSTED}its issuer is not a known authority; {_ASKS}{_rest}",
+        lambda lab, versions=_versions: wanted(
+            lab, authority=lab.authority.create_child_ca(), without_chain=True, versions=versions
+        ),
+    )
+
+
+def own_client(lab: Lab, pem: str) -> Check:
+    """Return the check of a sound server that wants a client certificate, with what the connection has for one."""
+    name = lab.name()
+    settings = ProbeSettings(ca_pem=lab.ca_pem, client_pem=pem)
+    expect = tolerant(client_certificate="probe_certificate")
+    return https(lab, OK_ANSWER, lab.tls(name, clients=trustme.CA()), host=name, expect=expect, settings=settings)
+
+
+def _mismatched() -> str:
+    one, other = (trustme.CA().issue_cert("probe@acme.example") for _ in range(2))
+    return (one.cert_chain_pems[0].bytes() + other.private_key_pem.bytes()).decode()
+
+
+_NOT_USED = "the client certificate of the connection could not be used; not reached: request"
+for _name, _pem in (
+    ("that is no certificate", lambda: "not a certificate"),
+    ("without a key", lambda: trustme.CA().issue_cert("probe@acme.example").cert_chain_pems[0].bytes().decode()),
+    ("with the key of another", _mismatched),
+):
+    add(
+        UNCHECKED,
+        f"client certificate of ours {_name}",
+        UNKNOWN,
+        _NOT_USED,
+        lambda lab, pem=_pem: own_client(lab, pem()),
+        quick=_name == "with the key of another",
+    )
+add(
+    HEALTHY,
+    "client certificate that nobody asks for",
+    OK,
+    HTTPS_OK,
+    lambda lab: https(
+        lab,
+        OK_ANSWER,
+        expect=tolerant(client_certificate="probe_certificate"),
+        settings=ProbeSettings(ca_pem=lab.ca_pem, client_pem=_own_pem()),
+    ),
+)
+add(
+    UNCHECKED,
+    "authorities of ours that cannot be read",
+    UNKNOWN,
+    r"the authorities that the probe is to trust cannot be read; not reached: request",
+    lambda lab: https(lab, OK_ANSWER, settings=ProbeSettings(ca_pem=_BROKEN_PEM)),
+)
+_BROKEN_PEM = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----"
+
+
+def _own_pem() -> str:
+    issued = trustme.CA().issue_cert("probe@acme.example")
+    return (issued.cert_chain_pems[0].bytes() + issued.private_key_pem.bytes()).decode()

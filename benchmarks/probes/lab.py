@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -93,16 +94,18 @@ class Lab:
         _add_address(address, self.network6.bridge)
         return address
 
-    def serve_grpc(self, state: int | None, name: str | None, code: str | None) -> int:
+    def serve_grpc(self, state: int | None, name: str | None, code: str | None, *, delay_s: float = 0) -> int:
         """Return the port of a gRPC server.
 
         :param state: what its health service answers (grpc.health.v1); without one it has no such service.
         :param name: makes it a TLS server with a certificate for this name.
         :param code: the error that its health service ends with instead.
+        :param delay_s: how long its health service takes.
         """
         import grpc
 
         def answer(_request: bytes, context: Any) -> bytes:
+            time.sleep(delay_s)
             if code is not None:
                 context.abort(getattr(grpc.StatusCode, code), "as the case asks")
             return bytes([0x08, state or 0])

@@ -14,11 +14,15 @@ from airflow_incident_provider.probes.conclusions import restate
 from benchmarks.probes import (  # noqa: F401 - each adds its environments
     answers,
     certificates,
+    chains,
     connections,
     control,
+    expectations,
     grpc_servers,
     handshakes,
     healthy,
+    http_forms,
+    own_images,
     proxies,
     redirects,
     resolvers,
@@ -50,7 +54,8 @@ class Result:
         """The claims of its sentence that the finding does not entail."""
         if self.finding.is_control:
             return []
-        claims = restate(self.finding).text.removeprefix(f"{self.finding.target}: ")
+        subject = self.finding.target or self.finding.probe
+        claims = restate(self.finding).text.removeprefix(f"{subject}: ")
         return untrue_clauses(self.finding, claims)
 
 

@@ -112,7 +112,10 @@ for _location, _words in (
     ("http://0x7f.1/", r"redirects to http://127\.0\.0\.1/: 127\.0\.0\.1 \(loopback\) may not be probed"),
     ("file:///etc/passwd", r"redirects to file:///etc/passwd: only .+ URLs are probed"),
     ("ftp://files.lab.test/", r"redirects to ftp://files\.lab\.test/: only .+ URLs are probed"),
-    ("http://user:s3cret@x.lab.test/", r"redirects to http://\[redacted\]@x\.lab\.test/: the URL cannot be read"),
+    (
+        "http://user:s3cret@x.lab.test/",
+        r"redirects to http://\[redacted\]@x\.lab\.test/: the URL holds credentials",
+    ),
 ):
     add(
         UNCHECKED,

@@ -14,14 +14,18 @@ from hypothesis import strategies as st
 
 from airflow_incident_provider.models import Verdict
 from airflow_incident_provider.probes.certificate import (
+    Clocks,
     ServerCertificate,
     assess_certificate,
     read_certificate,
     sent_certificates,
+    verify_issuers,
 )
 
 NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
 HOST = "shop.acme.example"
+PAST = (NOW - timedelta(days=400), NOW - timedelta(days=40))
+FUTURE = (NOW + timedelta(days=4), NOW + timedelta(days=40))
 
 
 def certificate(*names: str, verification: int = 0, starts: float = -30, ends: float = 90, **more: Any) -> Any:
@@ -37,8 +41,14 @@ def certificate(*names: str, verification: int = 0, starts: float = -30, ends: f
     )
 
 
-def assessed(found: ServerCertificate, host: str = HOST, skew: timedelta | None = None) -> tuple[Verdict, str]:
-    return assess_certificate(found, host, NOW, skew)
+def assessed(
+    found: ServerCertificate,
+    host: str = HOST,
+    skew: timedelta | None = None,
+    engine: timedelta = timedelta(),
+) -> tuple[Verdict, str]:
+    server = NOW + skew if skew is not None else None
+    return assess_certificate(found, host, Clocks(worker=NOW, engine=NOW + engine, server=server))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +64,7 @@ def pem_of(authority: trustme.CA, *names: str) -> str:
 def test_real_certificate_with_many_names_is_read_whole(authority: trustme.CA) -> None:
     names = [f"tenant-{number}.shared.example" for number in range(200)]
     text = "Subject:CN = x\n" + pem_of(authority, *names, HOST, "10.0.0.1", "2001:db8::1")
-    found = read_certificate(text, 0, NOW)
+    found = read_certificate(text, 0)
     assert found is not None
     assert found.covers(HOST)
     assert found.covers("tenant-199.shared.example")
@@ -67,12 +77,12 @@ def test_real_certificate_with_many_names_is_read_whole(authority: trustme.CA) -
     "text", ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]
 )
 def test_what_is_no_certificate(text: str) -> None:
-    assert read_certificate(text, 0, NOW) is None
+    assert read_certificate(text, 0) is None
 
 
 @given(st.text(max_size=300))
 def test_any_text_can_be_read(text: str) -> None:
-    read_certificate(f"-----BEGIN CERTIFICATE-----{text}-----END CERTIFICATE-----", 0, NOW)
+    read_certificate(f"-----BEGIN CERTIFICATE-----{text}-----END CERTIFICATE-----", 0)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +123,12 @@ def test_names_as_clients_match_them(names: tuple[str, ...], host: str, covered:
         (certificate(verification=18), Verdict.WARN, "clients with the usual authorities reject the certificate"),
         (certificate(verification=23), Verdict.FAIL, "certificate rejected: it is revoked"),
         (certificate(verification=99), Verdict.WARN, "OpenSSL rejects its chain (error 99)"),
-        (certificate(verification=10, intermediates_expired=True), Verdict.FAIL, "in its chain has expired"),
+        (certificate(verification=10, authorities=(PAST,)), Verdict.FAIL, "a certificate in its chain has expired"),
+        (certificate(verification=9, authorities=(FUTURE,)), Verdict.FAIL, "in its chain is not valid yet"),
+        (certificate(verification=10), Verdict.WARN, "an authority that its chain ends in has expired"),
+        (certificate(verification=0, authorities=(PAST,)), Verdict.OK, "certificate valid until"),
+        (certificate(verification=1), Verdict.WARN, "it is not accepted for this name"),
+        (certificate("*.example"), Verdict.FAIL, "certificate is for another name (*.example)"),
     ],
 )
 def test_faults(found: ServerCertificate, verdict: Verdict, words: str) -> None:
@@ -135,6 +150,35 @@ def test_clocks_that_differ_are_no_proof_against_the_certificate() -> None:
     verdict, summary = assessed(certificate(starts=0.1, verification=9), skew=timedelta(hours=3))
     assert verdict is Verdict.WARN
     assert "valid by the server's clock only, 3 h from ours" in summary
+
+
+@pytest.mark.parametrize(
+    ("found", "engine", "words"),
+    [
+        (certificate(starts=-300, ends=-5), -100, "valid by the engine's clock only, 100 days from the worker's"),
+        (certificate(ends=50), 100, "valid by the worker's clock only, 100 days from the engine's"),
+    ],
+)
+def test_clocks_of_our_own_that_differ_say_nothing_of_the_certificate(
+    found: ServerCertificate, engine: float, words: str
+) -> None:
+    verdict, summary = assessed(found, engine=timedelta(days=engine))
+    assert verdict is Verdict.UNKNOWN
+    assert words in summary
+
+
+def test_issuers_are_verified_where_the_handshake_did_not(authority: trustme.CA) -> None:
+    between = authority.create_child_ca()
+    whole = "".join(pem.bytes().decode() for pem in between.issue_cert(HOST).cert_chain_pems)
+    own = between.issue_cert(HOST).cert_chain_pems[0].bytes().decode()
+    root = authority.cert_pem.bytes().decode()
+    assert verify_issuers(whole, root) == 0
+    assert verify_issuers(own, root) == 20
+    assert verify_issuers(whole, trustme.CA().cert_pem.bytes().decode()) == 20
+    assert verify_issuers(root, "") == 18
+    unreadable = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    assert verify_issuers(whole, unreadable + root) == 0
+    assert verify_issuers(unreadable, root) == 20
 
 
 def test_an_address_is_covered_by_an_address_only() -> None:
@@ -164,7 +208,7 @@ def test_certificates_that_were_sent_are_read_from_the_dump(authority: trustme.C
     listed = b"".join(len(der).to_bytes(3, "big") + der for der in ders)
     body = len(listed).to_bytes(3, "big") + listed
     pem = sent_certificates(dumped(b"\x0b" + len(body).to_bytes(3, "big") + body))
-    found = read_certificate(pem, 0, NOW)
+    found = read_certificate(pem, 0)
     assert found is not None
     assert found.names == (HOST,)
     assert found.chain == len(ders)
