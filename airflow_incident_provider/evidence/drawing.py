@@ -9,6 +9,9 @@ from typing import Any
 from airflow_incident_provider.evidence.model import MetricGraph
 
 _WIDTH, _HEIGHT, _DPI = 9.0, 3.2, 110
+_MARGINS = (0.09, 0.16, 0.89, 0.74)
+"""Left, bottom, width and height of the plot, as fractions of the picture."""
+
 _LABEL = 48
 
 
@@ -23,8 +26,9 @@ def draw(graph: MetricGraph) -> bytes | None:
     except ImportError:
         return None
     # A figure of its own, without pyplot: that keeps global state and opens windows.
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI, layout="constrained")
-    axes: Any = figure.add_subplot()  # its stubs know no dates
+    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI)
+    # Fixed margins: a layout engine draws everything twice, and the summary waits for the picture.
+    axes: Any = figure.add_axes(_MARGINS)  # its stubs know no dates
     times = [datetime.fromtimestamp(at, tz=UTC) for at in graph.times]
     axes.plot(times, [float("nan") if value is None else value for value in graph.values], color="#1f4e9c", lw=1.6)
     if graph.normal_low is not None and graph.normal_high is not None:

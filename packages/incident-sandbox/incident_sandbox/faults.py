@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -20,10 +21,10 @@ class When(StrEnum):
 class Fault(BaseModel):
     """One scripted fault.
 
-    It matches calls of ``method`` (``*`` is any), lets the first ``nth - 1`` of them pass and strikes the
-    next ``times`` (``None``: all the rest). It answers exactly one of ``error`` (a Slack error in a 200 body,
-    with ``fields`` beside it), ``status`` (an HTTP status with ``body`` and ``headers``) or ``drop`` (the
-    connection is closed without an answer), or nothing but a delay.
+    It matches calls of ``method`` (``*`` is any, ``datadog.*`` any of Datadog's), lets the first ``nth - 1`` of
+    them pass and strikes the next ``times`` (``None``: all the rest). It answers exactly one of ``error`` (a Slack
+    error in a 200 body, with ``fields`` beside it), ``status`` (an HTTP status with ``body`` and ``headers``) or
+    ``drop`` (the connection is closed without an answer), or nothing but a delay.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -70,7 +71,7 @@ class ScriptedFault(BaseModel):
 
     def strikes(self, method: str) -> bool:
         """Count this call and return whether the fault strikes it."""
-        if self.spent or self.fault.method not in (ANY_METHOD, method):
+        if self.spent or not fnmatchcase(method, self.fault.method):
             return False
         self.seen += 1
         if self.seen < self.fault.nth:

@@ -47,6 +47,16 @@ def test_the_next_calls_and_every_call(
     assert slack.auth_test()["ok"]
 
 
+def test_a_fault_of_all_methods_of_datadog_leaves_slack_alone(
+    slack: WebClient, control: SandboxClient, refusal: Callable[..., Any]
+) -> None:
+    control.add_fault(Fault(method="datadog.*", times=None, error="fatal_error"))
+    assert slack.auth_test()["ok"]
+
+    control.add_fault(Fault(method="auth.*", error="internal_error"))
+    assert refusal(slack.auth_test)["error"] == "internal_error"
+
+
 def test_an_error_after_the_effect(
     slack: WebClient, room: str, control: SandboxClient, refusal: Callable[..., Any]
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from incident_sandbox.datadog.story import Story, load_story
 from incident_sandbox.datadog.world import World
-from incident_sandbox.faults import ANY_METHOD, Fault
+from incident_sandbox.faults import Fault
 from incident_sandbox.workspace import Workspace
 
 ALERTED_BEFORE_S = 41
@@ -26,8 +26,7 @@ def play_story(workspace: Workspace, story: Story | str, *, alerted_at: float | 
                 Fault(method=f"datadog.{name}", status=502, body="<html>502 Bad Gateway</html>", times=None)
             )
         for name, delay in played.limits.delay_ms.items():
-            method = ANY_METHOD if name == ANY_METHOD else f"datadog.{name}"
-            workspace.faults.add(Fault(method=method, delay_ms=delay, times=None))
+            workspace.faults.add(Fault(method=f"datadog.{name}", delay_ms=delay, times=None))
     # Made once here: the first answer would be late otherwise.
     _ = world.series
     return world
