@@ -99,17 +99,23 @@ ENTAILMENTS: tuple[tuple[str, Entails], ...] = (
         _said_by(REQUEST),
     ),
     (
-        r"certificate is valid by the (?:engine|worker)'s clock only, .+|the certificate cannot be read"
-        r"|the authorities that the probe is to trust .+|the client certificate of the connection .+",
+        r"certificate is valid by the (?:engine|worker)'s clock only, .+|the certificate cannot be read",
         _has(TLS, UNKNOWN),
+    ),
+    (
+        r"the authorities that the probe is to trust .+|the client certificate of the connection .+"
+        r"|curl (?:could not start|ran out of memory)",
+        lambda f, clause: any(clause[0] in stage.summary for stage in f.stages if stage.verdict is UNKNOWN),
     ),
     (r"HTTP (?P<status>\d{3}) was all that came", lambda f, clause: f.facts.get("status") == int(clause["status"])),
     (r"HTTP (?P<status>\d{3}) in \d+ ms .+", _status),
-    (r"offers several answers, of which none was asked for", _has(REQUEST, UNKNOWN)),
-    (r"redirects without saying where|the proxy may have answered so itself", _has(REQUEST, WARN, UNKNOWN)),
+    (
+        r"offers several answers, of which none was asked for|redirects without saying where"
+        r"|the proxy may have answered so itself|redirects to .+, which was not followed",
+        _has(REQUEST, UNKNOWN, WARN, FAIL),
+    ),
     (r"up, .+", _has(REQUEST, OK, WARN)),
     (r"slow: .+|expected .+|the body does not match .+|the answer (?:broke|did not end).+", _said_by(REQUEST)),
-    (r"redirects to .+, which was not followed", _has(REQUEST, UNKNOWN, WARN)),
     (r"redirects to [^ ]+", lambda finding, _: _was_redirected(finding)),
     (r"port \d+: 1 of 2 attempts failed at .+", _has(CONNECTION, WARN)),
     (r"the health check was answered SERVING .+", _has(REQUEST, OK, WARN)),

@@ -56,6 +56,9 @@ def answered(**fields: Any) -> dict[str, str]:
 
 def output(measurements: dict[str, str], **fields: Any) -> ContainerOutput:
     """Return the output of a container that printed these measurements."""
-    lines = [f"{name} {b64encode(gzip.compress(value.encode())).decode()}" for name, value in measurements.items()]
+    lines = [
+        f"{name} {b64encode(gzip.compress(value.encode('latin-1'))).decode()}"
+        for name, value in measurements.items()
+    ]
     printed = "\n".join([*lines, "complete", ""]).encode()
     return ContainerOutput(**({"started_at": AT, "exit_code": 0, "stdout": printed, "duration_ms": 300} | fields))

@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_incident_provider.models import (
+    Expectation,
     Finding,
     Incident,
     ProbeRun,
@@ -25,7 +27,7 @@ from airflow_incident_provider.probes import MAX_RUNS, conclude, interpret
 from airflow_incident_provider.probes.conclusions import restate
 from benchmarks.probes.entailment import untrue_clauses
 
-from .measured import answered, output  # isort: skip
+from .measured import ADDRESS, answered, output  # isort: skip
 
 AT = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
 URL = "https://checkout.example.com/healthz"
@@ -192,26 +194,92 @@ def test_control_that_did_not_run_is_listed() -> None:
 
 # --- entailment ---------------------------------------------------------------------------------------
 
+
+def _reply(rcode: int, *answers: bytes) -> str:
+    """Return a DNS reply about "h", in Latin-1: its header, the question and these records."""
+    header = bytes([0x1D, 0xC0, 0x81, 0x80 | rcode, 0, 1, 0, len(answers), 0, 0, 0, 0])
+    return (header + b"\1h\0\0\1\0\1" + b"".join(answers)).decode("latin-1")
+
+
+_A = b"\xc0\x0c\0\1\0\1\0\0\0\5\0\4\xc0\0\2\1"
+_ALIAS = b"\xc0\x0c\0\5\0\1\0\0\0\5\0\3\1g\0"
+REPLIES = st.sampled_from(
+    [_reply(0), _reply(0, _A), _reply(0, _ALIAS), _reply(3), _reply(3, _ALIAS), _reply(2), _reply(5)]
+)
+CERTIFICATE = trustme.CA().issue_cert("h2.example.com", "h4.example.com").cert_chain_pems[0].bytes().decode()
+EXPECTED = Expectation(statuses=("200", "302"), body="^up$", slow_ms=500, follow_redirects=True)
 RUNS = [
-    ProbeRun(probe="http", target=Target(url=f"http://h{number}.example.com/", trusted=True)) for number in range(3)
+    *(ProbeRun(probe="http", target=Target(url=f"http://h{n}.example.com/", trusted=True)) for n in range(2)),
+    ProbeRun(probe="http", target=Target(url="https://h2.example.com/", trusted=True)),
+    ProbeRun(probe="http", target=Target(url="http://h3.example.com/", trusted=True, expect=EXPECTED)),
+    ProbeRun(probe="http", target=Target(url="http://198.51.100.7/", trusted=True)),
+    ProbeRun(probe="tls", target=Target(url="tls://h4.example.com:993", trusted=True)),
+    ProbeRun(probe="grpc", target=Target(url="grpc://h5.example.com:50051/", trusted=True)),
+    ProbeRun(probe="tcp", target=Target(host="h6.example.com", port=5432, trusted=True)),
+    ProbeRun(probe="dns", target=Target(host="h7.example.com", trusted=True)),
+    ProbeRun(probe="dns", target=Target(host="h8.example.com"), identifier=True),
 ]
+OUR_SIDE = [2, 27, 43, 58, 77]
 ANSWERS = st.fixed_dictionaries(
     {},
     optional={
-        "http_code": st.sampled_from([0, 200, 204, 302, 401, 404, 429, 500, 503]),
-        "exitcode": st.sampled_from([0, 7, 18, 23, 28, 35, 52, 56, 63]),
+        "http_code": st.sampled_from([0, 100, 200, 204, 300, 302, 304, 401, 403, 404, 429, 500, 503]),
+        "exitcode": st.sampled_from([0, 1, 7, 8, 16, 18, 23, 28, 35, 52, 55, 56, 61, 63, 92, 100, *OUR_SIDE]),
         "num_connects": st.sampled_from([0, 1]),
         "time_total": st.sampled_from([0.2, 3.0]),
+        "time_appconnect": st.sampled_from([0, 0.1]),
+        "ssl_verify_result": st.sampled_from([0, 1, 9, 10, 18, 20, 47, 99]),
+        "certs": st.sampled_from(["", CERTIFICATE, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]),
         "redirect_url": st.sampled_from([None, "https://login.example/"]),
+        "errormsg": st.sampled_from(
+            [None, "Connection reset by peer", "chunk hex-length", "routines::unexpected eof"]
+        ),
     },
 )
-FINDINGS = st.lists(st.tuples(st.sampled_from(RUNS), ANSWERS, st.sampled_from(["", "judged"])), max_size=4).map(
-    lambda made: [_finding(*each) for each in made]
+WHERE = f"{ADDRESS} yes {{}} 172.18.0.2"
+SEEN = st.fixed_dictionaries(
+    {},
+    optional={
+        "trace-1": st.sampled_from(
+            [
+                "* TLSv1.2 (IN), TLS handshake, Request CERT (13)",
+                "* connect to 192.0.2.1 failed: Connection refused",
+            ]
+        ),
+        "headers-1": st.sampled_from(
+            ["HTTP/2 200\r\ngrpc-status: 0\r\n", "HTTP/2 200\r\ngrpc-status: 14\r\n", "HTTP/1.1 200\r\n"]
+        ),
+        "body-1": st.sampled_from(["up", "down", "x" * 32_769, "\0\0\0\0\2\x08\1"]),
+        "judged": st.sampled_from(
+            [
+                WHERE.format("reserved"),
+                WHERE.format("public"),
+                "",
+                f"{ADDRESS} yes public -",
+                f"{ADDRESS} no private -",
+            ]
+        ),
+        "lookup4": st.sampled_from(["100.00 100.01", "100.00 105.00"]),
+        "clock": st.sampled_from([str(int(AT.timestamp())), str(int(AT.timestamp()) + 9_000_000)]),
+        "knock-1": st.sampled_from(["0 100.00 100.01", "1 100.00 103.00"]),
+        "address-1": st.sampled_from([ADDRESS, "proxy"]),
+        **{f"reply-{query}-10.0.0.2": REPLIES for query in ("a", "aaaa", "known")},
+    },
 )
+ENDS = st.sampled_from(
+    [{}, {}, {}, {}, {"internal": True}, {"oom_killed": True}, {"timed_out": True}, {"exit_code": 137}]
+)
+MADE = st.tuples(
+    st.sampled_from(RUNS), ANSWERS, SEEN, st.sampled_from(["", "", "", "", "judged", "result-1"]), ENDS
+)
+FINDINGS = st.lists(MADE, max_size=4).map(lambda made: [_finding(*each) for each in made])
 
 
-def _finding(run: ProbeRun, answer: dict[str, Any], without: str) -> Finding:
-    return interpret(run, output({name: value for name, value in answered(**answer).items() if name != without}))
+def _finding(
+    run: ProbeRun, answer: dict[str, Any], seen: dict[str, Any], without: str, end: dict[str, Any]
+) -> Finding:
+    measured = answered(**answer) | seen
+    return interpret(run, output({name: value for name, value in measured.items() if name != without}, **end))
 
 
 @given(FINDINGS)
