@@ -75,15 +75,16 @@ def read_routing_table(source: str | Mapping[str, Any] | None = None) -> Routing
     return load_routing_table(_text_of(Path(path))) if path else RoutingTable()
 
 
-def active_routing_table(source: str | Mapping[str, Any] | None = None) -> ActiveTable:
+def active_routing_table(source: str | Mapping[str, Any] | None = None, *, keep: bool = True) -> ActiveTable:
     """Return the routing table in use: as :func:`read_routing_table`, or the last valid one of an invalid file.
 
+    :param keep: keep a copy of a valid version; a person's command does not, for it may run as another user.
     :raises RoutingTableError: ``source`` is a mapping, and invalid: there is no earlier version of it.
     """
     if isinstance(source, Mapping):
         return ActiveTable(build_routing_table(source))
     path = source or settings().routing_table
-    return _active(Path(path)) if path else ActiveTable(RoutingTable())
+    return _active(Path(path), keep=keep) if path else ActiveTable(RoutingTable())
 
 
 class RoutingTableFile:
@@ -122,7 +123,7 @@ class RoutingTableFile:
             raise RoutingTableError(str(problem), fix=problem.error.fix)
 
 
-def _active(path: Path) -> ActiveTable:
+def _active(path: Path, *, keep: bool = True) -> ActiveTable:
     last_valid = _LastValid(path)
     try:
         text = _text_of(path)
@@ -134,7 +135,7 @@ def _active(path: Path) -> ActiveTable:
         table = load_routing_table(text)
     except RoutingTableError as error:
         return last_valid.instead_of(error)
-    if _has_content(text):
+    if keep and _has_content(text):
         last_valid.keep(text)
     return ActiveTable(table)
 

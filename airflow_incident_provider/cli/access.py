@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import socket
 import sys
 import time
 from argparse import Namespace
@@ -145,6 +146,11 @@ def connect(args: Namespace) -> Iterator[Airflow]:
         yield RemoteAirflow(api)
     finally:
         api.close()
+
+
+def local_user() -> str:
+    """Return who uses this machine: a name that is recorded with what the person does."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def run_url(base_url: str, dag_id: str, run_id: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
+import sys
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from airflow_incident_provider.cli.access import connect
+from airflow_incident_provider.cli.access import connect, local_user
 from airflow_incident_provider.cli.output import Column, is_document, print_document, print_rows, print_text
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command, print_error
 from airflow_incident_provider.cli.view import IncidentView, find_incident, read_views
@@ -15,9 +16,7 @@ from airflow_incident_provider.events.datadog import DatadogEvents, Metric, Metr
 from airflow_incident_provider.exceptions import InvalidPayloadError, SlackError
 from airflow_incident_provider.interaction.commands import parse_command
 from airflow_incident_provider.interaction.metrics import (
-    Distribution,
     MeasuredIncident,
-    Milestone,
     ReportRow,
     report,
 )
@@ -30,6 +29,12 @@ from airflow_incident_provider.slack.access import live_slack_client
 from airflow_incident_provider.slack.document import share_document
 from airflow_incident_provider.text import one_line, shorten
 
+TIMES = ("median_s", "p90_s")
+REPORT_COLUMNS = (
+    Column("group", flexible=True),
+    *(Column(name) for name in ("time_to", "incidents", "measured", *TIMES)),
+)
+
 
 @command
 def act(args: Namespace) -> ExitCode:
@@ -41,7 +46,7 @@ def act(args: Namespace) -> ExitCode:
         raise UsageError(error.message, fix=error.fix) from None
     with connect(args) as airflow:
         view = find_incident(airflow, args.run, args.dag_id)
-        outcome, reply = airflow.act(_key(view, args.run), text, actor=args.actor or getpass.getuser())
+        outcome, reply = airflow.act(_key(view, args.run), text, actor=args.actor or local_user())
     if outcome is Outcome.REFUSED:
         print_error(reply)
         return ExitCode.FAILED
@@ -93,7 +98,11 @@ def _share(record: IncidentRecord, drafted: Postmortem) -> ExitCode:
 def print_report(args: Namespace) -> ExitCode:
     """Print response times, and how useful findings were."""
     with connect(args) as airflow:
-        views = [view for view in read_views(airflow, args.dag_id) if view.record is not None]
+        views = [
+            view
+            for view in read_views(airflow, args.dag_id)
+            if view.record is not None and not (view.is_dry_run or view.is_drill)
+        ]
     measured = [
         MeasuredIncident.from_run(view.record, view.snapshot.room, view.snapshot.summary)
         for view in views
@@ -102,13 +111,14 @@ def print_report(args: Namespace) -> ExitCode:
     reported = report(measured)
     if args.datadog:
         return _send(reported)
-    rows = [_row(row) for row in reported]
+    rows = [row for group in reported for row in _rows(group)]
     answers = [answer for view in views if view.record for answer in view.record.coordination.feedback]
     if is_document(args.output):
         print_document({"response_times": rows, "feedback": _counted(answers)}, args.output)
         return ExitCode.OK
-    columns = [Column("group", flexible=True), Column("incidents"), *(Column(str(each)) for each in Milestone)]
-    print_rows(rows, columns, args.output)
+    in_terminal = args.output == "table" and sys.stdout.isatty()
+    shown = [{**row, **{name: _shown(row[name]) for name in TIMES}} for row in rows] if in_terminal else rows
+    print_rows(shown, REPORT_COLUMNS, args.output)
     for finding, counts in _counted(answers).items():
         print_text(f"{finding}: useful {counts['useful']}, not useful {counts['not_useful']}")
     return ExitCode.OK
@@ -145,16 +155,15 @@ def _key(view: IncidentView, name: str) -> str:
     return view.key
 
 
-def _row(row: ReportRow) -> dict[str, object]:
-    return {"group": row.group, "incidents": row.incidents, **{str(m): _times(t) for m, t in row.times.items()}}
+def _rows(group: ReportRow) -> Iterator[dict[str, Any]]:
+    """Yield a row for each milestone of a group; what is not recorded has no times."""
+    for milestone, times in group.times.items():
+        figures = {"measured": times.count, "median_s": times.median_s, "p90_s": times.p90_s}
+        yield {"group": group.group, "incidents": group.incidents, "time_to": milestone.value, **figures}
 
 
-def _times(times: Distribution) -> str:
-    """Return the median, the 90th percentile, and of how many incidents."""
-    if times.median_s is None or times.p90_s is None:
-        return "not recorded"
-    median, p90 = (duration(round(seconds * 1000)) for seconds in (times.median_s, times.p90_s))
-    return f"{median} (p90 {p90}, n {times.count})"
+def _shown(seconds: float | None) -> str | None:
+    return None if seconds is None else duration(round(seconds * 1000))
 
 
 def _counted(answers: Iterable[Feedback]) -> dict[str, dict[str, int]]:

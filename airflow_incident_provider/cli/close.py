@@ -5,14 +5,12 @@ Both work from any machine with access to Airflow's API, and everybody who may t
 
 from __future__ import annotations
 
-import getpass
-import socket
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from airflow_incident_provider.cli.access import Airflow, Run, connect, wait_for_run
+from airflow_incident_provider.cli.access import Airflow, Run, connect, local_user, wait_for_run
 from airflow_incident_provider.cli.output import counted, is_document, print_document, print_text
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command, print_error
 from airflow_incident_provider.cli.trigger import confirm
@@ -100,7 +98,8 @@ def _confirmed(airflow: Airflow, view: IncidentView, closing: Closing) -> bool:
 
 def _print_doubts(airflow: Airflow, view: IncidentView) -> None:
     """Print the alerts that still fire, and what failed at the latest check."""
-    if view.record is not None and (firing := view.record.firing_count):
+    firing, _ = view.firing
+    if firing:
         print_text(f"{counted(firing, 'alert')} still firing. The next notification reopens the incident.")
     _, latest = latest_check(airflow, view)
     findings = [finding for finding in latest if finding.probe != CONTROL]
@@ -125,7 +124,7 @@ def _requester(args: Namespace) -> str | None:
     """Return who closes the incident; ``None`` for the Airflow user whose token is used."""
     if args.requester:
         return one_line(args.requester)
-    return None if args.api_url else f"{getpass.getuser()}@{socket.gethostname()}"
+    return None if args.api_url else local_user()
 
 
 def _start(airflow: Airflow, view: IncidentView, closing: Closing, *, by: str | None) -> str:

@@ -32,7 +32,7 @@ from airflow_incident_provider.messages.channel import channel_name
 from airflow_incident_provider.models import Incident, LinkKind
 from airflow_incident_provider.probes import CONTROL
 from airflow_incident_provider.probes.planning import plan_probes
-from airflow_incident_provider.routing_file import read_routing_table
+from airflow_incident_provider.routing_file import active_routing_table
 from airflow_incident_provider.slack.access import connection_is_configured
 
 DEFAULTS = "defaults"
@@ -44,7 +44,7 @@ PAYLOAD = "the alert"
 def explain(args: Namespace) -> ExitCode:
     """Print the decision on a payload, its reasons, and how the incident would be handled."""
     now = datetime.now(UTC)
-    routing = _routing(args.routing_table)
+    routing = _routing(args)
     signal = read_signal(_payload(args.payload), received_at=now, routing=routing)
     decision = decide(signal, _records(args), routing, now)
     route = Handling(signal.incident, routing)
@@ -81,9 +81,10 @@ class Handling:
         rules = [(f"rule {rule.name!r}", rule) for rule in self.routing.rules if rule.match.matches(self.incident)]
         return [*rules, (DEFAULTS, self.routing.defaults)]
 
-    def _decided_by(self, field: str) -> str:
-        """Return what sets a field of which the first rule decides."""
-        named = (source for source, layer in self._layers() if getattr(layer, field) is not None)
+    def _decided_by(self, field: str, value: object = None) -> str:
+        """Return what sets a field first; with ``value``, what sets it to that value first."""
+        set_to = ((source, getattr(layer, field)) for source, layer in self._layers())
+        named = (source for source, found in set_to if found is not None and value in (None, found))
         return next(named, "built in")
 
     @property
@@ -123,7 +124,7 @@ class Handling:
         yield Line("How it would be handled")
         yield Line(f"rules: {', '.join(route.matched) or 'none matches'}", indent=2, hanging=2)
         yield Line(f"DAG: {response_dag(route)} ({self._decided_by('dag')})", indent=2, hanging=2)
-        private = f"private ({self._decided_by('private')})" if route.private else "public"
+        private = f"private ({self._decided_by('private', True)})" if route.private else "public"
         room = f"#{channel_name(self.incident)}, {private}; prefix by {self._decided_by('channel_prefix')}"
         yield Line(f"room: {room}", indent=2, hanging=2)
         yield Line("invited:" if self.responders else "invited: nobody", indent=2)
@@ -139,7 +140,7 @@ def _payload(name: str | None) -> dict[str, Any]:
     if name is None:
         recorded: dict[str, Any] = recorded_alert()[str(ConfKey.DATADOG)]
         return recorded
-    content = _json("The payload", sys.stdin.read() if name == "-" else _text(name))
+    content = _json("The payload", _text(name))
     if not isinstance(content, dict):
         raise InvalidPayloadError("The payload is not a JSON object.")
     return content
@@ -170,8 +171,16 @@ def _records_of_file(name: str) -> list[IncidentRecord]:
         raise InvalidPayloadError(f"The records cannot be read: {place}: {first['msg']}.") from None
 
 
-def _routing(name: str | None) -> RoutingTable:
-    return load_routing_table(_text(name, error=RoutingTableError)) if name else read_routing_table()
+def _routing(args: Namespace) -> RoutingTable:
+    """Return the table of a file, else the one that the webhook uses now."""
+    if args.routing_table:
+        return load_routing_table(_text(args.routing_table, error=RoutingTableError))
+    if args.api_url is not None:
+        print_error("Note: the remote routing table cannot be read; name a copy of it with --routing-table.")
+    active = active_routing_table(keep=False)
+    if active.problem is not None:
+        print_error(f"Note: {active.problem}")
+    return active.table
 
 
 def _json(what: str, text: str) -> Any:
@@ -183,6 +192,8 @@ def _json(what: str, text: str) -> Any:
 
 def _text(name: str, error: type[IncidentError] = InvalidPayloadError) -> str:
     try:
+        if name == "-":
+            return sys.stdin.read()
         return Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as reason:
         raise error(f"{name} cannot be read: {reason}.") from None

@@ -86,10 +86,14 @@ def _print_table(rows: Sequence[Mapping[str, object]], columns: Sequence[Column]
     from rich.text import Text
 
     cells = [[cell(row.get(column.name)) for column in columns] for row in rows]
-    headings = [column.name.upper() for column in columns]
+    headings = [column.name.replace("_", " ").upper() for column in columns]
     widths = [max(cell_len(line[at]) for line in [headings, *cells]) for at in range(len(columns))]
     out = console()
-    _shrink(widths, [column.flexible for column in columns], out.width - len(GAP) * (len(columns) - 1))
+    available = out.width - len(GAP) * (len(columns) - 1)
+    _shrink(widths, [column.flexible for column in columns], available)
+    if sum(widths) > available:
+        _print_stacked(cells, columns)
+        return
     out.print(Text(_line(headings, widths), style="bold"), soft_wrap=True)
     for line in cells:
         text = Text()
@@ -98,6 +102,14 @@ def _print_table(rows: Sequence[Mapping[str, object]], columns: Sequence[Column]
             text.append(GAP)
         text.rstrip()
         out.print(text, soft_wrap=True)
+
+
+def _print_stacked(cells: Sequence[Sequence[str]], columns: Sequence[Column]) -> None:
+    """Print rows for a terminal that no table fits: the short values in a line, each long one below it."""
+    for values in cells:
+        named = list(zip(columns, values, strict=True))
+        print_lines([Line(" · ".join(value for column, value in named if not column.flexible), style="bold")])
+        print_lines([Line(value, indent=2) for column, value in named if column.flexible])
 
 
 def _shrink(widths: list[int], flexible: Sequence[bool], available: int) -> None:

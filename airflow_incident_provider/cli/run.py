@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sys
 from argparse import Namespace
@@ -51,6 +52,7 @@ def command(body: Body) -> Callable[[Namespace], None]:
     @functools.wraps(body)
     def run(args: Namespace) -> None:
         results: list[ExitCode] = []
+        _accept_every_character()
         if not hasattr(args, "verbose"):
             args.verbose = False
 
@@ -63,6 +65,13 @@ def command(body: Body) -> Callable[[Namespace], None]:
         sys.exit(results[0])
 
     return run
+
+
+def _accept_every_character() -> None:
+    """Let a terminal or pipe whose encoding lacks a character get a question mark instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 @contextmanager

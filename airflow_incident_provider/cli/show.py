@@ -6,7 +6,7 @@ import re
 import sys
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,23 +24,30 @@ from airflow_incident_provider.cli.output import (
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command
 from airflow_incident_provider.cli.view import IncidentView, find_incident, read_views
 from airflow_incident_provider.intake.values import SEVERITY_CHOICES, read_severity
+from airflow_incident_provider.lifecycle.records import Status
 from airflow_incident_provider.messages.mrkdwn import clock, duration
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Severity, Verdict, WarRoom
 from airflow_incident_provider.probes import CONTROL
 
+DRILL = "drill"
+"""What a terminal shows as the status of a drill that is open."""
+
 COLUMNS = (
     Column("severity", styles=SEVERITY_STYLES),
     Column("age"),
-    Column("status", styles={"open": "bold", "resolved": "dim", "archived": "dim", "dry run": "dim"}),
+    Column("status", styles={"open": "bold", "resolved": "dim", "archived": "dim", "dry run": "dim", DRILL: "dim"}),
+    Column("name", flexible=True),
     Column("title", flexible=True),
     Column("room", flexible=True),
 )
-"""What a terminal shows: it fits 80 columns."""
+"""What a terminal shows: it fits 80 columns. The other commands accept the name."""
 
 PIPED_COLUMNS = tuple(
     Column(name)
-    for name in ("severity", "began_at", "status", "outcome", "title", "services", "env", "room", "key", "run_id")
-)
+    for name in (
+        "severity", "began_at", "status", "outcome", "title", "services", "env", "room", "key", "run_id", "drill"
+    )
+)  # fmt: skip
 
 _MARKS = {
     Verdict.FAIL: ("✖", "bold red"),
@@ -71,7 +78,7 @@ def list_incidents(args: Namespace) -> ExitCode:
     now = datetime.now(UTC)
     in_terminal = args.output == "table" and sys.stdout.isatty()
     print_rows(
-        [row(view, now) for view in shown],
+        [_terminal_row(view, now) if in_terminal else row(view, now) for view in shown],
         COLUMNS if in_terminal else PIPED_COLUMNS,
         args.output,
         empty="No incidents match." if filters else "No incidents.",
@@ -109,6 +116,7 @@ def row(view: IncidentView, now: datetime) -> dict[str, object]:
         "age": age(view.began_at, now),
         "began_at": iso(view.began_at),
         "status": view.status,
+        "drill": view.is_drill,
         "outcome": view.outcome,
         "title": view.title,
         "services": list(source.services) if source else [],
@@ -129,6 +137,11 @@ def row(view: IncidentView, now: datetime) -> dict[str, object]:
         "run_state": view.run.state if view.run else None,
         "run_url": view.run_url,
     }
+
+
+def _terminal_row(view: IncidentView, now: datetime) -> dict[str, object]:
+    is_running_drill = view.is_drill and view.status in (Status.OPEN, Status.RECOVERED)
+    return {**row(view, now), "name": _name(view), **({"status": DRILL} if is_running_drill else {})}
 
 
 def iso(at: datetime) -> str:
@@ -231,9 +244,9 @@ def report(view: IncidentView) -> Iterator[Line]:
     yield from _room(view)
     yield from _findings(view.findings)
     if view.summary is not None:
-        yield from _conclusions(view.summary)
+        yield from _conclusions(view.summary, {finding.summary for finding in view.findings})
     if view.room is not None:
-        yield from _people(view.room)
+        yield from _people(view.room, is_dry_run=view.is_dry_run)
     if view.incident is not None:
         yield from _details(view.incident)
     if view.summary is not None:
@@ -246,12 +259,16 @@ def _headline(view: IncidentView) -> Iterator[Line]:
     yield Line(f"{severity}  {view.title}", style=SEVERITY_STYLES.get(view.severity or "", "bold"), hanging=2)
     reopened = f", reopened {view.record.reopened}x" if view.record and view.record.reopened else ""
     parts = [
+        *([DRILL] if view.is_drill else []),
         f"{view.status}{reopened}",
         f"began {iso(view.began_at)} ({age(view.began_at, datetime.now(UTC))} ago)",
-        f"run {view.outcome}",
+        *([f"run {view.outcome.replace('_', ' ')}"] if view.outcome else []),
     ]
-    if view.record is not None:
-        parts.append(f"{view.record.firing_count} of {counted(view.record.alert_count, 'alert')} firing")
+    firing, alerts = view.firing
+    if alerts:
+        parts.append(f"{firing} of {counted(alerts, 'alert')} firing")
+    if view.incident is not None and view.incident.reporter:
+        parts.append(f"reported by {view.incident.reporter}")
     commander = (view.record and view.record.commander) or (view.incident and view.incident.commander)
     if commander:
         parts.append(f"commander {commander}")
@@ -282,18 +299,19 @@ def _findings(findings: Sequence[Finding]) -> Iterator[Line]:
         yield Line("Nothing was checked: there is no target to probe.", style="yellow")
     for finding in [*control, *evidence]:
         mark, style = _MARKS[finding.verdict]
-        target = "" if finding.probe == CONTROL else f" {finding.target}"
+        target = "" if finding.probe == CONTROL or not finding.target else f" {finding.target}"
         yield Line(
             f"{mark} {finding.verdict.upper()} {finding.probe}{target}: {finding.summary}", style=style, hanging=2
         )
 
 
-def _conclusions(summary: IncidentSummary) -> Iterator[Line]:
+def _conclusions(summary: IncidentSummary, shown: Set[str]) -> Iterator[Line]:
+    """Return what is known and what is not, without what a finding says already."""
     if summary.known or summary.unknown or summary.problems:
         yield Line("")
     for statement in summary.known:
         yield Line(f"Known: {statement.text}", hanging=2)
-    for text in summary.unknown:
+    for text in (text for text in summary.unknown if text not in shown):
         yield Line(f"Not known: {text}", hanging=2)
     for problem in summary.problems:
         yield Line(
@@ -303,12 +321,13 @@ def _conclusions(summary: IncidentSummary) -> Iterator[Line]:
             yield Line(f"Fix: {problem.fix}", indent=2, hanging=2)
 
 
-def _people(room: WarRoom) -> Iterator[Line]:
+def _people(room: WarRoom, *, is_dry_run: bool) -> Iterator[Line]:
     if not (room.invited or room.not_invited):
         return
     yield Line("")
     if room.invited:
-        yield Line("Invited: " + ", ".join(each.user.label for each in room.invited), hanging=2)
+        invited = "Would be invited" if is_dry_run else "Invited"
+        yield Line(f"{invited}: " + ", ".join(each.user.label for each in room.invited), hanging=2)
     for each in room.not_invited:
         suggestion = f" (perhaps {each.suggestion})" if each.suggestion else ""
         yield Line(f"Not invited: {each.query}: {each.reason}{suggestion}", hanging=2)
@@ -316,11 +335,13 @@ def _people(room: WarRoom) -> Iterator[Line]:
 
 def _details(incident: Incident) -> Iterator[Line]:
     where = [*incident.services, *incident.hosts, *([incident.env] if incident.env else []), *incident.teams]
-    if where or incident.links:
+    if where or incident.links or incident.flags:
         yield Line("")
     if where:
         yield Line(f"Where: {', '.join(where)}", hanging=2)
     yield from (Line(f"{link.label}: {link.url}", hanging=2) for link in incident.links)
+    for flag in incident.flags:
+        yield Line(f'Note: {flag.field} "{flag.value}": {flag.note}', style="yellow", hanging=2)
 
 
 def _timeline(summary: IncidentSummary) -> Iterator[Line]:

@@ -17,7 +17,7 @@ from airflow_incident_provider.cli.access import Airflow, Started, connect
 from airflow_incident_provider.cli.output import Line, is_document, print_document, print_lines, print_text
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command, print_error
 from airflow_incident_provider.cli.watch import watch_run
-from airflow_incident_provider.config import ConfKey
+from airflow_incident_provider.config import ConfKey, DagId
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.intake import RoutingTable, read_incident
 from airflow_incident_provider.intake.conf import checked_conf
@@ -26,7 +26,7 @@ from airflow_incident_provider.intake.lists import split_names, split_people
 from airflow_incident_provider.intake.manual import require_valid
 from airflow_incident_provider.lifecycle.run_requests import response_dag
 from airflow_incident_provider.models import Incident, Source
-from airflow_incident_provider.routing_file import read_routing_table
+from airflow_incident_provider.routing_file import ActiveTable, active_routing_table
 
 MAX_FILE_CHARACTERS = 1_000_000
 """Datadog's largest payloads have some ten thousand characters."""
@@ -70,11 +70,20 @@ def trigger(args: Namespace) -> ExitCode:
     dag_id = args.dag_id or response_dag(incident.route)
     with connect(args) as airflow:
         airflow.require_ready(dag_id)
+        if args.dag_id is None and args.api_url is not None:
+            _note_other_dags(airflow, dag_id)
         started = airflow.start(dag_id, conf, run_id=run_id_of(incident, conf))
         _print_started(airflow, args, dag_id, incident, started)
         if not args.watch:
             return ExitCode.OK
         return watch_run(airflow, dag_id, started.run_id, timeout=args.timeout, output=args.output)
+
+
+def _note_other_dags(airflow: Airflow, dag_id: str) -> None:
+    """Name the teams' DAGs of a remote Airflow: its routing table, which chooses among them, is not read here."""
+    others = sorted({*airflow.incident_dag_ids()} - {*DagId})
+    if others:
+        print_error(f"Note: {dag_id} opens the room. For a team's DAG use --dag-id: {', '.join(others)}.")
 
 
 def run_id_of(incident: Incident, conf: Mapping[str, Any]) -> str | None:
@@ -93,8 +102,10 @@ def _parsed_incident(conf: Mapping[str, Any], *, remote: bool) -> Incident:
         json.dumps(conf)
     except ValueError as error:
         raise UsageError(f"The incident is not valid JSON: {error}.") from None
-    routing = RoutingTable() if remote else read_routing_table()
-    incident = read_incident(conf, received_at=datetime.now(UTC), routing=routing)
+    active = ActiveTable(RoutingTable()) if remote else active_routing_table(keep=False)
+    if active.problem is not None:
+        print_error(f"Note: {active.problem}")
+    incident = read_incident(conf, received_at=datetime.now(UTC), routing=active.table)
     for flag in incident.flags:
         print_error(f"Note: {flag.field}: {flag.note}")
     return incident

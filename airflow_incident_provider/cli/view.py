@@ -123,6 +123,24 @@ class IncidentView:
         return self.workspace is not None and self.workspace.dry_run_requested
 
     @property
+    def is_drill(self) -> bool:
+        """Whether it is a drill."""
+        if self.record is not None and self.record.drill:
+            return True
+        return self.incident is not None and self.incident.is_drill
+
+    @property
+    def firing(self) -> tuple[int, int]:
+        """How many of its alerts fire, and how many it has. What a person reported is no alert."""
+        if self.record is None:
+            return 0, 0
+        is_reported = self.incident is not None and self.incident.reporter is not None
+        report = self.record.alerts.get(self.record.opened_by) if is_reported else None
+        if report is None:
+            return self.record.firing_count, self.record.alert_count
+        return self.record.firing_count - report.firing, self.record.alert_count - 1
+
+    @property
     def status(self) -> str:
         """The incident's status, or what its run was instead of an incident."""
         if self.summary is not None and self.summary.outcome is RunOutcome.NOT_RAISED:
@@ -137,8 +155,8 @@ class IncidentView:
 
     @property
     def is_open(self) -> bool:
-        """Whether somebody still has to deal with it."""
-        return self.status in (Status.OPEN, Status.RECOVERED)
+        """Whether somebody still has to deal with it: a drill is no incident."""
+        return not self.is_drill and self.status in (Status.OPEN, Status.RECOVERED)
 
     @property
     def outcome(self) -> str | None:
@@ -266,17 +284,17 @@ def find_incident(airflow: Airflow, name: str, dag_id: str | None) -> IncidentVi
     return read_incident_view(airflow, find_run(airflow, name, dag_id))
 
 
-def read_stored_view(airflow: Airflow, stored: StoredIncident) -> IncidentView:
+def read_stored_view(airflow: Airflow, stored: StoredIncident, *, findings: bool = True) -> IncidentView:
     """Return an incident by its record, with what its run left, if it has one."""
     record = stored.record
     run = airflow.run(record.dag_id, record.run_id) if record.run_id is not None else None
     if run is None:
         return IncidentView(run=None, snapshot=read_snapshot(None, stored=stored))
-    return read_incident_view(airflow, run, records={record.key: stored})
+    return read_incident_view(airflow, run, records={record.key: stored}, findings=findings)
 
 
 def read_views(airflow: Airflow, dag_id: str | None, *, limit: int = SEARCHED_RUNS) -> list[IncidentView]:
-    """Return the incidents of the newest runs, and those of the registry without a run.
+    """Return the incidents of the newest runs, and those of the registry that are open or without a run.
 
     :param dag_id: only runs of this DAG; ``None`` for every incident DAG.
     :param limit: how many runs are read.
@@ -285,12 +303,10 @@ def read_views(airflow: Airflow, dag_id: str | None, *, limit: int = SEARCHED_RU
     runs = newest_runs(airflow, incident_dags(airflow, dag_id), limit)
     views = [read_incident_view(airflow, run, records=records, findings=False) for run in runs]
     shown = {view.key for view in views}
-    if dag_id is None:
-        views += [
-            IncidentView(run=None, snapshot=read_snapshot(None, stored=stored))
-            for key, stored in records.items()
-            if stored.record.run_id is None and key not in shown
-        ]
+    for key, stored in records.items():
+        is_listed = stored.record.run_id is None or stored.record.ended_at is None
+        if is_listed and key not in shown and dag_id in (None, stored.record.dag_id):
+            views.append(read_stored_view(airflow, stored, findings=False))
     return views
 
 

@@ -15,7 +15,7 @@ from airflow_incident_provider.lifecycle.decision import reported_record
 from airflow_incident_provider.lifecycle.records import Assignment, IncidentRecord
 from airflow_incident_provider.lifecycle.reminders import next_check_at
 from airflow_incident_provider.lifecycle.run_requests import check_run
-from airflow_incident_provider.models import Source
+from airflow_incident_provider.models import ParseWarning, Source
 from airflow_incident_provider.operators.base import IncidentStep, request_run, requested_by
 from airflow_incident_provider.operators.links import MonitorLink
 from airflow_incident_provider.registry.records import Rejection
@@ -95,6 +95,8 @@ class ParseIncidentOperator(IncidentStep):
             )
         else:
             incident = with_reporter(incident, requested_by(context))
+            if self.payload is None:
+                incident = with_named_dag(incident, active_routing_table().table, context["ti"].dag_id)
             self._report(context, payload, incident, active.table)
         for flag in incident.flags:
             self.log.warning("%s %r: %s", flag.field, flag.value, flag.note)
@@ -159,6 +161,20 @@ def with_reporter(incident: Incident, user: str | None) -> Incident:
     is_email = "@" in user.strip("@") and " " not in user
     responders = distinct([*incident.responders, user]) if is_email else incident.responders
     return incident.model_copy(update={"reporter": user, "responders": responders})
+
+
+def with_named_dag(incident: Incident, routing: RoutingTable, dag_id: str) -> Incident:
+    """Return the incident with a warning if the platform's routing table names another DAG for it.
+
+    The webhook and ``airflow incident trigger`` start the DAG that the table names. A run that the form or the REST
+    API started belongs to the DAG that a person chose.
+    """
+    named = routing.route(incident).dag_id
+    if named in (None, dag_id):
+        return incident
+    note = f"The routing table names this DAG; the run was started in {dag_id}, so its people and rules apply."
+    warning = ParseWarning(field="route.dag", value=str(named), note=note)
+    return incident.model_copy(update={"flags": (warning, *incident.flags)})
 
 
 def _assignment(given: object) -> Assignment | None:

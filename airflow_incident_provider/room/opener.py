@@ -359,6 +359,8 @@ class RoomOpener:
         )
 
     def _note_lateness(self, at: datetime) -> None:
+        if self._request.workspace.dry_run:
+            return
         deadline_s, late_ms = self._request.deadline_s, between(self._request.incident.received_at, at)
         if deadline_s is not None and late_ms > deadline_s * 1000:
             what = f"the room is late: it opened {duration(late_ms)} after the alert, {deadline_s} s are promised"

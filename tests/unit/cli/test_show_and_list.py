@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from airflow_incident_provider.cli.run import ExitCode
+from airflow_incident_provider.cli.show import report
+from airflow_incident_provider.cli.view import IncidentView
+from airflow_incident_provider.intake import RoutingTable, read_incident
+from airflow_incident_provider.lifecycle.decision import reported_record
+from airflow_incident_provider.registry.records import StoredIncident
+from airflow_incident_provider.room.snapshot import IncidentSnapshot
 
 from .conftest import Ended, forget_runs, run_dag  # isort: skip
 from .terminal import Terminal  # isort: skip
@@ -25,7 +35,7 @@ def incident_conf(name: str, severity: str, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def incidents(parsed_dags: None, running_slack: Any) -> Iterator[dict[str, str]]:
-    """Runs of five incidents: two with a room, a requested dry run, one without a connection, one unreadable."""
+    """Runs: incidents with and without a room, a requested dry run, one without a connection, a drill."""
     running_slack.workspace.reset()
     connection = {
         "conn_type": "slack",
@@ -39,6 +49,7 @@ def incidents(parsed_dags: None, running_slack: Any) -> Iterator[dict[str, str]]
         patch.setenv("AIRFLOW_CONN_SLACK_API_DEFAULT", json.dumps(connection))
         made["low"] = run_dag(incident_conf("Terraform drift", "low", teams=["platform"]))
         made["critical"] = run_dag(incident_conf(LONG, "critical", services=["Auth-API"], env="prod"))
+        made["drill"] = run_dag(incident_conf("Nothing is wrong", "critical", tags=["drill:true"]))
         made["dry"] = run_dag(incident_conf("Only tried", "critical", dry_run=True, users=["dana@acme.example"]))
         patch.setenv("AIRFLOW_CONN_SLACK_API_DEFAULT", json.dumps({**connection, "password": "xoxb-wrong"}))
         made["refused"] = run_dag(incident_conf("No room for this", "medium"))
@@ -52,9 +63,9 @@ def titles(ended: Ended) -> list[str]:
 def test_open_incidents_come_first_and_the_worst_of_them_on_top(incident: Run, incidents: dict[str, str]) -> None:
     ended = incident("list", "--output", "json")
     assert titles(ended)[0] == LONG
-    statuses = [row["status"] for row in ended.json]
-    assert statuses == sorted(statuses, key=lambda status: status not in ("open", "recovered"))
-    severities = [row["severity"] for row in ended.json if row["status"] == "open"]
+    open_ones = [row["status"] in ("open", "recovered") and not row["drill"] for row in ended.json]
+    assert open_ones == sorted(open_ones, reverse=True)
+    severities = [row["severity"] for row, is_open in zip(ended.json, open_ones, strict=True) if is_open]
     assert severities == sorted(severities, key=["critical", "high", "medium", "low"].index)
 
 
@@ -66,7 +77,7 @@ def test_open_incidents_come_first_and_the_worst_of_them_on_top(incident: Run, i
         (["--service", "auth-api"], {LONG}),
         (["--team", "PLATFORM"], {"Terraform drift"}),
         (["--since", "2999-01-01"], set()),
-        (["--since", "1h", "--severity", "critical,low"], {LONG, "Terraform drift", "Only tried"}),
+        (["--since", "1h", "--severity", "low,medium"], {"Terraform drift", "No room for this"}),
     ],
 )
 def test_filters(incident: Run, incidents: dict[str, str], options: list[str], expected: set[str]) -> None:
@@ -105,11 +116,70 @@ def test_in_a_terminal_of_80_columns_each_incident_is_one_line(
     assert code == ExitCode.OK
     lines = shown.splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[0].split() == ["SEVERITY", "AGE", "STATUS", "TITLE", "ROOM"]
+    assert lines[0].split() == ["SEVERITY", "AGE", "STATUS", "NAME", "TITLE", "ROOM"]
     [critical] = [line for line in lines if "Login returns" in line]
     assert "…" in critical
     assert "show one: airflow incident show" in shown
     assert ("\x1b[31m" in tty.raw or "\x1b[1;31m" in tty.raw) == ("NO_COLOR" not in environment)
+
+
+def test_a_terminal_that_no_table_fits_has_each_value_whole(incidents: dict[str, str]) -> None:
+    with Terminal("list", environment={"COLUMNS": "30"}) as tty:
+        code, shown = tty.end()
+    assert code == ExitCode.OK
+    assert "critical · 0 min · open" in shown or "critical · 1 min · open" in shown
+    assert " ".join(LONG.split()) in " ".join(shown.split())
+    assert max(len(line) for line in shown.splitlines() if "#" not in line) <= 30
+
+
+@pytest.mark.parametrize("command", ["list", "show", "watch", "check --only clock,pool"])
+def test_an_encoding_without_our_characters_is_no_error(incidents: dict[str, str], command: str) -> None:
+    name, *options = command.split()
+    arguments = [*options] if options else [] if name == "list" else [incidents["critical"]]
+    ended = subprocess.run(
+        [sys.executable, "-m", "airflow", "incident", name, *arguments],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == ExitCode.OK or name == "check", ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_drill_is_marked_and_not_counted_as_open(incident: Run, incidents: dict[str, str]) -> None:
+    [row] = [row for row in incident("list", "-o", "json").json if row["title"] == "Nothing is wrong"]
+    assert (row["drill"], row["status"]) == (True, "open")
+    assert "Nothing is wrong" not in titles(incident("list", "--open", "-o", "json"))
+    assert incident("show", incidents["drill"]).out.splitlines()[1].startswith("drill · open")
+    with Terminal("list") as tty:
+        _, shown = tty.end()
+    [line] = [line for line in shown.splitlines() if "Nothing is wrong" in line]
+    assert line.split()[3] == "drill"
+
+
+def test_the_name_in_a_terminal_is_one_that_show_accepts(incident: Run, incidents: dict[str, str]) -> None:
+    with Terminal("list", environment={"COLUMNS": "500"}) as tty:
+        _, shown = tty.end()
+    heading, *lines = shown.splitlines()
+    at, end = heading.index("NAME"), heading.index("TITLE")
+    names = [line[at:end].strip() for line in lines if "TITLE" not in line and "show one" not in line]
+    assert len(names) == len(incidents)
+    for name in names:
+        assert incident("show", name).code == ExitCode.OK, name
+
+
+@pytest.mark.parametrize(("reporter", "firing"), [("dana@acme.example", (0, 0)), (None, (1, 1))])
+def test_what_a_person_reported_is_no_alert(reporter: str | None, firing: tuple[int, int]) -> None:
+    conf = {"title": "T", "severity": "high"}
+    read = read_incident(conf, received_at=datetime.now(UTC), routing=RoutingTable())
+    reported = read.model_copy(update={"reporter": reporter})
+    record = reported_record(conf, reported, RoutingTable(), dag_id="incident_response", run_id="r")
+    snapshot = IncidentSnapshot(incident=reported, stored=StoredIncident(record=record))
+    view = IncidentView(run=None, snapshot=snapshot)
+    assert view.firing == firing
+    headline = [line.text for line in report(view)][1]
+    assert ("alert" in headline, f"reported by {reporter}" in headline) == (reporter is None, reporter is not None)
 
 
 def test_show_says_first_why_there_is_no_room(incident: Run, incidents: dict[str, str]) -> None:
@@ -134,7 +204,8 @@ def test_a_requested_dry_run_is_one_and_shows_who_would_be_invited(
     watched = incident("watch", incidents["dry"])
     assert watched.code == ExitCode.OK
     assert "1 of 1 found" in watched.out
-    assert "Invited: Dana" in watched.out
+    assert "\nWould be invited: Dana" in watched.out
+    assert "\nInvited" not in watched.out
     [row] = [row for row in incident("list", "-o", "json").json if row["title"] == "Only tried"]
     assert row["status"] == "dry run"
     assert "Only tried" not in titles(incident("list", "--open", "-o", "json"))

@@ -222,6 +222,16 @@ class TestRemote:
         assert "--token-file /nowhere cannot be read" in ended.err
 
 
+def test_an_invalid_routing_table_keeps_no_incident_from_starting(
+    incident: Run, deployed: Any, route_by: Callable[..., None]
+) -> None:
+    route_by("rules: [\n")
+    ended = incident("trigger", "--title", "T")
+    assert ended.code == ExitCode.OK, ended.err
+    assert "The routing table is not YAML" in ended.err
+    assert "no table is in use" in ended.err
+
+
 @pytest.fixture
 def a_team_with_its_own_dag(deployed: Any, route_by: Callable[..., None]) -> Iterator[None]:
     """A routing table that names a DAG of the examples."""

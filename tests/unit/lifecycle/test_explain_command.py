@@ -43,6 +43,38 @@ def test_without_a_file_it_explains_a_recorded_alert(capsys: Any) -> None:
     assert capsys.readouterr().out.startswith("OPEN dd.")
 
 
+PRIVATE = """version: 1
+rules:
+  - {name: open, match: {service: checkout}, private: false}
+  - {name: secret, match: {service: checkout}, private: true}
+"""
+
+
+def test_private_room_names_the_rule_that_makes_it_private(capsys: Any, tmp_path: Path) -> None:
+    (tmp_path / "routing.yaml").write_text(PRIVATE)
+    payload = str(PAYLOADS / "01_metric_triggered.json")
+    assert run(payload, "--no-records", "--routing-table", str(tmp_path / "routing.yaml")) == 0
+    assert "private (rule 'secret')" in capsys.readouterr().out
+
+
+def test_while_the_table_is_invalid_it_decides_with_the_one_in_use(
+    capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "routing.yaml").write_text("rules: [\n")
+    monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(tmp_path / "routing.yaml"))
+    assert run("--no-records") == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("OPEN")
+    assert "The routing table is not YAML" in printed.err
+    assert "no table is in use" in printed.err
+
+
+def test_standard_input_that_is_no_text(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8"))
+    assert run("-", "--no-records") == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
 def test_it_reads_standard_input_and_the_incidents_that_there_are(
     capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

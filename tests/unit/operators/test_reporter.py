@@ -1,9 +1,10 @@
-"""Whoever reports an incident is named, and invited if Airflow knows an e-mail address."""
+"""What a run says about who started it: the reporter, and a DAG that the routing table does not name."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,3 +51,41 @@ def test_hostile_user_name_is_escaped(context: Context) -> None:
     incident = parsed(context({"title": "x"}), "<!channel> *now*")
     shown = json.dumps(brief(BriefState(incident=incident)).blocks)
     assert "<!channel>" not in shown
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], None]:
+    """Write the platform's routing table."""
+
+    def write(content: dict[str, Any]) -> None:
+        (tmp_path / "routing.yaml").write_text(json.dumps(content), encoding="utf-8")
+        monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(tmp_path / "routing.yaml"))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("conf", "arguments", "named"),
+    [
+        ({"title": "T", "teams": ["logistics"]}, {}, "logistics_incident"),
+        ({"title": "T", "teams": ["shop"]}, {}, None),
+        ({"title": "T", "teams": ["own"]}, {}, None),
+        ({"title": "T", "teams": ["logistics"]}, {"routing_table": {"defaults": {}}}, "logistics_incident"),
+        ({}, {"payload": {"title": "T", "teams": ["logistics"]}}, None),
+    ],
+)  # fmt: skip
+def test_run_in_another_dag_than_the_table_names_says_so(
+    context: Context, table: Callable[[dict[str, Any]], None],
+    conf: dict[str, Any], arguments: dict[str, Any], named: str | None,
+) -> None:  # fmt: skip
+    run = context(conf)
+    dag_id = run["ti"].dag_id
+    rules = [
+        {"name": team, "match": {"team": team}, "dag": dag}
+        for team, dag in {"logistics": "logistics_incident", "own": dag_id}.items()
+    ]
+    table({"version": 1, "rules": rules})
+    incident = Incident.model_validate(ParseIncidentOperator(task_id="t", **arguments).execute(run))
+    assert [flag.value for flag in incident.flags if flag.field == "route.dag"] == ([named] if named else [])
+    shown = json.dumps(brief(BriefState(incident=incident)).blocks)
+    assert ("logistics_incident" in shown) == (named is not None)

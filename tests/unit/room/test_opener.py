@@ -17,6 +17,8 @@ from airflow_incident_provider.models import (
     Link,
     LinkKind,
     MatchMethod,
+    Mode,
+    ProblemCode,
     Resolution,
     ResolutionOutcome,
     Severity,
@@ -61,9 +63,10 @@ PEOPLE = UserResolution(
 def opening(app: Any, context: Callable[..., dict[str, Any]]) -> Callable[..., WarRoom]:
     """Open the room as one attempt of one task does: its ledger is that of the attempt before."""
 
-    def attempt(incident: Incident = INCIDENT, promised_s: int | None = None) -> WarRoom:
+    def attempt(incident: Incident = INCIDENT, promised_s: int | None = None, mode: Mode = Mode.LIVE) -> WarRoom:
+        workspace = app.workspace.model_copy(update={"mode": mode})
         request = RoomRequest(
-            snapshot=IncidentSnapshot(incident=incident, workspace=app.workspace, people=PEOPLE),
+            snapshot=IncidentSnapshot(incident=incident, workspace=workspace, people=PEOPLE),
             deadline_s=promised_s,
             name=lambda nth: NAME if nth == 0 else f"{NAME}-{nth}",
         )
@@ -253,3 +256,5 @@ def test_room_that_is_late_says_so(opening: Callable[..., WarRoom], promised_s: 
     assert [problem.what.startswith("the room is late: it opened 10 min") for problem in room.problems] == [
         True
     ] * late
+    dry_run = opening(INCIDENT.model_copy(update={"received_at": received}), promised_s, Mode.DRY_RUN)
+    assert ProblemCode.LATE_ROOM not in [problem.code for problem in dry_run.problems]
