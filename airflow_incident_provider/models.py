@@ -274,6 +274,12 @@ class Incident(XComValue):
         return DRILL_TAG in self.tags
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The tags, with those of the monitor's group, which a sender may leave out of the tags."""
+        parts = (part.strip() for part in (self.scope or "").split(","))
+        return (*self.tags, *(part for part in parts if ":" in part))
+
+    @property
     def notified_at(self) -> datetime:
         """The time that orders the notifications of one alert."""
         return self.event_at or self.occurred_at

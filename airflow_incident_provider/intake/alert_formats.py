@@ -111,6 +111,14 @@ def _alert_group(conf: Object) -> ForeignAlert:
     return ForeignAlert(sender, report, firing)
 
 
+def _is_single_alert(conf: Object) -> bool:
+    return bool(_string(_object(conf.get("labels")).get("alertname"))) and "title" not in conf
+
+
+def _single_alert(conf: Object) -> ForeignAlert:
+    return _alert_group({"status": conf.get("status"), "alerts": [conf]})
+
+
 def _group_id(conf: Object, alerts: list[Object]) -> str | None:
     """Return what stays the same while the group's alerts change."""
     if key := _string(conf.get("groupKey")):
@@ -302,6 +310,27 @@ def _opsgenie_fields(alert: Object) -> dict[str, object]:
     }
 
 
+# --- Uptime Kuma ------------------------------------------------------------------------------------
+
+
+def _is_uptime_kuma(conf: Object) -> bool:
+    return isinstance(conf.get("heartbeat"), dict) and isinstance(conf.get("monitor"), dict)
+
+
+def _uptime_kuma(conf: Object) -> ForeignAlert:
+    """Read a heartbeat; its status is 0 for down, 1 for up, 2 for pending and 3 for maintenance."""
+    heartbeat, monitor = _object(conf["heartbeat"]), _object(conf["monitor"])
+    name, url = _string(monitor.get("name")), _string(monitor.get("url"))
+    status = _string(heartbeat.get("status"))
+    report = {
+        "id": _string(monitor.get("id")),
+        "title": f"{name or 'Monitor'} is down",
+        "description": _string(heartbeat.get("msg")) or _string(conf.get("msg")),
+        "targets": [url] if url and "://" in url else [],
+    }
+    return ForeignAlert("Uptime Kuma", report, firing=status != "1", may_open=status == "0")
+
+
 # --- values -----------------------------------------------------------------------------------------
 
 
@@ -352,6 +381,8 @@ def _all(objects: Iterable[Object], names: Iterable[str]) -> list[str]:
 
 _FORMATS: tuple[tuple[Callable[[Object], bool], Callable[[Object], ForeignAlert]], ...] = (
     (_is_alert_group, _alert_group),
+    (_is_single_alert, _single_alert),
+    (_is_uptime_kuma, _uptime_kuma),
     (_is_grafana_rule, _grafana_rule),
     (_is_pagerduty_webhook, _pagerduty_webhook),
     (_is_pagerduty_messages, _pagerduty_messages),

@@ -25,6 +25,7 @@ from airflow_incident_provider.intake.manual import (
     FIELDS,
     Report,
     is_empty,
+    names_title,
     parse_report,
     read_report,
     report_links,
@@ -42,6 +43,8 @@ from airflow_incident_provider.models import Incident, Link, LinkKind, Route
 from airflow_incident_provider.text import distinct, for_error
 
 _DATADOG = "datadog"
+_ENVELOPES = ("conf", _DATADOG, "payload", "detail", "data", "attributes", "body", "event")
+"""Names under which an envelope holds the conf itself, or a payload of Datadog's."""
 _TEST = re.compile(r"\[TEST\]", re.IGNORECASE)
 """How the titles of Datadog's "Test Notifications" begin, and those of people who try something out."""
 _WHAT_A_CONF_HOLDS = (
@@ -82,8 +85,6 @@ def read_notification(conf: Mapping[str, object], *, received_at: datetime, rout
     if not isinstance(conf, Mapping):
         raise InvalidPayloadError(f"The conf is {for_error(conf)}, not an object.", fix=_WHAT_A_CONF_HOLDS)
     given = {key: value for key, value in conf.items() if not is_empty(value)}
-    if _is_request_to_airflow(given):
-        given = dict(given["conf"])  # type: ignore[call-overload]
     if all(value is False for value in given.values()):  # Airflow adds the form's defaults: an unticked box.
         raise InvalidPayloadError("The conf is empty.", fix=_WHAT_A_CONF_HOLDS)
     repairs = _repairs(given)
@@ -130,21 +131,19 @@ def _repairs(given: dict[str, object]) -> list[str]:
     return [repair for repair in stated if isinstance(repair, str)] if isinstance(stated, list) else []
 
 
-def _is_request_to_airflow(given: Mapping[str, object]) -> bool:
-    """Return whether this is the body of a request to Airflow's API, with the conf in it."""
-    return isinstance(given.get("conf"), Mapping) and "title" not in given and _DATADOG not in given
-
-
 def _read(given: Mapping[str, object], received_at: datetime) -> tuple[Notification, Report]:
     """Return what the source states, and the report fields that stand beside it."""
     payload = given.get(_DATADOG)
     foreign = read_foreign(payload if isinstance(payload, Mapping) else given)
     if foreign is not None:
         return _read_foreign(foreign, received_at)
+    inner = _enclosed(payload if isinstance(payload, Mapping) else given)
+    if inner is not None:
+        return _read({**_additions(payload), **_additions(given), **inner}, received_at)
     if payload is not None:
         return _read_datadog(payload, given, received_at)
     if looks_like_datadog(given):
-        return read_datadog(given, received_at=received_at), Report()
+        return _read_datadog(given, {}, received_at)
     warnings = ParseWarnings()
     warn_of_misspelt(given, warnings)
     report, rejected = parse_report(given, received_at=received_at)
@@ -152,11 +151,27 @@ def _read(given: Mapping[str, object], received_at: datetime) -> tuple[Notificat
     return read_report(report, received_at=received_at, warnings=warnings), report
 
 
+def _enclosed(outer: Mapping[str, object]) -> Mapping[str, object] | None:
+    """Return the conf within an envelope, such as a request to Airflow's API, or an event of a bus."""
+    if looks_like_datadog(outer) or names_title(outer):
+        return None
+    inner = next((outer[name] for name in _ENVELOPES if isinstance(outer.get(name), dict)), None)
+    if not isinstance(inner, dict):
+        return None
+    return {_DATADOG: inner} if looks_like_datadog(inner) else inner
+
+
+def _additions(payload: object) -> dict[str, object]:
+    """Return what adds to a payload: also where a template has it within the payload itself."""
+    names = payload if isinstance(payload, Mapping) else {}
+    return {name: names[name] for name in names if name in ADDITIONS and not is_empty(names[name])}
+
+
 def _read_datadog(
     payload: object, given: Mapping[str, object], received_at: datetime
 ) -> tuple[Notification, Report]:
     notification = read_datadog(payload, received_at=received_at)
-    added = {name: given[name] for name in given if name in ADDITIONS}
+    added = {**_additions(payload), **_additions(given)}
     additions, rejected = parse_report(added, received_at=received_at)
     incident = notification.incident
     warnings = ParseWarnings(incident.flags)

@@ -8,7 +8,9 @@ is split at a comma only where the parts cannot be the two halves of one name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from airflow_incident_provider.intake.values import is_unset
 
 MAX_ITEMS = 1000
 """Items of a list that are looked at; far more than are kept."""
@@ -17,7 +19,10 @@ _MAX_TEXT = 100_000
 _BULLET = re.compile(r"^\s*(?:[-*\u2022]\s+|\d{1,3}[.)]\s+)")
 _LINES = re.compile(r"[\n\r;]+")
 _COMMAS = re.compile(r"[,\n\r;]+")
+_TAG_SEPARATOR = re.compile(r"[,\n\r;|]+")
 _TAG_PAIR = re.compile(r"\S:\S")
+_TAG_KEY = re.compile(r"^([A-Za-z][\w./-]{0,99})(?:\s*=\s*|\s*:\s+|\s+:)(?=\S)")
+"""A key before what stands for a colon: ``env=prod``, ``env: prod``."""
 _URLS = re.compile(r"\s*[,;]\s*(?=[a-z][a-z0-9+.-]*://)|\s+", re.IGNORECASE)
 _SLACK_MARKUP = re.compile(r"<(?:@|!subteam\^)([A-Z0-9]{2,32})(?:\|[^<>]*)?>|<mailto:([^<>|\s]+)(?:\|[^<>]*)?>")
 _MAILBOX = re.compile(r"(?P<name>[^<>]*)<\s*(?:mailto:)?(?P<address>[^<>@\s]+@[^<>@\s]+)\s*>")
@@ -53,16 +58,46 @@ def split_names(text: str) -> Iterator[str]:
 def tag_items(value: object) -> list[object]:
     """Return the tags that a value holds: text each, but for items that are no tag, which stay as they are.
 
-    They come as text with commas, line breaks or (in hand-made payloads) spaces between, as a list, as an object of
-    keys and values, or as objects with a ``key`` and a ``value``.
+    They come as text with commas, bars, line breaks or (in hand-made payloads) spaces between, as a list, as an
+    object of keys and values, or as objects with a ``key`` and a ``value``. However a tag is written, it is
+    returned as ``key:value``.
     """
-    if isinstance(value, str):
-        spaced = not _COMMAS.search(value) and len(_TAG_PAIR.findall(value)) > 1
-        return [*(value.split() if spaced else _COMMAS.split(value))][:MAX_ITEMS]
-    if isinstance(value, dict):
-        return [*_tags_of(value)][:MAX_ITEMS]
-    items = value[:MAX_ITEMS] if isinstance(value, list | tuple) else [value]
-    return [tag for item in items for tag in (_tags_of(item) if isinstance(item, dict) else [item])][:MAX_ITEMS]
+    items: list[object] = list(value[:MAX_ITEMS]) if isinstance(value, list | tuple) else [value]
+    tags: list[object] = []
+    for item in items:
+        if isinstance(item, dict):
+            tags += _tags_of(item)
+        elif isinstance(item, str) and (item is value or _is_tag_list(item)):
+            tags += _split_tags(item)
+        else:
+            tags.append(item)
+    return [_plain_tag(tag) if isinstance(tag, str) else tag for tag in tags[:MAX_ITEMS]]
+
+
+def _is_tag_list(text: str) -> bool:
+    parts = _TAG_SEPARATOR.split(text)
+    return len(parts) > 1 and all(_TAG_PAIR.search(part) for part in parts)
+
+
+def _split_tags(text: str) -> list[str]:
+    stripped = text.strip()
+    if stripped[:1] + stripped[-1:] in ("[]", "()", "{}"):
+        text = stripped[1:-1]
+    spaced = not _TAG_SEPARATOR.search(text) and len(_TAG_PAIR.findall(text)) > 1
+    return text.split() if spaced else _TAG_SEPARATOR.split(text)
+
+
+def _plain_tag(tag: str) -> str:
+    """Return a tag without quotes around it, and with a single colon after its key: no tag holds an equals sign."""
+    tag = tag.strip().strip("\"'").removeprefix("#").strip()
+    return _TAG_KEY.sub(r"\1:", tag, count=1)
+
+
+def values_of(key: str, tags: Iterable[str]) -> tuple[str, ...]:
+    """Return the values of the tags with this key, in their order, each once; Datadog's ``N/A`` is no value."""
+    prefix = f"{key}:"
+    found = (tag[len(prefix) :].strip() for tag in tags if tag.casefold().startswith(prefix))
+    return tuple(dict.fromkeys(value for value in found if not is_unset(value)))
 
 
 def _tags_of(keyed: dict[object, object]) -> Iterator[object]:

@@ -10,9 +10,8 @@ reads the answer at once, is strict (:func:`require_valid`).
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -40,8 +39,10 @@ from airflow_incident_provider.intake.lists import (
     split_targets,
     split_urls,
     tag_items,
+    values_of,
 )
 from airflow_incident_provider.intake.notification import FormerKeys, Notification
+from airflow_incident_provider.intake.states import TitleState, is_ended, read_title_state, stated_end
 from airflow_incident_provider.intake.targets import read_targets
 from airflow_incident_provider.intake.urls import distinct_links, make_link
 from airflow_incident_provider.intake.values import (
@@ -54,30 +55,12 @@ from airflow_incident_provider.intake.values import (
     settle_time,
 )
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source, Target
-from airflow_incident_provider.text import digest, for_error, one_line, redact
+from airflow_incident_provider.text import digest, distinct, for_error, one_line, redact
 
 _OPEN: Final = None
 _MORE: Final = "More"
 _DATADOG: Final = "From Datadog"
 
-_ENDED = frozenset(
-    {"resolved", "resolve", "closed", "close", "recovered", "recovery", "ok", "okay", "done", "fixed", "cleared"}
-    | {"completed", "complete", "inactive", "healthy", "green", "normal", "success", "up", "expired"}
-)
-_NOT_ENDED = frozenset({"not", "no", "never", "partially", "almost", "yet", "being"})
-_ADVERBS = frozenset({"auto", "automatically", "manually", "now", "is", "status", "state"})
-"""Words that may precede the one that reports an end."""
-_STATES: Final = (
-    "transition", "event", "event_type", "event_action", "action", "alert_state", "alert_status", "current_state",
-    "new_state", "notification_type", "message_type", "condition",
-)  # fmt: skip
-"""Other names under which machines tell that something ended; anything else that they hold is no status."""
-_STATE_PREFIX = re.compile(
-    r"\[(?P<bracket>firing|alerting|triggered|problem|resolved|recovered|recovery|ok)(?::\d{1,5})?\]\s*"
-    r"|(?P<word>resolved|recovered|recovery)(?: in [\w ]{1,30})?: +",
-    re.IGNORECASE,
-)
-"""How machines begin a title. Without it, the title is the same when the trouble begins and when it ends."""
 _TIME_HINT = "write it like 2026-11-23T10:35:00Z"
 _ALIASES: Final = {
     "service": "services",
@@ -98,6 +81,7 @@ _ALIASES: Final = {
     "subject": "title",
     "message": "description",
     "text": "description",
+    "msg": "description",
     "priority": "severity",
     "state": "status",
 }
@@ -322,7 +306,7 @@ def parse_report(conf: Mapping[str, object], *, received_at: datetime) -> tuple[
         if is_empty(value):
             value = next((conf[alias] for alias, of in _ALIASES.items() if of == name and alias in conf), None)
         if name == "status" and is_empty(value):
-            value = _other_status(conf)
+            value = stated_end(conf, received_at=received_at)
         if not is_empty(value):
 
             def reject(value: object, reason: str, name: str = name) -> None:
@@ -332,12 +316,10 @@ def parse_report(conf: Mapping[str, object], *, received_at: datetime) -> tuple[
     return Report(**parsed), tuple(rejected)
 
 
-def _other_status(conf: Mapping[str, object]) -> str | None:
-    """Return the status of a conf that reports the end under another name."""
-    if conf.get("resolved") is True:
-        return "resolved"
-    stated = (conf.get(name) for name in _STATES)
-    return next((value for value in stated if isinstance(value, str) and _is_ended(value)), None)
+def names_title(conf: Mapping[str, object]) -> bool:
+    """Return whether a conf gives a title, under any of its names."""
+    names = {"title", *(alias for alias, of in _ALIASES.items() if of == "title")}
+    return any(str(key).casefold() in names and not is_unset(value) for key, value in conf.items())
 
 
 def require_valid(conf: Mapping[str, object], *, received_at: datetime) -> Report:
@@ -379,15 +361,17 @@ def read_report(
 
     :raises InvalidPayloadError: if there is neither a title nor a description to take one from.
     """
-    stated, title = _title(report, warnings)
+    title, state = _title(report, warnings)
     arrived = received_at.astimezone(UTC)
     given_id = _public_id(one_line(report.id or ""))
-    fingerprint = report_fingerprint(title, _places(report))
+    places = _places(report)
+    fingerprint = report_fingerprint(state.name, places.values())
     derived_id = "-".join(filter(None, (f"{arrived:%Y%m%d-%H%M%S}", slug(title.lower(), 40), fingerprint)))
     namespace = f"{sender.lower()}:" if sender else ""
     key = report_key(namespace + (given_id or derived_id))
     former = report_key(given_id, digits=FORMER_DIGITS) if given_id and not sender else key
-    status = bounded_line(report.status or stated or "", MAX_NAME, field="status", warnings=warnings)
+    stated = report.status or ("resolved" if state.is_end else "")
+    status = bounded_line(stated, MAX_NAME, field="status", warnings=warnings)
     incident = Incident(
         key=key,
         id=bounded_line(given_id or f"{arrived:%H%M%S}", MAX_NAME, field="id", warnings=warnings),
@@ -402,16 +386,16 @@ def read_report(
         )
         or None,
         status=status or None,
-        env=bounded_line(report.env or "", MAX_NAME, field="env", warnings=warnings) or None,
-        services=bounded_names(report.services or (), field="services", warnings=warnings),
-        hosts=bounded_names(report.hosts or (), field="hosts", warnings=warnings, count=MAX_HOSTS, limit=MAX_HOST),
-        teams=bounded_names(report.teams or (), field="teams", warnings=warnings),
+        env=bounded_line(next(iter(places["env"]), ""), MAX_NAME, field="env", warnings=warnings) or None,
+        services=bounded_names(places["service"], field="services", warnings=warnings),
+        hosts=bounded_names(places["host"], field="hosts", warnings=warnings, count=MAX_HOSTS, limit=MAX_HOST),
+        teams=bounded_names(places["team"], field="teams", warnings=warnings),
         tags=bounded_names(report.tags or (), field="tags", warnings=warnings, count=MAX_ITEMS),
         links=report_links(report, warnings),
         targets=report_targets(report, warnings),
         flags=warnings.as_tuple(),
     )
-    ended = _is_ended(status)
+    ended = is_ended(status)
     group = key if given_id else report_key(namespace + fingerprint)
     return Notification(
         incident=incident,
@@ -461,15 +445,12 @@ def _public_id(given_id: str) -> str:
     return given_id if public == given_id else f"{public}-{digest(given_id)}"
 
 
-def _title(report: Report, warnings: ParseWarnings) -> tuple[str | None, str]:
-    """Return the state that the title begins with, if it does, and the title without it."""
-    given = report.title or ""
-    prefix = _STATE_PREFIX.match(given.lstrip())
-    stated = (prefix["bracket"] or prefix["word"]) if prefix else None
-    named = given.lstrip()[prefix.end() :] if prefix else given
-    title = bounded_line(named, MAX_TITLE, field="title", warnings=warnings)
+def _title(report: Report, warnings: ParseWarnings) -> tuple[str, TitleState]:
+    """Return the title as it is shown, and what it states besides."""
+    state = read_title_state(redact(one_line(report.title or "")))
+    title = bounded_line(state.shown, MAX_TITLE, field="title", warnings=warnings)
     if not is_unset(title):
-        return stated, title
+        return title, state
     first_line = next((line for line in (report.description or "").splitlines() if one_line(line)), "")
     source, text = ("description", first_line) if first_line else ("id", f"Report {report.id}" if report.id else "")
     instead = bounded_line(text, 100, field=source, warnings=ParseWarnings())
@@ -480,19 +461,18 @@ def _title(report: Report, warnings: ParseWarnings) -> tuple[str | None, str]:
             "title: missing; an incident needs a title.",
             fix='Give one, such as {"title": "Checkout fails", "severity": "high", "users": ["dana@example.com"]}.',
         )
-    return stated, instead or title
+    return instead or title, replace(state, name=instead or title)
 
 
-def _is_ended(status: str) -> bool:
-    """Return whether a status says that it is over: ``Resolved``, ``auto-closed``, ``OK (was critical)``."""
-    words = re.findall(r"[^\W_]+", status.casefold())
-    first = next((word for word in words if word not in _ADVERBS), None)
-    return first in _ENDED and not _NOT_ENDED.intersection(words)
-
-
-def _places(report: Report) -> tuple[tuple[str, ...], ...]:
-    env = (report.env,) if report.env else ()
-    return (env, report.services or (), report.hosts or (), report.teams or ())
+def _places(report: Report) -> dict[str, tuple[str, ...]]:
+    """Return where it happens: what the fields state, and what the tags add to them."""
+    stated = {
+        "env": (report.env,) if report.env else (),
+        "service": report.services or (),
+        "host": report.hosts or (),
+        "team": report.teams or (),
+    }
+    return {key: distinct((*names, *values_of(key, report.tags or ()))) for key, names in stated.items()}
 
 
 def _severity_or_high(severity: Severity | None, warnings: ParseWarnings) -> Severity:

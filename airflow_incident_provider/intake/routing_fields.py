@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 from airflow_incident_provider.config import DagId as ShippedDag
 from airflow_incident_provider.intake.limits import MAX_NAME, MAX_NAMES
-from airflow_incident_provider.intake.lists import split_people
+from airflow_incident_provider.intake.lists import split_people, values_of
 from airflow_incident_provider.intake.targets import read_target
 from airflow_incident_provider.intake.values import SEVERITY_CHOICES, read_severity
 from airflow_incident_provider.models import Expectation, Incident, Severity, Source, Target
@@ -343,8 +343,8 @@ class Match(Strict):
         return (
             _any_like(self.service, incident.services)
             and _any_like(self.team, incident.teams)
-            and _any_like(self.env, (incident.env,) if incident.env else ())
-            and _any_like(self.tag, incident.tags)
+            and _any_like(self.env, [env for env in (incident.env, *values_of("env", incident.labels)) if env])
+            and _any_like(self.tag, incident.labels)
             and _any_like(self.host, incident.hosts)
             and (not self.source or incident.source in self.source)
             and (self.severity is None or _RANKS[incident.severity] <= _RANKS[self.severity])

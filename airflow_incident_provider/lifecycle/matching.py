@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from airflow_incident_provider.intake.datadog.payload import values_of
+from airflow_incident_provider.intake.lists import values_of
 from airflow_incident_provider.intake.policies import (
     DEFAULT_TRIAGE,
     Correlation,
@@ -233,10 +233,9 @@ def _values(incident: Incident, attribute: str) -> Iterable[str]:
     }
     if name in named:
         return named[name]
-    labels = (*incident.tags, *(part.strip() for part in (incident.scope or "").split(",")))
     if name == "env":
-        return values_of("env", labels) or ((incident.env,) if incident.env else ())
-    return values_of(name.removeprefix("tag:"), labels)
+        return values_of("env", incident.labels) or ((incident.env,) if incident.env else ())
+    return values_of(name.removeprefix("tag:"), incident.labels)
 
 
 # --- storms -----------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from airflow_incident_provider.intake.datadog.event import (
     log_samples,
     synthetic_test,
 )
-from airflow_incident_provider.intake.datadog.payload import DatadogPayload, read_tags, values_of
+from airflow_incident_provider.intake.datadog.payload import DatadogPayload, read_tags
 from airflow_incident_provider.intake.datadog.text import (
     NO_DATA,
     REPEATS,
@@ -27,6 +27,7 @@ from airflow_incident_provider.intake.datadog.text import (
     plain_text,
     read_measurement,
     read_title,
+    states_firing,
 )
 from airflow_incident_provider.intake.keys import FORMER_DIGITS, alert_key
 from airflow_incident_provider.intake.limits import (
@@ -38,11 +39,12 @@ from airflow_incident_provider.intake.limits import (
     bounded_line,
     bounded_names,
 )
+from airflow_incident_provider.intake.lists import values_of
 from airflow_incident_provider.intake.notification import FormerKeys, Notification
 from airflow_incident_provider.intake.urls import distinct_links, make_link, origin, safe_url
 from airflow_incident_provider.intake.values import is_unset, read_severity
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source
-from airflow_incident_provider.text import for_error, one_line, redact, shorten
+from airflow_incident_provider.text import distinct, for_error, one_line, redact, shorten
 
 _BY_ALERT_TYPE = {"error": Severity.HIGH, "warning": Severity.MEDIUM}
 _MAX_SCOPE = 500
@@ -76,7 +78,7 @@ def read_alert(payload: DatadogPayload, *, received_at: datetime, warnings: Pars
     title, name = subject.title, for_error(subject.title.name)
     return Notification(
         incident=incident,
-        group=alert_key(subject.monitor_id, None, None, subject.groups, title.name),
+        group=alert_key(subject.monitor_id, None, None if title.name else payload.id, subject.groups, title.name),
         has_cycle=payload.cycle_key is not None,
         recovery_reason=f"{name} recovered: that opens no incident." if recovered else None,
         may_open=not recovered,
@@ -92,8 +94,7 @@ def _subject(payload: DatadogPayload, warnings: ParseWarnings) -> _Subject:
 
     Only without a monitor id of its own is the text asked for the monitor and its group: a text quotes anything.
     """
-    titles = [read_title(text) for text in (payload.alert_title, payload.title) if text]
-    title = replace(titles[0], is_test=any(each.is_test for each in titles)) if titles else Title(name="")
+    title = _title(payload)
     reference = monitor_reference(payload.body or "") if payload.alert_id is None else None
     monitor_id = payload.alert_id or (reference.id if reference else None)
     scope = payload.scope or (reference.scope if reference else None) or title.scope or ""
@@ -109,6 +110,21 @@ def _subject(payload: DatadogPayload, warnings: ParseWarnings) -> _Subject:
         warnings.add("title", payload.title, "missing: the beginning of the text was taken")
         title = Title(name=first_line[:MAX_TITLE])
     return _Subject(title, reference, monitor_id, scope)
+
+
+def _title(payload: DatadogPayload) -> Title:
+    """Return the monitor's name, with what either title states: the monitor's own, or the event's."""
+    is_state_known = payload.transition is not None or states_firing(payload.alert_type)
+    texts = (payload.alert_title, payload.title)
+    titles = [read_title(text, is_state_known=is_state_known) for text in texts if text]
+    if not titles:
+        return Title(name=payload.incident_title or "")
+    # What the other title states counts only where nothing else tells.
+    own = titles[0].transition
+    transition = (
+        next((each.transition for each in titles if each.transition), None) if not payload.alert_type else own
+    )
+    return replace(titles[0], transition=transition, is_test=any(each.is_test for each in titles))
 
 
 def _key_inputs(payload: DatadogPayload, subject: _Subject) -> dict[str, str]:
@@ -146,7 +162,7 @@ def _incident(
     transition = _transition(payload, title, warnings)
     if payload.cycle_key is None:
         warnings.add("alert.cycle_key", None, "not in the payload: each notification counts as a new incident")
-    tags = read_tags(payload.tags, field="tags", warnings=warnings)
+    tags = distinct((*read_tags(payload.tags, field="tags", warnings=warnings), *payload.labels))
     # Tags come in no sure order: what is taken of them must not change with it.
     labels = (*sorted(tags), *sorted(read_tags(scope, field="alert.scope", warnings=warnings)))
     test = synthetic_test(payload, warnings=warnings)

@@ -12,7 +12,6 @@ from airflow_incident_provider.intake.datadog.payload import (
     json_variable,
     object_variable,
     read_tags,
-    values_of,
 )
 from airflow_incident_provider.intake.keys import FORMER_DIGITS, incident_key
 from airflow_incident_provider.intake.limits import (
@@ -23,6 +22,7 @@ from airflow_incident_provider.intake.limits import (
     bounded_line,
     bounded_names,
 )
+from airflow_incident_provider.intake.lists import values_of
 from airflow_incident_provider.intake.notification import FormerKeys, Notification
 from airflow_incident_provider.intake.urls import distinct_links, make_link, safe_url
 from airflow_incident_provider.intake.values import is_unset, read_severity

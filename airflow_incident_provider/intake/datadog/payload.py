@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
 from airflow_incident_provider.intake.limits import ParseWarnings
 from airflow_incident_provider.intake.lists import MAX_ITEMS, tag_items
-from airflow_incident_provider.intake.values import is_unset, read_text
+from airflow_incident_provider.intake.values import is_unset, read_text, unwrapped
 from airflow_incident_provider.models import Model
 from airflow_incident_provider.text import one_line
 
@@ -26,7 +26,10 @@ SCHEMA = "airflow-incident/1"
 
 _SCHEMA_FAMILY = SCHEMA.partition("/")[0] + "/"
 _DEFAULT_PAYLOAD = frozenset({"event_type", "title", "body"})
-_TELLING = frozenset({"alertid", "alertcyclekey", "alerttransition", "incidentpublicid", "incidentuuid"})
+_TELLING = frozenset(
+    {"alertid", "alertcyclekey", "alerttransition", "incidentpublicid", "incidentuuid", "securitysignalid"}
+    | {"securitysignaltitle"}
+)
 """Names of which one is enough to recognise a payload of Datadog's."""
 _SECTIONS = ("alert", "incident", "event", "monitor", "synthetics")
 _NOT_IN_NAME = re.compile(r"[^a-z0-9]+")
@@ -35,15 +38,35 @@ _TRANSITION_WORDS = re.compile(
     r"|(?:(?:warn|no data) )?recovered|resolved|closed|ok|firing",
     re.IGNORECASE,
 )
-_PRIORITY = re.compile(r"\s*P\s*[1-5]\s*", re.IGNORECASE)
+_PRIORITY = re.compile(r"(?!\s*(?:normal|low)\s*$).{1,40}", re.IGNORECASE)
+"""Anything but the priorities of an event, which say nothing about the monitor."""
 
 # For each variable the names it arrives under, in the order in which they count.
 _TEXTS: dict[str, tuple[str, ...]] = {
     "schema_name": ("schema",),
-    "id": ("id", "eventid"),
+    "id": ("id", "eventid", "securitysignalid"),
     "event_type": ("eventtype",),
-    "title": ("title", "eventtitle", "monitorname", "alertname", "name", "subject", "summary"),
-    "body": ("body", "eventmsg", "eventmessage", "msg", "message", "alertmessage", "description"),
+    "title": (
+        "title",
+        "eventtitle",
+        "monitorname",
+        "alertname",
+        "name",
+        "subject",
+        "summary",
+        "securitysignaltitle",
+        "securityrulename",
+    ),
+    "body": (
+        "body",
+        "eventmsg",
+        "eventmessage",
+        "msg",
+        "message",
+        "alertmessage",
+        "description",
+        "securitysignalmsg",
+    ),
     "text": ("text", "textonlymsg", "textonlymessage"),
     "date": ("date", "eventdate", "dateposix", "timestamp"),
     "last_updated": ("lastupdated", "lastupdatedposix"),
@@ -70,6 +93,8 @@ _TEXTS: dict[str, tuple[str, ...]] = {
     "synthetics_step": ("syntheticsfailingstep", "syntheticsfirstfailingstepname"),
 }
 _SCOPE = ("alertscope", "monitorscope", "scope")
+_LABELS = {"service": ("service", "services"), "env": ("env", "environment"), "team": ("team", "teams")}
+"""Tags that templates give fields of their own, as ``$TAGS[service]``: {key: names}."""
 _VALUES: dict[str, tuple[str, ...]] = {
     "tags": ("tags", "alerttags", "eventtags", "monitortags"),
     "commander": ("incidentcommander",),
@@ -86,7 +111,7 @@ _BY_VALUE = (
         _TRANSITION_WORDS,
     ),
     ("priority", ("priority",), _PRIORITY),
-    ("priority", ("severity", "alertseverity"), re.compile(r".{1,40}")),
+    ("priority", ("severity", "alertseverity", "securitysignalseverity"), re.compile(r".{1,40}")),
     ("alert_type", ("type", "level", "eventalerttype"), re.compile(r"error|warning|success|info", re.IGNORECASE)),
 )
 
@@ -125,6 +150,7 @@ class DatadogPayload(Model):
     synthetics_test: str | None = None
     synthetics_step: str | None = None
     tags: Any = None
+    labels: tuple[str, ...] = ()
     commander: Any = None
     fields: Any = None
     integrations: Any = None
@@ -176,6 +202,14 @@ def read_payload(payload: Mapping[str, object], warnings: ParseWarnings) -> Data
             candidates = (_text(flat, name, ParseWarnings()) for name in names)
             found[variable] = next((text for text in candidates if text and pattern.fullmatch(text)), None)
     found["scope"] = _scope(flat, warnings)
+    found["labels"] = tuple(
+        f"{key}:{value}"
+        for key, names in _LABELS.items()
+        for name in names
+        if name in flat
+        for value in read_tags(unwrapped(flat[name][1]), field=flat[name][0], warnings=warnings)
+        if ":" not in value
+    )
     for variable, names in _VALUES.items():
         found[variable] = next(
             (flat[name][1] for name in names if name in flat and not is_unset(flat[name][1])), None
@@ -189,11 +223,10 @@ def _scope(flat: Mapping[str, tuple[str, object]], warnings: ParseWarnings) -> s
     if stated is None:
         return None
     path, value = stated
-    return (
-        value.strip()
-        if isinstance(value, str)
-        else ",".join(read_tags(value, field=path, warnings=warnings)) or None
-    )
+    if not isinstance(value, str):
+        return ",".join(read_tags(value, field=path, warnings=warnings)) or None
+    text = value.strip()
+    return text[1:-1].strip() or None if text[:1] + text[-1:] == "{}" else text
 
 
 def _flat(payload: Mapping[str, object]) -> dict[str, tuple[str, object]]:
@@ -295,10 +328,3 @@ def read_tags(value: object, *, field: str, warnings: ParseWarnings) -> tuple[st
         if not is_unset(tag):
             kept.setdefault(tag.casefold(), tag)
     return tuple(kept.values())
-
-
-def values_of(key: str, tags: Iterable[str]) -> tuple[str, ...]:
-    """Return the values of the tags with this key, in their order, each once; Datadog's ``N/A`` is no value."""
-    prefix = f"{key}:"
-    found = (tag[len(prefix) :].strip() for tag in tags if tag.casefold().startswith(prefix))
-    return tuple(dict.fromkeys(value for value in found if not is_unset(value)))

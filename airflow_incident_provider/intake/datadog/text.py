@@ -5,10 +5,11 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, urlsplit
 
 from airflow_incident_provider.intake.limits import MAX_NAME, MAX_QUERY, ParseWarnings, bounded_line
+from airflow_incident_provider.intake.states import is_ended, is_negated, read_title_state
 from airflow_incident_provider.models import Measurement
 
 _TRANSITIONS = (
@@ -32,10 +33,17 @@ _BY_LETTERS = {re.sub(r"[^a-z]", "", name.lower()): name for name in _TRANSITION
     "warned": "Warn", "warning": "Warn", "ok": "Recovered", "resolved": "Recovered",
 }  # fmt: skip
 """Datadog's transitions, and the states that stand in for them in templates of other receivers."""
+_COMPOUND = re.compile(
+    r"(?P<renotify>re-?notif(?:y|ied|ication) ?)?(?P<re>re-?)?(?:trigger(?:ed)?|alert(?:ed|ing)?)? ?"
+    r"(?:(?P<nodata>no[ _-]?data)|(?P<warn>warn(?:ing|ed)?))?",
+    re.IGNORECASE,
+)
+"""A transition with the state that it leads to, as in ``Re-Triggered Warn``."""
 
 _PRIORITY = re.compile(r"\[(P[1-5])\]\s*", re.IGNORECASE)
 _TEST = re.compile(r"\[TEST\]\s*", re.IGNORECASE)
 _TRANSITION = re.compile(r"\[([A-Za-z -]{1,30}?)(?: on \{(.{0,1000}?)\})?\]\s*", re.IGNORECASE | re.DOTALL)
+_BRACKETS = re.compile(r"(?:\[[^\[\]{}]{1,60}\]|[^\w\[\]]|\b(?:re|fwd?):)*", re.IGNORECASE)
 _MAX_PREFIXES = 6
 
 
@@ -52,7 +60,15 @@ class Title:
 
 def known_transition(text: str) -> str | None:
     """Return Datadog's name for a transition, however it is spelt, or ``None`` if Datadog has no such."""
-    return _BY_LETTERS.get(re.sub(r"[^a-z]", "", text[:50].lower()))
+    text = re.split(r"->|=>|[\u2192\u21d2]", text[:50].strip())[-1].strip()
+    known = _BY_LETTERS.get(re.sub(r"[^a-z]", "", text.lower()))
+    if known is not None or not text:
+        return known
+    compound = _COMPOUND.fullmatch(text)
+    if compound is None:
+        return None
+    state = "No Data" if compound["nodata"] else "Warn" if compound["warn"] else "Triggered"
+    return "Renotify" if compound["renotify"] else f"Re-{state}" if compound["re"] else state
 
 
 def is_recovery(transition: str | None, alert_type: str | None) -> bool:
@@ -62,17 +78,28 @@ def is_recovery(transition: str | None, alert_type: str | None) -> bool:
     """
     if transition is not None and (known := known_transition(transition)) is not None:
         return known.endswith("Recovered")
-    words = (transition or "").casefold().split()
-    if words in (["resolved"], ["closed"]) or (words and words[-1].endswith("recovered") and "not" not in words):
+    if transition is not None and (is_ended(transition) or _ends_in_recovered(transition)):
         return True
-    return alert_type is not None and alert_type.casefold() == "success"
+    return alert_type is not None and is_ended(alert_type)
 
 
-def read_title(text: str) -> Title:
+def _ends_in_recovered(words: str) -> bool:
+    return re.search(r"\b(?:recovered|resolved)\W*$", words, re.IGNORECASE) is not None and not is_negated(words)
+
+
+def states_firing(alert_type: str | None) -> bool:
+    """Return whether an event's type says that the monitor fires."""
+    return alert_type is not None and alert_type.casefold() in ("error", "warning")
+
+
+def read_title(text: str, *, is_state_known: bool = True) -> Title:
     """Return ``text`` without the prefixes that Datadog puts before a monitor's name, and what they state.
 
     Datadog puts one priority and one transition there: the first of each counts, and further brackets, like those
     that are none of Datadog's, belong to the name.
+
+    :param is_state_known: whether the payload states elsewhere what happened. Otherwise the title is all there is:
+        a transition behind other brackets counts, and so does a state in plain words.
     """
     found: dict[str, str | None] = {}
     is_test = False
@@ -92,19 +119,32 @@ def read_title(text: str) -> Title:
             rest = rest[transition.end() :]
         else:
             break
-    return Title(name=rest.strip(), is_test=is_test, **found)
+    title = Title(name=rest.strip(), is_test=is_test, **found)
+    return title if is_state_known or title.transition is not None else _with_state_in_words(title)
+
+
+def _with_state_in_words(title: Title) -> Title:
+    """Return a title with the state that it gives behind other brackets, or in plain words."""
+    state = read_title_state(title.name)
+    if state.is_end or state.is_firing:
+        return replace(title, name=state.name, transition="Recovered" if state.is_end else "Triggered")
+    for bracket in list(_TRANSITION.finditer(title.name[:500]))[:_MAX_PREFIXES]:
+        before = title.name[: bracket.start()]
+        if not _BRACKETS.fullmatch(before):
+            break
+        name = _title_transition(bracket[1]) or ("Recovered" if is_ended(bracket[1]) else None)
+        if name is not None:
+            return replace(title, name=before + title.name[bracket.end() :], transition=name, scope=bracket[2])
+    return title
 
 
 def _title_transition(words: str) -> str | None:
     """Return the transition that a bracket of a title names; a state of another receiver is none of them."""
     known = known_transition(words)
-    if (
-        known is not None
-        and known in _TRANSITIONS
-        and re.sub(r"[^a-z]", "", words.lower()) == re.sub(r"[^a-z]", "", known.lower())
-    ):
+    letters = re.sub(r"[^a-z]", "", words.lower())
+    if known in _TRANSITIONS and (letters == re.sub(r"[^a-z]", "", known.lower()) or " " in words.strip()):
         return known
-    return words.strip() if words.strip().casefold().endswith("recovered") else None
+    return words.strip() if _ends_in_recovered(words) and not words.strip().lower().endswith("resolved") else None
 
 
 _MAX_READ = 20_000

@@ -598,3 +598,202 @@ def test_a_commander_in_plain_text_is_invited() -> None:
         for commander in ("dana@acme.example", "Dana Reyes", "null", "$INCIDENT_COMMANDER")
     ]
     assert read_commander == [("dana@acme.example",), ("Dana Reyes",), (), ()]
+
+
+# --- states -----------------------------------------------------------------------------------------
+
+DEFAULT = {"id": "1", "event_type": "query_alert_monitor", "body": "x", "date": "1795430100000"}
+ENDS = [
+    "Recovered: CPU", "RECOVERED - CPU", "Recovered on host:a - CPU", "[RESOLVED] CPU", "[OK on {host:a}] CPU",
+    "[Auto] [Recovered] CPU", "\u2705 [Recovered] CPU", ":white_check_mark: Recovered CPU", "Re: [Recovered] CPU",
+    "[Recovered from No Data] CPU", "No Data recovered: CPU", "RECOVERY: CPU", "CPU has recovered", "CPU recovered",
+    "[Synthetics] [Recovered] CPU", "Closed: CPU", "CPU is back to normal",
+]  # fmt: skip
+SOUNDS = [
+    "Recovered records pile up", "Not recovered: CPU", "OK rate below 90%", "Closed connections are high",
+    "Recovery job failed", "Recovery: replica cannot catch up", "Recovery point objective missed",
+    "Messages cannot be recovered", "The pod hasn't recovered", "CPU usage is up", "Up to 30 % of orders fail",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("title", ENDS)
+def test_a_title_that_reports_an_end_opens_nothing_where_nothing_else_tells(title: str) -> None:
+    for conf in ({"datadog": {"title": title}}, {"datadog": {**DEFAULT, "title": title}}):
+        with pytest.raises(NotAnIncidentError):
+            read(conf)
+    assert read({"datadog": dd(title=title, alert={"title": title})}).transition == "Triggered"
+    assert (
+        read({"datadog": {"alert_id": "1", "title": title, "alert_type": "error"}}).severity == "high"
+        or "[" in title
+    )
+
+
+@pytest.mark.parametrize("title", SOUNDS)
+def test_a_title_that_only_sounds_like_an_end_opens(title: str) -> None:
+    assert read({"datadog": {**DEFAULT, "title": title}}).title == title
+    assert read({"title": title})
+
+
+@pytest.mark.parametrize(
+    "transition",
+    [
+        "Recovered (No Data)", "Recovered from Warn", "Alert -> OK", "Warn \u2192 OK", "Auto-resolved",
+        "Manually Resolved", "Recovery", "Normal", "Back to normal", "Recovered on {host:a}", "Muted Recovered",
+        "cleared", "Closed",
+    ],
+)  # fmt: skip
+def test_an_end_in_other_words_is_a_recovery(transition: str) -> None:
+    with pytest.raises(NotAnIncidentError):
+        read({"datadog": dd(alert={"transition": transition, "type": None})})
+
+
+@pytest.mark.parametrize(
+    ("transition", "read_as"),
+    [
+        ("Re-Triggered Warn", "Re-Warn"), ("Re-Triggered No Data", "Re-No Data"), ("Triggered Warn", "Warn"),
+        ("Renotify Alert", "Renotify"), ("OK -> Warn", "Warn"), ("OK => Alert", "Triggered"),
+    ],
+)  # fmt: skip
+def test_a_transition_with_its_state_is_understood(transition: str, read_as: str) -> None:
+    assert read({"datadog": dd(alert={"transition": transition})}).transition == read_as
+
+
+@pytest.mark.parametrize("kind", ["ok", "recovery", "SUCCESS "])
+def test_a_type_that_reports_an_end_is_a_recovery(kind: str) -> None:
+    with pytest.raises(NotAnIncidentError):
+        read({"datadog": dd(title="x", alert={"title": "x", "transition": "", "type": kind})})
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"status": "back to normal"}, {"status": "auto-resolved"}, {"status": "canceled"},
+        {"status": "gel\u00f6st"}, {"title": "\u2705 Resolved: x"}, {"title": "x (resolved)"},
+        {"resolved": "true"}, {"is_resolved": True}, {"firing": False}, {"resolved_at": "2026-11-23T09:00:00Z"},
+        {"type": "RECOVERY"}, {"incident_status": "resolved"},
+        {"title": "** RECOVERY Service Alert: db/x is OK **"}, {"title": "UP: x"}, {"title": "(Resolved) x"},
+    ],
+)  # fmt: skip
+def test_a_report_of_an_end_in_other_words_opens_nothing(state: dict[str, Any]) -> None:
+    with pytest.raises(NotAnIncidentError):
+        read({"title": "x", **state})
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{"status": "resolved?"}, {"status": "to be resolved"}, {"type": "normal"}, {"resolved_at": None},
+     {"resolved_at": "0001-01-01T00:00:00Z"}, {"firing": True}, {"resolved": "no"}],
+)  # fmt: skip
+def test_a_report_that_is_not_certain_of_an_end_opens(state: dict[str, Any]) -> None:
+    assert read({"title": "x", **state})
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        ("FIRING: Disk", "RESOLVED: Disk"), ("PROBLEM: Disk", "RECOVERY: Disk"), ("[DOWN] api", "[UP] api"),
+        ("TRIGGERED - Disk", "\u2705 Resolved - Disk"), ("[FIRING:1] Disk", "[RESOLVED:1] Disk"),
+    ],
+)  # fmt: skip
+def test_what_ends_has_the_identity_of_what_began(begin: str, end: str) -> None:
+    for conf in ({"title": begin}, {"title": end}), ({"datadog": {"title": begin}}, {"datadog": {"title": end}}):
+        first, last = (read_notification(one, received_at=NOW, routing=RoutingTable()) for one in conf)
+        assert first.group == last.group
+        assert first.recovery_reason is None is not last.recovery_reason
+
+
+# --- where fields stand -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        "['service:checkout', 'env:prod']", "#service:checkout, #env:prod", '"service:checkout","env:prod"',
+        "service=checkout,env=prod", "service: checkout, env: prod", "service:checkout|env:prod",
+        ["service:checkout,env:prod"], [{"service": "checkout"}, "env = prod"],
+    ],
+)  # fmt: skip
+def test_tags_decide_in_every_form(tags: Any) -> None:
+    for conf in ({"datadog": dd(tags=tags)}, {"title": "x", "tags": tags}):
+        incident = read(conf)
+        assert (incident.services, incident.env) == (("checkout",), "prod")
+        assert {"service:checkout", "env:prod"} <= set(incident.tags)
+
+
+def test_service_env_and_team_may_have_fields_of_their_own() -> None:
+    payload = {"alert_id": "5", "title": "x", "service": "checkout", "env": "prod", "team": ["payments"]}
+    incident = read({"datadog": {**payload, "tags": "tier:gold"}}, TABLE)
+    assert (incident.services, incident.env, incident.teams) == (("checkout",), "prod", ("payments",))
+    assert incident.responders == ("dana@acme.example",)
+    assert read({"datadog": {"alert_id": "5", "title": "x", "service": "$TAGS[service]"}}).services == ()
+
+
+def test_the_tags_of_a_report_say_where_it_happens() -> None:
+    incident = read({"title": "x", "tags": ["team:payments", "env:prod", "tier:gold", "host:db-1"]}, TABLE)
+    assert (incident.teams, incident.hosts, incident.responders) == (
+        ("payments",),
+        ("db-1",),
+        ("dana@acme.example",),
+    )
+    keys = {read({"title": "x", "tags": tags}).key for tags in ("env:prod", "env:dev", "host:a", "host:b")}
+    assert len(keys) == 4
+
+
+def test_the_group_of_a_monitor_decides_as_its_tags_do() -> None:
+    table = """
+        rules:
+          - {name: customers, match: {tag: "data:customer"}, private: true}
+          - {name: eu, match: {env: eu}, responders: [eu@acme.example]}
+    """
+    incident = read({"datadog": dd(tags="env:prod", alert={"scope": "data:customer,env:eu"})}, table)
+    assert incident.route.private
+    assert incident.responders == ("eu@acme.example",)
+
+
+ADDED = {"private": True, "users": ["dana@acme.example"]}
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"datadog": {**dd(), **ADDED}}, {**dd(), **ADDED}, {"datadog": {"datadog": dd(), **ADDED}},
+        {"conf": {"datadog": dd(), **ADDED}}, {"detail-type": "x", "detail": dd(), **ADDED},
+        {"specversion": "1.0", "data": {**dd(), **ADDED}}, {"datadog": {"payload": dd(), "x": 1}, **ADDED},
+    ],
+)  # fmt: skip
+def test_a_payload_in_an_envelope_keeps_what_adds_to_it(conf: dict[str, Any]) -> None:
+    incident = read(conf)
+    assert (incident.source, incident.title) == ("datadog_alert", "Checkout is slow")
+    assert (incident.route.private, incident.responders) == (True, ("dana@acme.example",))
+
+
+def test_a_security_signal_is_an_alert() -> None:
+    signal = {
+        "SECURITY_SIGNAL_ID": "A1",
+        "SECURITY_SIGNAL_TITLE": "Brute force",
+        "SECURITY_SIGNAL_SEVERITY": "high",
+    }
+    for conf in ({"datadog": signal}, signal):
+        incident = read(conf)
+        assert (incident.title, incident.severity, incident.source) == ("Brute force", "high", "datadog_alert")
+
+
+def test_alerts_without_a_title_are_not_one() -> None:
+    groups = {
+        read_notification({"datadog": {"id": name}}, received_at=NOW, routing=RoutingTable()).group
+        for name in ("a", "b")
+    }
+    assert len(groups) == 2
+
+
+@pytest.mark.parametrize(
+    ("stated", "severity"),
+    [({"priority": "1"}, "critical"), ({"priority": "critical"}, "critical"), ({"priority": "normal"}, "high")],
+)
+def test_a_priority_without_its_letter_is_read(stated: dict[str, str], severity: str) -> None:
+    assert read({"datadog": {"alert_id": "5", "title": "x", **stated}}).severity == severity
+
+
+def test_the_braces_around_a_scope_are_no_part_of_it() -> None:
+    one, other = (read({"datadog": dd(alert={"scope": scope})}) for scope in ("{host:a,env:b}", "env:b,host:a"))
+    assert one.key == other.key
