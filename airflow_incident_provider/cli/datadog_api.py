@@ -25,6 +25,12 @@ WEBHOOKS = f"{_CONFIGURATION}/webhooks"
 VARIABLES = f"{_CONFIGURATION}/custom-variables"
 
 
+_CORRECT_KEYS = (
+    f"Correct api_key and app_key in the extra of the connection {DEFAULT_DATADOG_CONN_ID}, "
+    "and the site in api_host."
+)
+
+
 class DatadogError(IncidentError):
     """Datadog did not answer, or refused a call."""
 
@@ -42,6 +48,8 @@ class DatadogApi:
 
     def __init__(self, *, api_key: str, app_key: str, host: str = DEFAULT_HOST) -> None:
         self.host = host.rstrip("/")
+        if not (api_key.isascii() and app_key.isascii()):
+            raise DatadogKeysError("A key of Datadog has characters that no key has.", fix=_CORRECT_KEYS)
         keys = {"DD-API-KEY": api_key, "DD-APPLICATION-KEY": app_key}
         self._http = httpx.Client(base_url=self.host, headers=keys, timeout=TIMEOUT_SECONDS)
 
@@ -120,12 +128,24 @@ def _checked(response: httpx.Response) -> httpx.Response:
     if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         raise DatadogKeysError(
             f"Datadog refused {call}: the API key or the application key is wrong, or may not do this.",
-            fix=f"Correct api_key and app_key in the extra of the connection {DEFAULT_DATADOG_CONN_ID}, "
-            "and the site in api_host.",
+            fix=_CORRECT_KEYS,
+        )
+    if response.status_code == HTTPStatus.NOT_FOUND or not _is_json(response):
+        raise DatadogError(
+            f"{response.request.url.host} answered {call} with {response.status_code}, and not as Datadog does.",
+            fix="Correct api_host in the connection's extra, such as https://api.datadoghq.eu.",
         )
     if not response.is_success:
         raise DatadogError(f"Datadog answered {call} with {response.status_code}: {_errors(response)}.")
     return response
+
+
+def _is_json(response: httpx.Response) -> bool:
+    try:
+        response.json()
+    except ValueError:
+        return response.is_server_error or not response.content
+    return True
 
 
 def _errors(response: httpx.Response) -> str:

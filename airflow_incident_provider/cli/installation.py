@@ -36,6 +36,7 @@ INSTALL_COMMAND = "airflow incident setup files --yes && airflow incident setup 
 PARSE_COMMAND = "airflow dags reserialize"
 """Parses all DAG files now."""
 
+_READER = "ParseIncidentOperator"
 _MAX_DAG_FILE = 500_000
 """Bytes: a larger file is not searched for incident DAGs."""
 
@@ -57,6 +58,8 @@ class IncidentDag:
     :param file: its file, as far as it is known.
     :param slack_conn_ids: the Slack connections of its tasks.
     :param routing_table: what its first step routes by; ``None`` for ``[incident] routing_table``.
+    :param tagged: whether it has the tag ``incident``, without which its incidents are not listed.
+    :param reads_payloads: whether it has a step that reads an alert.
     """
 
     dag_id: str
@@ -66,7 +69,8 @@ class IncidentDag:
     pools: tuple[str, ...] = ()
     routing_table: str | Mapping[str, Any] | None = None
     max_active_runs: int | None = None
-    max_active_tasks: int | None = None
+    tagged: bool = True
+    reads_payloads: bool = True
 
     def problem(self) -> tuple[str, str, str | None] | None:
         """Return what is wrong, its fix, and the command that applies the fix; ``None`` if its runs start."""
@@ -86,6 +90,14 @@ class IncidentDag:
                     f"Add a file with incident_dag({self.dag_id!r}).",
                     None,
                 )
+        return None
+
+    def unfit(self) -> tuple[str, str, str | None] | None:
+        """Return why it is no DAG for incidents that the routing table could name, as :meth:`problem` does."""
+        if not self.reads_payloads:
+            return "it has no step that reads an alert: no room would open", "make it with incident_dag().", None
+        if not self.tagged:
+            return f"it has no tag {INCIDENT_TAG}: its incidents are not listed", "add the tag to the DAG.", None
         return None
 
 
@@ -206,7 +218,8 @@ def _tasks(session: Session, dag_id: str) -> dict[str, Any]:
         "pools": tuple(sorted(set(pools))),
         "routing_table": next((table for table in tables if table), None),
         "max_active_runs": dag.max_active_runs,
-        "max_active_tasks": dag.max_active_tasks,
+        "tagged": INCIDENT_TAG in dag.tags,
+        "reads_payloads": any(task.task_type == _READER for task in dag.tasks),
     }
 
 

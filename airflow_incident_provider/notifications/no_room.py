@@ -65,11 +65,11 @@ class NoRoomNotifier(BaseNotifier):
             ],
             "incident_url": run_url(ti.dag_id, ti.run_id) or "",
         }
-        _configured_notifier()({**context, **details})
+        configured_notifier()({**context, **details})
         self.log.info("The responders were notified that there is no room")
 
 
-def _configured_notifier() -> Any:
+def configured_notifier() -> Any:
     """Return the notifier that ``[incident]`` configures.
 
     :raises ValueError: the class cannot be imported, or its arguments are not a JSON object.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import multiprocessing
 import sys
-from collections.abc import Iterator
 from importlib.metadata import distribution, version
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+import httpx
 from airflow.api.common.airflow_health import HEALTHY, get_airflow_health
 from airflow.configuration import conf
 from airflow.exceptions import AirflowConfigException
@@ -27,8 +25,7 @@ from airflow_incident_provider.cli.checks.result import (
     warning,
 )
 from airflow_incident_provider.cli.urls import is_local
-from airflow_incident_provider.config import DEFAULT_ROOM_DEADLINE_SECONDS, settings
-from airflow_incident_provider.get_provider_info import get_provider_info
+from airflow_incident_provider.config import DEFAULT_ROOM_DEADLINE_SECONDS
 
 OLDEST = (3, 3)
 MAX_IDLE_SLEEP_S = 0.25
@@ -36,6 +33,7 @@ MIN_PARALLELISM = 16
 """An incident has about ten tasks, some in parallel; two incidents at once should not wait."""
 
 MIN_ACTIVE_RUNS = 16
+REACH_SECONDS = 10.0
 _PREFORKING_EXECUTORS = ("LocalExecutor",)
 _KNOWN_EXECUTORS = ("LocalExecutor", "CeleryExecutor", "KubernetesExecutor", "EdgeExecutor")
 DISTRIBUTION = "airflow-incident-provider"
@@ -148,6 +146,23 @@ def idle_sleep(_: CheckContext) -> Results:
     )
 
 
+def task_api(_: CheckContext) -> Results:
+    """Check that tasks reach the API server: without it no task of any DAG runs."""
+    base = conf.get("api", "base_url", fallback="") or "http://localhost:8080"
+    url = conf.get("core", "execution_api_server_url", fallback="") or f"{base.rstrip('/')}/execution/"
+    address = f"{url.rstrip('/')}/health"
+    try:
+        response = httpx.get(address, timeout=REACH_SECONDS)
+        is_healthy = response.is_success and response.json()["status"] == "healthy"
+        found = address if is_healthy else f"{address} is answered by something else ({response.status_code})"
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        is_healthy, found = False, f"{address} did not answer: {type(error).__name__}"
+    except (ValueError, KeyError, TypeError):
+        is_healthy, found = False, f"{address} is answered by something else"
+    fix = "Correct [core] execution_api_server_url (default: [api] base_url), or start the API server:"
+    yield required("tasks' API", is_healthy, found, fix, "airflow api-server")
+
+
 def base_url(_: CheckContext) -> Results:
     """Check that people and Datadog can follow links to Airflow."""
     address = conf.get("api", "base_url", fallback="") or ""
@@ -202,42 +217,3 @@ def plugins(_: CheckContext) -> Results:
         "Install the package again, with its dependencies:",
         f"pip install --force-reinstall {DISTRIBUTION}",
     )  # fmt: skip
-
-
-def own_settings(_: CheckContext) -> Results:
-    """Check that every setting of ``[incident]`` exists and has a valid value."""
-    options = get_provider_info()["config"]["incident"]["options"]
-    given = conf.getsection("incident") or {}
-    problems = [*_unknown_settings(given, options), *_invalid_values()]
-    yield from problems
-    if not problems:
-        configured = [name for name, value in given.items() if value not in (None, "", options[name]["default"])]
-        yield passed("[incident]", ", ".join(sorted(configured)) or "all defaults")
-
-
-def _unknown_settings(given: object, options: dict[str, object]) -> Iterator[Result]:
-    for name in sorted(name for name in given if name not in options):  # type: ignore[attr-defined]
-        close = difflib.get_close_matches(name, options, n=1)
-        fix = f"Did you mean {close[0]}?" if close else f"The settings are {', '.join(options)}."
-        yield failure("[incident]", f"no such setting: {name}", fix)
-
-
-def _invalid_values() -> Iterator[Result]:
-    try:
-        seconds = conf.getint("incident", "room_deadline_seconds", fallback=60)
-    except AirflowConfigException:
-        value = conf.get("incident", "room_deadline_seconds")
-        yield failure(
-            "[incident]", f"room_deadline_seconds = {value!r} is not a whole number", "Set it to seconds."
-        )
-    else:
-        if seconds < 0:
-            yield failure("[incident]", f"room_deadline_seconds = {seconds} is negative", "Use 0 for no deadline.")
-    for address in settings().docker_dns:
-        try:
-            ip_address(address)
-        except ValueError:
-            yield failure("[incident]", f"docker_dns: {address!r} is not an IP address", "Use IP addresses.")
-    folder = settings().directory_folder
-    if folder.exists() and not folder.is_dir():
-        yield failure("[incident]", f"directory_folder: {folder} is not a folder", "Name a folder.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from airflow_incident_provider.cli.checks.airflow import public_url
+from airflow_incident_provider.cli.checks.airflow import REACH_SECONDS, public_url
 from airflow_incident_provider.cli.checks.context import CheckContext
 from airflow_incident_provider.cli.checks.result import (
     NotCheckableError,
@@ -28,7 +28,6 @@ from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID
 from airflow_incident_provider.plugins.api.errors import RequestError
 from airflow_incident_provider.plugins.webhook.authentication import Authentication
 
-REACH_SECONDS = 10.0
 _SETUP_DATADOG = "airflow incident setup datadog --yes"
 _DATADOG_STATUS = "See Datadog's status page."
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_incident_provider.cli.checks import airflow, alerts, dags, docker, routing, slack
+from airflow_incident_provider.cli.checks import airflow, alerts, dags, docker, routing, settings, slack
 from airflow_incident_provider.cli.checks.context import CheckContext
 from airflow_incident_provider.cli.checks.result import NotCheckableError, Outcome, Result, Results, failure
 from airflow_incident_provider.cli.output import Line, is_document, print_document, print_lines
@@ -29,10 +29,11 @@ CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("airflow", "preload", airflow.preload),
     ("airflow", "idle sleep", airflow.idle_sleep),
     ("airflow", "base URL", airflow.base_url),
+    ("airflow", "tasks' API", airflow.task_api),
     ("airflow", "Fernet key", airflow.fernet_key),
     ("airflow", "state store", airflow.state_backend),
     ("airflow", "plugins", airflow.plugins),
-    ("airflow", "[incident]", airflow.own_settings),
+    ("airflow", "[incident]", settings.own_settings),
     ("dag", "DAGs folder", dags.dag_folder),
     ("dag", "DAGs", dags.dags),
     ("dag", "unparsed files", dags.unparsed_files),
@@ -62,6 +63,8 @@ CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("routing", "dags", routing.dags),
     ("routing", "drill rule", routing.drill_rule),
     ("routing", "triage channel", routing.triage_channel),
+    ("routing", "announcement channel", routing.announcement_channel),
+    ("routing", "client certificates", routing.client_certificates),
 )
 """The area, the subject of the line if the check cannot be made, and the check; in the order of the report."""
 

@@ -107,8 +107,11 @@ class CheckContext:
 
     @cached_property
     def _engine(self) -> Any:
+        conn_id = settings().docker_conn_id
+        if conn_id is not None and not connection_is_configured(conn_id):
+            return EngineError(f"there is no connection {conn_id}, which [incident] docker_conn_id names")
         try:
-            return connect(self.engine_address, settings().docker_conn_id, timeout_s=ENGINE_SECONDS)
+            return connect(self.engine_address, conn_id, timeout_s=ENGINE_SECONDS)
         except EngineError as error:
             return error
 

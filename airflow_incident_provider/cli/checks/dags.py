@@ -118,6 +118,13 @@ def _pool(pool: str, dag_ids: list[str], slots: Mapping[str, int]) -> Result:
             "airflow incident setup airflow --yes",
         )
     count = slots[pool]
+    if count == 0:
+        return failure(
+            pool,
+            f"it has no slots: tasks of {', '.join(dag_ids)} would wait forever",
+            f"Give it {MIN_SLOTS} or more:",
+            f"airflow pools set {pool} {4 * MIN_SLOTS} 'Incident response'",
+        )
     return advised(
         pool,
         count < 0 or count >= MIN_SLOTS,

@@ -78,7 +78,12 @@ def hardened(context: CheckContext) -> Results:
     try:
         spec = probe_container(run, owner="airflow incident check", pull="never")
         output = LockedDownContainer(context.engine, spec, host=socket.gethostname()).run()
-    except (EngineError, ProbeSettingsError) as error:
+    except ProbeSettingsError as error:
+        yield failure(
+            "hardened container", str(error), "Correct the setting: no probe can run. See [incident] above."
+        )
+        return
+    except EngineError as error:
         yield failure("hardened container", str(error), "Pull the image, or see what the engine refuses.")
         return
     finding = interpret(run, output)

@@ -14,6 +14,7 @@ from airflow_incident_provider.cli.checks.result import (
     advised,
     failure,
     passed,
+    required,
     warning,
 )
 from airflow_incident_provider.cli.drill import CHANNEL_PREFIX, RULE, TAG
@@ -161,7 +162,7 @@ def dags(context: CheckContext) -> Results:
     known = {dag.dag_id: dag for dag in context.dags}
     for dag_id in named:
         dag = known.get(dag_id)
-        problem = dag.problem() if dag is not None else None
+        problem = (dag.problem() or dag.unfit()) if dag is not None else None
         if problem is not None:
             found, fix, command = problem
             yield failure(f"dag: {dag_id}", found, f"Correct the routing table, or: {fix}", command)
@@ -194,21 +195,52 @@ def triage_channel(context: CheckContext) -> Results:
     wanted = context.routing.triage.channel
     if wanted is None:
         raise NotCheckableError("the table names no triage channel")
-    yield _channel(context, "triage channel", wanted)
+    yield _channel(context, "triage channel", wanted, "alerts for it open a room instead", "triage.channel")
 
 
-def _channel(context: CheckContext, subject: str, wanted: str) -> Result:
+def announcement_channel(context: CheckContext) -> Results:
+    """Check that the app is in the channel with one line for each incident."""
+    wanted = context.routing.announce
+    if wanted is None:
+        raise NotCheckableError("the table names no announcement channel")
+    yield _channel(context, "announcement channel", wanted, "no incident is announced", "announce")
+
+
+def client_certificates(context: CheckContext) -> Results:
+    """Check that each client certificate of a target is in an Airflow connection."""
+    named = {
+        target.expect.client_certificate: each
+        for each in _tables(context)
+        for layer in each.layers
+        for target in layer.targets
+        if target.expect is not None and target.expect.client_certificate
+    }
+    for conn_id, each in sorted(named.items()):
+        connection = context.connection(conn_id)
+        extra = connection.extra_dejson if connection is not None else {}
+        has_key = extra.get("private_key") or (connection is not None and connection.password)
+        yield required(
+            each.subject(f"client certificate {conn_id}"),
+            bool(extra.get("certificate") and has_key),
+            "there is no such connection" if connection is None else "certificate and private_key, as extras",
+            f"Put certificate and private_key, in PEM, into the extra of a connection {conn_id}.",
+        )
+    if not named:
+        yield passed("client certificates", "the tables name none")
+
+
+def _channel(context: CheckContext, subject: str, wanted: str, costs: str, setting: str) -> Result:
     client = context.slack()
     try:
         found = client.find_channel(wanted.removeprefix("#")) if wanted.startswith("#") else client.channel(wanted)
     except IncidentError as error:
-        return failure(subject, error.message, error.fix or "Correct triage.channel in the routing table.")
+        return failure(subject, error.message, error.fix or f"Correct {setting} in the routing table.")
     if found is None or found.archived:
         state = "is archived" if found else "does not exist, or the app is not in it"
         return failure(
             subject,
-            f"{wanted} {state}: alerts for it open a room instead",
-            f"Create {wanted} and /invite the app there, or correct triage.channel in the routing table.",
+            f"{wanted} {state}: {costs}",
+            f"Create {wanted} and /invite the app there, or correct {setting} in the routing table.",
         )
     return passed(subject, f"#{found.name}")
 

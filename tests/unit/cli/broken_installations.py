@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,6 +84,39 @@ def team(**arguments: Any) -> Step:
 def secret_token(i: Installation) -> None:
     i.patch.setenv("SLACK_BOT_TOKEN", i.slack.token)
     i.patch.setenv("SLACK_BASE_URL", i.slack.slack_base_url)
+
+
+CERTIFICATE = json.dumps({"certificate": "PEM"})
+NOTIFIER = "airflow_incident_provider.notifications.no_room.NoRoomNotifier"
+
+
+OTHER_DAG = """
+from airflow.sdk import DAG
+from airflow.providers.standard.operators.empty import EmptyOperator
+
+with DAG("nightly", schedule=None):
+    EmptyOperator(task_id="nothing")
+"""
+UNTAGGED_DAG = """
+from airflow.sdk import DAG
+from airflow_incident_provider.operators import ParseIncidentOperator
+
+with DAG("nightly", schedule=None, max_active_runs=100):
+    ParseIncidentOperator(task_id="parse")
+"""
+
+
+def nightly() -> dict[str, Any]:
+    return rules({"name": "n", "match": {"team": "n"}, "dag": "nightly"})
+
+
+def with_certificate() -> dict[str, Any]:
+    target = {"url": "https://partner.acme.example/", "client_certificate": "partner_probe"}
+    return rules({"name": "partner", "match": {"service": "partner"}, "targets": [target]})
+
+
+def reach_task_api(i: Installation) -> None:
+    i.set("core", execution_api_server_url=f"{os.environ['AIRFLOW__API__BASE_URL']}/execution/")
 
 
 def private_table() -> dict[str, Any]:
@@ -188,10 +222,11 @@ CASES: dict[str, Case] = {
         lambda i: i.set("incident", routing_tabel="/x"), lambda i: i.unset("AIRFLOW__INCIDENT__ROUTING_TABEL"),
     ),
     "a deadline that is no number": case(
-        "airflow", "[incident]", "fail", "seconds", *setting("incident", "room_deadline_seconds", "soon", "60")
+        "airflow", "[incident]", "fail", "a whole number",
+        *setting("incident", "room_deadline_seconds", "soon", "60"),
     ),
     "a negative deadline": case(
-        "airflow", "[incident]", "fail", "0 for no deadline",
+        "airflow", "[incident]", "fail", "0 for none",
         *setting("incident", "room_deadline_seconds", "-5", "0"),
     ),
     "a resolver that is no address": case(
@@ -201,6 +236,85 @@ CASES: dict[str, Case] = {
         "airflow", "[incident]", "fail", "Name a folder",
         lambda i: (write(i.home / "file", ""), i.set("incident", directory_folder=str(i.home / "file"))),
         lambda i: i.set("incident", directory_folder=str(i.home / "directory")),
+    ),
+    "a lookup budget that is no number": case(
+        "airflow", "[incident]", "fail", "Set it to a number",
+        *setting("incident", "lookup_budget_seconds", "3s", "3"),
+    ),
+    "a negative lookup budget": case(
+        "airflow", "[incident]", "fail", "0 to open at once",
+        *setting("incident", "lookup_budget_seconds", "-1", "2"),
+    ),
+    "a cost limit with a currency": case(
+        "airflow", "[incident]", "fail", "Set it to a number",
+        *setting("incident", "ai_cost_limit", "$0.05", "0.05"),
+    ),
+    "a model's connection that does not exist": case(
+        "airflow", "[incident]", "fail", "Add the connection",
+        lambda i: i.set("incident", ai_conn_id="pydanticai_default"),
+        lambda i: i.unset("AIRFLOW__INCIDENT__AI_CONN_ID"),
+    ),
+    "an engine's connection that does not exist": case(
+        "airflow", "[incident]", "fail", "Add the connection",
+        lambda i: i.set("incident", docker_conn_id="docker_probes"),
+        lambda i: i.connect("docker_probes", conn_type="docker"),
+    ),
+    "an engine's connection of another type": case(
+        "airflow", "[incident]", "fail", "of type docker",
+        lambda i: (i.set("incident", docker_conn_id="docker_probes"), i.connect("docker_probes", conn_type="http")),
+        lambda i: i.connect("docker_probes", conn_type="docker"),
+    ),
+    "a proxy of the probes that is no URL": case(
+        "airflow", "[incident]", "fail", "http://host:port",
+        *setting("incident", "probe_proxy", "proxy.acme.example:3128", "http://proxy.acme.example:3128"),
+    ),
+    "authorities in a file that is not there": case(
+        "airflow", "[incident]", "fail", "PEM",
+        lambda i: i.set("incident", probe_ca_file=str(i.home / "ca.pem")),
+        lambda i: write(i.home / "ca.pem", "-----BEGIN CERTIFICATE-----\n"),
+    ),
+    "authorities that are no certificates": case(
+        "airflow", "[incident]", "fail", "PEM",
+        lambda i: (write(i.home / "ca.der", "0"), i.set("incident", probe_ca_file=str(i.home / "ca.der"))),
+        lambda i: write(i.home / "ca.der", "-----BEGIN CERTIFICATE-----\n"),
+    ),
+    "Datadog's state in a file": case(
+        "airflow", "[incident]", "fail", "Name a folder",
+        lambda i: (write(i.home / "file", ""), i.set("incident", datadog_state_folder=str(i.home / "file"))),
+        lambda i: i.set("incident", datadog_state_folder=str(i.home / "datadog")),
+    ),
+    "a notifier that does not exist": case(
+        "airflow", "[incident]", "fail", "Correct the class",
+        *setting("incident", "fallback_notifier", "acme.Pager", NOTIFIER),
+    ),
+    "arguments of a notifier that are no JSON": case(
+        "airflow", "[incident]", "fail", "its arguments",
+        lambda i: i.set("incident", fallback_notifier=NOTIFIER, fallback_notifier_arguments="to: x"),
+        lambda i: i.set("incident", fallback_notifier_arguments="{}"),
+    ),
+    "arguments that are not the notifier's": case(
+        "airflow", "[incident]", "fail", "fallback_notifier_arguments",
+        lambda i: i.set("incident", fallback_notifier=NOTIFIER, fallback_notifier_arguments='{"nobody": 1}'),
+        lambda i: i.set("incident", fallback_notifier_arguments="{}"),
+    ),
+    "arguments without a notifier": case(
+        "airflow", "[incident]", "fail", "Set fallback_notifier too",
+        lambda i: i.set("incident", fallback_notifier_arguments="{}"),
+        lambda i: i.set("incident", fallback_notifier=NOTIFIER),
+    ),
+    "tasks do not reach the API server": case(
+        "airflow", "tasks' API", "fail", "execution_api_server_url",
+        lambda i: i.set("core", execution_api_server_url=f"http://127.0.0.1:{i.unused_port}/execution/"),
+        reach_task_api,
+    ),
+    "tasks reach something else": case(
+        "airflow", "tasks' API", "fail", "execution_api_server_url",
+        lambda i: i.set("core", execution_api_server_url=f"{os.environ['AIRFLOW__API__BASE_URL']}/incidents/"),
+        reach_task_api,
+    ),
+    "an address of the tasks' API that is no URL": case(
+        "airflow", "tasks' API", "fail", "execution_api_server_url",
+        lambda i: i.set("core", execution_api_server_url="airflow.acme.example/execution"), reach_task_api,
     ),
     # --- DAGs and pools
     "no DAGs folder": case(
@@ -263,6 +377,20 @@ CASES: dict[str, Case] = {
         lambda i: (i.set_pool("logistics_slack", 2), i.add_dag("logistics_incident", slack_pool="logistics_slack")),
         command=True,
     ),
+    "a pool without slots": case(
+        "pool", "logistics_slack", "fail", "16 or more",
+        lambda i: (i.set_pool("logistics_slack", 0), i.add_dag("logistics_incident", slack_pool="logistics_slack")),
+        command=True,
+    ),
+    "incident_update fails to import": case(
+        "dag", "incident_update", "fail", "Correct the file",
+        lambda i: i.change_dag("incident_update", has_import_errors=True),
+        lambda i: i.change_dag("incident_update", has_import_errors=False),
+    ),
+    "an edited incident_update": case(
+        "dag", "incident_update.py", "warn", "If you did not edit it",
+        lambda i: write(i.dags_folder / "incident_update.py", "# mine\n"), command=True,
+    ),
     # --- Slack
     "no Slack connection": case(
         "slack", "token", "fail", "SLACK_BOT_TOKEN",
@@ -282,6 +410,28 @@ CASES: dict[str, Case] = {
         "slack", "token (slack_logistics)", "fail", "",
         lambda i: (i.add_dag("logistics_incident", slack_conn_id="slack_logistics"),
                    i.connect_slack("slack_logistics", token="xoxb-wrong")),
+        lambda i: i.connect_slack("slack_logistics"),
+    ),
+    "a base URL of Slack that is none": case(
+        "slack", "token", "fail", "Correct base_url",
+        lambda i: i.connect_slack(base_url="slack.acme.example"), lambda i: i.connect_slack(),
+    ),
+    "an account that was deactivated": case(
+        "slack", "token", "fail", "", fault("account_inactive", "auth.test"), lambda i: i.control.clear_faults()
+    ),
+    "a token that was revoked": case(
+        "slack", "token", "fail", "", fault("token_revoked", "auth.test"), lambda i: i.control.clear_faults()
+    ),
+    "a token of another type": case(
+        "slack", "token", "fail", "",
+        fault("not_allowed_token_type", "auth.test"), lambda i: i.control.clear_faults(),
+    ),
+    "a team's app that may not post": case(
+        "slack", "scope chat:write (slack_logistics)", "fail", "OAuth & Permissions",
+        lambda i: (
+            i.add_dag("logistics_incident", slack_conn_id="slack_logistics"),
+            i.connect_slack("slack_logistics", token=i.control.add_token("few", scopes=without("chat:write"))),
+        ),
         lambda i: i.connect_slack("slack_logistics"),
     ),
     "an app-level token that Slack refuses": case(
@@ -342,6 +492,25 @@ CASES: dict[str, Case] = {
         "datadog", "webhook", "fail", "app_key",
         lambda i: i.connect_datadog(app_key="wrong"), lambda i: i.connect_datadog(),
     ),
+    "a Datadog site without a scheme": case(
+        "datadog", "keys", "fail", "Correct api_host",
+        lambda i: i.connect_datadog(api_host="api.datadoghq.eu"), lambda i: i.connect_datadog(),
+        follow=("webhook",),
+    ),
+    "Datadog is unreachable": case(
+        "datadog", "keys", "fail", "Correct api_host",
+        lambda i: i.connect_datadog(api_host=f"http://127.0.0.1:{i.unused_port}"), lambda i: i.connect_datadog(),
+        follow=("webhook",),
+    ),
+    "something else answers as Datadog": case(
+        "datadog", "keys", "fail", "api_host",
+        lambda i: i.connect_datadog(api_host=f"{os.environ['AIRFLOW__API__BASE_URL']}/nothing"),
+        lambda i: i.connect_datadog(), follow=("webhook",),
+    ),
+    "a Datadog key that no header can hold": case(
+        "datadog", "keys", "fail", "Correct api_key",
+        lambda i: i.connect_datadog(api_key="ключ"), lambda i: i.connect_datadog(), follow=("webhook",),
+    ),
     "no application key": case(
         "datadog", "keys", "fail", "its extra",
         lambda i: i.connect_datadog(app_key=""), lambda i: i.connect_datadog(), follow=("webhook",),
@@ -388,11 +557,21 @@ CASES: dict[str, Case] = {
         lambda i: i.connect_webhook(allowed_networks=["everywhere"]), lambda i: i.connect_webhook(),
         follow=("reachable",),
     ),
+    "one allowed network of two that is none": case(
+        "webhook", "secret", "fail", "Correct the connection",
+        lambda i: i.connect_webhook(allowed_networks="10.0.0.0/8,nowhere"), lambda i: i.connect_webhook(),
+        follow=("reachable",),
+    ),
     "no API server": case(
         "webhook", "reachable", "fail", "start the API server",
         lambda i: (i.patch.setenv("WORKING_URL", os.environ["AIRFLOW__API__BASE_URL"]),
                    i.set("api", base_url=f"http://127.0.0.1:{i.unused_port}")),
         lambda i: i.set("api", base_url=os.environ["WORKING_URL"]),
+    ),
+    "a paused DAG, as the API server reports it": case(
+        "webhook", "reachable", "fail", "the line of this area",
+        lambda i: i.change_dag("incident_update", is_paused=True),
+        lambda i: i.change_dag("incident_update", is_paused=False),
     ),
     # --- Docker
     "no Docker Engine": case(
@@ -412,6 +591,26 @@ CASES: dict[str, Case] = {
         "docker", "hardened container", "fail", "docker_network",
         *setting("incident", "docker_network", "none", "bridge"),
     ),
+    "an engine behind SSH that does not answer": case(
+        "docker", "engine", "fail", "DOCKER_HOST",
+        lambda i: i.patch.setenv("DOCKER_HOST", "ssh://nobody@127.0.0.1:1"), lambda i: i.unset("DOCKER_HOST"),
+    ),
+    "an engine whose TLS files are not there": case(
+        "docker", "engine", "fail", "DOCKER_HOST",
+        lambda i: (i.patch.setenv("DOCKER_TLS_VERIFY", "1"), i.patch.setenv("DOCKER_CERT_PATH", str(i.home)),
+                   i.patch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2376")),
+        lambda i: i.unset("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_HOST"),
+    ),
+    "an engine's connection that is not there": case(
+        "docker", "engine", "fail", "DOCKER_HOST",
+        lambda i: i.set("incident", docker_conn_id="docker_probes"),
+        lambda i: i.unset("AIRFLOW__INCIDENT__DOCKER_CONN_ID"),
+    ),
+    "authorities that the probes cannot have": case(
+        "docker", "hardened container", "fail", "[incident]",
+        lambda i: i.set("incident", probe_ca_file=str(i.home / "none.pem")),
+        lambda i: i.unset("AIRFLOW__INCIDENT__PROBE_CA_FILE"),
+    ),
     # --- routing
     "no routing table": case(
         "routing", "table", "warn", "[incident] routing_table",
@@ -429,6 +628,69 @@ CASES: dict[str, Case] = {
     ),
     "a table that is not YAML": case(
         "routing", "table", "fail", "Correct", lambda i: i.route("rules: [\n"), lambda i: i.route()
+    ),
+    "a table that is a folder": case(
+        "routing", "table", "fail", "Correct",
+        lambda i: i.set("incident", routing_table=str(i.home)),
+        lambda i: i.set("incident", routing_table=str(i.table)),
+    ),
+    "a table that is not UTF-8": case(
+        "routing", "table", "fail", "Correct",
+        lambda i: i.table.write_bytes(b"version: 1 # \xff"), lambda i: i.route(),
+    ),
+    "a table that is a list": case(
+        "routing", "table", "fail", "Correct", lambda i: i.route("- version: 1\n"), lambda i: i.route()
+    ),
+    "a table of a later version": case(
+        "routing", "table", "fail", "Correct", lambda i: i.route("version: 2\n"), lambda i: i.route()
+    ),
+    "a key that is written twice": case(
+        "routing", "table", "fail", "Correct",
+        lambda i: i.route("version: 1\nrules: []\nrules: []\n"), lambda i: i.route(),
+    ),
+    "a network that is none": case(
+        "routing", "table", "fail", "Correct",
+        lambda i: i.route(allowed_networks=["10.0.0.0/99"]), lambda i: i.route(),
+    ),
+    "an announcement channel without the app": case(
+        "routing", "announcement channel", "fail", "announce",
+        lambda i: i.route(announce="#incidents"), lambda i: i.route(announce="#triage"),
+    ),
+    "an announcement channel that does not exist": case(
+        "routing", "announcement channel", "fail", "/invite",
+        lambda i: i.route(announce="#not-there"),
+        lambda i: i.control.add_channel("not-there", members=["U0WARROOM01"]),
+    ),
+    "a client certificate without its connection": case(
+        "routing", "client certificate partner_probe", "fail", "private_key",
+        lambda i: i.route(with_certificate()),
+        lambda i: i.connect("partner_probe", extra=json.dumps({"certificate": "PEM", "private_key": "PEM"})),
+    ),
+    "a client certificate without its key": case(
+        "routing", "client certificate partner_probe", "fail", "private_key",
+        lambda i: (i.route(with_certificate()), i.connect("partner_probe", extra=CERTIFICATE)),
+        lambda i: i.connect("partner_probe", extra=CERTIFICATE, password="PEM"),
+    ),
+    "a rule that names the DAG of updates": case(
+        "routing", "table", "fail", "Correct",
+        lambda i: i.route(rules({"name": "t", "match": {"team": "t"}, "dag": "incident_update"})),
+        lambda i: i.route(),
+    ),
+    "a rule that names a DAG for something else": case(
+        "routing", "dag: nightly", "fail", "incident_dag()",
+        lambda i: (i.write_dag("nightly", OTHER_DAG), i.route(nightly())),
+        lambda i: i.add_dag("nightly"),
+    ),
+    "a rule that names a DAG without the tag": case(
+        "routing", "dag: nightly", "fail", "add the tag",
+        lambda i: (i.write_dag("nightly", UNTAGGED_DAG), i.route(nightly())),
+        lambda i: i.add_dag("nightly"),
+    ),
+    "a rule that names a paused DAG": case(
+        "routing", "dag: logistics_incident", "fail", "Unpause it",
+        lambda i: (i.add_dag("logistics_incident"), i.change_dag("logistics_incident", is_paused=True),
+                   i.route(rules({"name": "t", "match": {"team": "t"}, "dag": "logistics_incident"}))),
+        command=True,
     ),
     "a group that does not exist": case(
         "routing", "people: @nobody-oncall", "fail", "Correct it in the routing table",

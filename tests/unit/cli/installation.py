@@ -60,6 +60,10 @@ class Installation:
         for name in variables:
             self.patch.delenv(name, raising=False)
 
+    def connect(self, conn_id: str, conn_type: str = "generic", **parts: Any) -> None:
+        connection = {"conn_type": conn_type, **parts}
+        self.patch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+
     def connect_slack(self, conn_id: str = "slack_api_default", token: str | None = None, **extra: Any) -> None:
         connection = {
             "conn_type": "slack",
@@ -91,8 +95,12 @@ class Installation:
     def add_dag(self, dag_id: str, *, parse: bool = True, **arguments: Any) -> Path:
         """Add a team's DAG file."""
         listed = ", ".join([repr(dag_id), *(f"{name}={value!r}" for name, value in arguments.items())])
+        return self.write_dag(dag_id, TEAM_DAG.format(arguments=listed), parse=parse)
+
+    def write_dag(self, dag_id: str, text: str, *, parse: bool = True) -> Path:
+        """Add a DAG file."""
         path = self.dags_folder / f"{dag_id}.py"
-        path.write_text(TEAM_DAG.format(arguments=listed), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
         if parse:
             self.parse()
             self.change_dag(dag_id, is_paused=False)
