@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -67,6 +68,16 @@ def contents(wheel: Path) -> dict[str, int]:
 
 def test_the_metadata_is_what_an_index_takes(distributions: Distributions) -> None:
     run(sys.executable, "-m", "twine", "check", "--strict", distributions.sdist, distributions.wheel)
+
+
+def test_the_description_has_no_picture_and_no_link_that_an_index_lacks(distributions: Distributions) -> None:
+    with zipfile.ZipFile(distributions.wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = archive.read(name).decode()
+    description = metadata.partition("\n\n")[2]
+    assert description.startswith("# airflow-incident-provider")
+    assert "Getting started" in description
+    assert re.findall(r"\]\((?!https?:|#)[^)]*\)", description) == []
 
 
 def test_the_sdist_is_complete(distributions: Distributions) -> None:

@@ -94,7 +94,7 @@ def _warn_about(url: str) -> None:
 
 
 def terraform(settings: dict[str, Any]) -> str:
-    """Return the webhook and its secret as Terraform resources; the secret is a variable."""
+    """Return the webhook, its secret and a test of its health as Terraform resources; the secret is a variable."""
     return "\n".join(
         (
             'variable "incident_webhook_secret" {',
@@ -119,7 +119,43 @@ def terraform(settings: dict[str, Any]) -> str:
             "  JSON",
             "  depends_on     = [datadog_webhook_custom_variable.incident_secret]",
             "}",
+            "",
+            *_terraform_health(settings["url"]),
         )
+    )
+
+
+def _terraform_health(url: str) -> tuple[str, ...]:
+    """Return a test that alerts when alerts cannot be accepted; its message must not go to this webhook."""
+    base, webhook, _ = url.partition("/webhook/")
+    if not webhook:
+        # A proxy with paths of its own: where it has the health page is not known.
+        return ()
+    return (
+        'resource "datadog_synthetics_test" "incident_health" {',
+        '  name      = "Airflow incident response accepts alerts"',
+        '  type      = "api"',
+        '  subtype   = "http"',
+        '  status    = "live"',
+        '  locations = ["aws:eu-central-1"] # a private location, if the address is not public',
+        '  message   = "Alerts do not become incidents: GET /incidents/health says why. @your-on-call"',
+        "  request_definition {",
+        '    method = "GET"',
+        f'    url    = "{base}/health"',
+        "  }",
+        "  assertion {",
+        '    type     = "statusCode"',
+        '    operator = "is"',
+        '    target   = "200"',
+        "  }",
+        "  options_list {",
+        "    tick_every = 60",
+        "    retry {",
+        "      count    = 2",
+        "      interval = 5000",
+        "    }",
+        "  }",
+        "}",
     )
 
 

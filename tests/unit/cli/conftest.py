@@ -31,13 +31,15 @@ class Ended:
 
 
 def forget_runs() -> None:
-    """Delete the runs of the incident DAG."""
+    """Delete the runs of the incident DAG, and the records of incidents."""
+    from airflow.models.asset_state_store import AssetStateStoreModel
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
     from sqlalchemy import delete
 
     with create_session() as session:
         session.execute(delete(DagRun).where(DagRun.dag_id == DAG_ID))
+        session.execute(delete(AssetStateStoreModel))
 
 
 def run_dag(conf: dict[str, Any]) -> str:

@@ -129,6 +129,31 @@ def test_list_has_a_row_for_each_run(incident: Run, done: str) -> None:
     assert "Checkout is down" in incident("list").out
 
 
+@pytest.mark.parametrize(("status", "listed"), [("open", True), ("resolved", False)])
+def test_an_open_incident_is_listed_without_its_run(
+    incident: Run, done: str, forgetful: None, status: str, listed: bool
+) -> None:
+    """Its run is older than those that are read, or was deleted."""
+    transition = {"status": status, "as_of": 1, **({"resolved_at": "2026-11-23T10:00:00Z"} if not listed else {})}
+    remember("man.OLD", transition, run_id="man.OLD")
+    rows = incident("list", "--output", "json").json
+    assert ("man.OLD" in [row["key"] for row in rows]) == listed
+    assert "man.OLD" not in [row["key"] for row in incident("list", "--dag-id", "other", "-o", "json").json]
+
+
+def test_the_report_fits_a_terminal_and_has_numbers(incident: Run, done: str, forgetful: None) -> None:
+    remember("man.OPS-1", {"status": "resolved", "as_of": 1, "resolved_at": "2026-11-23T10:00:00Z"})
+    with Terminal("report", environment={"COLUMNS": "80"}) as tty:
+        code, shown = tty.end()
+    assert code == ExitCode.OK
+    assert max(map(len, shown.splitlines())) <= 80
+    rows = incident("report", "--output", "json").json["response_times"]
+    [room] = [row for row in rows if (row["group"], row["time_to"]) == ("all", "room")]
+    assert (room["incidents"], room["measured"]) == (1, 1)
+    assert isinstance(room["median_s"], float)
+    assert {len(line.split("\t")) for line in incident("report").out.splitlines()} == {6}
+
+
 @pytest.fixture
 def forgetful() -> Iterator[None]:
     """Take what a test wrote into the registry out of it again."""
@@ -141,7 +166,7 @@ def forgetful() -> Iterator[None]:
         session.execute(delete(AssetStateStoreModel))
 
 
-def remember(key: str, transition: dict[str, Any]) -> None:
+def remember(key: str, transition: dict[str, Any], **parts: Any) -> None:
     """Write a record and a transition into the registry, as the webhook and a task do."""
     from airflow.models.asset import AssetModel
     from airflow.state import AssetScope
@@ -157,7 +182,7 @@ def remember(key: str, transition: dict[str, Any]) -> None:
     alert = AlertState(key=key, group=key, title="T", severity="critical", first_at=moment, last_at=moment)
     record = IncidentRecord(
         key=key, source="manual", opened_by=key, title="T", severity="critical",
-        opened_at=moment, last_signal_at=moment, alerts={key: alert},
+        opened_at=moment, last_signal_at=moment, alerts={key: alert}, **parts,
     )  # fmt: skip
     stored = StoredIncident(version=1, record=record).to_json()
     with create_session() as session:

@@ -128,6 +128,8 @@ class TestDatadog:
         assert URL in ended.out
         assert SECRET not in ended.out
         assert not datadog.webhooks
+        health = f'url    = "{URL.partition("/incidents/")[0]}/incidents/health"'
+        assert (health in ended.out) == (option == "--terraform")
 
     @pytest.mark.usefixtures("datadog")
     @pytest.mark.parametrize(
