@@ -9,7 +9,14 @@ from enum import IntFlag
 from typing import Any, NamedTuple, Protocol, Self
 
 from airflow_incident_provider.models import SlackUser
-from airflow_incident_provider.people.names import consonants, is_abjad, keys, similar_keys, transliterated
+from airflow_incident_provider.people.names import (
+    consonants,
+    is_abjad,
+    keys,
+    parts_without_remarks,
+    similar_keys,
+    transliterated,
+)
 from airflow_incident_provider.text import digest
 
 SLACKBOT = "USLACKBOT"
@@ -112,6 +119,8 @@ class NameKind(IntFlag):
     """A form for similarity only, such as a transliteration."""
     CONSONANTS = 8
     """The consonants of a name in a script without vowels."""
+    PART = 16
+    """A display name or real name without what people add to it, such as pronouns."""
 
 
 def name_keys(member: Member) -> dict[str, NameKind]:
@@ -126,6 +135,9 @@ def name_keys(member: Member) -> dict[str, NameKind]:
     if member.real_name != member.display_name:
         add(keys(member.real_name), NameKind.NAME)
     add(keys(member.name), NameKind.USERNAME)
+    for name in (member.display_name, member.real_name):
+        for part in parts_without_remarks(name):
+            add(keys(part), NameKind.PART)
     for name in member.names:
         if not name.isascii():
             add((form for form in similar_keys(name) if form not in found), NameKind.SIMILAR)

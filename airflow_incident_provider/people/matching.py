@@ -50,7 +50,8 @@ _MAX_POSITIONS = 5000
 def match_name(query: str, directory: Directory) -> Resolution:
     """Find the one member with this name: display or real name, or username.
 
-    The hit has to be unique among active, full, human members. Names and usernames are compared together, so a
+    The hit has to be a full member, and the only active person with that name: a guest, or somebody who adds
+    pronouns or a team to the same name, may be who is meant. Names and usernames are compared together, so a
     display name that imitates somebody's username is ambiguous.
 
     :param query: a name or username, also as "Smith, John" or with a leading ``@``.
@@ -65,10 +66,11 @@ def match_name(query: str, directory: Directory) -> Resolution:
     eligible = [member for member in exact.values() if member.ineligibility is None]
     if len(eligible) == 1 and not _is_called_so(eligible[0], name):
         return _suggest(query, name, directory)
-    if len(eligible) == 1:
-        return admit(query, eligible[0], _method(eligible[0], named))
+    people = _namesakes(exact, directory.find(wanted, NameKind.PART)) if eligible else []
+    if len(people) > 1:
+        return _ambiguous(query, people)
     if eligible:
-        return _ambiguous(query, eligible)
+        return admit(query, eligible[0], _method(eligible[0], named))
     if exact:
         return _ineligible(query, list(exact.values()), named)
     return _suggest(query, name, directory)
@@ -121,6 +123,12 @@ def _same(name: str, members: Iterable[Member]) -> dict[str, Member]:
     return {member.id: member for member in members if has_name(member, name)}
 
 
+def _namesakes(exact: Mapping[str, Member], with_remarks: Iterable[Member]) -> list[Member]:
+    """Return the active people with a name, whether they may be invited automatically or not."""
+    found = {**exact, **{member.id: member for member in with_remarks}}
+    return [member for member in found.values() if not (member.deleted or member.is_bot)]
+
+
 def _method(member: Member, named: Mapping[str, Member]) -> MatchMethod:
     return MatchMethod.DISPLAY_NAME if member.id in named else MatchMethod.USERNAME
 
@@ -133,7 +141,7 @@ def _ineligible(query: str, hits: Sequence[Member], named: Mapping[str, Member])
 
 def _ambiguous(query: str, members: Iterable[Member]) -> Resolution:
     ranked = sorted(members, key=lambda member: (member.label.casefold(), member.id))
-    shown = ", ".join(f"{member.label} (@{member.name})" for member in ranked[:MAX_CANDIDATES])
+    shown = ", ".join(_described(member) for member in ranked[:MAX_CANDIDATES])
     more = ", ..." if len(ranked) > MAX_CANDIDATES else ""
     return Resolution(
         query=query,
@@ -141,6 +149,11 @@ def _ambiguous(query: str, members: Iterable[Member]) -> Resolution:
         candidates=tuple(member.user for member in ranked[:MAX_CANDIDATES]),
         reason=f'"{query}" fits {len(ranked)} people: {shown}{more}',
     )
+
+
+def _described(member: Member) -> str:
+    state = f", {member.ineligibility}" if member.ineligibility else ""
+    return f"{member.label} (@{member.name}{state})"
 
 
 # --- suggestions ------------------------------------------------------------------------------------
@@ -184,7 +197,12 @@ def _gone(similar: Sequence[_Similar], directory: Directory) -> str:
 def _similar_members(name: str, directory: Directory) -> list[_Similar]:
     """Return each member with a similar name once, the most similar first."""
     scores: dict[int, float] = {}
-    for found in (_by_similarity(name, directory), _by_words(name, directory), _by_consonants(name, directory)):
+    for found in (
+        _by_similarity(name, directory),
+        _by_words(name, directory),
+        _by_consonants(name, directory),
+        _by_initials(name, directory),
+    ):
         for position, score in found.items():
             scores[position] = max(score, scores.get(position, 0.0))
     if not scores:
@@ -239,6 +257,20 @@ def _by_words(name: str, directory: Directory) -> dict[int, float]:
         score = SUGGESTED_SCORE if len(words) == 1 else _SCORE_OF_PART
         scores |= dict.fromkeys(directory.positions_with_words(words), score)
     return scores
+
+
+def _by_initials(name: str, directory: Directory) -> dict[int, float]:
+    """Return the positions of keys with the words of the query, one of them shortened there to its first letter."""
+    words = fold(given_name_first(name)).split(" ")
+    initials, full = ([word for word in words if (len(word) == 1) is is_one] for is_one in (True, False))
+    if not (initials and full):
+        return {}
+    found = (
+        position
+        for position in directory.positions_with_words(full)
+        if set(initials) <= {word[0] for word in directory.keys[position].split(" ") if word not in full}
+    )
+    return dict.fromkeys(found, _SCORE_OF_PART)
 
 
 def _by_consonants(name: str, directory: Directory) -> dict[int, float]:

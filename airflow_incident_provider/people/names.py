@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 _LETTERS_WITHOUT_DECOMPOSITION = {
     "ł": "l",
@@ -25,7 +26,7 @@ _LETTERS_WITHOUT_DECOMPOSITION = {
 }
 """Letters that Unicode does not decompose into a base letter and an accent (after casefold)."""
 
-_LETTERS_WITH_DECOMPOSITION = frozenset("йї")
+_LETTERS_WITH_DECOMPOSITION = frozenset("йїўѓќ")
 """Letters that Unicode decomposes although they are no accented ones: Юлий is not Юлии."""
 
 _SPELT_OUT = str.maketrans(
@@ -38,18 +39,32 @@ _FIRST_ACCENT, _LAST_ACCENT = 0x0300, 0x036F
 _VOWEL_POINTS = frozenset({*range(0x0591, 0x05C8), *range(0x064B, 0x0653), 0x0640, 0x0670})
 """Hebrew and Arabic points, which everyday writing leaves out, and the stroke that only lengthens a word."""
 
+_INVISIBLE = frozenset({0x115F, 0x1160, 0x17B4, 0x17B5, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)})
+"""Fillers and variation selectors: without a glyph, though Unicode counts them as letters and marks."""
+
 _UNSEPARATED_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "IDEOGRAPHIC")
 """Scripts in which a full name is written with or without a space, as Unicode names their characters."""
 
 _USERNAME_PUNCTUATION = re.compile(r"[._-]")
+_REMARKED = re.compile(r"[(\[{:|/\u2013\u2014\u2022\u00b7]|\s-\s")
+_REMARK = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|:[\w+-]+:")
+_BAR = re.compile(r"\||//|\s[-/\u2013\u2014\u2022\u00b7]\s")
 _ABJADS = frozenset({"ARABIC", "HEBREW"})
-_VOWELS = re.compile(r"[aeiouy'`]+")
+_KOREAN_FAMILY_NAMES = {
+    "박": "park", "이": "lee", "최": "choi", "정": "jung", "강": "kang", "조": "cho", "윤": "yoon", "임": "lim",
+    "오": "oh", "신": "shin", "권": "kwon", "유": "yoo", "류": "ryu", "노": "roh", "구": "koo", "우": "woo",
+}  # fmt: skip
+"""Family names as most people write them, where no transliteration does."""
+
+_VOWELS = re.compile(r"[aeiouwy'`@]+")
+_VOICED = str.maketrans("bdgvzcq", "ptkfskk")
+"""Letters that transliterations use for one another."""
 _DOUBLED = re.compile(r"(.)\1+")
 
 
 def _fold_character(character: str) -> str:
     """Return what one character of a fully decomposed, casefolded name counts as."""
-    if _FIRST_ACCENT <= ord(character) <= _LAST_ACCENT or ord(character) in _VOWEL_POINTS:
+    if _FIRST_ACCENT <= ord(character) <= _LAST_ACCENT or ord(character) in _VOWEL_POINTS | _INVISIBLE:
         return ""
     if character in _LETTERS_WITHOUT_DECOMPOSITION:
         return _LETTERS_WITHOUT_DECOMPOSITION[character]
@@ -119,8 +134,9 @@ def same_name(one: str, other: str) -> bool:
     """Return whether two spellings with a common key are one name, and not two that differ in accents or parts.
 
     An accent that is left out everywhere is a matter of keyboards: "Jose Garcia" is José García. Where both
-    spellings have accents, they count: Nguyễn Văn Dũng and Nguyễn Văn Dung are two people. So do hyphens, and the
-    spaces of scripts that need none: Anna-Lee Smith and Anna Lee-Smith are two people, as 欧阳 明 and 欧 阳明 are.
+    spellings have accents, they count: Nguyễn Văn Dũng and Nguyễn Văn Dung are two people. So do symbols, hyphens,
+    apostrophes, and the spaces of scripts that need none: Anna-Lee Smith and Anna Lee-Smith are two people, as
+    欧阳 明 and 欧 阳明 are.
     """
     if not _have_compatible_parts(one, other):
         return False
@@ -131,9 +147,54 @@ def same_name(one: str, other: str) -> bool:
 
 
 def _have_compatible_parts(one: str, other: str) -> bool:
-    """Return whether two spellings have their hyphens, or spaces, at the same places, or one leaves some out."""
-    ours, theirs = _joints(one), _joints(other)
-    return ours <= theirs or theirs <= ours
+    """Return whether two spellings have the same symbols, hyphens and apostrophes, or one leaves some out."""
+    parts = ((_symbols(one), _symbols(other)), (_joints(one), _joints(other)))
+    return all(ours <= theirs or theirs <= ours for ours, theirs in parts) and _have_compatible_apostrophes(
+        one, other
+    )
+
+
+def _symbols(name: str) -> frozenset[str]:
+    """Return the emoji and other symbols of a name, by which people with the same name tell themselves apart."""
+    if name.isascii() and "#" not in name and "+" not in name:
+        return frozenset()
+    signs = (c for c in name if c == "#" or unicodedata.category(c).startswith("S"))
+    return frozenset(signs) - _APOSTROPHES
+
+
+def _have_compatible_apostrophes(one: str, other: str) -> bool:
+    """Return whether apostrophes differ only in that one spelling leaves some out: O'Ezil is not Özil."""
+    if _APOSTROPHES.isdisjoint(one) and _APOSTROPHES.isdisjoint(other):
+        return True
+    return any(ours.is_compatible(theirs) for ours in _apostrophes(one) for theirs in _apostrophes(other))
+
+
+class _Apostrophes(NamedTuple):
+    """Where a spelling has apostrophes, counted in folded letters, and where another one cannot have any."""
+
+    letters: str
+    at: frozenset[int]
+    not_at: frozenset[int]
+
+    def is_compatible(self, other: _Apostrophes) -> bool:
+        if self.letters != other.letters or not (self.at <= other.at or other.at <= self.at):
+            return False
+        return not ((self.at - other.at) & other.not_at or (other.at - self.at) & self.not_at)
+
+
+def _apostrophes(name: str) -> Iterator[_Apostrophes]:
+    """Yield the apostrophes within a name's words, as it is written and with umlauts spelt out."""
+    name = unicodedata.normalize("NFC", given_name_first(name))
+    for table in ({}, _SPELT_OUT):
+        letters, at, not_at = "", set(), set()
+        for before, character, after in zip(" " + name, name, name[1:] + " ", strict=False):
+            if character in _APOSTROPHES:
+                at |= {len(letters)} if before.isalnum() and after.isalnum() else set()
+                continue
+            start, letters = len(letters), letters + fold(character.translate(table))
+            if letters[start:] != character.casefold():
+                not_at |= {*range(start + 1, len(letters) + 1)}
+        yield _Apostrophes(letters, frozenset(at), frozenset(not_at))
 
 
 def are_two_usernames(one: str, other: str) -> bool:
@@ -166,7 +227,8 @@ def _accented_forms(name: str) -> tuple[str, str]:
 
 def _without_punctuation(name: str) -> str:
     text = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
-    return "".join(c for c in text if c.isalnum() or unicodedata.category(c).startswith("M"))
+    visible = (c for c in text if ord(c) not in _INVISIBLE)
+    return "".join(c for c in visible if c.isalnum() or unicodedata.category(c).startswith("M"))
 
 
 def _has_accents(form: str) -> bool:
@@ -178,6 +240,13 @@ def given_name_first(name: str) -> str:
     family, comma, given = name.partition(",")
     reads_so = comma and family.strip() and given.strip() and "," not in given and "(" not in family
     return f"{given.strip()} {family.strip()}" if reads_so else name
+
+
+def parts_without_remarks(name: str) -> tuple[str, ...]:
+    """Return a name without brackets and emoji codes, split at bars: "Sam Lee (she/her) | on call"."""
+    if not _REMARKED.search(name):
+        return ()
+    return tuple(part.strip() for part in _BAR.split(_REMARK.sub(" ", name)) if part.strip())
 
 
 # --- similar names ----------------------------------------------------------------------------------
@@ -206,12 +275,13 @@ def transliterated(name: str) -> str:
     from text_unidecode import unidecode
 
     text = unicodedata.normalize("NFC", given_name_first(name))
+    text = f"{_KOREAN_FAMILY_NAMES.get(text[:1], text[:1])}{text[1:]}"
     return fold(str(unidecode(text)))  # type: ignore[no-untyped-call]
 
 
 def consonants(key: str) -> str:
-    """Return a Latin key without spaces, vowels and doubled letters: what Arabic and Hebrew spelling keeps."""
-    return _DOUBLED.sub(r"\1", _VOWELS.sub("", key.replace(" ", "")))
+    """Return a Latin key as unvoiced consonants, none doubled: what Arabic and Hebrew spelling keeps."""
+    return _DOUBLED.sub(r"\1", _VOWELS.sub("", key.replace(" ", "")).translate(_VOICED))
 
 
 def is_abjad(name: str) -> bool:

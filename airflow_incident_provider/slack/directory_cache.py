@@ -31,7 +31,7 @@ from airflow_incident_provider.people.names import in_word_order
 if TYPE_CHECKING:
     from airflow_incident_provider.slack.hook import IncidentSlackHook
 
-SCHEMA = 5
+SCHEMA = 6
 """Incremented whenever a table changes: an older file counts as absent."""
 
 PAGE_SIZE = 200

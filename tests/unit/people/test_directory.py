@@ -80,7 +80,7 @@ def test_keys_and_their_positions_agree_whatever_the_names(names: list[str]) -> 
     directory = SqliteDirectory.of(Member(f"U{n}", "", name) for n, name in enumerate(names))
     assert len(directory.keys) == len(directory.word_sorted_keys) == len(directory.spaceless_keys)
     for position, key in enumerate(directory.keys):
-        kinds = NameKind.NAME | NameKind.USERNAME | NameKind.SIMILAR | NameKind.CONSONANTS
+        kinds = NameKind.NAME | NameKind.USERNAME | NameKind.SIMILAR | NameKind.CONSONANTS | NameKind.PART
         assert position in directory.positions_of([key], kinds)
 
 

@@ -219,6 +219,44 @@ def test_an_active_namesake_hides_the_deactivated() -> None:
     assert match("Alice Ng", old, new).users[0].id == "U2"
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        person("Alice Ng", "U2", guest=True),
+        person("Alice Ng", "U2", external=True),
+        person("Alice Ng (she/her) | on call", "U2"),
+        person("Alice Ng [Payments]", "U2"),
+        person("SRE | Alice Ng", "U2"),
+        person("Alice Ng :palm_tree:", "U2"),
+        person("Alice Ng - DBA", "U2", guest=True),
+    ],
+    ids=lambda member: f"{member.label} guest={member.guest} external={member.external}",
+)
+def test_somebody_else_who_may_be_meant_makes_a_name_ambiguous(other: Member) -> None:
+    result = match("Alice Ng", person("Alice Ng"), other)
+    assert (result.outcome, result.users) == (ResolutionOutcome.AMBIGUOUS, ())
+    assert {user.id for user in result.candidates} == {"U1", "U2"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        person("Alice Ng", "U2", is_bot=True),
+        person("Alice Ng (she/her)", "U2", deleted=True),
+        person("Alice Nga (she/her)", "U2"),
+        person("Alice Marie Ng", "U2"),
+    ],
+    ids=lambda member: member.label,
+)
+def test_nobody_else_who_may_be_meant(other: Member) -> None:
+    assert [user.id for user in match("Alice Ng", person("Alice Ng"), other).users] == ["U1"]
+
+
+def test_an_ambiguous_name_says_who_is_a_guest() -> None:
+    result = match("Alice Ng", person("Alice Ng", name="ang"), person("Alice Ng", "U2", name="ang2", guest=True))
+    assert result.reason == '"Alice Ng" fits 2 people: Alice Ng (@ang), Alice Ng (@ang2, a guest)'
+
+
 def test_a_guest_of_that_name_is_named_rather_than_who_left() -> None:
     result = match("Alice Ng", person("Alice Ng", deleted=True), person("Alice Ng", "U2", guest=True))
     assert result.reason == "Alice Ng is a guest"
