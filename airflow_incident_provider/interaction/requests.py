@@ -35,6 +35,7 @@ from airflow_incident_provider.text import digest_of, one_line, shorten
 
 MAX_TEXT = 4_000
 _ID = re.compile(r"[A-Z][A-Z0-9]{1,30}")
+_HALF = re.compile(r"[\ud800-\udfff]")
 _BUTTON_FORMS = frozenset({ActionKind.UPDATE, ActionKind.RESOLVE})
 
 
@@ -46,11 +47,12 @@ class SlackRequest:
     the list of commands.
 
     :param id: identifies the request; a replay has the same.
+    :param team_id: the workspace; ``None`` if the app is installed in a whole Enterprise Grid organisation.
     :param key: the incident; ``None`` for a command: then it is the one whose room ``channel_id`` is.
     """
 
     id: str
-    team_id: str
+    team_id: str | None
     app_id: str
     person: Person
     channel_id: str
@@ -72,7 +74,7 @@ def read_command(fields: Mapping[str, str]) -> SlackRequest:
     form = parsed.kind if parsed is not None and _needs_form(parsed) else None
     return SlackRequest(
         id=digest_of(["command", _required(fields, "trigger_id")], 24),
-        team_id=_identifier(fields, "team_id"),
+        team_id=None if fields.get("is_enterprise_install") == "true" else _identifier(fields, "team_id"),
         app_id=_identifier(fields, "api_app_id"),
         person=Person(name=one_line(fields.get("user_name", ""))[:80], slack_id=_identifier(fields, "user_id")),
         channel_id=_identifier(fields, "channel_id"),
@@ -113,7 +115,7 @@ def _read_block_action(payload: Mapping[str, Any]) -> SlackRequest:
         **_sender(payload),
         channel_id=_identifier(_object(payload, "channel"), "id"),
         response_url=_optional_text(payload, "response_url"),
-        key=key,
+        key=_key(key),
         command=command,
         form=form,
     )
@@ -151,7 +153,7 @@ def _read_submission(payload: Mapping[str, Any]) -> SlackRequest:
         **_sender(payload),
         channel_id=context.channel_id,
         response_url=None,
-        key=context.key,
+        key=_key(context.key),
         command=_submitted(context.kind, _typed(values, VALUE_BLOCK), _typed(values, NEXT_BLOCK)),
     )
 
@@ -178,11 +180,18 @@ def _sender(payload: Mapping[str, Any]) -> dict[str, Any]:
     user = _object(payload, "user")
     name = user.get("username") or user.get("name") or ""
     return {
-        "team_id": _identifier(_object(payload, "team"), "id"),
+        "team_id": None if payload.get("is_enterprise_install") is True else _team(payload),
         "app_id": _identifier(payload, "api_app_id"),
         "person": Person(name=one_line(str(name))[:80], slack_id=_identifier(user, "id")),
         "trigger_id": _optional_text(payload, "trigger_id"),
     }
+
+
+def _team(payload: Mapping[str, Any]) -> str | None:
+    """Return the workspace; Slack sends ``null`` if the app is installed in an organisation."""
+    if payload.get("team") is None and isinstance(payload.get("enterprise"), Mapping):
+        return None
+    return _identifier(_object(payload, "team"), "id")
 
 
 def _kind(word: str) -> ActionKind:
@@ -190,6 +199,13 @@ def _kind(word: str) -> ActionKind:
         return ActionKind(word)
     except ValueError:
         raise InvalidPayloadError(f"action_id: {word[:40]!r} is no action of this app.") from None
+
+
+def _key(value: str) -> str:
+    """Return the key of an incident, if it can be one: the database refuses NUL and half characters."""
+    if not value or "\0" in value or _HALF.search(value):
+        raise InvalidPayloadError("value: not written by this app.")
+    return value
 
 
 def _pair(value: str) -> tuple[str, str]:

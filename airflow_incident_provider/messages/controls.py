@@ -160,6 +160,24 @@ def form(
     }
 
 
+def refusal(view: object, text: str) -> Block:
+    """Return the answer to a submitted form that changed nothing: below its field, or in its place if it has none.
+
+    :param view: the submitted ``view`` of Slack's payload.
+    """
+    blocks = view.get("blocks") if isinstance(view, Mapping) else None
+    fields = [block.get("block_id") for block in blocks or () if isinstance(block, Mapping)]
+    if VALUE_BLOCK in fields:
+        return {"response_action": "errors", "errors": {VALUE_BLOCK: text}}
+    notice = {
+        "type": "modal",
+        "title": _plain("Not done", _TITLE_LIMIT),
+        "close": _plain("Close", _TITLE_LIMIT),
+        "blocks": [_paragraph(text)],
+    }
+    return {"response_action": "update", "view": notice}
+
+
 # --- elements -----------------------------------------------------------------------------------------
 
 

@@ -1,8 +1,8 @@
 """
 Who may act on an incident: the members of its room, and of the user groups that the routing table names.
 
-Slack is queried at most every :data:`CACHE_SECONDS`. If it does not respond, no one is authorized, and the
-reply says so.
+That somebody may act counts for :data:`CACHE_SECONDS`. A refusal is never remembered: whoever joins the room may
+act at once. If Slack does not respond, no one is authorized, and the reply says so.
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Protocol
 
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.exceptions import SlackError, SlackRequestError
 from airflow_incident_provider.slack.access import live_slack_client
 
-CACHE_SECONDS = 30.0
+CACHE_SECONDS = 5.0
 MAX_CACHED = 1_000
-
-
-_Answer = TypeVar("_Answer")
 
 
 class Members(Protocol):
@@ -33,7 +31,7 @@ class Members(Protocol):
         """Return the ids of a user group's members; ``group`` is its id or handle."""
 
     def is_active(self, user_id: str) -> bool:
-        """Return whether the person is a member who is not deactivated."""
+        """Return whether this is a person who is not deactivated."""
 
 
 class NotAuthorizedError(Exception):
@@ -51,7 +49,7 @@ class Authorization:
         self._members = members
         self._clock = clock
         self._lock = threading.Lock()
-        self._cache: dict[tuple[str, str], tuple[float, Any]] = {}
+        self._cache: dict[tuple[str, str], tuple[float, frozenset[str]]] = {}
 
     def require(self, user_id: str, room_channel_id: str | None, groups: Sequence[str]) -> None:
         """Return if the person may act on the incident of this room.
@@ -59,13 +57,13 @@ class Authorization:
         :raises NotAuthorizedError: they may not, or Slack does not say who they are.
         """
         try:
-            if not self._ask("active", user_id, lambda: self._members().is_active(user_id)):
-                raise NotAuthorizedError("Your account is deactivated.")
-            if room_channel_id is not None and user_id in self._ask(
-                "channel", room_channel_id, lambda: self._members().channel_members(room_channel_id)
+            if not self._is_in(user_id, ("active", user_id), lambda: self._active(user_id)):
+                raise NotAuthorizedError("Your account is deactivated, or an app's.")
+            if room_channel_id is not None and self._is_in(
+                user_id, ("channel", room_channel_id), lambda: self._members().channel_members(room_channel_id)
             ):
                 return
-            if any(user_id in self._group(group) for group in groups):
+            if any(self._is_in(user_id, ("group", group), partial(self._group, group)) for group in groups):
                 return
         except SlackError as error:
             raise NotAuthorizedError(
@@ -73,26 +71,28 @@ class Authorization:
             ) from error
         raise NotAuthorizedError("Only members of this incident's room can do that. Join the room first.")
 
+    def _active(self, user_id: str) -> frozenset[str]:
+        return frozenset({user_id} if self._members().is_active(user_id) else ())
+
     def _group(self, group: str) -> frozenset[str]:
         try:
-            return self._ask("group", group, lambda: self._members().group_members(group))
+            return self._members().group_members(group)
         except SlackRequestError:
             # A group that does not exist authorizes no one; the other groups still count.
             return frozenset()
 
-    def _ask(self, kind: str, name: str, question: Callable[[], _Answer]) -> _Answer:
-        key = (kind, name)
+    def _is_in(self, user_id: str, key: tuple[str, str], question: Callable[[], frozenset[str]]) -> bool:
+        """Return whether a person is among those of an answer: of a recent one, else of a new one."""
         with self._lock:
-            known = self._cache.get(key)
-        if known is not None and self._clock() - known[0] < CACHE_SECONDS:
-            kept: _Answer = known[1]
-            return kept
-        answer = question()
+            at, people = self._cache.get(key, (0.0, frozenset()))
+        if user_id in people and self._clock() - at < CACHE_SECONDS:
+            return True
+        people = question()
         with self._lock:
             if len(self._cache) >= MAX_CACHED:
                 self._cache.clear()
-            self._cache[key] = (self._clock(), answer)
-        return answer
+            self._cache[key] = (self._clock(), people)
+        return user_id in people
 
 
 class SlackMembers:
@@ -118,6 +118,6 @@ class SlackMembers:
         return frozenset()
 
     def is_active(self, user_id: str) -> bool:
-        """Return whether the person is a member who is not deactivated (``users.info``)."""
+        """Return whether this is a person who is not deactivated (``users.info``)."""
         user = self._client.hook.read("users.info", user=user_id).get("user")
-        return user is not None and not user.get("deleted") and not user.get("is_bot")
+        return user is not None and not any(user.get(flag) for flag in ("deleted", "is_bot", "is_workflow_bot"))

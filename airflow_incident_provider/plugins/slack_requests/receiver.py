@@ -2,8 +2,8 @@
 Handles Slack's requests within the three seconds that Slack waits.
 
 An action is authorized, applied and committed before the acknowledgement, so an acknowledged action is never lost.
-If Slack or the database is too slow for that, the reply says that the action is not confirmed. Forms open after the
-acknowledgement: they change nothing.
+If Slack or the database is too slow for that, the reply says that the action is not confirmed. A refusal has its
+reason: in the form, if one was submitted, because somebody who left the room sees no message there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.interaction.commands import help_text
 from airflow_incident_provider.interaction.requests import SlackRequest
 from airflow_incident_provider.lifecycle.actions import AppliedAction
-from airflow_incident_provider.lifecycle.coordination import ActionKind, Actor, ActorSource, IncidentAction
+from airflow_incident_provider.lifecycle.coordination import Actor, ActorSource, IncidentAction
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.messages.controls import FormContext, form
 from airflow_incident_provider.plugins.slack_requests.authorization import Authorization, NotAuthorizedError
@@ -33,6 +33,7 @@ ANSWER_SECONDS = 2.2
 MAX_WORKERS = 8
 
 NOT_CONFIRMED = "Not confirmed: Airflow's database did not answer in time. Look at the brief before you try again."
+FORM_NOT_OPENED = "The form could not be opened. Nothing was done; try again."
 UNKNOWN_INCIDENT = "No incident belongs to this channel."
 WRONG_CHANNEL = "This is not the room of that incident."
 
@@ -56,7 +57,7 @@ class Reply:
 
     text: str = ""
     in_form: bool = False
-    """Whether the text is an error of the submitted form."""
+    """Whether nothing is known to be done, so that a submitted form stays open and shows the text."""
 
 
 class SlackReceiver:
@@ -89,18 +90,18 @@ class SlackReceiver:
         """
         if request.wants_help:
             return Reply(help_text())
-        if request.form is not None:
-            self._in_background(self._show_form, request, request.form)
-            return Reply()
+        work, too_late = (self._act, NOT_CONFIRMED) if request.form is None else (self._show_form, FORM_NOT_OPENED)
         try:
-            return await asyncio.wait_for(self._in_thread(self._act, request), ANSWER_SECONDS - waited)
+            return await asyncio.wait_for(self._in_thread(work, request), ANSWER_SECONDS - waited)
         except TimeoutError:
             log.warning("A Slack request could not be handled within %s s", ANSWER_SECONDS)
-            return Reply(NOT_CONFIRMED)
+            return Reply(too_late, in_form=True)
 
     def in_background(self, work: Callable[..., object], *arguments: Any) -> None:
         """Run something after the acknowledgement; its failure is logged."""
-        self._in_background(work, *arguments)
+        future = asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *arguments))
+        self._background.add(future)
+        future.add_done_callback(self._finished)
 
     # --- actions --------------------------------------------------------------------------------------
 
@@ -109,7 +110,7 @@ class SlackReceiver:
         try:
             record = self._incidents.find(key=request.key, channel_id=request.channel_id)
             if record is None:
-                return Reply(UNKNOWN_INCIDENT)
+                return Reply(UNKNOWN_INCIDENT, in_form=True)
             table = self._routing_table()
             self._authorize(request, record, table.interaction.groups)
             action = IncidentAction(
@@ -121,15 +122,15 @@ class SlackReceiver:
             )
             applied = self._incidents.apply(record.key, action, table)
         except NotAuthorizedError as error:
-            return Reply(str(error))
+            return Reply(str(error), in_form=True)
         except InvalidPayloadError as error:
             return Reply(f"{error.message} {error.fix or ''}".strip(), in_form=True)
         except IncidentError as error:
             log.warning("A Slack request was refused: %s", error)
-            return Reply(f"Not done: {error.message} {error.fix or ''}".strip())
+            return Reply(f"Not done: {error.message} {error.fix or ''}".strip(), in_form=True)
         except SQLAlchemyError as error:
             log.error("A Slack request failed in the database: %s", type(error).__name__)
-            return Reply(NOT_CONFIRMED)
+            return Reply(NOT_CONFIRMED, in_form=True)
         log.info("Action %s on %s by %s: %s", action.kind, record.key, request.person.slack_id, applied.outcome)
         return Reply(applied.reply)
 
@@ -140,31 +141,27 @@ class SlackReceiver:
 
     # --- forms ----------------------------------------------------------------------------------------
 
-    def _show_form(self, request: SlackRequest, kind: ActionKind) -> None:
+    def _show_form(self, request: SlackRequest) -> Reply:
+        """Open a form in the incident's room. Who may submit it is decided then."""
+        assert request.form is not None
         try:
             record = self._incidents.find(key=request.key, channel_id=request.channel_id)
         except (IncidentError, SQLAlchemyError):
-            record = None
-        key = record.key if record is not None else request.key
-        if key is None or request.trigger_id is None:
-            return
-        context = FormContext(key=key, kind=kind, channel_id=request.channel_id)
-        title = record.title if record is not None else ""
-        view = form(context, title=title, severity=record.severity if record is not None else None)
+            return Reply(FORM_NOT_OPENED)
+        if record is None or record.room.channel_id != request.channel_id:
+            return Reply(UNKNOWN_INCIDENT if record is None else WRONG_CHANNEL)
+        context = FormContext(key=record.key, kind=request.form, channel_id=request.channel_id)
         try:
-            self._open_view(request.trigger_id, view)
+            self._open_view(request.trigger_id or "", form(context, title=record.title, severity=record.severity))
         except SlackError as error:
             log.warning("Slack did not open a form: %s", error)
+            return Reply(FORM_NOT_OPENED)
+        return Reply()
 
     # --- threads --------------------------------------------------------------------------------------
 
     async def _in_thread(self, work: Callable[..., _Result], *arguments: Any) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *arguments))
-
-    def _in_background(self, work: Callable[..., object], *arguments: Any) -> None:
-        future = asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *arguments))
-        self._background.add(future)
-        future.add_done_callback(self._finished)
 
     def _finished(self, future: asyncio.Future[Any]) -> None:
         self._background.discard(future)

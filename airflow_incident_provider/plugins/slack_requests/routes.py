@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -13,7 +14,7 @@ from fastapi.responses import JSONResponse
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.interaction.requests import SlackRequest, read_command, read_interaction
-from airflow_incident_provider.messages.controls import VALUE_BLOCK
+from airflow_incident_provider.messages.controls import refusal
 from airflow_incident_provider.plugins.api.errors import ErrorResponse, RequestError
 from airflow_incident_provider.plugins.slack_requests.receiver import Reply
 from airflow_incident_provider.plugins.slack_requests.service import SlackService
@@ -63,15 +64,13 @@ Service = Annotated[SlackService, Depends(_service)]
 )
 async def receive_interaction(request: Request, service: Service) -> Response:
     """Receive Slack's interactivity requests."""
-    began = time.monotonic()
-    fields, app = await _admit(request, service)
-    payload = _payload(fields)
-    parsed = _parse(read_interaction, payload)
-    if isinstance(parsed, Reply):
-        return _interaction_response(service, payload, parsed)
-    require_own(app, parsed)
-    reply = await service.receiver.receive(parsed, waited=time.monotonic() - began)
-    return _interaction_response(service, payload, reply)
+    admitted = await _admit(request, service)
+    payload = _payload(admitted.fields)
+    reply = await _receive(service, admitted, read_interaction, payload)
+    if reply.text and reply.in_form and payload.get("type") == "view_submission":
+        return JSONResponse(refusal(payload.get("view"), reply.text))
+    service.reply_later(payload, reply.text)
+    return Response(status_code=200)
 
 
 @router.post(
@@ -84,28 +83,50 @@ async def receive_interaction(request: Request, service: Service) -> Response:
 )
 async def receive_command(request: Request, service: Service) -> Response:
     """Receive Slack's slash command."""
-    began = time.monotonic()
-    fields, app = await _admit(request, service)
-    parsed = _parse(read_command, fields)
-    if isinstance(parsed, Reply):
-        return _ephemeral(parsed.text)
-    require_own(app, parsed)
-    reply = await service.receiver.receive(parsed, waited=time.monotonic() - began)
-    return _ephemeral(reply.text)
+    admitted = await _admit(request, service)
+    reply = await _receive(service, admitted, read_command, admitted.fields)
+    if not reply.text:
+        return Response(status_code=200)
+    return JSONResponse({"response_type": "ephemeral", "text": reply.text})
 
 
-async def _admit(request: Request, service: SlackService) -> tuple[dict[str, str], SlackApp]:
+@dataclass(frozen=True)
+class _Admitted:
+    """A signed request: its form, the app it is for, and when it came, in seconds that never go back."""
+
+    fields: dict[str, str]
+    app: SlackApp
+    began: float
+
+
+async def _admit(request: Request, service: SlackService) -> _Admitted:
     """Read the raw body, check its signature, then decode the form: in this order."""
+    began = time.monotonic()
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != FORM:
         raise RequestError(415, "The body must be a form.", fix=f"Send the header Content-Type: {FORM}.")
     body = await read_body(request)
     app = await service.admit(body, dict(request.headers))
     try:
-        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except ValueError:
         raise RequestError(400, "The body is no form of UTF-8 text.") from None
-    return dict(pairs), app
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise RequestError(400, "The form has a field twice.")
+    return _Admitted(fields, app, began)
+
+
+async def _receive(
+    service: SlackService, admitted: _Admitted, read: Callable[[_Source], SlackRequest], source: _Source
+) -> Reply:
+    """Read a request and act on it."""
+    try:
+        parsed = read(source)
+    except InvalidPayloadError as error:
+        return Reply(f"{error.message} {error.fix or ''}".strip(), in_form=True)
+    require_own(admitted.app, parsed)
+    return await service.receiver.receive(parsed, waited=time.monotonic() - admitted.began)
 
 
 def _payload(fields: Mapping[str, str]) -> dict[str, Any]:
@@ -116,22 +137,3 @@ def _payload(fields: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise RequestError(400, "payload: a JSON object is required.")
     return payload
-
-
-def _parse(read: Callable[[_Source], SlackRequest], source: _Source) -> SlackRequest | Reply:
-    try:
-        return read(source)
-    except InvalidPayloadError as error:
-        return Reply(f"{error.message} {error.fix or ''}".strip(), in_form=True)
-
-
-def _interaction_response(service: SlackService, payload: Mapping[str, Any], reply: Reply) -> Response:
-    """Return the acknowledgement; a text for the person goes into the form, or to the response URL."""
-    if payload.get("type") == "view_submission" and reply.in_form and reply.text:
-        return JSONResponse({"response_action": "errors", "errors": {VALUE_BLOCK: reply.text}})
-    service.reply_later(payload, reply.text)
-    return Response(status_code=200)
-
-
-def _ephemeral(text: str) -> Response:
-    return JSONResponse({"response_type": "ephemeral", "text": text}) if text else Response(status_code=200)

@@ -128,7 +128,7 @@ def require_own(app: SlackApp, request: SlackRequest) -> None:
     """
     if app.app_id is not None and request.app_id != app.app_id:
         raise RequestError(403, "The request is for another Slack app.")
-    if app.team_id is not None and request.team_id != app.team_id:
+    if app.team_id is not None and request.team_id not in (None, app.team_id):
         raise RequestError(403, "The request is from another Slack workspace.")
 
 

@@ -17,13 +17,19 @@ from fastapi.testclient import TestClient
 from incident_sandbox.demo.processes import wait_until
 from incident_sandbox.interactivity import sign
 
+from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.lifecycle.coordination import ActionKind, Role
 from airflow_incident_provider.messages.controls import FormContext, controls, form
 from airflow_incident_provider.plugins.api.app import create_app
 from airflow_incident_provider.plugins.slack_requests import receiver, service
 from airflow_incident_provider.plugins.slack_requests.authorization import Authorization
-from airflow_incident_provider.plugins.slack_requests.receiver import ANSWER_SECONDS, NOT_CONFIRMED, SlackReceiver
+from airflow_incident_provider.plugins.slack_requests.receiver import (
+    ANSWER_SECONDS,
+    FORM_NOT_OPENED,
+    NOT_CONFIRMED,
+    SlackReceiver,
+)
 from airflow_incident_provider.plugins.slack_requests.service import SlackService
 from airflow_incident_provider.plugins.slack_requests.verification import Verification
 
@@ -41,6 +47,7 @@ class App:
     registry: Registry
     workspace: Workspace
     views: list[tuple[str, dict[str, Any]]]
+    receiver: SlackReceiver
 
     def send(self, path: str, fields: dict[str, str], **changes: Any) -> Any:
         body = urlencode(fields).encode()
@@ -59,6 +66,18 @@ class App:
             "actions": [{"type": "button", "action_id": f"incident.{kind}", "value": changes.pop("key", KEY)}],
         }
         return self.send(ACTIONS, {"payload": json.dumps(payload)}, **changes)
+
+    def submit(self, view: dict[str, Any], value: str, *, user: str = DANA) -> Any:
+        payload = {
+            "type": "view_submission",
+            "user": {"id": user, "username": user.lower()},
+            "api_app_id": "A0WARROOM1",
+            "team": {"id": "T0ACME"},
+            "view": {**view, "id": "V1", "state": {"values": {"value": {"input": {"value": value}}}}},
+        }
+        response = self.send(ACTIONS, {"payload": json.dumps(payload)})
+        assert response.status_code == 200
+        return response.json() if response.content else None
 
     def command(self, text: str, *, user: str = DANA, trigger: str = "1.1.a", channel: str = ROOM) -> str:
         fields = {
@@ -91,7 +110,7 @@ def app() -> Iterator[App]:
         lambda trigger, view: views.append((trigger, view)),
     )
     with TestClient(create_app(slack=SlackService(verification, receives))) as client:
-        yield App(client, registry, workspace, views)
+        yield App(client, registry, workspace, views, receives)
 
 
 def test_a_member_of_the_room_takes_command(app: App) -> None:
@@ -262,16 +281,115 @@ def test_an_update_opens_its_form_and_the_form_posts_it(app: App) -> None:
 
 def test_a_wrong_value_is_shown_in_the_form(app: App) -> None:
     view = form(FormContext(key=KEY, kind=ActionKind.INVITE, channel_id=ROOM), title="t")
-    payload = {
-        "type": "view_submission",
-        "user": {"id": DANA, "username": "dana"},
-        "api_app_id": "A0WARROOM1",
-        "team": {"id": "T0ACME"},
-        "view": {**view, "id": "V1", "state": {"values": {"value": {"input": {"value": ""}}}}},
-    }
-    answer = app.send(ACTIONS, {"payload": json.dumps(payload)}).json()
+    answer = app.submit(view, "")
     assert answer["response_action"] == "errors"
     assert "Nobody is named" in answer["errors"]["value"]
+
+
+def test_somebody_who_was_removed_after_opening_a_form_reads_in_it_why_nothing_is_done(app: App) -> None:
+    app.press("update", trigger="9.9.z")
+    [(_, view)] = app.views
+    app.workspace.channels[ROOM].remove(DANA)
+    assert "Only members" in app.submit(view, "We roll back")["errors"]["value"]
+    assert app.registry.applied == []
+
+    app.workspace.channels[ROOM].add(DANA)
+    assert app.submit(view, "We roll back") is None
+    assert [action.text for action in app.registry.applied] == ["We roll back"]
+
+
+@pytest.mark.parametrize(("broken", "said"), [(True, NOT_CONFIRMED), (False, "Only members")])
+def test_a_form_without_a_field_is_replaced_by_the_refusal(app: App, broken: bool, said: str) -> None:
+    app.registry.broken = broken
+    view = form(FormContext(key=KEY, kind=ActionKind.RESOLVE, channel_id=ROOM), title="t")
+    answer = app.submit(view, "", user=STRANGER)
+    assert answer["response_action"] == "update"
+    assert said in json.dumps(answer["view"]["blocks"])
+
+
+@pytest.mark.parametrize("text", ["update", "item"])
+@pytest.mark.parametrize("channel", ["C0OTHER", "D0DIRECT1"], ids=["another room", "a direct message"])
+def test_a_form_of_no_incident_is_refused_instead_of_nothing(app: App, text: str, channel: str) -> None:
+    assert app.command(text, channel=channel) == "No incident belongs to this channel."
+    assert app.views == []
+
+
+def test_the_form_of_a_forwarded_message_does_not_open(app: App) -> None:
+    app.press("update", channel="C0OTHER")
+    app.press("update", key="another-incident")
+    assert app.views == []
+
+
+def test_a_form_that_cannot_be_opened_is_no_silence(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    app.registry.broken = True
+    assert app.command("update") == FORM_NOT_OPENED
+    app.registry.broken = False
+
+    def refuse(*_: object) -> None:
+        raise SlackUnavailableError("Slack did not answer.")
+
+    monkeypatch.setattr(app.receiver, "_open_view", refuse)
+    assert app.command("update", trigger="2") == FORM_NOT_OPENED
+
+
+def test_whoever_joins_may_act_at_once(app: App) -> None:
+    assert "Only members" in app.command("lead", user=STRANGER)
+    app.workspace.channels[ROOM].add(STRANGER)
+    app.command("lead", user=STRANGER, trigger="2")
+    assert [action.actor.slack_id for action in app.registry.applied] == [STRANGER]
+
+
+@pytest.mark.parametrize(
+    "team",
+    [
+        {"team": None, "enterprise": {"id": "E0ACME"}, "is_enterprise_install": True},
+        {"team": None, "enterprise": {"id": "E0ACME"}},
+        {"team": {"id": "T0OTHER"}, "enterprise": {"id": "E0ACME"}, "is_enterprise_install": True},
+    ],
+)
+def test_an_app_of_a_whole_organisation_has_no_workspace(app: App, team: dict[str, Any]) -> None:
+    user = "W0GRIDUSER"
+    app.workspace.channels[ROOM].add(user)
+    payload = {
+        "type": "block_actions",
+        "user": {"id": user, "username": "grid", "team_id": "T0OTHER"},
+        "api_app_id": "A0WARROOM1",
+        **team,
+        "channel": {"id": ROOM},
+        "trigger_id": "7.7.g",
+        "actions": [{"type": "button", "action_id": "incident.lead", "value": KEY}],
+    }
+    assert app.send(ACTIONS, {"payload": json.dumps(payload)}).status_code == 200
+    assert [action.actor.slack_id for action in app.registry.applied] == [user]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"payload=%7B%7D&payload=%7B%7D",
+        b"payload=%FF",
+        b"&".join(b"f%d=1" % number for number in range(60)),
+        urlencode({"payload": "[" * 60_000}).encode(),
+        urlencode({"payload": '{"a":' * 15_000}).encode(),
+        urlencode({"payload": '{"type":' + "9" * 5_000 + "}"}).encode(),
+    ],
+    ids=["a field twice", "no UTF-8", "many fields", "deep", "deep objects", "a long number"],
+)
+def test_a_signed_body_that_is_no_form_of_slack_is_refused(app: App, body: bytes) -> None:
+    answer = app.client.post(ACTIONS, content=body, headers=sign(SECRET, body))
+    assert (answer.status_code, bool(answer.json()["error"])) == (400, True)
+
+
+@pytest.mark.parametrize("key", ["a\0b", "a\ud800"], ids=["NUL", "half a character"])
+def test_a_key_that_no_database_takes_finds_nothing(app: App, key: str) -> None:
+    assert app.press(key=key).status_code == 200
+    assert app.registry.applied == []
+
+
+@pytest.mark.parametrize("timestamp", ["\u0661\u0667\u0660\u0660", " {now}", "+{now}", "{now}.0", "-1", "{now}\t1"])
+def test_a_time_that_is_no_plain_number_is_refused(app: App, timestamp: str) -> None:
+    given = timestamp.format(now=int(time.time())).encode()
+    assert app.press(headers={"X-Slack-Request-Timestamp": given}).status_code == 401
 
 
 @pytest.mark.parametrize("payload", ["", "[]", "null", "{", '{"type": 5}', "\ud800"[:0] + "\x00"])
