@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,12 +60,14 @@ class Lane:
     :param dag_id: the DAG, and its Slack connection.
     :param method: the method at whose first call the outage begins.
     :param nth: the number of that call in a clean run.
+    :param round: how often the lane was reset; part of its incidents' ids.
     """
 
     dag_id: str
     slack: SandboxServer
     method: str = ""
     nth: int = 1
+    round: int = 0
     began: float | None = None
     ended: float | None = None
     room_after: float | None = None
@@ -99,7 +101,9 @@ def _kind(message: dict[str, Any]) -> str:
 
 
 @contextmanager
-def airflow_with(lanes: Sequence[Lane], root: Path) -> Iterator[LocalAirflow]:
+def airflow_with(
+    lanes: Sequence[Lane], root: Path, extra_environment: Mapping[str, str] | None = None
+) -> Iterator[LocalAirflow]:
     """Start an Airflow with the DAGs of these lanes."""
     dags = root / "dags"
     dags.mkdir()
@@ -115,6 +119,7 @@ def airflow_with(lanes: Sequence[Lane], root: Path) -> Iterator[LocalAirflow]:
         "AIRFLOW__INCIDENT__ROUTING_TABLE": str(root / "routing.json"),
         "AIRFLOW__INCIDENT__ROOM_DEADLINE_SECONDS": "0",
         "DOCKER_HOST": f"unix://{root}/no-engine.sock",
+        **(extra_environment or {}),
     }
     with LocalAirflow(root / "airflow", dags, connections=connections, environment=environment) as airflow:
         for dag_id in (*(lane.dag_id for lane in lanes), "incident_update"):
@@ -123,15 +128,15 @@ def airflow_with(lanes: Sequence[Lane], root: Path) -> Iterator[LocalAirflow]:
         yield airflow
 
 
-def report(airflow: LocalAirflow, lane: Lane, number: int) -> None:
-    """Report an incident to the webhook."""
+def report(airflow: LocalAirflow, lane: Lane, number: int, *, severity: str = "high") -> None:
+    """Report an incident to the webhook; again, if it has been reported in this round of the lane."""
     response = httpx.post(
         f"{airflow.url}/incidents/webhook/generic",
         json={
             "title": "Checkout is down",
             "services": [lane.dag_id],
-            "severity": "high",
-            "id": f"{lane.dag_id}-{number}",
+            "severity": severity,
+            "id": f"{lane.dag_id}-{lane.round}-{number}",
         },
         headers={SECRET_HEADER: SECRET},
         timeout=30,

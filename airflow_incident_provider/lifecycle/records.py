@@ -156,9 +156,10 @@ class Room(Model):
     ``brief_ts`` is the message that updates reply to. ``opened_in`` is the run of ``incident_update`` that opened
     the room, if the first run could not. Without a room, ``problem`` and ``fix`` say why, ``next_try_at`` when it
     is tried again, ``attempts`` how often it was, and ``conn_id`` with which Slack connection; ``missed_runs`` are
-    the update runs whose updates could not be posted. ``is_complete`` is set once nothing of the first run is
-    missing. ``dry_run`` says that nothing was posted, because no Slack workspace is configured or a dry run was
-    requested. ``contradicted_at`` is when the latest check of a recovered incident found a target failing.
+    the update runs whose updates could not be posted, with or without a room. ``is_complete`` is set once nothing
+    of the first run is missing. ``dry_run`` says that nothing was posted, because no Slack workspace is configured
+    or a dry run was requested. ``contradicted_at`` is when the latest check of a recovered incident found a target
+    failing.
     """
 
     channel_id: str | None = None

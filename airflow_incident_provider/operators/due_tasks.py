@@ -83,7 +83,8 @@ class SelectDueTasksOperator(BaseOperator, SkipMixin):
         if snapshot is None or snapshot.record is None:
             self.log.warning("The registry has no incident %r.", incident_key(context))
             return []
-        batch = TaskRegistry.of(context).updates(context["ti"].run_id)
+        registry, run_id = TaskRegistry.of(context), context["ti"].run_id
+        batch, missed = registry.updates(run_id), registry.missed_updates(snapshot.record, but=run_id)
         missing = missing_parts(snapshot)
         if missing and first_run_is_under_way(context, snapshot):
             if Missing.ROOM in missing:
@@ -98,28 +99,34 @@ class SelectDueTasksOperator(BaseOperator, SkipMixin):
             self.log.warning("The room still lacks: %s.", ", ".join(missing))
         table = active_routing_table().table
         closing = due_closing(snapshot.record, table.lifecycle, due_at(context))
-        tasks = tasks_for(snapshot.record, batch, closing, is_incomplete=bool(missing))
+        batches = [*missed.values(), *([batch] if batch is not None else [])]
+        tasks = tasks_for(snapshot.record, batches, closing, is_incomplete=bool(missing))
         return [*tasks, *_reminder_tasks(context, snapshot, table.reminders, tasks)]
 
 
 def tasks_for(
-    record: IncidentRecord, batch: UpdateBatch | None, closing: Closing | None, *, is_incomplete: bool = False
+    record: IncidentRecord,
+    batches: Sequence[UpdateBatch],
+    closing: Closing | None,
+    *,
+    is_incomplete: bool = False,
 ) -> list[str]:
     """Return the tasks to run.
 
-    :param batch: what this run has to post, if anything.
+    :param batches: what this run has to post: its own updates, and those that earlier runs could not post.
     :param closing: the step towards the end that is due, if any.
-    :param is_incomplete: whether there is no room, or the first run left something out of it.
+    :param is_incomplete: whether there is no room, or it lacks something.
     """
     tasks: list[str] = []
-    has_news = batch is not None and bool(batch.items or batch.dropped)
+    has_news = any(batch.items or batch.dropped for batch in batches)
     if has_news or is_incomplete:
         tasks.append(TaskId.POST_UPDATE)
-    if batch is not None and record.status is Status.RECOVERED and batch.has(UpdateKind.RECOVERED):
+    if record.status is Status.RECOVERED and any(batch.has(UpdateKind.RECOVERED) for batch in batches):
         tasks.append(TaskId.PLAN_RECHECK)
     if closing is not None:
         tasks.append(_CLOSING_TASKS[closing])
-    if is_incomplete or record.status in (Status.RECOVERED, Status.RESOLVED):
+    if has_news or is_incomplete or record.status in (Status.RECOVERED, Status.RESOLVED):
+        # News may have to be posted again: Slack may not answer now.
         tasks.append(TaskId.SCHEDULE_NEXT_CHECK)
     return tasks
 

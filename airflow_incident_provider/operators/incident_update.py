@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_incident_provider.config import XComKey
-from airflow_incident_provider.exceptions import IncidentError, SlackConfigurationError
-from airflow_incident_provider.lifecycle.records import IncidentRecord, UpdateKind, Visibility
-from airflow_incident_provider.models import ProblemCode, ThreadUpdates, WarRoom
+from airflow_incident_provider.exceptions import IncidentError, SlackConfigurationError, SlackUnavailableError
+from airflow_incident_provider.lifecycle.records import UpdateKind, Visibility
+from airflow_incident_provider.models import Problem, ProblemCode, ThreadUpdates, WarRoom
 from airflow_incident_provider.operators.base import SlackStep, due_at
 from airflow_incident_provider.registry.records import UpdateBatch
 from airflow_incident_provider.registry.task_client import TaskRegistry
@@ -43,8 +44,9 @@ class PostIncidentUpdateOperator(SlackStep):
     the room itself. An incident that has reopened and whose room is archived gets a new one. The first update of
     an incident that triage keeps out of rooms opens its thread in the triage channel.
 
-    A room that could not be opened is opened now, with everything that has happened since; what the first run could
-    not post is posted now. If that fails again, the task fails, and ``schedule_next_check`` requests the next try.
+    A room that could not be opened is opened now, with everything that has happened since; what an earlier run
+    could not post is posted now. If that fails again, the task fails, and ``schedule_next_check`` requests the next
+    try.
 
     :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
     :returns: :class:`~airflow_incident_provider.models.ThreadUpdates`, pushed to XCom. The task is skipped if there
@@ -67,7 +69,7 @@ class PostIncidentUpdateOperator(SlackStep):
         try:
             updates = self._post(context, snapshot, missing)
         except IncidentError as error:
-            if missing:
+            if missing or isinstance(error, SlackUnavailableError | SlackConfigurationError):
                 _store_failure(snapshot, registry, context["ti"].run_id, error, due_at(context))
             if Missing.ROOM in missing:
                 # The next check tries again, and so does every further notification.
@@ -96,15 +98,25 @@ class PostIncidentUpdateOperator(SlackStep):
             store_room(session.room)
         if session.snapshot.room is None:
             raise AirflowSkipException("There is no room to post it in; what happened is in the registry.")
-        posted = post_missing(session, missing)
-        batch = registry.updates(context["ti"].run_id) or UpdateBatch(incident=key)
-        batch = _with_missed_updates(batch, snapshot.record, registry)
-        updates = UpdatePoster(
-            session, batch, table.lifecycle, store_room=store_room, announce_in=table.announce
-        ).post()
-        if missing and not any(problem.code is ProblemCode.LOOKUP for problem in updates.problems):
-            location = registry.room(key) or room_location(session.room)
-            registry.store_room(key, location.model_copy(update={"is_complete": True, "missed_runs": ()}))
+        posted = list(post_missing(session, missing))
+        run_id = context["ti"].run_id
+        batch = registry.updates(run_id) or UpdateBatch(incident=key)
+        missed = registry.missed_updates(snapshot.record, but=run_id)
+        poster = partial(UpdatePoster, settings=table.lifecycle, store_room=store_room, announce_in=table.announce)
+        if Missing.ROOM in missing:
+            # In a new room, they are one message.
+            batch = _joined((*missed.values(), batch))
+        else:
+            for other, its_batch in missed.items():
+                earlier = poster(session.in_place_of(other), its_batch)
+                posted += earlier.post().messages
+                session = session.in_room(earlier.room)
+        update = poster(session, batch)
+        updates = update.post()
+        if missing:
+            _store_success(snapshot, registry, missing, updates, run_id)
+        if update.is_unfinished:
+            _store_failure(snapshot, registry, run_id, updates.problems[-1], due_at(context))
         if triage is not None and _was_promoted(batch):
             self._announce_room(session, triage)
         return updates.model_copy(update={"messages": (*posted, *updates.messages)})
@@ -149,19 +161,38 @@ class PostIncidentUpdateOperator(SlackStep):
             self.log.warning("The room was not announced in the triage channel: %s", error)
 
 
+def _store_success(
+    snapshot: IncidentSnapshot,
+    registry: TaskRegistry,
+    missing: Sequence[Missing],
+    updates: ThreadUpdates,
+    run_id: str,
+) -> None:
+    """Store that the room lacks nothing more, but for people whose lookup failed again."""
+    assert snapshot.record is not None
+    key = snapshot.record.key
+    location = registry.room(key) or snapshot.record.room
+    done = {*snapshot.record.room.missed_runs, run_id}
+    changes: dict[str, Any] = {"missed_runs": tuple(run for run in location.missed_runs if run not in done)}
+    if not any(problem.code is ProblemCode.LOOKUP for problem in updates.problems):
+        changes |= {"is_complete": location.is_complete or set(missing) != {Missing.UPDATES}}
+        changes |= {"problem": None, "fix": None, "next_try_at": None, "attempts": 0}
+    registry.store_room(key, location.model_copy(update=changes))
+
+
 def _store_failure(
-    snapshot: IncidentSnapshot, registry: TaskRegistry, run_id: str, error: IncidentError, now: datetime
+    snapshot: IncidentSnapshot, registry: TaskRegistry, run_id: str, error: IncidentError | Problem, now: datetime
 ) -> None:
     """Store what the room lacks, why, when it is tried again, and that this run's update is not posted."""
     assert snapshot.record is not None
     key = snapshot.record.key
     before = registry.room(key) or snapshot.record.room
     is_planned = before.next_try_at is not None and before.next_try_at > now
-    has_update = before.channel_id is None and registry.updates(run_id) is not None
+    has_update = before.channel_id is not None or registry.updates(run_id) is not None
     missed = {*before.missed_runs, run_id} if has_update else before.missed_runs
     failed = before.model_copy(
         update={
-            "problem": error.message,
+            "problem": error.message if isinstance(error, IncidentError) else error.error,
             "fix": error.fix,
             "attempts": before.attempts + 1,
             "next_try_at": before.next_try_at if is_planned else now + retry_delay(before.attempts + 1),
@@ -171,18 +202,10 @@ def _store_failure(
     registry.store_room(key, failed)
 
 
-def _with_missed_updates(batch: UpdateBatch, record: IncidentRecord, registry: TaskRegistry) -> UpdateBatch:
-    """Return the batch with the updates of the runs that found no room to post them in."""
-    missed = [found for run in record.room.missed_runs if (found := registry.updates(run)) is not None]
-    if not missed:
-        return batch
-    batches = (*missed, batch)
-    return batch.model_copy(
-        update={
-            "items": tuple(item for one in batches for item in one.items),
-            "dropped": sum(one.dropped for one in batches),
-        }
-    )
+def _joined(batches: Sequence[UpdateBatch]) -> UpdateBatch:
+    """Return several batches as the last one."""
+    items = tuple(item for batch in batches for item in batch.items)
+    return batches[-1].model_copy(update={"items": items, "dropped": sum(batch.dropped for batch in batches)})
 
 
 def _was_promoted(batch: UpdateBatch) -> bool:

@@ -77,6 +77,14 @@ class TaskRegistry:
         """Return what an update run has to post; ``None`` if the API server did not start it."""
         return self._read(UpdateBatch, Kind.UPDATES, run_id)
 
+    def missed_updates(self, record: IncidentRecord, *, but: str) -> dict[str, UpdateBatch]:
+        """Return what earlier update runs could not post, by run, the oldest first.
+
+        :param but: this run, whose updates are not an earlier one's.
+        """
+        runs = (run_id for run_id in record.room.missed_runs if run_id != but)
+        return {run_id: batch for run_id in runs if (batch := self.updates(run_id)) is not None}
+
     def report_incident(self, record: IncidentRecord) -> bool:
         """Report an incident that did not arrive through the webhook, unless it has a record already.
 

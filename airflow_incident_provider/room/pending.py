@@ -2,8 +2,9 @@
 What a room still lacks, and when that is tried again.
 
 If Slack does not answer, or rejects the app, the first run of an incident may end without a room, or with a room
-that lacks its findings, its summary or some of its people. That is pending work: runs of ``incident_update`` try
-again until it is done or the incident is over. No worker and no trigger waits in between.
+that lacks its findings, its summary or some of its people, and a later run may end without its update. That is
+pending work: runs of ``incident_update`` try again until it is done or the incident is over. No worker and no
+trigger waits in between.
 """
 
 from __future__ import annotations
@@ -33,12 +34,13 @@ SLOW_RETRY_INTERVAL = timedelta(minutes=8)
 
 
 class Missing(StrEnum):
-    """A part of a room that the first run could not provide."""
+    """A part of a room that a run could not provide."""
 
     ROOM = "room"
     FINDINGS = "findings"
     SUMMARY = "summary"
     RESPONDERS = "responders"
+    UPDATES = "updates"
 
 
 def retry_delay(attempt: int) -> timedelta:
@@ -60,15 +62,16 @@ def missing_parts(snapshot: IncidentSnapshot) -> tuple[Missing, ...]:
     if room is None:
         was_raised = summary is None or summary.outcome is not RunOutcome.NOT_RAISED
         return tuple(Missing) if was_raised else ()
-    if summary is None or (snapshot.record is not None and snapshot.record.room.is_complete):
-        return ()
-    failed = {step.task_id for step in summary.steps if step.state in FAILED_STATES}
-    missing = {
-        Missing.FINDINGS: bool(snapshot.findings) and TaskId.POST_UPDATES in failed,
-        Missing.SUMMARY: summary.posted_ts is None,
-        Missing.RESPONDERS: bool(summary.unanswered),
-    }
-    return tuple(part for part, is_missing in missing.items() if is_missing)
+    record = snapshot.record
+    missing = {Missing.UPDATES: record is not None and bool(record.room.missed_runs)}
+    if summary is not None and not (record is not None and record.room.is_complete):
+        failed = {step.task_id for step in summary.steps if step.state in FAILED_STATES}
+        missing |= {
+            Missing.FINDINGS: bool(snapshot.findings) and TaskId.POST_UPDATES in failed,
+            Missing.SUMMARY: summary.posted_ts is None,
+            Missing.RESPONDERS: bool(summary.unanswered),
+        }
+    return tuple(part for part in Missing if missing.get(part))
 
 
 def _is_dry_run(snapshot: IncidentSnapshot) -> bool:

@@ -85,15 +85,24 @@ class Poster:
     :param slack: the workspace, or a dry run of it.
     :param channel_id: the channel.
     :param ledger: what earlier attempts of this task posted.
+    :param for_another_run: whether these are the messages of a run that failed: those that it did post stay as they
+        are.
     """
 
-    def __init__(self, slack: SlackClient, channel_id: str, ledger: Ledger) -> None:
+    def __init__(
+        self, slack: SlackClient, channel_id: str, ledger: Ledger, *, for_another_run: bool = False
+    ) -> None:
         self._slack = slack
         self._channel_id = channel_id
         self._ledger = ledger
+        self._for_another_run = for_another_run
 
     def post(self, message: Message, *, key: str, thread_ts: str | None = None) -> PostedMessage:
         """Post a message, or update the one with this key, and return where it is."""
+        if self._for_another_run:
+            there = self._slack.find_message(self._channel_id, key, thread_ts=thread_ts)
+            if there is not None:
+                return PostedMessage(key=key, ts=there)
         ts = self._earlier(key, thread_ts)
         if ts is None or not self._update(ts, message, key):
             self._ledger.intend(key)

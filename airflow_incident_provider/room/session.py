@@ -25,6 +25,7 @@ class RoomSession:
 
     :param run_key: the prefix of the keys of this run's messages.
     :param step: the task id, for problems.
+    :param for_another_run: whether it posts what another run could not post.
     """
 
     snapshot: IncidentSnapshot
@@ -34,6 +35,7 @@ class RoomSession:
     conn_id: str
     run_key: str
     step: str
+    for_another_run: bool = False
 
     @classmethod
     def begin(
@@ -67,6 +69,10 @@ class RoomSession:
         """Return the session in another room."""
         return replace(self, snapshot=self.snapshot.with_room(room))
 
+    def in_place_of(self, run_id: str) -> RoomSession:
+        """Return the session to post what another run could not post, with the keys of that run."""
+        return replace(self, run_key=f"{self.snapshot.key}/{run_id}", for_another_run=True)
+
     @property
     def room(self) -> WarRoom:
         """Where the incident is discussed; only for sessions that have such a place."""
@@ -76,7 +82,7 @@ class RoomSession:
     @property
     def poster(self) -> Poster:
         """Posts there, each message once."""
-        return Poster(self.slack, self.room.channel_id or "", self.ledger)
+        return Poster(self.slack, self.room.channel_id or "", self.ledger, for_another_run=self.for_another_run)
 
     @property
     def is_in_thread(self) -> bool:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from airflow_incident_provider.exceptions import IncidentError, SlackRequestError
+from airflow_incident_provider.exceptions import IncidentError, SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.closing import resolve_at
 from airflow_incident_provider.lifecycle.records import Status, UpdateItem, UpdateKind
@@ -58,6 +58,7 @@ class UpdatePoster:
     :param batch: what there is to post.
     :param store_room: called with the room when the incident has moved to another one.
     :param announce_in: the announcement channel of the routing table, if there is one.
+    :ivar is_unfinished: whether brief, topic, announcement or summary are out of date because Slack did not answer.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class UpdatePoster:
         self._settings = settings
         self._store_room = store_room
         self._problems: list[Problem] = []
+        self.is_unfinished = False
 
     def post(self) -> ThreadUpdates:
         """Post the update.
@@ -91,7 +93,13 @@ class UpdatePoster:
         updater.update(responders)
         if self._items(UpdateKind.REOPENED):
             updater.update_summary(responders)
+        self.is_unfinished = updater.is_unfinished
         return self._session.value(posted, problems=(*self._problems, *updater.problems))
+
+    @property
+    def room(self) -> WarRoom:
+        """Where it was posted."""
+        return self._session.room
 
     # --- where --------------------------------------------------------------------------------------
 
@@ -259,6 +267,7 @@ class RoomUpdater:
     """Updates what a room shows. None of it is worth a failed task: what fails is kept as a problem.
 
     :param channel: the room's channel; absent if the app may not look at it.
+    :ivar is_unfinished: whether Slack did not answer, so that it may succeed later.
     :param announce_in: the announcement channel of the routing table, if there is one.
     """
 
@@ -267,6 +276,7 @@ class RoomUpdater:
         self._announce_in = announce_in
         self._channel = channel
         self.problems: list[Problem] = []
+        self.is_unfinished = False
 
     def update(self, responders: LaterResponders) -> None:
         """Update brief and topic.
@@ -297,6 +307,7 @@ class RoomUpdater:
         except IncidentError as error:
             problem = Problem(step=self._session.step, what=what, error=error.message, fix=error.fix, code=code)
             self.problems.append(problem)
+            self.is_unfinished |= isinstance(error, SlackUnavailableError)
 
     def _update_brief(self, responders: LaterResponders) -> None:
         session, snapshot, room = self._session, self._session.snapshot, self._session.room

@@ -8,10 +8,12 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http.client import HTTPException, InvalidURL
 from typing import TYPE_CHECKING, Any, Self
 from urllib.error import URLError
+from urllib.request import Request
 
 from airflow.providers.slack.hooks.slack import SlackHook
 from slack_sdk import WebClient  # noqa: TID253 - this module is only imported inside functions
@@ -103,7 +105,7 @@ class IncidentSlackHook(SlackHook):
 
     def _client_of(self, conn: Connection) -> WebClient:
         params = self._get_conn_params(conn)
-        client = WebClient(**params)
+        client = _WebClient(**params)
         if "proxy" not in params:
             # slack_sdk heeds HTTPS_PROXY but not NO_PROXY; urllib, which sends the requests, heeds both.
             client.proxy = None
@@ -195,6 +197,8 @@ class IncidentSlackHook(SlackHook):
             raise _from_response(method, error) from None
         except (SlackClientError, HTTPException, OSError, ValueError) as error:
             raise _from_transport(method, error) from error
+        except AttributeError as error:  # slack_sdk expects an object, and a gateway may answer with a list
+            raise _not_slack(method, "JSON that is no object") from error
 
     def _client_for(self, method: str) -> WebClient:
         if self._deadline is None:
@@ -207,6 +211,16 @@ class IncidentSlackHook(SlackHook):
         bounded = copy.copy(self.client)
         bounded.timeout = min(bounded.timeout, remaining)  # type: ignore[assignment]
         return bounded
+
+
+class _WebClient(WebClient):
+    """slack_sdk's client, but a gateway that redirects a call does not receive the token."""
+
+    def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:
+        # urllib sends every header to the target of a redirect, whatever its host, but those that it may not.
+        if token := req.headers.pop("Authorization", None):
+            req.add_unredirected_header("Authorization", token)
+        return super()._perform_urllib_http_request_internal(url, req)
 
 
 def _ssl_context(ca_bundle: str) -> ssl.SSLContext:
@@ -233,10 +247,22 @@ def _from_response(method: str, error: SlackApiError) -> SlackError:
         )
     if status == _PROXY_AUTHENTICATION_REQUIRED:
         return _proxy_refusal(method, status)
-    if status >= _SERVER_ERROR or code is None or code in TRANSIENT:
+    if code is None and status < _SERVER_ERROR:
+        return _not_slack(method, f"HTTP {status}")
+    if status >= _SERVER_ERROR or code in TRANSIENT:
         cause = code if code in TRANSIENT else f"HTTP {status}"
         return SlackUnavailableError(f"Slack could not do {method} now: {cause}.", code=cause, effect_possible=True)
     return slack_error(method, body)
+
+
+def _not_slack(method: str, what: str) -> SlackUnavailableError:
+    """Return the error for an answer that Slack does not give, such as the sign-in page of a gateway."""
+    return SlackUnavailableError(
+        f"The answer to {method} is not Slack's: {what}.",
+        code=what,
+        fix="Check base_url and proxy in the connection's extra, and any gateway between Airflow and Slack.",
+        effect_possible=True,
+    )
 
 
 def _code(body: Mapping[str, Any]) -> str | None:
@@ -283,11 +309,15 @@ def _proxy_refusal(method: str, status: int) -> SlackConfigurationError:
 
 
 def _retry_after(response: object) -> float:
-    """Return ``Retry-After`` in seconds: an integer by Slack's reference, but fractions have been seen."""
+    """Return ``Retry-After`` in seconds: an integer by Slack's reference, but gateways send fractions and dates."""
     headers = getattr(response, "headers", None) or {}
-    value = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
+    value = str(next((value for name, value in headers.items() if name.lower() == "retry-after"), None))
     try:
-        return max(0.0, float(str(value)))
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except ValueError:
         return DEFAULT_RETRY_AFTER_S
 

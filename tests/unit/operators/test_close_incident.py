@@ -267,9 +267,12 @@ def test_a_look_that_comes_late_still_has_a_next_one(life: Life, monitor: Monito
 @pytest.mark.parametrize(
     ("happens", "due"),
     [
-        (lambda monitor: monitor("Re-Triggered"), {"post_incident_update"}),
+        (lambda monitor: monitor("Re-Triggered"), {"post_incident_update", "schedule_next_check"}),
         (lambda monitor: monitor("Recovered"), {"post_incident_update", "plan_recheck", "schedule_next_check"}),
-        (lambda monitor: (monitor("Recovered"), monitor("Triggered", cycle="2")), {"post_incident_update"}),
+        (
+            lambda monitor: (monitor("Recovered"), monitor("Triggered", cycle="2")),
+            {"post_incident_update", "schedule_next_check"},
+        ),
     ],
 )
 def test_only_what_is_due_is_done(

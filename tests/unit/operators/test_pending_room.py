@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 from incident_sandbox import Fault, SandboxClient
 
+from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.models import IncidentSummary, ProblemCode
 from airflow_incident_provider.room.pending import MAX_FAST_RETRIES, retry_delay
 
-from .lifecycle_harness import BROKEN, Life, Monitor, Room
+from .lifecycle_harness import BROKEN, Life, Monitor, Room, chosen
 
 OUTAGES: dict[str, dict[str, Any]] = {
     "503": {"status": 503},
@@ -150,6 +153,96 @@ def test_incident_that_is_over_is_not_tried_again(requests: Life, monitor: Monit
     life.schedule(run_id, **conf)
     closing = [run for _, run, *_ in life.requested if run]
     assert all(at - life.now > timedelta(minutes=30) for *_, at in life.requested), closing
+
+
+@pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES)
+@pytest.mark.parametrize("method", ["*", "chat.postMessage", "chat.update", "conversations.setTopic"])
+def test_an_update_that_an_outage_prevents_is_posted_once_after_it(
+    *, requests: Life, monitor: Monitor, control: SandboxClient, outage: dict[str, Any], method: str
+) -> None:
+    life = requests
+    life.respond(monitor("Triggered"), BROKEN)
+    control.add_fault(Fault(method=method, times=None, **outage))
+    monitor("Re-Triggered", "P1")
+    run_id = life.hand_over()
+    assert {"post_incident_update", "schedule_next_check"} <= chosen(life, run_id)
+    for _ in range(2):
+        with suppress(IncidentError, AirflowFailException):
+            life.do(POST, run_id)
+    life.schedule(run_id)
+    life.run_requested()
+    is_permanent = outage.get("error") == "invalid_auth" and method in ("chat.update", "conversations.setTopic")
+    control.clear_faults()
+    if is_permanent:
+        return  # reported as a problem, and no reason to try again
+    [planned] = life.requested[-1:]
+    assert planned[-1] - life.now <= timedelta(minutes=1)
+    life.run_requested()
+    room = Room(control, life)
+    assert [text for text in room.thread if "medium → critical" in text] == room.thread[:1]
+    posted = keys(control, room)
+    assert len(posted) == len(set(posted))
+    assert "CRITICAL: " in json.dumps(room.brief["blocks"])
+    assert room.state["topic"].startswith("critical · ")
+    assert (life.record.room.missed_runs, life.record.room.problem) == ((), None)
+
+
+def test_a_retry_of_the_same_run_leaves_nothing_to_do(
+    requests: Life, monitor: Monitor, control: SandboxClient
+) -> None:
+    life = requests
+    life.respond(monitor("Triggered"), BROKEN)
+    monitor("Re-Triggered", "P1")
+    run_id = life.hand_over()
+    control.add_fault(Fault(status=503, times=None))
+    with pytest.raises(IncidentError):
+        life.do(POST, run_id)
+    assert life.record.room.missed_runs == (run_id,)
+    control.clear_faults()
+    life.do(POST, run_id)
+    assert life.record.room.missed_runs == ()
+    assert "post_incident_update" not in chosen(life, "another", incident_key=life.key)
+    room = Room(control, life)
+    assert len(room.thread) == 1
+
+
+def test_what_several_runs_could_not_post_comes_in_order(
+    requests: Life, monitor: Monitor, control: SandboxClient
+) -> None:
+    life = requests
+    life.respond(monitor("Triggered"), BROKEN)
+    control.add_fault(Fault(status=503, times=None))
+    for priority in ("P1", "P2", "P1"):
+        monitor("Re-Triggered", priority)
+        with pytest.raises(IncidentError):
+            life.do(POST, life.hand_over())
+    control.clear_faults()
+    monitor("Recovered", "P1")
+    last = life.hand_over()
+    assert {"post_incident_update", "plan_recheck"} <= chosen(life, last)
+    life.do(POST, last)
+    room = Room(control, life)
+    updates = [key.split("/")[1] for key in keys(control, room) if key.endswith("/update/0")]
+    assert updates == sorted(updates)
+    assert life.record.room.missed_runs == ()
+
+
+def test_the_probes_run_again_for_a_recovery_that_could_not_be_posted(
+    requests: Life, monitor: Monitor, control: SandboxClient
+) -> None:
+    life = requests
+    life.respond(monitor("Triggered"), BROKEN)
+    monitor("Recovered")
+    control.add_fault(Fault(status=503, times=None))
+    run_id = life.hand_over()
+    with pytest.raises(IncidentError):
+        life.do(POST, run_id)
+    life.schedule(run_id)
+    control.clear_faults()
+    [(_, later, conf, _)] = life.requested
+    assert {"post_incident_update", "plan_recheck"} <= chosen(life, later, **conf)
+    life.do(POST, later, **conf)
+    assert len(Room(control, life).posted("/recovery/0")) == 1
 
 
 def test_retries_are_within_a_minute_and_then_slower() -> None:

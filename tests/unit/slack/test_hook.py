@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -34,6 +37,32 @@ def refused_hook(connect: Callable[..., Any], control: SandboxClient) -> Any:
 
     connect(control.add_token("powerless", scopes=["team:read"]))
     return IncidentSlackHook()
+
+
+class _Elsewhere(BaseHTTPRequestHandler):
+    """A gateway's sign-in page, which keeps the headers that it receives."""
+
+    received: list[dict[str, str]]
+
+    def do_GET(self) -> None:
+        self.received.append(dict(self.headers))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(HTML.encode())
+
+    def log_message(self, *_: Any) -> None:
+        """Stay silent."""
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Another server, and the headers of what it receives."""
+    received: list[dict[str, str]] = []
+    handler = type("Handler", (_Elsewhere,), {"received": received})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/sign-in", received
+        server.shutdown()
 
 
 def topics(control: SandboxClient) -> int:
@@ -91,6 +120,59 @@ def test_a_long_retry_after_is_left_to_the_task(
     assert not caught.value.effect_possible
     assert time.monotonic() - began < 5
     assert len(control.calls("auth.test")) == 1
+
+
+def test_a_retry_after_that_is_a_date_is_understood(hook: Any, control: SandboxClient) -> None:
+    in_an_hour = formatdate(time.time() + 3600, usegmt=True)
+    control.add_fault(Fault(method="auth.test", status=429, headers={"Retry-After": in_an_hour}))
+    with pytest.raises(SlackUnavailableError) as caught:
+        hook.read("auth.test")
+    assert caught.value.retry_after == pytest.approx(3600, abs=30)
+
+
+@pytest.mark.parametrize(
+    "said", ["-5", "nan", "soon", "Sun, 06 Nov 1994 08:49:37 GMT", "\N{ARABIC-INDIC DIGIT ONE}"]
+)
+def test_an_odd_retry_after_delays_little(hook: Any, control: SandboxClient, said: str) -> None:
+    headers = {"Retry-After": said.encode().decode("latin-1")}
+    control.add_fault(Fault(method="auth.test", status=429, headers=headers))
+    began = time.monotonic()
+    assert hook.read("auth.test")["ok"]
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        ({"status": 200, "body": HTML}, "HTTP 200"),
+        ({"status": 403, "body": HTML}, "HTTP 403"),
+        ({"status": 200, "body": '{"ok": true, "chan'}, "HTTP 200"),
+        ({"status": 200, "body": {"ok": False}}, "HTTP 200"),
+        ({"status": 200, "body": {"ok": False, "error": "Access <denied>"}}, "HTTP 200"),
+        ({"status": 200, "body": [{"ok": True}]}, "JSON that is no object"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("send", ["read", "write", "put"])
+def test_an_answer_that_is_not_slacks_is_named_so(
+    hook: Any, control: SandboxClient, send: str, answer: dict[str, Any], what: str
+) -> None:
+    control.add_fault(Fault(method="conversations.create", times=None, **answer))
+    with pytest.raises(SlackUnavailableError) as caught:
+        getattr(hook, send)("conversations.create", name="once")
+    assert caught.value.message == f"The answer to conversations.create is not Slack's: {what}."
+    assert caught.value.effect_possible
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+def test_a_gateway_that_redirects_does_not_receive_the_token(
+    hook: Any, control: SandboxClient, elsewhere: tuple[str, list[dict[str, str]]], status: int
+) -> None:
+    url, received = elsewhere
+    control.add_fault(Fault(method="auth.test", status=status, headers={"Location": url}))
+    assert hook.read("auth.test")["ok"]
+    assert len(received) == 1
+    assert not any("xoxb" in value for value in received[0].values())
 
 
 @pytest.mark.parametrize(
