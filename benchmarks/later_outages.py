@@ -27,7 +27,7 @@ from incident_sandbox import Fault, SandboxServer
 from incident_sandbox.demo.airflow_home import airflow_command
 from incident_sandbox.demo.local_airflow import LocalAirflow
 
-from benchmarks.outages import GIVE_UP_S, KINDS, Lane, airflow_with, clean_contents, report
+from benchmarks.outages import KINDS, Lane, airflow_with, clean_contents, report
 
 NOTIFIER = """
 import json, time
@@ -47,6 +47,7 @@ class FileNotifier(BaseNotifier):
 BETWEEN_STEPS_S = (1.0, 3.0, 5.0, 8.0, 12.0)
 CALLS_OF_AN_UPDATE = 3
 QUIET_S = 12
+GIVE_UP_S = 180
 
 
 @dataclass

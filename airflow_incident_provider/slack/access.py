@@ -39,11 +39,17 @@ SCOPES: Mapping[str, str] = {
     "bookmarks:read": "bookmarks may be added twice when a step is retried",
     "bookmarks:write": "the room has no bookmarks to monitor, dashboard and runbook",
 }
-"""Every scope the app uses, the most important first, with what its absence costs.
+"""Every scope that a room uses, the most important first, with what its absence costs.
 
 Source: the scopes on each method's page in Slack's reference. ``airflow incident setup slack`` prints the app
-manifest from this table, so the app asks for exactly what is used.
+manifest from this table and the next, so the app asks for exactly what is used.
 """
+
+OPTIONAL: Mapping[str, str] = {
+    "files:write": "the metric is drawn in characters, not as a picture, and a postmortem's draft is no file",
+    "canvases:write": "a postmortem's draft is shared as a file, not as a canvas",
+}
+"""Scopes without which a room is complete: their absence is reported by ``airflow incident check`` only."""
 
 
 def missing_scopes(granted: Iterable[str]) -> tuple[MissingScope, ...]:

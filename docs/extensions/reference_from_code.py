@@ -40,7 +40,7 @@ from airflow_incident_provider.intake.routing_fields import Match
 from airflow_incident_provider.intake.routing_table import Rule
 from airflow_incident_provider.intake.routing_table import Settings as RoutingSettings
 from airflow_incident_provider.probes import catalogue
-from airflow_incident_provider.slack.access import REQUIRED, SCOPES
+from airflow_incident_provider.slack.access import OPTIONAL, REQUIRED, SCOPES
 from airflow_incident_provider.slack.errors import CONFIGURATION_FIXES, PER_USER, REQUEST_FIXES
 
 
@@ -208,7 +208,10 @@ class Scopes(FromCode):
         """Yield a table."""
         yield from _table(
             ("scope", "without it", ""),
-            ((f"`{name}`", costs, "no room" if name in REQUIRED else "") for name, costs in SCOPES.items()),
+            (
+                (f"`{name}`", costs, "no room" if name in REQUIRED else "optional" if name in OPTIONAL else "")
+                for name, costs in {**SCOPES, **OPTIONAL}.items()
+            ),
         )
 
 

@@ -69,6 +69,7 @@ class Stand:
         self.reports: list[dict[str, Any]] = []
         self.details: dict[str, dict[str, Any]] = {}
         self.times: list[dict[str, Any]] = []
+        self.problems: dict[str, str] = {}
         self.dag_ids = ["incident_response"]
         self.status = 200
         self.url = ""
@@ -89,6 +90,7 @@ class Stand:
                     "incidents": self.incidents,
                     "reports": self.reports,
                     "response_times": self.times,
+                    **self.problems,
                     "now": datetime.now(UTC),
                     "dag_ids": self.dag_ids,
                 }
@@ -173,6 +175,35 @@ def test_an_incident_at_a_glance(page: Page, stand: Stand, complaints: list[str]
     assert (room.get_attribute("href"), room.get_attribute("target")) == (ROOM, "_blank")
     assert page.locator(".counts").inner_text().startswith("1 open\n● 1 critical")
     assert page.title() == "(1) Incidents"
+    assert complaints == []
+
+
+@pytest.mark.parametrize(
+    ("problems", "line"),
+    [
+        (
+            {"update_problem": "incident_update <b>is paused</b>."},
+            "Updates and recoveries wait: incident_update <b>is",
+        ),
+        ({"routing_problem": "it is invalid."}, "Routing table: it is invalid."),
+        (
+            {"routing_problem": "it is invalid.", "update_problem": "it is paused."},
+            "Routing table: it is invalid. Updates and recoveries wait: it is paused.",
+        ),
+    ],
+    ids=["updates", "routing", "both"],
+)
+def test_what_is_wrong_with_the_installation_is_a_line_until_it_is_right(
+    page: Page, stand: Stand, complaints: list[str], problems: dict[str, str], line: str
+) -> None:
+    stand.incidents, stand.problems = [entry()], problems
+    page.goto(stand.url)
+    page.get_by_text(line).wait_for()
+
+    stand.problems = {}
+    page.reload()
+    rows(page).wait_for()
+    assert not page.get_by_text(line).is_visible()
     assert complaints == []
 
 

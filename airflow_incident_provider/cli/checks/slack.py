@@ -20,7 +20,7 @@ from airflow_incident_provider.cli.checks.result import (
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, settings
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
 from airflow_incident_provider.people.resolver import OUTDATED_AFTER, age_in_words
-from airflow_incident_provider.slack.access import REQUIRED, SCOPES
+from airflow_incident_provider.slack.access import OPTIONAL, REQUIRED, SCOPES
 from airflow_incident_provider.slack.client import CLOCK_SKEW, LiveSlackClient
 from airflow_incident_provider.slack.directory_cache import DirectoryCache
 from airflow_incident_provider.slack.protocol import ChannelNameTakenError
@@ -76,6 +76,8 @@ def scopes(context: CheckContext) -> Results:
             yield result(_subject(f"scope {missing.scope}", conn_id), missing.costs, _ADD_SCOPE)
         if not workspace.scopes_missing:
             yield passed(_subject("scopes", conn_id), f"all {len(SCOPES)}")
+        for scope in sorted(OPTIONAL.keys() - set(workspace.scopes_granted)):
+            yield warning(_subject(f"scope {scope}", conn_id), OPTIONAL[scope], _ADD_SCOPE)
 
 
 def interactivity(context: CheckContext) -> Results:

@@ -11,7 +11,7 @@ import yaml
 
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command
 from airflow_incident_provider.config import airflow_base_url
-from airflow_incident_provider.slack.access import SCOPES
+from airflow_incident_provider.slack.access import OPTIONAL, SCOPES
 from airflow_incident_provider.text import one_line
 
 MAX_NAME = 35
@@ -39,7 +39,7 @@ def manifest(name: str, *, base_url: str | None = None, socket_mode: bool = Fals
     content: dict[str, Any] = {
         "display_information": {"name": name},
         "features": {"bot_user": {"display_name": name, "always_online": True}},
-        "oauth_config": {"scopes": {"bot": list(SCOPES)}},
+        "oauth_config": {"scopes": {"bot": [*SCOPES, *OPTIONAL]}},
         "settings": {
             "org_deploy_enabled": False,
             "socket_mode_enabled": socket_mode,

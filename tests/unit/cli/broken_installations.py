@@ -468,6 +468,16 @@ CASES: dict[str, Case] = {
         lambda i: i.connect_slack(token=i.control.add_token("few", scopes=without("pins:write"))),
         lambda i: i.connect_slack(),
     ),
+    "a scope that a postmortem's canvas needs": case(
+        "slack", "scope canvases:write", "warn", "OAuth & Permissions",
+        lambda i: i.connect_slack(token=i.control.add_token("few", scopes=without("canvases:write"))),
+        lambda i: i.connect_slack(),
+    ),
+    "a scope that the metric's picture needs": case(
+        "slack", "scope files:write", "warn", "OAuth & Permissions",
+        lambda i: i.connect_slack(token=i.control.add_token("few", scopes=without("files:write"))),
+        lambda i: i.connect_slack(),
+    ),
     "apps may not create channels": case(
         "slack", "rooms", "fail", "administrator",
         lambda i: (fault("restricted_action", "conversations.create")(i), i.arguments.append("--write")),

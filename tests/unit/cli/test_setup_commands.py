@@ -16,7 +16,7 @@ from airflow_incident_provider.cli.run import ExitCode
 from airflow_incident_provider.cli.setup.datadog import SECRET_VARIABLE, WEBHOOK_NAME
 from airflow_incident_provider.config import settings
 from airflow_incident_provider.intake import load_routing_table, payload_template
-from airflow_incident_provider.slack.access import SCOPES
+from airflow_incident_provider.slack.access import OPTIONAL, SCOPES
 
 from .conftest import DAGS, SECRET, Ended  # isort: skip
 
@@ -28,7 +28,7 @@ class TestSlack:
     def test_the_manifest_asks_for_exactly_the_scopes_in_use(self, incident: Run) -> None:
         ended = incident("setup", "slack")
         assert ended.code == ExitCode.OK
-        assert yaml.safe_load(ended.out)["oauth_config"]["scopes"]["bot"] == list(SCOPES)
+        assert yaml.safe_load(ended.out)["oauth_config"]["scopes"]["bot"] == [*SCOPES, *OPTIONAL]
 
     def test_it_is_json_too_and_takes_a_name(self, incident: Run) -> None:
         made = json.loads(incident("setup", "slack", "--app-name", "Incidents: EU", "--output", "json").out)
@@ -42,7 +42,7 @@ class TestSlack:
         assert made["settings"]["socket_mode_enabled"] is True
         assert made["settings"]["interactivity"] == {"is_enabled": True}
         assert made["features"]["slash_commands"][0]["command"] == "/incident"
-        assert made["oauth_config"]["scopes"]["bot"] == [*SCOPES, "commands"]
+        assert made["oauth_config"]["scopes"]["bot"] == [*SCOPES, *OPTIONAL, "commands"]
         assert "airflow.acme.example" not in json.dumps(made)
 
     def test_with_a_public_address_it_has_request_urls(
