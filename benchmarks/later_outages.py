@@ -48,6 +48,7 @@ BETWEEN_STEPS_S = (1.0, 3.0, 5.0, 8.0, 12.0)
 CALLS_OF_AN_UPDATE = 3
 QUIET_S = 12
 GIVE_UP_S = 180
+SHOW_AFTER_S = 15
 
 
 @dataclass
@@ -136,10 +137,17 @@ class Observer:
             incident, name = listed.get(outage.lane.dag_id), outage.lane.dag_id
             if incident and any(each["reason"] == "no_room" for each in incident["attention"]):
                 self._note(outage, "page", time.time())
-                if "show" not in outage.seen_after and self._shows_no_room(incident["key"]):
-                    self._note(outage, "show", time.time())
+            if incident and self._is_to_be_shown(outage) and self._shows_no_room(incident["key"]):
+                self._note(outage, "show", time.time())
             if name in notified:
                 self._note(outage, "fallback", notified[name])
+
+    @staticmethod
+    def _is_to_be_shown(outage: Outage) -> bool:
+        # A command takes seconds of a busy machine: one for each lane that had no room for a while.
+        began = outage.lane.began or time.time()
+        has_room = outage.lane.contents()["channel"]
+        return "show" not in outage.seen_after and not has_room and time.time() - began > SHOW_AFTER_S
 
     @staticmethod
     def _note(outage: Outage, what: str, at: float) -> None:

@@ -122,6 +122,7 @@ class FinalSummaryOperator(SlackStep):
         location = room_location(snapshot.room) if snapshot.room is not None else Room()
         pending = location.model_copy(
             update={
+                "missed_runs": snapshot.record.room.missed_runs if snapshot.record is not None else (),
                 "problem": failure.error if failure else None,
                 "fix": failure.fix if failure else None,
                 "conn_id": self.slack_conn_id,

@@ -36,6 +36,9 @@ OPEN_FOR = timedelta(hours=24)
 """How long an incident without a record is shown as open: its end is never reported."""
 
 LEAD_WITHIN = timedelta(minutes=10)
+ROOM_WITHIN = timedelta(seconds=30)
+"""After this time an incident without a room needs attention, although its run still tries."""
+
 """Time after which a critical incident without a lead needs attention."""
 
 PRIVATE_TITLE = "Private incident"
@@ -297,9 +300,14 @@ def _is_open(state: State, record: IncidentRecord | None, values: Mapping[str, o
 
 def _attention(incident: Incident, runs: list[RecordedRun], now: datetime) -> Iterable[Attention]:
     """Yield why an open incident needs attention, most urgent first."""
-    if incident.visibility is not Visibility.ROOM or incident.run_state in _UNFINISHED:
+    if incident.visibility is not Visibility.ROOM:
         return
-    if incident.room_url is None and incident.room_name is None:
+    has_room = incident.room_url is not None or incident.room_name is not None
+    if incident.run_state in _UNFINISHED:
+        if not has_room and now - incident.opened_at > ROOM_WITHIN:
+            yield Attention(reason=AttentionReason.NO_ROOM, text=_why_no_room(runs))
+        return
+    if not has_room:
         yield Attention(reason=AttentionReason.NO_ROOM, text=_why_no_room(runs))
     elif incident.invited == 0:
         yield Attention(reason=AttentionReason.NOBODY, text="nobody was invited")

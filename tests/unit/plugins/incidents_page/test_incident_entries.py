@@ -275,12 +275,31 @@ def test_without_a_room_the_reason_is_shown() -> None:
     ]
 
 
+def test_a_room_that_is_late_is_reported_while_its_run_still_tries() -> None:
+    problem = Problem(step="setup_slack_integration", what="Slack answered 503.")
+    [known] = rows(run(state="running", room=None, summary=None, problem=problem))
+    [unknown] = rows(run(state="queued", room=None, summary=None))
+    [opened] = rows(run(state="running", summary=None))
+    [thread] = rows(run(state="running", room=None, summary=None), records=(record(visibility=Visibility.THREAD),))
+    assert [row.attention[0].text for row in (known, unknown)] == ["no room: Slack answered 503.", "no room"]
+    assert [reasons(row) for row in (opened, thread)] == [[], []]
+
+
 def test_what_needs_attention() -> None:
     [nobody] = rows(run(summary=summary(invited=0)))
     [failed] = rows(run(state="failed"))
     [leaderless] = rows(run(incident=incident(severity=Severity.CRITICAL)))
     [led] = rows(run(incident=incident(severity=Severity.CRITICAL, commander="Dana")))
-    [running] = rows(run(state="running", room=None, summary=None))
+    just_now = NOW - timedelta(seconds=20)
+    [running] = rows(
+        run(
+            state="running",
+            requested_at=just_now,
+            incident=incident(received_at=just_now),
+            room=None,
+            summary=None,
+        )
+    )
     [recorded] = rows(records=(record(visibility=Visibility.RECORD),))
     [ended] = rows(run(summary=summary(invited=0)), records=(record(status=Status.RESOLVED),))
 
