@@ -111,13 +111,18 @@ def utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, tz=UTC)
 
 
+def tag_value(text: str) -> str:
+    """Return a tag's value as one token, as Datadog stores it: a sentence in a tag is no name."""
+    return "_".join(plain(text, _TAG).split())
+
+
 def tags_of(value: object) -> dict[str, str]:
     """Return ``key:value`` tags as a mapping, without secrets; of a key that comes twice the first counts."""
     found: dict[str, str] = {}
     for tag in value if isinstance(value, list) else []:
         if isinstance(tag, str) and ":" in tag:
             key, _, rest = tag.partition(":")
-            found.setdefault(key.strip(), plain(rest, _TAG))
+            found.setdefault(key.strip(), tag_value(rest))
     return found
 
 

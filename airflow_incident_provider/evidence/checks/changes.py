@@ -10,7 +10,7 @@ from airflow_incident_provider.evidence.calls import Answer, Answers
 from airflow_incident_provider.evidence.checks.finding import ago, clock, finding, listed, unchecked
 from airflow_incident_provider.evidence.model import Cause
 from airflow_incident_provider.evidence.observations import Change, ChangesSeen, Checked, MetricSeen
-from airflow_incident_provider.evidence.reading import plain, seconds_of, tags_of, text_of
+from airflow_incident_provider.evidence.reading import plain, seconds_of, tag_value, tags_of, text_of
 from airflow_incident_provider.evidence.request import EvidenceRequest
 from airflow_incident_provider.models import Verdict
 
@@ -143,7 +143,7 @@ def _deployment(row: Mapping[str, Any], answer: Answer, request: EvidenceRequest
     service, env = text_of(attributes, "service"), text_of(attributes, "env")
     if at is None or service is None or (env and request.env and env != request.env):
         return None
-    version = text_of(attributes, "version", limit=60)
+    version = tag_value(text_of(attributes, "version", limit=60) or "") or None
     title = f"deployment of {service}{f' {version}' if version else ''}"
     return Change(
         kind=Cause.DEPLOYMENT,
