@@ -126,10 +126,14 @@ def _weigh_other_explanations(draft: Draft, seen: Observations) -> None:
         draft.contradict(
             "errors" if _has_error(seen, ErrorKind.CERTIFICATE) else "logs", "a certificate is at fault"
         )
-    hosts = _one_host(seen)
     rollout = _new_version(seen)
-    if hosts and (rollout is None or rollout.traffic_share >= 1 - _FEW_OF_HOSTS):
-        draft.contradict("groups", f"only {', '.join(hosts)} is abnormal")
+    if rollout is None or rollout.traffic_share >= 1 - _FEW_OF_HOSTS:
+        _contradict_by_host(draft, seen)
+
+
+def _contradict_by_host(draft: Draft, seen: Observations) -> None:
+    if hosts := _one_host(seen):
+        draft.contradict("groups", f"only {', '.join(hosts)} {'is' if len(hosts) == 1 else 'are'} abnormal")
 
 
 def _unreported_version(seen: Observations, service: str) -> Iterator[Draft]:
@@ -334,6 +338,7 @@ def _cpu(seen: Observations, service: str) -> Iterator[Draft]:
         draft.support(Support.RESOURCE_ABNORMAL, "signals", f"{name} is above normal")
     if Resource.THROTTLING in {s.resource for s in values_of(seen.signals) if s.name in names}:
         draft.support(Support.RESOURCE_GROWS, "signals", "its containers are throttled")
+    _contradict_by_host(draft, seen)
     _contradict_by_traffic(draft, seen)
     _contradict_by_suspect(draft, seen)
     _contradict_by_change(draft, seen)

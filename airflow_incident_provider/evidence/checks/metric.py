@@ -154,8 +154,7 @@ def check_groups(request: EvidenceRequest, answers: Answers, metric: MetricSeen 
     }
     if not hosts:
         return Checked(skipped("groups", request, "the metric has no host tag"))
-    direction = metric.shift.direction if metric and metric.shift else None
-    seen = _judge_hosts(request, hosts, direction)
+    seen = _judge_hosts(request, hosts, metric)
     # A host without data may have been removed: while the metric is in its range, that is no warning.
     unusual = seen.abnormal or seen.lost
     verdict = Verdict.WARN if unusual and metric and metric.symptomatic else Verdict.OK
@@ -166,12 +165,17 @@ def check_groups(request: EvidenceRequest, answers: Answers, metric: MetricSeen 
     )
 
 
-def _judge_hosts(request: EvidenceRequest, hosts: dict[str, Series], direction: Direction | None) -> GroupsSeen:
+def _judge_hosts(request: EvidenceRequest, hosts: dict[str, Series], metric: MetricSeen | None) -> GroupsSeen:
+    direction = metric.shift.direction if metric and metric.shift else None
+    silent = metric.onset if metric and metric.state is State.LOST else None
     abnormal, normal, lost = [], [], {}
     for host, series in sorted(hosts.items()):
         history = series.between(request.start, request.window_start)
         window = series.between(request.window_start, request.end)
         gone = lost_since(history, window, request.end)
+        if gone is None and silent is not None and not series.between(silent, request.end).known():
+            # What is reported too rarely on one host to miss it there is missed on all of them together.
+            gone = silent
         shift: Shift | None = compare(history, window)
         growing = growing_since(series) if request.symptom in _GROWING else None
         if gone is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from airflow_incident_provider.evidence.calls import SERVICES, VERSIONS, Answer, Answers, relations_name
 from airflow_incident_provider.evidence.checks.finding import (
@@ -88,7 +89,7 @@ def check_traffic(request: EvidenceRequest, answers: Answers) -> Checked[Traffic
         text = f"Datadog returned no requests of {request.service}: whether it is traced is not known"
         return Checked(finding("traffic", request, Verdict.UNKNOWN, text, answers, [SERVICES]))
     requests, failed, duration = series
-    lost = lost_since(_history(request, requests), _window(request, requests), request.end)
+    lost = _lost_since(request, requests)
     seen = TrafficSeen(
         requests=_shift(request, requests),
         error_share=_shift(request, failed),
@@ -110,6 +111,10 @@ def _history(request: EvidenceRequest, series: Series) -> Series:
 
 def _window(request: EvidenceRequest, series: Series) -> Series:
     return series.between(request.window_start, request.end)
+
+
+def _lost_since(request: EvidenceRequest, series: Series) -> int | None:
+    return lost_since(_history(request, series), _window(request, series), request.end)
 
 
 def _shift(request: EvidenceRequest, series: Series) -> Shift | None:
@@ -289,6 +294,8 @@ def check_dependencies(request: EvidenceRequest, answers: Answers) -> Checked[De
         text = f"the catalog knows no service that {request.service} calls"
         return Checked(finding("dependencies", request, Verdict.UNKNOWN, text, answers, calls))
     localization, measure = measured_localization(request, answers)
+    if localization.silence is Silence.ALERTING_NORMAL and _reports_nothing(request, answers):
+        localization = replace(localization, silence=Silence.NO_BASELINE)
     edges = len(list(graph.edges()))
     seen = DependenciesSeen(localization=localization, measure=measure, edges=edges, kinds=_entity_kinds(answers))
     text = _dependencies_text(request, graph, seen)
@@ -298,6 +305,12 @@ def check_dependencies(request: EvidenceRequest, answers: Answers) -> Checked[De
         finding("dependencies", request, verdict, f"{text}{partly(answer)}", answers, calls),
         None if silent else seen,
     )
+
+
+def _reports_nothing(request: EvidenceRequest, answers: Answers) -> bool:
+    """Return whether the alerting service stopped reporting requests: it is not known to be in its normal range."""
+    series = service_series(request, answers).get(request.service or "")
+    return series is not None and _lost_since(request, series[0]) is not None
 
 
 def _dependencies_text(request: EvidenceRequest, graph: ServiceGraph, seen: DependenciesSeen) -> str:
