@@ -59,4 +59,4 @@ with DAG(
 
     due >> [update, remind, plan, resolve, archive, next_check]
     update >> plan >> investigate >> recover
-    [remind, recover, resolve, archive] >> next_check
+    [update, remind, recover, resolve, archive] >> next_check

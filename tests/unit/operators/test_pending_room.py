@@ -16,7 +16,7 @@ from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.models import IncidentSummary, ProblemCode
 from airflow_incident_provider.room.pending import MAX_FAST_RETRIES, retry_delay
 
-from .lifecycle_harness import BROKEN, Life, Monitor, Room, chosen
+from .lifecycle_harness import BROKEN, DAG_FILE, Life, Monitor, Room, chosen
 
 OUTAGES: dict[str, dict[str, Any]] = {
     "503": {"status": 503},
@@ -185,6 +185,13 @@ def test_an_update_that_an_outage_prevents_is_posted_once_after_it(
     assert "CRITICAL: " in json.dumps(room.brief["blocks"])
     assert room.state["topic"].startswith("critical · ")
     assert (life.record.room.missed_runs, life.record.room.problem) == ((), None)
+
+
+def test_the_next_check_is_planned_after_the_update_failed_or_not() -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    dag = DagBag(str(DAG_FILE)).dags["incident_update"]
+    assert "post_incident_update" in dag.get_task("schedule_next_check").upstream_task_ids
 
 
 def test_a_retry_of_the_same_run_leaves_nothing_to_do(
