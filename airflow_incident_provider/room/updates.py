@@ -81,11 +81,11 @@ class UpdatePoster:
     def post(self) -> ThreadUpdates:
         """Post the update.
 
-        :raises SlackRequestError: the room is archived, and the incident has not reopened.
+        :raises SlackRequestError: the room is archived or gone, and the incident has not reopened.
         """
         channel, writable = self._session.channel()
         if not writable:
-            self._move()
+            self._move("is archived" if channel is not None else "was deleted, or the app was removed from it")
             channel, _ = self._session.channel()
         responders = self._invite()
         posted = self._post_news(responders)
@@ -103,11 +103,14 @@ class UpdatePoster:
 
     # --- where --------------------------------------------------------------------------------------
 
-    def _move(self) -> None:
-        """Open a new room for an incident that has reopened and whose room is archived."""
+    def _move(self, why: str) -> None:
+        """Open a new room for an incident that has reopened and whose room is archived or gone."""
         old = self._session.room
         if not self._items(UpdateKind.REOPENED):
-            raise SlackRequestError(f"The room #{old.channel_name} is archived: nothing can be posted there.")
+            raise SlackRequestError(
+                f"The room #{old.channel_name} {why}: nothing can be posted there.",
+                fix="Unarchive it, or invite the app. If the incident reopens, it gets a new room.",
+            )
         self._session.ledger.record({_MOVED_FROM: {"name": old.channel_name, "url": old.url}})
         room = RoomOpener(self._session.slack, successor_request(self._session), self._session.ledger).open()
         self._store_room(room)

@@ -139,6 +139,15 @@ def test_an_update_in_an_archived_room_fails_in_words(life: Life, monitor: Monit
         tell(life)
 
 
+def test_an_update_in_a_room_that_is_gone_fails_in_words(
+    life: Life, monitor: Monitor, room: Room, control: SandboxClient
+) -> None:
+    control.add_fault(Fault(method="conversations.info", error="channel_not_found", times=None))
+    monitor("Re-Triggered")
+    with pytest.raises(AirflowFailException, match=r"was deleted, or the app was removed from it.*invite the app"):
+        tell(life)
+
+
 def test_in_dry_run_everything_is_shown(
     make_life: Callable[..., Life], payload: Callable[[str], dict[str, Any]], control: SandboxClient
 ) -> None:
