@@ -137,14 +137,15 @@ class Observer:
             incident, name = listed.get(outage.lane.dag_id), outage.lane.dag_id
             if incident and any(each["reason"] == "no_room" for each in incident["attention"]):
                 self._note(outage, "page", time.time())
-            if incident and self._is_to_be_shown(outage) and self._shows_no_room(incident["key"]):
-                self._note(outage, "show", time.time())
             if name in notified:
                 self._note(outage, "fallback", notified[name])
+        # A command takes seconds of a busy machine, in which nothing else is observed: one at a time.
+        shown = next((each for each in waiting if each.lane.dag_id in listed and self._is_to_be_shown(each)), None)
+        if shown is not None and self._shows_no_room(listed[shown.lane.dag_id]["key"]):
+            self._note(shown, "show", time.time())
 
     @staticmethod
     def _is_to_be_shown(outage: Outage) -> bool:
-        # A command takes seconds of a busy machine: one for each lane that had no room for a while.
         began = outage.lane.began or time.time()
         has_room = outage.lane.contents()["channel"]
         return "show" not in outage.seen_after and not has_room and time.time() - began > SHOW_AFTER_S
