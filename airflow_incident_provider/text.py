@@ -189,7 +189,7 @@ _SECRET_NAME = re.compile(
 _QUOTE = r"(?:\\{0,4}[\"'`*]{1,3}|&quot;)"
 _ASSIGNED = (
     rf"(?:{_QUOTE}\s{{0,4}},?\s{{0,4}}{_QUOTE}?value{_QUOTE}?\s{{0,4}}[:=]\s{{0,4}}"
-    rf"|{_QUOTE}?\s{{0,4}}(?::=|=>|->|\u2192|[=:\uff1a\uff1d]|%3[DdAa])\s{{0,4}})"
+    rf"|{_QUOTE}?(?:\s{{0,4}}(?:=>|->|\u2192|[=:\uff1a\uff1d]>?|%3[DdAa])){{1,3}}\s{{0,4}})"
 )
 """What stands between a name and its value; also where both are fields, as in ``"name": "token", "value": "x"``."""
 _VALUE = (

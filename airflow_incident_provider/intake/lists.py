@@ -21,7 +21,7 @@ _LINES = re.compile(r"[\n\r;]+")
 _COMMAS = re.compile(r"[,\n\r;]+")
 _TAG_SEPARATOR = re.compile(r"[,\n\r;|]+")
 _TAG_PAIR = re.compile(r"\S:\S")
-_TAG_KEY = re.compile(r"^([A-Za-z][\w./-]{0,99})(?:\s*=\s*|\s*:\s+|\s+:)(?=\S)")
+_TAG_KEY = re.compile(r"^([A-Za-z][\w./-]{0,99})(?:\s*(?:=>|:=|=)\s*|\s*:\s+|\s+:)(?=\S)")
 """A key before what stands for a colon: ``env=prod``, ``env: prod``."""
 _URLS = re.compile(r"\s*[,;]\s*(?=[a-z][a-z0-9+.-]*://)|\s+", re.IGNORECASE)
 _SLACK_MARKUP = re.compile(r"<(?:@|!subteam\^)([A-Z0-9]{2,32})(?:\|[^<>]*)?>|<mailto:([^<>|\s]+)(?:\|[^<>]*)?>")

@@ -62,6 +62,8 @@ PRIVATE_KEY = "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEabc\n-----END RSA " + "
         ("**password**: `hunter two`", "hunter two"),
         ('PASSWORD := "hunter2"', "hunter2"),
         ("password -> hunter2", "hunter2"),
+        ("password ==> hunter2", "hunter2"),
+        ("password : = hunter2", "hunter2"),
         ("password: |\nhunter2\n", "hunter2"),
         ("password='hunter2 (cut off)", "hunter2"),
         ("Passwort: hunter2", "hunter2"),
