@@ -344,7 +344,7 @@ def _socket() -> ActionCommand:
             " it; 130 after Ctrl-C."
         ),
         epilog="Example:\n  airflow incident socket --api-url http://airflow-api-server:8080",
-        func=lazy("socket.command.socket"),
+        func=lazy("socket_mode.socket"),
         args=(
             option(
                 "--conn-id",

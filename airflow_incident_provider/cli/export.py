@@ -6,14 +6,19 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow.models.dag_version import DagVersion
+from airflow.models.dagbag import DBDagBag
 from pydantic import BaseModel
 
-from airflow_incident_provider.cli.parsed_dags import parsed_dag
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.probes import catalogue
+
+if TYPE_CHECKING:
+    from airflow.serialization.definitions.dag import SerializedDAG
+    from sqlalchemy.orm import Session
 
 
 @command
@@ -190,3 +195,9 @@ def _edges(workflow: Workflow) -> Iterator[str]:
         arrow = "-->" if step.trigger_rule == _PLAIN_RULE else "-.->"
         for needed in step.depends:
             yield f"    s{numbers[needed]} {arrow} s{number}"
+
+
+def parsed_dag(session: Session, dag_id: str) -> SerializedDAG | None:
+    """Return the latest version of a DAG; ``None`` if Airflow has none with this id."""
+    version = DagVersion.get_latest_version(dag_id, session=session)
+    return DBDagBag().get_dag(version.id, session=session) if version is not None else None

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +227,14 @@ def _tasks(session: Session, dag_id: str) -> dict[str, Any]:
 def _unparsed_fix() -> str:
     interval = conf.getint("dag_processor", "refresh_interval", fallback=300)
     return f"Airflow looks for new files every {interval} s. To parse it now:"
+
+
+def is_local(host: str) -> bool:
+    """Return whether a host name or address means this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_incident_provider.operators.plan_investigation import (
         PlanInvestigationOperator as PlanInvestigationOperator,
     )
-    from airflow_incident_provider.operators.plan_recheck import PlanRecheckOperator as PlanRecheckOperator
+    from airflow_incident_provider.operators.plan_investigation import PlanRecheckOperator as PlanRecheckOperator
     from airflow_incident_provider.operators.post_reminders import PostRemindersOperator as PostRemindersOperator
     from airflow_incident_provider.operators.post_thread_update import (
         PostThreadUpdateOperator as PostThreadUpdateOperator,
@@ -65,7 +65,7 @@ MODULES = {
     "PostRemindersOperator": "post_reminders",
     "RecoverIncidentOperator": "recover_incident",
     "ScheduleNextCheckOperator": "due_tasks",
-    "PlanRecheckOperator": "plan_recheck",
+    "PlanRecheckOperator": "plan_investigation",
     "ResolveIncidentOperator": "close_incident",
     "ArchiveWarRoomOperator": "close_incident",
     "RefreshSlackDirectoryOperator": "refresh_slack_directory",

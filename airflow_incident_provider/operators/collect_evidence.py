@@ -10,9 +10,13 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError, AirflowSkipException
 
 from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID, TaskId, settings
-from airflow_incident_provider.datadog.access import DatadogAccess, DatadogAccessError
+from airflow_incident_provider.datadog.access import (
+    DatadogAccess,
+    DatadogAccessError,
+    StateDirectoryError,
+    state_directory,
+)
 from airflow_incident_provider.datadog.client import DEADLINE_S, DatadogClient
-from airflow_incident_provider.datadog.state import StateDirectoryError, state_directory
 from airflow_incident_provider.evidence.collection import collect
 from airflow_incident_provider.evidence.model import Evidence
 from airflow_incident_provider.evidence.request import EvidenceRequest, request_for, safe_tag, with_rules

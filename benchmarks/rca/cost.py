@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from airflow_incident_provider.evidence.graph import ServiceGraph
-from airflow_incident_provider.evidence.localization import Measure, Telemetry, localize
+from airflow_incident_provider.evidence.localization import Measure, ServiceGraph, Telemetry, localize
 
 SERVICES, HISTORY, WINDOW = 50, 60, 60
 

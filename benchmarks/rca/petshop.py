@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airflow_incident_provider.evidence.graph import ServiceGraph
-from airflow_incident_provider.evidence.localization import Measure, Telemetry
+from airflow_incident_provider.evidence.localization import Measure, ServiceGraph, Telemetry
 
 ALERTED_METRICS = {"latency": Measure.LEVEL, "availability": Measure.SHARE}
 STATISTIC = {"latency": "Average", "availability": "Average", "requests": "Sum"}

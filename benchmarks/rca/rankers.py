@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from airflow_incident_provider.evidence.graph import ServiceGraph
-from airflow_incident_provider.evidence.localization import Measure, Telemetry, localize
+from airflow_incident_provider.evidence.localization import Measure, ServiceGraph, Telemetry, localize
 
 Ranker = Callable[[ServiceGraph, str, Mapping[str, Telemetry], Measure], list[str]]
 """(graph, alerting component, telemetry, measure) to components, the likeliest first; empty is silence."""

@@ -24,7 +24,7 @@ from airflow_incident_provider.cli.checks.result import (
     required,
     warning,
 )
-from airflow_incident_provider.cli.urls import is_local
+from airflow_incident_provider.cli.installation import is_local
 from airflow_incident_provider.config import DEFAULT_ROOM_DEADLINE_SECONDS
 
 OLDEST = (3, 3)

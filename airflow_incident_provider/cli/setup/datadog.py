@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from airflow.sdk import BaseHook
 
 from airflow_incident_provider.cli.datadog_api import DatadogApi
+from airflow_incident_provider.cli.installation import is_local
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command, print_error
 from airflow_incident_provider.cli.setup.plan import Action, Item, apply_and_print
-from airflow_incident_provider.cli.urls import is_local
 from airflow_incident_provider.config import (
     DEFAULT_DATADOG_CONN_ID,
     DEFAULT_WEBHOOK_CONN_ID,

@@ -15,8 +15,14 @@ from airflow_incident_provider.evidence.checks.finding import (
     percent,
     unchecked,
 )
-from airflow_incident_provider.evidence.graph import ServiceGraph
-from airflow_incident_provider.evidence.localization import Localization, Measure, Silence, Telemetry, localize
+from airflow_incident_provider.evidence.localization import (
+    Localization,
+    Measure,
+    ServiceGraph,
+    Silence,
+    Telemetry,
+    localize,
+)
 from airflow_incident_provider.evidence.observations import (
     Checked,
     DependenciesSeen,

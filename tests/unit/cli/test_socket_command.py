@@ -16,7 +16,7 @@ from incident_sandbox.interactivity import SIGNING_SECRET
 from incident_sandbox.seed import APP_LEVEL_TOKEN
 
 from airflow_incident_provider.cli.run import ExitCode
-from airflow_incident_provider.cli.socket.command import StoredSlackConnection, default_api_server
+from airflow_incident_provider.cli.socket_mode import StoredSlackConnection, default_api_server
 
 from .conftest import Ended  # isort: skip
 

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from airflow_incident_provider.datadog.access import DatadogAccess, DatadogAccessError
-from airflow_incident_provider.datadog.state import StateDirectoryError, state_directory
+from airflow_incident_provider.datadog.access import (
+    DatadogAccess,
+    DatadogAccessError,
+    StateDirectoryError,
+    state_directory,
+)
 
 KEYS = {"api_key": "an-api-key", "app_key": "an-app-key"}
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_incident_provider.evidence.graph import ServiceGraph
-from airflow_incident_provider.evidence.localization import Measure, Silence, Telemetry, localize
+from airflow_incident_provider.evidence.localization import Measure, ServiceGraph, Silence, Telemetry, localize
 
 GRAPH = ServiceGraph.of(
     [("web", "orders"), ("web", "search"), ("orders", "db"), ("search", "db"), ("db", "orders")]

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_incident_provider.evidence.masking import MASK, masked_summary
 from airflow_incident_provider.evidence.model import Evidence
 from airflow_incident_provider.evidence.written_summary import (
+    MASK,
     CheckedSummary,
     WrittenSentence,
     WrittenSummary,
     check_summary,
+    masked_summary,
     prompt,
     sources,
 )

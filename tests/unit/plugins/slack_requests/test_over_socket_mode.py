@@ -24,7 +24,7 @@ from incident_sandbox.seed import APP_LEVEL_TOKEN, BOT_ID, BOT_USER, INCIDENTS
 from slack_sdk import WebClient
 from websockets.sync.server import Server, ServerConnection, serve
 
-from airflow_incident_provider.cli.socket.forwarding import ApiServerForwarder
+from airflow_incident_provider.cli.socket_mode import ApiServerForwarder
 from airflow_incident_provider.exceptions import SlackConfigurationError, SlackError
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.lifecycle.coordination import Role
