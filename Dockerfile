@@ -4,7 +4,7 @@ FROM ${AIRFLOW_IMAGE}
 
 # The versions are those that the image was built and tested with: its own constraints. This repository's
 # constraints.txt would lift packages that other providers in the image hold back.
-COPY --chown=airflow:0 pyproject.toml README.md LICENSE /tmp/package/
+COPY --chown=airflow:0 pyproject.toml hatch_build.py README.md LICENSE /tmp/package/
 COPY --chown=airflow:0 airflow_incident_provider /tmp/package/airflow_incident_provider
 COPY --chown=airflow:0 dags/*.py /tmp/package/dags/
 COPY --chown=airflow:0 packages /tmp/package/packages

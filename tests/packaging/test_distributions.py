@@ -92,6 +92,28 @@ def test_the_sdist_makes_the_wheel_that_the_checkout_makes(distributions: Distri
     assert contents(direct) == contents(distributions.wheel)
 
 
+def test_the_image_copies_all_that_the_wheel_is_built_from(distributions: Distributions, tmp_path: Path) -> None:
+    copied = [
+        word.rstrip("/")
+        for line in (ROOT / "Dockerfile").read_text().splitlines()
+        if line.startswith("COPY") and line.partition("/tmp/package")[1]
+        for word in line.split()[2:-1]
+    ]
+    in_context = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert set(copied) <= set(in_context)
+    source = tmp_path / "package"
+    for path in (path for pattern in copied for path in ROOT.glob(pattern)):
+        target = source / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            shutil.copytree(path, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(path, target)
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, source)
+    [wheel] = tmp_path.glob("*.whl")
+    assert contents(wheel) == contents(distributions.wheel)
+
+
 def test_the_provider_ships_no_stand_in(distributions: Distributions) -> None:
     top_level = {name.partition("/")[0] for name in contents(distributions.wheel)}
     assert top_level == {"airflow_incident_provider", f"airflow_incident_provider-{__version__}.dist-info"}
