@@ -235,11 +235,6 @@ def as_drill(conf: Mapping[str, Any], *, now_ns: int | None = None) -> dict[str,
     return {**conf, "title": title, "tags": [*listed, TAG], "id": f"drill-{stamp}"}
 
 
-def with_drill_rule(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a routing table with the rule for drills before all others."""
-    return {**table, "rules": [RULE, *table.get("rules", [])]}
-
-
 def _marked_payload(payload: Mapping[str, Any], stamp: int) -> dict[str, Any]:
     """Return a Datadog payload as another alert, or incident, that has just begun."""
     now_ms = str(stamp // 1_000_000)

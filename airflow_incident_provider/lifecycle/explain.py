@@ -10,12 +10,6 @@ from airflow_incident_provider.lifecycle.records import IncidentRecord, RunReque
 from airflow_incident_provider.text import one_line
 
 
-def one_sentence(decision: Decision) -> str:
-    """Return the decision as one line for a log: the action, the incident, the reason and the inputs."""
-    inputs = "; ".join(f"{name}: {value}" for name, value in decision.inputs.items())
-    return one_line(f"{decision.action} {decision.key or 'nothing'}: {decision.reason} ({inputs})")
-
-
 def in_words(decision: Decision) -> str:
     """Return the decision in lines: the outcome, the inputs, the rules in their order, and the consequences."""
     return "\n".join(_clean(line) for line in _lines(decision))

@@ -1,7 +1,8 @@
 """
-A remediation that a person approves: people are called together, Airflow asks, and the room is told the answer.
+A remediation that a person approves: a war room is opened, Airflow asks for approval, the room gets the answer.
 
-The question waits in Airflow under *Required Actions*, without a worker. Nobody answering for half an hour is a no.
+The approval waits in Airflow under *Required Actions* without occupying a worker. No answer within half an hour
+counts as a rejection.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
-A check of data that calls people together when it fails: three operators in a DAG that knows nothing of incidents.
+A data check that opens a war room when it fails: three operators in a DAG that is not an incident DAG.
 
-The check runs in a container of its own. Only if it finds something wrong, a room is opened and told what.
+The check runs in its own container. A room is opened, and the finding posted, only if the check fails.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
-A DAG that knows nothing of incidents, and calls people together when it fails: one line in its arguments.
+A DAG that opens a war room when a task fails: one line in its default arguments.
 
-Both tasks fail, and both are told of in one room: a run has one.
+Both tasks fail, and both failures are posted in one room: a run has one room.
 """
 
 from __future__ import annotations

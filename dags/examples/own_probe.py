@@ -1,8 +1,8 @@
 """
-A team's incident DAG with a probe of the team's own beside those of the catalogue: how far a replica is behind.
+A team's incident DAG with a custom probe in addition to the built-in ones: the replication lag of a database.
 
-Any image with any argument list, locked down as every probe is; a parser says what its output means. It runs while
-the room is opened, and its finding is told under the brief.
+A custom probe is any image with any argument list, locked down like every probe; a parser turns its output into a
+finding. It runs while the room is opened, and its finding is posted in the thread of the brief.
 """
 
 from __future__ import annotations

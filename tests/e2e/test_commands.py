@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_incident_provider.cli.drill import with_drill_rule
+from airflow_incident_provider.cli.drill import RULE
 from airflow_incident_provider.cli.run import ExitCode
 
 from ..unit.cli.terminal import Terminal  # isort: skip  # noqa: TID252 - tests are no installed package
@@ -65,7 +65,8 @@ def routed_drills(house: House) -> Iterator[None]:
     """Have the routing table name the rooms of drills."""
     table = house.project / "routing.json"
     before = table.read_text()
-    table.write_text(json.dumps(with_drill_rule(json.loads(before))))
+    content = json.loads(before)
+    table.write_text(json.dumps({**content, "rules": [RULE, *content.get("rules", [])]}))
     yield
     table.write_text(before)
 

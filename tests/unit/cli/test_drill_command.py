@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_incident_provider.cli.drill import RULE, as_drill, recorded_alert, score, with_drill_rule
+from airflow_incident_provider.cli.drill import RULE, as_drill, recorded_alert, score
 from airflow_incident_provider.cli.run import ExitCode
 from airflow_incident_provider.cli.view import read_incident_view
 from airflow_incident_provider.intake import load_routing_table, read_incident
@@ -19,7 +19,7 @@ from .conftest import Ended, run_dag  # isort: skip
 
 Run = Callable[..., Ended]
 NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
-ROUTING = load_routing_table(json.dumps(with_drill_rule({"version": 1})))
+ROUTING = load_routing_table(json.dumps({"version": 1, "rules": [RULE]}))
 
 
 @pytest.mark.parametrize("name", ["01", "05", "06", "09a", "11", "20"])
