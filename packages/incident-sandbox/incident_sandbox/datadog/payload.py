@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from incident_sandbox.datadog.world import World
@@ -20,6 +21,9 @@ _NO_INCIDENT: Json = {
     "fields": None,
     "integrations": None,
 }
+
+
+_METRIC = re.compile(r"\b(?:avg|sum|min|max|count|p\d\d):([\w.]+)\{")
 
 
 def alert_payload(world: World) -> Json:
@@ -65,4 +69,5 @@ def alert_payload(world: World) -> Json:
 
 
 def _metric_name(query: str) -> str:
-    return query.partition("):")[2].partition(":")[2].partition("{")[0]
+    found = _METRIC.search(query)
+    return found[1] if found else ""

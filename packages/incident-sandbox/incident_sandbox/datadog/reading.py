@@ -19,7 +19,6 @@ from incident_sandbox.datadog.world import MINUTES, World
 Json = dict[str, Any]
 
 _TERM = re.compile(r"(?P<not>-?)(?P<key>[\w.@]+):(?P<value>\([^)]*\)|\"[^\"]*\"|\S+)")
-_NEWEST_MISSING_S = 60
 _MAX_LOGS = 1000
 
 
@@ -53,7 +52,7 @@ def _series_v1(  # noqa: PLR0917 - one group of an answer
 ) -> Json:
     tags = sorted(f"{name}:{value}" for name, value in zip(result.by, key, strict=True))
     times = [_time(world, minute) for minute in minutes]
-    newest = now - _NEWEST_MISSING_S
+    newest = now - world.story.limits.late * 60
     points = [
         [at * 1000, None if at > newest else value]
         for at, value in zip(times, result.groups[key], strict=True)
@@ -71,13 +70,18 @@ def _series_v1(  # noqa: PLR0917 - one group of an answer
         "query_index": 0,
         "start": times[0] * 1000 if times else 0,
         "end": times[-1] * 1000 + 59_999 if times else 0,
-        "unit": _units(result.metric),
+        "unit": _units(world, result.metric),
         "attributes": {},
         "pointlist": points,
     }
 
 
-def _units(metric: str) -> list[Json | None] | None:
+def _units(world: World, metric: str) -> list[Json | None] | None:
+    unit: Json
+    of_gauge = next((gauge.unit for gauge in world.story.gauges if gauge.name == metric and gauge.unit), None)
+    if of_gauge:
+        unit = {"family": of_gauge, "name": of_gauge, "plural": f"{of_gauge}s", "scale_factor": 1.0, "id": 0}
+        return [{**unit, "short_name": of_gauge}, None]
     if metric == "container.memory.usage":
         unit = {
             "family": "bytes",
@@ -100,6 +104,7 @@ def timeseries_v2(world: World, body: Any, now: float) -> Json:
     names = {each.get("name", f"query{index}"): each.get("query", "") for index, each in enumerate(queries)}
     formulas = [each.get("formula") for each in attributes.get("formulas") or []] or list(names)
     minutes = _minutes(world, start // 1000, end // 1000)
+    newest = now - world.story.limits.late * 60
     series, values = [], []
     for index, formula in enumerate(formulas):
         if formula not in names:
@@ -107,10 +112,10 @@ def timeseries_v2(world: World, body: Any, now: float) -> Json:
         result = _evaluated(world, names[formula], minutes)
         for key, found in result.groups.items():
             tags = [f"{name}:{value}" for name, value in zip(result.by, key, strict=True)]
-            series.append({"query_index": index, "group_tags": tags, "unit": _units(result.metric)})
+            series.append({"query_index": index, "group_tags": tags, "unit": _units(world, result.metric)})
             values.append(
                 [
-                    None if _time(world, minute) > now - _NEWEST_MISSING_S else value
+                    None if _time(world, minute) > newest else value
                     for minute, value in zip(minutes, found, strict=True)
                 ]
             )
@@ -160,7 +165,7 @@ def monitor(world: World, monitor_id: str, *, with_groups: bool) -> Json:
     found: Json = {
         "id": alert.id,
         "name": world.title,
-        "type": "log alert" if alert.kind == "logs" else "query alert",
+        "type": alert.type or ("log alert" if alert.kind == "logs" else "query alert"),
         "query": world.monitor_query,
         "message": "Page @slack-incidents",
         "tags": [f"service:{world.story.service}", f"env:{world.story.env}"],
@@ -297,7 +302,12 @@ def events_search(world: World, body: Any, now: float) -> Json:
         raise RejectedError("a filter is required")
     request = body.get("filter") or {}
     start, end = _bounds(request, now)
-    rows = [_event(world, index, each) for index, each in enumerate(world.story.events)]
+    events = [
+        each.model_copy(update={"at": each.at + number * each.every})
+        for each in world.story.events
+        for number in range(each.repeat)
+    ]
+    rows = [_event(world, index, each) for index, each in enumerate(events)]
     rows += [
         _deployment_event(world, index, each)
         for index, each in enumerate(world.story.rollouts)

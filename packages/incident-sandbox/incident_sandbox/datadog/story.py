@@ -6,10 +6,10 @@ Times are minutes: those before the alert are negative, those called ``at`` coun
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Metric = Literal[
     "hits",
@@ -27,7 +27,7 @@ Metric = Literal[
 ]
 """What a service is measured by: the sandbox turns each into Datadog's metrics."""
 
-AlertKind = Literal["error_rate", "error_count", "latency", "memory", "cpu", "network", "logs"]
+AlertKind = Literal["error_rate", "error_count", "latency", "memory", "cpu", "network", "logs", "gauge"]
 
 
 class Part(BaseModel):
@@ -63,16 +63,31 @@ class Service(Part):
     traced: bool = True
 
 
-class Effect(Part):
-    """What happens to a metric: it takes a value, a factor, or grows by a value a minute.
+class Gauge(Part):
+    """A metric of a service's own, such as the length of a queue; one value a host.
 
-    :param at: when it begins, in minutes from the onset; ``until`` when it ends.
-    :param hosts: indexes of the hosts it happens on; all by default.
-    :param version: only requests of this version.
+    :param name: in Datadog.
     """
 
     service: str
-    metric: Metric
+    name: str
+    normal: float
+    unit: str | None = None
+
+
+class Effect(Part):
+    """What happens to a metric: it takes a value, a factor, or grows by a value a minute.
+
+    :param metric: a :data:`Metric`, or the name of a gauge.
+    :param at: when it begins, in minutes from the onset; ``until`` when it ends.
+    :param hosts: indexes of the hosts it happens on; all by default.
+    :param version: only requests of this version.
+    :param env: where it happens, if not in the story's own.
+    """
+
+    service: str
+    metric: str
+    env: str | None = None
     to: float | None = None
     factor: float | None = None
     growth: float | None = None
@@ -103,6 +118,7 @@ class Event(Part):
     """An event of the stream, such as a feature flag.
 
     :param change: ``feature_flag`` or ``configuration`` for change events.
+    :param repeat: how often it comes, ``every`` so many minutes from ``at``.
     """
 
     service: str
@@ -114,6 +130,8 @@ class Event(Part):
     source: str = "custom"
     text: str = ""
     env: str | None = None
+    repeat: int = 1
+    every: float = 1
 
 
 class Logs(Part):
@@ -159,11 +177,17 @@ class Downtime(Part):
 
 
 class Lost(Part):
-    """A metric that stops being reported, on some hosts or all."""
+    """A metric that is not reported, on some hosts or all.
+
+    :param metric: a kind of metrics, or the name of a gauge.
+    :param keep_every: one point of so many is reported all the same.
+    """
 
     service: str
-    metric: Literal["all", "traces", "containers"] = "all"
+    metric: str = "all"
     at: float = 0
+    until: float | None = None
+    keep_every: int | None = None
     hosts: tuple[int, ...] | None = None
 
 
@@ -171,6 +195,7 @@ class Limits(Part):
     """What goes wrong with the API itself; keys are the sandbox's names of endpoints, such as ``logs.search``.
 
     :param remaining: calls left in the hour.
+    :param late: the newest minutes that series do not have yet.
     """
 
     forbidden: tuple[str, ...] = ()
@@ -179,12 +204,14 @@ class Limits(Part):
     failing: tuple[str, ...] = ()
     remaining: dict[str, int] = {}
     delay_ms: dict[str, int] = {}
+    late: float = 1
 
 
 class Alert(Part):
     """The monitor that alerts.
 
     :param query: of its own; by default one that fits the kind.
+    :param type: of the monitor, by default one that fits the kind.
     :param host: index of the host, for a monitor by host.
     """
 
@@ -193,6 +220,7 @@ class Alert(Part):
     id: int = 148_275_309
     title: str = ""
     query: str | None = None
+    type: str = ""
     host: int | None = None
     transition: str = "Triggered"
 
@@ -230,6 +258,7 @@ class Story(Part):
     healthy: bool = False
     tuned: bool = True
     services: dict[str, Service] = {}
+    gauges: tuple[Gauge, ...] = ()
     effects: tuple[Effect, ...] = ()
     rollouts: tuple[Rollout, ...] = ()
     events: tuple[Event, ...] = ()
@@ -240,6 +269,14 @@ class Story(Part):
     lost: tuple[Lost, ...] = ()
     limits: Limits = Limits()
     expect: Expectation = Expectation()
+
+    @model_validator(mode="after")
+    def _metrics_are_known(self) -> Self:
+        known = {*get_args(Metric), *(gauge.name for gauge in self.gauges)}
+        unknown = {effect.metric for effect in self.effects} - known
+        if unknown:
+            raise ValueError(f"effects on metrics that are neither known nor a gauge: {', '.join(sorted(unknown))}")
+        return self
 
 
 def story_names() -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from incident_sandbox.datadog.story import Effect, Rollout, Service, Story
+from incident_sandbox.datadog.story import Effect, Lost, Rollout, Service, Story
 
 MINUTES = 240
 """How many minutes before the alert there is data for."""
@@ -95,17 +95,39 @@ class World:
         return f"{service}-{index + 1:02d}"
 
     @cached_property
+    def _normal(self) -> Mapping[str, float]:
+        return {**_NORMAL, **{gauge.name: gauge.normal for gauge in self.story.gauges}}
+
+    @cached_property
     def series(self) -> tuple[StoredSeries, ...]:
         """All series."""
         found: list[StoredSeries] = []
+        others = {effect.env for effect in self.story.effects if effect.env}
         for name, service in self.services.items():
             for index in range(service.hosts):
                 found += self._host_series(name, service, index)
+        for env in sorted(others - {self.story.env}):
+            found += self.in_environment(env).series
         return tuple(found)
+
+    def in_environment(self, env: str) -> World:
+        """Return the same services in another environment, where only its own effects happen."""
+        effects = tuple(
+            effect.model_copy(update={"env": None}) for effect in self.story.effects if effect.env == env
+        )
+        rollouts = tuple(
+            rollout.model_copy(update={"env": None}) for rollout in self.story.rollouts if rollout.env == env
+        )
+        story = self.story.model_copy(update={"env": env, "effects": effects, "rollouts": rollouts, "lost": ()})
+        return World(story, self.alerted_at)
 
     def _host_series(self, name: str, service: Service, index: int) -> Iterator[StoredSeries]:
         tags = {"service": name, "env": self.story.env, "host": self.host(name, index)}
         yield from self._traces(name, service, index, tags)
+        for gauge in self.story.gauges:
+            if gauge.service == name:
+                values = [self._value(name, service, index, gauge.name, minute) for minute in range(MINUTES + 10)]
+                yield StoredSeries(gauge.name, tags, self._cut(name, index, gauge.name, values))
         for metric, datadog in DATADOG_NAMES.items():
             if metric in {"pool_pending", "db_connections"} and name != self.story.service:
                 continue
@@ -160,7 +182,7 @@ class World:
         version: str | None = None,
     ) -> float:
         normal = getattr(service, metric, None)
-        base = float(normal if normal is not None else _NORMAL[metric])
+        base = float(normal if normal is not None else self._normal[metric])
         if metric == "hits":
             base /= service.hosts
         noise = _NOISE.get(metric, 0.04)
@@ -173,7 +195,7 @@ class World:
     def _applies(  # noqa: PLR0917
         self, effect: Effect, name: str, index: int, metric: str, minute: int, version: str | None
     ) -> bool:
-        if effect.service != name or effect.metric != metric:
+        if effect.service != name or effect.metric != metric or effect.env not in {None, self.story.env}:
             return False
         second = self._second(minute)
         in_time = self.at(effect.at) <= second and (effect.until is None or second < self.at(effect.until))
@@ -204,11 +226,13 @@ class World:
                 and lost.metric in {"all", what}
                 and (lost.hosts is None or index in lost.hosts)
             ):
-                values = [
-                    None if self._second(minute) >= self.at(lost.at) else value
-                    for minute, value in enumerate(values)
-                ]
+                values = [None if self._is_lost(lost, minute) else value for minute, value in enumerate(values)]
         return tuple(values)
+
+    def _is_lost(self, lost: Lost, minute: int) -> bool:
+        second = self._second(minute)
+        in_time = self.at(lost.at) <= second and (lost.until is None or second < self.at(lost.until))
+        return in_time and not (lost.keep_every and minute % lost.keep_every == 0)
 
     # --- the alert --------------------------------------------------------------------------------------
 
@@ -230,7 +254,9 @@ class World:
         by = " by {host}" if alert.host is not None else ""
         operation = self.services[self.story.service].operation
         trace = f"trace.{operation}"
+        gauge = next((each.name for each in self.story.gauges), "")
         expression = {
+            "gauge": f"avg:{gauge}{scope}{by}",
             "error_rate": f"sum:{trace}.errors{scope}{by}.as_rate() / sum:{trace}.hits{scope}{by}.as_rate()",
             "error_count": f"sum:{trace}.errors{scope}{by}.as_count()",
             "latency": f"avg:{trace}{scope}{by}",
