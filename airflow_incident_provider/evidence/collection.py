@@ -17,6 +17,7 @@ from airflow_incident_provider.evidence.calls import (
     events,
     first_calls,
     metric_calls,
+    metric_query,
     relations,
     relations_name,
 )
@@ -35,8 +36,10 @@ from airflow_incident_provider.evidence.checks.services import (
     check_versions,
     measured_localization,
     service_graph,
+    substitute,
 )
 from airflow_incident_provider.evidence.hypotheses import propose
+from airflow_incident_provider.evidence.metric_query import grouped
 from airflow_incident_provider.evidence.model import Evidence, Marker, MetricGraph
 from airflow_incident_provider.evidence.observations import MetricSeen, Observations, summary_of, value_of
 from airflow_incident_provider.evidence.reading import text_of, utc
@@ -73,7 +76,7 @@ def observe(request: EvidenceRequest, answers: Answers) -> Observations:
     downtime = check_downtime(request, answers)
     if request.service is None:
         return Observations(metric=metric, groups=groups, downtime=downtime)
-    traffic = check_traffic(request, answers)
+    traffic = check_traffic(request, answers, seen)
     graph = service_graph(request, answers)
     related = frozenset({request.service, *graph.within(request.service, _RELATED_HOPS)})
     related |= frozenset(graph.callers(request.service))
@@ -126,6 +129,8 @@ def _next_calls(request: EvidenceRequest, answers: Answers) -> list[Call]:
     calls: list[Call] = []
     if request.metric_query is not None and "metric" not in answers:
         calls += metric_calls(request, request.metric_query)
+    elif "groups" not in answers and (found := substitute(request, answers)) is not None:
+        calls.append(metric_query(request, "groups", grouped(found.query, ("host",))))
     if request.service is None or not service_graph(request, answers).callees(request.service):
         return calls
     localization, _ = measured_localization(request, answers)
@@ -150,17 +155,17 @@ def _graph(request: EvidenceRequest, seen: Observations, metric: MetricSeen) -> 
     shown = (*(changes.before if changes else ()), *(changes.after if changes else ()))
     first = series.times[0] if series.times else 0
     markers = tuple(Marker(at=utc(change.at), label=change.title) for change in shown if change.at >= first)[:5]
-    summary = summary_of(seen.metric)
+    summary, title = summary_of(seen.metric), metric.name or request.metric_query or ""
     return MetricGraph(
-        title=request.metric_query or "",
+        title=title,
         times=series.times,
         values=series.values,
         normal_low=baseline.quantile(0.01) if baseline else None,
         normal_high=baseline.quantile(0.99) if baseline else None,
-        threshold=request.threshold,
+        threshold=request.monitored.threshold if request.monitored and not metric.name else None,
         onset=utc(metric.onset) if metric.onset is not None else None,
         markers=markers,
-        alt_text=f"{request.metric_query}: {summary}",
+        alt_text=f"{title}: {summary}",
     )
 
 

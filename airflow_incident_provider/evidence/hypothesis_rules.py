@@ -310,6 +310,11 @@ def _memory(seen: Observations, service: str) -> Iterator[Draft]:
         "restart one instance and see whether its memory grows again; take a heap profile",
     )
     signals = values_of(seen.signals)
+    hosts = _one_host(seen)
+    if hosts and metric is not None and metric.growing_since is not None:
+        draft.text = f"{', '.join(hosts)} of {service} {'uses' if len(hosts) == 1 else 'use'} more and more memory"
+    elif hosts:
+        _contradict_by_host(draft, seen)
     if metric is not None and metric.growing_since is not None:
         draft.support(Support.RESOURCE_GROWS, "metric", "the metric only grows")
     for signal in signals:
@@ -356,6 +361,7 @@ def _pool(seen: Observations, service: str) -> Iterator[Draft]:
     for name in _abnormal_signals(seen, Resource.POOL):
         draft.support(Support.RESOURCE_ABNORMAL, "signals", f"{name} is above normal")
     _support_by_text(draft, seen, ErrorKind.POOL)
+    _contradict_by_host(draft, seen)
     if draft.supporting:
         yield draft
 
@@ -427,8 +433,10 @@ def _emitter(seen: Observations, service: str) -> Iterator[Draft]:
 
 
 def _planned(seen: Observations, service: str) -> Iterator[Draft]:
-    """Propose planned work: a downtime covers the alert."""
+    """Propose planned work: a downtime covers the alert. One that was set after the onset is an answer to it."""
     for downtime in values_of(seen.downtime):
+        if downtime.start is not None and downtime.start > _onset(seen) + _CLOCK_SKEW_S:
+            continue
         draft = Draft(
             Cause.PLANNED_WORK,
             service,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-_PREFIX = re.compile(r"^\s*(?:avg|sum|min|max|percentile|change|pct_change)\s*\(\s*last_(\w+)\s*\)\s*:\s*")
+_CHANGE = re.compile(r"^\s*(?:pct_)?change\s*\(\s*\w+\s*\(\s*\w+\s*\)\s*,\s*\w+\s*\)\s*:\s*", re.IGNORECASE)
+_PREFIX = re.compile(r"^\s*(?:avg|sum|min|max|percentile)\s*\([^():{}]*\)\s*:\s*", re.IGNORECASE)
 _CONDITION = re.compile(r"(>=|<=|==|!=|>|<)\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*$", re.IGNORECASE)
+_FUNCTION = re.compile(r"^(anomalies|forecast|outliers)\s*\(", re.IGNORECASE)
+_DIRECTION = re.compile(r"direction\s*=\s*'(above|below)'", re.IGNORECASE)
 _UNSUITABLE = re.compile(
     r"anomalies\s*\(|forecast\s*\(|outliers\s*\(|pct_change\s*\(|\bchange\s*\("
     r"|^\s*(?:logs|events|rum|spans|ci-\w+|error-tracking\w*)\s*\(|&&|\|\|",
@@ -18,32 +22,59 @@ class NoMetricQueryError(ValueError):
     """The query of this kind of monitor is no plain metric query."""
 
 
-def plain_query(query: str) -> str:
-    """Return the metric query of a monitor's query, without aggregation window and condition.
+@dataclass(frozen=True)
+class Monitored:
+    """What a monitor watches.
 
-    :raises NoMetricQueryError: it is a composite, log, event or anomaly query, or has no scope.
-
-    >>> plain_query("avg(last_5m):avg:system.cpu.user{env:prod} by {host} > 80")
-    'avg:system.cpu.user{env:prod} by {host}'
+    :param query: the metric query, without aggregation window, condition and monitor function.
+    :param threshold: what the metric itself is compared with; absent where a monitor compares something else, such
+        as the number of anomalous points.
+    :param low: whether the monitor alerts when the metric is too low; ``None`` if on both sides.
     """
-    if _UNSUITABLE.search(query):
+
+    query: str
+    threshold: float | None
+    low: bool | None
+
+
+def read_monitor_query(query: str) -> Monitored:
+    """Return what a monitor's query watches.
+
+    Source: https://docs.datadoghq.com/monitors/types/, for anomaly, forecast, outlier and change monitors.
+
+    :raises NoMetricQueryError: it is a composite, log, event or objective query, or has no scope.
+
+    >>> read_monitor_query("avg(last_5m):avg:system.cpu.user{env:prod} by {host} > 80")
+    Monitored(query='avg:system.cpu.user{env:prod} by {host}', threshold=80.0, low=False)
+    >>> read_monitor_query("max(next_1d):forecast(avg:disk.free{*}, 'linear', 1) <= 5").query
+    'avg:disk.free{*}'
+    """
+    condition = _CONDITION.search(query)
+    low: bool | None = condition is not None and condition[1].startswith("<")
+    threshold = float(condition[2]) if condition else None
+    text, changes = _CHANGE.subn("", query)
+    text = _CONDITION.sub("", _PREFIX.sub("", text)).strip()
+    if function := _FUNCTION.match(text):
+        text = _first_argument(text[function.end() :])
+        if function[1].lower() != "forecast":
+            threshold = None
+            direction = _DIRECTION.search(query)
+            low = direction[1].lower() == "below" if direction else None
+    if _UNSUITABLE.search(text):
         raise NoMetricQueryError("this kind of monitor has no plain metric query")
-    text = _CONDITION.sub("", _PREFIX.sub("", query)).strip()
     if not _SELECTOR.search(text):
         raise NoMetricQueryError("the monitor's query names no metric with a scope")
+    return Monitored(text, None if changes else threshold, low)
+
+
+def _first_argument(text: str) -> str:
+    """Return the first argument of a function, whose opening bracket comes just before the text."""
+    depth = 0
+    for index, character in enumerate(text):
+        if depth == 0 and character in ",)":
+            return text[:index].strip()
+        depth += (character in "([{") - (character in ")]}")
     return text
-
-
-def threshold_of(query: str) -> float | None:
-    """Return the number that a monitor's query compares with."""
-    found = _CONDITION.search(query)
-    return float(found[2]) if found else None
-
-
-def falls_below(query: str) -> bool:
-    """Return whether a monitor alerts when its metric is too low."""
-    found = _CONDITION.search(query)
-    return found is not None and found[1].startswith("<")
 
 
 def group_tags(query: str) -> tuple[str, ...]:

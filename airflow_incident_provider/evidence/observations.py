@@ -42,8 +42,9 @@ def summary_of(checked: Checked[Seen] | None) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSeen:
-    """The alert's own metric.
+    """The alert's own metric, or what was looked at in its place.
 
+    :param name: of what was looked at in its place; empty for the alert's own.
     :param onset: Unix seconds when it left its normal range, or stopped reporting.
     :param onset_open: whether it was abnormal from the first point that was looked at: it may be older.
     :param growing_since: since when it only grows.
@@ -57,6 +58,7 @@ class MetricSeen:
     onset_open: bool = False
     growing_since: int | None = None
     symptomatic: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,7 @@ class VersionSeen:
     """One version of the service.
 
     :param first_seen: Unix seconds; absent when it ran from the beginning.
+    :param last_seen: Unix seconds.
     :param error_share: of its requests since the onset, or in the window; absent without requests.
     :param errors_before: the same share before the onset.
     :param traffic_share: of the service's requests at the end.
@@ -85,6 +88,7 @@ class VersionSeen:
 
     version: str
     first_seen: int | None
+    last_seen: int
     requests: float
     error_share: float | None
     errors_before: float | None

@@ -6,7 +6,7 @@ import math
 import re
 from datetime import datetime, timedelta
 
-from airflow_incident_provider.evidence.metric_query import NoMetricQueryError, plain_query, threshold_of
+from airflow_incident_provider.evidence.metric_query import Monitored, NoMetricQueryError, read_monitor_query
 from airflow_incident_provider.evidence.symptoms import (
     OPERATIONS,
     SIGNALS,
@@ -58,19 +58,19 @@ class EvidenceRequest(Model):
         return symptom_of(self.metric, self.query, self.title)
 
     @property
-    def metric_query(self) -> str | None:
-        """The metric query behind the alert, if there is a plain one."""
+    def monitored(self) -> Monitored | None:
+        """The metric query behind the alert with its threshold, if there is a plain one."""
         if self.query is None:
             return None
         try:
-            return plain_query(self.query)
+            return read_monitor_query(self.query)
         except NoMetricQueryError:
             return None
 
     @property
-    def threshold(self) -> float | None:
-        """The monitor's threshold, if its query has one."""
-        return threshold_of(self.query) if self.query else None
+    def metric_query(self) -> str | None:
+        """The metric query behind the alert, if there is a plain one."""
+        return self.monitored.query if self.monitored else None
 
     @property
     def all_operations(self) -> tuple[str, ...]:

@@ -81,6 +81,8 @@ def number(value: float, unit: str | None = None) -> str:
     """Return a figure as people read it."""
     if unit == "byte":
         return f"{value / _GIB:.2f} GiB" if abs(value) >= _GIB else f"{value / _MIB:.0f} MiB"
+    if unit == "share":
+        return percent(value)
     text = f"{value:,.0f}" if abs(value) >= _LARGE else f"{value:.3g}"
     return {"percent": f"{text} %", "second": f"{text} s"}.get(unit or "", text)
 

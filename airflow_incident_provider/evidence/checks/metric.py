@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_incident_provider.evidence.calls import Answer, Answers
+from airflow_incident_provider.evidence.calls import SERVICES, Answer, Answers
 from airflow_incident_provider.evidence.checks.finding import (
     clock,
     finding,
@@ -12,7 +12,7 @@ from airflow_incident_provider.evidence.checks.finding import (
     skipped,
     unchecked,
 )
-from airflow_incident_provider.evidence.metric_query import falls_below
+from airflow_incident_provider.evidence.checks.services import substitute
 from airflow_incident_provider.evidence.observations import Checked, GroupsSeen, MetricSeen
 from airflow_incident_provider.evidence.reading import query_series
 from airflow_incident_provider.evidence.request import EvidenceRequest
@@ -39,7 +39,20 @@ _GROWING = frozenset({Symptom.MEMORY, Symptom.OTHER})
 
 
 def check_metric(request: EvidenceRequest, answers: Answers) -> Checked[MetricSeen]:
-    """Compare the alert's metric in the window with the hours before it."""
+    """Compare the alert's metric in the window with the hours before it; else what the service's traces show."""
+    checked = _check_own_metric(request, answers)
+    if checked.seen is not None:
+        return checked
+    found = substitute(request, answers)
+    if found is None:
+        return checked
+    seen = _see(request, found.series, found.shift, name=f"{found.name} of {request.service}")
+    text = f"{checked.finding.summary}; in its place, {seen.name} {_compared(request, seen, found.unit)}"
+    verdict, calls = _ATTENTION[seen.state], ["metric", SERVICES]
+    return Checked(finding("metric", request, verdict, text, answers, calls, facts=_facts(seen)), seen)
+
+
+def _check_own_metric(request: EvidenceRequest, answers: Answers) -> Checked[MetricSeen]:
     answer = answers.get("metric")
     if request.metric_query is None:
         why = "no metric query is known for this alert" if request.query is None else _UNSUITABLE
@@ -50,9 +63,9 @@ def check_metric(request: EvidenceRequest, answers: Answers) -> Checked[MetricSe
     if not found or not found[0].series.known():
         text = f"Datadog returned no data for {request.metric_query}"
         return Checked(finding("metric", request, Verdict.UNKNOWN, text, answers, ["metric"]))
-    seen = _see(request, found[0].series)
-    if seen.shift is None and seen.state is not State.LOST:
-        text = "the metric cannot be compared: it has no normal range in the last hours"
+    seen = _see_own(request, found[0].series)
+    if seen is None:
+        text = "the metric cannot be compared: it has too few points in the last hours"
         return Checked(finding("metric", request, Verdict.UNKNOWN, text, answers, ["metric"]))
     unit = unit_of(answer)
     text = _lost(request, seen) if seen.state is State.LOST else _compared(request, seen, unit)
@@ -66,19 +79,22 @@ def check_metric(request: EvidenceRequest, answers: Answers) -> Checked[MetricSe
 _UNSUITABLE = "this kind of monitor has no plain metric query"
 
 
-def _see(request: EvidenceRequest, series: Series) -> MetricSeen:
+def _see_own(request: EvidenceRequest, series: Series) -> MetricSeen | None:
     history = series.between(request.start, request.window_start)
     window = series.between(request.window_start, request.end)
-    lost = lost_since(history, window, request.end)
     shift = compare(history, window)
-    growing = growing_since(series) if request.symptom in _GROWING else None
-    low = falls_below(request.query or "")
+    lost = lost_since(history, window, request.end)
     if lost is not None:
         return MetricSeen(series=series, shift=shift, state=State.LOST, onset=lost, symptomatic=True)
-    if shift is None:
-        return MetricSeen(series=series, shift=None, state=State.NORMAL)
-    known = window.known()
-    side = shift.direction is (Direction.DOWN if low else Direction.UP)
+    return None if shift is None else _see(request, series, shift)
+
+
+def _see(request: EvidenceRequest, series: Series, shift: Shift, *, name: str = "") -> MetricSeen:
+    """Return how a metric compares; ``name`` is of one that is looked at in place of the alert's own."""
+    low = request.monitored.low if request.monitored and not name else False
+    growing = growing_since(series) if request.symptom in _GROWING and not name else None
+    known = series.between(request.window_start, request.end).known()
+    side = low is None or shift.direction is (Direction.DOWN if low else Direction.UP)
     rising = growing is not None and not low
     state = State.ABNORMAL if rising else shift.state
     return MetricSeen(
@@ -89,6 +105,7 @@ def _see(request: EvidenceRequest, series: Series) -> MetricSeen:
         onset_open=rising or (shift.onset is not None and shift.onset == known[0][0]),
         growing_since=growing if rising else None,
         symptomatic=state is not State.NORMAL and (side or rising),
+        name=name,
     )
 
 
@@ -143,7 +160,7 @@ def unit_of(answer: Answer) -> str | None:
 def check_groups(request: EvidenceRequest, answers: Answers, metric: MetricSeen | None) -> Checked[GroupsSeen]:
     """Compare the alert's metric host by host: a host that vanished is not a host at zero."""
     answer = answers.get("groups")
-    if request.metric_query is None:
+    if request.metric_query is None and answer is None:
         return Checked(skipped("groups", request, "no metric query is known for this alert"))
     if answer is None or not answer.usable:
         return Checked(unchecked("groups", request, answers, ["groups"], "the affected hosts are"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from airflow_incident_provider.evidence.calls import SERVICES, VERSIONS, Answer, Answers, relations_name
 from airflow_incident_provider.evidence.checks.finding import (
@@ -33,7 +33,7 @@ from airflow_incident_provider.evidence.observations import (
 from airflow_incident_provider.evidence.reading import added, share, sparse_counter, text_of, timeseries
 from airflow_incident_provider.evidence.request import EvidenceRequest
 from airflow_incident_provider.evidence.series import Direction, Series, Shift, State, compare, lost_since
-from airflow_incident_provider.evidence.symptoms import measures_share
+from airflow_incident_provider.evidence.symptoms import Symptom, measures_share
 from airflow_incident_provider.models import Verdict
 
 _HISTORY_STARTS_WITHIN_S = 600
@@ -43,6 +43,8 @@ _FEW_REQUESTS = 20
 """With fewer requests than these an error share says nothing."""
 
 _RELATED_CHANGE_S = 3600
+_MUCH_HIGHER = 1.5
+_SILENT_S = 600
 EMPTY = Series((), ())
 
 
@@ -85,7 +87,54 @@ def service_series(request: EvidenceRequest, answers: Answers) -> dict[str, tupl
     }
 
 
-def check_traffic(request: EvidenceRequest, answers: Answers) -> Checked[TrafficSeen]:
+@dataclass(frozen=True)
+class Substitute:
+    """A symptom of the service's own traces, which is looked at where the alert's metric cannot be.
+
+    :param query: the metric query that it comes from.
+    """
+
+    name: str
+    query: str
+    unit: str
+    series: Series
+    shift: Shift
+
+
+def substitute(request: EvidenceRequest, answers: Answers) -> Substitute | None:
+    """Return what is most clearly wrong with the service's requests, if anything is known to be."""
+    series = service_series(request, answers).get(request.service or "")
+    if series is None:
+        return None
+    _, failed, duration = series
+    operation, scope = _operation(request, answers), request.selector()
+    errors = f"sum:trace.{operation}.errors{scope}.as_count() / sum:trace.{operation}.hits{scope}.as_count()"
+    found = [("share of failed requests", errors, "share", failed)]
+    found.append(("mean duration", f"avg:trace.{operation}{scope}", "second", duration))
+    if request.symptom is Symptom.LATENCY:
+        found.reverse()
+    shifts = [
+        Substitute(name, query, unit, each, shift)
+        for name, query, unit, each in found
+        if (shift := _shift(request, each)) is not None and _much_higher(shift)
+    ]
+    return min(shifts, key=lambda each: each.shift.state is not State.ABNORMAL, default=None)
+
+
+def _much_higher(shift: Shift) -> bool:
+    return shift.direction is Direction.UP and (shift.factor is None or shift.factor >= _MUCH_HIGHER)
+
+
+def _operation(request: EvidenceRequest, answers: Answers) -> str:
+    """Return the first trace operation by which the service reports requests."""
+    found = timeseries(answers[SERVICES], now=request.now.timestamp())
+    for index, operation in enumerate(request.all_operations):
+        if any(row.tags.get("service") == request.service for row in found.get(3 * index, ())):
+            return operation
+    return request.all_operations[0]
+
+
+def check_traffic(request: EvidenceRequest, answers: Answers, metric: MetricSeen | None) -> Checked[TrafficSeen]:
     """Compare the requests of the service, and the share of them that failed, with the hours before."""
     answer = answers.get(SERVICES)
     if answer is None or not answer.usable:
@@ -102,10 +151,9 @@ def check_traffic(request: EvidenceRequest, answers: Answers) -> Checked[Traffic
         latency=_shift(request, duration),
         lost_at=lost,
     )
-    changed = lost is not None or any(
-        each is not None and each.state is not State.NORMAL
-        for each in (seen.requests, seen.error_share, seen.latency)
-    )
+    # While all else is well, more or fewer requests are an ordinary day.
+    symptoms = [seen.error_share, seen.latency, seen.requests if metric is None or metric.symptomatic else None]
+    changed = lost is not None or any(each is not None and each.state is not State.NORMAL for each in symptoms)
     verdict = Verdict.WARN if changed else Verdict.OK
     text = _traffic(request, seen)
     return Checked(finding("traffic", request, verdict, f"{text}{partly(answer)}", answers, [SERVICES]), seen)
@@ -197,6 +245,7 @@ def _versions(
         yield VersionSeen(
             version=version,
             first_seen=began if began > request.start + _HISTORY_STARTS_WITHIN_S else None,
+            last_seen=known[-1][0],
             requests=sum(value for _, value in since.known()),
             error_share=_error_share(failed.between(onset, request.end), since),
             errors_before=_error_share(failed.between(request.start, onset), series.between(request.start, onset)),
@@ -214,7 +263,9 @@ def _error_share(failed: Series, hits: Series) -> float | None:
 def _versions_text(request: EvidenceRequest, seen: tuple[VersionSeen, ...], onset: int | None) -> str:
     arrived = [each for each in seen if each.first_seen is not None]
     if not arrived:
-        return f"no new version: {', '.join(each.version for each in seen[:5])} ran all along"
+        last = max(each.last_seen for each in seen)
+        ended = f", last at {clock(last, request)}" if request.end - last > _SILENT_S else ""
+        return f"no new version: {', '.join(each.version for each in seen[:5])} was seen before, too{ended}"
     return "; ".join(_version_text(request, each, seen, onset) for each in arrived[-3:])
 
 
