@@ -8,6 +8,7 @@ excess that none of its callees explains is the first suspect. Nothing here look
 from __future__ import annotations
 
 import math
+import statistics
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,11 +119,15 @@ class Telemetry:
     """One service's symptom: its history, and the window with the requests of each point.
 
     Without ``requests`` every point has the weight of one request.
+
+    :param usual: the requests of a point in normal operation. A service that fails gets fewer, and a point may be
+        lost on its way: neither makes it a smaller part of what goes wrong.
     """
 
     history: Sequence[float | None]
     window: Sequence[float | None]
     requests: Sequence[float | None] = ()
+    usual: float = 0.0
 
     @cached_property
     def baseline(self) -> Baseline | None:
@@ -130,10 +135,16 @@ class Telemetry:
         return Baseline.of(self.history)
 
     def weight(self, index: int) -> float:
-        """Return the requests of a point."""
+        """Return the requests of a point; the usual ones where they are not known."""
         if not self.requests:
             return 1.0
-        return self.requests[index] or 0.0
+        known = self.requests[index] if index < len(self.requests) else None
+        return self.usual if known is None else known
+
+
+def usual_requests(history: Sequence[float | None]) -> float:
+    """Return the requests of a point in normal operation: none are reported where there were none."""
+    return statistics.median([value or 0.0 for value in history]) if history else 0.0
 
 
 @dataclass(frozen=True)
@@ -245,11 +256,13 @@ def _abnormal_points(own: Telemetry, measure: Measure, thresholds: Thresholds) -
 def _excess(each: Telemetry, measure: Measure, points: Sequence[int], quantile: float) -> Excess:
     if each.baseline is None:
         return _NOTHING
-    amount = 0.0
-    for index in points:
-        value = each.window[index] if index < len(each.window) else None
-        if value is not None:
-            amount += max(value - each.baseline.median, 0.0) * each.weight(index)
+    weights = [max(each.weight(index), each.usual) for index in points]
+    values = [each.window[index] if index < len(each.window) else None for index in points]
+    beyond = [None if value is None else max(value - each.baseline.median, 0.0) for value in values]
+    known = [value for value in beyond if value is not None]
+    # A point that is lost is as bad as the others.
+    mean = sum(known) / len(known) if known else 0.0
+    amount = sum((mean if value is None else value) * weight for value, weight in zip(beyond, weights, strict=True))
     return Excess(amount, max(_deviation(each, measure, index, quantile) for index in points))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airflow_incident_provider.evidence.localization import Measure, ServiceGraph, Telemetry
+from airflow_incident_provider.evidence.localization import Measure, ServiceGraph, Telemetry, usual_requests
 
 ALERTED_METRICS = {"latency": Measure.LEVEL, "availability": Measure.SHARE}
 STATISTIC = {"latency": "Average", "availability": "Average", "requests": "Sum"}
@@ -83,7 +83,9 @@ class TrafficLevel:
         for component, name in window.columns:
             values, history = window.symptom(component, metric), normal.symptom(component, metric)
             if name == metric and values is not None:
-                found[component] = Telemetry(history or (), values, window.columns.get((component, "requests"), ()))
+                requests = window.columns.get((component, "requests"), ())
+                usual = usual_requests(normal.columns.get((component, "requests"), ()))
+                found[component] = Telemetry(history or (), values, requests, usual)
         return found
 
 

@@ -22,6 +22,7 @@ from airflow_incident_provider.evidence.localization import (
     Silence,
     Telemetry,
     localize,
+    usual_requests,
 )
 from airflow_incident_provider.evidence.observations import (
     Checked,
@@ -333,6 +334,7 @@ def _telemetry(request: EvidenceRequest, series: tuple[Series, Series, Series], 
         _history(request, symptom).values,
         [values.get(at) for at in points],
         [requests.get(at) for at in points],
+        usual_requests(_history(request, hits).values),
     )
 
 
