@@ -135,7 +135,9 @@ def _next_calls(request: EvidenceRequest, answers: Answers) -> list[Call]:
         return calls
     localization, _ = measured_localization(request, answers)
     abnormal = [each.service for each in localization.suspects][:MAX_EXPANDED]
-    unread = [service for service in abnormal if relations_name(service) not in answers]
+    # What an abnormal service calls that reports nothing may call what is at fault.
+    followed = [*abnormal, *localization.unmeasured][:MAX_EXPANDED]
+    unread = [service for service in followed if relations_name(service) not in answers]
     calls += [relations(service) for service in unread]
     if abnormal and not unread:
         first = abnormal[0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -134,6 +134,11 @@ class Telemetry:
         """The normal range; ``None`` when the history is too short."""
         return Baseline.of(self.history)
 
+    def is_known(self, points: Iterable[int]) -> bool:
+        """Return whether any of these points can be compared."""
+        values = (self.window[index] for index in points if index < len(self.window))
+        return self.baseline is not None and any(value is not None for value in values)
+
     def weight(self, index: int) -> float:
         """Return the requests of a point; the usual ones where they are not known."""
         if not self.requests:
@@ -169,7 +174,7 @@ class Suspect:
     """A service that may be behind the alert.
 
     :param share: of the alerting service's excess, what this service shows and none of its callees explains.
-    :param path: from the alerting service to this one, over abnormal services only.
+    :param path: from the alerting service to this one, over services that are abnormal or not known.
     """
 
     service: str
@@ -213,35 +218,46 @@ def localize(
     }
     excess[alerting] = _excess(own, measure, minutes, thresholds.alerting_quantile)
     least = thresholds.deviation(measure)
-    paths = graph.paths(alerting, lambda service: excess.get(service, _NOTHING).deviation >= least)
-    unmeasured = tuple(sorted(_unmeasured(graph, paths, telemetry)))
-    direct = [excess[service].amount for service in graph.callees(alerting) if service in paths]
+    abnormal = {service for service, each in excess.items() if each.deviation >= least} | {alerting}
+    compared = {service for service, each in telemetry.items() if each.is_known(minutes)}
+    paths = graph.paths(alerting, lambda service: service in abnormal or service not in compared)
+    unmeasured = tuple(sorted(_unmeasured(graph, abnormal & paths.keys(), compared)))
+    direct = [excess[service].amount for service in _next_abnormal(graph, (alerting,), abnormal, compared)]
     if not direct:
         return Localization(silence=Silence.CALLEES_NORMAL, unmeasured=unmeasured)
     if max(direct) < thresholds.explained * excess[alerting].amount:
         return Localization(silence=Silence.UNEXPLAINED, unmeasured=unmeasured)
-    suspects = (_suspect(graph, path, paths, excess) for service, path in paths.items() if service != alerting)
+    suspects = []
+    for service in (abnormal & paths.keys()) - {alerting}:
+        explained = _next_abnormal(graph, paths[service], abnormal, compared)
+        unexplained = excess[service].amount - sum(excess[each].amount for each in explained)
+        share = max(unexplained, 0.0) / max(excess[alerting].amount, 1e-9)
+        suspects.append(Suspect(service, share, excess[service].deviation, paths[service]))
     return Localization(tuple(sorted(suspects, key=lambda each: (-each.share, each.service))), None, unmeasured)
 
 
 _NOTHING = Excess()
 
 
-def _suspect(
-    graph: ServiceGraph, path: tuple[str, ...], paths: Mapping[str, object], excess: Mapping[str, Excess]
-) -> Suspect:
-    """Return a service with the part of its excess that no callee explains; a call back along its path is none."""
-    service = path[-1]
-    callees = (each for each in graph.callees(service) if each in paths and each not in path)
-    unexplained = excess[service].amount - sum(excess[each].amount for each in callees)
-    whole = max(excess[path[0]].amount, 1e-9)
-    return Suspect(service, max(unexplained, 0.0) / whole, excess[service].deviation, path)
+def _next_abnormal(
+    graph: ServiceGraph, path: tuple[str, ...], abnormal: Set[str], compared: Set[str]
+) -> frozenset[str]:
+    """Return the abnormal services that the last of a path calls, directly or through services that are not known.
+
+    A call back along the path is none.
+    """
+    found, queue = set(path), deque(path[-1:])
+    while queue:
+        for callee in graph.callees(queue.popleft()):
+            if callee not in found and (callee in abnormal or callee not in compared):
+                found.add(callee)
+                queue.extend(() if callee in abnormal else (callee,))
+    return frozenset(found & abnormal) - frozenset(path)
 
 
-def _unmeasured(graph: ServiceGraph, paths: Mapping[str, object], telemetry: Mapping[str, Telemetry]) -> set[str]:
-    """Return the callees of the abnormal services that could not be compared."""
-    compared = {service for service, each in telemetry.items() if each.baseline is not None}
-    return {callee for service in paths for callee in graph.callees(service) if callee not in compared}
+def _unmeasured(graph: ServiceGraph, services: Iterable[str], compared: Set[str]) -> set[str]:
+    """Return the services that these call and that could not be compared."""
+    return {callee for service in services for callee in graph.callees(service) if callee not in compared}
 
 
 def _abnormal_points(own: Telemetry, measure: Measure, thresholds: Thresholds) -> list[int]:

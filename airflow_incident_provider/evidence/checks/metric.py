@@ -41,9 +41,9 @@ _GROWING = frozenset({Symptom.MEMORY, Symptom.OTHER})
 def check_metric(request: EvidenceRequest, answers: Answers) -> Checked[MetricSeen]:
     """Compare the alert's metric in the window with the hours before it; else what the service's traces show."""
     checked = _check_own_metric(request, answers)
-    if checked.seen is not None:
-        return checked
-    found = substitute(request, answers)
+    answer = answers.get("metric")
+    refused = answer is not None and not answer.usable
+    found = substitute(request, answers) if checked.seen is None and not refused else None
     if found is None:
         return checked
     seen = _see(request, found.series, found.shift, name=f"{found.name} of {request.service}")
