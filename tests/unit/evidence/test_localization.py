@@ -76,3 +76,25 @@ def test_names_do_not_matter(rename: Callable[[str], str]) -> None:
     renamed = {rename(name): each for name, each in telemetry.items()}
     first = localize(graph, rename("web"), renamed, Measure.LEVEL).suspects[0]
     assert first.service == rename("db")
+
+
+def test_the_walk_passes_through_services_that_report_nothing() -> None:
+    chain = ServiceGraph.of([("web", "gateway"), ("gateway", "orders"), ("orders", "db"), ("web", "search")])
+    telemetry = {"web": level(0.3), "search": level(), "orders": level(0.3), "db": level()}
+    found = localize(chain, "web", telemetry, Measure.LEVEL)
+    assert [(each.service, each.path) for each in found.suspects] == [("orders", ("web", "gateway", "orders"))]
+    assert found.unmeasured == ("gateway",)
+
+
+def test_a_lost_point_makes_a_service_no_smaller_part_of_the_excess() -> None:
+    whole = level(0.3)
+    holes = Telemetry(whole.history, [0.1, 0.1, None, 0.4, 0.1], [None, 100, None, 100, 100], usual=100)
+    telemetry = {"web": whole, "orders": whole, "search": level(), "db": holes}
+    assert localize(GRAPH, "web", telemetry, Measure.LEVEL).suspects[0].service == "db"
+
+
+def test_a_service_that_gets_no_requests_any_more_still_explains_those_that_fail() -> None:
+    history = [0.0] * 60
+    broken = Telemetry(history, [0.0, 0.9, 0.9, 0.9, 0.9], [100, 100, 2, 2, 2], usual=100)
+    web = Telemetry(history, [0.0, 0.9, 0.9, 0.9, 0.9], [100] * 5, usual=100)
+    assert localize(GRAPH, "web", {"web": web, "orders": broken}, Measure.SHARE).suspects[0].service == "orders"
