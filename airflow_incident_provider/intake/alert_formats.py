@@ -40,6 +40,7 @@ class ForeignAlert:
     :param firing: whether the alert fires; otherwise it ended.
     :param may_open: whether it is news of an alert by itself, not of one that must have been reported before.
     :param delivery_id: the sender's own id of the notification.
+    :param is_stated: whether the title, and whether the alert fires, are the notification's own and no defaults.
     """
 
     sender: str
@@ -47,6 +48,7 @@ class ForeignAlert:
     firing: bool
     may_open: bool = True
     delivery_id: str | None = None
+    is_stated: bool = True
 
 
 def read_foreign(conf: Object) -> ForeignAlert | None:
@@ -63,6 +65,28 @@ def read_foreign(conf: Object) -> ForeignAlert | None:
     return None
 
 
+def separate_alerts(conf: Object) -> list[Object] | None:
+    """Return the notifications that one of several consists of, or ``None`` if it is a single one.
+
+    A group of alerts with labels is one notification. What stands beside a list of others holds for each of them.
+    """
+    if _is_pagerduty_messages(conf):
+        messages = conf["messages"]
+        return [{"messages": [message]} for message in messages] if len(messages) > 1 else None
+    if len(conf) > _MAX_ENVELOPE or _is_alert_group(conf) or "title" in conf:
+        return None
+    name = next((name for name in _LISTS if isinstance(conf.get(name), list) and conf[name]), None)
+    if name is None or not all(isinstance(alert, dict) for alert in conf[name]):
+        return None
+    beside = {key: value for key, value in conf.items() if key != name}
+    return [{**beside, **alert} for alert in conf[name]]
+
+
+_LISTS = ("alerts", "events", "incidents", "notifications", "items", "records", "data", "payload", "body", "json")
+"""Names under which an envelope holds several alerts."""
+_MAX_ENVELOPE = 20
+"""Fields of an envelope; what has more is an alert itself."""
+
 # --- Alertmanager and Grafana -----------------------------------------------------------------------
 
 
@@ -72,7 +96,11 @@ def _is_alert_group(conf: Object) -> bool:
 
 
 def _alerts_of(alerts: Iterable[object]) -> list[Object]:
-    return [alert for alert in alerts if isinstance(alert, dict) and ("labels" in alert or "status" in alert)]
+    return [
+        alert
+        for alert in alerts
+        if isinstance(alert, dict) and ("labels" in alert or ("status" in alert and "title" not in alert))
+    ]
 
 
 def _alert_group(conf: Object) -> ForeignAlert:
@@ -108,7 +136,8 @@ def _alert_group(conf: Object) -> ForeignAlert:
         "links": list(_group_links(conf, current, notes)),
         "started_at": _earliest(_string(alert.get("startsAt")) for alert in current),
     }
-    return ForeignAlert(sender, report, firing)
+    # The key of a group is the last of its fields: with it, all alerts are there.
+    return ForeignAlert(sender, report, firing, is_stated=bool(name or summary) and "groupKey" in conf)
 
 
 def _is_single_alert(conf: Object) -> bool:
@@ -187,7 +216,8 @@ def _pagerduty_webhook(conf: Object) -> ForeignAlert:
     delivery_id = _string(event.get("id"))
     if data.get("type", "incident") == "incident":
         ended = {"status": "resolved"} if kind == "incident.resolved" else {}
-        return _pagerduty_incident({**data, **ended}, delivery_id=delivery_id)
+        status = ended or {"status": data.get("status", "triggered")}
+        return _pagerduty_incident({**data, **status}, delivery_id=delivery_id)
     incident = _object(data.get("incident"))
     if not incident:
         raise InvalidPayloadError(
@@ -199,16 +229,23 @@ def _pagerduty_webhook(conf: Object) -> ForeignAlert:
 def _pagerduty_incident(incident: Object, *, delivery_id: str | None) -> ForeignAlert:
     service = _object(incident.get("service"))
     status = (_string(incident.get("status")) or "triggered").casefold()
+    title = _string(incident.get("title")) or _string(incident.get("summary"))
     report = {
         "id": _string(incident.get("id")) or _string(incident.get("incident_key")),
-        "title": _string(incident.get("title")) or _string(incident.get("summary")) or "PagerDuty incident",
+        "title": title or "PagerDuty incident",
         "severity": _string(_object(incident.get("priority")).get("summary")) or _string(incident.get("urgency")),
         "status": status,
         "services": [name for key in ("summary", "name") if (name := _string(service.get(key)))][:1],
         "links": [{"url": url, "label": "PagerDuty"}] if (url := _string(incident.get("html_url"))) else [],
         "started_at": _string(incident.get("created_at")),
     }
-    return ForeignAlert("PagerDuty", report, firing=status != "resolved", delivery_id=delivery_id)
+    return ForeignAlert(
+        "PagerDuty",
+        report,
+        firing=status != "resolved",
+        delivery_id=delivery_id,
+        is_stated=title is not None and "status" in incident,
+    )
 
 
 def _is_pagerduty_messages(conf: Object) -> bool:
@@ -328,7 +365,13 @@ def _uptime_kuma(conf: Object) -> ForeignAlert:
         "description": _string(heartbeat.get("msg")) or _string(conf.get("msg")),
         "targets": [url] if url and "://" in url else [],
     }
-    return ForeignAlert("Uptime Kuma", report, firing=status != "1", may_open=status == "0")
+    return ForeignAlert(
+        "Uptime Kuma",
+        report,
+        firing=status != "1",
+        may_open=status == "0",
+        is_stated=name is not None and status is not None,
+    )
 
 
 # --- values -----------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -36,15 +36,16 @@ from airflow_incident_provider.intake.manual import (
     warn_of_rejected,
 )
 from airflow_incident_provider.intake.notification import Notification
-from airflow_incident_provider.intake.request_body import REPAIRS_KEY
+from airflow_incident_provider.intake.request_body import LOST_KEY, REPAIRS_KEY
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.intake.urls import distinct_links, make_link
-from airflow_incident_provider.models import Incident, Link, LinkKind, Route
+from airflow_incident_provider.models import Incident, Link, LinkKind, Route, Source
 from airflow_incident_provider.text import distinct, for_error
 
 _DATADOG = "datadog"
 _ENVELOPES = ("conf", _DATADOG, "payload", "detail", "data", "attributes", "body", "event")
 """Names under which an envelope holds the conf itself, or a payload of Datadog's."""
+_NOTES = frozenset({REPAIRS_KEY, LOST_KEY})
 _TEST = re.compile(r"\[TEST\]", re.IGNORECASE)
 """How the titles of Datadog's "Test Notifications" begin, and those of people who try something out."""
 _WHAT_A_CONF_HOLDS = (
@@ -84,19 +85,20 @@ def read_notification(conf: Mapping[str, object], *, received_at: datetime, rout
     """
     if not isinstance(conf, Mapping):
         raise InvalidPayloadError(f"The conf is {for_error(conf)}, not an object.", fix=_WHAT_A_CONF_HOLDS)
-    given = {key: value for key, value in conf.items() if not is_empty(value)}
+    given = {key: value for key, value in conf.items() if key not in _NOTES and not is_empty(value)}
     if all(value is False for value in given.values()):  # Airflow adds the form's defaults: an unticked box.
         raise InvalidPayloadError("The conf is empty.", fix=_WHAT_A_CONF_HOLDS)
-    repairs = _repairs(given)
+    repairs, lost = _notes(conf, REPAIRS_KEY), _notes(conf, LOST_KEY)
     notification, report = _read(given, received_at)
-    if repairs:
-        warnings = ParseWarnings(notification.incident.flags)
-        for repair in repairs:
-            warnings.add("request body", "repaired", repair)
-        incident = notification.incident.model_copy(update={"flags": warnings.as_tuple()})
-        notification = replace(notification, incident=incident)
+    if lost is not None:
+        _require_identified(notification)
+    notification = _with_body_warnings(notification, repairs or (), lost)
     notification = _as_drill(notification) if _TEST.match(notification.incident.title) else notification
     routed = _routed(notification.incident, report, routing)
+    if lost is not None and not routed.route.private:
+        assumed = _may_be_private(notification, routed, report, routing)
+        notification = replace(notification, privacy_assumed=assumed)
+        routed = _as_private(routed) if assumed else routed
     stated = notification.severity_stated or routed.severity is not notification.incident.severity
     return replace(notification, incident=fit_incident(routed), severity_stated=stated)
 
@@ -124,11 +126,53 @@ def checked_conf(conf: Mapping[str, object], *, received_at: datetime) -> dict[s
     return {**conf, **{name: value for name, value in stated.items() if name in conf}}
 
 
-def _repairs(given: dict[str, object]) -> list[str]:
-    """Return what was repaired in the request's body, and remove it from the conf."""
-    payload = given.get(_DATADOG)
-    stated = given.pop(REPAIRS_KEY, None) or (payload.get(REPAIRS_KEY) if isinstance(payload, Mapping) else None)
-    return [repair for repair in stated if isinstance(repair, str)] if isinstance(stated, list) else []
+def _notes(conf: Mapping[str, object], key: str) -> list[str] | None:
+    """Return what was noted about the request's body; ``None`` if nothing was."""
+    payload = conf.get(_DATADOG)
+    stated = conf.get(key)
+    if stated is None and isinstance(payload, Mapping):
+        stated = payload.get(key)
+    return [note for note in stated if isinstance(note, str)] if isinstance(stated, list) else None
+
+
+def _require_identified(notification: Notification) -> None:
+    """Refuse what is left of a body if it does not say which alert it is about, and what became of it.
+
+    :raises InvalidPayloadError: it does not.
+    """
+    if not notification.is_identified:
+        raise InvalidPayloadError(
+            "The body's JSON was cut off or damaged, and what is left does not identify an alert: its id, its title"
+            " and its state are needed.",
+            fix="Send the whole body; one of at most 256 KB is accepted.",
+        )
+
+
+def _with_body_warnings(
+    notification: Notification, repairs: Sequence[str], lost: Sequence[str] | None
+) -> Notification:
+    warnings = ParseWarnings(notification.incident.flags)
+    for repair in repairs:
+        warnings.add("request body", "repaired", repair)
+    if lost is not None:
+        names = f": missing or not whole are {', '.join(map(for_error, lost))}, and what came after" if lost else ""
+        warnings.add("request body", "incomplete", f"it was cut off or damaged{names}")
+    incident = notification.incident.model_copy(update={"flags": warnings.as_tuple()})
+    return replace(notification, incident=incident)
+
+
+def _may_be_private(notification: Notification, incident: Incident, report: Report, routing: RoutingTable) -> bool:
+    """Return whether what is missing of an incident could make it private."""
+    if incident.source is Source.MANUAL and report.private is None:
+        return True
+    return routing.may_be_private(incident, labels_known=notification.states_labels)
+
+
+def _as_private(incident: Incident) -> Incident:
+    warnings = ParseWarnings(incident.flags)
+    warnings.add("private", True, "what is missing could make it private, so that the room is private")
+    route = incident.route.model_copy(update={"private": True})
+    return incident.model_copy(update={"route": route, "flags": warnings.as_tuple()})
 
 
 def _read(given: Mapping[str, object], received_at: datetime) -> tuple[Notification, Report]:
@@ -200,6 +244,7 @@ def _read_foreign(foreign: ForeignAlert, received_at: datetime) -> tuple[Notific
             recovery_reason=None if foreign.firing else f"{title} recovered: that opens no incident.",
             may_open=may_open,
             delivery_id=foreign.delivery_id,
+            is_identified=bool(report.id and report.title and foreign.is_stated),
         ),
         report,
     )

@@ -403,6 +403,7 @@ def read_report(
         recovery_reason=f"{for_error(title)} is reported as {status}: no incident is opened." if ended else None,
         may_open=not ended,
         severity_stated=report.severity is not None,
+        is_identified=bool(given_id and report.title and status),
         key_inputs={"id": incident.id},
         former_keys=FormerKeys(former, former) if former != key else None,
     )

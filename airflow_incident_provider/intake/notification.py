@@ -21,6 +21,10 @@ class Notification:
     :param severity_stated: whether the payload states the severity. A default changes none that was stated before.
     :param delivery_id: the sender's own id of this notification.
     :param headline: the title of the notification, where that differs from the incident's.
+    :param is_identified: whether the payload itself states what identifies the alert (its own id, not that of a
+        message), its title, and whether it fires or ended. Only what was cut off or damaged has to.
+    :param states_labels: whether the payload has every field that tags, services and hosts are taken from.
+    :param privacy_assumed: whether the incident is private only because parts of the payload are missing.
     :param key_inputs: what the key was made of, by name.
     :param former_keys: key and group by which version 0.1.0 stored the same alert, where they differ from today's.
     """
@@ -33,6 +37,9 @@ class Notification:
     severity_stated: bool = True
     delivery_id: str | None = None
     headline: str | None = None
+    is_identified: bool = False
+    states_labels: bool = False
+    privacy_assumed: bool = False
     key_inputs: Mapping[str, str] = field(default_factory=dict)
     former_keys: FormerKeys | None = None
 

@@ -1,52 +1,51 @@
 """
-The body of a webhook request becomes an object: JSON, JSON that the alert's own text broke, or form fields.
+The body of a webhook request becomes the alerts that it holds: JSON, or form fields, of one alert or of several.
 
-A sender's template puts text of an alert between quotes, and not every sender escapes it: raw line breaks, tabs,
-backslashes and quotes arrive, or an unset variable leaves a hole. Others wrap the JSON in text, or encode it twice.
-None of that is a reason to lose the alert. What cannot be repaired is reported with whatever can be extracted.
+Senders wrap the JSON in text, in a form, or in an envelope, encode it twice, put several alerts into one list or
+one after the other, break it with the alert's own text, or cut it off. None of that is a reason to lose an alert.
+What cannot be read is reported with whatever can be extracted, and costs the other alerts of the body nothing.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.intake.alert_formats import separate_alerts
+from airflow_incident_provider.intake.body_text import decoded, form_fields, multipart_fields
+from airflow_incident_provider.intake.json_repair import NotJsonError, Parsed, parse_json, salvage_json
 from airflow_incident_provider.intake.limits import MAX_NAME, MAX_TITLE
 from airflow_incident_provider.intake.values import is_unset
 from airflow_incident_provider.text import one_line, redact, shorten
 
 MAX_DEPTH = 32
 """Objects and lists in each other; Datadog's deepest payload has five. What is deeper is left out."""
-MAX_DIGITS = 100
-"""Digits of an integer that stays one; Python refuses to print 4,300."""
+MAX_ALERTS = 100
+"""Alerts of one body. Those after it are reported, not read."""
 REPAIRS_KEY = "_repairs"
 """Under it stands what was repaired, for the warnings in the brief."""
+LOST_KEY = "_lost"
+"""Under it stand the names of what is missing, or not whole, because the body was cut off or damaged."""
 
 _FORM = re.compile(r"\s*[\w.\[\]%+-]{1,100}=")
 """How form fields begin; senders do not always declare them."""
 _WRAPPERS = ("payload", "json", "data", "body")
 """Names of a field that holds the whole payload, the surest first."""
+_ESCAPED_JSON = re.compile(r"\s*%(?:7B|5B)", re.IGNORECASE)
+_WITHOUT_BRACE = re.compile(r'\s*"[^"\n]{1,100}"\s*:')
+"""How an object begins whose first brace is missing."""
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _UNSTORABLE = {0: _REPLACEMENT, **dict.fromkeys(range(0xD800, 0xE000), _REPLACEMENT)}
 """What JSON can express but PostgreSQL's JSON cannot hold."""
 
-_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
-_BARE_VALUE = re.compile(
-    r"(?<=[:\[,])(\s*)((?:\$\{\w{1,60}\}|\{\{[^{}]{0,200}\}\}|[^\s:\"{}\[\],][^\n\"{}\[\],]{0,100}+)(?:\[[^\]]{0,60}\])?)"
-    r"(?=\s*[,}\]])"
-)
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_HOLE = re.compile(r":(\s*)(?=[,}])")
-_TRAILING_COMMA = re.compile(r",(\s*[}\]])")
-_BAD_ESCAPE = re.compile(r'\\(?!["\\/bfnrt]|u[0-9A-Fa-f]{4})')
-_AFTER_KEY = re.compile(r"\s*:")
-_AFTER_VALUE = re.compile(
-    r'\s*(?:[}\]]\s*(?:[,}\]]|$)|,\s*(?:"[^"\n]{0,100}"\s*:|["{\[]|-?\d|true\b|false\b|null\b|\$)|$)'
-)
+_NEXT_DOCUMENT = re.compile(r"[}\]]\s*?\n?(?=\{\s*[\"'}])|\n(?=(?:data:\s*|\x1e)?\{)")
+"""Where another document certainly begins, behind one that is broken."""
+_BRACE = re.compile(r"\"(?:[^\"\\]++|\\.)*+\"|[{}]|\"", re.DOTALL)
 _FRAGMENT = re.compile(
     r"\"(?P<name>title|event_title|alert_title|alertname|summary|message|text|id|alert_id|monitor_id|cycle_key|link|url"
     r"|transition|alert_transition|status|state|priority|severity|tags|scope|hostname)\"\s*:\s*"
@@ -55,35 +54,86 @@ _FRAGMENT = re.compile(
 )
 _MAX_FRAGMENTS = 30
 _MAX_WRAPPERS = 4
-_MAX_BARE_VALUES = 2000
+_MAX_BROKEN = 20
+"""Documents of one body that are repaired; each costs several attempts."""
+_FIX = "Use the payload template that `airflow incident setup datadog` prints."
+_DECODER = json.JSONDecoder(strict=False)
 
 
 class UnreadableBodyError(InvalidPayloadError):
-    """A body that is no object, even after repairs.
+    """A body, or a part of it, that is no object, even after repairs.
 
-    :param extracted: what could be extracted of it, by name, clean and without secrets; at least a ``title``.
+    :param text: what was to be read.
     """
 
-    def __init__(self, message: str, *, extracted: Mapping[str, str], fix: str | None = None) -> None:
+    def __init__(self, message: str, *, text: str, fix: str | None = None) -> None:
         super().__init__(message, fix=fix)
-        self.extracted = dict(extracted)
+        self.text = text
+
+    @property
+    def extracted(self) -> dict[str, str]:
+        """What could be extracted, by name, clean and without secrets; at least a ``title``."""
+        return extract(self.text)
 
 
-def parse_body(body: bytes) -> dict[str, Any]:
-    """Return the object that a body holds, whatever its declared type. Repairs are listed under ``REPAIRS_KEY``.
+@dataclass(frozen=True)
+class _Item:
+    """A value of the body that may be an alert, with what was made of it."""
 
-    :raises UnreadableBodyError: it is no object, even after repairs.
+    value: Any
+    repairs: tuple[str, ...] = ()
+    lost: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, parsed: Parsed) -> _Item:
+        return cls(parsed.value, parsed.repairs, parsed.lost)
+
+    def with_parsed(self, parsed: Parsed) -> _Item:
+        lost = self.lost if parsed.lost is None else (*(self.lost or ()), *parsed.lost)
+        return _Item(parsed.value, (*self.repairs, *parsed.repairs), lost)
+
+    def content(self) -> dict[str, Any]:
+        """Return the object, with what was repaired and lost under the keys for that."""
+        repairs = list(self.repairs)
+        content: dict[str, Any] = _bounded(self.value, MAX_DEPTH, repairs)
+        if repairs:
+            content[REPAIRS_KEY] = list(dict.fromkeys(repairs))
+        if self.lost is not None:
+            content[LOST_KEY] = list(dict.fromkeys(self.lost))
+        return content
+
+
+def parse_body(body: bytes, content_type: str = "") -> list[dict[str, Any] | UnreadableBodyError]:
+    """Return the alerts that a body holds, in their order: each an object, or the error that says why it is none.
+
+    What was repaired is listed under ``REPAIRS_KEY``; what is missing of a body that was cut off or damaged, under
+    ``LOST_KEY``.
+
+    :param content_type: the header of that name. Only its charset counts, and only where the body leaves it open.
+    :raises UnreadableBodyError: it holds one part only, and that is no object, even after repairs.
     """
-    repairs: list[str] = []
-    text = _decoded(body, repairs)
-    value = _unwrapped(_form_fields(text, repairs) if _FORM.match(text) else _parsed(text, repairs), repairs)
-    value = _bounded(value, MAX_DEPTH, repairs)
-    if not isinstance(value, dict):
-        kind = "a list of several objects" if isinstance(value, list) and value else "not an object"
-        raise UnreadableBodyError(
-            f"The body is JSON, but {kind}.", extracted=extract(text), fix="Send one object for each alert."
+    notes: list[str] = []
+    fields = multipart_fields(body, content_type, notes)
+    text = decoded(body, content_type, notes) if fields is None else ""
+    if fields is None:
+        fields = _form_fields(text, content_type, notes)
+    found = list(_items(text) if fields is None else _items_of_form(fields))
+    alerts = [
+        alert
+        for item in found
+        for alert in (
+            [item]
+            if isinstance(item, UnreadableBodyError)
+            else _alerts(replace(item, repairs=(*notes, *item.repairs)))
         )
-    return {**value, REPAIRS_KEY: list(dict.fromkeys(repairs))} if repairs else value
+    ]
+    if len(alerts) > MAX_ALERTS:
+        error = f"The body holds {len(alerts)} alerts; those after the first {MAX_ALERTS} were not read."
+        rest = UnreadableBodyError(error, text=_text_of(alerts[MAX_ALERTS]), fix="Send fewer at once.")
+        alerts = [*alerts[:MAX_ALERTS], rest]
+    if len(alerts) == 1 and isinstance(alerts[0], UnreadableBodyError):
+        raise alerts[0]
+    return alerts
 
 
 def extract(text: str) -> dict[str, str]:
@@ -109,165 +159,169 @@ def _fragment_text(raw: str) -> str:
     return shorten(redact(one_line(str(raw))), MAX_TITLE)
 
 
-def _decoded(body: bytes, repairs: list[str]) -> str:
-    for encoding in (json.detect_encoding(body), "cp1252"):
-        try:
-            return body.decode(encoding).removeprefix("\ufeff")
-        except UnicodeDecodeError:
-            repairs.append("the body is not UTF-8: read as Windows-1252")
-    return body.decode("latin-1")
+def _text_of(alert: dict[str, Any] | UnreadableBodyError) -> str:
+    return alert.text if isinstance(alert, UnreadableBodyError) else json.dumps(alert)
 
 
-def _form_fields(text: str, repairs: list[str]) -> object:
-    """Return form fields as an object; a field that contains the whole payload as JSON replaces it."""
-    fields = dict(parse_qsl(text, keep_blank_values=True))
-    for name in _WRAPPERS:
-        if _is_container(fields.get(name, "")):
-            return _parsed(fields[name], repairs)
-    return {name: _parsed(value, repairs) if _is_container(value) else value for name, value in fields.items()}
+# --- form fields ------------------------------------------------------------------------------------
 
 
-def _unwrapped(value: object, repairs: list[str]) -> object:
-    """Return the payload itself: out of a list of one, an object with it alone, or a text that holds JSON."""
-    for _ in range(_MAX_WRAPPERS):
-        if isinstance(value, list) and len(value) == 1:
-            value = value[0]
-        elif isinstance(value, dict) and len(value) == 1 and next(iter(value)) in _WRAPPERS:
-            value = next(iter(value.values()))
-        elif isinstance(value, str) and _is_container(value):
-            value = _parsed(value, repairs)
-        else:
-            break
-    return value
+def _form_fields(text: str, content_type: str, notes: list[str]) -> dict[str, str] | None:
+    """Return the fields of a form, or ``None`` if the text is none. JSON in a field is often not encoded."""
+    name = _FORM.match(text)
+    if name is None:
+        return None
+    value = text[name.end() :]
+    field = name[0].strip()[:-1]
+    if field in _WRAPPERS and value.lstrip()[:1] in ("{", "[") and _is_json(value):
+        return {field: value}
+    return form_fields(text, content_type, notes)
+
+
+def _items_of_form(fields: Mapping[str, str]) -> Iterator[_Item | UnreadableBodyError]:
+    """Yield what a form holds: the field that contains the whole payload as JSON, or the fields as an object."""
+    whole = next((name for name in _WRAPPERS if fields.get(name, "").lstrip()[:1] in ("{", "[")), None)
+    if whole is None:
+        whole = next(iter(fields)) if len(fields) == 1 and _is_container(next(iter(fields.values()))) else None
+    found = _items(fields[whole]) if whole is not None else []
+    items = [item for item in found if isinstance(item, _Item)]
+    if items:
+        yield from found
+        return
+    parsed = {name: _parsed_field(value) for name, value in fields.items()}
+    repairs = tuple(repair for value in parsed.values() for repair in value.repairs)
+    yield _Item({name: value.value for name, value in parsed.items()}, repairs)
+
+
+def _parsed_field(value: str) -> Parsed:
+    if not _is_container(value):
+        return Parsed(value)
+    try:
+        return parse_json(value)
+    except NotJsonError:
+        return Parsed(value)
 
 
 def _is_container(text: str) -> bool:
     return text.lstrip()[:1] in ("{", "[") and text.rstrip()[-1:] in ("}", "]")
 
 
-def _parsed(text: str, repairs: list[str]) -> object:
-    """Return the JSON value of ``text``, as it is or after the first repair that makes it one."""
-    attempts: tuple[tuple[str | None, Callable[[str], str]], ...] = (
-        (None, str),
-        ("what stood around the JSON was left out", _without_surroundings),
-        ("values that are no JSON were read as text, or as null if they are unset", _with_values),
-        ("backslashes in a text were not escaped", lambda text: _with_values(_escaped(text))),
-        (
-            "quotes in a text were not escaped: the text may be cut",
-            lambda text: _with_values(_requoted(_escaped(text))),
-        ),
-    )
-    problem = "it is empty"
-    for note, repair in attempts:
+# --- documents --------------------------------------------------------------------------------------
+
+
+def _items(text: str) -> list[_Item | UnreadableBodyError]:
+    """Return the values of a text: of one JSON document, or of several one after the other."""
+    text = unquote(text) if _ESCAPED_JSON.match(text) else text
+    if _WITHOUT_BRACE.match(text):
+        return [_repaired("{" + text)]
+    documents = [] if _is_json(text) else list(_documents(text))
+    if len(documents) > 1 and any(isinstance(document, _Item) for document in documents):
+        return [document if isinstance(document, _Item) else _repaired(document) for document in documents]
+    try:
+        return [_Item.of(parse_json(text))]
+    except NotJsonError as error:
+        problem = error
+    items = [document if isinstance(document, _Item) else _repaired(document) for document in documents]
+    if all(isinstance(item, UnreadableBodyError) for item in items):
+        return [UnreadableBodyError(f"The body is not JSON: {problem}.", text=text, fix=_FIX)]
+    return items
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _documents(text: str) -> Iterator[_Item | str]:
+    """Yield the objects one after the other; as text where one is not JSON."""
+    index = broken = 0
+    is_list = text.lstrip().startswith("[")
+    while (start := text.find("{", index)) >= 0:
+        if '"' in text[index:start]:
+            # What begins there is part of something whose beginning is missing.
+            yield text[index:]
+            return
         try:
-            value: object = json.loads(
-                repair(text), strict=False, parse_constant=lambda _: None, parse_float=_finite, parse_int=_integer,
-                object_pairs_hook=lambda pairs: _merged(pairs, repairs),
-            )  # fmt: skip
-        except RecursionError:
-            raise UnreadableBodyError("The body's JSON is nested too deeply.", extracted=extract(text)) from None
-        except ValueError as error:
-            problem = _reason(error) if note is None else problem
+            value, index = _DECODER.raw_decode(text, start)
+            yield _Item(value)
             continue
-        if note is not None:
-            repairs.append(note)
-        return value
-    raise UnreadableBodyError(
-        f"The body is not JSON: {problem}.",
-        extracted=extract(text),
-        fix="Use the payload template that `airflow incident setup datadog` prints.",
-    )
+        except (ValueError, RecursionError):
+            broken += 1
+        index = len(text) if broken > _MAX_BROKEN else _end_of_document(text, start, is_list=is_list)
+        yield text[start:index]
 
 
-def _with_values(text: str) -> str:
-    """Replace unrendered variables, holes, Python's literals and trailing commas, outside strings."""
-    # Placeholders keep what stands beside a string in sight of the patterns.
-    strings: list[str] = []
-
-    def keep(string: re.Match[str]) -> str:
-        strings.append(string[0])
-        return '"\x00"'
-
-    bare = _STRING.sub(keep, _without_surroundings(text))
-    bare = _BARE_VALUE.sub(_bare_value, bare, count=_MAX_BARE_VALUES)
-    bare = _HOLE.sub(r":null\1", bare)
-    bare = _TRAILING_COMMA.sub(r"\1", bare)
-    kept: Iterator[str] = iter(strings)
-    return re.sub('"\x00"', lambda _: next(kept), bare)
+def _end_of_document(text: str, start: int, *, is_list: bool) -> int:
+    """Return where a broken document ends: where its braces do, or before what certainly begins another."""
+    depth = 0
+    for brace in _BRACE.finditer(text, start):
+        if brace[0] == '"':
+            break
+        depth += {"{": 1, "}": -1}.get(brace[0], 0)
+        if depth == 0 and is_list:
+            return brace.end()
+        if depth == 0:
+            break
+    following = _NEXT_DOCUMENT.search(text, start + 1)
+    return following.end() if following is not None else len(text)
 
 
-def _without_surroundings(text: str) -> str:
-    """Return what is between the first and the last brace: not "payload=", a boundary, or quotes."""
-    begin, end = text.find("{"), text.rfind("}")
-    return text[begin : end + 1] if 0 <= begin < end and not text.lstrip().startswith("[") else text
+def _repaired(text: str) -> _Item | UnreadableBodyError:
+    """Return a document that is not JSON as far as it can be read."""
+    try:
+        return _Item.of(parse_json(text))
+    except NotJsonError as error:
+        problem = error
+    try:
+        if text.startswith("{"):
+            return _Item.of(salvage_json(text))
+    except NotJsonError:
+        pass
+    return UnreadableBodyError(f"The body is not JSON: {problem}.", text=text, fix=_FIX)
 
 
-def _bare_value(found: re.Match[str]) -> str:
-    """Return a value that stands without quotes as JSON: a word is text, and an unset variable ``null``."""
-    word = found[2].rstrip()
-    if word in ("true", "false", "null") or _NUMBER.fullmatch(word):
-        return found[0]
-    if word in ("True", "False"):
-        return found[1] + word.lower()
-    return found[1] + ("null" if is_unset(word) else json.dumps(word))
+# --- alerts -----------------------------------------------------------------------------------------
 
 
-def _merged(pairs: list[tuple[str, Any]], repairs: list[str]) -> dict[str, Any]:
-    """Return an object; of a name that is given twice, the last value that is set counts."""
-    merged = dict(pairs)
-    if len(merged) == len(pairs):
-        return merged
-    repairs.append("a name was given more than once")
-    merged = {}
-    for name, value in pairs:
-        _add(merged, name, value)
-    return merged
+def _alerts(item: _Item) -> Iterator[dict[str, Any] | UnreadableBodyError]:
+    """Yield the alerts that a value holds, out of its lists and envelopes."""
+    pending: list[tuple[_Item, int]] = [(item, 0)]
+    while pending:
+        item, depth = pending.pop(0)
+        inner = _enclosed(item) if depth < _MAX_WRAPPERS * 2 else None
+        if inner is not None:
+            pending[:0] = [(one, depth + 1) for one in inner]
+        elif isinstance(item.value, dict):
+            yield item.content()
+        elif depth == 0 or item.value is not None:
+            kind = "not an object" if depth == 0 else "holds something that is not an object"
+            yield UnreadableBodyError(
+                f"The body is JSON, but {kind}.",
+                text=item.value if isinstance(item.value, str) else json.dumps(_bounded(item.value, MAX_DEPTH, [])),
+                fix="Send one object for each alert.",
+            )
 
 
-def _add(merged: dict[str, Any], name: str, value: Any) -> None:
-    before = merged.get(name)
-    if isinstance(before, dict) and isinstance(value, dict):
-        for inner, item in value.items():
-            _add(before, inner, item)
-    elif name not in merged or not is_unset(value):
-        merged[name] = value
-
-
-def _escaped(text: str) -> str:
-    return _BAD_ESCAPE.sub(r"\\\\", text)
-
-
-def _requoted(text: str) -> str:
-    """Escape the quotes that end no string: after those that do comes what JSON has after a name or a value."""
-    out: list[str] = []
-    in_string = is_key = False
-    last = ""
-    index = 0
-    while index < len(text):
-        char = text[index]
-        if in_string and char == "\\":
-            out.append(text[index : index + 2])
-            index += 2
-            continue
-        if char == '"':
-            if not in_string:
-                in_string, is_key = True, last in ("{", ",")
-            elif _ends_string(text, index, is_key):
-                in_string, last = False, '"'
-            else:
-                out.append("\\")
-        elif not in_string and not char.isspace():
-            last = char
-        out.append(char)
-        index += 1
-    return "".join(out)
-
-
-def _ends_string(text: str, index: int, is_key: bool) -> bool:
-    rest = text[index + 1 : index + 300]
-    if is_key and _AFTER_KEY.match(rest):
-        return True
-    return _AFTER_VALUE.match(rest) is not None
+def _enclosed(item: _Item) -> Iterable[_Item] | None:
+    """Return what a list, an envelope, or a text that holds JSON encloses; ``None`` if it is none of them."""
+    value = item.value
+    if isinstance(value, list):
+        return [replace(item, value=one) for one in value] if value else None
+    if isinstance(value, dict):
+        if len(value) == 1 and next(iter(value)) in _WRAPPERS:
+            inner = next(iter(value.values()))
+            return [replace(item, value=inner)]
+        separate = separate_alerts(value)
+        return None if separate is None else [replace(item, value=one) for one in separate]
+    if isinstance(value, str) and _is_container(value):
+        try:
+            return [item.with_parsed(parse_json(value))]
+        except NotJsonError:
+            return None
+    return None
 
 
 def _bounded(value: Any, depth: int, repairs: list[str]) -> Any:
@@ -281,18 +335,3 @@ def _bounded(value: Any, depth: int, repairs: list[str]) -> Any:
     if isinstance(value, list):
         return [_bounded(item, depth - 1, repairs) for item in value]
     return value
-
-
-def _finite(text: str) -> float | None:
-    number = float(text)
-    return number if abs(number) != float("inf") else None
-
-
-def _integer(text: str) -> int | str:
-    return int(text) if len(text) <= MAX_DIGITS else text[:MAX_DIGITS]
-
-
-def _reason(error: ValueError) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at line {error.lineno}, column {error.colno}"
-    return one_line(str(error))

@@ -350,6 +350,17 @@ class Match(Strict):
             and (self.severity is None or _RANKS[incident.severity] <= _RANKS[self.severity])
         )
 
+    def could_match(self, incident: Incident, *, labels_known: bool) -> bool:
+        """Return whether a rule with this match could be for an incident of which parts are missing.
+
+        What is there can add to the incident, and its severity be another, but its source stays the same.
+
+        :param labels_known: whether its tags, services and hosts are complete.
+        """
+        if not labels_known:
+            return not self.source or incident.source in self.source
+        return self.model_copy(update={"severity": None}).matches(incident)
+
 
 def is_like(name: str, pattern: str) -> bool:
     """Return whether a name matches a pattern with ``*`` and ``?``, without regard to case."""

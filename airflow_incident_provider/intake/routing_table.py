@@ -150,6 +150,14 @@ class RoutingTable(Strict):
             allowed_networks=self.allowed_networks,
         )
 
+    def may_be_private(self, incident: Incident, *, labels_known: bool) -> bool:
+        """Return whether a rule for private incidents could be for one of which parts are missing.
+
+        :param labels_known: whether its tags, services and hosts are complete.
+        """
+        private = (rule for rule in self.rules if rule.private)
+        return any(rule.match.could_match(incident, labels_known=labels_known) for rule in private)
+
     def names_tag(self, tag: str) -> bool:
         """Return whether anything in the table, or what an incident is known by, depends on ``tag``."""
         key = tag.partition(":")[0].casefold()

@@ -129,9 +129,13 @@ def may_share(record: IncidentRecord, signal: Signal) -> bool:
     """Return whether the incident may show the alert: both private, or both public.
 
     A private alert in a public room would reveal it; a public alert would invite its responders to a private room.
-    Where version 1 did not store it, the incident may show the alerts that it tracks, and no others.
+    Where version 1 did not store it, or where either is private only because parts of a notification were missing,
+    the incident may show the alerts that it tracks, and no others.
     """
-    return record.private is signal.private or (record.private is None and tracks_group(record, signal))
+    if record.private is signal.private:
+        return True
+    is_unknown = record.private is None or record.privacy_assumed or signal.privacy_assumed
+    return is_unknown and tracks_group(record, signal)
 
 
 # --- correlation ------------------------------------------------------------------------------------

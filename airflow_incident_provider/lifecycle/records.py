@@ -186,8 +186,9 @@ class IncidentRecord(Model):
     """One incident. Immutable: a decision returns the next record.
 
     ``run_id`` is the run of ``dag_id`` that opens the room, once requested. ``opened_by`` is the key of the first
-    alert. ``private`` is ``None`` only where version 1 did not store it. An alert joins if it has one of
-    ``correlation_keys`` and the same ``private``. ``began_at`` is when the trouble began, ``opened_at`` when the
+    alert. ``private`` is ``None`` only where version 1 did not store it; ``privacy_assumed`` is true where
+    the incident is private only because parts of its first notification were missing. An alert joins if it has one
+    of ``correlation_keys`` and the same ``private``. ``began_at`` is when the trouble began, ``opened_at`` when the
     first alert arrived, ``last_signal_at`` when the latest one did, and ``last_news_at`` when one last changed
     something.
 
@@ -207,6 +208,7 @@ class IncidentRecord(Model):
     storm: bool = False
     drill: bool = False
     private: bool | None = None
+    privacy_assumed: bool = False
     source: Source
     opened_by: str
     title: str

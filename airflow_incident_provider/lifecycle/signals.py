@@ -68,7 +68,8 @@ class Signal(Model):
     ``key_inputs`` are the values that the key was made of. ``fingerprint`` identifies this delivery; a redelivery
     has one of ``fingerprints``. ``event_at`` is when the event happened: by the sender's clock if it ``is_dated``,
     else the arrival. ``conf`` is the conf for a run about this alert. ``may_open`` is false for news that opens no
-    incident. ``severity_stated`` is false if the severity is only a default. ``former_keys`` are those that version
+    incident. ``severity_stated`` is false if the severity is only a default. ``privacy_assumed`` is true if the
+    alert is private only because parts of its notification are missing. ``former_keys`` are those that version
     0.1.0 stored for the same alert.
     """
 
@@ -87,6 +88,7 @@ class Signal(Model):
     conf: dict[str, Any]
     may_open: bool = True
     severity_stated: bool = True
+    privacy_assumed: bool = False
     former_keys: FormerKeys | None = None
 
     def with_former_keys(self) -> Signal:
@@ -155,6 +157,7 @@ def read_signal(conf: Mapping[str, object], *, received_at: datetime, routing: R
         conf=run_conf,
         may_open=notification.may_open,
         severity_stated=notification.severity_stated,
+        privacy_assumed=notification.privacy_assumed,
         former_keys=notification.former_keys,
     )
 

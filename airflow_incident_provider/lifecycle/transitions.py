@@ -82,6 +82,7 @@ def new_record(
         dag_id=dag_id,
         visibility=visibility,
         private=signal.private,
+        privacy_assumed=signal.privacy_assumed,
         storm=storm,
         drill=signal.drill,
         source=incident.source,

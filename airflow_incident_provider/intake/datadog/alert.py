@@ -84,6 +84,8 @@ def read_alert(payload: DatadogPayload, *, received_at: datetime, warnings: Pars
         may_open=not recovered,
         severity_stated=severity is not None,
         delivery_id=payload.id,
+        is_identified=bool(subject.monitor_id and title.name and incident.transition),
+        states_labels=payload.states_labels,
         key_inputs=_key_inputs(payload, subject),
         former_keys=_former_keys(payload, subject),
     )

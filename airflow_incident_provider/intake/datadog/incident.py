@@ -91,6 +91,7 @@ def read_datadog_incident(
         may_open=not ended and (status or "").strip().casefold() != _STABLE,
         severity_stated=severity is not None,
         delivery_id=payload.id,
+        is_identified=bool((payload.incident_title or payload.title) and status),
         key_inputs={"incident": incident.id},
         headline=bounded_line(headline, MAX_TITLE, field="title", warnings=ParseWarnings()),
         former_keys=FormerKeys(former, former) if former != incident.key else None,

@@ -93,6 +93,8 @@ _TEXTS: dict[str, tuple[str, ...]] = {
     "synthetics_step": ("syntheticsfailingstep", "syntheticsfirstfailingstepname"),
 }
 _SCOPE = ("alertscope", "monitorscope", "scope")
+_LOST = "lost"
+"""The plain name of ``request_body.LOST_KEY``."""
 _LABELS = {"service": ("service", "services"), "env": ("env", "environment"), "team": ("team", "teams")}
 """Tags that templates give fields of their own, as ``$TAGS[service]``: {key: names}."""
 _VALUES: dict[str, tuple[str, ...]] = {
@@ -151,6 +153,7 @@ class DatadogPayload(Model):
     synthetics_step: str | None = None
     tags: Any = None
     labels: tuple[str, ...] = ()
+    states_labels: bool = False
     commander: Any = None
     fields: Any = None
     integrations: Any = None
@@ -202,6 +205,7 @@ def read_payload(payload: Mapping[str, object], warnings: ParseWarnings) -> Data
             candidates = (_text(flat, name, ParseWarnings()) for name in names)
             found[variable] = next((text for text in candidates if text and pattern.fullmatch(text)), None)
     found["scope"] = _scope(flat, warnings)
+    found["states_labels"] = _states_labels(flat)
     found["labels"] = tuple(
         f"{key}:{value}"
         for key, names in _LABELS.items()
@@ -227,6 +231,13 @@ def _scope(flat: Mapping[str, tuple[str, object]], warnings: ParseWarnings) -> s
         return ",".join(read_tags(value, field=path, warnings=warnings)) or None
     text = value.strip()
     return text[1:-1].strip() or None if text[:1] + text[-1:] == "{}" else text
+
+
+def _states_labels(flat: Mapping[str, tuple[str, object]]) -> bool:
+    """Return whether tags, scope and host are there, though they may be empty, and none of them was cut."""
+    lost = flat[_LOST][1] if _LOST in flat else None
+    names = flat.keys() - {_plain(name) for name in (lost if isinstance(lost, list) else ())}
+    return all(names.intersection(each) for each in (_VALUES["tags"], _SCOPE, _TEXTS["hostname"]))
 
 
 def _flat(payload: Mapping[str, object]) -> dict[str, tuple[str, object]]:

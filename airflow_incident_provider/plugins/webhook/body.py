@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 MAX_BODY_BYTES = 256 * 1024
+_CHUNK = 1024
 READ_SECONDS = 5.0
 """From the first to the last byte; Datadog gives up on an answer after 15 s."""
 
@@ -26,34 +27,61 @@ class BodyError(RequestError):
     """Reject a request for its body.
 
     :param received: what arrived of the body.
+    :param is_cut: whether that is the beginning of the body, and the rest will not come.
     """
 
-    def __init__(self, status: int, error: str, *, received: bytes, fix: str | None = None) -> None:
+    def __init__(
+        self, status: int, error: str, *, received: bytes, fix: str | None = None, is_cut: bool = False
+    ) -> None:
         super().__init__(status, error, fix=fix, closes_connection=True)
         self.received = received
+        self.is_cut = is_cut
 
 
 def decompress(body: bytes, encoding: str) -> bytes:
     """Return a body without its compression, within the same bounds.
 
+    A proxy may lose the header, so a body in gzip is recognised without it. Of one that is damaged or cut off, what
+    could be read before that is returned.
+
     :param encoding: the header Content-Encoding.
-    :raises BodyError: 415 for an encoding that is not known, or one that the body has not, 413 if it is too large.
+    :raises BodyError: 415 for an encoding that is not known, or a body that cannot be read, 413 if it is too large.
     """
     name = encoding.strip().lower()
-    if name in ("", "identity"):
-        return body
-    if name not in ("gzip", "x-gzip", "deflate"):
+    if name not in ("", "identity", "gzip", "x-gzip", "deflate"):
         raise BodyError(
             415, f"The body is encoded as {for_error(name)}.", received=body, fix="Send it as it is, or as gzip."
         )
-    try:
-        # 32: zlib or gzip, detected by the header.
-        plain = zlib.decompressobj(32 + zlib.MAX_WBITS).decompress(body, MAX_BODY_BYTES + 1)
-    except zlib.error:
-        raise BodyError(415, f"The body is not {name}, as its header says.", received=body) from None
+    if name in ("", "identity") and not body.startswith(_GZIP):
+        return body
+    plain = _decompressed(body)
+    if not plain and body:
+        raise BodyError(415, f"The body is not {name or 'gzip'}, as its header says.", received=body)
     if len(plain) > MAX_BODY_BYTES:
         raise _too_large(plain)
     return plain
+
+
+_GZIP = b"\x1f\x8b"
+
+
+def _decompressed(body: bytes) -> bytes:
+    """Return as much of a compressed body as can be read, and one byte more than is accepted at most."""
+    plain = bytearray()
+    while body and len(plain) <= MAX_BODY_BYTES:
+        # 32: zlib or gzip, detected by the header. A body may consist of several of them.
+        stream = zlib.decompressobj(32 + zlib.MAX_WBITS)
+        for start in range(0, len(body), _CHUNK):
+            try:
+                plain += stream.decompress(body[start : start + _CHUNK], MAX_BODY_BYTES + 1 - len(plain))
+            except zlib.error:
+                return bytes(plain)
+            if stream.eof or len(plain) > MAX_BODY_BYTES:
+                body = stream.unused_data + body[start + _CHUNK :]
+                break
+        else:
+            break
+    return bytes(plain)
 
 
 async def read_body(request: Request) -> bytes:
@@ -72,7 +100,8 @@ async def read_body(request: Request) -> bytes:
                 if len(body) > MAX_BODY_BYTES:
                     raise _too_large(bytes(body))
     except ClientDisconnect:
-        raise BodyError(400, "The connection ended before the body did.", received=bytes(body)) from None
+        error = "The connection ended before the body did."
+        raise BodyError(400, error, received=bytes(body), is_cut=True) from None
     except TimeoutError:
         error = f"The body did not arrive within {READ_SECONDS:.0f} s."
         raise BodyError(503, error, received=bytes(body)) from None
@@ -80,4 +109,5 @@ async def read_body(request: Request) -> bytes:
 
 
 def _too_large(received: bytes) -> BodyError:
-    return BodyError(413, f"The body is larger than {MAX_BODY_BYTES // 1024} KB.", received=received)
+    error = f"The body is larger than {MAX_BODY_BYTES // 1024} KB."
+    return BodyError(413, error, received=received[:MAX_BODY_BYTES], is_cut=True)

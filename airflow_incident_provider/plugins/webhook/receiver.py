@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from airflow.exceptions import ParamValidationError
-from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_incident_provider.exceptions import (
@@ -32,13 +31,13 @@ from airflow_incident_provider.exceptions import (
     RegistryUnavailableError,
     RoutingTableError,
 )
-from airflow_incident_provider.intake.request_body import extract, parse_body
-from airflow_incident_provider.lifecycle.decision import Action
+from airflow_incident_provider.intake.body_text import decoded
+from airflow_incident_provider.intake.request_body import UnreadableBodyError, extract, parse_body
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
 from airflow_incident_provider.plugins.api.errors import RequestError
 from airflow_incident_provider.plugins.webhook.authentication import Authentication
 from airflow_incident_provider.plugins.webhook.body import BodyError, decompress, read_body
-from airflow_incident_provider.plugins.webhook.responses import Decided
+from airflow_incident_provider.plugins.webhook.responses import response_of
 from airflow_incident_provider.registry.decisions import Outcome, PendingAlert, act_on, reject
 from airflow_incident_provider.registry.records import Rejection
 from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
@@ -47,6 +46,7 @@ from airflow_incident_provider.text import digest, one_line, shorten
 
 if TYPE_CHECKING:
     from fastapi import Request
+    from fastapi.responses import JSONResponse
 
 ANSWER_SECONDS = 12.0
 RECORD_SECONDS = 2.0
@@ -61,7 +61,6 @@ MAX_BATCH = 32
 MAX_BATCHES = 4
 """Transactions that may hang in the database before no further one is started."""
 
-_NOTHING_NEW = frozenset({Action.DUPLICATE, Action.IGNORE})
 _Result = TypeVar("_Result")
 
 log = logging.getLogger(__name__)
@@ -92,47 +91,99 @@ class AlertReceiver:
     async def receive(
         self, request: Request, secret: str | None, conf_of: Callable[[dict[str, Any]], Mapping[str, object]]
     ) -> JSONResponse:
-        """Return the response to a request with an alert.
+        """Return the response to a request with an alert, or with several, of which each is decided by itself.
 
-        :param conf_of: makes a run's conf of the body.
-        :raises RequestError: it is refused.
+        :param conf_of: makes a run's conf of an alert.
+        :raises RequestError: it is refused, and with it the only alert, or all.
         """
         address = request.client.host if request.client is not None else None
-        body: bytes | None = None
+        content_type = request.headers.get("content-type", "")
+        received: bytes | None = None
+        cut: BodyError | None = None
         try:
             with anyio.fail_after(ANSWER_SECONDS):
                 await self._in_thread(self.authentication.admit, secret, address)
-                body = decompress(await read_body(request), request.headers.get("content-encoding", ""))
-                alert = await self._in_thread(self._parse, conf_of, body)
-                outcome = await self._queue.outcome(alert)
-        except Exception as error:
-            refusal = refusal_of(error)
-            self.refused[refusal.status] += 1
-            log.error("An alert to %s was refused: %s", request.url.path, refusal, exc_info=_bug(error))
-            body = refusal.received if isinstance(refusal, BodyError) else body
-            if body is not None and not refusal.may_succeed_later:
-                await self._record_rejection(request.url.path, body, refusal)
+                received, cut = await _received(request)
+                parts = await self._in_thread(self._parse, conf_of, received, content_type)
+                if cut is not None:
+                    parts = _with_cut(parts, cut)
+                results = await self._queue.outcomes([part.alert for part in parts])
+        except Exception as error:  # noqa: BLE001  every error has a response
+            text = _text_received(error, received, content_type)
+            [refusal] = await self._refuse(request.url.path, [(text, _cause(error, cut))])
             raise refusal from None
-        _log_decision(alert.signal, outcome)
-        return _response(outcome)
+        pairs = list(zip(parts, results, strict=True))
+        refused = [(part.text, one) for part, one in pairs if isinstance(one, Exception)]
+        refusals = iter(await self._refuse(request.url.path, refused))
+        decided: list[Outcome | RequestError] = []
+        for part, one in pairs:
+            if isinstance(part.alert, PendingAlert) and not isinstance(one, Exception):
+                _log_decision(part.alert.signal, one)
+            decided.append(next(refusals) if isinstance(one, Exception) else one)
+        return response_of(decided, closes_connection=cut is not None)
 
-    async def _record_rejection(self, source: str, body: bytes, refusal: RequestError) -> None:
-        """Record an alert that will not be sent again, for the incidents page."""
-        rejection = rejection_of(source, body, refusal)
+    def _parse(
+        self, conf_of: Callable[[dict[str, Any]], Mapping[str, object]], body: bytes, content_type: str
+    ) -> list[_Part]:
+        table = self.routing.table()
+        received_at = datetime.now(UTC)
+        parts: list[_Part] = []
+        for content in parse_body(body, content_type):
+            if isinstance(content, UnreadableBodyError):
+                parts.append(_Part(content.text, content))
+                continue
+            alert: PendingAlert | Exception
+            try:
+                signal = read_signal(conf_of(content), received_at=received_at, routing=table)
+                alert = PendingAlert(signal, table)
+            except Exception as error:  # noqa: BLE001  a defect that one alert meets must not cost the others
+                alert = error
+            parts.append(_Part(json.dumps(content), alert))
+        return parts
+
+    async def _refuse(self, source: str, refused: Sequence[tuple[str | None, Exception]]) -> list[RequestError]:
+        """Count, log and record refused alerts; return why.
+
+        An alert that will not be sent again is recorded for the incidents page.
+
+        :param refused: the text of each, if it is known, and the error.
+        """
+        refusals: list[RequestError] = []
+        records: list[Rejection] = []
+        for text, error in refused:
+            refusal = refusal_of(error)
+            refusals.append(refusal)
+            self.refused[refusal.status] += 1
+            log.error("An alert to %s was refused: %s", source, refusal, exc_info=_bug(error))
+            if text is not None and not refusal.may_succeed_later:
+                records.append(rejection_of(source, text, refusal))
+        if records:
+            await self._record(records)
+        return refusals
+
+    async def _record(self, rejections: Sequence[Rejection]) -> None:
         try:
             with anyio.fail_after(RECORD_SECONDS):
-                await self._in_thread(self._reject, rejection)
+                await self._in_thread(self._reject_all, rejections)
         except Exception as error:  # noqa: BLE001  the log has it
-            log.error("The refused alert %r is not on the incidents page: %s", rejection.title, _text(error))
+            titles = [rejection.title for rejection in rejections]
+            log.error("The refused alerts %r may not be on the incidents page: %s", titles, _text(error))
 
-    def _parse(self, conf_of: Callable[[dict[str, Any]], Mapping[str, object]], body: bytes) -> PendingAlert:
-        conf = conf_of(parse_body(body))
-        table = self.routing.table()
-        return PendingAlert(read_signal(conf, received_at=datetime.now(UTC), routing=table), table)
+    def _reject_all(self, rejections: Sequence[Rejection]) -> None:
+        for rejection in rejections:
+            self._reject(rejection)
 
     async def _in_thread(self, work: Callable[..., _Result], *arguments: Any) -> _Result:
         # Work that takes too long is abandoned by its request, and keeps its thread until it ends.
         return await asyncio.get_running_loop().run_in_executor(self._readers, partial(work, *arguments))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The text of one alert of a body, and the alert, or why it is none."""
+
+    text: str
+    alert: PendingAlert | Exception
 
 
 @dataclass(eq=False)
@@ -164,10 +215,27 @@ class DecisionQueue:
 
         :raises Exception: what ``act_on`` raised, or returned for this alert.
         """
-        waiting = _Waiting(alert, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
+        [result] = await self._results([alert])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def outcomes(self, alerts: Sequence[PendingAlert | Exception]) -> list[Outcome | Exception]:
+        """Return the outcome of each alert of a body, or why it has none: an error stays as it is."""
+        decided = iter(await self._results([alert for alert in alerts if not isinstance(alert, Exception)]))
+        return [alert if isinstance(alert, Exception) else next(decided) for alert in alerts]
+
+    async def _results(self, alerts: Sequence[PendingAlert]) -> list[Outcome | Exception]:
+        loop = asyncio.get_running_loop()
+        waiting = [_Waiting(alert, loop.create_future()) for alert in alerts]
+        self._waiting.extend(waiting)
         self._start_batch()
-        return await waiting.outcome
+        results: list[Outcome | Exception] = []
+        for one in await asyncio.gather(*(one.outcome for one in waiting), return_exceptions=True):
+            if isinstance(one, BaseException) and not isinstance(one, Exception):
+                raise one
+            results.append(one)
+        return results
 
     def _start_batch(self) -> None:
         """Start the next batch, unless one is running. One that hangs does not hold up the others."""
@@ -232,9 +300,8 @@ def _bug(error: Exception) -> Exception | None:
     return None if isinstance(error, expected) else error
 
 
-def rejection_of(source: str, body: bytes, refusal: RequestError) -> Rejection:
-    """Return the record of a refused alert, with what can be extracted of it."""
-    text = body.decode("utf-8", "replace")
+def rejection_of(source: str, text: str, refusal: RequestError) -> Rejection:
+    """Return the record of a refused alert, with what can be extracted of its text."""
     monitor = _MONITOR_URL.search(text)
     return Rejection(
         id=digest(text),
@@ -244,6 +311,43 @@ def rejection_of(source: str, body: bytes, refusal: RequestError) -> Rejection:
         reason=refusal.answer.error,
         monitor_url=monitor[0] if monitor else None,
     )
+
+
+async def _received(request: Request) -> tuple[bytes, BodyError | None]:
+    """Return the body; or its beginning, which may identify the alert, and why there is no more.
+
+    :raises BodyError: nothing of it can be used, or the sender should send it again.
+    """
+    try:
+        return decompress(await read_body(request), request.headers.get("content-encoding", "")), None
+    except BodyError as error:
+        if not error.is_cut:
+            raise
+        return error.received, error
+
+
+def _with_cut(parts: Sequence[_Part], cut: BodyError) -> list[_Part]:
+    """Return the alerts of the beginning of a body. Behind several, more may have been lost with the rest.
+
+    :raises BodyError: it holds no alert.
+    """
+    if not any(isinstance(part.alert, PendingAlert) for part in parts):
+        raise cut
+    alerts = [part for part in parts if isinstance(part.alert, PendingAlert)]
+    return alerts if len(parts) == 1 else [*alerts, _Part(parts[-1].text, cut)]
+
+
+def _cause(error: Exception, cut: BodyError | None) -> Exception:
+    """Return why a body is refused: what was cut off cannot be read because it was."""
+    return cut if cut is not None and isinstance(error, UnreadableBodyError) else error
+
+
+def _text_received(error: Exception, received: bytes | None, content_type: str) -> str | None:
+    """Return the text of a body that is refused as a whole, as far as it arrived; ``None`` if none did."""
+    if isinstance(error, UnreadableBodyError):
+        return error.text
+    received = error.received if isinstance(error, BodyError) else received
+    return None if received is None else decoded(received, content_type, [])
 
 
 _MONITOR_URL = re.compile(r"https://[a-z0-9.-]{1,60}/monitors/\d{1,20}")
@@ -270,10 +374,3 @@ def _log_decision(signal: Signal, outcome: Outcome) -> None:
         "runs_started": list(outcome.started),
     }
     log.info("%s", json.dumps(entry))
-
-
-def _response(outcome: Outcome) -> JSONResponse:
-    decision = outcome.decision
-    status = 200 if decision.action in _NOTHING_NEW else 202
-    body = Decided(run_id=outcome.run_id, incident=decision.key, decision=decision.action, reason=decision.reason)
-    return JSONResponse(body.model_dump(), status_code=status)

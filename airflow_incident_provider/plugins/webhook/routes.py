@@ -22,7 +22,7 @@ from airflow_incident_provider.intake.manual import trigger_form
 from airflow_incident_provider.plugins.api.errors import RequestError
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 from airflow_incident_provider.plugins.webhook.receiver import AlertReceiver
-from airflow_incident_provider.plugins.webhook.responses import ALERT_RESPONSES, Decided
+from airflow_incident_provider.plugins.webhook.responses import ALERT_RESPONSES, Decided, SeveralDecided
 from airflow_incident_provider.registry.transaction import opened
 
 _secret = APIKeyHeader(
@@ -64,7 +64,7 @@ def _generic_schema() -> dict[str, Any]:
     "/datadog",
     status_code=202,
     responses=ALERT_RESPONSES,
-    response_model=Decided,
+    response_model=Decided | SeveralDecided,
     openapi_extra=_request_body(payload_schema()),
     summary="Receive a notification from Datadog's webhook",
 )
@@ -77,7 +77,7 @@ async def receive_datadog(request: Request, secret: Secret, receiver: Receiver) 
     "/generic",
     status_code=202,
     responses=ALERT_RESPONSES,
-    response_model=Decided,
+    response_model=Decided | SeveralDecided,
     openapi_extra=_request_body(_generic_schema()),
     summary="Receive an incident with the fields of the trigger form",
 )

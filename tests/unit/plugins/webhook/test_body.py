@@ -16,8 +16,16 @@ from airflow_incident_provider.intake.request_body import (
     REPAIRS_KEY,
     UnreadableBodyError,
     extract,
-    parse_body,
 )
+from airflow_incident_provider.intake.request_body import parse_body as parse_alerts
+
+
+def parse_body(body: bytes, content_type: str = "") -> dict[str, Any]:
+    """Return the one alert of a body."""
+    [alert] = parse_alerts(body, content_type)
+    assert isinstance(alert, dict)
+    return alert
+
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 values = st.recursive(
@@ -58,7 +66,6 @@ def test_every_text_can_be_stored(key: str, text: str) -> None:
         (b"[1]", "not an object"),
         (b"[]", "not an object"),
         (b"null", "not an object"),
-        (b'[{"title": "a"}, {"title": "b"}]', "several objects"),
         (b"[" * 100_000, "nested"),
         (b'{"title": "cut off in the midd', "Unterminated string"),
     ],
@@ -75,6 +82,7 @@ def test_what_holds_no_object_is_reported(body: bytes, words: str) -> None:
         (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
         ('{"a": "é"}'.encode("utf-16"), {"a": "é"}),
         (b'{"a": NaN, "b": -Infinity, "c": 1e999}', {"a": None, "b": None, "c": None}),
+        (b'--b\r\nContent-Disposition: form-data; name="p"\r\n\r\n{"a": 1}\r\n--b--', {"a": 1}),
         (b'{"a": "x\n\ty\x01"}', {"a": "x\n\ty\x01"}),
         (b'[{"a": 1}]', {"a": 1}),
         ('{"a": "é"}'.encode("utf-16-le"), {"a": "é"}),
@@ -103,7 +111,6 @@ def test_harmless_deviations_are_no_reason_to_lose_an_alert(body: bytes, content
             b'{"a": P1, "b": [x:y,z:w], "c": 01, "d": 1e3, "e": false}',
             {"a": "P1", "b": ["x:y", "z:w"], "c": "01", "d": 1000.0, "e": False},
         ),
-        (b'--b\r\nContent-Disposition: form-data; name="p"\r\n\r\n{"a": 1}\r\n--b--', {"a": 1}),
         (b'{"a": {"b": 1}, "c": "x", "a": {"d": 2}, "c": null}', {"a": {"b": 1, "d": 2}, "c": "x"}),
         (b'{"a": "caf\xe9"}', {"a": "café"}),
     ],

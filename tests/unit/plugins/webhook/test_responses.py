@@ -240,3 +240,28 @@ def test_health_quotes_the_configuration_only_to_who_has_the_secret(
     anonymous = app.get("/health", headers={SECRET_HEADER: "wrong"})
     assert (anonymous.status_code, "db-internal" in anonymous.text) == (503, False)
     assert "routing table" in anonymous.text
+
+
+@pytest.mark.parametrize("encode", [gzip.compress, zlib.compress])
+def test_of_a_damaged_compressed_body_the_beginning_is_read(
+    encode: Callable[[bytes], bytes], payload: Callable[[str], dict[str, Any]]
+) -> None:
+    body = encode(json.dumps({**payload("01"), "noise": [str(n) for n in range(2000)]}).encode())
+    answer = client(decided).post("/webhook/datadog", content=body[:-500], headers={"Content-Encoding": "deflate"})
+    assert (answer.status_code, answer.json()["decision"]) == (202, "open")
+
+
+def test_gzip_is_recognised_without_its_header() -> None:
+    body = gzip.compress(b'{"id": "a", ') + gzip.compress(b'"title": "x"}')
+    assert client(decided).post("/webhook/generic", content=body).json()["incident"] == "man.a"
+
+
+def test_a_body_that_is_too_large_is_used_if_its_beginning_identifies_the_alert(
+    payload: Callable[[str], dict[str, Any]],
+) -> None:
+    sent = {**payload("01"), "logs": "x" * 300_000}
+    answer = client(decided).post("/webhook/datadog", json=sent)
+    assert (answer.status_code, answer.headers["Connection"], rejected) == (202, "close", [])
+    several = json.dumps([{**REPORT, "id": "a"}, {**REPORT, "id": "b"}, sent])
+    answer = client(decided).post("/webhook/generic", content=several)
+    assert [result["status"] for result in answer.json()["results"]] == [202, 202, 202, 413]
