@@ -31,6 +31,9 @@ from airflow_incident_provider.text import one_line
 UPDATE_RUNS = 100
 """How many of the newest update runs are searched for the latest check."""
 
+KNOWN = "known already"
+"""The state of an incident that was resolved or archived before."""
+
 _TASKS = {Closing.RESOLVE: TaskId.RESOLVE_INCIDENT, Closing.ARCHIVE: TaskId.ARCHIVE_WAR_ROOM}
 _DONE: Mapping[Closing, tuple[Status, ...]] = {
     Closing.RESOLVE: (Status.RESOLVED, Status.ARCHIVED),
@@ -58,7 +61,7 @@ def _close(args: Namespace, closing: Closing) -> ExitCode:
                 f"The run {args.run} has not read an incident (yet).", fix="See: airflow incident list"
             )
         if _is_done(view.record, closing):
-            _print_result(args, view, state="known already", run_id=None)
+            _print_result(args, view, state=KNOWN, run_id=None)
             return ExitCode.OK
         if closing is Closing.ARCHIVE and view.record is not None and view.record.status is not Status.RESOLVED:
             print_error(
@@ -166,4 +169,5 @@ def _print_result(args: Namespace, view: IncidentView, *, state: str, run_id: st
         print_document([row], args.output)
         return
     room = f" (#{view.channel_name})" if view.channel_name else ""
-    print_text(f"{state.capitalize()}: {view.title}{room}")
+    shown = f"already {view.status}" if state == KNOWN else state
+    print_text(f"{shown.capitalize()}: {view.title}{room}")

@@ -16,7 +16,14 @@ from typing import Any, Protocol
 
 from airflow_incident_provider.cli.access import Airflow, connect, wait_for_run
 from airflow_incident_provider.cli.airflow_api import AirflowApi
-from airflow_incident_provider.cli.output import Column, is_document, print_document, print_rows, print_text
+from airflow_incident_provider.cli.output import (
+    Column,
+    counted,
+    is_document,
+    print_document,
+    print_rows,
+    print_text,
+)
 from airflow_incident_provider.cli.remote_airflow import RemoteAirflow
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command, print_error
 from airflow_incident_provider.cli.setup.files import packaged_dags
@@ -24,6 +31,7 @@ from airflow_incident_provider.cli.trigger import read_file, run_id_of
 from airflow_incident_provider.cli.view import IncidentView, read_incident_view
 from airflow_incident_provider.cli.watch import RunProgress, screen_for
 from airflow_incident_provider.config import ConfKey, DagId
+from airflow_incident_provider.evidence.model import ApiCall, CallOutcome
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.intake import RoutingTable, read_incident
 from airflow_incident_provider.intake.conf import checked_conf
@@ -293,8 +301,9 @@ def score(view: IncidentView, *, room_within_s: float) -> list[Goal]:
 
     :param room_within_s: seconds until the room should exist.
     """
-    room, summary, findings = view.room, view.summary, view.findings
-    return [
+    room, summary, probes = view.room, view.summary, view.snapshot.findings
+    calls = view.snapshot.evidence.calls if view.snapshot.evidence is not None else ()
+    goals = [
         Goal("a room", room is not None and room.channel_id is not None, _room(view)),
         Goal(f"room within {room_within_s:g} s", _in_time(summary, room_within_s), _time(summary)),
         Goal(
@@ -303,9 +312,11 @@ def score(view: IncidentView, *, room_within_s: float) -> list[Goal]:
             room.channel_name if room else "no room",
         ),
         Goal("everybody invited", room is not None and not room.not_invited, _people(room)),
-        Goal("every probe ran", bool(findings) and not list(_not_run(findings)), _probes(findings)),
+        Goal("every probe ran", bool(probes) and not list(_not_run(probes)), _probes(probes)),
         Goal("no problems", summary is not None and not summary.problems, _problems(summary)),
     ]
+    # What Datadog does not know about the service of a recorded alert is no failure; what it did not answer is.
+    return [*goals, Goal("Datadog answered", not list(_unanswered(calls)), _calls(calls))] if calls else goals
 
 
 def _room(view: IncidentView) -> str:
@@ -332,7 +343,7 @@ def _people(room: WarRoom | None) -> str:
     if room is None:
         return "nobody"
     missing = [f"{each.query}: {each.reason}" for each in room.not_invited]
-    return "; ".join(missing) or f"{len(room.invited)} people"
+    return "; ".join(missing) or counted(len(room.invited), "person", "people")
 
 
 def _not_run(findings: Sequence[Finding]) -> Iterator[str]:
@@ -346,7 +357,16 @@ def _not_run(findings: Sequence[Finding]) -> Iterator[str]:
 def _probes(findings: Sequence[Finding]) -> str:
     if not findings:
         return "none ran"
-    return "; ".join(_not_run(findings)) or f"{len(findings)} probes"
+    return "; ".join(_not_run(findings)) or counted(len(findings), "probe")
+
+
+def _unanswered(calls: Sequence[ApiCall]) -> Iterator[str]:
+    answered = (CallOutcome.ANSWERED, CallOutcome.PARTIAL)
+    yield from (f"{call.endpoint}: {call.reason or call.outcome}" for call in calls if call.outcome not in answered)
+
+
+def _calls(calls: Sequence[ApiCall]) -> str:
+    return "; ".join(dict.fromkeys(_unanswered(calls))) or counted(len(calls), "call")
 
 
 def _problems(summary: IncidentSummary | None) -> str:

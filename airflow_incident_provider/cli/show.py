@@ -28,6 +28,8 @@ from airflow_incident_provider.lifecycle.records import Status
 from airflow_incident_provider.messages.mrkdwn import clock, duration
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Severity, Verdict, WarRoom
 from airflow_incident_provider.probes import CONTROL
+from airflow_incident_provider.probes.interpretation import OUR_SIDE
+from airflow_incident_provider.room.summary import summary_so_far
 
 DRILL = "drill"
 """What a terminal shows as the status of a drill that is open."""
@@ -45,7 +47,8 @@ COLUMNS = (
 PIPED_COLUMNS = tuple(
     Column(name)
     for name in (
-        "severity", "began_at", "status", "outcome", "title", "services", "env", "room", "key", "run_id", "drill"
+        "severity", "began_at", "status", "outcome", "title", "services", "env", "room", "key", "run_id", "drill",
+        "ended_at", "resolved_by",
     )
 )  # fmt: skip
 
@@ -129,6 +132,7 @@ def row(view: IncidentView, now: datetime) -> dict[str, object]:
         "findings": {verdict.value: count for verdict, count in view.snapshot.verdicts.items() if count},
         "commander": source.commander if source else None,
         "ended_at": iso(record.ended_at) if record and record.ended_at else None,
+        "resolved_by": view.resolved_by,
         "total_ms": summary.total_ms if summary else None,
         "key": view.key,
         "id": incident.id if incident else None,
@@ -244,13 +248,15 @@ def report(view: IncidentView) -> Iterator[Line]:
     yield from _room(view)
     yield from _findings(view.findings)
     if view.summary is not None:
-        yield from _conclusions(view.summary, {finding.summary for finding in view.findings})
+        said = {finding.summary for finding in view.findings}
+        yield from _conclusions(view.summary, said | {f"{OUR_SIDE}: {text}" for text in said})
     if view.room is not None:
         yield from _people(view.room, is_dry_run=view.is_dry_run)
     if view.incident is not None:
         yield from _details(view.incident)
-    if view.summary is not None:
-        yield from _timeline(view.summary)
+    # Without a record nothing has changed since the first minutes.
+    if (summary := summary_so_far(view.snapshot) or view.summary) is not None:
+        yield from _timeline(summary)
     yield from _references(view)
 
 
@@ -264,6 +270,9 @@ def _headline(view: IncidentView) -> Iterator[Line]:
         f"began {iso(view.began_at)} ({age(view.began_at, datetime.now(UTC))} ago)",
         *([f"run {view.outcome.replace('_', ' ')}"] if view.outcome else []),
     ]
+    if view.record is not None and view.record.ended_at is not None:
+        by = f" by {view.resolved_by}" if view.resolved_by else ""
+        parts.insert(-1, f"ended {iso(view.record.ended_at)}{by}")
     firing, alerts = view.firing
     if alerts:
         parts.append(f"{firing} of {counted(alerts, 'alert')} firing")
@@ -299,18 +308,16 @@ def _findings(findings: Sequence[Finding]) -> Iterator[Line]:
         yield Line("Nothing was checked: there is no target to probe.", style="yellow")
     for finding in [*control, *evidence]:
         mark, style = _MARKS[finding.verdict]
-        target = "" if finding.probe == CONTROL or not finding.target else f" {finding.target}"
-        yield Line(
-            f"{mark} {finding.verdict.upper()} {finding.probe}{target}: {finding.summary}", style=style, hanging=2
-        )
+        subject = OUR_SIDE if finding.probe == CONTROL else f"{finding.probe} {finding.target or ''}".rstrip()
+        yield Line(f"{mark} {finding.verdict.upper()} {subject}: {finding.summary}", style=style, hanging=2)
 
 
 def _conclusions(summary: IncidentSummary, shown: Set[str]) -> Iterator[Line]:
     """Return what is known and what is not, without what a finding says already."""
     if summary.known or summary.unknown or summary.problems:
         yield Line("")
-    for statement in summary.known:
-        yield Line(f"Known: {statement.text}", hanging=2)
+    for text in (statement.text for statement in summary.known if statement.text not in shown):
+        yield Line(f"Known: {text}", hanging=2)
     for text in (text for text in summary.unknown if text not in shown):
         yield Line(f"Not known: {text}", hanging=2)
     for problem in summary.problems:

@@ -21,7 +21,7 @@ from airflow_incident_provider.cli.access import (
     newest_runs,
 )
 from airflow_incident_provider.config import STEPS, TaskId, XComKey
-from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status, Visibility
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status, UpdateKind, Visibility
 from airflow_incident_provider.models import (
     Finding,
     Incident,
@@ -152,6 +152,14 @@ class IncidentView:
         if self.incident is None and self.run is not None and self.run.is_finished:
             return UNREADABLE
         return str(Status.OPEN)
+
+    @property
+    def resolved_by(self) -> str | None:
+        """The person who resolved it, if one did and it was not reopened."""
+        if self.record is None or self.record.ended_at is None:
+            return None
+        ends = [event for event in self.record.timeline if event.kind is UpdateKind.RESOLVED]
+        return ends[-1].by if ends else None
 
     @property
     def is_open(self) -> bool:

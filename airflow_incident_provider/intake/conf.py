@@ -32,6 +32,7 @@ from airflow_incident_provider.intake.manual import (
     report_targets,
     report_users,
     require_valid,
+    unknown_names,
     warn_of_misspelt,
     warn_of_rejected,
 )
@@ -40,7 +41,7 @@ from airflow_incident_provider.intake.request_body import LOST_KEY, REPAIRS_KEY
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.intake.urls import distinct_links, make_link
 from airflow_incident_provider.models import Incident, Link, LinkKind, Route, Source
-from airflow_incident_provider.text import distinct, for_error
+from airflow_incident_provider.text import distinct, for_error, one_line, shorten
 
 _DATADOG = "datadog"
 _ENVELOPES = ("conf", _DATADOG, "payload", "detail", "data", "attributes", "body", "event")
@@ -48,6 +49,7 @@ _ENVELOPES = ("conf", _DATADOG, "payload", "detail", "data", "attributes", "body
 _NOTES = frozenset({REPAIRS_KEY, LOST_KEY})
 _TEST = re.compile(r"\[TEST\]", re.IGNORECASE)
 """How the titles of Datadog's "Test Notifications" begin, and those of people who try something out."""
+_LONGEST_NOTE = 300
 _WHAT_A_CONF_HOLDS = (
     'A conf holds either {"datadog": {...}} with the payload that Datadog sent, or the fields of an incident: at'
     ' least "title", best with "severity" and "users".'
@@ -124,6 +126,23 @@ def checked_conf(conf: Mapping[str, object], *, received_at: datetime) -> dict[s
         "started_at": report.started_at.isoformat().replace("+00:00", "Z") if report.started_at else None,
     }
     return {**conf, **{name: value for name, value in stated.items() if name in conf}}
+
+
+def reading_notes(conf: Mapping[str, object], incident: Incident) -> tuple[str, ...]:
+    """Return what was left out, replaced or repaired when a conf was read, each with its field and the reason.
+
+    :param incident: what :func:`read_notification` made of the conf.
+    """
+    notes = [f"{flag.field}: {flag.note}" for flag in incident.flags]
+    noted = {flag.field for flag in incident.flags}
+    notes += [f"{name}: not a field, so it was ignored" for name in _unknown_fields(conf) if name not in noted]
+    return tuple(one_line(shorten(note, _LONGEST_NOTE)) for note in notes)
+
+
+def _unknown_fields(conf: Mapping[str, object]) -> list[str]:
+    """Return the names in a report that nothing reads; other systems' formats have names of their own."""
+    is_other = looks_like_datadog(conf) or read_foreign(conf) is not None or _enclosed(conf) is not None
+    return [] if is_other or _DATADOG in conf else [name for name in unknown_names(conf) if name not in _NOTES]
 
 
 def _notes(conf: Mapping[str, object], key: str) -> list[str] | None:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
+from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.intake.keys import FORMER_DIGITS, report_fingerprint, report_key, slug
 from airflow_incident_provider.intake.limits import (
@@ -347,6 +348,12 @@ def warn_of_misspelt(conf: Mapping[str, object], warnings: ParseWarnings) -> Non
         meant = difflib.get_close_matches(key[:50], FIELDS, n=1, cutoff=0.75)
         if meant:
             warnings.add(key, conf[key], f"not a field, so it was ignored: did you mean {meant[0]}?")
+
+
+def unknown_names(conf: Mapping[str, object]) -> list[str]:
+    """Return the keys of a report that are no field of ours under any name."""
+    known = {*FIELDS, *_ALIASES, *ConfKey}
+    return [str(key) for key in list(conf)[:MAX_ITEMS] if str(key).casefold() not in known]
 
 
 def read_report(

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -370,7 +370,9 @@ def _joining(context: DecisionContext) -> Decision | None:
         context.note("correlation", False, "no open incident correlates with it")
         return None
     key = match.record.key
-    context.note("correlation", True, f"{key} has the same {match.values}, and news within {match.rule.window}")
+    context.note(
+        "correlation", True, f"{key} has the same {match.values}, and news within {_span(match.rule.window)}"
+    )
     return _join(context, match.record, f"It belongs to {key}: {match.rule.name}.")
 
 
@@ -393,6 +395,13 @@ def _new(context: DecisionContext) -> Decision:
     return _open(context, visibility=rule.presence, title=incident.title, storm=False, reason=reason)
 
 
+def _span(window: timedelta) -> str:
+    """Return a window as the routing table writes it: ``60 s``, ``15 min``, ``2 h``."""
+    units = (("h", timedelta(hours=1)), ("min", timedelta(minutes=1)))
+    unit, size = next(((name, size) for name, size in units if window >= 2 * size), ("s", timedelta(seconds=1)))
+    return f"{window / size:g} {unit}"
+
+
 def _storm(context: DecisionContext, rule: TriageRule) -> Decision | None:
     settings, signal = context.routing.storm, context.signal
     if settings.threshold is None or signal.incident.source not in settings.sources:
@@ -402,7 +411,7 @@ def _storm(context: DecisionContext, rule: TriageRule) -> Decision | None:
         context.note("storm", False, "an incident that is only recorded takes no part in a storm")
         return None
     openings = recent_openings(context.openings, settings, context.now, signal)
-    count = f"{len(openings)} alerts opened an incident or joined the storm within {settings.window}"
+    count = f"{len(openings)} alerts opened an incident or joined the storm within {_span(settings.window)}"
     if len(openings) < settings.threshold - 1:
         context.note("storm", False, f"{count}; a storm begins with {settings.threshold}")
         return None

@@ -35,7 +35,7 @@ def _lines(decision: Decision) -> Iterator[str]:
         yield f"  {name.ljust(width, '.')} {value}"
     yield "Rules, in their order"
     for result in decision.rules:
-        yield f"  {'yes' if result.held else 'no '} {result.rule}: {result.why}"
+        yield f"  {result.rule}: {'yes' if result.held else 'no'}, {result.why}"
     yield "Consequences"
     yield from _consequences(decision)
 
@@ -57,10 +57,11 @@ def _consequences(decision: Decision) -> Iterator[str]:
 
 
 def _state(record: IncidentRecord) -> str:
+    reopened = f", reopened {record.reopened}x" if record.reopened else ""
     return (
         f"incident {record.status}, {record.severity}, shown as {record.visibility};"
-        f" alerts {record.alert_count}, firing {record.firing_count}, fired {record.times_fired} times,"
-        f" reopened {record.reopened} times"
+        f" {record.firing_count} of {record.alert_count} alert{'s' * (record.alert_count != 1)} firing,"
+        f" fired {record.times_fired}x{reopened}"
     )
 
 

@@ -79,11 +79,15 @@ class PendingAlert:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The decision about an alert, the run that reports it (new or not), and the runs that were started for it."""
+    """The decision about an alert, the run that reports it (new or not), and the runs that were started for it.
+
+    ``notes`` say what was left out of the alert's body, and why.
+    """
 
     decision: Decision
     run_id: str | None
     started: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def act_on(alerts: Sequence[PendingAlert], runs: Runs) -> list[Outcome | Exception]:

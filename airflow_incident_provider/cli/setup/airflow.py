@@ -27,6 +27,7 @@ from airflow_incident_provider.cli.installation import (
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command
 from airflow_incident_provider.cli.setup.connections import (
     connection_items,
+    missing_slack_items,
     removal_items,
     sandbox_items,
     slack_is_sandbox,
@@ -58,7 +59,9 @@ def setup_airflow(args: Namespace) -> ExitCode:
         # Which DAGs a file defines, and what they need, is only known once it is parsed.
         _parse()
         dags = _dags(args.dag_id)
+    others = {conn_id for dag in dags for conn_id in dag.slack_conn_ids} - {args.slack_conn_id}
     files = [] if args.yes else _file_items(dags)
+    connections += missing_slack_items(sorted(others))
     items = [*connections, *_pool_items(dags, args.pool_slots), *_dag_items(dags), *files, *_setting_items()]
     return apply_and_print(items, args, then=("Next: airflow incident check",))
 

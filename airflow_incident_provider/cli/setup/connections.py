@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,6 +65,17 @@ def connection_items(slack_conn_id: str = DEFAULT_SLACK_CONN_ID) -> Iterator[Ite
     else:
         yield _item(DEFAULT_DATADOG_CONN_ID, datadog, needs=" and ".join(DATADOG_KEYS), without="")
     yield _webhook()
+
+
+def missing_slack_items(conn_ids: Iterable[str]) -> Iterator[Item]:
+    """Yield what to do for each Slack connection of a DAG that does not exist: its token is that of another app."""
+    for conn_id in conn_ids:
+        if not connection_is_configured(conn_id):
+            detail = (
+                f"set {SLACK_TOKEN} to the token of that workspace's app, then run: airflow incident setup airflow"
+                f" --slack-conn-id {conn_id} --yes; without it every run is a dry run"
+            )
+            yield Item(f"connection {conn_id}", Action.MANUAL, detail)
 
 
 def sandbox_items(url: str) -> Iterator[Item]:

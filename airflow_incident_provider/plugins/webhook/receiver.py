@@ -15,7 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -32,6 +32,7 @@ from airflow_incident_provider.exceptions import (
     RoutingTableError,
 )
 from airflow_incident_provider.intake.body_text import decoded
+from airflow_incident_provider.intake.conf import reading_notes
 from airflow_incident_provider.intake.request_body import UnreadableBodyError, extract, parse_body
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
 from airflow_incident_provider.plugins.api.errors import RequestError
@@ -117,9 +118,13 @@ class AlertReceiver:
         refusals = iter(await self._refuse(request.url.path, refused))
         decided: list[Outcome | RequestError] = []
         for part, one in pairs:
-            if isinstance(part.alert, PendingAlert) and not isinstance(one, Exception):
-                _log_decision(part.alert.signal, one)
-            decided.append(next(refusals) if isinstance(one, Exception) else one)
+            if isinstance(one, Exception):
+                decided.append(next(refusals))
+                continue
+            assert isinstance(part.alert, PendingAlert)
+            signal = part.alert.signal
+            _log_decision(signal, one)
+            decided.append(replace(one, notes=reading_notes(signal.conf, signal.incident)))
         return response_of(decided, closes_connection=cut is not None)
 
     def _parse(

@@ -23,6 +23,9 @@ class Decided(BaseModel):
     incident: str | None = Field(description="The key of the incident that it belongs to, if it belongs to one.")
     decision: str = Field(description="The decision, in one word.")
     reason: str = Field(description="The reason, in a sentence.")
+    notes: list[str] = Field(
+        default=[], description="What was left out, replaced or repaired in the body: field and reason."
+    )
 
 
 class AlertResult(BaseModel):
@@ -33,6 +36,7 @@ class AlertResult(BaseModel):
     incident: str | None = None
     decision: str | None = None
     reason: str | None = None
+    notes: list[str] = []
     error: str | None = None
     fix: str | None = None
 
@@ -92,7 +96,13 @@ def _status(one: Outcome | RequestError) -> int:
 
 def _body(outcome: Outcome) -> Decided:
     decision = outcome.decision
-    return Decided(run_id=outcome.run_id, incident=decision.key, decision=decision.action, reason=decision.reason)
+    return Decided(
+        run_id=outcome.run_id,
+        incident=decision.key,
+        decision=decision.action,
+        reason=decision.reason,
+        notes=list(outcome.notes),
+    )
 
 
 _REFUSALS = {

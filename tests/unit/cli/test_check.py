@@ -215,6 +215,9 @@ def test_every_connection_of_a_team_is_checked(incident: Run, installation: Inst
     failing = {line["check"]: line["found"] for line in [*slack, *pools] if line["result"] == "fail"}
     assert set(failing) == {"token (slack_logistics)", "logistics_slack"}
     assert "every run of logistics_incident would be a dry run" in failing["token (slack_logistics)"]
+    planned = {item["what"]: item for item in incident("setup", "airflow", "--output", "json").json}
+    assert planned["connection slack_logistics"]["action"] == "manual"
+    assert "--slack-conn-id slack_logistics --yes" in planned["connection slack_logistics"]["detail"]
 
 
 def test_one_dag_can_be_checked_alone(incident: Run, installation: Installation) -> None:

@@ -98,6 +98,7 @@ def test_what_is_done_is_not_done_again(
     known(status)
     ended = incident(command, KEY, "--output", "json")
     assert (ended.code, ended.json[0]["state"]) == (ExitCode.OK, "known already")
+    assert incident(command, KEY).out == f"Already {status}: T\n"
     assert asked_runs() == {}
 
 

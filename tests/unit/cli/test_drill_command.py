@@ -12,8 +12,11 @@ import pytest
 
 from airflow_incident_provider.cli.drill import RULE, as_drill, recorded_alert, score
 from airflow_incident_provider.cli.run import ExitCode
-from airflow_incident_provider.cli.view import read_incident_view
+from airflow_incident_provider.cli.view import IncidentView, read_incident_view
+from airflow_incident_provider.evidence.model import ApiCall, CallOutcome, Evidence
 from airflow_incident_provider.intake import load_routing_table, read_incident
+from airflow_incident_provider.models import Finding, Verdict
+from airflow_incident_provider.room.snapshot import IncidentSnapshot
 
 from .conftest import Ended, run_dag  # isort: skip
 
@@ -97,3 +100,34 @@ def test_the_score_names_who_and_what_was_missing(
     assert "no Docker Engine answers" in goals["every probe ran"].seen
     late = score(view, room_within_s=0.001)
     assert not late[1].met
+
+
+def finding(probe: str, verdict: Verdict) -> Finding:
+    return Finding(probe=probe, target="checkout", verdict=verdict, summary="s", started_at=NOW, duration_ms=1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "met", "seen"),
+    [
+        (CallOutcome.ANSWERED, None, True, "1 call"),
+        (CallOutcome.PARTIAL, None, True, "1 call"),
+        (CallOutcome.FORBIDDEN, "403: the key lacks a scope", False, "metrics: 403: the key lacks a scope"),
+        (CallOutcome.UNAVAILABLE, None, False, "metrics: unavailable"),
+    ],
+)
+def test_a_service_that_datadog_does_not_know_fails_no_drill(
+    outcome: CallOutcome, reason: str | None, met: bool, seen: str
+) -> None:
+    call = ApiCall(id="c1", endpoint="metrics", method="GET", path="/api/v1/query", outcome=outcome, reason=reason)
+    snapshot = IncidentSnapshot(
+        findings=(finding("http", Verdict.FAIL),),
+        evidence=Evidence(service="checkout", findings=(finding("traffic", Verdict.UNKNOWN),), calls=(call,)),
+    )
+    goals = {goal.name: goal for goal in score(IncidentView(run=None, snapshot=snapshot), room_within_s=30)}
+    assert (goals["every probe ran"].met, goals["every probe ran"].seen) == (True, "1 probe")
+    assert (goals["Datadog answered"].met, goals["Datadog answered"].seen) == (met, seen)
+
+
+def test_without_datadog_its_answers_are_no_goal() -> None:
+    goals = score(IncidentView(run=None, snapshot=IncidentSnapshot()), room_within_s=30)
+    assert "Datadog answered" not in {goal.name for goal in goals}

@@ -15,10 +15,13 @@ import pytest
 
 from airflow_incident_provider.cli.run import ExitCode
 from airflow_incident_provider.cli.show import report
+from airflow_incident_provider.cli.show import row as as_row
 from airflow_incident_provider.cli.view import IncidentView
 from airflow_incident_provider.intake import RoutingTable, read_incident
 from airflow_incident_provider.lifecycle.decision import reported_record
-from airflow_incident_provider.registry.records import StoredIncident
+from airflow_incident_provider.lifecycle.records import Status
+from airflow_incident_provider.models import IncidentSummary, TimelineEntry
+from airflow_incident_provider.registry.records import StoredIncident, Transition
 from airflow_incident_provider.room.snapshot import IncidentSnapshot
 
 from .conftest import Ended, forget_runs, run_dag  # isort: skip
@@ -180,6 +183,28 @@ def test_what_a_person_reported_is_no_alert(reporter: str | None, firing: tuple[
     assert view.firing == firing
     headline = [line.text for line in report(view)][1]
     assert ("alert" in headline, f"reported by {reporter}" in headline) == (reporter is None, reporter is not None)
+
+
+@pytest.mark.parametrize(
+    ("by", "ended"), [("dana@acme.example", "by dana@acme.example"), (None, "2026-11-28T14:12:31Z")]
+)
+def test_who_resolved_an_incident_is_shown(by: str | None, ended: str) -> None:
+    conf, at = {"title": "T", "severity": "high"}, datetime(2026, 11, 28, 14, 12, 31, tzinfo=UTC)
+    read = read_incident(conf, received_at=at, routing=RoutingTable())
+    record = reported_record(conf, read, RoutingTable(), dag_id="incident_response", run_id="r")
+    stored = StoredIncident(version=1, record=record).with_reports(
+        None, Transition(status=Status.RESOLVED, as_of=1, resolved_at=at, by=by)
+    )
+    entry = TimelineEntry(at=at, what="summary")
+    summary = IncidentSummary(
+        key=read.key, title="T", severity=read.severity, outcome="complete", mode="live", timeline=(entry,)
+    )
+    view = IncidentView(run=None, snapshot=IncidentSnapshot(incident=read, stored=stored, summary=summary))
+    lines = [line.text for line in report(view)]
+    assert "resolved" in lines[1]
+    assert ended in lines[1]
+    assert f"14:12:31  resolved{f' by {by}' if by else ''}" in lines
+    assert (as_row(view, at)["ended_at"], as_row(view, at)["resolved_by"]) == ("2026-11-28T14:12:31Z", by)
 
 
 def test_show_says_first_why_there_is_no_room(incident: Run, incidents: dict[str, str]) -> None:

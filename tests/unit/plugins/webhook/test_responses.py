@@ -74,6 +74,36 @@ def test_an_accepted_alert_returns_its_decision() -> None:
     assert answer.json()["reason"].startswith("New")
 
 
+@pytest.mark.parametrize(
+    ("more", "note"),
+    [
+        ({"colour": "red"}, "colour: not a field"),
+        ({"servics": ["a"]}, "servics: not a field, so it was ignored: did you mean services?"),
+        ({"targets": ["not a url !!"]}, "targets: left out"),
+        ({"started_at": "some day"}, "started_at: "),
+        ({"a\nb" + "c" * 900: 1}, "a b"),
+    ],
+)
+def test_what_is_not_read_is_named_in_the_response(more: dict[str, Any], note: str) -> None:
+    answer = client(decided).post("/webhook/generic", json={"severity": "high", **REPORT, **more})
+    [noted] = answer.json()["notes"]
+    assert noted.startswith(note)
+    assert len(noted) <= 300
+
+
+@pytest.mark.parametrize("more", [{}, {"service": ["a"]}, {"Priority": "P1"}, {"dry_run": True}])
+def test_what_is_read_is_not_named(more: dict[str, Any]) -> None:
+    assert (
+        client(decided).post("/webhook/generic", json={"severity": "high", **REPORT, **more}).json()["notes"] == []
+    )
+
+
+def test_fields_of_other_formats_are_not_named_as_unknown(payload: Callable[[str], dict[str, Any]]) -> None:
+    for endpoint, body in (("datadog", payload("01")), ("generic", payload("01")), ("generic", {"conf": REPORT})):
+        notes = client(decided).post(f"/webhook/{endpoint}", json=body).json()["notes"]
+        assert [note for note in notes if "not a field" in note] == [], (endpoint, notes)
+
+
 def test_a_recovery_of_nothing_is_answered_200(payload: Callable[[str], dict[str, Any]]) -> None:
     answer = client(decided).post("/webhook/datadog", json=payload("03"))
     assert (answer.status_code, answer.json()["decision"], answer.json()["incident"]) == (200, "ignore", None)
