@@ -13,6 +13,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from airflow_incident_provider.intake.policies import Correlation
+from airflow_incident_provider.intake.request_body import extract
 from airflow_incident_provider.lifecycle.matching import GroupHistory, Opening, lookup_keys
 from airflow_incident_provider.lifecycle.records import (
     IncidentRecord,
@@ -27,7 +28,7 @@ from airflow_incident_provider.lifecycle.records import (
 )
 from airflow_incident_provider.lifecycle.signals import CONTENT_MARK, Signal
 from airflow_incident_provider.models import Model, Severity, UtcDatetime
-from airflow_incident_provider.text import digest
+from airflow_incident_provider.text import digest, for_error
 
 MAX_INDEXED = 20
 """Incidents of one index row: the latest ones."""
@@ -222,6 +223,17 @@ class Rejections(Model):
     def without_item(self, rejection_id: str) -> Self:
         """Return them without a dismissed one."""
         return self.model_copy(update={"items": tuple(item for item in self.items if item.id != rejection_id)})
+
+
+def damaged_report(key: str, value: str, at: datetime) -> Rejection:
+    """Return the rejection of a report that cannot be read any more."""
+    return Rejection(
+        id=digest(key),
+        at=at,
+        source="a report that could not be stored completely",
+        title=extract(value)["title"],
+        reason=f"Its record {for_error(key)} is damaged. If its run opened no room, report it again.",
+    )
 
 
 # --- index names ------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from airflow_incident_provider.registry.records import (
     StoredIncident,
     Transition,
     UpdateBatch,
+    damaged_report,
     group_name,
     index_names,
 )
@@ -175,12 +176,16 @@ class Registry:
 
     def rejections(self) -> Rejections:
         """Return the alerts and reports that could not become an incident, with those of the inbox."""
-        rejections = read_entry(Rejections, REJECTED_KEY, self._entries.values([REJECTED_KEY])) or Rejections()
-        return self._with_inbox(rejections, self._inbox.oldest(MAX_REPORTS))
+        return self._rejections_with(self._inbox.oldest(MAX_REPORTS))
 
-    def _with_inbox(self, rejections: Rejections, inbox: Mapping[str, str]) -> Rejections:
+    def _rejections_with(self, inbox: Mapping[str, str]) -> Rejections:
+        """Return the stored rejections, and those of the inbox: what cannot be read there is one, too."""
+        rejections = read_entry(Rejections, REJECTED_KEY, self._entries.values([REJECTED_KEY])) or Rejections()
         for key in inbox:
-            if key.startswith(REJECTED_PREFIX) and (item := read_entry(Rejection, key, inbox)) is not None:
+            is_rejection = key.startswith(REJECTED_PREFIX)
+            if (item := read_entry(Rejection if is_rejection else StoredIncident, key, inbox)) is None:
+                item = damaged_report(key, inbox[key], self.now())
+            if isinstance(item, Rejection):
                 rejections = rejections.with_item(item)
         return rejections
 
@@ -237,21 +242,22 @@ class Registry:
     def adopt_reports(self, now: datetime, *, wanted: Collection[str] = ()) -> None:
         """Move incidents from the inbox to the registry. One that the registry has already is dropped there.
 
+        What is damaged becomes a rejection, so that it is seen and never holds up what comes after it.
+
         :param wanted: the keys of incidents that the transaction needs; besides these, the oldest are moved.
         """
         inbox = self._inbox.values(wanted) | self._inbox.oldest(MAX_REPORTS)
         if not inbox:
             return
-        rejected = [key for key in inbox if key.startswith(REJECTED_PREFIX)]
-        if rejected:
-            self.write_rejections(self.rejections())
         reports = self._merged_reports(inbox)
+        if inbox.keys() - reports.keys():
+            self.write_rejections(self._rejections_with(inbox))
         known = self.load(reports)
         for key, report in reports.items():
             if key not in known:
                 self.write(report.model_copy(update={"version": report.version + 1}), None, now)
                 self.add_openings(openings_of([report.record]))
-        self._inbox.delete([*rejected, *reports])
+        self._inbox.delete(inbox.keys())
         # What follows reads them from the database.
         self.flush()
 

@@ -15,14 +15,19 @@ until the API server knows better:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
+
+from pydantic import ValidationError
 
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status
 from airflow_incident_provider.models import Model
 from airflow_incident_provider.registry.keys import REGISTRY, REJECTED_PREFIX, REPORTS, Kind
 from airflow_incident_provider.registry.records import Rejection, StoredIncident, Transition, UpdateBatch
+
+log = logging.getLogger(__name__)
 
 _Entry = TypeVar("_Entry", bound=Model)
 
@@ -69,9 +74,17 @@ class TaskRegistry:
         transition = self._read(Transition, Kind.TRANSITION, key)
         stored = self._read(StoredIncident, Kind.RECORD, key) or self._read(StoredIncident, Kind.ARCHIVE, key)
         if stored is None and self._inbox is not None:
-            report = self._inbox.get(key)
-            stored = None if report is None else StoredIncident.model_validate(report)
+            stored = self._reported(self._inbox, key)
         return None if stored is None else stored.with_reports(room, transition)
+
+    def _reported(self, inbox: StateStore, key: str) -> StoredIncident | None:
+        """Return an incident of the inbox. A damaged entry counts as none: it can be reported again."""
+        report = inbox.get(key)
+        try:
+            return None if report is None else StoredIncident.model_validate(report)
+        except ValidationError as error:
+            log.error("The report %s is damaged and ignored: %s", key, error.errors(include_input=False))
+            return None
 
     def updates(self, run_id: str) -> UpdateBatch | None:
         """Return what an update run has to post; ``None`` if the API server did not start it."""

@@ -23,6 +23,7 @@ from airflow_incident_provider.registry.records import (
     Transition,
     index_names,
 )
+from airflow_incident_provider.registry.store import MAX_REPORTS
 from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.registry.transaction import locked
 
@@ -262,6 +263,33 @@ def test_a_report_that_cannot_become_an_incident_is_listed_and_dismissed(registr
     assert [item.id for item in registry.read(lambda r: r.rejections()).items] == ["r1"]
     assert dismiss("r1")
     assert registry.read(lambda r: r.rejections()).items == ()
+
+
+def test_damaged_reports_never_hold_up_the_inbox(registry: Any) -> None:
+    for number in range(MAX_REPORTS + 5):
+        key = f"man.{number}" if number % 2 else f"rejected/{number}"
+        registry.write(key, {"record": {"title": f"Checkout {number}", "key": 5}}, asset=REPORTS.name)
+    record = report(registry, {"id": "INC-9", "title": "Checkout is down"})
+    registry.write(record.key, StoredIncident(version=1, record=record).to_json(), asset=REPORTS.name)
+    assert "Checkout 1" in [item.title for item in registry.read(lambda r: r.rejections()).items]
+    registry.send(registry.alert(1))
+    registry.send(registry.alert(2))
+    assert registry[record.key].record.status is Status.OPEN
+    listed = registry.read(lambda r: r.rejections()).items
+    assert "is damaged" in listed[-1].reason
+    for item in listed:
+        assert dismiss(item.id)
+    assert registry.read(lambda r: r.rejections()).items == ()
+
+
+def test_a_damaged_report_is_replaced_by_a_new_one(registry: Any) -> None:
+    inbox = TaskStore()
+    client = TaskRegistry(TaskStore(), inbox)
+    record = report(registry, {"id": "INC-9", "title": "Checkout is down"})
+    inbox.set(record.key, {"record": "damaged"})
+    assert client.incident(record.key) is None
+    assert client.report_incident(record)
+    assert client.incident(record.key) is not None
 
 
 def test_an_incident_that_is_open_for_very_long_is_still_found(registry: Any) -> None:
