@@ -173,23 +173,21 @@ def timeseries(request: EvidenceRequest, name: str, queries: Mapping[str, str]) 
 
 
 def version_queries(request: EvidenceRequest) -> dict[str, str]:
-    """Return the requests and errors of the service, by version and trace operation."""
-    scope = request.selector()
-    return {
-        f"{what}{index}": f"sum:trace.{operation}.{what}{scope} by {{version}}.as_count()"
-        for index, operation in enumerate(request.all_operations)
-        for what in ("hits", "errors")
-    }
+    """Return the requests, errors and durations of the service, by version and trace operation."""
+    return _trace_queries(request, request.selector(), "version")
 
 
 def service_queries(request: EvidenceRequest) -> dict[str, str]:
     """Return the requests, errors and durations of every service of the environment, by trace operation."""
-    scope = f"{{env:{request.env}}}" if request.env else "{*}"
+    return _trace_queries(request, f"{{env:{request.env}}}" if request.env else "{*}", "service")
+
+
+def _trace_queries(request: EvidenceRequest, scope: str, tag: str) -> dict[str, str]:
     queries = {}
     for index, operation in enumerate(request.all_operations):
         for what in ("hits", "errors"):
-            queries[f"{what}{index}"] = f"sum:trace.{operation}.{what}{scope} by {{service}}.as_count()"
-        queries[f"duration{index}"] = f"avg:trace.{operation}{scope} by {{service}}"
+            queries[f"{what}{index}"] = f"sum:trace.{operation}.{what}{scope} by {{{tag}}}.as_count()"
+        queries[f"duration{index}"] = f"avg:trace.{operation}{scope} by {{{tag}}}"
     return queries
 
 

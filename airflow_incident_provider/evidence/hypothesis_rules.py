@@ -22,15 +22,13 @@ from airflow_incident_provider.evidence.observations import (
 )
 from airflow_incident_provider.evidence.series import Direction, Shift, State
 from airflow_incident_provider.evidence.symptoms import Resource
+from airflow_incident_provider.evidence.version_comparison import weigh_versions
 from airflow_incident_provider.evidence.weighing import Draft
 
 _JUST_BEFORE_S = 15 * 60
 _BEFORE_S = 60 * 60
 _CLOCK_SKEW_S = 60
-_PROVEN_S = 10 * 60
 _MORE_TRAFFIC = 1.5
-_FAILS_MORE = 3.0
-_LEAST_ERROR_SHARE = 0.01
 _MANY_HOSTS = 3
 _FEW_OF_HOSTS = 0.34
 _EXTERNAL = frozenset({"external", "third-party", "third_party", "thirdparty", "saas"})
@@ -63,7 +61,7 @@ def _changes(seen: Observations, service: str) -> Iterator[Draft]:
             "changes",
             f"{change.title}, {ago(change.at, onset)} the onset",
         )
-        _weigh_versions(draft, seen, change, service)
+        weigh_versions(draft, seen, change, service, onset)
         _weigh_errors(draft, seen, change, service)
         if change.service != service:
             _weigh_dependency(draft, seen, change.service)
@@ -71,40 +69,6 @@ def _changes(seen: Observations, service: str) -> Iterator[Draft]:
             _contradict_by_suspect(draft, seen)
         _weigh_other_explanations(draft, seen)
         yield draft
-
-
-def _weigh_versions(draft: Draft, seen: Observations, change: Change, service: str) -> None:
-    versions = value_of(seen.versions)
-    if versions is None or change.kind is not Cause.DEPLOYMENT or change.service != service:
-        return
-    new = next((each for each in versions if each.version == change.version), None)
-    if change.version is None:
-        arrived = [each for each in versions if each.first_seen is not None and each.first_seen <= _onset(seen)]
-        new = arrived[-1] if arrived else None
-    if new is None:
-        return
-    old = [each for each in versions if each is not new and each.error_share is not None]
-    if new.error_share is None:
-        return
-    if _ran_well_before(new, _onset(seen)):
-        draft.contradict("versions", f"{new.version} served before the onset without failing")
-        return
-    others = max((each.error_share or 0.0 for each in old), default=None)
-    if others is None:
-        before = max((each.errors_before or 0.0 for each in versions if each is not new), default=0.0)
-        if new.error_share >= max(_LEAST_ERROR_SHARE, _FAILS_MORE * before):
-            draft.support(Support.VERSION_FAILS_MORE, "versions", f"{new.version} fails more than before")
-    elif new.error_share >= max(_LEAST_ERROR_SHARE, _FAILS_MORE * others):
-        draft.support(Support.VERSION_FAILS_MORE, "versions", f"{new.version} fails more than the other versions")
-    elif others >= _LEAST_ERROR_SHARE and others >= new.error_share / 2:
-        draft.contradict("versions", "the other versions fail as much")
-
-
-def _ran_well_before(version: VersionSeen, onset: int) -> bool:
-    """Return whether a version served for a while, and failed much less, before the onset."""
-    if version.first_seen is None or version.errors_before is None or onset - version.first_seen < _PROVEN_S:
-        return False
-    return (version.error_share or 0.0) >= max(_LEAST_ERROR_SHARE, _FAILS_MORE * version.errors_before)
 
 
 def _weigh_errors(draft: Draft, seen: Observations, change: Change, service: str) -> None:
@@ -166,7 +130,7 @@ def _unreported_version(seen: Observations, service: str) -> Iterator[Draft]:
             draft.support(
                 Support.VERSION_ARRIVED, "versions", f"first seen {round((onset - first) / 60)} min before"
             )
-        _weigh_versions(draft, seen, change, service)
+        weigh_versions(draft, seen, change, service, onset)
         _weigh_errors(draft, seen, change, service)
         _contradict_by_suspect(draft, seen)
         _weigh_other_explanations(draft, seen)

@@ -71,6 +71,7 @@ class Support(StrEnum):
     CHANGE_BEFORE = "change_before"
     VERSION_ARRIVED = "version_arrived"
     VERSION_FAILS_MORE = "version_fails_more"
+    VERSION_SLOWER = "version_slower"
     ERROR_IN_VERSION = "error_in_version"
     NEW_ERROR = "new_error"
     ERROR_TEXT = "error_text"

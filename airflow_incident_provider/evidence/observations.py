@@ -83,6 +83,8 @@ class VersionSeen:
     :param last_seen: Unix seconds.
     :param error_share: of its requests since the onset, or in the window; absent without requests.
     :param errors_before: the same share before the onset.
+    :param latency: the mean duration of its requests in the same time, in seconds; ``latency_before`` before the
+        onset.
     :param traffic_share: of the service's requests at the end.
     """
 
@@ -92,6 +94,8 @@ class VersionSeen:
     requests: float
     error_share: float | None
     errors_before: float | None
+    latency: float | None
+    latency_before: float | None
     traffic_share: float
 
 

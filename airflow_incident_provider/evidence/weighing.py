@@ -18,6 +18,7 @@ SUPPORT: Mapping[Support, float] = {
     Support.CHANGE_BEFORE: 0.2,
     Support.VERSION_ARRIVED: 0.4,
     Support.VERSION_FAILS_MORE: 0.6,
+    Support.VERSION_SLOWER: 0.6,
     Support.ERROR_IN_VERSION: 0.4,
     Support.NEW_ERROR: 0.15,
     Support.ERROR_TEXT: 0.45,

@@ -46,22 +46,24 @@ _FEW_REQUESTS = 20
 _RELATED_CHANGE_S = 3600
 _MUCH_HIGHER = 1.5
 _SILENT_S = 600
+_KINDS = 3
+"""Requests, errors and durations are asked for, of each trace operation."""
+
 EMPTY = Series((), ())
 
 
 def by_tag(answer: Answer | None, request: EvidenceRequest, tag: str, what: int) -> dict[str, Series]:
     """Return one kind of series by a tag's value, added over the trace operations.
 
-    :param what: which of the queries of each operation.
+    :param what: which of the queries of each operation: 0 requests, 1 errors, 2 durations.
     :param answer: of a query that asks for each operation in turn.
     """
     if answer is None:
         return {}
     series = timeseries(answer, now=request.now.timestamp())
-    kinds = 3 if tag == "service" else 2
     found: dict[str, list[Series]] = {}
     for index, rows in series.items():
-        if index % kinds == what:
+        if index % _KINDS == what:
             for row in rows:
                 if row.tags.get(tag) not in {None, "", "N/A"}:
                     found.setdefault(row.tags[tag], []).append(row.series)
@@ -130,7 +132,7 @@ def _operation(request: EvidenceRequest, answers: Answers) -> str:
     """Return the first trace operation by which the service reports requests."""
     found = timeseries(answers[SERVICES], now=request.now.timestamp())
     for index, operation in enumerate(request.all_operations):
-        if any(row.tags.get("service") == request.service for row in found.get(3 * index, ())):
+        if any(row.tags.get("service") == request.service for row in found.get(_KINDS * index, ())):
             return operation
     return request.all_operations[0]
 
@@ -216,10 +218,9 @@ def check_versions(
         )
         return Checked(finding("versions", request, Verdict.UNKNOWN, text, answers, [VERSIONS]))
     onset = metric.onset if metric and metric.symptomatic else None
-    errors = by_tag(answer, request, "version", 1)
-    seen = tuple(
-        sorted(_versions(request, hits, errors, onset or request.window_start), key=lambda v: v.first_seen or 0)
-    )
+    errors, durations = by_tag(answer, request, "version", 1), by_tag(answer, request, "version", 2)
+    versions = _versions(request, hits, errors, durations, onset or request.window_start)
+    seen = tuple(sorted(versions, key=lambda version: version.first_seen or 0))
     suspicious = onset is not None and any(_arrived_before(each, onset) for each in seen)
     verdict = Verdict.WARN if suspicious else Verdict.OK
     text = _versions_text(request, seen, onset)
@@ -231,7 +232,11 @@ def _arrived_before(version: VersionSeen, onset: int) -> bool:
 
 
 def _versions(
-    request: EvidenceRequest, hits: Mapping[str, Series], errors: Mapping[str, Series], onset: int
+    request: EvidenceRequest,
+    hits: Mapping[str, Series],
+    errors: Mapping[str, Series],
+    durations: Mapping[str, Series],
+    onset: int,
 ) -> Iterable[VersionSeen]:
     recent = request.end - 600
     whole = sum(value for series in hits.values() for _, value in series.between(recent, request.end).known())
@@ -239,8 +244,8 @@ def _versions(
         known = [(at, value) for at, value in series.known() if value > 0]
         if not known:
             continue
-        failed = sparse_counter(errors.get(version), series)
-        since = series.between(onset, request.end)
+        failed, duration = sparse_counter(errors.get(version), series), durations.get(version, EMPTY)
+        since, earlier = series.between(onset, request.end), series.between(request.start, onset)
         latest = sum(value for _, value in series.between(recent, request.end).known())
         began = known[0][0]
         yield VersionSeen(
@@ -249,7 +254,9 @@ def _versions(
             last_seen=known[-1][0],
             requests=sum(value for _, value in since.known()),
             error_share=_error_share(failed.between(onset, request.end), since),
-            errors_before=_error_share(failed.between(request.start, onset), series.between(request.start, onset)),
+            errors_before=_error_share(failed.between(request.start, onset), earlier),
+            latency=_mean_duration(duration, since),
+            latency_before=_mean_duration(duration, earlier),
             traffic_share=latest / whole if whole else 0.0,
         )
 
@@ -259,6 +266,15 @@ def _error_share(failed: Series, hits: Series) -> float | None:
     if requests < _FEW_REQUESTS:
         return None
     return sum(value for _, value in failed.known()) / requests
+
+
+def _mean_duration(duration: Series, hits: Series) -> float | None:
+    """Return the mean duration of the requests, in seconds."""
+    requests, known = dict(hits.known()), dict(duration.known())
+    counted = sum(value for at, value in requests.items() if at in known)
+    if counted < _FEW_REQUESTS:
+        return None
+    return sum(value * known[at] for at, value in requests.items() if at in known) / counted
 
 
 def _versions_text(request: EvidenceRequest, seen: tuple[VersionSeen, ...], onset: int | None) -> str:
@@ -280,9 +296,13 @@ def _version_text(
     if version.error_share is None:
         return text
     text += f"; {percent(version.error_share)} of its requests failed"
-    others = [v for v in seen if v is not version and v.error_share is not None]
+    others = [v for v in seen if v is not version and v.error_share is not None][:2]
     if others:
-        text += f" against {', '.join(f'{percent(v.error_share or 0)} of {v.version}' for v in others[:2])}"
+        text += f" against {', '.join(f'{percent(v.error_share or 0)} of {v.version}' for v in others)}"
+    if version.latency is not None:
+        text += f"; mean duration {_seconds(version.latency)}"
+        slower = [f"{_seconds(v.latency)} of {v.version}" for v in others if v.latency is not None]
+        text += f" against {', '.join(slower)}" if slower else ""
     return text
 
 

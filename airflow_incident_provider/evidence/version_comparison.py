@@ -1,0 +1,75 @@
+"""Whether a version is to blame: it fails more, or is slower, than those beside it or before it."""
+
+from __future__ import annotations
+
+from airflow_incident_provider.evidence.model import Cause, Support
+from airflow_incident_provider.evidence.observations import Change, Observations, VersionSeen, value_of
+from airflow_incident_provider.evidence.weighing import Draft
+
+_PROVEN_S = 10 * 60
+_FAILS_MORE = 3.0
+_SLOWER = 1.5
+_LEAST_ERROR_SHARE = 0.01
+
+
+def weigh_versions(draft: Draft, seen: Observations, change: Change, service: str, onset: int) -> None:
+    """Weigh a deployment by how the version that it brought compares."""
+    versions = value_of(seen.versions)
+    if versions is None or change.kind is not Cause.DEPLOYMENT or change.service != service:
+        return
+    new = next((each for each in versions if each.version == change.version), None)
+    if change.version is None:
+        arrived = [each for each in versions if each.first_seen is not None and each.first_seen <= onset]
+        new = arrived[-1] if arrived else None
+    if new is None:
+        return
+    if new.error_share is None:
+        return
+    others = [each for each in versions if each is not new]
+    if _ran_well_before(new, onset):
+        draft.contradict("versions", f"{new.version} served before the onset as well as the version before it")
+        return
+    worse = _worse_than(new, others)
+    for kind, text in worse:
+        draft.support(kind, "versions", text)
+    if not worse and any(_as_bad(each, new) for each in others):
+        draft.contradict("versions", "the other versions are as bad")
+
+
+def _worse_than(new: VersionSeen, others: list[VersionSeen]) -> list[tuple[Support, str]]:
+    """Return in what a version is worse than those that serve beside it, else than those that served before it."""
+    found = []
+    beside = [each for each in others if each.error_share is not None]
+    shares = [each.error_share if beside else each.errors_before for each in beside or others]
+    latencies = [each.latency if beside else each.latency_before for each in beside or others]
+    than = "the other versions" if beside else "before"
+    if (new.error_share or 0.0) >= max(
+        _LEAST_ERROR_SHARE, _FAILS_MORE * max((each or 0.0 for each in shares), default=0.0)
+    ):
+        found.append((Support.VERSION_FAILS_MORE, f"{new.version} fails more than {than}"))
+    slowest = max((each for each in latencies if each is not None), default=None)
+    if new.latency is not None and slowest is not None and new.latency >= _SLOWER * slowest:
+        found.append((Support.VERSION_SLOWER, f"{new.version} is slower than {than}"))
+    return found
+
+
+def _as_bad(other: VersionSeen, new: VersionSeen) -> bool:
+    """Return whether another version that serves at the same time fails as much, or became as slow."""
+    if other.error_share is None:
+        return False
+    if other.error_share >= _LEAST_ERROR_SHARE and other.error_share >= (new.error_share or 0.0) / 2:
+        return True
+    return _slower_than_before(other) and (other.latency or 0.0) * _SLOWER >= (new.latency or 0.0)
+
+
+def _slower_than_before(version: VersionSeen) -> bool:
+    known = version.latency is not None and version.latency_before is not None
+    return known and (version.latency or 0.0) >= _SLOWER * (version.latency_before or 0.0)
+
+
+def _ran_well_before(version: VersionSeen, onset: int) -> bool:
+    """Return whether a version served for a while, and failed less or was faster, before the onset."""
+    if version.first_seen is None or version.errors_before is None or onset - version.first_seen < _PROVEN_S:
+        return False
+    fails_more = (version.error_share or 0.0) >= max(_LEAST_ERROR_SHARE, _FAILS_MORE * version.errors_before)
+    return fails_more or _slower_than_before(version)
