@@ -7,6 +7,7 @@ stored or shown. Escaping for Slack is done once, by ``messages``. Nothing here 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -175,9 +176,9 @@ def split_url(url: str) -> SplitResult | None:
 
 _NAME = (
     r"(?:(?:api|app|application|access|secret|private|account|sharedaccess|encryption|signing|master|licen[sc]e|auth"
-    r"|client)[_ -]?key(?:[_-]?id)?|(?:secret|passw(?:or)?d)(?:[_-][A-Za-z0-9]{1,20}){0,3}|token|passphrase"
-    r"|signature|credentials?|session[_-]?id|sessid|(?<![A-Za-z0-9])(?:pass|pwd|sig|psk|bind_?pw)"
-    r"|(?<=_)pw(?![A-Za-z0-9])|rediscli_auth|community[_ ]string"
+    r"|client)[_ -]?key(?:[_-]?(?:id|data))?|(?:secret|passw(?:or)?d)(?:[_-][A-Za-z0-9]{1,20}){0,3}|token"
+    r"|passphrase|signature|credentials?|session[_-]?id|sessid|(?<![A-Za-z0-9])(?:pass|pwd|sig|psk|bind_?pw)"
+    r"|(?<![A-Za-z0-9])pw(?![A-Za-z0-9])|rediscli_auth|community[_ ]string"
     r"|passwort|kennwort|mot[_ ]de[_ ]passe|contrase\u00f1a|senha"
     r"|\u043f\u0430\u0440\u043e\u043b\u044c|\u5bc6\u7801|\u30d1\u30b9\u30ef\u30fc\u30c9)"
 )
@@ -204,14 +205,19 @@ _PREFIXED_FORM = (
 )
 """A short name, an underscore, and what no word looks like: the form of most tokens of today."""
 _TOKENS = (
-    r"\b(?:xox[a-z]|xapp)-[A-Za-z0-9-]{8,}|\bxoxe\.[A-Za-z0-9.-]{8,}",  # Slack
+    r"\b(?:xox[a-z]|xapp)-[A-Za-z0-9%+/=_-]{8,}|\bxoxe\.[A-Za-z0-9.-]{8,}",  # Slack
     r"\beyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_-]{4,4000}(?:\.[A-Za-z0-9_-]*)?",  # JSON Web Token
     r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b",  # AWS
     r"\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bgl(?:pat|ptt|dt|rt)-[A-Za-z0-9_-]{16,}",
     r"\b(?:sk|pk|rk)[-_](?:[a-z]{2,8}[-_]){0,3}[A-Za-z0-9]{20,}|\bwhsec_[A-Za-z0-9]{16,}",  # Stripe
     r"\bsk-(?:ant|proj|svcacct|or)-[A-Za-z0-9_-]{20,}",
     r"\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",  # SendGrid
-    r"\bAIza[A-Za-z0-9_-]{35}|\bya29\.[A-Za-z0-9._-]{20,}",  # Google
+    r"\bAIza[A-Za-z0-9_-]{35}|\bya29\.[A-Za-z0-9._-]{20,}"  # Google
+    r"|\bGOCSPX-[A-Za-z0-9_-]{20,}|\b1//0[A-Za-z0-9_-]{30,}",
+    r"\b(?:FwoGZXIvYXdz|IQoJb3JpZ2lu)[A-Za-z0-9+/=]{20,}",  # AWS, sessions
+    r"\b[A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{31,34}"  # Azure
+    r"|(?<![A-Za-z0-9+/=])(?<!sha512-)[A-Za-z0-9+/]{86}==(?![A-Za-z0-9+/=])",
+    r"\bpat-(?:na|eu)[0-9]-[a-f0-9-]{36}",  # HubSpot
     r"\bhv[sbr]\.[A-Za-z0-9_-]{20,}",  # Vault
     r"\bnpm_[A-Za-z0-9]{30,}|\bpypi-[A-Za-z0-9_-]{30,}|\bdckr_pat_[A-Za-z0-9_-]{16,}",
     _PREFIXED_FORM,
@@ -226,70 +232,106 @@ _TOKENS = (
 )
 """Tokens that are known by their form."""
 
+_AWS_ID = r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
+_AWS_KEY = (
+    r"(?<![A-Za-z0-9/+=])(?=[A-Za-z0-9/+]{0,39}[a-z])(?=[A-Za-z0-9/+]{0,39}[A-Z])[A-Za-z0-9/+]{40}"
+    r"(?![A-Za-z0-9/+=])"
+)
+"""The secret key of AWS has no mark of its own; a commit or another hash in hexadecimal has only small letters."""
+_BASE64 = r"[A-Za-z0-9+/]{8,500}={0,2}"
+
+
+def _basic(found: re.Match[str]) -> str:
+    """Return a text in which Base64 that holds a user and a password is replaced; a plain word stays."""
+    try:
+        decoded = base64.b64decode(found[2], validate=True)
+    except ValueError:
+        return found[0]
+    return found[1] + REDACTED if decoded.isascii() and b":" in decoded else found[0]
+
+
 # (pattern, replacement). Every repetition is bounded or ends at a character that it cannot start from, so that
 # hostile text costs time in proportion to its length.
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (
-            r"(?s)-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-            r".*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
-            REDACTED,
-        ),
-        (
-            r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|(?<![\w-])(?:x|dd)-[a-z-]{0,40}(?:token|key|secret))"
-            r"((?:\\{0,4}[\"'])?\s{0,4}[:=])[^\n]*",
-            rf"\1\2 {REDACTED}",
-        ),
-        (r"(?i)\b(bearer)\s{1,4}(?=[^\s]{0,100}[0-9])[A-Za-z0-9._~+/=-]{6,}", rf"\1 {REDACTED}"),
-        (
-            r"(?i)\b(bearer|basic|token|geniekey)\s{1,4}(?!\[redacted)[A-Za-z0-9._~+/=-]{16,}",
-            rf"\1 {REDACTED}",
-        ),
-        # Credentials in URLs and connection strings; a password may hold a slash except in a web address.
-        (
-            r"(?i)\b(?!https?:)([a-z][a-z0-9+.-]{1,20}://)[^\s@/:]{0,200}:[^\s@]{1,500}@(?:[^\s/?#]*@)?",
-            rf"\1{REDACTED}@",
-        ),
-        (r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/?#]*@", rf"\1{REDACTED}@"),
-        (r"(?i)\b(jdbc:oracle:[a-z]{1,10}:)[^\s/@]{1,100}/[^\s@]{1,200}@", rf"\1{REDACTED}@"),
-        (
-            r"(?<![\w/:])[A-Za-z][\w.-]{0,63}:[^\s:@/,;]{1,128}@(?!sha\d)(?=[A-Za-z0-9][\w.-]{0,252}[:/])",
-            f"{REDACTED}@",
-        ),
-        (r"(?i)(https://(?:\w+\.)?discord(?:app)?\.com/api/webhooks/)(?!\[redacted)\S+", rf"\1{REDACTED}"),
-        (r"(?i)(https://[\w.-]{1,100}\.webhook\.office\.com/)(?!\[redacted)\S+", rf"\1{REDACTED}"),
-        *((token, REDACTED) for token in _TOKENS),
-        # Named values: NAME=value, "name": "value", <name>value<, --name value, and prose.
-        (rf"(?i)({_NAME}{_ASSIGNED}){_VALUE}", rf"\1{REDACTED}"),
-        (rf"(?i)(<[\w:-]{{0,40}}{_NAME}>)(?!\[redacted)[^<\n]{{1,500}}", rf"\1{REDACTED}"),
-        (rf"(?i)((?<![\w-])--[\w-]{{0,40}}{_NAME}[\w-]{{0,20}}\s{{1,4}})(?!-){_VALUE}", rf"\1{REDACTED}"),
-        (
-            r"(?i)(\b(?:sshpass|(?:docker|podman) login|mysql\w{0,10}|mongo\w{0,10}|redis-cli)\b[^\n]{0,100}?"
-            r"\s-[pa]\s?)"
-            r"(?!\[redacted)[^\s]{4,200}",
-            rf"\1{REDACTED}",
-        ),
-        (r"(?i)\b((?:passw(?:or)?d|passphrase|pwd|secret)\s{1,4})([\"'])[^\"'\n]{4,200}\2", rf"\1{REDACTED}"),
-        (r"(\s(?:-u[\s=]{0,4}|--user[\s=]{1,4}))[^\s:]{1,100}:[^\s]{1,200}", rf"\1{REDACTED}"),
-        (r"(\s--from-literal[\s=]{1,4}[\w.-]{1,100}=)[^\s]{1,200}", rf"\1{REDACTED}"),
-        (
-            r"(?i)\b((?:passw(?:or)?d|passphrase|pwd|(?:api|app|access|secret|private)[_ -]?(?:key|token))"
-            r"\s{1,4}(?:for\s{1,4}(?:user\s{1,4})?[^\s]{1,60}\s{1,4})?(?:(?:is|was|of)\s{1,4})?)(?=[^\s]{0,100}[0-9])(?!\[redacted)[^\s,;\"'<>]{6,200}",
-            rf"\1{REDACTED}",
-        ),
-    )
+_Replacement = str | Callable[[re.Match[str]], str]
+_PATTERNS: tuple[tuple[str, _Replacement], ...] = (
+    (
+        r"(?s)-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+        r".*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+        REDACTED,
+    ),
+    (
+        r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|(?<![\w-])(?:x|dd)-[a-z-]{0,40}(?:token|key|secret))"
+        r"((?:\\{0,4}[\"'])?\s{0,4}[:=])[^\n]*",
+        rf"\1\2 {REDACTED}",
+    ),
+    (rf"({_AWS_ID}[\s\S]{{0,300}}?){_AWS_KEY}", rf"\1{REDACTED}"),
+    (rf"{_AWS_KEY}(?=[\s\S]{{0,300}}?{_AWS_ID})", REDACTED),
+    (
+        r"((?i:secret|key|token|credentials?|passw(?:or)?d)[\w.-]{0,20}[^\w\n]{0,6}\s{0,4})" + _AWS_KEY,
+        rf"\1{REDACTED}",
+    ),
+    (rf"(?i)(\bbasic(?:\s{{1,4}}auth\w{{0,11}}:?)?\s{{1,4}})({_BASE64})", _basic),
+    (rf"(?i)((?<![A-Za-z0-9])auth{_ASSIGNED}\\{{0,4}}[\"']?)({_BASE64})", _basic),
+    (r"(?i)\b(bearer)\s{1,4}(?=[^\s]{0,100}[0-9])[A-Za-z0-9._~+/=-]{6,}", rf"\1 {REDACTED}"),
+    (
+        r"(?i)\b(bearer|basic|token|geniekey)\s{1,4}(?!\[redacted)[A-Za-z0-9._~+/=-]{16,}",
+        rf"\1 {REDACTED}",
+    ),
+    # Credentials in URLs and connection strings; a password may hold a slash except in a web address.
+    (
+        r"(?i)\b(?!https?:)([a-z][a-z0-9+.-]{1,20}://)[^\s@/:]{0,200}:[^\s@]{1,500}@(?:[^\s/?#]*@)?",
+        rf"\1{REDACTED}@",
+    ),
+    (r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/?#]*@", rf"\1{REDACTED}@"),
+    (r"(?<!:)(//)[^\s/?#@:]{1,200}:[^\s/?#@]{1,200}@", rf"\1{REDACTED}@"),
+    (r"(?<![\w/:])[\w.-]{1,63}:[^\s@]{1,128}@(?=(?:tcp|unix)\()", f"{REDACTED}@"),
+    (r"(?i)\b(login\s{1,4}\S{1,100}\s{1,4}password\s{1,4})(?!\[redacted)\S{1,200}", rf"\1{REDACTED}"),
+    (r"(?i)\b(jdbc:oracle:[a-z]{1,10}:)[^\s/@]{1,100}/[^\s@]{1,200}@", rf"\1{REDACTED}@"),
+    (
+        r"(?<![\w/:])[A-Za-z][\w.-]{0,63}:[^\s:@/,;]{1,128}@(?!sha\d)(?=[A-Za-z0-9][\w.-]{0,252}[:/])",
+        f"{REDACTED}@",
+    ),
+    (r"(?i)(https://(?:\w+\.)?discord(?:app)?\.com/api/webhooks/)(?!\[redacted)\S+", rf"\1{REDACTED}"),
+    (r"(?i)(https://[\w.-]{1,100}\.webhook\.office\.com/)(?!\[redacted)\S+", rf"\1{REDACTED}"),
+    *((token, REDACTED) for token in _TOKENS),
+    # Named values: NAME=value, "name": "value", <name>value<, --name value, and prose.
+    (rf"(?i)({_NAME}{_ASSIGNED}){_VALUE}", rf"\1{REDACTED}"),
+    (rf"(?i)(<[\w:-]{{0,40}}{_NAME}>)(?!\[redacted)[^<\n]{{1,500}}", rf"\1{REDACTED}"),
+    (rf"(?i)((?<![\w-])--[\w-]{{0,40}}{_NAME}[\w-]{{0,20}}\s{{1,4}})(?!-){_VALUE}", rf"\1{REDACTED}"),
+    (
+        r"(?i)(\b(?:sshpass|(?:docker|podman) login|mysql\w{0,10}|mongo\w{0,10}|redis-cli)\b[^\n]{0,100}?"
+        r"\s-[pa]\s?)"
+        r"(?!\[redacted)[^\s]{4,200}",
+        rf"\1{REDACTED}",
+    ),
+    (r"(?i)\b((?:passw(?:or)?d|passphrase|pwd|secret)\s{1,4})([\"'])[^\"'\n]{4,200}\2", rf"\1{REDACTED}"),
+    (r"(\s(?:-u[\s=]{0,4}|--user[\s=]{1,4}))[^\s:]{1,100}:[^\s]{1,200}", rf"\1{REDACTED}"),
+    (r"(\s--from-literal[\s=]{1,4}[\w.-]{1,100}=)[^\s]{1,200}", rf"\1{REDACTED}"),
+    (
+        r"(?i)\b((?:(?:session|security|auth|refresh|secret|client)[_ -]?(?:access[_ -]?)?(?:key|token|secret))"
+        r"\s{1,4}(?:(?:is|was)\s{1,4})?)(?=[^\s]{0,100}[0-9])(?!\[redacted)[^\s,;\"'<>]{16,4000}",
+        rf"\1{REDACTED}",
+    ),
+    (
+        r"(?i)\b((?:passw(?:or)?d|passphrase|pwd|(?:api|app|access|secret|private)[_ -]?(?:key|token))"
+        r"\s{1,4}(?:for\s{1,4}(?:user\s{1,4})?[^\s]{1,60}\s{1,4})?(?:(?:is|was|of)\s{1,4})?)(?=[^\s]{0,100}[0-9])(?!\[redacted)[^\s,;\"'<>]{6,200}",
+        rf"\1{REDACTED}",
+    ),
 )
+_RULES = tuple((re.compile(pattern), replacement) for pattern, replacement in _PATTERNS)
 
 
 _PREFIXED = re.compile(_PREFIXED_FORM)
+_AWS_IDS = re.compile(_AWS_ID)
+_AWS_KEYS = re.compile(_AWS_KEY)
 _HINTS = (
     "@", "key", "secret", "token", "pass", "pwd", "sig", "cred", "sess", "auth", "cookie", "bearer", "basic",
     "webhook", "hooks.slack", "-----begin", ":aa", " -u", "\n-u", "\t-u", " -p", "\n-p", "\t-p", "--user", "xox",
     "xapp", "eyj", "akia", "asia", "aroa", "aida", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_", "glpat",
     "glptt", "gldt", "glrt", "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "whsec", "sg.", "aiza", "ya29", "hvs.",
     "hvb.", "hvr.", "npm_", "pypi-", "dckr_", "dop_v1", "shpat", "shpca", "shppa", "shpss", "dapi", "lin_api",
-    "pmak", "atatt", "glsa", "nrak", "sq0", "geniekey", "_pw", "nfp_", "sbp_", "ntn_", "figd_", "glc_", "ops_",
+    "pmak", "atatt", "glsa", "nrak", "sq0", "geniekey", "pw", "gocspx",
+    "1//0", "7q~", "8q~", "==", "pat-", "fwogz", "iqojb", "nfp_", "sbp_", "ntn_", "figd_", "glc_", "ops_",
     "sntry", "rubygems_", "fm1_", "fm2_", "pscale_", "tskey-", "dp.", "akcp", "atlasv1", "psk", "--from-literal",
     " -a", "community", "kennwort", "contrase", "senha", "\u043f\u0430\u0440\u043e\u043b\u044c", "\u5bc6\u7801",
     "\u30d1\u30b9\u30ef\u30fc\u30c9",
@@ -322,6 +364,8 @@ def redact_values(value: Any, *, depth: int = 40) -> Any:
         return _redact_json(value, depth) if value.lstrip()[:1] in ("{", "[") else redact(value)
     if isinstance(value, dict | list) and depth == 0:
         return None
+    if isinstance(value, dict | list):
+        value = _without_aws_keys(value)
     if isinstance(value, dict):
         secrets = {key for key in value if _SECRET_NAME.fullmatch(str(key))}
         if _SECRET_NAME.fullmatch(str(value.get("name", value.get("key")))):
@@ -331,6 +375,15 @@ def redact_values(value: Any, *, depth: int = 40) -> Any:
             for key, item in value.items()
         }
     return [redact_values(item, depth=depth - 1) for item in value] if isinstance(value, list) else value
+
+
+def _without_aws_keys(value: dict[Any, Any] | list[Any]) -> dict[Any, Any] | list[Any]:
+    """Return an object or list without the secret keys of AWS that stand beside the id of one."""
+    items = list(value.values()) if isinstance(value, dict) else value
+    if not any(isinstance(item, str) and _AWS_IDS.search(item) for item in items):
+        return value
+    shown = [_AWS_KEYS.sub(REDACTED, item) if isinstance(item, str) else item for item in items]
+    return dict(zip(value, shown, strict=True)) if isinstance(value, dict) else shown
 
 
 def _redact_json(text: str, depth: int) -> str:

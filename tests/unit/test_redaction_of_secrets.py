@@ -17,6 +17,7 @@ SLACK, AWS, JWT = (
     "AKIA" + "IOSFODNN7EXAMPLE",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
 )
+AWS_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY"
 PRIVATE_KEY = "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEabc\n-----END RSA " + "PRIVATE KEY-----"
 
 
@@ -96,6 +97,27 @@ PRIVATE_KEY = "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEabc\n-----END RSA " + "
         ("npm_" + "a" * 36, "a" * 36),
         ("hvs." + "b" * 24, "b" * 24),
         ("dapi" + "c0" * 16, "c0" * 16),
+        (f"{AWS} {AWS_KEY}", AWS_KEY),
+        (f"{AWS}:{AWS_KEY}", AWS_KEY),
+        (f"keys: {AWS}\n{AWS_KEY}", AWS_KEY),
+        (f"{AWS_KEY} belongs to {AWS}", AWS_KEY),
+        (f"the secret {AWS_KEY}", AWS_KEY),
+        (f"SecretAccessKey {AWS_KEY}", AWS_KEY),
+        (f"aws_secret_access_key\t{AWS_KEY}", AWS_KEY),
+        ("SessionToken " + "IQoJb3JpZ2lu" + "x" * 60, "x" * 60),
+        ("github" + "_pat_11ABCDEFG0abcdefghijkl_" + "Z1a" * 15, "Z1aZ1a"),
+        ("xox" + "d-abc%2Bdef%3D", "def%3D"),
+        ("Basic dXNlcjpwYXNz", "dXNlcj"),
+        ("basic auth dXNlcjpwYXNzd29yZA==", "dXNlcj"),
+        ('{"auths": {"r": {"auth": "dXNlcjpwYXNz"}}}', "dXNlcj"),
+        ("app:hunter2@tcp(db:3306)/orders", "hunter2"),
+        ("//app:hunter2@host/path", "hunter2"),
+        ("machine h login app password hunter2", "hunter2"),
+        ("GOC" + "SPX-abcdefghijklmnopqrstuvwx", "abcdefgh"),
+        ("abc8Q" + "~" + "x1" * 16, "x1x1"),
+        ("Ab1/" * 21 + "Ab==", "Ab1/Ab1"),
+        ("client-key-data: LS0tLS1CRUdJTiBSU0E", "LS0tLS1C"),
+        ("pw: hunter2", "hunter2"),
     ],
 )
 def test_secrets_are_removed(text: str, secret: str) -> None:
@@ -122,6 +144,16 @@ def test_secrets_are_removed(text: str, secret: str) -> None:
         "mysql-prod is slow -p99 above 2s",
         "compass: north, bypass=no",
         "signal: 9; design=new",
+        "commit 0123456789abcdef0123456789abcdef01234567 deployed",
+        "the secret of version 0123456789abcdef0123456789abcdef01234567",
+        "trace_id:4bf92f3577b34da6a3ce929d0e0e4736 span_id:00f067aa0ba902b7",
+        "key 123e4567-e89b-12d3-a456-426614174000 of pod checkout-7d9f8b6c5d-x2x4z",
+        "https://app.datadoghq.com/monitors/148275309?from_ts=1795430100000&event_id=7716548234011230001",
+        "Basic monitoring is enabled, and basic auth failed",
+        "sha512-" + "Ab1/" * 21 + "Ab==",
+        "digest: 2jmj7l5rSw0yVb/vlWAYkK/YBwk=",
+        "secret rotation job 20261129 failed",
+        "service:token-service team:auth env:prod",
         "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
     ],
 )
@@ -167,6 +199,9 @@ def test_redacting_twice_changes_nothing(text: str) -> None:
         'token="',
         "sk-ab-",
         "pass",
+        "Aa1/",
+        "//a:",
+        "basic ",
     ],
 )
 def test_hostile_text_takes_no_long_time(piece: str) -> None:
@@ -190,3 +225,13 @@ def test_what_the_name_of_a_value_announces_is_hidden_in_any_shape() -> None:
         "headers": {"Authorization": REDACTED, "X-Vault-Token": REDACTED, "Accept": "text/html"},
         "env": [{"name": "DB_PASSWORD", "value": REDACTED}, {"name": "PORT", "value": "80"}],
     }
+
+
+def test_the_secret_key_of_aws_goes_where_it_stands_beside_its_id() -> None:
+    assert redact_values({"id": AWS, "x": AWS_KEY, "sha": "ab" * 20}) == {
+        "id": REDACTED,
+        "x": REDACTED,
+        "sha": "ab" * 20,
+    }
+    assert redact_values([AWS, AWS_KEY]) == [REDACTED, REDACTED]
+    assert redact_values(["x", AWS_KEY]) == ["x", AWS_KEY]
