@@ -80,27 +80,12 @@ class PostIncidentUpdateOperator(SlackStep):
         return updates
 
     def _post(self, context: Context, snapshot: IncidentSnapshot, missing: Sequence[Missing]) -> ThreadUpdates:
-        registry, table, key = TaskRegistry.of(context), active_routing_table().table, incident_key(context)
+        registry, table, run_id = TaskRegistry.of(context), active_routing_table().table, context["ti"].run_id
         assert snapshot.record is not None
-
-        def store_room(room: WarRoom) -> None:
-            registry.store_room(key, room_location(room))
-
-        triage = table.triage.channel
-        if Missing.ROOM in missing:
-            session = self._open_missing_room(context, snapshot, registry)
-        else:
-            session = RoomSession.begin(
-                context, snapshot, conn_id=self.slack_conn_id, log=self.log, channel_name=triage or ""
-            )
-        if session.snapshot.room is None and session.is_in_thread and triage is not None:
-            session = self._open_thread(context, session, triage, registry)
-            store_room(session.room)
-        if session.snapshot.room is None:
-            raise AirflowSkipException("There is no room to post it in; what happened is in the registry.")
+        store_room = partial(_store_room, registry, snapshot.record.key)
+        session = self._place(context, snapshot, missing, table.triage.channel)
         posted = list(post_missing(session, missing))
-        run_id = context["ti"].run_id
-        batch = registry.updates(run_id) or UpdateBatch(incident=key)
+        batch = registry.updates(run_id) or UpdateBatch(incident=snapshot.record.key)
         missed = registry.missed_updates(snapshot.record, but=run_id)
         poster = partial(UpdatePoster, settings=table.lifecycle, store_room=store_room, announce_in=table.announce)
         if Missing.ROOM in missing:
@@ -117,9 +102,29 @@ class PostIncidentUpdateOperator(SlackStep):
             _store_success(snapshot, registry, missing, updates, run_id)
         if update.is_unfinished:
             _store_failure(snapshot, registry, run_id, updates.problems[-1], due_at(context))
-        if triage is not None and _was_promoted(batch):
-            self._announce_room(session, triage)
+        if table.triage.channel is not None and _was_promoted(batch):
+            self._announce_room(session, table.triage.channel)
         return updates.model_copy(update={"messages": (*posted, *updates.messages)})
+
+    def _place(
+        self, context: Context, snapshot: IncidentSnapshot, missing: Sequence[Missing], triage_channel: str | None
+    ) -> RoomSession:
+        """Return a session in the incident's room or thread, which is opened if there is none.
+
+        :raises AirflowSkipException: the incident is to have neither.
+        """
+        registry = TaskRegistry.of(context)
+        if Missing.ROOM in missing:
+            return self._open_missing_room(context, snapshot, registry)
+        session = RoomSession.begin(
+            context, snapshot, conn_id=self.slack_conn_id, log=self.log, channel_name=triage_channel or ""
+        )
+        if session.snapshot.room is None and session.is_in_thread and triage_channel is not None:
+            session = self._open_thread(context, session, triage_channel, registry)
+            _store_room(registry, incident_key(context), session.room)
+        if session.snapshot.room is None:
+            raise AirflowSkipException("There is no room to post it in; what happened is in the registry.")
+        return session
 
     def _open_thread(
         self, context: Context, session: RoomSession, channel: str, registry: TaskRegistry
@@ -159,6 +164,10 @@ class PostIncidentUpdateOperator(SlackStep):
             announce_room_in_thread(session, triage_channel)
         except IncidentError as error:
             self.log.warning("The room was not announced in the triage channel: %s", error)
+
+
+def _store_room(registry: TaskRegistry, key: str, room: WarRoom) -> None:
+    registry.store_room(key, room_location(room))
 
 
 def _store_success(

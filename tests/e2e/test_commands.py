@@ -172,10 +172,15 @@ def test_an_incident_of_a_person_is_closed_with_access_to_the_database(house: Ho
         tty.type("y")
         code, rest = tty.end(seconds=150)
     assert (code, "Resolved: Said by a person" in rest) == (ExitCode.OK, True), rest
+    shared = airflow_incident("postmortem", "HAND-1", "--share", environment=environment)
+    assert (shared.code, shared.out.strip()) == (ExitCode.OK, "The draft is a canvas in the room."), shared.err
     archived = airflow_incident("archive", "HAND-1", "--yes", "--output", "json", environment=environment)
     assert archived.code == ExitCode.OK, archived.err
     [row] = json.loads(archived.out)
-    assert house.control.channel(row["room"])["is_archived"]
+    channel = house.control.channel(row["room"])
+    assert channel["is_archived"]
+    assert channel["canvas"]["title"] == "Postmortem draft: Said by a person"
+    assert "- Resolved: not recorded" not in channel["canvas"]["markdown"]
     assert len([text for text in texts(house, row["room"]) if " by " in text]) >= 2
 
 
