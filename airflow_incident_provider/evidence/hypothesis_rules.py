@@ -21,7 +21,7 @@ from airflow_incident_provider.evidence.observations import (
     values_of,
 )
 from airflow_incident_provider.evidence.series import Direction, Shift, State
-from airflow_incident_provider.evidence.symptoms import Resource
+from airflow_incident_provider.evidence.symptoms import Resource, Symptom
 from airflow_incident_provider.evidence.version_comparison import weigh_versions
 from airflow_incident_provider.evidence.weighing import Draft
 
@@ -275,11 +275,12 @@ def _memory(seen: Observations, service: str) -> Iterator[Draft]:
     )
     signals = values_of(seen.signals)
     hosts = _one_host(seen)
-    if hosts and metric is not None and metric.growing_since is not None:
+    grows = metric is not None and metric.growing_since is not None and metric.symptom is Symptom.MEMORY
+    if hosts and grows:
         draft.text = f"{', '.join(hosts)} of {service} {'uses' if len(hosts) == 1 else 'use'} more and more memory"
     elif hosts:
         _contradict_by_host(draft, seen)
-    if metric is not None and metric.growing_since is not None:
+    if grows:
         draft.support(Support.RESOURCE_GROWS, "metric", "the metric only grows")
     for signal in signals:
         if signal.resource is Resource.MEMORY and signal.growing_since is not None:

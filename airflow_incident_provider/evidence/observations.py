@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from airflow_incident_provider.evidence.localization import Localization, Measure
 from airflow_incident_provider.evidence.model import Cause
 from airflow_incident_provider.evidence.series import Direction, Series, Shift, State
-from airflow_incident_provider.evidence.symptoms import Resource
+from airflow_incident_provider.evidence.symptoms import Resource, Symptom
 from airflow_incident_provider.models import Finding
 
 Seen = TypeVar("Seen")
@@ -44,6 +44,7 @@ def summary_of(checked: Checked[Seen] | None) -> str:
 class MetricSeen:
     """The alert's own metric, or what was looked at in its place.
 
+    :param symptom: what it measures.
     :param name: of what was looked at in its place; empty for the alert's own.
     :param onset: Unix seconds when it left its normal range, or stopped reporting.
     :param onset_open: whether it was abnormal from the first point that was looked at: it may be older.
@@ -58,6 +59,7 @@ class MetricSeen:
     onset_open: bool = False
     growing_since: int | None = None
     symptomatic: bool = False
+    symptom: Symptom = Symptom.OTHER
     name: str = ""
 
 

@@ -22,7 +22,7 @@ SUPPORT: Mapping[Support, float] = {
     Support.ERROR_IN_VERSION: 0.4,
     Support.NEW_ERROR: 0.15,
     Support.ERROR_TEXT: 0.45,
-    Support.LOG_TEXT: 0.4,
+    Support.LOG_TEXT: 0.45,
     Support.ONE_HOST: 0.55,
     Support.EXPLAINS_EXCESS: 0.6,
     Support.ALERTED_FIRST: 0.3,

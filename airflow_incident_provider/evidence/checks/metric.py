@@ -105,6 +105,7 @@ def _see(request: EvidenceRequest, series: Series, shift: Shift, *, name: str = 
         onset_open=rising or (shift.onset is not None and shift.onset == known[0][0]),
         growing_since=growing if rising else None,
         symptomatic=state is not State.NORMAL and (side or rising),
+        symptom=request.symptom,
         name=name,
     )
 
