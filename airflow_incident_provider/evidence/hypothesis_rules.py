@@ -30,6 +30,7 @@ _BEFORE_S = 60 * 60
 _CLOCK_SKEW_S = 60
 _MORE_TRAFFIC = 1.5
 _MANY_HOSTS = 3
+_MANY_MESSAGES = 20
 _FEW_OF_HOSTS = 0.34
 _EXTERNAL = frozenset({"external", "third-party", "third_party", "thirdparty", "saas"})
 
@@ -363,9 +364,13 @@ def _support_by_text(draft: Draft, seen: Observations, kind: ErrorKind) -> None:
     for error in values_of(seen.errors):
         if error.kind is kind:
             draft.support(Support.ERROR_TEXT, "errors", f"{error.type}: {error.message}"[:200])
-    for log in values_of(seen.logs):
-        if log.kind is kind:
-            draft.support(Support.LOG_TEXT, "logs", f"“{log.pattern}” {log.count} times, {log.before} before")
+    for log in sorted((each for each in values_of(seen.logs) if each.kind is kind), key=_is_new, reverse=True)[:1]:
+        weight = Support.LOG_TEXT_NEW if _is_new(log) else Support.LOG_TEXT
+        draft.support(weight, "logs", f"“{log.pattern}” {log.count} times, {log.before} before")
+
+
+def _is_new(log: LogPattern) -> bool:
+    return log.before == 0 and log.count >= _MANY_MESSAGES
 
 
 def _texts(seen: Observations) -> Iterable[NewError | LogPattern]:

@@ -76,6 +76,7 @@ class Support(StrEnum):
     NEW_ERROR = "new_error"
     ERROR_TEXT = "error_text"
     LOG_TEXT = "log_text"
+    LOG_TEXT_NEW = "log_text_new"
     ONE_HOST = "one_host"
     EXPLAINS_EXCESS = "explains_excess"
     ALERTED_FIRST = "alerted_first"

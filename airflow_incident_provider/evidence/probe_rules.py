@@ -23,6 +23,7 @@ _MINUTE = timedelta(minutes=1)
 _CHANGES = frozenset({Cause.DEPLOYMENT, Cause.FEATURE_FLAG, Cause.CONFIGURATION})
 _PLACES = frozenset({Cause.DEPENDENCY, Cause.THIRD_PARTY, Cause.HOST})
 _RESPONSES = (StageName.REQUEST, StageName.TLS, StageName.CONNECTION)
+_TEXTS = frozenset({Support.ERROR_TEXT, Support.LOG_TEXT, Support.LOG_TEXT_NEW})
 _CITED = 160
 
 
@@ -232,7 +233,7 @@ def _doubt_texts(case: _Case, cause: Cause, stage: StageName) -> None:
 
 def _cited_texts(draft: Draft) -> list[str]:
     """Return the errors and log messages that support a hypothesis."""
-    return [each.text for each in draft.supporting if each.kind in {Support.ERROR_TEXT, Support.LOG_TEXT}]
+    return [each.text for each in draft.supporting if each.kind in _TEXTS]
 
 
 def _weigh_connections(case: _Case) -> None:
