@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.intake.lists import merged_fields
 from airflow_incident_provider.intake.values import EARLIEST, is_unset, read_severity, read_time
 from airflow_incident_provider.models import Severity
 from airflow_incident_provider.text import for_error
@@ -79,7 +80,7 @@ def separate_alerts(conf: Object) -> list[Object] | None:
     if name is None or not all(isinstance(alert, dict) for alert in conf[name]):
         return None
     beside = {key: value for key, value in conf.items() if key != name}
-    return [{**beside, **alert} for alert in conf[name]]
+    return [merged_fields(beside, alert) for alert in conf[name]]
 
 
 _LISTS = ("alerts", "events", "incidents", "notifications", "items", "records", "data", "payload", "body", "json")
@@ -277,8 +278,15 @@ def _pagerduty_event(conf: Object) -> ForeignAlert:
         "severity": _string(payload.get("severity")),
         "description": "\n".join(f"{name}: {value}" for name, value in details.items() if _string(value)) or None,
         "hosts": [source] if source and " " not in source else [],
-        "services": [name for name in (_string(payload.get("component")),) if name],
-        "tags": [f"{name}:{value}" for name in ("group", "class") if (value := _string(payload.get(name)))],
+        "services": [name for name in (_string(payload.get("component")),) if name]
+        or _all([details], _SERVICE_LABELS),
+        "env": _value(details, _ENV_LABELS),
+        "teams": _all([details], _TEAM_LABELS),
+        "tags": [
+            *(f"{name}:{value}" for name in ("group", "class") if (value := _string(payload.get(name)))),
+            *(f"{name}:{value}" for name, value in details.items() if _string(value) and name != "tags"),
+            *([details["tags"]] if "tags" in details else []),
+        ],
         "links": [
             {"url": str(link["href"]), "label": _string(link.get("text")) or "Link"}
             for link in (links if isinstance(links, list) else [])
@@ -340,7 +348,7 @@ def _opsgenie_fields(alert: Object) -> dict[str, object]:
         "hosts": _all([details], _HOST_LABELS),
         "teams": _all([details], _TEAM_LABELS),
         "tags": [
-            *(tags if isinstance(tags, list) else []),
+            *(tags if isinstance(tags, list) else [tags]),
             *(f"{k}:{v}" for k, v in details.items() if _string(v)),
         ],
         "started_at": alert.get("createdAt"),

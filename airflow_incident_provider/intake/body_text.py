@@ -63,13 +63,18 @@ def decoded(body: bytes, content_type: str, repairs: list[str]) -> str:
 
 def form_fields(text: str, content_type: str, repairs: list[str]) -> dict[str, str]:
     """Return the fields of a form; their bytes are read as those of a body."""
-    fields = parse_qsl(text, keep_blank_values=True, errors="surrogateescape")
-    return {
-        name: decoded(value.encode("utf-8", "surrogateescape"), content_type, repairs)
-        if _ESCAPED_BYTE.search(value)
-        else value
-        for name, value in fields
-    }
+    fields: dict[str, str] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True, errors="surrogateescape"):
+        is_text = _ESCAPED_BYTE.search(value) is None
+        content = value if is_text else decoded(value.encode("utf-8", "surrogateescape"), content_type, repairs)
+        _add_field(fields, name, content)
+    return fields
+
+
+def _add_field(fields: dict[str, str], name: str, value: str) -> None:
+    """Add a field; of one that is given more than once, each value is a line."""
+    before = fields.get(name)
+    fields[name] = value if not before or before == value else f"{before}\n{value}" if value else before
 
 
 def multipart_fields(body: bytes, content_type: str, repairs: list[str]) -> dict[str, str] | None:
@@ -91,7 +96,7 @@ def multipart_fields(body: bytes, content_type: str, repairs: list[str]) -> dict
         content = part.get_payload(decode=True)
         if isinstance(content, bytes):
             name = _part_name(part) or str(number)
-            fields[name] = decoded(content, part.get("Content-Type") or content_type, repairs)
+            _add_field(fields, name, decoded(content, part.get("Content-Type") or content_type, repairs))
     return fields or None
 
 

@@ -20,6 +20,7 @@ from airflow_incident_provider.intake.limits import (
     bounded_names,
     fit_incident,
 )
+from airflow_incident_provider.intake.lists import merged_fields
 from airflow_incident_provider.intake.manual import (
     ADDITIONS,
     FIELDS,
@@ -135,14 +136,16 @@ def reading_notes(conf: Mapping[str, object], incident: Incident) -> tuple[str, 
     """
     notes = [f"{flag.field}: {flag.note}" for flag in incident.flags]
     noted = {flag.field for flag in incident.flags}
-    notes += [f"{name}: not a field, so it was ignored" for name in _unknown_fields(conf) if name not in noted]
+    unknown = _unknown_fields(conf, incident)
+    notes += [f"{name}: not a field, so it was ignored" for name in unknown if name not in noted]
     return tuple(one_line(shorten(note, _LONGEST_NOTE)) for note in notes)
 
 
-def _unknown_fields(conf: Mapping[str, object]) -> list[str]:
+def _unknown_fields(conf: Mapping[str, object], incident: Incident) -> list[str]:
     """Return the names in a report that nothing reads; other systems' formats have names of their own."""
-    is_other = looks_like_datadog(conf) or read_foreign(conf) is not None or _enclosed(conf) is not None
-    return [] if is_other or _DATADOG in conf else [name for name in unknown_names(conf) if name not in _NOTES]
+    if incident.source is not Source.MANUAL or _DATADOG in conf or _enclosed(conf) is not None:
+        return []
+    return [name for name in unknown_names(conf) if name not in _NOTES]
 
 
 def _notes(conf: Mapping[str, object], key: str) -> list[str] | None:
@@ -199,10 +202,13 @@ def _read(given: Mapping[str, object], received_at: datetime) -> tuple[Notificat
     payload = given.get(_DATADOG)
     foreign = read_foreign(payload if isinstance(payload, Mapping) else given)
     if foreign is not None:
-        return _read_foreign(foreign, received_at)
+        return _read_foreign(foreign, {**_additions(payload), **_additions(given)}, received_at)
     inner = _enclosed(payload if isinstance(payload, Mapping) else given)
     if inner is not None:
-        return _read({**_additions(payload), **_additions(given), **inner}, received_at)
+        beside = {**_additions(payload), **_additions(given)}
+        if payload is None and _DATADOG not in inner:
+            beside = {name: given[name] for name in FIELDS if name in given}
+        return _read(merged_fields(beside, inner), received_at)
     if payload is not None:
         return _read_datadog(payload, given, received_at)
     if looks_like_datadog(given):
@@ -218,10 +224,28 @@ def _enclosed(outer: Mapping[str, object]) -> Mapping[str, object] | None:
     """Return the conf within an envelope, such as a request to Airflow's API, or an event of a bus."""
     if looks_like_datadog(outer) or names_title(outer):
         return None
-    inner = next((outer[name] for name in _ENVELOPES if isinstance(outer.get(name), dict)), None)
+    inner = next((inner for name in _ENVELOPES if _holds_conf(inner := outer.get(name))), None)
     if not isinstance(inner, dict):
         return None
     return {_DATADOG: inner} if looks_like_datadog(inner) else inner
+
+
+def _holds_conf(inner: object) -> bool:
+    """Return whether a part of a conf is one itself, also within a further envelope."""
+    for _ in range(len(_ENVELOPES)):
+        if not isinstance(inner, dict):
+            return False
+        if looks_like_datadog(inner) or names_title(inner) or _is_foreign(inner):
+            return True
+        inner = next((inner[name] for name in _ENVELOPES if isinstance(inner.get(name), dict)), None)
+    return False
+
+
+def _is_foreign(conf: Mapping[str, object]) -> bool:
+    try:
+        return read_foreign(conf) is not None
+    except InvalidPayloadError:
+        return True
 
 
 def _additions(payload: object) -> dict[str, object]:
@@ -248,9 +272,12 @@ def _read_datadog(
     return replace(notification, incident=incident.model_copy(update=update)), additions
 
 
-def _read_foreign(foreign: ForeignAlert, received_at: datetime) -> tuple[Notification, Report]:
+def _read_foreign(
+    foreign: ForeignAlert, added: Mapping[str, object], received_at: datetime
+) -> tuple[Notification, Report]:
     warnings = ParseWarnings()
-    report, rejected = parse_report(foreign.report, received_at=received_at)
+    beside = {name: added[name] for name in ("users", "private") if name in added}
+    report, rejected = parse_report({**foreign.report, **beside}, received_at=received_at)
     warn_of_rejected(rejected, warnings)
     notification = read_report(report, received_at=received_at, warnings=warnings, sender=foreign.sender)
     title = for_error(notification.incident.title)

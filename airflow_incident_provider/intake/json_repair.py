@@ -8,6 +8,7 @@ is read token by token, and what is doubtful is left out, so that no half of an 
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any
 
+from airflow_incident_provider.intake.lists import ACCUMULATED, items_of
 from airflow_incident_provider.intake.values import is_unset
 from airflow_incident_provider.text import one_line
 
@@ -27,6 +29,9 @@ _BARE_VALUE = re.compile(
     r"(?<=[:\[,])(\s*)((?:\$\{\w{1,60}\}|\{\{[^{}]{0,200}\}\}|[^\s:\"{}\[\],][^\n\"{}\[\],]{0,100}+)(?:\[[^\]]{0,60}\])?)"
     r"(?=\s*[,}\]])"
 )
+_COMMENT = re.compile(r"/\*[^*]*+(?:\*(?!/)[^*]*+)*+\*/|(?<![^\s,{\[])//[^\n]*")
+_QUOTES = re.compile("[\u201c\u201d\u201e\u201f]")
+"""Typographic quotes, which a text processor puts in place of plain ones."""
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _HOLE = re.compile(r":(\s*)(?=[,}])")
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
@@ -62,6 +67,7 @@ def parse_json(text: str) -> Parsed:
     """
     attempts: tuple[tuple[str | None, Callable[[str], str]], ...] = (
         (None, str),
+        ("the JSON was escaped as a whole", _unescaped),
         ("what stood around the JSON was left out", _without_surroundings),
         ("values that are no JSON were read as text, or as null if they are unset", _with_values),
         ("backslashes in a text were not escaped", lambda text: _with_values(_escaped(text))),
@@ -87,6 +93,16 @@ def parse_json(text: str) -> Parsed:
     raise NotJsonError(problem)
 
 
+def _unescaped(text: str) -> str:
+    """Return a text that was escaped as a whole: for HTML, for another text, with typographic quotes or braces."""
+    text = text.strip()
+    if '"' not in text:
+        text = html.unescape(text) if "&quot;" in text or "&#34;" in text else _QUOTES.sub('"', text)
+    if text[:3] in ('{\\"', "[{\\"):
+        text = text.replace('\\"', '"').replace("\\\\", "\\")
+    return text[1:-1] if text.startswith("{{") and text.endswith("}}") else text
+
+
 def _with_values(text: str) -> str:
     """Replace unrendered variables, holes, Python's literals and trailing commas, outside strings."""
     # Placeholders keep what stands beside a string in sight of the patterns.
@@ -96,7 +112,7 @@ def _with_values(text: str) -> str:
         strings.append(string[0])
         return '"\x00"'
 
-    bare = _STRING.sub(keep, _without_surroundings(text))
+    bare = _COMMENT.sub(" ", _STRING.sub(keep, _without_surroundings(text)))
     bare = _BARE_VALUE.sub(_bare_value, bare, count=_MAX_BARE_VALUES)
     bare = _HOLE.sub(r":null\1", bare)
     bare = _TRAILING_COMMA.sub(r"\1", bare)
@@ -137,7 +153,9 @@ def _merged(pairs: list[tuple[str, Any]], repairs: list[str]) -> dict[str, Any]:
 
 def _add(merged: dict[str, Any], name: str, value: Any) -> None:
     before = merged.get(name)
-    if isinstance(before, dict) and isinstance(value, dict):
+    if name.casefold() in ACCUMULATED and not is_unset(before) and not is_unset(value):
+        merged[name] = [*items_of(before), *items_of(value)]
+    elif isinstance(before, dict) and isinstance(value, dict):
         for inner, item in value.items():
             _add(before, inner, item)
     elif name not in merged or not is_unset(value):

@@ -8,7 +8,7 @@ is split at a comma only where the parts cannot be the two halves of one name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from airflow_incident_provider.intake.values import is_unset
 
@@ -48,6 +48,16 @@ def items_of(value: object) -> tuple[object, ...]:
     return tuple(value[:MAX_ITEMS]) if isinstance(value, list | tuple) else (value,)
 
 
+ACCUMULATED = frozenset({"tags", "private"})
+"""Fields that decide who may see an alert: where two of one are given, neither may hide the other."""
+
+
+def merged_fields(outer: Mapping[str, object], inner: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of an alert with what stands around it: its own count before that, or join it."""
+    both = {name for name in ACCUMULATED if name in outer and name in inner}
+    return {**outer, **inner, **{name: [*items_of(outer[name]), *items_of(inner[name])] for name in both}}
+
+
 def split_names(text: str) -> Iterator[str]:
     """Yield the names in a text with commas, semicolons or line breaks between them."""
     for part in _COMMAS.split(text[:_MAX_TEXT]):
@@ -55,18 +65,22 @@ def split_names(text: str) -> Iterator[str]:
             yield name
 
 
-def tag_items(value: object) -> list[object]:
+def tag_items(value: object, *, depth: int = 4) -> list[object]:
     """Return the tags that a value holds: text each, but for items that are no tag, which stay as they are.
 
-    They come as text with commas, bars, line breaks or (in hand-made payloads) spaces between, as a list, as an
+    They come as text with commas, bars, line breaks or (in hand-made payloads) spaces between, as lists, as an
     object of keys and values, or as objects with a ``key`` and a ``value``. However a tag is written, it is
     returned as ``key:value``.
+
+    :param depth: how many lists in each other are read.
     """
     items: list[object] = list(value[:MAX_ITEMS]) if isinstance(value, list | tuple) else [value]
     tags: list[object] = []
     for item in items:
         if isinstance(item, dict):
             tags += _tags_of(item)
+        elif isinstance(item, list | tuple) and depth:
+            tags += tag_items(item, depth=depth - 1)
         elif isinstance(item, str) and (item is value or _is_tag_list(item)):
             tags += _split_tags(item)
         else:

@@ -69,6 +69,7 @@ _ALIASES: Final = {
     "hostname": "hosts",
     "team": "teams",
     "tag": "tags",
+    "labels": "tags",
     "user": "users",
     "responder": "users",
     "responders": "users",
@@ -80,10 +81,28 @@ _ALIASES: Final = {
     "summary": "title",
     "name": "title",
     "subject": "title",
+    "check_name": "title",
+    "monitor_name": "title",
+    "monitorname": "title",
+    "monitorfriendlyname": "title",
+    "alert_name": "title",
+    "alertname": "title",
+    "rule_name": "title",
+    "rulename": "title",
+    "search_name": "title",
+    "incident_id": "id",
+    "alert_id": "id",
+    "monitor_id": "id",
+    "monitorid": "id",
+    "check_id": "id",
+    "monitorurl": "links",
+    "alertdetails": "description",
+    "long_description": "description",
     "message": "description",
     "text": "description",
     "msg": "description",
     "priority": "severity",
+    "level": "severity",
     "state": "status",
 }
 """Other names under which senders give a field; they count where the field itself is not given."""
@@ -297,17 +316,14 @@ def trigger_form() -> dict[str, dict[str, Any]]:
 
 def parse_report(conf: Mapping[str, object], *, received_at: datetime) -> tuple[Report, tuple[Rejected, ...]]:
     """Return the fields of ``conf``, and what was left out of them. Never raises."""
-    # Other spellings of a name count where the name itself is not given.
-    conf = {**{str(key).casefold(): value for key, value in conf.items()}, **conf}
+    given = _by_name(conf)
     rejected: list[Rejected] = []
     parsed: dict[str, Any] = {}
     for declared in fields(Report):
         name = declared.name
-        value = conf.get(name)
-        if is_empty(value):
-            value = next((conf[alias] for alias, of in _ALIASES.items() if of == name and alias in conf), None)
+        value = _value(given.get(name, []), is_list=name == "private" or declared.metadata["form"]["default"] == [])
         if name == "status" and is_empty(value):
-            value = stated_end(conf, received_at=received_at)
+            value = stated_end({key: values[0] for key, values in given.items()}, received_at=received_at)
         if not is_empty(value):
 
             def reject(value: object, reason: str, name: str = name) -> None:
@@ -315,6 +331,25 @@ def parse_report(conf: Mapping[str, object], *, received_at: datetime) -> tuple[
 
             parsed[name] = declared.metadata["read"](value, reject, received_at)
     return Report(**parsed), tuple(rejected)
+
+
+def _by_name(conf: Mapping[str, object]) -> dict[str, list[object]]:
+    """Return the values that are given for each name: under the name itself, then in other cases and words."""
+    given: dict[str, list[object]] = {}
+    # The name itself comes first.
+    for key, value in sorted(conf.items(), key=lambda item: item[0] != str(item[0]).casefold()):
+        if not is_empty(value):
+            given.setdefault(str(key).casefold().removesuffix("[]"), []).append(value)
+    for alias, name in _ALIASES.items():
+        if alias in given:
+            given[name] = [*given.get(name, []), *given[alias]]
+    return given
+
+
+def _value(values: list[object], *, is_list: bool) -> object:
+    """Return the value of a field: the first that is given, but of a list all of them."""
+    first, *others = values or [None]
+    return [item for value in values for item in items_of(value)] if is_list and others else first
 
 
 def names_title(conf: Mapping[str, object]) -> bool:
@@ -460,6 +495,7 @@ def _title(report: Report, warnings: ParseWarnings) -> tuple[str, TitleState]:
     if not is_unset(title):
         return title, state
     first_line = next((line for line in (report.description or "").splitlines() if one_line(line)), "")
+    state = read_title_state(redact(one_line(first_line)))
     source, text = ("description", first_line) if first_line else ("id", f"Report {report.id}" if report.id else "")
     instead = bounded_line(text, 100, field=source, warnings=ParseWarnings())
     if instead:

@@ -33,15 +33,16 @@ _ARROW = re.compile(r"\s*(?:->|=>|\u2192|\u21d2)\s*")
 
 _STATES = (
     "transition", "event", "event_type", "event_action", "action", "alert_state", "alert_status", "current_state",
-    "new_state", "notification_type", "notificationtype", "message_type", "condition", "incident_status",
-    "incident_state",
+    "new_state", "alerttypefriendlyname", "notification_type", "notificationtype", "message_type", "condition",
+    "incident_status", "incident_state",
 )  # fmt: skip
 """Other names under which machines tell that something ended; anything else that they hold is no status."""
 _TYPES = frozenset({"recovery", "recovered", "resolved", "resolve"})
 """The only words under ``type`` that mean an end: it often holds something else, such as Normal or success."""
+_EXACT = {"type": _TYPES, "level": _TYPES | {"ok"}}
 _ENDED_FLAGS = ("resolved", "is_resolved", "isresolved", "closed", "is_closed", "recovered")
 _FIRING_FLAGS = ("firing", "is_firing", "isfiring")
-_ENDED_TIMES = ("resolved_at", "resolvedat", "recovered_at", "closed_at")
+_ENDED_TIMES = ("resolved_at", "resolvedat", "recovered_at", "closed_at", "ended_at", "endedat")
 
 _DECORATION = re.compile(
     r"(?:(?:re|fwd?|aw|wg):\s+|:[a-z0-9_+-]{2,40}:|\*{2}(?=\s)|\s"
@@ -110,8 +111,9 @@ def stated_end(conf: Mapping[str, object], *, received_at: datetime) -> str | No
         return "resolved"
     if any(_yes_or_no(conf.get(name)) is False for name in _FIRING_FLAGS):
         return "resolved"
-    if str(conf.get("type")).strip().casefold() in _TYPES:
-        return str(conf["type"]).strip()
+    for name, words in _EXACT.items():
+        if (word := str(conf.get(name)).strip()).casefold() in words:
+            return word
     stated = (conf.get(name) for name in _STATES)
     ended = next((value for value in stated if isinstance(value, str) and is_ended(value)), None)
     if ended is None and any(_is_past(conf.get(name), received_at) for name in _ENDED_TIMES):

@@ -52,18 +52,28 @@ _TRUE = frozenset({"true", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "no", "n", "off", "0"})
 
 _BY_NUMBER = (Severity.CRITICAL, Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW, Severity.LOW)
+
+
+def _without_accents(text: str) -> str:
+    return "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+
+
 _BY_WORD = {
-    word: severity
+    _without_accents(word): severity
     for severity, words in {
-        Severity.CRITICAL: "critical crit fatal emergency emerg disaster blocker panic critico critique kritisch",
-        Severity.HIGH: "high major error err severe urgent page alert",
-        Severity.MEDIUM: "medium moderate warning warn average degraded normal",
-        Severity.LOW: "low minor info information informational notice debug trivial",
+        Severity.CRITICAL: "critical crit fatal emergency emerg disaster blocker panic critico critica critique"
+        " kritisch kritiek критический 严重 緊急 紧急 致命",
+        Severity.HIGH: "high major error err severe urgent page alert hoch alta alto haute eleve elevee hoog"
+        " высокий 高 重大",
+        Severity.MEDIUM: "medium moderate warning warn average degraded normal mittel media medio moyen moyenne"
+        " средний 中 警告",
+        Severity.LOW: "low minor info information informational notice debug trivial niedrig baja baixa basso"
+        " faible laag низкий 低",
     }.items()
     for word in words.split()
 }
 _NUMBERED = re.compile(r"(?:p|prio|priority|s|sev|severity|level)?([0-5])")
-_NOT_IN_WORD = re.compile(r"[^a-z0-9]+")
+_NOT_IN_WORD = re.compile(r"[\W_]+")
 _LABELS = frozenset({"p", "prio", "priority", "s", "sev", "severity", "level"})
 _LABELLED_NUMBER = re.compile(rf"\b({'|'.join(sorted(_LABELS, key=len, reverse=True))})[^a-z0-9]+(?=[0-5]\b)")
 _POSIX = re.compile(r"\d{1,19}(?:\.\d{1,9})?")
@@ -152,9 +162,10 @@ def read_severity(value: object) -> Severity | None:
         return _BY_NUMBER[value] if 0 <= value < len(_BY_NUMBER) else None
     if not isinstance(value, str):
         return None
-    text = unicodedata.normalize("NFKD", value[:100].casefold())
-    text = _LABELLED_NUMBER.sub(r"\1", "".join(char for char in text if not unicodedata.combining(char)))
+    text = _LABELLED_NUMBER.sub(r"\1", _without_accents(value[:100].casefold()))
     words = [word for word in _NOT_IN_WORD.split(text) if word and word not in _LABELS]
+    # A word in another script may say what it is about.
+    words = [word for word in words if word.isascii() or word in _BY_WORD]
     found = [_severity_word(word) for word in words]
     kinds = [{severity for kind, severity in found if kind == each} - {None} for each in _SeverityWord]
     named = next((kind for kind in kinds if kind), set())

@@ -27,7 +27,7 @@ from airflow_incident_provider.intake.notification import FormerKeys, Notificati
 from airflow_incident_provider.intake.urls import distinct_links, make_link, safe_url
 from airflow_incident_provider.intake.values import is_unset, read_severity
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source
-from airflow_incident_provider.text import for_error
+from airflow_incident_provider.text import distinct, for_error
 
 _ENDED = frozenset({"resolved", "completed"})
 _STABLE = "stable"
@@ -52,7 +52,7 @@ def read_datadog_incident(
     fields = _fields(payload.fields, warnings)
     status = payload.incident_status or next(iter(fields.get("state", ())), None)
     ended = status is not None and status.strip().casefold() in _ENDED
-    tags = read_tags(payload.tags, field="tags", warnings=warnings)
+    tags = distinct((*read_tags(payload.tags, field="tags", warnings=warnings), *payload.labels))
     at = event_time(payload, received_at=received_at, warnings=warnings)
     severity = read_severity(payload.incident_severity)
     if severity is None:

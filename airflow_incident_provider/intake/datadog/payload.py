@@ -98,7 +98,7 @@ _LOST = "lost"
 _LABELS = {"service": ("service", "services"), "env": ("env", "environment"), "team": ("team", "teams")}
 """Tags that templates give fields of their own, as ``$TAGS[service]``: {key: names}."""
 _VALUES: dict[str, tuple[str, ...]] = {
-    "tags": ("tags", "alerttags", "eventtags", "monitortags"),
+    "tags": ("tags", "alerttags", "eventtags", "monitortags", "incidenttags", "securitysignaltags"),
     "commander": ("incidentcommander",),
     "fields": ("incidentfields",),
     "integrations": ("incidentintegrations",),
@@ -189,6 +189,8 @@ def looks_like_datadog(conf: Mapping[str, object]) -> bool:
     names = _flat(conf)
     if any(name in names and not is_unset(names[name][1]) for name in _TELLING):
         return True
+    if all(isinstance(conf.get(name), dict) for name in ("event", "monitor")):
+        return True
     return conf.keys() >= _DEFAULT_PAYLOAD or any(
         isinstance(conf.get(name), dict) for name in ("alert", "incident")
     )
@@ -206,7 +208,7 @@ def read_payload(payload: Mapping[str, object], warnings: ParseWarnings) -> Data
             found[variable] = next((text for text in candidates if text and pattern.fullmatch(text)), None)
     found["scope"] = _scope(flat, warnings)
     found["states_labels"] = _states_labels(flat)
-    found["labels"] = tuple(
+    labels = tuple(
         f"{key}:{value}"
         for key, names in _LABELS.items()
         for name in names
@@ -214,11 +216,18 @@ def read_payload(payload: Mapping[str, object], warnings: ParseWarnings) -> Data
         for value in read_tags(unwrapped(flat[name][1]), field=flat[name][0], warnings=warnings)
         if ":" not in value
     )
+    found["labels"] = (*labels, *_further_tags(flat, warnings))
     for variable, names in _VALUES.items():
         found[variable] = next(
             (flat[name][1] for name in names if name in flat and not is_unset(flat[name][1])), None
         )
     return DatadogPayload(**found)
+
+
+def _further_tags(flat: Mapping[str, tuple[str, object]], warnings: ParseWarnings) -> tuple[str, ...]:
+    """Return the tags under every name but the first that has some: a template may send several kinds of them."""
+    stated = [flat[name] for name in _VALUES["tags"] if name in flat and not is_unset(flat[name][1])]
+    return tuple(tag for path, value in stated[1:] for tag in read_tags(value, field=path, warnings=warnings))
 
 
 def _scope(flat: Mapping[str, tuple[str, object]], warnings: ParseWarnings) -> str | None:
