@@ -50,10 +50,6 @@ def restate(messages: list[Any], info: Any) -> Any:
     return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, {"sentences": sentences})])
 
 
-def fail(messages: list[Any], info: Any) -> Any:
-    raise RuntimeError("the model is down")
-
-
 @pytest.fixture
 def alert(slack: SandboxServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """Return the alert of a story, with Airflow connected to its Datadog."""
@@ -85,14 +81,22 @@ def test_it_is_posted_after_the_summary_and_cites_findings(
     assert "db-07" not in json.dumps(control.channel(run.room.channel_name))
 
 
-def test_a_model_that_fails_leaves_the_run_as_it_is(
-    run_dag: RunDag, connect: Callable[..., Any], payload: Callable[..., Any], use_model: Callable[..., None]
+def test_a_model_that_fails_leaves_the_run_as_it_is_and_is_asked_after_the_summary_is_posted(
+    run_dag: RunDag, connect: Callable[..., Any], use_model: Callable[..., None], alert: dict[str, Any]
 ) -> None:
+    asked: list[float] = []
+
+    def fail(messages: list[Any], info: Any) -> Any:
+        asked.append(time.time())
+        raise RuntimeError("the model is down")
+
     connect()
     use_model(fail)
-    run = run_dag({"datadog": payload("01")})
+    run = run_dag({"datadog": alert})
     assert (run.state, run.states["write_ai_summary"]) == ("success", "skipped")
     assert run.summary.outcome is not RunOutcome.FAILED
+    # However long a model takes, it takes it after the summary is in the room.
+    assert asked[0] >= float(run.summary.posted_ts or math.inf)
 
 
 def test_a_run_that_fails_still_fails_with_a_model(
