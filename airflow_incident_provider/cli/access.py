@@ -219,13 +219,14 @@ def find_run(airflow: Airflow, name: str, dag_id: str | None) -> Run:
         if name == LATEST
         else _by_run_id(airflow, name, dag_ids) or _by_incident(airflow, name.removeprefix("#"), dag_ids)
     )
+    searched = " or ".join(dag_ids)
     if found is None and name == LATEST:
         raise UsageError(
-            f"There is no run of {', '.join(dag_ids)} yet.", fix="Start one: airflow incident trigger --title TITLE"
+            f"There is no run of {searched} yet.", fix="Start one: airflow incident trigger --title TITLE"
         )
     if found is None:
         raise UsageError(
-            f"No run of {', '.join(dag_ids)} has the id, key or channel {name!r}.", fix="See: airflow incident list"
+            f"No run of {searched} has the id, key or channel {name!r}.", fix="See: airflow incident list"
         )
     return found
 

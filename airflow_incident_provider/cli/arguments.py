@@ -29,7 +29,7 @@ def lazy(name: str) -> Callable[..., Any]:
 OUTPUT = option(
     "-o",
     "--output",
-    help="table (tab-separated lines in a pipe), plain (always tab-separated), json or yaml",
+    help="table (default; tab-separated lines in a pipe), plain (always tab-separated), json or yaml",
     choices=("table", "plain", "json", "yaml"),
     default="table",
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from airflow.utils.types import DagRunTriggeredByType
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from airflow_incident_provider.cli.access import REPORT, RETURN_VALUE, Run, Started, Step, run_url
+from airflow_incident_provider.cli.access import REPORT, RETURN_VALUE, Run, Started, Step, local_user, run_url
 from airflow_incident_provider.cli.run import UsageError
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.interaction.commands import parse_command
@@ -54,7 +53,7 @@ class DatabaseAirflow:
             run = trigger_dag(
                 dag_id=dag_id,
                 triggered_by=DagRunTriggeredByType.CLI,
-                triggering_user_name=getpass.getuser(),
+                triggering_user_name=local_user(),
                 run_id=run_id,
                 conf=dict(conf),
                 replace_microseconds=False,

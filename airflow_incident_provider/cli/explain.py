@@ -195,5 +195,6 @@ def _text(name: str, error: type[IncidentError] = InvalidPayloadError) -> str:
         if name == "-":
             return sys.stdin.read()
         return Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as reason:
+    except (OSError, UnicodeDecodeError) as failed:
+        reason = failed.strerror if isinstance(failed, OSError) else "it is not UTF-8"
         raise error(f"{name} cannot be read: {reason}.") from None

@@ -64,8 +64,9 @@ class OpenBatch(Model):
 
 
 class Transition(Model):
-    """
-    A lifecycle step that a task took: resolved, or archived; ``by`` a person, if one requested it.
+    """A lifecycle step that a task took: resolved, or archived; ``by`` a person, if one requested it.
+
+    An archiving replaces the step before it, so it keeps the ``resolution``.
 
     It holds only while the record has the version that the task read. If an alert changed the record before, the
     step is void, and the task finds that out when it reads the incident again.
@@ -76,6 +77,7 @@ class Transition(Model):
     resolved_at: UtcDatetime | None = None
     archived_at: UtcDatetime | None = None
     by: str | None = None
+    resolution: TimelineEvent | None = None
 
 
 class StoredIncident(Model):
@@ -97,7 +99,7 @@ class StoredIncident(Model):
                 "resolved_at": transition.resolved_at,
                 "archived_at": transition.archived_at,
             }
-            record = _with_closing_event(record, transition)
+            record = _with_closing_events(record, transition)
         return self.model_copy(update={"record": record.model_copy(update=changes)}) if changes else self
 
     def at(self, now: datetime) -> Self:
@@ -114,13 +116,15 @@ class StoredIncident(Model):
         return {**stored, "record": self.record.to_json()}
 
 
-def _with_closing_event(record: IncidentRecord, transition: Transition) -> IncidentRecord:
-    """Return the record with the step in its timeline; a resolution by a person before it stays there."""
+def _with_closing_events(record: IncidentRecord, transition: Transition) -> IncidentRecord:
+    """Return the record with the step, and the resolution before it, in its timeline."""
     kind = _CLOSING_KINDS.get(transition.status)
     at = transition.archived_at if transition.status is Status.ARCHIVED else transition.resolved_at
-    if kind is None or at is None or any((event.kind, event.at) == (kind, at) for event in record.timeline):
-        return record
-    return with_timeline_event(record, TimelineEvent(kind=kind, at=at, by=transition.by))
+    step = TimelineEvent(kind=kind, at=at, by=transition.by) if kind is not None and at is not None else None
+    for event in (transition.resolution, step):
+        if event is not None and (event.kind, event.at) not in {(one.kind, one.at) for one in record.timeline}:
+            record = with_timeline_event(record, event)
+    return record
 
 
 class IndexEntry(Model):

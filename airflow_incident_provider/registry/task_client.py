@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status, UpdateKind
 from airflow_incident_provider.models import Model
 from airflow_incident_provider.registry.keys import REGISTRY, REJECTED_PREFIX, REPORTS, Kind
 from airflow_incident_provider.registry.records import Rejection, StoredIncident, Transition, UpdateBatch
@@ -137,9 +137,15 @@ class TaskRegistry:
 
     def archive(self, seen: StoredIncident, at: datetime, *, by: str | None = None) -> bool:
         """Archive the incident, if no alert changed it since it was read. As :meth:`resolve`."""
-        resolved_at = seen.record.resolved_at
+        resolved_at, timeline = seen.record.resolved_at, seen.record.timeline
+        ends = (event for event in timeline if (event.kind, event.at) == (UpdateKind.RESOLVED, resolved_at))
         transition = Transition(
-            as_of=seen.version, status=Status.ARCHIVED, resolved_at=resolved_at, archived_at=at, by=by
+            as_of=seen.version,
+            status=Status.ARCHIVED,
+            resolved_at=resolved_at,
+            archived_at=at,
+            by=by,
+            resolution=next(ends, None),
         )
         return self._step(seen, transition)
 

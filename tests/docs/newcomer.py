@@ -107,14 +107,19 @@ class Newcomer:
     def sandbox(self) -> SandboxClient:
         return SandboxClient(self.sandbox_url)
 
-    def runs(self, script: str, *, seconds: float = 240) -> subprocess.CompletedProcess[str]:
-        """Run a block as it is printed; only a port that is taken on this machine is another."""
+    def runs(
+        self, script: str, *, seconds: float = 240, folder: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a block as it is printed; only a port that is taken on this machine is another.
+
+        :param folder: where it is run; by default in the working folder.
+        """
         state = self.folder / "shell"
         state.unlink(missing_ok=True)
         script = script.replace(SANDBOX, self.sandbox_url)
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", f"{script}\nenv -0 > {state}"],
-            cwd=self.folder,
+            cwd=folder or self.folder,
             env=self.environment,
             capture_output=True,
             text=True,
@@ -149,6 +154,24 @@ class Newcomer:
                 time.sleep(0.2)
             else:
                 return address
+
+    def connects(self, block: Block) -> int:
+        """Run the block of Socket Mode until it is connected, end it, and return its exit code.
+
+        The API server's address and the place of the file are this person's.
+        """
+        command = block.text.strip().replace("http://localhost:8080", self.environment["AIRFLOW"])
+        command = command.replace("/tmp/", f"{self.folder}/")
+        ready = Path(command.partition("--ready-file ")[2])
+        process = subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=self.folder, env=self.environment)
+        self._resources.callback(_end, process)
+        deadline = time.monotonic() + START_SECONDS
+        while not ready.exists():
+            assert process.poll() is None, f"{block} ended by itself"
+            assert time.monotonic() < deadline, f"{block} does not connect"
+            time.sleep(0.2)
+        process.terminate()
+        return process.wait(60)
 
     def lists(self, what: str, column: str) -> list[str]:
         """Return a column of ``airflow WHAT list``."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 from incident_sandbox.demo.processes import wait_until
+from incident_sandbox.interactivity import SIGNING_SECRET
+from incident_sandbox.seed import APP_LEVEL_TOKEN
 
 from airflow_incident_provider.config import DagId
 
@@ -19,13 +21,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.usefixtures("firs
 UNINSTALL = "docs/how-to/uninstall.md"
 
 NOT_RUN: Mapping[str, str] = {
-    r"^make (demo|test|check)$": "`make test` is what runs this; the demo has tests of its own",
-    r"^\.venv/bin/pytest ": "it is what runs this",
+    r"^make (demo|test|check)$": "test_commands_of_a_clone.py runs it in a clone",
+    r"^\.venv/bin/pytest ": "test_commands_of_a_clone.py collects the tests that it names",
     r"^python -m benchmarks\.speed ": "takes 25 minutes, and the whole machine; tests/unit/benchmarks tests it",
-    r"^docker compose ": "needs the images of a registry; `make compose-test` runs them on stand-ins",
-    r"^airflow incident socket ": "needs an app-level token; tests/unit/cli/test_socket_command.py runs it",
+    r"^docker compose ": "test_commands_of_a_clone.py lets Compose plan it; `make compose-test` runs the stack",
+    r"^airflow incident socket ": "it runs until it is ended: test_socket_mode_connects_as_the_page_says",
 }
-"""What is not run, by a pattern of a block's text, and why."""
+"""What is not run as a block by itself, by a pattern of its text, and what is done with it instead."""
 
 SERVES: Mapping[str, tuple[str, str]] = {
     "airflow incident sandbox": ("8765", "/"),
@@ -111,6 +113,14 @@ def test_it_does_what_the_page_says(block: Block, person: Newcomer) -> None:
     for text in filter(None, (before, block.text, after)):
         ended = person.runs(text)
         assert ended.returncode == 0, f"{block}\n{text}\n{ended.stdout}\n{ended.stderr}"
+
+
+def test_socket_mode_connects_as_the_page_says(person: Newcomer) -> None:
+    [block] = [block for block in blocks("sh") if block.text.startswith("airflow incident socket ")]
+    person.environment |= {"SLACK_APP_TOKEN": APP_LEVEL_TOKEN, "SLACK_SIGNING_SECRET": SIGNING_SECRET}
+    assert person.runs("airflow incident setup airflow --yes").returncode == 0
+    assert person.connects(block) == 0
+    assert person.runs("airflow incident check --only slack").returncode == 0
 
 
 def test_every_documented_dag_is_run_or_listed() -> None:

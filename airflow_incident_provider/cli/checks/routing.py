@@ -103,7 +103,7 @@ def people(context: CheckContext) -> Results:
         yield from problems
         if not problems:
             names = {*public, *private}
-            yield passed(each.subject("people"), f"all {len(names)} found" if names else "the table names nobody")
+            yield passed(each.subject("people"), f"all found ({len(names)})" if names else "the table names nobody")
 
 
 def coverage(context: CheckContext) -> Results:

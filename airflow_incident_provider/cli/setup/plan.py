@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from airflow_incident_provider.cli.output import Line, is_document, print_document, print_lines
+from airflow_incident_provider.cli.output import Line, counted, is_document, print_document, print_lines
 from airflow_incident_provider.cli.run import ExitCode
 
 
@@ -57,15 +57,17 @@ def apply_and_print(items: Sequence[Item], args: Namespace, *, then: Sequence[st
             if item.do is not None:
                 item.do()
     changes = any(item.do is not None for item in items)
+    left = sum(item.action is Action.MANUAL for item in items)
     if is_document(args.output):
         print_document([_row(item, done=args.yes) for item in items], args.output)
     else:
         print_lines([*_lines(items, done=args.yes)])
         if changes and not args.yes:
             print_lines([Line("Nothing was changed. Apply it with --yes.")])
-        elif changes:
+        if args.yes and left:
+            print_lines([Line(f"Left to do by hand: {counted(left, 'line')} above, marked {Action.MANUAL}.")])
+        if args.yes and changes:
             print_lines([Line(text) for text in then])
-    left = any(item.action is Action.MANUAL for item in items)
     return ExitCode.FAILED if args.yes and left else ExitCode.OK
 
 

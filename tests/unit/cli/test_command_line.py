@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,7 +48,10 @@ def test_each_says_what_it_does_and_what_each_argument_is_for(
 
     command = COMMANDS[path]
     assert command.description
-    assert all(argument.kwargs.get("help") for argument in command.args)
+    for argument in command.args:
+        help_text, default = argument.kwargs["help"], argument.kwargs.get("default")
+        assert help_text
+        assert default in (None, False) or help_text == argparse.SUPPRESS or "default" in help_text, argument.flags
     with pytest.raises(SystemExit) as ended:
         get_parser().parse_args(["incident", *path, "--help"])
     assert ended.value.code == 0

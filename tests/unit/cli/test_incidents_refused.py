@@ -30,6 +30,13 @@ def test_a_run_that_there_is_not(incident: Run, deployed: Any, command: str) -> 
     assert "airflow incident list" in ended.err
 
 
+@pytest.mark.parametrize("command", ["watch", "show"])
+def test_latest_before_there_is_one(incident: Run, deployed: Any, command: str) -> None:
+    ended = incident(command, "latest")
+    assert ended.code == ExitCode.USAGE
+    assert "yet. Start one: airflow incident trigger" in ended.err
+
+
 def test_a_run_that_does_not_end_in_time(incident: Run, deployed: Any) -> None:
     incident("trigger", "--title", "T", "--incident-id", "slow")
     ended = incident("watch", "man.slow", "--timeout", "0.1")

@@ -317,6 +317,10 @@ class TestAirflow:
         route_by({})
         incident("setup", "airflow", "--slack-conn-id", "slack_logistics", "--yes")
         assert stored("slack_logistics").password == "xoxb-a-token"
+        ended = incident("setup", "airflow", "--slack-conn-id", "slack_logistics", "--yes")
+        # The shipped DAGs use another connection, which does not exist.
+        assert ended.code == ExitCode.FAILED
+        assert "Left to do by hand: 1 line above, marked manual." in ended.out
         assert stored("slack_api_default") is None
 
     @pytest.mark.usefixtures("secrets", "deployed")

@@ -36,6 +36,9 @@ def test_it_says_what_an_alert_is_and_why(capsys: Any) -> None:
     printed = "\n".join(lines)
     assert "monitor 148275309, cycle 7716548234011230001, scope env:prod,service:checkout" in printed
     assert "start incident_response as dd.148275309.7716548234011230001.1c1990a1e485f49b now" in printed
+    assert "; 1 of 1 alert firing, fired 1x\n" in printed
+    assert "  redelivery: no, " in printed
+    assert "within 60 s; a storm begins with 10" in printed
 
 
 def test_without_a_file_it_explains_a_recorded_alert(capsys: Any) -> None:
@@ -103,7 +106,7 @@ def test_it_goes_by_the_routing_table(capsys: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "cannot be read"),
+        (None, "payload.json cannot be read: No such file or directory."),
         ("{", "The payload cannot be read as JSON"),
         ("[1]", "The payload is not a JSON object."),
         ("{}", "The conf is empty."),

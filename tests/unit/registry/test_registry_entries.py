@@ -83,6 +83,18 @@ def test_a_task_resolves_and_archives() -> None:
     assert (seen.record.status, seen.record.resolved_at) == (Status.ARCHIVED, NOW)
 
 
+def test_who_resolved_an_incident_is_known_after_somebody_else_archived_it() -> None:
+    registry = TaskRegistry(Store(stored()))
+    for step, by, at in ((registry.resolve, "dana", NOW), (registry.archive, "sam", NOW + timedelta(hours=1))):
+        seen = registry.incident(KEY)
+        assert seen is not None
+        assert step(seen, at, by=by)
+    ended = registry.incident(KEY)
+    assert ended is not None
+    events = [(event.kind, event.by) for event in ended.record.timeline]
+    assert events[-2:] == [(UpdateKind.RESOLVED, "dana"), (UpdateKind.ARCHIVED, "sam")]
+
+
 def test_an_alert_that_came_between_makes_the_step_void() -> None:
     store = Store(stored(3))
     registry = TaskRegistry(store)
