@@ -129,8 +129,10 @@ def compose_clone(person: Newcomer, first_hour: Steps) -> Iterator[Path]:
         shutil.copy(ROOT / name, upstream)
     shutil.copytree(ROOT / "compose", upstream / "compose")
     services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text(encoding="utf-8"))["services"]
-    local = [f"  {name}: {{image: '{LOCAL_IMAGE}', pull_policy: never, build: !reset null}}" for name in services]
-    (upstream / "local.yaml").write_text("\n".join(["services:", *local, ""]))
+    # Nothing is pulled or built, and a plan waits for no other service.
+    local = f"{{image: '{LOCAL_IMAGE}', pull_policy: never, build: !reset null, depends_on: !reset null}}"
+    overrides = [f"  {name}: {local}" for name in services]
+    (upstream / "local.yaml").write_text("\n".join(["services:", *overrides, ""]))
     identity = "-c user.name=reader -c user.email=reader@acme.example"
     for command in (
         "git init -q -b main .",
