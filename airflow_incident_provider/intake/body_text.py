@@ -100,6 +100,12 @@ def multipart_fields(body: bytes, content_type: str, repairs: list[str]) -> dict
     return fields or None
 
 
+def is_whole_multipart(body: bytes) -> bool:
+    """Return whether the last part of a body of several parts is closed."""
+    boundary = _MULTIPART.match(body)
+    return boundary is not None and b"--" + boundary[1] + b"--" in body[-200:]
+
+
 def _part_name(part: Message) -> str | None:
     name = part.get_param("name", header="content-disposition")
     return name if isinstance(name, str) else None

@@ -47,6 +47,7 @@ from airflow_incident_provider.text import distinct, for_error, one_line, shorte
 _DATADOG = "datadog"
 _ENVELOPES = ("conf", _DATADOG, "payload", "detail", "data", "attributes", "body", "event")
 """Names under which an envelope holds the conf itself, or a payload of Datadog's."""
+_ALERTS = "alerts"
 _NOTES = frozenset({REPAIRS_KEY, LOST_KEY})
 _TEST = re.compile(r"\[TEST\]", re.IGNORECASE)
 """How the titles of Datadog's "Test Notifications" begin, and those of people who try something out."""
@@ -94,7 +95,7 @@ def read_notification(conf: Mapping[str, object], *, received_at: datetime, rout
     repairs, lost = _notes(conf, REPAIRS_KEY), _notes(conf, LOST_KEY)
     notification, report = _read(given, received_at)
     if lost is not None:
-        _require_identified(notification)
+        _require_identified(notification, lost)
     notification = _with_body_warnings(notification, repairs or (), lost)
     notification = _as_drill(notification) if _TEST.match(notification.incident.title) else notification
     routed = _routed(notification.incident, report, routing)
@@ -157,12 +158,14 @@ def _notes(conf: Mapping[str, object], key: str) -> list[str] | None:
     return [note for note in stated if isinstance(note, str)] if isinstance(stated, list) else None
 
 
-def _require_identified(notification: Notification) -> None:
+def _require_identified(notification: Notification, lost: Sequence[str]) -> None:
     """Refuse what is left of a body if it does not say which alert it is about, and what became of it.
 
     :raises InvalidPayloadError: it does not.
     """
-    if not notification.is_identified:
+    # Of a group that ends with the last of its alerts, the one that still fires may be missing.
+    is_partial = notification.recovery_reason is not None and _ALERTS in lost
+    if is_partial or not notification.is_identified:
         raise InvalidPayloadError(
             "The body's JSON was cut off or damaged, and what is left does not identify an alert: its id, its title"
             " and its state are needed.",

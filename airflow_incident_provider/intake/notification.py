@@ -25,6 +25,7 @@ class Notification:
         message), its title, and whether it fires or ended. Only what was cut off or damaged has to.
     :param states_labels: whether the payload has every field that tags, services and hosts are taken from.
     :param privacy_assumed: whether the incident is private only because parts of the payload are missing.
+    :param scope_unknown: whether the group of the alert may be what is missing of the payload.
     :param key_inputs: what the key was made of, by name.
     :param former_keys: key and group by which version 0.1.0 stored the same alert, where they differ from today's.
     """
@@ -40,6 +41,7 @@ class Notification:
     is_identified: bool = False
     states_labels: bool = False
     privacy_assumed: bool = False
+    scope_unknown: bool = False
     key_inputs: Mapping[str, str] = field(default_factory=dict)
     former_keys: FormerKeys | None = None
 

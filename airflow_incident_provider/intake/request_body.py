@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.intake.alert_formats import separate_alerts
-from airflow_incident_provider.intake.body_text import decoded, form_fields, multipart_fields
+from airflow_incident_provider.intake.body_text import decoded, form_fields, is_whole_multipart, multipart_fields
 from airflow_incident_provider.intake.json_repair import NotJsonError, Parsed, parse_json, salvage_json
 from airflow_incident_provider.intake.limits import MAX_NAME, MAX_TITLE
 from airflow_incident_provider.intake.values import is_unset
@@ -103,13 +103,16 @@ class _Item:
         return content
 
 
-def parse_body(body: bytes, content_type: str = "") -> list[dict[str, Any] | UnreadableBodyError]:
+def parse_body(
+    body: bytes, content_type: str = "", *, is_cut: bool = False
+) -> list[dict[str, Any] | UnreadableBodyError]:
     """Return the alerts that a body holds, in their order: each an object, or the error that says why it is none.
 
     What was repaired is listed under ``REPAIRS_KEY``; what is missing of a body that was cut off or damaged, under
     ``LOST_KEY``.
 
     :param content_type: the header of that name. Only its charset counts, and only where the body leaves it open.
+    :param is_cut: whether more of the body was to come. JSON shows that by itself, but the fields of a form do not.
     :raises UnreadableBodyError: it holds one part only, and that is no object, even after repairs.
     """
     notes: list[str] = []
@@ -117,7 +120,10 @@ def parse_body(body: bytes, content_type: str = "") -> list[dict[str, Any] | Unr
     text = decoded(body, content_type, notes) if fields is None else ""
     if fields is None:
         fields = _form_fields(text, content_type, notes)
-    found = list(_items(text) if fields is None else _items_of_form(fields))
+        is_partial = is_cut
+    else:
+        is_partial = not is_whole_multipart(body)
+    found = list(_items(text) if fields is None else _items_of_form(fields, is_partial=is_partial))
     alerts = [
         alert
         for item in found
@@ -178,7 +184,7 @@ def _form_fields(text: str, content_type: str, notes: list[str]) -> dict[str, st
     return form_fields(text, content_type, notes)
 
 
-def _items_of_form(fields: Mapping[str, str]) -> Iterator[_Item | UnreadableBodyError]:
+def _items_of_form(fields: Mapping[str, str], *, is_partial: bool) -> Iterator[_Item | UnreadableBodyError]:
     """Yield what a form holds: the field that contains the whole payload as JSON, or the fields as an object."""
     whole = next((name for name in _WRAPPERS if fields.get(name, "").lstrip()[:1] in ("{", "[")), None)
     if whole is None:
@@ -188,9 +194,10 @@ def _items_of_form(fields: Mapping[str, str]) -> Iterator[_Item | UnreadableBody
     if items:
         yield from found
         return
-    parsed = {name: _parsed_field(value) for name, value in fields.items()}
+    cut = [*fields][-1:] if is_partial else []
+    parsed = {name: _parsed_field(value) for name, value in fields.items() if name not in cut}
     repairs = tuple(repair for value in parsed.values() for repair in value.repairs)
-    yield _Item({name: value.value for name, value in parsed.items()}, repairs)
+    yield _Item({name: value.value for name, value in parsed.items()}, repairs, tuple(cut) if is_partial else None)
 
 
 def _parsed_field(value: str) -> Parsed:

@@ -69,7 +69,8 @@ class Signal(Model):
     has one of ``fingerprints``. ``event_at`` is when the event happened: by the sender's clock if it ``is_dated``,
     else the arrival. ``conf`` is the conf for a run about this alert. ``may_open`` is false for news that opens no
     incident. ``severity_stated`` is false if the severity is only a default. ``privacy_assumed`` is true if the
-    alert is private only because parts of its notification are missing. ``former_keys`` are those that version
+    alert is private only because parts of its notification are missing, and ``scope_unknown`` if its group may be
+    among them. ``former_keys`` are those that version
     0.1.0 stored for the same alert.
     """
 
@@ -89,6 +90,7 @@ class Signal(Model):
     may_open: bool = True
     severity_stated: bool = True
     privacy_assumed: bool = False
+    scope_unknown: bool = False
     former_keys: FormerKeys | None = None
 
     def with_former_keys(self) -> Signal:
@@ -98,6 +100,19 @@ class Signal(Model):
             return self
         key = former.key if self.has_cycle else former.group
         return self.model_copy(update={"alert_key": key, "group": former.group, "former_keys": None})
+
+    def of_known_group(self, known: Mapping[str, str]) -> Signal:
+        """Return the signal of the one group that has its cycle, if its own may be missing.
+
+        :param known: the groups of the alerts on record, by their key.
+        """
+        if not (self.scope_unknown and self.has_cycle):
+            return self
+        found = {key: group for key, group in known.items() if key.startswith(f"{self.alert_key}.")}
+        if len(found) != 1:
+            return self
+        [(alert_key, group)] = found.items()
+        return self.model_copy(update={"alert_key": alert_key, "group": group, "scope_unknown": False})
 
     @property
     def private(self) -> bool:
@@ -158,6 +173,7 @@ def read_signal(conf: Mapping[str, object], *, received_at: datetime, routing: R
         may_open=notification.may_open,
         severity_stated=notification.severity_stated,
         privacy_assumed=notification.privacy_assumed,
+        scope_unknown=notification.scope_unknown,
         former_keys=notification.former_keys,
     )
 

@@ -84,11 +84,21 @@ def read_alert(payload: DatadogPayload, *, received_at: datetime, warnings: Pars
         may_open=not recovered,
         severity_stated=severity is not None,
         delivery_id=payload.id,
-        is_identified=bool(subject.monitor_id and title.name and incident.transition),
+        is_identified=_is_identified(payload, subject, incident.transition),
         states_labels=payload.states_labels,
+        scope_unknown=payload.is_incomplete and not subject.scope,
         key_inputs=_key_inputs(payload, subject),
         former_keys=_former_keys(payload, subject),
     )
+
+
+def _is_identified(payload: DatadogPayload, subject: _Subject, transition: str | None) -> bool:
+    """Return whether a payload states its monitor, title and transition.
+
+    The transition of a title counts only where the alert has no fields of its own, as in the default payload.
+    """
+    stated = payload.transition if payload.alert_id else transition
+    return bool(subject.monitor_id and subject.title.name and stated)
 
 
 def _subject(payload: DatadogPayload, warnings: ParseWarnings) -> _Subject:
@@ -126,7 +136,13 @@ def _title(payload: DatadogPayload) -> Title:
     transition = (
         next((each.transition for each in titles if each.transition), None) if not payload.alert_type else own
     )
-    return replace(titles[0], transition=transition, is_test=any(each.is_test for each in titles))
+    scopes = (each.scope for each in (titles if payload.is_incomplete else titles[:1]))
+    return replace(
+        titles[0],
+        transition=transition,
+        scope=next((scope for scope in scopes if scope), None),
+        is_test=any(each.is_test for each in titles),
+    )
 
 
 def _key_inputs(payload: DatadogPayload, subject: _Subject) -> dict[str, str]:

@@ -154,6 +154,7 @@ class DatadogPayload(Model):
     tags: Any = None
     labels: tuple[str, ...] = ()
     states_labels: bool = False
+    is_incomplete: bool = False
     commander: Any = None
     fields: Any = None
     integrations: Any = None
@@ -208,6 +209,7 @@ def read_payload(payload: Mapping[str, object], warnings: ParseWarnings) -> Data
             found[variable] = next((text for text in candidates if text and pattern.fullmatch(text)), None)
     found["scope"] = _scope(flat, warnings)
     found["states_labels"] = _states_labels(flat)
+    found["is_incomplete"] = _LOST in flat
     labels = tuple(
         f"{key}:{value}"
         for key, names in _LABELS.items()

@@ -105,7 +105,7 @@ class AlertReceiver:
             with anyio.fail_after(ANSWER_SECONDS):
                 await self._in_thread(self.authentication.admit, secret, address)
                 received, cut = await _received(request)
-                parts = await self._in_thread(self._parse, conf_of, received, content_type)
+                parts = await self._in_thread(self._parse, conf_of, received, content_type, cut is not None)
                 if cut is not None:
                     parts = _with_cut(parts, cut)
                 results = await self._queue.outcomes([part.alert for part in parts])
@@ -128,12 +128,16 @@ class AlertReceiver:
         return response_of(decided, closes_connection=cut is not None)
 
     def _parse(
-        self, conf_of: Callable[[dict[str, Any]], Mapping[str, object]], body: bytes, content_type: str
+        self,
+        conf_of: Callable[[dict[str, Any]], Mapping[str, object]],
+        body: bytes,
+        content_type: str,
+        is_cut: bool,
     ) -> list[_Part]:
         table = self.routing.table()
         received_at = datetime.now(UTC)
         parts: list[_Part] = []
-        for content in parse_body(body, content_type):
+        for content in parse_body(body, content_type, is_cut=is_cut):
             if isinstance(content, UnreadableBodyError):
                 parts.append(_Part(content.text, content))
                 continue

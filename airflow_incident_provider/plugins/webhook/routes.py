@@ -51,7 +51,11 @@ Receiver = Annotated[AlertReceiver, Depends(_receiver)]
 
 def _request_body(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return the OpenAPI description of a body that is read here: FastAPI would read it before any check."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    content = {"application/json": {"schema": schema}, "application/x-www-form-urlencoded": {"schema": schema}}
+    return {"requestBody": {"required": True, "description": _SEVERAL, "content": content}}
+
+
+_SEVERAL = "One alert; or several, as a list or as JSON documents one after the other: each is decided by itself."
 
 
 def _generic_schema() -> dict[str, Any]:

@@ -6,9 +6,11 @@ import contextlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +73,9 @@ def test_what_does_not_identify_the_alert_is_refused(before: str) -> None:
     "body",
     [
         b'{"id": "CHG-1", "title": "Orders are late", "severity": "P1", "descrip',
+        b'{"groupKey": "k", "alerts": [{"status": "resolved", "labels": {"alertname": "x"}}, {"st',
+        b'{"title": "[Triggered] Disk", "alert": {"id": "7", "cycle_key": "c", "transi',
+        b'--b\nContent-Disposition: form-data; name="id"\n\n7\n--b\nContent-Disposition: form-data; name="t',
         b'{"title": "Orders are late", "status": "firing", "descrip',
         b'{"status": "firing", "alerts": [{"status": "firing", "labels": {"alertname": "x"}}, {"st',
         b'{"event": {"id": "1", "event_type": "incident.triggered", "data": {"id": "P1", "ti',
@@ -169,6 +174,24 @@ def test_an_incident_that_a_cut_notification_opened_goes_on_with_the_whole_ones(
     assert (record.private, record.status) == (True, Status.RECOVERED)
 
 
+@pytest.mark.parametrize("transition", ["Re-Triggered", "Recovered"])
+def test_a_notification_that_was_cut_before_its_group_is_that_of_its_cycle(transition: str) -> None:
+    world = World(RoutingTable())
+    world.take(json.dumps(body_of("Triggered", 0)).encode(), 0)
+    expected = Action.RECOVER if transition == "Recovered" else Action.UPDATE
+    assert world.take(cut(body_of(transition, 1), '"scope'), 1).action is expected
+    [record] = world.records.values()
+    assert len(record.alerts) == 1
+
+
+def test_a_recovery_that_was_cut_before_its_group_ends_none_of_several() -> None:
+    world = World(RoutingTable())
+    for minute, host in enumerate("ab"):
+        alert = {**whole()["alert"], "scope": f"host:{host}"}
+        world.take(json.dumps(body_of("Triggered", minute, alert=alert)).encode(), minute)
+    assert world.take(cut(body_of("Recovered", 2), '"scope'), 2).action is Action.IGNORE
+
+
 def test_an_alert_known_to_be_private_never_shows_in_a_public_incident() -> None:
     world = World(PRIVATE)
     world.take(json.dumps(body_of("Triggered", 0)).encode(), 0)
@@ -184,6 +207,40 @@ def test_damage_in_the_middle_costs_only_what_it_touches() -> None:
     assert content[LOST_KEY] == ["tags"]
     assert content["hostname"] == "a"
     assert signal(body, PRIVATE).private
+
+
+FORMATS = Path(__file__).parents[2] / "payloads" / "formats"
+BODIES = [
+    (entry["endpoint"], json.dumps(body["json"]) if "json" in body else body["raw"])
+    for path in sorted(FORMATS.glob("*.yaml"))
+    for entry in yaml.safe_load(path.read_text(encoding="utf-8"))
+    for body in entry["bodies"]
+]
+SOME_PRIVATE = load_routing_table(
+    "rules: [{name: a, match: {tag: 'env:*'}, private: true}, {name: b, match: {service: '*'}, private: true}]"
+)
+
+
+@given(st.sampled_from(BODIES), st.integers(1, 2000))
+def test_no_cut_turns_an_end_into_a_beginning_or_makes_a_private_alert_public(
+    sent: tuple[str, str], length: int
+) -> None:
+    path, text = sent
+    try:
+        whole = [signal_of(content, path) for content in parse_body(text.encode())]
+        parts = [signal_of(content, path) for content in parse_body(text[:length].encode(), is_cut=True)]
+    except InvalidPayloadError:
+        return
+    if len(whole) == len(parts) == 1:
+        assert parts[0].is_recovery is whole[0].is_recovery
+        assert parts[0].private >= whole[0].private
+
+
+def signal_of(content: dict[str, Any] | InvalidPayloadError, path: str) -> Signal:
+    if isinstance(content, InvalidPayloadError):
+        raise content
+    conf = {"datadog": content} if path == "datadog" else content
+    return read_signal(conf, received_at=NOW, routing=SOME_PRIVATE)
 
 
 values = st.recursive(
