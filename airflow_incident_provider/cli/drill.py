@@ -361,7 +361,8 @@ def _probes(findings: Sequence[Finding]) -> str:
 
 
 def _unanswered(calls: Sequence[ApiCall]) -> Iterator[str]:
-    answered = (CallOutcome.ANSWERED, CallOutcome.PARTIAL)
+    # A rejection is an answer: nobody else's Datadog knows the monitor of a recorded alert.
+    answered = (CallOutcome.ANSWERED, CallOutcome.PARTIAL, CallOutcome.REJECTED)
     yield from (f"{call.endpoint}: {call.reason or call.outcome}" for call in calls if call.outcome not in answered)
 
 

@@ -125,7 +125,7 @@ class Handling:
         yield Line(f"rules: {', '.join(route.matched) or 'none matches'}", indent=2, hanging=2)
         yield Line(f"DAG: {response_dag(route)} ({self._decided_by('dag')})", indent=2, hanging=2)
         private = f"private ({self._decided_by('private', True)})" if route.private else "public"
-        room = f"#{channel_name(self.incident)}, {private}; prefix by {self._decided_by('channel_prefix')}"
+        room = f"#{channel_name(self.incident)}, {private}; prefix: {self._decided_by('channel_prefix')}"
         yield Line(f"room: {room}", indent=2, hanging=2)
         yield Line("invited:" if self.responders else "invited: nobody", indent=2)
         yield from (Line(f"{name} ({source})", indent=4, hanging=2) for name, source in self.responders)

@@ -111,6 +111,7 @@ def finding(probe: str, verdict: Verdict) -> Finding:
     [
         (CallOutcome.ANSWERED, None, True, "1 call"),
         (CallOutcome.PARTIAL, None, True, "1 call"),
+        (CallOutcome.REJECTED, "404: Monitor not found", True, "1 call"),
         (CallOutcome.FORBIDDEN, "403: the key lacks a scope", False, "metrics: 403: the key lacks a scope"),
         (CallOutcome.UNAVAILABLE, None, False, "metrics: unavailable"),
     ],

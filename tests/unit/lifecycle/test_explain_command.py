@@ -103,6 +103,35 @@ def test_it_goes_by_the_routing_table(capsys: Any, tmp_path: Path) -> None:
     assert "  no run\n" in printed
 
 
+ROUTED = """version: 1
+defaults: {responders: ["@sre-oncall"]}
+rules:
+  - name: payments
+    match: {service: checkout}
+    responders: [dana@acme.example]
+    channel_prefix: pay
+    dag: payments_incident
+    targets: ["https://checkout.acme.example/healthz", "http://169.254.169.254/"]
+    runbook: https://wiki.acme.example/runbooks/payments
+"""
+
+
+def test_it_says_who_would_be_invited_and_what_probed_and_by_which_rule(capsys: Any, tmp_path: Path) -> None:
+    (tmp_path / "routing.yaml").write_text(ROUTED)
+    payload = str(PAYLOADS / "01_metric_triggered.json")
+    assert run(payload, "--no-records", "--routing-table", str(tmp_path / "routing.yaml")) == 0
+    printed = capsys.readouterr().out
+    handling = printed[printed.index("How it would be handled") :].splitlines()
+    assert "  rules: payments" in handling
+    assert "  DAG: payments_incident (rule 'payments')" in handling
+    assert any(line.startswith("  room: #pay-") and line.endswith("prefix: rule 'payments'") for line in handling)
+    assert "    dana@acme.example (rule 'payments')" in handling
+    assert "    @sre-oncall (defaults)" in handling
+    assert "    http https://checkout.acme.example:443/healthz" in handling
+    assert any("169.254.169.254" in line and "not run" in line for line in handling)
+    assert "  runbook: https://wiki.acme.example/runbooks/payments" in handling
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
