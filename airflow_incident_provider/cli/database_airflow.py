@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from airflow.utils.types import DagRunTriggeredByType
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from airflow_incident_provider.cli.access import REPORT, RETURN_VALUE, Run, Started, Step, local_user, run_url
+from airflow_incident_provider.cli.access import REPORT, RETURN_VALUE, Run, Started, Step, run_url
 from airflow_incident_provider.cli.run import UsageError
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.interaction.commands import parse_command
@@ -53,7 +54,8 @@ class DatabaseAirflow:
             run = trigger_dag(
                 dag_id=dag_id,
                 triggered_by=DagRunTriggeredByType.CLI,
-                triggering_user_name=local_user(),
+                # Without the host: an address would be looked up in Slack, and reported as a person not found.
+                triggering_user_name=getpass.getuser(),
                 run_id=run_id,
                 conf=dict(conf),
                 replace_microseconds=False,
