@@ -12,7 +12,7 @@ from airflow_incident_provider.evidence.checks.finding import (
     skipped,
     unchecked,
 )
-from airflow_incident_provider.evidence.checks.services import substitute
+from airflow_incident_provider.evidence.checks.services import silent_since, substitute
 from airflow_incident_provider.evidence.observations import Checked, GroupsSeen, MetricSeen
 from airflow_incident_provider.evidence.reading import query_series
 from airflow_incident_provider.evidence.request import EvidenceRequest
@@ -63,7 +63,7 @@ def _check_own_metric(request: EvidenceRequest, answers: Answers) -> Checked[Met
     if not found or not found[0].series.known():
         text = f"Datadog returned no data for {request.metric_query}"
         return Checked(finding("metric", request, Verdict.UNKNOWN, text, answers, ["metric"]))
-    seen = _see_own(request, found[0].series)
+    seen = _see_own(request, found[0].series, silent_since(request, answers))
     if seen is None:
         text = "the metric cannot be compared: it has too few points in the last hours"
         return Checked(finding("metric", request, Verdict.UNKNOWN, text, answers, ["metric"]))
@@ -79,11 +79,15 @@ def _check_own_metric(request: EvidenceRequest, answers: Answers) -> Checked[Met
 _UNSUITABLE = "this kind of monitor has no plain metric query"
 
 
-def _see_own(request: EvidenceRequest, series: Series) -> MetricSeen | None:
+def _see_own(request: EvidenceRequest, series: Series, silent: int | None) -> MetricSeen | None:
+    """Return how the alert's own metric compares; ``silent`` is since when the service reports no requests."""
     history = series.between(request.start, request.window_start)
     window = series.between(request.window_start, request.end)
     shift = compare(history, window)
     lost = lost_since(history, window, request.end)
+    if lost is None and silent is not None and not series.between(silent, request.end).known():
+        # What is reported too rarely to be missed is missed with the service's requests.
+        lost = silent
     if lost is not None:
         return MetricSeen(series=series, shift=shift, state=State.LOST, onset=lost, symptomatic=True)
     return None if shift is None else _see(request, series, shift)

@@ -211,7 +211,8 @@ def check_versions(
     answer = answers.get(VERSIONS)
     if answer is None or not answer.usable:
         return Checked(unchecked("versions", request, answers, [VERSIONS], "the versions are"))
-    hits = by_tag(answer, request, "version", 0)
+    series = by_tag(answer, request, "version", 0)
+    hits = {version: each for version, each in series.items() if any(value > 0 for _, value in each.known())}
     if not hits:
         text = (
             f"Datadog returned no version of {request.service}: its traces carry no version tag, or there are none"
@@ -241,17 +242,15 @@ def _versions(
     recent = request.end - 600
     whole = sum(value for series in hits.values() for _, value in series.between(recent, request.end).known())
     for version, series in hits.items():
-        known = [(at, value) for at, value in series.known() if value > 0]
-        if not known:
-            continue
+        served = [at for at, value in series.known() if value > 0]
         failed, duration = sparse_counter(errors.get(version), series), durations.get(version, EMPTY)
         since, earlier = series.between(onset, request.end), series.between(request.start, onset)
         latest = sum(value for _, value in series.between(recent, request.end).known())
-        began = known[0][0]
+        began = served[0]
         yield VersionSeen(
             version=version,
             first_seen=began if began > request.start + _HISTORY_STARTS_WITHIN_S else None,
-            last_seen=known[-1][0],
+            last_seen=served[-1],
             requests=sum(value for _, value in since.known()),
             error_share=_error_share(failed.between(onset, request.end), since),
             errors_before=_error_share(failed.between(request.start, onset), earlier),
@@ -373,7 +372,7 @@ def check_dependencies(request: EvidenceRequest, answers: Answers) -> Checked[De
         text = f"the catalog knows no service that {request.service} calls"
         return Checked(finding("dependencies", request, Verdict.UNKNOWN, text, answers, calls))
     localization, measure = measured_localization(request, answers)
-    if localization.silence is Silence.ALERTING_NORMAL and _reports_nothing(request, answers):
+    if localization.silence is Silence.ALERTING_NORMAL and silent_since(request, answers) is not None:
         localization = replace(localization, silence=Silence.NO_BASELINE)
     edges = len(list(graph.edges()))
     seen = DependenciesSeen(localization=localization, measure=measure, edges=edges, kinds=_entity_kinds(answers))
@@ -386,10 +385,10 @@ def check_dependencies(request: EvidenceRequest, answers: Answers) -> Checked[De
     )
 
 
-def _reports_nothing(request: EvidenceRequest, answers: Answers) -> bool:
-    """Return whether the alerting service stopped reporting requests: it is not known to be in its normal range."""
+def silent_since(request: EvidenceRequest, answers: Answers) -> int | None:
+    """Return since when the alerting service reports no requests: it is not known to be in its normal range."""
     series = service_series(request, answers).get(request.service or "")
-    return series is not None and _lost_since(request, series[0]) is not None
+    return _lost_since(request, series[0]) if series is not None else None
 
 
 def _dependencies_text(request: EvidenceRequest, graph: ServiceGraph, seen: DependenciesSeen) -> str:
