@@ -106,6 +106,7 @@ Answers = Mapping[str, Answer]
 VERSIONS = "versions"
 SERVICES = "services"
 SIGNALS = "signals"
+HOSTS = "hosts"
 
 
 def first_calls(request: EvidenceRequest) -> list[Call]:
@@ -120,6 +121,7 @@ def first_calls(request: EvidenceRequest) -> list[Call]:
     calls += [
         timeseries(request, VERSIONS, version_queries(request)),
         timeseries(request, SERVICES, service_queries(request)),
+        timeseries(request, HOSTS, host_queries(request)),
         timeseries(request, SIGNALS, signal_queries(request)),
         deployments(request, request.service),
         events(request, request.service),
@@ -175,6 +177,11 @@ def timeseries(request: EvidenceRequest, name: str, queries: Mapping[str, str]) 
 def version_queries(request: EvidenceRequest) -> dict[str, str]:
     """Return the requests, errors and durations of the service, by version and trace operation."""
     return _trace_queries(request, request.selector(), "version")
+
+
+def host_queries(request: EvidenceRequest) -> dict[str, str]:
+    """Return the requests, errors and durations of the service, by host and trace operation."""
+    return _trace_queries(request, request.selector(), "host")
 
 
 def service_queries(request: EvidenceRequest) -> dict[str, str]:

@@ -17,7 +17,6 @@ from airflow_incident_provider.evidence.calls import (
     events,
     first_calls,
     metric_calls,
-    metric_query,
     relations,
     relations_name,
 )
@@ -36,10 +35,8 @@ from airflow_incident_provider.evidence.checks.services import (
     check_versions,
     measured_localization,
     service_graph,
-    substitute,
 )
 from airflow_incident_provider.evidence.hypotheses import propose
-from airflow_incident_provider.evidence.metric_query import grouped
 from airflow_incident_provider.evidence.model import Evidence, Marker, MetricGraph
 from airflow_incident_provider.evidence.observations import MetricSeen, Observations, summary_of, value_of
 from airflow_incident_provider.evidence.reading import text_of, utc
@@ -129,8 +126,6 @@ def _next_calls(request: EvidenceRequest, answers: Answers) -> list[Call]:
     calls: list[Call] = []
     if request.metric_query is not None and "metric" not in answers:
         calls += metric_calls(request, request.metric_query)
-    elif "groups" not in answers and (found := substitute(request, answers)) is not None:
-        calls.append(metric_query(request, "groups", grouped(found.query, ("host",))))
     if request.service is None or not service_graph(request, answers).callees(request.service):
         return calls
     localization, _ = measured_localization(request, answers)

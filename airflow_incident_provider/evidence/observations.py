@@ -13,6 +13,12 @@ from airflow_incident_provider.evidence.series import Direction, Series, Shift, 
 from airflow_incident_provider.evidence.symptoms import Resource, Symptom
 from airflow_incident_provider.models import Finding
 
+FAILS_MORE = 3.0
+"""How many times the share of failed requests has to be that before, or beside, to be worse."""
+
+LEAST_ERROR_SHARE = 0.01
+"""Of a share of failed requests below this nothing is said."""
+
 Seen = TypeVar("Seen")
 Item = TypeVar("Item")
 
@@ -46,6 +52,7 @@ class MetricSeen:
 
     :param symptom: what it measures.
     :param name: of what was looked at in its place; empty for the alert's own.
+    :param measure: of what was looked at in its place.
     :param onset: Unix seconds when it left its normal range, or stopped reporting.
     :param onset_open: whether it was abnormal from the first point that was looked at: it may be older.
     :param growing_since: since when it only grows.
@@ -61,6 +68,7 @@ class MetricSeen:
     symptomatic: bool = False
     symptom: Symptom = Symptom.OTHER
     name: str = ""
+    measure: Measure | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

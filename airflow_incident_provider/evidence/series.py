@@ -40,6 +40,11 @@ class Series:
         return [(at, v) for at, v in zip(self.times, self.values, strict=True) if v is not None]
 
     @property
+    def total(self) -> float:
+        """The sum of the known values."""
+        return sum(value for _, value in self.known())
+
+    @property
     def step(self) -> int:
         """Seconds between two points, derived from the points themselves; 60 if there are fewer than two."""
         gaps = [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from airflow_incident_provider.evidence.model import Cause, Support
-from airflow_incident_provider.evidence.observations import Change, Observations, VersionSeen, value_of
+from airflow_incident_provider.evidence.observations import (
+    FAILS_MORE,
+    LEAST_ERROR_SHARE,
+    Change,
+    Observations,
+    VersionSeen,
+    value_of,
+)
 from airflow_incident_provider.evidence.weighing import Draft
 
 _PROVEN_S = 10 * 60
-_FAILS_MORE = 3.0
 _SLOWER = 1.5
-_LEAST_ERROR_SHARE = 0.01
 
 
 def weigh_versions(draft: Draft, seen: Observations, change: Change, service: str, onset: int) -> None:
@@ -44,7 +49,7 @@ def _worse_than(new: VersionSeen, others: list[VersionSeen]) -> list[tuple[Suppo
     latencies = [each.latency if beside else each.latency_before for each in beside or others]
     than = "the other versions" if beside else "before"
     if (new.error_share or 0.0) >= max(
-        _LEAST_ERROR_SHARE, _FAILS_MORE * max((each or 0.0 for each in shares), default=0.0)
+        LEAST_ERROR_SHARE, FAILS_MORE * max((each or 0.0 for each in shares), default=0.0)
     ):
         found.append((Support.VERSION_FAILS_MORE, f"{new.version} fails more than {than}"))
     slowest = max((each for each in latencies if each is not None), default=None)
@@ -57,7 +62,7 @@ def _as_bad(other: VersionSeen, new: VersionSeen) -> bool:
     """Return whether another version that serves at the same time fails as much, or became as slow."""
     if other.error_share is None:
         return False
-    if other.error_share >= _LEAST_ERROR_SHARE and other.error_share >= (new.error_share or 0.0) / 2:
+    if other.error_share >= LEAST_ERROR_SHARE and other.error_share >= (new.error_share or 0.0) / 2:
         return True
     return _slower_than_before(other) and (other.latency or 0.0) * _SLOWER >= (new.latency or 0.0)
 
@@ -71,5 +76,5 @@ def _ran_well_before(version: VersionSeen, onset: int) -> bool:
     """Return whether a version served for a while, and failed less or was faster, before the onset."""
     if version.first_seen is None or version.errors_before is None or onset - version.first_seen < _PROVEN_S:
         return False
-    fails_more = (version.error_share or 0.0) >= max(_LEAST_ERROR_SHARE, _FAILS_MORE * version.errors_before)
+    fails_more = (version.error_share or 0.0) >= max(LEAST_ERROR_SHARE, FAILS_MORE * version.errors_before)
     return fails_more or _slower_than_before(version)

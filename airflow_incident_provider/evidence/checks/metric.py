@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_incident_provider.evidence.calls import SERVICES, Answer, Answers
+from collections.abc import Mapping
+from dataclasses import replace
+
+from airflow_incident_provider.evidence.calls import HOSTS, SERVICES, Answer, Answers
 from airflow_incident_provider.evidence.checks.finding import (
     clock,
     finding,
@@ -12,8 +15,15 @@ from airflow_incident_provider.evidence.checks.finding import (
     skipped,
     unchecked,
 )
-from airflow_incident_provider.evidence.checks.services import silent_since, substitute
-from airflow_incident_provider.evidence.observations import Checked, GroupsSeen, MetricSeen
+from airflow_incident_provider.evidence.checks.services import error_share, host_series, silent_since, substitute
+from airflow_incident_provider.evidence.localization import Measure
+from airflow_incident_provider.evidence.observations import (
+    FAILS_MORE,
+    LEAST_ERROR_SHARE,
+    Checked,
+    GroupsSeen,
+    MetricSeen,
+)
 from airflow_incident_provider.evidence.reading import query_series
 from airflow_incident_provider.evidence.request import EvidenceRequest
 from airflow_incident_provider.evidence.series import (
@@ -25,7 +35,7 @@ from airflow_incident_provider.evidence.series import (
     growing_since,
     lost_since,
 )
-from airflow_incident_provider.evidence.symptoms import Symptom
+from airflow_incident_provider.evidence.symptoms import Symptom, measures_share, operation_of
 from airflow_incident_provider.models import Verdict
 
 _ATTENTION = {
@@ -34,6 +44,9 @@ _ATTENTION = {
     State.RECOVERED: Verdict.WARN,
     State.NORMAL: Verdict.OK,
 }
+_FEW_FAILED = 3
+"""Fewer failed requests than these of a host are no sign of it."""
+
 _GROWING = frozenset({Symptom.MEMORY, Symptom.OTHER})
 """Symptoms that creep up: their history may hold the beginning of the incident."""
 
@@ -46,7 +59,9 @@ def check_metric(request: EvidenceRequest, answers: Answers) -> Checked[MetricSe
     found = substitute(request, answers) if checked.seen is None and not refused else None
     if found is None:
         return checked
-    seen = _see(request, found.series, found.shift, name=f"{found.name} of {request.service}")
+    seen = replace(
+        _see(request, found.series, found.shift, name=f"{found.name} of {request.service}"), measure=found.measure
+    )
     text = f"{checked.finding.summary}; in its place, {seen.name} {_compared(request, seen, found.unit)}"
     verdict, calls = _ATTENTION[seen.state], ["metric", SERVICES]
     return Checked(finding("metric", request, verdict, text, answers, calls, facts=_facts(seen)), seen)
@@ -165,10 +180,18 @@ def unit_of(answer: Answer) -> str | None:
 def check_groups(request: EvidenceRequest, answers: Answers, metric: MetricSeen | None) -> Checked[GroupsSeen]:
     """Compare the alert's metric host by host: a host that vanished is not a host at zero."""
     answer = answers.get("groups")
-    if request.metric_query is None and answer is None:
-        return Checked(skipped("groups", request, "no metric query is known for this alert"))
-    if answer is None or not answer.usable:
+    if answer is not None and not answer.usable:
         return Checked(unchecked("groups", request, answers, ["groups"], "the affected hosts are"))
+    instead = metric.measure if metric else None
+    traced = host_series(request, answers) if instead is not None or _counts_failures(request) else {}
+    if traced and instead is Measure.LEVEL:
+        durations = {host: duration for host, (_, _, duration) in traced.items()}
+        return _groups(request, answers, metric, _judge_hosts(request, durations, metric), HOSTS)
+    if traced:
+        return _groups(request, answers, metric, _judge_shares(request, traced, metric), HOSTS)
+    if answer is None:
+        why = "no metric query is known for this alert" if request.metric_query is None else "it was not asked"
+        return Checked(skipped("groups", request, why))
     hosts = {
         each.tags["host"]: each.series
         for each in query_series(answer, now=request.now.timestamp())
@@ -176,15 +199,46 @@ def check_groups(request: EvidenceRequest, answers: Answers, metric: MetricSeen 
     }
     if not hosts:
         return Checked(skipped("groups", request, "the metric has no host tag"))
-    seen = _judge_hosts(request, hosts, metric)
+    return _groups(request, answers, metric, _judge_hosts(request, hosts, metric), "groups")
+
+
+def _counts_failures(request: EvidenceRequest) -> bool:
+    """Return whether the alert is about failed requests, as traces count them."""
+    return operation_of(request.query) is not None and measures_share(request.symptom)
+
+
+def _groups(
+    request: EvidenceRequest, answers: Answers, metric: MetricSeen | None, seen: GroupsSeen, call: str
+) -> Checked[GroupsSeen]:
     # A host without data may have been removed: while the metric is in its range, that is no warning.
     unusual = seen.abnormal or seen.lost
     verdict = Verdict.WARN if unusual and metric and metric.symptomatic else Verdict.OK
-    text = _hosts(request, seen)
     facts: dict[str, str | int | float | bool] = {"abnormal": len(seen.abnormal), "hosts": seen.total}
-    return Checked(
-        finding("groups", request, verdict, f"{text}{partly(answer)}", answers, ["groups"], facts=facts), seen
-    )
+    text = f"{_hosts(request, seen)}{partly(answers[call])}"
+    return Checked(finding("groups", request, verdict, text, answers, [call], facts=facts), seen)
+
+
+def _judge_shares(
+    request: EvidenceRequest, hosts: Mapping[str, tuple[Series, Series, Series]], metric: MetricSeen | None
+) -> GroupsSeen:
+    """Compare the share of failed requests of each host, which may be too few to compare minute by minute."""
+    onset = (metric.onset if metric else None) or request.window_start
+    end = (metric.shift.ended if metric and metric.shift else None) or request.end
+    abnormal: list[str] = []
+    normal: list[str] = []
+    lost = {}
+    for host, (hits, failed, _) in sorted(hosts.items()):
+        history = hits.between(request.start, request.window_start)
+        gone = lost_since(history, hits.between(request.window_start, request.end), request.end)
+        now, requests = failed.between(onset, end), hits.between(onset, end)
+        share = error_share(now, requests)
+        before = error_share(failed.between(request.start, onset), hits.between(request.start, onset))
+        if gone is not None:
+            lost[host] = gone
+        elif share is not None and before is not None:
+            worse = share >= max(LEAST_ERROR_SHARE, FAILS_MORE * before) and now.total >= _FEW_FAILED
+            (abnormal if worse else normal).append(host)
+    return GroupsSeen(abnormal=tuple(abnormal), normal=tuple(normal), lost=lost)
 
 
 def _judge_hosts(request: EvidenceRequest, hosts: dict[str, Series], metric: MetricSeen | None) -> GroupsSeen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from airflow_incident_provider.evidence.calls import SERVICES, VERSIONS, Answer, Answers, relations_name
+from airflow_incident_provider.evidence.calls import HOSTS, SERVICES, VERSIONS, Answer, Answers, relations_name
 from airflow_incident_provider.evidence.checks.finding import (
     ago,
     clock,
@@ -92,13 +92,10 @@ def service_series(request: EvidenceRequest, answers: Answers) -> dict[str, tupl
 
 @dataclass(frozen=True)
 class Substitute:
-    """A symptom of the service's own traces, which is looked at where the alert's metric cannot be.
-
-    :param query: the metric query that it comes from.
-    """
+    """A symptom of the service's own traces, which is looked at where the alert's metric cannot be."""
 
     name: str
-    query: str
+    measure: Measure
     unit: str
     series: Series
     shift: Shift
@@ -110,15 +107,13 @@ def substitute(request: EvidenceRequest, answers: Answers) -> Substitute | None:
     if series is None:
         return None
     _, failed, duration = series
-    operation, scope = _operation(request, answers), request.selector()
-    errors = f"sum:trace.{operation}.errors{scope}.as_count() / sum:trace.{operation}.hits{scope}.as_count()"
-    found = [("share of failed requests", errors, "share", failed)]
-    found.append(("mean duration", f"avg:trace.{operation}{scope}", "second", duration))
+    found = [("share of failed requests", Measure.SHARE, "share", failed)]
+    found.append(("mean duration", Measure.LEVEL, "second", duration))
     if request.symptom is Symptom.LATENCY:
         found.reverse()
     shifts = [
-        Substitute(name, query, unit, each, shift)
-        for name, query, unit, each in found
+        Substitute(name, measure, unit, each, shift)
+        for name, measure, unit, each in found
         if (shift := _shift(request, each)) is not None and _much_higher(shift)
     ]
     return min(shifts, key=lambda each: each.shift.state is not State.ABNORMAL, default=None)
@@ -128,13 +123,14 @@ def _much_higher(shift: Shift) -> bool:
     return shift.direction is Direction.UP and (shift.factor is None or shift.factor >= _MUCH_HIGHER)
 
 
-def _operation(request: EvidenceRequest, answers: Answers) -> str:
-    """Return the first trace operation by which the service reports requests."""
-    found = timeseries(answers[SERVICES], now=request.now.timestamp())
-    for index, operation in enumerate(request.all_operations):
-        if any(row.tags.get("service") == request.service for row in found.get(_KINDS * index, ())):
-            return operation
-    return request.all_operations[0]
+def host_series(request: EvidenceRequest, answers: Answers) -> dict[str, tuple[Series, Series, Series]]:
+    """Return the service's requests, failed requests and durations by host."""
+    answer = answers.get(HOSTS)
+    hits, errors, durations = (by_tag(answer, request, "host", what) for what in range(_KINDS))
+    return {
+        host: (series, sparse_counter(errors.get(host), series), durations.get(host, EMPTY))
+        for host, series in hits.items()
+    }
 
 
 def check_traffic(request: EvidenceRequest, answers: Answers, metric: MetricSeen | None) -> Checked[TrafficSeen]:
@@ -252,19 +248,17 @@ def _versions(
             first_seen=began if began > request.start + _HISTORY_STARTS_WITHIN_S else None,
             last_seen=served[-1],
             requests=sum(value for _, value in since.known()),
-            error_share=_error_share(failed.between(onset, request.end), since),
-            errors_before=_error_share(failed.between(request.start, onset), earlier),
+            error_share=error_share(failed.between(onset, request.end), since),
+            errors_before=error_share(failed.between(request.start, onset), earlier),
             latency=_mean_duration(duration, since),
             latency_before=_mean_duration(duration, earlier),
             traffic_share=latest / whole if whole else 0.0,
         )
 
 
-def _error_share(failed: Series, hits: Series) -> float | None:
-    requests = sum(value for _, value in hits.known())
-    if requests < _FEW_REQUESTS:
-        return None
-    return sum(value for _, value in failed.known()) / requests
+def error_share(failed: Series, hits: Series) -> float | None:
+    """Return the share of the requests that failed; nothing is said of a few."""
+    return failed.total / hits.total if hits.total >= _FEW_REQUESTS else None
 
 
 def _mean_duration(duration: Series, hits: Series) -> float | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from incident_sandbox.datadog.story import load_story, read_story, story_names
+from incident_sandbox import SandboxServer
+from incident_sandbox.datadog.story import Effect, load_story, read_story, story_names
 
 from airflow_incident_provider.evidence.hypotheses import propose
-from airflow_incident_provider.evidence.model import CallOutcome
+from airflow_incident_provider.evidence.model import CallOutcome, Cause
 from airflow_incident_provider.models import Verdict
 
-from .story_play import Played  # isort: skip
+from .story_play import Played, play  # isort: skip
 
 NAMES = story_names()
 Once = Callable[[str], Played]
@@ -92,6 +94,24 @@ def test_without_a_cited_finding_a_hypothesis_is_weaker_or_gone(name: str, playe
                 if (h.cause, h.subject, h.text) == (hypothesis.cause, hypothesis.subject, hypothesis.text)
             ]
             assert all(each.confidence < hypothesis.confidence for each in same)
+
+
+def test_a_service_without_a_request_breaks_no_check(datadog: SandboxServer, tmp_path: Path) -> None:
+    silent = Effect(service="checkout", metric="hits", to=0, at=-400)
+    found = play(datadog, tmp_path, load_story("healthy").model_copy(update={"effects": (silent,)}))
+    assert found.finding("versions").verdict is Verdict.UNKNOWN
+    assert found.evidence.hypotheses == ()
+
+
+@pytest.mark.parametrize("times", [0.15, 1.0, 8.0])
+def test_one_host_is_found_however_many_requests_there_are(
+    times: float, datadog: SandboxServer, tmp_path: Path
+) -> None:
+    story = load_story("disk_full_on_one_host")
+    checkout = story.services["checkout"]
+    services = {"checkout": checkout.model_copy(update={"hits": checkout.hits * times})}
+    found = play(datadog, tmp_path, story.model_copy(update={"services": services}))
+    assert (found.evidence.hypotheses[0].cause, found.evidence.hypotheses[0].subject) == (Cause.HOST, "checkout-03")
 
 
 @pytest.mark.parametrize("name", NAMES)
