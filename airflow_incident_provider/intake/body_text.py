@@ -96,7 +96,7 @@ def multipart_fields(body: bytes, content_type: str, repairs: list[str]) -> dict
         content = part.get_payload(decode=True)
         if isinstance(content, bytes):
             name = _part_name(part) or str(number)
-            _add_field(fields, name, decoded(content, part.get("Content-Type") or content_type, repairs))
+            _add_field(fields, name, decoded(content, str(part.get("Content-Type", content_type)), repairs))
     return fields or None
 
 

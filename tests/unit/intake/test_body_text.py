@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_incident_provider.intake.body_text import DAMAGED_TEXT, NOT_UTF_8, decoded
-from airflow_incident_provider.intake.request_body import REPAIRS_KEY, parse_body
+from airflow_incident_provider.intake.request_body import REPAIRS_KEY, UnreadableBodyError, parse_body
 
 
 def read(body: bytes, content_type: str = "application/json") -> dict[str, Any]:
@@ -98,6 +99,25 @@ PARTS = (
 @pytest.mark.parametrize("content_type", ["multipart/form-data; boundary=X", "multipart/form-data", ""])
 def test_parts_of_a_body_are_fields(content_type: str) -> None:
     assert read(PARTS, content_type) == {"title": "café & more", "tags": "café:1"}
+
+
+def test_the_header_of_a_part_may_be_damaged() -> None:
+    part = b'--X\nContent-Disposition: form-data; name="title"\nContent-Type: t\xe9xt; charset=\xff\n\nDisk\n--X--'
+    assert read(part) == {"title": "Disk"}
+
+
+def test_a_part_may_be_encoded() -> None:
+    part = (
+        b'--X\nContent-Disposition: form-data; name="title"\nContent-Transfer-Encoding: base64\n\nRGlzaw==\n--X--'
+    )
+    assert read(part) == {"title": "Disk"}
+
+
+@given(st.binary(max_size=100), st.binary(max_size=50))
+def test_no_part_is_in_the_way(content: bytes, header: bytes) -> None:
+    body = b"--X\nContent-Disposition: form-data\nContent-Type: " + header + b"\n\n" + content + b"\n--X--"
+    with contextlib.suppress(UnreadableBodyError):
+        parse_body(body)
 
 
 def test_a_part_may_hold_the_payload_as_a_file() -> None:
