@@ -16,7 +16,7 @@ from pathlib import Path
 
 from airflow.configuration import conf
 
-from airflow_incident_provider.cli.output import print_text
+from airflow_incident_provider.cli.output import Line, print_lines
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command
 from airflow_incident_provider.cli.setup.plan import Action, Item, apply_and_print
 from airflow_incident_provider.config import settings
@@ -40,7 +40,7 @@ def setup_files(args: Namespace) -> ExitCode:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder.", fix="Name another with --to.")
     if args.diff:
-        print_text(_differences(folder))
+        print_lines([Line(text, wrap=False) for text in _differences(folder).splitlines()])
         return ExitCode.OK
     if args.remove:
         return apply_and_print([*removal_items(folder, replace=args.replace)], args)

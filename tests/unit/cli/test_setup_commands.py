@@ -465,6 +465,12 @@ class TestFiles:
         assert mine.read_bytes() == (DAGS / "incident_response.py").read_bytes()
         assert (dags_folder / "incident_response.py.bak").read_text() == "# mine"
 
+    def test_differences_keep_the_indentation_of_a_patch(self, incident: Run, dags_folder: Path) -> None:
+        shipped = (DAGS / "incident_update.py").read_text()
+        (dags_folder / "incident_update.py").write_text(f"{shipped}# mine\n")
+        compared = incident("setup", "files", "--to", str(dags_folder), "--diff").out.splitlines()
+        assert compared[-4:] == [*(f" {line}" for line in shipped.splitlines()[-3:]), "-# mine"]
+
     def test_a_file_in_the_folders_place(self, incident: Run, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         ended = incident("setup", "files", "--to", str(tmp_path / "file"), "--yes")

@@ -75,6 +75,18 @@ def test_sending_it_twice_starts_one_run(incident: Run, deployed: Any) -> None:
     assert number_of_runs() == 1
 
 
+def test_the_local_user_is_no_address_to_invite(incident: Run, deployed: Any) -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    incident("trigger", "--title", "T", "--incident-id", "who")
+    with create_session() as session:
+        user = session.scalar(select(DagRun.triggering_user_name).where(DagRun.run_id == "man.who"))
+    assert user
+    assert "@" not in user
+
+
 def test_without_an_identity_every_call_is_an_incident(incident: Run, deployed: Any) -> None:
     for _ in range(2):
         assert incident("trigger", "--title", "The same words", "--severity", "low").code == ExitCode.OK
