@@ -13,6 +13,7 @@ import pytest
 from airflow_incident_provider.cli.run import ExitCode
 from airflow_incident_provider.models import Severity
 
+from .terminal import Terminal  # isort: skip
 from .conftest import DAG_ID, Ended
 
 Run = Callable[..., Ended]
@@ -85,6 +86,14 @@ def test_the_local_user_is_no_address_to_invite(incident: Run, deployed: Any) ->
         user = session.scalar(select(DagRun.triggering_user_name).where(DagRun.run_id == "man.who"))
     assert user
     assert "@" not in user
+
+
+def test_in_a_narrow_terminal_the_address_of_the_run_is_whole(deployed: Any) -> None:
+    environment = {"COLUMNS": "40", "AIRFLOW__API__BASE_URL": "https://airflow.acme.example"}
+    with Terminal("trigger", "--title", "T", "--incident-id", "narrow", environment=environment) as tty:
+        code, shown = tty.end()
+    assert code == ExitCode.OK, shown
+    assert "https://airflow.acme.example/dags/incident_response/runs/man.narrow" in shown.splitlines()
 
 
 def test_without_an_identity_every_call_is_an_incident(incident: Run, deployed: Any) -> None:
