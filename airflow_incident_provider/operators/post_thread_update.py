@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.evidence.drawing import draw
-from airflow_incident_provider.evidence.model import Evidence
+from airflow_incident_provider.evidence.model import Evidence, MetricGraph
 from airflow_incident_provider.evidence.probe_rules import weigh_probes
 from airflow_incident_provider.exceptions import SlackError
 from airflow_incident_provider.messages.blocks import Message
@@ -100,10 +101,13 @@ class PostThreadUpdateOperator(SlackStep):
         workspace = workspace or identify_workspace(self.slack_conn_id)
         slack = open_slack_client(workspace, self.slack_conn_id, channel_name=room.channel_name, log=self.log)
         ledger = Ledger(context)
-        posted = Poster(slack, room.channel_id or "", ledger).post_all(
-            messages, key=self._key(context, incident), thread_ts=room.brief_ts
-        )
-        problems = self._post_graph(evidence, slack, room, ledger) if workspace.has_scope(UPLOADS) else ()
+        poster, key = Poster(slack, room.channel_id or "", ledger), self._key(context, incident)
+        graph = evidence.graph if evidence and self._may_post_graph(workspace, ledger) else None
+        with ThreadPoolExecutor(1) as thread:
+            # The summary waits for this step, so the picture is drawn and uploaded while the messages are posted.
+            uploading = thread.submit(_upload, graph, slack)
+            posted = poster.post_all(messages, key=key, thread_ts=room.brief_ts)
+        problems = self._share_graph(uploading.result(), slack, room, ledger)
         return ThreadUpdates(
             mode=workspace.mode,
             channel_id=room.channel_id,
@@ -129,27 +133,23 @@ class PostThreadUpdateOperator(SlackStep):
         evidence = read_value(Evidence, None, context, TaskId.COLLECT_EVIDENCE)
         return weigh_probes(evidence, findings) if evidence is not None else None
 
-    def _post_graph(
-        self, evidence: Evidence | None, slack: SlackClient, room: WarRoom, ledger: Ledger
+    @staticmethod
+    def _may_post_graph(workspace: SlackWorkspace, ledger: Ledger) -> bool:
+        # An attempt that may have shared it is not followed by another: twice is worse than never, and the thread
+        # has the metric as a line of characters anyway.
+        return workspace.has_scope(UPLOADS) and not ledger.intended_at(_GRAPH) and not ledger.may_have_forgotten
+
+    def _share_graph(
+        self, uploaded: str | SlackError | None, slack: SlackClient, room: WarRoom, ledger: Ledger
     ) -> tuple[Problem, ...]:
-        """Upload the metric's picture, if it can be drawn; the thread has it as a line of characters anyway."""
-        graph = evidence.graph if evidence else None
-        # An attempt that may have posted it is not followed by another: twice is worse than never.
-        if graph is None or ledger.intended_at(_GRAPH) or ledger.may_have_forgotten:
+        """Share the uploaded picture in the thread; return why that is not possible."""
+        if uploaded is None:
             return ()
-        picture = draw(graph)
-        if picture is None:
-            return ()
-        ledger.intend(_GRAPH)
         try:
-            slack.upload_picture(
-                room.channel_id or "",
-                "metric.png",
-                picture,
-                title="Metric",
-                alt_text=graph.alt_text[:_ALT_TEXT],
-                thread_ts=room.brief_ts,
-            )
+            if isinstance(uploaded, SlackError):
+                raise uploaded
+            ledger.intend(_GRAPH)
+            slack.share_picture(uploaded, room.channel_id or "", title="Metric", thread_ts=room.brief_ts)
         except SlackError as error:
             self.log.warning("The picture of the metric is not posted: %s", error.message)
             what = "the metric's picture is not posted"
@@ -172,3 +172,17 @@ class PostThreadUpdateOperator(SlackStep):
         """Return what makes these messages unique: the incident if there is one, the run and the task."""
         ti = context["ti"]
         return f"{incident.key if incident else ti.dag_id}/{ti.run_id}/{ti.task_id}"
+
+
+def _upload(graph: MetricGraph | None, slack: SlackClient) -> str | SlackError | None:
+    """Draw a metric and upload the picture, which nobody sees yet. Uses nothing of Airflow: it runs in a thread.
+
+    :returns: the id of the file, why it is not uploaded, or ``None`` if there is nothing to draw.
+    """
+    picture = draw(graph) if graph is not None else None
+    if graph is None or picture is None:
+        return None
+    try:
+        return slack.upload_picture("metric.png", picture, alt_text=graph.alt_text[:_ALT_TEXT])
+    except SlackError as error:
+        return error

@@ -15,11 +15,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_incident_provider.exceptions import SlackConfigurationError, SlackUnavailableError
-from airflow_incident_provider.slack.hook import IncidentSlackHook
+from airflow_incident_provider.slack.hook import IncidentSlackHook, SlackWebClient
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
-    from slack_sdk import WebClient
 
 METHOD = "apps.connections.open"
 PREFIX = "xapp-"
@@ -54,7 +53,7 @@ class AppLevelSlackHook(IncidentSlackHook):
         self._conn = conn
 
     @cached_property
-    def client(self) -> WebClient:
+    def client(self) -> SlackWebClient:
         """slack_sdk's client with the app-level token.
 
         :raises SlackConfigurationError: there is none.

@@ -332,13 +332,13 @@ class LiveSlackClient:
             "chat.update", channel=channel_id, ts=ts, metadata=_metadata(key), **message.as_update_arguments()
         )
 
-    def upload_picture(
-        self, channel_id: str, name: str, content: bytes, *, title: str, alt_text: str, thread_ts: str | None = None
-    ) -> None:
-        """Upload a picture and share it in a channel or thread."""
-        self.hook.upload(
-            filename=name, file=content, title=title, alt_txt=alt_text, channel=channel_id, thread_ts=thread_ts
-        )
+    def upload_picture(self, name: str, content: bytes, *, alt_text: str) -> str:
+        """Upload a picture that nobody sees until it is shared (``files.getUploadURLExternal``); return its id."""
+        return self.hook.upload(name, content, alt_text=alt_text)
+
+    def share_picture(self, file_id: str, channel_id: str, *, title: str, thread_ts: str | None = None) -> None:
+        """Share an uploaded picture in a channel or thread (``files.completeUploadExternal``)."""
+        self.hook.share(file_id, channel_id, title=title, thread_ts=thread_ts)
 
     def permalink(self, channel_id: str, ts: str) -> str | None:
         """Return the URL of a message (``chat.getPermalink``)."""

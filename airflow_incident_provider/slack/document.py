@@ -39,6 +39,6 @@ def share_document(
     except SlackUnavailableError:
         raise
     except SlackError as error:
-        client.hook.upload(filename=name, file=markdown.encode(), title=title, channel=channel_id)
+        client.hook.share(client.hook.upload(name, markdown.encode()), channel_id, title=title)
         return SharedAs.FILE, error.code
     return SharedAs.CANVAS, None

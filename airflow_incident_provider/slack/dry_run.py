@@ -111,18 +111,13 @@ class DryRunSlackClient:
     def update(self, channel_id: str, ts: str, message: Message, *, key: str) -> None:
         """Do nothing: the message was logged when it was posted."""
 
-    def upload_picture(
-        self,
-        channel_id: str,  # noqa: ARG002
-        name: str,
-        content: bytes,
-        *,
-        title: str,  # noqa: ARG002
-        alt_text: str,
-        thread_ts: str | None = None,  # noqa: ARG002
-    ) -> None:
-        """Log the picture."""
+    def upload_picture(self, name: str, content: bytes, *, alt_text: str) -> str:
+        """Log the picture; return its name."""
         self._log(f"upload {name} ({len(content)} bytes): {alt_text}")
+        return name
+
+    def share_picture(self, file_id: str, channel_id: str, *, title: str, thread_ts: str | None = None) -> None:
+        """Do nothing: the picture was logged when it was uploaded."""
 
     def permalink(self, channel_id: str, ts: str) -> str | None:  # noqa: ARG002
         """Return ``None``: there is no message."""

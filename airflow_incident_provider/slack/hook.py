@@ -10,14 +10,15 @@ import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from functools import cached_property
+from http import HTTPStatus
 from http.client import HTTPException, InvalidURL
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.error import URLError
 from urllib.request import Request
 
 from airflow.providers.slack.hooks.slack import SlackHook
 from slack_sdk import WebClient  # noqa: TID253 - this module is only imported inside functions
-from slack_sdk.errors import SlackApiError, SlackClientError  # noqa: TID253
+from slack_sdk.errors import SlackApiError, SlackClientError, SlackRequestError  # noqa: TID253
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -58,6 +59,8 @@ _ERROR_CODE = re.compile(r"[a-z0-9_]{1,80}")
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
 _backoff = wait_exponential(multiplier=0.2, max=2.0) + wait_random(0, 0.1)
 
+_Result = TypeVar("_Result")
+
 
 class IncidentSlackHook(SlackHook):
     """Airflow's Slack hook with a retry policy of its own and an optional time budget.
@@ -96,16 +99,16 @@ class IncidentSlackHook(SlackHook):
         return params
 
     @cached_property
-    def client(self) -> WebClient:
+    def client(self) -> SlackWebClient:
         """slack_sdk's client, configured from the connection.
 
         :raises SlackConfigurationError: ``ca_bundle`` in the connection's extra cannot be read.
         """
         return self._client_of(self.get_connection(self.slack_conn_id))
 
-    def _client_of(self, conn: Connection) -> WebClient:
+    def _client_of(self, conn: Connection) -> SlackWebClient:
         params = self._get_conn_params(conn)
-        client = _WebClient(**params)
+        client = SlackWebClient(**params)
         if "proxy" not in params:
             # slack_sdk heeds HTTPS_PROXY but not NO_PROXY; urllib, which sends the requests, heeds both.
             client.proxy = None
@@ -159,21 +162,31 @@ class IncidentSlackHook(SlackHook):
         """
         return self._send(lambda: self._once(method, json=arguments), should_retry=_may_pass)
 
-    def upload(self, **arguments: Any) -> None:
-        """Upload a file and share it: ``files.getUploadURLExternal``, the bytes, ``files.completeUploadExternal``.
+    def upload(self, name: str, content: bytes, *, alt_text: str | None = None) -> str:
+        """Upload a file and return its id: ``files.getUploadURLExternal``, then the bytes.
+
+        Nobody sees it until it is shared; Slack discards it if that never happens.
+
+        :raises SlackError: as for :meth:`write`.
+        """
+        method = "files.getUploadURLExternal"
+        return str(_calling(method, lambda: self._client_for(method).upload(name, content, alt_text)))
+
+    def share(self, file_id: str, channel_id: str, *, title: str, thread_ts: str | None = None) -> None:
+        """Share an uploaded file in a channel or thread: ``files.completeUploadExternal``.
 
         Nothing is sent twice: after an error that may have had an effect, the caller goes without the file.
 
-        :param arguments: those of slack_sdk's ``files_upload_v2``.
         :raises SlackError: as for :meth:`write`.
         """
         method = "files.completeUploadExternal"
-        try:
-            self._client_for(method).files_upload_v2(**arguments)
-        except SlackApiError as error:
-            raise _from_response(method, error) from None
-        except (SlackClientError, HTTPException, OSError, ValueError) as error:
-            raise _from_transport(method, error) from error
+        files: list[dict[str, str | None]] = [{"id": file_id, "title": title}]
+        _calling(
+            method,
+            lambda: self._client_for(method).files_completeUploadExternal(
+                files=files, channel_id=channel_id, thread_ts=thread_ts
+            ),
+        )
 
     def _send(
         self, call: Callable[[], SlackResponse], *, should_retry: Callable[[BaseException], bool]
@@ -191,16 +204,9 @@ class IncidentSlackHook(SlackHook):
         return float("inf") if self._deadline is None else self._deadline - time.monotonic()
 
     def _once(self, method: str, **request: Any) -> SlackResponse:
-        try:
-            return self._client_for(method).api_call(method, **request)
-        except SlackApiError as error:
-            raise _from_response(method, error) from None
-        except (SlackClientError, HTTPException, OSError, ValueError) as error:
-            raise _from_transport(method, error) from error
-        except AttributeError as error:  # slack_sdk expects an object, and a gateway may answer with a list
-            raise _not_slack(method, "JSON that is no object") from error
+        return _calling(method, lambda: self._client_for(method).api_call(method, **request))
 
-    def _client_for(self, method: str) -> WebClient:
+    def _client_for(self, method: str) -> SlackWebClient:
         if self._deadline is None:
             return self.client
         remaining = self._remaining_s()
@@ -213,14 +219,47 @@ class IncidentSlackHook(SlackHook):
         return bounded
 
 
-class _WebClient(WebClient):
-    """slack_sdk's client, but a gateway that redirects a call does not receive the token."""
+class SlackWebClient(WebClient):
+    """slack_sdk's client, but a gateway that redirects a call does not receive the token.
+
+    ``files_upload_v2`` uploads and shares in one; here they are two steps, the first of which nobody sees.
+    """
+
+    def upload(self, name: str, content: bytes, alt_text: str | None) -> str:
+        """Upload a file as the first two calls of ``files_upload_v2`` do, and return its id."""
+        reserved = self.files_getUploadURLExternal(filename=name, length=len(content), alt_txt=alt_text)
+        uploaded = self._upload_file(
+            url=str(reserved["upload_url"]),
+            data=content,
+            logger=self._logger,
+            timeout=self.timeout,
+            proxy=self.proxy,
+            ssl=self.ssl,
+        )
+        if uploaded.status != HTTPStatus.OK:
+            raise SlackRequestError(f"HTTP {uploaded.status}")
+        return str(reserved["file_id"])
 
     def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:
         # urllib sends every header to the target of a redirect, whatever its host, but those that it may not.
         if token := req.headers.pop("Authorization", None):
             req.add_unredirected_header("Authorization", token)
         return super()._perform_urllib_http_request_internal(url, req)
+
+
+def _calling(method: str, call: Callable[[], _Result]) -> _Result:
+    """Return the result of a call of slack_sdk.
+
+    :raises SlackError: it failed.
+    """
+    try:
+        return call()
+    except SlackApiError as error:
+        raise _from_response(method, error) from None
+    except (SlackClientError, HTTPException, OSError, ValueError) as error:
+        raise _from_transport(method, error) from error
+    except AttributeError as error:  # slack_sdk expects an object, and a gateway may answer with a list
+        raise _not_slack(method, "JSON that is no object") from error
 
 
 def _ssl_context(ca_bundle: str) -> ssl.SSLContext:

@@ -115,13 +115,14 @@ class SlackClient(Protocol):
     def update(self, channel_id: str, ts: str, message: Message, *, key: str) -> None:
         """Replace a message of the app."""
 
-    def upload_picture(
-        self, channel_id: str, name: str, content: bytes, *, title: str, alt_text: str, thread_ts: str | None = None
-    ) -> None:
-        """Upload a picture and share it in a channel or thread.
+    def upload_picture(self, name: str, content: bytes, *, alt_text: str) -> str:
+        """Upload a picture and return its id. Nobody sees it until it is shared.
 
         :param alt_text: a description of the picture, for screen readers.
         """
+
+    def share_picture(self, file_id: str, channel_id: str, *, title: str, thread_ts: str | None = None) -> None:
+        """Share an uploaded picture in a channel or thread."""
 
     def permalink(self, channel_id: str, ts: str) -> str | None:
         """Return the URL of a message."""
