@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
-from incident_sandbox.call_log import LoggedCall, without_credentials
+from incident_sandbox.call_log import CallLog, LoggedCall, without_credentials
 from incident_sandbox.faults import Fault, When
 from incident_sandbox.transport import DroppedConnection
 from incident_sandbox.workspace import Workspace
@@ -52,7 +52,7 @@ class Exchange:
             latency = workspace.settings.latency_ms
         arrived, clock = datetime.now(UTC), time.monotonic()
         await _pause(latency)
-        reply = await self._answer(effect, fault)
+        reply = await self._answer(effect, fault, log)
         with workspace.lock:
             log.add(
                 LoggedCall(
@@ -68,12 +68,14 @@ class Exchange:
             )
         return reply.response
 
-    async def _answer(self, effect: Callable[[], Reply], fault: Fault | None) -> Reply:
+    async def _answer(self, effect: Callable[[], Reply], fault: Fault | None, log: CallLog) -> Reply:
         if fault is not None and fault.when is When.BEFORE:
             await _pause(fault.delay_ms)
             if fault.answers:
                 return _fault_reply(fault)
         with self._workspace.lock:
+            if self._workspace.calls is not log:
+                return Reply(Response(status_code=503), "overtaken by a reset")
             reply = effect()
         if fault is not None and fault.when is When.AFTER:
             await _pause(fault.delay_ms)

@@ -91,7 +91,7 @@ def test_show_prints_everything_in_words(incident: Run, done: str) -> None:
         "Where: checkout, prod",
         "Invited: Dana",
         "Not invited: nobody at all",
-        "UNKNOWN control",
+        "UNKNOWN our own side",
         "Timeline (UTC)",
         "https://wiki.acme.example/runbook",
     ):

@@ -11,6 +11,7 @@ import pytest
 import requests
 from incident_sandbox import Fault, SandboxClient, SandboxServer, Workspace
 from incident_sandbox.demo.processes import wait_until
+from slack_sdk.errors import SlackApiError
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
@@ -52,19 +53,21 @@ def test_reset_goes_back_to_the_seed(
     assert slack.conversations_create(name="inc-room")["channel"]["id"] == room
 
 
-def test_a_call_that_a_reset_overtakes_is_not_in_the_new_log(
+def test_a_call_that_a_reset_overtakes_changes_nothing_and_is_not_in_the_new_log(
     slack: WebClient, control: SandboxClient, workspace: Workspace
 ) -> None:
-    control.add_fault(Fault(method="auth.test", delay_ms=500))
+    control.add_fault(Fault(method="conversations.create", delay_ms=500))
     [fault] = workspace.faults.entries()
     with ThreadPoolExecutor(1) as threads:
-        late = threads.submit(slack.auth_test)
+        late = threads.submit(slack.conversations_create, name="inc-late")
         wait_until(lambda: fault.seen > 0, what="the call to arrive", timeout=30)
         control.reset()
-        late.result()
+        with pytest.raises(SlackApiError):
+            late.result()
     slack.api_test()
 
     assert [(call["seq"], call["method"]) for call in control.calls()] == [(1, "api.test")]
+    assert "inc-late" not in {channel["name"] for channel in control.state()["channels"]}
 
 
 def test_people_channels_and_groups_can_be_added(slack: WebClient, control: SandboxClient) -> None:
