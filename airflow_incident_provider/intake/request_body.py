@@ -113,7 +113,7 @@ def parse_body(
 
     :param content_type: the header of that name. Only its charset counts, and only where the body leaves it open.
     :param is_cut: whether more of the body was to come. JSON shows that by itself, but the fields of a form do not.
-    :raises UnreadableBodyError: it holds one part only, and that is no object, even after repairs.
+    :raises UnreadableBodyError: it holds nothing, or one part only, which is no object, even after repairs.
     """
     notes: list[str] = []
     fields = multipart_fields(body, content_type, notes)
@@ -133,6 +133,8 @@ def parse_body(
             else _alerts(replace(item, repairs=(*notes, *item.repairs)))
         )
     ]
+    if not alerts:
+        raise UnreadableBodyError("The body holds no alert.", text=text, fix="Send one object for each alert.")
     if len(alerts) > MAX_ALERTS:
         error = f"The body holds {len(alerts)} alerts; those after the first {MAX_ALERTS} were not read."
         rest = UnreadableBodyError(error, text=_text_of(alerts[MAX_ALERTS]), fix="Send fewer at once.")

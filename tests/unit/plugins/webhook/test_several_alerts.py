@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -129,6 +130,19 @@ def test_a_body_whose_alerts_are_all_refused_is_answered_400_with_a_record_for_e
     assert (answer.status_code, [result["status"] for result in answer.json()["results"]]) == (400, [400, 400])
     assert answer.json()["error"] == "title: wrong."
     assert len({one.id for one in sender.rejected}) == 2
+
+
+@pytest.mark.parametrize("body", ["[null]", "[null, null]", "[[null], null]", '{"alerts": [null]}', "null\nnull"])
+def test_a_body_without_any_alert_is_answered_400_with_a_record(body: str) -> None:
+    sender = Sender()
+    assert sender.post(body).status_code == 400
+    assert len(sender.rejected) == 1
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), st.lists, max_leaves=6))
+def test_every_body_that_is_json_holds_an_alert_or_is_refused(value: Any) -> None:
+    with contextlib.suppress(UnreadableBodyError):
+        assert parse_body(json.dumps(value).encode(), "application/json")
 
 
 def test_more_alerts_than_are_read_are_reported() -> None:
