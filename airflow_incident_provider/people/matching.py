@@ -252,7 +252,8 @@ def _by_words(name: str, directory: Directory) -> dict[int, float]:
         for part in combinations(words, size)
         if len(words) <= _MAX_WORDS
     ]
-    scores = dict.fromkeys(directory.positions_of(parts), _SCORE_OF_PART) if parts else {}
+    found = directory.positions_of(parts, NameKind.NAME | NameKind.PART) if parts else ()
+    scores = dict.fromkeys(found, _SCORE_OF_PART)
     if max(map(len, words)) >= _MIN_WORD:
         score = SUGGESTED_SCORE if len(words) == 1 else _SCORE_OF_PART
         scores |= dict.fromkeys(directory.positions_with_words(words), score)

@@ -46,9 +46,14 @@ _UNSEPARATED_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "IDEOGRAPHIC")
 """Scripts in which a full name is written with or without a space, as Unicode names their characters."""
 
 _USERNAME_PUNCTUATION = re.compile(r"[._-]")
-_REMARKED = re.compile(r"[(\[{:|/\u2013\u2014\u2022\u00b7]|\s-\s")
-_REMARK = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|:[\w+-]+:")
-_BAR = re.compile(r"\||//|\s[-/\u2013\u2014\u2022\u00b7]\s")
+_PLAIN_NAME = re.compile(r"[\w\s.'\u2019-]*")
+_EMOJI_CODE = re.compile(r":[\w+-]+:")
+_BRACKETED = re.compile(r'\([^()]*\)|"[^"]*"')
+_PRONOUNS = re.compile(r"(?<!\S)[^\W\d_]{1,5}(?:/[^\W\d_]{1,5})+(?!\S)")
+_DASHES = r"[-\u00b7\u2010-\u2015\u2212\u30fb]+"
+_SPACED_DASH = re.compile(rf"(?<=\s){_DASHES}|{_DASHES}(?=\s)|-{{2,}}")
+_WITHIN_NAMES = frozenset(".,-_\u00b7\u05be\u05f3\u05f4\u30fb\uff65\u2010\u2011\u2012\u2013\u2212")
+"""Punctuation that is part of a name, between its letters; dashes with a space beside them are not."""
 _ABJADS = frozenset({"ARABIC", "HEBREW"})
 _KOREAN_FAMILY_NAMES = {
     "박": "park", "이": "lee", "최": "choi", "정": "jung", "강": "kang", "조": "cho", "윤": "yoon", "임": "lim",
@@ -243,10 +248,25 @@ def given_name_first(name: str) -> str:
 
 
 def parts_without_remarks(name: str) -> tuple[str, ...]:
-    """Return a name without brackets and emoji codes, split at bars: "Sam Lee (she/her) | on call"."""
-    if not _REMARKED.search(name):
+    """Return what a name may be without what people add to it: "Sam Lee (she/her) | on call", "Sam Lee, OOO".
+
+    What is in brackets or quotes is left out. Other punctuation and symbols that no name contains separate parts.
+    """
+    if _PLAIN_NAME.fullmatch(name) and not _SPACED_DASH.search(name):
         return ()
-    return tuple(part.strip() for part in _BAR.split(_REMARK.sub(" ", name)) if part.strip())
+    text = _SPACED_DASH.sub("|", _EMOJI_CODE.sub("|", name))
+    text = _BRACKETED.sub(" ", "".join(map(_as_separator, text)))
+    parts = [*re.split(r"[()|]", text), _PRONOUNS.sub("", name)]
+    parts += [part.partition(",")[0] for part in parts if " " in part.partition(",")[0].strip()]
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip() and part.strip() != name))
+
+
+def _as_separator(character: str) -> str:
+    """Return a character of a name, or the bracket or bar that stands for all characters of its kind."""
+    category = unicodedata.category(character)
+    if category[0] not in "PS" or character in _APOSTROPHES or character in _WITHIN_NAMES:
+        return character
+    return {"Ps": "(", "Pi": "(", "Pe": ")", "Pf": ")"}.get(category, '"' if character == '"' else "|")
 
 
 # --- similar names ----------------------------------------------------------------------------------

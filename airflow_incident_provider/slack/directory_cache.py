@@ -31,8 +31,8 @@ from airflow_incident_provider.people.names import in_word_order
 if TYPE_CHECKING:
     from airflow_incident_provider.slack.hook import IncidentSlackHook
 
-SCHEMA = 6
-"""Incremented whenever a table changes: an older file counts as absent."""
+SCHEMA = 7
+"""Incremented whenever a table, or a key in it, changes: an older file counts as absent."""
 
 PAGE_SIZE = 200
 """Members a page, which is what Slack recommends for ``users.list``."""

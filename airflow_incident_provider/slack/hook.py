@@ -170,7 +170,7 @@ class IncidentSlackHook(SlackHook):
         :raises SlackError: as for :meth:`write`.
         """
         method = "files.getUploadURLExternal"
-        return str(_calling(method, lambda: self._client_for(method).upload(name, content, alt_text)))
+        return _calling(method, lambda: self._client_for(method).upload(name, content, alt_text))
 
     def share(self, file_id: str, channel_id: str, *, title: str, thread_ts: str | None = None) -> None:
         """Share an uploaded file in a channel or thread: ``files.completeUploadExternal``.

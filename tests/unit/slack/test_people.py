@@ -174,12 +174,12 @@ def test_one_method_that_fails_costs_only_those_who_need_it(
 ) -> None:
     control.add_fault(Fault(method=method, times=None, **FAULTS[kind]))
     started = time.monotonic()
-    found = resolve(EMAIL, NAME, GROUP, ID, budget_s=1.0)
+    found = resolve(EMAIL, NAME, GROUP, ID, budget_s=3.0)
     took = time.monotonic() - started
     assert {result.query for result in found.unresolved} == LOST[method]
     assert all("could not be looked up" in (result.reason or "") for result in found.unresolved)
     assert {problem.step for problem in found.problems} == {"resolve_slack_users"}
-    assert took < 10, "the budget of 1 s was not kept, even on a loaded machine"
+    assert took < 10, "the budget of 3 s was not kept, even on a loaded machine"
     if kind != "an unknown error":
         assert found.unanswered.keys() == LOST[method]
 
