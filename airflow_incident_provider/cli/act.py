@@ -39,7 +39,7 @@ REPORT_COLUMNS = (
 @command
 def act(args: Namespace) -> ExitCode:
     """Apply the action that the subcommand names."""
-    text = " ".join([args.action, *args.words])
+    text = " ".join([args.subcommand, *args.words])
     try:
         parse_command(text)
     except InvalidPayloadError as error:

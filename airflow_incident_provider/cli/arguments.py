@@ -7,61 +7,69 @@ from typing import Any
 
 from airflow.cli.cli_config import ARG_VERBOSE, Arg, lazy_load_command
 
-_PACKAGE = "airflow_incident_provider.cli"
-DEFAULT_DAG = "incident_response"
 
-
-def option(*flags: str, **description: Any) -> Arg:
-    """Return an argument, described as :mod:`argparse` describes one.
+def option(name: str, help_text: str, metavar: str | None = None, default: Any = None, **more: Any) -> Arg:
+    """Return an argument with a value.
 
     Brackets in the help are escaped, because Airflow prints help as rich markup, which drops ``[core]``.
+
+    :param default: the help ends with it, and its type is that of the value.
+    :param more: the rest, as :mod:`argparse` takes it.
     """
-    if "help" in description:
-        description["help"] = description["help"].replace("[", r"\[")
-    return Arg(flags, **description)
+    if default is not None:
+        help_text = f"{help_text} (default: {f'{default:g}' if isinstance(default, float) else default})"
+        more["default"] = default
+        if not isinstance(default, str):
+            more["type"] = type(default)
+    if metavar is not None:
+        more["metavar"] = metavar
+    return Arg((name,), help=help_text.replace("[", r"\["), **more)
+
+
+def flag(name: str, help_text: str, **more: Any) -> Arg:
+    """Return an option without a value."""
+    return option(name, help_text, action="store_true", **more)
+
+
+def choice(flags: tuple[str, ...], help_text: str, choices: tuple[str, ...]) -> Arg:
+    """Return an option with one of several values; the first is the default."""
+    return Arg(flags, help=help_text, choices=choices, default=choices[0])
+
+
+def repeatable(name: str, help_text: str, *, several: str = "repeatable, or comma-separated") -> Arg:
+    """Return an option with a list of values."""
+    return option(name, f"{help_text} ({several})", name.strip("-").upper(), action="append")
 
 
 def lazy(name: str) -> Callable[..., Any]:
     """Return a function that imports the body of a command when it is called."""
-    return lazy_load_command(f"{_PACKAGE}.{name}")
+    return lazy_load_command(f"airflow_incident_provider.cli.{name}")
 
 
-OUTPUT = option(
-    "-o",
-    "--output",
-    help="table (default; tab-separated lines in a pipe), plain (always tab-separated), json or yaml",
-    choices=("table", "plain", "json", "yaml"),
-    default="table",
+OUTPUT = choice(
+    ("-o", "--output"),
+    "table (default; tab-separated lines in a pipe), plain (always tab-separated), json or yaml",
+    ("table", "plain", "json", "yaml"),
 )
 SHOWN = (OUTPUT, ARG_VERBOSE)
 
 REMOTE = (
     option(
         "--api-url",
-        help="A remote Airflow, such as https://airflow.acme.example (default: the one configured here)",
-        metavar="URL",
+        "A remote Airflow, such as https://airflow.acme.example (default: the one configured here)",
+        "URL",
     ),
-    option(
-        "--token-file",
-        help="File with a token for --api-url (default: the variable AIRFLOW_CLI_TOKEN)",
-        metavar="FILE",
-    ),
-    option("--username", help="Log in to --api-url as this user, with a password prompt", metavar="NAME"),
+    option("--token-file", "File with a token for --api-url (default: the variable AIRFLOW_CLI_TOKEN)", "FILE"),
+    option("--username", "Log in to --api-url as this user, with a password prompt", "NAME"),
 )
 """Which Airflow to use. A secret is never an argument: other users of the machine could read it."""
 
-DAG = option("--dag-id", help=f"The incident DAG (default: {DEFAULT_DAG})", default=DEFAULT_DAG, metavar="DAG")
+DAG = option("--dag-id", "The incident DAG", "DAG", "incident_response")
 ROUTED_DAG = option(
-    "--dag-id", help="The incident DAG (default: the one the routing table names for the incident)", metavar="DAG"
+    "--dag-id", "The incident DAG (default: the one the routing table names for the incident)", "DAG"
 )
-ANY_DAG = option("--dag-id", help="Only runs of this DAG (default: every DAG tagged incident)", metavar="DAG")
-TIMEOUT = option(
-    "--timeout", help="Seconds to wait for the run (default: 600)", type=float, default=600.0, metavar="SECONDS"
-)
-RUN = option("run", help="A run id, an incident's key or id, its channel's name, or latest", metavar="RUN")
-YES = option("--yes", help="Apply the changes (default: only show them)", action="store_true")
-
-
-def repeatable(flag: str, help_text: str, *, several: str = "repeatable, or comma-separated") -> Arg:
-    """Return an option with a list of values."""
-    return option(flag, help=f"{help_text} ({several})", action="append", metavar=flag.strip("-").upper())
+ANY_DAG = option("--dag-id", "Only runs of this DAG (default: every DAG tagged incident)", "DAG")
+ONE_DAG = option("--dag-id", "Only this incident DAG (default: every one)", "DAG")
+TIMEOUT = option("--timeout", "Seconds to wait for the run", "SECONDS", 600.0)
+RUN = option("run", "A run id, an incident's key or id, its channel's name, or latest", "RUN")
+YES = flag("--yes", "Apply the changes (default: only show them)")

@@ -8,26 +8,28 @@ Other distributions add commands through the entry point group :data:`COMMANDS_G
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from typing import Any
 
-from airflow.cli.cli_config import ARG_VERBOSE, ActionCommand, Arg, GroupCommand
+from airflow.cli.cli_config import ARG_VERBOSE, ActionCommand, GroupCommand
 
 from airflow_incident_provider.cli.arguments import (
     ANY_DAG,
     DAG,
+    ONE_DAG,
     REMOTE,
     ROUTED_DAG,
     RUN,
     SHOWN,
     TIMEOUT,
+    choice,
+    flag,
     lazy,
     option,
     repeatable,
 )
-from airflow_incident_provider.cli.setup.commands import setup_group
+from airflow_incident_provider.cli.setup.commands import SETUP
 
 COMMANDS_GROUP = "airflow_incident_provider.commands"
 """Entry points that name a function returning a sequence of :class:`~airflow.cli.cli_config.ActionCommand`.
@@ -37,8 +39,8 @@ The function is called at every start of Airflow's command line: its module has 
 
 CHECK_AREAS = "airflow, dag, pool, slack, clock, datadog, webhook, docker, routing"
 
-_EXTRAS = {"demo": "demo", "sandbox": "sandbox"}
-"""Commands of another distribution, with the extra that installs it."""
+_EXTRAS = ("demo", "sandbox")
+"""Commands of another distribution, which the extra of the same name installs."""
 
 
 def get_cli_commands() -> list[GroupCommand]:
@@ -56,19 +58,51 @@ def get_cli_commands() -> list[GroupCommand]:
                 "\npayload; 3 Airflow, Slack or Datadog is unavailable or refused; 130 interrupted."
             ),
             subcommands=(
-                _trigger(), _watch(), _list(), _show(), *_actions(), _resolve(), _archive(),
-                _postmortem(), _report(), _check(), setup_group(), _socket(), _explain(), _drill(), _export(),
+                *_STARTING,
+                *(_action(*action) for action in _ACTIONS),
+                *_ENDING,
+                *_INSTALLATION,
+                *_REHEARSAL,
                 *_of_other_distributions(),
             ),
         )
-    ]  # fmt: skip
+    ]
 
 
 # --- incidents -------------------------------------------------------------------------------------------
 
 
-def _trigger() -> ActionCommand:
-    return ActionCommand(
+_INCIDENT_FIELDS = (
+    option("--title", "A short title"),
+    option("--incident-id", "An external id, such as a ticket's", "ID"),
+    option("--severity", "critical, high (default), medium or low; P1 and SEV-1 are understood"),
+    option("--description", "What is known so far"),
+    option("--started-at", "When it started, such as 2026-11-23T09:35:00Z (default: now)", "TIME"),
+    repeatable("--users", "People to invite: e-mail address (safest), Slack name, id or @group"),
+    repeatable("--service", "An affected service"),
+    repeatable("--host", "An affected host"),
+    repeatable("--team", "The owning team; the routing table matches it"),
+    repeatable("--tag", "A tag, such as data:customer"),
+    option("--env", "The environment, such as prod"),
+    repeatable("--target", "What to probe: https://host/path, host, or host:port"),
+    repeatable("--link", "A link to a dashboard or runbook", several="repeatable"),
+    flag("--private", "Open a private channel"),
+)
+"""An option for each field of the trigger form."""
+
+_INCIDENT_SOURCES = (
+    option(
+        "--from-file",
+        "JSON or YAML with the fields, or a Datadog payload; - reads standard input. Options override it",
+        "FILE",
+    ),
+    flag("--interactive", "Ask for the fields, and confirm before starting"),
+    flag("--dry-run", "Post nothing to Slack; show what would be posted"),
+    flag("--watch", "Show the steps as they finish; exit code 1 if the run fails"),
+)
+
+_STARTING = (
+    ActionCommand(
         name="trigger",
         help="Start incident response",
         description=(
@@ -84,45 +118,9 @@ def _trigger() -> ActionCommand:
             "  AIRFLOW_CLI_TOKEN=... airflow incident trigger --api-url https://airflow.acme.example --title ..."
         ),
         func=lazy("trigger.trigger"),
-        args=(*_incident_fields(), *_incident_sources(), ROUTED_DAG, TIMEOUT, *REMOTE, *SHOWN),
-    )
-
-
-def _incident_fields() -> tuple[Arg, ...]:
-    """Return an option for each field of the trigger form."""
-    return (
-        option("--title", help="A short title"),
-        option("--incident-id", help="An external id, such as a ticket's", metavar="ID"),
-        option("--severity", help="critical, high (default), medium or low; P1 and SEV-1 are understood"),
-        option("--description", help="What is known so far"),
-        option("--started-at", help="When it started, such as 2026-11-23T09:35:00Z (default: now)", metavar="TIME"),
-        repeatable("--users", "People to invite: e-mail address (safest), Slack name, id or @group"),
-        repeatable("--service", "An affected service"),
-        repeatable("--host", "An affected host"),
-        repeatable("--team", "The owning team; the routing table matches it"),
-        repeatable("--tag", "A tag, such as data:customer"),
-        option("--env", help="The environment, such as prod"),
-        repeatable("--target", "What to probe: https://host/path, host, or host:port"),
-        repeatable("--link", "A link to a dashboard or runbook", several="repeatable"),
-        option("--private", help="Open a private channel", action="store_true"),
-    )
-
-
-def _incident_sources() -> tuple[Arg, ...]:
-    return (
-        option(
-            "--from-file",
-            help="JSON or YAML with the fields, or a Datadog payload; - reads standard input. Options override it",
-            metavar="FILE",
-        ),
-        option("--interactive", help="Ask for the fields, and confirm before starting", action="store_true"),
-        option("--dry-run", help="Post nothing to Slack; show what would be posted", action="store_true"),
-        option("--watch", help="Show the steps as they finish; exit code 1 if the run fails", action="store_true"),
-    )
-
-
-def _watch() -> ActionCommand:
-    return ActionCommand(
+        args=(*_INCIDENT_FIELDS, *_INCIDENT_SOURCES, ROUTED_DAG, TIMEOUT, *REMOTE, *SHOWN),
+    ),
+    ActionCommand(
         name="watch",
         help="Show a run's steps as they finish, then the incident",
         description=(
@@ -132,11 +130,8 @@ def _watch() -> ActionCommand:
         epilog="Example:\n  airflow incident watch latest",
         func=lazy("watch.watch"),
         args=(RUN, ANY_DAG, TIMEOUT, *REMOTE, *SHOWN),
-    )
-
-
-def _list() -> ActionCommand:
-    return ActionCommand(
+    ),
+    ActionCommand(
         name="list",
         help="List incidents, worst first",
         description=(
@@ -150,22 +145,19 @@ def _list() -> ActionCommand:
         ),
         func=lazy("show.list_incidents"),
         args=(
-            option("--open", help="Only incidents that are not resolved yet", action="store_true"),
+            flag("--open", "Only incidents that are not resolved yet"),
             repeatable("--severity", "Only this severity"),
             repeatable("--service", "Only this service"),
             repeatable("--team", "Only this team"),
-            option("--since", help="Only what began since: 30m, 2h, 7d, or a date or time in UTC", metavar="TIME"),
-            option("--limit", help="How many at most (default: 20)", type=int, default=20, metavar="N"),
-            option("--records", help="Print the registry's records as JSON, for explain", action="store_true"),
+            option("--since", "Only what began since: 30m, 2h, 7d, or a date or time in UTC", "TIME"),
+            option("--limit", "How many at most", "N", 20),
+            flag("--records", "Print the registry's records as JSON, for explain"),
             ANY_DAG,
             *REMOTE,
             *SHOWN,
         ),
-    )
-
-
-def _show() -> ActionCommand:
-    return ActionCommand(
+    ),
+    ActionCommand(
         name="show",
         help="Show one incident: state, room, findings, people, timeline",
         description=(
@@ -175,48 +167,25 @@ def _show() -> ActionCommand:
         epilog="Example:\n  airflow incident show 148275309",
         func=lazy("show.show_incident"),
         args=(RUN, ANY_DAG, *REMOTE, *SHOWN),
-    )
-
-
-_CLOSING_ARGS = (
-    RUN,
-    ANY_DAG,
-    option("--yes", help="Do not ask for confirmation", action="store_true"),
-    option(
-        "--as",
-        help="Who does it, such as dana@acme.example (default: the Airflow user; without --api-url, user@host)",
-        dest="requester",
-        metavar="NAME",
     ),
-    option("--timeout", help="Seconds to wait (default: 120)", type=float, default=120.0, metavar="SECONDS"),
-    *REMOTE,
-    *SHOWN,
 )
 
-
-_ACTIONS = {
-    "lead": ("Take command of an incident, or hand it over", "[@person]"),
-    "role": ("Take or give another role", "communications|scribe [@person]"),
-    "severity": ("Change an incident's severity; it is routed again", "critical|high|medium|low"),
-    "update": ("Post a status update into the room", "text [next 15m]"),
-    "recheck": ("Run an incident's checks again", ""),
-    "invite": ("Invite people or a team into the room", "@person @group"),
-    "item": ("Add an action item for afterwards", "text"),
-    "snooze": ("Pause an incident's reminders", "[30m]"),
-    "reopen": ("Reopen a resolved incident", ""),
-}
+_ACTIONS = (
+    ("lead", "Take command of an incident, or hand it over", "[@person]"),
+    ("role", "Take or give another role", "communications|scribe [@person]"),
+    ("severity", "Change an incident's severity; it is routed again", "critical|high|medium|low"),
+    ("update", "Post a status update into the room", "text [next 15m]"),
+    ("recheck", "Run an incident's checks again", ""),
+    ("invite", "Invite people or a team into the room", "@person @group"),
+    ("item", "Add an action item for afterwards", "text"),
+    ("snooze", "Pause an incident's reminders", "[30m]"),
+    ("reopen", "Reopen a resolved incident", ""),
+)
 """The actions that are also buttons and /incident commands in Slack, with the syntax of their arguments."""
 
 
-def _actions() -> list[ActionCommand]:
-    return [_action(name, help_text, syntax) for name, (help_text, syntax) in _ACTIONS.items()]
-
-
-def _arguments(name: str, syntax: str) -> str:
-    return f"{syntax}, as after /incident {name} in Slack" if syntax else "None: the command needs only RUN"
-
-
 def _action(name: str, help_text: str, syntax: str) -> ActionCommand:
+    arguments = f"{syntax}, as after /incident {name} in Slack" if syntax else "None: the command needs only RUN"
     return ActionCommand(
         name=name,
         help=help_text,
@@ -227,9 +196,8 @@ def _action(name: str, help_text: str, syntax: str) -> ActionCommand:
         func=lazy("act.act"),
         args=(
             RUN,
-            option("words", nargs="*", help=_arguments(name, syntax), metavar="ARGUMENT"),
-            option("--action", help=argparse.SUPPRESS, default=name),
-            option("--as", dest="actor", help="The person who acts (default: you)", metavar="NAME"),
+            option("words", arguments, "ARGUMENT", nargs="*"),
+            option("--as", "The person who acts (default: you)", "NAME", dest="actor"),
             ANY_DAG,
             *REMOTE,
             ARG_VERBOSE,
@@ -237,47 +205,23 @@ def _action(name: str, help_text: str, syntax: str) -> ActionCommand:
     )
 
 
-def _postmortem() -> ActionCommand:
-    return ActionCommand(
-        name="postmortem",
-        help="Draft a postmortem from what is recorded",
-        description=(
-            "Print a draft as Markdown: timeline, findings, action items, unchecked items, and open questions.\n"
-            "Every line names the record that it comes from. --share puts it into the incident's room, with the\n"
-            "Slack connection of this machine: a canvas if Slack offers one and the room has none, else a file."
-        ),
-        func=lazy("act.postmortem"),
-        args=(
-            RUN,
-            ANY_DAG,
-            option("--share", help="Share the draft in the incident's room", action="store_true"),
-            *REMOTE,
-            *SHOWN,
-        ),
-    )
+_CLOSING_ARGS = (
+    RUN,
+    ANY_DAG,
+    flag("--yes", "Do not ask for confirmation"),
+    option(
+        "--as",
+        "Who does it, such as dana@acme.example (default: the Airflow user; without --api-url, user@host)",
+        "NAME",
+        dest="requester",
+    ),
+    option("--timeout", "Seconds to wait", "SECONDS", 120.0),
+    *REMOTE,
+    *SHOWN,
+)
 
-
-def _report() -> ActionCommand:
-    return ActionCommand(
-        name="report",
-        help="Show response times, and how useful findings were",
-        description=(
-            "Print median and 90th percentile of the times to room, first evidence, command, mitigation and\n"
-            "resolution, by severity and service. A time is computed only if both of its events are recorded.\n"
-            "With --datadog the same figures become metrics, with the connection datadog_default of this machine."
-        ),
-        func=lazy("act.print_report"),
-        args=(
-            ANY_DAG,
-            option("--datadog", help="Send the times to Datadog instead of printing them", action="store_true"),
-            *REMOTE,
-            *SHOWN,
-        ),
-    )
-
-
-def _resolve() -> ActionCommand:
-    return ActionCommand(
+_ENDING = (
+    ActionCommand(
         name="resolve",
         help="Resolve an incident",
         description=(
@@ -291,11 +235,8 @@ def _resolve() -> ActionCommand:
         ),
         func=lazy("close.resolve_incident"),
         args=_CLOSING_ARGS,
-    )
-
-
-def _archive() -> ActionCommand:
-    return ActionCommand(
+    ),
+    ActionCommand(
         name="archive",
         help="Archive the room of a resolved incident",
         description=(
@@ -306,14 +247,48 @@ def _archive() -> ActionCommand:
         epilog="Example:\n  airflow incident archive 148275309",
         func=lazy("close.archive_room"),
         args=_CLOSING_ARGS,
-    )
+    ),
+    ActionCommand(
+        name="postmortem",
+        help="Draft a postmortem from what is recorded",
+        description=(
+            "Print a draft as Markdown: timeline, findings, action items, unchecked items, and open questions.\n"
+            "Every line names the record that it comes from. --share puts it into the incident's room, with the\n"
+            "Slack connection of this machine: a canvas if Slack offers one and the room has none, else a file."
+        ),
+        func=lazy("act.postmortem"),
+        args=(
+            RUN,
+            ANY_DAG,
+            flag("--share", "Share the draft in the incident's room"),
+            *REMOTE,
+            *SHOWN,
+        ),
+    ),
+    ActionCommand(
+        name="report",
+        help="Show response times, and how useful findings were",
+        description=(
+            "Print median and 90th percentile of the times to room, first evidence, command, mitigation and\n"
+            "resolution, by severity and service. A time is computed only if both of its events are recorded.\n"
+            "With --datadog the same figures become metrics, with the connection datadog_default of this machine."
+        ),
+        func=lazy("act.print_report"),
+        args=(
+            ANY_DAG,
+            flag("--datadog", "Send the times to Datadog instead of printing them"),
+            *REMOTE,
+            *SHOWN,
+        ),
+    ),
+)
 
 
 # --- the installation ------------------------------------------------------------------------------------
 
 
-def _check() -> ActionCommand:
-    return ActionCommand(
+_INSTALLATION = (
+    ActionCommand(
         name="check",
         help="Check the installation: each line passes, warns or fails, with its fix",
         description=(
@@ -324,16 +299,14 @@ def _check() -> ActionCommand:
         epilog="Examples:\n  airflow incident check\n  airflow incident check --write --only slack,routing",
         func=lazy("checks.command.check"),
         args=(
-            option("--dag-id", help="Only this incident DAG (default: every one)", metavar="DAG"),
-            option("--write", help="Also create and archive a Slack channel", action="store_true"),
-            option("--only", help=f"Only these areas, comma-separated: {CHECK_AREAS}", metavar="AREAS"),
+            ONE_DAG,
+            flag("--write", "Also create and archive a Slack channel"),
+            option("--only", f"Only these areas, comma-separated: {CHECK_AREAS}", "AREAS"),
             *SHOWN,
         ),
-    )
-
-
-def _socket() -> ActionCommand:
-    return ActionCommand(
+    ),
+    SETUP,
+    ActionCommand(
         name="socket",
         help="Receive Slack's buttons, forms and /incident without a public address (Socket Mode)",
         description=(
@@ -347,29 +320,25 @@ def _socket() -> ActionCommand:
         func=lazy("socket_mode.socket"),
         args=(
             option(
-                "--conn-id",
-                help="The Slack connection with app_token and signing_secret (default: slack_api_default)",
-                default="slack_api_default",
-                metavar="ID",
+                "--conn-id", "The Slack connection with app_token and signing_secret", "ID", "slack_api_default"
             ),
             option(
                 "--api-url",
-                help="The API server (default: that of [core] execution_api_server_url, or [api] base_url)",
-                metavar="URL",
+                "The API server (default: that of [core] execution_api_server_url, or [api] base_url)",
+                "URL",
             ),
-            option(
-                "--ready-file", help="A file that exists while a connection is open: a health check", metavar="FILE"
-            ),
+            option("--ready-file", "A file that exists while a connection is open: a health check", "FILE"),
             ARG_VERBOSE,
         ),
-    )
+    ),
+)
 
 
 # --- rehearsal and inspection ----------------------------------------------------------------------------
 
 
-def _explain() -> ActionCommand:
-    return ActionCommand(
+_REHEARSAL = (
+    ActionCommand(
         name="explain",
         help="Explain what an alert would do, why, and who would be invited",
         description=(
@@ -383,24 +352,17 @@ def _explain() -> ActionCommand:
         args=(
             option(
                 "payload",
-                help="A file with the payload's JSON; - reads standard input (default: a recorded alert)",
+                "A file with the payload's JSON; - reads standard input (default: a recorded alert)",
                 nargs="?",
             ),
-            option("--routing-table", help="Path of the routing table (default: [incident] routing_table)"),
-            option(
-                "--records",
-                help="Decide with the incidents of this file, as list --records prints them",
-                metavar="FILE",
-            ),
-            option("--no-records", help="Decide as if no incident existed", action="store_true"),
+            option("--routing-table", "Path of the routing table (default: [incident] routing_table)"),
+            option("--records", "Decide with the incidents of this file, as list --records prints them", "FILE"),
+            flag("--no-records", "Decide as if no incident existed"),
             *REMOTE,
             *SHOWN,
         ),
-    )
-
-
-def _drill() -> ActionCommand:
-    return ActionCommand(
+    ),
+    ActionCommand(
         name="drill",
         help="Rehearse an incident, and score it",
         description=(
@@ -415,32 +377,23 @@ def _drill() -> ActionCommand:
         ),
         func=lazy("drill.drill"),
         args=(
-            option("--sandbox", help="Rehearse on this machine, with a stand-in for Slack", action="store_true"),
+            flag("--sandbox", "Rehearse on this machine, with a stand-in for Slack"),
             option(
                 "--story",
-                help="With --sandbox: the story that Datadog plays, such as bad_deploy, canary or healthy",
-                metavar="NAME",
+                "With --sandbox: the story that Datadog plays, such as bad_deploy, canary or healthy",
+                "NAME",
             ),
-            option("--from-file", help="The alert to rehearse with (default: a recorded one)", metavar="FILE"),
-            option(
-                "--room-within",
-                help="Goal: seconds to the room (default: 30)",
-                type=float,
-                default=30.0,
-                metavar="SECONDS",
-            ),
-            option("--home", help="With --sandbox: the working folder (default: .demo)", default=".demo"),
-            option("--dags", help="With --sandbox: the DAGs folder (default: the packaged one)", metavar="FOLDER"),
+            option("--from-file", "The alert to rehearse with (default: a recorded one)", "FILE"),
+            option("--room-within", "Goal: seconds to the room", "SECONDS", 30.0),
+            option("--home", "With --sandbox: the working folder", default=".demo"),
+            option("--dags", "With --sandbox: the DAGs folder (default: the packaged one)", "FOLDER"),
             ROUTED_DAG,
             TIMEOUT,
             *REMOTE,
             *SHOWN,
         ),
-    )
-
-
-def _export() -> ActionCommand:
-    return ActionCommand(
+    ),
+    ActionCommand(
         name="export",
         help="Export the workflow as JSON or as a Mermaid diagram",
         description="Print steps, dependencies, operators, images and outputs of a parsed DAG, or of a DAG file.",
@@ -448,11 +401,12 @@ def _export() -> ActionCommand:
         func=lazy("export.export"),
         args=(
             DAG,
-            option("--format", help="json (default) or mermaid", choices=("json", "mermaid"), default="json"),
-            option("--file", help="Read the DAG from this file, without the database", metavar="FILE"),
+            choice(("--format",), "json (default) or mermaid", ("json", "mermaid")),
+            option("--file", "Read the DAG from this file, without the database", "FILE"),
             ARG_VERBOSE,
         ),
-    )
+    ),
+)
 
 
 # --- commands of other distributions ---------------------------------------------------------------------
@@ -460,19 +414,15 @@ def _export() -> ActionCommand:
 
 def _of_other_distributions() -> Iterator[ActionCommand]:
     """Yield the commands of installed distributions; a stand-in for each known one that is missing."""
-    found: dict[str, ActionCommand] = {}
-    for entry_point in entry_points(group=COMMANDS_GROUP):
-        commands: Sequence[ActionCommand] = entry_point.load()()
-        found |= {command.name: command for command in commands}
-    yield from found.values()
-    for name, extra in _EXTRAS.items():
-        if name not in found:
-            yield _missing(name, extra)
+    found = [command for entry_point in entry_points(group=COMMANDS_GROUP) for command in entry_point.load()()]
+    by_name = {command.name: command for command in found}
+    yield from by_name.values()
+    yield from (_missing(name) for name in _EXTRAS if name not in by_name)
 
 
-def _missing(name: str, extra: str) -> ActionCommand:
+def _missing(name: str) -> ActionCommand:
     """Return a command that says what to install."""
-    install = f"pip install 'airflow-incident-provider[{extra}]'"
+    install = f"pip install 'airflow-incident-provider[{name}]'"
 
     def say(_: Any) -> None:
         raise SystemExit(f"airflow incident {name} is in a distribution of its own. Install it with: {install}")
@@ -482,5 +432,5 @@ def _missing(name: str, extra: str) -> ActionCommand:
         help=f"Not installed: {install}".replace("[", r"\["),
         description=f"Not installed. Install it with: {install}".replace("[", r"\["),
         func=say,
-        args=(option("arguments", help="Ignored", nargs="*"),),
+        args=(option("arguments", "Ignored", nargs="*"),),
     )
