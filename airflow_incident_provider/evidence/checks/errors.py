@@ -29,8 +29,11 @@ _KINDS = (
     ),
     (
         ErrorKind.DNS,
-        r"no such host|NXDOMAIN|getaddrinfo|name or service not known|UnknownHost|ENOTFOUND|EAI_AGAIN"
-        r"|name resolution|could not resolve|SERVFAIL",
+        r"no such host|NXDOMAIN|getaddrinfo|name or service not known|nodename nor servname|UnknownHost|ENOTFOUND"
+        r"|EAI_AGAIN|EAI_NONAME|name resolution|name (?:does|did) not resolve|could not (?:be )?resolve|SERVFAIL"
+        # Go, gRPC, Rust and nginx.
+        r"|\blookup \S+(?: on \S+)?: (?:server misbehaving|i/o timeout)|DNS resolution|produced zero addresses"
+        r"|failed to lookup address|host not found|\bdns error\b",
     ),
     (
         ErrorKind.POOL,
