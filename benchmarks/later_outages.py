@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,8 @@ class Observer:
     def observe(self, outages: Sequence[Outage]) -> None:
         """Note for each outage without a room what reports that, and after how many seconds."""
         waiting = [outage for outage in outages if outage.lane.began and not outage.lane.ended]
-        listed = {incident["dag_id"]: incident for incident in self._listed()}
+        # A lane also has the incidents of the kinds that were played before: the newest is the one observed.
+        listed = {incident["dag_id"]: incident for incident in sorted(self._listed(), key=itemgetter("opened_at"))}
         notified = dict(self._notified())
         for outage in waiting:
             incident, name = listed.get(outage.lane.dag_id), outage.lane.dag_id
