@@ -60,6 +60,24 @@ class Parsed:
     lost: tuple[str, ...] | None = None
 
 
+def read_json(text: str) -> Parsed:
+    """Return the JSON value of ``text``, which may hold control characters; its names may be given twice.
+
+    :raises NotJsonError: it is no JSON as it is.
+    """
+    repairs: list[str] = []
+    try:
+        value: object = json.loads(
+            text, strict=False, parse_constant=lambda _: None, parse_float=_finite, parse_int=_integer,
+            object_pairs_hook=partial(_merged, repairs=repairs),
+        )  # fmt: skip
+    except RecursionError:
+        raise NotJsonError("it is nested too deeply") from None
+    except ValueError as error:
+        raise NotJsonError(_reason(error)) from None
+    return Parsed(value, tuple(dict.fromkeys(repairs)))
+
+
 def parse_json(text: str) -> Parsed:
     """Return the JSON value of ``text``, as it is or after the first repair that makes it one.
 
@@ -76,21 +94,16 @@ def parse_json(text: str) -> Parsed:
             lambda text: _with_values(_requoted(_escaped(text))),
         ),
     )
-    problem = "it is empty"
+    problem: NotJsonError | None = None
     for note, repair in attempts:
-        repairs: list[str] = []
         try:
-            value: object = json.loads(
-                repair(text), strict=False, parse_constant=lambda _: None, parse_float=_finite, parse_int=_integer,
-                object_pairs_hook=partial(_merged, repairs=repairs),
-            )  # fmt: skip
-        except RecursionError:
-            raise NotJsonError("it is nested too deeply") from None
-        except ValueError as error:
-            problem = _reason(error) if note is None else problem
+            parsed = read_json(repair(text))
+        except NotJsonError as error:
+            problem = problem or error
             continue
-        return Parsed(value, tuple(dict.fromkeys([*repairs, *([note] if note else [])])))
-    raise NotJsonError(problem)
+        return parsed if note is None else Parsed(parsed.value, (*parsed.repairs, note))
+    assert problem is not None
+    raise problem
 
 
 def _unescaped(text: str) -> str:

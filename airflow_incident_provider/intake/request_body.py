@@ -18,7 +18,13 @@ from urllib.parse import unquote
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.intake.alert_formats import separate_alerts
 from airflow_incident_provider.intake.body_text import decoded, form_fields, is_whole_multipart, multipart_fields
-from airflow_incident_provider.intake.json_repair import NotJsonError, Parsed, parse_json, salvage_json
+from airflow_incident_provider.intake.json_repair import (
+    NotJsonError,
+    Parsed,
+    parse_json,
+    read_json,
+    salvage_json,
+)
 from airflow_incident_provider.intake.limits import MAX_NAME, MAX_TITLE
 from airflow_incident_provider.intake.values import is_unset
 from airflow_incident_provider.text import one_line, redact, shorten
@@ -223,7 +229,10 @@ def _items(text: str) -> list[_Item | UnreadableBodyError]:
     text = unquote(text) if _ESCAPED_JSON.match(text) else text
     if _WITHOUT_BRACE.match(text):
         return [_repaired("{" + text)]
-    documents = [] if _is_json(text) else list(_documents(text))
+    try:
+        return [_Item.of(read_json(text))]
+    except NotJsonError:
+        documents = list(_documents(text))
     if len(documents) > 1 and any(isinstance(document, _Item) for document in documents):
         return [document if isinstance(document, _Item) else _repaired(document) for document in documents]
     try:
@@ -238,8 +247,8 @@ def _items(text: str) -> list[_Item | UnreadableBodyError]:
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text, strict=False)
-    except (ValueError, RecursionError):
+        read_json(text)
+    except NotJsonError:
         return False
     return True
 

@@ -154,7 +154,7 @@ def decide(
     :param taken_keys: keys of incidents that are in use though no record is left of them, such as old run ids.
     """
     latest_first = tuple(sorted(records, key=lambda record: (record.opened_at, record.key), reverse=True))
-    signal = signal.of_known_group({key: one.group for record in records for key, one in record.alerts.items()})
+    signal = signal.of_known_group((key, alert.group) for record in records for key, alert in record.alerts.items())
     context = DecisionContext(
         signal=signal,
         records=latest_first,

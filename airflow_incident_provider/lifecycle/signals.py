@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -101,14 +101,14 @@ class Signal(Model):
         key = former.key if self.has_cycle else former.group
         return self.model_copy(update={"alert_key": key, "group": former.group, "former_keys": None})
 
-    def of_known_group(self, known: Mapping[str, str]) -> Signal:
+    def of_known_group(self, known: Iterable[tuple[str, str]]) -> Signal:
         """Return the signal of the one group that has its cycle, if its own may be missing.
 
-        :param known: the groups of the alerts on record, by their key.
+        :param known: key and group of each alert on record.
         """
         if not (self.scope_unknown and self.has_cycle):
             return self
-        found = {key: group for key, group in known.items() if key.startswith(f"{self.alert_key}.")}
+        found = {key: group for key, group in known if key.startswith(f"{self.alert_key}.")}
         if len(found) != 1:
             return self
         [(alert_key, group)] = found.items()

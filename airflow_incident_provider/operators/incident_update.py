@@ -83,7 +83,10 @@ class PostIncidentUpdateOperator(SlackStep):
         registry, table, run_id = TaskRegistry.of(context), active_routing_table().table, context["ti"].run_id
         assert snapshot.record is not None
         store_room = partial(_store_room, registry, snapshot.record.key)
-        session = self._place(context, snapshot, missing, table.triage.channel)
+        if Missing.ROOM in missing:
+            session = self._open_missing_room(context, snapshot, registry)
+        else:
+            session = self._place(context, snapshot, registry, table.triage.channel)
         posted = list(post_missing(session, missing))
         batch = registry.updates(run_id) or UpdateBatch(incident=snapshot.record.key)
         missed = registry.missed_updates(snapshot.record, but=run_id)
@@ -107,15 +110,12 @@ class PostIncidentUpdateOperator(SlackStep):
         return updates.model_copy(update={"messages": (*posted, *updates.messages)})
 
     def _place(
-        self, context: Context, snapshot: IncidentSnapshot, missing: Sequence[Missing], triage_channel: str | None
+        self, context: Context, snapshot: IncidentSnapshot, registry: TaskRegistry, triage_channel: str | None
     ) -> RoomSession:
-        """Return a session in the incident's room or thread, which is opened if there is none.
+        """Return a session in the incident's room, or in its thread, which is opened if there is none.
 
         :raises AirflowSkipException: the incident is to have neither.
         """
-        registry = TaskRegistry.of(context)
-        if Missing.ROOM in missing:
-            return self._open_missing_room(context, snapshot, registry)
         session = RoomSession.begin(
             context, snapshot, conn_id=self.slack_conn_id, log=self.log, channel_name=triage_channel or ""
         )

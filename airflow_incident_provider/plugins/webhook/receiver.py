@@ -219,28 +219,20 @@ class DecisionQueue:
         self._threads = ThreadPoolExecutor(MAX_BATCHES, thread_name_prefix="incident-decision")
         self._started: dict[asyncio.Task[None], float] = {}
 
-    async def outcome(self, alert: PendingAlert) -> Outcome:
-        """Return the outcome of an alert.
-
-        :raises Exception: what ``act_on`` raised, or returned for this alert.
-        """
-        [result] = await self._results([alert])
-        if isinstance(result, Exception):
-            raise result
-        return result
-
     async def outcomes(self, alerts: Sequence[PendingAlert | Exception]) -> list[Outcome | Exception]:
         """Return the outcome of each alert of a body, or why it has none: an error stays as it is."""
-        decided = iter(await self._results([alert for alert in alerts if not isinstance(alert, Exception)]))
-        return [alert if isinstance(alert, Exception) else next(decided) for alert in alerts]
-
-    async def _results(self, alerts: Sequence[PendingAlert]) -> list[Outcome | Exception]:
         loop = asyncio.get_running_loop()
-        waiting = [_Waiting(alert, loop.create_future()) for alert in alerts]
-        self._waiting.extend(waiting)
+        futures: list[asyncio.Future[Outcome]] = []
+        for alert in alerts:
+            future = loop.create_future()
+            futures.append(future)
+            if isinstance(alert, Exception):
+                future.set_exception(alert)
+            else:
+                self._waiting.append(_Waiting(alert, future))
         self._start_batch()
         results: list[Outcome | Exception] = []
-        for one in await asyncio.gather(*(one.outcome for one in waiting), return_exceptions=True):
+        for one in await asyncio.gather(*futures, return_exceptions=True):
             if isinstance(one, BaseException) and not isinstance(one, Exception):
                 raise one
             results.append(one)

@@ -121,7 +121,7 @@ ALERT_RESPONSES: dict[int | str, dict[str, Any]] = {
     202: {"model": Decided | SeveralDecided, "description": "Accepted: an incident was opened or changed."},
     **{
         status: {
-            "model": ErrorResponse | SeveralDecided if status in (400, 503) else ErrorResponse,
+            "model": ErrorResponse | SeveralDecided if status in _OF_ONE_ALERT else ErrorResponse,
             "description": why,
         }
         for status, why in _REFUSALS.items()

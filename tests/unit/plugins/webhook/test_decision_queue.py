@@ -34,6 +34,14 @@ class BlockingDecider:
         await anyio.to_thread.run_sync(self.started.acquire)
 
 
+async def outcome_of(queue: DecisionQueue, alert: Any) -> Any:
+    """Return the outcome of one alert, or raise its error."""
+    [outcome] = await queue.outcomes([alert])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
 def ask_all(decider: BlockingDecider, alerts: Sequence[Any]) -> list[Any]:
     """Submit the first alert, and the others while it is being decided; return all outcomes and errors."""
 
@@ -43,7 +51,7 @@ def ask_all(decider: BlockingDecider, alerts: Sequence[Any]) -> list[Any]:
 
         async def ask(place: int, alert: Any) -> None:
             try:
-                answers[place] = await queue.outcome(alert)
+                answers[place] = await outcome_of(queue, alert)
             except Exception as error:  # noqa: BLE001
                 answers[place] = error
 
@@ -85,13 +93,13 @@ def test_a_cancelled_alert_is_not_decided() -> None:
     async def run() -> str:
         queue = DecisionQueue(decider)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(queue.outcome, "first")
+            tasks.start_soon(outcome_of, queue, "first")
             await decider.wait_for_batch()
             with pytest.raises(TimeoutError):
                 with anyio.fail_after(0.05):
-                    await queue.outcome("cancelled")
+                    await outcome_of(queue, "cancelled")
             decider.released.release(10)
-            return str(await queue.outcome("waits"))
+            return str(await outcome_of(queue, "waits"))
 
     assert anyio.run(run) == "decided waits"
     assert decider.batches == [["first"], ["waits"]]
@@ -106,11 +114,11 @@ def test_a_batch_does_not_end_with_the_request_that_started_it() -> None:
         impatient = anyio.CancelScope()
 
         async def ask(alert: str) -> None:
-            answers[alert] = await queue.outcome(alert)
+            answers[alert] = await outcome_of(queue, alert)
 
         async def ask_and_leave() -> None:
             with impatient:
-                await queue.outcome("leaves")
+                await outcome_of(queue, "leaves")
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask, "first")
@@ -138,7 +146,7 @@ def test_transactions_that_hang_do_not_hold_up_all_alerts_and_are_bounded(monkey
         queue = DecisionQueue(decider)
         async with anyio.create_task_group() as tasks:
             for number in range(20):
-                tasks.start_soon(queue.outcome, number)
+                tasks.start_soon(outcome_of, queue, number)
                 await anyio.wait_all_tasks_blocked()
             for _ in range(receiver.MAX_BATCHES):
                 await decider.wait_for_batch()
