@@ -22,7 +22,7 @@ from airflow_incident_provider.evidence.observations import (
 )
 from airflow_incident_provider.evidence.series import Direction, Shift, State
 from airflow_incident_provider.evidence.symptoms import Resource, Symptom
-from airflow_incident_provider.evidence.version_comparison import weigh_versions
+from airflow_incident_provider.evidence.version_comparison import identified, weigh_versions
 from airflow_incident_provider.evidence.weighing import Draft
 
 _JUST_BEFORE_S = 15 * 60
@@ -45,7 +45,8 @@ def _changes(seen: Observations, service: str) -> Iterator[Draft]:
     """Propose changes before the onset, of the service itself or of the one that explains its excess."""
     suspect = _first_suspect(seen)
     onset = _onset(seen)
-    for change in _earlier_changes(seen):
+    for reported in _earlier_changes(seen):
+        change = identified(reported, value_of(seen.versions))
         # The check knows which changes precede the onset, to the minute that the metric has.
         if onset - change.at > _BEFORE_S or change.service not in {service, suspect}:
             continue

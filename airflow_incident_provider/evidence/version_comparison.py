@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
 from airflow_incident_provider.evidence.model import Cause, Support
 from airflow_incident_provider.evidence.observations import (
     FAILS_MORE,
@@ -15,6 +19,19 @@ from airflow_incident_provider.evidence.weighing import Draft
 
 _PROVEN_S = 10 * 60
 _SLOWER = 1.5
+_MINUTE_S = 60
+
+
+def identified(change: Change, versions: Sequence[VersionSeen] | None) -> Change:
+    """Return a change with the version that its title names, where it has none and one that served is named."""
+    if change.version is not None or change.kind is not Cause.DEPLOYMENT:
+        return change
+    named = [each.version for each in versions or () if _names(change.title, each.version)]
+    return replace(change, version=named[0]) if len(named) == 1 else change
+
+
+def _names(title: str, version: str) -> bool:
+    return re.search(rf"(?<![\w.-])v?{re.escape(version)}(?![\w-]|\.\w)", title) is not None
 
 
 def weigh_versions(draft: Draft, seen: Observations, change: Change, service: str, onset: int) -> None:
@@ -26,11 +43,16 @@ def weigh_versions(draft: Draft, seen: Observations, change: Change, service: st
     if change.version is None:
         arrived = [each for each in versions if each.first_seen is not None and each.first_seen <= onset]
         new = arrived[-1] if arrived else None
-    if new is None:
+    if new is None or new.error_share is None:
         return
-    if new.error_share is None:
+    # The onset is a point of a series, which covers the time up to the next one; versions are counted by minutes.
+    metric = value_of(seen.metric)
+    end = onset + (max(metric.series.step, _MINUTE_S) if metric else _MINUTE_S)
+    if _came_after(new, end):
+        draft.contradict("versions", f"{new.version} served no request before the onset")
         return
-    others = [each for each in versions if each is not new]
+    # What came later, such as a correction that fails too, says nothing about the version at the onset.
+    others = [each for each in versions if each is not new and not _came_after(each, end)]
     if _ran_well_before(new, onset):
         draft.contradict("versions", f"{new.version} served before the onset as well as the version before it")
         return
@@ -39,6 +61,10 @@ def weigh_versions(draft: Draft, seen: Observations, change: Change, service: st
         draft.support(kind, "versions", text)
     if not worse and any(_as_bad(each, new) for each in others):
         draft.contradict("versions", "the other versions are as bad")
+
+
+def _came_after(version: VersionSeen, end: int) -> bool:
+    return version.first_seen is not None and version.first_seen > end
 
 
 def _worse_than(new: VersionSeen, others: list[VersionSeen]) -> list[tuple[Support, str]]:

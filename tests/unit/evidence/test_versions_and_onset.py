@@ -1,0 +1,69 @@
+"""A deployment is judged by what its version did at the onset: not by what came later, nor by when it was reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from incident_sandbox import SandboxServer
+from incident_sandbox.datadog.story import Alert, Effect, Event, Rollout, Story, load_story
+
+from airflow_incident_provider.evidence.model import Cause
+
+from .story_play import play  # isort: skip
+
+SLOW = (
+    Effect(service="checkout", metric="latency", to=0.4, version="2.14.0"),
+    Effect(service="checkout", metric="latency", to=0.9, version="2.14.1"),
+)
+FAILING = (
+    Effect(service="checkout", metric="error_share", to=0.06, version="2.14.0"),
+    Effect(service="checkout", metric="error_share", to=0.3, version="2.14.1"),
+)
+AS_BAD = (
+    Effect(service="checkout", metric="error_share", to=0.1, version="2.14.0"),
+    Effect(service="checkout", metric="error_share", to=0.1, version="2.14.1"),
+)
+
+
+def _story(**changed: object) -> Story:
+    return load_story("bad_deploy").model_copy(update={"onset": 18, "issues": (), "logs": (), **changed})
+
+
+@pytest.mark.parametrize("effects", [FAILING, AS_BAD, SLOW])
+def test_a_later_version_that_is_as_bad_does_not_exonerate_the_first(
+    effects: tuple[Effect, ...], datadog: SandboxServer, tmp_path: Path
+) -> None:
+    rollouts = (
+        Rollout(service="checkout", version="2.14.0", at=-2),
+        Rollout(service="checkout", version="2.14.1", at=8),
+    )
+    alert = Alert(kind="latency" if effects is SLOW else "error_rate", threshold=0.02)
+    found = play(datadog, tmp_path, _story(alert=alert, rollouts=rollouts, effects=effects))
+    first = found.evidence.hypotheses[0]
+    assert first.cause is Cause.DEPLOYMENT
+    assert "2.14.0" in first.text
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Deployed checkout 2.14.0",
+        "Rollout of checkout v2.14.0 to prod",
+        "checkout: release 2.14.0 went to production",
+    ],
+)
+def test_a_version_that_served_after_the_onset_only_is_no_cause_whenever_its_deployment_was_reported(
+    title: str, datadog: SandboxServer, tmp_path: Path
+) -> None:
+    found = play(
+        datadog,
+        tmp_path,
+        _story(
+            rollouts=(Rollout(service="checkout", version="2.14.0", at=6, reported="none"),),
+            events=(Event(service="checkout", title=title, at=-3),),
+            effects=(Effect(service="checkout", metric="error_share", to=0.1),),
+        ),
+    )
+    assert "first seen" in found.finding("versions").summary
+    assert found.evidence.hypotheses == ()
