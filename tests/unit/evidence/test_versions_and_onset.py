@@ -1,4 +1,4 @@
-"""A deployment is judged by what its version did at the onset: not by what came later, nor by when it was reported."""
+"""A deployment is judged by what its version did at the onset, not by what came later or when it was reported."""
 
 from __future__ import annotations
 
