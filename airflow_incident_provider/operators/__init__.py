@@ -7,47 +7,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_incident_provider.operators.close_incident import ArchiveWarRoomOperator as ArchiveWarRoomOperator
-    from airflow_incident_provider.operators.close_incident import (
-        ResolveIncidentOperator as ResolveIncidentOperator,
-    )
-    from airflow_incident_provider.operators.collect_evidence import (
-        CollectEvidenceOperator as CollectEvidenceOperator,
-    )
-    from airflow_incident_provider.operators.create_war_room import CreateWarRoomOperator as CreateWarRoomOperator
-    from airflow_incident_provider.operators.due_tasks import (
-        ScheduleNextCheckOperator as ScheduleNextCheckOperator,
-    )
-    from airflow_incident_provider.operators.due_tasks import SelectDueTasksOperator as SelectDueTasksOperator
-    from airflow_incident_provider.operators.final_summary import FinalSummaryOperator as FinalSummaryOperator
-    from airflow_incident_provider.operators.incident_update import (
-        PostIncidentUpdateOperator as PostIncidentUpdateOperator,
-    )
-    from airflow_incident_provider.operators.investigate import (
-        InvestigateInContainerOperator as InvestigateInContainerOperator,
-    )
-    from airflow_incident_provider.operators.parse_incident import ParseIncidentOperator as ParseIncidentOperator
-    from airflow_incident_provider.operators.plan_investigation import (
-        PlanInvestigationOperator as PlanInvestigationOperator,
-    )
-    from airflow_incident_provider.operators.plan_investigation import PlanRecheckOperator as PlanRecheckOperator
-    from airflow_incident_provider.operators.post_reminders import PostRemindersOperator as PostRemindersOperator
-    from airflow_incident_provider.operators.post_thread_update import (
-        PostThreadUpdateOperator as PostThreadUpdateOperator,
-    )
-    from airflow_incident_provider.operators.recover_incident import (
-        RecoverIncidentOperator as RecoverIncidentOperator,
-    )
-    from airflow_incident_provider.operators.refresh_slack_directory import (
-        RefreshSlackDirectoryOperator as RefreshSlackDirectoryOperator,
-    )
-    from airflow_incident_provider.operators.resolve_slack_users import (
-        ResolveSlackUsersOperator as ResolveSlackUsersOperator,
-    )
-    from airflow_incident_provider.operators.setup_slack import SetupSlackOperator as SetupSlackOperator
-    from airflow_incident_provider.operators.write_ai_summary import (
-        WriteAiSummaryOperator as WriteAiSummaryOperator,
-    )
+    from .close_incident import ArchiveWarRoomOperator as ArchiveWarRoomOperator
+    from .close_incident import ResolveIncidentOperator as ResolveIncidentOperator
+    from .collect_evidence import CollectEvidenceOperator as CollectEvidenceOperator
+    from .create_war_room import CreateWarRoomOperator as CreateWarRoomOperator
+    from .due_tasks import ScheduleNextCheckOperator as ScheduleNextCheckOperator
+    from .due_tasks import SelectDueTasksOperator as SelectDueTasksOperator
+    from .final_summary import FinalSummaryOperator as FinalSummaryOperator
+    from .incident_update import PostIncidentUpdateOperator as PostIncidentUpdateOperator
+    from .incident_update import PostRemindersOperator as PostRemindersOperator
+    from .investigate import InvestigateInContainerOperator as InvestigateInContainerOperator
+    from .parse_incident import ParseIncidentOperator as ParseIncidentOperator
+    from .plan_investigation import PlanInvestigationOperator as PlanInvestigationOperator
+    from .plan_investigation import PlanRecheckOperator as PlanRecheckOperator
+    from .post_thread_update import PostThreadUpdateOperator as PostThreadUpdateOperator
+    from .recover_incident import RecoverIncidentOperator as RecoverIncidentOperator
+    from .resolve_slack_users import RefreshSlackDirectoryOperator as RefreshSlackDirectoryOperator
+    from .resolve_slack_users import ResolveSlackUsersOperator as ResolveSlackUsersOperator
+    from .setup_slack import SetupSlackOperator as SetupSlackOperator
+    from .write_ai_summary import WriteAiSummaryOperator as WriteAiSummaryOperator
 
 MODULES = {
     "ParseIncidentOperator": "parse_incident",
@@ -62,13 +40,13 @@ MODULES = {
     "WriteAiSummaryOperator": "write_ai_summary",
     "SelectDueTasksOperator": "due_tasks",
     "PostIncidentUpdateOperator": "incident_update",
-    "PostRemindersOperator": "post_reminders",
+    "PostRemindersOperator": "incident_update",
     "RecoverIncidentOperator": "recover_incident",
     "ScheduleNextCheckOperator": "due_tasks",
     "PlanRecheckOperator": "plan_investigation",
     "ResolveIncidentOperator": "close_incident",
     "ArchiveWarRoomOperator": "close_incident",
-    "RefreshSlackDirectoryOperator": "refresh_slack_directory",
+    "RefreshSlackDirectoryOperator": "resolve_slack_users",
 }
 """The module of each operator. They are imported when first used (PEP 562): one of them imports docker."""
 

@@ -6,9 +6,9 @@ import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import BaseOperator, RetryDecision, RetryPolicy
+from airflow.sdk import BaseOperator, Context, RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, XComKey
@@ -16,9 +16,6 @@ from airflow_incident_provider.exceptions import IncidentError, RunNotRequestedE
 from airflow_incident_provider.lifecycle.closing import CloseRequest
 from airflow_incident_provider.models import Problem, Timing, XComValue
 from airflow_incident_provider.slack.errors import effect_may_be_delayed
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 MAX_RETRY_DELAY_S = 300.0
 """The longest wait for Slack between two attempts; an attempt that comes too early is rejected without harm."""

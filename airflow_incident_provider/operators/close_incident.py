@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_incident_provider.config import ConfKey, TaskId
@@ -30,11 +31,6 @@ from airflow_incident_provider.room.snapshot import IncidentSnapshot, snapshot_o
 from airflow_incident_provider.room.updates import RoomUpdater
 from airflow_incident_provider.routing_file import active_routing_table
 from airflow_incident_provider.slack.protocol import Channel
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from airflow.sdk import Context
 
 RESOLVE_ATTEMPTS = 3
 """How often the record is read again because an alert has changed it in between."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import BaseHook
+from airflow.sdk import BaseHook, Context
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError, AirflowSkipException
 
 from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID, TaskId, settings
@@ -26,9 +26,6 @@ from airflow_incident_provider.operators.base import IncidentStep
 from airflow_incident_provider.registry.history import IncidentHistory
 from airflow_incident_provider.room.xcom import read_value
 from airflow_incident_provider.routing_file import active_routing_table
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 NO_CONNECTION = "no Datadog connection is configured"
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 
 from airflow_incident_provider.config import TaskId, settings
@@ -32,9 +33,6 @@ from airflow_incident_provider.room.responders import looked_up_later, resolve_u
 from airflow_incident_provider.room.snapshot import IncidentSnapshot, RunRef, room_location
 from airflow_incident_provider.room.xcom import read_value
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 _CHANNEL_NAME = re.compile(r"[a-z0-9_-]{1,80}")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.providers.standard.utils.skipmixin import SkipMixin
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
 
 from airflow_incident_provider.config import ConfKey, TaskId
@@ -32,10 +32,6 @@ from airflow_incident_provider.room.snapshot import (
     snapshot_of_incident,
 )
 from airflow_incident_provider.routing_file import active_routing_table
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
 
 ROOM_POLL = timedelta(seconds=5)
 """How long an update waits, deferred, before it looks again whether the room is open."""

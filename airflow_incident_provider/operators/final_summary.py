@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 
 from airflow_incident_provider.config import ConfKey
@@ -30,12 +31,7 @@ from airflow_incident_provider.room.snapshot import IncidentSnapshot, room_locat
 from airflow_incident_provider.room.summary import RunReport, dry_run_texts, room_failure, summarize, summary_key
 from airflow_incident_provider.routing_file import active_routing_table
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from airflow_incident_provider.slack.protocol import SlackClient
-
+from airflow_incident_provider.slack.protocol import SlackClient
 
 ANNOUNCEMENT_SECONDS = 5.0
 """The time for the announcement: nothing depends on it."""

@@ -1,17 +1,21 @@
-"""Updates of an incident in its room, which is opened or completed first if necessary."""
+"""Updates of an incident in its room, which is opened or completed first if necessary; and reminders."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_incident_provider.config import XComKey
 from airflow_incident_provider.exceptions import IncidentError, SlackConfigurationError, SlackUnavailableError
-from airflow_incident_provider.lifecycle.records import UpdateKind, Visibility
+from airflow_incident_provider.lifecycle.coordination import Role
+from airflow_incident_provider.lifecycle.records import IncidentRecord, UpdateKind, Visibility
+from airflow_incident_provider.lifecycle.reminders import Reminder, due_reminders
+from airflow_incident_provider.messages.coordination import ReminderText, reminder_message
 from airflow_incident_provider.models import Problem, ProblemCode, ThreadUpdates, WarRoom
 from airflow_incident_provider.operators.base import SlackStep, due_at
 from airflow_incident_provider.registry.records import UpdateBatch
@@ -32,9 +36,6 @@ from airflow_incident_provider.room.updates import (
     open_thread,
 )
 from airflow_incident_provider.routing_file import active_routing_table
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 
 class PostIncidentUpdateOperator(SlackStep):
@@ -222,4 +223,53 @@ def _was_promoted(batch: UpdateBatch) -> bool:
     return any(
         (item.kind, item.before, item.after) == (UpdateKind.VISIBILITY, Visibility.THREAD, Visibility.ROOM)
         for item in batch.items
+    )
+
+
+# --- reminders ------------------------------------------------------------------------------------------
+
+
+class PostRemindersOperator(SlackStep):
+    """Post the reminders of this run's due time into the room: take command, post an update, or resolve.
+
+    Each reminder belongs to one due time and so to one run. The task is skipped if its reason is gone by now.
+
+    :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
+    :returns: :class:`~airflow_incident_provider.models.ThreadUpdates`, pushed to XCom.
+    :raises SlackUnavailableError: Slack does not answer: the task is retried, and repeats nothing.
+
+    .. code-block:: python
+
+        PostRemindersOperator(task_id="post_reminders", inlets=[REGISTRY])
+    """
+
+    ui_color = "#e4eef8"
+
+    def run_step(self, context: Context) -> ThreadUpdates:
+        """Post the reminders."""
+        snapshot, at = snapshot_of_incident(context), context["dag_run"].run_after
+        if snapshot is None or snapshot.record is None or snapshot.room is None or at is None:
+            raise AirflowSkipException("There is no room to post in.")
+        reminders = due_reminders(snapshot.record, active_routing_table().table.reminders, at)
+        if not reminders:
+            raise AirflowSkipException("No reminder is due any more.")
+        session = RoomSession.begin(context, snapshot, conn_id=self.slack_conn_id, log=self.log)
+        return session.value(
+            session.poster.post(
+                reminder_message(_reminder_text(snapshot.record, reminder)),
+                key=f"{session.run_key}/{reminder.kind}",
+            )
+            for reminder in reminders
+        )
+
+
+def _reminder_text(record: IncidentRecord, reminder: Reminder) -> ReminderText:
+    commander = record.coordination.roles.get(Role.COMMANDER)
+    return ReminderText(
+        kind=reminder.kind,
+        number=reminder.number,
+        since=reminder.since,
+        now=reminder.due_at,
+        commander=(commander.slack_id or commander.name) if commander else record.commander,
+        severity=record.severity,
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.docker.operators.docker import DockerOperator
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_incident_provider.config import settings
@@ -23,7 +24,6 @@ from airflow_incident_provider.probes import (
 )
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
     from docker import APIClient
 
     from airflow_incident_provider.containers import ContainerSpec, LockedDownContainer

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 from pydantic import ValidationError
 
 from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError, RunNotRequestedError
+from airflow_incident_provider.intake import RoutingTable, read_incident
 from airflow_incident_provider.lifecycle.decision import reported_record
 from airflow_incident_provider.lifecycle.records import Assignment, IncidentRecord
 from airflow_incident_provider.lifecycle.reminders import next_check_at
 from airflow_incident_provider.lifecycle.run_requests import check_run
-from airflow_incident_provider.models import ParseWarning, Source
+from airflow_incident_provider.models import Incident, ParseWarning, Source
 from airflow_incident_provider.operators.base import IncidentStep, request_run, requested_by
 from airflow_incident_provider.operators.links import MonitorLink
 from airflow_incident_provider.registry.records import Rejection
 from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.routing_file import active_routing_table
 from airflow_incident_provider.text import digest_of, distinct, one_line, redact, shorten
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from airflow_incident_provider.intake.routing_table import RoutingTable
-    from airflow_incident_provider.models import Incident
 
 _LONGEST_QUEUE = timedelta(hours=1)
 
@@ -69,8 +65,6 @@ class ParseIncidentOperator(IncidentStep):
 
     def run_step(self, context: Context) -> Incident:
         """Read the payload."""
-        from airflow_incident_provider.intake import read_incident
-
         payload = dict(self.payload or context["dag_run"].conf or context["params"])
         assignment = _assignment(payload.pop(ConfKey.ASSIGNMENT, None))
         received_at = assignment.received_at if assignment else _received_at(context)

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.models import Incident, ProbeRun
 from airflow_incident_provider.probes import CONTROL, plan_probes
-from airflow_incident_provider.room.snapshot import snapshot_of_incident
+from airflow_incident_provider.room.snapshot import RunRef, snapshot_of_incident
 from airflow_incident_provider.room.xcom import read_value
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from airflow_incident_provider.room.snapshot import RunRef
 
 
 class PlanInvestigationOperator(BaseOperator):

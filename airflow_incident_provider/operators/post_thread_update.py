@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_incident_provider.config import TaskId
@@ -23,10 +24,6 @@ from airflow_incident_provider.room.posting import Ledger, Poster
 from airflow_incident_provider.room.xcom import read_value
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
 from airflow_incident_provider.slack.protocol import SlackClient
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
 
 UPLOADS = "files:write"
 """The scope for the metric's picture; without it the thread has a line of characters only."""

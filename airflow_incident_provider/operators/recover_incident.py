@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_incident_provider.config import TaskId
@@ -19,9 +20,6 @@ from airflow_incident_provider.room.snapshot import IncidentSnapshot, snapshot_o
 from airflow_incident_provider.room.updates import recovery_key, recovery_of
 from airflow_incident_provider.room.xcom import read_value
 from airflow_incident_provider.routing_file import active_routing_table
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 
 class RecoverIncidentOperator(SlackStep):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from airflow.sdk import Context
 
 from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.models import Mode, SlackWorkspace
 from airflow_incident_provider.operators.base import SlackStep
 from airflow_incident_provider.slack.access import identify_workspace
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 
 class SetupSlackOperator(SlackStep):

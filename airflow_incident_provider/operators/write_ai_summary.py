@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import ValidationError
 
@@ -29,9 +30,6 @@ from airflow_incident_provider.operators.final_summary import finding_tasks
 from airflow_incident_provider.room.posting import Ledger, Poster
 from airflow_incident_provider.room.snapshot import IncidentSnapshot, snapshot_of_run
 from airflow_incident_provider.slack.access import open_slack_client
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 REQUESTS = 2
 """The model is asked again once if its output has the wrong form."""
