@@ -23,12 +23,12 @@ GAP = "…"
 
 ROOT_CLASSES = frozenset({"IncidentError", "EngineError"})
 CHECKS: Mapping[str, tuple[int, int]] = {
-    "warning": (1, 2),
-    "failure": (1, 2),
-    "required": (2, 3),
-    "advised": (2, 3),
+    "warning": (0, 1),
+    "failure": (0, 1),
+    "required": (1, 2),
+    "advised": (1, 2),
 }
-"""The functions that return a line of ``airflow incident check``: the positions of the message and its fix."""
+"""The methods that return a line of ``airflow incident check``: the positions of the message and its fix."""
 
 AREAS: Mapping[str, str] = {
     "cli/checks": "airflow incident check",
@@ -89,9 +89,9 @@ def _texts_of(tree: ast.Module, path: Path, classes: frozenset[str]) -> Iterator
 
 def _refusal(call: ast.Call, module: str, classes: frozenset[str]) -> list[ast.expr]:
     """Return the message and, if there is one, the fix of a call that creates an error; else nothing."""
+    if isinstance(call.func, ast.Attribute) and module.startswith("cli/checks"):
+        return [call.args[place] for place in CHECKS.get(call.func.attr, ()) if place < len(call.args)]
     called = call.func.id if isinstance(call.func, ast.Name) else ""
-    if called in CHECKS and module.startswith("cli/checks"):
-        return [call.args[place] for place in CHECKS[called] if place < len(call.args)]
     if called in classes or called == "RequestError" or (called == "ValueError" and module.startswith("intake")):
         given = call.args[1:] if called == "RequestError" else call.args
         return [*given[:1], *(keyword.value for keyword in call.keywords if keyword.arg == "fix")]

@@ -14,16 +14,7 @@ from airflow.exceptions import AirflowConfigException
 from airflow.utils.db import check_migrations
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_incident_provider.cli.checks.context import CheckContext
-from airflow_incident_provider.cli.checks.result import (
-    Result,
-    Results,
-    advised,
-    failure,
-    passed,
-    required,
-    warning,
-)
+from airflow_incident_provider.cli.checks.context import CheckContext, Result, Results, Subject
 from airflow_incident_provider.cli.installation import is_local
 from airflow_incident_provider.config import DEFAULT_ROOM_DEADLINE_SECONDS
 
@@ -39,49 +30,46 @@ _KNOWN_EXECUTORS = ("LocalExecutor", "CeleryExecutor", "KubernetesExecutor", "Ed
 DISTRIBUTION = "airflow-incident-provider"
 
 
-def airflow_version(_: CheckContext) -> Results:
+def airflow_version(_: CheckContext, subject: Subject) -> Result:
     """Check the Airflow version."""
     installed = version("apache-airflow-core")
     numbers = tuple(int(part) for part in installed.split(".")[:2])
-    yield required(
-        "version", OLDEST <= numbers < (4, 0), installed, "Install Airflow 3.3 or a newer 3.x:",
+    return subject.required(
+        OLDEST <= numbers < (4, 0),
+        installed,
+        "Install Airflow 3.3 or a newer 3.x:",
         "pip install 'apache-airflow>=3.3,<4'",
-    )  # fmt: skip
+    )
 
 
-def database(_: CheckContext) -> Results:
+def database(_: CheckContext, subject: Subject) -> Result:
     """Check that the database answers, is migrated, and takes concurrent writers."""
     try:
         check_migrations(timeout=0)  # type: ignore[no-untyped-call]
     except TimeoutError:
-        yield failure("database", "it is not migrated to this version", "Migrate it:", "airflow db migrate")
-        return
+        return subject.failure("it is not migrated to this version", "Migrate it:", "airflow db migrate")
     except SQLAlchemyError as error:
-        yield failure(
-            "database", type(error).__name__, "Start it, or correct [database] sql_alchemy_conn. Test it:",
-            "airflow db check",
-        )  # fmt: skip
-        return
+        return subject.failure(
+            type(error).__name__, "Start it, or correct [database] sql_alchemy_conn. Test it:", "airflow db check"
+        )
     kind = conf.get("database", "sql_alchemy_conn").partition(":")[0]
-    yield advised(
-        "database",
+    return subject.advised(
         not kind.startswith("sqlite"),
         kind,
         "Use PostgreSQL in production: concurrent alerts lock SQLite, which can end Airflow's components.",
     )
 
 
-def components(_: CheckContext) -> Results:
+def components(_: CheckContext, __: Subject) -> Results:
     """Check that scheduler, DAG processor and triggerer are running."""
     health = get_airflow_health()
     for name in ("scheduler", "dag_processor"):
         status = str(health[name]["status"] or "never started")
         program = name.replace("_", "-")
-        yield required(program, status == HEALTHY, status, "Start it:", f"airflow {program}")
+        yield Subject(program).required(status == HEALTHY, status, "Start it:", f"airflow {program}")
     if _has_deadline():
         status = str(health["triggerer"]["status"] or "never started")
-        yield advised(
-            "triggerer",
+        yield Subject("triggerer").advised(
             status == HEALTHY,
             f"{status}: nobody is warned when a room is late" if status != HEALTHY else status,
             "Start it, or set [incident] room_deadline_seconds = 0:",
@@ -97,30 +85,26 @@ def _has_deadline() -> bool:
         return False
 
 
-def executor(_: CheckContext) -> Results:
+def executor(_: CheckContext, subject: Subject) -> Result:
     """Check that the executor runs tasks in parallel."""
     name = conf.get("core", "executor")
     known = any(shipped in name for shipped in _KNOWN_EXECUTORS)
-    yield advised("executor", known, name, "Use LocalExecutor or CeleryExecutor: this one is not tested.")
+    return subject.advised(known, name, "Use LocalExecutor or CeleryExecutor: this one is not tested.")
 
 
-def concurrency(_: CheckContext) -> Results:
+def concurrency(_: CheckContext, subject: Subject) -> Result:
     """Check that two incidents at once do not wait for task slots or active runs."""
     parallelism = conf.getint("core", "parallelism")
     enough = parallelism == 0 or parallelism >= MIN_PARALLELISM
-    yield advised(
-        "parallelism", enough, f"[core] parallelism = {parallelism}", f"Set it to {MIN_PARALLELISM} or more."
-    )
+    return subject.advised(enough, f"[core] parallelism = {parallelism}", f"Set it to {MIN_PARALLELISM} or more.")
 
 
-def preload(_: CheckContext) -> Results:
+def preload(_: CheckContext, subject: Subject) -> Result:
     """Check that forked workers inherit the modules that the scheduler has imported."""
     if not any(name in conf.get("core", "executor") for name in _PREFORKING_EXECUTORS):
-        yield passed("preload", "not needed with this executor")
-        return
+        return subject.passed("not needed with this executor")
     method, source = _start_method()
-    yield advised(
-        "preload",
+    return subject.advised(
         method == "fork",
         f"workers start by {method} ({source})" if method != "fork" else "workers are forked",
         "Set [core] mp_start_method = fork: otherwise every task imports the provider again, about 1 s each.",
@@ -135,18 +119,17 @@ def _start_method() -> tuple[str, str]:
     return multiprocessing.get_start_method(), f"the default of Python {sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def idle_sleep(_: CheckContext) -> Results:
+def idle_sleep(_: CheckContext, subject: Subject) -> Result:
     """Check that the scheduler does not sleep between an incident's steps."""
     seconds = conf.getfloat("scheduler", "scheduler_idle_sleep_time")
-    yield advised(
-        "idle sleep",
+    return subject.advised(
         seconds <= MAX_IDLE_SLEEP_S,
         f"the scheduler sleeps {seconds:g} s when it is idle",
         "Set [scheduler] scheduler_idle_sleep_time = 0.05: the default delays each of the seven steps.",
     )
 
 
-def task_api(_: CheckContext) -> Results:
+def task_api(_: CheckContext, subject: Subject) -> Result:
     """Check that tasks reach the API server: without it no task of any DAG runs."""
     base = conf.get("api", "base_url", fallback="") or "http://localhost:8080"
     url = conf.get("core", "execution_api_server_url", fallback="") or f"{base.rstrip('/')}/execution/"
@@ -160,50 +143,52 @@ def task_api(_: CheckContext) -> Results:
     except (ValueError, KeyError, TypeError):
         is_healthy, found = False, f"{address} is answered by something else"
     fix = "Correct [core] execution_api_server_url (default: [api] base_url), or start the API server:"
-    yield required("tasks' API", is_healthy, found, fix, "airflow api-server")
+    return subject.required(is_healthy, found, fix, "airflow api-server")
 
 
-def base_url(_: CheckContext) -> Results:
+def base_url(_: CheckContext, subject: Subject) -> Result:
     """Check that people and Datadog can follow links to Airflow."""
     address = conf.get("api", "base_url", fallback="") or ""
-    yield public_url("base URL", address, "Set [api] base_url to the address that people and Datadog use.")
+    return public_url(subject, address, "Set [api] base_url to the address that people and Datadog use.")
 
 
-def public_url(subject: str, address: str, fix: str) -> Result:
+def public_url(subject: Subject, address: str, fix: str) -> Result:
     """Return whether an address can be reached from elsewhere, over HTTPS."""
     parts = urlsplit(address)
     if not address:
-        return warning(subject, "not set: the room has no links to Airflow", fix)
+        return subject.warning("not set: the room has no links to Airflow", fix)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        return failure(subject, f"{address} is not an http or https URL", fix)
+        return subject.failure(f"{address} is not an http or https URL", fix)
     if is_local(parts.hostname):
-        return warning(subject, f"{address} is only reachable from this machine", fix)
+        return subject.warning(f"{address} is only reachable from this machine", fix)
     if parts.scheme == "http":
-        return warning(subject, f"{address} is not encrypted: the webhook's secret can be read on the way", fix)
-    return passed(subject, address)
+        return subject.warning(f"{address} is not encrypted: the webhook's secret can be read on the way", fix)
+    return subject.passed(address)
 
 
-def fernet_key(_: CheckContext) -> Results:
+def fernet_key(_: CheckContext, subject: Subject) -> Result:
     """Check that passwords of connections are encrypted in the database."""
-    has_key = bool(conf.get("core", "fernet_key", fallback=""))
-    found = "set" if has_key else "not set: passwords of connections are stored in plain text"
-    yield advised(
-        "Fernet key", has_key, found, "Set [core] fernet_key to the same key on every machine. To make one:",
+    if conf.get("core", "fernet_key", fallback=""):
+        return subject.passed("set")
+    return subject.warning(
+        "not set: passwords of connections are stored in plain text",
+        "Set [core] fernet_key to the same key on every machine. To make one:",
         "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'",
-    )  # fmt: skip
+    )
 
 
-def state_backend(_: CheckContext) -> Results:
+def state_backend(_: CheckContext, subject: Subject) -> Result:
     """Check that the registry of incidents is in Airflow's database."""
     backend = conf.get("state_store", "backend", fallback="") or ""
     ours = not backend or backend.endswith("MetastoreBackend")
-    yield required(
-        "state store", ours, backend or "Airflow's database",
+    return subject.required(
+        ours,
+        backend or "Airflow's database",
         "Leave [state_store] backend at its default: decisions about alerts need its transactions.",
-    )  # fmt: skip
+    )
 
 
-def plugins(_: CheckContext) -> Results:
+def plugins(_: CheckContext, subject: Subject) -> Result:
     """Check that the package's plugins load: Airflow only logs it when one does not."""
     names, broken = [], []
     for entry_point in distribution(DISTRIBUTION).entry_points.select(group="airflow.plugins"):
@@ -212,8 +197,9 @@ def plugins(_: CheckContext) -> Results:
             entry_point.load()
         except Exception as error:  # noqa: BLE001 - whatever a broken installation raises
             broken.append(f"{entry_point.name}: {type(error).__name__}")
-    yield required(
-        "plugins", not broken, "; ".join(broken) or ", ".join(sorted(names)),
+    return subject.required(
+        not broken,
+        "; ".join(broken) or ", ".join(sorted(names)),
         "Install the package again, with its dependencies:",
         f"pip install --force-reinstall {DISTRIBUTION}",
-    )  # fmt: skip
+    )

@@ -10,13 +10,19 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_incident_provider.cli.checks import airflow, alerts, dags, docker, routing, settings, slack
-from airflow_incident_provider.cli.checks.context import CheckContext
-from airflow_incident_provider.cli.checks.result import NotCheckableError, Outcome, Result, Results, failure
+from airflow_incident_provider.cli.checks.context import (
+    CheckContext,
+    NotCheckableError,
+    Outcome,
+    Result,
+    Results,
+    Subject,
+)
 from airflow_incident_provider.cli.output import Line, is_document, print_document, print_lines
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command
 from airflow_incident_provider.exceptions import IncidentError
 
-Check = Callable[[CheckContext], Results]
+Check = Callable[[CheckContext, Subject], Result | Results]
 
 log = logging.getLogger(__name__)
 
@@ -94,23 +100,23 @@ def run_checks(context: CheckContext, areas: Collection[str] = AREAS) -> Iterato
     """Yield each result with its area. A check that raises becomes a failing line and stops no other check."""
     for area, subject, make in CHECKS:
         if area in areas:
-            for result in _results(make, context, subject):
-                yield area, result
+            yield from ((area, result) for result in _results(make, context, Subject(subject)))
 
 
-def _results(make: Check, context: CheckContext, subject: str) -> Iterator[Result]:
+def _results(make: Check, context: CheckContext, subject: Subject) -> Iterator[Result]:
     try:
-        yield from make(context)
+        made = make(context, subject)
+        yield from [made] if isinstance(made, Result) else made
     except NotCheckableError as reason:
-        yield Result(subject, Outcome.SKIP, f"not checked: {reason}")
+        yield subject.skipped(f"not checked: {reason}")
     except SQLAlchemyError:
-        yield Result(subject, Outcome.SKIP, "not checked: the database does not work")
+        yield subject.skipped("not checked: the database does not work")
     except IncidentError as error:
-        yield failure(subject, error.message, error.fix or "See the line before.")
+        yield subject.failure(error.message, error.fix or "See the line before.")
     except Exception as error:
         # Only the class is shown: the message of another library may quote a secret.
-        log.exception("The check %s raised an error", subject)
-        yield failure(subject, f"it could not be checked: {type(error).__name__}", "See its log with --verbose.")
+        log.exception("The check %s raised an error", subject.name)
+        yield subject.failure(f"it could not be checked: {type(error).__name__}", "See its log with --verbose.")
 
 
 def _row(area: str, result: Result) -> dict[str, object]:

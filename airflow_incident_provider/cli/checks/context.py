@@ -1,15 +1,16 @@
-"""What the checks look at: each part of the installation is read once."""
+"""What the checks look at, each part of the installation read once; and their results."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
-from airflow_incident_provider.cli.checks.result import NotCheckableError
 from airflow_incident_provider.cli.installation import IncidentDag, incident_dags
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, settings
 from airflow_incident_provider.engine import EngineAddress, EngineError, connect, engine_address
@@ -24,6 +25,74 @@ if TYPE_CHECKING:
     from airflow_incident_provider.slack.client import LiveSlackClient
 
 ENGINE_SECONDS = 10
+
+
+class Outcome(StrEnum):
+    """The outcome of a check; ``SKIP`` means that another line says why it could not be made."""
+
+    PASS = "pass"  # noqa: S105 - an outcome
+    WARN = "warn"
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the report.
+
+    :param subject: what was checked.
+    :param found: what was found.
+    :param fix: what to do about it.
+    :param command: a command that applies the fix; it can be pasted as it is.
+    """
+
+    subject: str
+    outcome: Outcome
+    found: str
+    fix: str | None = None
+    command: str | None = None
+
+
+Results = Iterable[Result]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is checked: its name begins the lines of its results."""
+
+    name: str
+
+    def of(self, owner: str | None) -> Subject:
+        """Return the subject for one connection or DAG of several; ``None`` for the usual one."""
+        return self if owner is None else Subject(f"{self.name} ({owner})")
+
+    def passed(self, found: str) -> Result:
+        """Return that something is right."""
+        return Result(self.name, Outcome.PASS, found)
+
+    def skipped(self, found: str) -> Result:
+        """Return that something optional is not there, and so was not checked."""
+        return Result(self.name, Outcome.SKIP, found)
+
+    def warning(self, found: str, fix: str, command: str | None = None) -> Result:
+        """Return that something works, but not as it should in production."""
+        return Result(self.name, Outcome.WARN, found, fix, command)
+
+    def failure(self, found: str, fix: str, command: str | None = None) -> Result:
+        """Return that something does not work."""
+        return Result(self.name, Outcome.FAIL, found, fix, command)
+
+    def required(self, holds: bool, found: str, fix: str, command: str | None = None) -> Result:
+        """Return ``passed`` if it holds, else ``failure``."""
+        return self.passed(found) if holds else self.failure(found, fix, command)
+
+    def advised(self, holds: bool, found: str, fix: str, command: str | None = None) -> Result:
+        """Return ``passed`` if it holds, else ``warning``."""
+        return self.passed(found) if holds else self.warning(found, fix, command)
+
+
+class NotCheckableError(Exception):
+    """A check that cannot be made, for a reason that has a line of its own."""
 
 
 class CheckContext:

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from airflow_incident_provider.cli.checks.context import CheckContext
-from airflow_incident_provider.cli.checks.result import (
-    NotCheckableError,
-    Results,
-    failure,
-    passed,
-    required,
-    warning,
-)
+from airflow_incident_provider.cli.checks.context import CheckContext, NotCheckableError, Result, Results, Subject
 from airflow_incident_provider.config import settings
 from airflow_incident_provider.containers import LockedDownContainer, ProbeSettingsError, probe_container
 from airflow_incident_provider.engine import EngineError
@@ -20,39 +12,36 @@ from airflow_incident_provider.models import ProbeRun, Verdict
 from airflow_incident_provider.probes import CONTROL, catalogue, interpret
 
 
-def engine(context: CheckContext) -> Results:
+def engine(context: CheckContext, subject: Subject) -> Result:
     """Check that a Docker Engine answers."""
     try:
         version = context.engine.version()
     except NotCheckableError as error:
-        yield failure(
-            "engine",
+        return subject.failure(
             f"{error}; no probe can run",
             "Start the engine, set DOCKER_HOST, or give this user access to its socket. Test it:",
             "docker version",
         )
-        return
-    yield passed("engine", f"{version.get('Version')} at {context.engine_address}")
+    return subject.passed(f"{version.get('Version')} at {context.engine_address}")
 
 
-def images(context: CheckContext) -> Results:
+def images(context: CheckContext, _: Subject) -> Results:
     """Check that each probe's image is on the engine."""
     from docker.errors import DockerException, ImageNotFound
 
     for image in sorted({probe.image for probe in catalogue()}):
+        subject = Subject(f"image {image}")
         try:
             digest = str(context.engine.inspect_image(image)["Id"])
         except ImageNotFound:
-            yield warning(
-                f"image {image}", "not pulled: an incident would wait for it", "Pull it:", f"docker pull {image}"
-            )
+            yield subject.warning("not pulled: an incident would wait for it", "Pull it:", f"docker pull {image}")
         except DockerException as error:
-            yield failure(f"image {image}", type(error).__name__, "See the Docker Engine's log.")
+            yield subject.failure(type(error).__name__, "See the Docker Engine's log.")
         else:
-            yield passed(f"image {image}", digest[:19])
+            yield subject.passed(digest[:19])
 
 
-def network(context: CheckContext) -> Results:
+def network(context: CheckContext, subject: Subject) -> Result:
     """Check that the probes' network exists."""
     from docker.errors import APIError, NotFound
 
@@ -60,37 +49,28 @@ def network(context: CheckContext) -> Results:
     try:
         context.engine.inspect_network(name)
     except NotFound:
-        yield failure(
-            "network",
+        return subject.failure(
             f"the engine has no network {name}",
             "Correct [incident] docker_network, or create it:",
             f"docker network create {name}",
         )
-        return
     except APIError:
         raise NotCheckableError("the engine, or a proxy before it, does not allow network inspection") from None
-    yield passed("network", name)
+    return subject.passed(name)
 
 
-def hardened(context: CheckContext) -> Results:
+def hardened(context: CheckContext, subject: Subject) -> Result:
     """Check that the control probe runs in a locked-down container, as every probe does."""
     run = ProbeRun(probe=CONTROL)
     try:
         spec = probe_container(run, owner="airflow incident check", pull="never")
         output = LockedDownContainer(context.engine, spec, host=socket.gethostname()).run()
     except ProbeSettingsError as error:
-        yield failure(
-            "hardened container", str(error), "Correct the setting: no probe can run. See [incident] above."
-        )
-        return
+        return subject.failure(str(error), "Correct the setting: no probe can run. See [incident] above.")
     except EngineError as error:
-        yield failure("hardened container", str(error), "Pull the image, or see what the engine refuses.")
-        return
+        return subject.failure(str(error), "Pull the image, or see what the engine refuses.")
     finding = interpret(run, output)
     if finding.verdict is Verdict.UNKNOWN:
-        yield failure(
-            "hardened container", finding.summary, "See what the engine, its proxy or its runtime refuses."
-        )
-    else:
-        fix = "Correct [incident] docker_network and docker_dns: probes could not reach anything."
-        yield required("hardened container", finding.verdict is not Verdict.FAIL, finding.summary, fix)
+        return subject.failure(finding.summary, "See what the engine, its proxy or its runtime refuses.")
+    fix = "Correct [incident] docker_network and docker_dns: probes could not reach anything."
+    return subject.required(finding.verdict is not Verdict.FAIL, finding.summary, fix)
