@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
 
 from airflow_incident_provider.cli.airflow_api import FINAL_RUN_STATES, AirflowApi, AirflowApiError
 from airflow_incident_provider.cli.run import UsageError
@@ -151,11 +150,6 @@ def connect(args: Namespace) -> Iterator[Airflow]:
 def local_user() -> str:
     """Return who uses this machine: a name that is recorded with what the person does."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
-
-
-def run_url(base_url: str, dag_id: str, run_id: str) -> str:
-    """Return the address of a run's page in Airflow's UI."""
-    return f"{base_url.rstrip('/')}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
 
 
 def wait_for_run(

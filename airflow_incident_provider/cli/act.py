@@ -10,7 +10,7 @@ from typing import Any
 from airflow_incident_provider.cli.access import connect, local_user
 from airflow_incident_provider.cli.output import Column, is_document, print_document, print_rows, print_text
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command, print_error
-from airflow_incident_provider.cli.view import IncidentView, find_incident, read_views
+from airflow_incident_provider.cli.view import find_incident, read_views, require_key
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.events.datadog import DatadogEvents, Metric, MetricsNotSentError
 from airflow_incident_provider.exceptions import InvalidPayloadError, SlackError
@@ -46,7 +46,7 @@ def act(args: Namespace) -> ExitCode:
         raise UsageError(error.message, fix=error.fix) from None
     with connect(args) as airflow:
         view = find_incident(airflow, args.run, args.dag_id)
-        outcome, reply = airflow.act(_key(view, args.run), text, actor=args.actor or local_user())
+        outcome, reply = airflow.act(require_key(view, args.run), text, actor=args.actor or local_user())
     if outcome is Outcome.REFUSED:
         print_error(reply)
         return ExitCode.FAILED
@@ -62,7 +62,7 @@ def postmortem(args: Namespace) -> ExitCode:
     if view.record is None:
         print_error(f"There is no record of {args.run}: nothing to draft from.")
         return ExitCode.FAILED
-    drafted = draft(view.record, summary=view.snapshot.summary, findings=view.findings)
+    drafted = draft(view.record, summary=view.summary, findings=view.worst_first)
     if args.share:
         return _share(view.record, drafted)
     if is_document(args.output):
@@ -104,9 +104,7 @@ def print_report(args: Namespace) -> ExitCode:
             if view.record is not None and not (view.is_dry_run or view.is_drill)
         ]
     measured = [
-        MeasuredIncident.from_run(view.record, view.snapshot.room, view.snapshot.summary)
-        for view in views
-        if view.record is not None
+        MeasuredIncident.from_run(view.record, view.room, view.summary) for view in views if view.record is not None
     ]
     reported = report(measured)
     if args.datadog:
@@ -147,12 +145,6 @@ def _send(rows: Iterable[ReportRow]) -> ExitCode:
         return ExitCode.FAILED
     print_text(f"{len(points)} metric points are sent to Datadog.")
     return ExitCode.OK
-
-
-def _key(view: IncidentView, name: str) -> str:
-    if view.key is None:
-        raise UsageError(f"The run {name} has not read an incident (yet).", fix="See: airflow incident list")
-    return view.key
 
 
 def _rows(group: ReportRow) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from airflow.cli.cli_config import ARG_VERBOSE, Arg, lazy_load_command
@@ -36,9 +36,14 @@ def choice(flags: tuple[str, ...], help_text: str, choices: tuple[str, ...]) -> 
     return Arg(flags, help=help_text, choices=choices, default=choices[0])
 
 
-def repeatable(name: str, help_text: str, *, several: str = "repeatable, or comma-separated") -> Arg:
+def repeatable(name: str, help_text: str, *, several: str = "repeatable, or comma-separated", **more: Any) -> Arg:
     """Return an option with a list of values."""
-    return option(name, f"{help_text} ({several})", name.strip("-").upper(), action="append")
+    return option(name, f"{help_text} ({several})", name.strip("-").upper(), action="append", **more)
+
+
+def listed(values: Iterable[str] | None) -> list[str]:
+    """Return the values of a repeatable option, also those that are comma-separated."""
+    return [name.strip() for value in values or () for name in value.split(",") if name.strip()]
 
 
 def lazy(name: str) -> Callable[..., Any]:

@@ -19,6 +19,7 @@ from airflow_incident_provider.cli.view import (
     find_incident,
     read_findings,
     read_stored,
+    require_key,
 )
 from airflow_incident_provider.config import ConfKey, DagId, TaskId
 from airflow_incident_provider.lifecycle.closing import CloseRequest, Closing
@@ -56,10 +57,7 @@ def archive_room(args: Namespace) -> ExitCode:
 def _close(args: Namespace, closing: Closing) -> ExitCode:
     with connect(args) as airflow:
         view = find_incident(airflow, args.run, args.dag_id)
-        if view.key is None:
-            raise UsageError(
-                f"The run {args.run} has not read an incident (yet).", fix="See: airflow incident list"
-            )
+        require_key(view, args.run)
         if _is_done(view.record, closing):
             _print_result(args, view, state=KNOWN, run_id=None)
             return ExitCode.OK
@@ -120,7 +118,7 @@ def latest_check(airflow: Airflow, view: IncidentView) -> tuple[str | None, list
     for run in airflow.latest_runs(DagId.INCIDENT_UPDATE, UPDATE_RUNS):
         if run.run_id.startswith(f"upd.{view.key}.") and (found := read_findings(airflow, run)):
             return run.run_id, found
-    return None, list(view.findings)
+    return None, list(view.worst_first)
 
 
 def _requester(args: Namespace) -> str | None:

@@ -74,21 +74,21 @@ def get_cli_commands() -> list[GroupCommand]:
 
 _INCIDENT_FIELDS = (
     option("--title", "A short title"),
-    option("--incident-id", "An external id, such as a ticket's", "ID"),
+    option("--incident-id", "An external id, such as a ticket's", "ID", dest="id"),
     option("--severity", "critical, high (default), medium or low; P1 and SEV-1 are understood"),
     option("--description", "What is known so far"),
     option("--started-at", "When it started, such as 2026-11-23T09:35:00Z (default: now)", "TIME"),
     repeatable("--users", "People to invite: e-mail address (safest), Slack name, id or @group"),
-    repeatable("--service", "An affected service"),
-    repeatable("--host", "An affected host"),
-    repeatable("--team", "The owning team; the routing table matches it"),
-    repeatable("--tag", "A tag, such as data:customer"),
+    repeatable("--service", "An affected service", dest="services"),
+    repeatable("--host", "An affected host", dest="hosts"),
+    repeatable("--team", "The owning team; the routing table matches it", dest="teams"),
+    repeatable("--tag", "A tag, such as data:customer", dest="tags"),
     option("--env", "The environment, such as prod"),
-    repeatable("--target", "What to probe: https://host/path, host, or host:port"),
-    repeatable("--link", "A link to a dashboard or runbook", several="repeatable"),
+    repeatable("--target", "What to probe: https://host/path, host, or host:port", dest="targets"),
+    repeatable("--link", "A link to a dashboard or runbook", several="repeatable", dest="links"),
     flag("--private", "Open a private channel"),
 )
-"""An option for each field of the trigger form."""
+"""An option for each field of the trigger form, whose name it has in the namespace."""
 
 _INCIDENT_SOURCES = (
     option(

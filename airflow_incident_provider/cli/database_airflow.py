@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from airflow.configuration import conf as settings
 from airflow.exceptions import DagNotFound, DagRunAlreadyExists
 from airflow.models.asset import AssetModel
 from airflow.models.asset_state_store import AssetStateStoreModel as Entry
@@ -22,8 +21,9 @@ from airflow.utils.types import DagRunTriggeredByType
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from airflow_incident_provider.cli.access import REPORT, RETURN_VALUE, Run, Started, Step, run_url
+from airflow_incident_provider.cli.access import REPORT, RETURN_VALUE, Run, Started, Step
 from airflow_incident_provider.cli.run import UsageError
+from airflow_incident_provider.config import run_url
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.interaction.commands import parse_command
 from airflow_incident_provider.lifecycle.actions import Outcome
@@ -136,10 +136,7 @@ class DatabaseAirflow:
 
     def url(self, dag_id: str, run_id: str) -> str | None:
         """Return the run's page, if ``[api] base_url`` is set."""
-        base = settings.get("api", "base_url", fallback="")
-        if not base.startswith(("http://", "https://")):
-            return None
-        return run_url(base, dag_id, run_id)
+        return run_url(dag_id, run_id)
 
     def registry_value(self, key: str) -> Any | None:
         """Query the state store of the registry's assets."""

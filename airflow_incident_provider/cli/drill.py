@@ -301,8 +301,8 @@ def score(view: IncidentView, *, room_within_s: float) -> list[Goal]:
 
     :param room_within_s: seconds until the room should exist.
     """
-    room, summary, probes = view.room, view.summary, view.snapshot.findings
-    calls = view.snapshot.evidence.calls if view.snapshot.evidence is not None else ()
+    room, summary, probes = view.room, view.summary, view.findings
+    calls = view.evidence.calls if view.evidence is not None else ()
     goals = [
         Goal("a room", room is not None and room.channel_id is not None, _room(view)),
         Goal(f"room within {room_within_s:g} s", _in_time(summary, room_within_s), _time(summary)),

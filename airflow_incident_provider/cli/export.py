@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow.models.dag_version import DagVersion
 from airflow.models.dagbag import DBDagBag
@@ -17,6 +17,7 @@ from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.probes import catalogue
 
 if TYPE_CHECKING:
+    from airflow.sdk import DAG
     from airflow.serialization.definitions.dag import SerializedDAG
     from sqlalchemy.orm import Session
 
@@ -61,10 +62,6 @@ def from_database(dag_id: str) -> Workflow:
         return _workflow(dag)
 
 
-def _workflow(dag: Any) -> Workflow:
-    return workflow_of(dag.dag_id, dag.description, dag.tasks)
-
-
 OUTPUTS: Mapping[str, str] = {
     "ParseIncidentOperator": "Incident",
     "SetupSlackOperator": "SlackWorkspace",
@@ -78,25 +75,6 @@ OUTPUTS: Mapping[str, str] = {
 """What each operator pushes to XCom."""
 
 INVESTIGATION = "InvestigateInContainerOperator"
-
-
-class Task(Protocol):
-    """The attributes that a task of a file and a serialized task share."""
-
-    task_id: str
-    trigger_rule: Any
-
-    @property
-    def upstream_task_ids(self) -> set[str]:
-        """The tasks it depends on."""
-
-    @property
-    def task_type(self) -> str:
-        """The name of its operator class."""
-
-    @property
-    def is_mapped(self) -> bool:
-        """Whether it is dynamically mapped."""
 
 
 class Step(BaseModel):
@@ -119,15 +97,14 @@ class Workflow(BaseModel):
     steps: tuple[Step, ...]
 
 
-def workflow_of(dag_id: str, description: str | None, tasks: Sequence[Task]) -> Workflow:
-    """Return a DAG as data."""
-    steps = {task.task_id: _step(task) for task in tasks}
+def _workflow(dag: DAG | SerializedDAG) -> Workflow:
+    steps = {task.task_id: _step(task) for task in dag.tasks}
     return Workflow(
-        dag_id=dag_id, description=description, steps=tuple(steps[name] for name in _in_order(steps, tasks))
+        dag_id=dag.dag_id, description=dag.description, steps=tuple(steps[name] for name in _in_order(steps))
     )
 
 
-def _step(task: Task) -> Step:
+def _step(task: Any) -> Step:
     return Step(
         id=task.task_id,
         operator=task.task_type,
@@ -139,7 +116,7 @@ def _step(task: Task) -> Step:
     )
 
 
-def _images(task: Task) -> tuple[str, ...]:
+def _images(task: Any) -> tuple[str, ...]:
     """Return the task's image; an investigation without one uses those of the probe catalogue."""
     partial = getattr(task, "partial_kwargs", {})
     named = getattr(task, "image", None) or partial.get("image")
@@ -150,16 +127,16 @@ def _images(task: Task) -> tuple[str, ...]:
     return ()
 
 
-def _in_order(steps: Mapping[str, Step], tasks: Sequence[Task]) -> list[str]:
+def _in_order(steps: Mapping[str, Step]) -> list[str]:
     """Return the tasks in topological order, ties in the order of the file."""
-    place = {task.task_id: number for number, task in enumerate(tasks)}
+    place = list(steps)
     sorter = TopologicalSorter({name: step.depends for name, step in steps.items()})
     sorter.prepare()
     ready: set[str] = set()
     order = []
     while sorter.is_active():
         ready.update(sorter.get_ready())
-        first = min(ready, key=place.__getitem__)
+        first = min(ready, key=place.index)
         ready.remove(first)
         sorter.done(first)
         order.append(first)

@@ -8,10 +8,10 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from airflow_incident_provider.cli.access import REPORT, RETURN_VALUE, Run, Started, Step, run_url
+from airflow_incident_provider.cli.access import REPORT, RETURN_VALUE, Run, Started, Step
 from airflow_incident_provider.cli.airflow_api import AirflowApi, AirflowApiError
 from airflow_incident_provider.cli.run import UsageError
-from airflow_incident_provider.config import INCIDENT_TAG
+from airflow_incident_provider.config import INCIDENT_TAG, run_url
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.lifecycle.actions import Outcome
 from airflow_incident_provider.registry.keys import REGISTRY, REPORTS
@@ -96,7 +96,7 @@ class RemoteAirflow:
 
     def url(self, dag_id: str, run_id: str) -> str | None:
         """Return the run's page."""
-        return run_url(self.api.base_url, dag_id, run_id)
+        return run_url(dag_id, run_id, base_url=self.api.base_url)
 
     def registry_value(self, key: str) -> Any | None:
         """Request an entry of the state store of the registry's assets."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_incident_provider.cli.access import connect
+from airflow_incident_provider.cli.arguments import listed
 from airflow_incident_provider.cli.output import (
     SEVERITY_STYLES,
     Column,
@@ -129,7 +130,7 @@ def row(view: IncidentView, now: datetime) -> dict[str, object]:
         "room_url": view.room_url,
         "no_room": no_room.what if no_room else None,
         "invited": len(view.room.invited) if view.room else None,
-        "findings": {verdict.value: count for verdict, count in view.snapshot.verdicts.items() if count},
+        "findings": {verdict.value: count for verdict, count in view.verdicts.items() if count},
         "commander": source.commander if source else None,
         "ended_at": iso(record.ended_at) if record and record.ended_at else None,
         "resolved_by": view.resolved_by,
@@ -167,21 +168,17 @@ def _filters(args: Namespace, now: datetime) -> Iterator[Filter]:
     if args.open:
         yield lambda view: view.is_open
     if args.severity:
-        wanted = {_severity(name) for name in _names(args.severity)}
+        wanted = {_severity(name) for name in listed(args.severity)}
         yield lambda view: view.severity in wanted
     if args.service:
-        services = {name.casefold() for name in _names(args.service)}
+        services = {name.casefold() for name in listed(args.service)}
         yield lambda view: not services.isdisjoint(_folded(view, "services"))
     if args.team:
-        teams = {name.casefold() for name in _names(args.team)}
+        teams = {name.casefold() for name in listed(args.team)}
         yield lambda view: not teams.isdisjoint(_folded(view, "teams"))
     if args.since:
         start = parse_since(args.since, now)
         yield lambda view: view.began_at >= start
-
-
-def _names(values: Sequence[str]) -> list[str]:
-    return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
 def _severity(name: str) -> Severity:
@@ -235,9 +232,9 @@ def document(view: IncidentView) -> dict[str, Any]:
         "failure": view.failure.model_dump(mode="json") if view.failure else None,
         "incident": view.incident.to_xcom() if view.incident else None,
         "room": view.room.to_xcom() if view.room else None,
-        "findings": [finding.to_xcom() for finding in view.findings],
+        "findings": [finding.to_xcom() for finding in view.worst_first],
         "summary": view.summary.to_xcom() if view.summary else None,
-        "evidence": view.snapshot.evidence.to_xcom() if view.snapshot.evidence else None,
+        "evidence": view.evidence.to_xcom() if view.evidence else None,
         "record": view.record.to_json() if view.record else None,
     }
 
@@ -246,16 +243,16 @@ def report(view: IncidentView) -> Iterator[Line]:
     """Return an incident for a person, the most important facts first."""
     yield from _headline(view)
     yield from _room(view)
-    yield from _findings(view.findings)
+    yield from _findings(view.worst_first)
     if view.summary is not None:
-        said = {finding.summary for finding in view.findings}
+        said = {finding.summary for finding in view.worst_first}
         yield from _conclusions(view.summary, said | {f"{OUR_SIDE}: {text}" for text in said})
     if view.room is not None:
         yield from _people(view.room, is_dry_run=view.is_dry_run)
     if view.incident is not None:
         yield from _details(view.incident)
     # Without a record nothing has changed since the first minutes.
-    if (summary := summary_so_far(view.snapshot) or view.summary) is not None:
+    if (summary := summary_so_far(view) or view.summary) is not None:
         yield from _timeline(summary)
     yield from _references(view)
 

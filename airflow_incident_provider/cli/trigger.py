@@ -31,23 +31,8 @@ from airflow_incident_provider.routing_file import ActiveTable, active_routing_t
 MAX_FILE_CHARACTERS = 1_000_000
 """Datadog's largest payloads have some ten thousand characters."""
 
-_TEXT_FIELDS = {
-    "title": "title",
-    "incident_id": "id",
-    "severity": "severity",
-    "description": "description",
-    "started_at": "started_at",
-    "env": "env",
-}
-_LIST_FIELDS = {
-    "users": "users",
-    "service": "services",
-    "host": "hosts",
-    "team": "teams",
-    "tag": "tags",
-    "target": "targets",
-}
-"""The field of the trigger form that each option sets."""
+_TEXT_FIELDS = ("title", "id", "severity", "description", "started_at", "env")
+_LIST_FIELDS = ("users", "services", "hosts", "teams", "tags", "targets")
 
 Ask = Callable[[str], str]
 
@@ -202,12 +187,11 @@ def _as_json(value: Any) -> Any:
 
 
 def _from_options(args: Namespace) -> dict[str, Any]:
-    texts = {field: getattr(args, name) for name, field in _TEXT_FIELDS.items() if getattr(args, name)}
-    lists = {
-        field: _split(field, getattr(args, name)) for name, field in _LIST_FIELDS.items() if getattr(args, name)
-    }
-    links = {"links": list(args.link)} if args.link else {}
-    flags = {field: True for field in ("private", str(ConfKey.DRY_RUN)) if getattr(args, field)}
+    given = {name: value for name, value in vars(args).items() if value}
+    texts = {field: given[field] for field in _TEXT_FIELDS if field in given}
+    lists = {field: _split(field, given[field]) for field in _LIST_FIELDS if field in given}
+    links = {"links": list(given["links"])} if "links" in given else {}
+    flags = {field: True for field in ("private", str(ConfKey.DRY_RUN)) if field in given}
     return {**texts, **lists, **links, **flags}
 
 

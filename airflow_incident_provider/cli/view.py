@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,19 +20,11 @@ from airflow_incident_provider.cli.access import (
     incident_dags,
     newest_runs,
 )
+from airflow_incident_provider.cli.airflow_api import FINAL_RUN_STATES
+from airflow_incident_provider.cli.run import UsageError
 from airflow_incident_provider.config import STEPS, TaskId, XComKey
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status, UpdateKind, Visibility
-from airflow_incident_provider.models import (
-    Finding,
-    Incident,
-    IncidentSummary,
-    Problem,
-    RunOutcome,
-    Severity,
-    SlackWorkspace,
-    Verdict,
-    WarRoom,
-)
+from airflow_incident_provider.models import Finding, Problem, RunOutcome, Severity, Verdict
 from airflow_incident_provider.registry.keys import Kind
 from airflow_incident_provider.registry.records import StoredIncident, Transition
 from airflow_incident_provider.room.snapshot import IncidentSnapshot, RunRef, read_snapshot
@@ -49,54 +41,26 @@ Records = Mapping[str, StoredIncident]
 
 
 @dataclass(frozen=True, kw_only=True)
-class IncidentView:
-    """An incident as far as Airflow knows it.
+class IncidentView(IncidentSnapshot):
+    """An incident as far as Airflow knows it. It has no run if triage kept it without one.
 
-    :param run: its first run; ``None`` for an incident that triage kept without one.
+    :param run_url: the run's page in Airflow's UI.
     :param failure: the problem of the first step that failed, if one did.
     """
 
-    run: Run | None
     run_url: str | None = None
-    snapshot: IncidentSnapshot = field(default_factory=IncidentSnapshot)
     failure: Problem | None = None
 
     @property
-    def record(self) -> IncidentRecord | None:
-        """The registry's record, if there is one."""
-        return self.snapshot.record
-
-    @property
-    def incident(self) -> Incident | None:
-        """The incident as its run parsed it, with what has changed since."""
-        return self.snapshot.incident
-
-    @property
-    def workspace(self) -> SlackWorkspace | None:
-        """The Slack workspace of the run."""
-        return self.snapshot.workspace
-
-    @property
-    def room(self) -> WarRoom | None:
-        """The room, also that of a dry run."""
-        return self.snapshot.room
-
-    @property
-    def summary(self) -> IncidentSummary | None:
-        """The summary of the run."""
-        return self.snapshot.summary
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
+    def worst_first(self) -> tuple[Finding, ...]:
         """What the probes and the evidence found, worst first."""
-        worst_first = list(Verdict)
-        found = self.snapshot.all_findings
-        return tuple(sorted(found, key=lambda finding: worst_first.index(finding.verdict)))
+        verdicts = list(Verdict)
+        return tuple(sorted(self.all_findings, key=lambda finding: verdicts.index(finding.verdict)))
 
     @property
-    def key(self) -> str | None:
-        """The incident's key; ``None`` as long as its payload has not been read."""
-        return self.snapshot.key
+    def run_is_finished(self) -> bool:
+        """Whether it has a run, which has succeeded or failed."""
+        return self.run is not None and self.run.state in FINAL_RUN_STATES
 
     @property
     def title(self) -> str:
@@ -149,7 +113,7 @@ class IncidentView:
             return DRY_RUN
         if self.record is not None:
             return str(self.record.status)
-        if self.incident is None and self.run is not None and self.run.is_finished:
+        if self.incident is None and self.run_is_finished:
             return UNREADABLE
         return str(Status.OPEN)
 
@@ -178,7 +142,8 @@ class IncidentView:
         """When it began, as far as is known."""
         if self.incident is not None:
             return self.incident.occurred_at
-        return self.run.run_after if self.run is not None else datetime.now(UTC)
+        requested_at = self.run.requested_at if self.run is not None else None
+        return requested_at or datetime.now(UTC)
 
     @property
     def channel_name(self) -> str | None:
@@ -210,7 +175,7 @@ class IncidentView:
             return " ".join(filter(None, (self.failure.what, self.failure.error)))
         if self.summary is not None and self.summary.outcome is RunOutcome.NOT_RAISED:
             return "the payload opens no incident"
-        if self.run is not None and self.run.is_finished:
+        if self.run is not None and self.run_is_finished:
             return f"the run ended without one ({self.run.state})"
         return "not opened yet"
 
@@ -224,7 +189,7 @@ class IncidentView:
     @property
     def went_wrong(self) -> bool:
         """Whether the run is finished and people did not get what it promises."""
-        if self.run is None or not self.run.is_finished:
+        if self.run is None or not self.run_is_finished:
             return False
         if self.summary is not None and self.summary.outcome is RunOutcome.NOT_RAISED:
             return False
@@ -274,12 +239,8 @@ def read_incident_view(
         stored=stored,
         tasks=STEPS if findings else LISTED,
     )
-    return IncidentView(
-        run=run,
-        run_url=airflow.url(run.dag_id, run.run_id),
-        snapshot=snapshot,
-        failure=_first_failure(airflow, run, steps),
-    )
+    run_url, failure = airflow.url(run.dag_id, run.run_id), _first_failure(airflow, run, steps)
+    return IncidentView(**vars(snapshot), run_url=run_url, failure=failure)
 
 
 def find_incident(airflow: Airflow, name: str, dag_id: str | None) -> IncidentView:
@@ -292,12 +253,23 @@ def find_incident(airflow: Airflow, name: str, dag_id: str | None) -> IncidentVi
     return read_incident_view(airflow, find_run(airflow, name, dag_id))
 
 
+def require_key(view: IncidentView, name: str) -> str:
+    """Return the incident's key.
+
+    :param name: what the user called the incident.
+    :raises UsageError: its run has not read the payload.
+    """
+    if view.key is None:
+        raise UsageError(f"The run {name} has not read an incident (yet).", fix="See: airflow incident list")
+    return view.key
+
+
 def read_stored_view(airflow: Airflow, stored: StoredIncident, *, findings: bool = True) -> IncidentView:
     """Return an incident by its record, with what its run left, if it has one."""
     record = stored.record
     run = airflow.run(record.dag_id, record.run_id) if record.run_id is not None else None
     if run is None:
-        return IncidentView(run=None, snapshot=read_snapshot(None, stored=stored))
+        return IncidentView(**vars(read_snapshot(None, stored=stored)))
     return read_incident_view(airflow, run, records={record.key: stored}, findings=findings)
 
 

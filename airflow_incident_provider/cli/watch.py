@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from airflow_incident_provider.cli.access import Airflow, Run, Step, connect, find_run, wait_for_run
 from airflow_incident_provider.cli.output import counted, is_document, print_document, print_lines
@@ -218,8 +218,8 @@ class TableScreen(AbstractContextManager["TableScreen"]):
         from rich.text import Text
 
         table = Table(title=Text(f"{run.run_id}: {run.state}"), title_justify="left", box=None, pad_edge=False)
-        for column, overflow in (("step", "ellipsis"), ("state", "ellipsis"), ("took", "ellipsis")):
-            table.add_column(column, overflow=overflow, no_wrap=True)  # type: ignore[arg-type]
+        for column in ("step", "state", "took"):
+            table.add_column(column, overflow="ellipsis", no_wrap=True)
         table.add_column("", overflow="ellipsis", no_wrap=True, ratio=1)
         for progress in steps:
             state = progress.step.state or "waiting"
@@ -237,13 +237,13 @@ def describe_step(airflow: Airflow, run: Run, step: Step) -> tuple[str, str]:
     """Return the result of a finished step as text and rich style; both empty if it left nothing readable."""
     if step.state == "failed":
         return shorten(one_line(_failure(airflow, run, step)), LONGEST_RESULT), "bold red"
-    describe = _DESCRIPTIONS.get(step.task_id)
-    if describe is None or step.state != "success":
+    model = _RETURNED.get(step.task_id)
+    if model is None or step.state != "success":
         return "", ""
     value = airflow.value(run.dag_id, run.run_id, step.task_id, map_index=step.map_index)
     try:
-        text, style = describe(value) if value is not None else ("", "")
-    except (ValidationError, TypeError):
+        text, style = _described(TypeAdapter(model).validate_python(value)) if value is not None else ("", "")
+    except ValidationError:
         return "", ""
     return shorten(one_line(text), LONGEST_RESULT), style
 
@@ -256,58 +256,40 @@ def _failure(airflow: Airflow, run: Run, step: Step) -> str:
     return f"{problem.what} {problem.fix or ''}"
 
 
-Description = tuple[str, str]
-
-
-def _incident(value: Any) -> Description:
-    incident = Incident.model_validate(value)
-    return f"{incident.severity}: {incident.title}", ""
-
-
-def _workspace(value: Any) -> Description:
-    workspace = SlackWorkspace.model_validate(value)
-    if workspace.mode is Mode.DRY_RUN:
-        return f"dry-run: {workspace.reason or ''}", "yellow"
-    missing = counted(len(workspace.scopes_missing), "scope")
-    return f"{workspace.team}{f', {missing} missing' if workspace.scopes_missing else ''}", ""
-
-
-def _people(value: Any) -> Description:
-    people = UserResolution.model_validate(value)
-    return f"{len(people.resolved)} of {len(people.resolutions)} found", ""
-
-
-def _room(value: Any) -> Description:
-    room = WarRoom.model_validate(value)
-    not_invited = f", {len(room.not_invited)} not" if room.not_invited else ""
-    return f"#{room.channel_name}: {len(room.invited)} invited{not_invited}", ""
-
-
-def _plan(value: Any) -> Description:
-    return counted(len(value), "probe"), ""
-
-
-def _finding(value: Any) -> Description:
-    finding = Finding.model_validate(value)
-    return f"{finding.verdict}: {finding.summary}", _VERDICT_STYLES.get(finding.verdict, "")
-
-
-def _updates(value: Any) -> Description:
-    updates = ThreadUpdates.model_validate(value)
-    return counted(len(updates.messages) or len(updates.would_post), "message"), ""
-
-
-def _summary(value: Any) -> Description:
-    return str(IncidentSummary.model_validate(value).outcome), ""
-
-
-_DESCRIPTIONS: Mapping[str, Callable[[Any], Description]] = {
-    TaskId.PARSE_INCIDENT: _incident,
-    TaskId.SETUP_SLACK: _workspace,
-    TaskId.RESOLVE_USERS: _people,
-    TaskId.CREATE_WAR_ROOM: _room,
-    TaskId.PLAN_INVESTIGATION: _plan,
-    TaskId.INVESTIGATE: _finding,
-    TaskId.POST_UPDATES: _updates,
-    TaskId.FINAL_SUMMARY: _summary,
+_RETURNED: Mapping[str, type] = {
+    TaskId.PARSE_INCIDENT: Incident,
+    TaskId.SETUP_SLACK: SlackWorkspace,
+    TaskId.RESOLVE_USERS: UserResolution,
+    TaskId.CREATE_WAR_ROOM: WarRoom,
+    TaskId.PLAN_INVESTIGATION: list,
+    TaskId.INVESTIGATE: Finding,
+    TaskId.POST_UPDATES: ThreadUpdates,
+    TaskId.FINAL_SUMMARY: IncidentSummary,
 }
+"""What each task returns."""
+
+
+def _described(value: object) -> tuple[str, str]:
+    """Return what a task returned as text, with a rich style."""
+    text, style = "", ""
+    match value:
+        case Incident():
+            text = f"{value.severity}: {value.title}"
+        case SlackWorkspace(mode=Mode.DRY_RUN):
+            text, style = f"dry-run: {value.reason or ''}", "yellow"
+        case SlackWorkspace(scopes_missing=scopes):
+            lacking = counted(len(scopes), "scope")
+            text = f"{value.team}{f', {lacking} missing' if scopes else ''}"
+        case UserResolution():
+            text = f"{len(value.resolved)} of {len(value.resolutions)} found"
+        case WarRoom(not_invited=others):
+            text = f"#{value.channel_name}: {len(value.invited)} invited{f', {len(others)} not' if others else ''}"
+        case list():
+            text = counted(len(value), "probe")
+        case Finding():
+            text, style = f"{value.verdict}: {value.summary}", _VERDICT_STYLES.get(value.verdict, "")
+        case ThreadUpdates():
+            text = counted(len(value.messages) or len(value.would_post), "message")
+        case IncidentSummary():
+            text = str(value.outcome)
+    return text, style

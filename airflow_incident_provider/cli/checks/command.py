@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from airflow_incident_provider.cli.arguments import listed
 from airflow_incident_provider.cli.checks import airflow, alerts, dags, docker, routing, settings, slack
 from airflow_incident_provider.cli.checks.context import (
     CheckContext,
@@ -157,7 +158,7 @@ def _areas(only: str | None) -> tuple[str, ...]:
     """
     if only is None:
         return AREAS
-    wanted = tuple(part.strip() for part in only.split(",") if part.strip())
+    wanted = tuple(listed([only]))
     unknown = [area for area in wanted if area not in AREAS]
     if unknown or not wanted:
         raise UsageError(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from airflow.configuration import conf
 
+from airflow_incident_provider.cli.arguments import listed
 from airflow_incident_provider.cli.output import Line, print_lines
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command
 from airflow_incident_provider.cli.setup.plan import Action, Item, apply_and_print
@@ -47,7 +48,7 @@ def setup_files(args: Namespace) -> ExitCode:
     items = [
         *_folder_item(folder),
         *_dag_items(folder, replace=args.replace),
-        *_routing_items(_responders(args.responders)),
+        *_routing_items(listed(args.responders)),
     ]
     return apply_and_print(items, args, then=_THEN)
 
@@ -188,10 +189,6 @@ def minimal_table(responders: Sequence[str] = ()) -> str:
     # JSON strings are YAML strings, and ensure_ascii=False keeps names readable.
     listed = json.dumps(list(responders), ensure_ascii=False)
     return _text(MINIMAL_TABLE).replace(NO_RESPONDERS, f"responders: {listed}")
-
-
-def _responders(values: Sequence[str] | None) -> list[str]:
-    return [name.strip() for value in values or () for name in value.split(",") if name.strip()]
 
 
 def _example_path(table: Path) -> Path:

@@ -124,11 +124,11 @@ def test_a_service_that_datadog_does_not_know_fails_no_drill(
         findings=(finding("http", Verdict.FAIL),),
         evidence=Evidence(service="checkout", findings=(finding("traffic", Verdict.UNKNOWN),), calls=(call,)),
     )
-    goals = {goal.name: goal for goal in score(IncidentView(run=None, snapshot=snapshot), room_within_s=30)}
+    goals = {goal.name: goal for goal in score(IncidentView(**vars(snapshot)), room_within_s=30)}
     assert (goals["every probe ran"].met, goals["every probe ran"].seen) == (True, "1 probe")
     assert (goals["Datadog answered"].met, goals["Datadog answered"].seen) == (met, seen)
 
 
 def test_without_datadog_its_answers_are_no_goal() -> None:
-    goals = score(IncidentView(run=None, snapshot=IncidentSnapshot()), room_within_s=30)
+    goals = score(IncidentView(), room_within_s=30)
     assert "Datadog answered" not in {goal.name for goal in goals}

@@ -179,7 +179,7 @@ def test_what_a_person_reported_is_no_alert(reporter: str | None, firing: tuple[
     reported = read.model_copy(update={"reporter": reporter})
     record = reported_record(conf, reported, RoutingTable(), dag_id="incident_response", run_id="r")
     snapshot = IncidentSnapshot(incident=reported, stored=StoredIncident(record=record))
-    view = IncidentView(run=None, snapshot=snapshot)
+    view = IncidentView(**vars(snapshot))
     assert view.firing == firing
     headline = [line.text for line in report(view)][1]
     assert ("alert" in headline, f"reported by {reporter}" in headline) == (reporter is None, reporter is not None)
@@ -199,7 +199,7 @@ def test_who_resolved_an_incident_is_shown(by: str | None, ended: str) -> None:
     summary = IncidentSummary(
         key=read.key, title="T", severity=read.severity, outcome="complete", mode="live", timeline=(entry,)
     )
-    view = IncidentView(run=None, snapshot=IncidentSnapshot(incident=read, stored=stored, summary=summary))
+    view = IncidentView(incident=read, stored=stored, summary=summary)
     lines = [line.text for line in report(view)]
     assert "resolved" in lines[1]
     assert ended in lines[1]
