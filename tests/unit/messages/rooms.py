@@ -181,10 +181,7 @@ def checkout_summary(outcome: RunOutcome = RunOutcome.COMPLETE) -> IncidentSumma
         findings={Verdict.FAIL: 1, Verdict.WARN: 1, Verdict.OK: 3},
         known=(
             Statement(
-                text=(
-                    "the service answers 503 while name, network and TLS work: the fault is behind the front end, "
-                    "not in front of it"
-                ),
+                text="https://checkout.example.com/healthz: HTTP 503 in 212 ms; in order: name, connection, TLS",
                 probes=("http", "dns", "tcp", "tls"),
             ),
         ),
