@@ -31,7 +31,13 @@ class Query:
     value: str
 
 
-_ADDRESS = r"[^@\s<>|,;()\"]+@[^@\s<>|,;()\"]+"
+_ADDRESS = r"[^@\s<>|,;()\[\]{}\"]+@[^@\s<>|,;()\[\]{}\"]+"
+_PROFILE = r"https://[\w.-]+/(?:team|client/T[A-Z0-9]+(?:/[a-z_]+)?)"
+_STRAY = " \t[](){}'\"\u2018\u2019\u201c\u201d`*\u2022,;:!?"
+"""Punctuation that may be left around an item of a list or a sentence."""
+_SEPARATES_PEOPLE = re.compile(r"[@<>;/&+|]")
+_MIN_ID = 8
+"""Characters of an id beside a name: "U2" may be a part of the name."""
 
 # The order matters: a pasted mention is no handle, and an address in angle brackets is no mention.
 # A bare id is distinguished from a name in capitals ("WANG") by its digits, or by the length that ids have.
@@ -40,13 +46,11 @@ _FORMS: tuple[tuple[QueryKind, re.Pattern[str]], ...] = (
     (QueryKind.USERGROUP, re.compile(r"<!subteam\^(S[A-Z0-9]+)(?:\|[^>]*)?>")),
     (QueryKind.ID, re.compile(r"([UW](?=[A-Z]*[0-9])[A-Z0-9]+|[UW][A-Z]{8,})")),
     (QueryKind.USERGROUP, re.compile(r"(S(?=[A-Z]*[0-9])[A-Z0-9]{6,})")),
-    (QueryKind.ID, re.compile(r"<?https://[\w.-]+/team/([UW][A-Z0-9]+)(?:\|[^>]*)?>?")),
+    (QueryKind.ID, re.compile(rf"<?{_PROFILE}/([UW][A-Z0-9]+)/?(?:\?[^|>]*)?(?:\|[^>]*)?>?")),
     (QueryKind.EMAIL, re.compile(rf"<?mailto:({_ADDRESS.replace('|,', '|?,')})(?:[|?][^>]*)?>?", re.IGNORECASE)),
     (QueryKind.EMAIL, re.compile(rf"[^<>]*<(?:mailto:)?({_ADDRESS})(?:\|[^>]*)?>", re.IGNORECASE)),
     (QueryKind.EMAIL, re.compile(rf"({_ADDRESS})")),
-    (QueryKind.EMAIL, re.compile(rf"[^@<>;,()]+\s\(?({_ADDRESS})\)?")),
-    (QueryKind.EMAIL, re.compile(rf"({_ADDRESS})\s\([^@()]+\)")),
-    (QueryKind.HANDLE, re.compile(r"@([^@\s]+)")),
+    (QueryKind.HANDLE, re.compile(r"@([^@\s()]+)(?:\s*\([^@()]*)?")),
 )
 
 
@@ -54,7 +58,7 @@ def parse_query(text: str) -> Query:
     """Return what is asked for.
 
     Understood are ``U012ABC``, ``<@U012ABC|name>`` and a link to a Slack profile, ``<!subteam^S012ABC>``,
-    ``a@example.com``, ``mailto:a@example.com``, ``Name <a@example.com>`` and ``Name (a@example.com)``, and
+    ``a@example.com`` and ``mailto:a@example.com``, each also beside a name, as in ``Name <a@example.com>``, and
     ``@handle``; everything else is a name.
 
     :raises ValueError: the text holds no name, or is too long; the message says which.
@@ -64,8 +68,29 @@ def parse_query(text: str) -> Query:
         raise ValueError("there is no name in it")
     if len(text) > MAX_QUERY_LENGTH:
         raise ValueError(f"it is longer than {MAX_QUERY_LENGTH} characters")
+    name = Query(QueryKind.NAME, text.removeprefix("@").strip().strip('"'))
+    return _certain(text) or _certain_beside_name(text) or name
+
+
+def _certain(text: str) -> Query | None:
+    """Return the id, address or handle that a text is, apart from the punctuation around it."""
+    bare = text.strip(_STRAY).rstrip(".")
     for kind, form in _FORMS:
-        if found := form.fullmatch(text):
-            value = found[1]
-            return Query(kind, value.lower().rstrip(".") if kind is QueryKind.EMAIL else value)
-    return Query(QueryKind.NAME, text.removeprefix("@").strip().strip('"'))
+        if found := form.fullmatch(bare):
+            return Query(kind, found[1].lower() if kind is QueryKind.EMAIL else found[1])
+    return None
+
+
+def _certain_beside_name(text: str) -> Query | None:
+    """Return the id or address in a text that holds one, and otherwise at most the name of one person."""
+    queries = {word: _certain(word) for word in text.split()}
+    found = {
+        word: query
+        for word, query in queries.items()
+        if query is not None and query.kind is not QueryKind.HANDLE and len(query.value) >= _MIN_ID
+    }
+    name = " ".join(word for word in queries if word not in found)
+    if len(found) != 1 or _SEPARATES_PEOPLE.search(name):
+        return None
+    [(word, query)] = found.items()
+    return query if "," not in name or word.startswith("<") else None
