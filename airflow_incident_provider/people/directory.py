@@ -50,7 +50,8 @@ class Member:
 
         :param team_id: the workspace; on Enterprise Grid a person may belong to several.
         """
-        profile = user.get("profile") or {}
+        profile = _mapping(user.get("profile"))
+        updated = user.get("updated")
         return cls(
             id=user["id"],
             name=_text(user.get("name")),
@@ -60,8 +61,8 @@ class Member:
             is_bot=bool(user.get("is_bot") or user.get("is_workflow_bot")) or user["id"] == SLACKBOT,
             guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
             external=_is_external(user, team_id),
-            updated=int(user.get("updated") or 0),
-            departed_email=email_digest(profile.get("email") or "") if user.get("deleted") else "",
+            updated=int(updated) if isinstance(updated, int | float) else 0,
+            departed_email=email_digest(_text(profile.get("email"))) if user.get("deleted") else "",
         )
 
     @property
@@ -91,6 +92,11 @@ class Member:
         return SlackUser(id=self.id, name=self.name, real_name=self.real_name, display_name=self.display_name)
 
 
+def _mapping(value: object) -> Mapping[str, Any]:
+    """Return a part of Slack's response; a gateway may have something else in its place, which is nothing."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def _text(value: object) -> str:
     """Return a name that can be stored: Slack's JSON may hold half of a surrogate pair."""
     return str(value or "").encode("utf-8", "replace").decode("utf-8")
@@ -103,7 +109,8 @@ def email_digest(email: str) -> str:
 
 def _is_external(user: Mapping[str, Any], team_id: str) -> bool:
     """Return whether a person belongs to other workspaces only; without any workspace named, they do not."""
-    teams = set((user.get("enterprise_user") or {}).get("teams") or ())
+    listed = _mapping(user.get("enterprise_user")).get("teams")
+    teams = {team for team in listed if isinstance(team, str)} if isinstance(listed, list) else set()
     if user.get("team_id"):
         teams.add(user["team_id"])
     return bool(user.get("is_stranger")) or (bool(team_id) and bool(teams) and team_id not in teams)

@@ -18,6 +18,15 @@ from airflow_incident_provider.slack.access import missing_scopes
 from airflow_incident_provider.slack.errors import ALREADY_MEMBER, INVITE, PER_USER, effect_may_be_delayed
 from airflow_incident_provider.slack.hook import IncidentSlackHook
 from airflow_incident_provider.slack.protocol import Channel, ChannelNameTakenError
+from airflow_incident_provider.slack.responses import (
+    mapping,
+    next_cursor,
+    not_slack,
+    objects,
+    required_list,
+    required_object,
+    required_text,
+)
 
 EVENT_TYPE = "airflow_incident"
 """The metadata event type of the app's messages."""
@@ -28,6 +37,8 @@ HISTORY_PAGE = 200
 MAX_HISTORY_PAGES = 10
 CONVERSATIONS_PAGE = 200
 MEMBERS_PAGE = 200
+
+_IDENTITY = ("team", "team_id", "url", "user_id")
 
 INVITE_BATCH = 100
 """How many ids one ``conversations.invite`` takes (Slack's reference of May 2026; it has said 30 and 1000)."""
@@ -75,21 +86,22 @@ class LiveSlackClient:
         headers = {name.lower(): value for name, value in response.headers.items()}
         scopes = headers.get("x-oauth-scopes", "")
         granted = tuple(sorted(scope.strip() for scope in scopes.split(",") if scope.strip()))
+        # A gateway may leave out any of these: the room opens without them.
+        texts = {name: value for name in _IDENTITY if isinstance(value := response.get(name), str)}
         return SlackWorkspace(
             mode=Mode.LIVE,
-            team=response.get("team"),
-            team_id=self._team_id(response),
-            url=response.get("url"),
-            bot_user_id=response.get("user_id"),
+            team=texts.get("team"),
+            team_id=self._team_id(texts.get("team_id"), organisation_wide=response.get("is_enterprise_install")),
+            url=texts.get("url"),
+            bot_user_id=texts.get("user_id"),
             interactive=self.hook.interactive,
             scopes_granted=granted,
             scopes_missing=missing_scopes(granted) if granted else (),
         )
 
-    def _team_id(self, identity: Mapping[str, Any] | Any) -> str | None:
+    def _team_id(self, team_id: str | None, *, organisation_wide: object) -> str | None:
         """Return the workspace's id: the connection's for an organisation's token, else the token's own."""
-        team_id: str | None = identity.get("team_id")
-        organisation_wide = identity.get("is_enterprise_install") or (team_id or "").startswith("E")
+        organisation_wide = organisation_wide is True or (team_id or "").startswith("E")
         if self.hook.team_id or not organisation_wide:
             return self.hook.team_id or team_id
         raise SlackConfigurationError(
@@ -102,7 +114,7 @@ class LiveSlackClient:
     def _workspaces_of_organisation(self) -> str:
         """Return the workspaces that the app may use, as text (``auth.teams.list``), if Slack lists them."""
         try:
-            teams = self.hook.read("auth.teams.list", limit=20).get("teams") or ()
+            teams = objects(self.hook.read("auth.teams.list", limit=20), "teams")
         except SlackError:
             return ""
         names = ", ".join(f"{team.get('id')} ({team.get('name')})" for team in teams)
@@ -126,7 +138,7 @@ class LiveSlackClient:
             if error.code == "name_taken":
                 raise ChannelNameTakenError(name) from None
             raise
-        return Channel.from_slack(_required(response, "conversations.create", "channel"))
+        return Channel.from_slack(required_object(response, "conversations.create", "channel"))
 
     def find_channel(self, name: str) -> Channel | None:
         """Return the channel of this name among the app's own (``users.conversations``).
@@ -140,7 +152,8 @@ class LiveSlackClient:
             limit=CONVERSATIONS_PAGE,
             **self.team_argument,
         )
-        return next((Channel.from_slack(channel) for channel in channels if channel.get("name") == name), None)
+        found = (mapping(channel) for channel in channels)
+        return next((Channel.from_slack(each) for each in found if each.get("name") == name and "id" in each), None)
 
     def _readable_types(self) -> str:
         """Return the channel types that the app may list: Slack refuses the whole list for one it may not."""
@@ -151,7 +164,7 @@ class LiveSlackClient:
     def channel(self, channel_id: str) -> Channel:
         """Return a channel by id (``conversations.info``)."""
         response = self.hook.read("conversations.info", channel=channel_id)
-        return Channel.from_slack(_required(response, "conversations.info", "channel"))
+        return Channel.from_slack(required_object(response, "conversations.info", "channel"))
 
     def join(self, channel_id: str) -> None:
         """Join a public channel (``conversations.join``)."""
@@ -160,12 +173,14 @@ class LiveSlackClient:
     def member_ids(self, channel_id: str) -> frozenset[str]:
         """Return the ids of all members of a channel (``conversations.members``).
 
-        :raises SlackRequestError: the response contains no member, although the app itself is a member.
+        :raises SlackUnavailableError: the response contains no member, although the app itself is a member.
         """
         method = "conversations.members"
         members = self._pages(method, "members", channel=channel_id, limit=MEMBERS_PAGE)
         ids = frozenset(member for member in members if isinstance(member, str))
-        return frozenset(_required({"members": ids}, method, "members"))
+        if not ids:
+            raise not_slack(method, "it has no members")
+        return ids
 
     def invite(self, channel_id: str, user_ids: Iterable[str]) -> dict[str, str]:
         """Invite people (``conversations.invite``), so that one rejected person does not exclude the others.
@@ -212,8 +227,7 @@ class LiveSlackClient:
     def bookmarks(self, channel_id: str) -> frozenset[str]:
         """Return the URLs that are bookmarked (``bookmarks.list``, which has no pages)."""
         response = self.hook.read("bookmarks.list", channel_id=channel_id)
-        found = (bookmark for bookmark in _list(response, "bookmarks") if isinstance(bookmark, Mapping))
-        return frozenset(str(bookmark.get("link") or "") for bookmark in found)
+        return frozenset(str(bookmark.get("link") or "") for bookmark in objects(response, "bookmarks"))
 
     def add_bookmark(self, channel_id: str, title: str, url: str) -> None:
         """Bookmark a link (``bookmarks.add``); after a lost response, only if it is not there."""
@@ -278,7 +292,7 @@ class LiveSlackClient:
             **thread,
             **message.as_arguments(),
         )
-        return str(_required(response, "chat.postMessage", "ts"))
+        return required_text(response, "chat.postMessage", "ts")
 
     def find_message(
         self,
@@ -311,7 +325,7 @@ class LiveSlackClient:
         try:
             for message in self._pages(method, "messages", max_pages=MAX_HISTORY_PAGES, **arguments):
                 read += 1
-                if _key_of(message) == key and self._is_own(message):
+                if _key_of(mapping(message)) == key and self._is_own(message):
                     return str(message["ts"])
         except SlackConfigurationError as error:
             # Better a message twice than none at 3 a.m.: the table of scopes says what this scope is for.
@@ -358,8 +372,8 @@ class LiveSlackClient:
         cursor, used = "", {""}
         while max_pages is None or len(used) <= max_pages:
             page = self.hook.read(method, **arguments, **({"cursor": cursor} if cursor else {}))
-            yield from _list(page, field)
-            cursor = _next_cursor(page)
+            yield from required_list(page, method, field)
+            cursor = next_cursor(page)
             if cursor in used:
                 return
             used.add(cursor)
@@ -438,32 +452,6 @@ _ABOUT_THE_CHANNEL = frozenset(
 )
 
 
-def _required(response: Any, method: str, field: str) -> Any:
-    """Return a field of a response.
-
-    :raises SlackRequestError: it is missing, as in the response of a gateway that is not Slack.
-    """
-    value = response.get(field)
-    if not value:
-        raise SlackRequestError(
-            f"The response of {method} has no {field}.",
-            code="unreadable_response",
-            fix="Check what is at base_url of the Airflow connection.",
-        )
-    return value
-
-
-def _list(response: Any, field: str) -> list[Any]:
-    """Return a list of a response; a gateway that is not Slack may have something else there, which is none."""
-    value = response.get(field)
-    return value if isinstance(value, list) else []
-
-
-def _next_cursor(page: Any) -> str:
-    metadata = page.get("response_metadata")
-    return str(metadata.get("next_cursor") or "") if isinstance(metadata, Mapping) else ""
-
-
 def _errors_in(response: Any) -> Mapping[str, Any]:
     return {"errors": response.get("errors")}
 
@@ -472,8 +460,8 @@ def _named_errors(response: Mapping[str, Any]) -> dict[str, str]:
     """Return the error code of each person that a response names."""
     return {
         entry["user"]: str(entry.get("error"))
-        for entry in _list(response, "errors")
-        if isinstance(entry, Mapping) and not entry.get("ok") and isinstance(entry.get("user"), str)
+        for entry in objects(response, "errors")
+        if not entry.get("ok") and isinstance(entry.get("user"), str)
     }
 
 
@@ -488,7 +476,7 @@ def _metadata(key: str) -> dict[str, Any]:
 
 
 def _key_of(message: Mapping[str, Any]) -> str | None:
-    metadata = message.get("metadata") or {}
+    metadata = mapping(message.get("metadata"))
     if metadata.get("event_type") != EVENT_TYPE:
         return None
-    return (metadata.get("event_payload") or {}).get("key")
+    return mapping(metadata.get("event_payload")).get("key")

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from airflow_incident_provider.exceptions import SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.people.directory import KeyOwner, Member, NameKind, email_digest, name_keys
 from airflow_incident_provider.people.names import in_word_order
+from airflow_incident_provider.slack.responses import next_cursor, not_slack, required_objects
 
 if TYPE_CHECKING:
     from airflow_incident_provider.slack.hook import IncidentSlackHook
@@ -49,6 +50,7 @@ MAX_RATE_LIMIT_RETRIES = 10
 MAX_RETRY_AFTER_S = 120.0
 """Longest wait for one rate limit, in seconds; Slack asks for at most a minute."""
 
+_METHOD = "users.list"
 _MINUTE_S = 60.0
 _TEAM_ID = re.compile(r"[A-Z0-9]+")
 _COLUMNS = tuple(field.name for field in fields(Member))
@@ -338,13 +340,17 @@ def _all_pages(users_list: UsersList, team_id: str, limit: int) -> list[Member]:
     cursor = ""
     while True:
         page = users_list(cursor=cursor, limit=limit)
-        members += [Member.from_slack(user, team_id=team_id) for user in page.get("members") or ()]
-        cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+        users = required_objects(page, _METHOD, "members")
+        members += [Member.from_slack(user, team_id=team_id) for user in users]
+        cursor = next_cursor(page)
         if not cursor:
-            return members
+            break
         if cursor in cursors:
             raise SlackRequestError("users.list returned the same cursor twice.", code="repeated_cursor")
         cursors.add(cursor)
+    if not members:
+        raise not_slack(_METHOD, "it has no members")
+    return members
 
 
 class RateLimitedMemberPages:
@@ -367,7 +373,7 @@ class RateLimitedMemberPages:
         for _ in range(MAX_RATE_LIMIT_RETRIES):
             self._wait()
             try:
-                return self._hook.read("users.list", cursor=cursor, limit=limit, **self._arguments)
+                return self._hook.read(_METHOD, cursor=cursor, limit=limit, **self._arguments)
             except SlackUnavailableError as error:
                 if error.retry_after is None:
                     raise

@@ -235,16 +235,37 @@ def slack_error(method: str, response: Mapping[str, Any]) -> SlackError:
         message = f"Slack said {code}: the app lacks {str(needed).split(',')[0]}."
     if code in CONFIGURATION_FIXES and not (method == INVITE and code in PER_USER):
         return SlackConfigurationError(message, code=code, fix=CONFIGURATION_FIXES[code])
-    if code in RATE_LIMITED or code in TRANSIENT:
-        return SlackUnavailableError(f"Slack could not do {method} now: {code}.", code=code)
+    if code in RATE_LIMITED:
+        return rate_limited(method)
+    if code in TRANSIENT:
+        return unavailable(method, code, _details(response))
     return SlackRequestError(message, code=code, details=response, fix=fix_for(code, method))
+
+
+def rate_limited(method: str, *, retry_after: float | None = None) -> SlackUnavailableError:
+    """Return the error for a call that Slack refused because there were too many."""
+    return SlackUnavailableError(
+        f"Slack limits the rate of {method}.",
+        code="ratelimited",
+        fix="Nothing to do unless it lasts: then see what else calls Slack with this app's token.",
+        retry_after=retry_after,
+    )
+
+
+def unavailable(method: str, cause: str, details: str = ".") -> SlackUnavailableError:
+    """Return the error for a call that failed on Slack's side, and may have taken effect."""
+    return SlackUnavailableError(
+        f"Slack could not do {method} now: {cause}{details}",
+        code=cause,
+        fix="Nothing to do unless it lasts: then see https://slack-status.com.",
+        effect_possible=True,
+    )
 
 
 def _details(response: Mapping[str, Any]) -> str:
     """Return Slack's own explanation, which it puts into ``response_metadata.messages``; else a full stop."""
     metadata = response.get("response_metadata")
     messages = metadata.get("messages") if isinstance(metadata, Mapping) else None
-    if not isinstance(messages, list) or not messages:
-        return "."
-    text = " ".join("; ".join(str(message) for message in messages).split())
-    return f": {text[:_MAX_DETAIL]}."
+    texts = [text for text in messages if isinstance(text, str)] if isinstance(messages, list) else []
+    text = " ".join("; ".join(texts).split())
+    return f": {text[:_MAX_DETAIL]}." if text else "."

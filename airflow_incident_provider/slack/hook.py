@@ -10,15 +10,14 @@ import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from http import HTTPStatus
 from http.client import HTTPException, InvalidURL
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request
 
 from airflow.providers.slack.hooks.slack import SlackHook
 from slack_sdk import WebClient  # noqa: TID253 - this module is only imported inside functions
-from slack_sdk.errors import SlackApiError, SlackClientError, SlackRequestError  # noqa: TID253
+from slack_sdk.errors import SlackApiError, SlackClientError  # noqa: TID253
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -30,7 +29,15 @@ from tenacity import (
 )
 
 from airflow_incident_provider.exceptions import SlackConfigurationError, SlackError, SlackUnavailableError
-from airflow_incident_provider.slack.errors import RATE_LIMITED, TIMED_OUT, TRANSIENT, slack_error
+from airflow_incident_provider.slack.errors import (
+    RATE_LIMITED,
+    TIMED_OUT,
+    TRANSIENT,
+    rate_limited,
+    slack_error,
+    unavailable,
+)
+from airflow_incident_provider.slack.responses import not_slack, required_text
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -55,6 +62,7 @@ _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
 _PROXY_AUTHENTICATION_REQUIRED = 407
 _MIN_REQUEST_S = 0.05
+_UPLOAD = "files.getUploadURLExternal"
 _ERROR_CODE = re.compile(r"[a-z0-9_]{1,80}")
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
 _backoff = wait_exponential(multiplier=0.2, max=2.0) + wait_random(0, 0.1)
@@ -169,8 +177,7 @@ class IncidentSlackHook(SlackHook):
 
         :raises SlackError: as for :meth:`write`.
         """
-        method = "files.getUploadURLExternal"
-        return _calling(method, lambda: self._client_for(method).upload(name, content, alt_text))
+        return _calling(_UPLOAD, lambda: self._client_for(_UPLOAD).upload(name, content, alt_text))
 
     def share(self, file_id: str, channel_id: str, *, title: str, thread_ts: str | None = None) -> None:
         """Share an uploaded file in a channel or thread: ``files.completeUploadExternal``.
@@ -228,17 +235,18 @@ class SlackWebClient(WebClient):
     def upload(self, name: str, content: bytes, alt_text: str | None) -> str:
         """Upload a file as the first two calls of ``files_upload_v2`` do, and return its id."""
         reserved = self.files_getUploadURLExternal(filename=name, length=len(content), alt_txt=alt_text)
-        uploaded = self._upload_file(
-            url=str(reserved["upload_url"]),
+        file_id, url = (required_text(reserved, _UPLOAD, field) for field in ("file_id", "upload_url"))
+        if not url.startswith(("https://", "http://")):
+            raise not_slack(_UPLOAD, "its upload_url is no web address")
+        self._upload_file(  # raises an HTTPError unless it succeeds
+            url=url,
             data=content,
             logger=self._logger,
             timeout=self.timeout,
             proxy=self.proxy,
             ssl=self.ssl,
         )
-        if uploaded.status != HTTPStatus.OK:
-            raise SlackRequestError(f"HTTP {uploaded.status}")
-        return str(reserved["file_id"])
+        return file_id
 
     def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:
         # urllib sends every header to the target of a redirect, whatever its host, but those that it may not.
@@ -256,10 +264,12 @@ def _calling(method: str, call: Callable[[], _Result]) -> _Result:
         return call()
     except SlackApiError as error:
         raise _from_response(method, error) from None
+    except (UnicodeDecodeError, LookupError) as error:
+        raise not_slack(method, "it cannot be decoded") from error
     except (SlackClientError, HTTPException, OSError, ValueError) as error:
         raise _from_transport(method, error) from error
     except AttributeError as error:  # slack_sdk expects an object, and a gateway may answer with a list
-        raise _not_slack(method, "JSON that is no object") from error
+        raise not_slack(method, "JSON that is no object") from error
 
 
 def _ssl_context(ca_bundle: str) -> ssl.SSLContext:
@@ -281,27 +291,14 @@ def _from_response(method: str, error: SlackApiError) -> SlackError:
     body = response.data if isinstance(getattr(response, "data", None), dict) else {}
     code = _code(body)
     if status == _TOO_MANY_REQUESTS or code in RATE_LIMITED:
-        return SlackUnavailableError(
-            f"Slack limits the rate of {method}.", code="ratelimited", retry_after=_retry_after(response)
-        )
+        return rate_limited(method, retry_after=_retry_after(response))
     if status == _PROXY_AUTHENTICATION_REQUIRED:
         return _proxy_refusal(method, status)
-    if code is None and status < _SERVER_ERROR:
-        return _not_slack(method, f"HTTP {status}")
-    if status >= _SERVER_ERROR or code in TRANSIENT:
-        cause = code if code in TRANSIENT else f"HTTP {status}"
-        return SlackUnavailableError(f"Slack could not do {method} now: {cause}.", code=cause, effect_possible=True)
+    if status >= _SERVER_ERROR and code not in TRANSIENT:
+        return unavailable(method, f"HTTP {status}")
+    if code is None:
+        return not_slack(method, f"HTTP {status}, without an error code of Slack")
     return slack_error(method, body)
-
-
-def _not_slack(method: str, what: str) -> SlackUnavailableError:
-    """Return the error for an answer that Slack does not give, such as the sign-in page of a gateway."""
-    return SlackUnavailableError(
-        f"The answer to {method} is not Slack's: {what}.",
-        code=what,
-        fix="Check base_url and proxy in the connection's extra, and any gateway between Airflow and Slack.",
-        effect_possible=True,
-    )
 
 
 def _code(body: Mapping[str, Any]) -> str | None:
@@ -320,9 +317,11 @@ def _from_transport(method: str, error: Exception) -> SlackError:
             fix="Put the path of the certificate authority's PEM file as ca_bundle into the extra of the Airflow "
             "connection, or into the environment variable SSL_CERT_FILE.",
         )
+    if isinstance(error, HTTPError):  # of an upload: api_call returns a response
+        return unavailable(method, f"HTTP {error.code}")
     if refused := _TUNNEL_REFUSED.search(str(reason)):
         return _proxy_refusal(method, int(refused[1]))
-    if isinstance(error, (InvalidURL, SlackClientError, ValueError)) and not isinstance(error, UnicodeDecodeError):
+    if isinstance(error, (InvalidURL, SlackClientError, ValueError)):
         return SlackConfigurationError(
             f"The address of Slack's API is not valid: {type(error).__name__}.",
             code="invalid_url",

@@ -29,6 +29,7 @@ from airflow_incident_provider.slack.directory_cache import (
     fetch_members,
 )
 from airflow_incident_provider.slack.errors import TIMED_OUT
+from airflow_incident_provider.slack.responses import required_list, required_object, required_objects
 
 MAX_PAGES = 3
 """How many pages of members are downloaded while an incident waits; a larger workspace needs the cache."""
@@ -160,13 +161,6 @@ class SlackPeople(AbstractContextManager["SlackPeople"]):
             raise SlackUnavailableError(
                 "Slack did not answer within the time that a room waits.", code=TIMED_OUT
             ) from None
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            # A gateway before Slack may leave out parts of a response.
-            raise SlackRequestError(
-                f"Slack's response cannot be read: {type(error).__name__}: {error}.",
-                code="unreadable_response",
-                fix="Check what is at base_url of the Airflow connection.",
-            ) from error
 
     # --- calls, in threads --------------------------------------------------------------------------
 
@@ -183,17 +177,19 @@ class SlackPeople(AbstractContextManager["SlackPeople"]):
             if error.code in _UNKNOWN:
                 return None
             raise
-        return Member.from_slack(response["user"], team_id=self._team_id)
+        return Member.from_slack(required_object(response, method, "user"), team_id=self._team_id)
 
     def _list_usergroups(self, _: str) -> tuple[UserGroup, ...]:
+        method = "usergroups.list"
         response = self._hook.read(
-            "usergroups.list", include_users=True, include_disabled=True, include_count=True, **self._team_argument
+            method, include_users=True, include_disabled=True, include_count=True, **self._team_argument
         )
-        return tuple(_user_group(group) for group in response.get("usergroups") or ())
+        return tuple(_user_group(group) for group in required_objects(response, method, "usergroups"))
 
     def _list_group_members(self, group_id: str) -> tuple[str, ...]:
-        response = self._hook.read("usergroups.users.list", usergroup=group_id, **self._team_argument)
-        return tuple(response.get("users") or ())
+        method = "usergroups.users.list"
+        response = self._hook.read(method, usergroup=group_id, **self._team_argument)
+        return _ids(required_list(response, method, "users"))
 
     def _load_directory(self, _: str) -> SqliteDirectory:
         cached = self._cache.get(self._team_id)
@@ -239,9 +235,13 @@ def _user_group(group: Mapping[str, Any]) -> UserGroup:
     size = group.get("user_count")
     return UserGroup(
         id=group["id"],
-        handle=group.get("handle") or "",
-        member_ids=tuple(group.get("users") or ()),
-        name=group.get("name") or "",
+        handle=str(group.get("handle") or ""),
+        member_ids=_ids(group.get("users")),
+        name=str(group.get("name") or ""),
         size=int(size) if size is not None and str(size).isdigit() else None,
         disabled=bool(group.get("date_delete")),
     )
+
+
+def _ids(value: object) -> tuple[str, ...]:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()

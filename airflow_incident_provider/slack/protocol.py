@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from airflow_incident_provider.messages.blocks import Message
+from airflow_incident_provider.slack.responses import mapping
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,16 @@ class Channel:
     @classmethod
     def from_slack(cls, channel: Mapping[str, Any]) -> Channel:
         """Read a ``channel`` object of a Slack response."""
+        created = channel.get("created")
         return cls(
             id=channel["id"],
-            name=channel.get("name", ""),
+            name=str(channel.get("name") or ""),
             private=bool(channel.get("is_private")),
             archived=bool(channel.get("is_archived")),
             creator=channel.get("creator"),
-            topic=html.unescape((channel.get("topic") or {}).get("value", "")),
-            purpose=html.unescape((channel.get("purpose") or {}).get("value", "")),
-            created_at=datetime.fromtimestamp(channel["created"], tz=UTC) if "created" in channel else None,
+            topic=html.unescape(str(mapping(channel.get("topic")).get("value") or "")),
+            purpose=html.unescape(str(mapping(channel.get("purpose")).get("value") or "")),
+            created_at=datetime.fromtimestamp(created, tz=UTC) if isinstance(created, int | float) else None,
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from incident_sandbox import Fault, SandboxClient, SandboxServer
 
-from airflow_incident_provider.exceptions import SlackConfigurationError, SlackRequestError, SlackUnavailableError
+from airflow_incident_provider.exceptions import SlackConfigurationError, SlackUnavailableError
 from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.models import Mode
 from airflow_incident_provider.slack.access import SCOPES
@@ -119,7 +119,7 @@ def test_a_response_that_names_no_members_does_not_say_that_the_room_is_empty(
 ) -> None:
     body = {"ok": True, "members": value}
     control.add_fault(Fault(method="conversations.members", status=200, body=body, times=None))
-    with pytest.raises(SlackRequestError, match="has no members"):
+    with pytest.raises(SlackUnavailableError, match="has no members"):
         workspace.member_ids(room.id)
 
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from incident_sandbox import Fault, SandboxClient
+from incident_sandbox import Fault, SandboxClient, SandboxServer
 
 from airflow_incident_provider.exceptions import (
     SlackConfigurationError,
@@ -144,11 +144,14 @@ def test_an_odd_retry_after_delays_little(hook: Any, control: SandboxClient, sai
 @pytest.mark.parametrize(
     ("answer", "what"),
     [
-        ({"status": 200, "body": HTML}, "HTTP 200"),
-        ({"status": 403, "body": HTML}, "HTTP 403"),
-        ({"status": 200, "body": '{"ok": true, "chan'}, "HTTP 200"),
-        ({"status": 200, "body": {"ok": False}}, "HTTP 200"),
-        ({"status": 200, "body": {"ok": False, "error": "Access <denied>"}}, "HTTP 200"),
+        ({"status": 200, "body": HTML}, "HTTP 200, without an error code of Slack"),
+        ({"status": 403, "body": HTML}, "HTTP 403, without an error code of Slack"),
+        ({"status": 200, "body": '{"ok": true, "chan'}, "HTTP 200, without an error code of Slack"),
+        ({"status": 200, "body": {"ok": False}}, "HTTP 200, without an error code of Slack"),
+        (
+            {"status": 200, "body": {"ok": False, "error": "Access <denied>"}},
+            "HTTP 200, without an error code of Slack",
+        ),
         ({"status": 200, "body": [{"ok": True}]}, "JSON that is no object"),
     ],
     ids=str,
@@ -162,6 +165,54 @@ def test_an_answer_that_is_not_slacks_is_named_so(
         getattr(hook, send)("conversations.create", name="once")
     assert caught.value.message == f"The answer to conversations.create is not Slack's: {what}."
     assert caught.value.effect_possible
+
+
+@pytest.mark.parametrize("charset", ["nope", "utf-99", "x-unknown"])
+@pytest.mark.parametrize("send", ["read", "write", "put"])
+def test_an_answer_in_an_unknown_encoding_is_named_so(
+    hook: Any, control: SandboxClient, send: str, charset: str
+) -> None:
+    headers = {"Content-Type": f"application/json; charset={charset}"}
+    control.add_fault(Fault(method="auth.test", status=200, body='{"ok": true}', headers=headers, times=None))
+    with pytest.raises(SlackUnavailableError, match="cannot be decoded"):
+        getattr(hook, send)("auth.test")
+
+
+@pytest.mark.parametrize(
+    ("reserved", "message"),
+    [
+        ({}, "The answer to files.getUploadURLExternal is not Slack's: it has no file_id."),
+        ({"file_id": "F1"}, "The answer to files.getUploadURLExternal is not Slack's: it has no upload_url."),
+        (
+            {"file_id": 5, "upload_url": "x"},
+            "The answer to files.getUploadURLExternal is not Slack's: it has no file_id.",
+        ),
+        (
+            {"file_id": "F1", "upload_url": "file:///etc/hostname"},
+            "The answer to files.getUploadURLExternal is not Slack's: its upload_url is no web address.",
+        ),
+        (
+            {"file_id": "F1", "upload_url": "{url}/nothing-here"},
+            "Slack could not do files.getUploadURLExternal now: HTTP 404.",
+        ),
+        (
+            {"file_id": "F1", "upload_url": "{url}/api/conversations.create"},
+            "Slack could not do files.getUploadURLExternal now: HTTP 503.",
+        ),
+    ],
+    ids=str,
+)
+def test_an_upload_that_fails_says_how(
+    hook: Any, control: SandboxClient, slack: SandboxServer, reserved: dict[str, Any], message: str
+) -> None:
+    body = {"ok": True, **reserved}
+    body = {name: value.format(url=slack.url) if isinstance(value, str) else value for name, value in body.items()}
+    control.add_fault(Fault(method="files.getUploadURLExternal", status=200, body=body))
+    control.add_fault(Fault(method="conversations.create", status=503))
+    with pytest.raises(SlackUnavailableError) as caught:
+        hook.upload("picture.png", b"...")
+    assert caught.value.message == message
+    assert caught.value.fix
 
 
 @pytest.mark.parametrize("status", [301, 302, 303])

@@ -184,6 +184,44 @@ def test_one_method_that_fails_costs_only_those_who_need_it(
         assert found.unanswered.keys() == LOST[method]
 
 
+@pytest.mark.parametrize(
+    ("method", "query", "body"),
+    [
+        ("users.list", NAME, {}),
+        ("users.list", NAME, {"members": None}),
+        ("users.list", NAME, {"members": []}),
+        ("users.list", NAME, {"members": "x"}),
+        ("users.list", NAME, {"members": [{"name": "no id"}, None, 5]}),
+        ("usergroups.list", GROUP, {}),
+        ("usergroups.list", GROUP, {"usergroups": {"id": "S1"}}),
+        ("users.info", ID, {}),
+        ("users.info", ID, {"user": {"name": "no id"}}),
+        ("users.lookupByEmail", EMAIL, {"user": []}),
+    ],
+    ids=str,
+)
+def test_a_response_without_its_content_does_not_say_that_nobody_is_there(
+    resolve: Resolve, control: SandboxClient, method: str, query: str, body: dict[str, Any]
+) -> None:
+    control.add_fault(Fault(method=method, status=200, body={"ok": True, **body}, times=None))
+    found = resolve(query)
+    assert [result.outcome for result in found.resolutions] == [ResolutionOutcome.NOT_FOUND]
+    assert f"The answer to {method} is not Slack's" in (found.resolutions[0].reason or "")
+    assert found.unanswered.keys() == {query}, "it is asked again once the room is open"
+    control.clear_faults()
+    assert [result.outcome for result in resolve(query).resolutions] == [ResolutionOutcome.RESOLVED]
+
+
+@pytest.mark.parametrize(
+    "odd", [{"name": "no id"}, None, 5, {"id": "U9", "profile": "x", "updated": "y", "enterprise_user": [1]}]
+)
+def test_one_odd_member_costs_nobody_else(resolve: Resolve, control: SandboxClient, odd: Any) -> None:
+    alice = {"id": "U0ALICENG01", "name": "alice", "profile": {"display_name": "Alice Ng"}}
+    body = {"ok": True, "members": [odd, alice]}
+    control.add_fault(Fault(method="users.list", status=200, body=body, times=None))
+    assert [user.id for result in resolve("Alice Ng").resolutions for user in result.users] == ["U0ALICENG01"]
+
+
 @pytest.mark.parametrize("folder", ["a file", "read-only", "missing parent"])
 def test_a_cache_that_cannot_be_written_is_a_warning(
     resolve: Resolve, tmp_path: Path, caplog: pytest.LogCaptureFixture, folder: str

@@ -375,14 +375,18 @@ def test_a_workspace_without_a_team_id_has_members(
     assert set(found.values()) == {"resolved"}
 
 
+@pytest.mark.parametrize(
+    "field", [{}, {"channel": None, "ts": 5}, {"channel": "C1", "ts": ""}, {"channel": {"id": 1}}]
+)
 @pytest.mark.parametrize("method", ["conversations.create", "chat.postMessage"])
 def test_an_essential_response_without_its_content_is_an_error_of_ours(
-    live: Callable[..., Any], control: SandboxClient, method: str
+    live: Callable[..., Any], control: SandboxClient, method: str, field: dict[str, Any]
 ) -> None:
     client = live()
-    control.add_fault(Fault(method=method, status=200, body={"ok": True}, times=None))
-    with pytest.raises(SlackRequestError, match="has no") as raised:
-        client.post("C0INCIDENT1", message("x"), key="k") if method != "conversations.create" else (
+    there = client.create_channel("inc-there", private=False)
+    control.add_fault(Fault(method=method, status=200, body={"ok": True, **field}, times=None))
+    with pytest.raises(SlackUnavailableError, match="has no") as raised:
+        client.post(there.id, message("x"), key="k") if method != "conversations.create" else (
             client.create_channel("inc-room", private=False)
         )
     assert "base_url" in (raised.value.fix or "")
