@@ -89,6 +89,7 @@ class Support(StrEnum):
     PROBE_FAILED = "probe_failed"
     PROBE_FAILED_TOO = "probe_failed_too"
     PROBE_PASSED = "probe_passed"
+    PROBE_PASSED_TOO = "probe_passed_too"
     EXPIRED_JUST_BEFORE = "expired_just_before"
 
 

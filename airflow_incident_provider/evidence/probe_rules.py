@@ -24,6 +24,10 @@ _CHANGES = frozenset({Cause.DEPLOYMENT, Cause.FEATURE_FLAG, Cause.CONFIGURATION}
 _PLACES = frozenset({Cause.DEPENDENCY, Cause.THIRD_PARTY, Cause.HOST})
 _RESPONSES = (StageName.REQUEST, StageName.TLS, StageName.CONNECTION)
 _TEXTS = frozenset({Support.ERROR_TEXT, Support.LOG_TEXT, Support.LOG_TEXT_NEW})
+_FURTHER = {
+    Support.PROBE_FAILED: Support.PROBE_FAILED_TOO,
+    Support.PROBE_PASSED: Support.PROBE_PASSED_TOO,
+}
 _CITED = 160
 
 
@@ -147,10 +151,10 @@ def _own_network_fails(findings: Iterable[Finding]) -> bool:
     return any(each.is_control and each.verdict is Verdict.FAIL for each in findings)
 
 
-def _support(draft: Draft, probe: ProbeResult) -> None:
-    """Add a failed probe; those after the first look at the same fault and add little."""
-    first = all(each.kind is not Support.PROBE_FAILED for each in draft.supporting)
-    draft.support(Support.PROBE_FAILED if first else Support.PROBE_FAILED_TOO, probe.id, probe.text)
+def _support(draft: Draft, probe: ProbeResult, kind: Support = Support.PROBE_FAILED) -> None:
+    """Add a probe; those after the first of their kind look at the same server and add little."""
+    first = all(each.kind is not kind for each in draft.supporting)
+    draft.support(kind if first else _FURTHER[kind], probe.id, probe.text)
 
 
 def _weigh_places(case: _Case) -> None:
@@ -255,9 +259,8 @@ def _weigh_emitter(case: _Case) -> None:
     """Support that only the emitter is lost where the service answers, and contradict it where it does not."""
     for draft in (each for each in case.drafts if each.cause is Cause.EMITTER_LOST):
         own = [each for each in case.probes if each.is_of(draft.subject)]
-        failed = next((each for each in own if each.failed), None)
-        passed = next((each for each in own if each.passed), None)
-        if failed is not None:
+        if failed := next((each for each in own if each.failed), None):
             draft.contradict(failed.id, failed.text)
-        elif passed is not None:
-            draft.support(Support.PROBE_PASSED, passed.id, passed.text)
+            continue
+        for probe in (each for each in own if each.passed):
+            _support(draft, probe, Support.PROBE_PASSED)

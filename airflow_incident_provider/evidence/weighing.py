@@ -36,6 +36,7 @@ SUPPORT: Mapping[Support, float] = {
     Support.PROBE_FAILED: 0.5,
     Support.PROBE_FAILED_TOO: 0.1,
     Support.PROBE_PASSED: 0.3,
+    Support.PROBE_PASSED_TOO: 0.1,
     Support.EXPIRED_JUST_BEFORE: 0.4,
 }
 """How much each kind of evidence supports a hypothesis, between 0 and 1."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_incident_provider.evidence.hypotheses import THRESHOLD
@@ -248,6 +248,12 @@ FOUND = st.lists(PROBES | EXPIRED, max_size=6, unique_by=finding_id)
 
 
 @given(known=KNOWN, findings=FOUND, state=st.sampled_from(["abnormal", "lost", "recovered"]), open_=st.booleans())
+@example(
+    known=[EMITTER],
+    findings=[probe("http://checkout/", OK, OK), probe("http://checkout/", OK, OK, name="tcp")],
+    state="lost",
+    open_=False,
+)
 def test_without_a_cited_probe_a_hypothesis_is_weaker_or_gone(
     known: list[Hypothesis], findings: list[Finding], state: str, open_: bool
 ) -> None:
