@@ -6,7 +6,7 @@ makes the calls; nothing here does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -119,10 +119,10 @@ def first_calls(request: EvidenceRequest) -> list[Call]:
     if request.service is None:
         return [*calls, monitor_groups(request)]
     calls += [
-        timeseries(request, VERSIONS, version_queries(request)),
-        timeseries(request, SERVICES, service_queries(request)),
-        timeseries(request, HOSTS, host_queries(request)),
-        timeseries(request, SIGNALS, signal_queries(request)),
+        trace_metrics(request, VERSIONS, request.selector(), "version"),
+        trace_metrics(request, SERVICES, f"{{env:{request.env}}}" if request.env else "{*}", "service"),
+        trace_metrics(request, HOSTS, request.selector(), "host"),
+        signals(request),
         deployments(request, request.service),
         events(request, request.service),
         monitor_groups(request),
@@ -174,70 +174,41 @@ def timeseries(request: EvidenceRequest, name: str, queries: Mapping[str, str]) 
     return Call(name, Endpoint.TIMESERIES, "POST", "/api/v2/query/timeseries", subject, body=body)
 
 
-def version_queries(request: EvidenceRequest) -> dict[str, str]:
-    """Return the requests, errors and durations of the service, by version and trace operation."""
-    return _trace_queries(request, request.selector(), "version")
-
-
-def host_queries(request: EvidenceRequest) -> dict[str, str]:
-    """Return the requests, errors and durations of the service, by host and trace operation."""
-    return _trace_queries(request, request.selector(), "host")
-
-
-def service_queries(request: EvidenceRequest) -> dict[str, str]:
-    """Return the requests, errors and durations of every service of the environment, by trace operation."""
-    return _trace_queries(request, f"{{env:{request.env}}}" if request.env else "{*}", "service")
-
-
-def _trace_queries(request: EvidenceRequest, scope: str, tag: str) -> dict[str, str]:
+def trace_metrics(request: EvidenceRequest, name: str, scope: str, tag: str) -> Call:
+    """Return the call for the requests, errors and durations in a scope, by a tag and trace operation."""
     queries = {}
     for index, operation in enumerate(request.all_operations):
         for what in ("hits", "errors"):
             queries[f"{what}{index}"] = f"sum:trace.{operation}.{what}{scope} by {{{tag}}}.as_count()"
         queries[f"duration{index}"] = f"avg:trace.{operation}{scope} by {{{tag}}}"
-    return queries
+    return timeseries(request, name, queries)
 
 
-def signal_queries(request: EvidenceRequest) -> dict[str, str]:
-    """Return the metrics that distinguish the causes of this kind of alert."""
-    scope = request.selector()
-    return {
-        f"signal{index}": signal.query.replace("{scope}", scope) for index, signal in enumerate(request.all_signals)
-    }
+def signals(request: EvidenceRequest) -> Call:
+    """Return the call for the metrics that distinguish the causes of this kind of alert."""
+    queries = (signal.query.replace("{scope}", request.selector()) for signal in request.all_signals)
+    return timeseries(request, SIGNALS, {f"signal{index}": query for index, query in enumerate(queries)})
 
 
-def deployments(request: EvidenceRequest, *services: str, name: str = "deployments") -> Call:
-    """Return the call for the deployments of these services."""
-    attributes = {
-        "query": request.search(*services),
-        "from": _rfc3339(request.start),
-        "to": _rfc3339(request.end + 60),
-        "limit": DEPLOYMENTS_LIMIT,
-        "sort": "-started_at",
-    }
+def deployments(request: EvidenceRequest, service: str, *, name: str = "deployments") -> Call:
+    """Return the call for the deployments of a service."""
+    asked = {"query": request.search(service), **_span(request.start, request.end + 60)}
+    attributes = {**asked, "limit": DEPLOYMENTS_LIMIT, "sort": "-started_at"}
     body = {"data": {"type": "dora_deployments_list_request", "attributes": attributes}}
-    subject = f"deployments of {', '.join(services)}"
+    subject = f"deployments of {service}"
     return Call(name, Endpoint.DEPLOYMENTS, "POST", "/api/v2/dora/deployments", subject, body=body)
 
 
-def events(request: EvidenceRequest, *services: str, name: str = "events") -> Call:
-    """Return the call for the events of these services."""
-    body = {
-        "filter": {
-            "query": request.search(*services),
-            "from": _rfc3339(request.start),
-            "to": _rfc3339(request.end + 60),
-        },
-        "sort": "-timestamp",
-        "page": {"limit": EVENTS_LIMIT},
-    }
-    subject = f"events of {', '.join(services)}"
-    return Call(name, Endpoint.EVENTS, "POST", "/api/v2/events/search", subject, body=body)
+def events(request: EvidenceRequest, service: str, *, name: str = "events") -> Call:
+    """Return the call for the events of a service."""
+    asked = {"query": request.search(service), **_span(request.start, request.end + 60)}
+    body = {"filter": asked, "sort": "-timestamp", "page": {"limit": EVENTS_LIMIT}}
+    return Call(name, Endpoint.EVENTS, "POST", "/api/v2/events/search", f"events of {service}", body=body)
 
 
 def monitor_groups(request: EvidenceRequest) -> Call:
     """Return the call for what else alerts in the environment."""
-    query = " ".join(filter(None, ("group_status:alert", f"env:{request.env}" if request.env else "")))
+    query = f"group_status:alert {request.search(None)}".rstrip()
     bounds: dict[str, str | int] = {"query": query, "per_page": GROUPS_LIMIT}
     path = "/api/v1/monitor/groups/search"
     return Call("monitor_groups", Endpoint.MONITOR_GROUPS, "GET", path, query, bounds)
@@ -246,7 +217,7 @@ def monitor_groups(request: EvidenceRequest) -> Call:
 def errors(request: EvidenceRequest) -> Call:
     """Return the call for the errors of the service."""
     attributes = {
-        "query": request.search(),
+        "query": request.search(request.service),
         "from": request.window_start * 1000,
         "to": (request.end + 60) * 1000,
         "track": "trace",
@@ -260,30 +231,14 @@ def errors(request: EvidenceRequest) -> Call:
 
 def logs(request: EvidenceRequest) -> list[Call]:
     """Return the calls for error logs: of the window, and of as long before it."""
-    length = request.end + 60 - request.window_start
-    spans = {
-        "logs": (request.window_start, request.end + 60),
-        "logs_before": (request.window_start - length, request.window_start),
-    }
+    start, end = request.window_start, request.end + 60
+    spans = {"logs": _span(start, end), "logs_before": _span(2 * start - end, start)}
+    asked = {"query": f"{request.search(request.service)} status:error", "indexes": ["*"]}
+    paging = {"sort": "-timestamp", "page": {"limit": LOGS_LIMIT}}
+    path, subject = "/api/v2/logs/events/search", f"error logs of {request.service}"
     return [
-        Call(
-            name,
-            Endpoint.LOGS,
-            "POST",
-            "/api/v2/logs/events/search",
-            f"error logs of {request.service}",
-            body={
-                "filter": {
-                    "query": f"{request.search()} status:error",
-                    "from": _rfc3339(start),
-                    "to": _rfc3339(end),
-                    "indexes": ["*"],
-                },
-                "sort": "-timestamp",
-                "page": {"limit": LOGS_LIMIT},
-            },
-        )
-        for name, (start, end) in spans.items()
+        Call(name, Endpoint.LOGS, "POST", path, subject, body={"filter": {**asked, **span}, **paging})
+        for name, span in spans.items()
     ]
 
 
@@ -315,10 +270,7 @@ def relations_name(service: str) -> str:
     return f"relations:{service}"
 
 
-def call_ids(answers: Answers, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the ids of the recorded calls of these names."""
-    return tuple(answers[name].call.id for name in names if name in answers)
-
-
-def _rfc3339(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _span(start: int, end: int) -> dict[str, str]:
+    """Return the bounds of a search, from Unix seconds."""
+    bounds = {"from": start, "to": end}
+    return {key: f"{datetime.fromtimestamp(at, tz=UTC):%Y-%m-%dT%H:%M:%SZ}" for key, at in bounds.items()}

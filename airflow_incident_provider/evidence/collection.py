@@ -38,7 +38,13 @@ from airflow_incident_provider.evidence.checks.services import (
 )
 from airflow_incident_provider.evidence.hypotheses import propose
 from airflow_incident_provider.evidence.model import Evidence, Marker, MetricGraph
-from airflow_incident_provider.evidence.observations import MetricSeen, Observations, summary_of, value_of
+from airflow_incident_provider.evidence.observations import (
+    ChangesSeen,
+    MetricSeen,
+    Observations,
+    summary_of,
+    value_of,
+)
 from airflow_incident_provider.evidence.reading import text_of, utc
 from airflow_incident_provider.evidence.request import EvidenceRequest
 from airflow_incident_provider.evidence.series import Series
@@ -105,9 +111,7 @@ def conclude_evidence(request: EvidenceRequest, seen: Observations, answers: Ans
         onset_open=metric is not None and metric.onset_open,
         symptomatic=metric is not None and metric.symptomatic,
         findings=seen.findings,
-        hypotheses=proposal.hypotheses,
-        abstained=proposal.abstained,
-        candidates=proposal.candidates,
+        **vars(proposal),
         calls=tuple(answer.call for answer in answers.values()),
         graph=_graph(request, seen, metric) if metric else None,
     )
@@ -146,12 +150,12 @@ def _next_calls(request: EvidenceRequest, answers: Answers) -> list[Call]:
 
 def _graph(request: EvidenceRequest, seen: Observations, metric: MetricSeen) -> MetricGraph:
     """Return what is drawn: the last two hours of the metric, with its normal range, onset and changes."""
-    series = _last(metric.series)
+    series = Series(metric.series.times[-_GRAPH_POINTS:], metric.series.values[-_GRAPH_POINTS:])
     baseline = metric.shift.baseline if metric.shift else None
-    changes = value_of(seen.changes)
-    shown = (*(changes.before if changes else ()), *(changes.after if changes else ()))
+    changes = value_of(seen.changes) or ChangesSeen()
     first = series.times[0] if series.times else 0
-    markers = tuple(Marker(at=utc(change.at), label=change.title) for change in shown if change.at >= first)[:5]
+    shown = [change for change in (*changes.before, *changes.after) if change.at >= first]
+    monitored = None if metric.name else request.monitored
     summary, title = summary_of(seen.metric), metric.name or request.metric_query or ""
     return MetricGraph(
         title=title,
@@ -159,12 +163,8 @@ def _graph(request: EvidenceRequest, seen: Observations, metric: MetricSeen) -> 
         values=series.values,
         normal_low=baseline.quantile(0.01) if baseline else None,
         normal_high=baseline.quantile(0.99) if baseline else None,
-        threshold=request.monitored.threshold if request.monitored and not metric.name else None,
+        threshold=monitored.threshold if monitored else None,
         onset=utc(metric.onset) if metric.onset is not None else None,
-        markers=markers,
+        markers=tuple(Marker(at=utc(change.at), label=change.title) for change in shown[:5]),
         alt_text=f"{title}: {summary}",
     )
-
-
-def _last(series: Series) -> Series:
-    return Series(series.times[-_GRAPH_POINTS:], series.values[-_GRAPH_POINTS:])

@@ -1,37 +1,413 @@
-"""Possible causes, from what was observed: each with what supports it, what contradicts it, and what is unchecked.
+"""Possible causes, from what was observed: the rules that propose them, each of which yields drafts to be weighed.
 
-:mod:`hypothesis_rules` proposes and :mod:`weighing` weighs. Below :data:`THRESHOLD` nothing is named: the engine
-abstains and says what would settle it.
+A change after the onset is never a cause, more traffic is not a new error, and a missing emitter is not zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from airflow_incident_provider.evidence.hypothesis_rules import RULES
-from airflow_incident_provider.evidence.model import Cause, Hypothesis, finding_id
-from airflow_incident_provider.evidence.observations import Observations, summary_of, value_of
-from airflow_incident_provider.evidence.weighing import Draft
-from airflow_incident_provider.models import Finding, Verdict
+from airflow_incident_provider.evidence.checks.finding import ago
+from airflow_incident_provider.evidence.localization import Suspect
+from airflow_incident_provider.evidence.model import Cause, Support
+from airflow_incident_provider.evidence.observations import (
+    Change,
+    ErrorKind,
+    LogPattern,
+    Observations,
+    VersionSeen,
+    summary_of,
+    value_of,
+    values_of,
+)
+from airflow_incident_provider.evidence.series import Direction, State
+from airflow_incident_provider.evidence.symptoms import Resource, Symptom
+from airflow_incident_provider.evidence.version_comparison import identified, weigh_versions
+from airflow_incident_provider.evidence.weighing import Draft, Proposal, select, unchecked_ids
 
-THRESHOLD = 0.5
-LIKELY = 0.75
+_JUST_BEFORE_S = 15 * 60
+_BEFORE_S = 60 * 60
+_CLOCK_SKEW_S = 60
+_MORE_TRAFFIC = 1.5
+_MANY_HOSTS = 3
+_MANY_MESSAGES = 20
+_FEW_OF_HOSTS = 0.34
+_EXTERNAL = frozenset({"external", "third-party", "third_party", "thirdparty", "saas"})
 
-_MOST = 3
-_MOST_CANDIDATES = 5
+
+def _onset(seen: Observations) -> int:
+    metric = value_of(seen.metric)
+    assert metric is not None
+    return metric.onset or 0
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """The hypotheses that reach the threshold, the best first; else why there is none.
+def _changes(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose changes before the onset, of the service itself or of the one that explains its excess."""
+    suspect = _first_suspect(seen)
+    paths = {each.service: each.path for each in _suspects(seen)}
+    onset = _onset(seen)
+    for reported in _earlier_changes(seen):
+        change = identified(reported, values_of(seen.versions))
+        # The check knows which changes precede the onset, to the minute that the metric has.
+        if onset - change.at > _BEFORE_S or change.service not in {service, suspect}:
+            continue
+        draft = Draft(
+            change.kind,
+            change.service,
+            f"{change.title} may have caused it",
+            f"undo it ({change.title}) and see whether the metric recovers",
+            path=paths.get(change.service, ()),
+        )
+        close = 0 <= onset - change.at <= _JUST_BEFORE_S
+        draft.support(
+            Support.CHANGE_JUST_BEFORE if close else Support.CHANGE_BEFORE,
+            "changes",
+            f"{change.title}, {ago(change.at, onset)} the onset",
+        )
+        _weigh_change(draft, seen, change, service)
+        yield draft
 
-    :param candidates: the best of the others.
-    """
 
-    hypotheses: tuple[Hypothesis, ...] = ()
-    abstained: str | None = None
-    candidates: tuple[Hypothesis, ...] = ()
+def _weigh_change(draft: Draft, seen: Observations, change: Change, service: str) -> None:
+    """Weigh a change by what the service shows; one of another service by what is known of that."""
+    if change.service == service:
+        weigh_versions(draft, seen, change, _onset(seen))
+        _weigh_errors(draft, seen, change)
+        _contradict_by_suspect(draft, seen)
+    else:
+        _weigh_dependency(draft, seen, change.service)
+    _weigh_other_explanations(draft, seen)
+
+
+def _weigh_errors(draft: Draft, seen: Observations, change: Change) -> None:
+    for error in values_of(seen.errors):
+        if error.first_seen < change.at - _CLOCK_SKEW_S:
+            continue
+        if change.version is not None and error.version == change.version:
+            draft.support(Support.ERROR_IN_VERSION, "errors", f"{error.type} came with {error.version}")
+        elif error.kind is ErrorKind.OTHER:
+            draft.support(Support.NEW_ERROR, "errors", f"{error.type} is new")
+
+
+def _weigh_other_explanations(draft: Draft, seen: Observations) -> None:
+    """Contradict a change by what does not come from changes: an expired certificate, one lost host."""
+    for finding, texts in (("errors", values_of(seen.errors)), ("logs", values_of(seen.logs))):
+        if any(each.kind is ErrorKind.CERTIFICATE for each in texts):
+            draft.contradict(finding, "a certificate is at fault")
+    rollout = _new_version(seen)
+    if rollout is None or rollout.traffic_share >= 1 - _FEW_OF_HOSTS:
+        _contradict_by_host(draft, seen)
+
+
+def _contradict_by_host(draft: Draft, seen: Observations) -> None:
+    if hosts := _one_host(seen):
+        draft.contradict("groups", f"only {', '.join(hosts)} {'is' if len(hosts) == 1 else 'are'} abnormal")
+
+
+def _unreported_version(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose a version that nobody reported, but that serves requests since just before the onset."""
+    onset = _onset(seen)
+    reported = _earlier_changes(seen)
+    known = {change.version for change in reported}
+    close = [change for change in reported if change.service == service and change.kind is Cause.DEPLOYMENT]
+    for version in values_of(seen.versions):
+        first = version.first_seen
+        if first is None or first > onset or onset - first > _BEFORE_S or version.version in known:
+            continue
+        if any(abs(change.at - first) <= _JUST_BEFORE_S for change in close):
+            continue
+        change = Change(
+            kind=Cause.DEPLOYMENT,
+            at=first,
+            service=service,
+            title=f"version {version.version} of {service}",
+            version=version.version,
+        )
+        draft = Draft(
+            Cause.DEPLOYMENT,
+            service,
+            f"version {version.version} of {service}, which nobody reported, may have caused it",
+            f"return to the version before {version.version} and see whether the metric recovers",
+        )
+        if onset - first <= _JUST_BEFORE_S:
+            draft.support(
+                Support.VERSION_ARRIVED, "versions", f"first seen {round((onset - first) / 60)} min before"
+            )
+        _weigh_change(draft, seen, change, service)
+        yield draft
+
+
+def _host(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose a host: a few of many are abnormal, and no new version runs there."""
+    hosts = _one_host(seen)
+    if not hosts:
+        return
+    draft = Draft(
+        Cause.HOST,
+        ", ".join(hosts),
+        f"{', '.join(hosts)} behaves differently from the other hosts of {service}",
+        f"take {hosts[0]} out of service and see whether the metric recovers",
+    )
+    draft.support(Support.ONE_HOST, "groups", summary_of(seen.groups))
+    version = _new_version(seen)
+    if version is not None and version.traffic_share < 1 - _FEW_OF_HOSTS:
+        draft.contradict("versions", f"{version.version} is new and serves only a part of the requests")
+    yield draft
+
+
+def _one_host(seen: Observations) -> tuple[str, ...]:
+    groups = value_of(seen.groups)
+    if groups is None or groups.total < _MANY_HOSTS or not groups.abnormal:
+        return ()
+    return groups.abnormal if len(groups.abnormal) <= max(1, int(groups.total * _FEW_OF_HOSTS)) else ()
+
+
+def _new_version(seen: Observations) -> VersionSeen | None:
+    versions = values_of(seen.versions)
+    onset = _onset(seen)
+    arrived = [v for v in versions if v.first_seen is not None and 0 <= onset - v.first_seen <= _BEFORE_S]
+    return arrived[-1] if arrived else None
+
+
+def _dependency(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose a service that the alerting one calls, directly or not, and that explains the excess."""
+    dependencies = value_of(seen.dependencies)
+    if dependencies is None or not dependencies.localization.suspects:
+        return
+    first = dependencies.localization.suspects[0]
+    suspect, path = first.service, first.path
+    external = dependencies.kinds.get(suspect) in _EXTERNAL
+    draft = Draft(
+        Cause.THIRD_PARTY if external else Cause.DEPENDENCY,
+        suspect,
+        f"{suspect}, which {service} depends on ({' calls '.join(path)}), may be at fault",
+        f"look at {suspect}: its own alerts, changes and status" + (" page" if external else ""),
+        path=path,
+    )
+    _weigh_dependency(draft, seen, suspect)
+    _contradict_by_traffic(draft, seen)
+    yield draft
+
+
+def _weigh_dependency(draft: Draft, seen: Observations, suspect: str) -> None:
+    if suspect == _first_suspect(seen):
+        draft.support(Support.EXPLAINS_EXCESS, "dependencies", summary_of(seen.dependencies))
+    first = next(iter(values_of(seen.monitors)), None)
+    if first is not None and first.service == suspect:
+        draft.support(Support.ALERTED_FIRST, "monitors", f"{first.name} alerts for {suspect}")
+
+
+def _suspects(seen: Observations) -> tuple[Suspect, ...]:
+    dependencies = value_of(seen.dependencies)
+    return dependencies.localization.suspects if dependencies else ()
+
+
+def _first_suspect(seen: Observations) -> str | None:
+    return next((each.service for each in _suspects(seen)), None)
+
+
+def _traffic(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose more requests than normal since before the onset."""
+    if not _traffic_rose_first(seen):
+        return
+    draft = Draft(
+        Cause.TRAFFIC,
+        service,
+        f"{service} gets more requests than normal",
+        "find where the additional requests come from",
+    )
+    draft.support(Support.TRAFFIC_ROSE, "traffic", summary_of(seen.traffic))
+    for signal in _abnormal_signals(seen, Resource.CPU, Resource.THROTTLING):
+        draft.support(Support.RESOURCE_ABNORMAL, "signals", f"{signal} is above normal")
+    _contradict_by_change(draft, seen)
+    yield draft
+
+
+def _earlier_changes(seen: Observations) -> tuple[Change, ...]:
+    changes = value_of(seen.changes)
+    return changes.before if changes else ()
+
+
+def _contradict_by_change(draft: Draft, seen: Observations) -> None:
+    if any(0 <= _onset(seen) - change.at <= _JUST_BEFORE_S for change in _earlier_changes(seen)):
+        draft.contradict("changes", "something was changed just before")
+
+
+def _contradict_by_traffic(draft: Draft, seen: Observations) -> None:
+    if _traffic_rose_first(seen):
+        draft.contradict("traffic", "the requests rose as well")
+
+
+def _contradict_by_suspect(draft: Draft, seen: Observations) -> None:
+    if (suspect := _first_suspect(seen)) is not None:
+        draft.contradict("dependencies", f"{suspect} explains most of the excess")
+
+
+def _traffic_rose_first(seen: Observations) -> bool:
+    traffic = value_of(seen.traffic)
+    requests = traffic.requests if traffic else None
+    if requests is None or requests.direction is not Direction.UP or requests.onset is None:
+        return False
+    return (requests.factor or 0.0) >= _MORE_TRAFFIC and requests.onset <= _onset(seen) + _CLOCK_SKEW_S
+
+
+def _abnormal_signals(seen: Observations, *resources: Resource) -> list[str]:
+    return [
+        each.name
+        for each in values_of(seen.signals)
+        if each.resource in resources and each.state is State.ABNORMAL and each.direction is Direction.UP
+    ]
+
+
+def _memory(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose memory that only grows."""
+    metric = value_of(seen.metric)
+    draft = Draft(
+        Cause.MEMORY_LEAK,
+        service,
+        f"{service} uses more and more memory",
+        "restart one instance and see whether its memory grows again; take a heap profile",
+    )
+    hosts = _one_host(seen)
+    grows = metric is not None and metric.growing_since is not None and metric.symptom is Symptom.MEMORY
+    if hosts and grows:
+        draft.text = f"{', '.join(hosts)} of {service} {'uses' if len(hosts) == 1 else 'use'} more and more memory"
+    elif hosts:
+        _contradict_by_host(draft, seen)
+    if grows:
+        draft.support(Support.RESOURCE_GROWS, "metric", "the metric only grows")
+    for signal in values_of(seen.signals):
+        if signal.resource is Resource.MEMORY and signal.growing_since is not None:
+            draft.support(Support.RESOURCE_GROWS, "signals", f"{signal.name} only grows")
+    if not draft.supporting:
+        return
+    if _abnormal_signals(seen, Resource.RESTARTS):
+        draft.support(Support.RESOURCE_ABNORMAL, "signals", "containers restart")
+    _support_by_text(draft, seen, ErrorKind.MEMORY)
+    yield draft
+
+
+def _cpu(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose CPU beyond normal without more requests."""
+    names = _abnormal_signals(seen, Resource.CPU, Resource.THROTTLING)
+    if not names:
+        return
+    draft = Draft(
+        Cause.CPU_SATURATION,
+        service,
+        f"{service} is short of CPU",
+        "profile one instance; compare its CPU limit with its use",
+    )
+    for name in names:
+        draft.support(Support.RESOURCE_ABNORMAL, "signals", f"{name} is above normal")
+    if Resource.THROTTLING in {s.resource for s in values_of(seen.signals) if s.name in names}:
+        draft.support(Support.RESOURCE_GROWS, "signals", "its containers are throttled")
+    _contradict_by_host(draft, seen)
+    _contradict_by_traffic(draft, seen)
+    _contradict_by_suspect(draft, seen)
+    _contradict_by_change(draft, seen)
+    yield draft
+
+
+def _pool(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose a pool: requests wait for a connection."""
+    draft = Draft(
+        Cause.POOL_EXHAUSTED,
+        service,
+        f"{service} waits for connections: its pool, or what the database allows, is used up",
+        "compare the pool's size and the database's limit with the connections in use; look for slow queries",
+    )
+    for name in _abnormal_signals(seen, Resource.POOL):
+        draft.support(Support.RESOURCE_ABNORMAL, "signals", f"{name} is above normal")
+    _support_by_text(draft, seen, ErrorKind.POOL)
+    _contradict_by_host(draft, seen)
+    if draft.supporting:
+        yield draft
+
+
+_TEXTS = {
+    ErrorKind.CERTIFICATE: (
+        Cause.CERTIFICATE,
+        "a certificate that {service} meets is not valid",
+        "read the certificate's end date on the host that the error names",
+    ),
+    ErrorKind.DNS: (
+        Cause.DNS,
+        "a name that {service} looks up does not resolve",
+        "resolve the name that the error gives from a host of the service",
+    ),
+    ErrorKind.RATE_LIMITED: (
+        Cause.THIRD_PARTY,
+        "requests are refused for being too many: those of {service}, by something that it calls, or those to it",
+        "look at the quota and the status page of what the error names",
+    ),
+}
+
+
+def _error_texts(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose what new errors and log messages say by themselves: certificates, names, quotas."""
+    for kind, (cause, text, settles) in _TEXTS.items():
+        draft = Draft(cause, service, text.format(service=service), settles)
+        _support_by_text(draft, seen, kind)
+        if draft.supporting:
+            yield draft
+
+
+def _support_by_text(draft: Draft, seen: Observations, kind: ErrorKind) -> None:
+    for error in values_of(seen.errors):
+        if error.kind is kind:
+            draft.support(Support.ERROR_TEXT, "errors", f"{error.type}: {error.message}"[:200])
+    for log in sorted((each for each in values_of(seen.logs) if each.kind is kind), key=_is_new, reverse=True)[:1]:
+        weight = Support.LOG_TEXT_NEW if _is_new(log) else Support.LOG_TEXT
+        draft.support(weight, "logs", f"“{log.pattern}” {log.count} times, {log.before} before")
+
+
+def _is_new(log: LogPattern) -> bool:
+    return log.before == 0 and log.count >= _MANY_MESSAGES
+
+
+def _emitter(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose that the emitter is lost: the metric stopped while requests go on."""
+    metric = value_of(seen.metric)
+    if metric is None or metric.state is not State.LOST:
+        return
+    draft = Draft(
+        Cause.EMITTER_LOST,
+        service,
+        f"what reports the metric of {service} has stopped; whether {service} works is not known from it",
+        "look at the agent or exporter that reports the metric",
+    )
+    draft.support(Support.STOPPED_REPORTING, "metric", summary_of(seen.metric))
+    traffic = value_of(seen.traffic)
+    if traffic is not None and traffic.lost_at is None and traffic.requests is not None:
+        draft.support(Support.REQUESTS_CONTINUE, "traffic", "requests are still reported")
+    yield draft
+
+
+def _planned(seen: Observations, service: str) -> Iterator[Draft]:
+    """Propose planned work: a downtime covers the alert. One that was set after the onset is an answer to it."""
+    latest = _onset(seen) + _CLOCK_SKEW_S
+    earlier = (each for each in values_of(seen.downtime) if each.start is None or each.start <= latest)
+    if (downtime := next(earlier, None)) is not None:
+        text = f"planned work: a downtime covers {downtime.scope}"
+        draft = Draft(Cause.PLANNED_WORK, service, text, "ask who set the downtime")
+        draft.support(Support.DOWNTIME, "downtime", summary_of(seen.downtime))
+        yield draft
+
+
+_RULES = (
+    _changes,
+    _unreported_version,
+    _host,
+    _dependency,
+    _traffic,
+    _memory,
+    _cpu,
+    _pool,
+    _error_texts,
+    _emitter,
+    _planned,
+)
 
 
 def propose(seen: Observations, service: str | None) -> Proposal:
@@ -44,46 +420,9 @@ def propose(seen: Observations, service: str | None) -> Proposal:
         return Proposal(abstained="No cause is named: whether and since when the metric is abnormal is not known.")
     if not metric.symptomatic:
         return Proposal(abstained="No cause is named: the metric is within its normal range.")
-    drafts = [draft for rule in RULES for draft in rule(seen, service or "")]
+    drafts = [draft for rule in _RULES for draft in rule(seen, service or "")]
     unchecked = unchecked_ids(seen.findings)
     for draft in drafts:
         draft.support_by_symptom(summary_of(seen.metric))
         draft.unchecked += unchecked
     return select(drafts, unchecked)
-
-
-def select(drafts: Sequence[Draft], unchecked: Sequence[str]) -> Proposal:
-    """Return the drafts that are named, the best first; else why there is none.
-
-    :param unchecked: the ids of the findings that could not be checked.
-    """
-    known = sorted(drafts, key=lambda draft: (-draft.confidence, draft.cause, draft.subject))
-    every = [draft.done() for draft in known]
-    named = _without_explained(tuple(each for each in every if each.confidence >= THRESHOLD))[:_MOST]
-    return Proposal(
-        hypotheses=named,
-        abstained=None if named else _abstention(known, unchecked),
-        candidates=tuple(each for each in every if each not in named)[:_MOST_CANDIDATES],
-    )
-
-
-def unchecked_ids(findings: Iterable[Finding]) -> list[str]:
-    """Return the ids of the findings that could not be checked."""
-    return [finding_id(each) for each in findings if each.verdict is Verdict.UNKNOWN]
-
-
-def _abstention(drafts: Sequence[Draft], unchecked: Sequence[str]) -> str:
-    text = "No cause is named: nothing that was checked explains the metric"
-    if drafts:
-        text = f"No cause is named: the evidence is too weak. It would settle it: {drafts[0].settles}"
-    return f"{text}. Not checked: {', '.join(unchecked)}." if unchecked else f"{text}."
-
-
-def _without_explained(hypotheses: tuple[Hypothesis, ...]) -> tuple[Hypothesis, ...]:
-    """Leave out that a service is abnormal where it is said what made it so."""
-    explained = {
-        each.subject
-        for each in hypotheses
-        if each.cause in {Cause.DEPLOYMENT, Cause.FEATURE_FLAG, Cause.CONFIGURATION}
-    }
-    return tuple(each for each in hypotheses if each.cause is not Cause.DEPENDENCY or each.subject not in explained)

@@ -36,10 +36,6 @@ class ServiceGraph:
                 calls.setdefault(caller, {})[callee] = None
         return cls({caller: tuple(sorted(callees)) for caller, callees in sorted(calls.items())})
 
-    def merged(self, other: ServiceGraph) -> ServiceGraph:
-        """Return the graph with the edges of both."""
-        return ServiceGraph.of((*self.edges(), *other.edges()))
-
     def edges(self) -> Iterable[tuple[str, str]]:
         """Yield every (caller, callee) pair."""
         return ((caller, callee) for caller, callees in self.calls.items() for callee in callees)
@@ -84,32 +80,18 @@ class Measure(StrEnum):
     """A share of the requests between 0 and 1, such as those that failed."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Thresholds:
-    """When a service counts as abnormal.
+_ALERTING_QUANTILE, _ALERTING_DEVIATION = 0.95, 2.0
+"""What an abnormal minute of the alerting service exceeds; low, because the monitor has already evaluated it."""
 
-    :param alerting_quantile: of its baseline, what a minute of the alerting service exceeds; low, because the
-        monitor has already evaluated it.
-    :param callee_quantile: of its baseline, what a minute of any other service exceeds.
-    :param alerting_deviation: the deviation of such a minute of the alerting service, at least.
-    :param level_deviation: robust standard deviations of a level, at least.
-    :param share_deviation: standard deviations of a count, at least.
-    :param explained: share of the alerting service's excess that a direct callee shows, at least.
-    """
+_CALLEE_QUANTILE = 0.99
+"""Of its baseline, what an abnormal minute of any other service exceeds."""
 
-    alerting_quantile: float = 0.95
-    callee_quantile: float = 0.99
-    alerting_deviation: float = 2.0
-    level_deviation: float = 4.0
-    share_deviation: float = 3.0
-    explained: float = 0.25
+_CALLEE_DEVIATION = {Measure.LEVEL: 4.0, Measure.SHARE: 3.0}
+"""The deviation of such a minute, at least: robust ones of a level, those of a count of a share."""
 
-    def deviation(self, measure: Measure) -> float:
-        """Return the deviation that a callee has to show."""
-        return self.level_deviation if measure is Measure.LEVEL else self.share_deviation
+_EXPLAINED = 0.25
+"""Share of the alerting service's excess that a direct callee shows, at least."""
 
-
-DEFAULTS = Thresholds()
 _LEAST_SHARE = 0.001
 """An error share that never occurred in the baseline is still not impossible."""
 
@@ -136,14 +118,13 @@ class Telemetry:
 
     def is_known(self, points: Iterable[int]) -> bool:
         """Return whether any of these points can be compared."""
-        values = (self.window[index] for index in points if index < len(self.window))
-        return self.baseline is not None and any(value is not None for value in values)
+        return self.baseline is not None and any(self.window[index] is not None for index in points)
 
     def weight(self, index: int) -> float:
         """Return the requests of a point; the usual ones where they are not known."""
         if not self.requests:
             return 1.0
-        known = self.requests[index] if index < len(self.requests) else None
+        known = self.requests[index]
         return self.usual if known is None else known
 
 
@@ -197,7 +178,6 @@ def localize(
     alerting: str,
     telemetry: Mapping[str, Telemetry],
     measure: Measure,
-    thresholds: Thresholds = DEFAULTS,
 ) -> Localization:
     """Rank the services that may be behind an alert of ``alerting``.
 
@@ -208,24 +188,27 @@ def localize(
     own = telemetry.get(alerting)
     if own is None or own.baseline is None:
         return Localization(silence=Silence.NO_BASELINE)
-    minutes = _abnormal_points(own, measure, thresholds)
+    minutes = [
+        index
+        for index in range(len(own.window))
+        if _deviation(own, measure, index, _ALERTING_QUANTILE) >= _ALERTING_DEVIATION
+    ]
     if not minutes:
         return Localization(silence=Silence.ALERTING_NORMAL)
     excess = {
-        service: _excess(each, measure, minutes, thresholds.callee_quantile)
+        service: _excess(each, measure, minutes, _ALERTING_QUANTILE if service == alerting else _CALLEE_QUANTILE)
         for service, each in telemetry.items()
-        if service != alerting
     }
-    excess[alerting] = _excess(own, measure, minutes, thresholds.alerting_quantile)
-    least = thresholds.deviation(measure)
+    least = _CALLEE_DEVIATION[measure]
     abnormal = {service for service, each in excess.items() if each.deviation >= least} | {alerting}
     compared = {service for service, each in telemetry.items() if each.is_known(minutes)}
     paths = graph.paths(alerting, lambda service: service in abnormal or service not in compared)
-    unmeasured = tuple(sorted(_unmeasured(graph, abnormal & paths.keys(), compared)))
+    called = {callee for service in abnormal & paths.keys() for callee in graph.callees(service)}
+    unmeasured = tuple(sorted(called - compared))
     direct = [excess[service].amount for service in _next_abnormal(graph, (alerting,), abnormal, compared)]
     if not direct:
         return Localization(silence=Silence.CALLEES_NORMAL, unmeasured=unmeasured)
-    if max(direct) < thresholds.explained * excess[alerting].amount:
+    if max(direct) < _EXPLAINED * excess[alerting].amount:
         return Localization(silence=Silence.UNEXPLAINED, unmeasured=unmeasured)
     suspects = []
     for service in (abnormal & paths.keys()) - {alerting}:
@@ -234,9 +217,6 @@ def localize(
         share = max(unexplained, 0.0) / max(excess[alerting].amount, 1e-9)
         suspects.append(Suspect(service, share, excess[service].deviation, paths[service]))
     return Localization(tuple(sorted(suspects, key=lambda each: (-each.share, each.service))), None, unmeasured)
-
-
-_NOTHING = Excess()
 
 
 def _next_abnormal(
@@ -255,25 +235,11 @@ def _next_abnormal(
     return frozenset(found & abnormal) - frozenset(path)
 
 
-def _unmeasured(graph: ServiceGraph, services: Iterable[str], compared: Set[str]) -> set[str]:
-    """Return the services that these call and that could not be compared."""
-    return {callee for service in services for callee in graph.callees(service) if callee not in compared}
-
-
-def _abnormal_points(own: Telemetry, measure: Measure, thresholds: Thresholds) -> list[int]:
-    limit = thresholds.alerting_quantile
-    return [
-        index
-        for index in range(len(own.window))
-        if _deviation(own, measure, index, limit) >= thresholds.alerting_deviation
-    ]
-
-
 def _excess(each: Telemetry, measure: Measure, points: Sequence[int], quantile: float) -> Excess:
     if each.baseline is None:
-        return _NOTHING
+        return Excess()
     weights = [max(each.weight(index), each.usual) for index in points]
-    values = [each.window[index] if index < len(each.window) else None for index in points]
+    values = [each.window[index] for index in points]
     beyond = [None if value is None else max(value - each.baseline.median, 0.0) for value in values]
     known = [value for value in beyond if value is not None]
     # A point that is lost is as bad as the others.
@@ -284,7 +250,7 @@ def _excess(each: Telemetry, measure: Measure, points: Sequence[int], quantile: 
 
 def _deviation(each: Telemetry, measure: Measure, index: int, quantile: float) -> float:
     """Return how far a point is above the normal range; 0 within it, or where nothing was reported."""
-    value = each.window[index] if index < len(each.window) else None
+    value = each.window[index]
     if value is None or each.baseline is None or value <= each.baseline.quantile(quantile):
         return 0.0
     if measure is Measure.LEVEL:

@@ -120,7 +120,7 @@ class Hypothesis(Model):
     """A possible cause, apart from the facts.
 
     :param subject: the service, host or flag that it is about.
-    :param confidence: between 0 and 1, from the table in :mod:`.hypotheses`.
+    :param confidence: between 0 and 1, from the tables in :mod:`.weighing`.
     :param settles: what would confirm or refute it.
     """
 

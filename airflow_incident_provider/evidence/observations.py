@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -18,6 +18,12 @@ FAILS_MORE = 3.0
 
 LEAST_ERROR_SHARE = 0.01
 """Of a share of failed requests below this nothing is said."""
+
+
+def fails_more(share: float, than: float) -> bool:
+    """Return whether a share of failed requests is worse than the one before, or beside."""
+    return share >= max(LEAST_ERROR_SHARE, FAILS_MORE * than)
+
 
 Seen = TypeVar("Seen")
 Item = TypeVar("Item")
@@ -263,18 +269,5 @@ class Observations:
         return replace(self, **{finding: None})
 
 
-CHECKS = (
-    "metric",
-    "groups",
-    "traffic",
-    "versions",
-    "changes",
-    "dependencies",
-    "signals",
-    "errors",
-    "logs",
-    "monitors",
-    "downtime",
-    "catalog",
-)
+CHECKS = tuple(each.name for each in fields(Observations))
 """The names of the checks, which are the ``probe`` of their findings."""

@@ -6,21 +6,19 @@ and can name causes of their own. Where our own network fails, or the metric is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from airflow_incident_provider.evidence.hypotheses import select, unchecked_ids
 from airflow_incident_provider.evidence.model import Cause, Contradiction, Evidence, Support, finding_id
 from airflow_incident_provider.evidence.series import State
-from airflow_incident_provider.evidence.weighing import Draft
+from airflow_incident_provider.evidence.weighing import CHANGES, Draft, select, unchecked_ids
 from airflow_incident_provider.models import Finding, StageName, Verdict
 from airflow_incident_provider.probes.targets import Endpoint, endpoint, read_target
 
 _JUST_BEFORE = timedelta(hours=1)
 _MINUTE = timedelta(minutes=1)
-_CHANGES = frozenset({Cause.DEPLOYMENT, Cause.FEATURE_FLAG, Cause.CONFIGURATION})
 _PLACES = frozenset({Cause.DEPENDENCY, Cause.THIRD_PARTY, Cause.HOST})
 _RESPONSES = (StageName.REQUEST, StageName.TLS, StageName.CONNECTION)
 _TEXTS = frozenset({Support.ERROR_TEXT, Support.LOG_TEXT, Support.LOG_TEXT_NEW})
@@ -83,7 +81,7 @@ class _Case:
 
     evidence: Evidence
     probes: Sequence[ProbeResult]
-    unchecked: Sequence[str]
+    unchecked: tuple[str, ...]
     drafts: list[Draft] = field(default_factory=list)
 
     @cached_property
@@ -106,7 +104,7 @@ class _Case:
         found = (each for each in self.drafts if each.cause is cause and each.subject in {subject, service})
         if (draft := next(found, None)) is not None:
             return draft
-        draft = Draft(cause, subject, text, settles, unchecked=list(self.unchecked))
+        draft = Draft(cause, subject, text, settles, unchecked=self.unchecked)
         if self.symptom is not None:
             draft.support_by_symptom(self.symptom.summary)
         self.drafts.append(draft)
@@ -118,37 +116,25 @@ def weigh_probes(evidence: Evidence, findings: Sequence[Finding]) -> Evidence:
 
     :param findings: what the probes found, with the control of our own network.
     """
-    probes = list(_located(findings))
-    if not evidence.symptomatic or not probes or _own_network_fails(findings):
+    probes = [
+        ProbeResult(each, where)
+        for each in findings
+        if not each.is_control and (where := endpoint(read_target(each.target))) is not None
+    ]
+    own_network_fails = any(each.is_control and each.verdict is Verdict.FAIL for each in findings)
+    if not evidence.symptomatic or not probes or own_network_fails:
         return evidence
     known = [Draft.of(each) for each in (*evidence.hypotheses, *evidence.candidates)]
     unchecked = unchecked_ids((*evidence.findings, *findings))
     case = _Case(evidence, probes, unchecked, known)
     for draft in known:
-        draft.unchecked += [each for each in unchecked if each not in draft.unchecked]
+        draft.unchecked += tuple(each for each in unchecked if each not in draft.unchecked)
     _weigh_places(case)
     _weigh_certificates(case)
     _weigh_names(case)
     _weigh_connections(case)
     _weigh_emitter(case)
-    chosen = select(case.drafts, unchecked)
-    return evidence.model_copy(
-        update={
-            "hypotheses": chosen.hypotheses,
-            "candidates": chosen.candidates,
-            "abstained": chosen.abstained,
-        }
-    )
-
-
-def _located(findings: Iterable[Finding]) -> Iterator[ProbeResult]:
-    for finding in findings:
-        if not finding.is_control and (where := endpoint(read_target(finding.target))) is not None:
-            yield ProbeResult(finding, where)
-
-
-def _own_network_fails(findings: Iterable[Finding]) -> bool:
-    return any(each.is_control and each.verdict is Verdict.FAIL for each in findings)
+    return evidence.model_copy(update=vars(select(case.drafts, unchecked)))
 
 
 def _support(draft: Draft, probe: ProbeResult, kind: Support = Support.PROBE_FAILED) -> None:
@@ -162,10 +148,10 @@ def _weigh_places(case: _Case) -> None:
     for draft in case.drafts:
         if draft.cause not in _PLACES:
             continue
-        for probe in (each for each in case.probes if each.is_of(draft.subject)):
-            if probe.failed:
-                _support(draft, probe)
-        _doubt(case, draft, [each for each in case.probes if each.passed and each.is_of(draft.subject)])
+        own = [each for each in case.probes if each.is_of(draft.subject)]
+        for probe in (each for each in own if each.failed):
+            _support(draft, probe)
+        _doubt(case, draft, [each for each in own if each.passed])
 
 
 def _doubt(case: _Case, draft: Draft, passed: Sequence[ProbeResult]) -> None:
@@ -201,7 +187,7 @@ def _weigh_expiry(case: _Case, draft: Draft, probe: ProbeResult, before: timedel
     text = f"the certificate of {probe.where.authority} expired {round(before / _MINUTE)} min before the onset"
     if all(each.kind is not Support.EXPIRED_JUST_BEFORE for each in draft.supporting):
         draft.support(Support.EXPIRED_JUST_BEFORE, probe.id, text)
-    for change in (each for each in case.drafts if each.cause in _CHANGES):
+    for change in (each for each in case.drafts if each.cause in CHANGES):
         change.contradict(probe.id, text)
 
 

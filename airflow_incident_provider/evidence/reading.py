@@ -6,7 +6,7 @@ Answers are read leniently: a member that is missing or of another kind is left 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -133,8 +133,7 @@ def query_series(answer: Answer | None, *, now: float) -> list[TaggedSeries]:
     found = []
     for row in answer.rows("series"):
         points = [p for p in row.get("pointlist") or [] if isinstance(p, list | tuple) and len(p) == 2]  # noqa: PLR2004
-        pairs = [(seconds_of(at), _value(value)) for at, value in points]
-        found.append(TaggedSeries(tags_of(row.get("tag_set")), _series(pairs, now)))
+        found.append(TaggedSeries(tags_of(row.get("tag_set")), _series(points, now)))
     return found
 
 
@@ -146,14 +145,15 @@ def timeseries(answer: Answer | None, *, now: float) -> dict[int, list[TaggedSer
     values = answer.at("data", "attributes", "values") or []
     found: dict[int, list[TaggedSeries]] = {}
     for row, points in zip(answer.rows("data", "attributes", "series"), values, strict=False):
-        pairs = [(seconds_of(at), _value(value)) for at, value in zip(times, points or [], strict=False)]
-        tagged = TaggedSeries(tags_of(row.get("group_tags")), _series(pairs, now))
+        series = _series(zip(times, points or [], strict=False), now)
+        tagged = TaggedSeries(tags_of(row.get("group_tags")), series)
         found.setdefault(int(row.get("query_index") or 0), []).append(tagged)
     return found
 
 
-def _series(pairs: Iterable[tuple[int | None, float | None]], now: float) -> Series:
-    kept = sorted((at, value) for at, value in pairs if at is not None and at <= now - _INCOMPLETE_SECONDS)
+def _series(points: Iterable[Sequence[object]], now: float) -> Series:
+    known = ((seconds_of(at), _value(value)) for at, value in points)
+    kept = sorted((at, value) for at, value in known if at is not None and at <= now - _INCOMPLETE_SECONDS)
     return Series(tuple(at for at, _ in kept), tuple(value for _, value in kept))
 
 
@@ -162,12 +162,12 @@ def _value(value: object) -> float | None:
     return float(value) if usable else None  # type: ignore[arg-type]
 
 
-def sparse_counter(counter: Series | None, reference: Series) -> Series:
+def sparse_counter(counter: Series, reference: Series) -> Series:
     """Return a counter on the points of another: nothing counted is zero where the other was reported.
 
     Errors are only reported when there are some. Where the reference is not reported either, it stays a gap.
     """
-    counted = dict(counter.known()) if counter else {}
+    counted = dict(counter.known())
     return Series(
         reference.times,
         tuple(

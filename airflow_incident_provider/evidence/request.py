@@ -7,6 +7,7 @@ import re
 from datetime import datetime, timedelta
 
 from airflow_incident_provider.evidence.metric_query import Monitored, NoMetricQueryError, read_monitor_query
+from airflow_incident_provider.evidence.series import Series
 from airflow_incident_provider.evidence.symptoms import (
     OPERATIONS,
     SIGNALS,
@@ -70,7 +71,8 @@ class EvidenceRequest(Model):
     @property
     def metric_query(self) -> str | None:
         """The metric query behind the alert, if there is a plain one."""
-        return self.monitored.query if self.monitored else None
+        monitored = self.monitored
+        return monitored.query if monitored else None
 
     @property
     def all_operations(self) -> tuple[str, ...]:
@@ -86,32 +88,36 @@ class EvidenceRequest(Model):
     @property
     def end(self) -> int:
         """Unix seconds, on a full minute, up to which metrics are read: the running minute is incomplete."""
-        return math.floor(self.now.timestamp() / 60) * 60
+        return _full_minute(self.now)
 
     @property
     def start(self) -> int:
         """Unix seconds, on a full minute, from which metrics are read."""
-        return self._minute(self.alerted_at - HISTORY)
+        return _full_minute(self.alerted_at - HISTORY)
 
     @property
     def window_start(self) -> int:
         """Unix seconds, on a full minute, from which on a change belongs to the incident."""
-        return self._minute(self.alerted_at - self.window)
+        return _full_minute(self.alerted_at - self.window)
 
-    def _minute(self, at: datetime) -> int:
-        return math.floor(at.timestamp() / 60) * 60
+    def split(self, series: Series) -> tuple[Series, Series]:
+        """Return the points of a series before the window, and those in it."""
+        return series.between(self.start, self.window_start), series.between(self.window_start, self.end)
 
-    def selector(self, service: str | None = None) -> str:
+    def selector(self) -> str:
         """Return ``{service:checkout,env:prod}``; without a known service or environment, less of it."""
-        tags = [f"service:{name}" for name in (service or self.service,) if name]
-        tags += [f"env:{self.env}"] if self.env else []
-        return f"{{{','.join(tags) or '*'}}}"
+        return f"{{{','.join(self._tags(self.service)) or '*'}}}"
 
-    def search(self, *services: str) -> str:
-        """Return the same in the language of events, logs and deployments."""
-        names = [name for name in services or (self.service,) if name]
-        service = f"service:{names[0]}" if len(names) == 1 else f"service:({' OR '.join(names)})" if names else ""
-        return " ".join(filter(None, (service, f"env:{self.env}" if self.env else "")))
+    def search(self, service: str | None) -> str:
+        """Return the same of a service in the language of events, logs and deployments."""
+        return " ".join(self._tags(service))
+
+    def _tags(self, service: str | None) -> list[str]:
+        return [f"{key}:{value}" for key, value in (("service", service), ("env", self.env)) if value]
+
+
+def _full_minute(at: datetime) -> int:
+    return math.floor(at.timestamp() / 60) * 60
 
 
 def request_for(incident: Incident, *, now: datetime) -> EvidenceRequest:

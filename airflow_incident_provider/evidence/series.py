@@ -27,8 +27,8 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 class Series:
     """Values over time; ``times`` are Unix seconds, ascending. A gap is ``None``."""
 
-    times: tuple[int, ...]
-    values: tuple[float | None, ...]
+    times: tuple[int, ...] = ()
+    values: tuple[float | None, ...] = ()
 
     def between(self, start: float, end: float) -> Series:
         """Return the points with ``start <= time < end``."""
@@ -47,7 +47,7 @@ class Series:
     @property
     def step(self) -> int:
         """Seconds between two points, derived from the points themselves; 60 if there are fewer than two."""
-        gaps = [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(self.times)]
         return int(statistics.median(gaps)) if gaps else 60
 
 
@@ -193,7 +193,7 @@ def growing_since(series: Series) -> int | None:
     start = _GROWTH_PARTS - 1
     while start and medians[start - 1] < medians[start]:
         start -= 1
-    steps = [later - earlier for earlier, later in zip(medians[start:], medians[start + 1 :], strict=False)]
+    steps = [later - earlier for earlier, later in pairwise(medians[start:])]
     rise = medians[-1] - medians[start]
     if start > _GROWTH_PARTS // 2 or rise < _GROWTH_AT_LEAST * abs(medians[start]) or max(steps) > rise * 0.6:
         return None

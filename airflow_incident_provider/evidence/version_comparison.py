@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from airflow_incident_provider.evidence.model import Cause, Support
 from airflow_incident_provider.evidence.observations import (
-    FAILS_MORE,
     LEAST_ERROR_SHARE,
     Change,
     Observations,
     VersionSeen,
+    fails_more,
     value_of,
 )
 from airflow_incident_provider.evidence.weighing import Draft
@@ -22,11 +22,11 @@ _SLOWER = 1.5
 _MINUTE_S = 60
 
 
-def identified(change: Change, versions: Sequence[VersionSeen] | None) -> Change:
+def identified(change: Change, versions: Sequence[VersionSeen]) -> Change:
     """Return a change with the version that its title names, where it has none and one that served is named."""
     if change.version is not None or change.kind is not Cause.DEPLOYMENT:
         return change
-    named = [each.version for each in versions or () if _names(change.title, each.version)]
+    named = [each.version for each in versions if _names(change.title, each.version)]
     return replace(change, version=named[0]) if len(named) == 1 else change
 
 
@@ -34,10 +34,10 @@ def _names(title: str, version: str) -> bool:
     return re.search(rf"(?<![\w.-])v?{re.escape(version)}(?![\w-]|\.\w)", title) is not None
 
 
-def weigh_versions(draft: Draft, seen: Observations, change: Change, service: str, onset: int) -> None:
+def weigh_versions(draft: Draft, seen: Observations, change: Change, onset: int) -> None:
     """Weigh a deployment by how the version that it brought compares."""
     versions = value_of(seen.versions)
-    if versions is None or change.kind is not Cause.DEPLOYMENT or change.service != service:
+    if versions is None or change.kind is not Cause.DEPLOYMENT:
         return
     new = next((each for each in versions if each.version == change.version), None)
     if change.version is None:
@@ -74,9 +74,7 @@ def _worse_than(new: VersionSeen, others: list[VersionSeen]) -> list[tuple[Suppo
     shares = [each.error_share if beside else each.errors_before for each in beside or others]
     latencies = [each.latency if beside else each.latency_before for each in beside or others]
     than = "the other versions" if beside else "before"
-    if (new.error_share or 0.0) >= max(
-        LEAST_ERROR_SHARE, FAILS_MORE * max((each or 0.0 for each in shares), default=0.0)
-    ):
+    if fails_more(new.error_share or 0.0, max((each or 0.0 for each in shares), default=0.0)):
         found.append((Support.VERSION_FAILS_MORE, f"{new.version} fails more than {than}"))
     slowest = max((each for each in latencies if each is not None), default=None)
     if new.latency is not None and slowest is not None and new.latency >= _SLOWER * slowest:
@@ -102,5 +100,4 @@ def _ran_well_before(version: VersionSeen, onset: int) -> bool:
     """Return whether a version served for a while, and failed less or was faster, before the onset."""
     if version.first_seen is None or version.errors_before is None or onset - version.first_seen < _PROVEN_S:
         return False
-    fails_more = (version.error_share or 0.0) >= max(LEAST_ERROR_SHARE, FAILS_MORE * version.errors_before)
-    return fails_more or _slower_than_before(version)
+    return fails_more(version.error_share or 0.0, version.errors_before) or _slower_than_before(version)

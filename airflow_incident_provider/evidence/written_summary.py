@@ -90,19 +90,13 @@ def _masked(word: str, known: frozenset[str], *, generated: bool) -> str:
     if word.strip(_OPENING + _CLOSING) in {"", MASK}:
         return word
     bare = word.strip(_EDGES)
-    if bare.casefold() in known or _is_shown(bare, generated=generated):
+    if bare.casefold() in known:
+        return word
+    if _is_name(bare) and (generated or re.search("[0-9]", bare) or _ERROR_TYPE.fullmatch(bare)):
         return word
     before, after = (word, "") if not bare else word.split(bare, 1)
     opening, closing = (char for char in before if char in _OPENING), (char for char in after if char in _CLOSING)
     return f"{''.join(opening)}{MASK}{''.join(closing)}"
-
-
-def _is_shown(word: str, *, generated: bool) -> bool:
-    return _is_name(word) and (generated or _has_digit(word) or _ERROR_TYPE.fullmatch(word) is not None)
-
-
-def _has_digit(word: str) -> bool:
-    return any(char in "0123456789" for char in word)
 
 
 def _is_name(word: str) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_incident_provider.evidence.hypotheses import LIKELY
 from airflow_incident_provider.evidence.model import CallOutcome, Citation, Evidence, Hypothesis, PastIncident
 from airflow_incident_provider.evidence.series import sparkline
+from airflow_incident_provider.evidence.weighing import LIKELY
 from airflow_incident_provider.evidence.written_summary import CheckedSummary, Claim
 from airflow_incident_provider.messages.blocks import (
     LINE_LIMIT,

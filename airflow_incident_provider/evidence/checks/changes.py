@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_incident_provider.evidence.calls import Answer, Answers
-from airflow_incident_provider.evidence.checks.finding import ago, clock, finding, listed, unchecked
+from airflow_incident_provider.evidence.checks.finding import Check, ago, clock, listed
 from airflow_incident_provider.evidence.model import Cause
 from airflow_incident_provider.evidence.observations import Change, ChangesSeen, Checked, MetricSeen
 from airflow_incident_provider.evidence.reading import plain, seconds_of, tag_value, tags_of, text_of
@@ -30,46 +30,19 @@ _DEPLOYS = _any_word(
 _FLAGS = _any_word(r"feature[ _-]?flags?")
 _FLAG_CHANGES = re.compile(
     _any_word(
-        *(
-            "enabled",
-            "disabled",
-            "activated",
-            "deactivated",
-            "on",
-            "off",
-            "toggled",
-            "switched",
-            "changed",
-            "updated",
-        ),
-        *("set", "ramped", "increased", "decreased", r"roll(?:ed|ing)?[ -]?(?:out|back)"),
+        "enabled|disabled|activated|deactivated|on|off|toggled|switched|changed|updated",
+        r"set|ramped|increased|decreased|roll(?:ed|ing)?[ -]?(?:out|back)",
     ).pattern
     + r"|\d ?%",
     re.IGNORECASE,
 )
 _NO_CHANGE = _any_word(
     # It did not happen, or has not yet.
-    *(
-        r"fail(?:ed|ure|s)?",
-        r"abort(?:ed)?",
-        r"cancel(?:l?ed)?",
-        r"block(?:ed|s)?",
-        r"schedul(?:ed|ing)",
-        r"plann(?:ed|ing)",
-    ),
-    *(
-        r"reject(?:ed|s)?",
-        "denied",
-        "skipped",
-        "queued",
-        "pending",
-        r"await(?:s|ing)",
-        r"approv(?:al|ed)",
-        r"request(?:ed)?",
-    ),
-    *("will", r"dry[ -]?run", "freeze", "windows?", "reminder", "archived", "stale"),
+    r"fail(?:ed|ure|s)?|abort(?:ed)?|cancel(?:l?ed)?|block(?:ed|s)?|schedul(?:ed|ing)|plann(?:ed|ing)",
+    r"reject(?:ed|s)?|denied|skipped|queued|pending|await(?:s|ing)|approv(?:al|ed)|request(?:ed)?",
+    r"will|dry[ -]?run|freeze|windows?|reminder|archived|stale",
     # The software stayed as it was: more or fewer instances of it run, or elsewhere.
-    *(r"scal(?:ed|es|ing|er)", r"auto-?scal\w*", r"\w*rescaled?", "replicas?", "instances?", r"to node"),
+    r"scal(?:ed|es|ing|er)|auto-?scal\w*|\w*rescaled?|replicas?|instances?|to node",
 )
 _MONITOR_SOURCES = frozenset({"alert", "monitor", "monitor alert"})
 _RELATED_S = 3600
@@ -82,9 +55,10 @@ _SHOWN = 4
 def check_changes(request: EvidenceRequest, answers: Answers, metric: MetricSeen | None) -> Checked[ChangesSeen]:
     """List the changes of the service, and of the services that were found abnormal, around the onset."""
     calls = [name for name in answers if name.split(":")[0] in {"deployments", "events"}]
-    usable = [name for name in calls if answers[name].usable]
+    check = Check("changes", request, answers, calls)
+    usable = list(filter(check.answer, calls))
     if not usable:
-        return Checked(unchecked("changes", request, answers, calls, "what changed is"))
+        return check.unanswered("what changed is")
     onset = metric.onset if metric and metric.symptomatic else None
     moment = onset if onset is not None else int(request.alerted_at.timestamp())
     # The onset is a point of a series, which covers the time up to the next one.
@@ -96,19 +70,12 @@ def check_changes(request: EvidenceRequest, answers: Answers, metric: MetricSeen
     seen = ChangesSeen(before=before, after=after)
     close = onset is not None and any(moment - change.at <= _RELATED_S for change in before)
     if not changes and gaps:
-        text = f"no change was found, but not all were read: {gaps[0].call.reason}"
-        return Checked(finding("changes", request, Verdict.UNKNOWN, text, answers, calls))
-    services = listed(_services(request, usable)) or "the environment"
-    text = _text(request, seen, moment, services, onset_known=onset is not None)
+        return check.unknown(f"no change was found, but not all were read: {gaps[0].call.reason}")
+    services = filter(None, (request.service, *(name.partition(":")[2] for name in usable)))
+    asked = listed(list(dict.fromkeys(services))) or "the environment"
+    text = _text(request, seen, moment, asked, onset_known=onset is not None)
     text += f"; {gaps[0].call.endpoint} not (fully) read: {gaps[0].call.reason}" if gaps else ""
-    verdict = Verdict.WARN if close else Verdict.OK
-    return Checked(finding("changes", request, verdict, text, answers, calls), seen)
-
-
-def _services(request: EvidenceRequest, calls: Iterable[str]) -> list[str]:
-    """Return the services whose changes were asked for."""
-    others = (service for name in calls for service in name.partition(":")[2].split(","))
-    return [service for service in dict.fromkeys((request.service or "", *others)) if service]
+    return check.found(text, seen, Verdict.WARN if close else Verdict.OK)
 
 
 def _text(request: EvidenceRequest, seen: ChangesSeen, moment: int, services: str, *, onset_known: bool) -> str:

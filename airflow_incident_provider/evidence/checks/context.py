@@ -6,15 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_incident_provider.evidence.calls import SIGNALS, Answers
-from airflow_incident_provider.evidence.checks.finding import (
-    ago,
-    clock,
-    finding,
-    listed,
-    partly,
-    skipped,
-    unchecked,
-)
+from airflow_incident_provider.evidence.checks.finding import Check, ago, clock, listed, partly
 from airflow_incident_provider.evidence.observations import (
     CatalogSeen,
     Checked,
@@ -26,7 +18,7 @@ from airflow_incident_provider.evidence.observations import (
 from airflow_incident_provider.evidence.reading import plain, seconds_of, tags_of, text_of, timeseries
 from airflow_incident_provider.evidence.request import EvidenceRequest
 from airflow_incident_provider.evidence.series import Direction, Series, State, compare, growing_since, lost_since
-from airflow_incident_provider.evidence.symptoms import Resource
+from airflow_incident_provider.evidence.symptoms import Resource, Signal
 from airflow_incident_provider.models import Verdict
 
 _RELATED_S = 1800
@@ -40,22 +32,20 @@ def check_monitors(
 
     :param related: the services of the graph; monitors of others are not listed.
     """
-    answer = answers.get("monitor_groups")
-    if answer is None or not answer.usable:
-        return Checked(unchecked("monitors", request, answers, ["monitor_groups"], "what else alerts is"))
+    check = Check("monitors", request, answers, ["monitor_groups"])
+    if (answer := check.answer()) is None:
+        return check.unanswered("what else alerts is")
     seen = _first_of_each(_related_monitors(request, answer.rows("groups"), related))
     partial = partly(answer)
     if not seen:
-        text = f"no other monitor of the services around it alerts{partial}"
-        return Checked(finding("monitors", request, Verdict.OK, text, answers, ["monitor_groups"]), ())
+        return check.found(f"no other monitor of the services around it alerts{partial}", ())
     own = int(request.alerted_at.timestamp())
     first = seen[0]
     words = [f"{each.name} since {clock(each.triggered_at, request)}" for each in seen[:4]]
     earlier = own - first.triggered_at > _ONE_MINUTE
     order = f"; {first.name} fired first, {ago(first.triggered_at, own)} this alert" if earlier else ""
     verdict = Verdict.WARN if metric and metric.symptomatic else Verdict.OK
-    text = f"also alerting: {listed(words)}{order}{partial}"
-    return Checked(finding("monitors", request, verdict, text, answers, ["monitor_groups"]), tuple(seen))
+    return check.found(f"also alerting: {listed(words)}{order}{partial}", tuple(seen), verdict)
 
 
 def _related_monitors(
@@ -83,20 +73,18 @@ def _first_of_each(monitors: Iterable[RelatedMonitor]) -> list[RelatedMonitor]:
 
 def check_downtime(request: EvidenceRequest, answers: Answers) -> Checked[tuple[DowntimeSeen, ...]]:
     """See whether a planned downtime covers the alert; one of another group does not."""
-    answer = answers.get("downtimes")
+    check = Check("downtime", request, answers, ["downtimes"])
     if not request.monitor_id:
-        return Checked(skipped("downtime", request, "the alert names no monitor"))
-    if answer is None or not answer.usable:
-        return Checked(unchecked("downtime", request, answers, ["downtimes"], "whether a downtime is planned is"))
+        return check.skipped("the alert names no monitor")
+    if (answer := check.answer()) is None:
+        return check.unanswered("whether a downtime is planned is")
     seen = tuple(_downtimes(request, answer.rows("data")))
     if not seen:
-        text = f"no planned downtime covers this alert{partly(answer)}"
-        return Checked(finding("downtime", request, Verdict.OK, text, answers, ["downtimes"]), ())
+        return check.found(f"no planned downtime covers this alert{partly(answer)}", ())
     first = seen[0]
     until = f" until {clock(first.end, request)}" if first.end is not None else ", with no end set"
     since = f" since {clock(first.start, request)}" if first.start is not None else ""
-    text = f"a planned downtime covers {first.scope}{since}{until}"
-    return Checked(finding("downtime", request, Verdict.WARN, text, answers, ["downtimes"]), seen)
+    return check.found(f"a planned downtime covers {first.scope}{since}{until}", seen, Verdict.WARN)
 
 
 def _downtimes(request: EvidenceRequest, rows: Iterable[Mapping[str, Any]]) -> Iterable[DowntimeSeen]:
@@ -128,32 +116,21 @@ def _covers(scope: str, groups: object, own: set[str]) -> bool:
 
 def check_catalog(request: EvidenceRequest, answers: Answers) -> Checked[CatalogSeen]:
     """Read who owns the service and where its runbook is."""
-    answer = answers.get("entity")
-    if answer is None or not answer.usable:
-        return Checked(unchecked("catalog", request, answers, ["entity"], "the owner is"))
+    check = Check("catalog", request, answers, ["entity"])
+    if (answer := check.answer()) is None:
+        return check.unanswered("the owner is")
     schemas = [row for row in answer.rows("included") if text_of(row, "attributes", "schema", "kind")]
     entity = next(iter(answer.rows("data")), None)
     if entity is None:
-        text = f"the catalog has no entry of {request.service}"
-        return Checked(finding("catalog", request, Verdict.OK, text, answers, ["entity"]))
+        return check.found(f"the catalog has no entry of {request.service}")
     seen = _catalog(entity, schemas)
     words = [
         f"owner {seen.owner}" if seen.owner else "no owner named",
         *(f"runbook {url}" for url in seen.runbooks[:2]),
         *seen.contacts[:2],
     ]
-    return Checked(
-        finding("catalog", request, Verdict.OK, "; ".join(words), answers, ["entity"], facts=_facts(seen)), seen
-    )
-
-
-def _facts(seen: CatalogSeen) -> dict[str, str | int | float | bool]:
-    facts: dict[str, str | int | float | bool] = {}
-    if seen.owner:
-        facts["owner"] = seen.owner
-    if seen.runbooks:
-        facts["runbook"] = seen.runbooks[0]
-    return facts
+    known = (("owner", seen.owner), ("runbook", next(iter(seen.runbooks), None)))
+    return check.found("; ".join(words), seen, facts={name: value for name, value in known if value})
 
 
 def _catalog(entity: Mapping[str, Any], schemas: list[Mapping[str, Any]]) -> CatalogSeen:
@@ -182,45 +159,39 @@ def check_signals(
     request: EvidenceRequest, answers: Answers, metric: MetricSeen | None
 ) -> Checked[tuple[SignalSeen, ...]]:
     """Compare the metrics that distinguish the causes of this kind of alert with their baselines."""
-    answer = answers.get(SIGNALS)
-    if answer is None or not answer.usable:
-        return Checked(unchecked("signals", request, answers, [SIGNALS], "CPU, memory and connections are"))
+    check = Check("signals", request, answers, [SIGNALS])
+    if (answer := check.answer()) is None:
+        return check.unanswered("CPU, memory and connections are")
     found = timeseries(answer, now=request.now.timestamp())
-    seen: list[SignalSeen] = []
-    missing = []
-    for index, signal in enumerate(request.all_signals):
-        rows = found.get(index)
-        compared = _signal(request, signal.name, signal.resource, rows[0].series) if rows else None
-        if compared is None:
-            missing.append(signal.name)
-        else:
-            seen.append(compared)
+    compared = [
+        (signal.name, _signal(request, signal, found[index][0].series) if index in found else None)
+        for index, signal in enumerate(request.all_signals)
+    ]
+    seen = tuple(each for _, each in compared if each is not None)
+    missing = [name for name, each in compared if each is None]
     if not seen:
-        text = f"Datadog returned no data for {listed(missing, 6)}"
-        return Checked(finding("signals", request, Verdict.UNKNOWN, text, answers, [SIGNALS]))
+        return check.unknown(f"Datadog returned no data for {listed(missing, 6)}")
     abnormal = [each for each in seen if each.state is not State.NORMAL]
     normal = [each.name for each in seen if each.state is State.NORMAL]
     words = [_signal_text(each, request) for each in abnormal]
     words += [f"{', '.join(normal)} within the normal range"] if normal else []
     words += [f"no data for {', '.join(missing)}"] if missing else []
     verdict = Verdict.WARN if abnormal and metric and metric.symptomatic else Verdict.OK
-    text = f"{'; '.join(words)}{partly(answer)}"
-    return Checked(finding("signals", request, verdict, text, answers, [SIGNALS]), tuple(seen))
+    return check.found(f"{'; '.join(words)}{partly(answer)}", seen, verdict)
 
 
-def _signal(request: EvidenceRequest, name: str, resource: Resource, series: Series) -> SignalSeen | None:
-    history = series.between(request.start, request.window_start)
-    window = series.between(request.window_start, request.end)
+def _signal(request: EvidenceRequest, signal: Signal, series: Series) -> SignalSeen | None:
+    history, window = request.split(series)
     lost = lost_since(history, window, request.end)
     if lost is not None:
-        return SignalSeen(name=name, resource=resource, state=State.LOST, direction=None, onset=lost)
+        return SignalSeen(name=signal.name, resource=signal.resource, state=State.LOST, direction=None, onset=lost)
     shift = compare(history, window)
     if shift is None:
         return None
-    growing = growing_since(series) if resource is Resource.MEMORY else None
+    growing = growing_since(series) if signal.resource is Resource.MEMORY else None
     return SignalSeen(
-        name=name,
-        resource=resource,
+        name=signal.name,
+        resource=signal.resource,
         state=State.ABNORMAL if growing else shift.state,
         direction=Direction.UP if growing else shift.direction,
         onset=growing or shift.onset,

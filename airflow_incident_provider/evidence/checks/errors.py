@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_incident_provider.evidence.calls import LOGS_LIMIT, Answer, Answers
-from airflow_incident_provider.evidence.checks.finding import clock, finding, listed, partly, unchecked
+from airflow_incident_provider.evidence.checks.finding import Check, clock, listed, partly
 from airflow_incident_provider.evidence.observations import (
     Checked,
     ErrorKind,
@@ -85,9 +85,9 @@ def check_errors(
     request: EvidenceRequest, answers: Answers, metric: MetricSeen | None
 ) -> Checked[tuple[NewError, ...]]:
     """List the errors that were first seen with the incident: an old error with more traffic is not new."""
-    answer = answers.get("errors")
-    if answer is None or not answer.usable:
-        return Checked(unchecked("errors", request, answers, ["errors"], "whether errors are new is"))
+    check = Check("errors", request, answers, ["errors"])
+    if (answer := check.answer()) is None:
+        return check.unanswered("whether errors are new is")
     onset = metric.onset if metric and metric.symptomatic else None
     since = (onset if onset is not None else int(request.alerted_at.timestamp())) - _NEW_BEFORE_ONSET_S
     counts = {row.get("id"): row.get("attributes") for row in answer.rows("data")}
@@ -95,12 +95,11 @@ def check_errors(
     new = sorted(_new_errors(issues, counts, since), key=lambda each: -(each.count or 0))
     old = len(issues) - len(new)
     if not new and not answer.complete:
-        text = f"no new error was found, but not all were read: {answer.call.reason}"
-        return Checked(finding("errors", request, Verdict.UNKNOWN, text, answers, ["errors"]))
+        return check.unknown(f"no new error was found, but not all were read: {answer.call.reason}")
     known = f" ({old} known {'error' if old == 1 else 'errors'} in the window)" if old else ""
     text = "; ".join(_error_text(each, request) for each in new[:_SHOWN]) or f"no new error{known}"
     verdict = Verdict.WARN if new and onset is not None else Verdict.OK
-    return Checked(finding("errors", request, verdict, f"{text}{partly(answer)}", answers, ["errors"]), tuple(new))
+    return check.found(f"{text}{partly(answer)}", tuple(new), verdict)
 
 
 def _new_errors(issues: Iterable[Mapping[str, Any]], counts: Mapping[Any, Any], since: int) -> Iterable[NewError]:
@@ -149,29 +148,25 @@ def check_logs(
     request: EvidenceRequest, answers: Answers, traffic: TrafficSeen | None
 ) -> Checked[tuple[LogPattern, ...]]:
     """List masked error logs that became more frequent than requests did."""
-    now, before = answers.get("logs"), answers.get("logs_before")
-    calls = ["logs", "logs_before"]
-    if now is None or before is None or not now.usable or not before.usable:
-        return Checked(unchecked("logs", request, answers, calls, "which log messages increased is"))
+    check = Check("logs", request, answers, ["logs", "logs_before"])
+    now, before = map(check.answer, check.calls)
+    if now is None or before is None:
+        return check.unanswered("which log messages increased is")
     rows, earlier = now.rows("data"), before.rows("data")
     partial = next((each for each in (now, before) if not each.complete and not _only_page(each)), None)
     increased = _increased(rows, earlier, _traffic_factor(traffic))
     if partial is not None:
-        text = f"the log search is partial: {partial.call.reason}"
-        return Checked(finding("logs", request, Verdict.UNKNOWN, text, answers, calls))
+        return check.unknown(f"the log search is partial: {partial.call.reason}")
     more = " (only the newest 1,000 of each span were read)" if _full(rows) or _full(earlier) else ""
     if not increased:
         text = f"no error log message became more frequent{more}" if rows else "no error logs in the window"
-        return Checked(finding("logs", request, Verdict.OK, text, answers, calls), ())
+        return check.found(text, ())
     if _full(earlier):
         # The time before is cut: counts of it are too low, and every pattern would look increased.
-        text = f"{listed([each.pattern for each in increased], _SHOWN)}: frequent{more}"
-        return Checked(finding("logs", request, Verdict.UNKNOWN, text, answers, calls))
+        return check.unknown(f"{listed([each.pattern for each in increased], _SHOWN)}: frequent{more}")
     text = "; ".join(f"“{each.pattern}” {each.count} times, {each.before} before" for each in increased[:_SHOWN])
     evidence = "\n".join(example for each in increased[:_SHOWN] for example in each.examples)
-    return Checked(
-        finding("logs", request, Verdict.WARN, f"{text}{more}", answers, calls, evidence=evidence), tuple(increased)
-    )
+    return check.found(f"{text}{more}", tuple(increased), Verdict.WARN, evidence=evidence)
 
 
 def _full(rows: list[Mapping[str, Any]]) -> bool:

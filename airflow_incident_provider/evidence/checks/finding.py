@@ -1,12 +1,15 @@
-"""Build a check's finding, with the ids of the API calls that it follows from."""
+"""Conclude a check with its finding, which cites the API calls that it follows from."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC
+from typing import Any
 
-from airflow_incident_provider.evidence.calls import Answer, Answers, call_ids
+from airflow_incident_provider.evidence.calls import Answer, Answers
+from airflow_incident_provider.evidence.observations import Checked, Seen
 from airflow_incident_provider.evidence.reading import utc
 from airflow_incident_provider.evidence.request import EvidenceRequest
 from airflow_incident_provider.models import Finding, Verdict
@@ -14,45 +17,60 @@ from airflow_incident_provider.models import Finding, Verdict
 _GIB, _MIB, _LARGE = 2**30, 2**20, 1000
 
 
-def finding(  # noqa: PLR0917 - its callers read like a sentence
-    name: str,
-    request: EvidenceRequest,
-    verdict: Verdict,
-    summary: str,
-    answers: Answers,
-    calls: Sequence[str],
-    *,
-    facts: Mapping[str, str | int | float | bool] | None = None,
-    evidence: str = "",
-) -> Finding:
-    """Return a finding.
+@dataclass(frozen=True)
+class Check:
+    """A check of a request, by what the monitoring answered.
 
-    :param calls: the names of the calls that it follows from.
+    :param calls: the names of the calls that its finding follows from.
     """
-    made = [answers[call].call for call in calls if call in answers]
-    return Finding(
-        probe=name,
-        target=request.service or request.env or "",
-        verdict=verdict,
-        summary=summary,
-        facts=dict(facts or {}),
-        evidence=evidence[:4_000],
-        started_at=request.now,
-        duration_ms=max((call.duration_ms for call in made), default=0),
-        calls=call_ids(answers, calls),
-    )
 
+    name: str
+    request: EvidenceRequest
+    answers: Answers
+    calls: Sequence[str]
 
-def unchecked(name: str, request: EvidenceRequest, answers: Answers, calls: Sequence[str], what: str) -> Finding:
-    """Return the finding of a check that has no (usable) answer: ``unknown``, with the reason."""
-    reasons = [answers[call].call.reason for call in calls if call in answers and not answers[call].usable]
-    reason = next(filter(None, reasons), "it was not asked")
-    return finding(name, request, Verdict.UNKNOWN, f"{what} not known: {reason}", answers, calls)
+    def answer(self, call: str | None = None) -> Answer | None:
+        """Return the answer of a call, the first by default; ``None`` if there is no usable one."""
+        answer = self.answers.get(call or self.calls[0])
+        return answer if answer is not None and answer.usable else None
 
+    def found(
+        self,
+        summary: str,
+        seen: Seen | None = None,
+        verdict: Verdict = Verdict.OK,
+        *,
+        facts: Mapping[str, str | int | float | bool] | None = None,
+        evidence: str = "",
+    ) -> Checked[Seen]:
+        """Conclude the check with what was seen."""
+        made = [self.answers[call].call for call in self.calls if call in self.answers]
+        finding = Finding(
+            probe=self.name,
+            target=self.request.service or self.request.env or "",
+            verdict=verdict,
+            summary=summary,
+            facts=dict(facts or {}),
+            evidence=evidence[:4_000],
+            started_at=self.request.now,
+            duration_ms=max((call.duration_ms for call in made), default=0),
+            calls=tuple(call.id for call in made),
+        )
+        return Checked(finding, seen)
 
-def skipped(name: str, request: EvidenceRequest, reason: str) -> Finding:
-    """Return the finding of a check that does not apply."""
-    return finding(name, request, Verdict.SKIPPED, reason, {}, ())
+    def unknown(self, summary: str) -> Checked[Any]:
+        """Conclude that the answers do not show it."""
+        return self.found(summary, None, Verdict.UNKNOWN)
+
+    def unanswered(self, what: str) -> Checked[Any]:
+        """Conclude that there is no usable answer, with the reason."""
+        known = [self.answers[call] for call in self.calls if call in self.answers]
+        reasons = [answer.call.reason for answer in known if not answer.usable]
+        return self.unknown(f"{what} not known: {next(filter(None, reasons), 'it was not asked')}")
+
+    def skipped(self, reason: str) -> Checked[Any]:
+        """Conclude that it does not apply, whatever was answered."""
+        return replace(self, calls=()).found(reason, None, Verdict.SKIPPED)
 
 
 def partly(answer: Answer | None) -> str:

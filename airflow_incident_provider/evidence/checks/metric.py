@@ -6,24 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from airflow_incident_provider.evidence.calls import HOSTS, SERVICES, Answer, Answers
-from airflow_incident_provider.evidence.checks.finding import (
-    clock,
-    finding,
-    listed,
-    number,
-    partly,
-    skipped,
-    unchecked,
-)
-from airflow_incident_provider.evidence.checks.services import error_share, host_series, silent_since, substitute
+from airflow_incident_provider.evidence.checks.finding import Check, clock, listed, number, partly
+from airflow_incident_provider.evidence.checks.services import Traces, own_traces, silent_since, substitute, traced
 from airflow_incident_provider.evidence.localization import Measure
-from airflow_incident_provider.evidence.observations import (
-    FAILS_MORE,
-    LEAST_ERROR_SHARE,
-    Checked,
-    GroupsSeen,
-    MetricSeen,
-)
+from airflow_incident_provider.evidence.observations import Checked, GroupsSeen, MetricSeen, fails_more
 from airflow_incident_provider.evidence.reading import query_series
 from airflow_incident_provider.evidence.request import EvidenceRequest
 from airflow_incident_provider.evidence.series import (
@@ -44,6 +30,8 @@ _ATTENTION = {
     State.RECOVERED: Verdict.WARN,
     State.NORMAL: Verdict.OK,
 }
+_NO_QUERY = "no metric query is known for this alert"
+_UNSUITABLE = "this kind of monitor has no plain metric query"
 _FEW_FAILED = 3
 """Fewer failed requests than these of a host are no sign of it."""
 
@@ -63,41 +51,29 @@ def check_metric(request: EvidenceRequest, answers: Answers) -> Checked[MetricSe
         _see(request, found.series, found.shift, name=f"{found.name} of {request.service}"), measure=found.measure
     )
     text = f"{checked.finding.summary}; in its place, {seen.name} {_compared(request, seen, found.unit)}"
-    verdict, calls = _ATTENTION[seen.state], ["metric", SERVICES]
-    return Checked(finding("metric", request, verdict, text, answers, calls, facts=_facts(seen)), seen)
+    check = Check("metric", request, answers, ["metric", SERVICES])
+    return check.found(text, seen, _ATTENTION[seen.state], facts=_facts(seen))
 
 
 def _check_own_metric(request: EvidenceRequest, answers: Answers) -> Checked[MetricSeen]:
-    answer = answers.get("metric")
+    check = Check("metric", request, answers, ["metric"])
     if request.metric_query is None:
-        why = "no metric query is known for this alert" if request.query is None else _UNSUITABLE
-        return Checked(skipped("metric", request, why))
-    if answer is None or not answer.usable:
-        return Checked(unchecked("metric", request, answers, ["metric"], "the metric is"))
+        return check.skipped(_NO_QUERY if request.query is None else _UNSUITABLE)
+    if (answer := check.answer()) is None:
+        return check.unanswered("the metric is")
     found = query_series(answer, now=request.now.timestamp())
     if not found or not found[0].series.known():
-        text = f"Datadog returned no data for {request.metric_query}"
-        return Checked(finding("metric", request, Verdict.UNKNOWN, text, answers, ["metric"]))
-    seen = _see_own(request, found[0].series, silent_since(request, answers))
+        return check.unknown(f"Datadog returned no data for {request.metric_query}")
+    seen = _see_own(request, found[0].series, silent_since(request, own_traces(request, answers)))
     if seen is None:
-        text = "the metric cannot be compared: it has too few points in the last hours"
-        return Checked(finding("metric", request, Verdict.UNKNOWN, text, answers, ["metric"]))
-    unit = unit_of(answer)
-    text = _lost(request, seen) if seen.state is State.LOST else _compared(request, seen, unit)
-    facts = _facts(seen)
-    verdict = _ATTENTION[seen.state]
-    return Checked(
-        finding("metric", request, verdict, f"{text}{partly(answer)}", answers, ["metric"], facts=facts), seen
-    )
-
-
-_UNSUITABLE = "this kind of monitor has no plain metric query"
+        return check.unknown("the metric cannot be compared: it has too few points in the last hours")
+    text = _lost(request, seen) if seen.state is State.LOST else _compared(request, seen, unit_of(answer))
+    return check.found(f"{text}{partly(answer)}", seen, _ATTENTION[seen.state], facts=_facts(seen))
 
 
 def _see_own(request: EvidenceRequest, series: Series, silent: int | None) -> MetricSeen | None:
     """Return how the alert's own metric compares; ``silent`` is since when the service reports no requests."""
-    history = series.between(request.start, request.window_start)
-    window = series.between(request.window_start, request.end)
+    history, window = request.split(series)
     shift = compare(history, window)
     lost = lost_since(history, window, request.end)
     if lost is None and silent is not None and not series.between(silent, request.end).known():
@@ -110,9 +86,10 @@ def _see_own(request: EvidenceRequest, series: Series, silent: int | None) -> Me
 
 def _see(request: EvidenceRequest, series: Series, shift: Shift, *, name: str = "") -> MetricSeen:
     """Return how a metric compares; ``name`` is of one that is looked at in place of the alert's own."""
-    low = request.monitored.low if request.monitored and not name else False
+    monitored = None if name else request.monitored
+    low = monitored.low if monitored else False
     growing = growing_since(series) if request.symptom in _GROWING and not name else None
-    known = series.between(request.window_start, request.end).known()
+    known = request.split(series)[1].known()
     side = low is None or shift.direction is (Direction.DOWN if low else Direction.UP)
     rising = growing is not None and not low
     state = State.ABNORMAL if rising else shift.state
@@ -159,11 +136,8 @@ def _facts(seen: MetricSeen) -> dict[str, str | int | float | bool]:
     if seen.onset is not None:
         facts["onset"] = seen.onset
     if seen.shift is not None:
-        facts |= {
-            "latest": seen.shift.latest,
-            "extreme": seen.shift.extreme,
-            "baseline": seen.shift.baseline.median,
-        }
+        shift = seen.shift
+        facts |= {"latest": shift.latest, "extreme": shift.extreme, "baseline": shift.baseline.median}
     return facts
 
 
@@ -179,64 +153,52 @@ def unit_of(answer: Answer) -> str | None:
 
 def check_groups(request: EvidenceRequest, answers: Answers, metric: MetricSeen | None) -> Checked[GroupsSeen]:
     """Compare the alert's metric host by host: a host that vanished is not a host at zero."""
+    check = Check("groups", request, answers, ["groups"])
     answer = answers.get("groups")
     if answer is not None and not answer.usable:
-        return Checked(unchecked("groups", request, answers, ["groups"], "the affected hosts are"))
+        return check.unanswered("the affected hosts are")
     instead = metric.measure if metric else None
-    traced = host_series(request, answers) if instead is not None or _counts_failures(request) else {}
-    if traced and instead is Measure.LEVEL:
-        durations = {host: duration for host, (_, _, duration) in traced.items()}
-        return _groups(request, answers, metric, _judge_hosts(request, durations, metric), HOSTS)
-    if traced:
-        return _groups(request, answers, metric, _judge_shares(request, traced, metric), HOSTS)
+    # Traces count failed requests themselves.
+    of_failures = operation_of(request.query) is not None and measures_share(request.symptom)
+    if (instead or of_failures) and (traces := traced(request, answers, HOSTS, "host")):
+        if instead is Measure.LEVEL:
+            seen = _judge_hosts(request, {host: each.durations for host, each in traces.items()}, metric)
+        else:
+            seen = _judge_shares(request, traces, metric)
+        return _groups(replace(check, calls=[HOSTS]), metric, seen)
     if answer is None:
-        why = "no metric query is known for this alert" if request.metric_query is None else "it was not asked"
-        return Checked(skipped("groups", request, why))
+        return check.skipped(_NO_QUERY if request.metric_query is None else "it was not asked")
     hosts = {
         each.tags["host"]: each.series
         for each in query_series(answer, now=request.now.timestamp())
         if each.tags.get("host") not in {None, "N/A", ""}
     }
     if not hosts:
-        return Checked(skipped("groups", request, "the metric has no host tag"))
-    return _groups(request, answers, metric, _judge_hosts(request, hosts, metric), "groups")
+        return check.skipped("the metric has no host tag")
+    return _groups(check, metric, _judge_hosts(request, hosts, metric))
 
 
-def _counts_failures(request: EvidenceRequest) -> bool:
-    """Return whether the alert is about failed requests, as traces count them."""
-    return operation_of(request.query) is not None and measures_share(request.symptom)
-
-
-def _groups(
-    request: EvidenceRequest, answers: Answers, metric: MetricSeen | None, seen: GroupsSeen, call: str
-) -> Checked[GroupsSeen]:
+def _groups(check: Check, metric: MetricSeen | None, seen: GroupsSeen) -> Checked[GroupsSeen]:
     # A host without data may have been removed: while the metric is in its range, that is no warning.
     unusual = seen.abnormal or seen.lost
     verdict = Verdict.WARN if unusual and metric and metric.symptomatic else Verdict.OK
-    facts: dict[str, str | int | float | bool] = {"abnormal": len(seen.abnormal), "hosts": seen.total}
-    text = f"{_hosts(request, seen)}{partly(answers[call])}"
-    return Checked(finding("groups", request, verdict, text, answers, [call], facts=facts), seen)
+    text = f"{_hosts(check.request, seen)}{partly(check.answer())}"
+    return check.found(text, seen, verdict, facts={"abnormal": len(seen.abnormal), "hosts": seen.total})
 
 
-def _judge_shares(
-    request: EvidenceRequest, hosts: Mapping[str, tuple[Series, Series, Series]], metric: MetricSeen | None
-) -> GroupsSeen:
+def _judge_shares(request: EvidenceRequest, hosts: Mapping[str, Traces], metric: MetricSeen | None) -> GroupsSeen:
     """Compare the share of failed requests of each host, which may be too few to compare minute by minute."""
     onset = (metric.onset if metric else None) or request.window_start
     end = (metric.shift.ended if metric and metric.shift else None) or request.end
     abnormal: list[str] = []
     normal: list[str] = []
     lost = {}
-    for host, (hits, failed, _) in sorted(hosts.items()):
-        history = hits.between(request.start, request.window_start)
-        gone = lost_since(history, hits.between(request.window_start, request.end), request.end)
-        now, requests = failed.between(onset, end), hits.between(onset, end)
-        share = error_share(now, requests)
-        before = error_share(failed.between(request.start, onset), hits.between(request.start, onset))
-        if gone is not None:
+    for host, traces in hosts.items():
+        now, before = traces.between(onset, end), traces.between(request.start, onset)
+        if (gone := silent_since(request, traces)) is not None:
             lost[host] = gone
-        elif share is not None and before is not None:
-            worse = share >= max(LEAST_ERROR_SHARE, FAILS_MORE * before) and now.total >= _FEW_FAILED
+        elif now.error_share is not None and before.error_share is not None:
+            worse = fails_more(now.error_share, before.error_share) and now.failed.total >= _FEW_FAILED
             (abnormal if worse else normal).append(host)
     return GroupsSeen(abnormal=tuple(abnormal), normal=tuple(normal), lost=lost)
 
@@ -246,25 +208,22 @@ def _judge_hosts(request: EvidenceRequest, hosts: dict[str, Series], metric: Met
     silent = metric.onset if metric and metric.state is State.LOST else None
     abnormal, normal, lost = [], [], {}
     for host, series in sorted(hosts.items()):
-        history = series.between(request.start, request.window_start)
-        window = series.between(request.window_start, request.end)
+        history, window = request.split(series)
         gone = lost_since(history, window, request.end)
         if gone is None and silent is not None and not series.between(silent, request.end).known():
             # What is reported too rarely on one host to miss it there is missed on all of them together.
             gone = silent
-        shift: Shift | None = compare(history, window)
+        shift = compare(history, window)
         growing = growing_since(series) if request.symptom in _GROWING else None
         if gone is not None:
             lost[host] = gone
-        elif growing is not None or (shift and shift.state is not State.NORMAL and _same(shift, direction)):
+        elif growing is not None or (
+            shift and shift.state is not State.NORMAL and direction in {None, shift.direction}
+        ):
             abnormal.append(host)
         elif shift is not None:
             normal.append(host)
     return GroupsSeen(abnormal=tuple(abnormal), normal=tuple(normal), lost=lost)
-
-
-def _same(shift: Shift, direction: Direction | None) -> bool:
-    return direction is None or shift.direction is direction
 
 
 def _hosts(request: EvidenceRequest, seen: GroupsSeen) -> str:

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from airflow_incident_provider.evidence.calls import HOSTS, SERVICES, VERSIONS, Answer, Answers, relations_name
-from airflow_incident_provider.evidence.checks.finding import (
-    ago,
-    clock,
-    finding,
-    number,
-    partly,
-    percent,
-    unchecked,
-)
+from airflow_incident_provider.evidence.calls import SERVICES, VERSIONS, Answer, Answers, relations_name
+from airflow_incident_provider.evidence.checks.finding import Check, ago, clock, number, partly, percent
 from airflow_incident_provider.evidence.localization import (
     Localization,
     Measure,
@@ -46,48 +38,67 @@ _FEW_REQUESTS = 20
 _RELATED_CHANGE_S = 3600
 _MUCH_HIGHER = 1.5
 _SILENT_S = 600
-_KINDS = 3
-"""Requests, errors and durations are asked for, of each trace operation."""
-
-EMPTY = Series((), ())
+_RECENT_S = 600
+"""The shares of the traffic are those of the newest requests."""
 
 
-def by_tag(answer: Answer | None, request: EvidenceRequest, tag: str, what: int) -> dict[str, Series]:
-    """Return one kind of series by a tag's value, added over the trace operations.
+@dataclass(frozen=True)
+class Traces:
+    """The requests of a service, a host or a version, those of them that failed, and their mean durations."""
 
-    :param what: which of the queries of each operation: 0 requests, 1 errors, 2 durations.
-    :param answer: of a query that asks for each operation in turn.
+    requests: Series
+    failed: Series
+    durations: Series
+
+    @property
+    def failed_share(self) -> Series:
+        """The share of the requests that failed, at each point."""
+        return share(self.failed, self.requests)
+
+    def between(self, start: float, end: float) -> Traces:
+        """Return what was traced at ``start <= time < end``."""
+        return Traces(*(each.between(start, end) for each in (self.requests, self.failed, self.durations)))
+
+    @property
+    def error_share(self) -> float | None:
+        """The share of all requests that failed; nothing is said of a few."""
+        return self.failed.total / self.requests.total if self.requests.total >= _FEW_REQUESTS else None
+
+    @property
+    def mean_duration(self) -> float | None:
+        """The mean duration of the requests, in seconds; nothing is said of a few."""
+        durations = dict(self.durations.known())
+        counted = [(count, durations[at]) for at, count in self.requests.known() if at in durations]
+        total = sum(count for count, _ in counted)
+        return sum(count * duration for count, duration in counted) / total if total >= _FEW_REQUESTS else None
+
+
+def traced(request: EvidenceRequest, answers: Answers, call: str, tag: str) -> dict[str, Traces]:
+    """Return the traces by a tag's value. Counts of several operations add up; of durations the first one's count.
+
+    :param call: the name of a query that asks for requests, errors and durations of each operation in turn.
     """
-    if answer is None:
-        return {}
-    series = timeseries(answer, now=request.now.timestamp())
-    found: dict[str, list[Series]] = {}
-    for index, rows in series.items():
-        if index % _KINDS == what:
-            for row in rows:
-                if row.tags.get(tag) not in {None, "", "N/A"}:
-                    found.setdefault(row.tags[tag], []).append(row.series)
-    return {value: _joined(rows, what == 2) for value, rows in sorted(found.items())}  # noqa: PLR2004
+    kinds: tuple[dict[str, list[Series]], ...] = ({}, {}, {})
+    for index, rows in timeseries(answers.get(call), now=request.now.timestamp()).items():
+        for row in rows:
+            if (value := row.tags.get(tag)) and value != "N/A":
+                kinds[index % len(kinds)].setdefault(value, []).append(row.series)
+    found = {}
+    requests, failed, durations = kinds
+    for value, operations in sorted(requests.items()):
+        total = _sum(operations)
+        errors = sparse_counter(_sum(failed.get(value, [])), total)
+        found[value] = Traces(total, errors, durations.get(value, [Series()])[0])
+    return found
 
 
-def _joined(rows: list[Series], mean: bool) -> Series:
-    """Return several operations of a service as one: counts add up, of durations the first operation's counts."""
-    return rows[0] if len(rows) == 1 or mean else added(rows)
+def _sum(rows: list[Series]) -> Series:
+    return rows[0] if len(rows) == 1 else added(rows)
 
 
-def service_series(request: EvidenceRequest, answers: Answers) -> dict[str, tuple[Series, Series, Series]]:
-    """Return each service's requests, share of failed requests, and duration."""
-    answer = answers.get(SERVICES)
-    hits, errors = by_tag(answer, request, "service", 0), by_tag(answer, request, "service", 1)
-    durations = by_tag(answer, request, "service", 2)
-    return {
-        service: (
-            series,
-            share(sparse_counter(errors.get(service), series), series),
-            durations.get(service, EMPTY),
-        )
-        for service, series in hits.items()
-    }
+def own_traces(request: EvidenceRequest, answers: Answers) -> Traces | None:
+    """Return the traces of the alerting service, if it is traced."""
+    return traced(request, answers, SERVICES, "service").get(request.service or "")
 
 
 @dataclass(frozen=True)
@@ -103,75 +114,52 @@ class Substitute:
 
 def substitute(request: EvidenceRequest, answers: Answers) -> Substitute | None:
     """Return what is most clearly wrong with the service's requests, if anything is known to be."""
-    series = service_series(request, answers).get(request.service or "")
-    if series is None:
+    own = own_traces(request, answers)
+    if own is None:
         return None
-    _, failed, duration = series
-    found = [("share of failed requests", Measure.SHARE, "share", failed)]
-    found.append(("mean duration", Measure.LEVEL, "second", duration))
-    if request.symptom is Symptom.LATENCY:
-        found.reverse()
-    shifts = [
-        Substitute(name, measure, unit, each, shift)
-        for name, measure, unit, each in found
-        if (shift := _shift(request, each)) is not None and _much_higher(shift)
+    symptoms = [
+        ("share of failed requests", Measure.SHARE, "share", own.failed_share),
+        ("mean duration", Measure.LEVEL, "second", own.durations),
     ]
-    return min(shifts, key=lambda each: each.shift.state is not State.ABNORMAL, default=None)
-
-
-def _much_higher(shift: Shift) -> bool:
-    return shift.direction is Direction.UP and (shift.factor is None or shift.factor >= _MUCH_HIGHER)
-
-
-def host_series(request: EvidenceRequest, answers: Answers) -> dict[str, tuple[Series, Series, Series]]:
-    """Return the service's requests, failed requests and durations by host."""
-    answer = answers.get(HOSTS)
-    hits, errors, durations = (by_tag(answer, request, "host", what) for what in range(_KINDS))
-    return {
-        host: (series, sparse_counter(errors.get(host), series), durations.get(host, EMPTY))
-        for host, series in hits.items()
-    }
+    if request.symptom is Symptom.LATENCY:
+        symptoms.reverse()
+    found = [
+        Substitute(name, measure, unit, series, shift)
+        for name, measure, unit, series in symptoms
+        if (shift := compare(*request.split(series))) is not None
+        and shift.direction is Direction.UP
+        and (shift.factor is None or shift.factor >= _MUCH_HIGHER)
+    ]
+    return min(found, key=lambda each: each.shift.state is not State.ABNORMAL, default=None)
 
 
 def check_traffic(request: EvidenceRequest, answers: Answers, metric: MetricSeen | None) -> Checked[TrafficSeen]:
     """Compare the requests of the service, and the share of them that failed, with the hours before."""
-    answer = answers.get(SERVICES)
-    if answer is None or not answer.usable:
-        return Checked(unchecked("traffic", request, answers, [SERVICES], "the traffic is"))
-    series = service_series(request, answers).get(request.service or "")
-    if series is None or not series[0].known():
-        text = f"Datadog returned no requests of {request.service}: whether it is traced is not known"
-        return Checked(finding("traffic", request, Verdict.UNKNOWN, text, answers, [SERVICES]))
-    requests, failed, duration = series
-    lost = _lost_since(request, requests)
+    check = Check("traffic", request, answers, [SERVICES])
+    if (answer := check.answer()) is None:
+        return check.unanswered("the traffic is")
+    own = own_traces(request, answers)
+    if own is None or not own.requests.known():
+        return check.unknown(
+            f"Datadog returned no requests of {request.service}: whether it is traced is not known"
+        )
+    lost = silent_since(request, own)
     seen = TrafficSeen(
-        requests=_shift(request, requests),
-        error_share=_shift(request, failed),
-        latency=_shift(request, duration),
+        requests=compare(*request.split(own.requests)),
+        error_share=compare(*request.split(own.failed_share)),
+        latency=compare(*request.split(own.durations)),
         lost_at=lost,
     )
     # While all else is well, more or fewer requests are an ordinary day.
     symptoms = [seen.error_share, seen.latency, seen.requests if metric is None or metric.symptomatic else None]
     changed = lost is not None or any(each is not None and each.state is not State.NORMAL for each in symptoms)
-    verdict = Verdict.WARN if changed else Verdict.OK
-    text = _traffic(request, seen)
-    return Checked(finding("traffic", request, verdict, f"{text}{partly(answer)}", answers, [SERVICES]), seen)
+    text = f"{_traffic(request, seen)}{partly(answer)}"
+    return check.found(text, seen, Verdict.WARN if changed else Verdict.OK)
 
 
-def _history(request: EvidenceRequest, series: Series) -> Series:
-    return series.between(request.start, request.window_start)
-
-
-def _window(request: EvidenceRequest, series: Series) -> Series:
-    return series.between(request.window_start, request.end)
-
-
-def _lost_since(request: EvidenceRequest, series: Series) -> int | None:
-    return lost_since(_history(request, series), _window(request, series), request.end)
-
-
-def _shift(request: EvidenceRequest, series: Series) -> Shift | None:
-    return compare(_history(request, series), _window(request, series))
+def silent_since(request: EvidenceRequest, traces: Traces | None) -> int | None:
+    """Return since when a service or host reports no requests: it is not known to be in its normal range."""
+    return lost_since(*request.split(traces.requests), request.end) if traces else None
 
 
 def _traffic(request: EvidenceRequest, seen: TrafficSeen) -> str:
@@ -204,70 +192,41 @@ def check_versions(
     request: EvidenceRequest, answers: Answers, metric: MetricSeen | None
 ) -> Checked[tuple[VersionSeen, ...]]:
     """See which versions ran, since when, and which share of their requests failed."""
-    answer = answers.get(VERSIONS)
-    if answer is None or not answer.usable:
-        return Checked(unchecked("versions", request, answers, [VERSIONS], "the versions are"))
-    series = by_tag(answer, request, "version", 0)
-    hits = {version: each for version, each in series.items() if any(value > 0 for _, value in each.known())}
-    if not hits:
-        text = (
+    check = Check("versions", request, answers, [VERSIONS])
+    if (answer := check.answer()) is None:
+        return check.unanswered("the versions are")
+    onset = metric.onset if metric and metric.symptomatic else None
+    versions = _versions(request, traced(request, answers, VERSIONS, "version"), onset or request.window_start)
+    seen = tuple(sorted(versions, key=lambda version: version.first_seen or 0))
+    if not seen:
+        return check.unknown(
             f"Datadog returned no version of {request.service}: its traces carry no version tag, or there are none"
         )
-        return Checked(finding("versions", request, Verdict.UNKNOWN, text, answers, [VERSIONS]))
-    onset = metric.onset if metric and metric.symptomatic else None
-    errors, durations = by_tag(answer, request, "version", 1), by_tag(answer, request, "version", 2)
-    versions = _versions(request, hits, errors, durations, onset or request.window_start)
-    seen = tuple(sorted(versions, key=lambda version: version.first_seen or 0))
-    suspicious = onset is not None and any(_arrived_before(each, onset) for each in seen)
-    verdict = Verdict.WARN if suspicious else Verdict.OK
-    text = _versions_text(request, seen, onset)
-    return Checked(finding("versions", request, verdict, f"{text}{partly(answer)}", answers, [VERSIONS]), seen)
+    arrivals = [each.first_seen for each in seen if each.first_seen is not None]
+    suspicious = onset is not None and any(0 <= onset - at <= _RELATED_CHANGE_S for at in arrivals)
+    text = f"{_versions_text(request, seen, onset)}{partly(answer)}"
+    return check.found(text, seen, Verdict.WARN if suspicious else Verdict.OK)
 
 
-def _arrived_before(version: VersionSeen, onset: int) -> bool:
-    return version.first_seen is not None and 0 <= onset - version.first_seen <= _RELATED_CHANGE_S
-
-
-def _versions(
-    request: EvidenceRequest,
-    hits: Mapping[str, Series],
-    errors: Mapping[str, Series],
-    durations: Mapping[str, Series],
-    onset: int,
-) -> Iterable[VersionSeen]:
-    recent = request.end - 600
-    whole = sum(value for series in hits.values() for _, value in series.between(recent, request.end).known())
-    for version, series in hits.items():
-        served = [at for at, value in series.known() if value > 0]
-        failed, duration = sparse_counter(errors.get(version), series), durations.get(version, EMPTY)
-        since, earlier = series.between(onset, request.end), series.between(request.start, onset)
-        latest = sum(value for _, value in series.between(recent, request.end).known())
-        began = served[0]
+def _versions(request: EvidenceRequest, traces: Mapping[str, Traces], onset: int) -> Iterable[VersionSeen]:
+    latest = {name: each.requests.between(request.end - _RECENT_S, request.end) for name, each in traces.items()}
+    whole = sum(each.total for each in latest.values())
+    for version, each in traces.items():
+        served = [at for at, value in each.requests.known() if value > 0]
+        if not served:
+            continue
+        since, earlier = each.between(onset, request.end), each.between(request.start, onset)
         yield VersionSeen(
             version=version,
-            first_seen=began if began > request.start + _HISTORY_STARTS_WITHIN_S else None,
+            first_seen=served[0] if served[0] > request.start + _HISTORY_STARTS_WITHIN_S else None,
             last_seen=served[-1],
-            requests=sum(value for _, value in since.known()),
-            error_share=error_share(failed.between(onset, request.end), since),
-            errors_before=error_share(failed.between(request.start, onset), earlier),
-            latency=_mean_duration(duration, since),
-            latency_before=_mean_duration(duration, earlier),
-            traffic_share=latest / whole if whole else 0.0,
+            requests=since.requests.total,
+            error_share=since.error_share,
+            errors_before=earlier.error_share,
+            latency=since.mean_duration,
+            latency_before=earlier.mean_duration,
+            traffic_share=latest[version].total / whole if whole else 0.0,
         )
-
-
-def error_share(failed: Series, hits: Series) -> float | None:
-    """Return the share of the requests that failed; nothing is said of a few."""
-    return failed.total / hits.total if hits.total >= _FEW_REQUESTS else None
-
-
-def _mean_duration(duration: Series, hits: Series) -> float | None:
-    """Return the mean duration of the requests, in seconds."""
-    requests, known = dict(hits.known()), dict(duration.known())
-    counted = sum(value for at, value in requests.items() if at in known)
-    if counted < _FEW_REQUESTS:
-        return None
-    return sum(value * known[at] for at, value in requests.items() if at in known) / counted
 
 
 def _versions_text(request: EvidenceRequest, seen: tuple[VersionSeen, ...], onset: int | None) -> str:
@@ -301,11 +260,8 @@ def _version_text(
 
 def service_graph(request: EvidenceRequest, answers: Answers) -> ServiceGraph:
     """Return the service graph: the catalog's relations that were read, and the edges of the request."""
-    edges = list(request.calls)
-    for name, answer in answers.items():
-        if name.startswith(relations_name("")):
-            edges += _edges(answer)
-    return ServiceGraph.of(edges)
+    read = (answer for name, answer in answers.items() if name.startswith(relations_name("")))
+    return ServiceGraph.of((*request.calls, *(edge for answer in read for edge in _edges(answer))))
 
 
 def _edges(answer: Answer) -> Iterable[tuple[str, str]]:
@@ -322,67 +278,54 @@ def measured_localization(request: EvidenceRequest, answers: Answers) -> tuple[L
 
     A slow dependency makes requests fail, and a failing one makes them slow: the other kind is tried second.
     """
-    series = service_series(request, answers)
+    services = traced(request, answers, SERVICES, "service")
     graph = service_graph(request, answers)
-    order = [Measure.SHARE, Measure.LEVEL]
+    first, second = Measure.SHARE, Measure.LEVEL
     if not measures_share(request.symptom):
-        order.reverse()
-    silent: tuple[Localization, Measure] | None = None
-    for measure in order:
-        telemetry = {service: _telemetry(request, each, measure) for service, each in series.items()}
-        found = localize(graph, request.service or "", telemetry, measure)
-        if found.suspects:
-            return found, measure
-        silent = silent or (found, measure)
-    assert silent is not None
-    return silent
+        first, second = second, first
+
+    def walk(measure: Measure) -> Localization:
+        telemetry = {service: _telemetry(request, each, measure) for service, each in services.items()}
+        return localize(graph, request.service or "", telemetry, measure)
+
+    if not (found := walk(first)).suspects and (other := walk(second)).suspects:
+        return other, second
+    return found, first
 
 
-def _telemetry(request: EvidenceRequest, series: tuple[Series, Series, Series], measure: Measure) -> Telemetry:
-    hits, failed, duration = series
-    symptom = failed if measure is Measure.SHARE else duration
+def _telemetry(request: EvidenceRequest, traces: Traces, measure: Measure) -> Telemetry:
+    symptom = traces.failed_share if measure is Measure.SHARE else traces.durations
     points = range(request.window_start, request.end, 60)
-    values, requests = dict(symptom.known()), dict(hits.known())
+    values, requests = dict(symptom.known()), dict(traces.requests.known())
     return Telemetry(
-        _history(request, symptom).values,
+        request.split(symptom)[0].values,
         [values.get(at) for at in points],
         [requests.get(at) for at in points],
-        usual_requests(_history(request, hits).values),
+        usual_requests(request.split(traces.requests)[0].values),
     )
 
 
 def check_dependencies(request: EvidenceRequest, answers: Answers) -> Checked[DependenciesSeen]:
     """Walk along abnormal calls to the service that explains what the alerting one shows."""
     names = [name for name in answers if name.startswith(relations_name(""))]
-    calls = [SERVICES, *names]
-    answer = answers.get(SERVICES)
-    if answer is None or not answer.usable:
-        return Checked(unchecked("dependencies", request, answers, [SERVICES], "the services it calls are"))
+    check = Check("dependencies", request, answers, [SERVICES, *names])
+    if (answer := check.answer()) is None:
+        return replace(check, calls=[SERVICES]).unanswered("the services it calls are")
     graph = service_graph(request, answers)
     if not graph.callees(request.service or ""):
-        unread = [name for name in names if not answers[name].usable]
-        if unread or not names:
-            return Checked(unchecked("dependencies", request, answers, names, "the services it calls are"))
-        text = f"the catalog knows no service that {request.service} calls"
-        return Checked(finding("dependencies", request, Verdict.UNKNOWN, text, answers, calls))
+        if not names or not all(map(check.answer, names)):
+            return replace(check, calls=names).unanswered("the services it calls are")
+        return check.unknown(f"the catalog knows no service that {request.service} calls")
     localization, measure = measured_localization(request, answers)
-    if localization.silence is Silence.ALERTING_NORMAL and silent_since(request, answers) is not None:
+    own = own_traces(request, answers)
+    if localization.silence is Silence.ALERTING_NORMAL and silent_since(request, own) is not None:
         localization = replace(localization, silence=Silence.NO_BASELINE)
     edges = len(list(graph.edges()))
     seen = DependenciesSeen(localization=localization, measure=measure, edges=edges, kinds=_entity_kinds(answers))
-    text = _dependencies_text(request, graph, seen)
-    silent = localization.silence is Silence.NO_BASELINE
-    verdict = Verdict.WARN if localization.suspects else Verdict.UNKNOWN if silent else Verdict.OK
-    return Checked(
-        finding("dependencies", request, verdict, f"{text}{partly(answer)}", answers, calls),
-        None if silent else seen,
-    )
-
-
-def silent_since(request: EvidenceRequest, answers: Answers) -> int | None:
-    """Return since when the alerting service reports no requests: it is not known to be in its normal range."""
-    series = service_series(request, answers).get(request.service or "")
-    return _lost_since(request, series[0]) if series is not None else None
+    text = f"{_dependencies_text(request, graph, seen)}{partly(answer)}"
+    if localization.silence is Silence.NO_BASELINE:
+        return check.unknown(text)
+    return check.found(text, seen, Verdict.WARN if localization.suspects else Verdict.OK)
 
 
 def _dependencies_text(request: EvidenceRequest, graph: ServiceGraph, seen: DependenciesSeen) -> str:
@@ -391,16 +334,13 @@ def _dependencies_text(request: EvidenceRequest, graph: ServiceGraph, seen: Depe
     if found.silence is Silence.NO_BASELINE:
         return f"the calls of {request.service} cannot be compared: it reports no requests to compare with"
     if not found.suspects:
-        measured = [each for each in graph.callees(request.service or "") if each not in found.unmeasured]
         if found.silence is Silence.ALERTING_NORMAL:
             return f"{request.service} itself is within its normal range, so its calls were not followed{missing}"
         if found.silence is Silence.UNEXPLAINED:
             return f"no service that {request.service} calls is abnormal enough to explain it{missing}"
-        return (
-            f"{', '.join(measured[:5])}: within their normal range{missing}"
-            if measured
-            else f"nothing known{missing}"
-        )
+        measured = [each for each in graph.callees(request.service or "") if each not in found.unmeasured]
+        normal = f"{', '.join(measured[:5])}: within their normal range" if measured else "nothing known"
+        return f"{normal}{missing}"
     first = found.suspects[0]
     what = "fails more requests" if seen.measure is Measure.SHARE else "is slower"
     path = " calls ".join(first.path)
@@ -408,11 +348,7 @@ def _dependencies_text(request: EvidenceRequest, graph: ServiceGraph, seen: Depe
 
 
 def _entity_kinds(answers: Answers) -> dict[str, str]:
-    kinds = {}
-    for name, answer in answers.items():
-        if name.startswith("entity:"):
-            for row in answer.rows("included"):
-                kind = text_of(row, "attributes", "schema", "spec", "type")
-                if kind:
-                    kinds[name.partition(":")[2]] = kind.lower()
-    return kinds
+    read = [(name.partition(":")[2], answer) for name, answer in answers.items() if name.startswith("entity:")]
+    rows = [(service, row) for service, answer in read for row in answer.rows("included")]
+    kinds = ((service, text_of(row, "attributes", "schema", "spec", "type")) for service, row in rows)
+    return {service: kind.lower() for service, kind in kinds if kind}

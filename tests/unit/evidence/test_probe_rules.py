@@ -9,7 +9,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_incident_provider.evidence.hypotheses import THRESHOLD
 from airflow_incident_provider.evidence.model import (
     Cause,
     Contradiction,
@@ -19,7 +18,7 @@ from airflow_incident_provider.evidence.model import (
     finding_id,
 )
 from airflow_incident_provider.evidence.probe_rules import weigh_probes
-from airflow_incident_provider.evidence.weighing import Draft
+from airflow_incident_provider.evidence.weighing import THRESHOLD, Draft
 from airflow_incident_provider.messages.evidence import evidence_messages, hypothesis_statements
 from airflow_incident_provider.models import Finding, Stage, StageName, Verdict
 
