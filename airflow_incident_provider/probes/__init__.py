@@ -12,8 +12,7 @@ operators do that.
 
 from __future__ import annotations
 
-from airflow_incident_provider.probes.builtin import BUILTIN_PROBES
-from airflow_incident_provider.probes.catalogue import ENTRY_POINT_GROUP, catalogue, get_probe
+from airflow_incident_provider.probes.builtin import BUILTIN_PROBES, ENTRY_POINT_GROUP, catalogue, get_probe
 from airflow_incident_provider.probes.conclusions import Conclusions, conclude
 from airflow_incident_provider.probes.interpretation import (
     MAX_REDIRECTS,

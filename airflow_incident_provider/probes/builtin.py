@@ -1,18 +1,19 @@
-"""The built-in probes. Each checks a target from its name to the last stage that its kind has."""
+"""The probes that there are: the built-in ones, and those that installed packages add.
+
+Each built-in one checks a target from its name to the last stage that its kind has.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import cache
+from importlib.metadata import entry_points
 
 from airflow_incident_provider.models import ProbeRun, Stage, StageName, Target, Vantage, Verdict
 from airflow_incident_provider.probes.dns import KNOWN, Reply, ReplyCode
-from airflow_incident_provider.probes.exchange import (
-    Exchange,
-    assess_proxy,
-    assess_tls,
-    exchanges,
-)
+from airflow_incident_provider.probes.exchange import Exchange, assess_proxy, assess_tls
 from airflow_incident_provider.probes.output import (
     ContainerOutput,
     Measurements,
@@ -35,7 +36,7 @@ from airflow_incident_provider.probes.reachability import (
     read_vantage,
 )
 from airflow_incident_provider.probes.request import assess_request
-from airflow_incident_provider.probes.safety import literal_address
+from airflow_incident_provider.probes.safety import IN_ALLOWED_NETWORKS, literal_address
 from airflow_incident_provider.probes.script import (
     TIMEOUT_S,
     endpoint_of,
@@ -59,25 +60,18 @@ def assess_control(_run: ProbeRun, output: ContainerOutput) -> Assessment:
     measured = read_measurements(output.stdout)
     vantage = read_vantage(measured, output.network)
     replies = tuple(reply for reply in read_replies(measured) if reply.query == KNOWN)
-    faults, doubts = _faults(vantage, replies), []
     facts: dict[str, FactValue] = {
         "addresses": " ".join(vantage.addresses),
         "families": " ".join(vantage.families) or "none",
         "resolvers": ", ".join(f"{reply.server} {reply.code}" for reply in replies) or "none",
     }
-    doubts += [f"resolver {each.server} does not answer" for each in replies if not _answers(each)]
-    for fault in _proxy_faults(measured, facts):
-        faults.append(fault)
-    doubts += _load(measured, facts)
-    doubts += _clock(measured, output, facts)
+    faults = [*_faults(vantage, replies), *_proxy_faults(measured, facts)]
+    doubts = [f"resolver {each.server} does not answer" for each in replies if not _answers(each)]
+    doubts += [*_load(measured, facts), *_clock(measured, output, facts)]
     if faults:
         return Assessment(verdict=Verdict.FAIL, summary="; ".join(faults), facts=facts, vantage=vantage)
-    summary = _in_order(vantage, replies, facts)
-    if doubts:
-        verdict, summary = Verdict.WARN, f"{'; '.join(doubts)}; {summary}"
-    else:
-        verdict = Verdict.OK
-    return Assessment(verdict=verdict, summary=summary, facts=facts, vantage=vantage)
+    summary = "; ".join((*doubts, _in_order(vantage, replies, facts)))
+    return Assessment(verdict=Verdict.WARN if doubts else Verdict.OK, summary=summary, facts=facts, vantage=vantage)
 
 
 def _answers(reply: Reply) -> bool:
@@ -156,13 +150,9 @@ def assess_target(run: ProbeRun, output: ContainerOutput) -> Assessment:
     """
     measured = read_measurements(output.stdout)
     vantage = read_vantage(measured, output.network)
-    command = pasteable_command(run)
-    proxied = measured.text("address-1") == "proxy"
-    found = (
-        Resolution(addresses=(), literal=True)
-        if proxied
-        else read_resolution(run, measured, internal=output.internal)
-    )
+    found = Resolution(addresses=(), literal=True)
+    if measured.text("address-1") != "proxy":
+        found = read_resolution(run, measured, internal=output.internal)
     at = output.started_at + timedelta(milliseconds=output.duration_ms)
     engine_at = at + timedelta(seconds=engine_ahead_s(measured, output))
     if run.probe != "dns" and (forbidden := found.refused) is not None:
@@ -170,7 +160,8 @@ def assess_target(run: ProbeRun, output: ContainerOutput) -> Assessment:
         summary = f"refused: {where}, which may not be probed"
         return Assessment(verdict=Verdict.SKIPPED, summary=summary, vantage=vantage)
     attempts = read_attempts(found, measured)
-    made = exchanges(run, attempts, found.lookup_ms, (at, engine_at))
+    opened = (each for each in attempts if each.outcome is Outcome.OPEN and each.transfer is not None)
+    made = [Exchange(run, each, found.lookup_ms, at, engine_at) for each in opened]
     stages = _stages(run, found, attempts, made)
     verdict, summary = _summary(stages)
     return Assessment(
@@ -179,7 +170,7 @@ def assess_target(run: ProbeRun, output: ContainerOutput) -> Assessment:
         stages=stages,
         facts=_facts(found, attempts, made),
         evidence=evidence_text(_evidence(found, attempts, made)),
-        command=command,
+        command=pasteable_command(run),
         vantage=vantage,
         redirect=made[0].location if made else None,
     )
@@ -200,7 +191,7 @@ def _stages(
     assess: dict[StageName, Callable[[], Stage]] = {
         StageName.NAME: lambda: _dns_only(run, found) if run.probe == "dns" else assess_name(run, found),
         StageName.CONNECTION: lambda: assess_connection(run, found, attempts),
-        StageName.TLS: lambda: assess_tls(run, made),
+        StageName.TLS: lambda: assess_tls(made),
         StageName.REQUEST: lambda: assess_request(run, made),
     }
     stages: list[Stage] = []
@@ -226,7 +217,7 @@ def _ends_here(stage: Stage, made: Sequence[Exchange], attempts: Sequence[Attemp
 
 def _dns_only(run: ProbeRun, found: Resolution) -> Stage:
     stage = assess_name(run, found)
-    if (odd := found.refused) is None or odd.kind in {"private", "shared", "unique-local", "loopback", "reserved"}:
+    if (odd := found.refused) is None or odd.kind in IN_ALLOWED_NETWORKS:
         return stage
     summary = f"{stage.summary}; {odd.address} ({odd.kind}) is no address of a service"
     return stage.model_copy(update={"verdict": Verdict.WARN, "summary": summary})
@@ -234,27 +225,21 @@ def _dns_only(run: ProbeRun, found: Resolution) -> Stage:
 
 def _summary(stages: Sequence[Stage]) -> tuple[Verdict, str]:
     """Return the verdict of the worst stage, with every fault, the worst first; or what the last stage showed."""
-    order = list(Verdict)
     reached = [stage for stage in stages if stage.verdict is not Verdict.SKIPPED]
-    faults = sorted(
-        (stage for stage in reached if stage.verdict is not Verdict.OK),
-        key=lambda stage: order.index(stage.verdict),
-    )
+    faults = [stage for stage in reached if stage.verdict is not Verdict.OK]
+    faults.sort(key=lambda stage: list(Verdict).index(stage.verdict))
     if not faults:
         return Verdict.OK, _with_notes(reached)
     blocked = [str(stage.name) for stage in stages if stage.verdict is Verdict.SKIPPED]
     summary = "; ".join((*(stage.summary for stage in faults), *_not_contacted(reached)))
-    if blocked:
-        summary = f"{summary}; not reached: {', '.join(blocked)}"
-    return faults[0].verdict, summary
+    return faults[0].verdict, f"{summary}; not reached: {', '.join(blocked)}" if blocked else summary
 
 
 def _with_notes(reached: Sequence[Stage]) -> str:
     """Return what the last stage showed, the certificate's validity, and what the connection did not check."""
-    last = reached[-1]
-    notes = [last.summary]
-    notes += [stage.summary for stage in reached[:-1] if stage.name is StageName.TLS]
-    return "; ".join((*notes, *(_not_contacted(reached[:-1]))))
+    *earlier, last = reached
+    certificate = (stage.summary for stage in earlier if stage.name is StageName.TLS)
+    return "; ".join((last.summary, *certificate, *_not_contacted(earlier)))
 
 
 def _not_contacted(stages: Sequence[Stage]) -> list[str]:
@@ -307,10 +292,8 @@ def _evidence(found: Resolution, attempts: Sequence[Attempt], made: Sequence[Exc
         if (certificate := each.certificate) is not None:
             validity = f"{certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}"
             names = ", ".join((*certificate.names, *certificate.addresses)[:10])
-            text = (
-                f"certificate CN={certificate.subject}, issuer {certificate.issuer}, valid {validity}, for {names}"
-            )
-            parts.append(text.encode())
+            text = f"CN={certificate.subject}, issuer {certificate.issuer}, valid {validity}, for {names}"
+            parts.append(f"certificate {text}".encode())
         if each.exit_code and (message := each.transfer.get("errormsg")):
             parts.append(f"curl: {message}".encode())
         parts += [each.attempt.headers[:_MAX_EVIDENCE_HEAD].strip(), each.attempt.body[:_MAX_EVIDENCE_BODY].strip()]
@@ -371,3 +354,42 @@ BUILTIN_PROBES = (
     _probe("dns", "resolution of a name", _select(lambda at: literal_address(at.host) is None, keep=_host)),
 )
 """The control, then the checks, the one with the most stages first: it includes all that the later ones check."""
+
+ENTRY_POINT_GROUP = "airflow_incident_provider.probes"
+"""The entry point group by which a package adds a probe; each entry point names a :class:`Probe`."""
+
+FORMER_NAMES = {"host_facts": CONTROL}
+"""Names in version 0.1.0."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+
+
+@cache
+def catalogue() -> tuple[Probe, ...]:
+    """Return every probe: the built-in ones, then those of installed packages, by name.
+
+    :raises TypeError: an entry point does not name a :class:`Probe`.
+    :raises ValueError: a probe has a name that is taken or malformed.
+    """
+    probes = {probe.name: probe for probe in BUILTIN_PROBES}
+    for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda each: each.name):
+        probe = entry_point.load()
+        if not isinstance(probe, Probe):
+            raise TypeError(f"The entry point {entry_point.name} ({entry_point.value}) does not name a Probe.")
+        if probe.name in probes or not _NAME.fullmatch(probe.name):
+            raise ValueError(f"The probe name {probe.name!r} of {entry_point.value} is taken or malformed.")
+        probes[probe.name] = probe
+    return tuple(probes.values())
+
+
+def get_probe(name: str) -> Probe:
+    """Return the probe of this name, or former name.
+
+    :raises LookupError: there is no such probe; the message lists those that there are.
+    """
+    wanted = FORMER_NAMES.get(name, name)
+    builtin = next((probe for probe in BUILTIN_PROBES if probe.name == wanted), None)
+    probe = builtin or next((probe for probe in catalogue() if probe.name == wanted), None)
+    if probe is None:
+        raise LookupError(f"There is no probe {name!r}: there are {', '.join(each.name for each in catalogue())}.")
+    return probe

@@ -18,7 +18,7 @@ from airflow_incident_provider.probes.safety import literal_address
 from airflow_incident_provider.text import ascii_host
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate, SubjectAlternativeName
+    from cryptography.x509 import Certificate, Name
 
 SOON_DAYS = 14
 """Under how many days of remaining life a certificate is a warning."""
@@ -101,20 +101,20 @@ class ServerCertificate:
 def read_certificate(pem: str, verification: int) -> ServerCertificate | None:
     """Return the first certificate of a chain in PEM, or ``None`` if there is none that can be read."""
     from cryptography import x509
-    from cryptography.x509.oid import NameOID
 
     try:
         chain = _read_all(pem)
         if not chain:
             return None
         own = chain[0]
+        names, addresses = _alternative_names(own)
         return ServerCertificate(
-            subject=_common_name(own.subject, NameOID.COMMON_NAME),
-            issuer=_common_name(own.issuer, NameOID.COMMON_NAME),
+            subject=_common_name(own.subject),
+            issuer=_common_name(own.issuer),
             not_before=own.not_valid_before_utc,
             not_after=own.not_valid_after_utc,
-            names=_names(own),
-            addresses=_addresses(own),
+            names=names,
+            addresses=addresses,
             chain=len(chain),
             verification=verification,
             authorities=tuple((each.not_valid_before_utc, each.not_valid_after_utc) for each in chain[1:]),
@@ -188,34 +188,24 @@ def sent_certificates(dump: str) -> str:
     return "\n".join(blocks)
 
 
-def _names(certificate: Certificate) -> tuple[str, ...]:
-    from cryptography import x509
-
-    found = _alternative_names(certificate)
-    names = found.get_values_for_type(x509.DNSName) if found else ()
-    return tuple(name.lower().removesuffix(".") for name in names)
-
-
-def _addresses(certificate: Certificate) -> tuple[str, ...]:
-    from cryptography import x509
-
-    found = _alternative_names(certificate)
-    addresses = found.get_values_for_type(x509.IPAddress) if found else ()
-    return tuple(str(ip_address(str(each))) for each in addresses)
-
-
-def _alternative_names(certificate: Certificate) -> SubjectAlternativeName | None:
+def _alternative_names(certificate: Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return every DNS name and every IP address that a certificate is for."""
     from cryptography import x509
 
     try:
-        return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return None
+        return (), ()
+    names = (name.lower().removesuffix(".") for name in found.get_values_for_type(x509.DNSName))
+    addresses = (str(ip_address(str(each))) for each in found.get_values_for_type(x509.IPAddress))
+    return tuple(names), tuple(addresses)
 
 
-def _common_name(name: object, oid: object) -> str:
-    values = name.get_attributes_for_oid(oid)  # type: ignore[attr-defined]
-    return str(values[0].value) if values else name.rfc4514_string()  # type: ignore[attr-defined]
+def _common_name(name: Name) -> str:
+    from cryptography.x509.oid import NameOID
+
+    values = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(values[0].value) if values else name.rfc4514_string()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,11 +231,10 @@ def assess_certificate(found: ServerCertificate, host: str, at: Clocks) -> tuple
     faults = [*_time_faults(found, at, date), *_name_faults(found, host), *_chain_faults(found, host, at)]
     days = found.days_left(at.worker)
     if 0 <= days < SOON_DAYS:
-        faults.append((Verdict.WARN, f"certificate expires {_in_days(days)} ({date})"))
+        faults.append((Verdict.WARN, f"certificate expires in {_days(days)} ({date})"))
     if not faults:
         return Verdict.OK, f"certificate valid until {date}"
-    order = list(Verdict)
-    ordered = sorted(faults, key=lambda fault: order.index(fault[0]))
+    ordered = sorted(faults, key=lambda fault: list(Verdict).index(fault[0]))
     return ordered[0][0], "; ".join(words for _, words in ordered)
 
 
@@ -263,9 +252,7 @@ def _time_faults(found: ServerCertificate, at: Clocks, date: str) -> Sequence[tu
         return [(Verdict.WARN, f"certificate is valid by the server's clock only, {apart} from ours ({date})")]
     if at.worker < found.not_before:
         return [(Verdict.FAIL, f"certificate is not valid before {found.not_before:%Y-%m-%d %H:%M} UTC ({date})")]
-    days = -found.days_left(at.worker) - 1
-    ago = "less than a day ago" if days == 0 else f"{days} day{'' if days == 1 else 's'} ago"
-    return [(Verdict.FAIL, f"certificate expired {ago} ({date})")]
+    return [(Verdict.FAIL, f"certificate expired {_days(-found.days_left(at.worker) - 1)} ago ({date})")]
 
 
 def _about(length: timedelta) -> str:
@@ -319,5 +306,5 @@ def _authority_time_faults(found: ServerCertificate, at: Clocks) -> Sequence[tup
     return [(Verdict.WARN, f"{_REJECTED}: an authority that its chain ends in {ends}")]
 
 
-def _in_days(days: int) -> str:
-    return "in less than a day" if days == 0 else f"in {days} day{'' if days == 1 else 's'}"
+def _days(days: int) -> str:
+    return "less than a day" if days == 0 else f"{days} day{'' if days == 1 else 's'}"

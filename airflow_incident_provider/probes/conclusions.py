@@ -12,15 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from airflow_incident_provider.models import (
-    CONTROL_PROBES,
-    Finding,
-    Incident,
-    ProbeRun,
-    StageName,
-    Statement,
-    Verdict,
-)
+from airflow_incident_provider.models import CONTROL_PROBES, Finding, Incident, StageName, Statement, Verdict
 from airflow_incident_provider.probes.planning import MAX_RUNS, all_runs
 from airflow_incident_provider.probes.targets import Endpoint, endpoint, incident_targets, read_target
 
@@ -50,15 +42,13 @@ def _known(findings: Sequence[Finding]) -> Iterator[Statement]:
     yield from contradictions(checks)
     for control in findings:
         if control.is_control and control.verdict in {Verdict.FAIL, Verdict.WARN}:
-            yield Statement(
-                text=f"our own side: {control.summary}", probes=(control.probe,), verdict=control.verdict
-            )
+            text = f"our own side: {control.summary}"
+            yield Statement(text=text, probes=(control.probe,), verdict=control.verdict)
 
 
 def restate(finding: Finding) -> Statement:
     """Return the sentence that says what one finding saw."""
-    subject = finding.target or finding.probe
-    text = f"{subject}: {finding.summary}"
+    text = f"{finding.target or finding.probe}: {finding.summary}"
     if finding.verdict in {Verdict.FAIL, Verdict.WARN} and (fine := _stages_in_order(finding)):
         text = f"{text}; in order: {', '.join(fine)}"
     return Statement(text=text, probes=(finding.probe,), targets=(finding.target,), verdict=finding.verdict)
@@ -140,14 +130,10 @@ def _not_run(incident: Incident, findings: Sequence[Finding]) -> Iterator[str]:
     found = {(finding.probe, finding.target) for finding in findings}
     runs = all_runs(incident)
     for run in runs[:MAX_RUNS]:
-        if not _has_finding(run, found) and run.probe not in CONTROL_PROBES:
+        if (run.probe, str(run.target)) not in found and run.probe not in CONTROL_PROBES:
             yield f"{run.probe} of {run.target}: planned, but it left no finding"
     for run in runs[MAX_RUNS:]:
         yield f"{run.probe} of {run.target}: not run, because one incident starts at most {MAX_RUNS} containers"
-
-
-def _has_finding(run: ProbeRun, found: set[tuple[str, str]]) -> bool:
-    return (run.probe, str(run.target)) in found
 
 
 def _our_side(findings: Sequence[Finding]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from airflow_incident_provider.models import Expectation, ProbeRun, Stage, StageName, Verdict
+from airflow_incident_provider.models import ProbeRun, Stage, StageName, Verdict
 from airflow_incident_provider.probes.certificate import (
     Clocks,
     ServerCertificate,
@@ -22,8 +22,8 @@ from airflow_incident_provider.probes.certificate import (
     verify_issuers,
 )
 from airflow_incident_provider.probes.output import plain_text
-from airflow_incident_provider.probes.reachability import Attempt, Outcome
-from airflow_incident_provider.probes.script import CONNECT_S, TOTAL_S, endpoint_of, speaks_tls
+from airflow_incident_provider.probes.reachability import Attempt
+from airflow_incident_provider.probes.script import CONNECT_S, TOTAL_S, endpoint_of, expectation, speaks_tls
 from airflow_incident_provider.probes.targets import canonical_url
 
 NOT_FOLLOWED = ", which was not followed"
@@ -140,9 +140,7 @@ class Exchange:
     @property
     def lacks_client_certificate(self) -> bool:
         """Whether the server asked for a client certificate, and none is configured."""
-        expected = self.run.target.expect if self.run.target else None
-        configured = expected is not None and expected.client_certificate is not None
-        return "Request CERT" in self.attempt.trace and not configured
+        return "Request CERT" in self.attempt.trace and expectation(self.run).client_certificate is None
 
     @cached_property
     def certificate(self) -> ServerCertificate | None:
@@ -164,9 +162,8 @@ class Exchange:
 
     def header(self, name: str) -> str | None:
         """Return the last header or trailer of this name."""
-        found = re.findall(
-            rf"(?im)^{re.escape(name)}:[ \t]*(.*?)[ \t]*\r?$", self.attempt.headers.decode("latin-1")
-        )
+        pattern = rf"(?im)^{re.escape(name)}:[ \t]*(.*?)[ \t]*\r?$"
+        found = re.findall(pattern, self.attempt.headers.decode("latin-1"))
         return str(found[-1]) if found else None
 
     @property
@@ -181,10 +178,9 @@ class Exchange:
             if speaks_tls(self.run, endpoint_of(self.run)) and self.handshake_ms is None:
                 return f"the TLS handshake did not end within {CONNECT_S} s"
             return f"no answer within {TOTAL_S} s"
-        message = self.message
         words = _CURL_WORDS.get(self.exit_code, f"no answer (curl exit code {self.exit_code})")
-        words = next((more for known, more in _WORDS_OF_MESSAGE.items() if known in message), words)
-        reason = _OPENSSL_REASON.search(message)
+        words = next((more for known, more in _WORDS_OF_MESSAGE.items() if known in self.message), words)
+        reason = _OPENSSL_REASON.search(self.message)
         return f"{words} ({plain_text(reason[1].encode())[:120].strip()})" if reason else words
 
     def _number(self, key: str) -> int:
@@ -196,22 +192,6 @@ class Exchange:
         return round(float(value) * 1000) if isinstance(value, int | float) else 0
 
 
-def exchanges(
-    run: ProbeRun, attempts: Sequence[Attempt], name_ms: int, clocks: tuple[datetime, datetime]
-) -> tuple[Exchange, ...]:
-    """Return the transfers of the addresses that accepted a connection.
-
-    :param clocks: when the probe ran, by the worker's clock and by the engine's.
-    """
-    opened = (each for each in attempts if each.outcome is Outcome.OPEN and each.transfer is not None)
-    return tuple(Exchange(run, attempt, name_ms, *clocks) for attempt in opened)
-
-
-def expectation(made: Exchange) -> Expectation:
-    """Return what the routing table expects of the target."""
-    return (made.run.target.expect if made.run.target else None) or Expectation()
-
-
 def shown_location(location: str) -> str:
     """Return a URL as a sentence has it."""
     return location if len(location) <= _MAX_SHOWN_URL else f"{location[:_MAX_SHOWN_URL]}..."
@@ -220,12 +200,12 @@ def shown_location(location: str) -> str:
 # --- TLS ----------------------------------------------------------------------------------------------
 
 
-def assess_tls(run: ProbeRun, made: Sequence[Exchange]) -> Stage:
+def assess_tls(made: Sequence[Exchange]) -> Stage:
     """Return whether the handshake completed with a certificate that a client accepts, at every address."""
-    return worst(StageName.TLS, [(each, *_handshake(run, each)) for each in made])
+    return worst(StageName.TLS, [(each, *_handshake(each)) for each in made])
 
 
-def _handshake(run: ProbeRun, made: Exchange) -> tuple[Verdict, str, int | None]:
+def _handshake(made: Exchange) -> tuple[Verdict, str, int | None]:
     certificate = made.certificate
     refused = made.handshake_ms is None and made.lacks_client_certificate
     if made.exit_code in OUR_SIDE:
@@ -237,7 +217,7 @@ def _handshake(run: ProbeRun, made: Exchange) -> tuple[Verdict, str, int | None]
     if certificate is None or (made.handshake_ms is None and not refused):
         words = made.failure
         return Verdict.FAIL, words if "TLS" in words else f"no TLS handshake: {words}", None
-    verdict, summary = assess_certificate(certificate, endpoint_of(run).host, made.clocks)
+    verdict, summary = assess_certificate(certificate, endpoint_of(made.run).host, made.clocks)
     if refused and verdict is Verdict.OK:
         return Verdict.UNKNOWN, f"{WANTS_CERTIFICATE}; {summary}", None
     return verdict, f"{summary}; {WANTS_CERTIFICATE}" if refused else summary, made.handshake_ms
@@ -277,8 +257,7 @@ def _proxy(summary: str) -> Stage:
 
 def graver(one: Verdict, other: Verdict) -> Verdict:
     """Return the worse of two verdicts."""
-    order = list(Verdict)
-    return min(one, other, key=order.index)
+    return min(one, other, key=list(Verdict).index)
 
 
 def worst(name: StageName, results: Sequence[tuple[Exchange, Verdict, str, int | None]]) -> Stage:
@@ -286,8 +265,7 @@ def worst(name: StageName, results: Sequence[tuple[Exchange, Verdict, str, int |
 
     Faults that differ are all listed, each with its addresses.
     """
-    order = list(Verdict)
-    ordered = sorted(results, key=lambda result: order.index(result[1]))
+    ordered = sorted(results, key=lambda result: list(Verdict).index(result[1]))
     first, verdict, summary, took = ordered[0]
     faults = _by_fault(ordered)
     if verdict is Verdict.FAIL and any(found is Verdict.OK for _, found, _, _ in results):

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from airflow_incident_provider.models import Finding, ProbeRun, Stage, StageName, Target, Verdict
-from airflow_incident_provider.probes.builtin import BUILTIN_PROBES
-from airflow_incident_provider.probes.catalogue import get_probe
-from airflow_incident_provider.probes.exchange import NOT_FOLLOWED, shown_location
+from airflow_incident_provider.probes.builtin import BUILTIN_PROBES, get_probe
+from airflow_incident_provider.probes.exchange import NOT_FOLLOWED, graver, shown_location
 from airflow_incident_provider.probes.output import (
     ContainerOutput,
     MissingMeasurementError,
@@ -130,19 +129,19 @@ def after_redirect(first: Finding, last: Finding) -> Finding:
     A fault on the way there, such as an expired certificate or an address that answers 503, is not forgotten.
     """
     verdict = Verdict.UNKNOWN if last.verdict is Verdict.SKIPPED else last.verdict
-    faults = [_on_the_way(stage) for stage in first.stages if stage.verdict in _FAULTS]
+    # That the redirect was not followed is no longer true.
+    faults = [
+        stage.model_copy(update={"summary": stage.summary.replace(NOT_FOLLOWED, "")})
+        for stage in first.stages
+        if stage.verdict in _FAULTS
+    ]
     there = shown_location(last.target)
     evidence = f"{first.evidence}\n--- {last.target}\n{last.evidence}" if last.evidence else first.evidence
     return last.model_copy(
         update={
             "target": first.target,
             "verdict": min((verdict, *(stage.verdict for stage in faults)), key=list(Verdict).index),
-            "summary": "; ".join(
-                (
-                    *(stage.summary for stage in faults),
-                    f"redirects to {there}: {last.summary}",
-                )
-            ),
+            "summary": "; ".join((*(stage.summary for stage in faults), f"redirects to {there}: {last.summary}")),
             "stages": _with_faults(last.stages, faults),
             "evidence": evidence_text(evidence.encode()),
             "command": first.command,
@@ -150,11 +149,6 @@ def after_redirect(first: Finding, last: Finding) -> Finding:
             "duration_ms": first.duration_ms + last.duration_ms,
         }
     )
-
-
-def _on_the_way(stage: Stage) -> Stage:
-    """Return a stage of a request that was redirected, without what is no longer true of it."""
-    return stage.model_copy(update={"summary": stage.summary.replace(NOT_FOLLOWED, "")})
 
 
 def _with_faults(stages: Sequence[Stage], faults: Sequence[Stage]) -> tuple[Stage, ...]:
@@ -165,9 +159,11 @@ def _with_faults(stages: Sequence[Stage], faults: Sequence[Stage]) -> tuple[Stag
         if later is None or later.verdict is Verdict.SKIPPED:
             found[fault.name] = fault
         else:
-            verdict = min(fault.verdict, later.verdict, key=list(Verdict).index)
-            summary = f"{fault.summary}; {later.summary}"
-            found[fault.name] = later.model_copy(update={"verdict": verdict, "summary": summary})
+            changed = {
+                "verdict": graver(fault.verdict, later.verdict),
+                "summary": f"{fault.summary}; {later.summary}",
+            }
+            found[fault.name] = later.model_copy(update=changed)
     return tuple(sorted(found.values(), key=lambda stage: list(StageName).index(stage.name)))
 
 

@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from airflow_incident_provider.models import Incident, ProbeRun, Target
-from airflow_incident_provider.probes.builtin import BUILTIN_PROBES
-from airflow_incident_provider.probes.catalogue import catalogue
+from airflow_incident_provider.probes.builtin import BUILTIN_PROBES, FORMER_NAMES, catalogue
 from airflow_incident_provider.probes.probe import CONTROL, Probe
 from airflow_incident_provider.probes.safety import INTERNAL_NETWORKS, literal_address, refuse_target
 from airflow_incident_provider.probes.targets import alert_hosts, endpoint, incident_targets
 
 MAX_RUNS = 10
 """How many runs, and so how many containers, one incident has at most."""
-
-_FORMER_NAMES = {"host_facts": CONTROL}
 
 
 def plan_probes(incident: Incident) -> tuple[ProbeRun, ...]:
@@ -37,7 +34,7 @@ def all_runs(incident: Incident) -> tuple[ProbeRun, ...]:
 
 def _runs(incident: Incident) -> Iterator[ProbeRun]:
     yield ProbeRun(probe=CONTROL)
-    names = {_FORMER_NAMES.get(name, name) for name in incident.route.probes}
+    names = {FORMER_NAMES.get(name, name) for name in incident.route.probes}
     known, problem = _known_probes(names)
     for name in sorted(names - known.keys()):
         yield ProbeRun(probe=name, refused=problem or f"no such probe; there are {', '.join(known)}")

@@ -15,12 +15,11 @@ from airflow_incident_provider.probes.exchange import (
     UNEXPECTED_END,
     WANTS_CERTIFICATE,
     Exchange,
-    expectation,
     graver,
     shown_location,
     worst,
 )
-from airflow_incident_provider.probes.script import TOTAL_S
+from airflow_incident_provider.probes.script import TOTAL_S, expectation
 
 SLOW_MS = 2_000
 """From how many milliseconds on an answer is slow, unless the routing table says otherwise."""
@@ -81,7 +80,7 @@ def assess_request(run: ProbeRun, made: Sequence[Exchange]) -> Stage:
 
 
 def _http_answer(made: Exchange) -> tuple[Verdict, str]:
-    expected = expectation(made)
+    expected = expectation(made.run)
     if made.status < _SUCCESS:
         return _without_answer(made)
     verdict, words = _status(made, expected)
@@ -207,7 +206,7 @@ def _grpc_answer(made: Exchange) -> tuple[Verdict, str]:
         serving = made.attempt.body[6] if made.attempt.body[5:6] == b"\x08" and len(made.attempt.body) > 6 else 0  # noqa: PLR2004
         state = _SERVING.get(serving, "UNKNOWN")
         verdict, words = (Verdict.OK, "") if state == "SERVING" else (Verdict.FAIL, "")
-        slow_ms = expectation(made).slow_ms or SLOW_MS
+        slow_ms = expectation(made.run).slow_ms or SLOW_MS
         if made.total_ms > slow_ms:
             verdict, words = graver(verdict, Verdict.WARN), f"; slow: the limit is {slow_ms} ms"
         return verdict, f"the health check was answered {state} {took}{words}"

@@ -108,31 +108,31 @@ def pasteable_command(run: ProbeRun) -> tuple[str, ...]:
     if run.target is None:
         return ()
     parts = endpoint_of(run)
-    host = f"[{parts.host}]" if ":" in parts.host else parts.host
     match run.probe:
         case "dns":
             return ("dig", "+noall", "+comments", "+answer", parts.host, "A", parts.host, "AAAA")
         case "tcp":
             return ("nc", "-vz", "-w", "3", parts.host, str(parts.port))
         case "tls":
-            return ("openssl", "s_client", "-connect", f"{host}:{parts.port}", "-servername", parts.host)
+            return ("openssl", "s_client", "-connect", parts.authority, "-servername", parts.host)
         case "grpc":
             plaintext = () if speaks_tls(run, parts) else ("-plaintext",)
-            return ("grpcurl", *plaintext, f"{host}:{parts.port}", _GRPC_HEALTH.removeprefix("/"))
+            return ("grpcurl", *plaintext, parts.authority, _GRPC_HEALTH.removeprefix("/"))
         case _:
-            headers = (part for name, value in _expectation(run).headers for part in ("-H", f"{name}: {value}"))
+            headers = (part for name, value in expectation(run).headers for part in ("-H", f"{name}: {value}"))
             return ("curl", "-sv", "--max-time", str(TOTAL_S), *headers, parts.url)
 
 
-def _expectation(run: ProbeRun) -> Expectation:
+def expectation(run: ProbeRun) -> Expectation:
+    """Return what the routing table expects of a run's target."""
     return (run.target.expect if run.target else None) or Expectation()
 
 
 def _curl_config(run: ProbeRun, parts: Endpoint, *, proxied: bool) -> str:
     """Return curl's configuration."""
-    expected = _expectation(run)
+    expected = expectation(run)
     scheme = "https" if speaks_tls(run, parts) else "http"
-    resource = _GRPC_HEALTH if run.probe == "grpc" else parts.resource or "/"
+    resource, grpc_headers = (_GRPC_HEALTH, _GRPC_HEADERS) if run.probe == "grpc" else (parts.resource or "/", ())
     lines = [
         ("url", f"{scheme}://{parts.authority}{resource}"),
         ("proto", "=http,https"),
@@ -141,7 +141,7 @@ def _curl_config(run: ProbeRun, parts: Endpoint, *, proxied: bool) -> str:
         ("max-time", str(TOTAL_S)),
         ("max-redirs", "0"),
         ("user-agent", "airflow-incident-provider"),
-        *(("header", f"{name}: {value}") for name, value in _headers(run, expected)),
+        *(("header", f"{name}: {value}") for name, value in (*grpc_headers, *expected.headers)),
     ]
     flags = ["globoff", "compressed"]
     if not proxied:
@@ -154,10 +154,6 @@ def _curl_config(run: ProbeRun, parts: Endpoint, *, proxied: bool) -> str:
     if run.probe == "tls":
         flags.append("head")
     return "\n".join([*(f"{name} = {_quoted(value)}" for name, value in lines), *flags])
-
-
-def _headers(run: ProbeRun, expected: Expectation) -> tuple[tuple[str, str], ...]:
-    return (*_GRPC_HEADERS, *expected.headers) if run.probe == "grpc" else expected.headers
 
 
 def _quoted(value: str) -> str:
