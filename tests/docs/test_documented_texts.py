@@ -114,9 +114,7 @@ def test_every_extra_that_is_read_is_documented() -> None:
 
 
 def test_an_entry_point_names_what_the_module_of_its_page_has() -> None:
-    from airflow_incident_provider.probes.catalogue import ENTRY_POINT_GROUP
-
-    from airflow_incident_provider.probes import Probe
+    from airflow_incident_provider.probes import ENTRY_POINT_GROUP, Probe
 
     [block] = [block for block in blocks("text") if "entry-points" in block.text]
     [(name, target)] = tomllib.loads(block.text)["project"]["entry-points"][ENTRY_POINT_GROUP].items()
