@@ -176,8 +176,11 @@ def split_url(url: str) -> SplitResult | None:
 
 _NAME = (
     r"(?:(?:api|app|application|access|secret|private|account|sharedaccess|encryption|signing|master|licen[sc]e|auth"
-    r"|client)[_ -]?key(?:[_-]?(?:id|data))?|(?:secret|passw(?:or)?d)(?:[_-][A-Za-z0-9]{1,20}){0,3}|token"
-    r"|passphrase|signature|credentials?|session[_-]?id|sessid|(?<![A-Za-z0-9])(?:pass|pwd|sig|psk|bind_?pw)"
+    r"|client)[_ -]?key(?:[_-]?(?:id|data))?|token|passwords|snmp[_ ]community"
+    r"|(?:secret|passw(?:or)?d)"
+    r"(?:[_-](?!(?:version|count|name|file|path|ref|policy|length|age|reset|expir)[a-z]{0,6}\b)[A-Za-z0-9]{1,20}){0,3}"
+    r"|passphrase|signature|credentials?|session[_-]?id|sessid"
+    r"|(?<![A-Za-z0-9])(?:pass|sig)(?!\W{1,6}\d{1,3}\b)|(?<![A-Za-z0-9])(?:pwd|psk|bind_?pw)"
     r"|(?<![A-Za-z0-9])pw(?![A-Za-z0-9])|rediscli_auth|community[_ ]string"
     r"|passwort|kennwort|mot[_ ]de[_ ]passe|contrase\u00f1a|senha"
     r"|\u043f\u0430\u0440\u043e\u043b\u044c|\u5bc6\u7801|\u30d1\u30b9\u30ef\u30fc\u30c9)"
@@ -193,9 +196,15 @@ _ASSIGNED = (
     rf"|{_QUOTE}?(?:\s{{0,4}}(?:=>|->|\u2192|[=:\uff1a\uff1d]>?|%3[DdAa])){{1,3}}\s{{0,4}})"
 )
 """What stands between a name and its value; also where both are fields, as in ``"name": "token", "value": "x"``."""
+_NO_SECRET = (
+    r"(?:true|false|null|none|nil|yes|no|undefined|unset|\?|%s|\$\d{1,2}|\*{3,20}|<[a-z_ -]{1,20}>|\[[a-z_ -]{1,20}\]"
+    r"|sig(?:term|kill|int|hup|segv|abrt|usr[12]|pipe|quit)|\"\"|'')(?![^\s,;&)\]}\"'<>])"
+)
+"""Values that say nothing: truth values, nulls, places for a value, masks, and the signals of processes."""
 _VALUE = (
+    rf"(?!{_NO_SECRET})"
     r"(?:'{3}.{1,500}?'{3}|\"\"\".{1,500}?\"\"\"|&quot;[^&\n]{1,500}&quot;|`[^`\n]{1,500}`|[|>][+-]?\n[^\n]{1,500}"
-    r"|\\{0,4}\"[^\"\n]{0,500}\"|'[^'\n]{0,500}'"
+    r"|\\{0,4}\"[^\"\n]{0,500}\"|'[^'\n]{0,500}'|(?!\[redacted\])\[[^\[\]\n]{1,500}\]"
     r"|(?!\[redacted\])[^\s&;,\"'<>]{0,500}[^\s&;,\"'<>)\]}]"
     r"|\\{0,4}[\"'][^\s\"'\\]{1,500}(?![^\n]{0,500}[\"']))"  # the end of a quoted value was cut off
 )
@@ -272,7 +281,10 @@ _PATTERNS: tuple[tuple[str, _Replacement], ...] = (
     ),
     (rf"(?i)(\bbasic(?:\s{{1,4}}auth\w{{0,11}}:?)?\s{{1,4}})({_BASE64})", _basic),
     (rf"(?i)((?<![A-Za-z0-9])auth{_ASSIGNED}\\{{0,4}}[\"']?)({_BASE64})", _basic),
-    (r"(?i)\b(bearer)\s{1,4}(?=[^\s]{0,100}[0-9])[A-Za-z0-9._~+/=-]{6,}", rf"\1 {REDACTED}"),
+    (
+        r"(?i)\b(bearer(?:\s{1,4}|%20|\s?[:=]\s{0,4}))(?=[^\s]{0,100}[0-9])[A-Za-z0-9._~+/=-]{6,}",
+        rf"\1{REDACTED}",
+    ),
     (
         r"(?i)\b(bearer|basic|token|geniekey)\s{1,4}(?!\[redacted)[A-Za-z0-9._~+/=-]{16,}",
         rf"\1 {REDACTED}",
@@ -282,7 +294,7 @@ _PATTERNS: tuple[tuple[str, _Replacement], ...] = (
         r"(?i)\b(?!https?:)([a-z][a-z0-9+.-]{1,20}://)[^\s@/:]{0,200}:[^\s@]{1,500}@(?:[^\s/?#]*@)?",
         rf"\1{REDACTED}@",
     ),
-    (r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/?#]*@", rf"\1{REDACTED}@"),
+    (r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)(?!git@)[^\s/?#]*@", rf"\1{REDACTED}@"),
     (r"(?<!:)(//)[^\s/?#@:]{1,200}:[^\s/?#@]{1,200}@", rf"\1{REDACTED}@"),
     (r"(?<![\w/:])[\w.-]{1,63}:[^\s@]{1,128}@(?=(?:tcp|unix)\()", f"{REDACTED}@"),
     (r"(?i)\b(login\s{1,4}\S{1,100}\s{1,4}password\s{1,4})(?!\[redacted)\S{1,200}", rf"\1{REDACTED}"),
@@ -292,19 +304,28 @@ _PATTERNS: tuple[tuple[str, _Replacement], ...] = (
         f"{REDACTED}@",
     ),
     (r"(?i)(https://(?:\w+\.)?discord(?:app)?\.com/api/webhooks/)(?!\[redacted)\S+", rf"\1{REDACTED}"),
-    (r"(?i)(https://[\w.-]{1,100}\.webhook\.office\.com/)(?!\[redacted)\S+", rf"\1{REDACTED}"),
+    (
+        r"(?i)(https://(?:[\w.-]{1,100}\.webhook\.office\.com|outlook\.office(?:365)?\.com/webhook)/)(?!\[redacted)\S+",
+        rf"\1{REDACTED}",
+    ),
+    (r"(?i)([?&]code=)[\w.~%/-]{20,2000}", rf"\1{REDACTED}"),
     *((token, REDACTED) for token in _TOKENS),
     # Named values: NAME=value, "name": "value", <name>value<, --name value, and prose.
     (rf"(?i)({_NAME}{_ASSIGNED}){_VALUE}", rf"\1{REDACTED}"),
-    (rf"(?i)(<[\w:-]{{0,40}}{_NAME}>)(?!\[redacted)[^<\n]{{1,500}}", rf"\1{REDACTED}"),
+    (rf"(?i)(<[\w:-]{{0,40}}{_NAME}(?:\s[^<>\n]{{1,200}})?>)(?!\[redacted)[^<\n]{{1,500}}", rf"\1{REDACTED}"),
     (rf"(?i)((?<![\w-])--[\w-]{{0,40}}{_NAME}[\w-]{{0,20}}\s{{1,4}})(?!-){_VALUE}", rf"\1{REDACTED}"),
     (
         r"(?i)(\b(?:sshpass|(?:docker|podman) login|mysql\w{0,10}|mongo\w{0,10}|redis-cli)\b[^\n]{0,100}?"
-        r"\s-[pa]\s?)"
+        r"\s-(?-i:[pa])\s?)"
         r"(?!\[redacted)[^\s]{4,200}",
         rf"\1{REDACTED}",
     ),
-    (r"(?i)\b((?:passw(?:or)?d|passphrase|pwd|secret)\s{1,4})([\"'])[^\"'\n]{4,200}\2", rf"\1{REDACTED}"),
+    # The name of a secret in an error is no secret.
+    (
+        r"(?i)\b((?:passw(?:or)?d|passphrase|pwd|secret)\s{1,4})([\"'])[^\"'\n]{4,200}\2"
+        r"(?!\s{1,4}(?:not|is|was|already|does|in|could|cannot|has)\b)",
+        rf"\1{REDACTED}",
+    ),
     (r"(\s(?:-u[\s=]{0,4}|--user[\s=]{1,4}))[^\s:]{1,100}:[^\s]{1,200}", rf"\1{REDACTED}"),
     (r"(\s--from-literal[\s=]{1,4}[\w.-]{1,100}=)[^\s]{1,200}", rf"\1{REDACTED}"),
     (
@@ -314,7 +335,7 @@ _PATTERNS: tuple[tuple[str, _Replacement], ...] = (
     ),
     (
         r"(?i)\b((?:passw(?:or)?d|passphrase|pwd|(?:api|app|access|secret|private)[_ -]?(?:key|token))"
-        r"\s{1,4}(?:for\s{1,4}(?:user\s{1,4})?[^\s]{1,60}\s{1,4})?(?:(?:is|was|of)\s{1,4})?)(?=[^\s]{0,100}[0-9])(?!\[redacted)[^\s,;\"'<>]{6,200}",
+        r"\s{1,4}(?:for\s{1,4}(?:user\s{1,4})?[^\s]{1,60}\s{1,4})?(?:(?:is|was|of)[\s:]{1,4})?)(?=[^\s]{0,100}[0-9])(?!\[redacted)[^\s,;\"'<>]{6,200}",
         rf"\1{REDACTED}",
     ),
 )
@@ -326,7 +347,7 @@ _AWS_IDS = re.compile(_AWS_ID)
 _AWS_KEYS = re.compile(_AWS_KEY)
 _HINTS = (
     "@", "key", "secret", "token", "pass", "pwd", "sig", "cred", "sess", "auth", "cookie", "bearer", "basic",
-    "webhook", "hooks.slack", "-----begin", ":aa", " -u", "\n-u", "\t-u", " -p", "\n-p", "\t-p", "--user", "xox",
+    "webhook", "hooks.slack", "code=", "-----begin", ":aa", " -u", "\n-u", "\t-u", " -p", "\n-p", "\t-p", "--user", "xox",
     "xapp", "eyj", "akia", "asia", "aroa", "aida", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_", "glpat",
     "glptt", "gldt", "glrt", "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "whsec", "sg.", "aiza", "ya29", "hvs.",
     "hvb.", "hvr.", "npm_", "pypi-", "dckr_", "dop_v1", "shpat", "shpca", "shppa", "shpss", "dapi", "lin_api",

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from slugify import slugify
 
-from airflow_incident_provider.text import digest, digest_of
+from airflow_incident_provider.text import digest, digest_of, redact
 
 MAX_PART = 80
 FORMER_DIGITS = 6
@@ -75,8 +75,18 @@ def _joined(parts: Iterable[str | None], digits: int) -> str:
 
 
 def _part(text: str, digits: int) -> str:
-    """Return ``text`` as a part of a key; when that changes it, a digest keeps it apart from similar texts."""
-    if len(text) <= MAX_PART and _ALLOWED.fullmatch(text) and ".." not in text and text.strip(".") == text:
+    """Return ``text`` as a part of a key; when that changes it, a digest keeps it apart from similar texts.
+
+    A key gets into run ids and channel names, so it holds no secret.
+    """
+    public = redact(text)
+    if (
+        public == text
+        and len(text) <= MAX_PART
+        and _ALLOWED.fullmatch(text)
+        and ".." not in text
+        and text.strip(".") == text
+    ):
         return text
-    short = slug(text, MAX_PART - digits - 1)
+    short = slug(public, MAX_PART - digits - 1)
     return f"{short}-{digest(text, digits)}" if short else digest(text, digits)

@@ -56,7 +56,7 @@ from airflow_incident_provider.intake.values import (
     settle_time,
 )
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source, Target
-from airflow_incident_provider.text import digest, distinct, for_error, one_line, redact
+from airflow_incident_provider.text import distinct, for_error, one_line, redact
 
 _OPEN: Final = None
 _MORE: Final = "More"
@@ -405,7 +405,7 @@ def read_report(
     """
     title, state = _title(report, warnings)
     arrived = received_at.astimezone(UTC)
-    given_id = _public_id(one_line(report.id or ""))
+    given_id = one_line(report.id or "")
     places = _places(report)
     fingerprint = report_fingerprint(state.name, places.values())
     derived_id = "-".join(filter(None, (f"{arrived:%Y%m%d-%H%M%S}", slug(title.lower(), 40), fingerprint)))
@@ -480,12 +480,6 @@ def _link(item: object, warnings: ParseWarnings) -> Link | None:
         warnings.add("links", kind, f"not a kind of link ({', '.join(LinkKind)}): recognised by its URL")
     label = label if isinstance(label, str) else None
     return make_link(item["url"], label=label, kind=known, field="links", warnings=warnings)
-
-
-def _public_id(given_id: str) -> str:
-    """Return an id without secrets, for it gets into run ids; a digest keeps it apart from others of its kind."""
-    public = redact(given_id)
-    return given_id if public == given_id else f"{public}-{digest(given_id)}"
 
 
 def _title(report: Report, warnings: ParseWarnings) -> tuple[str, TitleState]:

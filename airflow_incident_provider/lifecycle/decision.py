@@ -55,7 +55,7 @@ from airflow_incident_provider.lifecycle.records import (
 from airflow_incident_provider.lifecycle.run_requests import response_dag, with_response_run, with_update_run
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
 from airflow_incident_provider.models import Incident, Model, Source
-from airflow_incident_provider.text import shorten
+from airflow_incident_provider.text import one_line, redact, shorten
 
 _MAX_TITLE = 200
 
@@ -525,7 +525,7 @@ def _inputs(context: DecisionContext) -> dict[str, str]:
         "privacy": "private" if signal.private else None,
         "severity": signal.severity,
         "event at": signal.event_at.isoformat(),
-        "delivery": signal.delivery_id or signal.fingerprint,
+        "delivery": shorten(redact(one_line(signal.delivery_id or "")), _MAX_TITLE) or signal.fingerprint,
     }
     return {name: str(value) for name, value in named.items() if value}
 

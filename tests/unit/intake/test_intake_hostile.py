@@ -185,3 +185,33 @@ def test_an_incident_fits_into_an_xcom_value(character: str, alert: Make, read: 
 def test_a_flag_never_shows_more_than_a_little(alert: Make, read: Read) -> None:
     incident = read(alert({"tags": "t" * 5000}))
     assert all(len(flag.value) <= 100 for flag in incident.flags)
+
+
+_SECRETS = ("password=hunter2", "https://app:hunter2@db.example/x", "Authorization: Bearer hunter2hunter2")
+
+
+@pytest.mark.parametrize("secret", _SECRETS)
+@pytest.mark.parametrize("name", ["id", "cycle_key", "scope"])
+def test_a_secret_in_what_identifies_an_alert_gets_into_no_key(
+    name: str, secret: str, alert: Make, read: Read
+) -> None:
+    incident = read(alert(**{name: secret}))
+    assert "hunter2" not in incident.key + incident.id
+    assert incident.key == read(alert(**{name: secret})).key
+    assert incident.key != read(alert(**{name: secret.replace("hunter2", "hunter3")})).key
+
+
+@pytest.mark.parametrize("secret", _SECRETS)
+@pytest.mark.parametrize("name", ["public_id", "uuid"])
+def test_a_secret_in_the_id_of_a_datadog_incident_gets_into_no_key(
+    name: str, secret: str, datadog_incident: Make, read: Read
+) -> None:
+    incident = read(datadog_incident(**{"public_id": None, name: secret}))
+    assert "hunter2" not in incident.key + incident.id
+
+
+@pytest.mark.parametrize("secret", _SECRETS)
+def test_a_secret_in_the_id_of_a_report_gets_into_no_key(secret: str, read: Read) -> None:
+    first, other = (read({"title": "x", "id": text}) for text in (secret, secret.replace("hunter2", "hunter3")))
+    assert "hunter2" not in first.key + first.id
+    assert first.key != other.key
