@@ -197,8 +197,8 @@ _ASSIGNED = (
 )
 """What stands between a name and its value; also where both are fields, as in ``"name": "token", "value": "x"``."""
 _NO_SECRET = (
-    r"(?:true|false|null|none|nil|yes|no|undefined|unset|\?|%s|\$\d{1,2}|\*{3,20}|<[a-z_ -]{1,20}>|\[[a-z_ -]{1,20}\]"
-    r"|sig(?:term|kill|int|hup|segv|abrt|usr[12]|pipe|quit)|\"\"|'')(?![^\s,;&)\]}\"'<>])"
+    r"(?:true|false|null|none|nil|yes|no|undefined|unset|\?|%s|\$\d{1,2}|\*{3,20}|<[a-z_ -]{1,20}>|\[[a-z_ -]{1,20}"
+    r"\]|sig(?:term|kill|int|hup|segv|abrt|usr[12]|pipe|quit)|\"\"|'')(?![^\s,;&)\]}\"'<>])"
 )
 """Values that say nothing: truth values, nulls, places for a value, masks, and the signals of processes."""
 _VALUE = (
@@ -347,8 +347,9 @@ _AWS_IDS = re.compile(_AWS_ID)
 _AWS_KEYS = re.compile(_AWS_KEY)
 _HINTS = (
     "@", "key", "secret", "token", "pass", "pwd", "sig", "cred", "sess", "auth", "cookie", "bearer", "basic",
-    "webhook", "hooks.slack", "code=", "-----begin", ":aa", " -u", "\n-u", "\t-u", " -p", "\n-p", "\t-p", "--user", "xox",
-    "xapp", "eyj", "akia", "asia", "aroa", "aida", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_", "glpat",
+    "webhook", "hooks.slack", "code=", "-----begin", ":aa", " -u", "\n-u", "\t-u", " -p", "\n-p", "\t-p", "--user",
+    "xox", "xapp",
+    "eyj", "akia", "asia", "aroa", "aida", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_", "glpat",
     "glptt", "gldt", "glrt", "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "whsec", "sg.", "aiza", "ya29", "hvs.",
     "hvb.", "hvr.", "npm_", "pypi-", "dckr_", "dop_v1", "shpat", "shpca", "shppa", "shpss", "dapi", "lin_api",
     "pmak", "atatt", "glsa", "nrak", "sq0", "geniekey", "pw", "gocspx",

@@ -58,11 +58,17 @@ class _Subject:
     reference: MonitorReference | None
     monitor_id: str | None
     scope: str
+    host: str | None
 
     @property
     def groups(self) -> list[str]:
-        """The parts of the scope: whole, because a part that is cut might equal another."""
-        parts = (part.strip() for part in self.scope.split(","))
+        """The parts of the scope: whole, because a part that is cut might equal another.
+
+        Where no scope is stated, the host distinguishes the alerts of a monitor.
+        """
+        parts = (part.strip().casefold() for part in self.scope.split(","))
+        if not self.scope and self.host:
+            return [f"host:{self.host.casefold()}"]
         return [part for part in parts if part and part != "*"]
 
 
@@ -121,7 +127,14 @@ def _subject(payload: DatadogPayload, warnings: ParseWarnings) -> _Subject:
             )
         warnings.add("title", payload.title, "missing: the beginning of the text was taken")
         title = Title(name=first_line[:MAX_TITLE])
-    return _Subject(title, reference, monitor_id, scope)
+    return _Subject(title, reference, monitor_id, scope, _only_host(payload))
+
+
+def _only_host(payload: DatadogPayload) -> str | None:
+    """Return the host that the notification names, if it is a single one."""
+    named = values_of("host", read_tags(payload.tags, field="tags", warnings=ParseWarnings()))
+    hosts = distinct([payload.hostname] if payload.hostname else named)
+    return hosts[0] if len(hosts) == 1 else None
 
 
 def _title(payload: DatadogPayload) -> Title:

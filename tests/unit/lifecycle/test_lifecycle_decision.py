@@ -263,3 +263,29 @@ def test_the_room_of_an_incident_that_was_only_recorded_is_made_when_it_gets_wor
     loud = world.alert(transition="Re-Triggered", priority="P1", seconds=20)
     assert (loud.action, loud.record.visibility) == (Action.UPDATE, Visibility.ROOM)
     assert [(run.dag_id, run.run_id) for run in loud.runs][:1] == [("incident_response", quiet.key)]
+
+
+@pytest.mark.parametrize(
+    ("of_a", "of_b"),
+    [
+        ({"hostname": "web-1"}, {"hostname": "web-2"}),
+        ({"tags": "service:checkout,env:prod,host:web-1"}, {"tags": "service:checkout,env:prod,host:web-2"}),
+        ({"hostname": "web-1", "tags": ["host:x", "host:y"]}, {"hostname": "web-2", "tags": ["host:x", "host:y"]}),
+    ],
+)
+def test_a_template_without_the_scope_keeps_hosts_apart(world: Any, of_a: Any, of_b: Any) -> None:
+    world.send({**world.alert_payload(scope=()), **of_a}, 0)
+    world.send({**world.alert_payload(scope=(), seconds=1), **of_b}, 1)
+    assert world.only.firing_count == 2
+    recovery = world.send({**world.alert_payload(1, "Recovered", scope=(), seconds=2), **of_a}, 2)
+    assert recovery.action is Action.UPDATE
+    assert world.only.firing_count == 1
+
+
+@pytest.mark.parametrize(
+    ("fires", "ends"),
+    [(["host:Web-1"], ["host:web-1"]), (["HOST:web-1", "env:prod"], ["env:Prod", "host:web-1"])],
+)
+def test_the_case_of_a_scope_makes_no_other_group(world: Any, fires: list[str], ends: list[str]) -> None:
+    world.alert(scope=fires)
+    assert world.alert(1, "Recovered", scope=ends, seconds=1).action is Action.RECOVER
