@@ -196,13 +196,13 @@ _ASSIGNED = (
     rf"|{_QUOTE}?(?:\s{{0,4}}(?:=>|->|\u2192|[=:\uff1a\uff1d]>?|%3[DdAa])){{1,3}}\s{{0,4}})"
 )
 """What stands between a name and its value; also where both are fields, as in ``"name": "token", "value": "x"``."""
-_NO_SECRET = (
+_MEANS_NOTHING = (
     r"(?:true|false|null|none|nil|yes|no|undefined|unset|\?|%s|\$\d{1,2}|\*{3,20}|<[a-z_ -]{1,20}>|\[[a-z_ -]{1,20}"
     r"\]|sig(?:term|kill|int|hup|segv|abrt|usr[12]|pipe|quit)|\"\"|'')(?![^\s,;&)\]}\"'<>])"
 )
 """Values that say nothing: truth values, nulls, places for a value, masks, and the signals of processes."""
 _VALUE = (
-    rf"(?!{_NO_SECRET})"
+    rf"(?!{_MEANS_NOTHING})"
     r"(?:'{3}.{1,500}?'{3}|\"\"\".{1,500}?\"\"\"|&quot;[^&\n]{1,500}&quot;|`[^`\n]{1,500}`|[|>][+-]?\n[^\n]{1,500}"
     r"|\\{0,4}\"[^\"\n]{0,500}\"|'[^'\n]{0,500}'|(?!\[redacted\])\[[^\[\]\n]{1,500}\]"
     r"|(?!\[redacted\])[^\s&;,\"'<>]{0,500}[^\s&;,\"'<>)\]}]"
