@@ -26,7 +26,7 @@ from airflow_incident_provider.room.brief import BriefWriter, brief_key, brief_s
 from airflow_incident_provider.room.channel import UNFINISHED_WAIT_S, ChannelOpener, ChannelRequest, OpenedChannel
 from airflow_incident_provider.room.posting import Ledger, Poster, recorded_ts
 from airflow_incident_provider.room.progress import progress_with_room
-from airflow_incident_provider.room.responders import invitations, not_invited, not_invited_because
+from airflow_incident_provider.room.responders import NOT_ADDED, invitations, not_invited, not_invited_because
 from airflow_incident_provider.room.snapshot import IncidentSnapshot
 from airflow_incident_provider.slack.concurrency import run_concurrently
 from airflow_incident_provider.slack.errors import MESSAGE_NOT_FOUND, invite_failure_reason
@@ -272,7 +272,7 @@ class RoomOpener:
             return room
         reasons = {each.user_id: each.reason for each in room.not_invited if each.user_id}
         missing = {
-            one.user.id: reasons.get(one.user.id, "Slack did not add them to the channel")
+            one.user.id: reasons.get(one.user.id, NOT_ADDED)
             for one in self._invitations
             if one.user.id not in members
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,6 +34,9 @@ MIN_LOOKUP_SECONDS = 1.0
 
 MAX_LOOKUP_SECONDS = 20.0
 """The time limit for lookups that no task waits for."""
+
+NOT_ADDED = "Slack did not add them to the channel"
+"""Why somebody is not in a room although Slack refused nothing: it is silent about some people."""
 
 _NOT_HERE = "not in this room"
 
@@ -162,7 +165,12 @@ def complete_invitations(
     members = slack.member_ids(channel_id)
     again = look_up(people.unanswered) if people.unanswered else UserResolution()
     missed = _missed(room, people, again)
-    refused, answered = _invite(slack, channel_id, [one.user.id for one in missed if one.user.id not in members])
+    answered = True
+    try:
+        refused = _invite(slack, channel_id, missed, members)
+    except IncidentError as error:
+        refused = {one.user.id: error.message for one in missed if one.user.id not in members}
+        answered = not isinstance(error, SlackUnavailableError)
     later = tuple(one for one in missed if one.user.id not in refused)
     here = members | {one.user.id for one in later}
     room = _with_refusals(_with_new_results(room, people, again), missed, refused)
@@ -185,15 +193,23 @@ def _has_failed_invitations(room: WarRoom) -> bool:
     return any(problem.code is ProblemCode.INVITATIONS for problem in room.problems)
 
 
-def _invite(slack: SlackClient, channel_id: str, ids: list[str]) -> tuple[Mapping[str, str], bool]:
-    """Invite; return why each who could not be invited was not, and whether Slack answered."""
-    if not ids:
-        return {}, True
+def _invite(
+    slack: SlackClient, channel_id: str, wanted: Iterable[Invitation], members: frozenset[str]
+) -> dict[str, str]:
+    """Invite those who are not in a channel; return why each who is still not there is not.
+
+    :raises IncidentError: Slack takes no invitation.
+    """
+    absent = [one.user.id for one in wanted if one.user.id not in members]
+    if not absent:
+        return {}
+    failures = slack.invite(channel_id, absent)
     try:
-        failures = slack.invite(channel_id, ids)
-    except IncidentError as error:
-        return dict.fromkeys(ids, error.message), not isinstance(error, SlackUnavailableError)
-    return {user_id: invite_failure_reason(code) for user_id, code in failures.items()}, True
+        there = slack.member_ids(channel_id)
+    except IncidentError:  # Only Slack's answer to the invitation is known.
+        there = frozenset(absent)
+    silent = dict.fromkeys((user_id for user_id in absent if there and user_id not in there), NOT_ADDED)
+    return silent | {user_id: invite_failure_reason(code) for user_id, code in failures.items()}
 
 
 def _with_new_results(room: WarRoom, people: UserResolution, again: UserResolution) -> WarRoom:
@@ -274,11 +290,10 @@ def invite_later_responders(session: RoomSession, names: Iterable[str]) -> Later
     wanted = {name.casefold() for name in (*names, *unanswered)}
     all_found = [one for one in invitations(found) if one.user.id not in _ids(room.invited)]
     new = [one for one in all_found if one.query.casefold() in wanted and _is_new(one, members, session.ledger)]
-    failures = _invite_once(slack, channel_id, new, members, session.ledger)
+    session.ledger.intend(*(_invitation_key(one) for one in new if one.user.id not in members))
+    failures = _invite(slack, channel_id, new, members)
     invited = tuple(one for one in new if one.user.id not in failures)
-    failed = tuple(
-        not_invited_because(one, invite_failure_reason(failures[one.user.id])) for one in new if one not in invited
-    )
+    failed = tuple(not_invited_because(one, failures[one.user.id]) for one in new if one not in invited)
     there = members | _ids(invited)
     unresolved = not_invited(found)
     return LaterResponders(
@@ -293,17 +308,6 @@ def invite_later_responders(session: RoomSession, names: Iterable[str]) -> Later
 def _is_new(one: Invitation, members: frozenset[str], ledger: Ledger) -> bool:
     """Return whether a person is new: not a member yet, or invited by an attempt that was interrupted."""
     return one.user.id not in members or ledger.intended_at(_invitation_key(one)) is not None
-
-
-def _invite_once(
-    slack: SlackClient, channel_id: str, new: Sequence[Invitation], members: frozenset[str], ledger: Ledger
-) -> Mapping[str, str]:
-    """Invite those who are not there yet; return Slack's error code for each who could not be invited."""
-    absent = [one for one in new if one.user.id not in members]
-    if not absent:
-        return {}
-    ledger.intend(*map(_invitation_key, absent))
-    return slack.invite(channel_id, [one.user.id for one in absent])
 
 
 def _invitation_key(invitation: Invitation) -> str:

@@ -247,7 +247,7 @@ def rate_limited(method: str, *, retry_after: float | None = None) -> SlackUnava
     return SlackUnavailableError(
         f"Slack limits the rate of {method}.",
         code="ratelimited",
-        fix="Nothing to do unless it lasts: then see what else calls Slack with this app's token.",
+        fix="If it lasts, see what else calls Slack with this app's token.",
         retry_after=retry_after,
     )
 
@@ -257,7 +257,7 @@ def unavailable(method: str, cause: str, details: str = ".") -> SlackUnavailable
     return SlackUnavailableError(
         f"Slack could not do {method} now: {cause}{details}",
         code=cause,
-        fix="Nothing to do unless it lasts: then see https://slack-status.com.",
+        fix="If it lasts, see https://slack-status.com.",
         effect_possible=True,
     )
 

@@ -182,6 +182,26 @@ def test_a_person_found_at_the_end_who_cannot_be_invited_is_reported(
     assert (alice.query, alice.reason) == ("Alice Ng", PER_USER["cant_invite"])
 
 
+@pytest.mark.parametrize("answer", [{}, {"errors": []}, {"errors": None, "channel": {"id": "C1"}}], ids=str)
+@pytest.mark.parametrize("found", ["at once", "at the end"])
+def test_a_person_whom_slack_silently_does_not_add_is_not_called_invited(
+    summarise: Callable[..., IncidentSummary],
+    room: WarRoom,
+    control: SandboxClient,
+    found: str,
+    answer: dict[str, Any],
+) -> None:
+    """Slack reports nothing of people in the state "removed"."""
+    body = {"ok": True, **answer}
+    control.add_fault(Fault(method="conversations.invite", status=200, body=body, times=None))
+    opened, people = unanswered(room, EMAIL)
+    if found == "at once":
+        opened, people = without_people(room, "nobody could be invited"), PEOPLE
+    summary = summarise(last=False, opened=opened, people=people)
+    assert (summary.invited_later, summary.here) == ((), 0)
+    assert [each.query for each in summary.not_invited] == ["Alice Ng"]
+
+
 def without_people(room: WarRoom, what: str) -> WarRoom:
     """Return the room as it is left when Slack could not take the invitations."""
     return room.model_copy(

@@ -17,6 +17,7 @@ from airflow_incident_provider.operators import (
     ArchiveWarRoomOperator,
     PostIncidentUpdateOperator,
 )
+from airflow_incident_provider.room.responders import NOT_ADDED
 
 from .lifecycle_harness import (
     ALICE,
@@ -100,6 +101,18 @@ def test_a_retry_names_who_was_invited_by_the_interrupted_attempt(
     [text] = room.thread
     assert f"*Invited* <@{JOSE}>" in text
     assert [call["method"] for call in control.calls()].count("conversations.invite") == 2, "the brief's, and this"
+
+
+def test_who_is_silently_not_added_is_not_called_invited(
+    life: Life, monitor: Monitor, room: Room, control: SandboxClient
+) -> None:
+    control.add_fault(Fault(method="conversations.invite", status=200, body={"ok": True}, times=None))
+    monitor("Re-Triggered", "P1")
+    tell(life)
+    [text] = room.thread
+    assert "*Invited*" not in text
+    assert NOT_ADDED in text
+    assert NOT_ADDED in json.dumps(room.brief["blocks"])
 
 
 def test_a_topic_that_people_wrote_stays(life: Life, monitor: Monitor, room: Room, slack: Any) -> None:
