@@ -7,7 +7,14 @@ from dataclasses import replace
 
 from airflow_incident_provider.evidence.calls import HOSTS, SERVICES, Answer, Answers
 from airflow_incident_provider.evidence.checks.finding import Check, clock, listed, number, partly
-from airflow_incident_provider.evidence.checks.services import Traces, own_traces, silent_since, substitute, traced
+from airflow_incident_provider.evidence.checks.services import (
+    FEW_FAILED,
+    Traces,
+    own_traces,
+    silent_since,
+    substitute,
+    traced,
+)
 from airflow_incident_provider.evidence.localization import Measure
 from airflow_incident_provider.evidence.observations import Checked, GroupsSeen, MetricSeen, fails_more
 from airflow_incident_provider.evidence.reading import query_series
@@ -32,8 +39,6 @@ _ATTENTION = {
 }
 _NO_QUERY = "no metric query is known for this alert"
 _UNSUITABLE = "this kind of monitor has no plain metric query"
-_FEW_FAILED = 3
-"""Fewer failed requests than these of a host are no sign of it."""
 
 _GROWING = frozenset({Symptom.MEMORY, Symptom.OTHER})
 """Symptoms that creep up: their history may hold the beginning of the incident."""
@@ -198,7 +203,7 @@ def _judge_shares(request: EvidenceRequest, hosts: Mapping[str, Traces], metric:
         if (gone := silent_since(request, traces)) is not None:
             lost[host] = gone
         elif now.error_share is not None and before.error_share is not None:
-            worse = fails_more(now.error_share, before.error_share) and now.failed.total >= _FEW_FAILED
+            worse = fails_more(now.error_share, before.error_share) and now.failed.total >= FEW_FAILED
             (abnormal if worse else normal).append(host)
     return GroupsSeen(abnormal=tuple(abnormal), normal=tuple(normal), lost=lost)
 

@@ -35,6 +35,9 @@ _HISTORY_STARTS_WITHIN_S = 600
 _FEW_REQUESTS = 20
 """With fewer requests than these an error share says nothing."""
 
+FEW_FAILED = 3
+"""Fewer failed requests than these are no sign of anything."""
+
 _RELATED_CHANGE_S = 3600
 _MUCH_HIGHER = 1.5
 _SILENT_S = 600
@@ -117,20 +120,30 @@ def substitute(request: EvidenceRequest, answers: Answers) -> Substitute | None:
     own = own_traces(request, answers)
     if own is None:
         return None
+    durations = compare(*request.split(own.durations))
     symptoms = [
-        ("share of failed requests", Measure.SHARE, "share", own.failed_share),
-        ("mean duration", Measure.LEVEL, "second", own.durations),
+        ("share of failed requests", Measure.SHARE, "share", own.failed_share, _failures(request, own)),
+        ("mean duration", Measure.LEVEL, "second", own.durations, durations),
     ]
     if request.symptom is Symptom.LATENCY:
         symptoms.reverse()
     found = [
         Substitute(name, measure, unit, series, shift)
-        for name, measure, unit, series in symptoms
-        if (shift := compare(*request.split(series))) is not None
+        for name, measure, unit, series, shift in symptoms
+        if shift is not None
         and shift.direction is Direction.UP
         and (shift.factor is None or shift.factor >= _MUCH_HIGHER)
     ]
     return min(found, key=lambda each: each.shift.state is not State.ABNORMAL, default=None)
+
+
+def _failures(request: EvidenceRequest, traces: Traces) -> Shift | None:
+    """Compare the share of failed requests: of few requests, one that fails is a large share, but no sign."""
+    shift = compare(*request.split(traces.failed_share))
+    if shift is None or shift.onset is None or shift.direction is not Direction.UP:
+        return shift
+    few = traces.failed.between(shift.onset, shift.ended or request.end).total < FEW_FAILED
+    return Shift(State.NORMAL, shift.baseline, shift.latest, shift.latest) if few else shift
 
 
 def check_traffic(request: EvidenceRequest, answers: Answers, metric: MetricSeen | None) -> Checked[TrafficSeen]:
@@ -146,7 +159,7 @@ def check_traffic(request: EvidenceRequest, answers: Answers, metric: MetricSeen
     lost = silent_since(request, own)
     seen = TrafficSeen(
         requests=compare(*request.split(own.requests)),
-        error_share=compare(*request.split(own.failed_share)),
+        error_share=_failures(request, own),
         latency=compare(*request.split(own.durations)),
         lost_at=lost,
     )
