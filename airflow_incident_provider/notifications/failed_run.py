@@ -84,7 +84,8 @@ class FailedRun:
     def failure_key(self) -> str:
         """The key of this failure of the run."""
         if self.task is None:
-            return f"{self.key}/run"
+            # A run that was cleared and fails again has begun again.
+            return f"{self.key}/run/{self.began_at.timestamp():.0f}"
         return f"{self.key}/{self.task.task_id}/{self.task.map_index}/{self.task.try_number}"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ from airflow.sdk import BaseNotifier
 
 from airflow_incident_provider.config import TaskId, run_url, settings
 from airflow_incident_provider.models import Incident
+from airflow_incident_provider.people.queries import QueryKind, parse_query
 from airflow_incident_provider.room.xcom import returned
 from airflow_incident_provider.text import one_line
 
@@ -60,13 +63,20 @@ class NoRoomNotifier(BaseNotifier):
             "incident": incident,
             "no_room": one_line(str(context.get("exception") or "it could not be opened")),
             "responders": list(incident.responders),
-            "responder_emails": [
-                name for name in incident.responders if "@" in name.strip("@") and " " not in name
-            ],
+            "responder_emails": list(dict.fromkeys(_addresses(incident.responders))),
             "incident_url": run_url(ti.dag_id, ti.run_id) or "",
         }
         configured_notifier()({**context, **details})
         self.log.info("The responders were notified that there is no room")
+
+
+def _addresses(responders: Iterable[str]) -> Iterator[str]:
+    """Yield the e-mail addresses among the queries for people."""
+    for text in responders:
+        with suppress(ValueError):  # there is no name in it
+            query = parse_query(text)
+            if query.kind is QueryKind.EMAIL:
+                yield query.value
 
 
 def configured_notifier() -> Any:

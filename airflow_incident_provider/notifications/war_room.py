@@ -28,7 +28,7 @@ from airflow_incident_provider.notifications.failure_queue import Batch, Failure
 from airflow_incident_provider.room.brief import brief_key
 from airflow_incident_provider.room.opener import RoomOpener, RoomRequest
 from airflow_incident_provider.room.posting import Ledger
-from airflow_incident_provider.room.responders import resolve_users
+from airflow_incident_provider.room.responders import people_in, resolve_users
 from airflow_incident_provider.room.snapshot import IncidentSnapshot, RunRef
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
 
@@ -62,7 +62,8 @@ class WarRoomNotifier(BaseNotifier):
     logged and never make the failure worse. A failure that cannot be posted, because Slack is down or limits the
     rate, is kept in ``[incident] directory_folder`` and posted with the next one on the same worker.
 
-    :param members: people to invite: e-mail addresses, names, ``@usergroup`` handles or Slack ids. (templated)
+    :param members: people to invite: e-mail addresses, names, ``@usergroup`` handles or Slack ids, in a list or in
+        a text with commas or line breaks. (templated)
     :param title: the headline; default: "DAG ... failed". (templated)
     :param text: what people should know, such as what the DAG is for. (templated)
     :param severity: how bad a failure of this DAG is.
@@ -84,7 +85,7 @@ class WarRoomNotifier(BaseNotifier):
     def __init__(
         self,
         *,
-        members: Sequence[str] = (),
+        members: str | Sequence[str] = (),
         title: str | None = None,
         text: str | None = None,
         severity: Severity | str = Severity.HIGH,
@@ -166,7 +167,7 @@ class WarRoomNotifier(BaseNotifier):
 
     def _parameters(self) -> dict[str, Any]:
         return {
-            "members": list(self.members),
+            "members": people_in(self.members),
             "title": self.title,
             "text": self.text,
             "severity": str(self.severity),
@@ -301,7 +302,7 @@ def _incident(notifier: WarRoomNotifier, run: FailedRun) -> Incident:
         severity=notifier.severity,
         occurred_at=run.began_at,
         received_at=datetime.now(UTC),
-        responders=tuple(notifier.members),
+        responders=tuple(people_in(notifier.members)),
         fields={"DAG run": (run.run_id,)},
         route=Route(private=notifier.private),
     )

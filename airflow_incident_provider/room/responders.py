@@ -8,6 +8,7 @@ from datetime import datetime
 
 from airflow_incident_provider.config import TaskId, settings
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
+from airflow_incident_provider.intake.lists import split_people
 from airflow_incident_provider.messages.people import unresolved_people
 from airflow_incident_provider.models import (
     Invitation,
@@ -46,8 +47,14 @@ LookUp = Callable[[Iterable[str]], UserResolution]
 # --- looking people up ------------------------------------------------------------------------------
 
 
+def people_in(members: str | Iterable[str]) -> list[str]:
+    """Return the queries for people in a list of texts, or in one text, each as people write lists."""
+    texts = (members,) if isinstance(members, str) else members
+    return [query for text in texts for query in (list(split_people(text)) or [text])]
+
+
 def resolve_users(
-    queries: Iterable[str],
+    queries: str | Iterable[str],
     workspace: SlackWorkspace,
     slack_conn_id: str,
     *,
@@ -56,10 +63,11 @@ def resolve_users(
 ) -> UserResolution:
     """Resolve queries in a workspace; in a dry run without a connection, say of each that Slack was not asked.
 
+    :param queries: as for :func:`people_in`.
     :param seconds: the time for all lookups. Queries that Slack has not answered by then are ``unanswered``; the
         others are resolved anyway.
     """
-    queries = list(queries)
+    queries = people_in(queries)
     if workspace.dry_run and workspace.conn_id is None:
         return not_looked_up(queries, "dry-run: Slack was not asked who this is")
     # These import slack_sdk and rapidfuzz.

@@ -22,7 +22,18 @@ INCIDENT = Incident(
     severity=Severity.CRITICAL,
     occurred_at=datetime(2026, 11, 28, tzinfo=UTC),
     received_at=datetime(2026, 11, 28, tzinfo=UTC),
-    responders=("dana@acme.example", "José García", "@sre-oncall", "sam@acme.example"),
+    responders=(
+        "dana@acme.example",
+        "José García",
+        "@sre-oncall",
+        "sam@acme.example",
+        "Priya Iyer priya@acme.example",
+        "mailto:sam@acme.example",
+        "<@U012ABCDE>",
+        "Sam Lee @berlin",
+        "a@x.example, b@x.example",
+        "",
+    ),
 )
 
 
@@ -72,7 +83,7 @@ def test_notifier_gets_the_responders_and_the_reason(
     notify({"to": "{{ responder_emails | join(',') }}", "subject": "{{ incident.title }}: {{ no_room }}"})
     assert mailbox == [
         (
-            "dana@acme.example,sam@acme.example",
+            "dana@acme.example,sam@acme.example,priya@acme.example",
             "Checkout {{ 7 * 7 }} is down: Slack could not do auth.test now: HTTP 503.",
         )
     ], "the text of an alert is not rendered"

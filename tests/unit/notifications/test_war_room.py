@@ -109,6 +109,36 @@ def test_the_same_failure_is_posted_once(notifier: WarRoomNotifier, control: San
     assert posted_tasks(control, room) == {"load": 1}
 
 
+def test_a_run_that_is_cleared_and_fails_again_is_posted_again(
+    notifier: WarRoomNotifier, control: SandboxClient
+) -> None:
+    for hour in (0, 0, 1, 2):
+        started = STARTED.replace(hour=hour)
+        run = SimpleNamespace(dag_id="orders", run_id=RUN, start_date=started)
+        notifier({"dag_run": run, "ti": None, "reason": "task_failure"})
+    [room] = rooms(control)
+    brief = next(each for each in control.channel(room)["messages"] if each["user"] == BOT and each["replies"])
+    assert str([reply["blocks"] for reply in brief["replies"]]).count("*The run failed*") == 3
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        "dana@acme.example",
+        "dana@acme.example, @sre-oncall",
+        ["dana@acme.example; @sre-oncall"],
+        "\n- @sre-oncall\n- Reyes, Dana <dana@acme.example>\n",
+        ("dana@acme.example and alice.ng@acme.example",),
+    ],
+)
+def test_members_may_be_text(notifier: WarRoomNotifier, control: SandboxClient, members: Any) -> None:
+    notifier.members = members
+    notifier(failure())
+    [room] = rooms(control)
+    assert DANA in control.channel(room)["members"]
+    assert "not invited" not in str(control.channel(room)["messages"])
+
+
 @pytest.mark.parametrize("dag_id", ["bestellungen_prüfung", "заказы", "注文", "a" * 250, "a.b-c~d", "🔥"])
 def test_any_dag_id_gets_a_room(notifier: WarRoomNotifier, control: SandboxClient, dag_id: str) -> None:
     notifier(failure(dag_id=dag_id))
