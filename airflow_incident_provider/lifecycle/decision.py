@@ -35,6 +35,7 @@ from airflow_incident_provider.lifecycle.matching import (
     find_alert,
     find_storm,
     is_firing,
+    is_known_as_private,
     is_late,
     is_recovered_by,
     is_same_firing,
@@ -155,6 +156,8 @@ def decide(
     """
     latest_first = tuple(sorted(records, key=lambda record: (record.opened_at, record.key), reverse=True))
     signal = signal.of_known_group((key, alert.group) for record in records for key, alert in record.alerts.items())
+    if not signal.private and any(is_known_as_private(record, signal) for record in records):
+        signal = signal.made_private()
     context = DecisionContext(
         signal=signal,
         records=latest_first,

@@ -20,6 +20,7 @@ from airflow_incident_provider.intake.policies import (
 from airflow_incident_provider.lifecycle.records import (
     AlertState,
     IncidentRecord,
+    Status,
     condensed_key,
     condensed_prefixes,
 )
@@ -136,6 +137,19 @@ def may_share(record: IncidentRecord, signal: Signal) -> bool:
         return True
     is_unknown = record.private is None or record.privacy_assumed or signal.privacy_assumed
     return is_unknown and tracks_group(record, signal)
+
+
+def is_known_as_private(record: IncidentRecord, signal: Signal) -> bool:
+    """Return whether this very alert is in a private incident: a notification that omits its privacy does not end it.
+
+    A follow-up to a private report may leave ``private`` out, and a notification the tag that a rule matches.
+    """
+    is_sure = record.private is True and not (record.privacy_assumed or signal.privacy_assumed)
+    return (
+        is_sure
+        and record.status is not Status.ARCHIVED
+        and (record.drill is signal.drill and tracks_alert(record, signal))
+    )
 
 
 # --- correlation ------------------------------------------------------------------------------------

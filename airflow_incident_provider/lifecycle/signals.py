@@ -25,6 +25,8 @@ CONTENT_MARK = "~"
 """First character of a fingerprint that is made of the content alone: only by it such a delivery can be found."""
 
 _FINGERPRINT_DIGITS = 16
+_PRIVATE = "private"
+"""The field of a conf that makes an incident private, beside any payload."""
 
 
 class SignalKind(StrEnum):
@@ -113,6 +115,12 @@ class Signal(Model):
             return self
         [(alert_key, group)] = found.items()
         return self.model_copy(update={"alert_key": alert_key, "group": group, "scope_unknown": False})
+
+    def made_private(self) -> Signal:
+        """Return the signal of an alert that is private though this notification does not say so."""
+        route = self.incident.route.model_copy(update={"private": True})
+        conf = {**self.conf, _PRIVATE: True}
+        return self.model_copy(update={"incident": self.incident.model_copy(update={"route": route}), "conf": conf})
 
     @property
     def private(self) -> bool:

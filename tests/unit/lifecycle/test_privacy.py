@@ -72,6 +72,40 @@ def test_an_alert_that_becomes_private_leaves_the_public_incident() -> None:
     assert item.title is None, "the recovery is reported without the text of the private alert"
 
 
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"title": "Card numbers of J. Doe leaked", "id": "7"},
+        {"title": "Card numbers of J. Doe leaked", "id": "7", "private": False, "severity": "critical"},
+        {"title": "Card numbers of J. Doe leaked", "id": "7", "status": "resolved"},
+    ],
+)
+def test_a_report_that_omits_its_privacy_stays_private(later: dict[str, Any]) -> None:
+    world = World()
+    opened = world.send({"title": "Card numbers of J. Doe", "id": "7", "private": True}, 0)
+    assert world.send(later, 120).key == opened.key
+    assert "J. Doe" not in texts(world, private=False)
+
+
+@pytest.mark.parametrize("transition", ["Re-Triggered", "Renotify", "Warn"])
+def test_an_alert_whose_notification_lacks_the_tag_of_the_rule_stays_private(transition: str) -> None:
+    world = World(TABLE)
+    scope = ["service:checkout"]
+    opened = world.alert(1, scope=scope, **PRIVATE)
+    again = world.alert(1, transition, scope=scope, seconds=60)
+    assert (again.action, again.key) == (Action.UPDATE, opened.key)
+    assert world.only.private
+
+
+def test_what_stays_private_is_so_in_a_new_room() -> None:
+    world = World()
+    first = world.send({"title": "Card numbers of J. Doe", "id": "7", "private": True}, 0)
+    world.end(first.key, Status.RESOLVED, 60)
+    again = world.send({"title": "Card numbers of J. Doe", "id": "7"}, 8 * 3600)
+    assert (again.action, again.record.private) == (Action.OPEN, True)
+    assert [run.conf["private"] for run in again.runs] == [True]
+
+
 def test_an_incident_of_version_1_accepts_its_own_alerts_only() -> None:
     world = World(TABLE)
     stored: dict[str, Any] = world.alert(1).record.to_json()
