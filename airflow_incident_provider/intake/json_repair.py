@@ -40,6 +40,7 @@ _AFTER_KEY = re.compile(r"\s*:")
 _AFTER_VALUE = re.compile(
     r'\s*(?:[}\]]\s*(?:[,}\]]|$)|,\s*(?:"[^"\n]{0,100}"\s*:|["{\[]|-?\d|true\b|false\b|null\b|\$)|$)'
 )
+_PRIVACY_IN_TEXT = re.compile(rf',\s*"(?:{"|".join(sorted(ACCUMULATED))})"\s*:', re.IGNORECASE)
 _MAX_BARE_VALUES = 2000
 
 
@@ -100,6 +101,8 @@ def parse_json(text: str) -> Parsed:
             parsed = read_json(repair(text))
         except NotJsonError as error:
             problem = problem or error
+            continue
+        if repair is not str and _hides_privacy(parsed.value):
             continue
         return parsed if note is None else Parsed(parsed.value, (*parsed.repairs, note))
     assert problem is not None
@@ -205,6 +208,14 @@ def _requoted(text: str) -> str:
     return "".join(out)
 
 
+def _hides_privacy(value: Any) -> bool:
+    """Return whether a text in a repaired value contains fields that decide who may see it.
+
+    A quote was escaped then that ends the text in truth.
+    """
+    return any(isinstance(one, str) and _PRIVACY_IN_TEXT.search(one) for one in _values(value))
+
+
 def _ends_string(text: str, index: int, is_key: bool) -> bool:
     rest = text[index + 1 : index + 300]
     if is_key and _AFTER_KEY.match(rest):
@@ -273,7 +284,8 @@ def salvage_json(text: str) -> Parsed:
     :raises NotJsonError: nothing is left.
     """
     as_it_is, requoted = _salvaged(text), _salvaged(_requoted(_escaped(text)))
-    best = requoted if _count(requoted.value) > _count(as_it_is.value) else as_it_is
+    is_better = len(_values(requoted.value)) > len(_values(as_it_is.value))
+    best = requoted if is_better and not _hides_privacy(requoted.value) else as_it_is
     if not best.value:
         raise NotJsonError("nothing in it can be read")
     return best
@@ -288,16 +300,16 @@ def _salvaged(text: str) -> Parsed:
     return reader.result()
 
 
-def _count(value: Any) -> int:
-    """Return how many values an object holds, within its objects and lists too."""
-    count, rest = 0, [value]
+def _values(value: Any) -> list[Any]:
+    """Return the values that an object holds, those within its objects and lists too."""
+    found, rest = [], [value]
     while rest:
         one = rest.pop()
         if isinstance(one, dict | list):
             rest.extend(one.values() if isinstance(one, dict) else one)
         else:
-            count += 1
-    return count
+            found.append(one)
+    return found
 
 
 class _Salvage:

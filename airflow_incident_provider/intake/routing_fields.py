@@ -361,6 +361,16 @@ class Match(Strict):
             return not self.source or incident.source in self.source
         return self.model_copy(update={"severity": None}).matches(incident)
 
+    def could_be_in(self, text: str) -> bool:
+        """Return whether a rule with this match could be for an alert of which only the text is known."""
+        folded = text.casefold()
+        criteria = (self.service, self.team, self.env, self.host, self.tag)
+        return all(
+            any(all(_compiled(part).search(folded) for part in pattern.split(":")) for pattern in patterns)
+            for patterns in criteria
+            if patterns
+        )
+
 
 def is_like(name: str, pattern: str) -> bool:
     """Return whether a name matches a pattern with ``*`` and ``?``, without regard to case."""

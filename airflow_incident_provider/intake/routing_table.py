@@ -79,6 +79,11 @@ def _reason(details: ErrorDetails) -> str:
 
 _TAG_VALUE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,99}")
 """What may be put into a runbook's URL: a tag comes from an alert, and must not lead out of its place."""
+_STATES_PRIVATE = re.compile(
+    r"\bprivate\\?[\"']?\s{0,4}(?:[:=]|%3[ad])[\s\[\\\"']{0,6}(?!false\b|no\b|n\b|off\b|0|null\b|none\b|\$)\w",
+    re.IGNORECASE,
+)
+"""The field ``private`` of a text, with a value that does not deny it."""
 _IDENTIFYING_TAGS = ("service", "env", "team", "host", "version")
 _MOST_REASONS = 5
 
@@ -157,6 +162,12 @@ class RoutingTable(Strict):
         """
         private = (rule for rule in self.rules if rule.private)
         return any(rule.match.could_match(incident, labels_known=labels_known) for rule in private)
+
+    def text_may_be_private(self, text: str) -> bool:
+        """Return whether an alert of which only the text is known may be private: by its own word, or by a rule."""
+        if self.defaults.private or _STATES_PRIVATE.search(text):
+            return True
+        return any(rule.private and rule.match.could_be_in(text) for rule in self.rules)
 
     def names_tag(self, tag: str) -> bool:
         """Return whether anything in the table, or what an incident is known by, depends on ``tag``."""

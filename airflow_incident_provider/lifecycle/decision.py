@@ -244,7 +244,7 @@ def _late(context: DecisionContext) -> Decision | None:
             after = shrink_to_fit(transitions.with_delivery(record, signal))
             return _decision(context, Action.DUPLICATE, reason, after, changed=True)
     recovered_at = context.history.recovered_at
-    if recovered_at is None or not is_recovered_by(signal, recovered_at):
+    if recovered_at is None or not is_recovered_by(signal, recovered_at, context.history.recovered):
         return None
     context.note("late", True, f"its recovery of {_clock(recovered_at)} arrived before it")
     return _decision(context, Action.IGNORE, "It has recovered: the recovery was delivered first.", None)
@@ -278,8 +278,11 @@ def _recovery(context: DecisionContext) -> Decision:
 
 
 def _history_after_recovery(context: DecisionContext) -> GroupHistory | None:
-    latest = max(context.history.recovered_at or context.signal.event_at, context.signal.event_at)
-    history = GroupHistory(recovered_at=latest)
+    signal, before = context.signal, context.history.recovered_at
+    if before is not None and before > signal.event_at:
+        history = GroupHistory(recovered_at=before, recovered=context.history.recovered)
+    else:
+        history = GroupHistory(recovered_at=signal.event_at, recovered=signal.alert_key)
     return history if history != context.history else None
 
 

@@ -24,7 +24,7 @@ from airflow_incident_provider.lifecycle.records import (
     condensed_key,
     condensed_prefixes,
 )
-from airflow_incident_provider.lifecycle.signals import Signal
+from airflow_incident_provider.lifecycle.signals import Signal, SignalKind
 from airflow_incident_provider.models import Incident, Model, Severity, Source, UtcDatetime
 from airflow_incident_provider.text import digest, digest_of
 
@@ -32,6 +32,7 @@ _KEY_DIGITS = 32
 _LEGACY_MAX_KEY = 300
 _UNNAMED = frozenset({"", "n/a", "none", "null", "undefined", "*"})
 """The values that mean "no such tag": Datadog writes ``N/A`` for a group without it. Nothing equals it."""
+_LESS_THAN_TRIGGERED = frozenset({SignalKind.WARN, SignalKind.RE_WARN, SignalKind.NO_DATA, SignalKind.RE_NO_DATA})
 _VISIBILITY_RANK = {visibility: rank for rank, visibility in enumerate(reversed(Visibility))}
 
 
@@ -41,11 +42,13 @@ _VISIBILITY_RANK = {visibility: rank for rank, visibility in enumerate(reversed(
 class GroupHistory(Model):
     """What is remembered of a group without an incident: its latest recovery, and an alert that is not to reopen.
 
-    ``recovered_at`` is the event time of the latest recovery. ``held`` is the key of an alert that was still firing
+    ``recovered_at`` is the event time of the latest recovery, and ``recovered`` the key of the alert that it ended.
+    ``held`` is the key of an alert that was still firing
     when a person resolved its incident: until it fires again, its repetitions open nothing.
     """
 
     recovered_at: UtcDatetime | None = None
+    recovered: str | None = None
     held: str | None = None
 
 
@@ -94,27 +97,50 @@ def is_firing(record: IncidentRecord, signal: Signal) -> bool:
 
 
 def is_late(alert: AlertState, signal: Signal) -> bool:
-    """Return whether a later event of this group was accepted. Of two at the same time, the recovery is later."""
+    """Return whether a later event of this group was accepted.
+
+    Of two events of one cycle, the recovery is the later one, also where a clock says otherwise. Of two cycles that
+    meet at one time, the first ends when the second begins.
+    """
+    if signal.is_recovery and signal.has_cycle and alert.firing and alert.key == signal.alert_key:
+        return False
     if signal.event_at < alert.last_at:
         return True
-    return not alert.firing and is_recovered_by(signal, alert.last_at)
+    if signal.is_recovery:
+        return signal.event_at == alert.last_at and _is_other_cycle(alert.key, signal)
+    return not alert.firing and is_recovered_by(signal, alert.last_at, alert.key)
 
 
-def is_recovered_by(signal: Signal, recovered_at: datetime) -> bool:
+def is_recovered_by(signal: Signal, recovered_at: datetime, alert_key: str | None) -> bool:
     """Return whether a recovery at that time ended what a firing signal reports, whichever was delivered first.
 
     Several changes of a Datadog incident may have one time: they count in the order of their arrival.
+
+    :param alert_key: the key of the alert that recovered, if it is known.
     """
     if signal.is_recovery or not signal.is_dated:
         return False
-    is_tie = signal.event_at == recovered_at and signal.incident.source is Source.DATADOG_ALERT
-    return signal.event_at < recovered_at or is_tie
+    if signal.event_at == recovered_at and signal.incident.source is Source.DATADOG_ALERT:
+        return not _is_other_cycle(alert_key, signal)
+    return signal.event_at < recovered_at
+
+
+def _is_other_cycle(alert_key: str | None, signal: Signal) -> bool:
+    """Return whether an alert of the signal's group is certainly another cycle of it."""
+    return signal.has_cycle and alert_key not in (None, signal.group, signal.alert_key)
 
 
 def is_same_firing(record: IncidentRecord, signal: Signal) -> bool:
-    """Return whether the signal only repeats that an alert fires which the incident has firing."""
+    """Return whether the signal only repeats that an alert fires which the incident has firing.
+
+    A warning, or missing data, that has become an alert since a person resolved the incident is no repetition.
+    """
     if not is_firing(record, signal):
         return False
+    alert = find_alert(record, signal)
+    began_as = None if alert is None else alert.transition
+    if signal.kind is SignalKind.TRIGGERED and began_as in _LESS_THAN_TRIGGERED:
+        return record.resolved_at is not None and signal.event_at <= record.resolved_at
     return tracks_alert(record, signal) if signal.has_cycle else signal.is_repetition
 
 
@@ -140,7 +166,7 @@ def may_share(record: IncidentRecord, signal: Signal) -> bool:
 
 
 def is_known_as_private(record: IncidentRecord, signal: Signal) -> bool:
-    """Return whether this very alert is in a private incident: a notification that omits its privacy does not end it.
+    """Return whether this very alert is in a private incident; then so are notifications that omit its privacy.
 
     A follow-up to a private report may leave ``private`` out, and a notification the tag that a rule matches.
     """

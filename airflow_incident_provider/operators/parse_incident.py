@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from airflow_incident_provider.lifecycle.run_requests import check_run
 from airflow_incident_provider.models import Incident, ParseWarning, Source
 from airflow_incident_provider.operators.base import IncidentStep, request_run, requested_by
 from airflow_incident_provider.operators.links import MonitorLink
-from airflow_incident_provider.registry.records import Rejection
+from airflow_incident_provider.registry.records import PRIVATE_ALERT, Rejection
 from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.routing_file import active_routing_table
 from airflow_incident_provider.text import digest_of, distinct, one_line, redact, shorten
@@ -74,7 +75,7 @@ class ParseIncidentOperator(IncidentStep):
         except NotAnIncidentError as error:
             raise AirflowSkipException(str(error)) from None
         except InvalidPayloadError as error:
-            self._report_rejection(context, payload, error)
+            self._report_rejection(context, payload, error, active.table)
             raise
         if active.problem is not None:
             incident = incident.model_copy(update={"flags": (active.problem.warning(), *incident.flags)})
@@ -98,15 +99,19 @@ class ParseIncidentOperator(IncidentStep):
         MonitorLink.keep(self, incident)
         return incident
 
-    def _report_rejection(self, context: Context, payload: Mapping[str, Any], error: InvalidPayloadError) -> None:
+    def _report_rejection(
+        self, context: Context, payload: Mapping[str, Any], error: InvalidPayloadError, table: RoutingTable
+    ) -> None:
         """Report a payload that cannot become an incident, so that the incidents page shows it and why."""
         ti = context["ti"]
         title = payload.get("title")
+        shown = shorten(redact(one_line(title)), 200) if isinstance(title, str) and title else "Without a title"
+        is_private = table.text_may_be_private(json.dumps(payload, default=str, ensure_ascii=False))
         rejection = Rejection(
             id=digest_of((ti.dag_id, ti.run_id)),
             at=datetime.now(UTC),
             source=f"run {ti.run_id} of {ti.dag_id}",
-            title=shorten(redact(one_line(title)), 200) if isinstance(title, str) and title else "Without a title",
+            title=PRIVATE_ALERT if is_private else shown,
             reason=shorten(redact(error.message), 500),
             dag_id=ti.dag_id,
             run_id=ti.run_id,

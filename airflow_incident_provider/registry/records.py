@@ -197,6 +197,10 @@ class RegistryState(Model):
         return self.model_copy(update={"openings": (*self.openings, *new)[-MAX_OPENINGS:]})
 
 
+PRIVATE_ALERT = "An alert that may be private"
+"""The title of a rejection whose own title must not be shown."""
+
+
 class Rejection(Model):
     """An alert or report that could not become an incident: what is known of it, and why. Untrusted text.
 

@@ -33,14 +33,14 @@ from airflow_incident_provider.exceptions import (
 )
 from airflow_incident_provider.intake.body_text import decoded
 from airflow_incident_provider.intake.conf import reading_notes
-from airflow_incident_provider.intake.request_body import UnreadableBodyError, extract, parse_body
+from airflow_incident_provider.intake.request_body import LOST_KEY, UnreadableBodyError, extract, parse_body
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
 from airflow_incident_provider.plugins.api.errors import RequestError
 from airflow_incident_provider.plugins.webhook.authentication import Authentication
 from airflow_incident_provider.plugins.webhook.body import BodyError, decompress, read_body
 from airflow_incident_provider.plugins.webhook.responses import response_of
 from airflow_incident_provider.registry.decisions import Outcome, PendingAlert, act_on, reject
-from airflow_incident_provider.registry.records import Rejection
+from airflow_incident_provider.registry.records import PRIVATE_ALERT, Rejection
 from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
 from airflow_incident_provider.routing_file import RoutingTableFile
 from airflow_incident_provider.text import digest, one_line, shorten
@@ -137,7 +137,8 @@ class AlertReceiver:
         table = self.routing.table()
         received_at = datetime.now(UTC)
         parts: list[_Part] = []
-        for content in parse_body(body, content_type, is_cut=is_cut):
+        contents = parse_body(body, content_type, is_cut=is_cut)
+        for content in contents:
             if isinstance(content, UnreadableBodyError):
                 parts.append(_Part(content.text, content))
                 continue
@@ -147,7 +148,10 @@ class AlertReceiver:
                 alert = PendingAlert(signal, table)
             except Exception as error:  # noqa: BLE001  a defect that one alert meets must not cost the others
                 alert = error
-            parts.append(_Part(json.dumps(content), alert))
+            # What was damaged says more as it came.
+            is_whole = len(contents) > 1 or LOST_KEY not in content
+            text = json.dumps(content, ensure_ascii=False) if is_whole else decoded(body, content_type, [])
+            parts.append(_Part(text, alert))
         return parts
 
     async def _refuse(self, source: str, refused: Sequence[tuple[str | None, Exception]]) -> list[RequestError]:
@@ -158,29 +162,31 @@ class AlertReceiver:
         :param refused: the text of each, if it is known, and the error.
         """
         refusals: list[RequestError] = []
-        records: list[Rejection] = []
+        final: list[tuple[str, RequestError]] = []
         for text, error in refused:
             refusal = refusal_of(error)
             refusals.append(refusal)
             self.refused[refusal.status] += 1
             log.error("An alert to %s was refused: %s", source, refusal, exc_info=_bug(error))
             if text is not None and not refusal.may_succeed_later:
-                records.append(rejection_of(source, text, refusal))
-        if records:
-            await self._record(records)
-        return refusals
-
-    async def _record(self, rejections: Sequence[Rejection]) -> None:
+                final.append((text, refusal))
         try:
             with anyio.fail_after(RECORD_SECONDS):
-                await self._in_thread(self._reject_all, rejections)
+                await self._in_thread(self._record, source, final)
         except Exception as error:  # noqa: BLE001  the log has it
-            titles = [rejection.title for rejection in rejections]
-            log.error("The refused alerts %r may not be on the incidents page: %s", titles, _text(error))
+            log.error("%d refused alerts may not be on the incidents page: %s", len(final), _text(error))
+        return refusals
 
-    def _reject_all(self, rejections: Sequence[Rejection]) -> None:
-        for rejection in rejections:
-            self._reject(rejection)
+    def _record(self, source: str, refused: Sequence[tuple[str, RequestError]]) -> None:
+        """Record refused alerts for the incidents page, which shows no text of those that may be private."""
+        for text, refusal in refused:
+            self._reject(rejection_of(source, text, refusal, is_private=self._may_be_private(text)))
+
+    def _may_be_private(self, text: str) -> bool:
+        try:
+            return self.routing.table().text_may_be_private(text)
+        except RoutingTableError:
+            return True
 
     async def _in_thread(self, work: Callable[..., _Result], *arguments: Any) -> _Result:
         # Work that takes too long is abandoned by its request, and keeps its thread until it ends.
@@ -301,14 +307,14 @@ def _bug(error: Exception) -> Exception | None:
     return None if isinstance(error, expected) else error
 
 
-def rejection_of(source: str, text: str, refusal: RequestError) -> Rejection:
-    """Return the record of a refused alert, with what can be extracted of its text."""
+def rejection_of(source: str, text: str, refusal: RequestError, *, is_private: bool) -> Rejection:
+    """Return the record of a refused alert, with what can be extracted of its text, unless it may be private."""
     monitor = _MONITOR_URL.search(text)
     return Rejection(
         id=digest(text),
         at=datetime.now(UTC),
         source=source,
-        title=shorten(extract(text)["title"], 200),
+        title=PRIVATE_ALERT if is_private else shorten(extract(text)["title"], 200),
         reason=refusal.answer.error,
         monitor_url=monitor[0] if monitor else None,
     )

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.intake import RoutingTable, load_routing_table, read_incident
 from airflow_incident_provider.intake.json_repair import NotJsonError, salvage_json
-from airflow_incident_provider.intake.request_body import LOST_KEY, parse_body
+from airflow_incident_provider.intake.request_body import LOST_KEY, UnreadableBodyError, parse_body
 from airflow_incident_provider.lifecycle.decision import Action, Decision, decide
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
@@ -277,3 +277,22 @@ def _is_part(part: object, value: object) -> bool:
 def test_no_text_is_in_the_way_of_what_is_left(text: str) -> None:
     with contextlib.suppress(NotJsonError):
         assert salvage_json(text).value
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"title": "Card numbers" oops, "tags": [{"key": "data", "value": "customer"}], "severity": "high"}',
+        b'{"title": "Card numbers" oops, "tags": [{"key": "data", "value": "customer"}]',
+        b'{"title": "Disk "full" on", db, "private": "yes", "description": "x"}',
+        b'{"title": "a" b, "Tags": {"data": "customer", "x": "y"}, "description": "c"}',
+    ],
+)
+def test_no_repair_hides_the_fields_that_make_an_alert_private(body: bytes) -> None:
+    try:
+        [content] = parse_body(body)
+    except UnreadableBodyError:
+        return
+    assert isinstance(content, dict)
+    assert {"tags", "Tags", "private"} & content.keys()
+    assert "tags" not in str(content.get("title")).casefold()

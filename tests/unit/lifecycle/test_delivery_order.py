@@ -157,3 +157,42 @@ def test_an_id_that_never_changes_hides_no_later_firing() -> None:
     assert send(40) is Action.REOPEN
     assert send(400, "Re-Triggered") is Action.UPDATE
     assert send(700, "Re-Triggered") is Action.UPDATE
+
+
+def test_of_two_cycles_that_meet_at_one_time_the_second_fires() -> None:
+    for order in (("first ends", "second fires"), ("second fires", "first ends")):
+        world = World()
+        world.alert(1, cycle="c1")
+        at = START + timedelta(seconds=60)
+        for number, what in enumerate(order):
+            transition, cycle = ("Recovered", "c1") if what == "first ends" else ("Triggered", "c2")
+            world.alert(1, transition, cycle=cycle, at=at, seconds=61 + number)
+        assert (world.only.status, world.only.firing_count) == (Status.OPEN, 1), order
+
+
+def test_the_recovery_of_an_earlier_cycle_ends_no_cycle_that_begins_at_its_time() -> None:
+    world = World()
+    at = START + timedelta(seconds=60)
+    world.alert(1, "Recovered", cycle="c1", at=at, seconds=61)
+    assert world.alert(1, cycle="c2", at=at, seconds=62).action is Action.OPEN
+    assert world.alert(2, "Recovered", service="a", cycle="c1", at=at, seconds=61).action is Action.IGNORE
+    assert world.alert(2, service="a", cycle="c1", at=at, seconds=62).action is Action.IGNORE
+
+
+@pytest.mark.parametrize("minutes", [1, 45, 600])
+def test_the_recovery_of_a_cycle_ends_it_whatever_its_clock_says(minutes: int) -> None:
+    world = World()
+    world.alert(1, cycle="c1")
+    at = START - timedelta(minutes=minutes)
+    assert world.alert(1, "Recovered", cycle="c1", at=at, seconds=60).action is Action.RECOVER
+
+
+@pytest.mark.parametrize("before", ["Warn", "No Data", "Re-Warn"])
+def test_a_resolved_warning_that_becomes_an_alert_reopens_the_incident(before: str) -> None:
+    world = World()
+    opened = world.alert(1, before)
+    world.end(opened.key, Status.RESOLVED, 30)
+    late = world.alert(1, at=START + timedelta(seconds=20), seconds=60)
+    assert late.action is Action.DUPLICATE, "it became one before somebody resolved the incident"
+    assert world.alert(1, before, seconds=70).action is Action.DUPLICATE
+    assert world.alert(1, seconds=90).action is Action.REOPEN

@@ -27,7 +27,7 @@ from airflow_incident_provider.plugins.webhook import receiver as receiver_modul
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER, Authentication
 from airflow_incident_provider.plugins.webhook.receiver import AlertReceiver
 from airflow_incident_provider.registry.decisions import Outcome, PendingAlert
-from airflow_incident_provider.registry.records import Rejection
+from airflow_incident_provider.registry.records import PRIVATE_ALERT, Rejection
 from airflow_incident_provider.registry.runs import DagNotReadyError
 
 SECRET = "a-secret-for-these-tests"
@@ -229,6 +229,37 @@ def test_an_alert_that_is_refused_for_good_leaves_a_record(
     assert reason in rejection.reason
     assert "was refused: 400" in caplog.text
     assert app.app.state.receiver.refused == {400: 1}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("body", "is_private"),
+    [
+        (b'{"title": "Card numbers" oops, "tags": "env:prod,Data:Customer"', True),
+        (b'{"title": "Card numbers" oops, "tags": [{"key": "data", "value": "customer"}]', True),
+        (b'{"title": "Card numbers" oops, "hostname": "HR-7.acme.example"', True),
+        (b'{"title": "Card numbers" oops, "private": true', True),
+        (b'{"title": "Card numbers" oops, "private" : "yes"', True),
+        (b"title=&severity=x&private=1&description=", True),
+        (b'{"title": "Card numbers" oops, "private": false, "tags": "env:prod"', False),
+        (b'{"title": "Card numbers" oops, "private": null, "hostname": "web-1"', False),
+        (b'{"title": "Card numbers of a private person" oops', False),
+    ],
+)
+def test_the_record_of_a_refused_alert_shows_no_title_that_may_be_private(
+    body: bytes, is_private: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "routing.yaml"
+    table.write_text(
+        "rules:\n"
+        "- {name: customers, match: {tag: 'data:customer'}, private: true}\n"
+        "- {name: hr, match: {host: 'hr-*'}, private: true}\n"
+        "- {name: all, match: {}, responders: [dana@acme.example]}\n"
+    )
+    monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(table))
+    assert client(decided).post("/webhook/datadog", content=body).status_code == 400
+    [rejection] = rejected
+    assert (rejection.title == PRIVATE_ALERT) is is_private
+    assert is_private is ("Card" not in rejection.title)
 
 
 def test_a_wrong_secret_is_counted_and_logged_but_not_recorded(caplog: pytest.LogCaptureFixture) -> None:
