@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from airflow_incident_provider.messages.mrkdwn import (
     Mrkdwn,
+    decode_mrkdwn,
     escape,
     escaped_bytes,
     join,
@@ -98,12 +99,9 @@ def preformatted(text: str) -> list[Block]:
                 pieces[-1] += f"\n{part}"
             else:
                 pieces.append(part)
-    return [_preformatted_block(piece) for piece in pieces if piece.strip()]
-
-
-def _preformatted_block(text: str) -> Block:
-    element = {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": text}]}
-    return {"type": "rich_text", "elements": [element]}
+    shown = (piece for piece in pieces if piece.strip())
+    elements = ({"type": "rich_text_preformatted", "elements": [{"type": "text", "text": each}]} for each in shown)
+    return [{"type": "rich_text", "elements": [element]} for element in elements]
 
 
 # --- messages ---------------------------------------------------------------------------------------------
@@ -162,15 +160,11 @@ def split_into_messages(
         if not pages or is_full or text_size(pages[-1]) + text_size(group) > available:
             pages.append([])
         pages[-1] += group
-    total = len(pages)
-    return [
-        Message(
-            fallback_text(text if number == 1 else f"(part {number} of {total}) {text}"),
-            tuple(page),
-            dict(names or {}),
-        )
-        for number, page in enumerate(pages, 1)
-    ]
+    messages = []
+    for number, page in enumerate(pages, 1):
+        words = text if number == 1 else f"(part {number} of {len(pages)}) {text}"
+        messages.append(Message(fallback_text(words), tuple(page), dict(names or {})))
+    return messages
 
 
 def _kept_together(blocks: Iterable[Block]) -> Iterator[list[Block]]:
@@ -246,3 +240,36 @@ def bullet_list(label: Mrkdwn, entries: Sequence[Mrkdwn]) -> list[Mrkdwn]:
     if len(entries) <= 1:
         return [Mrkdwn(f"{label} {entry}") for entry in entries]
     return [label, *(Mrkdwn(f"• {entry}") for entry in entries)]
+
+
+# --- plain text, for logs, terminals and dry runs ---------------------------------------------------------
+
+
+def plain_text(message: Message) -> str:
+    """Return the text of the message's blocks, with links as ``label (URL)`` and times in UTC; without buttons."""
+    return "\n".join(_plain_block(block, message.names) for block in message.blocks if block["type"] != "actions")
+
+
+def dry_run_text(message: Message, channel_name: str) -> str:
+    """Return the message as a dry run shows it."""
+    return f"DRY-RUN: would post to #{channel_name}\n{plain_text(message)}"
+
+
+def _plain_block(block: Block, names: Mapping[str, str]) -> str:
+    match block["type"]:
+        case "header":
+            return str(block["text"]["text"])
+        case "image":
+            return _plain_image(block)
+        case "context":
+            return "\n".join(decode_mrkdwn(element["text"], names) for element in block["elements"])
+        case "rich_text":
+            texts = ("".join(part["text"] for part in element["elements"]) for element in block["elements"])
+            return "\n".join(f"```\n{text}\n```" for text in texts)
+        case _:
+            text = decode_mrkdwn(block["text"]["text"], names)
+            return f"{text}\n{_plain_image(block['accessory'])}" if "accessory" in block else text
+
+
+def _plain_image(block: Block) -> str:
+    return f"({block['alt_text']}: {block['image_url']})"

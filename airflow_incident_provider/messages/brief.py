@@ -8,7 +8,7 @@ entries are left out; :func:`brief_details` returns these lists in full, to be p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from airflow_incident_provider.lifecycle.coordination import Coordination, Role
 from airflow_incident_provider.messages.blocks import (
@@ -180,7 +180,7 @@ class _Lists:
 
     def __init__(self, state: BriefState) -> None:
         incident, scopes = state.incident, state.workspace.scopes_missing if state.workspace else ()
-        self.hosts = TruncatedList(Mrkdwn("*Hosts*"), _hosts(incident), 2, 450, ", ")
+        self.hosts = TruncatedList(Mrkdwn("*Hosts*"), tuple(map(code_span, incident.hosts)), 2, 450, ", ")
         links = Mrkdwn("*Next* 📖" if _runbook(incident) else "*Links*")
         self.links = TruncatedList(links, _links(state), 8, 1_200)
         self.invited = TruncatedList(Mrkdwn("*People*"), tuple(invited_entries(state.invited)), 12, 900, " ")
@@ -188,8 +188,10 @@ class _Lists:
         self.not_invited = TruncatedList(
             Mrkdwn("*Missing*"), tuple(not_invited_entries(state.not_invited)), 4, 1_000
         )
-        self.passing = TruncatedList(Mrkdwn(VERDICT_SYMBOLS[Verdict.OK]), _by_verdict(state, Verdict.OK), 5, 400)
-        self.steps = TruncatedList(Mrkdwn("⏳"), tuple(map(step_line, _open_steps(state.steps))), 12, 600)
+        self.passing = TruncatedList(Mrkdwn(VERDICT_SYMBOLS[Verdict.OK]), _passing(state), 5, 400)
+        # A reader waits for steps to end, and has to know of those that failed.
+        open_steps = (step for step in state.steps if step.state not in {StepState.DONE, StepState.SKIPPED})
+        self.steps = TruncatedList(Mrkdwn("⏳"), tuple(map(step_line, open_steps)), 12, 600)
         self.problems = TruncatedList(Mrkdwn("⚠️"), tuple(problem_lines(state.problems)), 4, 1_000)
         self.scopes = TruncatedList(Mrkdwn("⚠️ The Slack app lacks"), tuple(map(missing_scope_line, scopes)), 4, 700)
         self.warnings = TruncatedList(Mrkdwn("Note:"), tuple(map(warning_line, incident.flags)), 3, 700)
@@ -197,10 +199,7 @@ class _Lists:
     @property
     def all(self) -> tuple[TruncatedList, ...]:
         """Every list, in the order of the brief."""
-        return (
-            *(self.hosts, self.links, self.invited, self.pending, self.not_invited),
-            *(self.passing, self.steps, self.problems, self.scopes, self.warnings),
-        )
+        return tuple(vars(self).values())
 
 
 def _title(incident: Incident) -> str:
@@ -221,16 +220,12 @@ def _scope_lines(state: BriefState) -> list[Mrkdwn]:
         first_few([inline(team, _NAME) for team in incident.teams]),
         bold(state.status, 60) if state.status != "open" else Mrkdwn(""),
     ]
-    drill = Mrkdwn("*This is a drill. Nothing is wrong.*") if incident.is_drill else Mrkdwn("")
+    drill = Mrkdwn("*This is a drill. Nothing is wrong.*" if incident.is_drill else "")
     seen_from = state.opened_at or incident.received_at
     by = f", reported by {inline(incident.reporter, _NAME)}" if incident.reporter else ""
     since = Mrkdwn(f"Since {utc_and_local(incident.occurred_at, seen_from=seen_from)}{by}")
-    return [
-        drill,
-        join(scope),
-        since,
-        *quote(incident.description or "", DESCRIPTION_LIMIT, lines=DESCRIPTION_LINES),
-    ]
+    description = quote(incident.description or "", DESCRIPTION_LIMIT, lines=DESCRIPTION_LINES)
+    return [drill, join(scope), since, *description]
 
 
 def _observed_lines(state: BriefState, lists: _Lists) -> list[Mrkdwn]:
@@ -247,10 +242,7 @@ def _observed_lines(state: BriefState, lists: _Lists) -> list[Mrkdwn]:
 
 def _finding_lines(state: BriefState, lists: _Lists) -> list[Mrkdwn]:
     if failure := own_network_failure(state.findings):
-        return [
-            finding_line(failure, limit=_FINDING, details=False),
-            Mrkdwn("No check reached the service"),
-        ]
+        return [finding_line(failure, limit=_FINDING, details=False), Mrkdwn("No check reached the service")]
     found = about_service(state.findings)
     serious = [f for f in found if f.verdict in SERIOUS]
     shown = serious if len(serious) <= FINDINGS_SHOWN + 1 else serious[:FINDINGS_SHOWN]
@@ -273,10 +265,9 @@ def _nothing_checked(incident: Incident, found: Sequence[Finding]) -> Mrkdwn:
     return Mrkdwn(f"{symbol} Nothing was checked: no target is known{f' for {services}' if services else ''}")
 
 
-def _by_verdict(state: BriefState, verdict: Verdict) -> tuple[Mrkdwn, ...]:
-    if own_network_failure(state.findings):
-        return ()
-    return tuple(subject(f) for f in about_service(state.findings) if f.verdict is verdict)
+def _passing(state: BriefState) -> tuple[Mrkdwn, ...]:
+    findings = () if own_network_failure(state.findings) else about_service(state.findings)
+    return tuple(subject(finding) for finding in findings if finding.verdict is Verdict.OK)
 
 
 def _measured(metrics: tuple[Measurement, ...]) -> Mrkdwn:
@@ -295,10 +286,6 @@ def _measured(metrics: tuple[Measurement, ...]) -> Mrkdwn:
     return join(parts, ", ")
 
 
-def _hosts(incident: Incident) -> tuple[Mrkdwn, ...]:
-    return tuple(code_span(host) for host in incident.hosts)
-
-
 def _runbook(incident: Incident) -> Mrkdwn | None:
     """Return the runbook of the alert or of the routing table, which may name one without a URL."""
     if found := incident.link(LinkKind.RUNBOOK):
@@ -313,11 +300,9 @@ def _links(state: BriefState) -> tuple[Mrkdwn, ...]:
     """Return the links, the runbook first, with the run, and with the graph if it is not shown."""
     incident, runbook = state.incident, _runbook(state.incident)
     first = incident.link(LinkKind.RUNBOOK)
-    others = sorted(
-        (each for each in incident.links if each is not first), key=lambda each: _LINK_ORDER.index(each.kind)
-    )
+    ordered = sorted(incident.links, key=lambda each: _LINK_ORDER.index(each.kind))
     found = [runbook] if runbook else []
-    found += [link(each.url, each.label) for each in others]
+    found += [link(each.url, each.label) for each in ordered if each is not first]
     if incident.snapshot_url and not _picture(state):
         found.append(link(incident.snapshot_url, "Graph"))
     if state.run_url:
@@ -360,17 +345,11 @@ def _lead(state: BriefState) -> Mrkdwn:
 
 
 def _latest_update(state: BriefState) -> Mrkdwn:
-    updates = state.coordination.updates
-    if not updates:
+    if not state.coordination.updates:
         return Mrkdwn("")
-    latest = updates[-1]
+    latest = state.coordination.updates[-1]
     seen_from = state.opened_at or state.incident.received_at
     return Mrkdwn(f"*Update {clock(latest.at, seconds=False, seen_from=seen_from)}* {inline(latest.text, 300)}")
-
-
-def _open_steps(steps: Iterable[StepProgress]) -> list[StepProgress]:
-    """Return the steps that a reader waits for, and those that failed."""
-    return [step for step in steps if step.state in (StepState.RUNNING, StepState.TO_COME, StepState.FAILED)]
 
 
 def _small_print(state: BriefState, lists: _Lists) -> list[Mrkdwn]:

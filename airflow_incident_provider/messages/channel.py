@@ -34,37 +34,24 @@ _BOOKMARKED = (
 )
 
 
-def channel_name(incident: Incident) -> str:
+def channel_name(incident: Incident, attempt: int = 0) -> str:
     """
     Return the room's name: ``<prefix>-<yyyymmdd>-<slug>-<id>``, such as ``inc-20261123-checkout-5xx-148275309``.
 
     It contains only ``a-z 0-9 _ -`` and at most 80 characters. A long title is shortened by words. The id is
     complete; only a very long one is shortened and ends in its own hash.
+
+    :param attempt: how often the name was taken by another channel. Alternatives end in four characters of the
+        key's hash; from the second on also in ``-2``, ``-3``.
     """
-    return _name(incident, _name_id(incident))
-
-
-def channel_name_taken(incident: Incident, attempt: int) -> str:
-    """
-    Return an alternative name for a room, because its name is taken by another channel.
-
-    :param attempt: 1 for the first alternative, which ends in four characters of the key's hash; later ones also
-        end in ``-2``, ``-3``.
-    :raises ValueError: ``attempt`` is less than 1.
-    """
-    if attempt < 1:
-        raise ValueError(f"attempt {attempt} is not 1 or more")
-    again = f"-{attempt}" if attempt > 1 else ""
-    return _name(incident, f"{_name_id(incident)}-{digest(incident.key, 4)}{again}")
-
-
-def room_name(incident: Incident, attempt: int) -> str:
-    """
-    Return the room's name, or an alternative if it is taken by another channel.
-
-    :param attempt: 0 for the name itself.
-    """
-    return channel_name_taken(incident, attempt) if attempt else channel_name(incident)
+    again = f"-{digest(incident.key, 4)}" if attempt else ""
+    tail = f"{_name_id(incident)}{again}{f'-{attempt}' if attempt > 1 else ''}"
+    prefix = _slug(incident.route.channel_prefix)[:_PREFIX_LIMIT].strip("-_") or _DEFAULT_PREFIX
+    head = f"{prefix}-{incident.occurred_at.astimezone(UTC):%Y%m%d}"
+    room = NAME_LIMIT - len(head) - len(tail) - 2
+    # slugify reads a length of 0 as "no limit".
+    words = _slug(incident.title, max_length=room) if room > 0 else ""
+    return "-".join(part for part in (head, words, tail) if part)
 
 
 def numbered_name(name: str, attempt: int) -> str:
@@ -74,16 +61,6 @@ def numbered_name(name: str, attempt: int) -> str:
     :param attempt: 0 for the name itself; alternatives end in ``-2``, ``-3`` and are shortened if necessary.
     """
     return name if attempt == 0 else f"{name[: NAME_LIMIT - 4]}-{attempt + 1}"
-
-
-def _name(incident: Incident, tail: str) -> str:
-    """Return the name that ends in ``tail``, with as many words of the title as fit."""
-    prefix = _slug(incident.route.channel_prefix)[:_PREFIX_LIMIT].strip("-_") or _DEFAULT_PREFIX
-    head = f"{prefix}-{incident.occurred_at.astimezone(UTC):%Y%m%d}"
-    room = NAME_LIMIT - len(head) - len(tail) - 2
-    # slugify reads a length of 0 as "no limit".
-    words = _slug(incident.title, max_length=room) if room > 0 else ""
-    return "-".join(part for part in (head, words, tail) if part)
 
 
 def _name_id(incident: Incident) -> str:
@@ -146,18 +123,10 @@ def _shortened(text: str, limit: int) -> str:
 
 def bookmarks(incident: Incident, run_url: str | None) -> tuple[Link, ...]:
     """Return the room's bookmarks, in order: monitor, incident, dashboard, runbook and Airflow run."""
-    found = [
-        Link(kind=kind, label=title, url=link.url)
-        for kind, title in _BOOKMARKED
-        if (link := incident.link(kind) or _runbook(incident, kind)) is not None
-    ]
+    urls = {kind: link.url for kind, _ in _BOOKMARKED if (link := incident.link(kind)) is not None}
+    if incident.route.runbook is not None:
+        urls.setdefault(LinkKind.RUNBOOK, incident.route.runbook)
+    found = [Link(kind=kind, label=title, url=urls[kind]) for kind, title in _BOOKMARKED if kind in urls]
     if run_url is not None:
         found.append(Link(kind=LinkKind.OTHER, label="Airflow run", url=run_url))
     return tuple(link for link in found if not url_problem(link.url))
-
-
-def _runbook(incident: Incident, kind: LinkKind) -> Link | None:
-    """Return the runbook of the routing table as a link."""
-    if kind is not LinkKind.RUNBOOK or incident.route.runbook is None:
-        return None
-    return Link(kind=kind, label="Runbook", url=incident.route.runbook)

@@ -70,24 +70,16 @@ def controls(key: str, *, has_commander: bool, closed: bool) -> Block:
     :param closed: whether the incident is resolved: then it can be reopened, and little else.
     """
     if closed:
-        elements = [_button(ActionKind.REOPEN, "Reopen", key), _menu((ActionKind.ITEM,))]
-        return {"type": "actions", "block_id": f"{CONTROLS_BLOCK}{key}", "elements": elements}
-    lead = [] if has_commander else [_button(ActionKind.LEAD, "I'll lead", key, style="primary")]
-    elements = [
-        *lead,
-        _button(ActionKind.UPDATE, "Update", key),
-        _button(ActionKind.CHECK, "Check again", key),
-        _button(ActionKind.RESOLVE, "Resolve", key),
-        _menu(
-            (
-                *((ActionKind.LEAD,) if has_commander else ()),
-                ActionKind.SEVERITY,
-                ActionKind.INVITE,
-                ActionKind.ITEM,
-                ActionKind.SNOOZE,
-            ),
-        ),
-    ]
+        elements = [_button(ActionKind.REOPEN, "Reopen", key), _menu([ActionKind.ITEM])]
+    else:
+        lead = [ActionKind.LEAD] if has_commander else []
+        elements = [
+            *([] if has_commander else [{**_button(ActionKind.LEAD, "I'll lead", key), "style": "primary"}]),
+            _button(ActionKind.UPDATE, "Update", key),
+            _button(ActionKind.CHECK, "Check again", key),
+            _button(ActionKind.RESOLVE, "Resolve", key),
+            _menu([*lead, ActionKind.SEVERITY, ActionKind.INVITE, ActionKind.ITEM, ActionKind.SNOOZE]),
+        ]
     return {"type": "actions", "block_id": f"{CONTROLS_BLOCK}{key}", "elements": elements}
 
 
@@ -97,13 +89,8 @@ def feedback_controls(key: str, finding: str) -> Block:
     :param finding: the check and its target; the check is the part before the first space.
     """
     value = json.dumps([key, shorten(one_line(finding), _FINDING_LIMIT)])
-    return {
-        "type": "actions",
-        "elements": [
-            _plain_button("👍 Useful", FEEDBACK_USEFUL, value),
-            _plain_button("👎 Not useful", FEEDBACK_NOT_USEFUL, value),
-        ],
-    }
+    useful = _plain_button("👍 Useful", FEEDBACK_USEFUL, value)
+    return {"type": "actions", "elements": [useful, _plain_button("👎 Not useful", FEEDBACK_NOT_USEFUL, value)]}
 
 
 def invite_controls(key: str, people: Mapping[str, str]) -> list[Block]:
@@ -111,7 +98,11 @@ def invite_controls(key: str, people: Mapping[str, str]) -> list[Block]:
 
     :param people: names as shown, by Slack user id. Names are untrusted text.
     """
-    buttons = [_invite_button(key, name, user_id) for user_id, name in people.items()]
+    invite = f"{ACTION_PREFIX}{ActionKind.INVITE}"
+    buttons = [
+        _plain_button(f"Invite {one_line(name)}", f"{invite}.{user_id}", json.dumps([key, user_id]))
+        for user_id, name in people.items()
+    ]
     rows = range(0, len(buttons), _BUTTONS_IN_A_ROW)
     return [{"type": "actions", "elements": buttons[start : start + _BUTTONS_IN_A_ROW]} for start in rows]
 
@@ -134,11 +125,8 @@ def form(
         case ActionKind.SEVERITY:
             blocks.append(_select("Severity", [(value, value.capitalize()) for value in Severity], severity))
         case ActionKind.RESOLVE:
-            lines = [shorten(one_line(line), 300) for line in failing]
-            if lines:
-                blocks.append(
-                    _paragraph("Still failing at the last check:\n" + "\n".join(f"• {line}" for line in lines))
-                )
+            if lines := [f"• {shorten(one_line(line), 300)}" for line in failing]:
+                blocks.append(_paragraph("\n".join(("Still failing at the last check:", *lines))))
             blocks.append(_paragraph("The room is notified, and the checks run again."))
             submit = "Resolve"
         case ActionKind.INVITE:
@@ -181,17 +169,12 @@ def refusal(view: object, text: str) -> Block:
 # --- elements -----------------------------------------------------------------------------------------
 
 
-def _invite_button(key: str, name: str, user_id: str) -> Block:
-    label = f"Invite {one_line(name)}"
-    return _plain_button(label, f"{ACTION_PREFIX}{ActionKind.INVITE}.{user_id}", json.dumps([key, user_id]))
-
-
 def _plain(text: str, limit: int) -> dict[str, Any]:
     return {"type": "plain_text", "text": shorten(text, limit), "emoji": True}
 
 
-def _button(kind: ActionKind, text: str, key: str, *, style: str | None = None) -> Block:
-    return {**_plain_button(text, f"{ACTION_PREFIX}{kind}", key), **({"style": style} if style else {})}
+def _button(kind: ActionKind, text: str, key: str) -> Block:
+    return _plain_button(text, f"{ACTION_PREFIX}{kind}", key)
 
 
 def _plain_button(text: str, action_id: str, value: str) -> Block:
@@ -208,30 +191,23 @@ def _paragraph(text: str) -> Block:
 
 
 def _text_input(label: str, *, hint: str | None = None, multiline: bool = False, limit: int = 300) -> Block:
-    element = {
-        "type": "plain_text_input",
-        "action_id": INPUT_ACTION_ID,
-        "multiline": multiline,
-        "max_length": limit,
-    }
-    return {
-        "type": "input",
-        "block_id": VALUE_BLOCK,
-        "label": _plain(label, 100),
-        "element": element,
-        **({"hint": _plain(hint, 150)} if hint else {}),
-    }
+    element = {"type": "plain_text_input", "multiline": multiline, "max_length": limit}
+    return {**_input(label, element), **({"hint": _plain(hint, 150)} if hint else {})}
+
+
+def _input(label: str, element: Block, *, block: str = VALUE_BLOCK) -> Block:
+    named = {**element, "action_id": INPUT_ACTION_ID}
+    return {"type": "input", "block_id": block, "label": _plain(label, 100), "element": named}
 
 
 def _select(
     label: str, options: Iterable[tuple[str, str]], initial: str | None, *, block: str = VALUE_BLOCK
 ) -> Block:
     shown = [{"text": _plain(text, _BUTTON_LIMIT), "value": value} for value, text in options]
-    element: dict[str, Any] = {"type": "static_select", "action_id": INPUT_ACTION_ID, "options": shown}
-    chosen = next((option for option in shown if option["value"] == initial), None)
-    if chosen is not None:
+    element: Block = {"type": "static_select", "options": shown}
+    if (chosen := next((option for option in shown if option["value"] == initial), None)) is not None:
         element["initial_option"] = chosen
-    return {"type": "input", "block_id": block, "label": _plain(label, 100), "element": element}
+    return _input(label, element, block=block)
 
 
 def _next_update() -> Block:

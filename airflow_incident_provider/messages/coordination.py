@@ -16,6 +16,7 @@ from airflow_incident_provider.messages.mrkdwn import (
     Mrkdwn,
     bold,
     clock,
+    decode_mrkdwn,
     duration,
     inline,
     join,
@@ -23,7 +24,6 @@ from airflow_incident_provider.messages.mrkdwn import (
     mention,
     quote,
 )
-from airflow_incident_provider.messages.plain import decode_mrkdwn
 from airflow_incident_provider.models import Model, UtcDatetime
 from airflow_incident_provider.text import shorten
 
@@ -89,7 +89,6 @@ def reminder_message(reminder: ReminderText) -> Message:
     """Return the reminder; from the third time on it says for how long, and addresses everybody who is here."""
     elapsed = duration(round((reminder.now - reminder.since).total_seconds() * 1000))
     who = person(reminder.commander) if reminder.commander else Mrkdwn("everybody here")
-    insistent = reminder.number > 2  # noqa: PLR2004 - twice politely
     match reminder.kind:
         case ReminderKind.NO_COMMANDER:
             severity = inline(reminder.severity)
@@ -101,10 +100,9 @@ def reminder_message(reminder: ReminderText) -> Message:
         case ReminderKind.STALLED:
             text = Mrkdwn(f"{who}: the alerts recovered {elapsed} ago. *Is it over?*")
             how = Mrkdwn("Press *Resolve* in the brief, or write `/incident resolve`.")
-    if insistent:
+    if reminder.number > 2:  # noqa: PLR2004 - twice politely
         text = Mrkdwn(f"{text} This is reminder {reminder.number}.")
-    lines = [text, how]
-    return Message(text=fallback_text(decode_mrkdwn(text, {}).replace("*", "")), blocks=tuple(sections(lines)))
+    return Message(fallback_text(decode_mrkdwn(text, {}).replace("*", "")), tuple(sections([text, how])))
 
 
 def digest_message(
@@ -114,28 +112,16 @@ def digest_message(
 
     :param no_room: why the incident has no room.
     """
-    status = {
-        Status.OPEN: "Open",
-        Status.RECOVERED: "Recovered",
-        Status.RESOLVED: "Resolved",
-        Status.ARCHIVED: "Resolved",
-    }[record.status]
+    status = (Status.RESOLVED if record.status is Status.ARCHIVED else record.status).capitalize()
     services = ", ".join(record.services) or "no service named"
-    title = link(room_url, shorten(record.title, 150)) if room_url else bold(shorten(record.title, 150))
+    title = shorten(record.title, 150)
+    since = Mrkdwn(f"since {clock(record.opened_at, seconds=False, seen_from=now)} UTC")
     lines = [
-        join([Mrkdwn(f"*{status}*"), Mrkdwn(inline(record.severity)), title]),
-        join(
-            [
-                inline(services, 150),
-                Mrkdwn(f"since {clock(record.opened_at, seconds=False, seen_from=now)} UTC"),
-                roles_line(record.coordination),
-            ]
-        ),
+        join([bold(status), inline(record.severity), link(room_url, title) if room_url else bold(title)]),
+        join([inline(services, 150), since, roles_line(record.coordination)]),
     ]
     if room_url is None and no_room is not None:
         lines.append(Mrkdwn(f"*No room:* {inline(no_room)}"))
-    updates = record.coordination.updates
-    if updates:
+    if updates := record.coordination.updates:
         lines += quote(updates[-1].text, MAX_UPDATE_TEXT)
-    fallback = f"{status}: {record.severity} {record.title}"
-    return Message(text=fallback_text(fallback), blocks=tuple(sections(lines)))
+    return Message(fallback_text(f"{status}: {record.severity} {record.title}"), tuple(sections(lines)))

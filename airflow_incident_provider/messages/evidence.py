@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_incident_provider.evidence.model import CallOutcome, Citation, Evidence, Hypothesis, PastIncident
+from airflow_incident_provider.evidence.model import CallOutcome, Evidence, Hypothesis, PastIncident
 from airflow_incident_provider.evidence.series import sparkline
 from airflow_incident_provider.evidence.weighing import LIKELY
 from airflow_incident_provider.evidence.written_summary import CheckedSummary, Claim
@@ -36,7 +36,7 @@ def evidence_messages(evidence: Evidence, *, key: str | None = None) -> list[Mes
     """
     if not evidence.calls:
         return []
-    found = [finding for verdict in _ATTENTION for finding in evidence.findings if finding.verdict is verdict]
+    found = _serious(evidence)
     blocks = sections([_headline(evidence), *_graph(evidence)])
     blocks += (block for finding in found for block in finding_blocks(finding, key))
     blocks += sections(_hypotheses(evidence))
@@ -46,16 +46,14 @@ def evidence_messages(evidence: Evidence, *, key: str | None = None) -> list[Mes
         if finding.evidence.strip():
             heading = Mrkdwn(f"*Examples* {code_span(finding.probe)} (masked secrets, untrusted text)")
             blocks += [*sections([heading]), *preformatted(finding.evidence)]
-    blocks += sections(_past(evidence))
+    blocks += sections(bullet_list(Mrkdwn("*Earlier incidents*"), [_past_line(past) for past in evidence.past]))
     return split_into_messages(_fallback(evidence, found), blocks)
 
 
 def _headline(evidence: Evidence) -> Mrkdwn:
     since = f"since {clock(evidence.onset, seconds=False)} UTC" if evidence.onset else ""
     refused = sum(call.outcome is not CallOutcome.ANSWERED for call in evidence.calls)
-    calls = f"{len(evidence.calls)} calls"
-    if refused:
-        calls += f", {refused} without a full answer"
+    calls = f"{len(evidence.calls)} calls{f', {refused} without a full answer' if refused else ''}"
     subject = " ".join(filter(None, (evidence.service, evidence.env)))
     return join([bold("Datadog"), code_span(subject, 200) if subject else Mrkdwn(""), Mrkdwn(since), Mrkdwn(calls)])
 
@@ -81,25 +79,20 @@ def _hypotheses(evidence: Evidence) -> list[Mrkdwn]:
     """Return the possible causes under a heading of their own."""
     if not evidence.hypotheses:
         return [Mrkdwn(f"*Possible causes* {inline(evidence.abstained, 600)}")] if evidence.abstained else []
-    lines = [Mrkdwn("*Possible causes* (hypotheses, not facts)")]
-    for hypothesis in evidence.hypotheses:
-        lines += _hypothesis(hypothesis)
-    return lines
+    lines = (line for hypothesis in evidence.hypotheses for line in _hypothesis(hypothesis))
+    return [Mrkdwn("*Possible causes* (hypotheses, not facts)"), *lines]
 
 
 def _hypothesis(hypothesis: Hypothesis) -> Iterator[Mrkdwn]:
     yield Mrkdwn(f"• {confidence_word(hypothesis)}: {inline(hypothesis.text, _SENTENCE)}")
     for label, cited in (("for it", hypothesis.supporting), ("against it", hypothesis.contradicting)):
         if cited:
-            yield Mrkdwn(f"   {label}: {'; '.join(map(_citation, cited))}")
+            texts = (f"{inline(each.text, _CITED)} ({code_span(each.finding, 80)})" for each in cited)
+            yield Mrkdwn(f"   {label}: {'; '.join(texts)}")
     if hypothesis.unchecked:
         yield Mrkdwn(f"   not checked: {first_few([code_span(name) for name in hypothesis.unchecked], 6)}")
     if hypothesis.settles:
         yield Mrkdwn(f"   would settle it: {inline(hypothesis.settles, 300)}")
-
-
-def _citation(citation: Citation) -> Mrkdwn:
-    return Mrkdwn(f"{inline(citation.text, _CITED)} ({code_span(citation.finding, 80)})")
 
 
 def confidence_word(hypothesis: Hypothesis) -> str:
@@ -108,15 +101,11 @@ def confidence_word(hypothesis: Hypothesis) -> str:
     return f"{word} ({hypothesis.confidence:.2f})"
 
 
-def _past(evidence: Evidence) -> list[Mrkdwn]:
-    return bullet_list(Mrkdwn("*Earlier incidents*"), [_past_line(past) for past in evidence.past])
-
-
 def _past_line(past: PastIncident) -> Mrkdwn:
     title = link(past.url, past.title) if past.url else inline(past.title, 150)
     when = Mrkdwn(f"{past.occurred_at:%Y-%m-%d %H:%M} UTC")
-    took = Mrkdwn(f"{round(past.duration.total_seconds() / 60)} min") if past.duration is not None else Mrkdwn("")
-    same = Mrkdwn(f"same {', '.join(past.same)}") if past.same else Mrkdwn("")
+    took = Mrkdwn(f"{round(past.duration.total_seconds() / 60)} min" if past.duration is not None else "")
+    same = Mrkdwn(f"same {', '.join(past.same)}" if past.same else "")
     return join([title, when, took, inline(past.ended or "", 40), same])
 
 
@@ -147,13 +136,15 @@ def _claim(claim: Claim) -> Mrkdwn:
 
 def known_statements(evidence: Evidence | None) -> tuple[Statement, ...]:
     """Return what the summary says is known: one sentence for each finding that asks for attention."""
-    found = evidence.findings if evidence else ()
     return tuple(
         Statement(text=f"{finding.probe} of {finding.target}: {finding.summary}", probes=(finding.probe,))
-        for verdict in _ATTENTION
-        for finding in found
-        if finding.verdict is verdict
+        for finding in (_serious(evidence) if evidence else ())
     )
+
+
+def _serious(evidence: Evidence) -> list[Finding]:
+    """Return the findings that ask for attention, the worst first."""
+    return [finding for verdict in _ATTENTION for finding in evidence.findings if finding.verdict is verdict]
 
 
 def hypothesis_statements(evidence: Evidence | None) -> tuple[Statement, ...]:

@@ -68,15 +68,11 @@ def about_service(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def own_network_failure(findings: Sequence[Finding]) -> Finding | None:
     """Return the finding that our own network fails; ``None`` if a check reached its target nevertheless."""
-    if any(_reached(finding) for finding in findings if not finding.is_control):
+    stages = (stage for finding in findings if not finding.is_control for stage in finding.stages)
+    connections = (stage.verdict for stage in stages if stage.name is StageName.CONNECTION)
+    if not {Verdict.OK, Verdict.WARN}.isdisjoint(connections):
         return None
     return next((f for f in findings if f.is_control and f.verdict is Verdict.FAIL), None)
-
-
-def _reached(finding: Finding) -> bool:
-    """Return whether a check connected to its target."""
-    connection = next((stage for stage in finding.stages if stage.name is StageName.CONNECTION), None)
-    return connection is not None and connection.verdict in {Verdict.OK, Verdict.WARN}
 
 
 def count_verdicts(findings: Iterable[Finding]) -> dict[Verdict, int]:
@@ -92,8 +88,7 @@ def verdict_counts(verdicts: Mapping[Verdict, int]) -> str:
 
 def checked_at(findings: Iterable[Finding]) -> datetime | None:
     """Return when the last probe ended; ``None`` if none ran."""
-    ends = [f.started_at + timedelta(milliseconds=f.duration_ms) for f in findings if _ran(f)]
-    return max(ends, default=None)
+    return max((f.started_at + timedelta(milliseconds=f.duration_ms) for f in findings if _ran(f)), default=None)
 
 
 def _ran(finding: Finding) -> bool:
@@ -136,16 +131,10 @@ def finding_line(finding: Finding, *, limit: int = 600, details: bool = True) ->
 def passing_line(findings: Sequence[Finding], limit: int) -> list[Mrkdwn]:
     """Return the passing findings together; the target is named only if a probe has several."""
     probes = Counter(finding.probe for finding in findings)
-    passing = (f for f in findings if f.verdict is Verdict.OK)
     parts = (
-        join(
-            [
-                subject(f) if probes[f.probe] > 1 else inline(probe_name(f.probe), 80),
-                inline(f.summary, 200),
-            ],
-            ": ",
-        )
-        for f in passing
+        join([subject(f) if probes[f.probe] > 1 else inline(probe_name(f.probe), 80), inline(f.summary, 200)], ": ")
+        for f in findings
+        if f.verdict is Verdict.OK
     )
     return wrap((Mrkdwn(f"{VERDICT_SYMBOLS[Verdict.OK]} {part}") for part in parts), limit)
 
@@ -153,10 +142,9 @@ def passing_line(findings: Sequence[Finding], limit: int) -> list[Mrkdwn]:
 def unchecked_line(findings: Sequence[Finding], limit: int) -> list[Mrkdwn]:
     """Return what was not checked, and why."""
     skipped = [join([subject(f), inline(f.summary)], ": ") for f in findings if f.verdict is Verdict.SKIPPED]
-    if not skipped:
-        return []
-    first, *rest = skipped
-    return wrap([Mrkdwn(f"{VERDICT_SYMBOLS[Verdict.SKIPPED]} *Not checked* {first}"), *rest], limit)
+    if skipped:
+        skipped[0] = Mrkdwn(f"{VERDICT_SYMBOLS[Verdict.SKIPPED]} *Not checked* {skipped[0]}")
+    return wrap(skipped, limit)
 
 
 # --- messages ---------------------------------------------------------------------------------------------
@@ -172,10 +160,8 @@ def findings_messages(findings: Sequence[Finding], *, key: str | None = None) ->
     ordered = about_service(findings)
     own_network = [f for f in findings if f.is_control]
     serious = [f for f in (*own_network, *ordered) if f.verdict in SERIOUS]
-    blocks = [
-        section(_headline(findings)),
-        *(block for finding in serious for block in finding_blocks(finding, key)),
-    ]
+    blocks = [section(_headline(findings))]
+    blocks += (block for finding in serious for block in finding_blocks(finding, key))
     blocks += (context(line) for line in passing_line((*ordered, *own_network), LINE_LIMIT))
     blocks += (context(line) for line in unchecked_line(ordered, LINE_LIMIT))
     blocks += (block for finding in serious for block in _evidence(finding))
@@ -202,8 +188,7 @@ def headline(findings: Sequence[Finding]) -> str:
         return f"{failing} of {total} {_checks(total)} {'fails' if failing == 1 else 'fail'}"
     if (unknown := counts.get(Verdict.UNKNOWN, 0)) == total:
         return f"{unknown} {_checks(unknown)} could not run"
-    others = {v: n for v, n in counts.items() if v is not Verdict.OK}
-    if others:
+    if counts.keys() - {Verdict.OK}:
         return f"No check fails: {verdict_counts(counts)}"
     return "The check passes" if total == 1 else f"All {total} checks pass"
 

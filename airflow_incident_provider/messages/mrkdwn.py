@@ -1,5 +1,5 @@
 """
-Build Slack mrkdwn from untrusted text, times and links.
+Build Slack mrkdwn from untrusted text, times and links; and read it as plain text.
 
 Slack interprets ``<!channel>``, ``<@U1>`` and ``<https://evil|https://good>`` in every mrkdwn text, also in code
 blocks, and no client library escapes them. Text that is safe to send has the type :data:`Mrkdwn`; untrusted text
@@ -8,10 +8,12 @@ has the type ``str``. The functions here take ``str`` and return ``Mrkdwn``, so 
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import NewType
 from urllib.parse import urlsplit
 
@@ -27,7 +29,7 @@ COUNTED_FROM = 400
 
 _LONGEST_NOTE = 40
 _LONGEST_CLUSTER = 32
-_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _SHORTEST_IN_SECONDS_MS = 100
 _LONGEST_IN_TENTHS_MS = 9_950
 
@@ -40,6 +42,7 @@ _BACKTICK = str.maketrans({"`": _LOOKALIKES["`"]})
 _FORMATTING = re.compile(r"[*~`]|(?<![^\W_])_|_(?![^\W_])")
 _USER_ID = re.compile(r"[A-Z0-9]{2,32}")
 _GROUP_ID = re.compile(r"S[A-Z0-9]{1,31}")
+_TOKEN = re.compile(r"<([^<>|]+)(?:\|([^<>]*))?>")
 _ADDRESS_LIKE = re.compile(r"://|^www\.", re.IGNORECASE)
 
 
@@ -53,20 +56,12 @@ def duration(milliseconds: int) -> str:
     if milliseconds < _LONGEST_IN_TENTHS_MS:
         return f"{milliseconds / 1000:.1f} s"
     seconds = round(milliseconds / 1000)
-    if seconds < _MINUTE:
-        return f"{seconds} s"
-    if seconds < _HOUR:
-        return _two_units(seconds, _MINUTE, "min", 1, "s")
-    if seconds < _DAY:
-        return _two_units(seconds, _HOUR, "h", _MINUTE, "min")
-    return _two_units(seconds, _DAY, "d", _HOUR, "h")
-
-
-def _two_units(seconds: int, large: int, large_name: str, small: int, small_name: str) -> str:
-    """Return ``3 min 5 s``, or ``3 min`` if the smaller unit is zero."""
-    count, rest = divmod(seconds, large)
-    part = rest // small
-    return f"{count} {large_name} {part} {small_name}" if part else f"{count} {large_name}"
+    for (large, large_name), (small, small_name) in pairwise(_UNITS):
+        if seconds >= large:
+            count, rest = divmod(seconds, large)
+            part = f" {rest // small} {small_name}" if rest >= small else ""
+            return f"{count} {large_name}{part}"
+    return f"{seconds} s"
 
 
 def between(earlier: datetime, later: datetime) -> int:
@@ -245,7 +240,7 @@ def is_user_id(text: str) -> bool:
 
 def mention(user_id: str, name: str) -> Mrkdwn:
     """Return a mention of a member, or the plain name if the id is not a Slack user id."""
-    return Mrkdwn(f"<@{user_id}>") if _USER_ID.fullmatch(user_id) else inline(name)
+    return Mrkdwn(f"<@{user_id}>") if is_user_id(user_id) else inline(name)
 
 
 def mention_group(group_id: str, handle: str) -> Mrkdwn:
@@ -276,3 +271,20 @@ def wrap(parts: Iterable[Mrkdwn], limit: int, separator: str = " · ") -> list[M
         else:
             lines.append(part)
     return lines
+
+
+# --- reading ----------------------------------------------------------------------------------------------
+
+
+def decode_mrkdwn(text: str, names: Mapping[str, str]) -> str:
+    """Return mrkdwn with its links, mentions, times and entities in readable form."""
+    return html.unescape(_TOKEN.sub(lambda found: _token(found.group(1), found.group(2), names), text))
+
+
+def _token(target: str, label: str | None, names: Mapping[str, str]) -> str:
+    """Return the readable form of one token in angle brackets."""
+    if target.startswith("@"):
+        return f"@{names.get(target[1:], target[1:])}"
+    if target.startswith("!"):
+        return label or names.get(target, target)
+    return f"{label} ({target})" if label else target

@@ -33,6 +33,7 @@ from airflow_incident_provider.messages.mrkdwn import (
     bold,
     clock,
     code_span,
+    decode_mrkdwn,
     duration,
     inline,
     is_user_id,
@@ -42,7 +43,6 @@ from airflow_incident_provider.messages.mrkdwn import (
     utc_and_local,
     wrap,
 )
-from airflow_incident_provider.messages.plain import decode_mrkdwn
 from airflow_incident_provider.models import Finding, Incident, Model, UtcDatetime, Verdict
 from airflow_incident_provider.text import one_line
 
@@ -162,14 +162,12 @@ def resolved_message(end: ResolvedIncident) -> Message:
             Mrkdwn(f"fired {end.times} times" if end.times > 1 else ""),
         ]
     )
-    doubts = [Mrkdwn(f"⚠️ Still failing at the last check: {_probes(end.doubts)}")] if end.doubts else []
+    probes = join([code_span(probe_name(name), 80) for name in end.doubts], ", ")
+    doubts = [Mrkdwn(f"⚠️ Still failing at the last check: {probes}")] if probes else []
     summary = [link(end.summary_url, "Updated summary")] if end.summary_url else []
-    next_steps = join([_reopening(end), _archiving(end)])
+    archived = f"this room is archived {_when(end.archive_at, end.at)}" if end.archive_at else ""
+    next_steps = join([_reopening(end), Mrkdwn(archived)])
     return _message(f"Resolved at {clock(end.at)} UTC{_by(end.by)}", facts, *doubts, *summary, next_steps)
-
-
-def _probes(names: Sequence[str]) -> Mrkdwn:
-    return join([code_span(probe_name(name), 80) for name in names], ", ")
 
 
 def _recovery(end: ResolvedIncident) -> list[Mrkdwn]:
@@ -196,19 +194,11 @@ def _by_mention(person: str | None) -> Mrkdwn:
     return Mrkdwn(f"by {mention(person, person)}") if person and is_user_id(person) else Mrkdwn("")
 
 
-def _archiving(end: ResolvedIncident) -> Mrkdwn:
-    if end.archive_at is None:
-        return Mrkdwn("")
-    return Mrkdwn(f"this room is archived {_when(end.archive_at, end.at)}")
-
-
 def _when(at: datetime, now: datetime) -> Mrkdwn:
     """Return ``at 13:54 UTC`` or ``tomorrow at 13:54 UTC``; further ahead with the date."""
-    time = utc_and_local(at, seen_from=now)
     if at.date() - now.date() == timedelta(days=1):
-        time = utc_and_local(at)
-        return Mrkdwn(f"tomorrow at {time}")
-    return Mrkdwn(f"at {time}")
+        return Mrkdwn(f"tomorrow at {utc_and_local(at)}")
+    return Mrkdwn(f"at {utc_and_local(at, seen_from=now)}")
 
 
 # --- archived ---------------------------------------------------------------------------------------------
@@ -301,10 +291,11 @@ class _Pair:
         return self.now.verdict if self.now else Verdict.UNKNOWN
 
     @property
-    def is_control(self) -> bool:
-        """Whether it is about our own network."""
-        one = self.now or self.before
-        return one is not None and one.is_control
+    def finding(self) -> Finding:
+        """The newest finding."""
+        found = self.now or self.before
+        assert found is not None
+        return found
 
     @property
     def is_unchanged(self) -> bool:
@@ -315,13 +306,6 @@ class _Pair:
     def rank(self) -> tuple[bool, bool, int]:
         """The sort key: failing first, then changed, then the worst."""
         return (self.verdict is not Verdict.FAIL, self.is_unchanged, _WORST_FIRST.index(self.verdict))
-
-    @property
-    def subject(self) -> Mrkdwn:
-        """The probe and its target."""
-        one = self.now or self.before
-        assert one is not None
-        return subject(one)
 
 
 def recovery_started_messages(recovery: Recovery) -> list[Message]:
@@ -399,20 +383,19 @@ def _comparison(pairs: Sequence[_Pair]) -> list[Mrkdwn]:
 
     Our own network is mentioned only if it does not work: it is no evidence.
     """
-    shown = [pair for pair in pairs if not pair.is_control or pair.verdict is not Verdict.OK]
+    shown = [pair for pair in pairs if not pair.finding.is_control or pair.verdict is not Verdict.OK]
     passing = [pair for pair in shown if pair.is_unchanged and pair.verdict is Verdict.OK]
     changed = [_pair_line(pair) for pair in shown if pair not in passing]
     lines = [Mrkdwn("*Checks: first look → now*"), *changed] if shown else []
     if passing:
-        first, *rest = (pair.subject for pair in passing)
+        first, *rest = (subject(pair.finding) for pair in passing)
         lines += wrap([Mrkdwn(f"{VERDICT_SYMBOLS[Verdict.OK]} still passing: {first}"), *rest], LINE_LIMIT, ", ")
     return lines
 
 
 def _pair_line(pair: _Pair) -> Mrkdwn:
-    if pair.is_unchanged:
-        return Mrkdwn(f"{pair.subject}: still {_side(pair.now)}")
-    return Mrkdwn(f"{pair.subject}: {_side(pair.before)} → {_side(pair.now)}")
+    before = "still" if pair.is_unchanged else f"{_side(pair.before)} →"
+    return Mrkdwn(f"{subject(pair.finding)}: {before} {_side(pair.now)}")
 
 
 def _side(finding: Finding | None) -> Mrkdwn:
@@ -428,9 +411,9 @@ def _advice(recovery: Recovery, pairs: Sequence[_Pair]) -> Mrkdwn:
     if own_network_failure([pair.now for pair in pairs if pair.now is not None]):
         text = "*No alert is firing, but our own network fails: no check reached the service.*"
         return Mrkdwn(f"{text} {_what_follows(recovery)}")
-    service = [pair for pair in pairs if not pair.is_control]
-    failing = [pair.subject for pair in service if pair.verdict is Verdict.FAIL]
-    unknown = [pair.subject for pair in service if pair.verdict is Verdict.UNKNOWN]
+    service = [pair for pair in pairs if not pair.finding.is_control]
+    failing = [subject(pair.finding) for pair in service if pair.verdict is Verdict.FAIL]
+    unknown = [subject(pair.finding) for pair in service if pair.verdict is Verdict.UNKNOWN]
     if failing:
         verb = "fails" if len(failing) == 1 else "fail"
         text = f"*Check before you resolve it:* {first_few(failing)} {verb}."

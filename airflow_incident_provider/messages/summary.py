@@ -8,7 +8,6 @@ first minutes may no longer be true.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from airflow_incident_provider.messages.blocks import (
     LINE_LIMIT,
@@ -110,14 +109,10 @@ def _mention(one: Invitation) -> Mrkdwn:
 def _headline(summary: IncidentSummary) -> Mrkdwn:
     """Return when the first look was taken, and the status or what is incomplete."""
     title = "First look" if summary.status is None else "Summary"
-    at = _taken_at(summary)
+    at = max((entry.at for entry in summary.timeline), default=None)
     time = f", {clock(at, seconds=False)} UTC" if at and summary.status is None else ""
-    dry_run = Mrkdwn("dry run: nothing was posted") if summary.mode is Mode.DRY_RUN else Mrkdwn("")
+    dry_run = Mrkdwn("dry run: nothing was posted" if summary.mode is Mode.DRY_RUN else "")
     return join([bold(f"{title}{time}"), inline(_status(summary), 80), dry_run])
-
-
-def _taken_at(summary: IncidentSummary) -> datetime | None:
-    return max((entry.at for entry in summary.timeline), default=None)
 
 
 def _status(summary: IncidentSummary) -> str:

@@ -7,7 +7,7 @@ one line with counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from airflow_incident_provider.lifecycle.closing import EXPIRES_AFTER
 from airflow_incident_provider.lifecycle.records import UpdateItem, UpdateKind
@@ -26,6 +26,7 @@ from airflow_incident_provider.messages.mrkdwn import (
     bold,
     clock,
     code_span,
+    decode_mrkdwn,
     escape,
     escaped_length,
     inline,
@@ -43,7 +44,6 @@ from airflow_incident_provider.messages.people import (
     not_invited_entries,
     suggestion_controls,
 )
-from airflow_incident_provider.messages.plain import decode_mrkdwn
 from airflow_incident_provider.models import Invitation, Model, NotInvited, UtcDatetime
 from airflow_incident_provider.text import clean
 
@@ -63,6 +63,13 @@ _REPEATS = {
     "manual": "Reported again",
 }
 """Words for the transition of a repeated notification."""
+
+_ALERTS = {
+    UpdateKind.JOINED: ("*Another alert*", "*{} more alerts*"),
+    UpdateKind.FIRING_AGAIN: ("*Firing again*", "*{} alerts fire again*"),
+    UpdateKind.ALERT_RECOVERED: ("Recovered", "{} alerts recovered"),
+}
+"""How the line about one alert, and about several, begins."""
 
 _SUPERSEDE_REPEATS = frozenset(
     {UpdateKind.SEVERITY, UpdateKind.STATUS, UpdateKind.COMMANDER, UpdateKind.TITLE, UpdateKind.RESPONDERS}
@@ -97,7 +104,16 @@ class IncidentUpdate(Model):
 
 def update_messages(update: IncidentUpdate) -> list[Message]:
     """Return the update as a message, or more if it is long; none if there is nothing to report."""
-    lines = [line for part in _PARTS for line in part(update)]
+    lines = [
+        *_severity(update),
+        *_expired(update),
+        *action_lines(update.items, since=update.since),
+        *_people(update),
+        *_changes(update),
+        *_alerts(update),
+        *_repeats(update),
+        *_dropped(update),
+    ]
     names = mention_names(update.invited)
     words = "\n".join(decode_mrkdwn(line, names).replace("*", "") for line in lines[:_FALLBACK_LINES])
     blocks = sections(lines)
@@ -114,17 +130,8 @@ def _severity(update: IncidentUpdate) -> list[Mrkdwn]:
 
 
 def _expired(update: IncidentUpdate) -> list[Mrkdwn]:
-    days = EXPIRES_AFTER.days
-    return [
-        Mrkdwn(
-            f"*Closed:* nothing has reported on this incident for {days} days. Report it again if it is not over."
-        )
-        for _ in update.of(UpdateKind.EXPIRED)
-    ]
-
-
-def _actions(update: IncidentUpdate) -> list[Mrkdwn]:
-    return action_lines(update.items, since=update.since)
+    closed = f"*Closed:* nothing has reported on this incident for {EXPIRES_AFTER.days} days."
+    return [Mrkdwn(f"{closed} Report it again if it is not over.") for _ in update.of(UpdateKind.EXPIRED)]
 
 
 def _people(update: IncidentUpdate) -> list[Mrkdwn]:
@@ -150,56 +157,32 @@ def _value(kind: UpdateKind, value: str | None) -> Mrkdwn:
     return mention(value or "", "") if known_id else bold(value or "none")
 
 
-def _joined(update: IncidentUpdate) -> list[Mrkdwn]:
-    return _about_alerts(
-        update, UpdateKind.JOINED, lambda count: "*Another alert*" if count == 1 else f"*{count} more alerts*"
-    )
-
-
-def _firing_again(update: IncidentUpdate) -> list[Mrkdwn]:
-    return _about_alerts(
-        update,
-        UpdateKind.FIRING_AGAIN,
-        lambda count: "*Firing again*" if count == 1 else f"*{count} alerts fire again*",
-    )
-
-
-def _alerts_recovered(update: IncidentUpdate) -> list[Mrkdwn]:
-    remaining = f" · {update.firing} still firing" if update.firing else ""
-    found = _about_alerts(
-        update,
-        UpdateKind.ALERT_RECOVERED,
-        lambda count: "Recovered" if count == 1 else f"{count} alerts recovered",
-    )
-    return [Mrkdwn(f"{line}{remaining}") for line in found]
-
-
-def _about_alerts(update: IncidentUpdate, kind: UpdateKind, head: Callable[[int], str]) -> list[Mrkdwn]:
-    """Return one line for all alerts with items of this kind."""
-    items = update.of(kind)
-    if not items:
-        return []
-    titles = first_few([inline(item.title or "(no title)", _TITLE) for item in items], _TITLES_SHOWN)
-    return [Mrkdwn(f"{head(len(items))}: {titles}")]
+def _alerts(update: IncidentUpdate) -> list[Mrkdwn]:
+    """Return a line for all alerts that joined, that fire again, and that recovered."""
+    lines = []
+    for kind, (one, several) in _ALERTS.items():
+        if items := update.of(kind):
+            titles = first_few([inline(item.title or "(no title)", _TITLE) for item in items], _TITLES_SHOWN)
+            recovered = kind is UpdateKind.ALERT_RECOVERED
+            remaining = f" · {update.firing} still firing" if recovered and update.firing else ""
+            lines.append(Mrkdwn(f"{one if len(items) == 1 else several.format(len(items))}: {titles}{remaining}"))
+    return lines
 
 
 def _repeats(update: IncidentUpdate) -> list[Mrkdwn]:
     """Return how often alerts were repeated and since when; of several alerts also which."""
     items = update.of(UpdateKind.REPEATED)
     kinds = {item.kind for item in update.items}
-    if not items or (kinds & _SUPERSEDE_REPEATS and all(_is_datadog_change(item) for item in items)):
+    # That a Datadog incident changed is said by the item about what changed.
+    if not items or (kinds & _SUPERSEDE_REPEATS and all(item.after == "incident updated" for item in items)):
         return []
     verbs = {_REPEATS.get(item.after or "", _REPEATED) for item in items}
     verb = verbs.pop() if len(verbs) == 1 else _REPEATED
     line = f"{verb} {_how_often(items, update)}"
     if update.alerts > 1:
-        line += f": {first_few([_alert(item) for item in _most_frequent_first(items)], _TITLES_SHOWN)}"
+        most_frequent = sorted(items, key=lambda item: item.count, reverse=True)
+        line += f": {first_few([_alert(item) for item in most_frequent], _TITLES_SHOWN)}"
     return [Mrkdwn(line)]
-
-
-def _is_datadog_change(item: UpdateItem) -> bool:
-    """Return whether the item only says that a Datadog incident changed; what changed has an item of its own."""
-    return item.after == "incident updated"
 
 
 def _how_often(items: Sequence[UpdateItem], update: IncidentUpdate) -> str:
@@ -211,10 +194,6 @@ def _how_often(items: Sequence[UpdateItem], update: IncidentUpdate) -> str:
     if count == 1:
         return f"at {end} UTC"
     return f"{count} times, all at {end} UTC" if begin == end else f"{count} times since {begin}, last {end} UTC"
-
-
-def _most_frequent_first(items: Sequence[UpdateItem]) -> list[UpdateItem]:
-    return sorted(items, key=lambda item: item.count, reverse=True)
 
 
 def _alert(item: UpdateItem) -> Mrkdwn:
@@ -229,34 +208,16 @@ def _dropped(update: IncidentUpdate) -> list[Mrkdwn]:
     return [Mrkdwn(f"{notifications} counted but not listed")]
 
 
-_PARTS: tuple[Callable[[IncidentUpdate], list[Mrkdwn]], ...] = (
-    _severity,
-    _expired,
-    _actions,
-    _people,
-    _changes,
-    _joined,
-    _firing_again,
-    _alerts_recovered,
-    _repeats,
-    _dropped,
-)
-
-
 def note_messages(text: str, *, markup: bool = False) -> list[Message]:
     """Return the text of a DAG author, complete, as one message, or more if it is long; none if it is empty.
 
     :param markup: whether the text is Slack's mrkdwn, with its links, mentions and formatting; otherwise it is
         plain text, and shown as it is written.
     """
-    lines = [line for line in clean(text).splitlines() if line.strip()]
-    if markup:
-        pieces = [Mrkdwn(piece) for line in lines for piece in split_line(line, LINE_LIMIT, plain_length)]
-    else:
-        pieces = [
-            escape(unformatted(piece)) for line in lines for piece in split_line(line, LINE_LIMIT, escaped_length)
-        ]
-    return split_into_messages(text, sections(piece for piece in pieces if piece.strip()))
+    measure = plain_length if markup else escaped_length
+    pieces = (piece for line in clean(text).splitlines() for piece in split_line(line, LINE_LIMIT, measure))
+    shown = (Mrkdwn(piece) if markup else escape(unformatted(piece)) for piece in pieces if piece.strip())
+    return split_into_messages(text, sections(shown))
 
 
 def task_failure(task: str, *, try_number: int, error: str | None, log_url: str | None) -> Mrkdwn:

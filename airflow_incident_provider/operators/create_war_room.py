@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 
 from airflow_incident_provider.config import TaskId, settings
 from airflow_incident_provider.exceptions import InvalidPayloadError
-from airflow_incident_provider.messages.channel import numbered_name, room_name
+from airflow_incident_provider.messages.channel import channel_name, numbered_name
 from airflow_incident_provider.models import (
     Incident,
     Route,
@@ -122,7 +122,7 @@ class CreateWarRoomOperator(SlackStep):
         people = people or looked_up_later(incident.responders, "Slack could not be asked who this is")
         return RoomRequest(
             snapshot=IncidentSnapshot(run=_run(context), incident=incident, workspace=workspace, people=people),
-            name=partial(room_name, incident),
+            name=partial(channel_name, incident),
             steps=progress_before_room(context, self, incident, workspace, people),
             deadline_s=settings().room_deadline_seconds,
         )

@@ -15,7 +15,7 @@ from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.exceptions import IncidentError, RunNotRequestedError, SlackUnavailableError
 from airflow_incident_provider.lifecycle.records import Room
 from airflow_incident_provider.lifecycle.run_requests import check_run
-from airflow_incident_provider.messages.plain import plain_text
+from airflow_incident_provider.messages.blocks import plain_text
 from airflow_incident_provider.messages.summary import summary_message
 from airflow_incident_provider.messages.updates import note_messages
 from airflow_incident_provider.models import IncidentSummary, Invitation, Problem, ProblemCode, RunOutcome

@@ -12,7 +12,7 @@ from airflow_incident_provider.exceptions import IncidentError, SlackRequestErro
 from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.closing import resolve_at
 from airflow_incident_provider.lifecycle.records import Status, UpdateItem, UpdateKind
-from airflow_incident_provider.messages.channel import is_own_topic, room_name, topic
+from airflow_incident_provider.messages.channel import channel_name, is_own_topic, topic
 from airflow_incident_provider.messages.status_changes import (
     Recovery,
     Reopening,
@@ -242,7 +242,7 @@ def _room_request(session: RoomSession, incident: Incident, people: UserResoluti
             workspace=session.workspace,
             people=people,
         ),
-        name=partial(room_name, incident),
+        name=partial(channel_name, incident),
     )
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from airflow_incident_provider.messages.blocks import Message
-from airflow_incident_provider.messages.plain import dry_run_text
+from airflow_incident_provider.messages.blocks import Message, dry_run_text
 from airflow_incident_provider.slack.protocol import Channel
 
 if TYPE_CHECKING:

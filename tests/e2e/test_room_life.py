@@ -32,8 +32,8 @@ from sqlalchemy.orm import Session
 
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
-from airflow_incident_provider.messages.blocks import Message
-from airflow_incident_provider.messages.plain import decode_mrkdwn, plain_text
+from airflow_incident_provider.messages.blocks import Message, plain_text
+from airflow_incident_provider.messages.mrkdwn import decode_mrkdwn
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 from airflow_incident_provider.registry.transaction import opened
 

@@ -21,7 +21,7 @@ from airflow_incident_provider.exceptions import InvalidPayloadError, RoutingTab
 from airflow_incident_provider.intake import RoutingTable, load_routing_table, read_incident
 from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.messages.brief import BriefState, brief, brief_details
-from airflow_incident_provider.messages.channel import bookmarks, channel_name, channel_name_taken, purpose, topic
+from airflow_incident_provider.messages.channel import bookmarks, channel_name, purpose, topic
 from airflow_incident_provider.messages.findings import findings_messages
 from airflow_incident_provider.models import Finding, Incident
 from airflow_incident_provider.probes import (
@@ -132,7 +132,7 @@ def assert_ids_are_plain(incident: Incident) -> None:
     """The key is what Airflow allows in a run id, and climbs nowhere; the channel is what Slack allows."""
     assert re.fullmatch(r"[A-Za-z0-9_.~:+-]{1,200}", incident.key)
     assert ".." not in incident.key
-    for name in (channel_name(incident), channel_name_taken(incident, 1)):
+    for name in (channel_name(incident), channel_name(incident, 1)):
         assert re.fullmatch(r"[a-z0-9_-]{1,80}", name)
 
 

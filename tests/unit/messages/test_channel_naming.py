@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from airflow_incident_provider.messages.channel import (
     bookmarks,
     channel_name,
-    channel_name_taken,
     is_own_topic,
     purpose,
     purpose_key,
@@ -37,7 +36,7 @@ def test_names_are_valid_and_the_same_again(incident: Incident, attempt: int) ->
     again = Incident.model_validate(incident.to_xcom())
     for name, same in (
         (channel_name(incident), channel_name(again)),
-        (channel_name_taken(incident, attempt), channel_name_taken(again, attempt)),
+        (channel_name(incident, attempt), channel_name(again, attempt)),
     ):
         assert VALID.fullmatch(name)
         assert name == same
@@ -47,7 +46,7 @@ def test_names_are_valid_and_the_same_again(incident: Incident, attempt: int) ->
 def test_the_id_survives_any_cut(incident_id: str, title: str) -> None:
     incident = changed(id=incident_id, title=title)
     assert channel_name(incident).endswith(f"-{incident_id}")
-    assert f"-{incident_id}-" in channel_name_taken(incident, 12)
+    assert f"-{incident_id}-" in channel_name(incident, 12)
 
 
 def test_the_name_in_full() -> None:
@@ -81,12 +80,10 @@ def test_an_id_without_letters_is_named_by_its_key() -> None:
 
 def test_alternatives_differ_from_each_other_and_by_key() -> None:
     incident = checkout_incident()
-    names = {channel_name(incident), *(channel_name_taken(incident, attempt) for attempt in range(1, 20))}
+    names = {channel_name(incident), *(channel_name(incident, attempt) for attempt in range(1, 20))}
     assert len(names) == 20
-    assert channel_name_taken(incident, 1) != channel_name_taken(changed(key="dd.2"), 1)
-    assert re.fullmatch(r".*-148275309-[0-9a-f]{4}-3", channel_name_taken(incident, 3))
-    with pytest.raises(ValueError, match="attempt 0"):
-        channel_name_taken(incident, 0)
+    assert channel_name(incident, 1) != channel_name(changed(key="dd.2"), 1)
+    assert re.fullmatch(r".*-148275309-[0-9a-f]{4}-3", channel_name(incident, 3))
 
 
 def test_the_topic_in_full() -> None:

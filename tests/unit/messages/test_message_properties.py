@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_incident_provider.messages.blocks import Message
+from airflow_incident_provider.messages.blocks import Message, dry_run_text
 from airflow_incident_provider.messages.brief import BriefState, brief, brief_details
 from airflow_incident_provider.messages.findings import findings_messages
-from airflow_incident_provider.messages.plain import dry_run_text
 from airflow_incident_provider.messages.summary import summary_message
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict
 

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from airflow_incident_provider.messages.blocks import Message
+from airflow_incident_provider.messages.blocks import Message, dry_run_text, plain_text
 from airflow_incident_provider.messages.brief import BriefState, brief, brief_details
 from airflow_incident_provider.messages.findings import findings_messages
 from airflow_incident_provider.messages.people import unresolved_people
-from airflow_incident_provider.messages.plain import dry_run_text, plain_text
 from airflow_incident_provider.messages.progress import StepProgress, StepState
 from airflow_incident_provider.messages.summary import summary_message
 from airflow_incident_provider.models import (

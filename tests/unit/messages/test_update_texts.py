@@ -14,9 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_incident_provider.lifecycle.records import UpdateItem, UpdateKind
-from airflow_incident_provider.messages.blocks import Message
+from airflow_incident_provider.messages.blocks import Message, plain_text
 from airflow_incident_provider.messages.channel import is_own_topic, topic
-from airflow_incident_provider.messages.plain import plain_text
 from airflow_incident_provider.messages.status_changes import (
     Recovery,
     Reopening,
