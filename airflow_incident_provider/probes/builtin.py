@@ -80,15 +80,13 @@ def _answers(reply: Reply) -> bool:
 
 
 def _faults(vantage: Vantage, replies: tuple[Reply, ...]) -> list[str]:
-    faults = []
-    if not vantage.addresses:
-        faults.append("the container has no address")
-    if not vantage.families:
-        faults.append("the container has no route")
-    if not any(_answers(reply) for reply in replies):
-        servers = ", ".join(vantage.resolvers) or "none is configured"
-        faults.append(f"no resolver answers ({servers})")
-    return faults
+    servers = ", ".join(vantage.resolvers) or "none is configured"
+    checked = (
+        (vantage.addresses, "the container has no address"),
+        (vantage.families, "the container has no route"),
+        (any(map(_answers, replies)), f"no resolver answers ({servers})"),
+    )
+    return [fault for works, fault in checked if not works]
 
 
 def _in_order(vantage: Vantage, replies: tuple[Reply, ...], facts: dict[str, FactValue]) -> str:
@@ -121,8 +119,8 @@ def _load(measured: Measurements, facts: dict[str, FactValue]) -> list[str]:
     except (IndexError, KeyError, ValueError) as error:
         raise MissingMeasurementError("load") from error
     facts |= {"load_1m": load, "cpus": cpus, "memory_available_percent": free}
-    doubts = [f"the machine is busy (load {load} on {cpus} CPUs)"] if load > BUSY_LOAD_PER_CPU * cpus else []
-    return [*doubts, *([f"the machine has {free}% of its memory left"] if free < LITTLE_MEMORY_PERCENT else [])]
+    busy = [f"the machine is busy (load {load} on {cpus} CPUs)"] if load > BUSY_LOAD_PER_CPU * cpus else []
+    return [*busy, *([f"the machine has {free}% of its memory left"] if free < LITTLE_MEMORY_PERCENT else [])]
 
 
 def _clock(measured: Measurements, output: ContainerOutput, facts: dict[str, FactValue]) -> list[str]:
@@ -314,9 +312,7 @@ def _select(
 
 
 def _whole(target: Target, parts: Endpoint) -> Target:
-    if target.url is None:
-        return target.model_copy(update={"host": parts.host})
-    return target.model_copy(update={"url": parts.url})
+    return target.model_copy(update={"host": parts.host} if target.url is None else {"url": parts.url})
 
 
 def _port(target: Target, parts: Endpoint) -> Target:

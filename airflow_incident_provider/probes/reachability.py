@@ -109,9 +109,14 @@ class Resolution:
     literal: bool = False
     lookup_ms: int = 0
 
-    def codes(self, query: str) -> set[ReplyCode]:
-        """Return what the resolvers replied to a query, each reply once."""
-        return {reply.code for reply in self.replies if reply.query == query}
+    def codes(self, *queries: str) -> set[ReplyCode]:
+        """Return what the resolvers replied to queries, each reply once."""
+        return {reply.code for reply in self.replies if reply.query in queries}
+
+    @property
+    def about_name(self) -> list[Reply]:
+        """The replies to the queries for the name, without those for what every resolver knows."""
+        return [reply for reply in self.replies if reply.query != KNOWN]
 
     @property
     def alias(self) -> str | None:
@@ -151,12 +156,14 @@ def read_resolution(run: ProbeRun, measured: Measurements, *, internal: bool) ->
         return Resolution(addresses=addresses, literal=True)
     replies = read_replies(measured)
     known = {each.address for each in addresses}
-    others = dict.fromkeys(
-        a for reply in replies if reply.query != KNOWN for a in reply.addresses if a not in known
+    # A container without IPv6 does not look such addresses up.
+    others = dict.fromkeys(a for each in replies if each.query != KNOWN for a in each.addresses if a not in known)
+    unused = () if any(each.family == "IPv6" for each in addresses) else filter(is_ipv6, others)
+    without_route = (
+        Address(a, is_permitted(ip_address(a), run.allowed_networks), str(classify(ip_address(a)))) for a in unused
     )
-    unused = () if any(each.family == "IPv6" for each in addresses) else tuple(a for a in others if is_ipv6(a))
     return Resolution(
-        addresses=(*addresses, *(_without_route(run, address) for address in unused)),
+        addresses=(*addresses, *without_route),
         replies=replies,
         lookup_ms=_lookup_ms(measured, addresses, replies),
     )
@@ -179,12 +186,6 @@ def _lookup_ms(measured: Measurements, addresses: Sequence[Address], replies: Se
     return max(took)
 
 
-def _without_route(run: ProbeRun, address: str) -> Address:
-    """Return an IPv6 address that a container without IPv6 did not look up."""
-    given = ip_address(address)
-    return Address(address=address, permitted=is_permitted(given, run.allowed_networks), kind=str(classify(given)))
-
-
 def read_replies(measured: Measurements) -> tuple[Reply, ...]:
     """Return what each resolver replied to each query."""
     return tuple(
@@ -200,23 +201,20 @@ def read_replies(measured: Measurements) -> tuple[Reply, ...]:
 def assess_name(run: ProbeRun, found: Resolution) -> Stage:
     """Return whether the name has addresses, as far as that differs from our resolvers' own state."""
     if found.literal:
-        return _name(Verdict.OK, "written as an address")
-    if not found.addresses:
-        verdict, summary = _without_address(run, found)
-        return _name(verdict, summary, found.lookup_ms)
+        return Stage(name=StageName.NAME, verdict=Verdict.OK, summary="written as an address")
+    verdict, summary = _with_addresses(found) if found.addresses else _without_address(run, found)
+    return Stage(name=StageName.NAME, verdict=verdict, summary=summary, duration_ms=found.lookup_ms)
+
+
+def _with_addresses(found: Resolution) -> tuple[Verdict, str]:
+    """Return how many addresses a name has, what is wrong with one type of them, and whether it took long."""
     count = len(found.addresses)
     more = " or more" if count >= MOST_ADDRESSES else ""
     summary = f"{count} address{'es' if count > 1 else ''}{more} in {found.lookup_ms} ms"
     faults = [fault for query in ("a", "aaaa") if (fault := _family_fault(found, query))]
     if found.lookup_ms > SLOW_LOOKUP_MS:
         faults.append(f"the name took {found.lookup_ms / 1000:.1f} s to resolve")
-    if faults:
-        return _name(Verdict.WARN, "; ".join((summary, *faults)), found.lookup_ms)
-    return _name(Verdict.OK, summary, found.lookup_ms)
-
-
-def _name(verdict: Verdict, summary: str, duration_ms: int | None = None) -> Stage:
-    return Stage(name=StageName.NAME, verdict=verdict, summary=summary, duration_ms=duration_ms)
+    return Verdict.WARN if faults else Verdict.OK, "; ".join((summary, *faults))
 
 
 def _family_fault(found: Resolution, query: str) -> str | None:
@@ -242,7 +240,7 @@ def _without_address(run: ProbeRun, found: Resolution) -> tuple[Verdict, str]:
     """
     if (disagreement := _disagreement(found)) is not None:
         return Verdict.UNKNOWN, disagreement
-    if any(reply.addresses for reply in found.replies if reply.query != KNOWN):
+    if any(reply.addresses for reply in found.about_name):
         return Verdict.UNKNOWN, "the resolver answers with an address, and the look-up of the name found none"
     if (fault := _fault_of_name(found)) is None:
         return Verdict.UNKNOWN, _fault_of_resolvers(run, found)
@@ -253,9 +251,8 @@ def _without_address(run: ProbeRun, found: Resolution) -> tuple[Verdict, str]:
 
 def _disagreement(found: Resolution) -> str | None:
     """Return which resolvers gave an address of the name while another, which clients listened to, denied it."""
-    replies = [reply for reply in found.replies if reply.query != KNOWN]
-    knowing = dict.fromkeys(reply.server for reply in replies if reply.addresses)
-    denying = [reply for reply in replies if reply.code.is_answer and reply.server not in knowing]
+    knowing = dict.fromkeys(reply.server for reply in found.about_name if reply.addresses)
+    denying = [reply for reply in found.about_name if reply.code.is_answer and reply.server not in knowing]
     if not knowing or not denying:
         return None
     words = {ReplyCode.NOERROR: "no address"}
@@ -265,8 +262,8 @@ def _disagreement(found: Resolution) -> str | None:
 
 def _fault_of_name(found: Resolution) -> str | None:
     """Return what is wrong with the name, by the resolvers' answer, or as they answer for the root only."""
-    codes = found.codes("a") | found.codes("aaaa")
-    if any(reply.truncated for reply in found.replies if reply.query != KNOWN):
+    codes = found.codes("a", "aaaa")
+    if any(reply.truncated for reply in found.about_name):
         return None
     if ReplyCode.NXDOMAIN in codes:
         missing = "no such name (NXDOMAIN)"
@@ -290,28 +287,23 @@ def _fault_of_record(found: Resolution) -> str | None:
 
 
 def _fault_of_resolvers(run: ProbeRun, found: Resolution) -> str:
-    codes = found.codes("a") | found.codes("aaaa")
+    codes = found.codes("a", "aaaa")
     if not found.replies:
         return "the container has no resolver"
-    if any(reply.truncated for reply in found.replies if reply.query != KNOWN):
+    servers = ", ".join(dict.fromkeys(reply.server for reply in found.replies))
+    if any(reply.truncated for reply in found.about_name):
         # musl resolves no name with an underscore; what does, does not ask over TCP.
         by_udp = "_" in endpoint_of(run).host
         rest = "such names are asked for over UDP only" if by_udp else "it gave none over TCP"
         return f"the resolver's answer was cut off, and {rest}"
     if codes == {ReplyCode.TIMEOUT}:
-        return f"no resolver answered ({_servers(found)})"
+        return f"no resolver answered ({servers})"
     failures = {code for code in codes if not code.is_answer} or codes
-    return f"the resolver did not answer the question ({_listed(failures)} from {_servers(found)})"
-
-
-def _servers(found: Resolution) -> str:
-    return ", ".join(dict.fromkeys(reply.server for reply in found.replies)) or "none configured"
+    return f"the resolver did not answer the question ({_listed(failures)} from {servers})"
 
 
 def _answered(codes: set[ReplyCode]) -> str:
-    if codes == {ReplyCode.TIMEOUT}:
-        return "not answered"
-    return f"answered {_listed(codes)}"
+    return "not answered" if codes == {ReplyCode.TIMEOUT} else f"answered {_listed(codes)}"
 
 
 def _listed(codes: set[ReplyCode]) -> str:
@@ -328,33 +320,27 @@ def read_attempts(found: Resolution, measured: Measurements) -> tuple[Attempt, .
     :raises MissingMeasurementError: the container contacted something else than what it found.
     """
     by_text = {each.address: each for each in found.addresses} | {PROXY.address: PROXY}
-    keys = sorted((key for key in measured.values if key.startswith("address-")), key=_number)
+    numbers = [key.removeprefix("address-") for key in measured.values if key.startswith("address-")]
     attempts = []
-    for key in keys:
-        if (address := by_text.get(measured.text(key))) is None:
-            raise MissingMeasurementError(key)
-        attempts.append(_attempt(address, measured, key.removeprefix("address-")))
+    for number in sorted(numbers, key=lambda number: int(number) if number.isdecimal() else 0):
+        if (address := by_text.get(measured.text(f"address-{number}"))) is None:
+            raise MissingMeasurementError(f"address-{number}")
+        attempts.append(_attempt(address, measured, number))
     return tuple(attempts)
 
 
-def _number(key: str) -> int:
-    number = key.rpartition("-")[2]
-    return int(number) if number.isdecimal() else 0
-
-
 def _attempt(where: Address, measured: Measurements, number: str) -> Attempt:
-    trace = measured.text(f"trace-{number}")
-    if knock := measured.words(f"knock-{number}"):
-        if knock[0] == _OPEN:
-            return Attempt(address=where, outcome=Outcome.OPEN, connect_ms=measured.elapsed_ms(f"knock-{number}"))
-        # The second connection, made for its reason, may have succeeded: then only some do.
-        transfer = measured.json(f"result-{number}")
-        return Attempt(address=where, outcome=_outcome(transfer, trace), transfer=transfer, trace=trace)
+    trace, knock = measured.text(f"trace-{number}"), measured.words(f"knock-{number}")
+    if knock and knock[0] == _OPEN:
+        return Attempt(address=where, outcome=Outcome.OPEN, connect_ms=measured.elapsed_ms(f"knock-{number}"))
     transfer = measured.json(f"result-{number}")
+    if knock:
+        # The second connection, made for its reason, may have succeeded: then only some do.
+        return Attempt(address=where, outcome=_outcome(transfer, trace), transfer=transfer, trace=trace)
     return Attempt(
         address=where,
         outcome=_outcome(transfer, trace),
-        connect_ms=_ms(transfer, "time_connect"),
+        connect_ms=round(float(transfer.get("time_connect") or 0) * 1000),
         transfer=transfer,
         verified=measured.json(f"verified-{number}") if measured.has(f"verified-{number}") else None,
         headers=measured.values.get(f"headers-{number}", b""),
@@ -382,10 +368,6 @@ def _outcome(transfer: dict[str, Any], trace: str) -> Outcome:
     return Outcome.FAILED
 
 
-def _ms(transfer: dict[str, Any], key: str) -> int:
-    return round(float(transfer.get(key) or 0) * 1000)
-
-
 def assess_connection(run: ProbeRun, found: Resolution, attempts: Sequence[Attempt]) -> Stage:
     """Return whether the port accepts connections, at every address that can be contacted from here."""
     port = endpoint_of(run).port
@@ -393,34 +375,26 @@ def assess_connection(run: ProbeRun, found: Resolution, attempts: Sequence[Attem
     counted = [each for each in attempts if not (_is_silent(each) and each.address.is_doubtful)]
     if not counted:
         reason = "; ".join(notes) or "no address could be contacted"
-        return _connection(Verdict.UNKNOWN, f"not checked: {reason}")
+        return Stage(name=StageName.CONNECTION, verdict=Verdict.UNKNOWN, summary=f"not checked: {reason}")
     opened = [each for each in counted if each.outcome is Outcome.OPEN]
-    closed = [each for each in counted if each.outcome is not Outcome.OPEN]
+    faults = "; ".join(f"{each.outcome} at {each.address.address}" for each in counted if each not in opened)
+    flaky = [each.address.address for each in opened if each.connect_ms is None]
     took = min((each.connect_ms for each in opened if each.connect_ms is not None), default=None)
-    if not closed:
-        at = f" at {len(opened)} addresses" if len(opened) > 1 else ""
-        flaky = [each for each in opened if each.connect_ms is None]
-        if flaky:
-            where = ", ".join(each.address.address for each in flaky)
-            return _connection(Verdict.WARN, _noted(f"port {port}: 1 of 2 attempts failed at {where}", notes))
-        return _connection(Verdict.OK, _noted(f"port {port} open{at}", notes), took)
-    faults = "; ".join(f"{each.outcome} at {each.address.address}" for each in closed)
     if not opened:
-        return _connection(Verdict.FAIL, _noted(f"port {port}: {faults}", notes))
-    summary = f"port {port} open at {len(opened)} of {len(counted)} addresses; {faults}"
-    return _connection(Verdict.WARN, _noted(summary, notes), took)
+        verdict, summary = Verdict.FAIL, f"port {port}: {faults}"
+    elif faults:
+        verdict, summary = Verdict.WARN, f"port {port} open at {len(opened)} of {len(counted)} addresses; {faults}"
+    elif flaky:
+        verdict, summary, took = Verdict.WARN, f"port {port}: 1 of 2 attempts failed at {', '.join(flaky)}", None
+    else:
+        verdict = Verdict.OK
+        summary = f"port {port} open at {len(opened)} addresses" if len(opened) > 1 else f"port {port} open"
+    text = "; ".join((summary, *notes))
+    return Stage(name=StageName.CONNECTION, verdict=verdict, summary=text, duration_ms=took)
 
 
 def _is_silent(attempt: Attempt) -> bool:
     return attempt.outcome in {Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.FAILED}
-
-
-def _connection(verdict: Verdict, summary: str, duration_ms: int | None = None) -> Stage:
-    return Stage(name=StageName.CONNECTION, verdict=verdict, summary=summary, duration_ms=duration_ms)
-
-
-def _noted(summary: str, notes: list[str]) -> str:
-    return "; ".join((summary, *notes))
 
 
 def _unchecked(found: Resolution, attempts: Sequence[Attempt]) -> list[str]:

@@ -164,7 +164,7 @@ def refuse_host(host: str, allowed_networks: Iterable[str] = ()) -> str | None:
         return "an address has to be written as four decimal numbers, or as IPv6"
     if not _is_name(name):
         return "this is not a host name"
-    known = _known_address(name)
+    known = "127.0.0.1" if name == "localhost" or name.endswith(".localhost") else _KNOWN_NAMES.get(name)
     return refuse_host(known, allowed_networks) if known is not None else None
 
 
@@ -191,10 +191,9 @@ def _refuse_parts(parts: SplitResult) -> str | None:
 
 def refuse_target(target: Target, allowed_networks: Iterable[str] = ()) -> str | None:
     """Return why a target must not be contacted, or None if its text is no reason to refuse it."""
-    networks = tuple(allowed_networks)
     if target.url is not None:
-        return refuse_url(target.url, networks)
-    return refuse_host(target.host or "", networks)
+        return refuse_url(target.url, allowed_networks)
+    return refuse_host(target.host or "", allowed_networks)
 
 
 def literal_address(name: str) -> Address | None:
@@ -204,11 +203,6 @@ def literal_address(name: str) -> Address | None:
         return ip_address(bare)
     except ValueError:
         return None
-
-
-def _known_address(name: str) -> str | None:
-    """Return the address that a name has everywhere; what others resolve to is checked in the container."""
-    return "127.0.0.1" if name == "localhost" or name.endswith(".localhost") else _KNOWN_NAMES.get(name)
 
 
 def _is_name(name: str) -> bool:
