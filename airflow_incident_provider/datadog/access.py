@@ -45,19 +45,12 @@ class DatadogAccess:
         """
         for key in ("api_key", "app_key"):
             if not extra.get(key):
-                raise DatadogAccessError(
-                    f"The connection {conn_id} has no {key}.", fix=f"Add {key} to the extra of {conn_id}."
-                )
-        api_host = _host(extra.get("api_host") or DEFAULT_API_HOST, "api_host", conn_id)
-        intake = extra.get("event_intake_host") or _event_intake(api_host)
-        on_call = extra.get("on_call_host") or DEFAULT_ON_CALL_HOST
-        return cls(
-            api_host,
-            _host(intake, "event_intake_host", conn_id),
-            _host(on_call, "on_call_host", conn_id),
-            str(extra["api_key"]),
-            str(extra["app_key"]),
-        )
+                fix = f"Add {key} to the extra of {conn_id}."
+                raise DatadogAccessError(f"The connection {conn_id} has no {key}.", fix=fix)
+        api_host = _host(extra, "api_host", DEFAULT_API_HOST, conn_id)
+        intake = _host(extra, "event_intake_host", _event_intake(api_host), conn_id)
+        on_call = _host(extra, "on_call_host", DEFAULT_ON_CALL_HOST, conn_id)
+        return cls(api_host, intake, on_call, str(extra["api_key"]), str(extra["app_key"]))
 
     @property
     def fingerprint(self) -> str:
@@ -65,8 +58,8 @@ class DatadogAccess:
         return digest(f"{self.api_host}\n{self.api_key}\n{self.app_key}")
 
 
-def _host(value: Any, name: str, conn_id: str) -> str:
-    host = str(value).strip().rstrip("/")
+def _host(extra: Mapping[str, Any], name: str, default: str, conn_id: str) -> str:
+    host = str(extra.get(name) or default).strip().rstrip("/")
     if not host.startswith(("https://", "http://")):
         raise DatadogAccessError(
             f"{name} of the connection {conn_id} is {host[:80]!r}, which is no address.",

@@ -52,9 +52,8 @@ class Budgets:
             reserved = math.ceil(state["limit"] * SHARE_FOR_PEOPLE)
             if state["remaining"] <= reserved:
                 until = datetime.fromtimestamp(state["window_end"], tz=UTC)
-                return (
-                    f"the budget for {endpoint} is used up until {until:%H:%M:%S} UTC: what is left is for people"
-                )
+                used_up = f"the budget for {endpoint} is used up until {until:%H:%M:%S} UTC"
+                return f"{used_up}: what is left is for people"
             state["remaining"] -= 1
             return None
 
@@ -78,8 +77,8 @@ class Budgets:
         if self._clock() < state.get("window_end", 0):
             return
         limit, period = state.get("limit"), state.get("period")
-        if limit is None and endpoint in KNOWN_LIMITS:
-            limit, period = KNOWN_LIMITS[endpoint]
+        if limit is None:
+            limit, period = KNOWN_LIMITS.get(endpoint, (None, None))
         if limit is not None and period:
             end = (math.floor(self._clock() / period) + 1) * period
             state |= {"limit": limit, "period": period, "remaining": limit, "window_end": end}

@@ -11,6 +11,8 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,7 @@ class DatadogClient:
         self._clock = clock
         self._call_timeout_s = call_timeout_s
         self._ends_at = time.monotonic() + deadline_s
-        self._made = 0
+        self._ids = (f"d{number}" for number in count(1))
         self._api: Any = None
 
     def fetch(self, calls: Sequence[Call]) -> list[Answer]:
@@ -61,15 +63,14 @@ class DatadogClient:
             return []
         self._api = self._api or self._client()
         _forget_old_answers(self._directory, self._clock())
-        ids = [f"d{self._made + index + 1}" for index in range(len(calls))]
-        self._made += len(calls)
+        asked = list(zip(calls, self._ids, strict=False))
         pool = ThreadPoolExecutor(MAX_CALLS_AT_ONCE, thread_name_prefix="datadog")
         try:
-            futures = [pool.submit(self._answer, call, id_) for call, id_ in zip(calls, ids, strict=True)]
+            futures = [pool.submit(self._answer, *each) for each in asked]
             wait(futures, timeout=max(0.0, self._ends_at - time.monotonic()))
             return [
-                future.result() if future.done() else _failed(call, id_, "Datadog did not answer in time")
-                for future, call, id_ in zip(futures, calls, ids, strict=True)
+                future.result() if future.done() else _failed(*each, "Datadog did not answer in time")
+                for future, each in zip(futures, asked, strict=True)
             ]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -91,10 +92,9 @@ class DatadogClient:
             with locked(self._directory / f"answer-{self._key(call)}.json") as file:
                 kept = _kept(file.read())
                 if kept is not None:
-                    outcome, reason = classify(call.endpoint, kept["status"], kept["body"])
-                    return Answer(
-                        _recorded(call, id_, outcome, reason, status=kept["status"], cached=True), kept["body"]
-                    )
+                    outcome = classify(call.endpoint, kept["status"], kept["body"])
+                    recorded = _recorded(call, id_, *outcome, status=kept["status"], cached=True)
+                    return Answer(recorded, kept["body"])
                 answer = self._call(call, id_)
                 if answer.usable:
                     file.seek(0)
@@ -106,8 +106,7 @@ class DatadogClient:
 
     def _key(self, call: Call) -> str:
         asked = json.dumps([call.method, call.path, dict(call.query), call.body], sort_keys=True)
-        minute = int(self._clock() // CACHED_S)
-        return f"{minute}-{digest(asked, 32)}"
+        return f"{int(self._clock() // CACHED_S)}-{digest(asked, 32)}"
 
     def _call(self, call: Call, id_: str) -> Answer:
         refused = self._budgets.reserve(call.endpoint)
@@ -116,10 +115,10 @@ class DatadogClient:
         started = time.monotonic()
         status, headers, body = self._send(call)
         self._budgets.record(call.endpoint, headers, refused=status == _TOO_MANY)
-        outcome, reason = classify(call.endpoint, status, body)
         duration_ms = round((time.monotonic() - started) * 1000)
-        recorded = _recorded(call, id_, outcome, reason, status=status, duration_ms=duration_ms)
-        return Answer(recorded, body if outcome in {CallOutcome.ANSWERED, CallOutcome.PARTIAL} else None)
+        outcome = classify(call.endpoint, status, body)
+        answer = Answer(_recorded(call, id_, *outcome, status=status, duration_ms=duration_ms), body)
+        return answer if answer.usable else replace(answer, body=None)
 
     def _send(self, call: Call) -> tuple[int, Mapping[str, str], Any]:
         from datadog_api_client.exceptions import ApiException
@@ -145,27 +144,17 @@ class DatadogClient:
         return response.status, response.headers, _decoded(raw if len(raw) <= MAX_ANSWER_BYTES else b"")
 
 
-def _recorded(
-    call: Call,
-    id_: str,
-    outcome: CallOutcome,
-    reason: str | None,
-    *,
-    status: int | None = None,
-    duration_ms: int = 0,
-    cached: bool = False,
-) -> ApiCall:
+def _recorded(call: Call, id_: str, outcome: CallOutcome, reason: str | None, **measured: Any) -> ApiCall:
+    """Return a call as findings cite it; ``measured`` is its status and duration, and whether it was cached."""
     return ApiCall(
         id=id_,
         endpoint=call.endpoint.value,
         method=call.method,
         path=call.path,
         query=redact(call.subject)[:_QUERY_SHOWN],
-        status=status,
         outcome=outcome,
         reason=reason,
-        duration_ms=duration_ms,
-        cached=cached,
+        **measured,
     )
 
 

@@ -42,31 +42,23 @@ class Signal(Model):
     resource: Resource = Resource.OTHER
 
 
-_MEMORY = Signal(name="memory", query="avg:container.memory.usage{scope}", resource=Resource.MEMORY)
-_CPU = Signal(name="CPU", query="avg:container.cpu.usage{scope}", resource=Resource.CPU)
-_THROTTLED = Signal(name="CPU throttling", query="avg:container.cpu.throttled{scope}", resource=Resource.THROTTLING)
-_RESTARTS = Signal(
-    name="container restarts", query="sum:kubernetes.containers.restarts{scope}", resource=Resource.RESTARTS
-)
-_POOL = Signal(
-    name="waiting for a database connection",
-    query="avg:hikaricp.connections.pending{scope}",
-    resource=Resource.POOL,
-)
-_DATABASE_CONNECTIONS = Signal(
-    name="database connections in use",
-    query="max:postgresql.percent_usage_connections{scope}",
-    resource=Resource.POOL,
-)
-_RECEIVED = Signal(name="bytes received", query="sum:system.net.bytes_rcvd{scope}", resource=Resource.NETWORK)
-_SENT = Signal(name="bytes sent", query="sum:system.net.bytes_sent{scope}", resource=Resource.NETWORK)
-_RETRANSMITS = Signal(
-    name="TCP retransmits", query="sum:system.net.tcp.retrans_segs{scope}", resource=Resource.NETWORK
-)
+def _signal(resource: Resource, name: str, metric: str) -> Signal:
+    return Signal(name=name, query=f"{metric}{{scope}}", resource=resource)
+
+
+_MEMORY = _signal(Resource.MEMORY, "memory", "avg:container.memory.usage")
+_CPU = _signal(Resource.CPU, "CPU", "avg:container.cpu.usage")
+_THROTTLED = _signal(Resource.THROTTLING, "CPU throttling", "avg:container.cpu.throttled")
+_RESTARTS = _signal(Resource.RESTARTS, "container restarts", "sum:kubernetes.containers.restarts")
+_WAITING = _signal(Resource.POOL, "waiting for a database connection", "avg:hikaricp.connections.pending")
+_USED = _signal(Resource.POOL, "database connections in use", "max:postgresql.percent_usage_connections")
+_RECEIVED = _signal(Resource.NETWORK, "bytes received", "sum:system.net.bytes_rcvd")
+_SENT = _signal(Resource.NETWORK, "bytes sent", "sum:system.net.bytes_sent")
+_RETRANSMITS = _signal(Resource.NETWORK, "TCP retransmits", "sum:system.net.tcp.retrans_segs")
 
 SIGNALS: dict[Symptom, tuple[Signal, ...]] = {
-    Symptom.ERROR_RATE: (_CPU, _MEMORY, _RESTARTS, _POOL, _DATABASE_CONNECTIONS),
-    Symptom.LATENCY: (_CPU, _THROTTLED, _MEMORY, _POOL, _DATABASE_CONNECTIONS, _RETRANSMITS),
+    Symptom.ERROR_RATE: (_CPU, _MEMORY, _RESTARTS, _WAITING, _USED),
+    Symptom.LATENCY: (_CPU, _THROTTLED, _MEMORY, _WAITING, _USED, _RETRANSMITS),
     Symptom.MEMORY: (_MEMORY, _RESTARTS, _CPU),
     Symptom.CPU: (_CPU, _THROTTLED, _MEMORY, _RESTARTS),
     Symptom.NETWORK: (_RECEIVED, _SENT, _RETRANSMITS, _CPU),
