@@ -79,7 +79,10 @@ class MetricSeen:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupsSeen:
-    """The alert's metric by host."""
+    """The alert's metric by host.
+
+    :param lost: hosts that report nothing any more, since when; those that were abnormal before are in both.
+    """
 
     abnormal: tuple[str, ...] = ()
     normal: tuple[str, ...] = ()
@@ -88,7 +91,7 @@ class GroupsSeen:
     @property
     def total(self) -> int:
         """The number of hosts that could be compared."""
-        return len(self.abnormal) + len(self.normal) + len(self.lost)
+        return len({*self.abnormal, *self.normal, *self.lost})
 
 
 @dataclass(frozen=True, kw_only=True)

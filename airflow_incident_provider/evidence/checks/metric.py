@@ -200,11 +200,16 @@ def _judge_shares(request: EvidenceRequest, hosts: Mapping[str, Traces], metric:
     lost = {}
     for host, traces in hosts.items():
         now, before = traces.between(onset, end), traces.between(request.start, onset)
+        worse = None
+        if now.error_share is not None and before.error_share is not None:
+            worse = fails_more(now.error_share, before.error_share) and now.failed.total >= FEW_FAILED
         if (gone := silent_since(request, traces)) is not None:
             lost[host] = gone
-        elif now.error_share is not None and before.error_share is not None:
-            worse = fails_more(now.error_share, before.error_share) and now.failed.total >= FEW_FAILED
-            (abnormal if worse else normal).append(host)
+        # A host that failed until it reported nothing any more is among those that fail.
+        if worse:
+            abnormal.append(host)
+        elif worse is not None and gone is None:
+            normal.append(host)
     return GroupsSeen(abnormal=tuple(abnormal), normal=tuple(normal), lost=lost)
 
 
@@ -222,11 +227,11 @@ def _judge_hosts(request: EvidenceRequest, hosts: dict[str, Series], metric: Met
         growing = growing_since(series) if request.symptom in _GROWING else None
         if gone is not None:
             lost[host] = gone
-        elif growing is not None or (
+        if growing is not None or (
             shift and shift.state is not State.NORMAL and direction in {None, shift.direction}
         ):
             abnormal.append(host)
-        elif shift is not None:
+        elif shift is not None and gone is None:
             normal.append(host)
     return GroupsSeen(abnormal=tuple(abnormal), normal=tuple(normal), lost=lost)
 
