@@ -36,6 +36,23 @@ _FLAG_CHANGES = re.compile(
     + r"|\d ?%",
     re.IGNORECASE,
 )
+_CONFIG = r"\bconfig(?:uration|map|s)?\b"
+_CHANGES = "push|appli|chang|updat|modifi|edit|reload|replac|deploy|roll"
+_CONFIGURATION = re.compile(
+    rf"{_CONFIG}.*\b(?:{_CHANGES}|set to)"
+    rf"|\b(?:{_CHANGES})\w* (?:\S+ ){{0,4}}{_CONFIG}"
+    r"|\b(?:secrets?|credentials?|passwords?|(?:api[ _-]?)?keys?|tokens?)\b.*\brotat(?:ed|ion)\b"
+    r"|\brotated\b.*\b(?:secrets?|credentials?|passwords?|(?:api[ _-]?)?keys?|tokens?)\b"
+    r"|\bterraform appl(?:y|ied)\b",
+    re.IGNORECASE,
+)
+_OTHER_CONFIGURATION = re.compile(
+    # Of what watches the service, or of nothing.
+    r"\b(?:monitors?|dashboards?|alerts?|notebooks?|downtimes?|slos?|synthetics?|no changes?|unchanged)\b"
+    r"|\b0 added, 0 changed, 0 destroyed",
+    re.IGNORECASE,
+)
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
 _NO_CHANGE = _any_word(
     # It did not happen, or has not yet.
     r"fail(?:ed|ure|s)?|abort(?:ed)?|cancel(?:l?ed)?|block(?:ed|s)?|schedul(?:ed|ing)|plann(?:ed|ing)",
@@ -84,7 +101,7 @@ def _text(request: EvidenceRequest, seen: ChangesSeen, moment: int, services: st
     after = [
         f"{_name(change, request)}, {ago(change.at, moment)} {what}: no cause of it" for change in seen.after[:2]
     ]
-    nothing = f"no deployment, feature flag or configuration change of {services} in the last 3 hours"
+    nothing = f"no deployment, feature flag or configuration change of {services} was found in the last 3 hours"
     return "; ".join((*before, *after)) or nothing
 
 
@@ -160,6 +177,9 @@ def _kind(inner: Mapping[str, Any], title: str) -> Cause | None:
         return None
     if _FLAGS.search(title):
         return Cause.FEATURE_FLAG if _FLAG_CHANGES.search(title) else None
+    # A version that is rolled out with its configuration is a deployment.
+    if _CONFIGURATION.search(title) and not (_DEPLOYS.search(title) and _VERSION.search(title)):
+        return None if _OTHER_CONFIGURATION.search(title) else Cause.CONFIGURATION
     return Cause.DEPLOYMENT if _DEPLOYS.search(title) else None
 
 

@@ -1,0 +1,64 @@
+"""A change of the configuration that only an event's title names is found; talk about configuration is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from incident_sandbox import SandboxServer
+from incident_sandbox.datadog.story import Event, Story, load_story
+
+from airflow_incident_provider.evidence.model import Cause
+from airflow_incident_provider.models import Verdict
+
+from .story_play import play  # isort: skip
+
+
+def _story(title: str, source: str = "audit") -> Story:
+    events = (Event(service="checkout", title=title, at=-2, source=source),)
+    return load_story("configuration").model_copy(update={"events": events})
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Configuration pushed: checkout payments.timeout_ms 3000 -> 300",
+        "Config of checkout rolled out to all hosts",
+        "dana updated the ConfigMap checkout-env",
+        "Applied new config to checkout (42 keys)",
+        "Secret checkout/postgres was rotated",
+        "Vault rotated the database credentials of checkout",
+        "Terraform apply complete! Resources: 0 added, 1 changed, 0 destroyed.",
+    ],
+)
+def test_a_title_that_says_that_the_configuration_changed_is_a_change(
+    title: str, datadog: SandboxServer, tmp_path: Path
+) -> None:
+    found = play(datadog, tmp_path, _story(title))
+    assert found.finding("changes").verdict is Verdict.WARN
+    assert [each.cause for each in found.evidence.hypotheses] == [Cause.CONFIGURATION]
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Configuration of the monitor checkout latency changed: threshold 0.5 -> 0.1",
+        "Config dashboard updated",
+        "Configuration review of checkout",
+        "Config push of checkout failed",
+        "Config of checkout will be updated at noon",
+        "Config of checkout applied: no changes",
+        "Terraform apply complete! Resources: 0 added, 0 changed, 0 destroyed.",
+        "Rotation of the on-call schedule",
+        "Keys of the office handed over",
+    ],
+)
+def test_talk_of_configuration_is_no_change(title: str, datadog: SandboxServer, tmp_path: Path) -> None:
+    found = play(datadog, tmp_path, _story(title))
+    assert found.finding("changes").verdict is Verdict.OK
+    assert found.evidence.hypotheses == ()
+
+
+def test_a_version_with_its_configuration_is_a_deployment(datadog: SandboxServer, tmp_path: Path) -> None:
+    found = play(datadog, tmp_path, _story("Deployed checkout 2.14.0 with changed config", "github"))
+    assert [each.cause for each in found.evidence.hypotheses] == [Cause.DEPLOYMENT]
