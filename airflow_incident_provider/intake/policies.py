@@ -91,12 +91,12 @@ def _presence(value: object) -> Visibility:
     return Visibility(value)
 
 
-def channel_reference(value: object) -> str | None:
+def channel_reference(value: object) -> str:
     """Return the reference to a channel: its id, or its name with ``#``.
 
     :raises ValueError: it is neither.
     """
-    if value is not None and (not isinstance(value, str) or not _CHANNEL.fullmatch(value)):
+    if not isinstance(value, str) or not _CHANNEL.fullmatch(value):
         raise ValueError(f'{for_error(value)} is not a channel; write its id, or its name like "#triage"')
     return value
 

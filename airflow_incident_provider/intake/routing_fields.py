@@ -28,9 +28,12 @@ _PROBE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _DAG_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 _CHANNEL_PREFIX = re.compile(r"[a-z0-9][a-z0-9_-]{0,20}")
 _FOREIGN_PATTERN = re.compile(
-    r"[\^$|\\{}]|\[[^\]]{2,}\]|^[~!/]|^not\s|\(\?|\.\*.|(?:^|[^A-Za-z0-9*?])\.\*|\)\*|\+$|%$", re.IGNORECASE
+    r"[\^$|\\{}]|\[[^\]]{2,}\]|^[~!/=<>(@-]|^not\s|^(?:re|regexp?|glob|not):|\(\?|\.\*.|(?:^|[^A-Za-z0-9*?])\.\*"
+    r"|\)\*|\+$|%$|\s(?-i:AND|OR|NOT)\s",
+    re.IGNORECASE,
 )
-"""What stands in regular expressions, SQL and other globs, and in no name."""
+"""What stands in regular expressions, SQL, search queries and other globs, and in no name."""
+_NOT_AT_LEAST = re.compile(r"\s*(?:[<!~-]|not\b|below\b|under\b)", re.IGNORECASE)
 PLACE = "{value}"
 """What a tag's value takes the place of in a runbook's URL."""
 _SEPARATOR = re.compile(r"[,;]")
@@ -78,8 +81,17 @@ def _pattern(value: object) -> str:
     return name
 
 
+def _name_pattern(value: object) -> str:
+    name = _pattern(value)
+    if name.endswith(".*"):
+        raise ValueError(f"{for_error(value)} looks like a regular expression; use * alone, or a list of names")
+    return name
+
+
 def _tag_pattern(value: object) -> str:
     tag = _pattern(value)
+    if tag.casefold().startswith(("tag:", "tags:", ":")):
+        raise ValueError(f"{for_error(value)} is not a tag; write only its key and value, like team:payments")
     if ": " in tag or tag.strip("\"'") != tag or ("=" in tag and ":" not in tag):
         raise ValueError(f"{for_error(value)} is not a tag; write it like team:payments")
     return tag
@@ -101,6 +113,19 @@ def _plain_name(value: object) -> str:
     if "*" in name or "?" in name:
         raise ValueError(f"{for_error(value)} is a pattern, which has no meaning here; name each one")
     return name
+
+
+def _given(value: object) -> object:
+    """Return what is given. A line without a value is unfinished, or what follows it was taken for a comment."""
+    if value is None:
+        raise ValueError("nothing is given; leave the line out, or put quotes around a value that begins with #")
+    return value
+
+
+def _at_least(value: object) -> Severity:
+    if isinstance(value, str) and _NOT_AT_LEAST.match(value):
+        raise ValueError(f"{for_error(value)} is not a severity; name the least that the rule is for, such as high")
+    return _severity(value)
 
 
 def _severity(value: object) -> Severity:
@@ -187,9 +212,8 @@ def _network(value: object) -> str:
         raise ValueError(f"{for_error(value)} is not a network; write it like 10.20.0.0/16") from None
 
 
-def _prefix(value: object) -> str | None:
-    if value is None:
-        return None
+def _prefix(value: object) -> str:
+    _given(value)
     if not isinstance(value, str) or not _CHANNEL_PREFIX.fullmatch(value):
         raise ValueError(
             f"{for_error(value)} is not a channel prefix; use 1 to 21 lower-case letters, digits, - or _"
@@ -197,9 +221,8 @@ def _prefix(value: object) -> str | None:
     return value
 
 
-def _dag_id(value: object) -> str | None:
-    if value is None:
-        return None
+def _dag_id(value: object) -> str:
+    _given(value)
     if not isinstance(value, str) or not _DAG_ID.fullmatch(value):
         raise ValueError(f"{for_error(value)} is not a DAG id; use letters, digits, dots, hyphens, underscores")
     if value in set(ShippedDag) - {ShippedDag.INCIDENT_RESPONSE}:
@@ -209,10 +232,8 @@ def _dag_id(value: object) -> str | None:
     return value
 
 
-def _url(value: object) -> str | None:
-    if value is None:
-        return None
-    url = _name_or_url(value)
+def _url(value: object) -> str:
+    url = _name_or_url(_given(value))
     problem = url_problem(url)
     if problem is not None:
         raise ValueError(f"{for_error(url)} {problem}")
@@ -251,6 +272,12 @@ PlainNames = Annotated[
 People = Annotated[
     tuple[Annotated[str, BeforeValidator(_plain_name)], ...], BeforeValidator(_people), Field(max_length=MAX_NAMES)
 ]
+Privacy = Annotated[bool | None, BeforeValidator(_given)]
+NamePatterns = Annotated[
+    tuple[Annotated[str, BeforeValidator(_name_pattern)], ...],
+    BeforeValidator(_criterion),
+    Field(max_length=MAX_NAMES),
+]
 TagPatterns = Annotated[
     tuple[Annotated[str, BeforeValidator(_tag_pattern)], ...],
     BeforeValidator(_criterion),
@@ -266,7 +293,7 @@ ChannelPrefix = Annotated[str | None, BeforeValidator(_prefix)]
 DagId = Annotated[str | None, BeforeValidator(_dag_id)]
 Url = Annotated[str | None, BeforeValidator(_url)]
 UrlTemplate = Annotated[str, BeforeValidator(_template)]
-AtLeast = Annotated[Severity | None, BeforeValidator(_severity)]
+AtLeast = Annotated[Severity | None, BeforeValidator(_at_least)]
 KnownSeverity = Annotated[Severity, BeforeValidator(_severity)]
 Sources = Annotated[tuple[Annotated[Source, BeforeValidator(_source)], ...], BeforeValidator(_criterion)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -320,9 +347,9 @@ class Match(Strict):
     Names are compared without case; ``*`` and ``?`` make a name a pattern. ``severity`` means at least this bad.
     """
 
-    service: Patterns = ()
-    team: Patterns = ()
-    env: Patterns = ()
+    service: NamePatterns = ()
+    team: NamePatterns = ()
+    env: NamePatterns = ()
     severity: AtLeast = None
     tag: TagPatterns = ()
     host: Patterns = ()

@@ -43,6 +43,7 @@ from airflow_incident_provider.intake.routing_fields import (
     Name,
     Network,
     People,
+    Privacy,
     Probe,
     Strict,
     TrustedTarget,
@@ -97,7 +98,7 @@ class Settings(Strict):
     probes: Annotated[tuple[Probe, ...], BeforeValidator(one_or_more), Field(max_length=MAX_NAMES)] = ()
     targets: Annotated[tuple[TrustedTarget, ...], BeforeValidator(one_or_more), Field(max_length=MAX_NAMES)] = ()
     channel_prefix: ChannelPrefix = None
-    private: bool | None = None
+    private: Privacy = None
     runbook: Url = None
     dag: DagId = None
 

@@ -192,3 +192,53 @@ def test_probes_are_held_against_those_that_there_are() -> None:
 def test_yaml_makes_no_objects() -> None:
     with pytest.raises(RoutingTableError, match="not YAML"):
         load_routing_table("!!python/object/apply:os.system ['id']")
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        "service: 'pay.*'",
+        "team: 'pay.*'",
+        "env: '=prod'",
+        "service: '==pay'",
+        "service: '=~pay'",
+        "service: '-pay'",
+        "service: '(pay)'",
+        "service: '<pay>'",
+        "host: 'regex:web-1'",
+        "tag: '-team:payments'",
+        "tag: '@team:payments'",
+        "tag: 'tag:team:payments'",
+        "tag: 'team:payments AND env:prod'",
+        "tag: 'team:payments OR team:checkout'",
+        "tag: ':payments'",
+        "severity: '<high'",
+        "severity: 'not high'",
+        "severity: 'below high'",
+    ],
+)
+def test_a_criterion_that_never_means_what_it_looks_like_is_refused(match: str) -> None:
+    with pytest.raises(RoutingTableError, match=r"rules\[0\]\.match\."):
+        load_routing_table(f"rules: [{{name: a, match: {{{match}}}}}]")
+
+
+@pytest.mark.parametrize("match", ["host: 'web.*'", "service: 'pay*'", "severity: '>= high'", "tag: 'team:*'"])
+def test_patterns_that_mean_what_they_look_like_are_accepted(match: str) -> None:
+    assert load_routing_table(f"rules: [{{name: a, match: {{{match}}}}}]").rules
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("announce: #incidents", "announce"),
+        ("triage:\n  channel: #triage", "triage.channel"),
+        ("defaults:\n  private:", "defaults.private"),
+        ("rules:\n- name: a\n  match: {}\n  private: # true", r"rules\[0\]\.private"),
+        ("rules:\n- name: a\n  match: {}\n  dag:", r"rules\[0\]\.dag"),
+        ("defaults:\n  runbook: #https://wiki.acme.example", "defaults.runbook"),
+        ("defaults:\n  channel_prefix:", "defaults.channel_prefix"),
+    ],
+)
+def test_a_line_whose_value_is_a_comment_is_refused(text: str, place: str) -> None:
+    with pytest.raises(RoutingTableError, match=place):
+        load_routing_table(text)
