@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.intake.lists import split_people
 from airflow_incident_provider.intake.values import read_severity
 from airflow_incident_provider.lifecycle.coordination import ActionKind, Person, Role
 from airflow_incident_provider.text import for_error, one_line
@@ -24,6 +25,7 @@ _DURATION = re.compile(r"([0-9]{1,4})\s*(m|min|minutes?|h|hours?)?", re.IGNORECA
 _NEXT_UPDATE = re.compile(
     r"(?:^|\s)next(?:\s+in)?\s+([0-9]{1,4}\s*(?:m|min|minutes?|h|hours?)?)\s*$", re.IGNORECASE
 )
+_MENTION = re.compile(r"(<[@!][^<>]*>)")
 _USER = re.compile(r"<@([UW][A-Z0-9]{2,30})(?:\|([^>]{0,80}))?>")
 _GROUP = re.compile(r"<!subteam\^([A-Z0-9]{2,30})(?:\|@?([^>]{0,80}))?>")
 
@@ -100,15 +102,18 @@ def parse_minutes(text: str) -> int:
 
 
 def parse_people(text: str) -> tuple[Person, ...]:
-    """Parse people and groups: Slack mentions, handles and e-mail addresses, separated by spaces or commas."""
+    """Parse people and groups: Slack's mentions, and lists as :func:`split_people` reads them.
+
+    A name of several words is one person: two strangers may be called Dana and Reyes.
+    """
     people: list[Person] = []
-    for part in re.split(r"[\s,;]+(?![^<]*>)", text):
+    for part in _MENTION.split(text):
         if match := _USER.fullmatch(part):
             people.append(Person(name=match[2] or match[1], slack_id=match[1]))
         elif match := _GROUP.fullmatch(part):
             people.append(Person(name=f"@{match[2]}" if match[2] else match[1], slack_id=match[1]))
-        elif part:
-            people.append(Person(name=part))
+        else:
+            people += (Person(name=query) for query in split_people(part))
     return tuple(people)[:MAX_NAMES]
 
 

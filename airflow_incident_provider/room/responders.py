@@ -192,13 +192,10 @@ def complete_invitations(
 
 def _missed(room: WarRoom, people: UserResolution, again: UserResolution) -> list[Invitation]:
     """Return, without duplicates, everyone whose invitation failed or who was only resolved now."""
-    found = (*(invitations(people) if _has_failed_invitations(room) else ()), *invitations(again))
+    failed = any(problem.code is ProblemCode.INVITATIONS for problem in room.problems)
+    found = (*(invitations(people) if failed else ()), *invitations(again))
     invited = {invitation.user.id for invitation in room.invited}
     return list({one.user.id: one for one in found if one.user.id not in invited}.values())
-
-
-def _has_failed_invitations(room: WarRoom) -> bool:
-    return any(problem.code is ProblemCode.INVITATIONS for problem in room.problems)
 
 
 def _invite(
@@ -289,13 +286,13 @@ def invite_later_responders(session: RoomSession, names: Iterable[str]) -> Later
     unanswered = snapshot.summary.unanswered if snapshot.summary else ()
     asked_before = {name.casefold() for name in (snapshot.incident.responders if snapshot.incident else ())}
     responders = snapshot.record.responders if snapshot.record else ()
-    later = [*unanswered, *(name for name in responders if name.casefold() not in asked_before)]
+    later = people_in([*unanswered, *(name for name in responders if name.casefold() not in asked_before)])
     if not later:
         return LaterResponders()
     slack, channel_id = session.slack, room.channel_id or ""
-    found = _looked_up(later, session)
+    found = look_up_for(session, later, private=room.private)
     members = slack.member_ids(channel_id)
-    wanted = {name.casefold() for name in (*names, *unanswered)}
+    wanted = {name.casefold() for name in people_in([*names, *unanswered])}
     all_found = [one for one in invitations(found) if one.user.id not in _ids(room.invited)]
     new = [one for one in all_found if one.query.casefold() in wanted and _is_new(one, members, session.ledger)]
     session.ledger.intend(*(_invitation_key(one) for one in new if one.user.id not in members))
@@ -303,12 +300,13 @@ def invite_later_responders(session: RoomSession, names: Iterable[str]) -> Later
     invited = tuple(one for one in new if one.user.id not in failures)
     failed = tuple(not_invited_because(one, failures[one.user.id]) for one in new if one not in invited)
     there = members | _ids(invited)
+    absent = (one for one in all_found if one.user.id not in there | failures.keys())
     unresolved = not_invited(found)
     return LaterResponders(
         invited=invited,
         not_invited=(*(one for one in unresolved if one.query.casefold() in wanted), *failed),
         here=tuple(one for one in all_found if one.user.id in there),
-        missing=(*unresolved, *failed, *_absent(all_found, there | failures.keys())),
+        missing=(*unresolved, *failed, *(not_invited_because(one, _NOT_HERE) for one in absent)),
         unanswered=tuple(found.unanswered),
     )
 
@@ -337,14 +335,6 @@ def look_up_for(session: RoomSession, names: Iterable[str], *, private: bool) ->
         return resolve_users(names, session.workspace, session.conn_id, private=private)
     except IncidentError as error:
         return not_looked_up(names, error.message)
-
-
-def _looked_up(names: list[str], session: RoomSession) -> UserResolution:
-    return look_up_for(session, names, private=session.room.private)
-
-
-def _absent(found: Iterable[Invitation], accounted_for: frozenset[str] | set[str]) -> tuple[NotInvited, ...]:
-    return tuple(not_invited_because(one, _NOT_HERE) for one in found if one.user.id not in accounted_for)
 
 
 def _ids(found: Iterable[Invitation]) -> frozenset[str]:

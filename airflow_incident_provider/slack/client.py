@@ -138,7 +138,7 @@ class LiveSlackClient:
             if error.code == "name_taken":
                 raise ChannelNameTakenError(name) from None
             raise
-        return Channel.from_slack(required_object(response, "conversations.create", "channel"))
+        return Channel.from_slack({"name": name, **required_object(response, "conversations.create", "channel")})
 
     def find_channel(self, name: str) -> Channel | None:
         """Return the channel of this name among the app's own (``users.conversations``).
