@@ -195,49 +195,39 @@ def incident_dags(airflow: Airflow, dag_id: str | None) -> list[str]:
     return [found for found in airflow.incident_dag_ids() if found != DagId.INCIDENT_UPDATE]
 
 
-def find_run(airflow: Airflow, name: str, dag_id: str | None) -> Run:
+def find_run(airflow: Airflow, name: str, only: str | None) -> Run:
     """Return a run by its run id, else the newest run whose incident has this key, id or channel name.
 
     :param name: as the user typed it; ``latest`` is the newest run.
-    :param dag_id: search only this DAG; ``None`` searches every incident DAG.
+    :param only: search only this DAG; ``None`` searches every incident DAG.
     :raises UsageError: there is none.
     """
-    dag_ids = incident_dags(airflow, dag_id)
+    dag_ids = incident_dags(airflow, only)
     if not dag_ids:
         raise UsageError(
             "Airflow knows no incident DAG.",
             fix="Install them: airflow incident setup files --yes, then airflow incident setup airflow --yes",
         )
-    found = (
-        next(iter(newest_runs(airflow, dag_ids, 1)), None)
-        if name == LATEST
-        else _by_run_id(airflow, name, dag_ids) or _by_incident(airflow, name.removeprefix("#"), dag_ids)
-    )
     searched = " or ".join(dag_ids)
-    if found is None and name == LATEST:
+    if name == LATEST:
+        if newest := newest_runs(airflow, dag_ids, 1):
+            return newest[0]
         raise UsageError(
             f"There is no run of {searched} yet.", fix="Start one: airflow incident trigger --title TITLE"
         )
-    if found is None:
-        raise UsageError(
-            f"No run of {searched} has the id, key or channel {name!r}.", fix="See: airflow incident list"
-        )
-    return found
+    for dag_id in dag_ids:
+        if (run := airflow.run(dag_id, name)) is not None:
+            return run
+    for run in newest_runs(airflow, dag_ids, SEARCHED_RUNS):
+        if name.removeprefix("#") in _names(airflow, run):
+            return run
+    raise UsageError(f"No run of {searched} has the id, key or channel {name!r}.", fix="See: airflow incident list")
 
 
 def newest_runs(airflow: Airflow, dag_ids: Sequence[str], limit: int) -> list[Run]:
     """Return the newest runs of all these DAGs, newest first."""
     runs = [run for dag_id in dag_ids for run in airflow.latest_runs(dag_id, limit)]
     return sorted(runs, key=lambda run: run.run_after, reverse=True)[:limit]
-
-
-def _by_run_id(airflow: Airflow, run_id: str, dag_ids: Sequence[str]) -> Run | None:
-    return next((run for dag_id in dag_ids if (run := airflow.run(dag_id, run_id)) is not None), None)
-
-
-def _by_incident(airflow: Airflow, name: str, dag_ids: Sequence[str]) -> Run | None:
-    runs = newest_runs(airflow, dag_ids, SEARCHED_RUNS)
-    return next((run for run in runs if name in _names(airflow, run)), None)
 
 
 def _names(airflow: Airflow, run: Run) -> Iterator[str]:

@@ -74,41 +74,25 @@ class DatadogApi:
         """
         self._answer("GET", "/api/v1/validate")
 
-    def webhook(self, name: str) -> dict[str, Any] | None:
-        """Return a webhook's settings, if there is one of this name. Needs both keys."""
-        return self._found(WEBHOOKS, name)
+    def find(self, path: str, name: str) -> dict[str, Any] | None:
+        """Return a webhook's settings, or a custom variable, whose value Datadog hides; ``None`` without one.
 
-    def put_webhook(self, settings: Mapping[str, Any]) -> bool:
-        """Create a webhook, or replace the one of this name, and return whether it is new."""
-        return self._put(WEBHOOKS, settings)
-
-    def variable(self, name: str) -> dict[str, Any] | None:
-        """Return a custom variable, if there is one with this name; Datadog hides its value."""
-        return self._found(VARIABLES, name)
-
-    def put_variable(self, settings: Mapping[str, Any]) -> bool:
-        """Create a custom variable, or replace the one of this name, and return whether it is new."""
-        return self._put(VARIABLES, settings)
-
-    def delete_webhook(self, name: str) -> None:
-        """Delete a webhook."""
-        self._answer("DELETE", f"{WEBHOOKS}/{quote(name, safe='')}")
-
-    def delete_variable(self, name: str) -> None:
-        """Delete a custom variable."""
-        self._answer("DELETE", f"{VARIABLES}/{quote(name, safe='')}")
-
-    def _put(self, path: str, settings: Mapping[str, Any]) -> bool:
-        name = settings["name"]
-        if self._found(path, name) is None:
-            self._answer("POST", path, json=dict(settings))
-            return True
-        self._answer("PUT", f"{path}/{quote(name, safe='')}", json=dict(settings))
-        return False
-
-    def _found(self, path: str, name: str) -> dict[str, Any] | None:
+        :param path: :data:`WEBHOOKS` or :data:`VARIABLES`. Both need both keys.
+        """
         response = self._send("GET", f"{path}/{quote(name, safe='')}")
         return None if response.status_code == HTTPStatus.NOT_FOUND else dict(_checked(response).json())
+
+    def put(self, path: str, settings: Mapping[str, Any]) -> None:
+        """Create a webhook or a custom variable, or replace the one of this name."""
+        name = settings["name"]
+        if self.find(path, name) is None:
+            self._answer("POST", path, json=dict(settings))
+        else:
+            self._answer("PUT", f"{path}/{quote(name, safe='')}", json=dict(settings))
+
+    def delete(self, path: str, name: str) -> None:
+        """Delete a webhook or a custom variable."""
+        self._answer("DELETE", f"{path}/{quote(name, safe='')}")
 
     def _answer(self, verb: str, path: str, **request: Any) -> httpx.Response:
         return _checked(self._send(verb, path, **request))

@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
-from airflow_incident_provider.cli.access import Airflow, connect, wait_for_run
+from airflow_incident_provider.cli.access import Airflow, connect
 from airflow_incident_provider.cli.airflow_api import AirflowApi
 from airflow_incident_provider.cli.output import (
     Column,
@@ -29,7 +29,7 @@ from airflow_incident_provider.cli.run import ExitCode, UsageError, command, pri
 from airflow_incident_provider.cli.setup.files import packaged_dags
 from airflow_incident_provider.cli.trigger import read_file, run_id_of
 from airflow_incident_provider.cli.view import IncidentView, read_incident_view
-from airflow_incident_provider.cli.watch import RunProgress, screen_for
+from airflow_incident_provider.cli.watch import follow_run
 from airflow_incident_provider.config import ConfKey, DagId
 from airflow_incident_provider.evidence.model import ApiCall, CallOutcome
 from airflow_incident_provider.exceptions import IncidentError
@@ -55,6 +55,8 @@ REHEARSAL_GROUP = "airflow_incident_provider.rehearsal"
 """The entry point group of :class:`Rehearsal`: ``--sandbox`` uses the installed one."""
 
 _COULD_NOT_RUN = (Verdict.UNKNOWN, Verdict.SKIPPED)
+# A rejection is an answer: nobody else's Datadog knows the monitor of a recorded alert.
+_ANSWERED = (CallOutcome.ANSWERED, CallOutcome.PARTIAL, CallOutcome.REJECTED)
 
 
 class Rehearsal(Protocol):
@@ -104,15 +106,7 @@ def rehearse(
     """Run the workflow with a drill's conf; return the score and the run id."""
     airflow.require_ready(dag_id)
     started = airflow.start(dag_id, conf, run_id=run_id_of(incident, conf))
-    with screen_for(args.output) as screen:
-        run = wait_for_run(
-            airflow,
-            dag_id,
-            started.run_id,
-            timeout=args.timeout,
-            fix=f"It keeps running; see it with: airflow incident watch {started.run_id}",
-            on_poll=RunProgress(airflow, dag_id, started.run_id, screen).update,
-        )
+    run = follow_run(airflow, dag_id, started.run_id, timeout=args.timeout, output=args.output)
     return score(read_incident_view(airflow, run), room_within_s=args.room_within), started.run_id
 
 
@@ -301,27 +295,31 @@ def score(view: IncidentView, *, room_within_s: float) -> list[Goal]:
 
     :param room_within_s: seconds until the room should exist.
     """
-    room, summary, probes = view.room, view.summary, view.findings
-    calls = view.evidence.calls if view.evidence is not None else ()
+    room, problem = view.room, view.no_room
     goals = [
-        Goal("a room", room is not None and room.channel_id is not None, _room(view)),
-        Goal(f"room within {room_within_s:g} s", _in_time(summary, room_within_s), _time(summary)),
+        Goal(
+            "a room",
+            room is not None and room.channel_id is not None,
+            f"#{view.channel_name}" if problem is None else problem.what,
+        ),
+        Goal(f"room within {room_within_s:g} s", _in_time(view.summary, room_within_s), _time(view.summary)),
         Goal(
             "room marked as a drill",
             room is not None and room.channel_name.startswith(f"{CHANNEL_PREFIX}-"),
             room.channel_name if room else "no room",
         ),
-        Goal("everybody invited", room is not None and not room.not_invited, _people(room)),
-        Goal("every probe ran", bool(probes) and not list(_not_run(probes)), _probes(probes)),
-        Goal("no problems", summary is not None and not summary.problems, _problems(summary)),
+        _goal("everybody invited", *_people(room)),
+        _goal("every probe ran", *_probes(view.findings)),
+        _goal("no problems", *_problems(view.summary)),
     ]
+    calls = view.evidence.calls if view.evidence is not None else ()
     # What Datadog does not know about the service of a recorded alert is no failure; what it did not answer is.
-    return [*goals, Goal("Datadog answered", not list(_unanswered(calls)), _calls(calls))] if calls else goals
+    return [*goals, _goal("Datadog answered", *_calls(calls))] if calls else goals
 
 
-def _room(view: IncidentView) -> str:
-    problem = view.no_room
-    return f"#{view.channel_name}" if problem is None else problem.what
+def _goal(name: str, missing: Sequence[str], otherwise: str) -> Goal:
+    """Return a goal that is met if nothing is missing."""
+    return Goal(name, not missing, "; ".join(missing) or otherwise)
 
 
 def _in_time(summary: IncidentSummary | None, seconds: float) -> bool:
@@ -339,38 +337,26 @@ def _time(summary: IncidentSummary | None) -> str:
     return ", ".join(parts)
 
 
-def _people(room: WarRoom | None) -> str:
+def _people(room: WarRoom | None) -> tuple[list[str], str]:
     if room is None:
-        return "nobody"
+        return ["nobody"], ""
     missing = [f"{each.query}: {each.reason}" for each in room.not_invited]
-    return "; ".join(missing) or counted(len(room.invited), "person", "people")
+    return missing, counted(len(room.invited), "person", "people")
 
 
-def _not_run(findings: Sequence[Finding]) -> Iterator[str]:
-    yield from (
-        f"{finding.probe} {finding.target}: {finding.summary}"
-        for finding in findings
-        if finding.verdict in _COULD_NOT_RUN
-    )
+def _probes(findings: Sequence[Finding]) -> tuple[list[str], str]:
+    not_run = [finding for finding in findings if finding.verdict in _COULD_NOT_RUN]
+    missing = [f"{finding.probe} {finding.target}: {finding.summary}" for finding in not_run]
+    return missing if findings else ["none ran"], counted(len(findings), "probe")
 
 
-def _probes(findings: Sequence[Finding]) -> str:
-    if not findings:
-        return "none ran"
-    return "; ".join(_not_run(findings)) or counted(len(findings), "probe")
+def _calls(calls: Sequence[ApiCall]) -> tuple[list[str], str]:
+    unanswered = (call for call in calls if call.outcome not in _ANSWERED)
+    missing = dict.fromkeys(f"{call.endpoint}: {call.reason or call.outcome}" for call in unanswered)
+    return [*missing], counted(len(calls), "call")
 
 
-def _unanswered(calls: Sequence[ApiCall]) -> Iterator[str]:
-    # A rejection is an answer: nobody else's Datadog knows the monitor of a recorded alert.
-    answered = (CallOutcome.ANSWERED, CallOutcome.PARTIAL, CallOutcome.REJECTED)
-    yield from (f"{call.endpoint}: {call.reason or call.outcome}" for call in calls if call.outcome not in answered)
-
-
-def _calls(calls: Sequence[ApiCall]) -> str:
-    return "; ".join(dict.fromkeys(_unanswered(calls))) or counted(len(calls), "call")
-
-
-def _problems(summary: IncidentSummary | None) -> str:
+def _problems(summary: IncidentSummary | None) -> tuple[list[str], str]:
     if summary is None:
-        return "there is no summary"
-    return "; ".join(f"{problem.what} {problem.error or ''}".strip() for problem in summary.problems) or "none"
+        return ["there is no summary"], ""
+    return [f"{problem.what} {problem.error or ''}".strip() for problem in summary.problems], "none"

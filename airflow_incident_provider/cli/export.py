@@ -8,10 +8,10 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.models.dag_version import DagVersion
-from airflow.models.dagbag import DBDagBag
+from airflow.utils.session import create_session
 from pydantic import BaseModel
 
+from airflow_incident_provider.cli.installation import parsed_dag
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.probes import catalogue
@@ -19,7 +19,6 @@ from airflow_incident_provider.probes import catalogue
 if TYPE_CHECKING:
     from airflow.sdk import DAG
     from airflow.serialization.definitions.dag import SerializedDAG
-    from sqlalchemy.orm import Session
 
 
 @command
@@ -53,8 +52,6 @@ def from_database(dag_id: str) -> Workflow:
 
     :raises IncidentError: Airflow has no such DAG.
     """
-    from airflow.utils.session import create_session
-
     with create_session() as session:
         dag = parsed_dag(session, dag_id)
         if dag is None:
@@ -172,9 +169,3 @@ def _edges(workflow: Workflow) -> Iterator[str]:
         arrow = "-->" if step.trigger_rule == _PLAIN_RULE else "-.->"
         for needed in step.depends:
             yield f"    s{numbers[needed]} {arrow} s{number}"
-
-
-def parsed_dag(session: Session, dag_id: str) -> SerializedDAG | None:
-    """Return the latest version of a DAG; ``None`` if Airflow has none with this id."""
-    version = DagVersion.get_latest_version(dag_id, session=session)
-    return DBDagBag().get_dag(version.id, session=session) if version is not None else None

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from airflow.models.dag import DagModel, DagTag
 from airflow.models.dag_version import DagVersion
 from airflow.models.dagbag import DBDagBag
 from airflow.models.errors import ParseImportError
+from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.utils.session import create_session
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -122,8 +124,8 @@ def incident_dags(routing: RoutingTable | None, *, only: Collection[str] = ()) -
     :param routing: the routing table; ``None`` if it cannot be read.
     :param only: these DAGs; empty for all.
     """
-    files = UnparsedFiles()
     with create_session() as session:
+        files = UnparsedFiles(session)
         wanted = list(only) or [*SHIPPED, *_tagged(session), *(routing.dag_ids if routing is not None else ())]
         return [_incident_dag(session, dag_id, files) for dag_id in dict.fromkeys(map(str, wanted))]
 
@@ -135,34 +137,31 @@ def files_to_parse(dags: Collection[IncidentDag] = ()) -> list[Path]:
     """
     known = {dag.file for dag in dags}
     with create_session() as session:
-        return [path for path in UnparsedFiles().files(session) if str(path) not in known]
+        return [path for path in UnparsedFiles(session).texts if str(path) not in known]
 
 
-@dataclass
 class UnparsedFiles:
     """The DAG files that use this package and that Airflow has neither parsed nor failed to import."""
 
-    _files: dict[Path, str] | None = field(default=None, repr=False)
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
-    def files(self, session: Session) -> Mapping[Path, str]:
-        """Return the files with their text."""
-        if self._files is None:
-            known = _known_files(session)
-            self._files = {
-                path: text
-                for folder in dag_folders()
-                for path, text in _candidates(folder)
-                if str(path) not in known and str(path.relative_to(folder)) not in known
-            }
-        return self._files
+    @cached_property
+    def texts(self) -> Mapping[Path, str]:
+        """The files with their text."""
+        known = _known_files(self._session)
+        return {
+            path: text
+            for folder in dag_folders()
+            for path, text in _candidates(folder)
+            if str(path) not in known and str(path.relative_to(folder)) not in known
+        }
 
-    def defining(self, session: Session, dag_id: str) -> Path | None:
+    def defining(self, dag_id: str) -> Path | None:
         """Return the file that seems to define a DAG."""
         quoted = re.compile(rf"""["']{re.escape(dag_id)}["']""")
-        for path, text in self.files(session).items():
-            if quoted.search(text) or path.stem == dag_id:
-                return path
-        return None
+        found = (path for path, text in self.texts.items() if quoted.search(text) or path.stem == dag_id)
+        return next(found, None)
 
 
 def _candidates(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -194,18 +193,17 @@ def _tagged(session: Session) -> list[str]:
 def _incident_dag(session: Session, dag_id: str, files: UnparsedFiles) -> IncidentDag:
     found = session.scalar(select(DagModel).where(DagModel.dag_id == dag_id))
     if found is None or found.is_stale:
-        path = files.defining(session, dag_id)
-        if path is not None:
-            return IncidentDag(dag_id=dag_id, state=DagState.UNPARSED, file=str(path))
-        return IncidentDag(dag_id=dag_id, state=DagState.MISSING)
+        path = files.defining(dag_id)
+        if path is None:
+            return IncidentDag(dag_id=dag_id, state=DagState.MISSING)
+        return IncidentDag(dag_id=dag_id, state=DagState.UNPARSED, file=str(path))
     state = DagState.BROKEN if found.has_import_errors else DagState.PAUSED if found.is_paused else DagState.READY
     return IncidentDag(dag_id=dag_id, state=state, file=found.fileloc, **_tasks(session, dag_id))
 
 
 def _tasks(session: Session, dag_id: str) -> dict[str, Any]:
     """Return what the tasks of the parsed DAG need."""
-    version = DagVersion.get_latest_version(dag_id, session=session)
-    dag = DBDagBag().get_dag(version.id, session=session) if version is not None else None
+    dag = parsed_dag(session, dag_id)
     if dag is None:
         return {}
     conn_ids, pools, tables = [], [], []
@@ -222,6 +220,12 @@ def _tasks(session: Session, dag_id: str) -> dict[str, Any]:
         "tagged": INCIDENT_TAG in dag.tags,
         "reads_payloads": any(task.task_type == _READER for task in dag.tasks),
     }
+
+
+def parsed_dag(session: Session, dag_id: str) -> SerializedDAG | None:
+    """Return the latest version of a DAG; ``None`` if Airflow has none with this id."""
+    version = DagVersion.get_latest_version(dag_id, session=session)
+    return DBDagBag().get_dag(version.id, session=session) if version is not None else None
 
 
 def _unparsed_fix() -> str:

@@ -168,6 +168,7 @@ FORM = "application/x-www-form-urlencoded"
 RETRY_SECONDS = 0.2
 
 _GATEWAY_ERRORS = frozenset({httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT})
+_RETRYABLE = (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError)
 _MAX_DETAIL = 200
 
 
@@ -203,7 +204,8 @@ class ApiServerForwarder:
             try:
                 response = await self._post(PATHS[envelope.type], body)
             except httpx.HTTPError as error:
-                failure, may_retry = f"the API server does not answer: {type(error).__name__}", _is_retryable(error)
+                failure = f"the API server does not answer: {type(error).__name__}"
+                may_retry = isinstance(error, _RETRYABLE)
             else:
                 if response.is_success:
                     return _response(response)
@@ -242,15 +244,8 @@ def _form(envelope: Envelope) -> dict[str, str]:
     """Return the form that Slack would post to a request URL."""
     if envelope.type is InteractionType.INTERACTIVE:
         return {"payload": json.dumps(envelope.payload)}
-    return {name: _text(value) for name, value in envelope.payload.items() if value is not None}
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _is_retryable(error: httpx.HTTPError) -> bool:
-    return isinstance(error, httpx.ConnectError | httpx.RemoteProtocolError | httpx.ReadError)
+    given = {name: value for name, value in envelope.payload.items() if value is not None}
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
 
 
 def _response(response: httpx.Response) -> Mapping[str, Any] | None:

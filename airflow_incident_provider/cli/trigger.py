@@ -116,12 +116,10 @@ def _print_started(airflow: Airflow, args: Namespace, dag_id: str, incident: Inc
             print_document([row], args.output)
         return
     state = "Started" if started.new else "Known already"
+    follow = None if args.watch else f"Follow it: airflow incident watch {started.run_id}"
+    below = (f"Run {started.run_id} of {dag_id}", airflow.url(dag_id, started.run_id), follow)
     print_lines([Line(f"{state}: {incident.severity} · {incident.title}", hanging=2)])
-    print_lines([Line(f"Run {started.run_id} of {dag_id}")])
-    if (url := airflow.url(dag_id, started.run_id)) is not None:
-        print_lines([Line(url)])
-    if not args.watch:
-        print_lines([Line(f"Follow it: airflow incident watch {started.run_id}")])
+    print_lines([Line(text) for text in below if text])
 
 
 # --- the conf, from options and a file -------------------------------------------------------------------
@@ -280,26 +278,22 @@ def preview(incident: Incident, *, dry_run: bool, routed: bool) -> Iterator[Line
     :param dry_run: whether nothing will be posted.
     :param routed: whether the routing table was read, so that the list of people is complete.
     """
-    for name, value in _preview(incident, dry_run, routed):
+    route = incident.route
+    facts = {
+        "Title": incident.title,
+        "Severity": incident.severity,
+        "Started": f"{incident.occurred_at:%Y-%m-%d %H:%M:%S} UTC",
+        "Description": incident.description,
+        "Service": ", ".join(incident.services),
+        "Host": ", ".join(incident.hosts),
+        "Environment": incident.env,
+        "Team": ", ".join(incident.teams),
+        "People": ", ".join(incident.responders) + ("" if routed else " (and those of the remote routing table)"),
+        "To probe": ", ".join(str(target) for target in (*incident.targets, *route.targets)),
+        "Links": ", ".join(link.url for link in incident.links),
+        "Room": ("private" if route.private else "public") + (" (dry run: not opened)" if dry_run else ""),
+    }
+    notes = (("Note", f"{flag.field}: {flag.note}") for flag in incident.flags)
+    for name, value in (*facts.items(), *notes):
         if value:
             yield Line(f"{name}: {value}", indent=2, hanging=4)
-
-
-def _preview(incident: Incident, dry_run: bool, routed: bool) -> Iterator[tuple[str, str]]:
-    yield "Title", incident.title
-    yield "Severity", incident.severity
-    yield "Started", f"{incident.occurred_at:%Y-%m-%d %H:%M:%S} UTC"
-    yield "Description", incident.description or ""
-    yield "Service", ", ".join(incident.services)
-    yield "Host", ", ".join(incident.hosts)
-    yield "Environment", incident.env or ""
-    yield "Team", ", ".join(incident.teams)
-    yield "People", ", ".join(incident.responders) + ("" if routed else " (and those of the remote routing table)")
-    yield "To probe", ", ".join(str(target) for target in (*incident.targets, *incident.route.targets))
-    yield "Links", ", ".join(link.url for link in incident.links)
-    yield (
-        "Room",
-        ("private" if incident.route.private else "public") + (" (dry run: not opened)" if dry_run else ""),
-    )
-    for flag in incident.flags:
-        yield "Note", f"{flag.field}: {flag.note}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
+from abc import abstractmethod
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import IO, Any, Protocol, Self
+from typing import IO, Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -60,22 +60,26 @@ def watch_run(airflow: Airflow, dag_id: str, run_id: str, *, timeout: float, out
     :returns: ``FAILED`` if the run failed, or left no room where there should be one.
     :raises IncidentError: the run is still running then; it keeps running.
     """
-    with screen_for(output) as screen:
-        progress = RunProgress(airflow, dag_id, run_id, screen)
-        run = wait_for_run(
-            airflow,
-            dag_id,
-            run_id,
-            timeout=timeout,
-            fix=f"It keeps running; see it with: airflow incident watch {run_id}",
-            on_poll=progress.update,
-        )
+    run = follow_run(airflow, dag_id, run_id, timeout=timeout, output=output)
     view = read_incident_view(airflow, run)
     if is_document(output):
         print_document(_document(run, view), output)
     else:
         print_lines([*report(view)])
     return ExitCode.FAILED if view.went_wrong else ExitCode.OK
+
+
+def follow_run(airflow: Airflow, dag_id: str, run_id: str, *, timeout: float, output: str) -> Run:
+    """Show a run until it is finished, and return it; the parameters are those of :func:`watch_run`."""
+    with screen_for(output) as screen:
+        return wait_for_run(
+            airflow,
+            dag_id,
+            run_id,
+            timeout=timeout,
+            fix=f"It keeps running; see it with: airflow incident watch {run_id}",
+            on_poll=RunProgress(airflow, dag_id, run_id, screen).update,
+        )
 
 
 def _document(run: Run, view: IncidentView) -> dict[str, Any]:
@@ -143,17 +147,13 @@ def _order(step: Step) -> tuple[bool, float, bool, float]:
     )
 
 
-class Screen(Protocol):
+class Screen(AbstractContextManager["Screen"]):
     """Shows the progress of a run."""
 
-    def __enter__(self) -> Self:
-        """Begin."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End; what was shown stays."""
 
+    @abstractmethod
     def show(self, run: Run, steps: Sequence[StepProgress]) -> None:
         """Show the current state."""
 
@@ -165,18 +165,13 @@ def screen_for(output: str) -> Screen:
     return TableScreen() if sys.stdout.isatty() else LineScreen(sys.stdout)
 
 
-class LineScreen(AbstractContextManager["LineScreen"]):
+class LineScreen(Screen):
     """Prints a line for each finished step, and one when the run's state changes."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self._seen: set[tuple[str, int]] = set()
         self._state = ""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing to clean up."""
 
     def show(self, run: Run, steps: Sequence[StepProgress]) -> None:
         """Print what is new."""
@@ -193,7 +188,7 @@ class LineScreen(AbstractContextManager["LineScreen"]):
         print(line, file=self._stream, flush=True)
 
 
-class TableScreen(AbstractContextManager["TableScreen"]):
+class TableScreen(Screen):
     """A table in a terminal, redrawn when something changes."""
 
     def __init__(self) -> None:
@@ -206,9 +201,7 @@ class TableScreen(AbstractContextManager["TableScreen"]):
         self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave the last table on the screen."""
         self._live.stop()
 

@@ -11,6 +11,15 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_incident_provider.config import settings
+from airflow_incident_provider.containers import (
+    ContainerSpec,
+    LockedDownContainer,
+    ProbeSettingsError,
+    bounded_container,
+    probe_container,
+    reap,
+)
+from airflow_incident_provider.engine import EngineError, connect, engine_address
 from airflow_incident_provider.models import Finding, ProbeRun, Verdict
 from airflow_incident_provider.operators.base import Clock
 from airflow_incident_provider.probes import (
@@ -25,8 +34,6 @@ from airflow_incident_provider.probes import (
 
 if TYPE_CHECKING:
     from docker import APIClient
-
-    from airflow_incident_provider.containers import ContainerSpec, LockedDownContainer
 
 Parser = Callable[[ContainerOutput], Finding]
 
@@ -168,8 +175,6 @@ class InvestigateInContainerOperator(DockerOperator):
         return finding
 
     def _check_once(self, run: ProbeRun, owner: str, clock: Clock) -> Finding:
-        from airflow_incident_provider.containers import ProbeSettingsError, probe_container
-
         if run.refused is not None:
             return skipped_finding(run, started_at=clock.started_at)
         try:
@@ -179,8 +184,6 @@ class InvestigateInContainerOperator(DockerOperator):
         return interpret(run, self._run_container(spec, clock))
 
     def _own_container(self, owner: str) -> ContainerSpec:
-        from airflow_incident_provider.containers import bounded_container
-
         return bounded_container(
             image=self.image,
             entrypoint=self.command,
@@ -193,9 +196,6 @@ class InvestigateInContainerOperator(DockerOperator):
         return {"owner": owner, "network": self.network_mode, "dns": self.dns, "pull": self.pull}
 
     def _run_container(self, spec: ContainerSpec, clock: Clock) -> ContainerOutput:
-        from airflow_incident_provider.containers import LockedDownContainer, reap
-        from airflow_incident_provider.engine import EngineError
-
         host = socket.gethostname()
         try:
             client = self._engine()
@@ -207,16 +207,10 @@ class InvestigateInContainerOperator(DockerOperator):
             if self.if_unavailable == "fail":
                 raise
             self.log.warning("The probe could not run: %s", error)
-            return ContainerOutput(
-                started_at=clock.started_at,
-                duration_ms=clock.timing().duration_ms,
-                error=str(error),
-                host=host,
-            )
+            took = clock.timing().duration_ms
+            return ContainerOutput(started_at=clock.started_at, duration_ms=took, error=str(error), host=host)
 
     def _engine(self) -> APIClient:
-        from airflow_incident_provider.engine import connect, engine_address
-
         tls = (self.tls_ca_cert or "", self.tls_client_cert or "", self.tls_client_key or "")
         conn_id = self.docker_conn_id or settings().docker_conn_id
         return connect(engine_address(self.engine_url, conn_id, tls), conn_id)

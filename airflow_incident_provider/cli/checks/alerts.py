@@ -9,7 +9,7 @@ import httpx
 
 from airflow_incident_provider.cli.checks.airflow import REACH_SECONDS, public_url
 from airflow_incident_provider.cli.checks.context import CheckContext, NotCheckableError, Result, Results, Subject
-from airflow_incident_provider.cli.datadog_api import DatadogApi, DatadogError
+from airflow_incident_provider.cli.datadog_api import VARIABLES, WEBHOOKS, DatadogApi, DatadogError
 from airflow_incident_provider.cli.setup.datadog import SECRET_VARIABLE, WEBHOOK_NAME, page_url, webhook_settings
 from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID
 from airflow_incident_provider.plugins.api.errors import RequestError
@@ -39,7 +39,7 @@ def webhook(context: CheckContext, subject: Subject) -> Results:
         raise NotCheckableError("there is no Datadog connection")
     try:
         api = DatadogApi.from_extra(connection.extra_dejson)
-        found, variable = api.webhook(WEBHOOK_NAME), api.variable(SECRET_VARIABLE)
+        found, variable = api.find(WEBHOOKS, WEBHOOK_NAME), api.find(VARIABLES, SECRET_VARIABLE)
     except DatadogError as error:
         yield subject.failure(error.message, error.fix or _DATADOG_STATUS)
         return

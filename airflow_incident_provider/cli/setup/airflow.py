@@ -1,4 +1,4 @@
-"""``airflow incident setup airflow``: connections, pools, and the DAGs: parsed and unpaused."""
+"""``airflow incident setup airflow``: connections, pools, and the DAGs: parsed and unpaused; ``setup remove``."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 from airflow.api.common.delete_dag import delete_dag
+from airflow.configuration import conf
 from airflow.exceptions import DagNotFound
 from airflow.models.asset import AssetModel, TaskInletAssetReference
 from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.models.dag import DagModel
 from airflow.models.pool import Pool
 from airflow.utils.session import create_session
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Executable, delete, func, select, update
 
 from airflow_incident_provider.cli.installation import (
     PARSE_COMMAND,
@@ -25,6 +27,7 @@ from airflow_incident_provider.cli.installation import (
     incident_dags,
 )
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command
+from airflow_incident_provider.cli.setup import files
 from airflow_incident_provider.cli.setup.connections import (
     connection_items,
     missing_slack_items,
@@ -32,6 +35,7 @@ from airflow_incident_provider.cli.setup.connections import (
     sandbox_items,
     slack_is_sandbox,
 )
+from airflow_incident_provider.cli.setup.datadog import datadog_removal_items
 from airflow_incident_provider.cli.setup.plan import Action, Item, apply_and_print
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, DagId, settings
 from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
@@ -52,21 +56,38 @@ def setup_airflow(args: Namespace) -> ExitCode:
     if args.sandbox and args.slack_conn_id != DEFAULT_SLACK_CONN_ID:
         raise UsageError("--sandbox connects slack_api_default; leave out --slack-conn-id.")
     if args.remove:
-        return apply_and_print([*airflow_removal_items()], args)
+        return apply_and_print([*_removal_items()], args)
     connections = [*(sandbox_items(args.sandbox) if args.sandbox else connection_items(args.slack_conn_id))]
     dags = _dags(args.dag_id)
     if args.yes and files_to_parse():
         # Which DAGs a file defines, and what they need, is only known once it is parsed.
         _parse()
         dags = _dags(args.dag_id)
+    # The DAGs in a file that is not parsed yet are not known.
+    unparsed = [
+        Item(f"DAG file {path.name}", Action.UPDATE, "parse it, then unpause its incident DAGs", _parse)
+        for path in ([] if args.yes else files_to_parse(dags))
+    ]
     others = {conn_id for dag in dags for conn_id in dag.slack_conn_ids} - {args.slack_conn_id}
-    files = [] if args.yes else _file_items(dags)
     connections += missing_slack_items(sorted(others))
-    items = [*connections, *_pool_items(dags, args.pool_slots), *_dag_items(dags), *files, *_setting_items()]
+    items = [*connections, *_pool_items(dags, args.pool_slots), *_dag_items(dags), *unparsed, _setting_item()]
     return apply_and_print(items, args, then=("Next: airflow incident check",))
 
 
-def airflow_removal_items() -> Iterator[Item]:
+@command
+def setup_remove(args: Namespace) -> ExitCode:
+    """Show everything that setup did, and revert it with ``--yes``. Files first: they would be parsed again."""
+    folder = Path(args.to or conf.get("core", "dags_folder"))
+    items = [
+        *files.removal_items(folder, replace=args.replace),
+        *datadog_removal_items(args.name),
+        *_removal_items(),
+    ]
+    then = ("Remove the settings of [incident], then: pip uninstall airflow-incident-provider",)
+    return apply_and_print(items, args, then=then)
+
+
+def _removal_items() -> Iterator[Item]:
     """Yield the removal of what setup made in Airflow's database, and of the DAGs' history."""
     dags = _dags(None)
     conn_ids = [conn_id for dag in dags for conn_id in dag.slack_conn_ids]
@@ -75,13 +96,14 @@ def airflow_removal_items() -> Iterator[Item]:
         ours = list(session.scalars(select(Pool.pool).where(Pool.description == POOL_DESCRIPTION)))
         known = set(session.scalars(select(DagModel.dag_id).where(DagModel.dag_id.in_([*DagId]))))
         registry = session.scalar(select(AssetModel.id).where(AssetModel.name == REGISTRY.name))
+        entries = session.scalar(select(func.count()).where(AssetStateStoreModel.asset_id == registry))
     for pool in ours:
-        yield Item(f"pool {pool}", Action.REMOVE, "created by setup", partial(_delete_pool, str(pool)))
+        statement = delete(Pool).where(Pool.pool == pool, Pool.pool != DEFAULT_POOL)
+        yield Item(f"pool {pool}", Action.REMOVE, "created by setup", partial(_execute, statement))
     for dag_id in DagId:
         if dag_id in known:
             yield Item(f"DAG {dag_id}", Action.REMOVE, "with the history of its runs", partial(_delete_dag, dag_id))
     if registry is not None:
-        entries = _registry_size(registry)
         yield Item("incident registry", Action.REMOVE, f"{entries} entries", partial(_delete_registry, registry))
     if not slack_is_sandbox(DEFAULT_SLACK_CONN_ID):
         yield Item("Slack app", Action.MANUAL, "delete it at api.slack.com/apps: Settings, Basic Information")
@@ -125,46 +147,35 @@ def _dag_items(dags: list[IncidentDag]) -> Iterator[Item]:
     """Yield the change for each DAG: it is unpaused."""
     for dag in dags:
         what = f"DAG {dag.dag_id}"
+        unpause = partial(_execute, update(DagModel).where(DagModel.dag_id == dag.dag_id).values(is_paused=False))
         match dag.state:
             case DagState.READY:
                 yield Item(what, Action.KEEP, "ready")
             case DagState.PAUSED:
-                yield Item(what, Action.UPDATE, "unpause it", partial(_unpause, dag.dag_id))
+                yield Item(what, Action.UPDATE, "unpause it", unpause)
             case DagState.UNPARSED:
-                yield Item(what, Action.UPDATE, f"parse {dag.file}, then unpause it", partial(_unpause, dag.dag_id))
+                yield Item(what, Action.UPDATE, f"parse {dag.file}, then unpause it", unpause)
             case _:
                 found, fix, paste = dag.problem() or ("", "", None)
                 yield Item(what, Action.MANUAL, f"{found}. {fix} {paste or ''}".strip())
 
 
-def _file_items(dags: list[IncidentDag]) -> Iterator[Item]:
-    """Yield the files that are parsed first: the DAGs in them are not known before."""
-    for path in files_to_parse(dags):
-        yield Item(f"DAG file {path.name}", Action.UPDATE, "parse it, then unpause its incident DAGs", _parse)
-
-
-def _setting_items() -> Iterator[Item]:
-    """Yield the settings a person has to make: Airflow's configuration is not in its database."""
+def _setting_item() -> Item:
+    """Return the setting that a person has to make: Airflow's configuration is not in its database."""
     path, what = settings().routing_table, "setting [incident] routing_table"
     if path is not None:
-        yield Item(what, Action.KEEP, path)
-    else:
-        yield Item(what, Action.MANUAL, "set it to the path of the routing table; then run setup files")
+        return Item(what, Action.KEEP, path)
+    return Item(what, Action.MANUAL, "set it to the path of the routing table; then run setup files")
+
+
+def _execute(statement: Executable) -> None:
+    with create_session() as session:
+        session.execute(statement)
 
 
 def _create_pool(name: str, slots: int) -> None:
     with create_session() as session:
         session.add(Pool(pool=name, slots=slots, description=POOL_DESCRIPTION, include_deferred=False))
-
-
-def _delete_pool(name: str) -> None:
-    with create_session() as session:
-        session.execute(delete(Pool).where(Pool.pool == name, Pool.pool != DEFAULT_POOL))
-
-
-def _unpause(dag_id: str) -> None:
-    with create_session() as session:
-        session.execute(update(DagModel).where(DagModel.dag_id == dag_id).values(is_paused=False))
 
 
 def _delete_dag(dag_id: str) -> None:
@@ -177,12 +188,6 @@ def _delete_dag(dag_id: str) -> None:
             f"The DAG {dag_id} cannot be deleted: {type(error).__name__}.",
             fix="Remove its file first (airflow incident setup files --remove --yes), and let its runs finish.",
         ) from error
-
-
-def _registry_size(asset_id: int) -> int:
-    counted = select(func.count()).where(AssetStateStoreModel.asset_id == asset_id)
-    with create_session() as session:
-        return int(session.scalar(counted) or 0)
 
 
 def _delete_registry(asset_id: int) -> None:

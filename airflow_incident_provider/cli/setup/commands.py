@@ -103,7 +103,7 @@ _REMOVE = ActionCommand(
         " files need it.\nConnections and pools that setup did not create are kept and listed."
     ),
     epilog="Example:\n  airflow incident setup remove --yes",
-    func=lazy("setup.remove.setup_remove"),
+    func=lazy("setup.airflow.setup_remove"),
     args=(TO, WEBHOOK, flag("--replace", "Also remove files that you edited"), YES, *SHOWN),
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -126,11 +126,17 @@ def _item(conn_id: str, settings: Settings | None, *, needs: str, without: str) 
         return Item(what, Action.MANUAL, f"set {needs} in the environment and run this again; without it {without}")
     if exists and not is_stored(conn_id):
         return Item(what, Action.KEEP, "it comes from the environment or a secrets backend: change it there")
-    return Item(what, Action.UPDATE if exists else Action.CREATE, f"from {needs}", _storing(conn_id, settings))
+    return Item(
+        what, Action.UPDATE if exists else Action.CREATE, f"from {needs}", partial(_store, conn_id, settings)
+    )
+
+
+def _given(variable: str) -> str:
+    return os.environ.get(variable, "").strip()
 
 
 def _slack() -> Settings | None:
-    token = os.environ.get(SLACK_TOKEN, "").strip()
+    token = _given(SLACK_TOKEN)
     if not token:
         return None
     if not token.startswith("xoxb-"):
@@ -138,9 +144,9 @@ def _slack() -> Settings | None:
             f"{SLACK_TOKEN} is not a bot token.", fix="It begins with xoxb-; see 'OAuth & Permissions' of the app."
         )
     extra = {
-        "base_url": os.environ.get(SLACK_BASE_URL, "").strip(),
-        "signing_secret": os.environ.get(SLACK_SIGNING_SECRET, "").strip(),
-        "app_token": os.environ.get(SLACK_APP_TOKEN, "").strip(),
+        "base_url": _given(SLACK_BASE_URL),
+        "signing_secret": _given(SLACK_SIGNING_SECRET),
+        "app_token": _given(SLACK_APP_TOKEN),
     }
     if extra["app_token"] and not extra["app_token"].startswith("xapp-"):
         raise UsageError(
@@ -152,20 +158,20 @@ def _slack() -> Settings | None:
 
 
 def _datadog() -> Settings | None:
-    api_key, app_key = (os.environ.get(name, "").strip() for name in DATADOG_KEYS)
+    api_key, app_key = map(_given, DATADOG_KEYS)
     if not (api_key or app_key):
         return None
-    for name, value in zip(DATADOG_KEYS, (api_key, app_key), strict=True):
-        if not value:
-            raise UsageError(f"{name} is not set.", fix="Datadog's webhook API needs both keys.")
-    site = os.environ.get(DATADOG_SITE, "").strip() or "datadoghq.com"
-    host = os.environ.get(DATADOG_HOST, "").strip() or f"https://api.{site}"
+    if not (api_key and app_key):
+        missing = DATADOG_KEYS[1 if api_key else 0]
+        raise UsageError(f"{missing} is not set.", fix="Datadog's webhook API needs both keys.")
+    site = _given(DATADOG_SITE) or "datadoghq.com"
+    host = _given(DATADOG_HOST) or f"https://api.{site}"
     return {"conn_type": "datadog", "extra": {"api_key": api_key, "app_key": app_key, "api_host": host}}
 
 
 def _webhook() -> Item:
     """Return the change for the webhook's secret: one is generated if there is none."""
-    given = os.environ.get(WEBHOOK_SECRET, "").strip()
+    given = _given(WEBHOOK_SECRET)
     if given and len(given) < SHORTEST_SECRET:
         raise UsageError(f"{WEBHOOK_SECRET} has fewer than {SHORTEST_SECRET} characters.")
     if given or connection_is_configured(DEFAULT_WEBHOOK_CONN_ID):
@@ -173,9 +179,8 @@ def _webhook() -> Item:
         return _item(DEFAULT_WEBHOOK_CONN_ID, settings, needs=WEBHOOK_SECRET, without="no alert is accepted")
     settings = {"conn_type": "http", "password": secrets.token_urlsafe(32)}
     detail = f"with a new random secret. To read it: airflow connections get {DEFAULT_WEBHOOK_CONN_ID}"
-    return Item(
-        f"connection {DEFAULT_WEBHOOK_CONN_ID}", Action.CREATE, detail, _storing(DEFAULT_WEBHOOK_CONN_ID, settings)
-    )
+    store = partial(_store, DEFAULT_WEBHOOK_CONN_ID, settings)
+    return Item(f"connection {DEFAULT_WEBHOOK_CONN_ID}", Action.CREATE, detail, store)
 
 
 def _sandbox_connections(url: str) -> dict[str, Settings]:
@@ -199,7 +204,7 @@ def _sandbox_item(conn_id: str, settings: Settings, url: str) -> Item:
     if connection_is_configured(conn_id) and _description(conn_id) != CREATED_FOR_SANDBOX:
         return Item(what, Action.MANUAL, f"it exists and is not for a sandbox. {_kept_reason(conn_id)}")
     action = Action.UPDATE if connection_is_configured(conn_id) else Action.CREATE
-    do = _storing(conn_id, settings, description=CREATED_FOR_SANDBOX)
+    do = partial(_store, conn_id, settings, CREATED_FOR_SANDBOX)
     return Item(what, action, f"to the sandbox at {url}", do)
 
 
@@ -210,11 +215,7 @@ def _description(conn_id: str) -> str | None:
     return None if row is None else row[0] or ""
 
 
-def _storing(conn_id: str, settings: Settings, *, description: str = CREATED) -> Callable[[], None]:
-    return partial(_store, conn_id, settings, description)
-
-
-def _store(conn_id: str, settings: Mapping[str, Any], description: str) -> None:
+def _store(conn_id: str, settings: Settings, description: str = CREATED) -> None:
     """Write a connection; other extras of an existing one are kept, unless they are those of a sandbox."""
     with create_session() as session:
         connection = session.scalar(select(Connection).where(Connection.conn_id == conn_id))

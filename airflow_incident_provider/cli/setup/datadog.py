@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook
 
-from airflow_incident_provider.cli.datadog_api import DatadogApi
+from airflow_incident_provider.cli.datadog_api import VARIABLES, WEBHOOKS, DatadogApi
 from airflow_incident_provider.cli.installation import is_local
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command, print_error
 from airflow_incident_provider.cli.setup.plan import Action, Item, apply_and_print
@@ -59,10 +59,10 @@ def datadog_removal_items(name: str) -> Iterator[Item]:
     if not connection_is_configured(DEFAULT_DATADOG_CONN_ID):
         return
     api = DatadogApi.from_extra(_extra())
-    if api.webhook(name) is not None:
-        yield Item(f"Datadog webhook {name}", Action.REMOVE, api.host, partial(api.delete_webhook, name))
-    if api.variable(SECRET_VARIABLE) is not None:
-        remove = partial(api.delete_variable, SECRET_VARIABLE)
+    if api.find(WEBHOOKS, name) is not None:
+        yield Item(f"Datadog webhook {name}", Action.REMOVE, api.host, partial(api.delete, WEBHOOKS, name))
+    if api.find(VARIABLES, SECRET_VARIABLE) is not None:
+        remove = partial(api.delete, VARIABLES, SECRET_VARIABLE)
         yield Item(f"Datadog custom variable {SECRET_VARIABLE}", Action.REMOVE, api.host, remove)
 
 
@@ -71,15 +71,15 @@ def _items(settings: dict[str, Any]) -> Iterator[Item]:
     api, name = DatadogApi.from_extra(_extra()), settings["name"]
     variable = {"name": SECRET_VARIABLE, "value": _secret(), "is_secret": True}
     # Datadog never returns the value of a hidden variable, so it is always sent.
-    action = Action.CREATE if api.variable(SECRET_VARIABLE) is None else Action.UPDATE
+    action = Action.CREATE if api.find(VARIABLES, SECRET_VARIABLE) is None else Action.UPDATE
     detail = f"hidden, with the secret of the connection {DEFAULT_WEBHOOK_CONN_ID}"
-    yield Item(f"Datadog custom variable {SECRET_VARIABLE}", action, detail, partial(api.put_variable, variable))
-    found, what = api.webhook(name), f"Datadog webhook {name}"
+    yield Item(f"Datadog custom variable {SECRET_VARIABLE}", action, detail, partial(api.put, VARIABLES, variable))
+    found, what = api.find(WEBHOOKS, name), f"Datadog webhook {name}"
     if found is None:
-        yield Item(what, Action.CREATE, settings["url"], partial(api.put_webhook, settings))
+        yield Item(what, Action.CREATE, settings["url"], partial(api.put, WEBHOOKS, settings))
     elif changed := [part for part, value in settings.items() if found.get(part) != value]:
         detail = f"{settings['url']}; changes {', '.join(changed)}"
-        yield Item(what, Action.UPDATE, detail, partial(api.put_webhook, settings))
+        yield Item(what, Action.UPDATE, detail, partial(api.put, WEBHOOKS, settings))
     else:
         yield Item(what, Action.KEEP, settings["url"])
 
