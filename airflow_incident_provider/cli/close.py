@@ -43,18 +43,9 @@ _DONE: Mapping[Closing, tuple[Status, ...]] = {
 
 
 @command
-def resolve_incident(args: Namespace) -> ExitCode:
-    """Resolve an incident."""
-    return _close(args, Closing.RESOLVE)
-
-
-@command
-def archive_room(args: Namespace) -> ExitCode:
-    """Archive an incident's room."""
-    return _close(args, Closing.ARCHIVE)
-
-
-def _close(args: Namespace, closing: Closing) -> ExitCode:
+def close(args: Namespace) -> ExitCode:
+    """Resolve an incident, or archive its room: whichever the subcommand names."""
+    closing = Closing(args.subcommand)
     with connect(args) as airflow:
         view = find_incident(airflow, args.run, args.dag_id)
         require_key(view, args.run)

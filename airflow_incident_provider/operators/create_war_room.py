@@ -24,7 +24,7 @@ from airflow_incident_provider.models import (
     WarRoom,
 )
 from airflow_incident_provider.operators.base import SlackStep
-from airflow_incident_provider.operators.links import DashboardLink, MonitorLink, WarRoomLink
+from airflow_incident_provider.operators.links import DashboardLink, MonitorLink, WarRoomLink, keep_links
 from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.room.opener import RoomOpener, RoomRequest
 from airflow_incident_provider.room.posting import Ledger
@@ -107,9 +107,7 @@ class CreateWarRoomOperator(SlackStep):
             self._store_room(context, request.incident, room)
         for problem in room.problems:
             self.log.warning("In the room: %s", problem.log_line())
-        WarRoomLink.keep(self, room)
-        MonitorLink.keep(self, request.incident)
-        DashboardLink.keep(self, request.incident)
+        keep_links(self, request.incident, room)
         return room
 
     def _incident_room(self, context: Context) -> RoomRequest:

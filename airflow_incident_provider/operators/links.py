@@ -10,6 +10,18 @@ from airflow_incident_provider.models import Incident, LinkKind, WarRoom
 _ADDRESSES = "link_addresses"
 
 
+def keep_links(operator: BaseOperator, incident: Incident, room: WarRoom | None = None) -> None:
+    """Keep where the links of this task lead."""
+    monitor = incident.link(LinkKind.MONITOR) or incident.link(LinkKind.INCIDENT)
+    dashboard = incident.link(LinkKind.DASHBOARD)
+    addresses = {
+        MonitorLink.name: monitor.url if monitor is not None else None,
+        DashboardLink.name: dashboard.url if dashboard is not None else None,
+        WarRoomLink.name: room.url if room is not None else None,
+    }
+    setattr(operator, _ADDRESSES, addresses)
+
+
 class _TaskLink(BaseOperatorLink):
     """A link whose address is known once the task has run.
 
@@ -19,12 +31,7 @@ class _TaskLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
         """Return the address, or an empty text."""
-        return str(getattr(operator, _ADDRESSES, {}).get(type(self).__name__, ""))
-
-    @classmethod
-    def _keep(cls, operator: BaseOperator, url: str | None) -> None:
-        if url:
-            setattr(operator, _ADDRESSES, {**getattr(operator, _ADDRESSES, {}), cls.__name__: url})
+        return getattr(operator, _ADDRESSES, {}).get(self.name) or ""
 
 
 class MonitorLink(_TaskLink):
@@ -32,31 +39,14 @@ class MonitorLink(_TaskLink):
 
     name = "Monitor"
 
-    @classmethod
-    def keep(cls, operator: BaseOperator, incident: Incident) -> None:
-        """Keep the address of the incident's monitor."""
-        link = incident.link(LinkKind.MONITOR) or incident.link(LinkKind.INCIDENT)
-        cls._keep(operator, link.url if link else None)
-
 
 class DashboardLink(_TaskLink):
     """The dashboard that the alert names."""
 
     name = "Dashboard"
 
-    @classmethod
-    def keep(cls, operator: BaseOperator, incident: Incident) -> None:
-        """Keep the address of the incident's dashboard."""
-        link = incident.link(LinkKind.DASHBOARD)
-        cls._keep(operator, link.url if link else None)
-
 
 class WarRoomLink(_TaskLink):
     """The war room in Slack."""
 
     name = "War room"
-
-    @classmethod
-    def keep(cls, operator: BaseOperator, room: WarRoom) -> None:
-        """Keep the address of the room."""
-        cls._keep(operator, room.url)

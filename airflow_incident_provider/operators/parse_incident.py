@@ -20,7 +20,7 @@ from airflow_incident_provider.lifecycle.reminders import next_check_at
 from airflow_incident_provider.lifecycle.run_requests import check_run
 from airflow_incident_provider.models import Incident, ParseWarning, Source
 from airflow_incident_provider.operators.base import IncidentStep, request_run, requested_by
-from airflow_incident_provider.operators.links import MonitorLink
+from airflow_incident_provider.operators.links import MonitorLink, keep_links
 from airflow_incident_provider.registry.records import PRIVATE_ALERT, Rejection
 from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.routing_file import active_routing_table
@@ -96,7 +96,7 @@ class ParseIncidentOperator(IncidentStep):
         for flag in incident.flags:
             self.log.warning("%s %r: %s", flag.field, flag.value, flag.note)
         self.log.info("Incident %s, %s: %s", incident.key, incident.severity, incident.title)
-        MonitorLink.keep(self, incident)
+        keep_links(self, incident)
         return incident
 
     def _report_rejection(

@@ -7,6 +7,8 @@ import re
 from argparse import Namespace
 from collections.abc import Iterator
 from functools import partial
+from string import Template
+from textwrap import indent
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +34,7 @@ WEBHOOK_NAME = "airflow-incident"
 WEBHOOK_PATH = "/webhook/datadog"
 SECRET_VARIABLE = "AIRFLOW_INCIDENT_SECRET"  # noqa: S105 - the name of Datadog's hidden custom variable
 
+_NAMES = {"variable": SECRET_VARIABLE, "conn_id": DEFAULT_WEBHOOK_CONN_ID}
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
@@ -93,91 +96,87 @@ def _warn_about(url: str) -> None:
         print_error(f"Warning: {url} is not encrypted: the webhook's secret can be read on the way.")
 
 
+_TERRAFORM = Template("""\
+variable "incident_webhook_secret" {
+  description = "The password of the Airflow connection $conn_id"
+  type        = string
+  sensitive   = true
+}
+
+resource "datadog_webhook_custom_variable" "incident_secret" {
+  name      = "$variable"
+  value     = var.incident_webhook_secret
+  is_secret = true
+}
+
+resource "datadog_webhook" "incident" {
+  name           = "$name"
+  url            = "$url"
+  encode_as      = "json"
+  custom_headers = $headers
+  payload        = <<-JSON
+$payload
+  JSON
+  depends_on     = [datadog_webhook_custom_variable.incident_secret]
+}
+""")
+
+_TERRAFORM_HEALTH = Template("""
+resource "datadog_synthetics_test" "incident_health" {
+  name      = "Airflow incident response accepts alerts"
+  type      = "api"
+  subtype   = "http"
+  status    = "live"
+  locations = ["aws:eu-central-1"] # a private location, if the address is not public
+  message   = "Alerts do not become incidents: GET /incidents/health says why. @your-on-call"
+  request_definition {
+    method = "GET"
+    url    = "$base/health"
+  }
+  assertion {
+    type     = "statusCode"
+    operator = "is"
+    target   = "200"
+  }
+  options_list {
+    tick_every = 60
+    retry {
+      count    = 2
+      interval = 5000
+    }
+  }
+}""")
+"""A test that alerts when alerts cannot be accepted; its message must not go to this webhook."""
+
+_MANUAL_STEPS = Template("""\
+In Datadog, Integrations, Webhooks:
+
+1. Under Custom Variables add $variable, with 'Hide from view'. Its value is the password of
+   the Airflow connection $conn_id.
+2. Under Webhooks add $name:
+   URL:            $url
+   Custom headers: $custom_headers
+   Encode as form: off
+   Payload:
+
+$payload
+
+3. Mention @webhook-$name in the messages of your monitors.""")
+
+
 def terraform(settings: dict[str, Any]) -> str:
     """Return the webhook, its secret and a test of its health as Terraform resources; the secret is a variable."""
-    return "\n".join(
-        (
-            'variable "incident_webhook_secret" {',
-            f'  description = "The password of the Airflow connection {DEFAULT_WEBHOOK_CONN_ID}"',
-            "  type        = string",
-            "  sensitive   = true",
-            "}",
-            "",
-            'resource "datadog_webhook_custom_variable" "incident_secret" {',
-            f'  name      = "{SECRET_VARIABLE}"',
-            "  value     = var.incident_webhook_secret",
-            "  is_secret = true",
-            "}",
-            "",
-            'resource "datadog_webhook" "incident" {',
-            f'  name           = "{settings["name"]}"',
-            f'  url            = "{settings["url"]}"',
-            '  encode_as      = "json"',
-            f"  custom_headers = {json.dumps(settings['custom_headers'])}",
-            "  payload        = <<-JSON",
-            *(f"    {line}".rstrip() for line in settings["payload"].rstrip().splitlines()),
-            "  JSON",
-            "  depends_on     = [datadog_webhook_custom_variable.incident_secret]",
-            "}",
-            "",
-            *_terraform_health(settings["url"]),
-        )
-    )
-
-
-def _terraform_health(url: str) -> tuple[str, ...]:
-    """Return a test that alerts when alerts cannot be accepted; its message must not go to this webhook."""
-    base, webhook, _ = url.partition("/webhook/")
-    if not webhook:
-        # A proxy with paths of its own: where it has the health page is not known.
-        return ()
-    return (
-        'resource "datadog_synthetics_test" "incident_health" {',
-        '  name      = "Airflow incident response accepts alerts"',
-        '  type      = "api"',
-        '  subtype   = "http"',
-        '  status    = "live"',
-        '  locations = ["aws:eu-central-1"] # a private location, if the address is not public',
-        '  message   = "Alerts do not become incidents: GET /incidents/health says why. @your-on-call"',
-        "  request_definition {",
-        '    method = "GET"',
-        f'    url    = "{base}/health"',
-        "  }",
-        "  assertion {",
-        '    type     = "statusCode"',
-        '    operator = "is"',
-        '    target   = "200"',
-        "  }",
-        "  options_list {",
-        "    tick_every = 60",
-        "    retry {",
-        "      count    = 2",
-        "      interval = 5000",
-        "    }",
-        "  }",
-        "}",
-    )
+    base, webhook, _ = settings["url"].partition("/webhook/")
+    payload = indent(settings["payload"].rstrip(), "    ")
+    headers = json.dumps(settings["custom_headers"])
+    resources = _TERRAFORM.substitute(_NAMES, **{**settings, "payload": payload, "headers": headers})
+    # A proxy may have paths of its own: where it has the health page is not known.
+    return resources + (_TERRAFORM_HEALTH.substitute(base=base) if webhook else "")
 
 
 def manual_steps(settings: dict[str, Any]) -> str:
     """Return what to enter in Datadog's pages, without the secret."""
-    return "\n".join(
-        (
-            "In Datadog, Integrations, Webhooks:",
-            "",
-            f"1. Under Custom Variables add {SECRET_VARIABLE}, with 'Hide from view'. Its value is the password of",
-            f"   the Airflow connection {DEFAULT_WEBHOOK_CONN_ID}.",
-            f"2. Under Webhooks add {settings['name']}:",
-            f"   URL:            {settings['url']}",
-            f"   Custom headers: {settings['custom_headers']}",
-            "   Encode as form: off",
-            "   Payload:",
-            "",
-            settings["payload"].rstrip(),
-            "",
-            f"3. Mention @webhook-{settings['name']} in the messages of your monitors.",
-        )
-    )
+    return _MANUAL_STEPS.substitute(_NAMES, **{**settings, "payload": settings["payload"].rstrip()})
 
 
 def page_url(path: str) -> str | None:
