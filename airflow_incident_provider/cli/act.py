@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,11 +16,7 @@ from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.events.datadog import DatadogEvents, Metric, MetricsNotSentError
 from airflow_incident_provider.exceptions import InvalidPayloadError, SlackError
 from airflow_incident_provider.interaction.commands import parse_command
-from airflow_incident_provider.interaction.metrics import (
-    MeasuredIncident,
-    ReportRow,
-    report,
-)
+from airflow_incident_provider.interaction.metrics import MeasuredIncident, ReportRow, report
 from airflow_incident_provider.interaction.postmortem import Postmortem, draft, to_markdown
 from airflow_incident_provider.lifecycle.actions import Outcome
 from airflow_incident_provider.lifecycle.coordination import Feedback
@@ -98,19 +95,13 @@ def _share(record: IncidentRecord, drafted: Postmortem) -> ExitCode:
 def print_report(args: Namespace) -> ExitCode:
     """Print response times, and how useful findings were."""
     with connect(args) as airflow:
-        views = [
-            view
-            for view in read_views(airflow, args.dag_id)
-            if view.record is not None and not (view.is_dry_run or view.is_drill)
-        ]
-    measured = [
-        MeasuredIncident.from_run(view.record, view.room, view.summary) for view in views if view.record is not None
-    ]
-    reported = report(measured)
+        views = [view for view in read_views(airflow, args.dag_id) if not (view.is_dry_run or view.is_drill)]
+    recorded = [(view.record, view) for view in views if view.record is not None]
+    reported = report([MeasuredIncident.from_run(record, view.room, view.summary) for record, view in recorded])
     if args.datadog:
         return _send(reported)
     rows = [row for group in reported for row in _rows(group)]
-    answers = [answer for view in views if view.record for answer in view.record.coordination.feedback]
+    answers = [answer for record, _ in recorded for answer in record.coordination.feedback]
     if is_document(args.output):
         print_document({"response_times": rows, "feedback": _counted(answers)}, args.output)
         return ExitCode.OK
@@ -160,8 +151,6 @@ def _shown(seconds: float | None) -> str | None:
 
 def _counted(answers: Iterable[Feedback]) -> dict[str, dict[str, int]]:
     """Return how often each check was rated useful and not useful."""
-    counts: dict[str, dict[str, int]] = {}
-    for answer in answers:
-        check = counts.setdefault(answer.finding.partition(" ")[0], {"useful": 0, "not_useful": 0})
-        check["useful" if answer.useful else "not_useful"] += 1
-    return dict(sorted(counts.items()))
+    counts = Counter((answer.finding.partition(" ")[0], answer.useful) for answer in answers)
+    checks = sorted({check for check, _ in counts})
+    return {check: {"useful": counts[check, True], "not_useful": counts[check, False]} for check in checks}

@@ -14,13 +14,7 @@ from airflow_incident_provider.cli.access import Airflow, Run, connect, local_us
 from airflow_incident_provider.cli.output import counted, is_document, print_document, print_text
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command, print_error
 from airflow_incident_provider.cli.trigger import confirm
-from airflow_incident_provider.cli.view import (
-    IncidentView,
-    find_incident,
-    read_findings,
-    read_stored,
-    require_key,
-)
+from airflow_incident_provider.cli.view import IncidentView, find_incident, read_findings, read_stored, require_key
 from airflow_incident_provider.config import ConfKey, DagId, TaskId
 from airflow_incident_provider.lifecycle.closing import CloseRequest, Closing
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status

@@ -257,13 +257,7 @@ _ENDING = (
             "Slack connection of this machine: a canvas if Slack offers one and the room has none, else a file."
         ),
         func=lazy("act.postmortem"),
-        args=(
-            RUN,
-            ANY_DAG,
-            flag("--share", "Share the draft in the incident's room"),
-            *REMOTE,
-            *SHOWN,
-        ),
+        args=(RUN, ANY_DAG, flag("--share", "Share the draft in the incident's room"), *REMOTE, *SHOWN),
     ),
     ActionCommand(
         name="report",
@@ -274,12 +268,7 @@ _ENDING = (
             "With --datadog the same figures become metrics, with the connection datadog_default of this machine."
         ),
         func=lazy("act.print_report"),
-        args=(
-            ANY_DAG,
-            flag("--datadog", "Send the times to Datadog instead of printing them"),
-            *REMOTE,
-            *SHOWN,
-        ),
+        args=(ANY_DAG, flag("--datadog", "Send the times to Datadog instead of printing them"), *REMOTE, *SHOWN),
     ),
 )
 

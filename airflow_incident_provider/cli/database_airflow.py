@@ -94,7 +94,7 @@ class DatabaseAirflow:
     def run(self, dag_id: str, run_id: str) -> Run | None:
         """Query one run."""
         with create_session() as session:
-            found = session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+            found = session.scalar(select(DagRun).filter_by(dag_id=dag_id, run_id=run_id))
             return _run(found) if found is not None else None
 
     def latest_runs(self, dag_id: str, limit: int) -> list[Run]:
@@ -105,7 +105,7 @@ class DatabaseAirflow:
 
     def steps(self, dag_id: str, run_id: str) -> list[Step]:
         """Query the task instances."""
-        wanted = select(TaskInstance).where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
+        wanted = select(TaskInstance).filter_by(dag_id=dag_id, run_id=run_id)
         with create_session() as session:
             return [
                 Step(
@@ -123,15 +123,9 @@ class DatabaseAirflow:
         self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1, key: str = RETURN_VALUE
     ) -> Any | None:
         """Query an XCom as Airflow's default backend stores it."""
-        wanted = select(XComModel.value).where(
-            XComModel.dag_id == dag_id,
-            XComModel.run_id == run_id,
-            XComModel.task_id == task_id,
-            XComModel.map_index == map_index,
-            XComModel.key == key,
-        )
+        place = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index, "key": key}
         with create_session() as session:
-            stored = session.scalar(wanted)
+            stored = session.scalar(select(XComModel.value).filter_by(**place))
         return json.loads(stored) if isinstance(stored, str) else stored
 
     def url(self, dag_id: str, run_id: str) -> str | None:

@@ -250,15 +250,11 @@ def _marked_payload(payload: Mapping[str, Any], stamp: int) -> dict[str, Any]:
     }
     alert, incident = payload.get("alert"), payload.get("incident")
     if isinstance(alert, Mapping):
-        marked["alert"] = _marked_alert(alert, stamp)
+        title = {"title": _marked_title(str(alert["title"]))} if alert.get("title") else {}
+        marked["alert"] = {**alert, **title, "id": f"drill-{alert.get('id') or 0}", "cycle_key": str(stamp)}
     if isinstance(incident, Mapping) and not is_unset(incident.get("public_id") or incident.get("uuid")):
         marked["incident"] = _marked_incident(incident, stamp)
     return marked
-
-
-def _marked_alert(alert: Mapping[str, Any], stamp: int) -> dict[str, Any]:
-    title = {"title": _marked_title(str(alert["title"]))} if alert.get("title") else {}
-    return {**alert, **title, "id": f"drill-{alert.get('id') or 0}", "cycle_key": str(stamp)}
 
 
 def _marked_incident(incident: Mapping[str, Any], stamp: int) -> dict[str, Any]:

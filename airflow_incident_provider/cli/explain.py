@@ -51,15 +51,10 @@ def explain(args: Namespace) -> ExitCode:
     if is_document(args.output):
         print_document({**as_json(decision), "handling": route.as_json()}, args.output)
     else:
-        print_lines(
-            [Line(text.strip(), indent=_indent(text), hanging=4) for text in in_words(decision).splitlines()]
-        )
+        for text in in_words(decision).splitlines():
+            print_lines([Line(text.strip(), indent=len(text) - len(text.lstrip(" ")), hanging=4)])
         print_lines([*route.lines()])
     return ExitCode.OK
-
-
-def _indent(text: str) -> int:
-    return len(text) - len(text.lstrip(" "))
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow.sdk import DAG
+from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.utils.session import create_session
 from pydantic import BaseModel
 
@@ -15,10 +17,6 @@ from airflow_incident_provider.cli.installation import parsed_dag
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.probes import catalogue
-
-if TYPE_CHECKING:
-    from airflow.sdk import DAG
-    from airflow.serialization.definitions.dag import SerializedDAG
 
 
 @command

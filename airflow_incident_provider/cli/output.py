@@ -94,7 +94,8 @@ def _print_table(rows: Sequence[Mapping[str, object]], columns: Sequence[Column]
     if sum(widths) > available:
         _print_stacked(cells, columns)
         return
-    out.print(Text(_line(headings, widths), style="bold"), soft_wrap=True)
+    heading = GAP.join(map(_fitted, headings, widths)).rstrip()
+    out.print(Text(heading, style="bold"), soft_wrap=True)
     for line in cells:
         text = Text()
         for column, value, width in zip(columns, line, widths, strict=True):
@@ -119,10 +120,6 @@ def _shrink(widths: list[int], flexible: Sequence[bool], available: int) -> None
         if widest is None or widths[widest] <= NARROWEST:
             return
         widths[widest] -= 1
-
-
-def _line(values: Sequence[str], widths: Sequence[int]) -> str:
-    return GAP.join(_fitted(value, width) for value, width in zip(values, widths, strict=True)).rstrip()
 
 
 def _fitted(value: str, width: int) -> str:

@@ -119,8 +119,7 @@ class RemoteAirflow:
 
 
 def _run(run: Mapping[str, Any]) -> Run:
-    run_after = _parse_time(run["run_after"])
-    assert run_after is not None
+    run_after = datetime.fromisoformat(run["run_after"])
     return Run(dag_id=run["dag_id"], run_id=run["dag_run_id"], state=run["state"], run_after=run_after)
 
 

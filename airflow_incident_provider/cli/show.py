@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from airflow_incident_provider.cli.access import connect
@@ -171,11 +172,9 @@ def _filters(args: Namespace, now: datetime) -> Iterator[Filter]:
         wanted = {_severity(name) for name in listed(args.severity)}
         yield lambda view: view.severity in wanted
     if args.service:
-        services = {name.casefold() for name in listed(args.service)}
-        yield lambda view: not services.isdisjoint(_folded(view, "services"))
+        yield partial(_has_any, "services", listed(args.service))
     if args.team:
-        teams = {name.casefold() for name in listed(args.team)}
-        yield lambda view: not teams.isdisjoint(_folded(view, "teams"))
+        yield partial(_has_any, "teams", listed(args.team))
     if args.since:
         start = parse_since(args.since, now)
         yield lambda view: view.began_at >= start
@@ -188,9 +187,9 @@ def _severity(name: str) -> Severity:
     return severity
 
 
-def _folded(view: IncidentView, field: str) -> set[str]:
-    source = view.record or view.incident
-    return {str(name).casefold() for name in getattr(source, field, ())}
+def _has_any(field: str, names: Sequence[str], view: IncidentView) -> bool:
+    found = getattr(view.record or view.incident, field, ())
+    return not {name.casefold() for name in names}.isdisjoint(name.casefold() for name in found)
 
 
 def parse_since(text: str, now: datetime) -> datetime:

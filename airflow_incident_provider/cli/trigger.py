@@ -49,9 +49,11 @@ def trigger(args: Namespace) -> ExitCode:
         raise UsageError("There is nothing to report.", fix="Give --title, or --from-file.")
     conf = checked_conf(conf, received_at=datetime.now(UTC))
     incident = _parsed_incident(conf, remote=args.api_url is not None)
-    if args.interactive and not _confirmed(incident, conf, args):
-        print_text("Nothing was started.")
-        return ExitCode.INTERRUPTED
+    if args.interactive:
+        print_lines([*preview(incident, dry_run=conf.get(ConfKey.DRY_RUN) is True, routed=args.api_url is None)])
+        if not confirm("Start incident response?"):
+            print_text("Nothing was started.")
+            return ExitCode.INTERRUPTED
     dag_id = args.dag_id or response_dag(incident.route)
     with connect(args) as airflow:
         airflow.require_ready(dag_id)
@@ -94,11 +96,6 @@ def _parsed_incident(conf: Mapping[str, Any], *, remote: bool) -> Incident:
     for flag in incident.flags:
         print_error(f"Note: {flag.field}: {flag.note}")
     return incident
-
-
-def _confirmed(incident: Incident, conf: Mapping[str, Any], args: Namespace) -> bool:
-    print_lines([*preview(incident, dry_run=conf.get(ConfKey.DRY_RUN) is True, routed=args.api_url is None)])
-    return confirm("Start incident response?")
 
 
 def _print_started(airflow: Airflow, args: Namespace, dag_id: str, incident: Incident, started: Started) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import BaseHook
+from airflow.sdk import BaseHook, Connection
 
 from airflow_incident_provider.cli.installation import IncidentDag, incident_dags
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, settings
@@ -18,11 +18,7 @@ from airflow_incident_provider.exceptions import IncidentError, RoutingTableErro
 from airflow_incident_provider.intake import RoutingTable
 from airflow_incident_provider.routing_file import read_routing_table
 from airflow_incident_provider.slack.access import connection_is_configured, live_slack_client
-
-if TYPE_CHECKING:
-    from airflow.sdk import Connection
-
-    from airflow_incident_provider.slack.client import LiveSlackClient
+from airflow_incident_provider.slack.client import LiveSlackClient
 
 ENGINE_SECONDS = 10
 

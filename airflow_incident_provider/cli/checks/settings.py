@@ -50,12 +50,7 @@ def _unknown_settings(given: object, options: dict[str, object]) -> Iterator[Res
 
 def _numbers() -> Iterator[Result]:
     getters = {
-        "room_deadline_seconds": (
-            conf.getint,
-            DEFAULT_ROOM_DEADLINE_SECONDS,
-            "a whole number",
-            "0 for none",
-        ),
+        "room_deadline_seconds": (conf.getint, DEFAULT_ROOM_DEADLINE_SECONDS, "a whole number", "0 for none"),
         "lookup_budget_seconds": (conf.getfloat, DEFAULT_LOOKUP_BUDGET_SECONDS, "a number", "0 to open at once"),
         "ai_cost_limit": (conf.getfloat, 0.0, "a number", "US dollars such as 0.05"),
     }

@@ -6,7 +6,7 @@ from airflow.cli.cli_config import ActionCommand, GroupCommand
 
 from airflow_incident_provider.cli.arguments import ONE_DAG, SHOWN, YES, choice, flag, lazy, option, repeatable
 
-REMOVE = flag("--remove", "Revert what this command did")
+APPLIED = (flag("--remove", "Revert what this command did"), YES, *SHOWN)
 TO = option("--to", "The DAGs folder (default: [core] dags_folder)", "FOLDER")
 WEBHOOK = option("--name", "The webhook's name, mentioned in monitors as @webhook-NAME", "NAME", "airflow-incident")
 
@@ -24,9 +24,7 @@ _FILES = ActionCommand(
         repeatable("--responders", "Who the new routing table invites to every incident"),
         flag("--diff", "Show how the installed DAG files differ, and change nothing"),
         flag("--replace", "Also overwrite, or remove, files that you edited"),
-        REMOVE,
-        YES,
-        *SHOWN,
+        *APPLIED,
     ),
 )
 
@@ -65,9 +63,7 @@ _AIRFLOW = ActionCommand(
         option("--sandbox", "Connect to a running airflow incident sandbox instead of Slack", "URL"),
         option("--slack-conn-id", "The Slack connection that gets SLACK_BOT_TOKEN", "ID", "slack_api_default"),
         option("--pool-slots", "Slots of a new pool", "N", 64),
-        REMOVE,
-        YES,
-        *SHOWN,
+        *APPLIED,
     ),
 )
 
@@ -89,9 +85,7 @@ _DATADOG = ActionCommand(
         WEBHOOK,
         flag("--print", "Change nothing; print the manual steps", dest="by_hand"),
         flag("--terraform", "Change nothing; print Terraform resources"),
-        REMOVE,
-        YES,
-        *SHOWN,
+        *APPLIED,
     ),
 )
 

@@ -22,11 +22,7 @@ from sqlalchemy import delete, select
 
 from airflow_incident_provider.cli.run import UsageError
 from airflow_incident_provider.cli.setup.plan import Action, Item
-from airflow_incident_provider.config import (
-    DEFAULT_DATADOG_CONN_ID,
-    DEFAULT_SLACK_CONN_ID,
-    DEFAULT_WEBHOOK_CONN_ID,
-)
+from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID, DEFAULT_SLACK_CONN_ID, DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.plugins.webhook.authentication import SHORTEST_SECRET
 from airflow_incident_provider.slack.access import connection_is_configured

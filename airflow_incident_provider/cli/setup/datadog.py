@@ -18,11 +18,7 @@ from airflow_incident_provider.cli.datadog_api import VARIABLES, WEBHOOKS, Datad
 from airflow_incident_provider.cli.installation import is_local
 from airflow_incident_provider.cli.run import ExitCode, UsageError, command, print_error
 from airflow_incident_provider.cli.setup.plan import Action, Item, apply_and_print
-from airflow_incident_provider.config import (
-    DEFAULT_DATADOG_CONN_ID,
-    DEFAULT_WEBHOOK_CONN_ID,
-    airflow_base_url,
-)
+from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID, DEFAULT_WEBHOOK_CONN_ID, airflow_base_url
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.intake import payload_template
 from airflow_incident_provider.plugins.api.errors import RequestError

@@ -45,11 +45,9 @@ def setup_files(args: Namespace) -> ExitCode:
         return ExitCode.OK
     if args.remove:
         return apply_and_print([*removal_items(folder, replace=args.replace)], args)
-    items = [
-        *_folder_item(folder),
-        *_dag_items(folder, replace=args.replace),
-        *_routing_items(listed(args.responders)),
-    ]
+    items = [*_dag_items(folder, replace=args.replace), *_routing_items(listed(args.responders))]
+    if not folder.exists():
+        items.insert(0, Item("DAGs folder", Action.CREATE, str(folder), partial(folder.mkdir, parents=True)))
     return apply_and_print(items, args, then=_THEN)
 
 
@@ -116,11 +114,6 @@ def _shipped() -> list[tuple[str, str]]:
 def _installed(folder: Path) -> list[tuple[Path, str]]:
     """Return the shipped DAG files that are in a folder, each with the text of this version."""
     return [(path, text) for name, text in _shipped() if (path := folder / name).is_file()]
-
-
-def _folder_item(folder: Path) -> Iterator[Item]:
-    if not folder.exists():
-        yield Item("DAGs folder", Action.CREATE, str(folder), partial(folder.mkdir, parents=True))
 
 
 def _dag_items(folder: Path, *, replace: bool) -> Iterator[Item]:
