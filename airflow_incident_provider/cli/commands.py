@@ -233,7 +233,7 @@ _ENDING = (
         epilog=(
             "Examples:\n  airflow incident resolve 148275309\n  airflow incident resolve latest --yes --output json"
         ),
-        func=lazy("close.close"),
+        func=lazy("act.close"),
         args=_CLOSING_ARGS,
     ),
     ActionCommand(
@@ -245,7 +245,7 @@ _ENDING = (
             "Exit code 0 if it is archived, now or before; 1 if not."
         ),
         epilog="Example:\n  airflow incident archive 148275309",
-        func=lazy("close.close"),
+        func=lazy("act.close"),
         args=_CLOSING_ARGS,
     ),
     ActionCommand(

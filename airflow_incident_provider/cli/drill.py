@@ -194,7 +194,7 @@ def _table_of(dag_id: str) -> tuple[RoutingTable, str]:
     # Loads Airflow's models, which a remote drill does not need.
     from airflow_incident_provider.cli.installation import incident_dags
 
-    [dag] = incident_dags(None, only=[dag_id])
+    [dag] = incident_dags([dag_id])
     if dag.routing_table is None:
         return read_routing_table(), "The routing table"
     return read_routing_table(dag.routing_table), f"The routing table of {dag_id}"

@@ -27,7 +27,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from airflow_incident_provider.config import INCIDENT_TAG, DagId
-from airflow_incident_provider.intake import RoutingTable
+from airflow_incident_provider.exceptions import RoutingTableError
+from airflow_incident_provider.routing_file import read_routing_table
 
 PACKAGE = "airflow_incident_provider"
 SHIPPED = (DagId.INCIDENT_RESPONSE, DagId.INCIDENT_UPDATE)
@@ -118,15 +119,14 @@ def dag_folders() -> list[Path]:
     return [folder for folder in folders if folder.is_dir()] or folders
 
 
-def incident_dags(routing: RoutingTable | None, *, only: Collection[str] = ()) -> list[IncidentDag]:
+def incident_dags(only: Collection[str] = ()) -> list[IncidentDag]:
     """Return the incident DAGs of this installation.
 
-    :param routing: the routing table; ``None`` if it cannot be read.
-    :param only: these DAGs; empty for all.
+    :param only: these DAGs; empty for all, with those that the routing table names, if it can be read.
     """
     with create_session() as session:
         files = UnparsedFiles(session)
-        wanted = list(only) or [*SHIPPED, *_tagged(session), *(routing.dag_ids if routing is not None else ())]
+        wanted = only or [*SHIPPED, *_tagged(session), *_routed()]
         return [_incident_dag(session, dag_id, files) for dag_id in dict.fromkeys(map(str, wanted))]
 
 
@@ -178,6 +178,13 @@ def _known_files(session: Session) -> set[str]:
     dags = session.execute(select(DagModel.fileloc, DagModel.relative_fileloc).where(~DagModel.is_stale))
     errors = session.scalars(select(ParseImportError.filename))
     return {path for row in dags for path in row if path} | {path for path in errors if path}
+
+
+def _routed() -> Collection[str]:
+    try:
+        return read_routing_table().dag_ids
+    except RoutingTableError:
+        return ()
 
 
 def _tagged(session: Session) -> list[str]:

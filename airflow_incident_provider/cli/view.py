@@ -349,10 +349,14 @@ def _first_failure(airflow: Airflow, run: Run, steps: Sequence[Step]) -> Problem
     if not failed:
         return None
     first = min(failed, key=lambda step: step.ended_at or datetime.max.replace(tzinfo=UTC))
-    stored = airflow.value(run.dag_id, run.run_id, first.task_id, map_index=first.map_index, key=XComKey.PROBLEM)
+    unknown = Problem(step=first.task_id, what=f"The task {first.task_id} failed; its log has the reason.")
+    return read_problem(airflow, run, first) or unknown
+
+
+def read_problem(airflow: Airflow, run: Run, step: Step) -> Problem | None:
+    """Return why a step failed, if it left that."""
+    stored = airflow.value(run.dag_id, run.run_id, step.task_id, map_index=step.map_index, key=XComKey.PROBLEM)
     try:
-        if stored is None:
-            raise KeyError(XComKey.PROBLEM)
-        return Problem.model_validate(stored["problem"])
+        return Problem.model_validate(stored["problem"]) if stored is not None else None
     except (ValidationError, TypeError, KeyError):
-        return Problem(step=first.task_id, what=f"The task {first.task_id} failed; its log has the reason.")
+        return None

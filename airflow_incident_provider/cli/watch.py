@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any, Self
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,15 +17,14 @@ from airflow_incident_provider.cli.access import Airflow, Run, Step, connect, fi
 from airflow_incident_provider.cli.output import counted, is_document, print_document, print_lines
 from airflow_incident_provider.cli.run import ExitCode, command
 from airflow_incident_provider.cli.show import report
-from airflow_incident_provider.cli.view import IncidentView, read_incident_view
-from airflow_incident_provider.config import TaskId, XComKey
+from airflow_incident_provider.cli.view import IncidentView, read_incident_view, read_problem
+from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.messages.mrkdwn import between, duration
 from airflow_incident_provider.models import (
     Finding,
     Incident,
     IncidentSummary,
     Mode,
-    Problem,
     SlackWorkspace,
     ThreadUpdates,
     UserResolution,
@@ -78,7 +78,7 @@ def follow_run(airflow: Airflow, dag_id: str, run_id: str, *, timeout: float, ou
             run_id,
             timeout=timeout,
             fix=f"It keeps running; see it with: airflow incident watch {run_id}",
-            on_poll=RunProgress(airflow, dag_id, run_id, screen).update,
+            on_poll=partial(screen.update, airflow),
         )
 
 
@@ -114,29 +114,6 @@ class StepProgress:
         return duration(max(0, between(self.step.started_at, self.step.ended_at)))
 
 
-class RunProgress:
-    """Shows the progress of one run on a screen."""
-
-    def __init__(self, airflow: Airflow, dag_id: str, run_id: str, screen: Screen) -> None:
-        self._airflow = airflow
-        self._dag_id = dag_id
-        self._run_id = run_id
-        self._screen = screen
-        self._results: dict[tuple[str, int], tuple[str, str]] = {}
-
-    def update(self, run: Run) -> None:
-        """Read the steps, and show them."""
-        steps = self._airflow.steps(self._dag_id, self._run_id)
-        self._screen.show(run, self._progress(run, steps))
-
-    def _progress(self, run: Run, steps: Sequence[Step]) -> list[StepProgress]:
-        """Return the steps in the order in which they finished; each result is read once."""
-        for step in steps:
-            if step.state in FINAL_TASK_STATES and step.name not in self._results:
-                self._results[step.name] = describe_step(self._airflow, run, step)
-        return [StepProgress(step, *self._results.get(step.name, ("", ""))) for step in sorted(steps, key=_order)]
-
-
 def _order(step: Step) -> tuple[bool, float, bool, float]:
     ended, started = step.ended_at, step.started_at
     return (
@@ -150,8 +127,20 @@ def _order(step: Step) -> tuple[bool, float, bool, float]:
 class Screen(AbstractContextManager["Screen"]):
     """Shows the progress of a run."""
 
+    def __init__(self) -> None:
+        self._results: dict[tuple[str, int], tuple[str, str]] = {}
+
     def __exit__(self, *_: object) -> None:
         """End; what was shown stays."""
+
+    def update(self, airflow: Airflow, run: Run) -> None:
+        """Read the steps, and show them in the order in which they finished; each result is read once."""
+        steps = airflow.steps(run.dag_id, run.run_id)
+        for step in steps:
+            if step.state in FINAL_TASK_STATES and step.name not in self._results:
+                self._results[step.name] = describe_step(airflow, run, step)
+        shown = [(step, self._results.get(step.name, ("", ""))) for step in sorted(steps, key=_order)]
+        self.show(run, [StepProgress(step, *result) for step, result in shown])
 
     @abstractmethod
     def show(self, run: Run, steps: Sequence[StepProgress]) -> None:
@@ -169,6 +158,7 @@ class LineScreen(Screen):
     """Prints a line for each finished step, and one when the run's state changes."""
 
     def __init__(self, stream: IO[str]) -> None:
+        super().__init__()
         self._stream = stream
         self._seen: set[tuple[str, int]] = set()
         self._state = ""
@@ -195,6 +185,7 @@ class TableScreen(Screen):
         from rich.console import Console
         from rich.live import Live
 
+        super().__init__()
         self._live = Live(console=Console(), refresh_per_second=4)
 
     def __enter__(self) -> Self:
@@ -229,7 +220,9 @@ class TableScreen(Screen):
 def describe_step(airflow: Airflow, run: Run, step: Step) -> tuple[str, str]:
     """Return the result of a finished step as text and rich style; both empty if it left nothing readable."""
     if step.state == "failed":
-        return shorten(one_line(_failure(airflow, run, step)), LONGEST_RESULT), "bold red"
+        problem = read_problem(airflow, run, step)
+        text = f"{problem.what} {problem.fix or ''}" if problem is not None else "failed; its log has the reason"
+        return shorten(one_line(text), LONGEST_RESULT), "bold red"
     model = _RETURNED.get(step.task_id)
     if model is None or step.state != "success":
         return "", ""
@@ -239,14 +232,6 @@ def describe_step(airflow: Airflow, run: Run, step: Step) -> tuple[str, str]:
     except ValidationError:
         return "", ""
     return shorten(one_line(text), LONGEST_RESULT), style
-
-
-def _failure(airflow: Airflow, run: Run, step: Step) -> str:
-    stored = airflow.value(run.dag_id, run.run_id, step.task_id, map_index=step.map_index, key=XComKey.PROBLEM)
-    if not isinstance(stored, Mapping):
-        return "failed; its log has the reason"
-    problem = Problem.model_validate(stored["problem"])
-    return f"{problem.what} {problem.fix or ''}"
 
 
 _RETURNED: Mapping[str, type] = {

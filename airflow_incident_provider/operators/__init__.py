@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from .final_summary import FinalSummaryOperator as FinalSummaryOperator
     from .incident_update import PostIncidentUpdateOperator as PostIncidentUpdateOperator
     from .incident_update import PostRemindersOperator as PostRemindersOperator
+    from .incident_update import RecoverIncidentOperator as RecoverIncidentOperator
     from .investigate import InvestigateInContainerOperator as InvestigateInContainerOperator
     from .parse_incident import ParseIncidentOperator as ParseIncidentOperator
     from .plan_investigation import PlanInvestigationOperator as PlanInvestigationOperator
     from .plan_investigation import PlanRecheckOperator as PlanRecheckOperator
     from .post_thread_update import PostThreadUpdateOperator as PostThreadUpdateOperator
-    from .recover_incident import RecoverIncidentOperator as RecoverIncidentOperator
     from .resolve_slack_users import RefreshSlackDirectoryOperator as RefreshSlackDirectoryOperator
     from .resolve_slack_users import ResolveSlackUsersOperator as ResolveSlackUsersOperator
     from .setup_slack import SetupSlackOperator as SetupSlackOperator
@@ -41,7 +41,7 @@ MODULES = {
     "SelectDueTasksOperator": "due_tasks",
     "PostIncidentUpdateOperator": "incident_update",
     "PostRemindersOperator": "incident_update",
-    "RecoverIncidentOperator": "recover_incident",
+    "RecoverIncidentOperator": "incident_update",
     "ScheduleNextCheckOperator": "due_tasks",
     "PlanRecheckOperator": "plan_investigation",
     "ResolveIncidentOperator": "close_incident",

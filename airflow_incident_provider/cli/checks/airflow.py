@@ -103,20 +103,15 @@ def preload(_: CheckContext, subject: Subject) -> Result:
     """Check that forked workers inherit the modules that the scheduler has imported."""
     if not any(name in conf.get("core", "executor") for name in _PREFORKING_EXECUTORS):
         return subject.passed("not needed with this executor")
-    method, source = _start_method()
+    configured = conf.get("core", "mp_start_method", fallback=None)
+    method = configured or multiprocessing.get_start_method()
+    default = f"the default of Python {sys.version_info[0]}.{sys.version_info[1]}"
+    source = "[core] mp_start_method" if configured else default
     return subject.advised(
         method == "fork",
         f"workers start by {method} ({source})" if method != "fork" else "workers are forked",
         "Set [core] mp_start_method = fork: otherwise every task imports the provider again, about 1 s each.",
     )
-
-
-def _start_method() -> tuple[str, str]:
-    """Return how LocalExecutor's workers are started, and what says so."""
-    configured = conf.get("core", "mp_start_method", fallback=None)
-    if configured:
-        return configured, "[core] mp_start_method"
-    return multiprocessing.get_start_method(), f"the default of Python {sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def idle_sleep(_: CheckContext, subject: Subject) -> Result:

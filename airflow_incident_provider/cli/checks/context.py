@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from airflow.sdk import BaseHook, Connection
@@ -101,7 +101,7 @@ class CheckContext:
     def __init__(self, dag_ids: Collection[str] = (), *, may_write: bool = False) -> None:
         self._dag_ids = dag_ids
         self.may_write = may_write
-        self._slack: dict[str, LiveSlackClient | IncidentError | None] = {}
+        self.slack_or_error = cache(_connect_slack)
 
     def now(self) -> datetime:
         """Return the time by this machine's clock."""
@@ -110,11 +110,7 @@ class CheckContext:
     @cached_property
     def dags(self) -> list[IncidentDag]:
         """The incident DAGs."""
-        try:
-            routing = self.routing
-        except NotCheckableError:
-            routing = None
-        return incident_dags(routing, only=self._dag_ids)
+        return incident_dags(self._dag_ids)
 
     @property
     def slack_conn_ids(self) -> list[str]:
@@ -137,12 +133,6 @@ class CheckContext:
         if client is None:
             raise NotCheckableError(f"there is no connection {conn_id}")
         return client
-
-    def slack_or_error(self, conn_id: str) -> LiveSlackClient | IncidentError | None:
-        """Return the client of a connection, why it does not work, or ``None`` without a connection."""
-        if conn_id not in self._slack:
-            self._slack[conn_id] = _connect_slack(conn_id)
-        return self._slack[conn_id]
 
     @cached_property
     def routing(self) -> RoutingTable:
@@ -182,6 +172,7 @@ class CheckContext:
 
 
 def _connect_slack(conn_id: str) -> LiveSlackClient | IncidentError | None:
+    """Return the client of a connection, why it does not work, or ``None`` without a connection."""
     if not connection_is_configured(conn_id):
         return None
     try:

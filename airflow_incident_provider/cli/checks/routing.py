@@ -85,10 +85,7 @@ def people(context: CheckContext, subject: Subject) -> Results:
     for each in _tables(context):
         public = [name for layer in each.layers if not layer.private for name in layer.responders]
         private = [name for layer in each.layers if layer.private for name in layer.responders]
-        problems = [
-            *_unknown(context, subject, each, public, False),
-            *_unknown(context, subject, each, private, True),
-        ]
+        problems = _unknown(context, subject, each, public, False) + _unknown(context, subject, each, private, True)
         yield from problems
         if not problems:
             names = {*public, *private}

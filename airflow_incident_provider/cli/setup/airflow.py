@@ -38,10 +38,8 @@ from airflow_incident_provider.cli.setup.connections import (
 from airflow_incident_provider.cli.setup.datadog import datadog_removal_items
 from airflow_incident_provider.cli.setup.plan import Action, Item, apply_and_print
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, DagId, settings
-from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
-from airflow_incident_provider.intake import RoutingTable
+from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.registry.keys import REGISTRY
-from airflow_incident_provider.routing_file import read_routing_table
 
 POOL_DESCRIPTION = "Incident response"
 DEFAULT_POOL = "default_pool"
@@ -58,11 +56,12 @@ def setup_airflow(args: Namespace) -> ExitCode:
     if args.remove:
         return apply_and_print([*_removal_items()], args)
     connections = [*(sandbox_items(args.sandbox) if args.sandbox else connection_items(args.slack_conn_id))]
-    dags = _dags(args.dag_id)
+    only = [args.dag_id] if args.dag_id else ()
+    dags = incident_dags(only)
     if args.yes and files_to_parse():
         # Which DAGs a file defines, and what they need, is only known once it is parsed.
         _parse()
-        dags = _dags(args.dag_id)
+        dags = incident_dags(only)
     # The DAGs in a file that is not parsed yet are not known.
     unparsed = [
         Item(f"DAG file {path.name}", Action.UPDATE, "parse it, then unpause its incident DAGs", _parse)
@@ -89,7 +88,7 @@ def setup_remove(args: Namespace) -> ExitCode:
 
 def _removal_items() -> Iterator[Item]:
     """Yield the removal of what setup made in Airflow's database, and of the DAGs' history."""
-    dags = _dags(None)
+    dags = incident_dags()
     conn_ids = [conn_id for dag in dags for conn_id in dag.slack_conn_ids]
     yield from removal_items(list(dict.fromkeys([DEFAULT_SLACK_CONN_ID, *conn_ids])))
     with create_session() as session:
@@ -107,15 +106,6 @@ def _removal_items() -> Iterator[Item]:
         yield Item("incident registry", Action.REMOVE, f"{entries} entries", partial(_delete_registry, registry))
     if not slack_is_sandbox(DEFAULT_SLACK_CONN_ID):
         yield Item("Slack app", Action.MANUAL, "delete it at api.slack.com/apps: Settings, Basic Information")
-
-
-def _dags(only: str | None) -> list[IncidentDag]:
-    routing: RoutingTable | None
-    try:
-        routing = read_routing_table()
-    except RoutingTableError:
-        routing = None
-    return incident_dags(routing, only=[only] if only else ())
 
 
 def _parse() -> None:
