@@ -23,7 +23,7 @@ from airflow_incident_provider.intake import RoutingTable, read_incident
 from airflow_incident_provider.intake.conf import checked_conf
 from airflow_incident_provider.intake.datadog import looks_like_datadog
 from airflow_incident_provider.intake.lists import split_names, split_people
-from airflow_incident_provider.intake.manual import require_valid
+from airflow_incident_provider.intake.report_fields import require_valid
 from airflow_incident_provider.lifecycle.run_requests import response_dag
 from airflow_incident_provider.models import Incident, Source
 from airflow_incident_provider.routing_file import ActiveTable, active_routing_table

@@ -21,23 +21,20 @@ from airflow_incident_provider.intake.limits import (
     fit_incident,
 )
 from airflow_incident_provider.intake.lists import merged_fields
-from airflow_incident_provider.intake.manual import (
+from airflow_incident_provider.intake.manual import read_report, report_links, report_targets, report_users
+from airflow_incident_provider.intake.notification import Notification
+from airflow_incident_provider.intake.report_fields import (
     ADDITIONS,
     FIELDS,
     Report,
     is_empty,
     names_title,
     parse_report,
-    read_report,
-    report_links,
-    report_targets,
-    report_users,
     require_valid,
     unknown_names,
     warn_of_misspelt,
     warn_of_rejected,
 )
-from airflow_incident_provider.intake.notification import Notification
 from airflow_incident_provider.intake.request_body import LOST_KEY, REPAIRS_KEY
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.intake.urls import distinct_links, make_link

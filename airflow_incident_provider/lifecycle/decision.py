@@ -19,7 +19,7 @@ recovery opens nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -27,6 +27,7 @@ from typing import Any
 from airflow_incident_provider.intake.policies import TriageRule, Visibility
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.lifecycle import transitions
+from airflow_incident_provider.lifecycle.decision_context import MAX_TITLE, DecisionContext, RuleResult
 from airflow_incident_provider.lifecycle.matching import (
     GroupHistory,
     Opening,
@@ -37,6 +38,7 @@ from airflow_incident_provider.lifecycle.matching import (
     is_firing,
     is_known_as_private,
     is_late,
+    is_news,
     is_recovered_by,
     is_same_firing,
     may_share,
@@ -55,10 +57,8 @@ from airflow_incident_provider.lifecycle.records import (
 )
 from airflow_incident_provider.lifecycle.run_requests import response_dag, with_response_run, with_update_run
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
-from airflow_incident_provider.models import Incident, Model, Source
-from airflow_incident_provider.text import one_line, redact, shorten
-
-_MAX_TITLE = 200
+from airflow_incident_provider.models import Incident, Model
+from airflow_incident_provider.text import shorten
 
 
 class Action(StrEnum):
@@ -70,14 +70,6 @@ class Action(StrEnum):
     RECOVER = "recover"
     REOPEN = "reopen"
     IGNORE = "ignore"
-
-
-class RuleResult(Model):
-    """A rule that was evaluated: whether it held, and why."""
-
-    rule: str
-    held: bool
-    why: str
 
 
 class Decision(Model):
@@ -99,41 +91,6 @@ class Decision(Model):
     history: GroupHistory | None = None
     changed: bool = False
     runs: tuple[RunRequest, ...] = ()
-
-
-@dataclass(frozen=True)
-class DecisionContext:
-    """What is decided on, and the rules that were evaluated so far."""
-
-    signal: Signal
-    records: tuple[IncidentRecord, ...]
-    routing: RoutingTable
-    now: datetime
-    openings: Sequence[Opening]
-    history: GroupHistory
-    taken_keys: Collection[str]
-    results: list[RuleResult] = field(default_factory=list)
-
-    def note(self, rule: str, held: bool, why: str) -> None:
-        """Note that a rule was evaluated."""
-        self.results.append(RuleResult(rule=rule, held=held, why=why))
-
-    @property
-    def accepting(self) -> tuple[IncidentRecord, ...]:
-        """The incidents that accept this alert as a new one: alive, not full, of the same privacy, as real."""
-        kind = (self.signal.private, self.signal.drill)
-        return tuple(
-            record
-            for record in self.records
-            if not record.is_full and self._is_alive(record) and (record.private, record.drill) == kind
-        )
-
-    def _is_alive(self, record: IncidentRecord) -> bool:
-        """Return whether an incident is open, or recovered within the reopen window."""
-        if record.status is not Status.RECOVERED:
-            return record.status is Status.OPEN
-        ended_at = record.ended_at or record.last_signal_at
-        return self.now - ended_at <= self.routing.lifecycle.reopen_window
 
 
 def decide(
@@ -209,28 +166,12 @@ def reported_record(
 def _redelivery(context: DecisionContext) -> Decision | None:
     fingerprints = set(context.signal.fingerprints)
     known = (record for record in context.records if fingerprints.intersection(record.deliveries))
-    record = next((record for record in known if not _is_news(record, context.signal)), None)
+    record = next((record for record in known if not is_news(record, context.signal)), None)
     if record is None:
         context.note("redelivery", False, "no incident has accepted this delivery before")
         return None
     context.note("redelivery", True, f"{record.key} has accepted this delivery before")
     return _decision(context, Action.DUPLICATE, f"The same delivery was accepted before, for {record.key}.", record)
-
-
-def _is_news(record: IncidentRecord, signal: Signal) -> bool:
-    """Return whether a signal states what was so before, and has been otherwise since: it is no redelivery then.
-
-    An alert that recovered fires again, or a Datadog incident gets an earlier severity back. A delivery with an id
-    of its own, and no time, could be a late copy.
-    """
-    alert = find_alert(record, signal)
-    if alert is None or signal.is_recovery or signal.event_at <= alert.last_at:
-        return False
-    if not signal.is_dated and signal.delivery_id is not None:
-        return False
-    stated = (signal.severity, signal.incident.status)
-    has_changed = (alert.severity, record.source_status) != stated
-    return not alert.firing or (signal.incident.source is Source.DATADOG_INCIDENT and has_changed)
 
 
 def _late(context: DecisionContext) -> Decision | None:
@@ -261,7 +202,8 @@ def _recovery(context: DecisionContext) -> Decision:
             context.note("recovery", False, f"nothing that this recovery can end is firing in {record.key}")
             continue
         changed.append((record, transitions.with_recovery(record, signal, context.now)))
-    history = _history_after_recovery(context)
+    after_recovery = context.history.after_recovery(context.signal)
+    history = after_recovery if after_recovery != context.history else None
     if not changed:
         context.note("noise", True, "no incident has this alert firing")
         return _decision(context, Action.IGNORE, "No incident has this alert firing.", None, history=history)
@@ -275,15 +217,6 @@ def _recovery(context: DecisionContext) -> Decision:
         action, reason = Action.UPDATE, f"An alert of {after.key} recovered; {after.firing_count} still firing."
         context.note("recovery", True, f"firing alerts of {after.key} now: {after.firing_count}")
     return _with_runs(context, action, reason, after, others=[record for _, record in others], history=history)
-
-
-def _history_after_recovery(context: DecisionContext) -> GroupHistory | None:
-    signal, before = context.signal, context.history.recovered_at
-    if before is not None and before > signal.event_at:
-        history = GroupHistory(recovered_at=before, recovered=context.history.recovered)
-    else:
-        history = GroupHistory(recovered_at=signal.event_at, recovered=signal.alert_key)
-    return history if history != context.history else None
 
 
 # --- alerts -----------------------------------------------------------------------------------------
@@ -440,25 +373,15 @@ def _open(context: DecisionContext, *, visibility: Visibility, title: str, storm
     keys = () if storm else correlation_keys(signal.incident, context.routing.correlation)
     record = transitions.new_record(
         signal,
-        key=_free_key(context),
+        key=context.free_key,
         dag_id=response_dag(signal.incident.route),
         visibility=visibility,
-        title=shorten(title, _MAX_TITLE),
+        title=shorten(title, MAX_TITLE),
         storm=storm,
         correlation_keys=keys,
         now=context.now,
     )
     return _with_runs(context, Action.OPEN, reason, record)
-
-
-def _free_key(context: DecisionContext) -> str:
-    """Return the alert's own key, with a number if an earlier incident had it."""
-    taken = {record.key for record in context.records}.union(context.taken_keys)
-    key, number = context.signal.incident.key, 1
-    while key in taken:
-        number += 1
-        key = f"{context.signal.incident.key}.{number}"
-    return key
 
 
 # --- consequences -----------------------------------------------------------------------------------
@@ -511,7 +434,7 @@ def _decision(
         action=action,
         key=record.key if record else None,
         reason=reason,
-        inputs=_inputs(context),
+        inputs=context.inputs,
         rules=tuple(context.results),
         record=record,
         others=tuple(others),
@@ -519,21 +442,6 @@ def _decision(
         changed=changed,
         runs=tuple(runs),
     )
-
-
-def _inputs(context: DecisionContext) -> dict[str, str]:
-    signal = context.signal
-    named = {
-        "kind": signal.kind,
-        "alert key": signal.alert_key,
-        "made of": ", ".join(f"{name} {value}" for name, value in signal.key_inputs.items()),
-        "group": signal.group,
-        "privacy": "private" if signal.private else None,
-        "severity": signal.severity,
-        "event at": signal.event_at.isoformat(),
-        "delivery": shorten(redact(one_line(signal.delivery_id or "")), _MAX_TITLE) or signal.fingerprint,
-    }
-    return {name: str(value) for name, value in named.items() if value}
 
 
 def _clock(at: datetime) -> str:

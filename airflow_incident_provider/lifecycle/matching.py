@@ -51,6 +51,12 @@ class GroupHistory(Model):
     recovered: str | None = None
     held: str | None = None
 
+    def after_recovery(self, signal: Signal) -> GroupHistory:
+        """Return what is remembered after a recovery: nothing is held any more."""
+        if self.recovered_at is not None and self.recovered_at > signal.event_at:
+            return GroupHistory(recovered_at=self.recovered_at, recovered=self.recovered)
+        return GroupHistory(recovered_at=signal.event_at, recovered=signal.alert_key)
+
 
 def tracking_incidents(records: Sequence[IncidentRecord], signal: Signal) -> list[IncidentRecord]:
     """Return the incidents that track the signal's group, those with exactly its alert first.
@@ -142,6 +148,22 @@ def is_same_firing(record: IncidentRecord, signal: Signal) -> bool:
     if signal.kind is SignalKind.TRIGGERED and began_as in _LESS_THAN_TRIGGERED:
         return record.resolved_at is not None and signal.event_at <= record.resolved_at
     return tracks_alert(record, signal) if signal.has_cycle else signal.is_repetition
+
+
+def is_news(record: IncidentRecord, signal: Signal) -> bool:
+    """Return whether a signal states what was so before, and has been otherwise since: it is no redelivery then.
+
+    An alert that recovered fires again, or a Datadog incident gets an earlier severity back. A delivery with an id
+    of its own, and no time, could be a late copy.
+    """
+    alert = find_alert(record, signal)
+    if alert is None or signal.is_recovery or signal.event_at <= alert.last_at:
+        return False
+    if not signal.is_dated and signal.delivery_id is not None:
+        return False
+    stated = (signal.severity, signal.incident.status)
+    has_changed = (alert.severity, record.source_status) != stated
+    return not alert.firing or (signal.incident.source is Source.DATADOG_INCIDENT and has_changed)
 
 
 def _condensed_name(record: IncidentRecord, signal: Signal) -> str | None:

@@ -10,7 +10,7 @@ only the records that its alerts can belong to.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,7 @@ from airflow.utils.session import create_session
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from airflow_incident_provider.config import ConfKey, DagId
-from airflow_incident_provider.exceptions import InvalidPayloadError, RegistryUnavailableError
-from airflow_incident_provider.intake.conf import read_notification
+from airflow_incident_provider.exceptions import RegistryUnavailableError
 from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.lifecycle import transitions
@@ -28,16 +27,14 @@ from airflow_incident_provider.lifecycle.closing import is_expired
 from airflow_incident_provider.lifecycle.decision import Action, Decision, decide
 from airflow_incident_provider.lifecycle.matching import GroupHistory, Opening, openings_of
 from airflow_incident_provider.lifecycle.records import (
-    Assignment,
     IncidentRecord,
     RunRequest,
-    Visibility,
     shrink_to_fit,
 )
 from airflow_incident_provider.lifecycle.reminders import next_check_at
 from airflow_incident_provider.lifecycle.run_requests import check_run, response_dag, with_update_run
 from airflow_incident_provider.lifecycle.signals import Signal
-from airflow_incident_provider.models import ParseWarning
+from airflow_incident_provider.registry.fallbacks import with_default_dag, without_updates
 from airflow_incident_provider.registry.records import (
     OpenBatch,
     Rejection,
@@ -46,9 +43,10 @@ from airflow_incident_provider.registry.records import (
     group_name,
     lookup_names,
 )
-from airflow_incident_provider.registry.runs import DagNotReadyError, existing_runs, run_confs, started_runs
+from airflow_incident_provider.registry.runs import DagNotReadyError, existing_runs, started_runs
 from airflow_incident_provider.registry.store import Registry
 from airflow_incident_provider.registry.transaction import locked, opened
+from airflow_incident_provider.registry.upgrade import ensure_indexed
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -62,8 +60,6 @@ ATTEMPTS = 3
 
 CLOCK_TOLERANCE = timedelta(seconds=3)
 """An update run starts this long after its batch is complete: the scheduler has a clock of its own."""
-
-_WAITS = "Its update waits for the DAG that posts it."
 
 KEYS_AT_ONCE = 64
 """Numbered keys that are looked up in one query, to find a free one."""
@@ -161,20 +157,6 @@ def dismiss(rejection_id: str) -> bool:
             registry.write_rejections(after)
             registry.flush()
         return after != before
-
-
-def ensure_indexed(session: Session, registry: Registry, routing: RoutingTable | None) -> None:
-    """Build the index if there is none yet: after an upgrade from version 0.1.0, or in a new installation."""
-    if registry.is_indexed():
-        return
-    stored = registry.incidents()
-    unknown = [incident.record for incident in stored.values() if incident.record.private is None]
-    confs = run_confs(session, [(record.dag_id, record.run_id) for record in unknown if record.run_id is not None])
-    incidents = {
-        key: incident.model_copy(update={"record": _upgraded(incident.record, confs, routing)})
-        for key, incident in stored.items()
-    }
-    registry.build_index(incidents, registry.now())
 
 
 class DecisionBatch:
@@ -335,7 +317,7 @@ class DecisionBatch:
         try:
             return decision, self._start_all(decision)
         except DagNotReadyError as error:
-            fallback = _with_default_dag(decision, error) or _without_updates(decision, error)
+            fallback = with_default_dag(decision, error) or without_updates(decision, error)
             if fallback is None:
                 raise
             return self._start_runs(fallback)
@@ -422,39 +404,6 @@ def _changed_records(decision: Decision) -> list[IncidentRecord]:
     return [*changed, *decision.others]
 
 
-def _with_default_dag(decision: Decision, error: DagNotReadyError) -> Decision | None:
-    """Return the decision with the default DAG instead of a team's DAG that is not ready; the brief reports it."""
-    record = decision.record
-    if record is None or error.dag_id is None or error.dag_id in set(DagId):
-        return None
-    warning = ParseWarning(
-        field="route.dag",
-        value=error.dag_id,
-        note=f"{error.message} {DagId.INCIDENT_RESPONSE} opened the room instead.",
-    )
-    runs = tuple(
-        _redirected(request, warning) if request.dag_id == error.dag_id else request for request in decision.runs
-    )
-    record = record.model_copy(update={"dag_id": DagId.INCIDENT_RESPONSE.value})
-    return decision.model_copy(update={"record": record, "runs": runs})
-
-
-def _without_updates(decision: Decision, error: DagNotReadyError) -> Decision | None:
-    """Return the decision without the runs that post updates, if their DAG is the one that is not ready."""
-    if error.dag_id != DagId.INCIDENT_UPDATE:
-        return None
-    log.warning("An update of %s waits: %s", decision.key, error)
-    runs = tuple(request for request in decision.runs if request.dag_id != error.dag_id)
-    return decision.model_copy(update={"runs": runs, "reason": f"{decision.reason} {_WAITS}"})
-
-
-def _redirected(request: RunRequest, warning: ParseWarning) -> RunRequest:
-    assignment = Assignment.model_validate(request.conf[ConfKey.ASSIGNMENT])
-    assignment = assignment.model_copy(update={"warnings": (*assignment.warnings, warning)})
-    conf = {**request.conf, ConfKey.ASSIGNMENT: assignment.model_dump(mode="json")}
-    return request.model_copy(update={"dag_id": DagId.INCIDENT_RESPONSE.value, "conf": conf})
-
-
 def _delayed(request: RunRequest) -> RunRequest:
     if request.run_after is None:
         return request
@@ -468,28 +417,6 @@ def _reporting_run(decision: Decision, incident: StoredIncident | None) -> str |
     if incident is None:
         return None
     return incident.batch.run_id if incident.batch is not None else incident.record.run_id
-
-
-def _upgraded(
-    record: IncidentRecord, confs: Mapping[tuple[str, str], Mapping[str, Any]], routing: RoutingTable | None
-) -> IncidentRecord:
-    """Return a record of version 0.1.0 with its privacy, which only the conf of its run contains.
-
-    A thread is in the public triage channel, so its incident is public.
-    """
-    if record.private is not None:
-        return record
-    if record.visibility is Visibility.THREAD:
-        return record.model_copy(update={"private": False})
-    conf = confs.get((record.dag_id, record.run_id or ""))
-    if conf is None or routing is None:
-        return record
-    payload = {key: value for key, value in conf.items() if key != ConfKey.ASSIGNMENT}
-    try:
-        read = read_notification(payload, received_at=record.opened_at, routing=routing)
-    except InvalidPayloadError:
-        return record
-    return record.model_copy(update={"private": read.incident.route.private})
 
 
 def _purge() -> None:

@@ -137,7 +137,7 @@ class Models(FromCode):
             one
             for module in (models, evidence_model)
             for one in vars(module).values()
-            if getattr(one, "__module__", None) == module.__name__
+            if str(getattr(one, "__module__", "")).startswith(module.__name__)
         ]
         values = [one for one in found if inspect.isclass(one) and issubclass(one, models.Model)]
         whole = [one for one in values if issubclass(one, models.XComValue) and one is not models.XComValue]

@@ -119,7 +119,7 @@ def test_parsing_a_dag_file_imports_no_heavy_library(file: str) -> None:
 def test_domain_imports_no_airflow() -> None:
     """Intake, people, messages, probes and models can be read, tested and used without it."""
     package = ROOT / "airflow_incident_provider"
-    for part in ("intake", "people", "messages", "probes", "models.py", "exceptions.py"):
+    for part in ("intake", "people", "messages", "probes", "models", "exceptions.py"):
         files = [package / part] if part.endswith(".py") else (package / part).rglob("*.py")
         for file in files:
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID, DagId
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.intake.datadog import payload_schema
-from airflow_incident_provider.intake.manual import trigger_form
+from airflow_incident_provider.intake.report_fields import trigger_form
 from airflow_incident_provider.plugins.api.errors import RequestError
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 from airflow_incident_provider.plugins.webhook.receiver import AlertReceiver

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_incident_provider.intake import RoutingTable, read_incident, trigger_form
-from airflow_incident_provider.intake.manual import FIELDS, parse_report
+from airflow_incident_provider.intake.report_fields import FIELDS, parse_report
 from airflow_incident_provider.models import Incident
 
 Read = Callable[..., Incident]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
-from airflow_incident_provider.intake.manual import require_valid
+from airflow_incident_provider.intake.report_fields import require_valid
 from airflow_incident_provider.models import Incident
 
 Read = Callable[..., Incident]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_incident_provider.lifecycle.records import Status
-from airflow_incident_provider.registry import decisions
+from airflow_incident_provider.registry import upgrade
 
 STORED = json.loads(Path(__file__).with_name("stored_by_0_1_0.json").read_text())
 KEYS = STORED["keys"]
@@ -47,7 +47,7 @@ def upgraded(make_registry: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         world.write(f"record/{key}", moved)
         world.write(f"transition/{key}", {"as_of": 0, "status": "open"})
     confs = {("incident_response", key): conf for key, conf in STORED["confs"].items()}
-    monkeypatch.setattr(decisions, "run_confs", lambda *_: confs)
+    monkeypatch.setattr(upgrade, "run_confs", lambda *_: confs)
     return world
 
 
