@@ -105,11 +105,9 @@ def is_firing(record: IncidentRecord, signal: Signal) -> bool:
 def is_late(alert: AlertState, signal: Signal) -> bool:
     """Return whether a later event of this group was accepted.
 
-    Of two events of one cycle, the recovery is the later one, also where a clock says otherwise. Of two cycles that
-    meet at one time, the first ends when the second begins.
+    Of two events at the same time, the recovery is the later one; but of two cycles that meet at one time, the
+    first ends when the second begins.
     """
-    if signal.is_recovery and signal.has_cycle and alert.firing and alert.key == signal.alert_key:
-        return False
     if signal.event_at < alert.last_at:
         return True
     if signal.is_recovery:

@@ -155,8 +155,9 @@ class Models(FromCode):
         enumerations = [one for one in found if isinstance(one, EnumType)]
         # So that references in docstrings lead here: docutils makes a heading's id of its text in lower case.
         for one in (*whole, *parts, *enumerations):
+            module = models.__name__ if one.__module__.startswith(models.__name__) else one.__module__
             self.env.domains.python_domain.note_object(
-                f"{one.__module__}.{one.__name__}", "class", one.__name__.lower(), location=self.get_location()
+                f"{module}.{one.__name__}", "class", one.__name__.lower(), location=self.get_location()
             )
         for words in enumerations:
             yield f"### {words.__name__}"

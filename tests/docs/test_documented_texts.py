@@ -190,7 +190,7 @@ def test_no_diagram_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_sub_package_is_in_the_diagram(monkeypatch: pytest.MonkeyPatch) -> None:
     layers = of_the_documentation("docs", "draw_diagrams", monkeypatch).LAYERS
     there = {path.parent.name for path in (ROOT / "airflow_incident_provider").glob("*/__init__.py")}
-    assert {name for names in layers.values() for name in names} == there | {"models"}
+    assert {name for names in layers.values() for name in names} == there
 
 
 def test_every_error_that_is_explained_exists(monkeypatch: pytest.MonkeyPatch) -> None:

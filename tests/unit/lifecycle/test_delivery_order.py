@@ -179,14 +179,6 @@ def test_the_recovery_of_an_earlier_cycle_ends_no_cycle_that_begins_at_its_time(
     assert world.alert(2, service="a", cycle="c1", at=at, seconds=62).action is Action.IGNORE
 
 
-@pytest.mark.parametrize("minutes", [1, 45, 600])
-def test_the_recovery_of_a_cycle_ends_it_whatever_its_clock_says(minutes: int) -> None:
-    world = World()
-    world.alert(1, cycle="c1")
-    at = START - timedelta(minutes=minutes)
-    assert world.alert(1, "Recovered", cycle="c1", at=at, seconds=60).action is Action.RECOVER
-
-
 @pytest.mark.parametrize("before", ["Warn", "No Data", "Re-Warn"])
 def test_a_resolved_warning_that_becomes_an_alert_reopens_the_incident(before: str) -> None:
     world = World()
