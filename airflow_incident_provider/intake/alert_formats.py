@@ -14,7 +14,8 @@ from typing import Any
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.intake.lists import merged_fields
-from airflow_incident_provider.intake.values import EARLIEST, is_unset, read_severity, read_time
+from airflow_incident_provider.intake.times import EARLIEST, read_time
+from airflow_incident_provider.intake.values import is_unset, read_severity
 from airflow_incident_provider.models import Severity
 from airflow_incident_provider.text import for_error
 

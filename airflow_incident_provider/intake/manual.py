@@ -32,11 +32,9 @@ from airflow_incident_provider.intake.lists import (
 from airflow_incident_provider.intake.notification import FormerKeys, Notification
 from airflow_incident_provider.intake.report_fields import Report
 from airflow_incident_provider.intake.states import TitleState, is_ended, read_title_state
+from airflow_incident_provider.intake.times import settle_time
 from airflow_incident_provider.intake.urls import distinct_links, make_link
-from airflow_incident_provider.intake.values import (
-    is_unset,
-    settle_time,
-)
+from airflow_incident_provider.intake.values import is_unset
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity, Source, Target
 from airflow_incident_provider.text import distinct, for_error, one_line, redact
 

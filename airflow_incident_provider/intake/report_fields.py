@@ -32,12 +32,12 @@ from airflow_incident_provider.intake.lists import (
 )
 from airflow_incident_provider.intake.states import stated_end
 from airflow_incident_provider.intake.targets import read_targets
+from airflow_incident_provider.intake.times import read_time
 from airflow_incident_provider.intake.values import (
     SEVERITY_CHOICES,
     is_unset,
     read_severity,
     read_text,
-    read_time,
     read_yes_or_no,
 )
 from airflow_incident_provider.models import Severity, Target
@@ -174,7 +174,10 @@ def _names(
             continue
         # A secret is whole only as long as nothing was split.
         text = redact(text or "") if split is split_names else text or ""
-        found.extend(part for part in split(text) if not is_unset(part))
+        parts = [part for part in split(text) if not is_unset(part)]
+        if not parts and not is_unset(text):
+            reject(item, f"{for_error(item)} names nothing")
+        found.extend(parts)
     return tuple(found[:MAX_ITEMS])
 
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from airflow_incident_provider.intake.values import EARLIEST, read_time, read_yes_or_no
+from airflow_incident_provider.intake.times import EARLIEST, read_time
+from airflow_incident_provider.intake.values import read_yes_or_no
 
 _ENDED = frozenset(
     {"resolved", "resolve", "closed", "close", "recovered", "recovery", "ok", "okay", "done", "fixed", "cleared"}

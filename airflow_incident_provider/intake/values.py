@@ -1,12 +1,10 @@
-"""Scalar values as senders write them: unset variables, text, yes or no, severities and times."""
+"""Scalar values as senders write them: unset variables, text, yes or no, and severities."""
 
 from __future__ import annotations
 
 import math
 import re
 import unicodedata
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from typing import Final
 
@@ -14,9 +12,6 @@ from airflow_incident_provider.models import Severity
 from airflow_incident_provider.text import for_error
 
 SEVERITY_CHOICES: Final = "use critical, high, medium or low (or P1..P5, SEV-0..SEV-5)"
-EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
-MAX_CLOCK_SKEW: Final = timedelta(days=1)
-"""How far a sender's clock may run ahead of ours before its time is considered wrong."""
 
 _NULL_WORDS = frozenset(
     {
@@ -46,8 +41,6 @@ _SCALAR_NAMES = ("email", "value", "name", "url", "id")
 _MAX_WRAPPERS = 4
 _LONGEST_NUMBER = 256
 """Bits; no id comes near, and Python refuses to print integers of more than 4,300 digits."""
-_LONGEST_TIME = 64
-"""Bits of a POSIX time in nanoseconds."""
 _TRUE = frozenset({"true", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "no", "n", "off", "0"})
 
@@ -76,11 +69,6 @@ _NUMBERED = re.compile(r"(?:p|prio|priority|s|sev|severity|level)?([0-5])")
 _NOT_IN_WORD = re.compile(r"[\W_]+")
 _LABELS = frozenset({"p", "prio", "priority", "s", "sev", "severity", "level"})
 _LABELLED_NUMBER = re.compile(rf"\b({'|'.join(sorted(_LABELS, key=len, reverse=True))})[^a-z0-9]+(?=[0-5]\b)")
-_POSIX = re.compile(r"\d{1,19}(?:\.\d{1,9})?")
-_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
-_HALF_DAY = re.compile(r"\b(1[0-2]|0?[1-9])((?::[0-5]\d){1,2})?\s?([ap])\.?m\b\.?", re.IGNORECASE)
-_AGO = re.compile(r"(\d{1,4})\s*(s|m|h|d)[a-z]*(?:\s+ago)?")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def is_unset(value: object) -> bool:
@@ -185,83 +173,3 @@ def _severity_word(word: str) -> tuple[_SeverityWord, Severity | None]:
     if numbered is None:
         return _SeverityWord.WORD, _BY_WORD.get(word)
     return (_SeverityWord.NUMBER if word.isdecimal() else _SeverityWord.CODE), _BY_NUMBER[int(numbered[1])]
-
-
-def read_time(value: object, *, received_at: datetime | None = None) -> datetime | None:
-    """Return the time that ``value`` means, or ``None`` if it is not understood.
-
-    Numbers, also as text, are POSIX time in seconds, milliseconds, microseconds or nanoseconds. Other text is
-    ISO 8601 or RFC 5322. With ``received_at``, a time of day means the latest such time before it (in UTC), and
-    ``15 min ago`` counts back from it. A time without an offset comes back naive.
-    """
-    value = unwrapped(value)
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        value = str(value) if not isinstance(value, int) or value.bit_length() <= _LONGEST_TIME else ""
-    if not isinstance(value, str):
-        return None
-    text = _HALF_DAY.sub(_whole_day, " ".join(value.strip()[:60].split()))
-    try:
-        if _POSIX.fullmatch(text):
-            return _from_posix(float(text))
-        return (received_at and _relative(text.casefold(), received_at)) or _from_text(text)
-    except (ValueError, OverflowError, OSError, TypeError, IndexError):
-        return None
-
-
-def _whole_day(found: re.Match[str]) -> str:
-    """Return the 24-hour time of a 12-hour time."""
-    hour = int(found[1]) % 12 + (12 if found[3].lower() == "p" else 0)
-    return f"{hour:02}{found[2] or ':00'}"
-
-
-def _from_posix(number: float) -> datetime:
-    """Return the time of a number, whose magnitude determines its unit: as seconds, 1e11 is the year 5138."""
-    for bound, divisor in ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3)):
-        if number >= bound:
-            number /= divisor
-            break
-    return datetime.fromtimestamp(number, tz=UTC)
-
-
-def _from_text(text: str) -> datetime:
-    iso = re.sub(r"\s*(?:UTC|GMT|Z)$", "+00:00", text, flags=re.IGNORECASE)
-    try:
-        moment = datetime.fromisoformat(iso)
-    except ValueError:
-        moment = parsedate_to_datetime(text)
-    return moment if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _relative(text: str, received_at: datetime) -> datetime | None:
-    if text == "now":
-        return received_at
-    if (ago := _AGO.fullmatch(text)) is not None:
-        return received_at - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    if (clock := _CLOCK.fullmatch(re.sub(r"\s*(?:utc|gmt|z)$", "", text))) is None:
-        return None
-    today = received_at.astimezone(UTC)
-    at = today.replace(hour=int(clock[1]), minute=int(clock[2]), second=int(clock[3] or 0), microsecond=0)
-    return at if at <= today else at - timedelta(days=1)
-
-
-def settle_time(moment: datetime | None, *, received_at: datetime) -> tuple[datetime, str | None]:
-    """Return a usable time for what a sender stated, and a note where that differs from the statement.
-
-    A time without an offset is read as UTC; what cannot be right, or lies ahead of our clock, is replaced by the
-    time of arrival, so that no order of events and no duration goes backwards.
-
-    :param received_at: when the statement arrived (aware).
-    """
-    note = None
-    if moment is None:
-        return received_at, "no time, or none that is understood: the time of arrival was taken"
-    if moment.tzinfo is None:
-        moment, note = moment.replace(tzinfo=UTC), "no time zone given: read as UTC"
-    if not EARLIEST <= moment <= received_at + MAX_CLOCK_SKEW:
-        return received_at, "not a time that can be right: the time of arrival was taken"
-    if moment > received_at:
-        ahead = round((moment - received_at).total_seconds())
-        return received_at, f"{ahead} s ahead of our clock: the time of arrival was taken" if ahead > 1 else note
-    return moment, note

@@ -10,8 +10,9 @@ from airflow_incident_provider.intake.datadog.payload import DatadogPayload, jso
 from airflow_incident_provider.intake.datadog.text import is_datadog_url, links_in, plain_text
 from airflow_incident_provider.intake.limits import MAX_DESCRIPTION, ParseWarnings, bounded_line, bounded_paragraphs
 from airflow_incident_provider.intake.targets import read_targets
+from airflow_incident_provider.intake.times import read_time, settle_time
 from airflow_incident_provider.intake.urls import make_link
-from airflow_incident_provider.intake.values import is_unset, read_time, settle_time
+from airflow_incident_provider.intake.values import is_unset
 from airflow_incident_provider.models import Link, LinkKind, Target
 from airflow_incident_provider.text import one_line
 

@@ -11,7 +11,8 @@ import pytest
 
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
 from airflow_incident_provider.intake.datadog.text import read_title
-from airflow_incident_provider.intake.values import read_severity, read_time
+from airflow_incident_provider.intake.times import read_time
+from airflow_incident_provider.intake.values import read_severity
 from airflow_incident_provider.models import Incident
 
 Read = Callable[..., Incident]
@@ -374,3 +375,70 @@ def test_a_payload_that_cannot_be_read_is_refused_in_words(datadog: Any, said: s
 
 def test_a_payload_of_another_version_is_read_and_flagged(alert: Make, read: Read) -> None:
     assert flagged(read(alert({"schema": "airflow-incident/9"})), "schema")
+
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("said", "clock"),
+    [
+        ("10.35", "23 10:35"),
+        ("10h35", "23 10:35"),
+        ("at 10:35", "23 10:35"),
+        ("since 10:35", "23 10:35"),
+        ("ca. 10:35", "23 10:35"),
+        ("~10:35", "23 10:35"),
+        ("10:35 Uhr", "23 10:35"),
+        ("gegen 10:35 Uhr", "23 10:35"),
+        ("10:35 CET", "23 09:35"),
+        ("10:35+05:30", "23 05:05"),
+        ("10:35 UTC-3", "22 13:35"),
+        ("23:10", "22 23:10"),
+        ("yesterday 22:10", "22 22:10"),
+        ("gestern, 22:10 Uhr", "22 22:10"),
+        ("10pm yesterday", "22 22:00"),
+        ("today 9:05", "23 09:05"),
+        ("an hour ago", "23 11:00"),
+        ("half an hour ago", "23 11:30"),
+        ("1.5h ago", "23 10:30"),
+        ("1h 30m ago", "23 10:30"),
+        ("1 hour and 5 minutes ago", "23 10:55"),
+        ("vor 15 Minuten", "23 11:45"),
+        ("vor einer Stunde", "23 11:00"),
+        ("hace 15 minutos", "23 11:45"),
+        ("il y a 2 heures", "23 10:00"),
+        ("15分前", "23 11:45"),
+        ("-15m", "23 11:45"),
+        ("just now", "23 12:00"),
+    ],
+)
+def test_times_as_people_write_them(said: str, clock: str) -> None:
+    moment = read_time(said, received_at=NOON)
+    assert moment is not None
+    assert f"{moment:%d %H:%M}" == clock
+
+
+@pytest.mark.parametrize(
+    ("said", "day"),
+    [
+        ("23.11.2026 10:35", "2026-11-23 10:35"),
+        ("3.1.2026, 9:05", "2026-01-03 09:05"),
+        ("23/11/2026 10:35", "2026-11-23 10:35"),
+        ("11/23/2026 10:35", "2026-11-23 10:35"),
+        ("2026/11/23 10:35", "2026-11-23 10:35"),
+        ("2026-11-23 10:35 (UTC)", "2026-11-23 10:35"),
+    ],
+)
+def test_dates_as_people_write_them(said: str, day: str) -> None:
+    moment = read_time(said, received_at=NOON)
+    assert moment is not None
+    assert f"{moment:%Y-%m-%d %H:%M}" == day
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["2 months ago", "5 moons ago", "11/10/2026 10:35", "yesterday", "10:35 XYZ", "25:10", "Monday 10:35", "-15"],
+)
+def test_a_time_that_may_mean_something_else_is_not_understood(said: str) -> None:
+    assert read_time(said, received_at=NOON) is None
