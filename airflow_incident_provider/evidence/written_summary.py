@@ -60,7 +60,7 @@ _EDGES = ".,:;!?()[]{}<>“”\"'`*_~|"
 _OPENING, _CLOSING = "(“", ",;:.)”"
 _ERROR_TYPE = re.compile(r"(?:[A-Z][a-z0-9]+){1,4}(?:Exception|Error)")
 _NAME_PARTS = 4
-_LONGEST = 80
+_LONGEST_NAME = 80
 _LIMIT = 400
 
 
@@ -102,7 +102,7 @@ def _masked(word: str, known: frozenset[str], *, generated: bool) -> str:
 def _is_name(word: str) -> bool:
     """Return whether a token is a name or number: short, in ASCII, and no sentence with other separators."""
     parts = [part for part in re.split(r"[^A-Za-z]+", word) if len(part) > 1]
-    return word.isascii() and len(word) <= _LONGEST and len(parts) < _NAME_PARTS
+    return word.isascii() and len(word) <= _LONGEST_NAME and len(parts) < _NAME_PARTS
 
 
 MAX_SENTENCES = 6

@@ -187,6 +187,13 @@ def test_log_messages_are_templates() -> None:
     assert masked_summary(logs) == f"“{MASK} of {MASK} connection refused” 389 times, 0 before"
 
 
+@pytest.mark.parametrize(("length", "is_shown"), [(80, True), (81, False)])
+def test_a_long_name_is_masked(length: int, is_shown: bool) -> None:
+    name = "web3".ljust(length, "0")
+    shown = masked_summary(finding("groups", f"1 of 9 hosts is abnormal: {name}"))
+    assert (name in shown) is is_shown
+
+
 def test_of_a_long_finding_only_whole_statements_are_given() -> None:
     long = finding("groups", "; ".join(f"web-{number:03} reports nothing since 09:30 UTC" for number in range(40)))
     shown = masked_summary(long)
