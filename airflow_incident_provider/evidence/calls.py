@@ -71,6 +71,13 @@ class Call:
     body: Mapping[str, Any] | None = None
 
 
+def member(value: Any, *keys: str) -> Any:
+    """Return a nested member of an object, ``None`` where there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
 @dataclass(frozen=True)
 class Answer:
     """A recorded call with what it answered; ``body`` is the decoded JSON, absent unless (partially) answered."""
@@ -90,10 +97,7 @@ class Answer:
 
     def at(self, *keys: str) -> Any:
         """Return a member of the body, ``None`` where there is none."""
-        found = self.body
-        for key in keys:
-            found = found.get(key) if isinstance(found, Mapping) else None
-        return found
+        return member(self.body, *keys)
 
     def rows(self, *keys: str) -> list[Mapping[str, Any]]:
         """Return the objects of a list in the body."""

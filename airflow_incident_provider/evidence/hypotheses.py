@@ -51,19 +51,12 @@ def _changes(seen: Observations, service: str) -> Iterator[Draft]:
         # The check knows which changes precede the onset, to the minute that the metric has.
         if onset - change.at > _BEFORE_S or change.service not in {service, suspect}:
             continue
-        draft = Draft(
-            change.kind,
-            change.service,
-            f"{change.title} may have caused it",
-            f"undo it ({change.title}) and see whether the metric recovers",
-            path=paths.get(change.service, ()),
-        )
+        text = f"{change.title} may have caused it"
+        settles = f"undo it ({change.title}) and see whether the metric recovers"
+        draft = Draft(change.kind, change.service, text, settles, paths.get(change.service, ()))
         close = 0 <= onset - change.at <= _JUST_BEFORE_S
-        draft.support(
-            Support.CHANGE_JUST_BEFORE if close else Support.CHANGE_BEFORE,
-            "changes",
-            f"{change.title}, {ago(change.at, onset)} the onset",
-        )
+        kind = Support.CHANGE_JUST_BEFORE if close else Support.CHANGE_BEFORE
+        draft.support(kind, "changes", f"{change.title}, {ago(change.at, onset)} the onset")
         _weigh_change(draft, seen, change, service)
         yield draft
 
@@ -116,23 +109,14 @@ def _unreported_version(seen: Observations, service: str) -> Iterator[Draft]:
             continue
         if any(abs(change.at - first) <= _JUST_BEFORE_S for change in close):
             continue
-        change = Change(
-            kind=Cause.DEPLOYMENT,
-            at=first,
-            service=service,
-            title=f"version {version.version} of {service}",
-            version=version.version,
-        )
-        draft = Draft(
-            Cause.DEPLOYMENT,
-            service,
-            f"version {version.version} of {service}, which nobody reported, may have caused it",
-            f"return to the version before {version.version} and see whether the metric recovers",
-        )
+        title = f"version {version.version} of {service}"
+        change = Change(kind=Cause.DEPLOYMENT, at=first, service=service, title=title, version=version.version)
+        text = f"{title}, which nobody reported, may have caused it"
+        settles = f"return to the version before {version.version} and see whether the metric recovers"
+        draft = Draft(Cause.DEPLOYMENT, service, text, settles)
         if onset - first <= _JUST_BEFORE_S:
-            draft.support(
-                Support.VERSION_ARRIVED, "versions", f"first seen {round((onset - first) / 60)} min before"
-            )
+            arrival = f"first seen {round((onset - first) / 60)} min before"
+            draft.support(Support.VERSION_ARRIVED, "versions", arrival)
         _weigh_change(draft, seen, change, service)
         yield draft
 
@@ -142,12 +126,9 @@ def _host(seen: Observations, service: str) -> Iterator[Draft]:
     hosts = _one_host(seen)
     if not hosts:
         return
-    draft = Draft(
-        Cause.HOST,
-        ", ".join(hosts),
-        f"{', '.join(hosts)} behaves differently from the other hosts of {service}",
-        f"take {hosts[0]} out of service and see whether the metric recovers",
-    )
+    text = f"{', '.join(hosts)} behaves differently from the other hosts of {service}"
+    settles = f"take {hosts[0]} out of service and see whether the metric recovers"
+    draft = Draft(Cause.HOST, ", ".join(hosts), text, settles)
     draft.support(Support.ONE_HOST, "groups", summary_of(seen.groups))
     version = _new_version(seen)
     if version is not None and version.traffic_share < 1 - _FEW_OF_HOSTS:
@@ -177,13 +158,9 @@ def _dependency(seen: Observations, service: str) -> Iterator[Draft]:
     first = dependencies.localization.suspects[0]
     suspect, path = first.service, first.path
     external = dependencies.kinds.get(suspect) in _EXTERNAL
-    draft = Draft(
-        Cause.THIRD_PARTY if external else Cause.DEPENDENCY,
-        suspect,
-        f"{suspect}, which {service} depends on ({' calls '.join(path)}), may be at fault",
-        f"look at {suspect}: its own alerts, changes and status" + (" page" if external else ""),
-        path=path,
-    )
+    text = f"{suspect}, which {service} depends on ({' calls '.join(path)}), may be at fault"
+    settles = f"look at {suspect}: its own alerts, changes and status" + (" page" if external else "")
+    draft = Draft(Cause.THIRD_PARTY if external else Cause.DEPENDENCY, suspect, text, settles, path)
     _weigh_dependency(draft, seen, suspect)
     _contradict_by_traffic(draft, seen)
     yield draft
@@ -210,12 +187,8 @@ def _traffic(seen: Observations, service: str) -> Iterator[Draft]:
     """Propose more requests than normal since before the onset."""
     if not _traffic_rose_first(seen):
         return
-    draft = Draft(
-        Cause.TRAFFIC,
-        service,
-        f"{service} gets more requests than normal",
-        "find where the additional requests come from",
-    )
+    settles = "find where the additional requests come from"
+    draft = Draft(Cause.TRAFFIC, service, f"{service} gets more requests than normal", settles)
     draft.support(Support.TRAFFIC_ROSE, "traffic", summary_of(seen.traffic))
     for signal in _abnormal_signals(seen, Resource.CPU, Resource.THROTTLING):
         draft.support(Support.RESOURCE_ABNORMAL, "signals", f"{signal} is above normal")
@@ -262,12 +235,8 @@ def _abnormal_signals(seen: Observations, *resources: Resource) -> list[str]:
 def _memory(seen: Observations, service: str) -> Iterator[Draft]:
     """Propose memory that only grows."""
     metric = value_of(seen.metric)
-    draft = Draft(
-        Cause.MEMORY_LEAK,
-        service,
-        f"{service} uses more and more memory",
-        "restart one instance and see whether its memory grows again; take a heap profile",
-    )
+    settles = "restart one instance and see whether its memory grows again; take a heap profile"
+    draft = Draft(Cause.MEMORY_LEAK, service, f"{service} uses more and more memory", settles)
     hosts = _one_host(seen)
     grows = metric is not None and metric.growing_since is not None and metric.symptom is Symptom.MEMORY
     if hosts and grows:
@@ -292,12 +261,8 @@ def _cpu(seen: Observations, service: str) -> Iterator[Draft]:
     names = _abnormal_signals(seen, Resource.CPU, Resource.THROTTLING)
     if not names:
         return
-    draft = Draft(
-        Cause.CPU_SATURATION,
-        service,
-        f"{service} is short of CPU",
-        "profile one instance; compare its CPU limit with its use",
-    )
+    settles = "profile one instance; compare its CPU limit with its use"
+    draft = Draft(Cause.CPU_SATURATION, service, f"{service} is short of CPU", settles)
     for name in names:
         draft.support(Support.RESOURCE_ABNORMAL, "signals", f"{name} is above normal")
     if Resource.THROTTLING in {s.resource for s in values_of(seen.signals) if s.name in names}:
@@ -311,12 +276,9 @@ def _cpu(seen: Observations, service: str) -> Iterator[Draft]:
 
 def _pool(seen: Observations, service: str) -> Iterator[Draft]:
     """Propose a pool: requests wait for a connection."""
-    draft = Draft(
-        Cause.POOL_EXHAUSTED,
-        service,
-        f"{service} waits for connections: its pool, or what the database allows, is used up",
-        "compare the pool's size and the database's limit with the connections in use; look for slow queries",
-    )
+    text = f"{service} waits for connections: its pool, or what the database allows, is used up"
+    settles = "compare the pool's size and the database's limit with the connections in use; look for slow queries"
+    draft = Draft(Cause.POOL_EXHAUSTED, service, text, settles)
     for name in _abnormal_signals(seen, Resource.POOL):
         draft.support(Support.RESOURCE_ABNORMAL, "signals", f"{name} is above normal")
     _support_by_text(draft, seen, ErrorKind.POOL)
@@ -371,12 +333,9 @@ def _emitter(seen: Observations, service: str) -> Iterator[Draft]:
     metric = value_of(seen.metric)
     if metric is None or metric.state is not State.LOST:
         return
-    draft = Draft(
-        Cause.EMITTER_LOST,
-        service,
-        f"what reports the metric of {service} has stopped; whether {service} works is not known from it",
-        "look at the agent or exporter that reports the metric",
-    )
+    text = f"what reports the metric of {service} has stopped; whether {service} works is not known from it"
+    settles = "look at the agent or exporter that reports the metric"
+    draft = Draft(Cause.EMITTER_LOST, service, text, settles)
     draft.support(Support.STOPPED_REPORTING, "metric", summary_of(seen.metric))
     traffic = value_of(seen.traffic)
     if traffic is not None and traffic.lost_at is None and traffic.requests is not None:

@@ -18,10 +18,6 @@ _UNSUITABLE = re.compile(
 _SELECTOR = re.compile(r"((?:avg|sum|min|max|p\d{2}|count):[A-Za-z_][\w.]*)(\{[^{}]*\})(\s*by\s*\{([^{}]*)\})?")
 
 
-class NoMetricQueryError(ValueError):
-    """The query of this kind of monitor is no plain metric query."""
-
-
 @dataclass(frozen=True)
 class Monitored:
     """What a monitor watches.
@@ -37,12 +33,12 @@ class Monitored:
     low: bool | None
 
 
-def read_monitor_query(query: str) -> Monitored:
+def read_monitor_query(query: str) -> Monitored | None:
     """Return what a monitor's query watches.
 
     Source: https://docs.datadoghq.com/monitors/types/, for anomaly, forecast, outlier and change monitors.
 
-    :raises NoMetricQueryError: it is a composite, log, event or objective query, or has no scope.
+    :returns: ``None`` for a composite, log, event or objective query, and for one without a scope.
 
     >>> read_monitor_query("avg(last_5m):avg:system.cpu.user{env:prod} by {host} > 80")
     Monitored(query='avg:system.cpu.user{env:prod} by {host}', threshold=80.0, low=False)
@@ -60,10 +56,8 @@ def read_monitor_query(query: str) -> Monitored:
             threshold = None
             direction = _DIRECTION.search(query)
             low = direction[1].lower() == "below" if direction else None
-    if _UNSUITABLE.search(text):
-        raise NoMetricQueryError("this kind of monitor has no plain metric query")
-    if not _SELECTOR.search(text):
-        raise NoMetricQueryError("the monitor's query names no metric with a scope")
+    if _UNSUITABLE.search(text) or not _SELECTOR.search(text):
+        return None
     return Monitored(text, None if changes else threshold, low)
 
 

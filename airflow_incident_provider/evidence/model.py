@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field
 
@@ -63,41 +63,55 @@ class Cause(StrEnum):
     UNREACHABLE = "unreachable"
 
 
-class Support(StrEnum):
-    """Kinds of evidence for a hypothesis."""
+class Weighed(StrEnum):
+    """A kind of evidence, with its weight."""
 
-    SYMPTOM = "symptom"
-    CHANGE_JUST_BEFORE = "change_just_before"
-    CHANGE_BEFORE = "change_before"
-    VERSION_ARRIVED = "version_arrived"
-    VERSION_FAILS_MORE = "version_fails_more"
-    VERSION_SLOWER = "version_slower"
-    ERROR_IN_VERSION = "error_in_version"
-    NEW_ERROR = "new_error"
-    ERROR_TEXT = "error_text"
-    LOG_TEXT = "log_text"
-    LOG_TEXT_NEW = "log_text_new"
-    ONE_HOST = "one_host"
-    EXPLAINS_EXCESS = "explains_excess"
-    ALERTED_FIRST = "alerted_first"
-    TRAFFIC_ROSE = "traffic_rose"
-    RESOURCE_ABNORMAL = "resource_abnormal"
-    RESOURCE_GROWS = "resource_grows"
-    STOPPED_REPORTING = "stopped_reporting"
-    REQUESTS_CONTINUE = "requests_continue"
-    DOWNTIME = "downtime"
-    PROBE_FAILED = "probe_failed"
-    PROBE_FAILED_TOO = "probe_failed_too"
-    PROBE_PASSED = "probe_passed"
-    PROBE_PASSED_TOO = "probe_passed_too"
-    EXPIRED_JUST_BEFORE = "expired_just_before"
+    weight: float
+
+    def __new__(cls, value: str, weight: float) -> Self:
+        """Make a member whose value is the text alone."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.weight = weight
+        return member
 
 
-class Contradiction(StrEnum):
-    """Kinds of evidence against a hypothesis."""
+class Support(Weighed):
+    """Kinds of evidence for a hypothesis, and how much each supports it, between 0 and 1."""
 
-    OBSERVED = "observed"
-    PROBE_PASSED = "contradicting_probe_passed"
+    SYMPTOM = "symptom", 0.15
+    CHANGE_JUST_BEFORE = "change_just_before", 0.5
+    CHANGE_BEFORE = "change_before", 0.2
+    VERSION_ARRIVED = "version_arrived", 0.4
+    VERSION_FAILS_MORE = "version_fails_more", 0.6
+    VERSION_SLOWER = "version_slower", 0.6
+    ERROR_IN_VERSION = "error_in_version", 0.4
+    NEW_ERROR = "new_error", 0.15
+    ERROR_TEXT = "error_text", 0.45
+    LOG_TEXT = "log_text", 0.4
+    LOG_TEXT_NEW = "log_text_new", 0.45
+    ONE_HOST = "one_host", 0.55
+    EXPLAINS_EXCESS = "explains_excess", 0.6
+    ALERTED_FIRST = "alerted_first", 0.3
+    TRAFFIC_ROSE = "traffic_rose", 0.55
+    RESOURCE_ABNORMAL = "resource_abnormal", 0.45
+    RESOURCE_GROWS = "resource_grows", 0.55
+    STOPPED_REPORTING = "stopped_reporting", 0.45
+    REQUESTS_CONTINUE = "requests_continue", 0.4
+    DOWNTIME = "downtime", 0.65
+    PROBE_FAILED = "probe_failed", 0.5
+    PROBE_FAILED_TOO = "probe_failed_too", 0.1
+    PROBE_PASSED = "probe_passed", 0.3
+    PROBE_PASSED_TOO = "probe_passed_too", 0.1
+    EXPIRED_JUST_BEFORE = "expired_just_before", 0.4
+
+
+class Contradiction(Weighed):
+    """Kinds of evidence against a hypothesis, and the factor that each takes its confidence down to."""
+
+    OBSERVED = "observed", 0.5
+    # A server that is slow or fails some requests regularly answers a probe.
+    PROBE_PASSED = "contradicting_probe_passed", 0.85
 
 
 class Citation(Model):
@@ -120,7 +134,7 @@ class Hypothesis(Model):
     """A possible cause, apart from the facts.
 
     :param subject: the service, host or flag that it is about.
-    :param confidence: between 0 and 1, from the tables in :mod:`.weighing`.
+    :param confidence: between 0 and 1, from the weights of the evidence, see :mod:`.weighing`.
     :param settles: what would confirm or refute it.
     """
 

@@ -166,12 +166,9 @@ def _weigh_certificates(case: _Case) -> None:
         expired, onset = probe.expired_at, case.evidence.onset
         if expired is None or (onset is not None and expired > onset + _MINUTE):
             continue
-        draft = case.about(
-            Cause.CERTIFICATE,
-            probe.where.host,
-            f"the certificate of {probe.where.authority} has expired, which may have caused it",
-            f"renew the certificate of {probe.where.authority} and see whether the metric recovers",
-        )
+        text = f"the certificate of {probe.where.authority} has expired, which may have caused it"
+        settles = f"renew the certificate of {probe.where.authority} and see whether the metric recovers"
+        draft = case.about(Cause.CERTIFICATE, probe.where.host, text, settles)
         _support(draft, probe)
         if onset is not None and not case.evidence.onset_open:
             _weigh_expiry(case, draft, probe, onset - expired)
@@ -199,12 +196,9 @@ def _hours(time: timedelta) -> str:
 def _weigh_names(case: _Case) -> None:
     """Propose a name that does not resolve."""
     for probe in case.failing(StageName.NAME):
-        draft = case.about(
-            Cause.DNS,
-            probe.where.host,
-            f"{probe.where.host} does not resolve, which may have caused it",
-            f"find out since when {probe.where.host} does not resolve, from a host of the service as well",
-        )
+        text = f"{probe.where.host} does not resolve, which may have caused it"
+        settles = f"find out since when {probe.where.host} does not resolve, from a host of the service as well"
+        draft = case.about(Cause.DNS, probe.where.host, text, settles)
         _support(draft, probe)
     _doubt_texts(case, Cause.DNS, StageName.NAME)
 
@@ -232,12 +226,9 @@ def _weigh_connections(case: _Case) -> None:
         if any(draft.cause in _PLACES and probe.is_of(draft.subject) for draft in case.drafts):
             continue
         at = probe.where.authority
-        draft = case.about(
-            Cause.UNREACHABLE,
-            at,
-            f"no connection to {at} can be made, which may have caused it",
-            f"look whether what listens at {at} runs, and since when it accepts no connections",
-        )
+        text = f"no connection to {at} can be made, which may have caused it"
+        settles = f"look whether what listens at {at} runs, and since when it accepts no connections"
+        draft = case.about(Cause.UNREACHABLE, at, text, settles)
         _support(draft, probe)
 
 

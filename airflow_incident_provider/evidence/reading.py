@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from airflow_incident_provider.evidence.calls import SCOPES, Answer, Endpoint
+from airflow_incident_provider.evidence.calls import SCOPES, Answer, Endpoint, member
 from airflow_incident_provider.evidence.model import CallOutcome
 from airflow_incident_provider.evidence.series import Series
 from airflow_incident_provider.text import redact
@@ -58,18 +58,15 @@ def _classify_success(body: Mapping[str, Any]) -> tuple[CallOutcome, str | None]
         return CallOutcome.REJECTED, f"Datadog rejected it: {plain(body['error'])}"
     if body.get("errors"):
         return CallOutcome.PARTIAL, f"Datadog's answer is partial: {_errors(body)}"
-    meta = body.get("meta")
-    if isinstance(meta, Mapping):
-        if meta.get("status") == "timeout":
-            return CallOutcome.PARTIAL, "the search timed out: the answer is partial"
-        page = meta.get("page")
-        if isinstance(page, Mapping) and page.get("after"):
-            return CallOutcome.PARTIAL, "only the newest entries were read"
+    if member(body, "meta", "status") == "timeout":
+        return CallOutcome.PARTIAL, "the search timed out: the answer is partial"
+    if member(body, "meta", "page", "after"):
+        return CallOutcome.PARTIAL, "only the newest entries were read"
     return CallOutcome.ANSWERED, None
 
 
 def _errors(body: Any) -> str:
-    found = body.get("errors") if isinstance(body, Mapping) else None
+    found = member(body, "errors")
     entries = found if isinstance(found, list) else [found]
     texts = [e.get("detail") or e.get("title") if isinstance(e, Mapping) else e for e in entries]
     return "; ".join(plain(text) for text in texts if text) or "without a reason"
@@ -83,20 +80,14 @@ def plain(value: object, limit: int = _TEXT) -> str:
 
 def text_of(row: Mapping[str, Any], *keys: str, limit: int = _TEXT) -> str | None:
     """Return a nested text member on one line, without secrets; ``None`` if it is not there or empty."""
-    found: Any = row
-    for key in keys:
-        found = found.get(key) if isinstance(found, Mapping) else None
+    found = member(row, *keys)
     return plain(found, limit) if isinstance(found, str | int | float) and str(found).strip() else None
 
 
 def seconds_of(value: object) -> int | None:
     """Return Unix seconds of a time in seconds, milliseconds or ISO 8601."""
-    if isinstance(value, bool) or value is None:
-        return None
-    if isinstance(value, int | float):
-        if not math.isfinite(value):
-            return None
-        return int(value / 1000 if value > _MILLISECONDS_FROM else value)
+    if (number := _value(value)) is not None:
+        return int(number / 1000 if number > _MILLISECONDS_FROM else number)
     if isinstance(value, str):
         try:
             at = datetime.fromisoformat(value)

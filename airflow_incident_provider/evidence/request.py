@@ -6,7 +6,7 @@ import math
 import re
 from datetime import datetime, timedelta
 
-from airflow_incident_provider.evidence.metric_query import Monitored, NoMetricQueryError, read_monitor_query
+from airflow_incident_provider.evidence.metric_query import Monitored, read_monitor_query
 from airflow_incident_provider.evidence.series import Series
 from airflow_incident_provider.evidence.symptoms import (
     OPERATIONS,
@@ -61,12 +61,7 @@ class EvidenceRequest(Model):
     @property
     def monitored(self) -> Monitored | None:
         """The metric query behind the alert with its threshold, if there is a plain one."""
-        if self.query is None:
-            return None
-        try:
-            return read_monitor_query(self.query)
-        except NoMetricQueryError:
-            return None
+        return read_monitor_query(self.query) if self.query is not None else None
 
     @property
     def metric_query(self) -> str | None:
@@ -106,13 +101,14 @@ class EvidenceRequest(Model):
 
     def selector(self) -> str:
         """Return ``{service:checkout,env:prod}``; without a known service or environment, less of it."""
-        return f"{{{','.join(self._tags(self.service)) or '*'}}}"
+        return f"{{{','.join(self.tags(self.service)) or '*'}}}"
 
     def search(self, service: str | None) -> str:
         """Return the same of a service in the language of events, logs and deployments."""
-        return " ".join(self._tags(service))
+        return " ".join(self.tags(service))
 
-    def _tags(self, service: str | None) -> list[str]:
+    def tags(self, service: str | None) -> list[str]:
+        """Return the tags of a service in the environment, as far as both are known."""
         return [f"{key}:{value}" for key, value in (("service", service), ("env", self.env)) if value]
 
 

@@ -8,7 +8,7 @@ says what would settle it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from airflow_incident_provider.evidence.model import (
@@ -20,43 +20,6 @@ from airflow_incident_provider.evidence.model import (
     finding_id,
 )
 from airflow_incident_provider.models import Finding, Verdict
-
-SUPPORT: Mapping[Support, float] = {
-    Support.SYMPTOM: 0.15,
-    Support.CHANGE_JUST_BEFORE: 0.5,
-    Support.CHANGE_BEFORE: 0.2,
-    Support.VERSION_ARRIVED: 0.4,
-    Support.VERSION_FAILS_MORE: 0.6,
-    Support.VERSION_SLOWER: 0.6,
-    Support.ERROR_IN_VERSION: 0.4,
-    Support.NEW_ERROR: 0.15,
-    Support.ERROR_TEXT: 0.45,
-    Support.LOG_TEXT: 0.4,
-    Support.LOG_TEXT_NEW: 0.45,
-    Support.ONE_HOST: 0.55,
-    Support.EXPLAINS_EXCESS: 0.6,
-    Support.ALERTED_FIRST: 0.3,
-    Support.TRAFFIC_ROSE: 0.55,
-    Support.RESOURCE_ABNORMAL: 0.45,
-    Support.RESOURCE_GROWS: 0.55,
-    Support.STOPPED_REPORTING: 0.45,
-    Support.REQUESTS_CONTINUE: 0.4,
-    Support.DOWNTIME: 0.65,
-    Support.PROBE_FAILED: 0.5,
-    Support.PROBE_FAILED_TOO: 0.1,
-    Support.PROBE_PASSED: 0.3,
-    Support.PROBE_PASSED_TOO: 0.1,
-    Support.EXPIRED_JUST_BEFORE: 0.4,
-}
-"""How much each kind of evidence supports a hypothesis, between 0 and 1."""
-
-CONTRADICTION: Mapping[Contradiction, float] = {
-    Contradiction.OBSERVED: 0.5,
-    # A server that is slow or fails some requests regularly answers a probe.
-    Contradiction.PROBE_PASSED: 0.85,
-}
-"""The factor of each kind of contradicting observation."""
-
 
 THRESHOLD = 0.5
 LIKELY = 0.75
@@ -104,9 +67,8 @@ class Draft:
     @property
     def confidence(self) -> float:
         """How well the evidence supports it, between 0 and 1."""
-        doubt = math.prod(1 - SUPPORT[each.kind] for each in self.supporting if isinstance(each.kind, Support))
-        kinds = [each.kind for each in self.contradicting if isinstance(each.kind, Contradiction)]
-        return (1 - doubt) * math.prod(CONTRADICTION[kind] for kind in kinds)
+        doubt = math.prod(1 - each.kind.weight for each in self.supporting if each.kind)
+        return (1 - doubt) * math.prod(each.kind.weight for each in self.contradicting if each.kind)
 
     def done(self) -> Hypothesis:
         """Return the hypothesis."""
@@ -133,11 +95,8 @@ def select(drafts: Sequence[Draft], unchecked: Sequence[str]) -> Proposal:
     known = sorted(drafts, key=lambda draft: (-draft.confidence, draft.cause, draft.subject))
     every = [draft.done() for draft in known]
     named = _without_explained([each for each in every if each.confidence >= THRESHOLD])[:_MOST]
-    return Proposal(
-        hypotheses=named,
-        abstained=None if named else _abstention(known, unchecked),
-        candidates=tuple(each for each in every if each not in named)[:_MOST_CANDIDATES],
-    )
+    others = tuple(each for each in every if each not in named)[:_MOST_CANDIDATES]
+    return Proposal(named, None if named else _abstention(known, unchecked), others)
 
 
 def unchecked_ids(findings: Iterable[Finding]) -> tuple[str, ...]:

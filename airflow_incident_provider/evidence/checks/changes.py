@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airflow_incident_provider.evidence.calls import Answer, Answers
+from airflow_incident_provider.evidence.calls import Answer, Answers, member
 from airflow_incident_provider.evidence.checks.finding import Check, ago, clock, listed
 from airflow_incident_provider.evidence.model import Cause
 from airflow_incident_provider.evidence.observations import Change, ChangesSeen, Checked, MetricSeen
@@ -120,14 +120,11 @@ def _read(name: str, answer: Answer, request: EvidenceRequest) -> Iterable[Chang
 
 
 def _deployment(row: Mapping[str, Any], answer: Answer, request: EvidenceRequest) -> Change | None:
-    attributes = row.get("attributes")
-    if not isinstance(attributes, Mapping):
-        return None
-    at = seconds_of(attributes.get("started_at"))
-    service, env = text_of(attributes, "service"), text_of(attributes, "env")
+    at = seconds_of(member(row, "attributes", "started_at"))
+    service, env = text_of(row, "attributes", "service"), text_of(row, "attributes", "env")
     if at is None or service is None or (env and request.env and env != request.env):
         return None
-    version = tag_value(text_of(attributes, "version", limit=60) or "") or None
+    version = tag_value(text_of(row, "attributes", "version", limit=60) or "") or None
     title = f"deployment of {service}{f' {version}' if version else ''}"
     return Change(
         kind=Cause.DEPLOYMENT,
@@ -135,16 +132,16 @@ def _deployment(row: Mapping[str, Any], answer: Answer, request: EvidenceRequest
         service=service,
         title=title,
         version=version,
-        finished=attributes.get("finished_at") is not None,
+        finished=member(row, "attributes", "finished_at") is not None,
         call=answer.call.id,
     )
 
 
 def _event(row: Mapping[str, Any], answer: Answer, request: EvidenceRequest) -> Change | None:
-    outer = row.get("attributes")
-    inner = outer.get("attributes") if isinstance(outer, Mapping) else None
-    if not isinstance(outer, Mapping) or not isinstance(inner, Mapping):
+    inner = member(row, "attributes", "attributes")
+    if not isinstance(inner, Mapping):
         return None
+    outer = row["attributes"]
     at = seconds_of(outer.get("timestamp")) or seconds_of(inner.get("timestamp"))
     title = text_of(inner, "title", limit=150) or text_of(outer, "message", limit=150) or ""
     kind = _kind(inner, title)

@@ -88,10 +88,7 @@ def check_downtime(request: EvidenceRequest, answers: Answers) -> Checked[tuple[
 
 
 def _downtimes(request: EvidenceRequest, rows: Iterable[Mapping[str, Any]]) -> Iterable[DowntimeSeen]:
-    own = {
-        *request.scope,
-        *(f"{key}:{value}" for key, value in (("service", request.service), ("env", request.env)) if value),
-    }
+    own = {*request.scope, *request.tags(request.service)}
     now = request.now.timestamp()
     for row in rows:
         attributes = row.get("attributes")

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airflow_incident_provider.evidence.calls import LOGS_LIMIT, Answer, Answers
+from airflow_incident_provider.evidence.calls import LOGS_LIMIT, Answer, Answers, member
 from airflow_incident_provider.evidence.checks.finding import Check, clock, listed, partly
 from airflow_incident_provider.evidence.observations import (
     Checked,
@@ -104,27 +104,21 @@ def check_errors(
 
 def _new_errors(issues: Iterable[Mapping[str, Any]], counts: Mapping[Any, Any], since: int) -> Iterable[NewError]:
     for row in issues:
-        issue = row.get("attributes")
-        if not isinstance(issue, Mapping):
+        first = seconds_of(member(row, "attributes", "first_seen")) or 0
+        again = seconds_of(member(row, "attributes", "regression", "regressed_at")) or 0
+        if first < since and again < since:
             continue
-        first, regression = seconds_of(issue.get("first_seen")), issue.get("regression")
-        again = seconds_of(regression.get("regressed_at")) if isinstance(regression, Mapping) else None
-        if (first or 0) < since and (again or 0) < since:
-            continue
-        regressed = (first or 0) < since
-        counted = counts.get(row.get("id"))
-        total = counted.get("total_count") if isinstance(counted, Mapping) else None
-        version = text_of(issue, "first_seen_version", limit=60)
-        if regressed and isinstance(regression, Mapping):
-            version = text_of(regression, "regressed_at_version", limit=60)
-        message = text_of(issue, "error_message", limit=_PATTERN_LENGTH) or ""
+        regressed = first < since
+        version = ("regression", "regressed_at_version") if regressed else ("first_seen_version",)
+        total = member(counts.get(row.get("id")), "total_count")
+        message = text_of(row, "attributes", "error_message", limit=_PATTERN_LENGTH) or ""
         yield NewError(
-            type=text_of(issue, "error_type", limit=80) or "error",
+            type=text_of(row, "attributes", "error_type", limit=80) or "error",
             message=message,
-            first_seen=int((again if regressed else first) or 0),
-            version=version,
+            first_seen=again if regressed else first,
+            version=text_of(row, "attributes", *version, limit=60),
             count=total if isinstance(total, int) else None,
-            kind=kind_of(text_of(issue, "error_type"), message),
+            kind=kind_of(text_of(row, "attributes", "error_type"), message),
             regression=regressed,
         )
 
