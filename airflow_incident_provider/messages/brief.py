@@ -320,17 +320,11 @@ def _picture(state: BriefState) -> Block | None:
 
 def _people_lines(state: BriefState, lists: _Lists) -> list[Mrkdwn]:
     """Return who leads, who was invited, who is being invited, and who is missing."""
-    lines = [
-        _lead(state),
-        _latest_update(state),
-        lists.invited.short(),
-        lists.pending.short(),
-        lists.not_invited.short(),
-    ]
+    people = [listed.short() for listed in (lists.invited, lists.pending, lists.not_invited)]
     if not (state.invited or state.pending):
         nobody = "nobody could be invited" if state.not_invited else "nobody was invited: no responders are named"
-        lines.insert(2, Mrkdwn(f"*People* {nobody}"))
-    return lines
+        people.insert(0, Mrkdwn(f"*People* {nobody}"))
+    return [_lead(state), _latest_update(state), *people]
 
 
 def _lead(state: BriefState) -> Mrkdwn:

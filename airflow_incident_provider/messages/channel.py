@@ -9,7 +9,7 @@ from datetime import UTC
 from slugify import slugify
 
 from airflow_incident_provider.models import Incident, Link, LinkKind, Severity
-from airflow_incident_provider.text import digest, one_line, url_problem
+from airflow_incident_provider.text import digest, one_line, shorten, url_problem
 
 NAME_LIMIT = 80
 PURPOSE_LIMIT = 250
@@ -117,8 +117,7 @@ def purpose_key(text: str) -> str | None:
 
 def _shortened(text: str, limit: int) -> str:
     """Return one line of plain text without markup, truncated with an ellipsis."""
-    line = one_line(text).translate(_NO_MARKUP)
-    return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
+    return shorten(one_line(text).translate(_NO_MARKUP), limit)
 
 
 def bookmarks(incident: Incident, run_url: str | None) -> tuple[Link, ...]:

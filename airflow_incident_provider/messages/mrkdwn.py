@@ -81,19 +81,9 @@ def clock(at: datetime, *, seconds: bool = True, seen_from: datetime | None = No
     return day + utc.strftime("%H:%M:%S" if seconds else "%H:%M")
 
 
-def slack_date(at: datetime, *, form: str = "{time_secs}", fallback: str | None = None) -> Mrkdwn:
-    """
-    Return a time that Slack formats in the reader's time zone.
-
-    :param form: Slack's date format, with trusted text only.
-    :param fallback: the text where Slack cannot format it; default: the UTC time.
-    """
-    return Mrkdwn(f"<!date^{int(at.timestamp())}^{form}|{fallback or f'{clock(at)} UTC'}>")
-
-
 def utc_and_local(at: datetime, *, seconds: bool = False, seen_from: datetime | None = None) -> Mrkdwn:
     """Return the UTC time, followed by the reader's local time where Slack can format it."""
-    local = slack_date(at, form="UTC ({time} your time)", fallback="UTC")
+    local = f"<!date^{int(at.timestamp())}^UTC ({{time}} your time)|UTC>"
     return Mrkdwn(f"{clock(at, seconds=seconds, seen_from=seen_from)} {local}")
 
 

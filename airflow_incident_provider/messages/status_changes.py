@@ -218,10 +218,8 @@ def archived_message(*, at: datetime, by: str | None) -> Message:
 
     :param by: who. Untrusted text.
     """
-    return _message(
-        f"Archived at {clock(at)} UTC{_by(by)}",
-        Mrkdwn("Its messages remain readable and searchable. Only a person can unarchive it"),
-    )
+    rest = Mrkdwn("Its messages remain readable and searchable. Only a person can unarchive it")
+    return _message(f"Archived at {clock(at)} UTC{_by(by)}", rest)
 
 
 # --- incidents without a room of their own ----------------------------------------------------------------
@@ -323,10 +321,8 @@ def recovery_messages(recovery: Recovery, before: Sequence[Finding], now: Sequen
     pairs = _paired(before, now)
     advice = _advice(recovery, pairs)
     words = decode_mrkdwn(advice, {}).replace("*", "").replace("`", "")
-    return split_into_messages(
-        f"{_recovery_heading(recovery, now)}\n{words}",
-        sections([*_recovery_head(recovery, now), *_comparison(pairs), advice]),
-    )
+    blocks = sections([*_recovery_head(recovery, now), *_comparison(pairs), advice])
+    return split_into_messages(f"{_recovery_heading(recovery, now)}\n{words}", blocks)
 
 
 def failing_probes(findings: Sequence[Finding]) -> tuple[str, ...]:
@@ -358,10 +354,8 @@ def _recovery_head(recovery: Recovery, now: Sequence[Finding]) -> list[Mrkdwn]:
     symbol = "🟢" if recovery.over and not _is_doubtful(now) else "🔶"
     after = duration(max(0, between(recovery.first_at, recovery.at)))
     times = f" · fired {recovery.times} times" if recovery.times > 1 else ""
-    return [
-        Mrkdwn(f"{symbol} {bold(_recovery_heading(recovery, now))}"),
-        Mrkdwn(f"{after} after the first alert{times}"),
-    ]
+    heading = bold(_recovery_heading(recovery, now))
+    return [Mrkdwn(f"{symbol} {heading}"), Mrkdwn(f"{after} after the first alert{times}")]
 
 
 def _paired(before: Sequence[Finding], now: Sequence[Finding]) -> list[_Pair]:

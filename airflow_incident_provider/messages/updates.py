@@ -158,7 +158,7 @@ def _value(kind: UpdateKind, value: str | None) -> Mrkdwn:
 
 
 def _alerts(update: IncidentUpdate) -> list[Mrkdwn]:
-    """Return a line for all alerts that joined, that fire again, and that recovered."""
+    """Return one line each for the alerts that joined, that fire again, and that recovered."""
     lines = []
     for kind, (one, several) in _ALERTS.items():
         if items := update.of(kind):

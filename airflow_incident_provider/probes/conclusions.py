@@ -14,7 +14,7 @@ from itertools import combinations
 
 from airflow_incident_provider.models import CONTROL_PROBES, Finding, Incident, StageName, Statement, Verdict
 from airflow_incident_provider.probes.planning import MAX_RUNS, all_runs
-from airflow_incident_provider.probes.targets import Endpoint, endpoint, incident_targets, read_target
+from airflow_incident_provider.probes.targets import endpoint, incident_targets, read_target
 
 _KNOWN = (Verdict.FAIL, Verdict.WARN, Verdict.OK)
 """The verdicts of findings that say something about their target, the worst first."""
@@ -69,10 +69,7 @@ def contradictions(findings: Sequence[Finding]) -> Iterator[Statement]:
     for (one, here), (other, there) in combinations(located, 2):
         if here != there or {_connected(one), _connected(other)} != {True, False}:
             continue
-        text = (
-            f"{Endpoint(host=here[0], port=here[1]).authority}: the findings contradict each other: "
-            f"{_about_connection(one)}; {_about_connection(other)}"
-        )
+        text = f"{here}: the findings contradict each other: {_about_connection(one)}; {_about_connection(other)}"
         yield Statement(text=text, probes=(one.probe, other.probe), targets=(one.target, other.target))
 
 
@@ -89,12 +86,12 @@ def _connected(finding: Finding) -> bool | None:
     return stage.verdict is not Verdict.FAIL
 
 
-def _location(finding: Finding) -> tuple[str, int] | None:
+def _location(finding: Finding) -> str | None:
     """Return the host and port of a finding whose stages say something about them."""
     if not finding.stages or finding.probe == "dns":
         return None
     parts = endpoint(read_target(finding.target))
-    return (parts.host, parts.port) if parts is not None and parts.port is not None else None
+    return parts.authority if parts is not None and parts.port is not None else None
 
 
 # --- what is left open ---------------------------------------------------------------------------------

@@ -100,12 +100,12 @@ class Exchange:
     @property
     def exit_code(self) -> int:
         """Curl's exit code."""
-        return self._number("exitcode")
+        return int(self._number("exitcode"))
 
     @property
     def status(self) -> int:
         """The status of the answer; 0 if there was none."""
-        return self._number("http_code")
+        return int(self._number("http_code"))
 
     @property
     def handshake_ms(self) -> int | None:
@@ -116,7 +116,7 @@ class Exchange:
     @property
     def connect_status(self) -> int:
         """The status of the proxy's answer to CONNECT; 0 if there was none."""
-        return self._number("http_connect")
+        return int(self._number("http_connect"))
 
     @property
     def total_ms(self) -> int:
@@ -183,13 +183,12 @@ class Exchange:
         reason = _OPENSSL_REASON.search(self.message)
         return f"{words} ({plain_text(reason[1].encode())[:120].strip()})" if reason else words
 
-    def _number(self, key: str) -> int:
+    def _number(self, key: str) -> float:
         value = self.transfer.get(key)
-        return int(value) if isinstance(value, int | float) else 0
+        return value if isinstance(value, int | float) else 0
 
     def _ms(self, key: str) -> int:
-        value = self.transfer.get(key)
-        return round(float(value) * 1000) if isinstance(value, int | float) else 0
+        return round(self._number(key) * 1000)
 
 
 def shown_location(location: str) -> str:

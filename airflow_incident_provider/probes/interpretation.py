@@ -66,13 +66,8 @@ def unknown_finding(
 
 def skipped_finding(run: ProbeRun, *, started_at: datetime) -> Finding:
     """Return the finding of a run whose target was refused when it was planned."""
-    return Finding(
-        probe=run.probe,
-        target=_target(run),
-        verdict=Verdict.SKIPPED,
-        summary=redact(run.refused or "not run"),
-        started_at=started_at,
-    )
+    target, summary = _target(run), redact(run.refused or "not run")
+    return Finding(probe=run.probe, target=target, verdict=Verdict.SKIPPED, summary=summary, started_at=started_at)
 
 
 def custom_finding(output: ContainerOutput, *, name: str, image: str, command: tuple[str, ...]) -> Finding:
@@ -159,11 +154,8 @@ def _with_faults(stages: Sequence[Stage], faults: Sequence[Stage]) -> tuple[Stag
         if later is None or later.verdict is Verdict.SKIPPED:
             found[fault.name] = fault
         else:
-            changed = {
-                "verdict": graver(fault.verdict, later.verdict),
-                "summary": f"{fault.summary}; {later.summary}",
-            }
-            found[fault.name] = later.model_copy(update=changed)
+            verdict, summary = graver(fault.verdict, later.verdict), f"{fault.summary}; {later.summary}"
+            found[fault.name] = later.model_copy(update={"verdict": verdict, "summary": summary})
     return tuple(sorted(found.values(), key=lambda stage: list(StageName).index(stage.name)))
 
 

@@ -132,12 +132,9 @@ class Resolution:
 def read_vantage(measured: Measurements, network: str | None) -> Vantage:
     """Return where the container looked from."""
     families = (name for name, key in (("IPv4", "routes4"), ("IPv6", "routes6")) if measured.has(key))
-    return Vantage(
-        network=network,
-        addresses=tuple(address.partition("/")[0] for address in measured.words("addresses")),
-        resolvers=measured.words("resolvers"),
-        families=tuple(families),
-    )
+    addresses = tuple(address.partition("/")[0] for address in measured.words("addresses"))
+    resolvers = measured.words("resolvers")
+    return Vantage(network=network, addresses=addresses, resolvers=resolvers, families=tuple(families))
 
 
 def read_resolution(run: ProbeRun, measured: Measurements, *, internal: bool) -> Resolution:
@@ -162,11 +159,8 @@ def read_resolution(run: ProbeRun, measured: Measurements, *, internal: bool) ->
     without_route = (
         Address(a, is_permitted(ip_address(a), run.allowed_networks), str(classify(ip_address(a)))) for a in unused
     )
-    return Resolution(
-        addresses=(*addresses, *without_route),
-        replies=replies,
-        lookup_ms=_lookup_ms(measured, addresses, replies),
-    )
+    took = _lookup_ms(measured, addresses, replies)
+    return Resolution(addresses=(*addresses, *without_route), replies=replies, lookup_ms=took)
 
 
 def _lookup_ms(measured: Measurements, addresses: Sequence[Address], replies: Sequence[Reply]) -> int:
@@ -188,11 +182,8 @@ def _lookup_ms(measured: Measurements, addresses: Sequence[Address], replies: Se
 
 def read_replies(measured: Measurements) -> tuple[Reply, ...]:
     """Return what each resolver replied to each query."""
-    return tuple(
-        read_reply(key.removeprefix("reply-"), message)
-        for key, message in measured.values.items()
-        if key.startswith("reply-")
-    )
+    found = [(key, message) for key, message in measured.values.items() if key.startswith("reply-")]
+    return tuple(read_reply(key.removeprefix("reply-"), message) for key, message in found)
 
 
 # --- the name -----------------------------------------------------------------------------------------

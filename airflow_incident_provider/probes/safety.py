@@ -46,15 +46,8 @@ class AddressKind(StrEnum):
     MALFORMED = "malformed"
 
 
-IN_ALLOWED_NETWORKS = frozenset(
-    {
-        AddressKind.PRIVATE,
-        AddressKind.SHARED,
-        AddressKind.LOOPBACK,
-        AddressKind.UNIQUE_LOCAL,
-        AddressKind.RESERVED,
-    }
-)
+_INTERNAL = frozenset({AddressKind.PRIVATE, AddressKind.SHARED, AddressKind.UNIQUE_LOCAL})
+IN_ALLOWED_NETWORKS = _INTERNAL | {AddressKind.LOOPBACK, AddressKind.RESERVED}
 """The kinds that may be contacted inside an allowed network; of the others only public ones, anywhere."""
 
 NAT64 = IPv6Network("64:ff9b::/96")
@@ -83,11 +76,7 @@ RANGES: tuple[tuple[AddressKind, Network], ...] = tuple(
 )
 """The kind of every address: the first network that contains it counts."""
 
-INTERNAL_NETWORKS = tuple(
-    str(network)
-    for kind, network in RANGES
-    if kind in {AddressKind.PRIVATE, AddressKind.SHARED, AddressKind.UNIQUE_LOCAL}
-)
+INTERNAL_NETWORKS = tuple(str(network) for kind, network in RANGES if kind in _INTERNAL)
 """The private networks, which a target that the routing table names may lie in."""
 
 _MAX_NAME = 253

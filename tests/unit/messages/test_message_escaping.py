@@ -17,7 +17,6 @@ from airflow_incident_provider.messages.mrkdwn import (
     link,
     mention,
     quote,
-    slack_date,
     truncate,
     utc_and_local,
     wrap,
@@ -143,7 +142,6 @@ def test_only_an_id_that_slack_gives_is_mentioned() -> None:
 
 
 def test_a_moment_is_drawn_by_slack_and_falls_back_to_utc() -> None:
-    assert slack_date(OCCURRED) == "<!date^1795426500^{time_secs}|09:35:00 UTC>"
     assert utc_and_local(OCCURRED) == "09:35 <!date^1795426500^UTC ({time} your time)|UTC>"
 
 
