@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from airflow_incident_provider.notifications.failed_run import FailedRun
 from airflow_incident_provider.notifications.failure_queue import Batch, FailureQueue, RoomRef
 from airflow_incident_provider.room.brief import brief_key
 from airflow_incident_provider.room.opener import RoomOpener, RoomRequest
-from airflow_incident_provider.room.posting import Ledger
+from airflow_incident_provider.room.posting import Ledger, find_early_message
 from airflow_incident_provider.room.responders import people_in, resolve_users
 from airflow_incident_provider.room.snapshot import IncidentSnapshot, RunRef
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
@@ -48,7 +48,6 @@ DAG_PATIENCE_S = 20.0
 _FIRST_RETRY_S = 1.0
 _MAX_PREFIX = 40
 _NOT_IN_PREFIX = re.compile(r"[^a-z0-9_-]+")
-_FIRST_MINUTES = timedelta(minutes=5)
 _ROOM_GONE = frozenset(
     {"channel_not_found", "is_archived", "not_in_channel", "thread_not_found", "cannot_reply_to_message"}
 )
@@ -231,9 +230,8 @@ class _Delivery:
         ours = channel is not None and channel.creator == self._workspace.bot_user_id and not channel.archived
         if channel is None or not ours or purpose_key(channel.purpose) != incident.key:
             return None
-        since = channel.created_at
-        until = since + _FIRST_MINUTES if since else None
-        brief_ts = self._slack.find_message(channel.id, brief_key(incident), since=since, until=until)
+        key = brief_key(incident)
+        brief_ts = find_early_message(self._slack, channel.id, key, posted_after=channel.created_at)
         return RoomRef(channel.id, brief_ts) if brief_ts else None
 
     def _open(self, incident: Incident) -> RoomRef:

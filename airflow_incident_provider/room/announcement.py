@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from airflow_incident_provider.exceptions import SlackConfigurationError, SlackRequestError
 from airflow_incident_provider.lifecycle.records import IncidentRecord
 from airflow_incident_provider.messages.coordination import digest_message
+from airflow_incident_provider.room.posting import find_early_message
 from airflow_incident_provider.room.snapshot import IncidentSnapshot
 from airflow_incident_provider.slack.errors import EDIT_REFUSED, MESSAGE_NOT_FOUND
 from airflow_incident_provider.slack.protocol import Channel, SlackClient
@@ -29,8 +31,7 @@ def announce(slack: SlackClient, snapshot: IncidentSnapshot, channel: str) -> No
     key = f"{record.key}/announcement"
     room_url = snapshot.room.url if snapshot.room is not None else None
     message = digest_message(record, room_url=room_url, no_room=record.room.problem, now=datetime.now(UTC))
-    ts = slack.find_message(there.id, key, since=record.opened_at)
-    if ts is not None:
+    for ts in _announcements(slack, there.id, key, record.opened_at):
         try:
             slack.update(there.id, ts, message, key=key)
         except SlackRequestError as error:
@@ -39,6 +40,17 @@ def announce(slack: SlackClient, snapshot: IncidentSnapshot, channel: str) -> No
         else:
             return
     slack.post(there.id, message, key=key)
+
+
+def _announcements(slack: SlackClient, channel_id: str, key: str, opened_at: datetime) -> Iterator[str]:
+    """Yield the announcement, and the one that has replaced it if it cannot be edited any more."""
+    first = find_early_message(slack, channel_id, key, posted_after=opened_at)
+    if first is None:
+        return
+    yield first
+    newest = slack.find_message(channel_id, key, since=opened_at)
+    if newest is not None and newest != first:
+        yield newest
 
 
 def named_channel(slack: SlackClient, channel: str, role: str) -> Channel:

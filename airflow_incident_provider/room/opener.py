@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
@@ -24,7 +24,7 @@ from airflow_incident_provider.messages.progress import StepProgress
 from airflow_incident_provider.models import Incident, Problem, ProblemCode, SlackWorkspace, WarRoom
 from airflow_incident_provider.room.brief import BriefWriter, brief_key, brief_state
 from airflow_incident_provider.room.channel import UNFINISHED_WAIT_S, ChannelOpener, ChannelRequest, OpenedChannel
-from airflow_incident_provider.room.posting import Ledger, Poster, recorded_ts
+from airflow_incident_provider.room.posting import Ledger, Poster, find_early_message, is_recent, recorded_ts
 from airflow_incident_provider.room.progress import progress_with_room
 from airflow_incident_provider.room.responders import NOT_ADDED, invitations, not_invited, not_invited_because
 from airflow_incident_provider.room.snapshot import IncidentSnapshot
@@ -51,8 +51,6 @@ PROBLEMS: Mapping[ProblemCode, tuple[str, str]] = {
 """What the room says of each failure; second, what it says if Slack did not answer and may have done it."""
 
 _BRIEF = "brief"
-_FIRST_MINUTES = timedelta(minutes=5)
-"""How long after its creation a room has its brief at the latest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,34 +190,14 @@ class RoomOpener:
         return ts, datetime.now(UTC)
 
     def _find_brief(self, channel: Channel, key: str, *, patience_s: float) -> str | None:
-        """Return the brief, from the room's first minutes or from its newest messages.
-
-        An app that Slack allows one such call a minute makes only the first in a room of some age.
-        """
-        if found := self._first_brief(channel, key):
-            return found
+        """Return the brief; wait for one that another process may be about to post in a new channel."""
         patiently = Retrying(
-            stop=stop_after_delay(patience_s),
+            stop=stop_after_delay(patience_s if is_recent(channel.created_at) else 0),
             wait=wait_fixed(UNFINISHED_WAIT_S / 8),
             retry=retry_if_result(lambda found: found is None),
             retry_error_callback=lambda _: None,
         )
-        try:
-            return patiently(self._slack.find_message, channel.id, key)
-        except SlackUnavailableError as error:
-            if error.retry_after is None or self._is_new(channel):
-                raise
-            return None
-
-    def _first_brief(self, channel: Channel, key: str) -> str | None:
-        """Return the brief of a room in which so much was posted since that it is not among the newest messages."""
-        if channel.created_at is None or self._is_new(channel):
-            return None
-        until = channel.created_at + _FIRST_MINUTES
-        return self._slack.find_message(channel.id, key, since=channel.created_at, until=until)
-
-    def _is_new(self, channel: Channel) -> bool:
-        return channel.created_at is None or datetime.now(UTC) - channel.created_at < _FIRST_MINUTES
+        return patiently(find_early_message, self._slack, channel.id, key, posted_after=channel.created_at)
 
     def _set_purpose(self, slack: SlackClient, channel: Channel) -> None:
         """Write the key into the purpose, unless the channel is another tool's and has one."""

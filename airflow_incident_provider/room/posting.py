@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from pydantic import JsonValue
 
-from airflow_incident_provider.exceptions import SlackRequestError
+from airflow_incident_provider.exceptions import SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.models import PostedMessage
 from airflow_incident_provider.slack.errors import EDIT_REFUSED, MESSAGE_NOT_FOUND
@@ -16,6 +16,7 @@ from airflow_incident_provider.slack.protocol import SlackClient
 from airflow_incident_provider.text import digest
 
 _STORE_KEY = "side_effects"
+_SOON = timedelta(minutes=5)
 
 
 class Store(Protocol):
@@ -143,6 +144,30 @@ class Poster:
         if attempted is None and not self._ledger.may_have_forgotten:
             return None
         return self._slack.find_message(self._channel_id, key, since=attempted, thread_ts=thread_ts)
+
+
+def find_early_message(
+    slack: SlackClient, channel_id: str, key: str, *, posted_after: datetime | None
+) -> str | None:
+    """Return the app's message with a key that was posted soon after a moment, or else later.
+
+    So much may have been posted since that it is not among the newest messages. An app that Slack allows one such
+    call a minute only looks at the first minutes.
+    """
+    early = None if is_recent(posted_after) or posted_after is None else posted_after + _SOON
+    if early and (found := slack.find_message(channel_id, key, since=posted_after, until=early)):
+        return found
+    try:
+        return slack.find_message(channel_id, key, since=posted_after)
+    except SlackUnavailableError as error:
+        if error.retry_after is None or early is None:
+            raise
+        return None
+
+
+def is_recent(moment: datetime | None) -> bool:
+    """Return whether only a few minutes have passed since, or it is not known how many."""
+    return moment is None or datetime.now(UTC) - moment < _SOON
 
 
 def recorded_ts(ledger: Ledger, key: str, channel_id: str) -> str | None:
