@@ -38,7 +38,7 @@ from airflow_incident_provider.registry.records import UpdateBatch
 from airflow_incident_provider.room.announcement import announce, named_channel
 from airflow_incident_provider.room.brief import BriefWriter, brief_key, brief_state
 from airflow_incident_provider.room.opener import RoomOpener, RoomRequest
-from airflow_incident_provider.room.posting import Poster
+from airflow_incident_provider.room.posting import Poster, find_early_message
 from airflow_incident_provider.room.responders import (
     LaterResponders,
     invite_later_responders,
@@ -376,8 +376,10 @@ def announce_room_in_thread(session: RoomSession, channel: str) -> None:
     :raises IncidentError: Slack did not accept it; nothing else depends on it.
     """
     there = named_channel(session.slack, channel, "triage")
-    assert session.snapshot.incident is not None
-    thread_ts = session.slack.find_message(there.id, brief_key(session.snapshot.incident))
+    incident, record = session.snapshot.incident, session.snapshot.record
+    assert incident is not None
+    opened_at = record.opened_at if record else incident.received_at
+    thread_ts = find_early_message(session.slack, there.id, brief_key(incident), posted_after=opened_at)
     if thread_ts is not None:
         message = room_opened_message(session.room.channel_name, session.room.url)
         poster = Poster(session.slack, there.id, session.ledger)

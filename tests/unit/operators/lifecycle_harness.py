@@ -7,7 +7,8 @@ Time is ours: decisions happen when a test says, and a task's run is due when a 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,8 @@ from airflow.sdk.exceptions import (
     DagRunTriggerException,
     DownstreamTasksSkipped,
 )
-from incident_sandbox import SandboxClient
+from incident_sandbox import SandboxClient, SandboxServer
+from incident_sandbox.entities import Message
 
 from airflow_incident_provider.config import DagId, TaskId
 from airflow_incident_provider.exceptions import IncidentError
@@ -388,6 +390,26 @@ class Monitor:
             **changed,
         }
         return self._life.alert(payload)
+
+
+@contextmanager
+def an_hour_ago(life: Life, slack: SandboxServer) -> Iterator[None]:
+    """Let what happens meanwhile have happened an hour ago."""
+    workspace = slack.workspace
+    clock, workspace._last_ts = workspace.clock, 0
+    workspace.clock = lambda: clock() - 3600
+    life.now -= timedelta(hours=1)
+    yield
+    workspace.clock = clock
+    life.now += timedelta(hours=1)
+
+
+def talk(slack: SandboxServer, channel: str, messages: int) -> None:
+    """Let people write into a channel."""
+    there = slack.workspace.channel_named(channel)
+    assert there is not None
+    for number in range(messages):
+        slack.workspace.post(there, Message(ts="", user=ALICE, text=f"talk {number}"))
 
 
 def tell(life: Life) -> Any:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from incident_sandbox import Fault, SandboxClient, SandboxServer
-from incident_sandbox.entities import Message
 
-from .lifecycle_harness import ALICE, BROKEN, TABLE, WELL, Life, Monitor, recover, resolve, tell
+from .lifecycle_harness import BROKEN, TABLE, WELL, Life, Monitor, an_hour_ago, recover, resolve, talk, tell
 
 ANNOUNCED = TABLE + "announce: '#incident-news'\n"
 
@@ -79,26 +76,6 @@ def test_private_incident_is_not_announced_in_public(
     assert news() == []
 
 
-@pytest.fixture
-def an_hour_ago(life: Life, news: Callable[[], list[str]], slack: SandboxServer) -> Iterator[None]:
-    """Let what the test does first happen an hour ago."""
-    now, clock, slack.workspace.clock = life.now, slack.workspace.clock, lambda: time.time() - 3600
-    slack.workspace._last_ts = 0
-    life.now = now - timedelta(hours=1)
-    yield
-    slack.workspace.clock = clock
-
-
-def an_hour_passes(life: Life, slack: SandboxServer, *, messages: int) -> None:
-    """Go back to the present; meanwhile people wrote into the announcement channel."""
-    slack.workspace.clock = time.time
-    life.now += timedelta(hours=1)
-    [channel] = (each for each in slack.workspace.channels.values() if each.name == "incident-news")
-    for number in range(messages):
-        slack.workspace.post(channel, Message(ts="", user=ALICE, text=f"talk {number}"))
-
-
-@pytest.mark.usefixtures("an_hour_ago")
 @pytest.mark.parametrize(
     ("messages", "settings"),
     [
@@ -117,8 +94,9 @@ def test_the_line_is_found_behind_much_talk(
     messages: int,
     settings: dict[str, Any],
 ) -> None:
-    life.respond(monitor("Triggered"), BROKEN)
-    an_hour_passes(life, slack, messages=messages)
+    with an_hour_ago(life, slack):
+        life.respond(monitor("Triggered"), BROKEN)
+    talk(slack, "incident-news", messages)
     control.settings(**settings)
     monitor("Re-Triggered", "P1")
     tell(life)
@@ -126,12 +104,11 @@ def test_the_line_is_found_behind_much_talk(
     assert "critical" in line
 
 
-@pytest.mark.usefixtures("an_hour_ago")
 def test_a_line_that_cannot_be_edited_any_more_is_replaced_once(
     life: Life, monitor: Monitor, news: Callable[[], list[str]], slack: SandboxServer, control: SandboxClient
 ) -> None:
-    life.respond(monitor("Triggered"), BROKEN)
-    an_hour_passes(life, slack, messages=3)
+    with an_hour_ago(life, slack):
+        life.respond(monitor("Triggered"), BROKEN)
     control.settings(edit_window_s=1800)
     for priority, severity in (("P1", "critical"), ("P2", "high"), ("P1", "critical")):
         monitor("Re-Triggered", priority)

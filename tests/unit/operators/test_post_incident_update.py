@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk.exceptions import (
     AirflowFailException,
 )
-from incident_sandbox import Fault, SandboxClient
+from incident_sandbox import Fault, SandboxClient, SandboxServer
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.operators import (
@@ -30,8 +30,10 @@ from .lifecycle_harness import (
     Life,
     Monitor,
     Room,
+    an_hour_ago,
     recover,
     resolve,
+    talk,
     tell,
 )
 
@@ -265,6 +267,36 @@ def test_the_thread_links_the_room_that_it_became(
     [parent] = [m for m in control.channel("C0TRIAGE01")["messages"] if m["user"] == BOT and not m.get("subtype")]
     assert "now has a room" in json.dumps(parent["replies"][-1]["blocks"])
     assert life.record.room.channel_id != "C0TRIAGE01"
+
+
+@pytest.mark.parametrize(
+    ("messages", "settings"),
+    [
+        (2300, {}),
+        (40, {"history_limit": 15, "history_calls_per_minute": 1, "rate_limits": True}),
+    ],
+)
+def test_the_thread_is_found_behind_much_talk(
+    make_life: Callable[..., Life],
+    control: SandboxClient,
+    payload: Callable[[str], dict[str, Any]],
+    triage: Any,
+    slack: SandboxServer,
+    *,
+    messages: int,
+    settings: dict[str, Any],
+) -> None:
+    life = make_life(THREADED)
+    monitor = Monitor(life, payload("05"))
+    with an_hour_ago(life, slack):
+        monitor("Warn")
+        tell(life)
+    talk(slack, "triage", messages)
+    life.respond(monitor("Triggered", "P1"), BROKEN)
+    control.settings(**settings)
+    tell(life)
+    parent = control.channel("C0TRIAGE01")["messages"]
+    assert "now has a room" in json.dumps([each["replies"] for each in parent if each["user"] == BOT])
 
 
 def test_without_the_triage_channel_a_warning_opens_a_room(
