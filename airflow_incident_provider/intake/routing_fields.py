@@ -81,13 +81,6 @@ def _pattern(value: object) -> str:
     return name
 
 
-def _name_pattern(value: object) -> str:
-    name = _pattern(value)
-    if name.endswith(".*"):
-        raise ValueError(f"{for_error(value)} looks like a regular expression; use * alone, or a list of names")
-    return name
-
-
 def _tag_pattern(value: object) -> str:
     tag = _pattern(value)
     if tag.casefold().startswith(("tag:", "tags:", ":")):
@@ -273,11 +266,6 @@ People = Annotated[
     tuple[Annotated[str, BeforeValidator(_plain_name)], ...], BeforeValidator(_people), Field(max_length=MAX_NAMES)
 ]
 Privacy = Annotated[bool | None, BeforeValidator(_given)]
-NamePatterns = Annotated[
-    tuple[Annotated[str, BeforeValidator(_name_pattern)], ...],
-    BeforeValidator(_criterion),
-    Field(max_length=MAX_NAMES),
-]
 TagPatterns = Annotated[
     tuple[Annotated[str, BeforeValidator(_tag_pattern)], ...],
     BeforeValidator(_criterion),
@@ -347,9 +335,9 @@ class Match(Strict):
     Names are compared without case; ``*`` and ``?`` make a name a pattern. ``severity`` means at least this bad.
     """
 
-    service: NamePatterns = ()
-    team: NamePatterns = ()
-    env: NamePatterns = ()
+    service: Patterns = ()
+    team: Patterns = ()
+    env: Patterns = ()
     severity: AtLeast = None
     tag: TagPatterns = ()
     host: Patterns = ()

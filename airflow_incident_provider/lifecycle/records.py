@@ -115,6 +115,12 @@ class AlertState(Model):
     last_at: UtcDatetime
     count: int = 1
 
+    @property
+    def cycle(self) -> str | None:
+        """The key without the scope: it leads from a notification that lacks the scope to its alert."""
+        cycle, _, scope = self.key.rpartition(".")
+        return cycle if self.key != self.group and self.group.endswith(f".{scope}") else None
+
 
 class TimelineEvent(Model):
     """A transition of the incident, with its values (such as two severities) and who caused it, if a person did."""

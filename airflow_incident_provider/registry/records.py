@@ -256,6 +256,7 @@ def index_names(record: IncidentRecord) -> set[str]:
     """Return the names under which an incident is found."""
     names = {group_name(alert.group) for alert in record.alerts.values()}
     names |= {f"g.{name.partition('.')[0]}" for name in record.condensed}
+    names |= {_cycle_name(alert.cycle) for alert in record.alerts.values() if alert.cycle is not None}
     names |= {_correlation_name(key) for key in record.correlation_keys}
     names |= {_delivery_name(mark) for mark in record.deliveries if mark.startswith(CONTENT_MARK)}
     return names
@@ -265,10 +266,16 @@ def lookup_names(signal: Signal, settings: Correlation) -> set[str]:
     """Return the names under which every incident is found that a signal can belong to."""
     groups = (signal.group, *((signal.former_keys.group,) if signal.former_keys else ()))
     names = {f"g.{prefix.removesuffix('.')}" for prefix in condensed_prefixes(groups)}
+    if signal.scope_unknown and signal.has_cycle:
+        names.add(_cycle_name(signal.alert_key))
     if not signal.is_recovery:
         names |= {_correlation_name(key) for key in lookup_keys(signal.incident, settings)}
     names |= {_delivery_name(mark) for mark in signal.fingerprints if mark.startswith(CONTENT_MARK)}
     return names
+
+
+def _cycle_name(cycle: str) -> str:
+    return f"y.{digest(cycle, _DIGITS)}"
 
 
 def _correlation_name(key: str) -> str:

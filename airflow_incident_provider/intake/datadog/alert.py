@@ -58,17 +58,15 @@ class _Subject:
     reference: MonitorReference | None
     monitor_id: str | None
     scope: str
-    host: str | None
+    instead: str | None
 
     @property
     def groups(self) -> list[str]:
         """The parts of the scope: whole, because a part that is cut might equal another.
 
-        Where no scope is stated, the host distinguishes the alerts of a monitor.
+        Where no scope is stated, the host or the aggregation key distinguishes the alerts of a monitor.
         """
-        parts = (part.strip().casefold() for part in self.scope.split(","))
-        if not self.scope and self.host:
-            return [f"host:{self.host.casefold()}"]
+        parts = (part.strip().casefold() for part in (self.scope or self.instead or "").split(","))
         return [part for part in parts if part and part != "*"]
 
 
@@ -92,7 +90,7 @@ def read_alert(payload: DatadogPayload, *, received_at: datetime, warnings: Pars
         delivery_id=payload.id,
         is_identified=_is_identified(payload, subject, incident.transition),
         states_labels=payload.states_labels,
-        scope_unknown=payload.is_incomplete and not subject.scope,
+        scope_unknown=not (subject.scope or subject.instead) or (payload.is_incomplete and not subject.scope),
         key_inputs=_key_inputs(payload, subject),
         former_keys=_former_keys(payload, subject),
     )
@@ -127,14 +125,16 @@ def _subject(payload: DatadogPayload, warnings: ParseWarnings) -> _Subject:
             )
         warnings.add("title", payload.title, "missing: the beginning of the text was taken")
         title = Title(name=first_line[:MAX_TITLE])
-    return _Subject(title, reference, monitor_id, scope, _only_host(payload))
+    return _Subject(title, reference, monitor_id, scope, _instead_of_scope(payload))
 
 
-def _only_host(payload: DatadogPayload) -> str | None:
-    """Return the host that the notification names, if it is a single one."""
+def _instead_of_scope(payload: DatadogPayload) -> str | None:
+    """Return what distinguishes groups in a payload without scope: its one host, else the aggregation key."""
     named = values_of("host", read_tags(payload.tags, field="tags", warnings=ParseWarnings()))
     hosts = distinct([payload.hostname] if payload.hostname else named)
-    return hosts[0] if len(hosts) == 1 else None
+    if len(hosts) == 1:
+        return f"host:{hosts[0]}"
+    return f"aggregation key:{payload.aggregation_key}" if payload.aggregation_key else None
 
 
 def _title(payload: DatadogPayload) -> Title:
@@ -149,11 +149,11 @@ def _title(payload: DatadogPayload) -> Title:
     transition = (
         next((each.transition for each in titles if each.transition), None) if not payload.alert_type else own
     )
-    scopes = (each.scope for each in (titles if payload.is_incomplete else titles[:1]))
+    scopes = [each.scope for each in titles if each is titles[0] or payload.is_incomplete or payload.scope is None]
     return replace(
         titles[0],
         transition=transition,
-        scope=next((scope for scope in scopes if scope), None),
+        scope=next(filter(None, scopes), None),
         is_test=any(each.is_test for each in titles),
     )
 

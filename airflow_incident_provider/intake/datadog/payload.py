@@ -75,6 +75,7 @@ _TEXTS: dict[str, tuple[str, ...]] = {
     "hostname": ("hostname", "host"),
     "alert_id": ("alertid", "monitorid"),
     "cycle_key": ("alertcyclekey", "cyclekey"),
+    "aggregation_key": ("aggregkey", "aggregationkey", "eventaggregkey", "alertaggregkey"),
     "alert_title": ("alerttitle", "monitortitle"),
     "transition": ("alerttransition", "transition"),
     "alert_type": ("alerttype",),
@@ -134,6 +135,7 @@ class DatadogPayload(Model):
     hostname: str | None = None
     alert_id: str | None = None
     cycle_key: str | None = None
+    aggregation_key: str | None = None
     alert_title: str | None = None
     transition: str | None = None
     alert_type: str | None = None
@@ -233,10 +235,13 @@ def _further_tags(flat: Mapping[str, tuple[str, object]], warnings: ParseWarning
 
 
 def _scope(flat: Mapping[str, tuple[str, object]], warnings: ParseWarnings) -> str | None:
-    """Return the group that the monitor alerts for. It distinguishes alerts, so every form of tags is accepted."""
+    """Return the group that the monitor alerts for: empty if it has none, ``None`` if the payload has no such name.
+
+    It distinguishes alerts, so every form of tags is accepted.
+    """
     stated = next((flat[name] for name in _SCOPE if name in flat and not is_unset(flat[name][1])), None)
     if stated is None:
-        return None
+        return "" if any(name in flat for name in _SCOPE) else None
     path, value = stated
     if not isinstance(value, str):
         return ",".join(read_tags(value, field=path, warnings=warnings)) or None

@@ -289,3 +289,24 @@ def test_a_template_without_the_scope_keeps_hosts_apart(world: Any, of_a: Any, o
 def test_the_case_of_a_scope_makes_no_other_group(world: Any, fires: list[str], ends: list[str]) -> None:
     world.alert(scope=fires)
     assert world.alert(1, "Recovered", scope=ends, seconds=1).action is Action.RECOVER
+
+
+@pytest.mark.parametrize(
+    ("of_a", "of_b"),
+    [
+        ({"aggreg_key": "9bd4ac31"}, {"aggreg_key": "3e8d11c0"}),
+        ({"title": "[Triggered on {host:a}] Full"}, {"title": "[Triggered on {host:b}] Full"}),
+    ],
+)
+def test_a_template_without_scope_and_host_keeps_groups_apart(world: Any, of_a: Any, of_b: Any) -> None:
+    def send(transition: str, seconds: int, **stated: str) -> Any:
+        payload = world.alert_payload(1, transition, cycle="", seconds=seconds)
+        del payload["alert"]["scope"]
+        stated = {name: text.replace("Triggered", transition) for name, text in stated.items()}
+        return world.send({**payload, **stated}, seconds)
+
+    send("Triggered", 0, **of_a)
+    send("Triggered", 1, **of_b)
+    assert world.only.firing_count == 2
+    recovery = send("Recovered", 2, **of_a)
+    assert (recovery.action, world.only.firing_count) == (Action.UPDATE, 1)

@@ -302,3 +302,24 @@ def tell(key: str, value: Any, *, kind: Kind = Kind.TRANSITION) -> None:
             .where(AssetStateStoreModel.key == kind.key(key))
             .values(value=json.dumps(stored))
         )
+
+
+def _without_scope(conf: dict[str, Any], **lost: Any) -> dict[str, Any]:
+    del conf["datadog"]["alert"]["scope"]
+    conf["datadog"] |= lost
+    return conf
+
+
+@pytest.mark.parametrize("lost", [{}, {"_lost": ["scope"]}, {"aggreg_key": ""}])
+def test_a_recovery_without_its_scope_finds_the_alert_of_its_cycle(registry: Any, lost: dict[str, Any]) -> None:
+    registry.send(registry.alert(tags=",host:a", scope="host:a"))
+    registry.send(registry.alert(2, service="other", scope="host:b"))
+    recovery = _without_scope(registry.alert(transition="Recovered"), **lost)
+    [outcome] = registry.send(recovery)
+    assert outcome.decision.action is Action.RECOVER
+
+
+def test_a_recovery_without_its_scope_ends_none_of_several_alerts_of_its_cycle(registry: Any) -> None:
+    registry.send(registry.alert(scope="host:a"), registry.alert(scope="host:b"))
+    [outcome] = registry.send(_without_scope(registry.alert(transition="Recovered")))
+    assert outcome.decision.action is Action.IGNORE
