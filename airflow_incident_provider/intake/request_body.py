@@ -58,6 +58,10 @@ _FRAGMENT = re.compile(
     r"(?:\"(?P<text>(?:[^\"\\]|\\.){0,2000})|(?P<number>-?\d{1,30}))",
     re.IGNORECASE | re.DOTALL,
 )
+_LABELLED = re.compile(
+    r"(?:^|[\n<])(?:title|subject|summary|alertname)(?:[ \t]{0,4}[:=]|>)\s{0,4}([^\n<]{1,300})", re.IGNORECASE
+)
+"""A title in a text that is no JSON: a line such as ``Subject: CPU is high``, or an element of XML."""
 _MAX_FRAGMENTS = 30
 _MAX_WRAPPERS = 4
 _MAX_BROKEN = 20
@@ -161,8 +165,10 @@ def extract(text: str) -> dict[str, str]:
             found.setdefault(fragment["name"].lower(), value)
     names = ("title", "event_title", "alert_title", "alertname", "summary", "message", "text")
     title = next((found[name] for name in names if name in found), None)
-    beginning = re.sub(r"^\W+", "", one_line(text[:1000]))
-    return {**found, "title": title or shorten(redact(beginning), MAX_NAME) or "An alert without a title"}
+    labelled = _LABELLED.search(text[:100_000]) if title is None else None
+    beginning = redact(labelled[1] if labelled is not None else re.sub(r"[\[\]{}\"<>]+", " ", text[:1000]))
+    shown = shorten(re.sub(r"^\W+", "", one_line(beginning)), MAX_NAME)
+    return {**found, "title": title or ("" if is_unset(shown) else shown) or "An alert without a title"}
 
 
 def _fragment_text(raw: str) -> str:

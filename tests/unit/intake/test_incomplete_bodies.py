@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.intake import RoutingTable, load_routing_table, read_incident
 from airflow_incident_provider.intake.json_repair import NotJsonError, salvage_json
-from airflow_incident_provider.intake.request_body import LOST_KEY, UnreadableBodyError, parse_body
+from airflow_incident_provider.intake.request_body import LOST_KEY, UnreadableBodyError, extract, parse_body
 from airflow_incident_provider.lifecycle.decision import Action, Decision, decide
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
@@ -296,3 +296,21 @@ def test_no_repair_hides_the_fields_that_make_an_alert_private(body: bytes) -> N
     assert isinstance(content, dict)
     assert {"tags", "Tags", "private"} & content.keys()
     assert "tags" not in str(content.get("title")).casefold()
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("<alert><severity>1</severity><title>CPU is high</title></alert>", "CPU is high"),
+        ("From: nagios\nSubject: CPU is high\n\nx", "CPU is high"),
+        ("severity=high\ntitle = CPU is high\n", "CPU is high"),
+        ("CPU is high on web-1", "CPU is high on web-1"),
+        ('{"severity": "high"}', "severity : high"),
+        ("[null, 5]", "null, 5"),
+        ("null", "An alert without a title"),
+        ("", "An alert without a title"),
+        ("Subject: password=hunter2hunter2", "password=[redacted]"),
+    ],
+)
+def test_the_title_of_a_text_that_is_no_alert(text: str, title: str) -> None:
+    assert extract(text)["title"] == title
