@@ -107,7 +107,7 @@ class Support(Weighed):
 
 
 class Contradiction(Weighed):
-    """Kinds of evidence against a hypothesis, and the factor that each takes its confidence down to."""
+    """Kinds of evidence against a hypothesis, and the factor by which each lowers its confidence."""
 
     OBSERVED = "observed", 0.5
     # A server that is slow or fails some requests regularly answers a probe.

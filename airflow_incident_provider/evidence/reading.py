@@ -159,32 +159,22 @@ def sparse_counter(counter: Series, reference: Series) -> Series:
     Errors are only reported when there are some. Where the reference is not reported either, it stays a gap.
     """
     counted = dict(counter.known())
-    return Series(
-        reference.times,
-        tuple(
-            None if value is None else counted.get(at, 0.0)
-            for at, value in zip(reference.times, reference.values, strict=True)
-        ),
-    )
+    values = (None if value is None else counted.get(at, 0.0) for at, value in reference.points)
+    return Series(reference.times, tuple(values))
 
 
 def share(part: Series, whole: Series) -> Series:
     """Return part/whole at each point of the whole; a gap where the whole is a gap or zero."""
-    parts = dict(zip(part.times, part.values, strict=True))
-    return Series(
-        whole.times,
-        tuple(
-            None if not value or parts.get(at) is None else min(float(parts[at] or 0.0) / value, 1.0)
-            for at, value in zip(whole.times, whole.values, strict=True)
-        ),
-    )
+    parts = dict(part.known())
+    shares = (min(parts[at] / value, 1.0) if value and at in parts else None for at, value in whole.points)
+    return Series(whole.times, tuple(shares))
 
 
 def added(series: Iterable[Series]) -> Series:
     """Return the sum of several series at each time; a gap only where all of them have one."""
     sums: dict[int, float | None] = {}
     for each in series:
-        for at, value in zip(each.times, each.values, strict=True):
+        for at, value in each.points:
             before = sums.get(at)
             sums[at] = before if value is None else (before or 0.0) + value
     times = tuple(sorted(sums))

@@ -30,14 +30,19 @@ class Series:
     times: tuple[int, ...] = ()
     values: tuple[float | None, ...] = ()
 
+    @property
+    def points(self) -> list[tuple[int, float | None]]:
+        """The times with their values."""
+        return list(zip(self.times, self.values, strict=True))
+
     def between(self, start: float, end: float) -> Series:
         """Return the points with ``start <= time < end``."""
-        kept = [(at, value) for at, value in zip(self.times, self.values, strict=True) if start <= at < end]
+        kept = [(at, value) for at, value in self.points if start <= at < end]
         return Series(tuple(at for at, _ in kept), tuple(value for _, value in kept))
 
     def known(self) -> list[tuple[int, float]]:
         """Return the points that have a value."""
-        return [(at, v) for at, v in zip(self.times, self.values, strict=True) if v is not None]
+        return [(at, value) for at, value in self.points if value is not None]
 
     @property
     def total(self) -> float:
