@@ -39,6 +39,9 @@ FRESH_FOR = timedelta(minutes=1)
 OUTDATED_AFTER = timedelta(days=2)
 """From this age on a directory is reported as a problem: it is refreshed every night."""
 
+_NO_GROUPS = "plan_upgrade_required"
+"""The code of a workspace whose plan has no user groups."""
+
 _BY_NAME = "people by name"
 _BY_DIRECTORY = frozenset({MatchMethod.DISPLAY_NAME, MatchMethod.USERNAME})
 
@@ -109,10 +112,10 @@ def resolve(queries: Iterable[str], source: PeopleSource, *, private: bool) -> U
 class _LookupFailedError(Exception):
     """Slack refuses a kind of lookup or does not answer; the message says which and why."""
 
-    def __init__(self, problem: Problem, *, may_pass: bool) -> None:
+    def __init__(self, problem: Problem, code: str | None) -> None:
         super().__init__(f"{problem.what}: {problem.error}")
         self.problem = problem
-        self.may_pass = may_pass
+        self.code = code
 
 
 class _Resolver:
@@ -194,13 +197,22 @@ class _Resolver:
         return admit(user_id, member, MatchMethod.ID)
 
     def _by_handle(self, handle: str) -> Resolution:
-        """Look for a user group first: administrators choose their handles, people choose their own names."""
+        """Look for a user group first: administrators choose their handles, people choose their own names.
+
+        If Slack does not list the groups, only a username is certain: it is no group's handle.
+        """
         try:
             group = self._group_with(lambda group: group.handle.casefold() == handle.casefold())
         except _LookupFailedError as failure:
             person = self._by_name(handle)
-            unsure = f"{person.reason}; {failure}"
-            return person if _is_resolved(person) else person.model_copy(update={"reason": unsure})
+            if _is_resolved(person) and (person.method is MatchMethod.USERNAME or failure.code == _NO_GROUPS):
+                return person
+            if _is_resolved(person):
+                may_be_group = not_found(
+                    handle, f"{person.users[0].label} has this name, but a user group may, too"
+                )
+                person = may_be_group.model_copy(update={"candidates": person.users})
+            return person.model_copy(update={"reason": f"{person.reason}; {failure}"})
         return self._by_group(group) if group else self._by_name(handle)
 
     # --- names --------------------------------------------------------------------------------------
@@ -359,11 +371,11 @@ class _Resolver:
         try:
             return call()
         except SlackUnavailableError as error:
-            failure = _LookupFailedError(self._problem(what, error), may_pass=True)
+            failure = _LookupFailedError(self._problem(what, error), error.code)
             self._silent = failure.problem
             raise failure from None
         except SlackError as error:
-            failure = _LookupFailedError(self._problem(what, error), may_pass=False)
+            failure = _LookupFailedError(self._problem(what, error), error.code)
             # Wrong arguments are wrong for one person; the directory takes none, so it would refuse again.
             if isinstance(error, SlackConfigurationError) or what == _BY_NAME:
                 self._refused[what] = failure

@@ -189,6 +189,34 @@ def test_a_missing_scope_is_a_problem_in_words_and_the_rest_goes_on() -> None:
     assert source.asked.count("lookup_email") == 1
 
 
+@pytest.mark.parametrize("query", ["@dba", "@DBA", "@dba!"])
+@pytest.mark.parametrize(
+    "error",
+    [NO_EMAIL_SCOPE, SlackUnavailableError("Slack did not answer."), SlackRequestError("Slack refused it.")],
+)
+def test_without_user_groups_a_display_name_is_no_handle(query: str, error: SlackError) -> None:
+    """Everybody can call themselves like a user group."""
+    MEMBERS.append(Member("U8", "mallory", "dba"))
+    try:
+        result = resolve_one(query, Workspace(usergroup=error))
+    finally:
+        MEMBERS.pop()
+    assert (result.outcome, result.users) == (ResolutionOutcome.NOT_FOUND, ())
+    assert [user.id for user in result.candidates] == ["U8"]
+    assert "user groups could not be looked up" in (result.reason or "")
+
+
+@pytest.mark.parametrize("query", ["@ang", "@Alice Ng", "@Dave-Ops"])
+def test_on_a_plan_without_user_groups_a_handle_is_a_person(query: str) -> None:
+    refusal = SlackConfigurationError("Slack refused it: plan_upgrade_required.", code="plan_upgrade_required")
+    MEMBERS.append(Member("U8", "dave2", "Dave-Ops"))
+    try:
+        result = resolve_one(query, Workspace(usergroup=refusal))
+    finally:
+        MEMBERS.pop()
+    assert result.outcome is ResolutionOutcome.RESOLVED
+
+
 def test_without_user_groups_a_handle_may_still_be_a_person() -> None:
     source = Workspace(usergroup=SlackRequestError("Slack refused usergroups.list: plan_upgrade_required."))
     resolution = resolve(["@ang", "@sre-oncall"], source, private=False)
