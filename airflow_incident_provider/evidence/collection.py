@@ -154,7 +154,7 @@ def _graph(request: EvidenceRequest, seen: Observations, metric: MetricSeen) -> 
     baseline = metric.shift.baseline if metric.shift else None
     changes = value_of(seen.changes) or ChangesSeen()
     first = series.times[0] if series.times else 0
-    shown = [change for change in (*changes.before, *changes.after) if change.at >= first]
+    shown = [change for change in (*changes.before, *changes.unclear, *changes.after) if change.at >= first]
     monitored = None if metric.name else request.monitored
     summary, title = summary_of(seen.metric), metric.name or request.metric_query or ""
     return MetricGraph(

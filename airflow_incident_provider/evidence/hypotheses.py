@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_incident_provider.evidence.checks.finding import ago
+from airflow_incident_provider.evidence.checks.finding import to_onset
 from airflow_incident_provider.evidence.localization import Suspect
 from airflow_incident_provider.evidence.model import Cause, Support
 from airflow_incident_provider.evidence.observations import (
@@ -41,6 +41,11 @@ def _onset(seen: Observations) -> int:
     return metric.onset or 0
 
 
+def _onset_from(seen: Observations) -> int | None:
+    metric = value_of(seen.metric)
+    return metric.onset_from if metric else None
+
+
 def _changes(seen: Observations, service: str) -> Iterator[Draft]:
     """Propose changes before the onset, of the service itself or of the one that explains its excess."""
     suspect = _first_suspect(seen)
@@ -56,7 +61,7 @@ def _changes(seen: Observations, service: str) -> Iterator[Draft]:
         draft = Draft(change.kind, change.service, text, settles, paths.get(change.service, ()))
         close = 0 <= onset - change.at <= _JUST_BEFORE_S
         kind = Support.CHANGE_JUST_BEFORE if close else Support.CHANGE_BEFORE
-        draft.support(kind, "changes", f"{change.title}, {ago(change.at, onset)} the onset")
+        draft.support(kind, "changes", f"{change.title}, {to_onset(change.at, onset, _onset_from(seen))}")
         _weigh_change(draft, seen, change, service)
         yield draft
 
@@ -102,10 +107,14 @@ def _unreported_version(seen: Observations, service: str) -> Iterator[Draft]:
     onset = _onset(seen)
     reported = _earlier_changes(seen)
     known = {change.version for change in reported}
+    unclear_from = _onset_from(seen)
     close = [change for change in reported if change.service == service and change.kind is Cause.DEPLOYMENT]
     for version in values_of(seen.versions):
         first = version.first_seen
         if first is None or first > onset or onset - first > _BEFORE_S or version.version in known:
+            continue
+        if unclear_from is not None and first >= unclear_from:
+            # It began to serve while the metric was not reported: which was first is not known.
             continue
         if any(abs(change.at - first) <= _JUST_BEFORE_S for change in close):
             continue

@@ -61,6 +61,7 @@ class MetricSeen:
     :param measure: of what was looked at in its place.
     :param onset: Unix seconds when it left its normal range, or stopped reporting.
     :param onset_open: whether it was abnormal from the first point that was looked at: it may be older.
+    :param onset_from: since when it was not reported until the onset, which may be anywhere in between.
     :param growing_since: since when it only grows.
     :param symptomatic: whether it is abnormal on the side on which the monitor alerts.
     """
@@ -70,6 +71,7 @@ class MetricSeen:
     state: State
     onset: int | None = None
     onset_open: bool = False
+    onset_from: int | None = None
     growing_since: int | None = None
     symptomatic: bool = False
     symptom: Symptom = Symptom.OTHER
@@ -137,10 +139,14 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class ChangesSeen:
-    """Changes before the onset, the closest first, and those after it."""
+    """Changes before the onset, the closest first, and those after it.
+
+    :param unclear: changes while the metric was not reported, so that it is not known which was first.
+    """
 
     before: tuple[Change, ...] = ()
     after: tuple[Change, ...] = ()
+    unclear: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -180,6 +180,18 @@ def lost_since(history: Series, window: Series, end: float) -> int | None:
     return times[-1] + history.step
 
 
+def unreported_before(series: Series, at: int) -> int | None:
+    """Return since when nothing was reported up to a point, if that is much longer than the usual gaps.
+
+    What happened in between is not known: a value that is abnormal at the point may be older.
+    """
+    times = [each for each, _ in series.known() if each <= at]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    if not gaps or gaps[-1] <= max(LOST_AFTER_S + series.step, _LONGER_THAN_GAPS * statistics.median(gaps)):
+        return None
+    return times[-2] + series.step
+
+
 _GROWTH_PARTS = 6
 _GROWTH_AT_LEAST = 0.15
 

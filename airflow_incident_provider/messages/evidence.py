@@ -52,6 +52,7 @@ def evidence_messages(evidence: Evidence, *, key: str | None = None) -> list[Mes
 
 def _headline(evidence: Evidence) -> Mrkdwn:
     since = f"since {clock(evidence.onset, seconds=False)} UTC" if evidence.onset else ""
+    since += " or earlier" if since and evidence.onset_open else ""
     refused = sum(call.outcome is not CallOutcome.ANSWERED for call in evidence.calls)
     calls = f"{len(evidence.calls)} calls{f', {refused} without a full answer' if refused else ''}"
     subject = " ".join(filter(None, (evidence.service, evidence.env)))

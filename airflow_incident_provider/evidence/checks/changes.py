@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_incident_provider.evidence.calls import Answer, Answers, member
-from airflow_incident_provider.evidence.checks.finding import Check, ago, clock, listed
+from airflow_incident_provider.evidence.checks.finding import Check, ago, clock, listed, to_onset
 from airflow_incident_provider.evidence.model import Cause
 from airflow_incident_provider.evidence.observations import Change, ChangesSeen, Checked, MetricSeen
 from airflow_incident_provider.evidence.reading import plain, seconds_of, tag_value, tags_of, text_of
@@ -81,28 +81,40 @@ def check_changes(request: EvidenceRequest, answers: Answers, metric: MetricSeen
     # The onset is a point of a series, which covers the time up to the next one.
     end = moment + (metric.series.step if metric and onset is not None else 1)
     changes = _distinct(change for name in usable for change in _read(name, answers[name], request))
-    before = tuple(sorted((c for c in changes if c.at < end), key=lambda c: abs(moment - c.at)))
+    open_from = metric.onset_from if metric and metric.onset_from is not None and onset is not None else moment
+    unclear = tuple(c for c in changes if open_from <= c.at < moment)
+    before = tuple(
+        sorted((c for c in changes if c.at < end and c not in unclear), key=lambda c: abs(moment - c.at))
+    )
     after = tuple(sorted((c for c in changes if c.at >= end), key=lambda c: c.at))
     gaps = [answers[name] for name in calls if not answers[name].complete]
-    seen = ChangesSeen(before=before, after=after)
+    seen = ChangesSeen(before=before, after=after, unclear=unclear)
     close = onset is not None and any(moment - change.at <= _RELATED_S for change in before)
     if not changes and gaps:
         return check.unknown(f"no change was found, but not all were read: {gaps[0].call.reason}")
     services = filter(None, (request.service, *(name.partition(":")[2] for name in usable)))
     asked = listed(list(dict.fromkeys(services))) or "the environment"
-    text = _text(request, seen, moment, asked, onset_known=onset is not None)
+    text = _text(request, seen, metric if onset is not None else None, asked)
     text += f"; {gaps[0].call.endpoint} not (fully) read: {gaps[0].call.reason}" if gaps else ""
-    return check.found(text, seen, Verdict.WARN if close else Verdict.OK)
+    return check.found(text, seen, Verdict.WARN if close or unclear else Verdict.OK)
 
 
-def _text(request: EvidenceRequest, seen: ChangesSeen, moment: int, services: str, *, onset_known: bool) -> str:
-    what = "the onset" if onset_known else "the alert"
-    before = [f"{_name(change, request)}, {ago(change.at, moment)} {what}" for change in seen.before[:_SHOWN]]
-    after = [
-        f"{_name(change, request)}, {ago(change.at, moment)} {what}: no cause of it" for change in seen.after[:2]
+def _text(request: EvidenceRequest, seen: ChangesSeen, metric: MetricSeen | None, services: str) -> str:
+    """Return the changes in words; ``metric`` is that of which the onset is known."""
+
+    def when(change: Change) -> str:
+        if metric is None or metric.onset is None:
+            return f"{_name(change, request)}, {ago(change.at, request.alerted_at.timestamp())} the alert"
+        return f"{_name(change, request)}, {to_onset(change.at, metric.onset, metric.onset_from)}"
+
+    before = [when(change) for change in seen.before[:_SHOWN]]
+    after = [f"{when(change)}: no cause of it" for change in seen.after[:2]]
+    unclear = [
+        f"{_name(change, request)}, while the metric was not reported: whether it came first is not known"
+        for change in seen.unclear[:_SHOWN]
     ]
     nothing = f"no deployment, feature flag or configuration change of {services} was found in the last 3 hours"
-    return "; ".join((*before, *after)) or nothing
+    return "; ".join((*before, *unclear, *after)) or nothing
 
 
 def _name(change: Change, request: EvidenceRequest) -> str:

@@ -95,6 +95,17 @@ def ago(seconds: float, onset: float) -> str:
     return f"{words} {'before' if minutes > 0 else 'after'}"
 
 
+def to_onset(seconds: float, onset: float, onset_from: float | None = None) -> str:
+    """Return how long before or after the onset something was.
+
+    :param onset_from: from when on the onset may be, if it is not known to the minute.
+    """
+    if onset_from is None or seconds >= onset:
+        return f"{ago(seconds, onset)} the onset"
+    minutes = math.floor(onset_from / 60) - math.floor(seconds / 60)
+    return f"at least {minutes} min before the onset" if minutes > 0 else "before the onset"
+
+
 def number(value: float, unit: str | None = None) -> str:
     """Return a figure as people read it."""
     if unit == "byte":

@@ -27,6 +27,7 @@ from airflow_incident_provider.evidence.series import (
     compare,
     growing_since,
     lost_since,
+    unreported_before,
 )
 from airflow_incident_provider.evidence.symptoms import Symptom, measures_share, operation_of
 from airflow_incident_provider.models import Verdict
@@ -98,12 +99,14 @@ def _see(request: EvidenceRequest, series: Series, shift: Shift, *, name: str = 
     side = low is None or shift.direction is (Direction.DOWN if low else Direction.UP)
     rising = growing is not None and not low
     state = State.ABNORMAL if rising else shift.state
+    since = unreported_before(series, shift.onset) if shift.onset is not None and not rising else None
     return MetricSeen(
         series=series,
         shift=shift,
         state=state,
         onset=growing if rising else shift.onset,
-        onset_open=rising or (shift.onset is not None and shift.onset == known[0][0]),
+        onset_open=rising or since is not None or (shift.onset is not None and shift.onset == known[0][0]),
+        onset_from=since,
         growing_since=growing if rising else None,
         symptomatic=state is not State.NORMAL and (side or rising),
         symptom=request.symptom,
@@ -129,6 +132,8 @@ def _compared(request: EvidenceRequest, seen: MetricSeen, unit: str | None) -> s
     assert seen.onset is not None
     verb = "rose" if shift.direction is Direction.UP else "fell"
     since = f"{clock(seen.onset, request)}{' or earlier' if seen.onset_open else ''}"
+    if seen.onset_from is not None:
+        since += f" (nothing was reported from {clock(seen.onset_from, request)} on)"
     text = f"{verb} to {number(shift.extreme, unit)} (normally {normal}), abnormal since {since}"
     if seen.state is State.RECOVERED:
         assert shift.ended is not None

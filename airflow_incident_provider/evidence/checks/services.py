@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from airflow_incident_provider.evidence.calls import SERVICES, VERSIONS, Answer, Answers, relations_name
-from airflow_incident_provider.evidence.checks.finding import Check, ago, clock, number, partly, percent
+from airflow_incident_provider.evidence.checks.finding import Check, ago, clock, listed, number, partly, percent
 from airflow_incident_provider.evidence.localization import (
     Localization,
     Measure,
@@ -209,6 +209,7 @@ def check_versions(
     if (answer := check.answer()) is None:
         return check.unanswered("the versions are")
     onset = metric.onset if metric and metric.symptomatic else None
+    exact = onset if metric and metric.onset_from is None else None
     versions = _versions(request, traced(request, answers, VERSIONS, "version"), onset or request.window_start)
     seen = tuple(sorted(versions, key=lambda version: version.first_seen or 0))
     if not seen:
@@ -217,7 +218,7 @@ def check_versions(
         )
     arrivals = [each.first_seen for each in seen if each.first_seen is not None]
     suspicious = onset is not None and any(0 <= onset - at <= _RELATED_CHANGE_S for at in arrivals)
-    text = f"{_versions_text(request, seen, onset)}{partly(answer)}"
+    text = f"{_versions_text(request, seen, exact)}{partly(answer)}"
     return check.found(text, seen, Verdict.WARN if suspicious else Verdict.OK)
 
 
@@ -301,9 +302,13 @@ def measured_localization(request: EvidenceRequest, answers: Answers) -> tuple[L
         telemetry = {service: _telemetry(request, each, measure) for service, each in services.items()}
         return localize(graph, request.service or "", telemetry, measure)
 
-    if not (found := walk(first)).suspects and (other := walk(second)).suspects:
-        return other, second
-    return found, first
+    found = walk(first)
+    if found.suspects:
+        return found, first
+    other = walk(second)
+    # By what the service itself is abnormal, its calls were compared.
+    followed = found.silence is Silence.ALERTING_NORMAL and other.silence is not Silence.NO_BASELINE
+    return (other, second) if other.suspects or followed else (found, first)
 
 
 def _telemetry(request: EvidenceRequest, traces: Traces, measure: Measure) -> Telemetry:
@@ -352,12 +357,19 @@ def _dependencies_text(request: EvidenceRequest, graph: ServiceGraph, seen: Depe
         if found.silence is Silence.UNEXPLAINED:
             return f"no service that {request.service} calls is abnormal enough to explain it{missing}"
         measured = [each for each in graph.callees(request.service or "") if each not in found.unmeasured]
-        normal = f"{', '.join(measured[:5])}: within their normal range" if measured else "nothing known"
-        return f"{normal}{missing}"
+        return f"{_none_worse(measured, seen.measure) if measured else 'nothing known'}{missing}"
     first = found.suspects[0]
     what = "fails more requests" if seen.measure is Measure.SHARE else "is slower"
     path = " calls ".join(first.path)
     return f"{first.service} {what} than normal ({path}){missing}"
+
+
+def _none_worse(services: Sequence[str], measure: Measure) -> str:
+    """Return in what the services that are called are not worse: in that only they were compared."""
+    one = len(services) == 1
+    if measure is Measure.SHARE:
+        return f"{listed(services)} {'fails' if one else 'fail'} no more requests than in the hours before"
+    return f"{listed(services)} {'is' if one else 'are'} no slower than in the hours before"
 
 
 def _entity_kinds(answers: Answers) -> dict[str, str]:

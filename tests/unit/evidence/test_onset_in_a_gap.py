@@ -1,0 +1,75 @@
+"""What happened while the metric was not reported is neither before nor after an onset that is not known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from incident_sandbox import SandboxServer
+from incident_sandbox.datadog.story import Effect, Event, Lost, Rollout, Service, Story, load_story
+
+from airflow_incident_provider.evidence.model import Cause
+from airflow_incident_provider.messages.evidence import evidence_messages
+from airflow_incident_provider.models import Verdict
+
+from .story_play import play  # isort: skip
+
+CHECKOUT = Service(error_share=0.004, version=None, depends_on=("payments", "catalog"))
+
+
+def _story(**changed: object) -> Story:
+    story = load_story("bad_deploy")
+    update = {
+        "onset": 18,
+        "services": {"checkout": CHECKOUT},
+        "effects": (Effect(service="checkout", metric="error_share", to=0.12),),
+        "lost": (Lost(service="checkout", at=-24, until=6),),
+        "rollouts": (),
+        "issues": (),
+        "logs": (),
+        **changed,
+    }
+    return story.model_copy(update=update)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Event(service="checkout", title="Deployed checkout 2.14.0", at=4),
+        Event(service="checkout", title="Flag on", at=-3, change="feature_flag", name="new-cart"),
+        Event(service="checkout", title="Config changed", at=-20, change="configuration", name="timeout"),
+    ],
+)
+def test_a_change_in_the_gap_before_the_first_abnormal_point_is_no_cause_and_not_before(
+    event: Event, datadog: SandboxServer, tmp_path: Path
+) -> None:
+    found = play(datadog, tmp_path, _story(events=(event,)))
+    changes = found.finding("changes")
+    assert "while the metric was not reported: whether it came first is not known" in changes.summary
+    assert "before the onset" not in changes.summary
+    assert changes.verdict is Verdict.WARN
+    assert found.evidence.hypotheses == ()
+    assert "or earlier" in found.finding("metric").summary
+    assert "or earlier" in str(evidence_messages(found.evidence)[0].blocks)
+
+
+def test_the_distance_of_a_change_before_the_gap_is_a_lower_bound(datadog: SandboxServer, tmp_path: Path) -> None:
+    event = Event(service="checkout", title="Deployed checkout 2.14.0", at=-27)
+    summary = play(datadog, tmp_path, _story(events=(event,))).finding("changes").summary
+    assert "at least 3 min before the onset" in summary
+
+
+def test_a_version_that_appears_with_the_end_of_the_gap_is_no_cause(datadog: SandboxServer, tmp_path: Path) -> None:
+    services = {"checkout": CHECKOUT.model_copy(update={"version": "2.13.9"})}
+    rollouts = (Rollout(service="checkout", version="2.14.0", at=2, reported="none"),)
+    found = play(datadog, tmp_path, _story(services=services, rollouts=rollouts))
+    assert "the onset" not in found.finding("versions").summary
+    assert found.evidence.hypotheses == ()
+
+
+def test_a_gap_that_ends_before_the_onset_does_not_matter(datadog: SandboxServer, tmp_path: Path) -> None:
+    lost = (Lost(service="checkout", at=-24, until=-4),)
+    event = Event(service="checkout", title="Deployed checkout 2.14.0", at=-1)
+    found = play(datadog, tmp_path, _story(events=(event,), lost=lost))
+    assert [each.cause for each in found.evidence.hypotheses] == [Cause.DEPLOYMENT]
+    assert "1 min before the onset" in found.finding("changes").summary

@@ -1,0 +1,54 @@
+"""Of the services that are called, only that is said in which they were compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from incident_sandbox import SandboxServer
+from incident_sandbox.datadog.story import Alert, Effect, Story, load_story
+
+from .story_play import play  # isort: skip
+
+FAILS = Effect(service="checkout", metric="error_share", to=0.1)
+SLOW = Effect(service="checkout", metric="latency", to=0.6)
+
+
+def _story(kind: str, *effects: Effect) -> Story:
+    alert = Alert.model_validate({"kind": kind, "threshold": 0.02})
+    return load_story("bad_deploy").model_copy(
+        update={"onset": 13, "alert": alert, "effects": effects, "rollouts": (), "issues": (), "logs": ()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "effects", "said"),
+    [
+        ("error_rate", (FAILS,), "fail no more requests than in the hours before"),
+        (
+            "error_rate",
+            (FAILS, Effect(service="catalog", metric="latency", to=0.4, at=-60)),
+            "fail no more requests than in the hours before",
+        ),
+        ("latency", (SLOW,), "are no slower than in the hours before"),
+        (
+            "latency",
+            (SLOW, Effect(service="payments", metric="error_share", to=0.2, at=-70)),
+            "are no slower than in the hours before",
+        ),
+    ],
+)
+def test_services_that_are_called_are_only_said_to_be_as_before_in_what_was_compared(
+    kind: str, effects: tuple[Effect, ...], said: str, datadog: SandboxServer, tmp_path: Path
+) -> None:
+    summary = play(datadog, tmp_path, _story(kind, *effects)).finding("dependencies").summary
+    assert summary == f"catalog, payments {said}"
+
+
+@pytest.mark.parametrize(("kind", "effect"), [("latency", FAILS), ("cpu", FAILS), ("error_rate", SLOW)])
+def test_a_service_that_is_abnormal_in_another_way_than_its_alert_is_not_said_to_be_normal(
+    kind: str, effect: Effect, datadog: SandboxServer, tmp_path: Path
+) -> None:
+    summary = play(datadog, tmp_path, _story(kind, effect)).finding("dependencies").summary
+    assert "within its normal range" not in summary
+    assert "than in the hours before" in summary
