@@ -19,6 +19,8 @@ _MAD_TO_SIGMA = 1.4826
 _SPREAD_FLOOR = 0.05
 """Share of the median that the spread is at least: a constant baseline has no spread of its own."""
 
+_NEARLY = 0.9
+_LEAST_OF_WHOLE = 0.005
 _TINY = 1e-9
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -58,11 +60,15 @@ class Series:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The normal range of a series: median, robust spread, and the values sorted for quantiles."""
+    """The normal range of a series: median, robust spread, and the values sorted for quantiles.
+
+    :param spread_below: the spread of values below the median.
+    """
 
     median: float
     spread: float
     ordered: tuple[float, ...]
+    spread_below: float
 
     @classmethod
     def of(cls, values: Iterable[float | None]) -> Baseline | None:
@@ -72,11 +78,15 @@ class Baseline:
             return None
         median = statistics.median(known)
         mad = _MAD_TO_SIGMA * statistics.median([abs(value - median) for value in known])
-        return cls(median, max(mad, _SPREAD_FLOOR * abs(median), _TINY), tuple(known))
+        spread = max(mad, _SPREAD_FLOOR * abs(median), _TINY)
+        # Of a share of successes, such as 99.7 %, what is missing to the whole matters.
+        whole = next((w for w in (1.0, 100.0) if _NEARLY * w <= median and known[-1] <= w), None)
+        below = spread if whole is None else max(mad, _SPREAD_FLOOR * (whole - median), _LEAST_OF_WHOLE * whole)
+        return cls(median, spread, tuple(known), min(below, spread))
 
     def deviation(self, value: float) -> float:
         """Return how many robust standard deviations a value lies above (or below) the median."""
-        return (value - self.median) / self.spread
+        return (value - self.median) / (self.spread if value >= self.median else self.spread_below)
 
     def quantile(self, share: float) -> float:
         """Return the value below which this share of the baseline lies."""
@@ -128,13 +138,15 @@ LOST_AFTER_S = 300
 _DENSE = 0.8
 _LONGER_THAN_GAPS = 3
 _LASTING_POINTS = 2
+_CALM_POINTS = 5
+"""So many normal points one after the other end an excursion: what is abnormal after them is another one."""
 
 
 def compare(history: Series, window: Series, *, threshold: float = ABNORMAL_DEVIATION) -> Shift | None:
     """Compare a window with the history before it.
 
     An excursion counts from its first point, if at least two of three consecutive known points are abnormal on
-    the same side; one point alone is noise, except the newest.
+    the same side; one point alone is noise, except the newest. Of several excursions the last one counts.
 
     :returns: ``None`` when the history is too short or the window holds no value.
     """
@@ -143,7 +155,7 @@ def compare(history: Series, window: Series, *, threshold: float = ABNORMAL_DEVI
     if baseline is None or not points:
         return None
     sides = [_side(baseline, value, threshold) for _, value in points]
-    start = _lasting_run(sides)
+    start = _last_run(sides)
     latest = points[-1][1]
     if start is None:
         return Shift(State.NORMAL, baseline, latest, latest)
@@ -231,6 +243,19 @@ def _lasting_run(sides: Sequence[int]) -> int | None:
         following = sides[index : index + 3]
         if side and (following.count(side) >= _LASTING_POINTS or len(following) == 1):
             return index
+    return None
+
+
+def _last_run(sides: Sequence[int]) -> int | None:
+    """Return where the last lasting excursion starts: after points that were normal for a while."""
+    start = _lasting_run(sides)
+    while start is not None:
+        calm = next((i for i in range(start, len(sides)) if not any(sides[i : i + _CALM_POINTS])), len(sides))
+        # A single newest point does not last yet: it is no excursion of its own after another one.
+        later = _lasting_run(sides[calm:])
+        if later is None or calm + later == len(sides) - 1:
+            return start
+        start = calm + later
     return None
 
 

@@ -79,3 +79,35 @@ def test_baseline_needs_ten_points() -> None:
     baseline = Baseline.of([1.0] * 10)
     assert baseline is not None
     assert baseline.spread == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("excursion", [(25, 26), (25, 10, 26), (2, 1, 2)])
+def test_after_a_calm_while_an_excursion_is_another_one(excursion: tuple[float, ...]) -> None:
+    shift = compare(HISTORY, window(10, *excursion, 10, 10, 10, 10, 10, 30, 31))
+    assert shift is not None
+    assert (shift.state, shift.onset) == (State.ABNORMAL, 3600 + 60 * (6 + len(excursion)))
+
+
+@pytest.mark.parametrize("calm", [(10, 10), (10, 10, 10, 10)])
+def test_a_short_calm_belongs_to_the_excursion(calm: tuple[float, ...]) -> None:
+    shift = compare(HISTORY, window(10, 25, 26, *calm, 30, 31))
+    assert shift is not None
+    assert (shift.state, shift.onset) == (State.ABNORMAL, 3660)
+
+
+def test_one_newest_point_is_no_excursion_of_its_own_after_another_one() -> None:
+    shift = compare(HISTORY, window(25, 26, 10, 10, 10, 10, 10, 30))
+    assert shift is not None
+    assert shift.onset == 3600
+
+
+@pytest.mark.parametrize(("normal", "low"), [(0.997, 0.87), (0.9995, 0.97), (99.7, 95.0), (1.0, 0.9)])
+def test_a_fall_of_a_share_of_successes_is_measured_by_what_is_missing_to_the_whole(
+    normal: float, low: float
+) -> None:
+    history = Series(HISTORY.times, (normal,) * 60)
+    fallen, steady = compare(history, window(low, low, low)), compare(history, window(*(normal * 0.999,) * 3))
+    assert fallen is not None
+    assert (fallen.state, fallen.direction) == (State.ABNORMAL, Direction.DOWN)
+    assert steady is not None
+    assert steady.state is State.NORMAL
