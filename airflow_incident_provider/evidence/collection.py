@@ -37,6 +37,7 @@ from airflow_incident_provider.evidence.checks.services import (
     service_graph,
 )
 from airflow_incident_provider.evidence.hypotheses import propose
+from airflow_incident_provider.evidence.late_alert import covering_onset
 from airflow_incident_provider.evidence.model import Evidence, Marker, MetricGraph
 from airflow_incident_provider.evidence.observations import (
     ChangesSeen,
@@ -64,7 +65,7 @@ def collect(request: EvidenceRequest, fetch: Fetch) -> Evidence:
     pending = first_calls(request)
     for _ in range(MAX_ROUNDS):
         answers |= {call.name: answer for call, answer in zip(pending, fetch(pending), strict=True)}
-        request = _with_monitor_query(request, answers)
+        request = covering_onset(_with_monitor_query(request, answers), answers)
         pending = [call for call in _next_calls(request, answers) if call.name not in answers]
         if not pending:
             break
@@ -73,6 +74,7 @@ def collect(request: EvidenceRequest, fetch: Fetch) -> Evidence:
 
 def observe(request: EvidenceRequest, answers: Answers) -> Observations:
     """Run all checks on the recorded answers."""
+    request = covering_onset(request, answers)
     metric = check_metric(request, answers)
     seen = metric.seen
     groups = check_groups(request, answers, seen)

@@ -52,6 +52,11 @@ class Series:
         return sum(value for _, value in self.known())
 
     @property
+    def mean(self) -> float | None:
+        """The mean of the known values; ``None`` if there is none."""
+        return _mean(self.values)
+
+    @property
     def step(self) -> int:
         """Seconds between two points, derived from the points themselves; 60 if there are fewer than two."""
         gaps = [later - earlier for earlier, later in pairwise(self.times)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from airflow_incident_provider.evidence.calls import HOSTS, SERVICES, Answer, Answers
@@ -41,6 +41,7 @@ _ATTENTION = {
 _NO_QUERY = "no metric query is known for this alert"
 _UNSUITABLE = "this kind of monitor has no plain metric query"
 
+_ALIKE = 1.1
 _GROWING = frozenset({Symptom.MEMORY, Symptom.OTHER})
 """Symptoms that creep up: their history may hold the beginning of the incident."""
 
@@ -221,7 +222,7 @@ def _judge_shares(request: EvidenceRequest, hosts: Mapping[str, Traces], metric:
 def _judge_hosts(request: EvidenceRequest, hosts: dict[str, Series], metric: MetricSeen | None) -> GroupsSeen:
     direction = metric.shift.direction if metric and metric.shift else None
     silent = metric.onset if metric and metric.state is State.LOST else None
-    abnormal, normal, lost = [], [], {}
+    abnormal, normal, grown, lost = [], [], set(), {}
     for host, series in sorted(hosts.items()):
         history, window = request.split(series)
         gone = lost_since(history, window, request.end)
@@ -232,13 +233,30 @@ def _judge_hosts(request: EvidenceRequest, hosts: dict[str, Series], metric: Met
         growing = growing_since(series) if request.symptom in _GROWING else None
         if gone is not None:
             lost[host] = gone
+        if growing is not None:
+            grown.add(host)
         if growing is not None or (
             shift and shift.state is not State.NORMAL and direction in {None, shift.direction}
         ):
             abnormal.append(host)
         elif shift is not None and gone is None:
             normal.append(host)
-    return GroupsSeen(abnormal=tuple(abnormal), normal=tuple(normal), lost=lost)
+    since = (metric.onset if metric else None) or request.window_start
+    levels = {host: series.between(since, request.end).mean for host, series in hosts.items()}
+    beside = [level for host in normal if (level := levels[host]) is not None]
+    alike = [host for host in abnormal if host not in grown and _is_alike(levels[host], beside)]
+    return GroupsSeen(
+        abnormal=tuple(host for host in abnormal if host not in alike),
+        normal=tuple(sorted((*normal, *(host for host in alike if host not in lost)))),
+        lost=lost,
+    )
+
+
+def _is_alike(level: float | None, others: Sequence[float]) -> bool:
+    """Return whether a host is at the level of others that are normal: by chance it is outside its own range."""
+    if level is None or not others:
+        return False
+    return min(others) / _ALIKE <= level <= max(others) * _ALIKE
 
 
 def _hosts(request: EvidenceRequest, seen: GroupsSeen) -> str:

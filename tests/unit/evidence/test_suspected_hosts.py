@@ -1,4 +1,4 @@
-"""A host that fails until it is taken away is found, although it reports nothing any more."""
+"""A host is suspected when it differs from the others, even if it reports nothing any more."""
 
 from __future__ import annotations
 
@@ -52,3 +52,15 @@ def test_a_host_that_is_only_taken_away_is_no_suspect(datadog: SandboxServer, tm
     )
     found = play(datadog, tmp_path, story)
     assert [each for each in found.evidence.hypotheses if each.cause is Cause.HOST] == []
+
+
+@pytest.mark.parametrize("level", [0.45, 0.5, 0.55, 0.6])
+def test_a_host_that_is_by_chance_outside_its_own_range_is_no_suspect_beside_others_at_its_level(
+    level: float, datadog: SandboxServer, tmp_path: Path
+) -> None:
+    bursts = ((-55, -45), (-15, -5))
+    effects = tuple(Effect(service="checkout", metric="latency", to=level, at=at, until=end) for at, end in bursts)
+    story = load_story("healthy").model_copy(
+        update={"onset": 0, "alert": Alert(kind="latency", threshold=0.1), "effects": effects}
+    )
+    assert play(datadog, tmp_path, story).evidence.hypotheses == ()
