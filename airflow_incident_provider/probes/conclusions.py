@@ -69,13 +69,17 @@ def contradictions(findings: Sequence[Finding]) -> Iterator[Statement]:
     for (one, here), (other, there) in combinations(located, 2):
         if here != there or {_connected(one), _connected(other)} != {True, False}:
             continue
-        text = f"{here}: the findings contradict each other: {_about_connection(one)}; {_about_connection(other)}"
+        # What a check found and what it found when it was repeated may both be true.
+        repeated = (one.probe, one.target) == (other.probe, other.target) and one.started_at != other.started_at
+        what = "a repeated check differs" if repeated else "the findings contradict each other"
+        form = "%H:%M:%S" if one.started_at.date() == other.started_at.date() else "%Y-%m-%d %H:%M:%S"
+        text = f"{here}: {what}: {_about_connection(one, form)}; {_about_connection(other, form)}"
         yield Statement(text=text, probes=(one.probe, other.probe), targets=(one.target, other.target))
 
 
-def _about_connection(finding: Finding) -> str:
+def _about_connection(finding: Finding, form: str) -> str:
     summary = next(stage.summary for stage in finding.stages if stage.name is StageName.CONNECTION)
-    return f"{finding.probe} at {finding.started_at:%H:%M:%S} found {summary}"
+    return f"{finding.probe} at {finding.started_at:{form}} found {summary}"
 
 
 def _connected(finding: Finding) -> bool | None:
@@ -103,10 +107,12 @@ def _unknown(incident: Incident, findings: Sequence[Finding]) -> Iterator[str]:
     for finding in checks:
         if finding.verdict in {Verdict.UNKNOWN, Verdict.SKIPPED}:
             yield f"{finding.probe} of {finding.target or 'this task'}: {finding.summary}"
-    yield from _not_run(incident, findings)
+    left_out = list(_not_run(incident, findings))
+    yield from left_out
     yield from _our_side(findings)
     if checks and all(finding.verdict is Verdict.OK for finding in checks):
-        yield "why the alert was raised: every check passed"
+        passed = "every check that ran passed" if left_out else "every check passed"
+        yield f"why the alert was raised: {passed}"
 
 
 def _nothing_checked(incident: Incident, checks: Sequence[Finding]) -> Iterator[str]:

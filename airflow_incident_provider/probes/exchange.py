@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
@@ -156,8 +156,12 @@ class Exchange:
     def clocks(self) -> Clocks:
         """The time by the clocks of the worker, the engine and, by its ``Date`` header, the server."""
         server = None
-        with suppress(ValueError, TypeError):
-            server = parsedate_to_datetime(self.header("date") or "")
+        with suppress(ValueError, TypeError, OverflowError):
+            # A cache passes on the time at which the answer was made, and says how old it is (RFC 9111, 5.1).
+            age = timedelta(seconds=int(self.header("age") or 0))
+            made = parsedate_to_datetime(self.header("date") or "")
+            # A zone of -0000 is none; HTTP's times are UTC.
+            server = (made if made.tzinfo else made.replace(tzinfo=UTC)) + age
         return Clocks(worker=self.at, engine=self.engine_at, server=server)
 
     def header(self, name: str) -> str | None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -348,3 +351,30 @@ def _with_reply(measurements: dict[str, str], reply: bytes) -> ContainerOutput:
 def test_stages_are_in_the_order_in_which_a_client_goes() -> None:
     finding = interpret(HTTP, output(answered()))
     assert [stage.name for stage in finding.stages] == [StageName.NAME, StageName.CONNECTION, StageName.REQUEST]
+
+
+def _http_date(minutes: float) -> str:
+    return format_datetime(AT + timedelta(minutes=minutes), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "verdict"),
+    [
+        # A cache passes on when the answer was made.
+        (f"Date: {_http_date(-60)}\r\nAge: 3600\r\n", Verdict.FAIL),
+        (f"Date: {_http_date(-1440)}\r\nAge: 86400\r\nAge: 86400\r\n", Verdict.FAIL),
+        # No zone is UTC.
+        (f"Date: {_http_date(0).replace('GMT', '-0000')}\r\n", Verdict.FAIL),
+        (f"Date: {_http_date(0)}\r\nAge: soon\r\n", Verdict.FAIL),
+        (f"Date: {_http_date(-60)}\r\nAge: 0\r\n", Verdict.WARN),
+        (f"Date: {_http_date(-60).replace('GMT', '-0000')}\r\n", Verdict.WARN),
+    ],
+)
+def test_the_server_s_clock_is_its_own_and_not_the_age_of_an_answer(headers: str, verdict: Verdict) -> None:
+    issued = trustme.CA().issue_cert("checkout.example.com", not_after=AT - timedelta(minutes=10))
+    pem = issued.cert_chain_pems[0].bytes().decode()
+    measured = answered(certs=pem, time_appconnect=0.1, ssl_verify_result=10)
+    finding = interpret(HTTPS, output(measured | {"headers-1": f"HTTP/1.1 200 OK\r\n{headers}\r\n"}))
+    assert finding.verdict is verdict
+    words = "certificate expired" if verdict is Verdict.FAIL else "valid by the server's clock only"
+    assert words in finding.summary
