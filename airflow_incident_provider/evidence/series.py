@@ -167,6 +167,7 @@ def compare(history: Series, window: Series, *, threshold: float = ABNORMAL_DEVI
     side = sides[start]
     since = points[start:]
     extreme = max((value for _, value in since), key=lambda value: value * side)
+    sides = [*sides[: start + 1], *_without_lone_points(sides[start + 1 :])]
     still = any(each == side for each in sides[-_LASTING_POINTS:])
     last_abnormal = max(index for index, each in enumerate(sides) if each == side)
     return Shift(
@@ -262,6 +263,18 @@ def _last_run(sides: Sequence[int]) -> int | None:
             return start
         start = calm + later
     return None
+
+
+def _without_lone_points(sides: list[int]) -> list[int]:
+    """Return the sides after an excursion began, without points that are abnormal alone after a calm while."""
+    return [
+        0
+        if side
+        and index >= _CALM_POINTS
+        and not any(sides[index - _CALM_POINTS : index] + sides[index + 1 : index + 2])
+        else side
+        for index, side in enumerate(sides)
+    ]
 
 
 def sparkline(values: Sequence[float | None], width: int = 40) -> str:

@@ -111,3 +111,10 @@ def test_a_fall_of_a_share_of_successes_is_measured_by_what_is_missing_to_the_wh
     assert (fallen.state, fallen.direction) == (State.ABNORMAL, Direction.DOWN)
     assert steady is not None
     assert steady.state is State.NORMAL
+
+
+@pytest.mark.parametrize("newest", [(30,), (30, 10), (10, 30)])
+def test_one_point_after_a_recovery_is_no_relapse(newest: tuple[float, ...]) -> None:
+    shift = compare(HISTORY, window(25, 26, 10, 10, 10, 10, 10, 10, *newest))
+    assert shift is not None
+    assert (shift.state, shift.onset, shift.ended) == (State.RECOVERED, 3600, 3720)
