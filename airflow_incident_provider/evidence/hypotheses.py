@@ -28,6 +28,9 @@ from airflow_incident_provider.evidence.weighing import Draft, Proposal, select,
 _JUST_BEFORE_S = 15 * 60
 _BEFORE_S = 60 * 60
 _CLOCK_SKEW_S = 60
+_WITH_CHANGE_S = 180
+"""So close to a change, a metric recovered with it."""
+
 _MORE_TRAFFIC = 1.5
 _MANY_HOSTS = 3
 _MANY_MESSAGES = 20
@@ -75,6 +78,10 @@ def _weigh_change(draft: Draft, seen: Observations, change: Change, service: str
     else:
         _weigh_dependency(draft, seen, change.service)
     _weigh_other_explanations(draft, seen)
+    metric = value_of(seen.metric)
+    recovered = metric.shift.earlier_ended if metric and metric.shift else None
+    if recovered is not None and abs(change.at - recovered) <= _WITH_CHANGE_S:
+        draft.contradict("metric", "with it the metric came back to its normal range from an earlier excursion")
 
 
 def _weigh_errors(draft: Draft, seen: Observations, change: Change) -> None:

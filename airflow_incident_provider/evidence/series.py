@@ -120,6 +120,7 @@ class Shift:
     """How a series compares with its baseline.
 
     :param onset: Unix seconds of the first abnormal point of the first lasting run; absent when all is normal.
+    :param earlier_ended: when the excursion before this one was over, if there was one in the window.
     :param extreme: the value farthest from the baseline since the onset; the newest value when all is normal.
     :param latest: the newest known value.
     """
@@ -131,6 +132,7 @@ class Shift:
     onset: int | None = None
     direction: Direction | None = None
     ended: int | None = None
+    earlier_ended: int | None = None
 
     @property
     def factor(self) -> float | None:
@@ -169,6 +171,8 @@ def compare(history: Series, window: Series, *, threshold: float = ABNORMAL_DEVI
     extreme = max((value for _, value in since), key=lambda value: value * side)
     sides = [*sides[: start + 1], *_without_lone_points(sides[start + 1 :])]
     still = any(each == side for each in sides[-_LASTING_POINTS:])
+    before = sides[:start] if start != _lasting_run(sides) else []
+    earlier = max((index for index, each in enumerate(before) if each), default=None)
     last_abnormal = max(index for index, each in enumerate(sides) if each == side)
     return Shift(
         State.ABNORMAL if still else State.RECOVERED,
@@ -178,6 +182,7 @@ def compare(history: Series, window: Series, *, threshold: float = ABNORMAL_DEVI
         onset=points[start][0],
         direction=Direction.UP if side > 0 else Direction.DOWN,
         ended=None if still else points[last_abnormal + 1][0],
+        earlier_ended=None if earlier is None else points[earlier + 1][0],
     )
 
 

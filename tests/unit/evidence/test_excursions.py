@@ -1,0 +1,32 @@
+"""A metric that was abnormal before, and came back to normal with a change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from incident_sandbox import SandboxServer
+from incident_sandbox.datadog.story import Effect, Event, load_story
+
+from .story_play import play  # isort: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Event(service="checkout", title="Flag wallet off", at=-13, change="feature_flag", name="wallet"),
+        Event(service="checkout", title="timeout raised", at=-11, change="configuration", name="timeout"),
+        Event(service="checkout", title="Rolled back checkout to 2.13.8", at=-14),
+    ],
+)
+def test_a_change_that_ended_an_earlier_excursion_is_not_the_cause_of_the_next(
+    change: Event, datadog: SandboxServer, tmp_path: Path
+) -> None:
+    effects = (
+        Effect(service="checkout", metric="error_share", to=0.1, at=-17, until=change.at),
+        Effect(service="checkout", metric="error_share", to=0.12),
+    )
+    story = load_story("bad_deploy").model_copy(
+        update={"onset": 9, "effects": effects, "events": (change,), "rollouts": (), "issues": (), "logs": ()}
+    )
+    assert play(datadog, tmp_path, story).evidence.hypotheses == ()
