@@ -242,18 +242,20 @@ def report(view: IncidentView) -> Iterator[Line]:
     """Return an incident for a person, the most important facts first."""
     yield from _headline(view)
     yield from _room(view)
-    yield from _findings(view.worst_first)
-    if view.summary is not None:
-        said = {finding.summary for finding in view.worst_first}
-        yield from _conclusions(view.summary, said | {f"{OUR_SIDE}: {text}" for text in said})
-    if view.room is not None:
-        yield from _people(view.room, is_dry_run=view.is_dry_run)
-    if view.incident is not None:
-        yield from _details(view.incident)
+    said = {finding.summary for finding in view.worst_first}
     # Without a record nothing has changed since the first minutes.
-    if (summary := summary_so_far(view) or view.summary) is not None:
-        yield from _timeline(summary)
-    yield from _references(view)
+    summary_now = summary_so_far(view) or view.summary
+    sections = (
+        _findings(view.worst_first),
+        _conclusions(view.summary, said | {f"{OUR_SIDE}: {text}" for text in said}) if view.summary else (),
+        _people(view.room, is_dry_run=view.is_dry_run) if view.room else (),
+        _details(view.incident) if view.incident else (),
+        _timeline(summary_now) if summary_now else (),
+        _references(view),
+    )
+    for lines in map(list, sections):
+        if lines:
+            yield from (Line(""), *lines)
 
 
 def _headline(view: IncidentView) -> Iterator[Line]:
@@ -298,8 +300,6 @@ def _room(view: IncidentView) -> Iterator[Line]:
 def _findings(findings: Sequence[Finding]) -> Iterator[Line]:
     evidence = [finding for finding in findings if finding.probe != CONTROL]
     control = [finding for finding in findings if finding.probe == CONTROL and finding.verdict is not Verdict.OK]
-    if findings:
-        yield Line("")
     if findings and not evidence:
         yield Line("Nothing was checked: there is no target to probe.", style="yellow")
     for finding in [*control, *evidence]:
@@ -310,8 +310,6 @@ def _findings(findings: Sequence[Finding]) -> Iterator[Line]:
 
 def _conclusions(summary: IncidentSummary, shown: Set[str]) -> Iterator[Line]:
     """Return what is known and what is not, without what a finding says already."""
-    if summary.known or summary.unknown or summary.problems:
-        yield Line("")
     for text in (statement.text for statement in summary.known if statement.text not in shown):
         yield Line(f"Known: {text}", hanging=2)
     for text in (text for text in summary.unknown if text not in shown):
@@ -325,9 +323,6 @@ def _conclusions(summary: IncidentSummary, shown: Set[str]) -> Iterator[Line]:
 
 
 def _people(room: WarRoom, *, is_dry_run: bool) -> Iterator[Line]:
-    if not (room.invited or room.not_invited):
-        return
-    yield Line("")
     if room.invited:
         invited = "Would be invited" if is_dry_run else "Invited"
         yield Line(f"{invited}: " + ", ".join(each.user.label for each in room.invited), hanging=2)
@@ -338,8 +333,6 @@ def _people(room: WarRoom, *, is_dry_run: bool) -> Iterator[Line]:
 
 def _details(incident: Incident) -> Iterator[Line]:
     where = [*incident.services, *incident.hosts, *([incident.env] if incident.env else []), *incident.teams]
-    if where or incident.links or incident.flags:
-        yield Line("")
     if where:
         yield Line(f"Where: {', '.join(where)}", hanging=2)
     yield from (Line(f"{link.label}: {link.url}", hanging=2) for link in incident.links)
@@ -350,7 +343,6 @@ def _details(incident: Incident) -> Iterator[Line]:
 def _timeline(summary: IncidentSummary) -> Iterator[Line]:
     if not summary.timeline:
         return
-    yield Line("")
     yield Line("Timeline (UTC)")
     earlier = summary.timeline[0].at
     for entry in summary.timeline:
@@ -361,7 +353,6 @@ def _timeline(summary: IncidentSummary) -> Iterator[Line]:
 
 
 def _references(view: IncidentView) -> Iterator[Line]:
-    yield Line("")
     if view.key:
         yield Line(f"Key  {view.key}")
     if view.run is not None:

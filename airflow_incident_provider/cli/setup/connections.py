@@ -80,7 +80,13 @@ def sandbox_items(url: str) -> Iterator[Item]:
     :raises IncidentError: no sandbox answers at the address.
     """
     for conn_id, settings in _sandbox_connections(url).items():
-        yield _sandbox_item(conn_id, settings, url)
+        what, exists = f"connection {conn_id}", connection_is_configured(conn_id)
+        if exists and _description(conn_id) != CREATED_FOR_SANDBOX:
+            yield Item(what, Action.MANUAL, f"it exists and is not for a sandbox. {_kept_reason(conn_id)}")
+        else:
+            action = Action.UPDATE if exists else Action.CREATE
+            store = partial(_store, conn_id, settings, CREATED_FOR_SANDBOX)
+            yield Item(what, action, f"to the sandbox at {url}", store)
     yield _webhook()
 
 
@@ -193,15 +199,6 @@ def _sandbox_connections(url: str) -> dict[str, Settings]:
             f"No sandbox answers at {url}: {type(error).__name__}.", fix="Start one: airflow incident sandbox"
         ) from error
     return connections
-
-
-def _sandbox_item(conn_id: str, settings: Settings, url: str) -> Item:
-    what = f"connection {conn_id}"
-    if connection_is_configured(conn_id) and _description(conn_id) != CREATED_FOR_SANDBOX:
-        return Item(what, Action.MANUAL, f"it exists and is not for a sandbox. {_kept_reason(conn_id)}")
-    action = Action.UPDATE if connection_is_configured(conn_id) else Action.CREATE
-    do = partial(_store, conn_id, settings, CREATED_FOR_SANDBOX)
-    return Item(what, action, f"to the sandbox at {url}", do)
 
 
 def _description(conn_id: str) -> str | None:
