@@ -11,7 +11,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +31,9 @@ TOKEN_VARIABLE = "AIRFLOW_CLI_TOKEN"  # noqa: S105 - the name of the variable, t
 LATEST = "latest"
 SEARCHED_RUNS = 100
 """How many of a DAG's newest runs are searched for an incident's key, id or channel name."""
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""When what has not happened yet is sorted."""
 
 POLL_SECONDS = 0.5
 OUTAGE_SECONDS = 30.0

@@ -95,19 +95,12 @@ def drill(args: Namespace) -> ExitCode:
     conf = checked_conf(as_drill(payload), received_at=datetime.now(UTC))
     with _connect(args) as airflow:
         incident, dag_id = _drill_incident(conf, args)
-        goals, run_id = rehearse(airflow, dag_id, incident, conf, args)
-    _print_score(goals, run_id, args.output)
+        airflow.require_ready(dag_id)
+        started = airflow.start(dag_id, conf, run_id=run_id_of(incident, conf))
+        run = follow_run(airflow, dag_id, started.run_id, timeout=args.timeout, output=args.output)
+        goals = score(read_incident_view(airflow, run), room_within_s=args.room_within)
+    _print_score(goals, started.run_id, args.output)
     return ExitCode.OK if all(goal.met for goal in goals) else ExitCode.FAILED
-
-
-def rehearse(
-    airflow: Airflow, dag_id: str, incident: Incident, conf: Mapping[str, Any], args: Namespace
-) -> tuple[list[Goal], str]:
-    """Run the workflow with a drill's conf; return the score and the run id."""
-    airflow.require_ready(dag_id)
-    started = airflow.start(dag_id, conf, run_id=run_id_of(incident, conf))
-    run = follow_run(airflow, dag_id, started.run_id, timeout=args.timeout, output=args.output)
-    return score(read_incident_view(airflow, run), room_within_s=args.room_within), started.run_id
 
 
 def _alert(args: Namespace) -> Mapping[str, Any]:
@@ -292,13 +285,15 @@ def score(view: IncidentView, *, room_within_s: float) -> list[Goal]:
     :param room_within_s: seconds until the room should exist.
     """
     room, problem = view.room, view.no_room
+    to_room = view.summary.time_to_room_ms if view.summary is not None else None
+    in_time = to_room is not None and to_room <= room_within_s * 1000
     goals = [
         Goal(
             "a room",
             room is not None and room.channel_id is not None,
             f"#{view.channel_name}" if problem is None else problem.what,
         ),
-        Goal(f"room within {room_within_s:g} s", _in_time(view.summary, room_within_s), _time(view.summary)),
+        Goal(f"room within {room_within_s:g} s", in_time, _time(view.summary)),
         Goal(
             "room marked as a drill",
             room is not None and room.channel_name.startswith(f"{CHANNEL_PREFIX}-"),
@@ -316,10 +311,6 @@ def score(view: IncidentView, *, room_within_s: float) -> list[Goal]:
 def _goal(name: str, missing: Sequence[str], otherwise: str) -> Goal:
     """Return a goal that is met if nothing is missing."""
     return Goal(name, not missing, "; ".join(missing) or otherwise)
-
-
-def _in_time(summary: IncidentSummary | None, seconds: float) -> bool:
-    return summary is not None and summary.time_to_room_ms is not None and summary.time_to_room_ms <= seconds * 1000
 
 
 def _time(summary: IncidentSummary | None) -> str:

@@ -18,6 +18,7 @@ from airflow_incident_provider.cli.access import connect
 from airflow_incident_provider.cli.drill import recorded_alert
 from airflow_incident_provider.cli.output import Line, is_document, print_document, print_lines
 from airflow_incident_provider.cli.run import ExitCode, command, print_error
+from airflow_incident_provider.cli.trigger import local_routing
 from airflow_incident_provider.cli.view import read_all_stored
 from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID, ConfKey
 from airflow_incident_provider.exceptions import IncidentError, InvalidPayloadError, RoutingTableError
@@ -32,12 +33,7 @@ from airflow_incident_provider.messages.channel import channel_name
 from airflow_incident_provider.models import Incident, LinkKind
 from airflow_incident_provider.probes import CONTROL
 from airflow_incident_provider.probes.planning import plan_probes
-from airflow_incident_provider.routing_file import active_routing_table
 from airflow_incident_provider.slack.access import connection_is_configured
-
-DEFAULTS = "defaults"
-PAYLOAD = "the alert"
-"""What names a responder or a target beside the rules of the table."""
 
 
 @command
@@ -69,12 +65,13 @@ class Handling:
         """Who would be invited, each with what names them first."""
         named = [(name, source) for source, layer in self._layers() for name in layer.responders]
         by_name = {name.casefold(): (name, source) for name, source in reversed(named)}
-        return [by_name.get(name.casefold(), (name, PAYLOAD)) for name in dict.fromkeys(self.incident.responders)]
+        responders = dict.fromkeys(self.incident.responders)
+        return [by_name.get(name.casefold(), (name, "the alert")) for name in responders]
 
     def _layers(self) -> list[tuple[str, Settings]]:
         """Return the rules that match, in their order, then the defaults."""
         rules = [(f"rule {rule.name!r}", rule) for rule in self.routing.rules if rule.match.matches(self.incident)]
-        return [*rules, (DEFAULTS, self.routing.defaults)]
+        return [*rules, ("defaults", self.routing.defaults)]
 
     def _decided_by(self, field: str, value: object = None) -> str:
         """Return what sets a field first; with ``value``, what sets it to that value first."""
@@ -133,8 +130,7 @@ class Handling:
 
 def _payload(name: str | None) -> dict[str, Any]:
     if name is None:
-        recorded: dict[str, Any] = recorded_alert()[str(ConfKey.DATADOG)]
-        return recorded
+        return dict(recorded_alert()[str(ConfKey.DATADOG)])
     content = _json("The payload", _text(name))
     if not isinstance(content, dict):
         raise InvalidPayloadError("The payload is not a JSON object.")
@@ -172,10 +168,7 @@ def _routing(args: Namespace) -> RoutingTable:
         return load_routing_table(_text(args.routing_table, error=RoutingTableError))
     if args.api_url is not None:
         print_error("Note: the remote routing table cannot be read; name a copy of it with --routing-table.")
-    active = active_routing_table(keep=False)
-    if active.problem is not None:
-        print_error(f"Note: {active.problem}")
-    return active.table
+    return local_routing()
 
 
 def _json(what: str, text: str) -> Any:

@@ -69,8 +69,6 @@ OUTPUTS: Mapping[str, str] = {
 }
 """What each operator pushes to XCom."""
 
-INVESTIGATION = "InvestigateInContainerOperator"
-
 
 class Step(BaseModel):
     """A task. ``images`` are those its containers may use."""
@@ -117,7 +115,7 @@ def _images(task: Any) -> tuple[str, ...]:
     named = getattr(task, "image", None) or partial.get("image")
     if isinstance(named, str) and named:
         return (named,)
-    if task.task_type == INVESTIGATION:
+    if task.task_type == "InvestigateInContainerOperator":
         return tuple(sorted({probe.image for probe in catalogue()}))
     return ()
 
@@ -139,7 +137,6 @@ def _in_order(steps: Mapping[str, Step]) -> list[str]:
 
 
 _ENTITIES = str.maketrans({"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "\n": " "})
-_PLAIN_RULE = "all_success"
 
 
 def mermaid(workflow: Workflow) -> str:
@@ -164,6 +161,6 @@ def _label(step: Step) -> str:
 def _edges(workflow: Workflow) -> Iterator[str]:
     numbers = {step.id: number for number, step in enumerate(workflow.steps)}
     for number, step in enumerate(workflow.steps):
-        arrow = "-->" if step.trigger_rule == _PLAIN_RULE else "-.->"
+        arrow = "-->" if step.trigger_rule == "all_success" else "-.->"
         for needed in step.depends:
             yield f"    s{numbers[needed]} {arrow} s{number}"

@@ -84,8 +84,10 @@ class IncidentDag:
             case DagState.BROKEN:
                 return "its file fails to import", "Correct the file. Its error:", "airflow dags list-import-errors"
             case DagState.UNPARSED:
+                interval = conf.getint("dag_processor", "refresh_interval", fallback=300)
+                fix = f"Airflow looks for new files every {interval} s. To parse it now:"
                 unpause = f"{PARSE_COMMAND} && airflow dags unpause {self.dag_id}"
-                return f"{self.file} is not parsed yet", _unparsed_fix(), unpause
+                return f"{self.file} is not parsed yet", fix, unpause
             case DagState.MISSING if self.dag_id in set(DagId):
                 return "its file is missing", "Install it:", INSTALL_COMMAND
             case DagState.MISSING:
@@ -233,11 +235,6 @@ def parsed_dag(session: Session, dag_id: str) -> SerializedDAG | None:
     """Return the latest version of a DAG; ``None`` if Airflow has none with this id."""
     version = DagVersion.get_latest_version(dag_id, session=session)
     return DBDagBag().get_dag(version.id, session=session) if version is not None else None
-
-
-def _unparsed_fix() -> str:
-    interval = conf.getint("dag_processor", "refresh_interval", fallback=300)
-    return f"Airflow looks for new files every {interval} s. To parse it now:"
 
 
 def is_local(host: str) -> bool:

@@ -101,7 +101,11 @@ def _run(body: Body, args: Namespace) -> ExitCode:
         print_error(str(error))
         return ExitCode.USAGE if isinstance(error, _USAGE_ERRORS) else ExitCode.UNAVAILABLE
     except SQLAlchemyError as error:
-        print_error(_database_error(error, has_remote=hasattr(args, "api_url")))
+        remote = " Or name a remote Airflow with --api-url." if hasattr(args, "api_url") else ""
+        print_error(
+            f"Airflow's database cannot be used: {type(error).__name__}. Run: airflow db migrate. Then run this"
+            f" command where Airflow is configured.{remote}"
+        )
         return ExitCode.UNAVAILABLE
     except (KeyboardInterrupt, EOFError):
         print_error("\nInterrupted.")
@@ -111,15 +115,6 @@ def _run(body: Body, args: Namespace) -> ExitCode:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     return code
-
-
-def _database_error(error: Exception, *, has_remote: bool) -> str:
-    """Return the message for an unusable database; only commands that have ``--api-url`` mention it."""
-    remote = " Or name a remote Airflow with --api-url." if has_remote else ""
-    return (
-        f"Airflow's database cannot be used: {type(error).__name__}. Run: airflow db migrate. Then run this command"
-        f" where Airflow is configured.{remote}"
-    )
 
 
 def print_error(text: str) -> None:

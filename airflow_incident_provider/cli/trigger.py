@@ -26,7 +26,7 @@ from airflow_incident_provider.intake.lists import split_names, split_people
 from airflow_incident_provider.intake.report_fields import require_valid
 from airflow_incident_provider.lifecycle.run_requests import response_dag
 from airflow_incident_provider.models import Incident, Source
-from airflow_incident_provider.routing_file import ActiveTable, active_routing_table
+from airflow_incident_provider.routing_file import active_routing_table
 
 MAX_FILE_CHARACTERS = 1_000_000
 """Datadog's largest payloads have some ten thousand characters."""
@@ -42,7 +42,9 @@ def trigger(args: Namespace) -> ExitCode:
     """Start incident response."""
     if args.interactive and args.from_file == "-":
         raise UsageError("--interactive and --from-file - both read standard input.")
-    conf = read_conf(args)
+    given = read_file(args.from_file) if args.from_file else {}
+    # An option overrides the same field of the file.
+    conf = {**given, **_from_options(args)}
     if args.interactive:
         conf = ask_for(conf)
     if not conf:
@@ -89,13 +91,19 @@ def _parsed_incident(conf: Mapping[str, Any], *, remote: bool) -> Incident:
         json.dumps(conf)
     except ValueError as error:
         raise UsageError(f"The incident is not valid JSON: {error}.") from None
-    active = ActiveTable(RoutingTable()) if remote else active_routing_table(keep=False)
-    if active.problem is not None:
-        print_error(f"Note: {active.problem}")
-    incident = read_incident(conf, received_at=datetime.now(UTC), routing=active.table)
+    routing = RoutingTable() if remote else local_routing()
+    incident = read_incident(conf, received_at=datetime.now(UTC), routing=routing)
     for flag in incident.flags:
         print_error(f"Note: {flag.field}: {flag.note}")
     return incident
+
+
+def local_routing() -> RoutingTable:
+    """Return the table that the webhook uses now, and print what is wrong with its file."""
+    active = active_routing_table(keep=False)
+    if active.problem is not None:
+        print_error(f"Note: {active.problem}")
+    return active.table
 
 
 def _print_started(airflow: Airflow, args: Namespace, dag_id: str, incident: Incident, started: Started) -> None:
@@ -120,15 +128,6 @@ def _print_started(airflow: Airflow, args: Namespace, dag_id: str, incident: Inc
 
 
 # --- the conf, from options and a file -------------------------------------------------------------------
-
-
-def read_conf(args: Namespace) -> dict[str, Any]:
-    """Return the conf from the file and the options; an option overrides the same field of the file.
-
-    :raises UsageError: the file cannot be read as an incident's fields or a payload.
-    """
-    conf = read_file(args.from_file) if args.from_file else {}
-    return {**conf, **_from_options(args)}
 
 
 def read_file(name: str) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
 from airflow_incident_provider.cli.access import (
     LATEST,
+    NEVER,
     REPORT,
     SEARCHED_RUNS,
     Airflow,
@@ -36,8 +38,6 @@ NOT_RAISED = "not raised"
 
 LISTED = tuple(step for step in STEPS if step is not TaskId.INVESTIGATE)
 """The steps that a list reads: a summary has the counts of the findings."""
-
-Records = Mapping[str, StoredIncident]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,25 +202,22 @@ class RunXComs:
     """The XComs of a run as :func:`~airflow_incident_provider.room.snapshot.read_snapshot` reads them."""
 
     def __init__(self, airflow: Airflow, run: Run, steps: Sequence[Step]) -> None:
-        self._airflow = airflow
-        self._run = run
+        self._value = partial(airflow.value, run.dag_id, run.run_id)
         self._steps = steps
 
     def value(self, task_id: str) -> Any:
         """Return what a task returned, or ``None``."""
-        return self._airflow.value(self._run.dag_id, self._run.run_id, task_id)
+        return self._value(task_id)
 
     def values(self, task_ids: Sequence[str]) -> Iterable[Any]:
         """Return what the finished instances of mapped tasks returned."""
         for step in self._steps:
             if step.task_id in task_ids and step.state == "success":
-                yield self._airflow.value(
-                    self._run.dag_id, self._run.run_id, step.task_id, map_index=step.map_index
-                )
+                yield self._value(step.task_id, map_index=step.map_index)
 
 
 def read_incident_view(
-    airflow: Airflow, run: Run, *, records: Records | None = None, findings: bool = True
+    airflow: Airflow, run: Run, *, records: Mapping[str, StoredIncident] | None = None, findings: bool = True
 ) -> IncidentView:
     """Read everything a run left, and its record.
 
@@ -229,9 +226,10 @@ def read_incident_view(
     """
     steps = airflow.steps(run.dag_id, run.run_id)
     source = RunXComs(airflow, run, steps)
-    key = _key(source.value(TaskId.PARSE_INCIDENT))
+    parsed = source.value(TaskId.PARSE_INCIDENT)
+    key = parsed.get("key") if isinstance(parsed, Mapping) else None
     stored = None
-    if key is not None:
+    if isinstance(key, str):
         stored = records.get(key) if records is not None else read_stored(airflow, key)
     snapshot = read_snapshot(
         source,
@@ -339,16 +337,11 @@ def _names(record: IncidentRecord) -> set[str | None]:
     return {record.run_id, record.room.channel_id, record.room.channel_name, *monitors} - {None}
 
 
-def _key(incident: Any) -> str | None:
-    key = incident.get("key") if isinstance(incident, Mapping) else None
-    return key if isinstance(key, str) else None
-
-
 def _first_failure(airflow: Airflow, run: Run, steps: Sequence[Step]) -> Problem | None:
-    failed = [step for step in steps if step.state == "failed"]
-    if not failed:
+    failed = (step for step in steps if step.state == "failed")
+    first = min(failed, key=lambda step: step.ended_at or NEVER, default=None)
+    if first is None:
         return None
-    first = min(failed, key=lambda step: step.ended_at or datetime.max.replace(tzinfo=UTC))
     unknown = Problem(step=first.task_id, what=f"The task {first.task_id} failed; its log has the reason.")
     return read_problem(airflow, run, first) or unknown
 

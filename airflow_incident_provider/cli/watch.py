@@ -9,15 +9,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import IO, Any, Self
+from typing import IO, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from airflow_incident_provider.cli.access import Airflow, Run, Step, connect, find_run, wait_for_run
+from airflow_incident_provider.cli.access import NEVER, Airflow, Run, Step, connect, find_run, wait_for_run
 from airflow_incident_provider.cli.output import counted, is_document, print_document, print_lines
 from airflow_incident_provider.cli.run import ExitCode, command
 from airflow_incident_provider.cli.show import report
-from airflow_incident_provider.cli.view import IncidentView, read_incident_view, read_problem
+from airflow_incident_provider.cli.view import read_incident_view, read_problem
 from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.messages.mrkdwn import between, duration
 from airflow_incident_provider.models import (
@@ -63,7 +63,16 @@ def watch_run(airflow: Airflow, dag_id: str, run_id: str, *, timeout: float, out
     run = follow_run(airflow, dag_id, run_id, timeout=timeout, output=output)
     view = read_incident_view(airflow, run)
     if is_document(output):
-        print_document(_document(run, view), output)
+        no_room, summary = view.no_room, view.summary
+        document = {
+            "dag_id": dag_id,
+            "run_id": run_id,
+            "state": run.state,
+            "no_room": no_room.what if no_room else None,
+            "url": view.run_url,
+            "summary": summary.to_xcom() if summary else None,
+        }
+        print_document(document, output)
     else:
         print_lines([*report(view)])
     return ExitCode.FAILED if view.went_wrong else ExitCode.OK
@@ -80,17 +89,6 @@ def follow_run(airflow: Airflow, dag_id: str, run_id: str, *, timeout: float, ou
             fix=f"It keeps running; see it with: airflow incident watch {run_id}",
             on_poll=partial(screen.update, airflow),
         )
-
-
-def _document(run: Run, view: IncidentView) -> dict[str, Any]:
-    return {
-        "dag_id": run.dag_id,
-        "run_id": run.run_id,
-        "state": run.state,
-        "no_room": view.no_room.what if view.no_room else None,
-        "url": view.run_url,
-        "summary": view.summary.to_xcom() if view.summary else None,
-    }
 
 
 @dataclass(frozen=True)
@@ -114,16 +112,6 @@ class StepProgress:
         return duration(max(0, between(self.step.started_at, self.step.ended_at)))
 
 
-def _order(step: Step) -> tuple[bool, float, bool, float]:
-    ended, started = step.ended_at, step.started_at
-    return (
-        ended is None,
-        ended.timestamp() if ended else 0.0,
-        started is None,
-        started.timestamp() if started else 0.0,
-    )
-
-
 class Screen(AbstractContextManager["Screen"]):
     """Shows the progress of a run."""
 
@@ -139,8 +127,8 @@ class Screen(AbstractContextManager["Screen"]):
         for step in steps:
             if step.state in FINAL_TASK_STATES and step.name not in self._results:
                 self._results[step.name] = describe_step(airflow, run, step)
-        shown = [(step, self._results.get(step.name, ("", ""))) for step in sorted(steps, key=_order)]
-        self.show(run, [StepProgress(step, *result) for step, result in shown])
+        in_order = sorted(steps, key=lambda step: (step.ended_at or NEVER, step.started_at or NEVER))
+        self.show(run, [StepProgress(step, *self._results.get(step.name, ("", ""))) for step in in_order])
 
     @abstractmethod
     def show(self, run: Run, steps: Sequence[StepProgress]) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context, RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 
-from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, XComKey
+from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, TaskId, XComKey
 from airflow_incident_provider.exceptions import IncidentError, RunNotRequestedError, SlackUnavailableError
 from airflow_incident_provider.lifecycle.closing import CloseRequest
-from airflow_incident_provider.models import Problem, Timing, XComValue
+from airflow_incident_provider.models import Finding, Problem, Timing, XComValue
 from airflow_incident_provider.slack.errors import effect_may_be_delayed
 
 MAX_RETRY_DELAY_S = 300.0
@@ -119,6 +119,13 @@ def is_last_try(context: Context) -> bool:
     """Return whether Airflow will not retry this task by itself."""
     ti: Any = context["ti"]
     return bool(ti.try_number > ti.max_tries)
+
+
+def probe_findings(context: Context, **run: str) -> list[Finding]:
+    """Return what the probes of this run found, or those of the run with this ``dag_id`` and ``run_id``."""
+    ti: Any = context["ti"]
+    values = ti.xcom_pull(task_ids=[TaskId.INVESTIGATE], **run) or ()
+    return [Finding.model_validate(value) for value in values if isinstance(value, dict)]
 
 
 def due_at(context: Context) -> datetime:

@@ -7,7 +7,7 @@ from datetime import datetime
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_incident_provider.config import ConfKey, TaskId
+from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.exceptions import IncidentError, SlackRequestError
 from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.closing import CloseRequest, Closing, archive_at, due_closing
@@ -21,8 +21,8 @@ from airflow_incident_provider.messages.status_changes import (
     failing_probes,
     resolved_message,
 )
-from airflow_incident_provider.models import Finding, PostedMessage, ThreadUpdates
-from airflow_incident_provider.operators.base import SlackStep, due_at, requested_by
+from airflow_incident_provider.models import Finding, ThreadUpdates
+from airflow_incident_provider.operators.base import SlackStep, due_at, probe_findings, requested_by
 from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.room.posting import Ledger
 from airflow_incident_provider.room.responders import later_responders
@@ -158,10 +158,7 @@ def _summary_url(session: RoomSession) -> str | None:
 def _last_findings(context: Context) -> list[Finding]:
     """Return what the probes found after the recovery, if the conf names the run that ran them."""
     ti, run_id = context["ti"], (context["dag_run"].conf or {}).get(ConfKey.CHECKED_BY)
-    if not isinstance(run_id, str):
-        return []
-    values = ti.xcom_pull(dag_id=ti.dag_id, run_id=run_id, task_ids=[TaskId.INVESTIGATE]) or ()
-    return [Finding.model_validate(value) for value in values if isinstance(value, dict)]
+    return probe_findings(context, dag_id=ti.dag_id, run_id=run_id) if isinstance(run_id, str) else []
 
 
 # --- the end of the room ----------------------------------------------------------------------------
@@ -201,9 +198,12 @@ class ArchiveWarRoomOperator(SlackStep):
         channel, writable = session.channel()
         if not writable or not may_be_archived(session, channel):
             raise AirflowSkipException("The channel is archived already, or was not created by this app.")
-        if step is Closing.WARN:
-            return _warn(context, session, snapshot.record, settings)
-        return _archive(context, session)
+        if step is Closing.ARCHIVE:
+            return _archive(context, session)
+        at = archive_at(snapshot.record, settings)
+        assert at is not None
+        warning = archive_warning(now=due_at(context), at=at)
+        return session.value([session.poster.post(warning, key=f"{session.run_key}/archive-warning")])
 
 
 def may_be_archived(session: RoomSession, channel: Channel | None) -> bool:
@@ -245,26 +245,15 @@ def _due_or_requested(
 
 def _archive(context: Context, session: RoomSession) -> ThreadUpdates:
     """Archive the room, unless people removed the app from it: that is how they keep it open."""
+    posted = []
     try:
-        posted = _announce_archiving(context, session)
+        if CloseRequest.of(context["dag_run"].conf) is not None:
+            # There was no warning: the room shows who archives it.
+            message = archived_message(at=due_at(context), by=requested_by(context))
+            posted.append(session.poster.post(message, key=f"{session.run_key}/archived"))
         session.slack.archive(session.room.channel_id or "")
     except SlackRequestError as error:
         if error.code == "not_in_channel":
             raise AirflowSkipException("The app was removed from the room: people keep it open.") from None
         raise
     return session.value(posted)
-
-
-def _announce_archiving(context: Context, session: RoomSession) -> tuple[PostedMessage, ...]:
-    """Post who archives the room, if it is a person: there was no warning."""
-    if CloseRequest.of(context["dag_run"].conf) is None:
-        return ()
-    message = archived_message(at=due_at(context), by=requested_by(context))
-    return (session.poster.post(message, key=f"{session.run_key}/archived"),)
-
-
-def _warn(context: Context, session: RoomSession, record: IncidentRecord, settings: Lifecycle) -> ThreadUpdates:
-    at = archive_at(record, settings)
-    assert at is not None
-    warning = archive_warning(now=due_at(context), at=at)
-    return session.value([session.poster.post(warning, key=f"{session.run_key}/archive-warning")])

@@ -27,8 +27,6 @@ from airflow_incident_provider.registry.history import IncidentHistory
 from airflow_incident_provider.room.xcom import read_value
 from airflow_incident_provider.routing_file import active_routing_table
 
-NO_CONNECTION = "no Datadog connection is configured"
-
 
 class CollectEvidenceOperator(IncidentStep):
     """Compare metrics with their baselines, list what changed, and follow abnormal calls to the service behind it.
@@ -86,7 +84,11 @@ class CollectEvidenceOperator(IncidentStep):
 
     def run_step(self, context: Context) -> Evidence:
         """Ask Datadog, and remember what was found for the next incident of the same monitor or service."""
-        incident = None if self.service or self.monitor_id else self._incident(context)
+        incident = None
+        if not (self.service or self.monitor_id):
+            incident = read_value(Incident, self.incident, context, TaskId.PARSE_INCIDENT)
+            if incident is None:
+                raise AirflowSkipException("There is no incident, and no service or monitor was named.")
         request = self._with_rules(self._request(incident))
         evidence = self._collect(request)
         for finding in evidence.findings:
@@ -94,12 +96,6 @@ class CollectEvidenceOperator(IncidentStep):
         if incident is None:
             return evidence
         return evidence.model_copy(update={"past": self._past(context, incident, evidence)})
-
-    def _incident(self, context: Context) -> Incident:
-        incident = read_value(Incident, self.incident, context, TaskId.PARSE_INCIDENT)
-        if incident is None:
-            raise AirflowSkipException("There is no incident, and no service or monitor was named.")
-        return incident
 
     def _request(self, incident: Incident | None) -> EvidenceRequest:
         now = datetime.now(UTC)
@@ -135,7 +131,7 @@ class CollectEvidenceOperator(IncidentStep):
             )
             directory = state_directory(settings().datadog_state_folder, access.fingerprint)
         except AirflowNotFoundException:
-            return _without_datadog(request, Verdict.SKIPPED, NO_CONNECTION)
+            return _without_datadog(request, Verdict.SKIPPED, "no Datadog connection is configured")
         except (DatadogAccessError, StateDirectoryError) as error:
             self.log.warning("Datadog is not asked: %s %s", error.message, error.fix or "")
             return _without_datadog(request, Verdict.UNKNOWN, f"Datadog is not asked: {error.message}")
@@ -156,10 +152,6 @@ class CollectEvidenceOperator(IncidentStep):
 def _without_datadog(request: EvidenceRequest, verdict: Verdict, reason: str) -> Evidence:
     """Return evidence that says why there is none."""
     finding = Finding(
-        probe="metric",
-        target=request.service or "",
-        verdict=verdict,
-        summary=reason,
-        started_at=request.now,
+        probe="metric", target=request.service or "", verdict=verdict, summary=reason, started_at=request.now
     )
     return Evidence(service=request.service, env=request.env, monitor_id=request.monitor_id, findings=(finding,))

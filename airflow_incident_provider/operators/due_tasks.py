@@ -101,11 +101,7 @@ class SelectDueTasksOperator(BaseOperator, SkipMixin):
 
 
 def tasks_for(
-    record: IncidentRecord,
-    batches: Sequence[UpdateBatch],
-    closing: Closing | None,
-    *,
-    is_incomplete: bool = False,
+    record: IncidentRecord, batches: Sequence[UpdateBatch], closing: Closing | None, *, is_incomplete: bool = False
 ) -> list[str]:
     """Return the tasks to run.
 

@@ -27,7 +27,7 @@ from airflow_incident_provider.models import (
     Verdict,
     WarRoom,
 )
-from airflow_incident_provider.operators.base import SlackStep, due_at
+from airflow_incident_provider.operators.base import SlackStep, due_at, probe_findings
 from airflow_incident_provider.registry.records import UpdateBatch
 from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.room.opener import RoomOpener
@@ -317,23 +317,17 @@ class RecoverIncidentOperator(SlackStep):
         if snapshot is None or snapshot.room is None:
             raise AirflowSkipException("There is no room to post in; the findings are in XCom.")
         session = RoomSession.begin(context, snapshot, conn_id=self.slack_conn_id, log=self.log)
-        key, findings = recovery_key(session), _probe_findings(context)
+        key, findings = recovery_key(session), probe_findings(context)
         snapshot = _with_contradiction(context, snapshot, findings)
         if batch is None or not batch.has(UpdateKind.RECOVERED):
-            return self._post_check(session, findings)
+            # A person requested to check again.
+            checked = _post_findings(session, findings, "check")
+            return session.value(checked, counts=count_verdicts(findings))
         session.ledger.record(_posted_before(context, key))
         recovery = recovery_of(snapshot, active_routing_table().table.lifecycle, batch)
         posted = session.poster.post_all(recovery_messages(recovery, snapshot.findings, findings), key=key)
-        posted += _post_evidence(session, findings)
-        return session.value(posted, counts=count_verdicts(findings))
-
-    def _post_check(self, session: RoomSession, findings: Sequence[Finding]) -> ThreadUpdates:
-        """Post what the probes found at a person's request into the brief's thread."""
-        posted = session.poster.post_all(
-            findings_messages(findings, key=session.buttons_key),
-            key=f"{session.run_key}/check",
-            thread_ts=session.room.brief_ts,
-        )
+        if failing_probes(findings):
+            posted += _post_findings(session, findings, "evidence")
         return session.value(posted, counts=count_verdicts(findings))
 
 
@@ -359,11 +353,6 @@ def _with_contradiction(
     return snapshot.with_record(room=record.room.model_copy(update={"contradicted_at": at}))
 
 
-def _probe_findings(context: Context) -> list[Finding]:
-    values = context["ti"].xcom_pull(task_ids=[TaskId.INVESTIGATE]) or ()
-    return [Finding.model_validate(value) for value in values if isinstance(value, dict)]
-
-
 def _posted_before(context: Context, key: str) -> dict[str, Any]:
     """Return the messages of the recovery that another task posted, as ledger entries: they are updated."""
     updates = read_value(ThreadUpdates, None, context, TaskId.POST_UPDATE)
@@ -373,12 +362,10 @@ def _posted_before(context: Context, key: str) -> dict[str, Any]:
     return {message.key: {"ts": message.ts, "channel": updates.channel_id} for message in ours}
 
 
-def _post_evidence(session: RoomSession, findings: Sequence[Finding]) -> tuple[PostedMessage, ...]:
-    """Post what fails now, with its evidence, into the brief's thread; nothing if nothing fails."""
-    if not failing_probes(findings):
-        return ()
+def _post_findings(session: RoomSession, findings: Sequence[Finding], name: str) -> tuple[PostedMessage, ...]:
+    """Post findings, with their evidence, into the brief's thread."""
     return session.poster.post_all(
         findings_messages(findings, key=session.buttons_key),
-        key=f"{session.run_key}/evidence",
+        key=f"{session.run_key}/{name}",
         thread_ts=session.room.brief_ts,
     )

@@ -98,9 +98,8 @@ def _require_an_answer(resolution: UserResolution) -> None:
 
     :raises SlackUnavailableError: Slack answered none of the queries.
     """
-    if resolution.resolutions and len(resolution.unanswered) == len(
-        {each.query for each in resolution.resolutions}
-    ):
+    queries = {each.query for each in resolution.resolutions}
+    if queries and len(resolution.unanswered) == len(queries):
         problem = next(iter(resolution.unanswered.values()))
         raise SlackUnavailableError(f"{problem.what}: {problem.error}")
 

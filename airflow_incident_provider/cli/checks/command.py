@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_incident_provider.cli.arguments import listed
-from airflow_incident_provider.cli.checks import airflow, alerts, dags, docker, routing, settings, slack
+from airflow_incident_provider.cli.checks import airflow, alerts, docker, routing, settings, slack
 from airflow_incident_provider.cli.checks.context import (
     CheckContext,
     NotCheckableError,
@@ -41,12 +41,12 @@ CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("airflow", "state store", airflow.state_backend),
     ("airflow", "plugins", airflow.plugins),
     ("airflow", "[incident]", settings.own_settings),
-    ("dag", "DAGs folder", dags.dag_folder),
-    ("dag", "DAGs", dags.dags),
-    ("dag", "unparsed files", dags.unparsed_files),
-    ("dag", "DAG files", dags.file_versions),
-    ("dag", "import errors", dags.import_errors),
-    ("pool", "pools", dags.pools),
+    ("dag", "DAGs folder", airflow.dag_folder),
+    ("dag", "DAGs", airflow.dags),
+    ("dag", "unparsed files", airflow.unparsed_files),
+    ("dag", "DAG files", airflow.file_versions),
+    ("dag", "import errors", airflow.import_errors),
+    ("pool", "pools", airflow.pools),
     ("slack", "token", slack.token),
     ("slack", "scopes", slack.scopes),
     ("slack", "interactivity", slack.interactivity),

@@ -13,7 +13,7 @@ from airflow.sdk import BaseHook, Connection
 
 from airflow_incident_provider.cli.installation import IncidentDag, incident_dags
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, settings
-from airflow_incident_provider.engine import EngineAddress, EngineError, connect, engine_address
+from airflow_incident_provider.engine import EngineError, connect, engine_address
 from airflow_incident_provider.exceptions import IncidentError, RoutingTableError
 from airflow_incident_provider.intake import RoutingTable
 from airflow_incident_provider.routing_file import read_routing_table
@@ -146,11 +146,6 @@ class CheckContext:
             raise NotCheckableError("the routing table cannot be read") from None
 
     @property
-    def engine_address(self) -> EngineAddress:
-        """The address of the Docker Engine that the probes use."""
-        return engine_address()
-
-    @property
     def engine(self) -> Any:
         """The Docker Engine's client.
 
@@ -166,7 +161,7 @@ class CheckContext:
         if conn_id is not None and not connection_is_configured(conn_id):
             return EngineError(f"there is no connection {conn_id}, which [incident] docker_conn_id names")
         try:
-            return connect(self.engine_address, conn_id, timeout_s=ENGINE_SECONDS)
+            return connect(engine_address(), conn_id, timeout_s=ENGINE_SECONDS)
         except EngineError as error:
             return error
 

@@ -7,7 +7,7 @@ import socket
 from airflow_incident_provider.cli.checks.context import CheckContext, NotCheckableError, Result, Results, Subject
 from airflow_incident_provider.config import settings
 from airflow_incident_provider.containers import LockedDownContainer, ProbeSettingsError, probe_container
-from airflow_incident_provider.engine import EngineError
+from airflow_incident_provider.engine import EngineError, engine_address
 from airflow_incident_provider.models import ProbeRun, Verdict
 from airflow_incident_provider.probes import CONTROL, catalogue, interpret
 
@@ -22,7 +22,7 @@ def engine(context: CheckContext, subject: Subject) -> Result:
             "Start the engine, set DOCKER_HOST, or give this user access to its socket. Test it:",
             "docker version",
         )
-    return subject.passed(f"{version.get('Version')} at {context.engine_address}")
+    return subject.passed(f"{version.get('Version')} at {engine_address()}")
 
 
 def images(context: CheckContext, _: Subject) -> Results:

@@ -35,9 +35,7 @@ def _no_connection(context: CheckContext, subject: Subject, conn_id: str) -> Res
     found = f"there is no connection {conn_id}: every run of {dag_ids} would be a dry run"
     if conn_id == DEFAULT_SLACK_CONN_ID:
         return subject.failure(
-            found,
-            "Set SLACK_BOT_TOKEN to the app's bot token, then run:",
-            "airflow incident setup airflow --yes",
+            found, "Set SLACK_BOT_TOKEN to the app's bot token, then run:", "airflow incident setup airflow --yes"
         )
     return subject.failure(
         found,

@@ -42,7 +42,6 @@ from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.registry.keys import REGISTRY
 
 POOL_DESCRIPTION = "Incident response"
-DEFAULT_POOL = "default_pool"
 PARSE_SECONDS = 300
 
 
@@ -97,7 +96,7 @@ def _removal_items() -> Iterator[Item]:
         registry = session.scalar(select(AssetModel.id).where(AssetModel.name == REGISTRY.name))
         entries = session.scalar(select(func.count()).where(AssetStateStoreModel.asset_id == registry))
     for pool in ours:
-        statement = delete(Pool).where(Pool.pool == pool, Pool.pool != DEFAULT_POOL)
+        statement = delete(Pool).where(Pool.pool == pool, Pool.pool != "default_pool")
         yield Item(f"pool {pool}", Action.REMOVE, "created by setup", partial(_execute, statement))
     for dag_id in DagId:
         if dag_id in known:

@@ -7,6 +7,7 @@ import re
 from argparse import Namespace
 from collections.abc import Iterator
 from functools import partial
+from importlib.resources import files
 from string import Template
 from textwrap import indent
 from typing import Any
@@ -30,7 +31,6 @@ WEBHOOK_NAME = "airflow-incident"
 WEBHOOK_PATH = "/webhook/datadog"
 SECRET_VARIABLE = "AIRFLOW_INCIDENT_SECRET"  # noqa: S105 - the name of Datadog's hidden custom variable
 
-_NAMES = {"variable": SECRET_VARIABLE, "conn_id": DEFAULT_WEBHOOK_CONN_ID}
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
@@ -92,87 +92,29 @@ def _warn_about(url: str) -> None:
         print_error(f"Warning: {url} is not encrypted: the webhook's secret can be read on the way.")
 
 
-_TERRAFORM = Template("""\
-variable "incident_webhook_secret" {
-  description = "The password of the Airflow connection $conn_id"
-  type        = string
-  sensitive   = true
-}
-
-resource "datadog_webhook_custom_variable" "incident_secret" {
-  name      = "$variable"
-  value     = var.incident_webhook_secret
-  is_secret = true
-}
-
-resource "datadog_webhook" "incident" {
-  name           = "$name"
-  url            = "$url"
-  encode_as      = "json"
-  custom_headers = $headers
-  payload        = <<-JSON
-$payload
-  JSON
-  depends_on     = [datadog_webhook_custom_variable.incident_secret]
-}
-""")
-
-_TERRAFORM_HEALTH = Template("""
-resource "datadog_synthetics_test" "incident_health" {
-  name      = "Airflow incident response accepts alerts"
-  type      = "api"
-  subtype   = "http"
-  status    = "live"
-  locations = ["aws:eu-central-1"] # a private location, if the address is not public
-  message   = "Alerts do not become incidents: GET /incidents/health says why. @your-on-call"
-  request_definition {
-    method = "GET"
-    url    = "$base/health"
-  }
-  assertion {
-    type     = "statusCode"
-    operator = "is"
-    target   = "200"
-  }
-  options_list {
-    tick_every = 60
-    retry {
-      count    = 2
-      interval = 5000
-    }
-  }
-}""")
-"""A test that alerts when alerts cannot be accepted; its message must not go to this webhook."""
-
-_MANUAL_STEPS = Template("""\
-In Datadog, Integrations, Webhooks:
-
-1. Under Custom Variables add $variable, with 'Hide from view'. Its value is the password of
-   the Airflow connection $conn_id.
-2. Under Webhooks add $name:
-   URL:            $url
-   Custom headers: $custom_headers
-   Encode as form: off
-   Payload:
-
-$payload
-
-3. Mention @webhook-$name in the messages of your monitors.""")
-
-
 def terraform(settings: dict[str, Any]) -> str:
-    """Return the webhook, its secret and a test of its health as Terraform resources; the secret is a variable."""
+    """Return the webhook and its secret, which is a variable, as Terraform resources.
+
+    A test alerts when alerts cannot be accepted; its message must not go to this webhook.
+    """
     base, webhook, _ = settings["url"].partition("/webhook/")
-    payload = indent(settings["payload"].rstrip(), "    ")
-    headers = json.dumps(settings["custom_headers"])
-    resources = _TERRAFORM.substitute(_NAMES, **{**settings, "payload": payload, "headers": headers})
-    # A proxy may have paths of its own: where it has the health page is not known.
-    return resources + (_TERRAFORM_HEALTH.substitute(base=base) if webhook else "")
+    payload, headers = indent(settings["payload"].rstrip(), "    "), json.dumps(settings["custom_headers"])
+    resources = _filled("webhook.tf", {**settings, "payload": payload, "headers": headers})
+    if not webhook:
+        # A proxy with paths of its own: where it has the health page is not known.
+        return resources
+    return f"{resources}\n{_filled('webhook_health.tf', {'base': base})}".rstrip("\n")
 
 
 def manual_steps(settings: dict[str, Any]) -> str:
     """Return what to enter in Datadog's pages, without the secret."""
-    return _MANUAL_STEPS.substitute(_NAMES, **{**settings, "payload": settings["payload"].rstrip()})
+    return _filled("webhook_by_hand.txt", {**settings, "payload": settings["payload"].rstrip()}).rstrip("\n")
+
+
+def _filled(name: str, values: dict[str, Any]) -> str:
+    """Return a template of this folder with its values."""
+    template = Template(files(__package__).joinpath(name).read_text(encoding="utf-8"))
+    return template.substitute(values, variable=SECRET_VARIABLE, conn_id=DEFAULT_WEBHOOK_CONN_ID)
 
 
 def page_url(path: str) -> str | None:

@@ -24,7 +24,6 @@ from airflow_incident_provider.config import settings
 
 PACKAGE = "airflow_incident_provider"
 MINIMAL_TABLE = "routing.minimal.yaml"
-EXAMPLE_TABLE = "routing.example.yaml"
 NO_RESPONDERS = "responders: []"
 _RESPONDERS = re.compile(r"^  responders: \[.*\]$", re.MULTILINE)
 
@@ -71,7 +70,9 @@ def removal_items(folder: Path, *, replace: bool) -> Iterator[Item]:
     table = settings().routing_table
     if table is not None and (path := Path(table)).exists():
         example = _example_path(path)
-        yield _removal("routing table", path, replace or _is_minimal(path.read_text(encoding="utf-8")))
+        # Setup installed it with the responders that were given.
+        text = _RESPONDERS.sub(f"  {NO_RESPONDERS}", path.read_text(encoding="utf-8"))
+        yield _removal("routing table", path, replace or text == _text(MINIMAL_TABLE))
         if example.exists():
             is_ours = example.read_text(encoding="utf-8") == _example()
             yield _removal("example of a routing table", example, is_ours or replace)
@@ -86,11 +87,6 @@ def removal_items(folder: Path, *, replace: bool) -> Iterator[Item]:
 def _backup(path: Path) -> Path:
     """Return where the old content of a replaced DAG file is kept; Airflow does not parse it."""
     return path.with_suffix(".py.bak")
-
-
-def _is_minimal(text: str) -> bool:
-    """Return whether a routing table is the one that setup installed, with any responders."""
-    return _RESPONDERS.sub(f"  {NO_RESPONDERS}", text) == _text(MINIMAL_TABLE)
 
 
 def _removal(what: str, path: Path, allowed: bool) -> Item:
@@ -143,10 +139,8 @@ def _differences(folder: Path) -> str:
     """Return the differences between the installed DAG files and those of this version, as a unified diff."""
     lines: list[str] = []
     for path, text in _installed(folder):
-        installed = path.read_text(encoding="utf-8").splitlines()
-        lines += difflib.unified_diff(
-            installed, text.splitlines(), str(path), f"{path.name} of this version", lineterm=""
-        )
+        installed, new = path.read_text(encoding="utf-8").splitlines(), text.splitlines()
+        lines += difflib.unified_diff(installed, new, str(path), f"{path.name} of this version", lineterm="")
     return "\n".join(lines) or "The DAG files are those of this version."
 
 
@@ -193,7 +187,7 @@ def _text(name: str) -> str:
 
 
 def _example() -> str:
-    return files(f"{PACKAGE}.intake").joinpath(EXAMPLE_TABLE).read_text(encoding="utf-8")
+    return files(f"{PACKAGE}.intake").joinpath("routing.example.yaml").read_text(encoding="utf-8")
 
 
 def _write_new(path: Path, text: str) -> None:

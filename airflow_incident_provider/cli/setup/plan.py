@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -61,7 +61,10 @@ def apply_and_print(items: Sequence[Item], args: Namespace, *, then: Sequence[st
     if is_document(args.output):
         print_document([_row(item, done=args.yes) for item in items], args.output)
     else:
-        print_lines([*_lines(items, done=args.yes)])
+        for item in items:
+            suffix = " (done)" if args.yes and item.do is not None else ""
+            text = f"{item.action}  {item.what}: {item.detail}{suffix}"
+            print_lines([Line(text, style=_STYLES[item.action], hanging=4)])
         if changes and not args.yes:
             print_lines([Line("Nothing was changed. Apply it with --yes.")])
         if args.yes and left:
@@ -72,16 +75,5 @@ def apply_and_print(items: Sequence[Item], args: Namespace, *, then: Sequence[st
 
 
 def _row(item: Item, *, done: bool) -> dict[str, object]:
-    return {
-        "what": item.what,
-        "action": item.action.value,
-        "done": done and item.do is not None,
-        "detail": item.detail,
-    }
-
-
-def _lines(items: Sequence[Item], *, done: bool) -> Iterator[Line]:
-    for item in items:
-        suffix = " (done)" if done and item.do is not None else ""
-        text = f"{item.action}  {item.what}: {item.detail}{suffix}"
-        yield Line(text, style=_STYLES[item.action], hanging=4)
+    done = done and item.do is not None
+    return {"what": item.what, "action": item.action.value, "done": done, "detail": item.detail}

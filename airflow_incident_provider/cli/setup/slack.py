@@ -46,27 +46,23 @@ def manifest(name: str, *, base_url: str | None = None, socket_mode: bool = Fals
             "token_rotation_enabled": False,
         },
     }
-    if socket_mode:
-        _add_interactivity(content)
-    elif base_url is not None:
-        _add_interactivity(content)
-        content["features"]["slash_commands"][0]["url"] = f"{base_url}/incidents/slack/commands"
-        content["settings"]["interactivity"]["request_url"] = f"{base_url}/incidents/slack/actions"
-    return content
-
-
-def _add_interactivity(content: dict[str, Any]) -> None:
-    """Add buttons, forms and the command; request URLs belong to an app without Socket Mode only."""
-    content["features"]["slash_commands"] = [
-        {
-            "command": "/incident",
-            "description": "Act on the incident of this room",
-            "usage_hint": "lead | severity critical | update ... | resolve | help",
-            "should_escape": True,
-        }
-    ]
+    if not socket_mode and base_url is None:
+        return content
+    command: dict[str, Any] = {
+        "command": "/incident",
+        "description": "Act on the incident of this room",
+        "usage_hint": "lead | severity critical | update ... | resolve | help",
+        "should_escape": True,
+    }
+    interactivity: dict[str, Any] = {"is_enabled": True}
+    if not socket_mode:
+        # Request URLs belong to an app without Socket Mode only.
+        command["url"] = f"{base_url}/incidents/slack/commands"
+        interactivity["request_url"] = f"{base_url}/incidents/slack/actions"
+    content["features"]["slash_commands"] = [command]
     content["oauth_config"]["scopes"]["bot"].append("commands")
-    content["settings"]["interactivity"] = {"is_enabled": True}
+    content["settings"]["interactivity"] = interactivity
+    return content
 
 
 def public_base_url() -> str | None:
