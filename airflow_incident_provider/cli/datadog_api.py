@@ -42,30 +42,24 @@ class DatadogKeysError(DatadogError):
 class DatadogApi:
     """A client of Datadog's API.
 
-    :param api_key: kept out of errors, as is ``app_key``.
-    :param host: such as ``https://api.datadoghq.eu``.
+    :param extra: the extra of the Airflow connection: ``api_key``, ``app_key``, and optionally ``api_host``,
+        such as ``https://api.datadoghq.eu``. No key is part of an error.
+    :raises DatadogKeysError: a key is missing, or has characters that no key has.
     """
 
-    def __init__(self, *, api_key: str, app_key: str, host: str = DEFAULT_HOST) -> None:
-        self.host = host.rstrip("/")
-        if not (api_key.isascii() and app_key.isascii()):
-            raise DatadogKeysError("A key of Datadog has characters that no key has.", fix=_CORRECT_KEYS)
-        keys = {"DD-API-KEY": api_key, "DD-APPLICATION-KEY": app_key}
-        self._http = httpx.Client(base_url=self.host, headers=keys, timeout=TIMEOUT_SECONDS)
-
-    @classmethod
-    def from_extra(cls, extra: Mapping[str, Any]) -> DatadogApi:
-        """Return a client with the keys of an Airflow connection's extra.
-
-        :raises DatadogKeysError: a key is missing.
-        """
-        for key in ("api_key", "app_key"):
-            if not extra.get(key):
+    def __init__(self, extra: Mapping[str, Any]) -> None:
+        self.host = (extra.get("api_host") or DEFAULT_HOST).rstrip("/")
+        keys: dict[str, str] = {}
+        for name, header in (("api_key", "DD-API-KEY"), ("app_key", "DD-APPLICATION-KEY")):
+            key = keys[header] = extra.get(name) or ""
+            if not key:
                 raise DatadogKeysError(
-                    f"The connection {DEFAULT_DATADOG_CONN_ID} has no {key}.",
+                    f"The connection {DEFAULT_DATADOG_CONN_ID} has no {name}.",
                     fix="Add it to its extra, or run: airflow incident setup airflow",
                 )
-        return cls(api_key=extra["api_key"], app_key=extra["app_key"], host=extra.get("api_host") or DEFAULT_HOST)
+            if not key.isascii():
+                raise DatadogKeysError("A key of Datadog has characters that no key has.", fix=_CORRECT_KEYS)
+        self._http = httpx.Client(base_url=self.host, headers=keys, timeout=TIMEOUT_SECONDS)
 
     def validate(self) -> None:
         """Return if the API key is valid.

@@ -18,7 +18,7 @@ from airflow_incident_provider.lifecycle.run_requests import check_run
 from airflow_incident_provider.messages.blocks import plain_text
 from airflow_incident_provider.messages.summary import summary_message
 from airflow_incident_provider.messages.updates import note_messages
-from airflow_incident_provider.models import IncidentSummary, Invitation, Problem, ProblemCode, RunOutcome
+from airflow_incident_provider.models import IncidentSummary, Problem, ProblemCode, RunOutcome
 from airflow_incident_provider.operators.base import SlackStep, is_last_try, request_run
 from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.room.announcement import announce
@@ -187,9 +187,11 @@ class FinalSummaryOperator(SlackStep):
         assert snapshot.room is not None
         ledger, channel_id, key = Ledger(context), snapshot.room.channel_id or "", summary_key(snapshot)
         poster = Poster(slack, channel_id, ledger)
-        ts = recorded_ts(ledger, f"{key}/0", channel_id)
+        ts, live = recorded_ts(ledger, f"{key}/0", channel_id), snapshot.room.channel_id is not None
+        # The people that the message mentions have joined by now.
+        called = (*snapshot.room.invited, *report.invited_later) if live else ()
         try:
-            messages = summary_message(summary, snapshot.incident, called=_called(report))
+            messages = summary_message(summary, snapshot.incident, called=called)
             ts = poster.post_all(messages, key=key)[0].ts
         except IncidentError as error:
             if ts is None or _is_retried(error, context):
@@ -204,7 +206,6 @@ class FinalSummaryOperator(SlackStep):
             what = "the brief may not be up to date"
             summary = _with_problem(summary, self.task_id, ProblemCode.BRIEF, what, error)
             self._post_stale_brief(poster, error, key=f"{key}/brief")
-        live = snapshot.room.channel_id is not None
         return summary.model_copy(
             update={"posted_ts": ts if live else None, "would_post": dry_run_texts(snapshot, slack.would_post)}
         )
@@ -222,14 +223,6 @@ class FinalSummaryOperator(SlackStep):
             poster.post_all(note_messages(f"The brief may not be up to date: {error.message}"), key=key)
         except IncidentError as also:
             self.log.warning("The room does not show that its brief may not be up to date: %s", also)
-
-
-def _called(report: RunReport) -> Sequence[Invitation]:
-    """Return everybody who was invited into the live room: they joined before this message mentions them."""
-    room = report.snapshot.room
-    if room is None or room.channel_id is None:
-        return ()
-    return (*room.invited, *report.invited_later)
 
 
 def finding_tasks(context: Context) -> Sequence[str]:

@@ -25,7 +25,6 @@ from airflow_incident_provider.cli.setup.files import edited_files
 from airflow_incident_provider.config import DEFAULT_ROOM_DEADLINE_SECONDS
 
 MAX_IDLE_SLEEP_S = 0.25
-MIN_PARALLELISM = 16
 MIN_SLOTS = 16
 """An incident has about ten tasks, some in parallel; two incidents at once should not wait."""
 
@@ -103,8 +102,8 @@ def executor(_: CheckContext, subject: Subject) -> Result:
 def concurrency(_: CheckContext, subject: Subject) -> Result:
     """Check that two incidents at once do not wait for task slots or active runs."""
     parallelism = conf.getint("core", "parallelism")
-    enough = parallelism == 0 or parallelism >= MIN_PARALLELISM
-    return subject.advised(enough, f"[core] parallelism = {parallelism}", f"Set it to {MIN_PARALLELISM} or more.")
+    enough = parallelism == 0 or parallelism >= MIN_SLOTS
+    return subject.advised(enough, f"[core] parallelism = {parallelism}", f"Set it to {MIN_SLOTS} or more.")
 
 
 def preload(_: CheckContext, subject: Subject) -> Result:

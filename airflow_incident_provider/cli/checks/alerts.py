@@ -25,7 +25,7 @@ def keys(context: CheckContext, subject: Subject) -> Result:
     if connection is None:
         return subject.skipped(f"there is no connection {DEFAULT_DATADOG_CONN_ID}; Datadog is optional")
     try:
-        api = DatadogApi.from_extra(connection.extra_dejson)
+        api = DatadogApi(connection.extra_dejson)
         api.validate()
     except DatadogError as error:
         return subject.failure(error.message, error.fix or _DATADOG_STATUS)
@@ -38,7 +38,7 @@ def webhook(context: CheckContext, subject: Subject) -> Results:
     if connection is None:
         raise NotCheckableError("there is no Datadog connection")
     try:
-        api = DatadogApi.from_extra(connection.extra_dejson)
+        api = DatadogApi(connection.extra_dejson)
         found, variable = api.find(WEBHOOKS, WEBHOOK_NAME), api.find(VARIABLES, SECRET_VARIABLE)
     except DatadogError as error:
         yield subject.failure(error.message, error.fix or _DATADOG_STATUS)

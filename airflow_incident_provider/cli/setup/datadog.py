@@ -57,7 +57,7 @@ def datadog_removal_items(name: str) -> Iterator[Item]:
     """Yield the removal of the webhook and its secret; nothing without a Datadog connection."""
     if not connection_is_configured(DEFAULT_DATADOG_CONN_ID):
         return
-    api = DatadogApi.from_extra(_extra())
+    api = DatadogApi(_extra())
     if api.find(WEBHOOKS, name) is not None:
         yield Item(f"Datadog webhook {name}", Action.REMOVE, api.host, partial(api.delete, WEBHOOKS, name))
     if api.find(VARIABLES, SECRET_VARIABLE) is not None:
@@ -67,7 +67,7 @@ def datadog_removal_items(name: str) -> Iterator[Item]:
 
 def _items(settings: dict[str, Any]) -> Iterator[Item]:
     """Yield the secret first: a webhook that refers to a missing variable sends the variable's name."""
-    api, name = DatadogApi.from_extra(_extra()), settings["name"]
+    api, name = DatadogApi(_extra()), settings["name"]
     variable = {"name": SECRET_VARIABLE, "value": _secret(), "is_secret": True}
     # Datadog never returns the value of a hidden variable, so it is always sent.
     action = Action.CREATE if api.find(VARIABLES, SECRET_VARIABLE) is None else Action.UPDATE
