@@ -145,8 +145,11 @@ LOST_AFTER_S = 300
 _DENSE = 0.8
 _LONGER_THAN_GAPS = 3
 _LASTING_POINTS = 2
-_CALM_POINTS = 5
+_CALM_POINTS = 10
 """So many normal points one after the other end an excursion: what is abnormal after them is another one."""
+
+_QUIET_POINTS = 5
+"""After so many normal points a point that is abnormal alone is noise."""
 
 
 def compare(history: Series, window: Series, *, threshold: float = ABNORMAL_DEVIATION) -> Shift | None:
@@ -275,8 +278,8 @@ def _without_lone_points(sides: list[int]) -> list[int]:
     return [
         0
         if side
-        and index >= _CALM_POINTS
-        and not any(sides[index - _CALM_POINTS : index] + sides[index + 1 : index + 2])
+        and index >= _QUIET_POINTS
+        and not any(sides[index - _QUIET_POINTS : index] + sides[index + 1 : index + 2])
         else side
         for index, side in enumerate(sides)
     ]

@@ -135,6 +135,8 @@ def _compared(request: EvidenceRequest, seen: MetricSeen, unit: str | None) -> s
     since = f"{clock(seen.onset, request)}{' or earlier' if seen.onset_open else ''}"
     if seen.onset_from is not None:
         since += f" (nothing was reported from {clock(seen.onset_from, request)} on)"
+    if shift.earlier_ended is not None:
+        since += f" (and earlier, until {clock(shift.earlier_ended, request)})"
     text = f"{verb} to {number(shift.extreme, unit)} (normally {normal}), abnormal since {since}"
     if seen.state is State.RECOVERED:
         assert shift.ended is not None

@@ -83,12 +83,13 @@ def test_baseline_needs_ten_points() -> None:
 
 @pytest.mark.parametrize("excursion", [(25, 26), (25, 10, 26), (2, 1, 2)])
 def test_after_a_calm_while_an_excursion_is_another_one(excursion: tuple[float, ...]) -> None:
-    shift = compare(HISTORY, window(10, *excursion, 10, 10, 10, 10, 10, 30, 31))
+    shift = compare(HISTORY, window(10, *excursion, *(10,) * 10, 30, 31))
     assert shift is not None
-    assert (shift.state, shift.onset) == (State.ABNORMAL, 3600 + 60 * (6 + len(excursion)))
+    assert (shift.state, shift.onset) == (State.ABNORMAL, 3600 + 60 * (11 + len(excursion)))
+    assert shift.earlier_ended == 3600 + 60 * (1 + len(excursion))
 
 
-@pytest.mark.parametrize("calm", [(10, 10), (10, 10, 10, 10)])
+@pytest.mark.parametrize("calm", [(10, 10), (10,) * 5, (10,) * 9])
 def test_a_short_calm_belongs_to_the_excursion(calm: tuple[float, ...]) -> None:
     shift = compare(HISTORY, window(10, 25, 26, *calm, 30, 31))
     assert shift is not None
@@ -96,7 +97,7 @@ def test_a_short_calm_belongs_to_the_excursion(calm: tuple[float, ...]) -> None:
 
 
 def test_one_newest_point_is_no_excursion_of_its_own_after_another_one() -> None:
-    shift = compare(HISTORY, window(25, 26, 10, 10, 10, 10, 10, 30))
+    shift = compare(HISTORY, window(25, 26, *(10,) * 10, 30))
     assert shift is not None
     assert shift.onset == 3600
 
