@@ -254,10 +254,10 @@ def parts_without_remarks(name: str) -> tuple[str, ...]:
     """
     if _PLAIN_NAME.fullmatch(name) and not _SPACED_DASH.search(name):
         return ()
-    text = _SPACED_DASH.sub("|", _EMOJI_CODE.sub("|", name))
-    text = _BRACKETED.sub(" ", "".join(map(_as_separator, text)))
-    parts = [*re.split(r"[()|]", text), _PRONOUNS.sub("", name)]
-    parts += [part.partition(",")[0] for part in parts if " " in part.partition(",")[0].strip()]
+    text = "".join(map(_as_separator, _SPACED_DASH.sub("|", _EMOJI_CODE.sub("|", name))))
+    parts = [*re.split(r"[()|]", _BRACKETED.sub(" ", text)), *text.split("|"), _PRONOUNS.sub("", name)]
+    # A comma is before a remark, or in "Smith, John", which another one may follow.
+    parts += [",".join(part.split(",")[:size]) for part in parts for size in (1, 2) if part.count(",") >= size]
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip() and part.strip() != name))
 
 

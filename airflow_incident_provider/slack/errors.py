@@ -117,10 +117,7 @@ EDIT_REFUSED = frozenset(
 UNREACHABLE_IMAGE = frozenset({"invalid_blocks", "invalid_blocks_format"})
 """Refusals of a message whose image Slack could not fetch, when it is posted or updated."""
 
-_GONE = (
-    "It was deleted or archived in Slack, or the app was removed from it: unarchive it, or invite the app. "
-    "An incident that reopens gets a new room."
-)
+_GONE = "It was deleted or archived in Slack, or the app was removed from it: unarchive it, or invite the app."
 _INVITE_APP = "Invite the app into the channel (/invite @app)."
 _SHORTEN = "Shorten the text: Slack limits its length."
 _FULL = "Remove some of those in the channel: Slack limits their number."

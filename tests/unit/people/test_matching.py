@@ -233,6 +233,8 @@ def test_an_active_namesake_hides_the_deactivated() -> None:
         person("Alice Ng \u3010OOO\u3011", "U2"),
         person("Alice Ng -- PTO", "U2"),
         person("Alice Ng, OOO", "U2"),
+        person("Ng, Alice, OOO", "U2"),
+        person("Ng, Alice, SRE, Berlin", "U2"),
         person("Ng, Alice [OOO]", "U2"),
         person("SRE: Alice Ng", "U2"),
         person("Alice Ng she/her", "U2"),
@@ -253,6 +255,22 @@ def test_somebody_else_who_may_be_meant_makes_a_name_ambiguous(other: Member) ->
     result = match("Alice Ng", person("Alice Ng"), other)
     assert (result.outcome, result.users) == (ResolutionOutcome.AMBIGUOUS, ())
     assert {user.id for user in result.candidates} == {"U1", "U2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("王伟", "王伟, OOO"),
+        ("김민준", "김민준, 휴가"),
+        ("Ана", "Ана, отпуск"),
+        ("Ana", "Ana, on leave"),
+        ("Ana (SRE)", "Ana (SRE) - OOO"),
+        ("Ana (SRE)", "Ana (SRE) @home"),
+    ],
+)
+def test_a_remark_behind_a_single_word_or_another_remark_makes_a_name_ambiguous(name: str, other: str) -> None:
+    result = match(name, person(name), person(other, "U2"))
+    assert (result.outcome, result.users) == (ResolutionOutcome.AMBIGUOUS, ())
 
 
 @pytest.mark.parametrize(
