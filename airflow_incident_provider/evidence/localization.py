@@ -174,10 +174,7 @@ class Localization:
 
 
 def localize(
-    graph: ServiceGraph,
-    alerting: str,
-    telemetry: Mapping[str, Telemetry],
-    measure: Measure,
+    graph: ServiceGraph, alerting: str, telemetry: Mapping[str, Telemetry], measure: Measure
 ) -> Localization:
     """Rank the services that may be behind an alert of ``alerting``.
 
@@ -188,11 +185,8 @@ def localize(
     own = telemetry.get(alerting)
     if own is None or own.baseline is None:
         return Localization(silence=Silence.NO_BASELINE)
-    minutes = [
-        index
-        for index in range(len(own.window))
-        if _deviation(own, measure, index, _ALERTING_QUANTILE) >= _ALERTING_DEVIATION
-    ]
+    deviations = [_deviation(own, measure, index, _ALERTING_QUANTILE) for index in range(len(own.window))]
+    minutes = [index for index, each in enumerate(deviations) if each >= _ALERTING_DEVIATION]
     if not minutes:
         return Localization(silence=Silence.ALERTING_NORMAL)
     excess = {
