@@ -15,6 +15,7 @@ from airflow_incident_provider.evidence.model import Cause, Contradiction, Evide
 from airflow_incident_provider.evidence.series import State
 from airflow_incident_provider.evidence.weighing import CHANGES, Draft, select, unchecked_ids
 from airflow_incident_provider.models import Finding, StageName, Verdict
+from airflow_incident_provider.probes.interpretation import REDIRECTED_TO
 from airflow_incident_provider.probes.targets import Endpoint, endpoint, read_target
 
 _JUST_BEFORE = timedelta(hours=1)
@@ -53,12 +54,20 @@ class ProbeResult:
         return self.finding.verdict is Verdict.OK and reached
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether redirects led to another host or port, which the stages are about."""
+        there = endpoint(read_target(str(self.finding.facts.get(REDIRECTED_TO, self.finding.target))))
+        return there is None or there.authority != self.where.authority
+
+    @property
     def failed(self) -> bool:
-        """Whether its target failed."""
-        return self.finding.verdict is Verdict.FAIL
+        """Whether its target failed; of a redirect that led elsewhere it is not known what did."""
+        return self.finding.verdict is Verdict.FAIL and not self.is_elsewhere
 
     def stage(self, name: StageName) -> Verdict:
-        """Return the verdict of a stage; skipped if the probe has no such stage."""
+        """Return the verdict of a stage; skipped if the probe has no such stage of its target."""
+        if self.is_elsewhere:
+            return Verdict.SKIPPED
         return next((each.verdict for each in self.finding.stages if each.name is name), Verdict.SKIPPED)
 
     def is_of(self, names: str) -> bool:

@@ -19,6 +19,9 @@ from airflow_incident_provider.probes.safety import refuse_target
 from airflow_incident_provider.probes.targets import endpoint
 from airflow_incident_provider.text import redact
 
+REDIRECTED_TO = "redirected_to"
+"""The fact that names what the redirects of a target led to, if they were followed."""
+
 OUR_SIDE = "our own side"
 """What the control checks."""
 
@@ -138,6 +141,8 @@ def after_redirect(first: Finding, last: Finding) -> Finding:
             "verdict": min((verdict, *(stage.verdict for stage in faults)), key=list(Verdict).index),
             "summary": "; ".join((*(stage.summary for stage in faults), f"redirects to {there}: {last.summary}")),
             "stages": _with_faults(last.stages, faults),
+            # The stages and facts are about what the redirects led to.
+            "facts": {**last.facts, REDIRECTED_TO: last.facts.get(REDIRECTED_TO, last.target)},
             "evidence": evidence_text(evidence.encode()),
             "command": first.command,
             "started_at": first.started_at,

@@ -52,6 +52,22 @@ def probe(target: str, *stages: Verdict, name: str = "http", **facts: Any) -> Fi
     )
 
 
+@pytest.mark.parametrize(
+    "stages",
+    [(OK, OK, FAIL, SKIPPED), (FAIL, SKIPPED, SKIPPED, SKIPPED), (OK, FAIL, SKIPPED, SKIPPED)],
+)
+@pytest.mark.parametrize("there", ["https://login.internal/", "https://checkout.internal:8443/"])
+def test_what_fails_where_a_redirect_leads_is_not_said_of_the_target(
+    stages: tuple[Verdict, ...], there: str
+) -> None:
+    expired = {"certificate_days_left": -1, "certificate_not_after": (ONSET - timedelta(minutes=9)).isoformat()}
+    followed = probe("https://checkout.internal/", *stages, redirected_to=there, **expired)
+    direct = probe("https://checkout.internal/", *stages, **expired)
+    bare = Evidence(findings=(METRIC,), onset=ONSET, symptomatic=True)
+    assert weigh_probes(bare, (control(OK), followed)).hypotheses == ()
+    assert [each for each in weigh_probes(bare, (control(OK), direct)).hypotheses if "checkout" in each.text]
+
+
 def control(verdict: Verdict) -> Finding:
     return Finding(probe="control", target="our own side", verdict=verdict, summary="s", started_at=NOW)
 

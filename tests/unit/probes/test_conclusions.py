@@ -150,6 +150,23 @@ def test_a_check_that_is_repeated_does_not_contradict_itself(later: float) -> No
     assert any(f"a repeated check differs: tcp at {day}09:35:00 found port 443: conn" in text for text in texts)
 
 
+@pytest.mark.parametrize(
+    ("there", "contradicted"),
+    [
+        ("https://login.example.com/", None),
+        ("https://checkout.example.com:8443/", None),
+        ("https://checkout.example.com/login", "checkout.example.com:443"),
+    ],
+)
+def test_what_a_redirect_led_to_contradicts_nothing_about_the_target(there: str, contradicted: str | None) -> None:
+    refused = Stage(name=StageName.CONNECTION, verdict=Verdict.FAIL, summary="connection refused")
+    opened = Stage(name=StageName.CONNECTION, verdict=Verdict.OK, summary="port 443 open")
+    followed = found(Verdict.FAIL, stages=(refused,), facts={"redirected_to": there})
+    direct = found(Verdict.OK, probe="tcp", target="checkout.example.com:443", stages=(opened,))
+    texts = [text for text in said(CONTROL, followed, direct) if "contradict" in text]
+    assert [text.partition(": ")[0] for text in texts] == ([contradicted] if contradicted else [])
+
+
 def test_custom_finding_may_have_any_name_and_facts() -> None:
     odd = found(Verdict.FAIL, "9000 waiting", facts={"status": "many"}, target="")
     assert said(odd) == ["http: 9000 waiting"]

@@ -261,6 +261,7 @@ def test_finding_after_a_redirect_says_where_it_was_seen() -> None:
     merged = after_redirect(first, interpret(following, output(answered(http_code=503))))
     assert merged.verdict is Verdict.FAIL
     assert merged.summary.startswith("redirects to http://other.example.com/: HTTP 503 in ")
+    assert merged.facts["redirected_to"] == str(following.target)
 
 
 def test_a_fault_on_the_way_to_a_redirect_is_not_forgotten() -> None:
