@@ -31,6 +31,7 @@ from airflow_incident_provider.room.posting import Ledger, find_early_message
 from airflow_incident_provider.room.responders import people_in, resolve_users
 from airflow_incident_provider.room.snapshot import IncidentSnapshot, RunRef
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
+from airflow_incident_provider.slack.errors import THREAD_GONE
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -48,9 +49,7 @@ DAG_PATIENCE_S = 20.0
 _FIRST_RETRY_S = 1.0
 _MAX_PREFIX = 40
 _NOT_IN_PREFIX = re.compile(r"[^a-z0-9_-]+")
-_ROOM_GONE = frozenset(
-    {"channel_not_found", "is_archived", "not_in_channel", "thread_not_found", "cannot_reply_to_message"}
-)
+_ROOM_GONE = THREAD_GONE | {"channel_not_found", "is_archived", "not_in_channel"}
 
 
 class WarRoomNotifier(BaseNotifier):

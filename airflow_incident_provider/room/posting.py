@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from airflow_incident_provider.exceptions import SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.models import PostedMessage
-from airflow_incident_provider.slack.errors import EDIT_REFUSED, MESSAGE_NOT_FOUND
+from airflow_incident_provider.slack.errors import EDIT_REFUSED, MESSAGE_NOT_FOUND, THREAD_GONE
 from airflow_incident_provider.slack.protocol import SlackClient
 from airflow_incident_provider.text import digest
 
@@ -99,7 +99,18 @@ class Poster:
         self._for_another_run = for_another_run
 
     def post(self, message: Message, *, key: str, thread_ts: str | None = None) -> PostedMessage:
-        """Post a message, or update the one with this key, and return where it is."""
+        """Post a message, or update the one with this key, and return where it is.
+
+        A reply to a message that somebody has deleted is posted into the channel itself.
+        """
+        try:
+            return self._post_in(thread_ts, message, key)
+        except SlackRequestError as error:
+            if thread_ts is None or error.code not in THREAD_GONE:
+                raise
+            return self._post_in(None, message, key)
+
+    def _post_in(self, thread_ts: str | None, message: Message, key: str) -> PostedMessage:
         if self._for_another_run:
             there = self._slack.find_message(self._channel_id, key, thread_ts=thread_ts)
             if there is not None:

@@ -102,6 +102,9 @@ ALREADY_MEMBER = frozenset({"already_in_channel", "cant_invite_self"})
 MESSAGE_NOT_FOUND = "message_not_found"
 """The code for a message that was deleted."""
 
+THREAD_GONE = frozenset({"thread_not_found", "cannot_reply_to_message"})
+"""The codes for a reply to a message that was deleted."""
+
 EDIT_REFUSED = frozenset(
     {
         "edit_window_closed",

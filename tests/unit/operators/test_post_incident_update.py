@@ -117,6 +117,17 @@ def test_who_is_silently_not_added_is_not_called_invited(
     assert NOT_ADDED in json.dumps(room.brief["blocks"])
 
 
+def test_updates_go_on_after_somebody_deleted_the_brief(
+    life: Life, monitor: Monitor, room: Room, app: Any, control: SandboxClient
+) -> None:
+    app.hook.put("chat.delete", channel=room.id, ts=room.brief["ts"])
+    for priority, change in (("P1", "medium → critical"), ("P2", "critical → high")):
+        monitor("Re-Triggered", priority)
+        tell(life)
+        messages = control.channel(room.id)["messages"]
+        assert sum(change in json.dumps(each.get("blocks"), ensure_ascii=False) for each in messages) == 1
+
+
 def test_a_topic_that_people_wrote_stays(life: Life, monitor: Monitor, room: Room, slack: Any) -> None:
     slack.workspace.channels[room.id].topic.value = "failover to eu-2 in progress, ask Dana"
     monitor("Re-Triggered", "P1")

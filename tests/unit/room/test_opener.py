@@ -166,6 +166,31 @@ def test_room_that_was_renamed_is_the_same_room(
     assert len(our_messages(control, "inc-renamed")) == 1
 
 
+@pytest.mark.parametrize("forgotten", [False, True])
+@pytest.mark.parametrize("for_another_run", [False, True])
+def test_a_reply_to_a_message_that_was_deleted_is_posted_into_the_channel_once(
+    app: Any,
+    context: Callable[..., dict[str, Any]],
+    store: dict[str, Any],
+    control: SandboxClient,
+    *,
+    for_another_run: bool,
+    forgotten: bool,
+) -> None:
+    room = app.create_channel(NAME, private=False)
+    brief = app.post(room.id, note_messages("the brief")[0], key="brief")
+    app.hook.put("chat.delete", channel=room.id, ts=brief)
+    for attempt in (1, 2):
+        given = context()
+        given["ti"].try_number = attempt
+        poster = Poster(app, room.id, Ledger(given), for_another_run=for_another_run)
+        poster.post(note_messages("a finding")[0], key="finding", thread_ts=brief)
+        if forgotten:
+            store.clear()
+    [message] = our_messages(control)
+    assert "a finding" in str(message["blocks"])
+
+
 def test_a_message_that_was_deleted_is_posted_again_once(
     app: Any, context: Callable[..., dict[str, Any]], control: SandboxClient
 ) -> None:
