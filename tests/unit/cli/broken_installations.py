@@ -450,7 +450,7 @@ CASES: dict[str, Case] = {
         lambda i: i.connect_slack(app_token=APP_LEVEL_TOKEN, signing_secret=SIGNING_SECRET),
     ),
     "Slack opens no connection now": case(
-        "slack", "Socket Mode", "warn", "Try again",
+        "slack", "Socket Mode", "warn", "what else calls Slack",
         lambda i: (fault("ratelimited", "apps.connections.open")(i),
                    i.connect_slack(app_token=APP_LEVEL_TOKEN, signing_secret=SIGNING_SECRET)),
     ),
