@@ -243,7 +243,7 @@ def _tracked(context: DecisionContext, record: IncidentRecord) -> Decision | Non
     """Return what the alert means for the incident that tracks its group; ``None`` if it does not belong there."""
     signal, key = context.signal, record.key
     is_closed = record.status in (Status.RESOLVED, Status.ARCHIVED)
-    is_worse = signal.severity_stated and transitions.is_worse(signal.severity, record.severity)
+    is_worse = transitions.makes_worse(record, signal)
     if not signal.may_open and not (record.status is Status.OPEN and is_firing(record, signal)):
         context.note("news", True, f"{key} is {record.status}, and news of its alert opens nothing")
         return _decision(context, Action.IGNORE, "News of an alert that does not fire.", record)

@@ -100,13 +100,14 @@ class AlertState(Model):
 
     ``group`` identifies the monitor and its scope across cycles; ``key`` changes with each cycle. ``last_at`` is
     the time of the latest accepted event by the sender's clock. ``count`` is the number of notifications without
-    redeliveries.
+    redeliveries. ``severity_stated`` is false while the severity is only a default.
     """
 
     key: str
     group: str
     title: str
     severity: Severity
+    severity_stated: bool = True
     firing: bool = True
     monitor_id: str | None = None
     scope: str | None = None

@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from airflow_incident_provider.lifecycle.matching import (
-    condensed_names,
-    find_alert,
-    may_share,
-    more_visible,
-)
+from airflow_incident_provider.lifecycle.matching import condensed_names, find_alert, may_share, more_visible
 from airflow_incident_provider.lifecycle.records import (
     MAX_CORRELATION_KEYS,
     MAX_DELIVERIES,
@@ -57,8 +52,16 @@ def worst_severity(severities: Iterable[Severity]) -> Severity:
 
 def is_worse(one: str | None, other: str | None) -> bool:
     """Return whether a severity is worse than another one."""
-    ranks = {str(severity): rank for severity, rank in _RANKS.items()}
-    return ranks.get(str(one), len(ranks)) < ranks.get(str(other), len(ranks))
+    ranks = [str(severity) for severity in Severity]
+    return str(one) in ranks and (str(other) not in ranks or ranks.index(str(one)) < ranks.index(str(other)))
+
+
+def makes_worse(record: IncidentRecord, signal: Signal) -> bool:
+    """Return whether the alert got worse, and the incident with it; a severity's first statement is no change."""
+    if not signal.severity_stated or not is_worse(signal.severity, record.severity):
+        return False
+    alert = find_alert(record, signal)
+    return alert is None or (alert.severity_stated and is_worse(signal.severity, alert.severity))
 
 
 # --- new records and deliveries ---------------------------------------------------------------------
@@ -152,7 +155,11 @@ def with_news(record: IncidentRecord, signal: Signal, now: datetime) -> Incident
     known = find_alert(record, signal)
     if known is not None:
         severity = signal.severity if signal.severity_stated else known.severity
-        update = {"severity": severity, "last_at": max(known.last_at, signal.event_at)}
+        update = {
+            "severity": severity,
+            "severity_stated": signal.severity_stated or known.severity_stated,
+            "last_at": max(known.last_at, signal.event_at),
+        }
         alerts = {**record.alerts, known.key: known.model_copy(update=update)}
         record = record.model_copy(update={"alerts": alerts})
     return _with_consequences(record, signal, now)
@@ -244,6 +251,7 @@ def _with_alert(record: IncidentRecord, signal: Signal) -> IncidentRecord:
                 "last_at": max(known.last_at, alert.last_at),
                 "count": known.count + 1,
                 "severity": alert.severity if signal.severity_stated else known.severity,
+                "severity_stated": signal.severity_stated or known.severity_stated,
             }
         )
     alerts = {**_without_group(record, signal), signal.alert_key: alert}
@@ -337,6 +345,7 @@ def _new_alert(signal: Signal) -> AlertState:
         group=signal.group,
         title=shorten(incident.title, MAX_TEXT),
         severity=incident.severity,
+        severity_stated=signal.severity_stated,
         monitor_id=next(iter(incident.monitor_ids), None),
         scope=_sorted_scope(incident.scope),
         transition=signal.kind,

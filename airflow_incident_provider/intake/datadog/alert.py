@@ -90,7 +90,7 @@ def read_alert(payload: DatadogPayload, *, received_at: datetime, warnings: Pars
         delivery_id=payload.id,
         is_identified=_is_identified(payload, subject, incident.transition),
         states_labels=payload.states_labels,
-        scope_unknown=not (subject.scope or subject.instead) or (payload.is_incomplete and not subject.scope),
+        scope_unknown=not subject.scope and (payload.is_incomplete or payload.scope is subject.instead is None),
         key_inputs=_key_inputs(payload, subject),
         former_keys=_former_keys(payload, subject),
     )
@@ -129,7 +129,9 @@ def _subject(payload: DatadogPayload, warnings: ParseWarnings) -> _Subject:
 
 
 def _instead_of_scope(payload: DatadogPayload) -> str | None:
-    """Return what distinguishes groups in a payload without scope: its one host, else the aggregation key."""
+    """Return what distinguishes groups if a template leaves the scope out: the one host, or the aggregation key."""
+    if payload.scope is not None:
+        return None
     named = values_of("host", read_tags(payload.tags, field="tags", warnings=ParseWarnings()))
     hosts = distinct([payload.hostname] if payload.hostname else named)
     if len(hosts) == 1:

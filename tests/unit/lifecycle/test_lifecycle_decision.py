@@ -274,10 +274,15 @@ def test_the_room_of_an_incident_that_was_only_recorded_is_made_when_it_gets_wor
     ],
 )
 def test_a_template_without_the_scope_keeps_hosts_apart(world: Any, of_a: Any, of_b: Any) -> None:
-    world.send({**world.alert_payload(scope=()), **of_a}, 0)
-    world.send({**world.alert_payload(scope=(), seconds=1), **of_b}, 1)
+    def send(transition: str, seconds: int, stated: Any) -> Any:
+        payload = world.alert_payload(1, transition, seconds=seconds)
+        del payload["alert"]["scope"]
+        return world.send({**payload, **stated}, seconds)
+
+    send("Triggered", 0, of_a)
+    send("Triggered", 1, of_b)
     assert world.only.firing_count == 2
-    recovery = world.send({**world.alert_payload(1, "Recovered", scope=(), seconds=2), **of_a}, 2)
+    recovery = send("Recovered", 2, of_a)
     assert recovery.action is Action.UPDATE
     assert world.only.firing_count == 1
 
@@ -310,3 +315,22 @@ def test_a_template_without_scope_and_host_keeps_groups_apart(world: Any, of_a: 
     assert world.only.firing_count == 2
     recovery = send("Recovered", 2, **of_a)
     assert (recovery.action, world.only.firing_count) == (Action.UPDATE, 1)
+
+
+def test_an_alert_without_a_group_has_none_whatever_its_host_is(world: Any) -> None:
+    world.send({**world.alert_payload(scope=()), "hostname": "web-1"}, 0)
+    recovery = world.send({**world.alert_payload(1, "Recovered", scope=(), seconds=1), "hostname": "web-2"}, 1)
+    assert recovery.action is Action.RECOVER
+
+
+def test_the_first_statement_of_a_severity_reopens_no_resolved_incident(world: Any) -> None:
+    opened = world.alert(priority="$ALERT_PRIORITY")
+    world.end(opened.key, Status.RESOLVED, 30)
+    assert world.alert(1, "Re-Triggered", priority="P1", seconds=60).action is Action.DUPLICATE
+    assert world.alert(1, "Renotify", priority="P1", seconds=90).action is Action.DUPLICATE
+
+
+def test_a_severity_that_gets_worse_reopens_a_resolved_incident(world: Any) -> None:
+    opened = world.alert(priority="P2")
+    world.end(opened.key, Status.RESOLVED, 30)
+    assert world.alert(1, "Re-Triggered", priority="P1", seconds=60).action is Action.REOPEN
