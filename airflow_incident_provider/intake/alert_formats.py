@@ -146,10 +146,6 @@ def _is_single_alert(conf: Object) -> bool:
     return bool(_string(_object(conf.get("labels")).get("alertname"))) and "title" not in conf
 
 
-def _single_alert(conf: Object) -> ForeignAlert:
-    return _alert_group({"status": conf.get("status"), "alerts": [conf]})
-
-
 def _group_id(conf: Object, alerts: list[Object]) -> str | None:
     """Return what stays the same while the group's alerts change."""
     if key := _string(conf.get("groupKey")):
@@ -433,7 +429,7 @@ def _all(objects: Iterable[Object], names: Iterable[str]) -> list[str]:
 
 _FORMATS: tuple[tuple[Callable[[Object], bool], Callable[[Object], ForeignAlert]], ...] = (
     (_is_alert_group, _alert_group),
-    (_is_single_alert, _single_alert),
+    (_is_single_alert, lambda conf: _alert_group({"status": conf.get("status"), "alerts": [conf]})),
     (_is_uptime_kuma, _uptime_kuma),
     (_is_grafana_rule, _grafana_rule),
     (_is_pagerduty_webhook, _pagerduty_webhook),
