@@ -284,7 +284,7 @@ def _explained(place: tuple[int | str, ...], details: ErrorDetails, reason: str)
     """Return the reason; for a setting that there is not, with the one that was probably meant."""
     if details["type"] == "missing":
         return "missing"
-    if details["input"] is None and "ctx" not in details:
+    if details["input"] is None and details["type"] != "value_error":
         return "nothing is given; leave the line out"
     if details["type"] != "extra_forbidden":
         return reason
