@@ -48,7 +48,7 @@ from airflow_incident_provider.incident_dag import incident_dag
 incident_dag(
     "{dag_id}",
     slack_conn_id="{dag_id}",
-    routing={{"defaults": {{"responders": ["dana@acme.example"], "probes": ["control"]}}}},
+    routing={{"defaults": {{"responders": {responders}, "probes": ["control"]}}}},
 )
 """
 
@@ -102,18 +102,24 @@ def _kind(message: dict[str, Any]) -> str:
 
 @contextmanager
 def airflow_with(
-    lanes: Sequence[Lane], root: Path, extra_environment: Mapping[str, str] | None = None
+    lanes: Sequence[Lane],
+    root: Path,
+    extra_environment: Mapping[str, str] | None = None,
+    responders: Sequence[str] = ("dana@acme.example",),
 ) -> Iterator[LocalAirflow]:
-    """Start an Airflow with the DAGs of these lanes."""
+    """Start an Airflow with the DAGs of these lanes, each for the alerts of a service whose name begins like it."""
     dags = root / "dags"
     dags.mkdir()
     shutil.copy(DAGS / "incident_update.py", dags)
     connections: dict[str, Any] = {DEFAULT_WEBHOOK_CONN_ID: {"conn_type": "generic", "password": SECRET}}
     for lane in lanes:
-        (dags / f"{lane.dag_id}.py").write_text(DAG.format(dag_id=lane.dag_id))
+        (dags / f"{lane.dag_id}.py").write_text(DAG.format(dag_id=lane.dag_id, responders=list(responders)))
         extra = json.dumps({"base_url": lane.slack.slack_base_url})
         connections[lane.dag_id] = {"conn_type": "slack", "password": lane.slack.token, "extra": extra}
-    rules = [{"name": lane.dag_id, "match": {"service": lane.dag_id}, "dag": lane.dag_id} for lane in lanes]
+    rules = [
+        {"name": lane.dag_id, "match": {"service": [lane.dag_id, f"{lane.dag_id}-*"]}, "dag": lane.dag_id}
+        for lane in lanes
+    ]
     (root / "routing.json").write_text(json.dumps({"version": 1, "rules": rules}))
     environment = {
         "AIRFLOW__INCIDENT__ROUTING_TABLE": str(root / "routing.json"),
