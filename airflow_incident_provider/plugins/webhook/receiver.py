@@ -170,6 +170,8 @@ class AlertReceiver:
             log.error("An alert to %s was refused: %s", source, refusal, exc_info=_bug(error))
             if text is not None and not refusal.may_succeed_later:
                 final.append((text, refusal))
+        if not final:
+            return refusals
         try:
             with anyio.fail_after(RECORD_SECONDS):
                 await self._in_thread(self._record, source, final)

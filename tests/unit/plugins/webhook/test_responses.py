@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from airflow_incident_provider.exceptions import InvalidPayloadError, RegistryUnavailableError
 from airflow_incident_provider.lifecycle.decision import decide
 from airflow_incident_provider.plugins.api.app import create_app
+from airflow_incident_provider.plugins.api.errors import RequestError
 from airflow_incident_provider.plugins.webhook import receiver as receiver_module
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER, Authentication
 from airflow_incident_provider.plugins.webhook.receiver import AlertReceiver
@@ -288,6 +289,31 @@ def test_a_hanging_secrets_backend_keeps_few_threads() -> None:
 
     before = sum(thread.name.startswith("incident-reader") for thread in threading.enumerate())
     assert anyio.run(run) - before <= receiver_module.MAX_READERS
+
+
+def test_a_response_waits_for_no_record_if_there_is_nothing_to_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver_module, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(receiver_module, "RECORD_SECONDS", 60.0)
+    released = threading.Event()
+
+    def hang() -> Connection:
+        released.wait()
+        return Connection(conn_id="incident_webhook", conn_type="generic", password=SECRET)
+
+    async def run() -> RequestError:
+        receiver = AlertReceiver(Authentication(hang), lambda alerts, _: decided(alerts), rejected.append)
+        request = Request({"type": "http", "method": "POST", "path": "/", "headers": [], "client": None})
+        try:
+            with anyio.fail_after(30):
+                for _ in range(receiver_module.MAX_READERS + 1):
+                    with pytest.raises(RequestError) as refused:
+                        await receiver.receive(request, SECRET, dict)
+            return refused.value
+        finally:
+            released.set()
+
+    assert anyio.run(run).may_succeed_later
+    assert rejected == []
 
 
 def test_health_quotes_the_configuration_only_to_who_has_the_secret(
