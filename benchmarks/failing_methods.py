@@ -31,11 +31,9 @@ from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEAD
 RESPONDERS = ("alice.ng@acme.example", "U0JOSEGARC1", "@sre-oncall", "Zoë")
 """An e-mail address, an id, a user group and a name: each is found by another method."""
 
+LOOKUPS = ("users.lookupByEmail", "users.info", "users.list", "usergroups.list")
 METHODS = (
-    "users.lookupByEmail",
-    "users.info",
-    "users.list",
-    "usergroups.list",
+    *LOOKUPS,
     "conversations.invite",
     "conversations.members",
     "conversations.setTopic",
@@ -47,14 +45,14 @@ METHODS = (
     "chat.getPermalink",
     "chat.update",
 )
-FAULTS: dict[str, dict[str, Any]] = {
+ANSWERS: dict[str, dict[str, Any]] = {
     "404": {"status": 404, "body": "not found"},
     "500": {"status": 500},
     "429, an hour": {"error": "ratelimited", "headers": {"Retry-After": "3600"}},
     "HTML": {"status": 200, "body": "<html>gateway</html>"},
     "unknown error": {"error": "a_code_nobody_documented"},
-    "no answer": {"delay_ms": 60_000, "drop": True},
 }
+FAULTS = {**ANSWERS, "no answer": {"delay_ms": 60_000, "drop": True}}
 NO_ROOM_S = 60
 
 

@@ -14,6 +14,7 @@ from airflow_incident_provider.models import Incident, ProblemCode, Severity, So
 from airflow_incident_provider.operators import CreateWarRoomOperator, ResolveSlackUsersOperator, SetupSlackOperator
 from airflow_incident_provider.room import opener, responders
 from airflow_incident_provider.room.opener import ESSENTIAL_METHODS
+from benchmarks.failing_methods import ANSWERS, LOOKUPS, METHODS
 
 ALICE, JOSE = "U0ALICENG01", "U0JOSEGARC1"
 HANG_S = 60
@@ -31,29 +32,12 @@ FIELDS = (
     "errors",
 )
 FAULTS: dict[str, dict[str, Any]] = {
-    "404": {"status": 404, "body": "not found"},
-    "500": {"status": 500},
-    "limited for an hour": {"error": "ratelimited", "headers": {"Retry-After": "3600"}},
-    "HTML": {"status": 200, "body": "<html>gateway</html>"},
-    "unknown error": {"error": "a_code_nobody_documented"},
+    **ANSWERS,
     "odd values": {"status": 200, "body": {"ok": True, **{key: [None, 1, {"id": None}] for key in FIELDS}}},
     "missing scope": {"error": "missing_scope"},
     "no answer": {"drop": True},
     "hangs": {"delay_ms": HANG_S * 1000},
 }
-LOOKUPS = ("users.lookupByEmail", "users.info", "users.list", "usergroups.list")
-OTHERS = (
-    "conversations.invite",
-    "conversations.members",
-    "conversations.setTopic",
-    "conversations.setPurpose",
-    "conversations.info",
-    "pins.add",
-    "bookmarks.add",
-    "bookmarks.list",
-    "chat.getPermalink",
-    "chat.update",
-)
 
 
 @pytest.fixture
@@ -99,7 +83,7 @@ def seconds_to_brief(control: SandboxClient) -> float:
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-@pytest.mark.parametrize("method", [*LOOKUPS, *OTHERS])
+@pytest.mark.parametrize("method", METHODS)
 def test_room_opens_whatever_one_call_does(
     *,
     opened: Callable[..., tuple[WarRoom, float]],
@@ -132,7 +116,7 @@ def test_only_the_essential_calls_can_fail_a_room(
     opened()
     used = {call["method"] for call in control.calls()}
     assert used > ESSENTIAL_METHODS
-    assert used - ESSENTIAL_METHODS <= {*LOOKUPS, *OTHERS}, "the matrix has every call that is not essential"
+    assert used - ESSENTIAL_METHODS <= {*METHODS}, "the matrix has every call that is not essential"
 
 
 def test_two_people_of_one_name_are_distinguished(
