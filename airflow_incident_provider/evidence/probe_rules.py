@@ -15,7 +15,7 @@ from airflow_incident_provider.evidence.model import Cause, Contradiction, Evide
 from airflow_incident_provider.evidence.series import State
 from airflow_incident_provider.evidence.weighing import CHANGES, Draft, select, unchecked_ids
 from airflow_incident_provider.models import Finding, StageName, Verdict
-from airflow_incident_provider.probes.interpretation import REDIRECTED_TO
+from airflow_incident_provider.probes.interpretation import measured_endpoint
 from airflow_incident_provider.probes.targets import Endpoint, endpoint, read_target
 
 _JUST_BEFORE = timedelta(hours=1)
@@ -56,7 +56,7 @@ class ProbeResult:
     @property
     def is_elsewhere(self) -> bool:
         """Whether redirects led to another host or port, which the stages are about."""
-        there = endpoint(read_target(str(self.finding.facts.get(REDIRECTED_TO, self.finding.target))))
+        there = measured_endpoint(self.finding)
         return there is None or there.authority != self.where.authority
 
     @property

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from airflow_incident_provider.models import CONTROL_PROBES, Finding, Incident, StageName, Statement, Verdict
-from airflow_incident_provider.probes.interpretation import REDIRECTED_TO
+from airflow_incident_provider.probes.interpretation import measured_endpoint
 from airflow_incident_provider.probes.planning import MAX_RUNS, all_runs
-from airflow_incident_provider.probes.targets import endpoint, incident_targets, read_target
+from airflow_incident_provider.probes.targets import incident_targets
 
 _KNOWN = (Verdict.FAIL, Verdict.WARN, Verdict.OK)
 """The verdicts of findings that say something about their target, the worst first."""
@@ -95,8 +95,7 @@ def _location(finding: Finding) -> str | None:
     """Return the host and port of a finding whose stages say something about them."""
     if not finding.stages or finding.probe == "dns":
         return None
-    # After a redirect the stages are about where it led.
-    parts = endpoint(read_target(str(finding.facts.get(REDIRECTED_TO, finding.target))))
+    parts = measured_endpoint(finding)
     return parts.authority if parts is not None and parts.port is not None else None
 
 

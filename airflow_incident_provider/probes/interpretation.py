@@ -16,10 +16,10 @@ from airflow_incident_provider.probes.output import (
 )
 from airflow_incident_provider.probes.probe import Assessment, Probe
 from airflow_incident_provider.probes.safety import refuse_target
-from airflow_incident_provider.probes.targets import endpoint
+from airflow_incident_provider.probes.targets import Endpoint, endpoint, read_target
 from airflow_incident_provider.text import redact
 
-REDIRECTED_TO = "redirected_to"
+_REDIRECTED_TO = "redirected_to"
 """The fact that names what the redirects of a target led to, if they were followed."""
 
 OUR_SIDE = "our own side"
@@ -142,13 +142,18 @@ def after_redirect(first: Finding, last: Finding) -> Finding:
             "summary": "; ".join((*(stage.summary for stage in faults), f"redirects to {there}: {last.summary}")),
             "stages": _with_faults(last.stages, faults),
             # The stages and facts are about what the redirects led to.
-            "facts": {**last.facts, REDIRECTED_TO: last.facts.get(REDIRECTED_TO, last.target)},
+            "facts": {**last.facts, _REDIRECTED_TO: last.facts.get(_REDIRECTED_TO, last.target)},
             "evidence": evidence_text(evidence.encode()),
             "command": first.command,
             "started_at": first.started_at,
             "duration_ms": first.duration_ms + last.duration_ms,
         }
     )
+
+
+def measured_endpoint(finding: Finding) -> Endpoint | None:
+    """Return what the stages of a finding are about: its target, or where the target's redirects led."""
+    return endpoint(read_target(str(finding.facts.get(_REDIRECTED_TO, finding.target))))
 
 
 def _with_faults(stages: Sequence[Stage], faults: Sequence[Stage]) -> tuple[Stage, ...]:
