@@ -73,8 +73,10 @@ def collect(request: EvidenceRequest, fetch: Fetch) -> Evidence:
 
 
 def observe(request: EvidenceRequest, answers: Answers) -> Observations:
-    """Run all checks on the recorded answers."""
-    request = covering_onset(request, answers)
+    """Run all checks on the recorded answers.
+
+    :param request: with a window that holds the onset, see :func:`.covering_onset`.
+    """
     metric = check_metric(request, answers)
     seen = metric.seen
     groups = check_groups(request, answers, seen)

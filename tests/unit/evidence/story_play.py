@@ -18,6 +18,7 @@ from airflow_incident_provider.datadog.access import DatadogAccess
 from airflow_incident_provider.datadog.client import DatadogClient
 from airflow_incident_provider.evidence.calls import Answer, Call
 from airflow_incident_provider.evidence.collection import collect, observe
+from airflow_incident_provider.evidence.late_alert import covering_onset
 from airflow_incident_provider.evidence.model import Evidence
 from airflow_incident_provider.evidence.observations import Observations
 from airflow_incident_provider.evidence.request import EvidenceRequest, request_for
@@ -41,7 +42,7 @@ class Played:
     @property
     def observations(self) -> Observations:
         """Return what the checks saw."""
-        return observe(self.request, self.answers)
+        return observe(covering_onset(self.request, self.answers), self.answers)
 
 
 def play(

@@ -1,4 +1,4 @@
-"""A deployment is judged by what its version did at the onset, not by what came later or when it was reported."""
+"""The version that served at the onset decides about a deployment, not later versions or the time of its report."""
 
 from __future__ import annotations
 
