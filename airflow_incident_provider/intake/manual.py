@@ -25,10 +25,7 @@ from airflow_incident_provider.intake.limits import (
     bounded_names,
     bounded_paragraphs,
 )
-from airflow_incident_provider.intake.lists import (
-    MAX_ITEMS,
-    values_of,
-)
+from airflow_incident_provider.intake.lists import MAX_ITEMS, values_of
 from airflow_incident_provider.intake.notification import FormerKeys, Notification
 from airflow_incident_provider.intake.report_fields import Report
 from airflow_incident_provider.intake.states import TitleState, is_ended, read_title_state

@@ -18,9 +18,7 @@ from typing import Any, Final
 
 from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.exceptions import InvalidPayloadError
-from airflow_incident_provider.intake.limits import (
-    ParseWarnings,
-)
+from airflow_incident_provider.intake.limits import ParseWarnings
 from airflow_incident_provider.intake.lists import (
     MAX_ITEMS,
     items_of,

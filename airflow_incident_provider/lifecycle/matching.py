@@ -43,8 +43,8 @@ class GroupHistory(Model):
     """What is remembered of a group without an incident: its latest recovery, and an alert that is not to reopen.
 
     ``recovered_at`` is the event time of the latest recovery, and ``recovered`` the key of the alert that it ended.
-    ``held`` is the key of an alert that was still firing
-    when a person resolved its incident: until it fires again, its repetitions open nothing.
+    ``held`` is the key of an alert that was still firing when a person resolved its incident: until it fires again,
+    its repetitions open nothing.
     """
 
     recovered_at: UtcDatetime | None = None
@@ -191,11 +191,8 @@ def is_known_as_private(record: IncidentRecord, signal: Signal) -> bool:
     A follow-up to a private report may leave ``private`` out, and a notification the tag that a rule matches.
     """
     is_sure = record.private is True and not (record.privacy_assumed or signal.privacy_assumed)
-    return (
-        is_sure
-        and record.status is not Status.ARCHIVED
-        and (record.drill is signal.drill and tracks_alert(record, signal))
-    )
+    is_current = record.status is not Status.ARCHIVED and record.drill is signal.drill
+    return is_sure and is_current and tracks_alert(record, signal)
 
 
 # --- correlation ------------------------------------------------------------------------------------

@@ -52,8 +52,8 @@ def worst_severity(severities: Iterable[Severity]) -> Severity:
 
 def is_worse(one: str | None, other: str | None) -> bool:
     """Return whether a severity is worse than another one."""
-    ranks = [str(severity) for severity in Severity]
-    return str(one) in ranks and (str(other) not in ranks or ranks.index(str(one)) < ranks.index(str(other)))
+    ranks = {str(severity): rank for severity, rank in _RANKS.items()}
+    return ranks.get(str(one), len(ranks)) < ranks.get(str(other), len(ranks))
 
 
 def makes_worse(record: IncidentRecord, signal: Signal) -> bool:
