@@ -26,6 +26,7 @@ from incident_sandbox.demo.local_airflow import LocalAirflow
 
 from benchmarks.outages import BOT, SECRET, Lane, airflow_with
 
+from airflow_incident_provider.config import DagId  # isort: skip
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER  # isort: skip
 
 RESPONDERS = ("alice.ng@acme.example", "U0JOSEGARC1", "@sre-oncall", "Zoë")
@@ -54,6 +55,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
 }
 FAULTS = {**ANSWERS, "no answer": {"delay_ms": 60_000, "drop": True}}
 NO_ROOM_S = 60
+IDLE_S = 3
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,19 @@ class Incidents:
             if self._has_brief(name):
                 seconds = time.monotonic() - began
         self._airflow.api.wait_for_run(self._lane.dag_id, run_id, timeout=300)
+        people = len(self._people(name))
         control.clear_faults()
-        return Opened(seconds, len(self._people(name)))
+        self._wait_until_idle()
+        return Opened(seconds, people)
+
+    def _wait_until_idle(self) -> None:
+        """Wait until nothing is left to complete in the room: the next incident has the machine alone."""
+        idle_since = time.monotonic()
+        while time.monotonic() - idle_since < IDLE_S:
+            runs = self._airflow.api.latest_runs(DagId.INCIDENT_UPDATE, limit=20)
+            if any(run["state"] == "running" for run in runs):
+                idle_since = time.monotonic()
+            time.sleep(0.2)
 
     def _channel(self, name: str) -> dict[str, Any] | None:
         channels = self._lane.control.state()["channels"]
