@@ -11,8 +11,10 @@ from typing import Any
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 
-from airflow_incident_provider.config import TaskId, settings
-from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.config import ConfKey, TaskId, settings
+from airflow_incident_provider.exceptions import InvalidPayloadError, RunNotRequestedError
+from airflow_incident_provider.lifecycle.reminders import next_check_at
+from airflow_incident_provider.lifecycle.run_requests import check_run
 from airflow_incident_provider.messages.channel import channel_name, numbered_name
 from airflow_incident_provider.models import (
     Incident,
@@ -23,7 +25,7 @@ from airflow_incident_provider.models import (
     UserResolution,
     WarRoom,
 )
-from airflow_incident_provider.operators.base import SlackStep
+from airflow_incident_provider.operators.base import SlackStep, request_run
 from airflow_incident_provider.operators.links import DashboardLink, MonitorLink, WarRoomLink, keep_links
 from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.room.opener import RoomOpener, RoomRequest
@@ -32,6 +34,7 @@ from airflow_incident_provider.room.progress import progress_before_room
 from airflow_incident_provider.room.responders import looked_up_later, resolve_users
 from airflow_incident_provider.room.snapshot import IncidentSnapshot, RunRef, room_location
 from airflow_incident_provider.room.xcom import read_value
+from airflow_incident_provider.routing_file import active_routing_table
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
 
 _CHANNEL_NAME = re.compile(r"[a-z0-9_-]{1,80}")
@@ -105,6 +108,7 @@ class CreateWarRoomOperator(SlackStep):
         room = RoomOpener(slack, request, Ledger(context)).open()
         if self.name is None:
             self._store_room(context, request.incident, room)
+            self._request_first_check(context, request.incident)
         for problem in room.problems:
             self.log.warning("In the room: %s", problem.log_line())
         keep_links(self, request.incident, room)
@@ -172,6 +176,23 @@ class CreateWarRoomOperator(SlackStep):
         except (KeyError, AirflowRuntimeError) as error:
             # The room is open; its updates find it in this run's XComs.
             self.log.warning("The room was not stored in the registry: %s", error)
+
+    def _request_first_check(self, context: Context, incident: Incident) -> None:
+        """Request the run that posts the first reminder, as the webhook does for the incidents that it reports.
+
+        Here and not in the step that reports the incident, because the room does not wait for it.
+        """
+        if ConfKey.ASSIGNMENT in (context["dag_run"].conf or {}):
+            return
+        run = _run(context)
+        try:
+            record = TaskRegistry.of(context).report_of_run(incident.key, dag_id=run.dag_id, run_id=run.run_id)
+            at = next_check_at(record, active_routing_table().table, datetime.now(UTC)) if record else None
+            if at is not None:
+                check = check_run(incident.key, at)
+                request_run(check.dag_id, check.run_id, check.conf, at)
+        except (KeyError, AirflowRuntimeError, RunNotRequestedError) as error:
+            self.log.warning("There are no reminders: %s", error)
 
 
 def _run(context: Context) -> RunRef:

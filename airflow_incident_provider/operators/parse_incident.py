@@ -12,14 +12,12 @@ from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 from pydantic import ValidationError
 
 from airflow_incident_provider.config import ConfKey
-from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError, RunNotRequestedError
+from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
 from airflow_incident_provider.intake import RoutingTable, read_incident
 from airflow_incident_provider.lifecycle.decision import reported_record
-from airflow_incident_provider.lifecycle.records import Assignment, IncidentRecord
-from airflow_incident_provider.lifecycle.reminders import next_check_at
-from airflow_incident_provider.lifecycle.run_requests import check_run
+from airflow_incident_provider.lifecycle.records import Assignment
 from airflow_incident_provider.models import Incident, ParseWarning, Source
-from airflow_incident_provider.operators.base import IncidentStep, request_run, requested_by
+from airflow_incident_provider.operators.base import IncidentStep, requested_by
 from airflow_incident_provider.operators.links import MonitorLink, keep_links
 from airflow_incident_provider.registry.records import PRIVATE_ALERT, Rejection
 from airflow_incident_provider.registry.task_client import TaskRegistry
@@ -133,21 +131,8 @@ class ParseIncidentOperator(IncidentStep):
         except (KeyError, AirflowRuntimeError) as error:
             self.log.warning("The incident has no record in the registry: %s", error)
             return
-        if is_recorded:
-            self._request_first_check(record)
-        else:
+        if not is_recorded:
             self.log.warning("The incident has no record: name REPORTS in the inlets of this task.")
-
-    def _request_first_check(self, record: IncidentRecord) -> None:
-        """Request the run that posts the first reminder, as the webhook does for its alerts."""
-        at = next_check_at(record, active_routing_table().table, datetime.now(UTC))
-        if at is None:
-            return
-        run = check_run(record.key, at)
-        try:
-            request_run(run.dag_id, run.run_id, run.conf, at)
-        except RunNotRequestedError as error:
-            self.log.warning("There are no reminders: %s", error)
 
 
 def with_reporter(incident: Incident, user: str | None) -> Incident:

@@ -106,12 +106,23 @@ class TaskRegistry:
         :returns: whether the incident has a record now: false only where the task does not name
             :data:`~.keys.REPORTS` in its ``inlets``.
         """
-        if self.incident(record.key) is not None:
+        # Each read is a call of the API server, and the room waits for this one.
+        if any(self._read(StoredIncident, kind, record.key) for kind in (Kind.RECORD, Kind.ARCHIVE)):
             return True
         if self._inbox is None:
             return False
-        self._inbox.set(record.key, StoredIncident(version=1, record=record).to_json())
+        if self._reported(self._inbox, record.key) is None:
+            self._inbox.set(record.key, StoredIncident(version=1, record=record).to_json())
         return True
+
+    def report_of_run(self, key: str, *, dag_id: str, run_id: str) -> IncidentRecord | None:
+        """Return the record that this run reported with :meth:`report_incident`; ``None`` if it did not."""
+        stored = None if self._inbox is None else self._reported(self._inbox, key)
+        # The API server may have moved it to the registry by now.
+        stored = stored or self._read(StoredIncident, Kind.RECORD, key)
+        if stored is None or (stored.record.dag_id, stored.record.run_id) != (dag_id, run_id):
+            return None
+        return stored.record
 
     def room(self, key: str) -> Room | None:
         """Return where the incident's room is, or why there is none, as a task stored it."""

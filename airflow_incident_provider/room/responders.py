@@ -30,7 +30,7 @@ from airflow_incident_provider.slack.protocol import SlackClient
 ROOM_SECONDS = 1.0
 """How much of the lookup budget is left for opening the room."""
 
-MIN_LOOKUP_SECONDS = 1.0
+MIN_LOOKUP_SECONDS = 0.5
 """The time for lookups in a run that started late."""
 
 MAX_LOOKUP_SECONDS = 20.0

@@ -14,7 +14,7 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse
 from incident_sandbox import SandboxClient
 
-from airflow_incident_provider.operators import PostRemindersOperator, parse_incident
+from airflow_incident_provider.operators import PostRemindersOperator, create_war_room
 
 from .lifecycle_harness import BROKEN, Life, chosen
 
@@ -24,8 +24,8 @@ FORM = {"title": "Checkout is down", "severity": "critical", "users": ["dana@acm
 
 @pytest.fixture
 def asked(life: Life, monkeypatch: pytest.MonkeyPatch) -> Life:
-    """Keep the runs that the first task requests."""
-    monkeypatch.setattr(parse_incident, "request_run", lambda *asked: life.requested.append(asked))
+    """Keep the runs that the tasks request."""
+    monkeypatch.setattr(create_war_room, "request_run", lambda *asked: life.requested.append(asked))
     return life
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import event, update
 from airflow_incident_provider.lifecycle.decision import reported_record
 from airflow_incident_provider.lifecycle.records import Assignment, IncidentRecord, Room, Status, Visibility
 from airflow_incident_provider.registry.decisions import change_incident, dismiss, reject
-from airflow_incident_provider.registry.keys import REPORTS
+from airflow_incident_provider.registry.keys import REPORTS, Kind
 from airflow_incident_provider.registry.records import (
     Rejection,
     StoredIncident,
@@ -290,6 +290,20 @@ def test_a_damaged_report_is_replaced_by_a_new_one(registry: Any) -> None:
     assert client.incident(record.key) is None
     assert client.report_incident(record)
     assert client.incident(record.key) is not None
+
+
+@pytest.mark.parametrize("is_adopted", [False, True])
+def test_a_run_finds_the_report_that_is_its_own(registry: Any, is_adopted: bool) -> None:
+    store, inbox = TaskStore(), TaskStore()
+    client = TaskRegistry(store, inbox)
+    record = report(registry, {"id": "INC-9", "title": "Checkout is down"})
+    assert client.report_of_run(record.key, dag_id="incident_response", run_id="manual__1") is None
+    client.report_incident(record)
+    if is_adopted:
+        store[Kind.RECORD.key(record.key)] = inbox.pop(record.key)
+    assert client.report_of_run(record.key, dag_id="incident_response", run_id="manual__1") == record
+    assert client.report_of_run(record.key, dag_id="incident_response", run_id="manual__2") is None
+    assert client.report_of_run(record.key, dag_id="payments_incident", run_id="manual__1") is None
 
 
 def test_an_incident_that_is_open_for_very_long_is_still_found(registry: Any) -> None:
