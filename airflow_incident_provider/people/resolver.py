@@ -9,11 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
 from airflow_incident_provider.config import TaskId
-from airflow_incident_provider.exceptions import (
-    SlackConfigurationError,
-    SlackError,
-    SlackUnavailableError,
-)
+from airflow_incident_provider.exceptions import SlackConfigurationError, SlackError, SlackUnavailableError
 from airflow_incident_provider.models import (
     MatchMethod,
     Problem,

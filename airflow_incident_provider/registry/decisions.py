@@ -26,11 +26,7 @@ from airflow_incident_provider.lifecycle import transitions
 from airflow_incident_provider.lifecycle.closing import is_expired
 from airflow_incident_provider.lifecycle.decision import Action, Decision, decide
 from airflow_incident_provider.lifecycle.matching import GroupHistory, Opening, openings_of
-from airflow_incident_provider.lifecycle.records import (
-    IncidentRecord,
-    RunRequest,
-    shrink_to_fit,
-)
+from airflow_incident_provider.lifecycle.records import IncidentRecord, RunRequest, shrink_to_fit
 from airflow_incident_provider.lifecycle.reminders import next_check_at
 from airflow_incident_provider.lifecycle.run_requests import check_run, response_dag, with_update_run
 from airflow_incident_provider.lifecycle.signals import Signal

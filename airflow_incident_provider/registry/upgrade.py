@@ -9,10 +9,7 @@ from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.intake.conf import read_notification
 from airflow_incident_provider.intake.routing_table import RoutingTable
-from airflow_incident_provider.lifecycle.records import (
-    IncidentRecord,
-    Visibility,
-)
+from airflow_incident_provider.lifecycle.records import IncidentRecord, Visibility
 from airflow_incident_provider.registry.runs import run_confs
 from airflow_incident_provider.registry.store import Registry
 

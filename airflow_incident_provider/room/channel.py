@@ -8,11 +8,7 @@ from dataclasses import dataclass, replace
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from airflow_incident_provider.exceptions import (
-    SlackConfigurationError,
-    SlackRequestError,
-    SlackUnavailableError,
-)
+from airflow_incident_provider.exceptions import SlackConfigurationError, SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.messages.channel import purpose_key
 from airflow_incident_provider.room.posting import Ledger
 from airflow_incident_provider.slack.protocol import Channel, ChannelNameTakenError, SlackClient

@@ -39,11 +39,7 @@ from airflow_incident_provider.room.announcement import announce, named_channel
 from airflow_incident_provider.room.brief import BriefWriter, brief_key, brief_state
 from airflow_incident_provider.room.opener import RoomOpener, RoomRequest
 from airflow_incident_provider.room.posting import Poster, find_early_message
-from airflow_incident_provider.room.responders import (
-    LaterResponders,
-    invite_later_responders,
-    look_up_for,
-)
+from airflow_incident_provider.room.responders import LaterResponders, invite_later_responders, look_up_for
 from airflow_incident_provider.room.session import RoomSession
 from airflow_incident_provider.room.snapshot import IncidentSnapshot
 from airflow_incident_provider.room.summary import summary_key, summary_so_far

@@ -32,9 +32,7 @@ from benchmarks.probes.environments import (
     https,
 )
 from benchmarks.probes.lab import DOMAIN, Lab
-from benchmarks.probes.servers import (
-    answer,
-)
+from benchmarks.probes.servers import answer
 
 KEYS: dict[str, Callable[[], Any]] = {
     "ECDSA, P-256": lambda: ec.generate_private_key(ec.SECP256R1()),

@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 from airflow_incident_provider.intake.policies import Reminders
 from airflow_incident_provider.lifecycle.coordination import Coordination, Person, ReminderKind, Role, StatusUpdate
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status, Visibility
-from airflow_incident_provider.lifecycle.reminders import (
-    due_reminders,
-    next_reminder_at,
-)
+from airflow_incident_provider.lifecycle.reminders import due_reminders, next_reminder_at
 from airflow_incident_provider.models import Severity, Source
 
 T0 = datetime(2026, 11, 23, 10, tzinfo=UTC)

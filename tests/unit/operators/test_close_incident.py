@@ -8,10 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import (
-    DagRunTriggerException,
-    TaskDeferred,
-)
+from airflow.sdk.exceptions import DagRunTriggerException, TaskDeferred
 from incident_sandbox import Fault, SandboxClient
 
 from airflow_incident_provider.exceptions import SlackUnavailableError

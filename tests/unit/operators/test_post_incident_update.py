@@ -7,16 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import (
-    AirflowFailException,
-)
+from airflow.sdk.exceptions import AirflowFailException
 from incident_sandbox import Fault, SandboxClient, SandboxServer
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
-from airflow_incident_provider.operators import (
-    ArchiveWarRoomOperator,
-    PostIncidentUpdateOperator,
-)
+from airflow_incident_provider.operators import ArchiveWarRoomOperator, PostIncidentUpdateOperator
 from airflow_incident_provider.room.responders import NOT_ADDED
 
 from .lifecycle_harness import (

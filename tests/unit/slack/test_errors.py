@@ -7,11 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_incident_provider.exceptions import (
-    SlackConfigurationError,
-    SlackRequestError,
-    SlackUnavailableError,
-)
+from airflow_incident_provider.exceptions import SlackConfigurationError, SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.slack.errors import (
     CONFIGURATION_FIXES,
     PER_USER,

@@ -12,11 +12,7 @@ from typing import Any
 import pytest
 from incident_sandbox import Fault, SandboxClient, SandboxServer
 
-from airflow_incident_provider.exceptions import (
-    SlackConfigurationError,
-    SlackRequestError,
-    SlackUnavailableError,
-)
+from airflow_incident_provider.exceptions import SlackConfigurationError, SlackRequestError, SlackUnavailableError
 
 HTML = "<html><head><title>502 Bad Gateway</title></head><body>xoxb-echoed</body></html>"
 GENERAL = "C0GENERAL01"

@@ -17,11 +17,7 @@ import pytest
 import trustme
 from incident_sandbox import Fault, SandboxClient
 
-from airflow_incident_provider.exceptions import (
-    SlackConfigurationError,
-    SlackRequestError,
-    SlackUnavailableError,
-)
+from airflow_incident_provider.exceptions import SlackConfigurationError, SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.slack.access import SCOPES
 
