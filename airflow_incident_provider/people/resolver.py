@@ -232,7 +232,7 @@ class _Resolver:
             self._directory = self._ask(_BY_NAME, self._source.directory)
             self._report_age(self._directory)
         result = self._ask(_BY_NAME, lambda: match_name(name, self._require_directory()))
-        if result.outcome is ResolutionOutcome.NOT_FOUND and (age := _age(self._directory)) > FRESH_FOR:
+        if result.outcome is ResolutionOutcome.NOT_FOUND and (age := age_of(self._directory)) > FRESH_FOR:
             since = f"the directory of members is {age_in_words(age)} old"
             result = result.model_copy(update={"reason": f"{result.reason} ({since})"})
         return result
@@ -242,7 +242,7 @@ class _Resolver:
         return self._directory
 
     def _report_age(self, directory: Directory) -> None:
-        if (age := _age(directory)) > OUTDATED_AFTER:
+        if (age := age_of(directory)) > OUTDATED_AFTER:
             self.problems.append(
                 Problem(
                     step=TaskId.RESOLVE_USERS,
@@ -267,7 +267,7 @@ class _Resolver:
 
     def _to_confirm(self, answers: Mapping[Query | str, Resolution]) -> dict[Query | str, Resolution]:
         """Return who was found by name in a directory that is not fresh."""
-        if self._directory is None or _age(self._directory) <= FRESH_FOR:
+        if self._directory is None or age_of(self._directory) <= FRESH_FOR:
             return {}
         return {
             query: result
@@ -420,7 +420,8 @@ def _group_result(outcome: ResolutionOutcome, reason: str | None, users: Iterabl
     )
 
 
-def _age(directory: Directory | None) -> timedelta:
+def age_of(directory: Directory | None) -> timedelta:
+    """Return how long ago the members were fetched; of no directory, zero."""
     fetched_at = directory.fetched_at if directory is not None else None
     return datetime.now(UTC) - fetched_at if fetched_at is not None else timedelta()
 

@@ -101,6 +101,11 @@ class SqliteDirectory:
             (int(kind), json.dumps(list(keys))),
         )
 
+    def member(self, user_id: str) -> Member | None:
+        """Return the member with this id."""
+        found = self._members("WHERE id = ?", (user_id,))
+        return found[0] if found else None
+
     def find_departed(self, email: str) -> Member | None:
         """Return the deactivated member who had this e-mail address."""
         digest = email_digest(email)

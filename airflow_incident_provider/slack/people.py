@@ -18,12 +18,11 @@ from airflow_incident_provider.config import DEFAULT_LOOKUP_BUDGET_SECONDS
 from airflow_incident_provider.exceptions import SlackError, SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.people.directory import Directory, Member
 from airflow_incident_provider.people.queries import QueryKind, parse_query
-from airflow_incident_provider.people.resolver import MAX_GROUP_SIZE, UserGroup
+from airflow_incident_provider.people.resolver import FRESH_FOR, MAX_GROUP_SIZE, UserGroup, age_of
 from airflow_incident_provider.slack.client import LiveSlackClient
 from airflow_incident_provider.slack.concurrency import MAX_CONCURRENT_CALLS
 from airflow_incident_provider.slack.directory_cache import (
     MAX_PAGE_SIZE,
-    CachedDirectory,
     DirectoryCache,
     SqliteDirectory,
     fetch_members,
@@ -124,8 +123,26 @@ class SlackPeople(AbstractContextManager["SlackPeople"]):
             return None
 
     def member(self, user_id: str) -> Member | None:
-        """Return the member with this id (``users.info``: one call)."""
-        return self._result("member", user_id, self._lookup_member)
+        """Return the member with this id (``users.info``: one call).
+
+        While that method fails, a list of all members that Slack returned just now answers the same question.
+        """
+        try:
+            return self._result("member", user_id, self._lookup_member)
+        except SlackError:
+            listed = self._find_listed(user_id)
+            if listed is None:
+                raise
+            return listed
+
+    def _find_listed(self, user_id: str) -> Member | None:
+        try:
+            directory = self._result("directory", "", self._load_directory)
+            if age_of(directory) > FRESH_FOR:
+                directory = self._result("fresh directory", "", self._download_directory)
+            return directory.member(user_id)
+        except SlackError:
+            return None
 
     def directory(self) -> Directory:
         """Return all members: from the cache, or, in a small workspace, from ``users.list``."""
@@ -168,7 +185,12 @@ class SlackPeople(AbstractContextManager["SlackPeople"]):
         return self._lookup("users.lookupByEmail", email=email)
 
     def _lookup_member(self, user_id: str) -> Member | None:
-        return self._lookup("users.info", user=user_id)
+        try:
+            return self._lookup("users.info", user=user_id)
+        except SlackError:
+            with suppress(RuntimeError):  # no caller waits any more
+                self._start("directory", "", self._load_directory)
+            raise
 
     def _lookup(self, method: str, **arguments: str) -> Member | None:
         try:
@@ -196,19 +218,18 @@ class SlackPeople(AbstractContextManager["SlackPeople"]):
         if cached is not None and cached.age < STALE_AFTER:
             return cached.directory
         try:
-            members = self._download()
+            return self._download_directory("")
         except SlackError:
             if cached is None:
                 raise
             return cached.directory
-        return self._keep(members, cached)
 
-    def _keep(self, members: list[Member], cached: CachedDirectory | None) -> SqliteDirectory:
+    def _download_directory(self, _: str) -> SqliteDirectory:
+        members = self._download()
         try:
             return self._cache.put(self._team_id, members)
         except (OSError, ValueError) as error:
-            verb = "updated" if cached else "written"
-            self._hook.log.warning("The directory of Slack's members cannot be %s: %s", verb, error)
+            self._hook.log.warning("The directory of Slack's members cannot be stored: %s", error)
             return SqliteDirectory.of(members)
 
     def _download(self) -> list[Member]:

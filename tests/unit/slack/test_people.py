@@ -149,10 +149,10 @@ def test_slack_that_stumbles_is_asked_again(resolve: Resolve, control: SandboxCl
 EMAIL, NAME, GROUP, ID = "alice.ng@acme.example", "José García", "@sre-oncall", "U0PRIYAIYER"
 
 LOST = {
-    "users.lookupByEmail": {EMAIL},
-    "users.list": {NAME},
-    "users.info": {GROUP, ID},
-    "usergroups.list": {GROUP},
+    ("users.lookupByEmail",): {EMAIL},
+    ("users.list",): {NAME},
+    ("users.info", "users.list"): {NAME, GROUP, ID},
+    ("usergroups.list",): {GROUP},
 }
 
 FAULTS = {
@@ -161,27 +161,62 @@ FAULTS = {
     "503": {"status": 503},
     "429 for an hour": {"status": 429, "headers": {"Retry-After": "3600"}},
     "HTML": {"status": 200, "body": "<html>Sign in</html>"},
+    "no content": {"status": 200, "body": {"ok": True, "user": {"name": "no id"}}},
     "an unknown error": {"error": "some_new_error"},
     "a dropped connection": {"drop": True},
     "no answer": {"delay_ms": 60_000},
 }
 
 
-@pytest.mark.parametrize("method", LOST)
+@pytest.mark.parametrize("methods", LOST, ids=str)
 @pytest.mark.parametrize("kind", FAULTS)
-def test_one_method_that_fails_costs_only_those_who_need_it(
-    resolve: Resolve, control: SandboxClient, method: str, kind: str
+def test_methods_that_fail_cost_only_those_who_need_them(
+    resolve: Resolve, control: SandboxClient, methods: tuple[str, ...], kind: str
 ) -> None:
-    control.add_fault(Fault(method=method, times=None, **FAULTS[kind]))
+    for method in methods:
+        control.add_fault(Fault(method=method, times=None, **FAULTS[kind]))
     started = time.monotonic()
     found = resolve(EMAIL, NAME, GROUP, ID, budget_s=3.0)
     took = time.monotonic() - started
-    assert {result.query for result in found.unresolved} == LOST[method]
+    assert {result.query for result in found.unresolved} == LOST[methods]
     assert all("could not be looked up" in (result.reason or "") for result in found.unresolved)
     assert {problem.step for problem in found.problems} == {"resolve_slack_users"}
     assert took < 10, "the budget of 3 s was not kept, even on a loaded machine"
     if kind != "an unknown error":
-        assert found.unanswered.keys() == LOST[method]
+        assert found.unanswered.keys() == LOST[methods]
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_everybody_is_found_in_the_list_of_members_while_one_member_cannot_be_looked_up(
+    resolve: Resolve, control: SandboxClient, kind: str
+) -> None:
+    control.add_fault(Fault(method="users.info", times=None, **FAULTS[kind]))
+    found = resolve(EMAIL, NAME, GROUP, ID, budget_s=3.0)
+    assert [result.outcome for result in found.resolutions] == [ResolutionOutcome.RESOLVED] * 4
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize("age", [timedelta(), timedelta(hours=8)])
+def test_a_list_of_members_confirms_nobody_once_it_is_older_than_a_minute(
+    resolve: Resolve, control: SandboxClient, tmp_path: Path, age: timedelta
+) -> None:
+    resolve(NAME)
+    age_directory(tmp_path / "directory", age)
+    guest = {"id": "U0JOSEGARC1", "username": "jose.garcia", "real_name": NAME, "multi_channel_guest": True}
+    control.add_members(people=[guest])
+    control.add_fault(Fault(method="users.info", times=None, status=404))
+    [result] = resolve("U0JOSEGARC1").resolutions
+    assert result.outcome is (ResolutionOutcome.NOT_ALLOWED if age else ResolutionOutcome.RESOLVED)
+    assert len(control.calls("users.list")) == (2 if age else 1)
+
+
+def test_who_is_not_in_the_list_of_members_is_not_called_unknown_while_one_cannot_be_looked_up(
+    resolve: Resolve, control: SandboxClient
+) -> None:
+    control.add_fault(Fault(method="users.info", times=None, status=404))
+    found = resolve("U0NOBODYATALL")
+    assert "could not be looked up" in (found.resolutions[0].reason or "")
+    assert found.unanswered.keys() == {"U0NOBODYATALL"}
 
 
 @pytest.mark.parametrize(
@@ -194,8 +229,6 @@ def test_one_method_that_fails_costs_only_those_who_need_it(
         ("users.list", NAME, {"members": [{"name": "no id"}, None, 5]}),
         ("usergroups.list", GROUP, {}),
         ("usergroups.list", GROUP, {"usergroups": {"id": "S1"}}),
-        ("users.info", ID, {}),
-        ("users.info", ID, {"user": {"name": "no id"}}),
         ("users.lookupByEmail", EMAIL, {"user": []}),
     ],
     ids=str,
@@ -296,6 +329,7 @@ def test_one_member_of_a_group_who_cannot_be_looked_up_costs_only_that_one(
 ) -> None:
     [complete] = resolve(GROUP).resolutions
     control.add_fault(Fault(method="users.info", error="ratelimited", headers={"Retry-After": "3600"}))
+    control.add_fault(Fault(method="users.list", status=500, times=None))
     [most] = resolve(GROUP).resolutions
     assert len(most.users) == len(complete.users) - 1
     assert "people by id could not be looked up: " in (most.reason or "")

@@ -333,7 +333,6 @@ def test_restricted_creation_and_a_paid_plan_have_fixes(live: Callable[..., Any]
 
 NEEDED_FOR = {
     "users.lookupByEmail": "alice.ng@acme.example",
-    "users.info": "U0ALICENG01",
     "users.list": "Alice Ng",
     "usergroups.list": "@sre-oncall",
 }
