@@ -146,8 +146,10 @@ class Registry:
         return {key: transition for key, transition in found.items() if transition is not None}
 
     def reports(self) -> dict[str, StoredIncident]:
-        """Return incidents of the inbox, with what tasks reported about them, the latest first."""
-        return self._merged_reports(self._inbox.latest(MAX_REPORTS))
+        """Return incidents of the inbox without a record, with what tasks reported about them, the latest first."""
+        reports = self._merged_reports(self._inbox.latest(MAX_REPORTS))
+        recorded = self._recorded(reports)
+        return {key: report for key, report in reports.items() if key not in recorded}
 
     def incidents(self, *, archived: bool = False) -> dict[str, StoredIncident]:
         """Return all incidents. Reads every row: for maintenance and tests, never for an alert or a page."""
@@ -157,8 +159,12 @@ class Registry:
 
     def taken(self, keys: Collection[str]) -> set[str]:
         """Return those of some incident keys that an incident has, or had."""
+        return self._recorded(keys) | set(self._reports(keys))
+
+    def _recorded(self, keys: Collection[str]) -> set[str]:
+        """Return those of some incident keys that have a record, archived or not."""
         names = {kind.key(key): key for key in keys for kind in (Kind.RECORD, Kind.ARCHIVE)}
-        return {names[name] for name in self._entries.existing(names)} | set(self._reports(keys))
+        return {names[name] for name in self._entries.existing(names)}
 
     def has_moved_on(self, seen: StoredIncident) -> bool:
         """Return whether a task resolved or archived the incident since it was read.
@@ -240,7 +246,7 @@ class Registry:
         self._set(REJECTED_KEY, rejections.model_dump(mode="json"))
 
     def adopt_reports(self, now: datetime, *, wanted: Collection[str] = ()) -> None:
-        """Move incidents from the inbox to the registry. One that the registry has already is dropped there.
+        """Move incidents from the inbox to the registry. One that has a record already is dropped there.
 
         What is damaged becomes a rejection, so that it is seen and never holds up what comes after it.
 
@@ -252,9 +258,9 @@ class Registry:
         reports = self._merged_reports(inbox)
         if inbox.keys() - reports.keys():
             self.write_rejections(self._rejections_with(inbox))
-        known = self.load(reports)
+        recorded = self._recorded(reports)
         for key, report in reports.items():
-            if key not in known:
+            if key not in recorded:
                 self.write(report.model_copy(update={"version": report.version + 1}), None, now)
                 self.add_openings(openings_of([report.record]))
         self._inbox.delete(inbox.keys())

@@ -99,18 +99,16 @@ class TaskRegistry:
         return {run_id: batch for run_id in runs if (batch := self.updates(run_id)) is not None}
 
     def report_incident(self, record: IncidentRecord) -> bool:
-        """Report an incident that did not arrive through the webhook, unless it has a record already.
+        """Report an incident that did not arrive through the webhook. Nothing changes if it has a record already.
 
         For the task that parses it; the same again on a retry.
 
         :returns: whether the incident has a record now: false only where the task does not name
             :data:`~.keys.REPORTS` in its ``inlets``.
         """
-        # Each read is a call of the API server, and the room waits for this one.
-        if any(self._read(StoredIncident, kind, record.key) for kind in (Kind.RECORD, Kind.ARCHIVE)):
-            return True
         if self._inbox is None:
-            return False
+            return self.incident(record.key) is not None
+        # Whether there is a record is not read: the room waits for each call. A report beside a record is ignored.
         if self._reported(self._inbox, record.key) is None:
             self._inbox.set(record.key, StoredIncident(version=1, record=record).to_json())
         return True

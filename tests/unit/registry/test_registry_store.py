@@ -306,6 +306,18 @@ def test_a_run_finds_the_report_that_is_its_own(registry: Any, is_adopted: bool)
     assert client.report_of_run(record.key, dag_id="payments_incident", run_id="manual__1") is None
 
 
+@pytest.mark.parametrize("kind", [Kind.RECORD, Kind.ARCHIVE])
+def test_a_report_beside_a_record_is_ignored(registry: Any, kind: Kind) -> None:
+    first = report(registry, {"id": "INC-9", "title": "Checkout is down"})
+    registry.write(kind.key(first.key), StoredIncident(version=4, record=first))
+    again = report(registry, {"id": "INC-9", "title": "Checkout is down"}, run_id="manual__2")
+    registry.write(again.key, StoredIncident(version=1, record=again).to_json(), asset=REPORTS.name)
+    assert registry.read(lambda r: r.reports()) == {}
+    registry.send(registry.alert(9))
+    assert registry.read(lambda r: r.load([first.key], archived=True))[first.key].record.run_id == "manual__1"
+    assert registry.read(lambda r: r.load([first.key])).keys() == ({first.key} if kind is Kind.RECORD else set())
+
+
 def test_an_incident_that_is_open_for_very_long_is_still_found(registry: Any) -> None:
     [opened] = registry.send(registry.alert())
     registry.send(registry.alert(9, "Recovered", service="noise"))
