@@ -134,7 +134,7 @@ def airflow_with(
         **(extra_environment or {}),
     }
     with LocalAirflow(root / "airflow", dags, connections=connections, environment=environment) as airflow:
-        for file in dags.iterdir():
+        for file in dags.glob("*.py"):
             airflow.wait_for_dag(file.stem)
         airflow.warm_up()
         yield airflow
