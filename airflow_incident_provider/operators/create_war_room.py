@@ -10,9 +10,10 @@ from typing import Any
 
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
+from pydantic import ValidationError
 
 from airflow_incident_provider.config import ConfKey, TaskId, settings
-from airflow_incident_provider.exceptions import InvalidPayloadError, RunNotRequestedError
+from airflow_incident_provider.exceptions import IncidentError, InvalidPayloadError
 from airflow_incident_provider.lifecycle.reminders import next_check_at
 from airflow_incident_provider.lifecycle.run_requests import check_run
 from airflow_incident_provider.messages.channel import channel_name, numbered_name
@@ -191,7 +192,8 @@ class CreateWarRoomOperator(SlackStep):
             if at is not None:
                 check = check_run(incident.key, at)
                 request_run(check.dag_id, check.run_id, check.conf, at)
-        except (KeyError, AirflowRuntimeError, RunNotRequestedError) as error:
+        except (KeyError, ValidationError, AirflowRuntimeError, IncidentError) as error:
+            # The room is open, whatever became of its record or of the routing table.
             self.log.warning("There are no reminders: %s", error)
 
 

@@ -14,7 +14,10 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse
 from incident_sandbox import SandboxClient
 
+from airflow_incident_provider.exceptions import RoutingTableError
 from airflow_incident_provider.operators import PostRemindersOperator, create_war_room
+from airflow_incident_provider.registry.records import StoredIncident
+from airflow_incident_provider.registry.task_client import TaskRegistry
 
 from .lifecycle_harness import BROKEN, Life, chosen
 
@@ -64,6 +67,21 @@ def test_a_severity_without_reminders_requests_no_run(asked: Life) -> None:
 
 def test_an_alert_of_the_webhook_has_its_first_reminder_from_there(asked: Life, monitor: Any) -> None:
     asked.respond(monitor("Triggered", "P1"), BROKEN)
+    assert asked.requested == []
+
+
+def test_a_damaged_record_costs_no_room(asked: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TaskRegistry, "report_of_run", lambda *_, **__: StoredIncident.model_validate({}))
+    asked.start_by_form("manual__1", **FORM)
+    assert asked.xcoms["incident_response", "manual__1", "create_war_room", "return_value"]["channel_id"]
+    assert asked.requested == []
+
+
+def test_a_damaged_routing_table_costs_no_room(asked: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = Mock(side_effect=RoutingTableError("routing.yaml: line 3 is not YAML."))
+    monkeypatch.setattr(create_war_room, "active_routing_table", damaged)
+    asked.start_by_form("manual__1", **FORM)
+    assert asked.xcoms["incident_response", "manual__1", "create_war_room", "return_value"]["channel_id"]
     assert asked.requested == []
 
 
