@@ -101,26 +101,23 @@ class Incidents:
         # A step that Slack asks to wait for an hour is retried after minutes, long after the room is open.
         with suppress(AirflowApiError):
             self._airflow.api.wait_for_run(self._lane.dag_id, run_id, timeout=RUN_S)
-        posted_at, people = self._brief_posted_at(name), len(self._people(name))
+        opened = self._opened(name, began)
         control.clear_faults()
-        return Opened(None if posted_at is None else posted_at - began, people)
+        return opened
 
-    def _channel(self, name: str) -> dict[str, Any] | None:
+    def _opened(self, name: str, began: float) -> Opened:
+        """Return the room, whose first message of the app is the brief.
+
+        :param began: when the incident was reported, in seconds since the epoch, as Slack's timestamps are.
+        """
         channels = self._lane.control.state()["channels"]
-        return next((each for each in channels if name in each["name"]), None)
-
-    def _brief_posted_at(self, name: str) -> float | None:
-        """Return when Slack took the first message of the app, in seconds since the epoch."""
-        channel = self._channel(name)
-        if channel is None:
-            return None
-        messages = self._lane.control.channel(channel["id"])["messages"]
-        own = (message for message in messages if message["user"] == BOT and message.get("subtype") is None)
-        return min((float(message["ts"]) for message in own), default=None)
-
-    def _people(self, name: str) -> set[str]:
-        channel = self._channel(name)
-        return set(self._lane.control.channel(channel["id"])["members"]) - {BOT} if channel else set()
+        channel_id = next((each["id"] for each in channels if name in each["name"]), None)
+        if channel_id is None:
+            return Opened(None, 0)
+        room = self._lane.control.channel(channel_id)
+        own = (message for message in room["messages"] if message["user"] == BOT and message.get("subtype") is None)
+        posted_at = min((float(message["ts"]) for message in own), default=None)
+        return Opened(None if posted_at is None else posted_at - began, len(set(room["members"]) - {BOT}))
 
 
 def print_row(method: str, rooms: Sequence[Opened]) -> None:

@@ -188,7 +188,8 @@ class SlackPeople(AbstractContextManager["SlackPeople"]):
         try:
             return self._lookup("users.info", user=user_id)
         except SlackError:
-            with suppress(RuntimeError):  # no caller waits any more
+            # Whoever asks for the member needs the list next; RuntimeError: no caller waits any more.
+            with suppress(RuntimeError):
                 self._start("directory", "", self._load_directory)
             raise
 

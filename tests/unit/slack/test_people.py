@@ -229,6 +229,8 @@ def test_who_is_not_in_the_list_of_members_is_not_called_unknown_while_one_canno
         ("users.list", NAME, {"members": [{"name": "no id"}, None, 5]}),
         ("usergroups.list", GROUP, {}),
         ("usergroups.list", GROUP, {"usergroups": {"id": "S1"}}),
+        ("users.info", ID, {}),
+        ("users.info", ID, {"user": {"name": "no id"}}),
         ("users.lookupByEmail", EMAIL, {"user": []}),
     ],
     ids=str,
@@ -237,6 +239,8 @@ def test_a_response_without_its_content_does_not_say_that_nobody_is_there(
     resolve: Resolve, control: SandboxClient, method: str, query: str, body: dict[str, Any]
 ) -> None:
     control.add_fault(Fault(method=method, status=200, body={"ok": True, **body}, times=None))
+    if method == "users.info":
+        control.add_fault(Fault(method="users.list", status=500, times=None))
     found = resolve(query)
     assert [result.outcome for result in found.resolutions] == [ResolutionOutcome.NOT_FOUND]
     assert f"The answer to {method} is not Slack's" in (found.resolutions[0].reason or "")
