@@ -13,7 +13,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from incident_sandbox.datadog import reading
+from incident_sandbox.datadog import catalog, monitors, records, timeseries
+from incident_sandbox.datadog.requests import NotFoundError, RejectedError
 from incident_sandbox.datadog.state import DatadogState
 from incident_sandbox.datadog.world import World
 from incident_sandbox.exchange import Exchange, Reply
@@ -81,9 +82,9 @@ def _endpoint(workspace: Workspace, name: str, act: Act, needs_app_key: bool) ->
                 status, answer = act(state, _decode(request, raw), request)
             except DatadogError as error:
                 status, answer = error.status, {"errors": [error.message]}
-            except reading.RejectedError as error:
+            except RejectedError as error:
                 status, answer = 400, {"errors": [str(error)]}
-            except reading.NotFoundError as error:
+            except NotFoundError as error:
                 status, answer = 404, {"errors": [str(error)]}
             response = JSONResponse(answer, status_code=status, headers=headers)
             return Reply(response, "ok" if status < 400 else f"http_{status}")  # noqa: PLR2004
@@ -139,7 +140,7 @@ def _query(state: DatadogState, body: Body, request: Request) -> tuple[int, Any]
         raise DatadogError(400, "Missing required parameter: query, from and to")
     start, end = (int(bound) * 1000 for bound in bounds)
     if state.world is not None and query not in state.queries and "query" not in state.empty:
-        return 200, reading.query_v1(state.world, query, start // 1000, end // 1000, state.now)
+        return 200, timeseries.query_v1(state.world, query, start // 1000, end // 1000, state.now)
     series = state.queries.get(query, state.queries.get(ANY_QUERY, []))
     return 200, {
         "status": "ok",
@@ -201,50 +202,50 @@ def _monitor(state: DatadogState, body: Body, request: Request) -> tuple[int, An
     if state.world is None:
         raise DatadogError(404, "Monitor not found")
     with_groups = bool(request.query_params.get("group_states"))
-    return 200, reading.monitor(state.world, request.path_params["monitor_id"], with_groups=with_groups)
+    return 200, monitors.monitor(state.world, request.path_params["monitor_id"], with_groups=with_groups)
 
 
-_monitors = _story(lambda world, state, body, request: reading.monitors(world), [])  # noqa: ARG005
+_monitors = _story(lambda world, state, body, request: monitors.monitors(world), [])  # noqa: ARG005
 _monitor_groups = _story(
-    lambda world, state, body, request: reading.monitor_groups(world, request.query_params.get("query", "")),  # noqa: ARG005
+    lambda world, state, body, request: monitors.monitor_groups(world, request.query_params.get("query", "")),  # noqa: ARG005
     _NO_GROUPS,
 )
 _downtimes = _story(
-    lambda world, state, body, request: reading.downtime_matches(world, request.path_params["monitor_id"]),  # noqa: ARG005
+    lambda world, state, body, request: monitors.downtime_matches(world, request.path_params["monitor_id"]),  # noqa: ARG005
     {"data": []},
 )
 _timeseries = _nothing_if(
     "timeseries",
-    lambda world, state, body, request: reading.timeseries_v2(world, body, state.now),  # noqa: ARG005
+    lambda world, state, body, request: timeseries.timeseries_v2(world, body, state.now),  # noqa: ARG005
     _NO_SERIES,
 )
 _events_search = _nothing_if(
     "events.search",
-    lambda world, state, body, request: reading.events_search(world, body, state.now),  # noqa: ARG005
+    lambda world, state, body, request: records.events_search(world, body, state.now),  # noqa: ARG005
     _NO_PAGE,
 )
 _deployments = _nothing_if(
     "deployments",
-    lambda world, state, body, request: reading.deployments(world, body, state.now),  # noqa: ARG005
+    lambda world, state, body, request: records.deployments(world, body, state.now),  # noqa: ARG005
     {"data": []},
 )
 _logs_search = _nothing_if(
     "logs.search",
-    lambda world, state, body, request: reading.logs_search(  # noqa: ARG005
+    lambda world, state, body, request: records.logs_search(  # noqa: ARG005
         world, body, state.now, partial="logs.search" in state.partial
     ),
     _NO_PAGE,
 )
 _errors_search = _nothing_if(
     "errors.search",
-    lambda world, state, body, request: reading.error_tracking(
+    lambda world, state, body, request: records.error_tracking(
         world, body, state.now, with_issues=request.query_params.get("include") == "issue"
     ),
     {"data": []},
 )
 _entities = _nothing_if(
     "catalog.entities",
-    lambda world, state, body, request: reading.entities(  # noqa: ARG005
+    lambda world, state, body, request: catalog.entities(  # noqa: ARG005
         world,
         request.query_params.get("filter[name]", ""),
         with_schema="schema" in request.query_params.get("include", ""),
@@ -253,7 +254,7 @@ _entities = _nothing_if(
 )
 _relations = _nothing_if(
     "catalog.relations",
-    lambda world, state, body, request: reading.relations(  # noqa: ARG005
+    lambda world, state, body, request: catalog.relations(  # noqa: ARG005
         world, request.query_params.get("filter[from_ref]", ""), request.query_params.get("filter[type]", "")
     ),
     {"data": []},
