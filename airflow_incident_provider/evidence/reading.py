@@ -6,10 +6,11 @@ Answers are read leniently: a member that is missing or of another kind is left 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from operator import itemgetter
 from typing import Any
 
 from airflow_incident_provider.evidence.calls import SCOPES, Answer, Endpoint, member
@@ -124,7 +125,8 @@ def query_series(answer: Answer | None, *, now: float) -> list[TaggedSeries]:
     found = []
     for row in answer.rows("series"):
         points = [p for p in row.get("pointlist") or [] if isinstance(p, list | tuple) and len(p) == 2]  # noqa: PLR2004
-        found.append(TaggedSeries(tags_of(row.get("tag_set")), _series(points, now)))
+        timed = ((seconds_of(at), value) for at, value in points)
+        found.append(TaggedSeries(tags_of(row.get("tag_set")), _series(timed, now)))
     return found
 
 
@@ -132,19 +134,22 @@ def timeseries(answer: Answer | None, *, now: float) -> dict[int, list[TaggedSer
     """Return the series of a timeseries query (v2), by the index of their query."""
     if answer is None:
         return {}
-    times = answer.at("data", "attributes", "times") or []
+    # All series of an answer have the same times: those are read once.
+    times = [seconds_of(at) for at in answer.at("data", "attributes", "times") or []]
     values = answer.at("data", "attributes", "values") or []
     found: dict[int, list[TaggedSeries]] = {}
     for row, points in zip(answer.rows("data", "attributes", "series"), values, strict=False):
-        series = _series(zip(times, points or [], strict=False), now)
-        tagged = TaggedSeries(tags_of(row.get("group_tags")), series)
+        tagged = TaggedSeries(tags_of(row.get("group_tags")), _series(zip(times, points or [], strict=False), now))
         found.setdefault(int(row.get("query_index") or 0), []).append(tagged)
     return found
 
 
-def _series(points: Iterable[Sequence[object]], now: float) -> Series:
-    known = ((seconds_of(at), _value(value)) for at, value in points)
-    kept = sorted((at, value) for at, value in known if at is not None and at <= now - _INCOMPLETE_SECONDS)
+def _series(points: Iterable[tuple[int | None, object]], now: float) -> Series:
+    """Return the complete points, by their Unix seconds."""
+    until = now - _INCOMPLETE_SECONDS
+    kept = sorted(
+        ((at, _value(value)) for at, value in points if at is not None and at <= until), key=itemgetter(0)
+    )
     return Series(tuple(at for at, _ in kept), tuple(value for _, value in kept))
 
 

@@ -43,6 +43,10 @@ class Installation:
     unused_port: int
     run_airflow: Callable[..., int]
     arguments: list[str] = field(default_factory=list)
+    networks: list[str] = field(default_factory=list)
+    """Docker networks that fixes have created."""
+    parsed: bool = False
+    """Whether DAG files were parsed since the installation was good."""
 
     @property
     def dags_folder(self) -> Path:
@@ -110,11 +114,11 @@ class Installation:
         """Parse the DAG files, as a DAG processor does."""
         from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 
-        self.patch.setattr("airflow.settings.DAGS_FOLDER", str(self.dags_folder))
         bag = DagBag(str(self.dags_folder), bundle_path=self.dags_folder, bundle_name="dags-folder")
         errors = {("dags-folder", Path(name).name): text for name, text in bag.import_errors.items()}
         sync_bag_to_db(bag, "dags-folder", None)
         record_import_errors(errors)
+        self.parsed = True
 
     def change_dag(self, dag_id: str, **values: Any) -> None:
         from airflow.models.dag import DagModel
@@ -155,9 +159,12 @@ class Installation:
         words = shlex.split(command)
         if words[0] == "airflow":
             assert self.run_airflow(*words[1:]) == 0, command
+            self.parsed = self.parsed or words[1] == "dags"
         else:
             done = subprocess.run(words, capture_output=True, text=True, check=False, env=dict(os.environ))
             assert done.returncode == 0, f"{command}: {done.stderr}"
+            if words[:3] == ["docker", "network", "create"]:
+                self.networks.append(words[-1])
 
 
 def record_import_errors(errors: dict[tuple[str, str], str]) -> None:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import pty
 import re
+import runpy
 import select
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.reduction import DupFd
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-# Whoever runs the tests in the background is deaf to Ctrl-C, and passes that on.
-_STARTER = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from airflow.__main__ import main
-sys.exit(main())
-"""
+# Airflow is imported once: that takes longer than any of the commands.
+_COMMAND = Path(__file__).with_name("command_of_terminal.py")
+_COPIES = multiprocessing.get_context("forkserver")
+_COPIES.set_forkserver_preload(["airflow.__main__", "airflow.models", "airflow_incident_provider.cli.commands"])
+
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
@@ -32,14 +32,18 @@ class Terminal:
 
     def __init__(self, *argv: str, environment: dict[str, str] | None = None) -> None:
         self._controller, terminal = pty.openpty()
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _STARTER, "incident", *argv],
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            start_new_session=True,
-            env={**os.environ, "TERM": "xterm", "COLUMNS": "160", **(environment or {})},
+        self._process = _COPIES.Process(
+            target=runpy.run_path,
+            args=(str(_COMMAND),),
+            kwargs={
+                "init_globals": {
+                    "terminal": DupFd(terminal),
+                    "argv": argv,
+                    "environment": {**os.environ, "TERM": "xterm", "COLUMNS": "160", **(environment or {})},
+                }
+            },
         )
+        self._process.start()
         os.close(terminal)
         self._seen = ""
         self.raw = ""
@@ -50,9 +54,8 @@ class Terminal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
+        self._process.kill()
+        self._process.join()
         os.close(self._controller)
 
     def expect(self, text: str, *, seconds: float = 90) -> None:
@@ -72,9 +75,9 @@ class Terminal:
     def interrupt(self) -> None:
         """Press Ctrl-C, and again if nothing happens: Python does not notice it just before it begins to read."""
         for _ in range(5):
-            os.killpg(self._process.pid, signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(5)
+            os.killpg(self._process.pid or 0, signal.SIGINT)
+            self._process.join(5)
+            if self._process.exitcode is not None:
                 return
 
     def end(self, *, seconds: float = 60) -> tuple[int, str]:
@@ -83,7 +86,9 @@ class Terminal:
         while (chunk := self._read()) is not None:
             assert time.monotonic() < deadline, f"it does not end; came: {self._seen!r}"
             self._take(chunk)
-        return self._process.wait(10), self._seen
+        self._process.join(10)
+        assert self._process.exitcode is not None, "it has closed its terminal and does not end"
+        return self._process.exitcode, self._seen
 
     def _take(self, chunk: str) -> None:
         self.raw += chunk
@@ -92,7 +97,7 @@ class Terminal:
     def _read(self) -> str | None:
         """Return what has come; nothing once the other side is closed."""
         if not select.select([self._controller], [], [], 0.5)[0]:
-            return "" if self._process.poll() is None else None
+            return "" if self._process.is_alive() else None
         with contextlib.suppress(OSError):  # how Linux tells that the terminal has no user any more
             return os.read(self._controller, 65536).decode(errors="replace") or None
         return None

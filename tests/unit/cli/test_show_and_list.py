@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -130,24 +129,23 @@ def test_a_terminal_that_no_table_fits_has_each_value_whole(incidents: dict[str,
     with Terminal("list", environment={"COLUMNS": "30"}) as tty:
         code, shown = tty.end()
     assert code == ExitCode.OK
-    assert "critical · 0 min · open" in shown or "critical · 1 min · open" in shown
+    assert re.search(r"critical · \d+ min · open", shown)
     assert " ".join(LONG.split()) in " ".join(shown.split())
     assert max(len(line) for line in shown.splitlines() if "#" not in line) <= 30
 
 
 @pytest.mark.parametrize("command", ["list", "show", "watch", "check --only clock,pool"])
-def test_an_encoding_without_our_characters_is_no_error(incidents: dict[str, str], command: str) -> None:
+def test_an_encoding_without_our_characters_is_no_error(
+    incident: Run, incidents: dict[str, str], command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name, *options = command.split()
     arguments = [*options] if options else [] if name == "list" else [incidents["critical"]]
-    ended = subprocess.run(
-        [sys.executable, "-m", "airflow", "incident", name, *arguments],
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == ExitCode.OK or name == "check", ended.stderr
-    assert "Traceback" not in ended.stderr
+    for name_of_stream, descriptor in {"stdout": 1, "stderr": 2}.items():
+        monkeypatch.setattr(sys, name_of_stream, os.fdopen(os.dup(descriptor), "w", encoding="ascii"))
+    ended = incident(name, *arguments)
+    assert ended.code == ExitCode.OK or name == "check", ended.err
+    assert ended.out
+    assert ended.out.isascii()
 
 
 def test_a_drill_is_marked_and_not_counted_as_open(incident: Run, incidents: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from incident_sandbox.datadog.story import Effect, Lost, Rollout, Service, Story
 
@@ -50,6 +50,31 @@ _NORMAL: Mapping[str, float] = {
     "bytes_sent": 7e6,
     "retransmits": 12.0,
 }
+
+
+_MINUTES = range(MINUTES + 10)
+
+
+@lru_cache(maxsize=4096)
+def _random(before: str, after: str = "") -> tuple[float, ...]:
+    """Return a number between -1 and 1 for each minute that only depends on what it is for.
+
+    :param before: what it is for, written before the minute; ``after``: behind it.
+    """
+    suffix = f"/{after}" if after else ""
+    seeds = (hashlib.blake2b(f"{before}/{minute}{suffix}".encode(), digest_size=8).digest() for minute in _MINUTES)
+    return tuple(int.from_bytes(seed, "big") / 2**63 - 1 for seed in seeds)
+
+
+@lru_cache(maxsize=4096)
+def _noisy(base: float, noise: float, what: str) -> tuple[float, ...]:
+    """Return a value for each minute: the base, and up to the noise's share of it more or less."""
+    return tuple(max(base * (1 + noise * chance), 0.0) for chance in _random(what))
+
+
+def _whole(value: float, chance: float) -> int:
+    """Return a count: the whole part, and one more as often as the rest says."""
+    return math.floor(value) + (chance < 2 * (value % 1) - 1)
 
 
 @dataclass(frozen=True)
@@ -126,12 +151,12 @@ class World:
         yield from self._traces(name, service, index, tags)
         for gauge in self.story.gauges:
             if gauge.service == name:
-                values = [self._value(name, service, index, gauge.name, minute) for minute in range(MINUTES + 10)]
+                values = self._values(name, service, index, gauge.name)
                 yield StoredSeries(gauge.name, tags, self._cut(name, index, gauge.name, values))
         for metric, datadog in DATADOG_NAMES.items():
             if metric in {"pool_pending", "db_connections"} and name != self.story.service:
                 continue
-            values = [self._value(name, service, index, metric, minute) for minute in range(MINUTES + 10)]
+            values = self._values(name, service, index, metric)
             yield StoredSeries(datadog, tags, self._cut(name, index, "containers", values))
 
     def _traces(self, name: str, service: Service, index: int, tags: Mapping[str, str]) -> Iterator[StoredSeries]:
@@ -141,16 +166,20 @@ class World:
         rollouts = [each for each in self.story.rollouts if each.service == name and each.env is None]
         for version in dict.fromkeys((service.version, *(each.version for each in rollouts))):
             labelled = {**tags, "version": version} if version else dict(tags)
-            hits, errors, durations = [], [], []
-            for minute in range(MINUTES + 10):
-                share = self._version_share(service, rollouts, version, index, minute)
-                requests = round(self._value(name, service, index, "hits", minute, version) * share)
-                failed = self._value(name, service, index, "error_share", minute, version)
-                hits.append(float(requests) if requests else None)
-                count = self._whole(requests * failed, name, index, minute, version)
-                errors.append(float(count) if count and requests else None)
-                latency = self._value(name, service, index, "latency", minute, version)
-                durations.append(latency if requests else None)
+            requested, shares, latencies = (
+                self._values(name, service, index, metric, version) for metric in ("hits", "error_share", "latency")
+            )
+            served = [self._version_share(service, rollouts, version, index, minute) for minute in _MINUTES]
+            requests = [round(value * share) for value, share in zip(requested, served, strict=True)]
+            failed = [
+                _whole(count * share, chance)
+                for count, share, chance in zip(
+                    requests, shares, _random(f"count/{name}/{index}", str(version)), strict=True
+                )
+            ]
+            hits = [float(count) if count else None for count in requests]
+            errors = [float(bad) if bad and count else None for bad, count in zip(failed, requests, strict=True)]
+            durations = [value if count else None for value, count in zip(latencies, requests, strict=True)]
             yield StoredSeries(f"{operation}.hits", labelled, self._cut(name, index, "traces", hits))
             yield StoredSeries(f"{operation}.errors", labelled, self._cut(name, index, "traces", errors))
             yield StoredSeries(operation, labelled, self._cut(name, index, "traces", durations))
@@ -172,35 +201,34 @@ class World:
     def _second(self, minute: int) -> int:
         return self.first_minute + minute * 60
 
-    def _value(  # noqa: PLR0917 - what, where and when
-        self,
-        name: str,
-        service: Service,
-        index: int,
-        metric: str,
-        minute: int,
-        version: str | None = None,
-    ) -> float:
+    def _values(
+        self, name: str, service: Service, index: int, metric: str, version: str | None = None
+    ) -> Sequence[float]:
+        """Return the value of a metric of a host in each minute."""
         normal = getattr(service, metric, None)
         base = float(normal if normal is not None else self._normal[metric])
-        if metric == "hits":
-            base /= service.hosts
-        noise = _NOISE.get(metric, 0.04)
-        value = base * (1 + noise * self._random(name, index, metric, minute))
+        hosts = service.hosts if metric == "hits" else 1
+        base /= hosts
+        values: Sequence[float] = _noisy(base, _NOISE.get(metric, 0.04), f"{name}/{index}/{metric}")
         for effect in self.story.effects:
-            if self._applies(effect, name, index, metric, minute, version):
-                value = self._changed(effect, value, base, minute, service.hosts if metric == "hits" else 1)
-        return max(value, 0.0)
+            if self._applies(effect, name, index, metric, version):
+                values = [
+                    max(self._changed(effect, value, base, minute, hosts), 0.0)
+                    if self._is_in_time(effect, minute)
+                    else value
+                    for minute, value in enumerate(values)
+                ]
+        return values
 
-    def _applies(  # noqa: PLR0917
-        self, effect: Effect, name: str, index: int, metric: str, minute: int, version: str | None
-    ) -> bool:
+    def _applies(self, effect: Effect, name: str, index: int, metric: str, version: str | None) -> bool:
         if effect.service != name or effect.metric != metric or effect.env not in {None, self.story.env}:
             return False
-        second = self._second(minute)
-        in_time = self.at(effect.at) <= second and (effect.until is None or second < self.at(effect.until))
         here = effect.hosts is None or index in effect.hosts
-        return in_time and here and (effect.version is None or effect.version == version)
+        return here and (effect.version is None or effect.version == version)
+
+    def _is_in_time(self, change: Effect | Lost, minute: int) -> bool:
+        second = self._second(minute)
+        return self.at(change.at) <= second and (change.until is None or second < self.at(change.until))
 
     def _changed(self, effect: Effect, value: float, base: float, minute: int, hosts: int) -> float:
         if effect.to is not None:
@@ -208,15 +236,6 @@ class World:
         if effect.factor is not None:
             return value * effect.factor
         return value + (effect.growth or 0.0) * (self._second(minute) - self.at(effect.at)) / 60
-
-    def _random(self, *parts: object) -> float:
-        """Return a number between -1 and 1 that only depends on what it is for."""
-        seed = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
-        return int.from_bytes(seed, "big") / 2**63 - 1
-
-    def _whole(self, value: float, *parts: object) -> int:
-        """Return a count: the whole part, and one more as often as the rest says."""
-        return math.floor(value) + (self._random("count", *parts) < 2 * (value % 1) - 1)
 
     def _cut(self, name: str, index: int, what: str, values: Sequence[float | None]) -> tuple[float | None, ...]:
         """Return the values without those of minutes in which nothing reports them any more."""
@@ -230,9 +249,7 @@ class World:
         return tuple(values)
 
     def _is_lost(self, lost: Lost, minute: int) -> bool:
-        second = self._second(minute)
-        in_time = self.at(lost.at) <= second and (lost.until is None or second < self.at(lost.until))
-        return in_time and not (lost.keep_every and minute % lost.keep_every == 0)
+        return self._is_in_time(lost, minute) and not (lost.keep_every and minute % lost.keep_every == 0)
 
     # --- the alert --------------------------------------------------------------------------------------
 
