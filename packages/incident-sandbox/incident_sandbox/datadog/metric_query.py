@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from incident_sandbox.datadog.world import StoredSeries
@@ -21,6 +21,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
+_AGGREGATIONS: dict[str, Callable[[list[float]], float]] = {"sum": sum, "count": len, "min": min, "max": max}
 SECONDS = 60
 
 Values = list[float | None]
@@ -106,10 +107,18 @@ def _select(found: re.Match[str], series: Sequence[StoredSeries], minutes: Seque
         if each.metric == found["metric"] and all(_matches(term, each) for term in filters):
             groups.setdefault(tuple(each.tags.get(tag, "N/A") for tag in by), []).append(each)
     scale = 1 / SECONDS if ".as_rate()" in found["functions"] else 1.0
+    aggregate = _AGGREGATIONS.get(found["aggregation"], _mean)
     return {
-        key: [_aggregate(found["aggregation"], members, minute, scale) for minute in minutes]
+        key: [_aggregated(aggregate, column, scale) for column in zip(*_rows(members, minutes), strict=True)]
         for key, members in sorted(groups.items())
     }
+
+
+def _rows(members: Iterable[StoredSeries], minutes: Sequence[int]) -> Iterator[Values]:
+    """Yield the values of each series at these minutes."""
+    for each in members:
+        stored = len(each.values)
+        yield [each.values[minute] if 0 <= minute < stored else None for minute in minutes]
 
 
 def _matches(term: str, series: StoredSeries) -> bool:
@@ -121,11 +130,12 @@ def _matches(term: str, series: StoredSeries) -> bool:
     return wanted is (actual == value)
 
 
-def _aggregate(aggregation: str, members: Iterable[StoredSeries], minute: int, scale: float) -> float | None:
-    values = [
-        value for each in members if 0 <= minute < len(each.values) and (value := each.values[minute]) is not None
-    ]
-    if not values:
-        return None
-    totals = {"sum": sum(values), "count": float(len(values)), "min": min(values), "max": max(values)}
-    return totals.get(aggregation, sum(values) / len(values)) * scale
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _aggregated(
+    aggregate: Callable[[list[float]], float], column: Iterable[float | None], scale: float
+) -> float | None:
+    values = [value for value in column if value is not None]
+    return aggregate(values) * scale if values else None

@@ -5,6 +5,7 @@ Times are minutes: those before the alert are negative, those called ``at`` coun
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from typing import Annotated, Literal, Self, get_args
 
@@ -285,6 +286,7 @@ def story_names() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
+@cache
 def load_story(name: str) -> Story:
     """Return a story by its name.
 
