@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Processes for the tests that start no Airflow of several processes; the others use all cores by themselves.
+# Processes for the tests: two for two cores, and more for the unit tests, which often wait.
 WORKERS := 2
+UNIT_WORKERS := 4
 PACKAGES := packages/incident-sandbox packages/incident-docker-proxy
 COMPOSE := .tests/bin/docker-compose
 # Airflow's command line writes a configuration file into its home the first time it is used.
@@ -40,12 +41,13 @@ demo: install
 	@$(BIN)/airflow incident demo $(if $(ONCE),--once) $(if $(RUNS),--runs $(RUNS))
 
 test: check
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile tests/unit
+	$(BIN)/pytest -n $(UNIT_WORKERS) --dist loadfile tests/unit
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/dags tests/faults
-	$(BIN)/pytest tests/packaging tests/docs tests/containers tests/e2e tests/browser
+	$(BIN)/pytest tests/packaging tests/docs
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile tests/containers tests/e2e tests/browser
 
 test-unit: install
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile tests/unit
+	$(BIN)/pytest -q -n $(UNIT_WORKERS) --dist loadfile tests/unit
 
 compose-test: install $(COMPOSE)
 	$(BIN)/pytest -v -s tests/compose $(if $(KEYWORDS),-k '$(KEYWORDS)')

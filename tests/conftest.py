@@ -8,6 +8,7 @@ Nothing of the caller's shell reaches it: neither an ``AIRFLOW_*`` variable nor 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import shutil
@@ -80,6 +81,42 @@ def airflow_home() -> Path:
         database.replace(template)
     shutil.copy(template, database)
     return AIRFLOW_HOME
+
+
+@pytest.fixture(scope="session")
+def migrated_home() -> Callable[[Path], Path]:
+    """Return a function that puts a migrated, empty PostgreSQL database into the home of a ``LocalAirflow``."""
+    template = KEPT / f"home-{version('apache-airflow-core')}"
+    if not template.exists():
+        made = Path(tempfile.mkdtemp(prefix="home-", dir=KEPT))
+        _migrate(made)
+        # Two sessions may have made one at the same time: either is as good.
+        with contextlib.suppress(OSError):
+            made.rename(template)
+        shutil.rmtree(made, ignore_errors=True)
+
+    def copy(home: Path) -> Path:
+        home.mkdir(parents=True, exist_ok=True)
+        # PostgreSQL's files belong to another user where we are root: `cp` keeps their owner.
+        subprocess.run(["cp", "-a", f"{template}/postgres", f"{template}/migrated_by", home], check=True)
+        return home
+
+    return copy
+
+
+def _migrate(folder: Path) -> None:
+    from incident_sandbox.demo.airflow_home import AirflowHome, airflow_command
+    from incident_sandbox.demo.postgres import LocalPostgres
+    from incident_sandbox.demo.processes import Guard
+
+    home = AirflowHome(folder, dags_folder=ROOT / "dags")
+    home.create()
+    with Guard() as guard, LocalPostgres(home.postgres_data, log=folder / "postgres.log", guard=guard) as server:
+        environment = home.environment(
+            database_url=server.url, port=1, api_workers=1, parallelism=1, connections={}, extra={}
+        )
+        subprocess.run(airflow_command("db", "migrate"), env=environment, check=True, capture_output=True)
+    home.note_migrated_by(version("apache-airflow-core"))
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 
 from airflow_incident_provider.models import ResolutionOutcome
@@ -22,6 +23,9 @@ from airflow_incident_provider.slack.directory_cache import SqliteDirectory
 
 PAIRS = Path(__file__).with_name("pairs.tsv")
 PAGE = Path(__file__).parents[2] / "docs" / "name-matching.md"
+
+
+_keys = cache(keys)
 
 
 class Outcome(StrEnum):
@@ -70,9 +74,9 @@ def match_pairs(pairs: Sequence[Pair]) -> list[Result]:
 
 def _others(pair: Pair, pairs: Iterable[Pair]) -> list[Member]:
     """Return everybody else in the workspace: members of other languages with other names."""
-    taken = {*keys(pair.query), *keys(pair.member)}
+    taken = {*_keys(pair.query), *_keys(pair.member)}
     names = dict.fromkeys(other.member for other in pairs if other.language != pair.language)
-    return [Member(f"U{at}", f"user{at}", name) for at, name in enumerate(names) if not taken & set(keys(name))]
+    return [Member(f"U{at}", f"user{at}", name) for at, name in enumerate(names) if taken.isdisjoint(_keys(name))]
 
 
 def _match(pair: Pair, others: Sequence[Member]) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def incident_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoEnvironment]:
     from incident_sandbox.demo.environment import demo_environment
 
@@ -49,15 +49,17 @@ def incident_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
         yield there
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def incident_airflow(
-    incident_environment: DemoEnvironment, tmp_path_factory: pytest.TempPathFactory
+    incident_environment: DemoEnvironment,
+    tmp_path_factory: pytest.TempPathFactory,
+    migrated_home: Callable[[Path], Path],
 ) -> Iterator[LocalAirflow]:
     from incident_sandbox.demo.local_airflow import LocalAirflow
 
     dags = Path(__file__).resolve().parents[2] / "dags"
     with LocalAirflow(
-        tmp_path_factory.mktemp("airflow"),
+        migrated_home(tmp_path_factory.mktemp("airflow")),
         dags,
         connections=incident_environment.connections,
         environment=incident_environment.environment,

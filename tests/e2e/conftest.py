@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -62,8 +62,10 @@ class House:
         return self.airflow.api.xcom("incident_response", run_id, task_id, map_index=map_index)
 
 
-@pytest.fixture(scope="module")
-def house(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+@pytest.fixture(scope="session")
+def house(
+    docker_engine: Any, tmp_path_factory: pytest.TempPathFactory, migrated_home: Callable[[Path], Path]
+) -> Iterator[House]:
     """The house, with a routing table like the example that ships, but for the service's network and no runbook."""
     project = tmp_path_factory.mktemp("project")
     with SandboxServer() as slack, demo_network() as network, BrokenService(network.gateway) as service:
@@ -87,7 +89,8 @@ def house(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
             "slack_api_default": connection,
             DEFAULT_WEBHOOK_CONN_ID: {"conn_type": "generic", "password": WEBHOOK_SECRET},
         }
-        with LocalAirflow(project / "airflow", DAGS, connections=connections, environment=environment) as airflow:
+        home = migrated_home(project / "airflow")
+        with LocalAirflow(home, DAGS, connections=connections, environment=environment) as airflow:
             for dag_id in ("incident_response", "incident_update"):
                 airflow.wait_for_dag(dag_id)
             airflow.warm_up()

@@ -167,7 +167,7 @@ def test_an_incident_of_a_person_is_closed_with_access_to_the_database(house: Ho
     run_id = house.start({"title": "Said by a person", "id": "HAND-1"})
     assert house.finish(run_id) == "success"
     environment = house.airflow.environment
-    with Terminal("resolve", "HAND-1", environment=environment) as tty:
+    with Terminal("resolve", "HAND-1", environment=environment, fresh=True) as tty:
         tty.expect("Resolve 'Said by a person' (#inc-")
         tty.type("y")
         code, rest = tty.end(seconds=150)

@@ -7,7 +7,7 @@ import re
 import shutil
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,9 @@ def sandbox() -> Iterator[SandboxServer]:
 
 
 @pytest.fixture(scope="module")
-def airflow(sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+def airflow(
+    sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory, migrated_home: Callable[[Path], Path]
+) -> Iterator[LocalAirflow]:
     dags = tmp_path_factory.mktemp("dags")
     shutil.copy(DAGS / "incident_response.py", dags)
     (dags / "others.py").write_text(textwrap.dedent(OTHERS))
@@ -64,7 +66,7 @@ def airflow(sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory) ->
     }
     # No engine: what the probes see is another test's matter.
     nowhere = {"DOCKER_HOST": "tcp://127.0.0.1:9"}
-    home = tmp_path_factory.mktemp("airflow")
+    home = migrated_home(tmp_path_factory.mktemp("airflow"))
     with LocalAirflow(home, dags, connections=connections, environment=nowhere) as airflow:
         for dag_id in ("incident_response", "reported", "not_reported"):
             airflow.wait_for_dag(dag_id)

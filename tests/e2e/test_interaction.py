@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +125,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, migrated_home: Callable[[Path], Path]) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("interaction")
     (folder / "routing.json").write_text(json.dumps(ROUTING))
     with SandboxServer() as slack:
@@ -143,7 +143,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "DOCKER_HOST": f"unix://{folder}/no-engine.sock",
         }
         with LocalAirflow(
-            folder / "home", ROOT / "dags", connections=connections, environment=environment
+            migrated_home(folder / "home"), ROOT / "dags", connections=connections, environment=environment
         ) as airflow:
             for dag_id in ("incident_response", "incident_update"):
                 airflow.wait_for_dag(dag_id)

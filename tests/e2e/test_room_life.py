@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -104,7 +104,9 @@ def sandbox() -> Iterator[SandboxServer]:
 
 
 @pytest.fixture
-def airflow(tmp_path: Path, service: Service, sandbox: SandboxServer) -> Iterator[LocalAirflow]:
+def airflow(
+    tmp_path: Path, service: Service, sandbox: SandboxServer, migrated_home: Callable[[Path], Path]
+) -> Iterator[LocalAirflow]:
     table = tmp_path / "routing.json"
     connections = {
         DEFAULT_WEBHOOK_CONN_ID: {"conn_type": "generic", "password": SECRET},
@@ -126,7 +128,7 @@ def airflow(tmp_path: Path, service: Service, sandbox: SandboxServer) -> Iterato
             "AIRFLOW__INCIDENT__DOCKER_DNS": network.gateway,
         }
         with LocalAirflow(
-            tmp_path / "home", ROOT / "dags", connections=connections, environment=environment
+            migrated_home(tmp_path / "home"), ROOT / "dags", connections=connections, environment=environment
         ) as airflow:
             for dag_id in (RESPONSE, UPDATE):
                 airflow.wait_for_dag(dag_id)

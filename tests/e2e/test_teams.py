@@ -88,7 +88,7 @@ def replies(room: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def teams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teams]:
+def teams(tmp_path_factory: pytest.TempPathFactory, migrated_home: Callable[[Path], Path]) -> Iterator[Teams]:
     project = tmp_path_factory.mktemp("teams")
     dags = project / "dags"
     dags.mkdir()
@@ -119,7 +119,8 @@ def teams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teams]:
             "AIRFLOW__INCIDENT__ROUTING_TABLE": str(project / "routing.json"),
             "DOCKER_HOST": f"unix://{project}/no-engine.sock",
         }
-        with LocalAirflow(project / "airflow", dags, connections=connections, environment=environment) as airflow:
+        home = migrated_home(project / "airflow")
+        with LocalAirflow(home, dags, connections=connections, environment=environment) as airflow:
             for dag_id in ("payments_incident", "incident_update", "nightly", "approved_remediation"):
                 airflow.wait_for_dag(dag_id)
             airflow.warm_up()

@@ -117,14 +117,16 @@ def routing_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def airflow(
-    tmp_path_factory: pytest.TempPathFactory, dags_folder: Path, routing_table: Path
+    tmp_path_factory: pytest.TempPathFactory,
+    dags_folder: Path,
+    routing_table: Path,
+    migrated_home: Callable[[Path], Path],
 ) -> Iterator[LocalAirflow]:
     connection = {"conn_type": "generic", "password": SECRET, "extra": {"previous_secret": PREVIOUS}}
     # Never called here: its signing secret is what requests in Slack's name are verified with.
     slack = {"conn_type": "slack", "password": "xoxb-of-no-app", "extra": {"signing_secret": "0123456789abcdef"}}
-    home = tmp_path_factory.mktemp("airflow")
     with LocalAirflow(
-        home,
+        migrated_home(tmp_path_factory.mktemp("airflow")),
         dags_folder,
         connections={DEFAULT_WEBHOOK_CONN_ID: connection, DEFAULT_SLACK_CONN_ID: slack},
         environment={"AIRFLOW__INCIDENT__ROUTING_TABLE": str(routing_table)},
@@ -386,7 +388,7 @@ def test_the_openapi_document_is_kept_to(airflow: LocalAirflow, tmp_path: Path) 
     (tmp_path / "schemathesis_hooks.py").write_text(textwrap.dedent(SCHEMATHESIS_HOOKS))
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(tmp_path)}
     ran = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=540, check=False
     )
     print(ran.stdout[-1500:])
     assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-1000:]

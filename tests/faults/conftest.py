@@ -63,9 +63,12 @@ def _new(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
+def real(
+    docker_engine: Any, tmp_path_factory: pytest.TempPathFactory, migrated_home: Callable[[Path], Path]
+) -> Iterator[RealAirflow]:
     """A whole Airflow whose processes may be killed, for all tests that need one."""
-    with real_airflow(tmp_path_factory.mktemp("real")) as running:
+    folder = tmp_path_factory.mktemp("real")
+    with real_airflow(folder, migrated_home(folder / "airflow")) as running:
         yield running
 
 

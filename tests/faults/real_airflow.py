@@ -110,8 +110,8 @@ class RealAirflow:
 
 
 @contextlib.contextmanager
-def real_airflow(folder: Path, **environment: str) -> Iterator[RealAirflow]:
-    """Start an Airflow whose runs take one container each, without a network."""
+def real_airflow(folder: Path, home: Path, **environment: str) -> Iterator[RealAirflow]:
+    """Start an Airflow in a home; its runs take one container each, without a network."""
     (folder / "routing.json").write_text(json.dumps({"version": 1, "defaults": {"probes": ["control"]}}))
     with SandboxServer() as slack:
         connection: dict[str, Any] = {
@@ -129,7 +129,7 @@ def real_airflow(folder: Path, **environment: str) -> Iterator[RealAirflow]:
             **environment,
         }
         with LocalAirflow(
-            folder / "airflow", DAGS, connections={"slack_api_default": connection}, environment=settings
+            home, DAGS, connections={"slack_api_default": connection}, environment=settings
         ) as airflow:
             airflow.wait_for_dag(DAG_ID)
             airflow.warm_up()

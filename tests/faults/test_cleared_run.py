@@ -15,9 +15,11 @@ pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]
 
 
 @pytest.fixture
-def forgetful(docker_engine: Any, tmp_path: Path) -> Iterator[RealAirflow]:
+def forgetful(docker_engine: Any, tmp_path: Path, migrated_home: Callable[[Path], Path]) -> Iterator[RealAirflow]:
     """An Airflow that forgets the state of a task with its success."""
-    with real_airflow(tmp_path, AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS="True") as running:
+    with real_airflow(
+        tmp_path, migrated_home(tmp_path / "airflow"), AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS="True"
+    ) as running:
         yield running
 
 

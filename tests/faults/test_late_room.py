@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ PROMISED_S = 20
 
 
 @pytest.fixture
-def promising(docker_engine: Any, tmp_path: Path) -> Iterator[RealAirflow]:
+def promising(docker_engine: Any, tmp_path: Path, migrated_home: Callable[[Path], Path]) -> Iterator[RealAirflow]:
     """An Airflow that promises a room within seconds."""
-    with real_airflow(tmp_path, AIRFLOW__INCIDENT__ROOM_DEADLINE_SECONDS=str(PROMISED_S)) as running:
+    with real_airflow(
+        tmp_path, migrated_home(tmp_path / "airflow"), AIRFLOW__INCIDENT__ROOM_DEADLINE_SECONDS=str(PROMISED_S)
+    ) as running:
         yield running
 
 

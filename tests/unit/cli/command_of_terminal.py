@@ -3,14 +3,12 @@
 ``runpy`` gives it ``terminal``, the descriptor of the terminal; ``argv``; and ``environment``.
 """
 
-# ruff: noqa: F821, SIM115 - the names that are given, and files that are no paths
+# ruff: noqa: E402, F821, SIM115 - the names that are given, and files that are no paths
 # mypy: disable-error-code="name-defined"
 
 import os
 import signal
 import sys
-
-from airflow.__main__ import main
 
 os.setsid()
 descriptor = terminal.detach()
@@ -23,4 +21,8 @@ os.environ.update(environment)
 # The process that this one is a copy of ignores Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.argv = ["airflow", "incident", *argv]
+
+# Only here: where Airflow is not imported yet, it reads the environment while it is.
+from airflow.__main__ import main
+
 main()

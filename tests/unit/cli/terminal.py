@@ -18,6 +18,7 @@ from typing import Self
 
 # Airflow is imported once: that takes longer than any of the commands.
 _COMMAND = Path(__file__).with_name("command_of_terminal.py")
+_NEW = multiprocessing.get_context("spawn")
 _COPIES = multiprocessing.get_context("forkserver")
 _COPIES.set_forkserver_preload(["airflow.__main__", "airflow.models", "airflow_incident_provider.cli.commands"])
 
@@ -28,11 +29,13 @@ class Terminal:
     """``airflow incident ...`` in a pseudo-terminal of its own.
 
     :param argv: what comes after ``airflow incident``.
+    :param environment: what is different from the tests' own environment.
+    :param fresh: import Airflow again, for settings that it reads while it is imported, such as its database.
     """
 
-    def __init__(self, *argv: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, *argv: str, environment: dict[str, str] | None = None, fresh: bool = False) -> None:
         self._controller, terminal = pty.openpty()
-        self._process = _COPIES.Process(
+        self._process = (_NEW if fresh else _COPIES).Process(
             target=runpy.run_path,
             args=(str(_COMMAND),),
             kwargs={
