@@ -16,7 +16,12 @@ from .blocks import Block, blocks
 from .conftest import GETTING_STARTED, SANDBOX_COMMAND, Steps
 from .newcomer import Newcomer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.usefixtures("first_hour")]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.docker,
+    pytest.mark.usefixtures("first_hour"),
+    pytest.mark.xdist_group("newcomer"),
+]
 
 UNINSTALL = "docs/how-to/uninstall.md"
 
