@@ -21,8 +21,6 @@ from .blocks import PAGES, ROOT, Block, blocks
 from .conftest import Steps
 from .newcomer import Newcomer
 
-pytestmark = pytest.mark.xdist_group("newcomer")
-
 INSTEAD = {
     # It runs until Ctrl-C; the README names this form for whoever wants it to end.
     "make demo": "make demo ONCE=1",
@@ -75,7 +73,6 @@ def make_commands_in_sentences() -> set[str]:
 @pytest.mark.e2e
 @pytest.mark.docker
 @pytest.mark.usefixtures("docker_engine")
-@pytest.mark.xdist_group("clone")
 @pytest.mark.parametrize("line", list(dict.fromkeys(lines_for_a_clone())))
 def test_a_line_for_a_clone_works(line: str) -> None:
     done = run_in_the_clone(INSTEAD.get(line, line))

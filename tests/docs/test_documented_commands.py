@@ -16,12 +16,7 @@ from .blocks import Block, blocks
 from .conftest import GETTING_STARTED, SANDBOX_COMMAND, Steps
 from .newcomer import Newcomer
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.docker,
-    pytest.mark.usefixtures("first_hour"),
-    pytest.mark.xdist_group("newcomer"),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.usefixtures("first_hour")]
 
 UNINSTALL = "docs/how-to/uninstall.md"
 

@@ -23,8 +23,6 @@ from markdown_it import MarkdownIt
 from .blocks import PAGES, ROOT, Block, blocks
 from .test_documented_commands import NOT_RUN
 
-pytestmark = pytest.mark.xdist_group("texts")
-
 CHECKED = {"sh", "python", "ini", "yaml", "json"}
 SHOWN = {"text", "dockerfile"}
 """What is not run: output, and the recipe of an image that needs a registry."""

@@ -33,9 +33,6 @@ class Loaded(HTMLParser):
             self.addresses.append(address)
 
 
-pytestmark = pytest.mark.xdist_group("site")
-
-
 def read(page: Path) -> Loaded:
     loaded = Loaded()
     loaded.feed(page.read_text(encoding="utf-8"))

@@ -46,9 +46,6 @@ def tracked(*paths: str) -> set[str]:
     return {name for name in names if name and (ROOT / name).exists()}
 
 
-pytestmark = pytest.mark.xdist_group("distributions")
-
-
 @dataclass(frozen=True)
 class Distributions:
     sdist: Path
