@@ -39,9 +39,14 @@ ALTERNATIVES: Mapping[str, tuple[str, str]] = {
     "airflow connections add slack_api_default": (
         "airflow connections delete slack_api_default",
         "airflow connections delete slack_api_default && airflow incident setup airflow --yes",
-    )
+    ),
+    # The page warns that a scheduler may start tasks of the same run: this reader has one.
+    "airflow dags test incident_response": (
+        "airflow dags pause --yes incident_response",
+        "airflow dags unpause --yes incident_response",
+    ),
 }
-"""Another way to do what was done already: what comes before it and after it."""
+"""Blocks that need something before and after them, because of what this reader has done already."""
 
 
 DAG_ID = re.compile(r"(?:DAG|incident_dag)\(\s*\"(\w+)\"")
