@@ -62,7 +62,7 @@ class House:
         return self.airflow.api.xcom("incident_response", run_id, task_id, map_index=map_index)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def house(
     docker_engine: Any, tmp_path_factory: pytest.TempPathFactory, migrated_home: Callable[[Path], Path]
 ) -> Iterator[House]:

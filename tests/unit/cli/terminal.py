@@ -77,8 +77,9 @@ class Terminal:
 
     def interrupt(self) -> None:
         """Press Ctrl-C, and again if nothing happens: Python does not notice it just before it begins to read."""
+        assert self._process.pid is not None
         for _ in range(5):
-            os.killpg(self._process.pid or 0, signal.SIGINT)
+            os.killpg(self._process.pid, signal.SIGINT)
             self._process.join(5)
             if self._process.exitcode is not None:
                 return

@@ -21,7 +21,7 @@ from airflow_incident_provider.plugins.webhook.authentication import REREAD_SECO
 
 from .broken_installations import CASES  # isort: skip
 from .conftest import DAGS, Ended  # isort: skip
-from .installation import FERNET_KEY, Installation, record_import_errors  # isort: skip
+from .installation import FERNET_KEY, Installation, ParsedDags, record_import_errors  # isort: skip
 from .terminal import Terminal  # isort: skip
 
 Run = Callable[..., Ended]
@@ -73,9 +73,8 @@ def home(airflow_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def parsed() -> set[str]:
-    """``shipped`` while the database has the shipped DAGs and no others: parsing takes longer than most checks."""
-    return set()
+def parsed() -> ParsedDags:
+    return ParsedDags()
 
 
 def install_shipped(folder: Path) -> None:
@@ -86,7 +85,7 @@ def install_shipped(folder: Path) -> None:
 @pytest.fixture
 def installation(  # noqa: PLR0917 - each is a part of the installation
     home: Path,
-    parsed: set[str],
+    parsed: ParsedDags,
     slack: Any,
     control: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -97,6 +96,7 @@ def installation(  # noqa: PLR0917 - each is a part of the installation
         home=home,
         slack=slack,
         control=control,
+        parsed=parsed,
         patch=monkeypatch,
         unused_port=unused_port,
         run_airflow=run_airflow,
@@ -116,18 +116,15 @@ def installation(  # noqa: PLR0917 - each is a part of the installation
     control.add_channel("triage", members=["U0WARROOM01"])
     made.beat("SchedulerJob", "DagProcessorJob", "TriggererJob")
     install_shipped(home)
-    if "shipped" not in parsed:
+    if not parsed.only_shipped:
         made.parse()
-        parsed.add("shipped")
-        made.parsed = False
+        parsed.only_shipped = True
     for dag_id in SHIPPED:
         made.change_dag(dag_id, is_stale=False, is_paused=False, has_import_errors=False)
     yield made
     clean_up(home)
     for network in made.networks:
         subprocess.run(["docker", "network", "rm", network], capture_output=True, check=True)
-    if made.parsed:
-        parsed.clear()
 
 
 def clean_up(home: Path) -> None:

@@ -59,7 +59,8 @@ _MINUTES = range(MINUTES + 10)
 def _random(before: str, after: str = "") -> tuple[float, ...]:
     """Return a number between -1 and 1 for each minute that only depends on what it is for.
 
-    :param before: what it is for, written before the minute; ``after``: behind it.
+    :param before: what it is for.
+    :param after: what it is for besides; the minute stands between the two.
     """
     suffix = f"/{after}" if after else ""
     seeds = (hashlib.blake2b(f"{before}/{minute}{suffix}".encode(), digest_size=8).digest() for minute in _MINUTES)
