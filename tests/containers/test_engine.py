@@ -59,7 +59,7 @@ class TlsFront:
 
     @staticmethod
     def _pump(source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
+        with suppress(OSError, EOFError):
             while chunk := source.recv(65536):
                 sink.sendall(chunk)
             sink.shutdown(socket.SHUT_WR)
