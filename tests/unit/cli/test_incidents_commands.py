@@ -29,6 +29,7 @@ CONF = {
 @pytest.fixture(scope="module")
 def done(parsed_dags: None, running_slack: Any) -> Iterator[str]:
     """A run that is over, with a room in the stand-in Slack: the one run of its DAG, for all tests here."""
+    running_slack.workspace.reset()
     connection = {
         "conn_type": "slack",
         "password": running_slack.token,
