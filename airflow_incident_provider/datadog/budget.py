@@ -62,15 +62,16 @@ class Budgets:
 
         :param refused: whether Datadog answered 429.
         """
-        limit, period = _number(headers, "X-RateLimit-Limit"), _number(headers, "X-RateLimit-Period")
+        limit, period = _number(headers, "X-RateLimit-Limit"), _number(headers, "X-RateLimit-Period") or HOUR_S
         remaining, reset = _number(headers, "X-RateLimit-Remaining"), _number(headers, "X-RateLimit-Reset")
         if limit is None or remaining is None or reset is None:
             return
+        left, end = 0 if refused else remaining, self._clock() + reset
         with self._state(endpoint) as state:
-            same = abs(state.get("window_end", 0) - (self._clock() + reset)) <= 2 and state.get("limit") == limit  # noqa: PLR2004
-            left = 0 if refused else remaining
-            state["remaining"] = min(state["remaining"], left) if same else left
-            state |= {"limit": limit, "period": period or HOUR_S, "window_end": self._clock() + reset}
+            # The longer an answer takes to arrive, the later its window seems to end; the next ends a period later.
+            if state.get("limit") == limit and abs(end - state["window_end"]) < period / 2:
+                left, end = min(left, state["remaining"]), min(end, state["window_end"])
+            state |= {"limit": limit, "period": period, "remaining": left, "window_end": end}
 
     def _renew(self, endpoint: Endpoint, state: dict[str, Any]) -> None:
         """Begin a new window where the last one is over. Windows are aligned with the calendar."""

@@ -231,9 +231,9 @@ def test_redacting_twice_changes_nothing(text: str) -> None:
     ],
 )
 def test_hostile_text_takes_no_long_time(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     redact(piece * (65_536 // len(piece)))
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 5
 
 
 def test_what_the_name_of_a_value_announces_is_hidden_in_any_shape() -> None:

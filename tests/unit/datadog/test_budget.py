@@ -66,6 +66,28 @@ def test_a_late_answer_does_not_give_back_what_is_reserved(tmp_path: Path) -> No
     assert sum(budgets.reserve(Endpoint.LOGS) is None for _ in range(100)) == 30
 
 
+@pytest.mark.parametrize("seconds", [3, 30, 300])
+def test_an_answer_that_took_long_to_arrive_begins_no_window(tmp_path: Path, seconds: int) -> None:
+    clock = Clock()
+    budgets = Budgets(tmp_path, clock=clock)
+    budgets.record(Endpoint.LOGS, headers(limit=300, remaining=100, reset=3540))
+    assert sum(budgets.reserve(Endpoint.LOGS) is None for _ in range(10)) == 10
+    clock.now += seconds
+    budgets.record(Endpoint.LOGS, headers(limit=300, remaining=99, reset=3540))
+    assert sum(budgets.reserve(Endpoint.LOGS) is None for _ in range(100)) == 30
+    clock.now = NOON + HOUR_S + 1
+    assert budgets.reserve(Endpoint.LOGS) is None, "the window ends when it was to end"
+
+
+def test_an_answer_of_the_next_window_begins_it(tmp_path: Path) -> None:
+    clock = Clock()
+    budgets = Budgets(tmp_path, clock=clock)
+    budgets.record(Endpoint.LOGS, headers(limit=300, remaining=0, reset=3540))
+    clock.now = NOON + HOUR_S + 2
+    budgets.record(Endpoint.LOGS, headers(limit=300, remaining=90, reset=3598))
+    assert sum(budgets.reserve(Endpoint.LOGS) is None for _ in range(100)) == 30
+
+
 def test_a_refusal_ends_the_window(tmp_path: Path) -> None:
     clock = Clock()
     budgets = Budgets(tmp_path, clock=clock)
