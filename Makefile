@@ -12,6 +12,8 @@ COMPOSE := .tests/bin/docker-compose
 # Airflow's command line writes a configuration file into its home the first time it is used.
 export AIRFLOW_HOME := $(CURDIR)/.demo/cli
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
+# Where Python may not keep what it has compiled, each start of Airflow takes seconds longer.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install demo test test-unit faults compose-test check lint layers types format lock build docs diagrams pictures clean
 

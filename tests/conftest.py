@@ -42,6 +42,9 @@ def _make_home() -> Path:
     for name in list(os.environ):
         if name.startswith(("AIRFLOW_", "_AIRFLOW_")) or name.lower().endswith("_proxy"):
             del os.environ[name]
+    # What is compiled is kept: each of hundreds of processes would compile Airflow for itself.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     KEPT.mkdir(exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix="home-", dir=KEPT))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
