@@ -45,8 +45,7 @@ demo: install
 test: check
 	$(BIN)/pytest -n $(UNIT_WORKERS) --dist loadfile tests/unit
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/dags tests/faults
-	$(BIN)/pytest tests/packaging tests/docs
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile tests/containers tests/e2e tests/browser
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile tests/docs tests/packaging tests/containers tests/e2e tests/browser
 
 test-unit: install
 	$(BIN)/pytest -q -n $(UNIT_WORKERS) --dist loadfile tests/unit

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ..whole_airflow import UNHURRIED  # noqa: TID252 - tests are no package  # isort: skip
+
 if TYPE_CHECKING:
     from incident_sandbox.demo.environment import DemoEnvironment
     from incident_sandbox.demo.local_airflow import LocalAirflow
@@ -62,7 +64,7 @@ def incident_airflow(
         migrated_home(tmp_path_factory.mktemp("airflow")),
         dags,
         connections=incident_environment.connections,
-        environment=incident_environment.environment,
+        environment={**incident_environment.environment, **UNHURRIED},
     ) as airflow:
         airflow.wait_for_dag("incident_response")
         airflow.warm_up()

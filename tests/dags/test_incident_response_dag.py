@@ -251,7 +251,7 @@ def test_room_that_could_not_be_opened_is_requested_again(
 
     connect()
     control.add_fault(Fault(method="conversations.create", error="restricted_action", times=None))
-    run = run_dag({**MANUAL, "id": "without-a-room"})
+    run = run_dag({**MANUAL, "id": "without-a-room"}, others=("incident_update.py",))
     assert run.summary.problems[0].code == "no_room"
     with create_session(scoped=False) as session:
         planned = session.query(DagRun).filter(DagRun.dag_id == "incident_update").all()

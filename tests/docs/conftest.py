@@ -28,7 +28,7 @@ Steps = dict[str, CompletedProcess[str]]
 """The results of a page's blocks, by their text."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def person(docker_engine: Any) -> Iterator[Newcomer]:
     """Somebody with an environment that has Airflow; nothing of ours is installed, and Airflow's home is empty."""
     # The service brings the network's name server, which the control probe looks for.
@@ -44,7 +44,7 @@ def person(docker_engine: Any) -> Iterator[Newcomer]:
             yield somebody
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def first_hour(person: Newcomer, request: pytest.FixtureRequest) -> Steps:
     """The results of "Getting started": each block run as it is printed, in the page's order, up to a failure."""
     done: Steps = {}

@@ -22,6 +22,8 @@ from incident_sandbox.demo.processes import LOOPBACK, LocalProcessError, choose_
 
 from airflow_incident_provider.cli.airflow_api import AirflowApi
 
+from ..whole_airflow import UNHURRIED  # noqa: TID252 - tests are no package  # isort: skip
+
 from .blocks import ROOT, Block
 
 DISTRIBUTIONS = (ROOT, ROOT / "packages/incident-sandbox", ROOT / "packages/incident-docker-proxy")
@@ -191,9 +193,9 @@ class Newcomer:
         return [answer.text for answer in answers if answer.is_success]
 
     def starts_airflow(self) -> None:
-        """Start Airflow with the shell's settings, as an installation: with Airflow's own defaults."""
+        """Start Airflow with the shell's settings and Airflow's own defaults, but in no hurry."""
         settings = {name: value for name, value in self.environment.items() if name.startswith("AIRFLOW__")}
-        environment = json.dumps({**AIRFLOWS_DEFAULTS, **settings})
+        environment = json.dumps({**AIRFLOWS_DEFAULTS, **settings, **UNHURRIED})
         process = subprocess.Popen(
             [*map(str, (self.python, SERVE, self.home, self.dags_folder, environment, DISTRIBUTIONS[1]))],
             cwd=self.folder,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from incident_sandbox.demo.processes import wait_until
@@ -13,18 +15,21 @@ from incident_sandbox.seed import APP_LEVEL_TOKEN
 from airflow_incident_provider.config import DagId
 
 from .blocks import Block, blocks
+from .clone import planning_clone
 from .conftest import GETTING_STARTED, SANDBOX_COMMAND, Steps
 from .newcomer import Newcomer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.usefixtures("first_hour")]
 
 UNINSTALL = "docs/how-to/uninstall.md"
+COMPOSE = re.compile(r"^docker compose ", re.MULTILINE)
+SETTINGS = re.compile(r"^[A-Z_]+=", re.MULTILINE)
 
 NOT_RUN: Mapping[str, str] = {
     r"^make (demo|test|check)$": "test_commands_of_a_clone.py runs it in a clone",
     r"^\.venv/bin/pytest ": "test_commands_of_a_clone.py collects the tests that it names",
     r"^python -m benchmarks\.speed ": "takes 25 minutes, and the whole machine; tests/unit/benchmarks tests it",
-    r"^docker compose ": "test_commands_of_a_clone.py lets Compose plan it; `make compose-test` runs the stack",
+    r"^docker compose ": "TestCompose lets Compose plan it; `make compose-test` runs the stack",
     r"^airflow incident socket ": "it runs until it is ended: test_socket_mode_connects_as_the_page_says",
 }
 """What is not run as a block by itself, by a pattern of its text, and what is done with it instead."""
@@ -98,6 +103,41 @@ def test_getting_started_leads_to_a_room(person: Newcomer) -> None:
     [room] = [each for each in person.sandbox.state()["channels"] if "our-first-incident" in each["name"]]
     posted = " ".join(message["text"] for message in person.sandbox.channel(room["id"])["messages"])
     assert "Our first incident" in posted
+
+
+class TestCompose:
+    """Docker Compose plans what the pages say, in a clone as a reader has it."""
+
+    @pytest.fixture(scope="class")
+    def clone(self, person: Newcomer) -> Iterator[Path]:
+        with planning_clone(person) as folder:
+            yield folder
+
+    @pytest.mark.parametrize("block", [block for block in blocks("sh") if COMPOSE.search(block.text)], ids=str)
+    def test_it_plans_what_a_page_says(self, block: Block, person: Newcomer, clone: Path) -> None:
+        env_file = clone / ".env"
+        before = env_file.read_text()
+        settings = [each.text for each in blocks("text") if each.page == block.page and SETTINGS.match(each.text)]
+        env_file.write_text("".join([before, *settings]))
+        try:
+            ended = person.runs(block.text, folder=clone)
+        finally:
+            env_file.write_text(before)
+        assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-4000:]
+        listing = ["docker", "ps", "-aq", "--filter", "label=com.docker.compose.project=incident-documented"]
+        started = subprocess.run(listing, capture_output=True, check=True).stdout
+        assert started == b"", "a plan starts nothing"
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "docker compose logs no-such-service",
+            "docker compose --profile no-such up -d --no-such",
+            "docker compose exec airflow-scheduler airflow incident no-such",
+        ],
+    )
+    def test_a_wrong_command_fails(self, command: str, person: Newcomer, clone: Path) -> None:
+        assert person.runs(command, folder=clone).returncode != 0
 
 
 def write_dags_of(page: str, person: Newcomer) -> None:

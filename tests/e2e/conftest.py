@@ -20,6 +20,8 @@ from incident_sandbox.demo.network import demo_network
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 
+from ..whole_airflow import UNHURRIED  # noqa: TID252 - tests are no package  # isort: skip
+
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 WEBHOOK_SECRET = "house-secret-0123456789"
 SECRET_OF_THE_WORKER = "hunter2-of-the-worker-0123456789"
@@ -80,6 +82,7 @@ def house(
             "extra": json.dumps({"base_url": slack.slack_base_url}),
         }
         environment = {
+            **UNHURRIED,
             "AIRFLOW__INCIDENT__ROUTING_TABLE": str(project / "routing.json"),
             "AIRFLOW__INCIDENT__DOCKER_NETWORK": network.name,
             "AIRFLOW__INCIDENT__DOCKER_DNS": network.gateway,

@@ -25,6 +25,8 @@ from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, DEFAULT_WEBH
 from airflow_incident_provider.plugins.slack_requests.receiver import NOT_CONFIRMED
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 
+from ..whole_airflow import UNHURRIED  # noqa: TID252 - tests are no package  # isort: skip
+
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +141,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, migrated_home: Callable[[Path
             DEFAULT_SLACK_CONN_ID: {"conn_type": "slack", "password": slack.token, "extra": json.dumps(extra)},
         }
         environment = {
+            **UNHURRIED,
             "AIRFLOW__INCIDENT__ROUTING_TABLE": str(folder / "routing.json"),
             "DOCKER_HOST": f"unix://{folder}/no-engine.sock",
         }

@@ -37,6 +37,8 @@ from airflow_incident_provider.messages.mrkdwn import decode_mrkdwn
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 from airflow_incident_provider.registry.transaction import opened
 
+from ..whole_airflow import UNHURRIED  # noqa: TID252 - tests are no package  # isort: skip
+
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
 ROOT = Path(__file__).parents[2]
@@ -123,6 +125,7 @@ def airflow(
     ):
         table.write_text(json.dumps(routing(url, network)))
         environment = {
+            **UNHURRIED,
             "AIRFLOW__INCIDENT__ROUTING_TABLE": str(table),
             "AIRFLOW__INCIDENT__DOCKER_NETWORK": network.name,
             "AIRFLOW__INCIDENT__DOCKER_DNS": network.gateway,

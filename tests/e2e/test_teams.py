@@ -22,6 +22,8 @@ from incident_sandbox.demo.processes import wait_until
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 
+from ..whole_airflow import UNHURRIED  # noqa: TID252 - tests are no package  # isort: skip
+
 pytestmark = pytest.mark.e2e
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
@@ -116,6 +118,7 @@ def teams(tmp_path_factory: pytest.TempPathFactory, migrated_home: Callable[[Pat
             DEFAULT_WEBHOOK_CONN_ID: {"conn_type": "generic", "password": SECRET},
         }
         environment = {
+            **UNHURRIED,
             "AIRFLOW__INCIDENT__ROUTING_TABLE": str(project / "routing.json"),
             "DOCKER_HOST": f"unix://{project}/no-engine.sock",
         }

@@ -32,6 +32,8 @@ from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 from airflow_incident_provider.registry.transaction import opened
 
+from ..whole_airflow import UNHURRIED  # noqa: TID252 - tests are no package  # isort: skip
+
 pytestmark = pytest.mark.e2e
 
 SECRET, PREVIOUS, OLDER = "current-secret-0123456789", "previous-secret-012345678", "older-secret-0123456789a"
@@ -129,7 +131,7 @@ def airflow(
         migrated_home(tmp_path_factory.mktemp("airflow")),
         dags_folder,
         connections={DEFAULT_WEBHOOK_CONN_ID: connection, DEFAULT_SLACK_CONN_ID: slack},
-        environment={"AIRFLOW__INCIDENT__ROUTING_TABLE": str(routing_table)},
+        environment={**UNHURRIED, "AIRFLOW__INCIDENT__ROUTING_TABLE": str(routing_table)},
         api_workers=2,
     ) as airflow:
         for dag_id in ("incident_response", "incident_update", "registry_user"):

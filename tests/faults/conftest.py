@@ -43,7 +43,6 @@ def bench(
     connect: Callable[..., Any],
     route_by: Callable[[dict[str, Any]], None],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
 ) -> Bench:
     """What runs a scenario with one fault in it, and tells what is wrong with the outcome."""
     return Bench(
@@ -53,13 +52,7 @@ def bench(
         connect=connect,
         route_by=route_by,
         monkeypatch=monkeypatch,
-        folder=_new(tmp_path / "dags"),
     )
-
-
-def _new(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
 
 
 @pytest.fixture(scope="session")

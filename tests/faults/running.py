@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ import pytest
 import requests
 from incident_sandbox import Fault, SandboxClient, SandboxServer
 
-from ..dags.conftest import BOT, DAGS, Run  # noqa: TID252 - tests are no package  # isort: skip
+from ..dags.conftest import BOT, Run  # noqa: TID252 - tests are no package  # isort: skip
 from .cases import AGAIN, FIRST, THEIRS, Case  # isort: skip
 
 RETRIES = 3
@@ -72,7 +71,6 @@ class Bench:
         connect: Callable[..., Any],
         route_by: Callable[[dict[str, Any]], None],
         monkeypatch: pytest.MonkeyPatch,
-        folder: Path,
     ) -> None:
         self._run_dag = run_dag
         self._slack = slack
@@ -83,11 +81,8 @@ class Bench:
         monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/no-engine.sock")
         # No room is promised: how long a case takes depends on the machine, and a late room says so.
         monkeypatch.setenv("AIRFLOW__INCIDENT__ROOM_DEADLINE_SECONDS", "0")
-        # Half of a case's time would go into the trigger form, which Airflow validates again and again, and into
-        # storing DAGs that are not tried.
+        # Half of a case's time would go into the trigger form, which Airflow validates again and again.
         monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", "create_war_room")
-        monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(folder))
-        shutil.copy(DAGS / "incident_response.py", folder)
         step = "airflow_incident_provider.operators.base"
         monkeypatch.setattr(f"{step}.RETRY_DELAY_AFTER_TIMEOUT_S", 1.5)
         monkeypatch.setattr(f"{step}.MAX_RETRY_DELAY_S", 0.1)
