@@ -237,9 +237,8 @@ def expired(record: IncidentRecord, now: datetime) -> IncidentRecord:
 def _with_alert(record: IncidentRecord, signal: Signal) -> IncidentRecord:
     """Return the record in which the group fires: a new cycle takes the place of the earlier one."""
     name = condensed_key(signal.group, signal.alert_key)
-    condensed = {
-        key: value for key, value in record.condensed.items() if key not in condensed_names(record, signal)
-    }
+    of_group = set(condensed_names(record, signal))
+    condensed = {key: value for key, value in record.condensed.items() if key not in of_group}
     known = find_alert(record, signal)
     if known is None and len(condensed) < len(record.condensed):
         return record.model_copy(update={"condensed": {**condensed, name: signal.severity}})

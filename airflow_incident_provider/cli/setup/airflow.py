@@ -16,6 +16,7 @@ from airflow.models.asset import AssetModel, TaskInletAssetReference
 from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.models.dag import DagModel
 from airflow.models.pool import Pool
+from airflow.utils.retries import run_with_db_retries
 from airflow.utils.session import create_session
 from sqlalchemy import Executable, delete, func, select, update
 
@@ -169,7 +170,8 @@ def _create_pool(name: str, slots: int) -> None:
 
 def _delete_dag(dag_id: str) -> None:
     try:
-        delete_dag(dag_id)
+        # A scheduler at work changes the same rows: the database ends a deadlock by refusing one of the two.
+        run_with_db_retries()(delete_dag, dag_id)
     except DagNotFound:
         return
     except Exception as error:

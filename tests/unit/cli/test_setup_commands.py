@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy.exc import OperationalError
 
 from airflow_incident_provider.cli.run import ExitCode
 from airflow_incident_provider.cli.setup.datadog import SECRET_VARIABLE, WEBHOOK_NAME
@@ -519,6 +520,21 @@ class TestRemove:
         ] * 3
         assert "slack_of_this_test" not in pools()
         assert (slack.workspace.datadog.webhooks, slack.workspace.datadog.custom_variables) == ({}, {})
+
+    def test_a_deadlock_with_the_scheduler_is_survived(
+        self, incident: Run, deployed: Any, stored: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        attempts: list[str] = []
+
+        def delete(dag_id: str) -> None:
+            attempts.append(dag_id)
+            if len(attempts) == 1:
+                raise OperationalError("DELETE FROM dag", {}, Exception("deadlock detected"))
+
+        monkeypatch.setattr("airflow_incident_provider.cli.setup.airflow.delete_dag", delete)
+        assert incident("setup", "remove", "--to", "/nowhere", "--yes").code == ExitCode.OK
+        assert attempts[:2] == ["incident_response"] * 2
+        assert "incident_update" in attempts[2:]
 
     def test_what_setup_did_not_create_is_kept_and_listed(
         self, incident: Run, deployed: Any, stored: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
