@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Processes for the tests: two for two cores, and more for the unit tests, which often wait.
+# Processes for the tests: two for two cores, and more for those that often wait.
 WORKERS := 2
 UNIT_WORKERS := 4
 PACKAGES := packages/incident-sandbox packages/incident-docker-proxy
@@ -22,7 +22,7 @@ help:
 	@echo "make test        lint, types and all tests"
 	@echo "make faults      every call to Slack x every fault, kill -9 of everything, secrets: a matrix and counts (an hour)"
 	@echo "make compose-test  the whole stack of docker-compose.yaml, its services killed one by one (half an hour)"
-	@echo "make test-unit   the tests that start no Airflow, no container and no browser"
+	@echo "make test-unit   the tests that run no DAG, no command, no container and no browser"
 	@echo "make check       lint, layers of imports, and types"
 	@echo "make docs        the documentation, into site/ (warnings are errors; make diagrams, make pictures: what is in it)"
 	@echo "make lock        update constraints.txt from the pyproject.toml files"
@@ -43,7 +43,7 @@ demo: install
 	@$(BIN)/airflow incident demo $(if $(ONCE),--once) $(if $(RUNS),--runs $(RUNS))
 
 test: check
-	$(BIN)/pytest -n $(UNIT_WORKERS) --dist loadfile tests/unit
+	$(BIN)/pytest -n $(UNIT_WORKERS) --dist loadfile tests/unit tests/cli
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/dags tests/faults
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile tests/docs tests/packaging tests/containers tests/e2e tests/browser
 

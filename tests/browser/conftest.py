@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..whole_airflow import UNHURRIED  # noqa: TID252 - tests are no package  # isort: skip
+from ..whole_airflow import LOW_IDLE_LOAD  # noqa: TID252 - tests are no package  # isort: skip
 
 if TYPE_CHECKING:
     from incident_sandbox.demo.environment import DemoEnvironment
@@ -64,7 +64,7 @@ def incident_airflow(
         migrated_home(tmp_path_factory.mktemp("airflow")),
         dags,
         connections=incident_environment.connections,
-        environment={**incident_environment.environment, **UNHURRIED},
+        environment={**incident_environment.environment, **LOW_IDLE_LOAD},
     ) as airflow:
         airflow.wait_for_dag("incident_response")
         airflow.warm_up()

@@ -22,7 +22,7 @@ from incident_sandbox.demo.processes import LOOPBACK, LocalProcessError, choose_
 
 from airflow_incident_provider.cli.airflow_api import AirflowApi
 
-from ..whole_airflow import UNHURRIED  # noqa: TID252 - tests are no package  # isort: skip
+from ..whole_airflow import LOW_IDLE_LOAD  # noqa: TID252 - tests are no package  # isort: skip
 
 from .blocks import ROOT, Block
 
@@ -193,9 +193,9 @@ class Newcomer:
         return [answer.text for answer in answers if answer.is_success]
 
     def starts_airflow(self) -> None:
-        """Start Airflow with the shell's settings and Airflow's own defaults, but in no hurry."""
+        """Start Airflow with the shell's settings and Airflow's own defaults, except for a low idle load."""
         settings = {name: value for name, value in self.environment.items() if name.startswith("AIRFLOW__")}
-        environment = json.dumps({**AIRFLOWS_DEFAULTS, **settings, **UNHURRIED})
+        environment = json.dumps({**AIRFLOWS_DEFAULTS, **settings, **LOW_IDLE_LOAD})
         process = subprocess.Popen(
             [*map(str, (self.python, SERVE, self.home, self.dags_folder, environment, DISTRIBUTIONS[1]))],
             cwd=self.folder,

@@ -20,7 +20,7 @@ from incident_sandbox.demo.network import demo_network
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 
-from ..whole_airflow import UNHURRIED  # noqa: TID252 - tests are no package  # isort: skip
+from ..whole_airflow import LOW_IDLE_LOAD  # noqa: TID252 - tests are no package  # isort: skip
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 WEBHOOK_SECRET = "house-secret-0123456789"
@@ -82,7 +82,7 @@ def house(
             "extra": json.dumps({"base_url": slack.slack_base_url}),
         }
         environment = {
-            **UNHURRIED,
+            **LOW_IDLE_LOAD,
             "AIRFLOW__INCIDENT__ROUTING_TABLE": str(project / "routing.json"),
             "AIRFLOW__INCIDENT__DOCKER_NETWORK": network.name,
             "AIRFLOW__INCIDENT__DOCKER_DNS": network.gateway,

@@ -16,7 +16,7 @@ from incident_sandbox import Fault, SandboxClient, SandboxServer
 from incident_sandbox.demo.local_airflow import LocalAirflow
 from incident_sandbox.demo.processes import wait_until
 
-from ..whole_airflow import UNHURRIED  # noqa: TID252 - tests are no package  # isort: skip
+from ..whole_airflow import LOW_IDLE_LOAD  # noqa: TID252 - tests are no package  # isort: skip
 
 pytestmark = pytest.mark.e2e
 
@@ -67,7 +67,7 @@ def airflow(
         "datadog_default": {"conn_type": "datadog", "extra": json.dumps(datadog)},
     }
     # No engine: what the probes see is another test's matter.
-    nowhere = {**UNHURRIED, "DOCKER_HOST": "tcp://127.0.0.1:9"}
+    nowhere = {**LOW_IDLE_LOAD, "DOCKER_HOST": "tcp://127.0.0.1:9"}
     home = migrated_home(tmp_path_factory.mktemp("airflow"))
     with LocalAirflow(home, dags, connections=connections, environment=nowhere) as airflow:
         for dag_id in ("incident_response", "reported", "not_reported"):

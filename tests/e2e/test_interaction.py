@@ -25,7 +25,7 @@ from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, DEFAULT_WEBH
 from airflow_incident_provider.plugins.slack_requests.receiver import NOT_CONFIRMED
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 
-from ..whole_airflow import UNHURRIED  # noqa: TID252 - tests are no package  # isort: skip
+from ..whole_airflow import LOW_IDLE_LOAD  # noqa: TID252 - tests are no package  # isort: skip
 
 pytestmark = pytest.mark.e2e
 
@@ -71,10 +71,10 @@ class Site:
         return next(m for m in channel["messages"] if m["ts"] in channel["pins"])
 
     def slack_get(self, path: str) -> Any:
-        return httpx.get(f"{self.slack.url}{path}", timeout=10).json()
+        return httpx.get(f"{self.slack.url}{path}", timeout=60).json()
 
     def slack_post(self, path: str, body: dict[str, Any]) -> Any:
-        response = httpx.post(f"{self.slack.url}{path}", json=body, timeout=10)
+        response = httpx.post(f"{self.slack.url}{path}", json=body, timeout=60)
         assert response.is_success, response.text
         return response.json() if response.content else None
 
@@ -112,7 +112,7 @@ class Site:
             views = self.slack_get(f"/sandbox/views?user_id={user}")
             return views[-1] if views else None
 
-        wait_until(lambda: opened() is not None, timeout=10, what="a form")
+        wait_until(lambda: opened() is not None, timeout=60, what="a form")
         submitted = self.slack_post(f"/sandbox/views/{opened()['id']}/submit", {"user_id": user, "values": values})
         return dict(submitted["errors"])
 
@@ -141,7 +141,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, migrated_home: Callable[[Path
             DEFAULT_SLACK_CONN_ID: {"conn_type": "slack", "password": slack.token, "extra": json.dumps(extra)},
         }
         environment = {
-            **UNHURRIED,
+            **LOW_IDLE_LOAD,
             "AIRFLOW__INCIDENT__ROUTING_TABLE": str(folder / "routing.json"),
             "DOCKER_HOST": f"unix://{folder}/no-engine.sock",
         }

@@ -37,7 +37,7 @@ from airflow_incident_provider.messages.mrkdwn import decode_mrkdwn
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 from airflow_incident_provider.registry.transaction import opened
 
-from ..whole_airflow import UNHURRIED  # noqa: TID252 - tests are no package  # isort: skip
+from ..whole_airflow import LOW_IDLE_LOAD  # noqa: TID252 - tests are no package  # isort: skip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
@@ -125,7 +125,7 @@ def airflow(
     ):
         table.write_text(json.dumps(routing(url, network)))
         environment = {
-            **UNHURRIED,
+            **LOW_IDLE_LOAD,
             "AIRFLOW__INCIDENT__ROUTING_TABLE": str(table),
             "AIRFLOW__INCIDENT__DOCKER_NETWORK": network.name,
             "AIRFLOW__INCIDENT__DOCKER_DNS": network.gateway,

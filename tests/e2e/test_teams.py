@@ -22,7 +22,7 @@ from incident_sandbox.demo.processes import wait_until
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 
-from ..whole_airflow import UNHURRIED  # noqa: TID252 - tests are no package  # isort: skip
+from ..whole_airflow import LOW_IDLE_LOAD  # noqa: TID252 - tests are no package  # isort: skip
 
 pytestmark = pytest.mark.e2e
 
@@ -118,7 +118,7 @@ def teams(tmp_path_factory: pytest.TempPathFactory, migrated_home: Callable[[Pat
             DEFAULT_WEBHOOK_CONN_ID: {"conn_type": "generic", "password": SECRET},
         }
         environment = {
-            **UNHURRIED,
+            **LOW_IDLE_LOAD,
             "AIRFLOW__INCIDENT__ROUTING_TABLE": str(project / "routing.json"),
             "DOCKER_HOST": f"unix://{project}/no-engine.sock",
         }

@@ -32,7 +32,7 @@ from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 from airflow_incident_provider.registry.transaction import opened
 
-from ..whole_airflow import UNHURRIED  # noqa: TID252 - tests are no package  # isort: skip
+from ..whole_airflow import LOW_IDLE_LOAD  # noqa: TID252 - tests are no package  # isort: skip
 
 pytestmark = pytest.mark.e2e
 
@@ -131,7 +131,7 @@ def airflow(
         migrated_home(tmp_path_factory.mktemp("airflow")),
         dags_folder,
         connections={DEFAULT_WEBHOOK_CONN_ID: connection, DEFAULT_SLACK_CONN_ID: slack},
-        environment={**UNHURRIED, "AIRFLOW__INCIDENT__ROUTING_TABLE": str(routing_table)},
+        environment={**LOW_IDLE_LOAD, "AIRFLOW__INCIDENT__ROUTING_TABLE": str(routing_table)},
         api_workers=2,
     ) as airflow:
         for dag_id in ("incident_response", "incident_update", "registry_user"):

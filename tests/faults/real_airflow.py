@@ -19,7 +19,7 @@ from incident_sandbox.demo.processes import wait_until
 from incident_sandbox.demo.session_guard import living_members
 
 from ..dags.conftest import Run  # noqa: TID252 - tests are no package  # isort: skip
-from ..whole_airflow import UNHURRIED  # noqa: TID252 - tests are no package  # isort: skip
+from ..whole_airflow import LOW_IDLE_LOAD  # noqa: TID252 - tests are no package  # isort: skip
 from .running import DANA, Outcome, rooms_in  # isort: skip
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
@@ -127,7 +127,7 @@ def real_airflow(folder: Path, home: Path, **environment: str) -> Iterator[RealA
             "SECRET_OF_THE_WORKER": WORKER_SECRET,
             # A room that comes after somebody killed its maker is late, and says so.
             "AIRFLOW__INCIDENT__ROOM_DEADLINE_SECONDS": "0",
-            **UNHURRIED,
+            **LOW_IDLE_LOAD,
             **environment,
         }
         with LocalAirflow(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def post(server: SandboxServer, method: str, **kwargs: Any) -> requests.Response:
-    return requests.post(f"{server.slack_base_url}{method}", timeout=10, **kwargs)
+    return requests.post(f"{server.slack_base_url}{method}", timeout=60, **kwargs)
 
 
 def test_auth_test_says_who_and_what_may_be_done(slack: WebClient) -> None:
@@ -133,7 +133,7 @@ def test_a_get_with_the_token_as_an_argument(server: SandboxServer) -> None:
     url = f"{server.slack_base_url}conversations.info"
     query = {"token": server.token, "channel": "C0GENERAL01", "include_num_members": "0"}
 
-    body = requests.get(url, params=query, timeout=10).json()
+    body = requests.get(url, params=query, timeout=60).json()
 
     assert body["ok"]
     assert "num_members" not in body["channel"]

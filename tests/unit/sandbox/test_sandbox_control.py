@@ -93,17 +93,17 @@ def test_people_channels_and_groups_can_be_added(slack: WebClient, control: Sand
     ],
 )
 def test_requests_that_make_no_sense(server: SandboxServer, path: str, body: dict[str, Any], status: int) -> None:
-    assert requests.post(f"{server.url}/sandbox/{path}", json=body, timeout=10).status_code == status
+    assert requests.post(f"{server.url}/sandbox/{path}", json=body, timeout=60).status_code == status
 
 
 def test_settings_that_do_not_exist(server: SandboxServer) -> None:
-    answer = requests.put(f"{server.url}/sandbox/settings", json={"warp": 9}, timeout=10)
+    answer = requests.put(f"{server.url}/sandbox/settings", json={"warp": 9}, timeout=60)
 
     assert answer.status_code == 422
 
 
 def test_changes_reach_the_page(server: SandboxServer, slack: WebClient) -> None:
-    with requests.get(f"{server.url}/sandbox/events", stream=True, timeout=10) as stream:
+    with requests.get(f"{server.url}/sandbox/events", stream=True, timeout=60) as stream:
         lines = (line for line in stream.iter_lines() if line.startswith(b"data:"))
         before = json.loads(next(lines)[5:])["version"]
         slack.conversations_create(name="inc-new")
@@ -114,7 +114,7 @@ def test_changes_reach_the_page(server: SandboxServer, slack: WebClient) -> None
 
 def test_the_page_and_its_files_are_served_with_a_strict_policy(server: SandboxServer) -> None:
     for path in ("/", "/static/app.js", "/static/app.css", "/static/mark.svg"):
-        answer = requests.get(server.url + path, timeout=10)
+        answer = requests.get(server.url + path, timeout=60)
         policy = answer.headers["Content-Security-Policy"]
         assert answer.status_code == 200
         assert "default-src 'none'" in policy

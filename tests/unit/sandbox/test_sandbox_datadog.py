@@ -39,7 +39,7 @@ def test_metrics_are_kept(datadog: Any, workspace: Workspace, control: SandboxCl
 
 def test_series_of_the_second_version(server: SandboxServer, headers: dict[str, str], workspace: Workspace) -> None:
     body = {"series": [{"metric": "m", "type": 1, "points": [{"timestamp": 1, "value": 2}]}]}
-    answer = requests.post(f"{server.url}/api/v2/series", json=body, headers=headers, timeout=10)
+    answer = requests.post(f"{server.url}/api/v2/series", json=body, headers=headers, timeout=60)
 
     assert (answer.status_code, answer.json()) == (202, {"errors": []})
     assert workspace.datadog.series[0]["version"] == "v2"
@@ -55,7 +55,7 @@ def test_events_go_there_and_back(datadog: Any) -> None:
 
 def test_queries_answer_what_was_scripted(datadog: Any, server: SandboxServer) -> None:
     script = {"query": "avg:up{*}", "series": [{"metric": "up", "pointlist": [[1_000, 1.0]], "scope": "*"}]}
-    requests.post(f"{server.url}/sandbox/datadog/queries", json=script, timeout=10).raise_for_status()
+    requests.post(f"{server.url}/sandbox/datadog/queries", json=script, timeout=60).raise_for_status()
 
     scripted = datadog.api.Metric.query(start=1, end=2, query="avg:up{*}")
     other = datadog.api.Metric.query(start=1, end=2, query="avg:down{*}")
@@ -68,19 +68,19 @@ def test_queries_answer_what_was_scripted(datadog: Any, server: SandboxServer) -
 def test_wrong_keys_are_forbidden(server: SandboxServer, headers: dict[str, str]) -> None:
     wrong = [{}, {**headers, "DD-API-KEY": "x"}]
     for sent in wrong:
-        answer = requests.get(f"{server.url}/api/v1/validate", headers=sent, timeout=10)
+        answer = requests.get(f"{server.url}/api/v1/validate", headers=sent, timeout=60)
         assert (answer.status_code, answer.json()) == (403, {"errors": ["Forbidden"]})
     only_api = {"DD-API-KEY": headers["DD-API-KEY"]}
     query = {"query": "x", "from": "1", "to": "2"}
-    assert requests.get(f"{server.url}/api/v1/validate", headers=only_api, timeout=10).json() == {"valid": True}
-    assert requests.get(f"{server.url}/api/v1/query", params=query, headers=only_api, timeout=10).status_code == 403
+    assert requests.get(f"{server.url}/api/v1/validate", headers=only_api, timeout=60).json() == {"valid": True}
+    assert requests.get(f"{server.url}/api/v1/query", params=query, headers=only_api, timeout=60).status_code == 403
 
 
 def test_keys_in_the_query_string_work_and_are_not_logged(
     server: SandboxServer, workspace: Workspace, control: SandboxClient
 ) -> None:
     keys = {"api_key": workspace.datadog.api_key, "application_key": workspace.datadog.app_key}
-    answer = requests.get(f"{server.url}/api/v1/validate", params=keys, timeout=10)
+    answer = requests.get(f"{server.url}/api/v1/validate", params=keys, timeout=60)
 
     assert answer.json() == {"valid": True}
     assert control.calls("datadog.validate")[0]["args"] == {}
@@ -97,7 +97,7 @@ def test_the_webhooks_integration(
     server: SandboxServer, headers: dict[str, str], path: str, entry: dict[str, Any], change: dict[str, Any]
 ) -> None:
     def call(verb: str, name: str = "", **kwargs: Any) -> requests.Response:
-        return requests.request(verb, f"{server.url}{path}{name}", headers=headers, timeout=10, **kwargs)
+        return requests.request(verb, f"{server.url}{path}{name}", headers=headers, timeout=60, **kwargs)
 
     one = f"/{entry['name']}"
     assert call("GET", one).status_code == 404
@@ -114,9 +114,9 @@ def test_secret_variables_are_not_read_back(
     server: SandboxServer, headers: dict[str, str], control: SandboxClient
 ) -> None:
     entry = {"name": "SECRET", "value": "s3cret", "is_secret": True}
-    requests.post(server.url + VARIABLES, json=entry, headers=headers, timeout=10)
+    requests.post(server.url + VARIABLES, json=entry, headers=headers, timeout=60)
 
-    assert requests.get(f"{server.url}{VARIABLES}/SECRET", headers=headers, timeout=10).json() == {
+    assert requests.get(f"{server.url}{VARIABLES}/SECRET", headers=headers, timeout=60).json() == {
         "name": "SECRET",
         "is_secret": True,
     }
@@ -128,11 +128,11 @@ def test_faults_strike_datadog_too(server: SandboxServer, headers: dict[str, str
 
     control.add_fault(Fault(method="datadog.validate", status=503, body={"errors": ["down"]}))
 
-    assert requests.get(f"{server.url}/api/v1/validate", headers=headers, timeout=10).status_code == 503
-    assert requests.get(f"{server.url}/api/v1/validate", headers=headers, timeout=10).status_code == 200
+    assert requests.get(f"{server.url}/api/v1/validate", headers=headers, timeout=60).status_code == 503
+    assert requests.get(f"{server.url}/api/v1/validate", headers=headers, timeout=60).status_code == 200
 
 
 def test_a_body_that_is_no_json(server: SandboxServer, headers: dict[str, str]) -> None:
-    answer = requests.post(f"{server.url}/api/v1/events", data=b"{", headers=headers, timeout=10)
+    answer = requests.post(f"{server.url}/api/v1/events", data=b"{", headers=headers, timeout=60)
 
     assert answer.status_code == 400

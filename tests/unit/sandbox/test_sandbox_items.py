@@ -90,8 +90,8 @@ def test_uploads_that_fail(slack: WebClient, room: str, refusal: Callable[..., A
     share = {"files": [{"id": reserved["file_id"]}], "channel_id": room}
 
     assert refusal(slack.files_completeUploadExternal, **share)["error"] == "file_not_found"
-    assert requests.post(f"{server.url}/upload/v1/guess", data=b"x", timeout=10).status_code == 404
-    assert requests.post(reserved["upload_url"], data=b"abc", timeout=10).text == "OK - 3"
+    assert requests.post(f"{server.url}/upload/v1/guess", data=b"x", timeout=60).status_code == 404
+    assert requests.post(reserved["upload_url"], data=b"abc", timeout=60).text == "OK - 3"
     elsewhere = {**share, "channel_id": "C0GENERAL01"}
     assert refusal(slack.files_completeUploadExternal, **elsewhere)["error"] == "not_in_channel"
     assert refusal(slack.files_getUploadURLExternal, filename="a", length=0)["error"] == "invalid_arguments"

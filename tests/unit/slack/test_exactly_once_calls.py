@@ -58,7 +58,7 @@ def room(slack_app: Any) -> Any:
 
 def wait_for_late_answers(slack: SandboxServer) -> None:
     """Wait until what was given up is over: it may still take effect, also in the next test's workspace."""
-    requests.post(f"{slack.slack_base_url}api.test", timeout=10)
+    requests.post(f"{slack.slack_base_url}api.test", timeout=60)
     control = SandboxClient(slack.url)
 
     def is_over() -> bool:

@@ -256,7 +256,7 @@ def test_a_failing_database_is_not_a_silent_success(app: App) -> None:
 
 def test_an_update_opens_its_form_and_the_form_posts_it(app: App) -> None:
     assert app.press("update", trigger="9.9.z").status_code == 200
-    wait_until(lambda: bool(app.views), what="the form", timeout=10)
+    wait_until(lambda: bool(app.views), what="the form", timeout=60)
     [(trigger, view)] = app.views
     assert trigger == "9.9.z"
     assert FormContext.model_validate_json(view["private_metadata"]).key == KEY

@@ -36,7 +36,7 @@ class Store:
         self.asked += 1
         if self.hang is not None:
             self.is_reading.set()
-            assert self.hang.wait(timeout=10)
+            assert self.hang.wait(timeout=60)
         if self.failure is not None:
             raise self.failure
         if self.connection is None:
@@ -148,11 +148,11 @@ def test_a_hanging_backend_blocks_nobody_who_was_admitted_before() -> None:
     store.hang = threading.Event()
     reader = threading.Thread(target=authentication.admit, args=(CURRENT, None))
     reader.start()
-    assert store.is_reading.wait(timeout=10)
+    assert store.is_reading.wait(timeout=60)
     authentication.admit(CURRENT, None)
     assert reader.is_alive()
     store.hang.set()
-    reader.join(timeout=10)
+    reader.join(timeout=60)
 
 
 def test_the_connection_is_read_once_in_a_while_and_a_revoked_secret_ends() -> None:

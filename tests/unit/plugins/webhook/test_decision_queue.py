@@ -25,7 +25,7 @@ class BlockingDecider:
     def __call__(self, alerts: Sequence[Any]) -> list[Any]:
         self.batches.append(list(alerts))
         self.started.release()
-        assert self.released.acquire(timeout=10)
+        assert self.released.acquire(timeout=60)
         if "fatal" in alerts:
             raise OSError("the database is gone")
         return [ValueError(alert) if alert == "bad" else f"decided {alert}" for alert in alerts]

@@ -274,7 +274,7 @@ def test_a_hanging_secrets_backend_keeps_few_threads() -> None:
     released = threading.Event()
 
     def hang() -> Connection:
-        assert released.wait(timeout=10)
+        assert released.wait(timeout=60)
         return Connection(conn_id="incident_webhook", conn_type="generic", password=SECRET)
 
     async def run() -> int:

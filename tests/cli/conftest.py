@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from ...dag_folder import dag_folder_of  # noqa: TID252 - tests are no package  # isort: skip
+from ..dag_folder import dag_folder_of  # noqa: TID252 - tests are no package  # isort: skip
 
-DAGS = Path(__file__).resolve().parents[3] / "dags"
+DAGS = Path(__file__).resolve().parents[2] / "dags"
 DAG_ID = "incident_response"
 SECRET = "a-secret-of-the-tests-0123456789"
 
