@@ -365,6 +365,8 @@ def shrink_to_fit(record: IncidentRecord, limit: int = MAX_BYTES) -> IncidentRec
     Alerts are condensed first: recovered before firing, oldest first. Then pending updates are dropped (and
     counted), then deliveries and names, and at last the oldest of what people did.
     """
+    if encoded_size(record) <= limit:
+        return record
     while len(record.alerts) > _KEEP_ALERTS and encoded_size(record) > limit:
         record = _condense_some(record)
     for name in ("pending", "deliveries", "timeline", "teams", "services", "responders", "correlation_keys"):
