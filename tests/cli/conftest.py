@@ -150,6 +150,14 @@ def parsed_dags(airflow_home: Path) -> None:
         session.execute(update(DagModel).values(is_paused=False))
 
 
+@pytest.fixture(scope="module")
+def slack_connection(running_slack: Any) -> dict[str, str]:
+    """The connection to a workspace as it was planted, for the runs that a module begins with."""
+    running_slack.workspace.reset()
+    extra = json.dumps({"base_url": running_slack.slack_base_url})
+    return {"conn_type": "slack", "password": running_slack.token, "extra": extra}
+
+
 @pytest.fixture
 def deployed(parsed_dags: None) -> Iterator[Callable[..., None]]:
     """The incident DAG, there and unpaused, without runs; change its state by calling this."""

@@ -27,16 +27,10 @@ CONF = {
 
 
 @pytest.fixture(scope="module")
-def done(parsed_dags: None, running_slack: Any) -> Iterator[str]:
+def done(parsed_dags: None, slack_connection: dict[str, str]) -> Iterator[str]:
     """A run that is over, with a room in the stand-in Slack: the one run of its DAG, for all tests here."""
-    running_slack.workspace.reset()
-    connection = {
-        "conn_type": "slack",
-        "password": running_slack.token,
-        "extra": json.dumps({"base_url": running_slack.slack_base_url}),
-    }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_SLACK_API_DEFAULT", json.dumps(connection))
+        patch.setenv("AIRFLOW_CONN_SLACK_API_DEFAULT", json.dumps(slack_connection))
         patch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
         forget_runs()
         yield run_dag(CONF)

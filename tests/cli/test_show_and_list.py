@@ -36,24 +36,18 @@ def incident_conf(name: str, severity: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def incidents(parsed_dags: None, running_slack: Any) -> Iterator[dict[str, str]]:
+def incidents(parsed_dags: None, slack_connection: dict[str, str]) -> Iterator[dict[str, str]]:
     """Runs: incidents with and without a room, a requested dry run, one without a connection, a drill."""
-    running_slack.workspace.reset()
-    connection = {
-        "conn_type": "slack",
-        "password": running_slack.token,
-        "extra": json.dumps({"base_url": running_slack.slack_base_url}),
-    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
         forget_runs()
         made = {"alone": run_dag(incident_conf("Alone", "high"))}
-        patch.setenv("AIRFLOW_CONN_SLACK_API_DEFAULT", json.dumps(connection))
+        patch.setenv("AIRFLOW_CONN_SLACK_API_DEFAULT", json.dumps(slack_connection))
         made["low"] = run_dag(incident_conf("Terraform drift", "low", teams=["platform"]))
         made["critical"] = run_dag(incident_conf(LONG, "critical", services=["Auth-API"], env="prod"))
         made["drill"] = run_dag(incident_conf("Nothing is wrong", "critical", tags=["drill:true"]))
         made["dry"] = run_dag(incident_conf("Only tried", "critical", dry_run=True, users=["dana@acme.example"]))
-        patch.setenv("AIRFLOW_CONN_SLACK_API_DEFAULT", json.dumps({**connection, "password": "xoxb-wrong"}))
+        patch.setenv("AIRFLOW_CONN_SLACK_API_DEFAULT", json.dumps({**slack_connection, "password": "xoxb-wrong"}))
         made["refused"] = run_dag(incident_conf("No room for this", "medium"))
         yield made
 

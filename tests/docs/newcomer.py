@@ -23,8 +23,7 @@ from incident_sandbox.demo.processes import LOOPBACK, LocalProcessError, choose_
 from airflow_incident_provider.cli.airflow_api import AirflowApi
 
 from ..whole_airflow import LOW_IDLE_LOAD  # noqa: TID252 - tests are no package  # isort: skip
-
-from .blocks import ROOT, Block
+from .blocks import ROOT, Block  # isort: skip
 
 DISTRIBUTIONS = (ROOT, ROOT / "packages/incident-sandbox", ROOT / "packages/incident-docker-proxy")
 SANDBOX = "http://127.0.0.1:8765"
