@@ -152,6 +152,15 @@ def control(slack: SandboxServer) -> SandboxClient:
     return SandboxClient(slack.url)
 
 
+def slack_connection_of(server: SandboxServer, token: str | None = None, **extra: Any) -> dict[str, Any]:
+    """Return the connection to the stand-in Slack, by default with the token that may do everything."""
+    return {
+        "conn_type": "slack",
+        "password": server.token if token is None else token,
+        "extra": json.dumps({"base_url": server.slack_base_url, **extra}),
+    }
+
+
 @pytest.fixture
 def connect(
     slack: SandboxServer, airflow_home: Path, monkeypatch: pytest.MonkeyPatch
@@ -159,11 +168,7 @@ def connect(
     """Give Airflow its Slack connection, by default with the token that may do everything."""
 
     def connect(token: str | None = None, **extra: Any) -> dict[str, Any]:
-        connection = {
-            "conn_type": "slack",
-            "password": slack.token if token is None else token,
-            "extra": json.dumps({"base_url": slack.slack_base_url, **extra}),
-        }
+        connection = slack_connection_of(slack, token, **extra)
         monkeypatch.setenv("AIRFLOW_CONN_SLACK_API_DEFAULT", json.dumps(connection))
         return connection
 

@@ -6,15 +6,14 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ..dag_folder import dag_folder_of  # noqa: TID252 - tests are no package  # isort: skip
+from ..conftest import slack_connection_of  # noqa: TID252 - tests are no package  # isort: skip
+from ..dag_runs import DAGS, run_dag_file  # noqa: TID252 - tests are no package  # isort: skip
 
-DAGS = Path(__file__).resolve().parents[2] / "dags"
 DAG_ID = "incident_response"
 SECRET = "a-secret-of-the-tests-0123456789"
 
@@ -46,19 +45,10 @@ def forget_runs() -> None:
 
 def run_dag(conf: dict[str, Any]) -> str:
     """Run the incident DAG in this process and return the run's id."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    file = DAGS / f"{DAG_ID}.py"
-    with dag_folder_of(file), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         # Without the trigger form, which Airflow validates again for each task.
         patch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", "create_war_room")
-        [dag] = DagBag(str(file)).dags.values()
-        # Airflow 3.3.2 cannot end a `dag.test()` of a DAG with a deadline: it takes the alert for its number.
-        dag.deadline = None
-        for task in dag.tasks:
-            if not task.is_mapped:
-                task.retries, task.retry_delay = 0, timedelta()
-        return str(dag.test(run_conf=conf).run_id)
+        return str(run_dag_file(f"{DAG_ID}.py", conf).run_id)
 
 
 @pytest.fixture
@@ -154,8 +144,7 @@ def parsed_dags(airflow_home: Path) -> None:
 def slack_connection(running_slack: Any) -> dict[str, str]:
     """The connection to a workspace as it was planted, for the runs that a module begins with."""
     running_slack.workspace.reset()
-    extra = json.dumps({"base_url": running_slack.slack_base_url})
-    return {"conn_type": "slack", "password": running_slack.token, "extra": extra}
+    return slack_connection_of(running_slack)
 
 
 @pytest.fixture

@@ -168,6 +168,13 @@ def test_container_that_is_removed_by_others_while_it_runs(
 
 # --- what a killed worker leaves --------------------------------------------------------------------
 
+EXPIRED_S, AHEAD_S = 60, 100
+"""A lifetime, and a clock that is so far ahead that it is over.
+
+By the engine's own clock it is not, so that no investigation of another test reaps these first. Nor does this clock
+end an investigation of another test: the lifetime of each is 120 s longer than it may run.
+"""
+
 
 @pytest.fixture
 def leave(client: Any) -> Iterator[Callable[..., str]]:
@@ -199,23 +206,19 @@ def test_reaping_takes_our_own_and_the_expired(client: Any, leave: Callable[...,
     from airflow_incident_provider.containers import reap
 
     mine = leave(owner="test/mine", lifetime_s=600)
-    expired = leave(owner="test/another", lifetime_s=60)
+    expired = leave(owner="test/another", lifetime_s=EXPIRED_S)
     alive = leave(owner="test/another", lifetime_s=600)
-    # A clock 100 s ahead ends no probe of other tests: the shortest lifetime of one is 120 s longer than it runs.
-    assert reap(client, owner="test/mine", now=time.time() + 100) >= 1
+    assert reap(client, owner="test/mine", now=time.time() + AHEAD_S) >= 2
     assert [exists(client, each) for each in (mine, expired, alive)] == [False, False, True]
 
 
 def test_reaping_at_the_same_time(client: Any, leave: Callable[..., str]) -> None:
-    """Every probe of an incident reaps when it is done: several find the same containers.
-
-    These have an owner and have not expired, so that no investigation elsewhere on this engine removes them first.
-    """
+    """Every probe of an incident reaps when it is done: they meet at the same expired containers."""
     import docker
 
     from airflow_incident_provider.containers import reap
 
-    left = [leave(owner="test/mine", lifetime_s=600) for _ in range(6)]
+    left = [leave(owner="test/another", lifetime_s=EXPIRED_S) for _ in range(6)]
     for container in left:
         client.start(container)
     start = threading.Barrier(4)
@@ -223,7 +226,7 @@ def test_reaping_at_the_same_time(client: Any, leave: Callable[..., str]) -> Non
     def attempt(_: int) -> int:
         own = docker.from_env().api
         start.wait()
-        return reap(own, owner="test/mine", now=None)
+        return reap(own, owner="test/mine", now=time.time() + AHEAD_S)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(attempt, range(4)))

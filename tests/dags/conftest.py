@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,8 @@ from incident_sandbox import SandboxClient
 
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, WarRoom
 
-from ..dag_folder import dag_folder_of  # noqa: TID252 - tests are no package  # isort: skip
+from ..dag_runs import run_dag_file  # noqa: TID252 - tests are no package  # isort: skip
 
-DAGS = Path(__file__).resolve().parents[2] / "dags"
 BOT = "U0WARROOM01"
 WORST_FIRST = ("failed", "upstream_failed", "success", "skipped")
 
@@ -83,30 +81,11 @@ def route_by(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[
 
 @pytest.fixture
 def run_dag(airflow_home: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Run]]:
-    """Run a DAG of this repository to its end and return what it came to.
+    """Run a DAG of this repository to its end, as :func:`run_dag_file` does, and return what it came to."""
 
-    ``retries`` stands for the DAG's own number of them; the time between two tries is nothing. ``others`` are the
-    files of DAGs that this one requests runs of.
-    """
-
-    def run(
-        conf: dict[str, Any] | None = None,
-        *,
-        file: str = "incident_response.py",
-        others: tuple[str, ...] = (),
-        retries: int = 0,
-    ) -> Run:
-        from airflow.dag_processing.dagbag import DagBag
-
-        bag = DagBag(str(DAGS / file))
-        assert bag.import_errors == {}
-        [dag] = bag.dags.values()
-        for task in dag.tasks:
-            if not task.is_mapped:
-                task.retries, task.retry_delay, task.retry_exponential_backoff = retries, timedelta(), 0
+    def run(conf: dict[str, Any] | None = None, *, file: str = "incident_response.py", **options: Any) -> Run:
         capfd.readouterr()
-        with dag_folder_of(*(DAGS / each for each in (file, *others))):
-            done = dag.test(run_conf=conf)
+        done = run_dag_file(file, conf, **options)
         return _read(done, "".join(capfd.readouterr()))
 
     return run

@@ -13,7 +13,8 @@ from incident_sandbox import SandboxClient
 from airflow_incident_provider.exceptions import RoutingTableError
 from airflow_incident_provider.incident_dag import incident_dag
 
-from .conftest import DAGS, Run  # isort: skip
+from ..dag_runs import DAGS  # noqa: TID252 - tests are no package  # isort: skip
+from .conftest import Run  # isort: skip
 
 TEAM_FILE = "examples/payments_team.py"
 PLAIN = """

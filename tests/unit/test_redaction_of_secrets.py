@@ -233,7 +233,7 @@ def test_redacting_twice_changes_nothing(text: str) -> None:
 def test_hostile_text_takes_no_long_time(piece: str) -> None:
     started = time.process_time()
     redact(piece * (65_536 // len(piece)))
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 2
 
 
 def test_what_the_name_of_a_value_announces_is_hidden_in_any_shape() -> None:

@@ -54,10 +54,10 @@ def logged(sandbox: SandboxServer, method: str) -> int:
 
 
 def test_a_hanging_call_costs_only_its_own_answer(sandbox: SandboxServer, tmp_path: Path) -> None:
-    sandbox.workspace.faults.add(Fault(method="datadog.logs.search", delay_ms=120_000, times=None))
+    sandbox.workspace.faults.add(Fault(method="datadog.logs.search", delay_ms=30_000, times=None))
     started = time.monotonic()
     evidence = collect(request(), DatadogClient(access(sandbox), tmp_path, deadline_s=8.0).fetch)
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 25
     unknown = {finding.probe for finding in evidence.findings if finding.verdict is Verdict.UNKNOWN}
     assert unknown == {"logs"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,12 @@ from incident_sandbox import Fault, SandboxClient, SandboxServer
 
 from airflow_incident_provider.cli.act import report_metrics
 from airflow_incident_provider.events import datadog as delivery_module
-from airflow_incident_provider.events.datadog import DatadogEvents, MetricsNotSentError
+from airflow_incident_provider.events.datadog import (
+    CALL_SECONDS,
+    DELIVERY_SECONDS,
+    DatadogEvents,
+    MetricsNotSentError,
+)
 from airflow_incident_provider.events.event import EventKind, IncidentEvent
 from airflow_incident_provider.interaction.metrics import MeasuredIncident, report
 
@@ -109,24 +115,29 @@ def test_an_incomplete_connection_is_said(datadog: Callable[..., Any], caplog: p
     assert len(warnings(caplog)) == 1
 
 
-def test_a_closed_port_is_logged_once(datadog: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_closed_port_costs_no_time(datadog: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         closed = taken.getsockname()[1]
     datadog(api_host=f"http://127.0.0.1:{closed}")
+    began = time.monotonic()
     DatadogEvents().deliver(EVENTS)
 
+    assert time.monotonic() - began < CALL_SECONDS
     assert len(warnings(caplog)) == 1
 
 
 def test_a_silent_server_costs_one_call(datadog: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         datadog(api_host=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
         DatadogEvents().deliver(EVENTS)
+        took = time.monotonic() - began
         silent.settimeout(0.1)
         silent.accept()[0].close()
         with pytest.raises(TimeoutError):
             silent.accept()
 
+    assert took < DELIVERY_SECONDS
     assert len(warnings(caplog)) == 1
 
 

@@ -102,7 +102,7 @@ def test_retry_after_is_waited_for(hook: Any, control: SandboxClient) -> None:
     assert time.monotonic() - began >= 1
 
 
-@pytest.mark.parametrize("said", ["3600", "60.5", "inf"])
+@pytest.mark.parametrize("said", ["3600", "8.5", "inf"])
 @pytest.mark.parametrize("answer", [{"status": 429}, {"error": "ratelimited"}, {"error": "rate_limited"}], ids=str)
 @pytest.mark.parametrize("send", ["read", "write", "put"])
 def test_a_long_retry_after_is_left_to_the_task(
@@ -114,7 +114,7 @@ def test_a_long_retry_after_is_left_to_the_task(
         getattr(hook, send)("auth.test")
     assert caught.value.retry_after == float(said)
     assert not caught.value.effect_possible
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 5
     assert len(control.calls("auth.test")) == 1
 
 
@@ -134,7 +134,7 @@ def test_an_odd_retry_after_delays_little(hook: Any, control: SandboxClient, sai
     control.add_fault(Fault(method="auth.test", status=429, headers=headers))
     began = time.monotonic()
     assert hook.read("auth.test")["ok"]
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ def test_calls_end_within_the_budget_however_slack_fails(
     started = time.monotonic()
     with pytest.raises(SlackUnavailableError):
         client.hook.read("usergroups.list")
-    assert time.monotonic() - started < 30, "far more than the budget, even on a loaded machine"
+    assert time.monotonic() - started < 8, "far more than the budget, even on a loaded machine"
     with pytest.raises(SlackUnavailableError, match="time for it was used up"):
         live().within(0.0).hook.read("auth.test")
     assert live().hook.read("auth.test")["ok"], "the budget is the bounded client's alone"

@@ -211,7 +211,9 @@ def test_without_slack_nobody_is_authorized_and_the_person_is_informed(app: App)
 
 def test_a_blocked_database_is_not_a_silent_success(app: App) -> None:
     app.registry.blocked = threading.Event()
+    began = time.monotonic()
     assert app.command("lead") == NOT_CONFIRMED
+    assert time.monotonic() - began < 3
     app.registry.blocked.set()
 
 
