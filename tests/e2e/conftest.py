@@ -1,4 +1,4 @@
-"""A whole Airflow for all end-to-end tests of the DAG, and a world for it: people, a service, a routing table."""
+"""A running Airflow for the end-to-end tests of the DAG, with Slack users, a service and a routing table."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEAD
 from ..whole_airflow import LOW_IDLE_LOAD  # noqa: TID252 - tests are no package  # isort: skip
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
-WEBHOOK_SECRET = "house-secret-0123456789"
-SECRET_OF_THE_WORKER = "hunter2-of-the-worker-0123456789"
+WEBHOOK_SECRET = "webhook-secret-0123456789"
+WORKER_SECRET = "hunter2-of-the-worker-0123456789"
 
 
 @dataclass(frozen=True)
-class House:
-    """An Airflow, the Slack that it talks to, and the service that its probes look at."""
+class Deployment:
+    """A running Airflow, its Slack, and the service that its probes check."""
 
     airflow: LocalAirflow
     slack: SandboxServer
@@ -41,34 +41,34 @@ class House:
         return SandboxClient(self.slack.url)
 
     def start(self, conf: dict[str, Any], *, run_id: str | None = None) -> str:
-        """Start a run by Airflow's REST API and return its id."""
+        """Start a run with Airflow's REST API and return its ID."""
         return str(self.airflow.api.trigger("incident_response", conf, run_id=run_id)["dag_run_id"])
 
-    def alert(self, incident: dict[str, Any]) -> dict[str, Any]:
-        """Tell the webhook of an incident and return its answer."""
-        answer = httpx.post(
+    def send_alert(self, incident: dict[str, Any]) -> dict[str, Any]:
+        """Send an alert to the webhook and return its decision."""
+        response = httpx.post(
             f"{self.airflow.url}/incidents/webhook/generic",
             json=incident,
             headers={SECRET_HEADER: WEBHOOK_SECRET},
             timeout=30,
         )
-        decided: dict[str, Any] = answer.raise_for_status().json()
-        return decided
+        decision: dict[str, Any] = response.raise_for_status().json()
+        return decision
 
-    def finish(self, run_id: str) -> str:
+    def wait_for_run(self, run_id: str) -> str:
         """Wait for a run and return its state."""
         return str(self.airflow.api.wait_for_run("incident_response", run_id)["state"])
 
-    def value(self, run_id: str, task_id: str, map_index: int = -1) -> Any:
-        """Return what a task returned."""
+    def xcom(self, run_id: str, task_id: str, map_index: int = -1) -> Any:
+        """Return the return value of a task."""
         return self.airflow.api.xcom("incident_response", run_id, task_id, map_index=map_index)
 
 
 @pytest.fixture(scope="module")
-def house(
+def deployment(
     docker_engine: Any, tmp_path_factory: pytest.TempPathFactory, migrated_home: Callable[[Path], Path]
-) -> Iterator[House]:
-    """The house, with a routing table like the example that ships, but for the service's network and no runbook."""
+) -> Iterator[Deployment]:
+    """A deployment with the example routing table, which allows the network of the service."""
     project = tmp_path_factory.mktemp("project")
     with SandboxServer() as slack, demo_network() as network, BrokenService(network.gateway) as service:
         table = yaml.safe_load(
@@ -86,7 +86,7 @@ def house(
             "AIRFLOW__INCIDENT__ROUTING_TABLE": str(project / "routing.json"),
             "AIRFLOW__INCIDENT__DOCKER_NETWORK": network.name,
             "AIRFLOW__INCIDENT__DOCKER_DNS": network.gateway,
-            "SECRET_OF_THE_WORKER": SECRET_OF_THE_WORKER,
+            "SECRET_OF_THE_WORKER": WORKER_SECRET,
         }
         connections = {
             "slack_api_default": connection,
@@ -97,4 +97,4 @@ def house(
             for dag_id in ("incident_response", "incident_update"):
                 airflow.wait_for_dag(dag_id)
             airflow.warm_up()
-            yield House(airflow, slack, service, project)
+            yield Deployment(airflow, slack, service, project)

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on, in a real Airflow: to the log, in the pinned brief, and to Datadog."""
+"""Events of a run in a running Airflow: in the log, in the pinned brief, and in Datadog."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ pytestmark = pytest.mark.e2e
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 INCIDENT = {"title": "Checkout is down", "severity": "critical", "services": ["checkout"], "id": "events-1"}
 SECRET = "hunter2-in-an-error"
-OTHERS = """
+OTHER_DAGS = """
 from airflow.sdk import dag, task
 
 
 def failing(dag_id, tags):
     @dag(dag_id=dag_id, schedule=None, tags=tags)
-    def made():
+    def failing_dag():
         @task
-        def breaks():
+        def fails():
             raise ValueError("cannot connect with hunter2-in-an-error")
 
-        breaks()
+        fails()
 
-    made()
+    failing_dag()
 
 
 failing("reported", ["incident"])
@@ -56,7 +56,7 @@ def airflow(
 ) -> Iterator[LocalAirflow]:
     dags = tmp_path_factory.mktemp("dags")
     shutil.copy(DAGS / "incident_response.py", dags)
-    (dags / "others.py").write_text(textwrap.dedent(OTHERS))
+    (dags / "other_dags.py").write_text(textwrap.dedent(OTHER_DAGS))
     datadog = {"api_key": sandbox.workspace.datadog.api_key, "api_host": sandbox.datadog_url}
     connections: dict[str, dict[str, Any]] = {
         "slack_api_default": {
@@ -66,10 +66,10 @@ def airflow(
         },
         "datadog_default": {"conn_type": "datadog", "extra": json.dumps(datadog)},
     }
-    # No engine: what the probes see is another test's matter.
-    nowhere = {**LOW_IDLE_LOAD, "DOCKER_HOST": "tcp://127.0.0.1:9"}
+    # Probes are tested elsewhere.
+    settings = {**LOW_IDLE_LOAD, "DOCKER_HOST": "tcp://127.0.0.1:9"}
     home = migrated_home(tmp_path_factory.mktemp("airflow"))
-    with LocalAirflow(home, dags, connections=connections, environment=nowhere) as airflow:
+    with LocalAirflow(home, dags, connections=connections, environment=settings) as airflow:
         for dag_id in ("incident_response", "reported", "not_reported"):
             airflow.wait_for_dag(dag_id)
         airflow.warm_up()
@@ -83,13 +83,13 @@ def control(sandbox: SandboxServer) -> SandboxClient:
 
 
 def events_in(text: str) -> list[dict[str, Any]]:
-    """Return the events that a log holds, in their order."""
+    """Return the events in a log, in order."""
     found = re.findall(r'\{\\?"event\\?": \\?"(?:step|workflow)_.*?\}(?=[ "\n]|$)', text)
     return [json.loads(line.replace('\\"', '"')) for line in found]
 
 
-def finished(airflow: LocalAirflow, dag_id: str, conf: dict[str, Any] | None = None) -> tuple[str, str]:
-    """Run a DAG until the scheduler has reported its end; return the run's id and state."""
+def run_dag(airflow: LocalAirflow, dag_id: str, conf: dict[str, Any] | None = None) -> tuple[str, str]:
+    """Run a DAG until the scheduler has reported its end; return the run's ID and state."""
     run_id = airflow.api.trigger(dag_id, conf)["dag_run_id"]
     state = airflow.api.wait_for_run(dag_id, run_id)["state"]
     if dag_id != "not_reported":
@@ -98,7 +98,7 @@ def finished(airflow: LocalAirflow, dag_id: str, conf: dict[str, Any] | None = N
 
 
 def events_of(airflow: LocalAirflow, dag_id: str, run_id: str, task_id: str) -> list[dict[str, Any]]:
-    """Return the events in a task's log, once its end is among them: Airflow records the end first."""
+    """Return the events in a task's log. Wait for the last one: Airflow records the end before it is logged."""
 
     def events() -> list[dict[str, Any]]:
         return events_in(airflow.api.logs(dag_id, run_id, task_id))
@@ -112,17 +112,17 @@ def run_events(airflow: LocalAirflow, run_id: str) -> list[dict[str, Any]]:
     return [event for event in events if event["event"] == "workflow_complete" and event["run_id"] == run_id]
 
 
-def test_a_run_is_reported_step_by_step(
+def test_each_step_is_reported_to_log_and_datadog(
     airflow: LocalAirflow, sandbox: SandboxServer, control: SandboxClient
 ) -> None:
-    run_id, state = finished(airflow, "incident_response", INCIDENT)
+    run_id, state = run_dag(airflow, "incident_response", INCIDENT)
     key = airflow.api.xcom("incident_response", run_id, "parse_incident_event")["key"]
 
     assert state == "success"
     for task_id in ("setup_slack_integration", "create_war_room", "final_summary"):
-        began, ended = events_of(airflow, "incident_response", run_id, task_id)
-        assert (began["event"], ended["event"]) == ("step_running", "step_complete")
-        assert {began["key"], ended["key"]} == {key}
+        started, ended = events_of(airflow, "incident_response", run_id, task_id)
+        assert (started["event"], ended["event"]) == ("step_running", "step_complete")
+        assert {started["key"], ended["key"]} == {key}
         assert (ended["step"], ended["state"]) == (task_id, "success")
         assert ended["duration_ms"] > 0
     _, parsed = events_in(airflow.api.logs("incident_response", run_id, "parse_incident_event"))
@@ -130,11 +130,11 @@ def test_a_run_is_reported_step_by_step(
     [_, probe] = events_in(airflow.api.logs("incident_response", run_id, "investigate", map_index=0))
     assert probe["map_index"] == 0
 
-    [whole] = run_events(airflow, run_id)
+    [workflow] = run_events(airflow, run_id)
     room = airflow.api.xcom("incident_response", run_id, "final_summary")
-    assert (whole["key"], whole["state"], whole["severity"]) == (key, "success", "critical")
-    assert whole["time_to_room_ms"] == room["time_to_room_ms"]
-    assert whole["duration_ms"] > whole["time_to_room_ms"]
+    assert (workflow["key"], workflow["state"], workflow["severity"]) == (key, "success", "critical")
+    assert workflow["time_to_room_ms"] == room["time_to_room_ms"]
+    assert workflow["duration_ms"] > workflow["time_to_room_ms"]
 
     datadog = sandbox.workspace.datadog
     wait_until(
@@ -150,9 +150,9 @@ def test_a_run_is_reported_step_by_step(
     assert {"incident.step.duration", "incident.time_to_room", "incident.workflow.duration"} <= metrics
 
 
-def test_the_brief_shows_the_steps_as_they_end(airflow: LocalAirflow, control: SandboxClient) -> None:
-    finished(airflow, "incident_response", {**INCIDENT, "id": "events-2", "hosts": ["db.example"]})
-    wait_until(lambda: steps(control)[-1] == "", what="a brief that waits for nothing", timeout=30)
+def test_brief_shows_open_steps(airflow: LocalAirflow, control: SandboxClient) -> None:
+    run_dag(airflow, "incident_response", {**INCIDENT, "id": "events-2", "hosts": ["db.example"]})
+    wait_until(lambda: steps(control)[-1] == "", what="a brief without open steps", timeout=30)
     seen = steps(control)
 
     assert any("room running" in line for line in seen)
@@ -161,16 +161,16 @@ def test_the_brief_shows_the_steps_as_they_end(airflow: LocalAirflow, control: S
 
 
 def steps(control: SandboxClient) -> list[str]:
-    """Return the brief's line of open steps, or nothing, for each time that the brief was written."""
+    """Return the line of open steps, or an empty string, of each version of the brief."""
     calls = [call for call in control.calls() if call["method"] in ("chat.postMessage", "chat.update")]
     briefs = [text for call in calls if "updates itself" in (text := json.dumps(call["args"], ensure_ascii=False))]
     lines = (re.search(r"⏳[^\\\n\"]*", brief) for brief in briefs)
     return [line.group() if line else "" for line in lines]
 
 
-def test_a_failed_step_is_reported_without_its_message(airflow: LocalAirflow, sandbox: SandboxServer) -> None:
-    run_id, state = finished(airflow, "reported")
-    _, failed = events_of(airflow, "reported", run_id, "breaks")
+def test_failed_step_is_reported_without_error_message(airflow: LocalAirflow, sandbox: SandboxServer) -> None:
+    run_id, state = run_dag(airflow, "reported")
+    _, failed = events_of(airflow, "reported", run_id, "fails")
 
     assert state == "failed"
     assert (failed["event"], failed["state"], failed["error"]) == ("step_failed", "failed", "ValueError")
@@ -180,29 +180,29 @@ def test_a_failed_step_is_reported_without_its_message(airflow: LocalAirflow, sa
     assert SECRET not in json.dumps(list(sandbox.workspace.datadog.events.values()))
 
 
-def test_a_dag_without_the_tag_is_not_reported(airflow: LocalAirflow) -> None:
-    run_id, _ = finished(airflow, "not_reported")
+def test_dag_without_tag_is_not_reported(airflow: LocalAirflow) -> None:
+    run_id, _ = run_dag(airflow, "not_reported")
 
-    assert events_in(airflow.api.logs("not_reported", run_id, "breaks")) == []
+    assert events_in(airflow.api.logs("not_reported", run_id, "fails")) == []
 
 
-def test_trouble_with_telling_is_no_trouble_of_the_run(airflow: LocalAirflow, control: SandboxClient) -> None:
+def test_failed_reporting_does_not_fail_the_run(airflow: LocalAirflow, control: SandboxClient) -> None:
     control.add_fault(Fault(method="datadog.series", status=500, body="<html>down</html>", times=None))
-    # The first update is the room's own, the second the summary's; the one after it reports the end.
+    # The first update is from the room, the second from the summary, the third reports the end of the run.
     control.add_fault(Fault(method="chat.update", nth=3, times=3, error="ratelimited"))
-    began = time.monotonic()
-    run_id, state = finished(airflow, "incident_response", {**INCIDENT, "id": "events-3"})
+    started = time.monotonic()
+    run_id, state = run_dag(airflow, "incident_response", {**INCIDENT, "id": "events-3"})
 
     assert state == "success"
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - started < 60
 
-    def log_says(*texts: str) -> bool:
+    def log_contains(*texts: str) -> bool:
         log = airflow.api.logs("incident_response", run_id, "final_summary")
         return all(text in log for text in texts)
 
     # A task's process reports its end after Airflow has recorded it.
     wait_until(
-        lambda: log_says("Events were not sent to Datadog", "The brief was not refreshed"),
+        lambda: log_contains("Events were not sent to Datadog", "The brief was not refreshed"),
         what="the log to have both warnings",
         timeout=30,
     )

@@ -1,4 +1,4 @@
-"""From a call of Airflow's REST API to the room with its evidence: real scheduler, real containers, real HTTP."""
+"""The workflow from a REST API call to the room with evidence, with a real scheduler and real containers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from incident_sandbox.demo.broken_service import DOMAIN, BrokenService, Certific
 from airflow_incident_provider.cli.airflow_api import AirflowApiError
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom
 
-from .conftest import DAGS, SECRET_OF_THE_WORKER, House  # isort: skip
+from .conftest import DAGS, WORKER_SECRET, Deployment  # isort: skip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
@@ -52,7 +52,7 @@ PAYLOADS = {
 }
 
 
-def ours(channel: dict[str, Any]) -> list[dict[str, Any]]:
+def app_messages(channel: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for each in channel["messages"] if each["user"] == BOT and each.get("subtype") is None]
 
 
@@ -60,85 +60,88 @@ def ours(channel: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", PAYLOADS)
-def test_payload_becomes_a_staffed_room(house: House, payload: Callable[[str], dict[str, Any]], name: str) -> None:
-    house.control.reset()
+def test_payload_opens_room_with_responders(
+    deployment: Deployment, payload: Callable[[str], dict[str, Any]], name: str
+) -> None:
+    deployment.control.reset()
     recorded = payload(name)
-    run_id = house.start(recorded.get("conf", {"datadog": recorded}), run_id=recorded.get("dag_run_id"))
-    assert house.finish(run_id) == "success"
+    run_id = deployment.start(recorded.get("conf", {"datadog": recorded}), run_id=recorded.get("dag_run_id"))
+    assert deployment.wait_for_run(run_id) == "success"
     channel, severity, people, monitor = PAYLOADS[name]
-    incident = Incident.model_validate(house.value(run_id, "parse_incident_event"))
-    room = house.control.channel(channel)
+    incident = Incident.model_validate(deployment.xcom(run_id, "parse_incident_event"))
+    room = deployment.control.channel(channel)
     assert (incident.severity, set(room["members"])) == (severity, people | {BOT})
     assert monitor in {bookmark["link"].partition("?")[0] for bookmark in room["bookmarks"]}
-    assert any(house.airflow.url in bookmark["link"] for bookmark in room["bookmarks"])
-    brief, *rest = ours(room)
+    assert any(deployment.airflow.url in bookmark["link"] for bookmark in room["bookmarks"])
+    brief, *rest = app_messages(room)
     assert room["pins"] == [brief["ts"]]
     text = json.dumps(brief["blocks"])
     assert all(link.url.replace("&", "&amp;") in text for link in incident.links)
     assert rest[-1]["text"].startswith("First look")
-    summary = IncidentSummary.model_validate(house.value(run_id, "final_summary"))
+    summary = IncidentSummary.model_validate(deployment.xcom(run_id, "final_summary"))
     assert summary.here == summary.invited == len(people)
 
 
-def test_recovery_opens_nothing(house: House, payload: Callable[[str], dict[str, Any]]) -> None:
-    house.control.reset()
-    run_id = house.start({"datadog": payload("03")})
-    assert house.finish(run_id) == "success"
-    assert house.value(run_id, "final_summary")["outcome"] == "not_raised"
-    assert house.control.calls("conversations.create") == []
+def test_recovery_opens_no_room(deployment: Deployment, payload: Callable[[str], dict[str, Any]]) -> None:
+    deployment.control.reset()
+    run_id = deployment.start({"datadog": payload("03")})
+    assert deployment.wait_for_run(run_id) == "success"
+    assert deployment.xcom(run_id, "final_summary")["outcome"] == "not_raised"
+    assert deployment.control.calls("conversations.create") == []
 
 
-def test_alert_that_is_delivered_twice_at_once(house: House, payload: Callable[[str], dict[str, Any]]) -> None:
-    """Two runs for one incident, side by side: one room, one brief."""
-    house.control.reset()
-    runs = [house.start({"datadog": payload("01")}) for _ in range(2)]
-    assert [house.finish(run_id) for run_id in runs] == ["success", "success"]
-    first, second = (WarRoom.model_validate(house.value(run_id, "create_war_room")) for run_id in runs)
+def test_concurrent_deliveries_share_one_room(
+    deployment: Deployment, payload: Callable[[str], dict[str, Any]]
+) -> None:
+    deployment.control.reset()
+    runs = [deployment.start({"datadog": payload("01")}) for _ in range(2)]
+    assert [deployment.wait_for_run(run_id) for run_id in runs] == ["success", "success"]
+    first, second = (WarRoom.model_validate(deployment.xcom(run_id, "create_war_room")) for run_id in runs)
     assert first.channel_id == second.channel_id
-    room = house.control.channel(str(first.channel_id))
-    keys = [each["metadata"]["event_payload"]["key"] for each in ours(room)]
+    room = deployment.control.channel(str(first.channel_id))
+    keys = [each["metadata"]["event_payload"]["key"] for each in app_messages(room)]
     assert len([key for key in keys if key.endswith("/brief")]) == 1
     assert len(room["pins"]) == 1
 
 
-def test_conf_without_a_payload_in_it_is_refused_before_there_is_a_run(house: House) -> None:
+def test_invalid_conf_is_rejected_by_the_api(deployment: Deployment) -> None:
     with pytest.raises(AirflowApiError, match=r"400: .*Invalid input for param"):
-        house.start({"datadog": [1]})
+        deployment.start({"datadog": [1]})
 
 
-def test_mistake_in_a_field_is_left_out_and_costs_no_room(house: House) -> None:
+def test_invalid_field_is_ignored_and_flagged(deployment: Deployment) -> None:
     confs: list[tuple[dict[str, Any], str, set[str]]] = [
         ({"title": 7}, "7", {"severity"}),
         ({"title": "What is worse?", "severity": "apocalyptic"}, "What is worse?", {"severity"}),
         ({"title": "Who comes?", "severity": "low", "users": {"a": 1}}, "Who comes?", {"users"}),
     ]
-    runs = [house.start(conf) for conf, _, _ in confs]
+    runs = [deployment.start(conf) for conf, _, _ in confs]
     for run_id, (_, title, fields) in zip(runs, confs, strict=True):
-        assert house.finish(run_id) == "success"
-        incident = Incident.model_validate(house.value(run_id, "parse_incident_event"))
+        assert deployment.wait_for_run(run_id) == "success"
+        incident = Incident.model_validate(deployment.xcom(run_id, "parse_incident_event"))
         assert (incident.title, {flag.field for flag in incident.flags}) == (title, fields)
-        assert house.value(run_id, "create_war_room")["channel_id"]
+        assert deployment.xcom(run_id, "create_war_room")["channel_id"]
 
 
-def test_secrets_stay_secret(house: House) -> None:
-    """Neither in what Airflow's API returns for a run, nor in any file that it left, nor in the workspace."""
+def test_secrets_are_not_exposed(deployment: Deployment) -> None:
+    """Search the responses of Airflow's API, the log files and the workspace."""
     title = "{{ conn.slack_api_default.password }} $SECRET_OF_THE_WORKER"
-    run_id = house.start({"title": title, "users": ["José García", "nobody"], "description": title})
-    assert house.finish(run_id) == "success"
-    kept = [json.dumps(house.control.state(everybody=True)), json.dumps(house.control.calls())]
-    for task in house.airflow.api.task_instances("incident_response", run_id):
+    run_id = deployment.start({"title": title, "users": ["José García", "nobody"], "description": title})
+    assert deployment.wait_for_run(run_id) == "success"
+    texts = [json.dumps(deployment.control.state(everybody=True)), json.dumps(deployment.control.calls())]
+    for task in deployment.airflow.api.task_instances("incident_response", run_id):
         name, index = task["task_id"], task["map_index"]
-        kept.append(json.dumps(task))
-        kept.append(house.airflow.api.logs("incident_response", run_id, name, map_index=index))
-        kept.append(json.dumps(house.value(run_id, name, index)))
-    logs = [path for path in house.airflow.home.logs.rglob("*") if path.is_file()]
+        texts.append(json.dumps(task))
+        texts.append(deployment.airflow.api.logs("incident_response", run_id, name, map_index=index))
+        texts.append(json.dumps(deployment.xcom(run_id, name, index)))
+    logs = [path for path in deployment.airflow.home.logs.rglob("*") if path.is_file()]
     assert any(run_id in str(path) for path in logs)
-    kept += [path.read_text(errors="replace") for path in logs]
-    for secret in (house.slack.token, SECRET_OF_THE_WORKER):
-        assert not any(secret in text for text in kept)
+    texts += [path.read_text(errors="replace") for path in logs]
+    for secret in (deployment.slack.token, WORKER_SECRET):
+        assert not any(secret in text for text in texts)
 
 
-# --- what the containers see ------------------------------------------------------------------------
+# --- findings ----------------------------------------------------------------------------------------
 
 CHECKOUT = f"checkout.{DOMAIN}"
 
@@ -156,23 +159,23 @@ def targets(service: BrokenService) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def looked(house: House) -> dict[str, tuple[list[Finding], str]]:
-    """What was found of each target, and the thread of its room; all at once, as in a bad night."""
-    house.control.reset()
+def results(deployment: Deployment) -> dict[str, tuple[list[Finding], str]]:
+    """Return the findings of each target and the thread of its room, from concurrent incidents."""
+    deployment.control.reset()
     runs = {
-        case: house.start({"id": f"look-{number}", "title": f"Look at {case}", "targets": [target]})
-        for number, (case, target) in enumerate(targets(house.service).items())
+        case: deployment.start({"id": f"check-{number}", "title": f"Check {case}", "targets": [target]})
+        for number, (case, target) in enumerate(targets(deployment.service).items())
     }
-    seen = {}
+    found = {}
     for case, run_id in runs.items():
-        assert house.finish(run_id) == "success"
-        planned = house.value(run_id, "plan_investigation")
+        assert deployment.wait_for_run(run_id) == "success"
+        planned = deployment.xcom(run_id, "plan_investigation")
         findings = [
-            Finding.model_validate(house.value(run_id, "investigate", index)) for index in range(len(planned))
+            Finding.model_validate(deployment.xcom(run_id, "investigate", index)) for index in range(len(planned))
         ]
-        room = house.control.channel(house.value(run_id, "create_war_room")["channel_id"])
-        seen[case] = findings, json.dumps(ours(room)[0]["replies"])
-    return seen
+        room = deployment.control.channel(deployment.xcom(run_id, "create_war_room")["channel_id"])
+        found[case] = findings, json.dumps(app_messages(room)[0]["replies"])
+    return found
 
 
 @pytest.mark.parametrize(
@@ -187,10 +190,10 @@ def looked(house: House) -> dict[str, tuple[list[Finding], str]]:
         ("metadata", "http", Verdict.SKIPPED, "169.254.169.254"),
     ],
 )
-def test_a_finding_is_right_and_posted_with_its_evidence(
-    looked: dict[str, tuple[list[Finding], str]], case: str, probe: str, verdict: Verdict, words: str
+def test_finding_is_posted_with_evidence(
+    results: dict[str, tuple[list[Finding], str]], case: str, probe: str, verdict: Verdict, words: str
 ) -> None:
-    findings, thread = looked[case]
+    findings, thread = results[case]
     [finding] = [each for each in findings if each.probe == probe]
     assert finding.verdict is verdict
     assert words in finding.summary
@@ -204,49 +207,49 @@ def test_a_finding_is_right_and_posted_with_its_evidence(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def there_before(docker_engine: Any) -> set[str]:
-    """The containers that others left on this engine: another session's are not ours to judge."""
-    return probes_on(docker_engine)
+def existing_containers(docker_engine: Any) -> set[str]:
+    """Return the probe containers of other sessions on this engine."""
+    return probe_containers(docker_engine)
 
 
-def probes_on(engine: Any) -> set[str]:
+def probe_containers(engine: Any) -> set[str]:
     return {
-        found.id
-        for found in engine.containers.list(
+        container.id
+        for container in engine.containers.list(
             all=True, filters={"label": "airflow_incident_provider"}, ignore_removed=True
         )
     }
 
 
-def test_control_says_that_our_own_network_is_fine(looked: dict[str, tuple[list[Finding], str]]) -> None:
-    controls = [each for findings, _ in looked.values() for each in findings if each.probe == "control"]
-    assert len(controls) == len(looked)
+def test_control_probe_has_a_verdict_in_every_run(results: dict[str, tuple[list[Finding], str]]) -> None:
+    controls = [each for findings, _ in results.values() for each in findings if each.probe == "control"]
+    assert len(controls) == len(results)
     assert Verdict.UNKNOWN not in {each.verdict for each in controls}
 
 
-def test_no_container_is_left(looked: object, docker_engine: Any, there_before: set[str]) -> None:
-    assert probes_on(docker_engine) - there_before == set()
+def test_containers_are_removed(results: object, docker_engine: Any, existing_containers: set[str]) -> None:
+    assert probe_containers(docker_engine) - existing_containers == set()
 
 
 # --- order ------------------------------------------------------------------------------------------
 
 
-def test_brief_does_not_wait_for_the_investigation(house: House) -> None:
-    run_id = house.start({"title": "Brief first", "targets": [house.service.url("/failing")]})
-    assert house.finish(run_id) == "success"
-    brief = float(house.value(run_id, "create_war_room")["brief_ts"])
-    updates = house.value(run_id, "post_investigation_updates")
+def test_brief_is_posted_before_the_findings(deployment: Deployment) -> None:
+    run_id = deployment.start({"title": "Brief first", "targets": [deployment.service.url("/failing")]})
+    assert deployment.wait_for_run(run_id) == "success"
+    brief = float(deployment.xcom(run_id, "create_war_room")["brief_ts"])
+    updates = deployment.xcom(run_id, "post_investigation_updates")
     assert brief < min(float(message["ts"]) for message in updates["messages"])
-    assert brief < float(house.value(run_id, "final_summary")["posted_ts"])
+    assert brief < float(deployment.xcom(run_id, "final_summary")["posted_ts"])
 
 
-# --- a project that has only installed the package --------------------------------------------------
+# --- a project with the installed package ------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> tuple[Path, dict[str, str]]:
-    """A folder with the copied DAG, and the environment of a person who works in it."""
-    folder = tmp_path_factory.mktemp("their project")
+    """A project folder with a copy of the DAG, and its environment variables."""
+    folder = tmp_path_factory.mktemp("user project")
     (folder / "dags").mkdir()
     (folder / "home").mkdir()
     shutil.copy(DAGS / "incident_response.py", folder / "dags")
@@ -259,7 +262,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> tup
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
         "COLUMNS": "250",
-        # No engine: what the probes see is another test's matter.
+        # Probes are tested above.
         "DOCKER_HOST": f"unix://{folder}/none.sock",
     }
     return folder, environment
@@ -267,7 +270,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> tup
 
 def airflow(project: tuple[Path, dict[str, str]], *arguments: str, **variables: str) -> str:
     folder, environment = project
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "airflow", *arguments],
         cwd=folder,
         env=environment | variables,
@@ -276,38 +279,40 @@ def airflow(project: tuple[Path, dict[str, str]], *arguments: str, **variables: 
         timeout=180,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    return completed.stdout
 
 
-def test_dags_test_with_a_payload(
-    project: tuple[Path, dict[str, str]], house: House, payload: Callable[[str], dict[str, Any]]
+def test_dags_test_opens_room(
+    project: tuple[Path, dict[str, str]], deployment: Deployment, payload: Callable[[str], dict[str, Any]]
 ) -> None:
-    house.control.reset()
+    deployment.control.reset()
     connection = {
         "conn_type": "slack",
-        "password": house.slack.token,
-        "extra": {"base_url": house.slack.slack_base_url},
+        "password": deployment.slack.token,
+        "extra": {"base_url": deployment.slack.slack_base_url},
     }
-    said = airflow(
+    output = airflow(
         project,
         *("dags", "test", "incident_response", "--conf", json.dumps({"datadog": payload("09a")})),
         AIRFLOW_CONN_SLACK_API_DEFAULT=json.dumps(connection),
     )
-    assert "state=success" in said or "successful" in said
-    [room] = [each["name"] for each in house.control.state()["channels"] if each["creator"] == BOT]
+    assert "state=success" in output or "successful" in output
+    [room] = [each["name"] for each in deployment.control.state()["channels"] if each["creator"] == BOT]
     assert room == "inc-20261123-disk-above-90-266154777"
-    assert house.slack.token not in said
+    assert deployment.slack.token not in output
 
 
-def test_dags_test_without_slack_shows_what_it_would_post(
+def test_dags_test_without_slack_connection_is_a_dry_run(
     project: tuple[Path, dict[str, str]], payload: Callable[[str], dict[str, Any]]
 ) -> None:
-    said = airflow(project, "dags", "test", "incident_response", "--conf", json.dumps({"datadog": payload("09a")}))
-    assert "DRY-RUN: would post to #inc-20261123-disk-above-90-266154777" in said
+    output = airflow(
+        project, "dags", "test", "incident_response", "--conf", json.dumps({"datadog": payload("09a")})
+    )
+    assert "DRY-RUN: would post to #inc-20261123-disk-above-90-266154777" in output
 
 
-def test_provider_shows_in_airflows_lists(project: tuple[Path, dict[str, str]]) -> None:
+def test_provider_is_listed_by_airflow(project: tuple[Path, dict[str, str]]) -> None:
     assert "airflow-incident-provider" in airflow(project, "providers", "list")
     assert "airflow-incident-provider" in airflow(project, "providers", "get", "airflow-incident-provider")
     assert "sandbox" in airflow(project, "incident", "--help")

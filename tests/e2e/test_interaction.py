@@ -1,4 +1,4 @@
-"""The interactive room: buttons, forms and /incident, from the sandbox through Airflow back into the room."""
+"""The interactive room: buttons, forms and /incident commands, from the sandbox through Airflow to the room."""
 
 from __future__ import annotations
 
@@ -40,20 +40,21 @@ ROUTING = {
 
 
 @dataclass
-class Site:
-    """An Airflow and the Slack that it talks to."""
+class Deployment:
+    """A running Airflow and its Slack."""
 
     airflow: LocalAirflow
     slack: SandboxServer
 
     def report(self, title: str, severity: str = "high", users: Sequence[str] = ()) -> str:
-        answer = httpx.post(
+        """Report an incident to the webhook, wait for its run, and return its key."""
+        response = httpx.post(
             f"{self.airflow.url}/incidents/webhook/generic",
             json={"title": title, "severity": severity, "id": title, "users": list(users)},
             headers={SECRET_HEADER: SECRET},
             timeout=30,
         )
-        key = str(answer.raise_for_status().json()["incident"])
+        key = str(response.raise_for_status().json()["incident"])
         self.airflow.api.wait_for_run("incident_response", key)
         return key
 
@@ -81,32 +82,32 @@ class Site:
     def press(
         self, title: str, action: str, *, user: str = ALICE, option: str | None = None, ts: str | None = None
     ) -> None:
-        """Use a button or menu of a message; of the brief by default."""
+        """Use a button or menu of a message, by default of the brief."""
         channel = self.room(title)
-        used = {
+        action_request = {
             "user_id": user,
             "channel_id": channel["id"],
             "ts": ts or self.brief(title)["ts"],
             "action_id": action,
             "option": option,
         }
-        # On a busy machine Slack may stop waiting; the action takes effect all the same.
-        assert self.slack_post("/sandbox/actions", used)["delivery"] in ("ok", "operation_timeout")
+        # On a slow machine Slack may time out, but the action still takes effect.
+        assert self.slack_post("/sandbox/actions", action_request)["delivery"] in ("ok", "operation_timeout")
 
     def command(self, title: str, text: str, *, user: str = ALICE) -> str:
-        """Send a slash command and return the reply that only this person sees."""
+        """Send a slash command and return the ephemeral reply."""
         channel = self.room(title)
-        typed = {"user_id": user, "channel_id": channel["id"], "command": "/incident", "text": text}
+        command_request = {"user_id": user, "channel_id": channel["id"], "command": "/incident", "text": text}
         before = len(channel["ephemerals"])
         for _ in range(5):
-            self.slack_post("/sandbox/commands", typed)
+            self.slack_post("/sandbox/commands", command_request)
             replies = self.room(title)["ephemerals"][before:]
             if replies and replies[-1]["text"] != NOT_CONFIRMED:
                 break
         return str(replies[-1]["text"])
 
     def submit(self, user: str, values: dict[str, str]) -> dict[str, str]:
-        """Fill in the form that is open for a person; return its errors."""
+        """Submit the form that is open for a user and return its errors."""
 
         def opened() -> Any:
             views = self.slack_get(f"/sandbox/views?user_id={user}")
@@ -116,18 +117,20 @@ class Site:
         submitted = self.slack_post(f"/sandbox/views/{opened()['id']}/submit", {"user_id": user, "values": values})
         return dict(submitted["errors"])
 
-    def eventually_says(self, title: str, *texts: str) -> None:
-        """Wait until the room, its threads included, holds every text."""
+    def wait_for_texts(self, title: str, *texts: str) -> None:
+        """Wait until the room or its threads contain every text."""
 
-        def says() -> bool:
+        def found() -> bool:
             room = json.dumps(self.room(title), ensure_ascii=False)
             return all(text in room for text in texts)
 
-        wait_until(says, timeout=60, what=f"{texts} in the room")
+        wait_until(found, timeout=60, what=f"{texts} in the room")
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, migrated_home: Callable[[Path], Path]) -> Iterator[Site]:
+def deployment(
+    tmp_path_factory: pytest.TempPathFactory, migrated_home: Callable[[Path], Path]
+) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("interaction")
     (folder / "routing.json").write_text(json.dumps(ROUTING))
     with SandboxServer() as slack:
@@ -153,169 +156,171 @@ def site(tmp_path_factory: pytest.TempPathFactory, migrated_home: Callable[[Path
             airflow.warm_up()
             slack.connect_app(airflow.url)
             slack.workspace.interactivity.response_seconds = 60
-            yield Site(airflow, slack)
+            yield Deployment(airflow, slack)
 
 
-def test_take_command_change_severity_post_an_update_and_resolve(site: Site) -> None:
+def test_lead_severity_update_resolve_and_reopen(deployment: Deployment) -> None:
     title = "Search returns nothing"
-    site.report(title)
-    site.press(title, "incident.lead")
-    site.eventually_says(title, f"*Lead* <@{ALICE}>")
+    deployment.report(title)
+    deployment.press(title, "incident.lead")
+    deployment.wait_for_texts(title, f"*Lead* <@{ALICE}>")
 
-    site.press(title, "incident.menu", option="severity")
-    assert site.submit(ALICE, {"value": "critical"}) == {}
-    site.eventually_says(title, "Severity high → critical", "CRITICAL: Search returns nothing")
+    deployment.press(title, "incident.menu", option="severity")
+    assert deployment.submit(ALICE, {"value": "critical"}) == {}
+    deployment.wait_for_texts(title, "Severity high → critical", "CRITICAL: Search returns nothing")
 
-    site.press(title, "incident.update")
-    assert site.submit(ALICE, {"value": "We roll back <!channel>", "next": "15"}) == {}
-    site.eventually_says(title, "We roll back &lt;!channel&gt;", "next update by")
+    deployment.press(title, "incident.update")
+    assert deployment.submit(ALICE, {"value": "We roll back <!channel>", "next": "15"}) == {}
+    deployment.wait_for_texts(title, "We roll back &lt;!channel&gt;", "next update by")
 
-    site.press(title, "incident.resolve")
-    assert site.submit(ALICE, {}) == {}
-    site.eventually_says(title, "Resolved at", f"by <@{ALICE}>", "incident.reopen")
-    site.press(title, "incident.reopen")
-    site.eventually_says(title, "Reopened")
+    deployment.press(title, "incident.resolve")
+    assert deployment.submit(ALICE, {}) == {}
+    deployment.wait_for_texts(title, "Resolved at", f"by <@{ALICE}>", "incident.reopen")
+    deployment.press(title, "incident.reopen")
+    deployment.wait_for_texts(title, "Reopened")
 
 
-def test_commands_reply_and_hand_over(site: Site) -> None:
+def test_slash_commands(deployment: Deployment) -> None:
     title = "Login fails"
-    site.report(title)
-    assert "/incident lead" in site.command(title, "help")
-    site.command(title, f"lead <@{DANA}|dana.reyes>")
-    site.eventually_says(title, f"*Lead* <@{DANA}>")
-    assert "is no command" in site.command(title, "explode")
-    site.command(title, "item Alert on failed logins")
-    site.eventually_says(title, "Alert on failed logins")
-    site.command(title, "invite @sre-oncall")
-    wait_until(lambda: PRIYA in site.room(title)["members"], timeout=60, what="the invited group")
+    deployment.report(title)
+    assert "/incident lead" in deployment.command(title, "help")
+    deployment.command(title, f"lead <@{DANA}|dana.reyes>")
+    deployment.wait_for_texts(title, f"*Lead* <@{DANA}>")
+    assert "is no command" in deployment.command(title, "explode")
+    deployment.command(title, "item Alert on failed logins")
+    deployment.wait_for_texts(title, "Alert on failed logins")
+    deployment.command(title, "invite @sre-oncall")
+    wait_until(lambda: PRIYA in deployment.room(title)["members"], timeout=60, what="the invited group")
 
 
-def test_a_suggested_person_is_invited_with_a_button(site: Site) -> None:
+def test_suggested_user_is_invited_with_button(deployment: Deployment) -> None:
     title = "Labels are missing"
-    site.report(title, users=["Chris"])
-    button = re.search(r"incident\.invite\.(U\w+)", json.dumps(site.brief(title)["blocks"]))
-    assert button is not None, "two people have this name: both are suggested"
-    site.press(title, button.group())
-    wait_until(lambda: button.group(1) in site.room(title)["members"], timeout=60, what="the suggested person")
+    deployment.report(title, users=["Chris"])
+    button = re.search(r"incident\.invite\.(U\w+)", json.dumps(deployment.brief(title)["blocks"]))
+    assert button is not None, "two users have this name: both are suggested"
+    deployment.press(title, button.group())
+    wait_until(lambda: button.group(1) in deployment.room(title)["members"], timeout=60, what="the suggested user")
     wait_until(
-        lambda: button.group() not in json.dumps(site.brief(title)["blocks"]), timeout=60, what="the new brief"
+        lambda: button.group() not in json.dumps(deployment.brief(title)["blocks"]),
+        timeout=60,
+        what="the new brief",
     )
 
 
-def test_findings_are_rated_and_counted_by_check(site: Site) -> None:
+def test_finding_feedback_is_counted_by_probe(deployment: Deployment) -> None:
     title = "Images are broken"
-    site.report(title)
+    deployment.report(title)
     [findings] = [
         reply
-        for message in site.room(title)["messages"]
+        for message in deployment.room(title)["messages"]
         for reply in message["replies"]
         if "incident.useful" in json.dumps(reply["blocks"])
     ]
-    site.press(title, "incident.useful", ts=findings["ts"])
-    site.press(title, "incident.not_useful", ts=findings["ts"], user=DANA)
-    feedback = json.loads(airflow_incident(site, "report", "--output", "json"))["feedback"]
+    deployment.press(title, "incident.useful", ts=findings["ts"])
+    deployment.press(title, "incident.not_useful", ts=findings["ts"], user=DANA)
+    feedback = json.loads(airflow_incident(deployment, "report", "--output", "json"))["feedback"]
     assert list(feedback.values()) == [{"useful": 1, "not_useful": 1}], feedback
 
 
-def test_a_stranger_is_refused(site: Site) -> None:
+def test_action_of_non_member_is_rejected(deployment: Deployment) -> None:
     title = "Carts are empty"
-    site.report(title)
-    assert "Only members" in site.command(title, "lead", user=PRIYA)
-    assert "*Lead* nobody yet" in json.dumps(site.brief(title)["blocks"])
+    deployment.report(title)
+    assert "Only members" in deployment.command(title, "lead", user=PRIYA)
+    assert "*Lead* nobody yet" in json.dumps(deployment.brief(title)["blocks"])
 
 
-def test_double_clicks_post_one_change(site: Site) -> None:
+def test_concurrent_clicks_post_one_change(deployment: Deployment) -> None:
     title = "Mail is late"
-    site.report(title)
+    deployment.report(title)
     with ThreadPoolExecutor(3) as clicks:
-        # All at once: the button disappears with the first of them.
-        for click in [clicks.submit(site.press, title, "incident.lead") for _ in range(3)]:
+        # Concurrently: the button disappears after the first click.
+        for click in [clicks.submit(deployment.press, title, "incident.lead") for _ in range(3)]:
             click.result()
-    site.eventually_says(title, f"Commander: none → <@{ALICE}>")
-    posted = [reply for message in site.room(title)["messages"] for reply in message["replies"]]
+    deployment.wait_for_texts(title, f"Commander: none → <@{ALICE}>")
+    posted = [reply for message in deployment.room(title)["messages"] for reply in message["replies"]]
     assert sum("Commander: none" in json.dumps(reply["blocks"]) for reply in posted) == 1
 
 
-def test_reminders_come_until_somebody_leads(site: Site) -> None:
+def test_reminder_is_posted_without_commander(deployment: Deployment) -> None:
     title = "Payments are declined"
-    site.report(title, severity="critical")
-    site.eventually_says(title, "Nobody leads this critical incident", "Who takes command?")
-    site.press(title, "incident.lead")
-    site.eventually_says(title, f"*Lead* <@{ALICE}>")
+    deployment.report(title, severity="critical")
+    deployment.wait_for_texts(title, "Nobody leads this critical incident", "Who takes command?")
+    deployment.press(title, "incident.lead")
+    deployment.wait_for_texts(title, f"*Lead* <@{ALICE}>")
 
 
-def test_an_incident_that_nobody_alerted_on_is_reminded_of_and_commanded_too(site: Site) -> None:
+def test_manual_incident_has_reminder_and_commander(deployment: Deployment) -> None:
     title = "Refunds hang"
     conf = {"title": title, "severity": "critical"}
-    site.airflow.api.trigger("incident_response", conf, run_id="manual__refunds")
-    site.airflow.api.wait_for_run("incident_response", "manual__refunds")
-    site.eventually_says(title, "Nobody leads this critical incident")
-    assert "is now incident commander" in site.command(title, "lead")
+    deployment.airflow.api.trigger("incident_response", conf, run_id="manual__refunds")
+    deployment.airflow.api.wait_for_run("incident_response", "manual__refunds")
+    deployment.wait_for_texts(title, "Nobody leads this critical incident")
+    assert "is now incident commander" in deployment.command(title, "lead")
 
 
-def airflow_incident(site: Site, *words: str) -> str:
-    """Run a command on this machine's Airflow and return what it prints."""
-    done = subprocess.run(
-        airflow_command("incident", *words),
-        env=site.airflow.environment,
+def airflow_incident(deployment: Deployment, *arguments: str) -> str:
+    """Run a command in the environment of Airflow and return its output."""
+    completed = subprocess.run(
+        airflow_command("incident", *arguments),
+        env=deployment.airflow.environment,
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    return completed.stdout
 
 
-def test_the_command_line_acts_drafts_and_reports(site: Site) -> None:
+def test_command_line_acts_drafts_and_reports(deployment: Deployment) -> None:
     title = "Exports fail"
-    key = site.report(title)
-    assert "is now incident commander" in airflow_incident(site, "lead", key, "--as", "Robin Kay")
-    site.eventually_says(title, "*Lead* Robin Kay")
-    user, password = site.airflow.credentials
-    api = AirflowApi(site.airflow.url, username=user, password=password)
+    key = deployment.report(title)
+    assert "is now incident commander" in airflow_incident(deployment, "lead", key, "--as", "Robin Kay")
+    deployment.wait_for_texts(title, "*Lead* Robin Kay")
+    user, password = deployment.airflow.credentials
+    api = AirflowApi(deployment.airflow.url, username=user, password=password)
     assert api.act(key, "severity low")["outcome"] == "applied"
-    site.eventually_says(title, "Severity high → low")
-    draft = airflow_incident(site, "postmortem", key)
+    deployment.wait_for_texts(title, "Severity high → low")
+    draft = airflow_incident(deployment, "postmortem", key)
     assert "# Postmortem draft: Exports fail" in draft
     assert "Robin Kay took or handed over command" in draft
-    assert "The draft is a canvas" in airflow_incident(site, "postmortem", key, "--share")
-    assert "Robin Kay took or handed over command" in site.room(title)["canvas"]["markdown"]
-    times = json.loads(airflow_incident(site, "report", "--output", "json"))
+    assert "The draft is a canvas" in airflow_incident(deployment, "postmortem", key, "--share")
+    assert "Robin Kay took or handed over command" in deployment.room(title)["canvas"]["markdown"]
+    times = json.loads(airflow_incident(deployment, "report", "--output", "json"))
     assert times["response_times"][0]["group"] == "all"
 
 
-def test_without_a_public_address_interactions_arrive_over_a_websocket(site: Site, tmp_path: Path) -> None:
+def test_socket_mode_handles_interactions(deployment: Deployment, tmp_path: Path) -> None:
     title = "Wish lists are empty"
-    site.report(title)
-    # Slack could not reach the API server.
-    site.slack.connect_app("http://127.0.0.1:1")
+    deployment.report(title)
+    # Slack cannot reach the API server.
+    deployment.slack.connect_app("http://127.0.0.1:1")
     ready = tmp_path / "ready"
     process = subprocess.Popen(
         airflow_command("incident", "socket", "--ready-file", str(ready)),
-        env=site.airflow.environment,
+        env=deployment.airflow.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     try:
         wait_until(ready.exists, timeout=60, what="a connection to Slack")
-        site.press(title, "incident.lead")
-        site.eventually_says(title, f"*Lead* <@{ALICE}>")
-        assert "critical" in site.command(title, "severity critical")
-        site.eventually_says(title, "Severity high → critical")
-        site.slack_post("/sandbox/sockets/drop", {})
-        wait_until(lambda: bool(site.slack.workspace.sockets.open), timeout=60, what="another connection")
-        assert "Only members" in site.command(title, "resolve", user=PRIYA)
+        deployment.press(title, "incident.lead")
+        deployment.wait_for_texts(title, f"*Lead* <@{ALICE}>")
+        assert "critical" in deployment.command(title, "severity critical")
+        deployment.wait_for_texts(title, "Severity high → critical")
+        deployment.slack_post("/sandbox/sockets/drop", {})
+        wait_until(lambda: bool(deployment.slack.workspace.sockets.open), timeout=60, what="another connection")
+        assert "Only members" in deployment.command(title, "resolve", user=PRIYA)
         process.terminate()
-        printed, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=60)
     finally:
         process.kill()
-        site.slack.connect_app(site.airflow.url)
-    assert (process.returncode, ready.exists()) == (0, False), printed
-    assert APP_LEVEL_TOKEN not in printed
+        deployment.slack.connect_app(deployment.airflow.url)
+    assert (process.returncode, ready.exists()) == (0, False), output
+    assert APP_LEVEL_TOKEN not in output
 
 
-def test_a_request_that_slack_did_not_sign_does_nothing(site: Site) -> None:
-    response = httpx.post(f"{site.airflow.url}/incidents/slack/actions", data={"payload": "{}"})
+def test_unsigned_request_is_rejected(deployment: Deployment) -> None:
+    response = httpx.post(f"{deployment.airflow.url}/incidents/slack/actions", data={"payload": "{}"})
     assert response.status_code == 401

@@ -1,4 +1,4 @@
-"""A real Airflow on this machine: it runs a DAG, and leaves nothing behind however it ends."""
+"""``LocalAirflow``: it runs a DAG, and no process is left however it ends."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ import signal
 import sys
 from pathlib import Path
 
-# Whoever runs the tests in the background of a shell made us deaf to Ctrl-C.
+# A background process of a shell ignores SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from incident_sandbox.demo.local_airflow import LocalAirflow
@@ -60,7 +60,7 @@ PROCESSES_WHEN_STARTED = 6
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One home for all tests here, with a space in its path: later ones find its database made."""
+    """Return one home for all tests, with a space in its path; the first test creates its database."""
     return tmp_path_factory.mktemp("local airflow") / "home"
 
 
@@ -71,7 +71,7 @@ def dags_folder(tmp_path: Path) -> Path:
 
 
 def wait_until_ended(processes: set[psutil.Process], timeout: float = 30) -> set[psutil.Process]:
-    """Return those that are still alive when the time is over: none, if all is well."""
+    """Return the processes that are still alive after the timeout."""
     deadline = time.monotonic() + timeout
     while (alive := {p for p in processes if is_alive(p)}) and time.monotonic() < deadline:
         psutil.wait_procs(alive, timeout=0.2)
@@ -85,7 +85,7 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def test_a_dag_runs_and_everything_is_gone_afterwards(home: Path, dags_folder: Path) -> None:
+def test_dag_runs_and_all_processes_end(home: Path, dags_folder: Path) -> None:
     before = set(psutil.Process().children(recursive=True))
     progress: list[str] = []
     with LocalAirflow(home, dags_folder, progress=progress.append) as airflow:
@@ -109,7 +109,7 @@ def test_a_dag_runs_and_everything_is_gone_afterwards(home: Path, dags_folder: P
     assert progress[-1] == "Stopping Airflow"
 
 
-def test_a_killed_scheduler_is_started_again_and_takes_up_the_work(home: Path, dags_folder: Path) -> None:
+def test_restarted_scheduler_resumes_runs(home: Path, dags_folder: Path) -> None:
     with LocalAirflow(home, dags_folder) as airflow:
         airflow.wait_for_dag(DAG_ID)
         airflow.scheduler.kill()
@@ -120,7 +120,7 @@ def test_a_killed_scheduler_is_started_again_and_takes_up_the_work(home: Path, d
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_to_the_parent_leaves_no_process(home: Path, dags_folder: Path, end: signal.Signals) -> None:
+def test_signal_to_parent_ends_all_processes(home: Path, dags_folder: Path, end: signal.Signals) -> None:
     port = choose_port()
     parent = subprocess.Popen(
         [sys.executable, "-c", STARTER, str(home), str(dags_folder), str(port)],
@@ -133,8 +133,8 @@ def test_a_signal_to_the_parent_leaves_no_process(home: Path, dags_folder: Path,
     try:
         deadline = time.monotonic() + 60
         while len(started := set(psutil.Process(parent.pid).children())) < PROCESSES_WHEN_STARTED:
-            assert parent.poll() is None, "it ended by itself"
-            assert time.monotonic() < deadline, "it did not start its processes"
+            assert parent.poll() is None, "the parent ended"
+            assert time.monotonic() < deadline, "the processes did not start"
             psutil.wait_procs([psutil.Process(parent.pid)], timeout=0.1)
         os.killpg(parent.pid, end)
         parent.wait(30)
@@ -142,13 +142,13 @@ def test_a_signal_to_the_parent_leaves_no_process(home: Path, dags_folder: Path,
         assert living_members(process.pid for process in started) == set()
         assert choose_port(port) == port
     finally:
-        # A failure must not leave to the machine what it is about.
+        # Clean up after a failure, too.
         parent.kill()
         parent.wait()
         end_sessions((process.pid for process in started), seconds_after_term=0)
 
 
-def test_a_port_that_is_taken_is_named_before_anything_starts(home: Path, dags_folder: Path) -> None:
+def test_occupied_port_is_reported_before_start(home: Path, dags_folder: Path) -> None:
     with socket.create_server((LOOPBACK, 0)) as holder:
         port = holder.getsockname()[1]
         with (

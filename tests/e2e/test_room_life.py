@@ -1,8 +1,8 @@
 """
-A whole life, driven by payloads through the webhook, and the room as people would read it.
+The lifecycle of an incident, driven by webhook requests, and the resulting room as text.
 
-The room is kept in ``golden/room_life.txt`` with times, durations and ids made the same; run with
-``UPDATE_GOLDENS=1`` to rewrite it, then read the difference.
+The expected room is ``golden/room_life.txt``, with times, durations and IDs normalized. Run with
+``UPDATE_GOLDENS=1`` to rewrite it, then review the difference.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ ALICE, JOSE = "alice.ng@acme.example", "José García"
 
 
 class Service:
-    """What the probes look at: it can be broken and repaired."""
+    """The service that the probes check; it can fail and recover."""
 
     def __init__(self) -> None:
         self.status = 503
 
     @contextmanager
-    def at(self, address: str) -> Iterator[str]:
-        """Serve on a free port of this address, and tell the URL."""
+    def serve(self, address: str) -> Iterator[str]:
+        """Serve on a free port of this address and yield the URL."""
         service = self
 
-        class Answers(BaseHTTPRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
             server_version, sys_version = "checkout", ""
 
             def do_GET(self) -> None:
@@ -71,7 +71,7 @@ class Service:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        server = ThreadingHTTPServer((address, 0), Answers)
+        server = ThreadingHTTPServer((address, 0), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield f"http://{HOST}:{server.server_port}/healthz"
@@ -81,7 +81,7 @@ class Service:
 
 
 def routing(url: str, network: DemoNetwork) -> dict[str, Any]:
-    """Return the routing table. Its intervals are either longer than the test or waited for in it."""
+    """Return the routing table. Its intervals are longer than the test until they are shortened."""
     return {
         "version": 1,
         "rules": [
@@ -121,7 +121,7 @@ def airflow(
     with (
         demo_network() as network,
         NameServer(network.gateway, {HOST: (network.gateway,)}),
-        service.at(network.gateway) as url,
+        service.serve(network.gateway) as url,
     ):
         table.write_text(json.dumps(routing(url, network)))
         environment = {
@@ -140,7 +140,7 @@ def airflow(
 
 
 class Monitor:
-    """Sends what Datadog sends about one monitor, and waits for the runs that report it."""
+    """Sends the notifications of one Datadog monitor and waits for the resulting runs."""
 
     def __init__(self, airflow: LocalAirflow) -> None:
         self._airflow = airflow
@@ -148,8 +148,8 @@ class Monitor:
         self._cycle = 0
         self.key = ""
 
-    def says(self, transition: str, priority: str = "P3") -> dict[str, Any]:
-        """Send one notification and return the webhook's answer."""
+    def notify(self, transition: str, priority: str = "P3") -> dict[str, Any]:
+        """Send one notification and return the webhook's response."""
         self._cycle += transition == "Triggered"
         now = str(time.time_ns() // 1_000_000)
         payload = {**self._first, "id": f"{now}{self._cycle}", "date": now, "last_updated": now}
@@ -160,17 +160,17 @@ class Monitor:
             "cycle_key": f"77165482340112300{self._cycle}",
             "title": f"[{priority}] [{transition} on {{env:prod,service:checkout}}] Checkout 5xx ratio above 2%",
         }
-        answer = httpx.post(
+        response = httpx.post(
             f"{self._airflow.url}/incidents/webhook/datadog",
             json=payload,
             headers={SECRET_HEADER: SECRET},
             timeout=30,
         )
-        assert answer.status_code == 202, answer.text
-        decided: dict[str, Any] = answer.json()
-        self.key = self.key or decided["incident"]
-        assert decided["incident"] == self.key
-        return decided
+        assert response.status_code == 202, response.text
+        decision: dict[str, Any] = response.json()
+        self.key = self.key or decision["incident"]
+        assert decision["incident"] == self.key
+        return decision
 
     def wait_for(self, dag_id: str, run_id: str) -> None:
         run = self._airflow.api.wait_for_run(dag_id, run_id, timeout=180)
@@ -183,7 +183,7 @@ class Monitor:
         with registry_session(self._airflow) as session:
             return opened(session).incidents(archived=True)[self.key].record
 
-    def wait_until(self, status: Status) -> None:
+    def wait_for_status(self, status: Status) -> None:
         wait_until(
             lambda: self.record.status is status, what=f"the incident to be {status}", timeout=180, while_running=[]
         )
@@ -200,43 +200,45 @@ def registry_session(airflow: LocalAirflow) -> Iterator[Session]:
 
 
 def shorten_intervals(airflow: LocalAirflow) -> None:
-    """Let the next recovery lead to the resolution, and that to the archiving of the room, within seconds."""
+    """Have the incident resolved, and its room archived, within seconds after the next recovery."""
     table = Path(airflow.environment["AIRFLOW__INCIDENT__ROUTING_TABLE"])
     content = json.loads(table.read_text())
     content["lifecycle"] |= {"quiet_period": "10s", "archive_delay": "20s", "reopen_window": "20s"}
     table.write_text(json.dumps(content))
 
 
-def test_a_whole_life(airflow: LocalAirflow, sandbox: SandboxServer, service: Service) -> None:
+def test_lifecycle_from_alert_to_archived_room(
+    airflow: LocalAirflow, sandbox: SandboxServer, service: Service
+) -> None:
     monitor = Monitor(airflow)
-    began = monitor.says("Triggered")
-    assert began["decision"] == "open"
-    monitor.wait_for(RESPONSE, began["run_id"])
+    opened = monitor.notify("Triggered")
+    assert opened["decision"] == "open"
+    monitor.wait_for(RESPONSE, opened["run_id"])
 
     for _ in range(3):
-        noise = monitor.says("Re-Triggered")
-    worse = monitor.says("Re-Triggered", "P1")
-    assert noise["run_id"] != worse["run_id"], "a higher severity does not wait for the update interval"
-    monitor.wait_for(UPDATE, worse["run_id"])
+        repeated = monitor.notify("Re-Triggered")
+    raised = monitor.notify("Re-Triggered", "P1")
+    assert repeated["run_id"] != raised["run_id"], "a higher severity does not wait for the update interval"
+    monitor.wait_for(UPDATE, raised["run_id"])
 
     service.status = 200
-    monitor.wait_for(UPDATE, monitor.says("Recovered", "P1")["run_id"])
+    monitor.wait_for(UPDATE, monitor.notify("Recovered", "P1")["run_id"])
     service.status = 503
-    back = monitor.says("Triggered", "P1")
-    assert back["decision"] == "reopen"
-    monitor.wait_for(UPDATE, back["run_id"])
+    reopened = monitor.notify("Triggered", "P1")
+    assert reopened["decision"] == "reopen"
+    monitor.wait_for(UPDATE, reopened["run_id"])
 
     service.status = 200
     shorten_intervals(airflow)
-    monitor.wait_for(UPDATE, monitor.says("Recovered", "P1")["run_id"])
-    monitor.wait_until(Status.RESOLVED)
-    monitor.wait_until(Status.ARCHIVED)
+    monitor.wait_for(UPDATE, monitor.notify("Recovered", "P1")["run_id"])
+    monitor.wait_for_status(Status.RESOLVED)
+    monitor.wait_for_status(Status.ARCHIVED)
 
     for run_id in airflow.api.runs(UPDATE):
         if datetime.fromisoformat(airflow.api.run(UPDATE, run_id)["run_after"]) <= datetime.now(UTC):
             monitor.wait_for(UPDATE, run_id)
     control = SandboxClient(sandbox.url)
-    room = airflow.api.xcom(RESPONSE, began["run_id"], "create_war_room")
+    room = airflow.api.xcom(RESPONSE, opened["run_id"], "create_war_room")
     channel = control.channel(room["channel_id"])
     assert channel["is_archived"]
     text = rendered(control, channel)
@@ -245,10 +247,10 @@ def test_a_whole_life(airflow: LocalAirflow, sandbox: SandboxServer, service: Se
     assert text == GOLDEN.read_text(encoding="utf-8")
 
 
-# --- the room as a person reads it ------------------------------------------------------------------
+# --- the room as text --------------------------------------------------------------------------------
 
 DURATION = r"(?:\d+(?:\.\d)? (?:ms|s|min|h|d)\b(?: \d+ (?:s|min|h)\b)?)"
-SAME = (
+NORMALIZED = (
     (r"Date: .* GMT", "Date: DATE"),
     (r"\d{4}-\d\d-\d\d", "DATE"),
     (r"\b\d\d:\d\d:\d\d\b", "HH:MM:SS"),
@@ -266,16 +268,16 @@ SAME = (
     (r"/p\d{16}", "/pTIMESTAMP"),
     (r"dd\.148275309\.[\w.~-]+", "KEY"),
     (r"from `[\w.-]+`", "from HOST"),
-    # A busy machine is worth a warning to readers, and none to this test.
+    # A slow machine causes this warning.
     (r"(?m)^.*\bour own (?:network|side)\b.*\n", ""),
     (r"\*\n• ", "* "),
 )
 
 
 def rendered(control: SandboxClient, channel: dict[str, Any]) -> str:
-    """Return everything in the room in the order in which it was written; what was edited, as it is last.
+    """Return the room's messages in the order in which they were posted, in their last version.
 
-    A room is opened by calls side by side, so until its first thread the brief stands first and the rest is sorted.
+    The calls that open a room are concurrent: before the first thread the brief is first and the rest is sorted.
     """
     names = {person["id"]: person["label"] for person in control.state(everybody=True)["people"]}
     replies = [reply for each in channel["messages"] for reply in each["replies"]]
@@ -288,8 +290,8 @@ def rendered(control: SandboxClient, channel: dict[str, Any]) -> str:
     marks = ", ".join(sorted(mark["title"] for mark in channel["bookmarks"]))
     head = [f"#{channel['name']}", f"Topic: {channel['topic']}", f"Purpose: {channel['purpose']}"]
     text = "\n".join([*head, f"Bookmarks: {marks}", *(line for _, lines in (*opening, *after) for line in lines)])
-    for pattern, same in SAME:
-        text = re.sub(pattern, same, text)
+    for pattern, replacement in NORMALIZED:
+        text = re.sub(pattern, replacement, text)
     return f"{text}\n"
 
 
@@ -303,5 +305,5 @@ def _lines(message: dict[str, Any], names: dict[str, str], pins: list[str]) -> l
         return ["", f"{indent}— {decode_mrkdwn(message['text'], names)}"]
     marks = [word for word, holds in (("pinned", message["ts"] in pins), ("edited", message["edits"])) if holds]
     head = f"{names[message['user']]}{''.join(f' ({mark})' for mark in marks)}:"
-    said = plain_text(Message(message["text"], tuple(message["blocks"]), names))
-    return ["", *(f"{indent}{line}".rstrip() for line in (head, *said.splitlines()))]
+    content = plain_text(Message(message["text"], tuple(message["blocks"]), names))
+    return ["", *(f"{indent}{line}".rstrip() for line in (head, *content.splitlines()))]

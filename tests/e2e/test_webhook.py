@@ -1,4 +1,4 @@
-"""The webhook in a real Airflow: PostgreSQL, two API server workers, and senders that come all at once."""
+"""The webhook in a running Airflow, with PostgreSQL, two API server workers and concurrent requests."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ pytestmark = pytest.mark.e2e
 SECRET, PREVIOUS, OLDER = "current-secret-0123456789", "previous-secret-012345678", "older-secret-0123456789a"
 PAYLOAD = json.loads((Path(__file__).parents[1] / "payloads" / "01_metric_triggered.json").read_text())
 FORMATS = Path(__file__).parents[1] / "payloads" / "formats"
-DATADOG_PATIENCE = 15
+DATADOG_TIMEOUT = 15
 STORM_THRESHOLD, STORM_WINDOW = 10, timedelta(seconds=60)
-STORMY = f"version: 1\nstorm: {{threshold: {STORM_THRESHOLD}, window: 60s}}\n"
-CALM = "version: 1\nstorm: {threshold: null}\n"
+ROUTING_WITH_STORM = f"version: 1\nstorm: {{threshold: {STORM_THRESHOLD}, window: 60s}}\n"
+ROUTING_WITHOUT_STORM = "version: 1\nstorm: {threshold: null}\n"
 
-STAND_IN = """
+EMPTY_DAG = """
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
 with DAG("{dag_id}", schedule=None, max_active_runs=100):
-    # Without inlets: the scheduler then marks it done without running it.
+    # Without inlets the scheduler marks it successful without running it.
     EmptyOperator(task_id="nothing")
 """
 REGISTRY_USER = """
@@ -95,7 +95,7 @@ import schemathesis
 
 @schemathesis.hook
 def filter_path_parameters(context, path_parameters):
-    # Airflow mounts the application by a pattern that matches no line break: it answers these paths itself.
+    # Airflow's mount pattern matches no line break, so Airflow itself responds to these paths.
     return not any("\\n" in unquote(str(value)) for value in (path_parameters or {}).values())
 """
 
@@ -104,16 +104,16 @@ def filter_path_parameters(context, path_parameters):
 def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dags")
     for dag_id in ("incident_response", "incident_update"):
-        (folder / f"{dag_id}.py").write_text(STAND_IN.format(dag_id=dag_id))
+        (folder / f"{dag_id}.py").write_text(EMPTY_DAG.format(dag_id=dag_id))
     (folder / "registry_user.py").write_text(textwrap.dedent(REGISTRY_USER))
     return folder
 
 
 @pytest.fixture(scope="module")
 def routing_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The routing table without a storm breaker, which would make one incident of those of several tests."""
+    """A routing table without storm detection, which would merge the incidents of several tests."""
     file = tmp_path_factory.mktemp("config") / "routing.yaml"
-    file.write_text(CALM)
+    file.write_text(ROUTING_WITHOUT_STORM)
     return file
 
 
@@ -125,8 +125,8 @@ def airflow(
     migrated_home: Callable[[Path], Path],
 ) -> Iterator[LocalAirflow]:
     connection = {"conn_type": "generic", "password": SECRET, "extra": {"previous_secret": PREVIOUS}}
-    # Never called here: its signing secret is what requests in Slack's name are verified with.
-    slack = {"conn_type": "slack", "password": "xoxb-of-no-app", "extra": {"signing_secret": "0123456789abcdef"}}
+    # Never called: only its signing secret is used, to verify requests from Slack.
+    slack = {"conn_type": "slack", "password": "xoxb-unused", "extra": {"signing_secret": "0123456789abcdef"}}
     with LocalAirflow(
         migrated_home(tmp_path_factory.mktemp("airflow")),
         dags_folder,
@@ -141,15 +141,15 @@ def airflow(
 
 
 def warm_up(airflow: LocalAirflow) -> None:
-    """Have every worker answer: the first request to the execution API stops a worker for seconds."""
+    """Send requests to every worker: the first one to the execution API blocks a worker for seconds."""
     paths = ["/execution/health"] * 8 + ["/incidents/health"] * 8
     with ThreadPoolExecutor(len(paths)) as threads:
-        answers = list(threads.map(lambda path: httpx.get(airflow.url + path, timeout=60), paths))
-    assert {answer.status_code for answer in answers} == {200}, [answer.text for answer in answers]
+        responses = list(threads.map(lambda path: httpx.get(airflow.url + path, timeout=60), paths))
+    assert {response.status_code for response in responses} == {200}, [response.text for response in responses]
 
 
 def alert(monitor: int, service: str, **changed: Any) -> dict[str, Any]:
-    """Return what Datadog sends when a monitor triggers for a service, just now."""
+    """Return a new Datadog notification that a monitor triggered for a service."""
     payload = copy.deepcopy(PAYLOAD)
     payload |= {"id": f"9{monitor}", "tags": f"env:prod,service:{service}", "date": str(int(time.time() * 1000))}
     payload["alert"] |= {
@@ -163,7 +163,7 @@ def alert(monitor: int, service: str, **changed: Any) -> dict[str, Any]:
 
 
 def post_all(airflow: LocalAirflow, payloads: Sequence[dict[str, Any]], *, over_seconds: float = 0) -> list[Any]:
-    """Post all at once, or evenly over some seconds; return the answers, each with its time in seconds."""
+    """Post all concurrently, or evenly distributed over some seconds, and return the responses."""
 
     async def post(client: httpx.AsyncClient, place: int, payload: dict[str, Any]) -> httpx.Response:
         await asyncio.sleep(over_seconds * place / len(payloads))
@@ -177,12 +177,12 @@ def post_all(airflow: LocalAirflow, payloads: Sequence[dict[str, Any]], *, over_
         ) as client:
             return await asyncio.gather(*(post(client, *numbered) for numbered in enumerate(payloads)))
 
-    answers = asyncio.run(run())
-    times = sorted(answer.elapsed.total_seconds() for answer in answers)
+    responses = asyncio.run(run())
+    times = sorted(response.elapsed.total_seconds() for response in responses)
     p95 = times[int(len(times) * 0.95)]
-    print(f"{len(times)} posts: median {statistics.median(times):.3f} s, p95 {p95:.3f} s, most {times[-1]:.3f} s")
-    assert times[-1] < DATADOG_PATIENCE
-    return answers
+    print(f"{len(times)} posts: median {statistics.median(times):.3f} s, p95 {p95:.3f} s, max {times[-1]:.3f} s")
+    assert times[-1] < DATADOG_TIMEOUT
+    return responses
 
 
 def post(
@@ -209,47 +209,47 @@ def records_of(airflow: LocalAirflow, service: str) -> list[IncidentRecord]:
     return [record for record in records(airflow) if any(service == named for named in record.services)]
 
 
-def test_twenty_copies_at_once_are_one_run(airflow: LocalAirflow) -> None:
-    answers = post_all(airflow, [alert(1, "copied")] * 20)
-    assert Counter(answer.status_code for answer in answers) == {202: 1, 200: 19}
-    assert Counter(answer.json()["decision"] for answer in answers) == {"open": 1, "duplicate": 19}
-    assert len({answer.json()["run_id"] for answer in answers}) == 1
+def test_concurrent_duplicates_start_one_run(airflow: LocalAirflow) -> None:
+    responses = post_all(airflow, [alert(1, "copied")] * 20)
+    assert Counter(response.status_code for response in responses) == {202: 1, 200: 19}
+    assert Counter(response.json()["decision"] for response in responses) == {"open": 1, "duplicate": 19}
+    assert len({response.json()["run_id"] for response in responses}) == 1
     (record,) = records_of(airflow, "copied")
     assert airflow.api.runs("incident_response").count(record.key) == 1
     assert airflow.api.wait_for_run("incident_response", record.key)["conf"]["datadog"]["id"] == "91"
 
 
-def test_fifty_alerts_of_one_service_at_once_are_one_incident(airflow: LocalAirflow) -> None:
-    answers = post_all(airflow, [alert(100 + number, "fifty") for number in range(50)])
-    assert Counter(answer.json()["decision"] for answer in answers) == {"open": 1, "update": 49}
+def test_concurrent_alerts_of_one_service_are_one_incident(airflow: LocalAirflow) -> None:
+    responses = post_all(airflow, [alert(100 + number, "fifty") for number in range(50)])
+    assert Counter(response.json()["decision"] for response in responses) == {"open": 1, "update": 49}
     (record,) = records_of(airflow, "fifty")
     assert (record.alert_count, record.firing_count, record.notifications) == (50, 50, 50)
-    run_ids = {answer.json()["run_id"] for answer in answers} - {record.key}
-    assert len(run_ids) == 1, "one update run reports all"
+    run_ids = {response.json()["run_id"] for response in responses} - {record.key}
+    assert len(run_ids) == 1, "one update run for all alerts"
     assert run_ids <= set(airflow.api.runs("incident_update"))
 
 
-def test_a_storm_loses_no_alert(airflow: LocalAirflow, routing_table: Path) -> None:
-    routing_table.write_text(STORMY)
+def test_storm_keeps_every_alert(airflow: LocalAirflow, routing_table: Path) -> None:
+    routing_table.write_text(ROUTING_WITH_STORM)
     services = [f"storm-{number}" for number in range(40)]
     alerts = [alert(1000 + number, services[number % 40]) for number in range(200)]
     try:
-        answers = post_all(airflow, alerts, over_seconds=10)
+        responses = post_all(airflow, alerts, over_seconds=10)
     finally:
-        routing_table.write_text(CALM)
-    assert {answer.status_code for answer in answers} == {202}
+        routing_table.write_text(ROUTING_WITHOUT_STORM)
+    assert {response.status_code for response in responses} == {202}
 
-    kept = [record for record in records(airflow) if any(name in services for name in record.services)]
-    print(Counter(record.alert_count for record in kept))
-    assert sum(record.alert_count for record in kept) == 200
-    assert sum(record.notifications for record in kept) == 200
+    stored = [record for record in records(airflow) if any(name in services for name in record.services)]
+    print(Counter(record.alert_count for record in stored))
+    assert sum(record.alert_count for record in stored) == 200
+    assert sum(record.notifications for record in stored) == 200
     for record in records(airflow):
         within = [r for r in records(airflow) if timedelta() <= r.opened_at - record.opened_at <= STORM_WINDOW]
         assert len(within) <= STORM_THRESHOLD
-    assert set(airflow.api.runs("incident_response")) >= {record.key for record in kept}
+    assert set(airflow.api.runs("incident_response")) >= {record.key for record in stored}
 
 
-def test_a_task_reads_the_registry_and_resolves_by_the_version_it_read(airflow: LocalAirflow) -> None:
+def test_task_reads_registry_and_resolves_current_version(airflow: LocalAirflow) -> None:
     key = post(airflow, alert(2, "tasked")).json()["incident"]
     update_run = post(airflow, alert(3, "tasked")).json()["run_id"]
     assert update_run != key
@@ -270,23 +270,25 @@ def test_a_task_reads_the_registry_and_resolves_by_the_version_it_read(airflow: 
 
 
 @pytest.mark.parametrize(
-    ("secret", "status", "said"),
+    ("secret", "status", "message"),
     [(None, 401, "is missing"), ("", 401, "is missing"), ("wrong", 401, "is wrong"), (OLDER, 401, "is wrong")],
 )
-def test_without_the_secret_nothing_happens(airflow: LocalAirflow, secret: str, status: int, said: str) -> None:
-    answer = post(airflow, alert(4, "unauthenticated"), secret=secret)
-    assert answer.status_code == status
-    assert said in answer.json()["error"]
+def test_request_without_valid_secret_is_rejected(
+    airflow: LocalAirflow, secret: str, status: int, message: str
+) -> None:
+    response = post(airflow, alert(4, "unauthenticated"), secret=secret)
+    assert response.status_code == status
+    assert message in response.json()["error"]
     assert records_of(airflow, "unauthenticated") == []
 
 
-def test_while_secrets_rotate_both_are_valid(airflow: LocalAirflow) -> None:
+def test_previous_secret_is_valid_during_rotation(airflow: LocalAirflow) -> None:
     assert post(airflow, alert(5, "rotated"), secret=PREVIOUS).status_code == 202
     assert post(airflow, alert(5, "rotated"), secret=SECRET).status_code == 200
 
 
-def test_the_corpus_of_formats_gets_its_decisions_from_a_real_airflow(airflow: LocalAirflow) -> None:
-    """A selection: one sequence of Datadog's, one of another system, and a body that its text broke."""
+def test_payload_formats_get_expected_decisions(airflow: LocalAirflow) -> None:
+    """Send a selection: the notifications of Datadog and of another system, and malformed JSON."""
     formats = {
         entry["format"]: entry for path in FORMATS.glob("*.yaml") for entry in yaml.safe_load(path.read_text())
     }
@@ -295,15 +297,15 @@ def test_the_corpus_of_formats_gets_its_decisions_from_a_real_airflow(airflow: L
         for body in entry["bodies"]:
             content = json.dumps(body["json"]) if "json" in body else body["raw"].encode()
             headers = {"Content-Type": entry.get("content_type", "application/json")}
-            answer = post(airflow, content=content, headers=headers, path=entry["endpoint"])
+            response = post(airflow, content=content, headers=headers, path=entry["endpoint"])
             expected = body["is"]
             if "refused" in expected:
-                assert answer.status_code == expected["refused"], (body["name"], answer.text)
+                assert response.status_code == expected["refused"], (body["name"], response.text)
             else:
-                assert answer.json().get("decision") == expected["decision"], (body["name"], answer.text)
+                assert response.json().get("decision") == expected["decision"], (body["name"], response.text)
 
 
-def test_an_incident_in_ones_own_words(airflow: LocalAirflow) -> None:
+def test_generic_payload_opens_incident(airflow: LocalAirflow) -> None:
     sent = {"id": "CHG-7", "title": "Orders are late", "severity": "high", "services": ["generic"]}
     first, second = (post(airflow, sent, path="generic") for _ in range(2))
     assert (first.status_code, first.json()["decision"]) == (202, "open")
@@ -313,7 +315,7 @@ def test_an_incident_in_ones_own_words(airflow: LocalAirflow) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "status", "said"),
+    ("request_", "status", "message"),
     [
         ({"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "not JSON"),
         ({"content": b"[]", "headers": {"Content-Type": "application/json"}}, 400, "not an object"),
@@ -331,44 +333,44 @@ def test_an_incident_in_ones_own_words(airflow: LocalAirflow) -> None:
         ),
     ],
 )
-def test_a_bad_body_is_refused_in_words(
-    airflow: LocalAirflow, request_: dict[str, Any], status: int, said: str
+def test_invalid_body_is_rejected_with_reason(
+    airflow: LocalAirflow, request_: dict[str, Any], status: int, message: str
 ) -> None:
-    answer = post(airflow, **request_)
-    assert (answer.status_code, said in answer.json()["error"]) == (status, True), answer.text
+    response = post(airflow, **request_)
+    assert (response.status_code, message in response.json()["error"]) == (status, True), response.text
 
 
-def test_a_slow_body_is_given_up(airflow: LocalAirflow) -> None:
+def test_incomplete_body_times_out(airflow: LocalAirflow) -> None:
     host, port = airflow.url.removeprefix("http://").split(":")
     head = (
         f"POST /incidents/webhook/datadog HTTP/1.1\r\nHost: {host}\r\n{SECRET_HEADER}: {SECRET}\r\n"
         "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
     )
     with socket.create_connection((host, int(port)), timeout=10) as connection:
-        began = time.monotonic()
+        started = time.monotonic()
         connection.sendall(head.encode())
-        answer = connection.recv(4096).decode()
-        assert answer.startswith("HTTP/1.1 503 ")
-        assert time.monotonic() - began < 8
+        response = connection.recv(4096).decode()
+        assert response.startswith("HTTP/1.1 503 ")
+        assert time.monotonic() - started < 8
 
 
-def test_characters_that_no_database_holds_lose_no_alert(airflow: LocalAirflow) -> None:
-    odd = alert(6, "odd", title="[Triggered] \0 and \ud800")
-    answer = post(airflow, content=json.dumps(odd), headers={"Content-Type": "application/json"})
-    assert answer.status_code == 202, answer.text
+def test_null_and_surrogate_characters_are_accepted(airflow: LocalAirflow) -> None:
+    payload = alert(6, "odd", title="[Triggered] \0 and \ud800")
+    response = post(airflow, content=json.dumps(payload), headers={"Content-Type": "application/json"})
+    assert response.status_code == 202, response.text
 
 
-def test_an_unknown_transition_is_an_alert_all_the_same(airflow: LocalAirflow) -> None:
-    answer = post(airflow, alert(7, "unknown-transition", transition="Exploded"))
-    assert (answer.status_code, answer.json()["decision"]) == (202, "open")
+def test_unknown_transition_opens_incident(airflow: LocalAirflow) -> None:
+    response = post(airflow, alert(7, "unknown-transition", transition="Exploded"))
+    assert (response.status_code, response.json()["decision"]) == (202, "open")
 
 
-def test_a_recovery_of_nothing_is_noise(airflow: LocalAirflow) -> None:
-    answer = post(airflow, alert(8, "never-fired", transition="Recovered"))
-    assert (answer.status_code, answer.json()["decision"]) == (200, "ignore")
+def test_recovery_without_alert_is_ignored(airflow: LocalAirflow) -> None:
+    response = post(airflow, alert(8, "never-fired", transition="Recovered"))
+    assert (response.status_code, response.json()["decision"]) == (200, "ignore")
 
 
-def test_every_decision_is_in_the_log_with_what_its_key_is_made_of(airflow: LocalAirflow) -> None:
+def test_decision_is_logged_with_inputs_of_its_key(airflow: LocalAirflow) -> None:
     key = post(airflow, alert(9, "logged")).json()["incident"]
     log = (airflow.home.logs / "api-server.log").read_text()
     (line,) = [line for line in log.splitlines() if "incident_decision" in line and f'"incident": "{key}"' in line]
@@ -379,7 +381,7 @@ def test_every_decision_is_in_the_log_with_what_its_key_is_made_of(airflow: Loca
     assert PREVIOUS not in log
 
 
-def test_the_openapi_document_is_kept_to(airflow: LocalAirflow, tmp_path: Path) -> None:
+def test_responses_conform_to_openapi_document(airflow: LocalAirflow, tmp_path: Path) -> None:
     checks = (
         "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,"
         "ignored_auth,unsupported_method"
@@ -389,19 +391,19 @@ def test_the_openapi_document_is_kept_to(airflow: LocalAirflow, tmp_path: Path) 
     command += ["--phases", "examples,coverage,fuzzing", "--request-timeout", "15", "--no-shrink"]
     (tmp_path / "schemathesis_hooks.py").write_text(textwrap.dedent(SCHEMATHESIS_HOOKS))
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(tmp_path)}
-    ran = subprocess.run(
+    completed = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=540, check=False
     )
-    print(ran.stdout[-1500:])
-    assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-1000:]
+    print(completed.stdout[-1500:])
+    assert completed.returncode == 0, completed.stdout[-6000:] + completed.stderr[-1000:]
 
 
-def test_a_paused_dag_is_refused_and_nothing_is_kept(airflow: LocalAirflow) -> None:
+def test_request_for_paused_dag_is_rejected_and_not_stored(airflow: LocalAirflow) -> None:
     set_paused(airflow, True)
     try:
-        answer = post(airflow, alert(10, "paused"))
-        assert answer.status_code == 503
-        assert "incident_response is paused" in answer.json()["error"]
+        response = post(airflow, alert(10, "paused"))
+        assert response.status_code == 503
+        assert "incident_response is paused" in response.json()["error"]
         assert records_of(airflow, "paused") == []
         health = httpx.get(f"{airflow.url}/incidents/health")
         assert health.status_code == 503
@@ -412,31 +414,31 @@ def test_a_paused_dag_is_refused_and_nothing_is_kept(airflow: LocalAirflow) -> N
     assert post(airflow, alert(10, "paused")).status_code == 202
 
 
-def test_a_broken_dag_is_refused(airflow: LocalAirflow, dags_folder: Path) -> None:
+def test_request_for_dag_with_import_error_is_rejected(airflow: LocalAirflow, dags_folder: Path) -> None:
     file = dags_folder / "incident_response.py"
-    whole = file.read_text()
-    file.write_text("import nothing_of_this_name  # as a DAG of Airflow's would")
+    original = file.read_text()
+    file.write_text("import missing_module  # an Airflow DAG")
     try:
         wait_for(lambda: (airflow.api.dag("incident_response") or {})["has_import_errors"])
-        answer = post(airflow, alert(11, "broken"))
-        assert (answer.status_code, "import errors" in answer.json()["error"]) == (503, True)
+        response = post(airflow, alert(11, "broken"))
+        assert (response.status_code, "import errors" in response.json()["error"]) == (503, True)
     finally:
-        file.write_text(whole)
+        file.write_text(original)
     wait_for(lambda: not (airflow.api.dag("incident_response") or {})["has_import_errors"])
     assert post(airflow, alert(11, "broken")).status_code == 202
 
 
-def test_a_missing_dag_is_refused(airflow: LocalAirflow, dags_folder: Path) -> None:
-    """The last test here but that of the document: it deletes the DAG."""
+def test_request_for_missing_dag_is_rejected(airflow: LocalAirflow, dags_folder: Path) -> None:
+    """Runs last, because it deletes the DAG."""
     (dags_folder / "incident_response.py").unlink()
     path = "/api/v2/dags/incident_response"
-    # Airflow answers 500 while its scheduler is at a run of the DAG.
+    # Airflow responds with 500 while the scheduler works on a run of the DAG.
     wait_for(
         lambda: airflow.api._send("DELETE", path).status_code in (httpx.codes.NO_CONTENT, httpx.codes.NOT_FOUND)
     )
-    answer = post(airflow, alert(12, "missing"))
-    assert (answer.status_code, "incident_response is missing" in answer.json()["error"]) == (503, True)
-    assert records_of(airflow, "copied"), "the registry outlives the DAG, while another names its asset"
+    response = post(airflow, alert(12, "missing"))
+    assert (response.status_code, "incident_response is missing" in response.json()["error"]) == (503, True)
+    assert records_of(airflow, "copied"), "the registry outlives the DAG while another DAG names its asset"
 
 
 def set_paused(airflow: LocalAirflow, paused: bool) -> None:
