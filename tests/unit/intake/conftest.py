@@ -1,4 +1,4 @@
-"""How the tests of this folder read a conf: at a fixed time, with an empty routing table unless they say so."""
+"""Fixtures for intake tests: recorded payloads, and a parser with a fixed time and an empty routing table."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def received_at() -> datetime:
 
 @pytest.fixture(scope="session")
 def payload() -> Callable[[str], dict[str, Any]]:
-    """Return a recorded payload by its name."""
+    """Load a recorded payload by file name."""
     return lambda name: json.loads((_PAYLOADS / name).read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")
 def read(received_at: datetime) -> Callable[..., Incident]:
-    """Return the incident that a conf describes."""
+    """Parse a conf into an incident."""
 
     def read(conf: Mapping[str, object], routing: RoutingTable | None = None) -> Incident:
         return read_incident(conf, received_at=received_at, routing=routing or RoutingTable())
@@ -39,7 +39,7 @@ def read(received_at: datetime) -> Callable[..., Incident]:
 
 @pytest.fixture(scope="session")
 def alert(payload: Callable[[str], dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Return the recorded alert with other values at its top, or for some of its ``$ALERT_*`` variables."""
+    """Build the recorded alert with overridden top-level fields or ``$ALERT_*`` variables."""
 
     def alert(top: Mapping[str, object] | None = None, **variables: object) -> dict[str, Any]:
         sent = payload("01_metric_triggered.json")
@@ -51,7 +51,7 @@ def alert(payload: Callable[[str], dict[str, Any]]) -> Callable[..., dict[str, A
 
 @pytest.fixture(scope="session")
 def datadog_incident(payload: Callable[[str], dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Return the recorded Datadog incident with other values for some of its ``$INCIDENT_*`` variables."""
+    """Build the recorded Datadog incident with overridden ``$INCIDENT_*`` variables."""
 
     def incident(**variables: object) -> dict[str, Any]:
         sent = payload("06_incident_created.json")
@@ -63,7 +63,7 @@ def datadog_incident(payload: Callable[[str], dict[str, Any]]) -> Callable[..., 
 
 @pytest.fixture(scope="session")
 def example_table() -> RoutingTable:
-    """Return the routing table that ships as the example."""
+    """Load the packaged example routing table."""
     from importlib import resources
 
     text = resources.files("airflow_incident_provider.intake").joinpath("routing.example.yaml")

@@ -1,4 +1,4 @@
-"""Bodies that were cut off or damaged: what is left of them is used if it identifies the alert."""
+"""Truncated or damaged bodies are processed if the rest identifies the alert."""
 
 from __future__ import annotations
 
@@ -27,22 +27,24 @@ Payload = Callable[[str], dict[str, Any]]
 NOW = datetime(2026, 11, 23, 10, 40, 41, tzinfo=UTC)
 PRIVATE = load_routing_table("rules: [{name: customers, match: {tag: 'data:customer'}, private: true}]")
 IN_PROD = load_routing_table("rules: [{name: prod, match: {env: prod, severity: critical}, private: true}]")
-OF_PEOPLE = load_routing_table("rules: [{name: people, match: {source: [manual]}, private: true}]")
+REPORTS_PRIVATE = load_routing_table("rules: [{name: people, match: {source: [manual]}, private: true}]")
 
 
-def whole(transition: str = "Triggered", **top: object) -> dict[str, Any]:
-    """Return a payload whose alert comes first, and then what routes it."""
+def complete_payload(transition: str = "Triggered", **top: object) -> dict[str, Any]:
+    """Build a complete payload whose alert precedes the fields that route it."""
     alert = {"id": "101", "cycle_key": "c1", "title": "Disk", "transition": transition, "scope": "host:a"}
     return {"schema": "airflow-incident/1", "id": "9", "alert": alert, "tags": "env:prod", "hostname": "a", **top}
 
 
-def cut(payload: dict[str, Any], before: str) -> bytes:
-    """Return the body of a payload up to a text within it."""
+def truncated(payload: dict[str, Any], before: str) -> bytes:
+    """Serialize a payload and truncate it before a text."""
     text = json.dumps(payload)
     return text[: text.index(before)].encode()
 
 
-def signal(body: bytes, table: RoutingTable | None = None, *, minute: int = 0, path: str = "datadog") -> Signal:
+def parse_signal(
+    body: bytes, table: RoutingTable | None = None, *, minute: int = 0, path: str = "datadog"
+) -> Signal:
     [content] = parse_body(body)
     assert isinstance(content, dict)
     conf = {"datadog": content} if path == "datadog" else content
@@ -53,20 +55,20 @@ def notes(read: Signal) -> dict[str, str]:
     return {flag.field: flag.note for flag in read.incident.flags}
 
 
-def test_what_identifies_the_alert_opens_an_incident_that_says_what_is_missing() -> None:
-    read = signal(cut(whole(body="x" * 50), "xxx"))
+def test_truncated_body_opens_incident_and_flags_missing_fields() -> None:
+    read = parse_signal(truncated(complete_payload(body="x" * 50), "xxx"))
     assert (read.incident.title, read.kind, read.private) == ("Disk", "Triggered", False)
     assert "cut off or damaged: missing or not whole are 'body'" in notes(read)["request body"]
-    assert read.alert_key == signal(json.dumps(whole()).encode()).alert_key
+    assert read.alert_key == parse_signal(json.dumps(complete_payload()).encode()).alert_key
     again = read_incident(read.conf, received_at=NOW, routing=RoutingTable())
     assert again == read.incident
 
 
 @pytest.mark.parametrize("before", ["c1", "101", "Disk", "Triggered", '"schema', ', "transition'])
-def test_what_does_not_identify_the_alert_is_refused(before: str) -> None:
-    body = cut({"schema": "airflow-incident/1", "id": "9", "alert": whole()["alert"]}, before)
+def test_body_truncated_before_identity_is_refused(before: str) -> None:
+    body = truncated({"schema": "airflow-incident/1", "id": "9", "alert": complete_payload()["alert"]}, before)
     with pytest.raises(InvalidPayloadError):
-        signal(body)
+        parse_signal(body)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +84,9 @@ def test_what_does_not_identify_the_alert_is_refused(before: str) -> None:
         b'{"id": "9", "event_type": "query_alert_monitor", "title": "[Triggered] Disk", "body": "... ',
     ],
 )
-def test_the_state_or_the_id_may_be_what_is_missing(body: bytes) -> None:
+def test_body_without_state_or_id_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidPayloadError, match="identify"):
-        signal(body, path="generic")
+        parse_signal(body, path="generic")
 
 
 @pytest.mark.parametrize(
@@ -96,8 +98,8 @@ def test_the_state_or_the_id_may_be_what_is_missing(body: bytes) -> None:
         b'{"event_action": "trigger", "dedup_key": "k", "payload": {"summary": "Queue", "source": "db-7',
     ],
 )
-def test_other_formats_are_identified_by_their_own_fields(body: bytes) -> None:
-    read = signal(body, path="generic")
+def test_truncated_bodies_of_other_formats_are_identified(body: bytes) -> None:
+    read = parse_signal(body, path="generic")
     assert (read.private, read.may_open) == (False, True)
     assert "request body" in notes(read)
 
@@ -111,39 +113,37 @@ def test_other_formats_are_identified_by_their_own_fields(body: bytes) -> None:
         (PRIVATE, '"end', False),
         (IN_PROD, '"end', True),
         (IN_PROD, '"tags', True),
-        (OF_PEOPLE, '"tags', False),
+        (REPORTS_PRIVATE, '"tags', False),
         (RoutingTable(), '"tags', False),
     ],
 )
-def test_a_missing_field_never_makes_a_private_alert_public(
-    table: RoutingTable, before: str, private: bool
-) -> None:
-    read = signal(cut(whole(end="x"), before), table)
+def test_missing_routing_field_implies_private(table: RoutingTable, before: str, private: bool) -> None:
+    read = parse_signal(truncated(complete_payload(end="x"), before), table)
     assert (read.private, read.privacy_assumed or not private) == (private, private or not read.privacy_assumed)
     assert ("private" in notes(read)) is read.privacy_assumed
 
 
-def test_a_list_of_tags_that_was_cut_is_not_complete() -> None:
-    payload = whole(tags=["env:prod", "data:customer"])
+def test_truncated_tags_imply_private() -> None:
+    payload = complete_payload(tags=["env:prod", "data:customer"])
     alert_last = {**{key: payload[key] for key in payload if key != "tags"}, "tags": payload["tags"]}
-    assert signal(cut(alert_last, "customer"), PRIVATE).private
+    assert parse_signal(truncated(alert_last, "customer"), PRIVATE).private
 
 
-def test_a_report_that_was_cut_is_private_unless_it_says_otherwise() -> None:
+def test_truncated_report_is_private_by_default() -> None:
     body = b'{"id": "CHG-1", "title": "Orders are late", "status": "firing", "descrip'
-    assert signal(body, path="generic").private
-    assert not signal(body.replace(b'"firing"', b'"firing", "private": "no"'), path="generic").private
+    assert parse_signal(body, path="generic").private
+    assert not parse_signal(body.replace(b'"firing"', b'"firing", "private": "no"'), path="generic").private
 
 
-class World:
-    """Incidents on record, in memory."""
+class RecordStore:
+    """Process notifications against records in memory."""
 
     def __init__(self, table: RoutingTable) -> None:
         self._table = table
         self.records: dict[str, IncidentRecord] = {}
 
-    def take(self, body: bytes, minute: int) -> Decision:
-        read = signal(body, self._table, minute=minute)
+    def process(self, body: bytes, minute: int) -> Decision:
+        read = parse_signal(body, self._table, minute=minute)
         now = NOW + timedelta(minutes=minute)
         decision = decide(read, list(self.records.values()), self._table, now)
         if decision.record is not None:
@@ -151,62 +151,64 @@ class World:
         return decision
 
 
-def body_of(transition: str, minute: int, **top: object) -> dict[str, Any]:
+def notification(transition: str, minute: int, **top: object) -> dict[str, Any]:
     at = int((NOW + timedelta(minutes=minute)).timestamp() * 1000)
-    return whole(transition, **{"date": str(at), "id": f"e{minute}", **top})
+    return complete_payload(transition, **{"date": str(at), "id": f"e{minute}", **top})
 
 
-def test_a_cut_notification_updates_and_ends_the_incident_of_its_alert() -> None:
-    world = World(PRIVATE)
-    assert world.take(json.dumps(body_of("Triggered", 0)).encode(), 0).action is Action.OPEN
-    assert world.take(cut(body_of("Re-Triggered", 1), '"tags'), 1).action is Action.UPDATE
-    [record] = world.records.values()
+def test_truncated_notifications_update_and_recover_incident() -> None:
+    store = RecordStore(PRIVATE)
+    assert store.process(json.dumps(notification("Triggered", 0)).encode(), 0).action is Action.OPEN
+    assert store.process(truncated(notification("Re-Triggered", 1), '"tags'), 1).action is Action.UPDATE
+    [record] = store.records.values()
     assert (record.private, record.privacy_assumed) == (False, False)
-    assert world.take(cut(body_of("Recovered", 2), '"tags'), 2).action is Action.RECOVER
+    assert store.process(truncated(notification("Recovered", 2), '"tags'), 2).action is Action.RECOVER
 
 
-def test_an_incident_that_a_cut_notification_opened_goes_on_with_the_whole_ones() -> None:
-    world = World(PRIVATE)
-    assert world.take(cut(body_of("Triggered", 0), '"tags'), 0).action is Action.OPEN
-    assert world.take(json.dumps(body_of("Re-Triggered", 1)).encode(), 1).action is Action.UPDATE
-    assert world.take(json.dumps(body_of("Recovered", 2)).encode(), 2).action is Action.RECOVER
-    [record] = world.records.values()
+def test_incident_opened_by_truncated_body_accepts_complete_ones() -> None:
+    store = RecordStore(PRIVATE)
+    assert store.process(truncated(notification("Triggered", 0), '"tags'), 0).action is Action.OPEN
+    assert store.process(json.dumps(notification("Re-Triggered", 1)).encode(), 1).action is Action.UPDATE
+    assert store.process(json.dumps(notification("Recovered", 2)).encode(), 2).action is Action.RECOVER
+    [record] = store.records.values()
     assert (record.private, record.status) == (True, Status.RECOVERED)
 
 
 @pytest.mark.parametrize("transition", ["Re-Triggered", "Recovered"])
-def test_a_notification_that_was_cut_before_its_group_is_that_of_its_cycle(transition: str) -> None:
-    world = World(RoutingTable())
-    world.take(json.dumps(body_of("Triggered", 0)).encode(), 0)
+def test_notification_truncated_before_group_matches_by_cycle(transition: str) -> None:
+    store = RecordStore(RoutingTable())
+    store.process(json.dumps(notification("Triggered", 0)).encode(), 0)
     expected = Action.RECOVER if transition == "Recovered" else Action.UPDATE
-    assert world.take(cut(body_of(transition, 1), '"scope'), 1).action is expected
-    [record] = world.records.values()
+    assert store.process(truncated(notification(transition, 1), '"scope'), 1).action is expected
+    [record] = store.records.values()
     assert len(record.alerts) == 1
 
 
-def test_a_recovery_that_was_cut_before_its_group_ends_none_of_several() -> None:
-    world = World(RoutingTable())
+def test_recovery_without_group_is_ignored_if_ambiguous() -> None:
+    store = RecordStore(RoutingTable())
     for minute, host in enumerate("ab"):
-        alert = {**whole()["alert"], "scope": f"host:{host}"}
-        world.take(json.dumps(body_of("Triggered", minute, alert=alert)).encode(), minute)
-    assert world.take(cut(body_of("Recovered", 2), '"scope'), 2).action is Action.IGNORE
+        alert = {**complete_payload()["alert"], "scope": f"host:{host}"}
+        store.process(json.dumps(notification("Triggered", minute, alert=alert)).encode(), minute)
+    assert store.process(truncated(notification("Recovered", 2), '"scope'), 2).action is Action.IGNORE
 
 
-def test_an_alert_known_to_be_private_never_shows_in_a_public_incident() -> None:
-    world = World(PRIVATE)
-    world.take(json.dumps(body_of("Triggered", 0)).encode(), 0)
-    secret = body_of("Re-Triggered", 1, tags="env:prod,data:customer")
-    assert world.take(json.dumps(secret).encode(), 1).action is Action.OPEN
-    assert {record.private for record in world.records.values()} == {True, False}
+def test_private_alert_does_not_join_public_incident() -> None:
+    store = RecordStore(PRIVATE)
+    store.process(json.dumps(notification("Triggered", 0)).encode(), 0)
+    secret = notification("Re-Triggered", 1, tags="env:prod,data:customer")
+    assert store.process(json.dumps(secret).encode(), 1).action is Action.OPEN
+    assert {record.private for record in store.records.values()} == {True, False}
 
 
-def test_damage_in_the_middle_costs_only_what_it_touches() -> None:
-    body = json.dumps(whole(tags="env:prod")).replace('"tags": "env:prod"', '"tags": @@"env"prod').encode()
+def test_damage_in_the_middle_loses_only_affected_fields() -> None:
+    body = (
+        json.dumps(complete_payload(tags="env:prod")).replace('"tags": "env:prod"', '"tags": @@"env"prod').encode()
+    )
     [content] = parse_body(body)
     assert isinstance(content, dict)
     assert content[LOST_KEY] == ["tags"]
     assert content["hostname"] == "a"
-    assert signal(body, PRIVATE).private
+    assert parse_signal(body, PRIVATE).private
 
 
 FORMATS = Path(__file__).parents[2] / "payloads" / "formats"
@@ -222,21 +224,19 @@ SOME_PRIVATE = load_routing_table(
 
 
 @given(st.sampled_from(BODIES), st.integers(1, 2000))
-def test_no_cut_turns_an_end_into_a_beginning_or_makes_a_private_alert_public(
-    sent: tuple[str, str], length: int
-) -> None:
+def test_truncation_preserves_recovery_and_privacy(sent: tuple[str, str], length: int) -> None:
     path, text = sent
     try:
-        whole = [signal_of(content, path) for content in parse_body(text.encode())]
-        parts = [signal_of(content, path) for content in parse_body(text[:length].encode(), is_cut=True)]
+        complete_payload = [parse_content(content, path) for content in parse_body(text.encode())]
+        parts = [parse_content(content, path) for content in parse_body(text[:length].encode(), is_cut=True)]
     except InvalidPayloadError:
         return
-    if len(whole) == len(parts) == 1:
-        assert parts[0].is_recovery is whole[0].is_recovery
-        assert parts[0].private >= whole[0].private
+    if len(complete_payload) == len(parts) == 1:
+        assert parts[0].is_recovery is complete_payload[0].is_recovery
+        assert parts[0].private >= complete_payload[0].private
 
 
-def signal_of(content: dict[str, Any] | InvalidPayloadError, path: str) -> Signal:
+def parse_content(content: dict[str, Any] | InvalidPayloadError, path: str) -> Signal:
     if isinstance(content, InvalidPayloadError):
         raise content
     conf = {"datadog": content} if path == "datadog" else content
@@ -254,7 +254,7 @@ values = st.recursive(
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=5), values, min_size=1), st.data())
-def test_what_is_left_of_a_cut_object_is_whole(value: dict[str, Any], data: Any) -> None:
+def test_salvaged_fields_are_part_of_original(value: dict[str, Any], data: Any) -> None:
     text = json.dumps(value)
     end = data.draw(st.integers(1, len(text) - 1))
     try:
@@ -274,7 +274,7 @@ def _is_part(part: object, value: object) -> bool:
 
 
 @given(st.text(alphabet="{}[]:,\"'\\ \na1@$", max_size=80))
-def test_no_text_is_in_the_way_of_what_is_left(text: str) -> None:
+def test_salvage_raises_only_not_json_error(text: str) -> None:
     with contextlib.suppress(NotJsonError):
         assert salvage_json(text).value
 
@@ -288,7 +288,7 @@ def test_no_text_is_in_the_way_of_what_is_left(text: str) -> None:
         b'{"title": "a" b, "Tags": {"data": "customer", "x": "y"}, "description": "c"}',
     ],
 )
-def test_no_repair_hides_the_fields_that_make_an_alert_private(body: bytes) -> None:
+def test_json_repair_keeps_privacy_fields(body: bytes) -> None:
     try:
         [content] = parse_body(body)
     except UnreadableBodyError:
@@ -312,5 +312,5 @@ def test_no_repair_hides_the_fields_that_make_an_alert_private(body: bytes) -> N
         ("Subject: password=hunter2hunter2", "password=[redacted]"),
     ],
 )
-def test_the_title_of_a_text_that_is_no_alert(text: str, title: str) -> None:
+def test_title_is_extracted_from_plain_text(text: str, title: str) -> None:
     assert extract(text)["title"] == title

@@ -1,4 +1,4 @@
-"""Everything that the parser accepts passes the form's schema, against which Airflow holds every conf."""
+"""The trigger form's schema accepts every conf that the parser accepts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ anything = st.recursive(
 
 
 def validate(conf: dict[str, Any]) -> dict[str, Any]:
-    """Return a conf as Airflow merges it with the form's defaults, once it has passed their schemas."""
+    """Validate a conf against the form's schema and merge it with its defaults, as Airflow does."""
     from airflow.serialization.definitions.param import SerializedParam, SerializedParamsDict
 
     params = SerializedParamsDict({name: SerializedParam(**field) for name, field in trigger_form().items()})
@@ -43,11 +43,11 @@ def validated() -> Validate:
     return validate
 
 
-def test_the_form_has_a_field_for_everything_that_is_parsed() -> None:
+def test_form_has_every_parsed_field() -> None:
     assert trigger_form().keys() == {*FIELDS, "datadog"}
 
 
-def test_every_field_is_explained_and_optional() -> None:
+def test_form_fields_are_optional_and_documented() -> None:
     validate({})
     for name, field in trigger_form().items():
         assert field["title"], name
@@ -55,18 +55,18 @@ def test_every_field_is_explained_and_optional() -> None:
         json.dumps(field)
 
 
-def test_what_is_asked_of_everybody_is_open_at_once() -> None:
+def test_basic_fields_have_no_section() -> None:
     first = [name for name, field in trigger_form().items() if "section" not in field]
     assert first == ["title", "severity", "users", "description"]
 
 
-def test_a_form_can_be_changed_without_changing_others() -> None:
+def test_forms_do_not_share_state() -> None:
     trigger_form()["title"]["title"] = "x"
     assert trigger_form()["title"]["title"] == "Title"
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), anything, max_size=6))
-def test_whatever_a_field_holds_passes_the_form_and_loses_no_report(conf: dict[str, Any]) -> None:
+def test_any_field_value_passes_form_and_is_parsed_or_flagged(conf: dict[str, Any]) -> None:
     conf = {**conf, "title": "Checkout is down"}
     merged = validate(conf)
     incident = read_incident({**merged, "status": None}, received_at=NOW, routing=RoutingTable())
@@ -79,7 +79,7 @@ def test_whatever_a_field_holds_passes_the_form_and_loses_no_report(conf: dict[s
 @pytest.mark.parametrize(
     "name", ["01_metric_triggered.json", "06_incident_created.json", "11_default_payload_triggered.json"]
 )
-def test_datadogs_payloads_pass_in_all_shapes(name: str, validated: Validate, payload: Make, read: Read) -> None:
+def test_datadog_payloads_pass_form(name: str, validated: Validate, payload: Make, read: Read) -> None:
     sent = payload(name)
     for conf in ({"datadog": sent}, {"datadog": json.dumps(sent)}, sent):
         assert read(validated(conf)) == read(conf)
@@ -97,5 +97,5 @@ def test_datadogs_payloads_pass_in_all_shapes(name: str, validated: Validate, pa
         {"title": "x", "severity": 2, "links": {"url": "https://a.example/"}, "users": 7, "tags": {"env": "prod"}},
     ],
 )
-def test_a_persons_conf_passes_and_reads_alike(conf: Any, validated: Validate, read: Read) -> None:
+def test_report_confs_pass_form_unchanged(conf: Any, validated: Validate, read: Read) -> None:
     assert read(validated(conf)) == read(conf)

@@ -1,4 +1,4 @@
-"""No alert is lost to an unrelated value, and a value in an unusual shape is understood."""
+"""Unusual value formats are parsed, and an invalid field never rejects the alert."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncid
 from airflow_incident_provider.intake import RoutingTable
 from airflow_incident_provider.intake.conf import read_notification
 
-from .lenient import NOW, dd, read
+from .datadog_payloads import NOW, alert_payload, read
 
-# --- one value in many shapes -----------------------------------------------------------------------
+# --- value formats -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from .lenient import NOW, dd, read
         ({"name": "P3"}, "medium"), ("P1/P4", "high"), ("not critical", "high"), ("very low", "high"),
     ],
 )  # fmt: skip
-def test_a_severity_is_read_from_what_is_certain_in_it(value: Any, severity: str) -> None:
+def test_severity_is_read_from_unambiguous_text(value: Any, severity: str) -> None:
     incident = read({"title": "x", "severity": value})
     assert incident.severity == severity
     is_certain = severity != "high" or value == "Priority: 2"
@@ -48,15 +48,17 @@ def test_a_severity_is_read_from_what_is_certain_in_it(value: Any, severity: str
         "[Object object]",
     ],
 )
-def test_nothing_in_any_spelling_is_not_given(value: str) -> None:
-    datadog = dd(title=value, alert={"id": value, "cycle_key": value, "title": value, "transition": value})
+def test_null_placeholders_count_as_missing(value: str) -> None:
+    datadog = alert_payload(
+        title=value, alert={"id": value, "cycle_key": value, "title": value, "transition": value}
+    )
     incident = read({"datadog": datadog, "users": value})
     assert (incident.key.count("."), incident.transition, incident.responders) == (2, None, ())
     report = read({"title": value, "description": "Checkout fails", "id": value, "services": value, "env": value})
     assert (report.title, report.services, report.env) == ("Checkout fails", (), None)
 
 
-def test_a_value_in_a_list_or_an_object_is_the_value() -> None:
+def test_nested_values_are_unwrapped() -> None:
     report = {
         "title": ["Checkout fails"], "id": {"value": "T-1"}, "services": {"name": "checkout"}, "env": ["prod"],
         "users": [{"email": "dana@acme.example", "name": "Dana"}], "targets": [{"url": "https://a.example"}],
@@ -69,7 +71,7 @@ def test_a_value_in_a_list_or_an_object_is_the_value() -> None:
     assert incident.tags == ("team:payments", "tier:gold", "tier:eu")
     assert [str(target) for target in incident.targets] == ["https://a.example"]
     assert incident.flags == ()
-    recovered = dd(alert={"transition": ["Recovered"], "type": None}, title="x")
+    recovered = alert_payload(alert={"transition": ["Recovered"], "type": None}, title="x")
     with pytest.raises(NotAnIncidentError):
         read({"datadog": recovered})
 
@@ -78,17 +80,17 @@ def test_a_value_in_a_list_or_an_object_is_the_value() -> None:
     ("text", "hour"),
     [("Nov 22, 2026 10:00 PM", 22), ("Nov 22, 2026 10:00 am", 10), ("9:00pm", 21), ("12:00 a.m.", 0), ("9 pm", 21)],
 )
-def test_a_time_of_twelve_hours_is_not_half_a_day_off(text: str, hour: int) -> None:
+def test_twelve_hour_time_is_read(text: str, hour: int) -> None:
     assert read({"title": "x", "started_at": text}).occurred_at.hour == hour
 
 
 @pytest.mark.parametrize("services", ["checkout, cart", ["checkout, cart"], "checkout;cart", "- checkout\n- cart"])
-def test_a_list_is_split_wherever_it_is_written(services: Any) -> None:
+def test_lists_are_split_at_common_separators(services: Any) -> None:
     assert read({"title": "x", "services": services}).services == ("checkout", "cart")
 
 
 @pytest.mark.parametrize("tags", ["team:payments env:prod", "team:payments, env:prod", ["team:payments;env:prod"]])
-def test_tags_of_a_report_are_split_as_those_of_an_alert(tags: Any) -> None:
+def test_report_tags_are_split(tags: Any) -> None:
     assert read({"title": "x", "tags": tags}).tags == ("team:payments", "env:prod")
 
 
@@ -100,7 +102,7 @@ def test_tags_of_a_report_are_split_as_those_of_an_alert(tags: Any) -> None:
         {"title": "[OK:2] x"}, {"title": "Resolved in 3m 2s: x"}, {"status": {"name": "closed"}},
     ],
 )  # fmt: skip
-def test_an_end_by_any_name_opens_nothing(state: dict[str, Any]) -> None:
+def test_resolved_report_opens_no_incident(state: dict[str, Any]) -> None:
     with pytest.raises(NotAnIncidentError):
         read({"title": "x", **state})
 
@@ -112,11 +114,11 @@ def test_an_end_by_any_name_opens_nothing(state: dict[str, Any]) -> None:
         {"action": "restart"}, {"event": "deploy done yet?"}, {"title": "Resolved tickets pile up"},
     ],
 )  # fmt: skip
-def test_what_only_sounds_like_an_end_opens(state: dict[str, Any]) -> None:
+def test_ambiguous_resolution_opens_incident(state: dict[str, Any]) -> None:
     assert read({"title": "x", **state}).title
 
 
-def test_an_id_is_enough_to_name_a_report() -> None:
+def test_report_title_falls_back_to_id() -> None:
     incident = read({"id": "T-1", "title": None, "severity": "low"})
     assert (incident.title, incident.flags[0].field) == ("Report T-1", "title")
 
@@ -127,22 +129,24 @@ def test_an_id_is_enough_to_name_a_report() -> None:
         {"responders": ["dana@acme.example"]}, {"details": {"a": 1}, "hosts": ["a"]}, {"entity": "db", "env": "x"},
     ],
 )  # fmt: skip
-def test_a_report_is_not_taken_for_an_alert_of_another_system(more: dict[str, Any]) -> None:
+def test_report_is_not_mistaken_for_alert_of_other_system(more: dict[str, Any]) -> None:
     incident = read({"message": "Disk is full", "severity": "critical", **more})
     assert (incident.source, incident.severity) == ("manual", "critical")
     assert incident.responders == tuple(more.get("responders", ()))
 
 
 @pytest.mark.parametrize("scope", [["host:a", "env:b"], {"host": "a", "env": "b"}, " env:b , host:a "])
-def test_a_scope_tells_groups_apart_in_every_form(scope: Any) -> None:
-    same, other = (read({"datadog": dd(alert={"scope": each})}) for each in ("host:a,env:b", "host:c,env:b"))
-    assert read({"datadog": dd(alert={"scope": scope})}).key == same.key != other.key
+def test_scope_formats_are_equivalent(scope: Any) -> None:
+    same, other = (
+        read({"datadog": alert_payload(alert={"scope": each})}) for each in ("host:a,env:b", "host:c,env:b")
+    )
+    assert read({"datadog": alert_payload(alert={"scope": scope})}).key == same.key != other.key
 
 
-# --- unrelated values -------------------------------------------------------------------------------
+# --- invalid values -------------------------------------------------------------------------------
 
-ODD: list[Any] = [False, True, [], {}, ["web-1"], {"a": [1]}, 10**500, -1.5, "\x00", "x" * 100_000, None]
-TOP = [
+INVALID_VALUES: list[Any] = [False, True, [], {}, ["web-1"], {"a": [1]}, 10**500, -1.5, "\x00", "x" * 100_000, None]
+TOP_FIELDS = [
     "hostname",
     "snapshot",
     "text",
@@ -154,32 +158,32 @@ TOP = [
     "logs_sample",
     "synthetics",
 ]
-ALERT = ["query", "metric", "status", "scope", "priority", "type"]
+ALERT_FIELDS = ["query", "metric", "status", "scope", "priority", "type"]
 
 
-@pytest.mark.parametrize("odd", ODD, ids=lambda value: repr(value)[:20])
-def test_no_unrelated_value_refuses_an_alert(odd: Any) -> None:
-    for name in TOP:
-        assert read({"datadog": dd(**{name: odd})}).title == "Checkout is slow"
-    for name in ALERT:
-        assert read({"datadog": dd(alert={name: odd})}).title == "Checkout is slow"
+@pytest.mark.parametrize("value", INVALID_VALUES, ids=lambda value: repr(value)[:20])
+def test_invalid_field_does_not_reject_alert(value: Any) -> None:
+    for name in TOP_FIELDS:
+        assert read({"datadog": alert_payload(**{name: value})}).title == "Checkout is slow"
+    for name in ALERT_FIELDS:
+        assert read({"datadog": alert_payload(alert={name: value})}).title == "Checkout is slow"
     for name in ("incident", "org", "whatever"):
-        assert read({"datadog": dd(**{name: odd})}).title == "Checkout is slow"
+        assert read({"datadog": alert_payload(**{name: value})}).title == "Checkout is slow"
     for name in ("users", "targets", "links", "private", "severity", "title"):
-        assert read({"datadog": dd(), name: odd}).title == "Checkout is slow"
+        assert read({"datadog": alert_payload(), name: value}).title == "Checkout is slow"
 
 
-@pytest.mark.parametrize("odd", ODD, ids=lambda value: repr(value)[:20])
-def test_no_value_but_the_title_refuses_a_report(odd: Any) -> None:
+@pytest.mark.parametrize("value", INVALID_VALUES, ids=lambda value: repr(value)[:20])
+def test_invalid_field_does_not_reject_report(value: Any) -> None:
     fields = [
         "id", "severity", "description", "env", "users", "services", "hosts", "teams", "tags", "links", "targets",
         "private", "started_at",
     ]  # fmt: skip
     for name in fields:
-        assert read({"title": "Checkout is down", name: odd}).title == "Checkout is down"
+        assert read({"title": "Checkout is down", name: value}).title == "Checkout is down"
 
 
-def test_everything_that_was_left_out_of_a_report_is_listed() -> None:
+def test_ignored_report_values_are_flagged() -> None:
     incident = read(
         {
             "title": "Orders cannot be written",
@@ -197,15 +201,15 @@ def test_everything_that_was_left_out_of_a_report_is_listed() -> None:
     ]  # fmt: skip
 
 
-# --- payloads of other people -----------------------------------------------------------------------
+# --- customized payloads -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "unset", ["", "null", "Null", "NULL", "None", "undefined", "$ALERT_TRANSITION", "{{x}}", None]
 )
-def test_an_unset_transition_leaves_title_and_type_to_tell(unset: Any) -> None:
+def test_unset_transition_falls_back_to_title_and_type(unset: Any) -> None:
     title = "[P2] [Recovered] Nightly export"
-    payload = dd(title=title, alert={"title": title, "transition": unset, "type": "success"})
+    payload = alert_payload(title=title, alert={"title": title, "transition": unset, "type": "success"})
     assert read_notification({"datadog": payload}, received_at=NOW, routing=RoutingTable()).incident.transition
     with pytest.raises(NotAnIncidentError):
         read({"datadog": payload})
@@ -221,7 +225,7 @@ def test_an_unset_transition_leaves_title_and_type_to_tell(unset: Any) -> None:
         ("[Anything Recovered] x", True, None),
     ],
 )
-def test_the_first_transition_of_a_title_counts(title: str, recovers: bool, scope: str | None) -> None:
+def test_first_transition_in_title_wins(title: str, recovers: bool, scope: str | None) -> None:
     conf = {"id": "1", "event_type": "query_alert_monitor", "title": title, "body": "", "date": "1795430100000"}
     notification = read_notification({"datadog": conf}, received_at=NOW, routing=RoutingTable())
     assert notification.incident.scope == scope
@@ -233,11 +237,11 @@ def test_the_first_transition_of_a_title_counts(title: str, recovers: bool, scop
 
 
 @pytest.mark.parametrize("transition", ["Unresolved", "key: [unclosed", "Escalated", "Not closed", "Not recovered"])
-def test_what_only_sounds_like_an_end_fires(transition: str) -> None:
-    assert read({"datadog": dd(alert={"transition": transition})}).transition == transition
+def test_ambiguous_transition_is_kept(transition: str) -> None:
+    assert read({"datadog": alert_payload(alert={"transition": transition})}).transition == transition
 
 
-def test_a_quoted_monitor_link_decides_nothing() -> None:
+def test_only_monitor_link_in_footer_identifies_monitor() -> None:
     footer = "[[Monitor Status](https://app.datadoghq.com/monitors/123?group=host%3Aa)]"
     body = f"log: [Monitor Status](https://evil.example/monitors/666?group=x%3Ay)\n\n{footer}"
     default = {"id": "1", "event_type": "log_alert", "title": "[Triggered] x", "date": "1795430100000"}
@@ -250,44 +254,46 @@ def test_a_quoted_monitor_link_decides_nothing() -> None:
     )
     groups = [
         read_notification(
-            {"datadog": dd(body=text, alert={"scope": ""})}, received_at=NOW, routing=RoutingTable()
+            {"datadog": alert_payload(body=text, alert={"scope": ""})}, received_at=NOW, routing=RoutingTable()
         ).group
         for text in (body, footer, "")
     ]
     assert len(set(groups)) == 1
 
 
-def test_a_stable_datadog_incident_opens_no_room_and_is_no_recovery() -> None:
+def test_stable_datadog_incident_is_no_incident() -> None:
     payload = {"id": "1", "title": "x", "incident": {"public_id": "118", "title": "x", "status": "stable"}}
     with pytest.raises(NotAnIncidentError, match="stable"):
         read({"datadog": payload})
 
 
-def test_no_data_has_no_threshold_and_a_repetition_says_that_it_began_before() -> None:
+def test_no_data_has_no_threshold_and_retrigger_is_flagged() -> None:
     query = "avg(last_5m):avg:x{*} > 0.02"
-    (measured,) = read({"datadog": dd(alert={"transition": "No Data", "metric": "x", "query": query})}).metrics
+    (measured,) = read(
+        {"datadog": alert_payload(alert={"transition": "No Data", "metric": "x", "query": query})}
+    ).metrics
     assert (measured.value, measured.threshold) == ("no data", None)
-    (flag,) = read({"datadog": dd(alert={"transition": "Re-Triggered"})}).flags
+    (flag,) = read({"datadog": alert_payload(alert={"transition": "Re-Triggered"})}).flags
     assert "began before" in flag.note
 
 
-def test_a_synthetic_test_brings_its_step_its_url_and_a_target() -> None:
+def test_synthetic_test_adds_failing_step_link_and_target() -> None:
     summary = {
         "test_name": "Checkout", "request_url": "https://shop.acme.example/pay", "location": "Frankfurt (AWS)",
         "failing_steps": [{"number": "3", "name": "Press pay", "error_message": "Element is missing"}],
         "result_url": "https://app.datadoghq.com/synthetics/details/a",
     }  # fmt: skip
     for synthetics in ({"summary": [summary]}, summary, [summary], json.dumps(summary)):
-        incident = read({"datadog": dd(synthetics=synthetics)})
+        incident = read({"datadog": alert_payload(synthetics=synthetics)})
         assert "Failing step: 3 Press pay Element is missing" in (incident.description or "")
         assert [str(target) for target in incident.targets] == ["https://shop.acme.example/pay"]
         assert not incident.targets[0].trusted
         assert "Test result" in [link.label for link in incident.links]
 
 
-def test_a_log_sample_is_shown() -> None:
+def test_log_sample_is_in_description() -> None:
     sample = {"columns": ["time"], "rows": [{"items": ["10:35"], "message": "timed out password=hunter2"}] * 9}
-    text = read({"datadog": dd(logs_sample=[sample])}).description or ""
+    text = read({"datadog": alert_payload(logs_sample=[sample])}).description or ""
     assert "10:35 timed out password=[redacted]" in text
     assert "and 4 more" in text
 
@@ -296,7 +302,7 @@ def test_a_log_sample_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stated", "minutes"),
+    ("started_at", "minutes"),
     [
         ("2026-11-23 09:45", -15), ("2026-11-23T09:45:00Z", -15), ("2026-11-23 10:45:00 +01:00", -15),
         ("Mon, 23 Nov 2026 09:45:00 +0000", -15), ("09:45", -15), ("9:45 UTC", -15), ("15 min ago", -15),
@@ -304,13 +310,13 @@ def test_a_log_sample_is_shown() -> None:
         ("now", 0), ("10:30", 30 - 24 * 60), ("2026-11-23T10:05:00Z", 0),
     ],
 )  # fmt: skip
-def test_times_as_people_write_them(stated: Any, minutes: int) -> None:
-    assert read({"title": "x", "started_at": stated}).occurred_at == NOW + timedelta(minutes=minutes)
+def test_started_at_formats(started_at: Any, minutes: int) -> None:
+    assert read({"title": "x", "started_at": started_at}).occurred_at == NOW + timedelta(minutes=minutes)
 
 
-def test_a_clock_that_runs_ahead_makes_no_event_of_the_future() -> None:
+def test_future_date_is_clamped_to_arrival() -> None:
     ahead = str(int((NOW + timedelta(hours=2)).timestamp() * 1000))
-    incident = read({"datadog": dd(date=ahead)})
+    incident = read({"datadog": alert_payload(date=ahead)})
     assert incident.occurred_at == incident.notified_at == NOW
     assert "ahead of our clock" in incident.flags[0].note
 
@@ -318,12 +324,12 @@ def test_a_clock_that_runs_ahead_makes_no_event_of_the_future() -> None:
 # --- secrets ----------------------------------------------------------------------------------------
 
 
-def test_no_secret_of_an_alert_is_in_its_incident() -> None:
+def test_incident_contains_no_secrets() -> None:
     text = (
         "could not connect to postgres://orders:Tr0ub4dor-and-3@orders-db.acme.example:5432/orders\n"
         "Authorization: Bearer abcdefghijklmnopqrstuvwxyz012345\napi_key=0123456789abcdef0123456789abcdef"
     )
-    payload = dd(
+    payload = alert_payload(
         text=text,
         hostname="admin:hunter2hunter2@db-1:5432",
         link="https://app.datadoghq.com/event/event?id=1&api_key=0123456789abcdef",
@@ -345,10 +351,10 @@ def test_no_secret_of_an_alert_is_in_its_incident() -> None:
     assert "hunter2" not in report.model_dump_json()
 
 
-def test_an_error_names_no_secret() -> None:
-    with pytest.raises(InvalidPayloadError) as refused:
+def test_error_contains_no_secrets() -> None:
+    with pytest.raises(InvalidPayloadError) as exc_info:
         read({"title": None, "datadog": "password=hunter2"})
-    assert "hunter2" not in str(refused.value)
+    assert "hunter2" not in str(exc_info.value)
 
 
 # --- people -----------------------------------------------------------------------------------------
@@ -365,7 +371,7 @@ def test_an_error_names_no_secret() -> None:
         (["Dana Reyes <dana@acme.example>", '"Ng, Alice" <alice@acme.example>'], None),
     ],
 )
-def test_people_as_they_are_written(users: Any, queries: Any) -> None:
+def test_users_formats(users: Any, queries: Any) -> None:
     found = read({"title": "x", "users": users}).responders
     if queries is not None:
         assert found == queries

@@ -1,4 +1,4 @@
-"""An incident that a person wrote: what is taken, what is refused, and in which words."""
+"""Manual reports: accepted fields, rejected values and their messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_incident_provider.models import Incident
 Read = Callable[..., Incident]
 
 
-def test_every_field(read: Read) -> None:
+def test_all_report_fields_are_read(read: Read) -> None:
     incident = read(
         {
             "id": "INC-42",
@@ -60,20 +60,20 @@ def test_every_field(read: Read) -> None:
     assert incident.flags == ()
 
 
-def test_a_title_is_enough(read: Read, received_at: datetime) -> None:
+def test_title_is_the_only_required_field(read: Read, received_at: datetime) -> None:
     incident = read({"title": "Checkout is ünwell", "severity": "low"})
     assert re.fullmatch(r"man\.20261123-104041-checkout-is-unwell-[0-9a-f]{16}", incident.key)
     assert incident.occurred_at == received_at
 
 
-def test_without_severity_it_is_high_and_says_so(read: Read) -> None:
+def test_missing_severity_defaults_to_high_and_is_flagged(read: Read) -> None:
     incident = read({"title": "x"})
     assert incident.severity == "high"
     assert [flag.field for flag in incident.flags] == ["severity"]
 
 
 @pytest.mark.parametrize("empty", [None, "", "  ", [], {}])
-def test_empty_fields_of_the_form_are_not_given(empty: Any, read: Read) -> None:
+def test_empty_form_fields_are_ignored(empty: Any, read: Read) -> None:
     fields = (
         "id",
         "users",
@@ -93,7 +93,7 @@ def test_empty_fields_of_the_form_are_not_given(empty: Any, read: Read) -> None:
 @pytest.mark.parametrize(
     "conf", [{}, {"title": ""}, {"users": [], "datadog": None}, {"title": "", "private": False}]
 )
-def test_an_empty_conf_is_refused_with_what_it_must_hold(conf: Any, read: Read) -> None:
+def test_empty_conf_is_refused_with_expected_format(conf: Any, read: Read) -> None:
     with pytest.raises(InvalidPayloadError, match=r'The conf is empty\. A conf holds either \{"datadog"'):
         read(conf)
 
@@ -128,19 +128,19 @@ def test_an_empty_conf_is_refused_with_what_it_must_hold(conf: Any, read: Read) 
         ("targets", ["fe80::1%eth0"], "is not a target"),
     ],
 )
-def test_what_is_wrong_is_explained_to_a_person_and_left_out_of_a_report(
+def test_invalid_value_is_explained_or_left_out(
     field: str, value: Any, reason: str, read: Read, received_at: datetime
 ) -> None:
     conf = {"title": "x", "severity": "low", field: value}
-    with pytest.raises(InvalidPayloadError) as refused:
+    with pytest.raises(InvalidPayloadError) as exc_info:
         require_valid(conf, received_at=received_at)
-    assert reason in str(refused.value)
+    assert reason in str(exc_info.value)
     incident = read(conf)
     assert [(flag.field, flag.note.startswith("left out: ")) for flag in incident.flags][:1] == [(field, True)]
     assert "hunter2" not in incident.model_dump_json()
 
 
-def test_an_incident_needs_a_title(read: Read) -> None:
+def test_title_is_required(read: Read) -> None:
     with pytest.raises(InvalidPayloadError, match="title: missing"):
         read({"severity": "high"})
 
@@ -153,25 +153,25 @@ def test_an_incident_needs_a_title(read: Read) -> None:
         ("web_1.example.", ("web_1.example", None)),
     ],
 )  # fmt: skip
-def test_targets(target: str, read_as: Any, read: Read) -> None:
+def test_target_formats(target: str, read_as: Any, read: Read) -> None:
     (found,) = read({"title": "x", "targets": [target]}).targets
     assert (found.host, found.port) == read_as
 
 
-def test_a_misspelt_field_is_flagged(read: Read) -> None:
+def test_misspelt_field_is_flagged(read: Read) -> None:
     incident = read({"title": "x", "severity": "low", "usres": "dana", "my_own_setting": 1})
     (flag,) = incident.flags
     assert (flag.field, flag.value) == ("usres", "dana")
     assert flag.note.endswith("did you mean users?")
 
 
-def test_a_time_that_cannot_be_right_is_flagged(read: Read, received_at: datetime) -> None:
+def test_implausible_time_is_flagged(read: Read, received_at: datetime) -> None:
     incident = read({"title": "x", "severity": "low", "started_at": "1970-01-01T00:00:00Z"})
     assert incident.occurred_at == received_at
     assert [flag.field for flag in incident.flags] == ["started_at"]
 
 
-def test_an_unknown_kind_of_link_is_flagged_and_recognized_by_its_url(read: Read) -> None:
+def test_unknown_link_kind_is_flagged_and_inferred_from_url(read: Read) -> None:
     link = {"url": "https://grafana.example/d/x", "kind": "graph"}
     incident = read({"title": "x", "severity": "low", "links": [link]})
     assert incident.links[0].kind == "dashboard"
@@ -181,6 +181,6 @@ def test_an_unknown_kind_of_link_is_flagged_and_recognized_by_its_url(read: Read
 @pytest.mark.parametrize(
     "given_id", ["a b", "a/b", "../../etc", "ü", "東京", "a..b", ".", "a" * 500, "\u202e", "🔥", 4711]
 )
-def test_any_id_makes_a_key_of_its_own(given_id: Any, read: Read) -> None:
+def test_ids_have_distinct_keys(given_id: Any, read: Read) -> None:
     keys = {read({"title": "x", "id": other}).key for other in (given_id, "a-b", "etc", "a.b", "u")}
     assert len(keys) == 5

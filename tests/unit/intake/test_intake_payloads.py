@@ -1,4 +1,4 @@
-"""Every recorded payload, read and routed: the results are kept next to this file and were reviewed by people."""
+"""Recorded payloads parse and route to the reviewed golden files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in GOLDEN.glob("*.json")))
-def test_recorded_payload_reads_as_expected(
+def test_recorded_payload_matches_golden_file(
     name: str, payload: Make, read: Read, example_table: RoutingTable
 ) -> None:
     conf = payload(name).get("conf") or payload(name)
@@ -31,12 +31,12 @@ def test_recorded_payload_reads_as_expected(
     assert incident.model_dump(mode="json", exclude_defaults=True) == json.loads((GOLDEN / name).read_text())
 
 
-def test_every_recorded_payload_has_an_expectation() -> None:
+def test_every_recorded_payload_has_golden_file() -> None:
     recorded = {path.name for path in (Path(__file__).parents[2] / "payloads").glob("*.json")}
     assert recorded - {path.name for path in GOLDEN.glob("*.json")} == {"03_metric_recovered.json"}
 
 
-def test_a_recovery_opens_no_incident(payload: Make, read: Read) -> None:
+def test_recovery_opens_no_incident(payload: Make, read: Read) -> None:
     with pytest.raises(NotAnIncidentError, match=r"'Checkout 5xx ratio above 2%' recovered"):
         read(payload("03_metric_recovered.json"))
 
@@ -44,26 +44,24 @@ def test_a_recovery_opens_no_incident(payload: Make, read: Read) -> None:
 @pytest.mark.parametrize(
     "name", ["01_metric_triggered.json", "06_incident_created.json", "11_default_payload_triggered.json"]
 )
-def test_a_payload_reads_alike_bare_wrapped_and_as_text(name: str, payload: Make, read: Read) -> None:
+def test_bare_wrapped_and_text_payloads_are_equivalent(name: str, payload: Make, read: Read) -> None:
     bare = read(payload(name))
     assert read({"datadog": payload(name)}) == bare
     assert read({"datadog": json.dumps(payload(name))}) == bare
 
 
-def test_the_conf_within_the_body_of_an_api_request_is_read(payload: Make, read: Read) -> None:
+def test_conf_in_api_request_body_is_read(payload: Make, read: Read) -> None:
     body = payload("20_direct_rest_body.json")
     assert read(body) == read(body["conf"])
 
 
-def test_the_fields_of_an_empty_form_next_to_a_payload_change_nothing(payload: Make, read: Read) -> None:
+def test_empty_form_fields_do_not_change_payload(payload: Make, read: Read) -> None:
     sent = payload("01_metric_triggered.json")
     form = {"title": "", "severity": None, "users": [], "targets": "  ", "links": None, "private": None}
     assert read({"datadog": sent, **form}) == read(sent)
 
 
-def test_people_targets_links_and_privacy_add_to_a_payload(
-    payload: Make, read: Read, example_table: RoutingTable
-) -> None:
+def test_conf_fields_extend_payload(payload: Make, read: Read, example_table: RoutingTable) -> None:
     conf = {
         "datadog": payload("01_metric_triggered.json"),
         "users": "jon smiht, ALICE NG",
@@ -83,14 +81,14 @@ def test_people_targets_links_and_privacy_add_to_a_payload(
     assert [flag.field for flag in incident.flags] == ["title"]
 
 
-def test_the_commander_comes_after_who_was_asked_for_and_before_the_table(
+def test_commander_follows_users_and_precedes_rules(
     datadog_incident: Make, read: Read, example_table: RoutingTable
 ) -> None:
     sent = datadog_incident(severity="SEV-1") | {"users": ["dave@acme.example"]}
     assert read(sent, example_table).responders == ("dave@acme.example", "dana@acme.example", "@sre-oncall")
 
 
-def test_everything_that_the_template_sends_is_parsed() -> None:
+def test_all_template_variables_are_parsed() -> None:
     template = json.loads(_rendered(payload_template(), lambda name: f'"{name} is set"'))
     variables = read_payload(template, ParseWarnings())
     found = json.dumps(variables.model_dump())
@@ -99,23 +97,23 @@ def test_everything_that_the_template_sends_is_parsed() -> None:
 
 
 @pytest.mark.parametrize("value", ["null", "", "{}", "[]", '{"a": "b"}', '[{"a": 1}]', '"text"', "7"])
-def test_the_template_is_json_for_every_value_of_its_unquoted_variables(value: str, read: Read) -> None:
+def test_template_is_valid_json_for_any_unquoted_value(value: str, read: Read) -> None:
     conf = json.loads(_rendered(payload_template(), lambda _name: value))
     assert read({"datadog": {**conf, "title": "Checkout"}}).title == "Checkout"
 
 
-def test_the_template_in_the_package_is_the_recorded_one() -> None:
+def test_packaged_template_equals_recorded_template() -> None:
     recorded = (Path(__file__).parents[2] / "payloads" / "TEMPLATE.txt").read_text(encoding="utf-8")
     assert payload_template() == recorded
 
 
-def test_an_untouched_template_has_nothing_in_it(read: Read) -> None:
+def test_unrendered_template_is_refused(read: Read) -> None:
     with pytest.raises(InvalidPayloadError, match="neither a title nor an id"):
         read({"datadog": json.loads(_rendered(payload_template(), lambda name: f'"{name}"'))})
 
 
 def _rendered(template: str, value_of: Callable[[str], str]) -> str:
-    """Return the template with values for the variables that hold JSON; the quoted ones say that they are set."""
+    """Render the template with a value for each JSON variable, and optionally for each quoted one."""
     with_json = re.sub(r"\[(\$[A-Z_]+)\]", lambda found: f"[{value_of(found[1])}]", template)
     quoted = value_of("$X").endswith('is set"')
     return re.sub(r'"(\$[A-Z_]+)"', r'"\1 is set"' if quoted else r'"\1"', with_json)

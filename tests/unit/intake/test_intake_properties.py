@@ -1,4 +1,4 @@
-"""What holds for any conf at all."""
+"""Property-based tests of the parser."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def assert_usable(incident: Incident) -> None:
 
 @given(conf=confs)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_object_is_an_incident_or_refused_in_few_words(conf: Any, read: Read) -> None:
+def test_any_object_is_parsed_or_refused_with_short_message(conf: Any, read: Read) -> None:
     try:
         incident = read(conf)
     except (InvalidPayloadError, NotAnIncidentError) as error:
@@ -104,7 +104,7 @@ def test_any_object_is_an_incident_or_refused_in_few_words(conf: Any, read: Read
 
 @given(text=st.text(min_size=1, max_size=200))
 @settings(max_examples=300, deadline=None)
-def test_any_title_is_one_visible_line(text: str, read: Read) -> None:
+def test_title_is_one_printable_line(text: str, read: Read) -> None:
     try:
         title = read({"title": text}).title
     except InvalidPayloadError:
@@ -121,7 +121,7 @@ tags = st.lists(
 
 @given(data=st.data(), scope=tags)
 @settings(max_examples=200, deadline=None)
-def test_the_key_does_not_depend_on_an_order(data: st.DataObject, scope: Any, alert: Make, read: Read) -> None:
+def test_key_does_not_depend_on_tag_order(data: st.DataObject, scope: Any, alert: Make, read: Read) -> None:
     shuffled = data.draw(st.permutations(scope))
     one = read(alert({"tags": ",".join(scope)}, scope=",".join(scope)))
     other = read(alert({"tags": ", ".join(shuffled)}, scope=" , ".join(shuffled)))
@@ -145,7 +145,7 @@ def test_different_cycles_have_different_keys(values: list[str], alert: Make, re
 
 
 labels = st.dictionaries(st.sampled_from(["alertname", "severity", "service", "env", "host"]), anything, max_size=4)
-foreign = st.one_of(
+other_formats = st.one_of(
     st.fixed_dictionaries(
         {"alerts": st.lists(st.fixed_dictionaries({"labels": labels | anything}, optional={"status": anything}))},
         optional=dict.fromkeys(("status", "groupKey", "title", "orgId", "commonAnnotations"), anything),
@@ -169,9 +169,9 @@ foreign = st.one_of(
 )
 
 
-@given(conf=confs | foreign)
+@given(conf=confs | other_formats)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_parsing_raises_nothing_but_the_documented_error_and_is_repeatable(conf: Any) -> None:
+def test_parsing_is_deterministic_and_raises_only_documented_error(conf: Any) -> None:
     def parsed() -> Notification | str:
         try:
             return read_notification(conf, received_at=NOW, routing=RoutingTable())
@@ -194,7 +194,7 @@ SECRETS = [
 
 @given(secret=st.sampled_from(SECRETS), before=st.text(max_size=20), after=st.text(max_size=20), data=st.data())
 @settings(max_examples=150, deadline=None)
-def test_no_secret_gets_into_an_incident(secret: str, before: str, after: str, data: st.DataObject) -> None:
+def test_secrets_are_redacted(secret: str, before: str, after: str, data: st.DataObject) -> None:
     text = f"{before} {secret} {after}"
     field = data.draw(st.sampled_from(["title", "text", "hostname", "tags", "scope", "query", "sample", "report"]))
     if field == "report":

@@ -1,4 +1,4 @@
-"""The routing table: which rules match, what they add up to, and how a mistake is reported."""
+"""Routing table: matching, merging of rules and error messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rule(**settings: object) -> str:
     return json.dumps({"rules": [{"name": "r", **settings}]})
 
 
-def test_the_example_routes_the_people_of_acme(payload: Make, read: Read, example_table: RoutingTable) -> None:
+def test_example_table_routes_recorded_payloads(payload: Make, read: Read, example_table: RoutingTable) -> None:
     checkout = read(payload("01_metric_triggered.json"), example_table).route
     assert checkout.responders == (
         "dana@acme.example",
@@ -38,7 +38,7 @@ def test_the_example_routes_the_people_of_acme(payload: Make, read: Read, exampl
     assert secret.route.channel_prefix == "sec"
 
 
-def test_the_example_shows_every_setting(example_table: RoutingTable) -> None:
+def test_example_table_documents_every_setting(example_table: RoutingTable) -> None:
     from importlib import resources
 
     from airflow_incident_provider.intake.routing_table import Match, RoutingTable, Rule
@@ -48,7 +48,7 @@ def test_the_example_shows_every_setting(example_table: RoutingTable) -> None:
         assert all(f"{name}:" in text for name in model.model_fields)
 
 
-def test_an_empty_table_adds_nothing(payload: Make, read: Read) -> None:
+def test_empty_table_adds_nothing(payload: Make, read: Read) -> None:
     route = read(payload("01_metric_triggered.json"), load_routing_table("")).route
     assert route.model_dump(exclude_defaults=True) == {}
 
@@ -77,7 +77,7 @@ def test_an_empty_table_adds_nothing(payload: Make, read: Read) -> None:
         ({}, True),
     ],
 )
-def test_a_match(match: dict[str, Any], matches: bool, read: Read) -> None:
+def test_match_criteria(match: dict[str, Any], matches: bool, read: Read) -> None:
     conf = {
         "title": "x", "severity": "high", "services": ["checkout"], "teams": ["Payments"], "env": "Prod",
         "hosts": ["db-1.example", "web-03"], "tags": ["runbook:rb-117"],
@@ -86,7 +86,7 @@ def test_a_match(match: dict[str, Any], matches: bool, read: Read) -> None:
     assert (read(conf, table).route.responders == ("someone",)) is matches
 
 
-def test_lists_add_up_and_the_first_scalar_counts(read: Read) -> None:
+def test_lists_are_merged_and_first_scalar_wins(read: Read) -> None:
     table = load_routing_table("""
         defaults: {responders: [last], probes: [dns], runbook: "https://w.example/default", private: true}
         rules:
@@ -105,7 +105,7 @@ def test_lists_add_up_and_the_first_scalar_counts(read: Read) -> None:
     assert [(str(target), target.trusted) for target in route.targets] == [("web:80", True)]
 
 
-def test_a_person_may_make_a_room_private_but_not_public(read: Read) -> None:
+def test_report_can_make_room_private_but_not_public(read: Read) -> None:
     table = load_routing_table("defaults: {private: true}")
     assert read({"title": "x", "private": False}, table).route.private
     assert read({"title": "x", "private": True}).route.private
@@ -129,7 +129,7 @@ def test_a_person_may_make_a_room_private_but_not_public(read: Read) -> None:
         ("other:rb-117", None),
     ],
 )
-def test_a_runbook_of_a_tag(tag: str, runbook: str | None, read: Read) -> None:
+def test_runbook_from_tag(tag: str, runbook: str | None, read: Read) -> None:
     table = load_routing_table("runbooks: {runbook: 'https://wiki.acme.example/runbooks/{value}'}")
     incident = read({"title": "x", "tags": [tag]}, table)
     assert incident.route.runbook == runbook
@@ -137,7 +137,7 @@ def test_a_runbook_of_a_tag(tag: str, runbook: str | None, read: Read) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("rules: [", "is not YAML at line 1, column 9"),
         ("- a", "is a list of 1, not sections"),
@@ -170,26 +170,26 @@ def test_a_runbook_of_a_tag(tag: str, runbook: str | None, read: Read) -> None:
         ("allowed_networks: [10.0.0.1/8]", "is not a network"),
     ],
 )
-def test_a_mistake_is_reported_with_its_place(text: str, said: str) -> None:
-    with pytest.raises(RoutingTableError) as refused:
+def test_error_names_its_location(text: str, message: str) -> None:
+    with pytest.raises(RoutingTableError) as exc_info:
         load_routing_table(text)
-    assert said in str(refused.value)
-    assert "pydantic" not in str(refused.value)
+    assert message in str(exc_info.value)
+    assert "pydantic" not in str(exc_info.value)
 
 
-def test_several_mistakes_are_reported_at_once() -> None:
+def test_errors_are_reported_together() -> None:
     with pytest.raises(RoutingTableError, match=r"a: no such .*; b: no such .*and 2 more"):
         load_routing_table("{a: 1, b: 1, c: 1, d: 1, e: 1, f: 1, g: 1}")
 
 
-def test_probes_are_held_against_those_that_there_are() -> None:
+def test_unknown_probe_is_refused_if_probes_are_known() -> None:
     text = "defaults: {probes: [dns, htttp]}"
     assert load_routing_table(text).defaults.probes == ("dns", "htttp")
     with pytest.raises(RoutingTableError, match=r"probes\[1\]: there is no probe 'htttp'; there are dns, http"):
         load_routing_table(text, known_probes={"http", "dns"})
 
 
-def test_yaml_makes_no_objects() -> None:
+def test_yaml_object_tags_are_refused() -> None:
     with pytest.raises(RoutingTableError, match="not YAML"):
         load_routing_table("!!python/object/apply:os.system ['id']")
 
@@ -215,13 +215,13 @@ def test_yaml_makes_no_objects() -> None:
         "severity: 'below high'",
     ],
 )
-def test_a_criterion_that_never_means_what_it_looks_like_is_refused(match: str) -> None:
+def test_misleading_criterion_is_refused(match: str) -> None:
     with pytest.raises(RoutingTableError, match=r"rules\[0\]\.match\."):
         load_routing_table(f"rules: [{{name: a, match: {{{match}}}}}]")
 
 
 @pytest.mark.parametrize("match", ["host: 'web.*'", "service: 'pay*'", "severity: '>= high'", "tag: 'team:*'"])
-def test_patterns_that_mean_what_they_look_like_are_accepted(match: str) -> None:
+def test_glob_and_comparison_patterns_are_accepted(match: str) -> None:
     assert load_routing_table(f"rules: [{{name: a, match: {{{match}}}}}]").rules
 
 
@@ -237,6 +237,6 @@ def test_patterns_that_mean_what_they_look_like_are_accepted(match: str) -> None
         ("defaults:\n  channel_prefix:", "defaults.channel_prefix"),
     ],
 )
-def test_a_line_whose_value_is_a_comment_is_refused(text: str, place: str) -> None:
+def test_setting_with_only_a_comment_is_refused(text: str, place: str) -> None:
     with pytest.raises(RoutingTableError, match=place):
         load_routing_table(text)

@@ -1,4 +1,4 @@
-"""What reports an end opens nothing, and what only sounds like one does."""
+"""Detection of recoveries in titles, transitions and states."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from airflow_incident_provider.exceptions import NotAnIncidentError
 from airflow_incident_provider.intake import RoutingTable
 from airflow_incident_provider.intake.conf import read_notification
 
-from .lenient import NOW, dd, read
+from .datadog_payloads import NOW, alert_payload, read
 
-DEFAULT = {"id": "1", "event_type": "query_alert_monitor", "body": "x", "date": "1795430100000"}
-ENDS = [
+DEFAULT_PAYLOAD = {"id": "1", "event_type": "query_alert_monitor", "body": "x", "date": "1795430100000"}
+RECOVERY_TITLES = [
     "Recovered: CPU", "RECOVERED - CPU", "Recovered on host:a - CPU", "[RESOLVED] CPU", "[OK on {host:a}] CPU",
     "[Auto] [Recovered] CPU", "\u2705 [Recovered] CPU", ":white_check_mark: Recovered CPU", "Re: [Recovered] CPU",
     "[Recovered from No Data] CPU", "No Data recovered: CPU", "RECOVERY: CPU", "CPU has recovered", "CPU recovered",
     "[Synthetics] [Recovered] CPU", "Closed: CPU", "CPU is back to normal",
 ]  # fmt: skip
-SOUNDS = [
+AMBIGUOUS_TITLES = [
     "Recovered records pile up", "Not recovered: CPU", "OK rate below 90%", "Closed connections are high",
     "Recovery job failed", "Recovery: replica cannot catch up", "Recovery point objective missed",
     "Messages cannot be recovered", "The pod hasn't recovered", "CPU usage is up", "Up to 30 % of orders fail",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("title", ENDS)
-def test_a_title_that_reports_an_end_opens_nothing_where_nothing_else_tells(title: str) -> None:
-    for conf in ({"datadog": {"title": title}}, {"datadog": {**DEFAULT, "title": title}}):
+@pytest.mark.parametrize("title", RECOVERY_TITLES)
+def test_recovery_title_opens_nothing_without_transition(title: str) -> None:
+    for conf in ({"datadog": {"title": title}}, {"datadog": {**DEFAULT_PAYLOAD, "title": title}}):
         with pytest.raises(NotAnIncidentError):
             read(conf)
-    assert read({"datadog": dd(title=title, alert={"title": title})}).transition == "Triggered"
+    assert read({"datadog": alert_payload(title=title, alert={"title": title})}).transition == "Triggered"
     assert (
         read({"datadog": {"alert_id": "1", "title": title, "alert_type": "error"}}).severity == "high"
         or "[" in title
     )
 
 
-@pytest.mark.parametrize("title", SOUNDS)
-def test_a_title_that_only_sounds_like_an_end_opens(title: str) -> None:
-    assert read({"datadog": {**DEFAULT, "title": title}}).title == title
+@pytest.mark.parametrize("title", AMBIGUOUS_TITLES)
+def test_ambiguous_title_opens_incident(title: str) -> None:
+    assert read({"datadog": {**DEFAULT_PAYLOAD, "title": title}}).title == title
     assert read({"title": title})
 
 
@@ -52,26 +52,26 @@ def test_a_title_that_only_sounds_like_an_end_opens(title: str) -> None:
         "cleared", "Closed",
     ],
 )  # fmt: skip
-def test_an_end_in_other_words_is_a_recovery(transition: str) -> None:
+def test_recovery_transition_synonyms(transition: str) -> None:
     with pytest.raises(NotAnIncidentError):
-        read({"datadog": dd(alert={"transition": transition, "type": None})})
+        read({"datadog": alert_payload(alert={"transition": transition, "type": None})})
 
 
 @pytest.mark.parametrize(
-    ("transition", "read_as"),
+    ("transition", "expected"),
     [
         ("Re-Triggered Warn", "Re-Warn"), ("Re-Triggered No Data", "Re-No Data"), ("Triggered Warn", "Warn"),
         ("Renotify Alert", "Renotify"), ("OK -> Warn", "Warn"), ("OK => Alert", "Triggered"),
     ],
 )  # fmt: skip
-def test_a_transition_with_its_state_is_understood(transition: str, read_as: str) -> None:
-    assert read({"datadog": dd(alert={"transition": transition})}).transition == read_as
+def test_compound_transition_is_normalized(transition: str, expected: str) -> None:
+    assert read({"datadog": alert_payload(alert={"transition": transition})}).transition == expected
 
 
 @pytest.mark.parametrize("kind", ["ok", "recovery", "SUCCESS "])
-def test_a_type_that_reports_an_end_is_a_recovery(kind: str) -> None:
+def test_alert_type_marks_recovery(kind: str) -> None:
     with pytest.raises(NotAnIncidentError):
-        read({"datadog": dd(title="x", alert={"title": "x", "transition": "", "type": kind})})
+        read({"datadog": alert_payload(title="x", alert={"title": "x", "transition": "", "type": kind})})
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_type_that_reports_an_end_is_a_recovery(kind: str) -> None:
         {"title": "** RECOVERY Service Alert: db/x is OK **"}, {"title": "UP: x"}, {"title": "(Resolved) x"},
     ],
 )  # fmt: skip
-def test_a_report_of_an_end_in_other_words_opens_nothing(state: dict[str, Any]) -> None:
+def test_resolved_report_synonyms_open_nothing(state: dict[str, Any]) -> None:
     with pytest.raises(NotAnIncidentError):
         read({"title": "x", **state})
 
@@ -94,19 +94,22 @@ def test_a_report_of_an_end_in_other_words_opens_nothing(state: dict[str, Any]) 
     [{"status": "resolved?"}, {"status": "to be resolved"}, {"type": "normal"}, {"resolved_at": None},
      {"resolved_at": "0001-01-01T00:00:00Z"}, {"firing": True}, {"resolved": "no"}],
 )  # fmt: skip
-def test_a_report_that_is_not_certain_of_an_end_opens(state: dict[str, Any]) -> None:
+def test_uncertain_resolution_opens_incident(state: dict[str, Any]) -> None:
     assert read({"title": "x", **state})
 
 
 @pytest.mark.parametrize(
-    ("begin", "end"),
+    ("firing_title", "recovery_title"),
     [
         ("FIRING: Disk", "RESOLVED: Disk"), ("PROBLEM: Disk", "RECOVERY: Disk"), ("[DOWN] api", "[UP] api"),
         ("TRIGGERED - Disk", "\u2705 Resolved - Disk"), ("[FIRING:1] Disk", "[RESOLVED:1] Disk"),
     ],
 )  # fmt: skip
-def test_what_ends_has_the_identity_of_what_began(begin: str, end: str) -> None:
-    for conf in ({"title": begin}, {"title": end}), ({"datadog": {"title": begin}}, {"datadog": {"title": end}}):
+def test_recovery_has_group_of_its_alert(firing_title: str, recovery_title: str) -> None:
+    for conf in (
+        ({"title": firing_title}, {"title": recovery_title}),
+        ({"datadog": {"title": firing_title}}, {"datadog": {"title": recovery_title}}),
+    ):
         first, last = (read_notification(one, received_at=NOW, routing=RoutingTable()) for one in conf)
         assert first.group == last.group
         assert first.recovery_reason is None is not last.recovery_reason

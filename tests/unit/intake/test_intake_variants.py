@@ -1,4 +1,4 @@
-"""The forms in which Datadog's variables were seen, and the ones that its documentation names."""
+"""Observed and documented formats of Datadog's variables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def flagged(incident: Incident, field: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("said", "severity"),
+    ("text", "severity"),
     [
         ("P1", "critical"), ("p1", "critical"), (" P 2 ", "high"), ("P3", "medium"), ("P4", "low"), ("P5", "low"),
         ("SEV-0", "critical"), ("SEV-1", "critical"), ("sev 1", "critical"), ("SEV2", "high"), ("Sev_3", "medium"),
@@ -37,8 +37,8 @@ def flagged(incident: Incident, field: str) -> bool:
         ("p11", None), ("UNKNOWN", None), ([], None),
     ],
 )  # fmt: skip
-def test_severity(said: str, severity: Any) -> None:
-    assert read_severity(said) == severity
+def test_severity_formats(text: str, severity: Any) -> None:
+    assert read_severity(text) == severity
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_severity(said: str, severity: Any) -> None:
         ({"priority": None, "type": None}, "high", True),
     ],
 )
-def test_severity_of_an_alert(
+def test_alert_severity_from_priority_and_type(
     sent: dict[str, Any], severity: str, is_flagged: bool, alert: Make, read: Read
 ) -> None:
     incident = read(alert(title="Checkout", transition="Triggered", **sent))
@@ -60,26 +60,26 @@ def test_severity_of_an_alert(
 
 
 @pytest.mark.parametrize(
-    ("said", "read_as"),
+    ("text", "expected"),
     [
         ("Triggered", "Triggered"), ("Re-Triggered", "Re-Triggered"), ("retriggered", "Re-Triggered"),
         ("Warn", "Warn"), ("Re-Warn", "Re-Warn"), ("No Data", "No Data"), ("no data", "No Data"),
         ("Re-No Data", "Re-No Data"), ("Renotify", "Renotify"), ("RENOTIFY", "Renotify"),
     ],
 )  # fmt: skip
-def test_transition(said: str, read_as: Any, alert: Make, read: Read) -> None:
-    incident = read(alert(transition=said))
-    assert incident.transition == read_as
+def test_known_transitions(text: str, expected: Any, alert: Make, read: Read) -> None:
+    incident = read(alert(transition=text))
+    assert incident.transition == expected
     assert not flagged(incident, "alert.transition")
 
 
 @pytest.mark.parametrize("unset", UNSET)
-def test_an_unset_transition_is_read_from_the_title(unset: Any, alert: Make, read: Read) -> None:
+def test_unset_transition_is_read_from_title(unset: Any, alert: Make, read: Read) -> None:
     title = "[P2] [Re-Triggered on {env:prod}] Disk"
     assert read(alert(transition=unset, title=title)).transition == "Re-Triggered"
 
 
-def test_an_unknown_transition_is_kept_and_flagged(alert: Make, read: Read) -> None:
+def test_unknown_transition_is_kept_and_flagged(alert: Make, read: Read) -> None:
     incident = read(alert(transition="Escalated"))
     assert incident.transition == "Escalated"
     assert flagged(incident, "alert.transition")
@@ -96,7 +96,7 @@ def test_an_unknown_transition_is_kept_and_flagged(alert: Make, read: Read) -> N
         {"transition": "", "title": "Disk", "type": "success"},
     ],
 )
-def test_recoveries(variables: dict[str, Any], alert: Make, read: Read) -> None:
+def test_recovery_opens_no_incident(variables: dict[str, Any], alert: Make, read: Read) -> None:
     with pytest.raises(NotAnIncidentError, match="recovered"):
         read(alert(**variables))
 
@@ -121,7 +121,7 @@ def test_title_prefixes(text: str, name: str, priority: Any, transition: Any, sc
     assert (title.name, title.priority, title.transition, title.scope) == (name, priority, transition, scope)
 
 
-def test_a_test_notification_says_so(alert: Make, read: Read) -> None:
+def test_test_notification_is_marked(alert: Make, read: Read) -> None:
     incident = read(alert(title="[TEST] [P1] [Triggered on {a:b}] Disk"))
     assert incident.title == "[TEST] Disk"
     assert flagged(incident, "title")
@@ -140,7 +140,7 @@ def test_unset_variables_are_absent(unset: Any, alert: Make, read: Read) -> None
 
 
 @pytest.mark.parametrize("unset", UNSET)
-def test_unset_incident_variables_leave_it_an_alert(unset: Any, alert: Make, read: Read) -> None:
+def test_unset_incident_variables_are_ignored(unset: Any, alert: Make, read: Read) -> None:
     sent = alert()
     sent["datadog"]["incident"] = {"public_id": unset, "uuid": unset, "message": "not empty", "commander": unset}
     assert read(sent).source == "datadog_alert"
@@ -158,7 +158,7 @@ def test_unset_incident_variables_leave_it_an_alert(unset: Any, alert: Make, rea
         " env:prod ,,service:x, SERVICE:x",
     ],
 )
-def test_tags_in_their_forms(tags: Any, alert: Make, read: Read) -> None:
+def test_tag_formats(tags: Any, alert: Make, read: Read) -> None:
     incident = read(alert({"tags": tags, "body": ""}, scope="", title="Disk"))
     assert incident.services == ("x",)
     assert incident.env == "prod"
@@ -176,7 +176,7 @@ def test_more_than_one_env_is_flagged(alert: Make, read: Read) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "moment"),
+    ("text", "expected"),
     [
         ("1795430100000", datetime(2026, 11, 23, 10, 35, tzinfo=UTC)),
         (1795430100000, datetime(2026, 11, 23, 10, 35, tzinfo=UTC)),
@@ -188,20 +188,18 @@ def test_more_than_one_env_is_flagged(alert: Make, read: Read) -> None:
         ("9" * 20, None), ("²", None), ([], None),
     ],
 )  # fmt: skip
-def test_moments(said: str, moment: Any) -> None:
-    assert read_time(said) == moment
+def test_time_formats(text: str, expected: Any) -> None:
+    assert read_time(text) == expected
 
 
 @pytest.mark.parametrize("date", ["yesterday", "1", "4102444800000", "", "$DATE"])
-def test_a_time_that_cannot_be_right_is_the_time_of_arrival(
-    date: Any, alert: Make, read: Read, received_at: datetime
-) -> None:
+def test_implausible_time_falls_back_to_arrival(date: Any, alert: Make, read: Read, received_at: datetime) -> None:
     incident = read(alert({"date": date, "last_updated": ""}))
     assert incident.occurred_at == received_at
     assert flagged(incident, "date")
 
 
-def test_a_time_without_zone_in_a_payload_is_utc_and_flagged(alert: Make, read: Read) -> None:
+def test_time_without_zone_is_utc_and_flagged(alert: Make, read: Read) -> None:
     incident = read(alert({"date": "2026-11-23T10:35:00"}))
     assert incident.occurred_at == datetime(2026, 11, 23, 10, 35, tzinfo=UTC)
     assert flagged(incident, "date")
@@ -217,12 +215,12 @@ def test_a_time_without_zone_in_a_payload_is_utc_and_flagged(alert: Make, read: 
         ("", (None, ">", "0.02", "5m")),
     ],
 )
-def test_measurement_of_status_and_query(status: str, measured: Any, alert: Make, read: Read) -> None:
+def test_measurement_from_status_and_query(status: str, measured: Any, alert: Make, read: Read) -> None:
     (found,) = read(alert({"text": "", "body": ""}, status=status)).metrics
     assert (found.value, found.comparison, found.threshold, found.window) == measured
 
 
-def test_links_in_the_body(alert: Make, read: Read) -> None:
+def test_links_are_extracted_from_body(alert: Make, read: Read) -> None:
     body = (
         "%%%\nSee [the board](https://app.datadoghq.com/dashboard/abc-def) and [Runbook](https://wiki.example/rb),\n"
         "or https://status.example/page. [x](javascript:alert(1)) [y](http://u:secret@evil.example/)\n"
@@ -240,21 +238,21 @@ def test_links_in_the_body(alert: Make, read: Read) -> None:
     assert "Monitor Status" not in (incident.description or "")
 
 
-def test_the_monitor_link_keeps_the_site(alert: Make, read: Read) -> None:
+def test_monitor_link_keeps_datadog_site(alert: Make, read: Read) -> None:
     incident = read(alert({"link": "https://acme.datadoghq.eu/event/event?id=1"}))
     assert incident.links[0].url == "https://acme.datadoghq.eu/monitors/148275309"
 
 
-def test_html_entities_in_a_body_are_read_once(alert: Make, read: Read) -> None:
+def test_html_entities_are_unescaped_once(alert: Make, read: Read) -> None:
     assert read(alert({"text": "a &amp;lt; b &#x27;c&#x27;"})).description == "a &lt; b 'c'"
 
 
-def test_mentions_of_integrations_are_no_description(alert: Make, read: Read) -> None:
+def test_integration_mentions_are_removed_from_description(alert: Make, read: Read) -> None:
     assert read(alert({"text": "down @webhook-x @slack-ops @dana"})).description == "down @dana"
 
 
 @pytest.mark.parametrize(
-    ("commander", "read_as"),
+    ("commander", "expected"),
     [
         ({"email": "dana@acme.example", "name": "Dana"}, "dana@acme.example"),
         ({"email": "", "handle": "dana", "name": "Dana"}, "dana"),
@@ -263,8 +261,8 @@ def test_mentions_of_integrations_are_no_description(alert: Make, read: Read) ->
         ({}, None), (None, None), ("null", None), ("$INCIDENT_COMMANDER", None), ("[]", None), ([], None),
     ],
 )  # fmt: skip
-def test_commander(commander: Any, read_as: Any, datadog_incident: Make, read: Read) -> None:
-    assert read(datadog_incident(commander=commander)).commander == read_as
+def test_commander_formats(commander: Any, expected: Any, datadog_incident: Make, read: Read) -> None:
+    assert read(datadog_incident(commander=commander)).commander == expected
 
 
 @pytest.mark.parametrize(
@@ -276,14 +274,12 @@ def test_commander(commander: Any, read_as: Any, datadog_incident: Make, read: R
         '{"services": ["checkout"]}',
     ],
 )
-def test_incident_fields_in_their_forms(fields: Any, datadog_incident: Make, read: Read) -> None:
+def test_incident_field_formats(fields: Any, datadog_incident: Make, read: Read) -> None:
     assert read(datadog_incident(fields=fields)).services == ("checkout",)
 
 
 @pytest.mark.parametrize("broken", ["{not json", 7, True, "7"])
-def test_incident_json_that_is_none_is_flagged_and_left_out(
-    broken: Any, datadog_incident: Make, read: Read
-) -> None:
+def test_invalid_incident_json_is_flagged_and_ignored(broken: Any, datadog_incident: Make, read: Read) -> None:
     incident = read(datadog_incident(fields=broken, integrations=broken, commander=broken))
     assert incident.fields == {}
     assert {flag.field for flag in incident.flags} == {
@@ -304,42 +300,42 @@ def test_incident_json_that_is_none_is_flagged_and_left_out(
         ([], None),
     ],
 )
-def test_the_slack_channel_of_a_datadog_incident(
+def test_slack_channel_of_datadog_incident(
     integrations: Any, channel_id: Any, datadog_incident: Make, read: Read
 ) -> None:
     assert read(datadog_incident(integrations=integrations)).slack_channel_id == channel_id
 
 
-def test_a_datadog_incident_without_number_goes_by_its_uuid(datadog_incident: Make, read: Read) -> None:
+def test_datadog_incident_without_number_uses_uuid(datadog_incident: Make, read: Read) -> None:
     incident = read(datadog_incident(public_id="null"))
     assert incident.key == "ddi.01c03111-172a-50c7-8df3-d61e64b0e74b"
 
 
 @pytest.mark.parametrize("variables", [{"status": "resolved"}, {"status": "null", "fields": {"state": "Resolved"}}])
-def test_a_resolved_datadog_incident_opens_none(
+def test_resolved_datadog_incident_opens_nothing(
     variables: dict[str, Any], datadog_incident: Make, read: Read
 ) -> None:
     with pytest.raises(NotAnIncidentError, match="118"):
         read(datadog_incident(**variables))
 
 
-def test_an_unknown_severity_of_a_datadog_incident_is_high_and_flagged(datadog_incident: Make, read: Read) -> None:
+def test_unknown_datadog_incident_severity_is_high_and_flagged(datadog_incident: Make, read: Read) -> None:
     incident = read(datadog_incident(severity="UNKNOWN"))
     assert incident.severity == "high"
     assert flagged(incident, "incident.severity")
 
 
-def test_the_key_of_a_notification_without_cycle_is_the_event(alert: Make, read: Read) -> None:
+def test_key_without_cycle_uses_event_id(alert: Make, read: Read) -> None:
     incident = read(alert(cycle_key=""))
     assert incident.key.startswith("dd.148275309.7716548234011234567.")
     assert flagged(incident, "alert.cycle_key")
 
 
-def test_the_key_without_scope_has_no_digest(alert: Make, read: Read) -> None:
+def test_key_depends_on_scope(alert: Make, read: Read) -> None:
     assert read(alert(scope="", title="Disk")).key != read(alert(scope="a:b", title="Disk")).key
 
 
-def test_the_key_stays_over_notifications_of_one_alert(alert: Make, read: Read) -> None:
+def test_notifications_of_one_alert_share_key(alert: Make, read: Read) -> None:
     first = read(alert())
     again = read(
         alert(
@@ -358,7 +354,7 @@ def test_groups_of_one_monitor_have_different_keys(payload: Make, read: Read) ->
 
 
 @pytest.mark.parametrize(
-    ("datadog", "said"),
+    ("datadog", "text"),
     [
         ("{oops", r"datadog: '\{oops' is not JSON"),
         ("[1, 2]", "datadog: a list of 2 is not an object"),
@@ -367,13 +363,13 @@ def test_groups_of_one_monitor_have_different_keys(payload: Make, read: Read) ->
         ({"event_type": "query_alert_monitor"}, "neither a title nor an id"),
     ],
 )
-def test_a_payload_that_cannot_be_read_is_refused_in_words(datadog: Any, said: str, read: Read) -> None:
-    with pytest.raises(InvalidPayloadError, match=said) as refused:
+def test_unreadable_payload_is_refused_with_fix(datadog: Any, text: str, read: Read) -> None:
+    with pytest.raises(InvalidPayloadError, match=text) as exc_info:
         read({"datadog": datadog})
-    assert refused.value.fix
+    assert exc_info.value.fix
 
 
-def test_a_payload_of_another_version_is_read_and_flagged(alert: Make, read: Read) -> None:
+def test_unknown_schema_version_is_flagged(alert: Make, read: Read) -> None:
     assert flagged(read(alert({"schema": "airflow-incident/9"})), "schema")
 
 
@@ -381,7 +377,7 @@ NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("said", "clock"),
+    ("text", "clock"),
     [
         ("10.35", "23 10:35"),
         ("10h35", "23 10:35"),
@@ -413,14 +409,14 @@ NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
         ("just now", "23 12:00"),
     ],
 )
-def test_times_as_people_write_them(said: str, clock: str) -> None:
-    moment = read_time(said, received_at=NOON)
-    assert moment is not None
-    assert f"{moment:%d %H:%M}" == clock
+def test_informal_time_formats(text: str, clock: str) -> None:
+    expected = read_time(text, received_at=NOON)
+    assert expected is not None
+    assert f"{expected:%d %H:%M}" == clock
 
 
 @pytest.mark.parametrize(
-    ("said", "day"),
+    ("text", "day"),
     [
         ("23.11.2026 10:35", "2026-11-23 10:35"),
         ("3.1.2026, 9:05", "2026-01-03 09:05"),
@@ -430,15 +426,15 @@ def test_times_as_people_write_them(said: str, clock: str) -> None:
         ("2026-11-23 10:35 (UTC)", "2026-11-23 10:35"),
     ],
 )
-def test_dates_as_people_write_them(said: str, day: str) -> None:
-    moment = read_time(said, received_at=NOON)
-    assert moment is not None
-    assert f"{moment:%Y-%m-%d %H:%M}" == day
+def test_informal_date_formats(text: str, day: str) -> None:
+    expected = read_time(text, received_at=NOON)
+    assert expected is not None
+    assert f"{expected:%Y-%m-%d %H:%M}" == day
 
 
 @pytest.mark.parametrize(
-    "said",
+    "text",
     ["2 months ago", "5 moons ago", "11/10/2026 10:35", "yesterday", "10:35 XYZ", "25:10", "Monday 10:35", "-15"],
 )
-def test_a_time_that_may_mean_something_else_is_not_understood(said: str) -> None:
-    assert read_time(said, received_at=NOON) is None
+def test_ambiguous_time_is_none(text: str) -> None:
+    assert read_time(text, received_at=NOON) is None

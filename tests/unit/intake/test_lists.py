@@ -1,4 +1,4 @@
-"""Lists of people as people write them."""
+"""Splitting of lists of people."""
 
 import pytest
 from hypothesis import given
@@ -41,11 +41,11 @@ from airflow_incident_provider.intake.lists import split_people
         ("", []),
     ],
 )
-def test_lists_as_people_write_them(text: str, queries: list[str]) -> None:
+def test_split_people(text: str, queries: list[str]) -> None:
     assert list(split_people(text)) == queries
 
 
 @given(st.lists(st.sampled_from(["Dana", "Reyes", "van der Berg", "@sre", "a@x.example", "U012ABCD", "李娜"])))
-def test_no_name_is_lost_in_a_list_with_commas(parts: list[str]) -> None:
+def test_split_people_keeps_every_name(parts: list[str]) -> None:
     found = " ".join(split_people(", ".join(parts)))
     assert sorted(found.replace(",", "").split()) == sorted(" ".join(parts).split())

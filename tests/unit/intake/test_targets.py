@@ -1,4 +1,4 @@
-"""Targets as people write them: URLs, hosts, ports, connection strings, and what a healthy one does."""
+"""Targets: URLs, hosts, ports, connection strings and expectations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from airflow_incident_provider.models import Expectation, Target
         ("[2606:4700::1]:443", ("2606:4700::1", 443)),
     ],
 )
-def test_host_and_port(text: str, target: tuple[str, int]) -> None:
+def test_host_and_port_targets(text: str, target: tuple[str, int]) -> None:
     assert read_target(text) == Target(host=target[0], port=target[1])
 
 
@@ -44,7 +44,7 @@ def test_host_and_port(text: str, target: tuple[str, int]) -> None:
         ("https://b\u00fccher.acme.example/healthz", "https://b\u00fccher.acme.example/healthz"),
     ],
 )
-def test_url(text: str, url: str) -> None:
+def test_url_targets(text: str, url: str) -> None:
     assert read_target(text) == Target(url=url)
 
 
@@ -62,17 +62,17 @@ def test_url(text: str, url: str) -> None:
         "u:hunter2@db.example:5432",
     ],
 )
-def test_refusal_never_shows_a_password(text: str) -> None:
-    with pytest.raises(ValueError, match=r"\w") as refused:
+def test_error_contains_no_password(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\w") as exc_info:
         read_target(text)
-    assert "hunter2" not in str(refused.value)
+    assert "hunter2" not in str(exc_info.value)
 
 
 @given(
     st.sampled_from(sorted(CONNECTION_STRINGS | CONNECTION_STRINGS_OVER_TLS)),
     st.text(st.characters(codec="ascii", exclude_characters="\n\r\t ", min_codepoint=33), min_size=8, max_size=20),
 )
-def test_no_password_is_in_a_target(scheme: str, password: str) -> None:
+def test_target_contains_no_password(scheme: str, password: str) -> None:
     marked = f"Zq{password}qZ"
     text = f"{scheme}://user:{marked}@db.acme.example:1234/name"
     target = read_target(text)
@@ -80,11 +80,11 @@ def test_no_password_is_in_a_target(scheme: str, password: str) -> None:
     assert "db.acme.example" in str(target)
 
 
-def targets(*written: Any) -> tuple[Target, ...]:
-    return build_routing_table({"defaults": {"targets": list(written)}}).defaults.targets
+def targets(*settings: Any) -> tuple[Target, ...]:
+    return build_routing_table({"defaults": {"targets": list(settings)}}).defaults.targets
 
 
-def test_expectations_of_the_routing_table() -> None:
+def test_target_expectations_are_read() -> None:
     (plain, expected) = targets(
         "https://a.example/",
         {
@@ -115,7 +115,7 @@ def test_expectations_of_the_routing_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "words"),
+    ("settings", "message"),
     [
         ({"url": "https://a.example/", "expects": 200}, "expects"),
         ({"url": "https://a.example/", "expect": "fine"}, "is not an HTTP status"),
@@ -129,8 +129,8 @@ def test_expectations_of_the_routing_table() -> None:
         ({"path": "/x"}, "url"),
     ],
 )
-def test_wrong_expectation_names_its_place(written: dict[str, Any], words: str) -> None:
-    with pytest.raises(RoutingTableError) as refused:
-        targets(written)
-    assert words in str(refused.value)
-    assert "defaults.targets[0]" in str(refused.value)
+def test_invalid_expectation_names_its_location(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(RoutingTableError) as exc_info:
+        targets(settings)
+    assert message in str(exc_info.value)
+    assert "defaults.targets[0]" in str(exc_info.value)

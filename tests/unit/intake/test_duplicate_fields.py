@@ -1,4 +1,4 @@
-"""Tags and privacy that are given more than once, or around the alert: none hides the other."""
+"""Duplicate tag and privacy fields, also in the envelope of an alert, are merged."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def is_private(body: str, content_type: str = "application/json") -> bool:
     ],
     ids=json.dumps,
 )
-def test_what_makes_an_alert_private_counts_wherever_it_stands(conf: dict[str, Any]) -> None:
+def test_privacy_fields_apply_at_any_level(conf: dict[str, Any]) -> None:
     assert is_private(json.dumps(conf))
 
 
@@ -65,7 +65,7 @@ def test_what_makes_an_alert_private_counts_wherever_it_stands(conf: dict[str, A
         '{"title": "x", "private": true, "private": false}',
     ],
 )
-def test_a_name_that_is_given_twice_hides_nothing(body: str) -> None:
+def test_duplicate_json_keys_are_merged(body: str) -> None:
     assert is_private(body)
 
 
@@ -77,15 +77,15 @@ def test_a_name_that_is_given_twice_hides_nothing(body: str) -> None:
         "title=x&private=1",
     ],
 )
-def test_a_form_field_that_is_given_twice_hides_nothing(body: str) -> None:
+def test_duplicate_form_fields_are_merged(body: str) -> None:
     assert is_private(body, "application/x-www-form-urlencoded")
 
 
-names = st.sampled_from(["tags", "Tags", "tag", "labels", "TAGS[]"])
-others = st.sampled_from(["env:prod", ["env:prod", "team:x"], {"env": "prod"}, "a:b, c:d", None, ""])
+tag_fields = st.sampled_from(["tags", "Tags", "tag", "labels", "TAGS[]"])
+other_tags = st.sampled_from(["env:prod", ["env:prod", "team:x"], {"env": "prod"}, "a:b, c:d", None, ""])
 
 
-@given(st.dictionaries(names, others), names)
-def test_one_tag_under_any_name_is_enough(beside: dict[str, Any], name: str) -> None:
-    conf = {"title": "x", **beside, name: [beside.get(name), TAG]}
+@given(st.dictionaries(tag_fields, other_tags), tag_fields)
+def test_private_tag_applies_under_any_field_name(other_fields: dict[str, Any], name: str) -> None:
+    conf = {"title": "x", **other_fields, name: [other_fields.get(name), TAG]}
     assert read_signal(conf, received_at=NOW, routing=TABLE).private

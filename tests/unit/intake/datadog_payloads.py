@@ -1,4 +1,4 @@
-"""An alert of Datadog that a test changes, and what is read from it."""
+"""Build and parse Datadog alert payloads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ rules:
 """
 
 
-def dd(**changes: Any) -> dict[str, Any]:
+def alert_payload(**changes: Any) -> dict[str, Any]:
+    """Build an alert payload with overridden fields; ``alert`` overrides the nested ones."""
     alert = {
         "id": "123", "cycle_key": "c1", "title": "[Triggered] Checkout is slow", "transition": "Triggered",
         "type": "error", "priority": "P1", "scope": "host:a",

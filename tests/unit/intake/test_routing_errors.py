@@ -1,4 +1,4 @@
-"""A routing table is understood as it is meant, or refused with the mistake."""
+"""Routing table mistakes are refused, and lenient notations are accepted."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import pytest
 from airflow_incident_provider.exceptions import RoutingTableError
 from airflow_incident_provider.intake import load_routing_table
 
-from .lenient import dd, read
-
-# --- routing table ----------------------------------------------------------------------------------
+from .datadog_payloads import alert_payload, read
 
 
 @pytest.mark.parametrize(
-    ("table", "words"),
+    ("table", "message"),
     [
         (
             "rules:\n- {name: a, match: {team: x}}\nrules:\n- {name: b, match: {team: y}}\n",
@@ -46,12 +44,12 @@ from .lenient import dd, read
         ("correlation: {rules: [{name: a, by: env}, {name: A, by: service}]}", r"rules\[0\] and rules\[1\]"),
     ],
 )
-def test_a_table_that_says_something_twice_or_nothing_is_refused(table: str, words: str) -> None:
-    with pytest.raises(RoutingTableError, match=words):
+def test_duplicate_or_empty_setting_is_refused(table: str, message: str) -> None:
+    with pytest.raises(RoutingTableError, match=message):
         load_routing_table(table)
 
 
-def test_patterns_are_understood_in_every_criterion() -> None:
+def test_patterns_match_in_every_criterion() -> None:
     table = """
         rules:
           - {name: one, match: {service: "payments-*", env: "prod*"}, responders: ["@payments-oncall"]}
@@ -59,19 +57,19 @@ def test_patterns_are_understood_in_every_criterion() -> None:
           - {name: three, match: {team: "p?yments", host: "db-[1]"}, responders: [sam@acme.example]}
     """
     incident = read(
-        {"datadog": dd(tags="env:prod-eu,service:payments-api,team:payments", hostname="db-[1]")}, table
+        {"datadog": alert_payload(tags="env:prod-eu,service:payments-api,team:payments", hostname="db-[1]")}, table
     )
     assert incident.route.matched == ("one", "two", "three")
 
 
-def test_privacy_that_any_rule_asks_for_holds() -> None:
+def test_any_private_rule_makes_route_private() -> None:
     rules = "{{name: a, match: {{}}, private: {}}}, {{name: b, match: {{tag: 'data:customer'}}, private: {}}}"
     for first, second in ((False, True), (True, False)):
         table = f"rules: [{rules.format(str(first).lower(), str(second).lower())}]"
         assert read({"title": "x", "tags": "data:customer"}, table).route.private
 
 
-# --- mistakes in the routing table ------------------------------------------------------------------
+# --- criteria ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -84,13 +82,13 @@ def test_privacy_that_any_rule_asks_for_holds() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_a_criterion_that_could_never_match_is_refused(match: dict[str, str]) -> None:
+def test_criterion_that_cannot_match_is_refused(match: dict[str, str]) -> None:
     with pytest.raises(RoutingTableError, match=next(iter(match))):
         load_routing_table(json.dumps({"rules": [{"name": "x", "match": match}]}))
 
 
 @pytest.mark.parametrize("name", ["a*", "*.acme.example", "web.*", "checkout?", "Payments (EU)", "a:b", "**"])
-def test_a_name_or_a_pattern_is_accepted(name: str) -> None:
+def test_names_and_patterns_are_accepted(name: str) -> None:
     match = {"service": name, "team": name, "host": name}
     assert load_routing_table(json.dumps({"rules": [{"name": "x", "match": match}]})).rules
 
@@ -100,24 +98,24 @@ def test_a_name_or_a_pattern_is_accepted(name: str) -> None:
     ["dana@acme.example, sam@acme.example", "dana@acme.example\nsam@acme.example",
      "dana@acme.example sam@acme.example", ["Dana <dana@acme.example>; sam@acme.example"]],
 )  # fmt: skip
-def test_responders_of_a_rule_are_split_as_those_of_a_report(responders: Any) -> None:
+def test_rule_responders_are_split(responders: Any) -> None:
     table = load_routing_table(json.dumps({"defaults": {"responders": responders}}))
     assert table.defaults.responders == ("dana@acme.example", "sam@acme.example")
     assert load_routing_table("defaults: {responders: ['Reyes, Dana']}").defaults.responders == ("Reyes, Dana",)
 
 
-def test_a_rule_cannot_send_alerts_to_a_dag_that_opens_no_room() -> None:
+def test_dag_that_opens_no_room_is_refused() -> None:
     with pytest.raises(RoutingTableError, match="opens no room"):
         load_routing_table("defaults: {dag: incident_update}")
 
 
 @pytest.mark.parametrize("value", ["hunter2xyz", "[redacted]", "%5Bredacted%5D"])
-def test_a_target_keeps_no_secret_of_its_query(value: str) -> None:
+def test_secret_in_target_query_is_removed(value: str) -> None:
     incident = read({"title": "x", "targets": [f"https://a.example/health?api_key={value}&deep=1"]})
     assert [str(target) for target in incident.targets] == ["https://a.example/health?deep=1"]
 
 
-def test_a_commander_in_plain_text_is_invited() -> None:
+def test_plain_text_commander_is_invited() -> None:
     incident = {"public_id": "12", "title": "x", "severity": "SEV-1", "status": "active"}
     read_commander = [
         read({"datadog": {"id": "1", "incident": {**incident, "commander": commander}}}).responders
