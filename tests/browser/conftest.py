@@ -1,4 +1,4 @@
-"""A real browser."""
+"""Fixtures of the browser tests: Chromium, and a running Airflow with a sandbox."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from incident_sandbox.demo.local_airflow import LocalAirflow
     from playwright.sync_api import Browser
 
-# Chromium's own traffic (updates, experiments, synchronisation) must not leave this machine.
+# Disable Chromium's own network traffic: updates, experiments, synchronization.
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
     "--disable-sync --no-first-run"
@@ -26,9 +26,9 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium without a window; on a laptop without one the test is skipped, in CI it fails.
+    """Headless Chromium. Without Chromium the tests are skipped; in CI they fail.
 
-    Not for the whole session: Playwright keeps an event loop running in this thread, in which no DAG can run.
+    The scope is the module because Playwright keeps an event loop running in this thread, where no DAG can run.
     """
     from playwright.sync_api import sync_playwright
 
@@ -47,8 +47,8 @@ def browser() -> Iterator[Browser]:
 def incident_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoEnvironment]:
     from incident_sandbox.demo.environment import demo_environment
 
-    with demo_environment(tmp_path_factory.mktemp("environment"), sandbox_port=0, progress=print) as there:
-        yield there
+    with demo_environment(tmp_path_factory.mktemp("environment"), sandbox_port=0, progress=print) as environment:
+        yield environment
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The incidents page in a real browser: what it shows and, in a real Airflow, which users see it."""
+"""The incidents page in a browser: its content and, in a running Airflow, its permissions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOM = "https://acme.slack.com/archives/C1"
 
 def entry(**fields: Any) -> dict[str, Any]:
     minutes_ago = (datetime.now(UTC) - timedelta(minutes=12)).isoformat()
-    known = {
+    defaults = {
         "key": "dd.1.2",
         "title": "Checkout 5xx ratio above 2%",
         "severity": "critical",
@@ -47,22 +47,22 @@ def entry(**fields: Any) -> dict[str, Any]:
         "room_url": ROOM,
         "findings": {"fail": 1, "warn": 1, "ok": 3},
     }
-    return {**known, **fields}
+    return {**defaults, **fields}
 
 
 def report(**fields: Any) -> dict[str, Any]:
-    known = {
+    defaults = {
         "id": "r-1",
         "at": datetime.now(UTC).isoformat(),
         "source": "/incidents/webhook/datadog",
         "title": "Payments are slow",
         "reason": "severity: not a severity.",
     }
-    return {**known, **fields}
+    return {**defaults, **fields}
 
 
-class Stand:
-    """The page over HTTP, with incidents of the test in place of Airflow's."""
+class PageServer:
+    """Serves the page with the incidents of the test instead of Airflow's."""
 
     def __init__(self) -> None:
         self.incidents: list[dict[str, Any]] = []
@@ -115,36 +115,36 @@ class Stand:
 
 
 @pytest.fixture
-def stand() -> Iterator[Stand]:
+def page_server() -> Iterator[PageServer]:
     import uvicorn
 
-    stand = Stand()
-    server = uvicorn.Server(uvicorn.Config(stand.app(), host="127.0.0.1", port=0, log_level="error"))
+    page_server = PageServer()
+    server = uvicorn.Server(uvicorn.Config(page_server.app(), host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         thread.join(0.01)
         assert thread.is_alive()
     port = server.servers[0].sockets[0].getsockname()[1]
-    stand.url = f"http://127.0.0.1:{port}/incidents/"
-    yield stand
+    page_server.url = f"http://127.0.0.1:{port}/incidents/"
+    yield page_server
     server.should_exit = True
     thread.join()
 
 
 @pytest.fixture
-def complaints() -> list[str]:
-    """Everything that the browser complained of, and every request that left the server."""
+def browser_errors() -> list[str]:
+    """Collects the errors of the browser and the requests to other servers."""
     return []
 
 
 @pytest.fixture
-def page(browser: Browser, complaints: list[str]) -> Iterator[Page]:
+def page(browser: Browser, browser_errors: list[str]) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.set_default_timeout(10_000)
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda r: None if "://127.0.0.1:" in r.url else complaints.append(r.url))
+    page.on("console", lambda message: browser_errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: browser_errors.append(str(error)))
+    page.on("request", lambda r: None if "://127.0.0.1:" in r.url else browser_errors.append(r.url))
     yield page
     page.close()
 
@@ -157,9 +157,9 @@ def focused_text(page: Page) -> Any:
     return page.evaluate("document.querySelector('#incidents').shadowRoot.activeElement?.textContent")
 
 
-def test_an_incident_at_a_glance(page: Page, stand: Stand, complaints: list[str]) -> None:
-    stand.incidents = [entry(reopened=1, lead="Alice Ng", storm=True, outcome="degraded")]
-    page.goto(stand.url)
+def test_row_shows_incident(page: Page, page_server: PageServer, browser_errors: list[str]) -> None:
+    page_server.incidents = [entry(reopened=1, lead="Alice Ng", storm=True, outcome="degraded")]
+    page.goto(page_server.url)
     row = page.get_by_role("row").filter(has_text="Checkout 5xx")
     row.wait_for()
 
@@ -175,7 +175,7 @@ def test_an_incident_at_a_glance(page: Page, stand: Stand, complaints: list[str]
     assert (room.get_attribute("href"), room.get_attribute("target")) == (ROOM, "_blank")
     assert page.locator(".counts").inner_text().startswith("1 open\n● 1 critical")
     assert page.title() == "(1) Incidents"
-    assert complaints == []
+    assert browser_errors == []
 
 
 @pytest.mark.parametrize(
@@ -193,23 +193,23 @@ def test_an_incident_at_a_glance(page: Page, stand: Stand, complaints: list[str]
     ],
     ids=["updates", "routing", "both"],
 )
-def test_what_is_wrong_with_the_installation_is_a_line_until_it_is_right(
-    page: Page, stand: Stand, complaints: list[str], problems: dict[str, str], line: str
+def test_installation_problem_is_shown_until_solved(
+    page: Page, page_server: PageServer, browser_errors: list[str], problems: dict[str, str], line: str
 ) -> None:
-    stand.incidents, stand.problems = [entry()], problems
-    page.goto(stand.url)
+    page_server.incidents, page_server.problems = [entry()], problems
+    page.goto(page_server.url)
     page.get_by_text(line).wait_for()
 
-    stand.problems = {}
+    page_server.problems = {}
     page.reload()
     rows(page).wait_for()
     assert not page.get_by_text(line).is_visible()
-    assert complaints == []
+    assert browser_errors == []
 
 
-def test_rows_and_columns_have_names_for_a_screen_reader(page: Page, stand: Stand) -> None:
-    stand.incidents = [entry()]
-    page.goto(stand.url)
+def test_table_and_filters_are_accessible(page: Page, page_server: PageServer) -> None:
+    page_server.incidents = [entry()]
+    page.goto(page_server.url)
     rows(page).wait_for()
 
     table = page.get_by_role("table", name="Incidents, worst first")
@@ -220,54 +220,56 @@ def test_rows_and_columns_have_names_for_a_screen_reader(page: Page, stand: Stan
         assert page.get_by_role("combobox", name=name).is_visible()
 
 
-def test_response_times_are_a_chart_with_the_same_figures_as_text(
-    page: Page, stand: Stand, complaints: list[str]
+def test_response_time_chart_has_text_alternative(
+    page: Page, page_server: PageServer, browser_errors: list[str]
 ) -> None:
-    stand.incidents = [entry()]
-    stand.times = [
+    page_server.incidents = [entry()]
+    page_server.times = [
         {"milestone": "room", "count": 9, "missing": 0, "median_s": 2.1, "p90_s": 30},
         {"milestone": "resolution", "count": 4, "missing": 5, "median_s": 1800, "p90_s": 7200},
         {"milestone": "command", "count": 0, "missing": 9, "median_s": None, "p90_s": None},
     ]
-    page.goto(stand.url)
+    page.goto(page_server.url)
     rows(page).wait_for()
 
     chart = page.get_by_role("img", name="Room: median 2 s, p90 30 s (n 9)")
     assert "Command: not recorded" in str(chart.get_attribute("aria-label"))
     widths = [float(str(bar.get_attribute("width"))) for bar in chart.locator("rect").all()]
-    assert len(widths) == 2, "what is not recorded has no bar"
+    assert len(widths) == 2, "a milestone without data has no bar"
     assert 1 <= widths[0] < widths[1] <= 250
-    assert complaints == []
+    assert browser_errors == []
 
 
-def test_without_response_times_there_is_no_chart(page: Page, stand: Stand) -> None:
-    stand.incidents = [entry()]
-    page.goto(stand.url)
+def test_chart_is_hidden_without_response_times(page: Page, page_server: PageServer) -> None:
+    page_server.incidents = [entry()]
+    page.goto(page_server.url)
     rows(page).wait_for()
     assert not page.get_by_role("heading", name="Response times").is_visible()
 
 
-def test_a_control_that_only_passes_is_not_checked(page: Page, stand: Stand) -> None:
-    stand.incidents = [entry(findings={})]
-    page.goto(stand.url)
+def test_incident_without_findings_is_not_checked(page: Page, page_server: PageServer) -> None:
+    page_server.incidents = [entry(findings={})]
+    page.goto(page_server.url)
     rows(page).wait_for()
 
     assert rows(page).locator(".checks").inner_text() == "not checked"
 
 
-def test_twenty_rows_fit_on_a_screen(page: Page, stand: Stand) -> None:
-    stand.incidents = [entry(key=f"k{n}", title=f"Incident {n}") for n in range(20)]
-    page.goto(stand.url)
+def test_row_height_fits_twenty_rows_on_a_screen(page: Page, page_server: PageServer) -> None:
+    page_server.incidents = [entry(key=f"k{n}", title=f"Incident {n}") for n in range(20)]
+    page.goto(page_server.url)
     rows(page).nth(19).wait_for()
 
     assert rows(page).first.bounding_box()["height"] <= 44  # type: ignore[index]
 
 
-def test_the_worst_that_need_somebody_are_on_top(page: Page, stand: Stand) -> None:
+def test_incidents_that_need_attention_are_first(page: Page, page_server: PageServer) -> None:
     attention = [{"reason": "no_room", "text": "no room: Slack answered 503"}]
-    stand.incidents = [entry(key="a", title="Slack is down", room_url=None, room_name=None, attention=attention)]
-    stand.incidents.append(entry(key="b", title="Burning"))
-    page.goto(stand.url)
+    page_server.incidents = [
+        entry(key="a", title="Slack is down", room_url=None, room_name=None, attention=attention)
+    ]
+    page_server.incidents.append(entry(key="b", title="Burning"))
+    page.goto(page_server.url)
     item = page.locator(".attention li")
     item.wait_for()
 
@@ -276,9 +278,9 @@ def test_the_worst_that_need_somebody_are_on_top(page: Page, stand: Stand) -> No
     assert rows(page).locator("th a").all_inner_texts() == ["Slack is down", "Burning"]
 
 
-def test_an_unreadable_report_says_why_and_is_dismissed(page: Page, stand: Stand) -> None:
-    stand.reports = [report()]
-    page.goto(stand.url)
+def test_rejected_report_shows_reason_and_is_dismissed(page: Page, page_server: PageServer) -> None:
+    page_server.reports = [report()]
+    page.goto(page_server.url)
     item = page.locator(".attention li")
     item.wait_for()
 
@@ -286,18 +288,18 @@ def test_an_unreadable_report_says_why_and_is_dismissed(page: Page, stand: Stand
     assert "severity: not a severity." in item.inner_text()
     page.get_by_role("button", name="Dismiss Payments are slow").click()
     item.wait_for(state="detached")
-    assert stand.reports == []
+    assert page_server.reports == []
 
 
-def test_filters_are_part_of_the_address(page: Page, stand: Stand) -> None:
+def test_filters_are_stored_in_the_url(page: Page, page_server: PageServer) -> None:
     over = {"is_open": False, "state": "resolved", "ended_at": datetime.now(UTC).isoformat()}
-    stand.incidents = [
+    page_server.incidents = [
         entry(key="a", title="Burning"),
         entry(key="b", title="Slow search", severity="low", services=["search"], teams=["search"]),
         entry(key="c", title="Over", **over),
         entry(key="d", title="Exercise", drill=True),
     ]
-    page.goto(stand.url)
+    page.goto(page_server.url)
     rows(page).first.wait_for()
     assert rows(page).locator("th a").all_inner_texts() == ["Burning", "Slow search"]
 
@@ -319,16 +321,16 @@ def test_filters_are_part_of_the_address(page: Page, stand: Stand) -> None:
     page.get_by_text("No incident matches the filters.").wait_for()
 
 
-def test_hostile_text_and_addresses_do_nothing(page: Page, stand: Stand, complaints: list[str]) -> None:
+def test_hostile_text_and_urls_are_escaped(page: Page, page_server: PageServer, browser_errors: list[str]) -> None:
     script = "javascript:document.title=1"
     attention = [{"reason": "nobody", "text": HOSTILE}]
     hostile = {"title": HOSTILE, "services": [HOSTILE], "env": HOSTILE, "lead": HOSTILE, "teams": [HOSTILE]}
-    stand.incidents = [entry(**hostile, room_url=script, attention=attention)]
-    stand.reports = [report(title=HOSTILE, reason=HOSTILE, source=HOSTILE, url=script)]
+    page_server.incidents = [entry(**hostile, room_url=script, attention=attention)]
+    page_server.reports = [report(title=HOSTILE, reason=HOSTILE, source=HOSTILE, url=script)]
     finding = {"probe": HOSTILE, "target": HOSTILE, "verdict": "fail", "summary": HOSTILE, "evidence": HOSTILE}
     finding |= {"at": datetime.now(UTC).isoformat(), "duration_ms": 1}
-    stand.details["dd.1.2"] = {"findings": [finding], "known": [HOSTILE], "unknown": [HOSTILE]}
-    page.goto(stand.url)
+    page_server.details["dd.1.2"] = {"findings": [finding], "known": [HOSTILE], "unknown": [HOSTILE]}
+    page.goto(page_server.url)
     rows(page).wait_for()
 
     assert rows(page).locator("th a").inner_text() == HOSTILE
@@ -339,21 +341,21 @@ def test_hostile_text_and_addresses_do_nothing(page: Page, stand: Stand, complai
     assert page.locator("img, b").count() == 0
     assert page.locator("a[href^=javascript]").count() == 0
     assert page.evaluate("document.title").endswith("Incidents")
-    assert complaints == []
+    assert browser_errors == []
 
 
-def test_a_change_touches_one_row_and_keeps_focus_and_scroll(page: Page, stand: Stand) -> None:
-    stand.incidents = [entry(key=f"k{n}", title=f"Incident {n}") for n in range(60)]
-    page.goto(stand.url)
+def test_update_keeps_focus_and_scroll_position(page: Page, page_server: PageServer) -> None:
+    page_server.incidents = [entry(key=f"k{n}", title=f"Incident {n}") for n in range(60)]
+    page.goto(page_server.url)
     link = page.get_by_role("link", name="Incident 40", exact=True)
-    # Without the style sheet the rows are higher.
+    # Wait for the style sheet, which changes the height of the rows.
     page.wait_for_load_state("networkidle")
     link.focus()
     row = rows(page).nth(3).element_handle()
     before = link.bounding_box()
 
-    stand.incidents[3] = entry(key="k3", title="Incident 3", run_state="running", findings={})
-    stand.incidents.insert(50, stand.incidents.pop(10))
+    page_server.incidents[3] = entry(key="k3", title="Incident 3", run_state="running", findings={})
+    page_server.incidents.insert(50, page_server.incidents.pop(10))
     page.get_by_text("run in progress").wait_for()
     assert row.is_visible()
     assert (
@@ -362,11 +364,11 @@ def test_a_change_touches_one_row_and_keeps_focus_and_scroll(page: Page, stand: 
     assert link.bounding_box() == pytest.approx(before, abs=2)
 
 
-def test_a_row_that_moves_keeps_its_focus(page: Page, stand: Stand) -> None:
-    stand.incidents = [entry(key=f"k{n}", title=f"Incident {n}") for n in range(5)]
-    page.goto(stand.url)
+def test_moved_row_keeps_focus(page: Page, page_server: PageServer) -> None:
+    page_server.incidents = [entry(key=f"k{n}", title=f"Incident {n}") for n in range(5)]
+    page.goto(page_server.url)
     page.get_by_role("link", name="Incident 4", exact=True).focus()
-    stand.incidents.insert(0, stand.incidents.pop())
+    page_server.incidents.insert(0, page_server.incidents.pop())
     page.locator("tbody tr:first-child th", has_text="Incident 4").wait_for()
 
     assert (
@@ -374,36 +376,36 @@ def test_a_row_that_moves_keeps_its_focus(page: Page, stand: Stand) -> None:
     )
 
 
-def test_a_screen_reader_hears_of_new_incidents_only(page: Page, stand: Stand) -> None:
-    stand.incidents = [entry()]
-    page.goto(stand.url)
+def test_only_new_incidents_are_announced(page: Page, page_server: PageServer) -> None:
+    page_server.incidents = [entry()]
+    page.goto(page_server.url)
     rows(page).wait_for()
     status = page.get_by_role("status")
     assert status.text_content() == ""
 
-    stand.incidents = [entry(run_state="running"), entry(key="new", title="Login returns 500")]
+    page_server.incidents = [entry(run_state="running"), entry(key="new", title="Login returns 500")]
     page.get_by_role("link", name="Login returns 500", exact=True).wait_for()
     assert status.text_content() == "1 new: critical Login returns 500"
     assert page.title() == "(2) Incidents"
 
 
-def test_a_server_that_is_away_leaves_the_list_and_says_how_old_it_is(page: Page, stand: Stand) -> None:
-    stand.incidents = [entry()]
-    page.goto(stand.url)
+def test_server_error_keeps_list_and_shows_its_age(page: Page, page_server: PageServer) -> None:
+    page_server.incidents = [entry()]
+    page.goto(page_server.url)
     rows(page).wait_for()
-    stand.status = 503
+    page_server.status = 503
     page.get_by_text("the server answered 503. Retrying.").wait_for()
 
     assert rows(page).count() == 1
     assert re.match(r"as of .* UTC, \d+ s old", page.locator(".as-of.stale").inner_text())
-    stand.status = 200
+    page_server.status = 200
     page.locator(".as-of.stale").wait_for(state="detached")
 
 
-def test_the_page_of_an_incident(page: Page, stand: Stand, complaints: list[str]) -> None:
+def test_incident_detail_page(page: Page, page_server: PageServer, browser_errors: list[str]) -> None:
     at = datetime(2026, 11, 23, 9, 35, tzinfo=UTC).isoformat()
-    stand.incidents = [entry()]
-    stand.details["dd.1.2"] = {
+    page_server.incidents = [entry()]
+    page_server.details["dd.1.2"] = {
         "known": ["checkout answers 503"],
         "unknown": ["recent deploys"],
         "findings": [
@@ -418,13 +420,19 @@ def test_the_page_of_an_incident(page: Page, stand: Stand, complaints: list[str]
         "missing": [{"query": "jon smiht", "reason": "no exact match", "suggestion": "Jon Smith"}],
         "updates": [{"at": at, "by": "Dana", "text": "Rolling back"}],
     }
-    page.goto(f"{stand.url}?view=all")
+    page.goto(f"{page_server.url}?view=all")
     page.get_by_role("link", name="Checkout 5xx ratio above 2%", exact=True).click()
     page.get_by_role("heading", name="Timeline").wait_for()
 
     assert "incident=dd.1.2" in page.url
     text = page.locator(".incident").inner_text()
-    for shown in ("checkout answers 503", "recent deploys", "HTTP 503", "(by Dana)", "Alice Ng (@payments-oncall)"):
+    for shown in (
+        "checkout answers 503",
+        "recent deploys",
+        "HTTP 503",
+        "(by Dana)",
+        "Alice Ng (@payments-oncall)",
+    ):
         assert shown in text
     assert "Did you mean Jon Smith?" in text
     assert "Rolling back" in text
@@ -438,14 +446,14 @@ def test_the_page_of_an_incident(page: Page, stand: Stand, complaints: list[str]
     page.go_back()
     rows(page).wait_for()
     assert page.url.endswith("?view=all")
-    page.goto(f"{stand.url}?incident=unknown")
+    page.goto(f"{page_server.url}?incident=unknown")
     page.get_by_role("heading", name="No such incident").wait_for()
-    assert [one for one in complaints if "404" not in one] == []
+    assert [one for one in browser_errors if "404" not in one] == []
 
 
-def test_an_incident_is_opened_by_keyboard(page: Page, stand: Stand) -> None:
-    stand.incidents = [entry()]
-    page.goto(stand.url)
+def test_incident_is_opened_by_keyboard(page: Page, page_server: PageServer) -> None:
+    page_server.incidents = [entry()]
+    page.goto(page_server.url)
     page.get_by_role("link", name="Checkout 5xx ratio above 2%", exact=True).focus()
     page.keyboard.press("Enter")
     page.get_by_role("link", name="All incidents").wait_for()
@@ -454,29 +462,29 @@ def test_an_incident_is_opened_by_keyboard(page: Page, stand: Stand) -> None:
     rows(page).wait_for()
 
 
-def test_an_empty_page_says_how_to_report_an_incident(page: Page, stand: Stand) -> None:
-    page.goto(stand.url)
+def test_empty_page_explains_how_to_report(page: Page, page_server: PageServer) -> None:
+    page.goto(page_server.url)
     page.get_by_text("No incidents yet.").wait_for()
 
     assert page.get_by_role("link", name="trigger form").is_visible()
     assert "airflow incident trigger --title" in page.locator(".none code").inner_text()
 
 
-def test_without_a_dag_it_says_which_is_missing(page: Page, stand: Stand) -> None:
-    stand.dag_ids = []
-    page.goto(stand.url)
+def test_missing_dag_is_explained(page: Page, page_server: PageServer) -> None:
+    page_server.dag_ids = []
+    page.goto(page_server.url)
     page.get_by_text("No incident DAG.").wait_for()
 
     assert "airflow incident setup files --yes" in page.locator(".list > section .none").inner_text()
 
 
-@pytest.mark.parametrize("address", ["", "?incident=dd.1.2"])
-def test_a_phone_shows_all_of_it_without_scrolling_sideways(page: Page, stand: Stand, address: str) -> None:
+@pytest.mark.parametrize("query", ["", "?incident=dd.1.2"])
+def test_phone_layout_does_not_scroll_horizontally(page: Page, page_server: PageServer, query: str) -> None:
     long = {"title": "x" * 300, "room_name": "inc-" + "y" * 76, "services": ["z" * 100], "lead": "w" * 200}
-    stand.incidents = [entry(**long, attention=[{"reason": "nobody", "text": "v" * 200}])]
-    stand.reports = [report(title="t" * 200, reason="r" * 300)]
+    page_server.incidents = [entry(**long, attention=[{"reason": "nobody", "text": "v" * 200}])]
+    page_server.reports = [report(title="t" * 200, reason="r" * 300)]
     page.set_viewport_size({"width": PHONE_WIDTH, "height": 844})
-    page.goto(f"{stand.url}{address}")
+    page.goto(f"{page_server.url}{query}")
     page.get_by_text("x" * 300).first.wait_for()
 
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE_WIDTH
@@ -489,13 +497,13 @@ def sign_in(page: Page, airflow: LocalAirflow) -> None:
     page.get_by_role("button", name=re.compile("sign in|log in", re.IGNORECASE)).click()
 
 
-def without_a_role(airflow: LocalAirflow) -> str:
-    """Return a token of the administrator as it would be if the role were taken away."""
+def token_without_role(airflow: LocalAirflow) -> str:
+    """Return a token of the administrator without the role."""
     user, password = airflow.credentials
-    answer = httpx.post(
+    response = httpx.post(
         f"{airflow.url}/auth/token", json={"username": user, "password": password}, trust_env=False, timeout=30
     )
-    token = answer.json()["access_token"]
+    token = response.json()["access_token"]
     claims = jwt.decode(token, options={"verify_signature": False})
     algorithm = jwt.get_unverified_header(token)["alg"]
     secret = airflow.environment["AIRFLOW__API_AUTH__JWT_SECRET"]
@@ -503,16 +511,16 @@ def without_a_role(airflow: LocalAirflow) -> str:
 
 
 @pytest.mark.e2e
-def test_an_incident_is_found_through_airflow_s_menu(
-    page: Page, incident_airflow: LocalAirflow, complaints: list[str]
+def test_incident_is_reached_from_airflow_menu(
+    page: Page, incident_airflow: LocalAirflow, browser_errors: list[str]
 ) -> None:
     title = "Payments are <slow> & failing"
     conf = {"title": title, "severity": "high", "services": ["payments"], "id": "page-1"}
     page.goto(incident_airflow.url)
     sign_in(page, incident_airflow)
-    # The first page of a fresh Airflow takes long to draw, and complains until somebody has signed in.
+    # The first page of a new Airflow is slow, and logs errors before the login.
     page.get_by_role("link", name="Incidents").click(timeout=60_000)
-    complaints.clear()
+    browser_errors.clear()
     page.get_by_role("heading", name="Incidents", exact=True).wait_for()
     run_id = incident_airflow.api.trigger("incident_response", conf)["dag_run_id"]
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name=title, exact=True))
@@ -526,11 +534,11 @@ def test_an_incident_is_found_through_airflow_s_menu(
     assert "incident=man.page-1" in page.url
     page.get_by_role("link", name=f"Airflow run of {title}").click()
     page.wait_for_url(re.compile(r"/dags/incident_response/runs/"))
-    assert complaints == []
+    assert browser_errors == []
 
 
 @pytest.mark.e2e
-def test_whoever_is_not_signed_in_sees_nothing_until_they_are(page: Page, incident_airflow: LocalAirflow) -> None:
+def test_page_requires_login(page: Page, incident_airflow: LocalAirflow) -> None:
     page.goto(f"{incident_airflow.url}/incidents/")
     page.get_by_role("heading", name="You are not signed in").wait_for()
     assert page.locator("tbody tr").count() == 0
@@ -542,9 +550,9 @@ def test_whoever_is_not_signed_in_sees_nothing_until_they_are(page: Page, incide
 
 
 @pytest.mark.e2e
-def test_whoever_has_no_right_sees_why(page: Page, incident_airflow: LocalAirflow) -> None:
+def test_page_requires_permission(page: Page, incident_airflow: LocalAirflow) -> None:
     page.context.add_cookies(
-        [{"name": "_token", "value": without_a_role(incident_airflow), "url": incident_airflow.url}]
+        [{"name": "_token", "value": token_without_role(incident_airflow), "url": incident_airflow.url}]
     )
     page.goto(f"{incident_airflow.url}/incidents/")
     page.get_by_role("heading", name="No permission").wait_for()
@@ -554,38 +562,38 @@ def test_whoever_has_no_right_sees_why(page: Page, incident_airflow: LocalAirflo
 
 
 @pytest.mark.e2e
-def test_the_json_has_airflow_s_own_authentication(incident_airflow: LocalAirflow) -> None:
-    address = f"{incident_airflow.url}/incidents/api/incidents"
+def test_api_requires_authentication_and_permission(incident_airflow: LocalAirflow) -> None:
+    url = f"{incident_airflow.url}/incidents/api/incidents"
     user, password = incident_airflow.credentials
     with httpx.Client(trust_env=False, timeout=30) as client:
         login = client.post(f"{incident_airflow.url}/auth/token", json={"username": user, "password": password})
-        tokens = {200: login.json()["access_token"], 403: without_a_role(incident_airflow)}
-        answers = {
-            status: client.get(address, headers={"Authorization": f"Bearer {token}"})
+        tokens = {200: login.json()["access_token"], 403: token_without_role(incident_airflow)}
+        responses = {
+            status: client.get(url, headers={"Authorization": f"Bearer {token}"})
             for status, token in tokens.items()
         }
-        nobody, forged = client.get(address), client.get(address, headers={"Authorization": "Bearer x.y.z"})
+        anonymous, forged = client.get(url), client.get(url, headers={"Authorization": "Bearer x.y.z"})
 
-    assert {status: answer.status_code for status, answer in answers.items()} == {200: 200, 403: 403}
-    assert (nobody.status_code, forged.status_code) == (401, 403)
-    assert all("incidents" not in answer.json() for answer in (nobody, forged, answers[403]))
-    assert "incident_response" in answers[200].json()["dag_ids"]
-    assert answers[200].headers["cache-control"] == "no-store"
+    assert {status: response.status_code for status, response in responses.items()} == {200: 200, 403: 403}
+    assert (anonymous.status_code, forged.status_code) == (401, 403)
+    assert all("incidents" not in response.json() for response in (anonymous, forged, responses[403]))
+    assert "incident_response" in responses[200].json()["dag_ids"]
+    assert responses[200].headers["cache-control"] == "no-store"
 
 
 @pytest.mark.e2e
-def test_dismissing_needs_the_page_and_the_right_to_trigger(incident_airflow: LocalAirflow) -> None:
-    address = f"{incident_airflow.url}/incidents/api/rejections/r1/dismiss"
+def test_dismissing_requires_header_and_permission(incident_airflow: LocalAirflow) -> None:
+    url = f"{incident_airflow.url}/incidents/api/rejections/r1/dismiss"
     user, password = incident_airflow.credentials
     with httpx.Client(trust_env=False, timeout=30) as client:
         login = client.post(f"{incident_airflow.url}/auth/token", json={"username": user, "password": password})
         token = {"Authorization": f"Bearer {login.json()['access_token']}"}
         statuses = [
-            client.post(address, headers=headers).status_code
+            client.post(url, headers=headers).status_code
             for headers in (
                 {"X-Requested-With": "1"},
                 {**token},
-                {"X-Requested-With": "1", "Authorization": f"Bearer {without_a_role(incident_airflow)}"},
+                {"X-Requested-With": "1", "Authorization": f"Bearer {token_without_role(incident_airflow)}"},
                 {**token, "X-Requested-With": "1"},
             )
         ]

@@ -1,4 +1,4 @@
-"""The interactive room in a browser: on the sandbox's page, by keyboard, and on Airflow's incidents page."""
+"""The interactive room in a browser: on the sandbox's page by keyboard, and on the incidents page."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.e2e]
 
 TITLE = "Checkout shows an error page"
-PATIENCE_MS = 90_000
+TIMEOUT_MS = 90_000
 
 
 @pytest.fixture(scope="module")
 def room(incident_airflow: LocalAirflow, incident_environment: DemoEnvironment) -> dict[str, Any]:
-    """The room of an incident that has run to its summary, with the app's buttons connected."""
+    """The room of an incident after its summary, with the app connected for interactions."""
     incident_airflow.wait_for_dag("incident_update")
     incident_environment.sandbox.connect_app(incident_airflow.url)
     incident_environment.sandbox.workspace.interactivity.response_seconds = 60
@@ -30,22 +30,22 @@ def room(incident_airflow: LocalAirflow, incident_environment: DemoEnvironment) 
         "incident_response", {"title": TITLE, "severity": "high", "users": ["alice.ng@acme.example"]}
     )
     incident_airflow.api.wait_for_run("incident_response", run["dag_run_id"])
-    opened: dict[str, Any] = incident_airflow.api.xcom("incident_response", run["dag_run_id"], "create_war_room")
+    war_room: dict[str, Any] = incident_airflow.api.xcom("incident_response", run["dag_run_id"], "create_war_room")
     incident = incident_airflow.api.xcom("incident_response", run["dag_run_id"], "parse_incident_event")
-    return {**opened, "key": incident["key"]}
+    return {**war_room, "key": incident["key"]}
 
 
 @pytest.fixture
 def slack(browser: Browser, incident_environment: DemoEnvironment, room: dict[str, Any]) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1280, "height": 1100})
-    page.set_default_timeout(PATIENCE_MS)
+    page.set_default_timeout(TIMEOUT_MS)
     page.goto(f"{incident_environment.sandbox.url}/#{room['channel_id']}")
     page.get_by_label("Act as").select_option(label="Alice Ng")
     yield page
     page.close()
 
 
-def test_take_command_change_severity_and_post_an_update_by_keyboard(slack: Page) -> None:
+def test_lead_severity_and_update_by_keyboard(slack: Page) -> None:
     slack.get_by_role("button", name="I'll lead").focus()
     slack.keyboard.press("Enter")
     slack.locator(".message", has_text="Lead").get_by_text("@Alice Ng").first.wait_for()
@@ -67,18 +67,18 @@ def test_take_command_change_severity_and_post_an_update_by_keyboard(slack: Page
     slack.get_by_text("We roll back").first.wait_for()
 
 
-def test_a_command_is_typed_and_answered(slack: Page) -> None:
+def test_slash_command_shows_ephemeral_reply(slack: Page) -> None:
     slack.get_by_label("Command").fill("/incident help")
     slack.keyboard.press("Enter")
     slack.get_by_text("Only visible to you").first.wait_for()
     slack.get_by_text("/incident severity critical|high|medium|low").first.wait_for()
 
 
-def test_a_person_acts_on_the_incidents_page(
+def test_actions_on_the_incidents_page(
     browser: Browser, incident_airflow: LocalAirflow, room: dict[str, Any], slack: Page
 ) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.set_default_timeout(PATIENCE_MS)
+    page.set_default_timeout(TIMEOUT_MS)
     user, password = incident_airflow.credentials
     page.goto(incident_airflow.url)
     page.fill("input[name=username]", user)

@@ -1,4 +1,4 @@
-"""The sandbox's page in a real browser: a room with its brief and thread, as people would see it."""
+"""The sandbox's page in a browser: a room with its brief and thread."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def slack(server: SandboxServer) -> WebClient:
 
 @pytest.fixture
 def room(slack: WebClient) -> tuple[str, str]:
-    """A room with a pinned brief and two findings under it: the channel's id and the brief's timestamp."""
+    """A room with a pinned brief and two replies: the channel's ID and the brief's timestamp."""
     channel = slack.conversations_create(name="inc-20261123-checkout-148275309")["channel"]["id"]
     slack.conversations_invite(channel=channel, users="U0ALICENG01,U0JOSEGARC1,U0ZOEMS0001")
     slack.conversations_setTopic(channel=channel, topic="critical · checkout prod & more")
@@ -67,33 +67,33 @@ def room(slack: WebClient) -> tuple[str, str]:
     brief = slack.chat_postMessage(channel=channel, text="brief", blocks=blocks)["ts"]
     slack.pins_add(channel=channel, timestamp=brief)
     slack.chat_postMessage(channel=channel, text="*FAIL* http\n```exit 22```", thread_ts=brief)
-    trap = {"type": "button", "text": {"type": "plain_text", "text": "Trap"}, "url": "javascript:alert(1)"}
-    bait = {"type": "section", "text": {"type": "mrkdwn", "text": HOSTILE}}
+    button = {"type": "button", "text": {"type": "plain_text", "text": "Unsafe link"}, "url": "javascript:alert(1)"}
+    section = {"type": "section", "text": {"type": "mrkdwn", "text": HOSTILE}}
     slack.chat_postMessage(
-        channel=channel, text="x", blocks=[bait, {"type": "actions", "elements": [trap]}], thread_ts=brief
+        channel=channel, text="x", blocks=[section, {"type": "actions", "elements": [button]}], thread_ts=brief
     )
     return channel, brief
 
 
 @pytest.fixture
-def complaints() -> list[str]:
-    """Everything that the browser complained of, and every request that left the server."""
+def browser_errors() -> list[str]:
+    """Collects the errors of the browser and the requests to other servers."""
     return []
 
 
 @pytest.fixture
-def page(browser: Browser, server: SandboxServer, complaints: list[str]) -> Iterator[Page]:
+def page(browser: Browser, server: SandboxServer, browser_errors: list[str]) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1440, "height": 1000})
     page.set_default_timeout(10_000)
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda r: None if r.url.startswith(server.url) else complaints.append(r.url))
+    page.on("console", lambda message: browser_errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: browser_errors.append(str(error)))
+    page.on("request", lambda r: None if r.url.startswith(server.url) else browser_errors.append(r.url))
     yield page
     page.close()
 
 
-def test_the_room_with_its_brief_and_thread(
-    page: Page, server: SandboxServer, room: tuple[str, str], complaints: list[str]
+def test_room_with_brief_and_thread(
+    page: Page, server: SandboxServer, room: tuple[str, str], browser_errors: list[str]
 ) -> None:
     channel, brief = room
     page.goto(f"{server.url}/#{channel}/{brief}")
@@ -119,11 +119,11 @@ def test_the_room_with_its_brief_and_thread(
     thread = page.locator("#panel")
     assert "FAIL" in thread.inner_text()
     assert thread.locator("pre").inner_text() == "exit 22"
-    assert complaints == []
+    assert browser_errors == []
 
 
-def test_hostile_text_stays_text_and_its_alarm_is_shown(
-    page: Page, server: SandboxServer, room: tuple[str, str], complaints: list[str]
+def test_hostile_text_is_escaped_and_mass_mention_is_shown(
+    page: Page, server: SandboxServer, room: tuple[str, str], browser_errors: list[str]
 ) -> None:
     channel, brief = room
     page.goto(f"{server.url}/#{channel}/{brief}")
@@ -132,13 +132,13 @@ def test_hostile_text_stays_text_and_its_alarm_is_shown(
 
     assert '<img src=x onerror="document.title=1">' in hostile.inner_text()
     assert page.locator("#panel img").count() == 0
-    assert hostile.get_by_text("Trap").is_visible()
+    assert hostile.get_by_text("Unsafe link").is_visible()
     assert hostile.locator("a").count() == 0
     assert "would have notified @channel" in hostile.locator(".alarm").inner_text()
-    assert complaints == []
+    assert browser_errors == []
 
 
-def test_what_happens_appears_by_itself(
+def test_page_updates_without_reload(
     page: Page, server: SandboxServer, room: tuple[str, str], slack: WebClient
 ) -> None:
     channel, brief = room
@@ -152,9 +152,7 @@ def test_what_happens_appears_by_itself(
     page.get_by_role("navigation").get_by_text("inc-second").wait_for()
 
 
-def test_opening_and_closing_a_thread_and_the_members(
-    page: Page, server: SandboxServer, room: tuple[str, str]
-) -> None:
+def test_thread_and_members_panels(page: Page, server: SandboxServer, room: tuple[str, str]) -> None:
     channel, _ = room
     page.goto(f"{server.url}/#{channel}")
     page.get_by_role("button", name="2 replies").click()
@@ -167,7 +165,7 @@ def test_opening_and_closing_a_thread_and_the_members(
     page.locator("#panel").wait_for(state="hidden")
 
 
-def test_the_page_says_that_it_is_a_sandbox(page: Page, server: SandboxServer) -> None:
+def test_page_is_marked_as_sandbox(page: Page, server: SandboxServer) -> None:
     page.goto(server.url)
     page.locator(".message").first.wait_for()
 
@@ -175,7 +173,7 @@ def test_the_page_says_that_it_is_a_sandbox(page: Page, server: SandboxServer) -
     assert page.locator(".team").get_by_text("Sandbox").is_visible()
 
 
-def test_a_phone_shows_all_of_it_without_scrolling_sideways(
+def test_phone_layout_does_not_scroll_horizontally(
     page: Page, server: SandboxServer, room: tuple[str, str]
 ) -> None:
     channel, _ = room

@@ -1,4 +1,4 @@
-"""Airflow's own trigger form of the incident DAG, filled in as a person would."""
+"""Airflow's trigger form of the incident DAG."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DAG_ID = "incident_response"
 
 @pytest.fixture
 def page(browser: Browser, incident_airflow: LocalAirflow) -> Page:
-    """Airflow's UI, logged in."""
+    """Airflow's UI after the login."""
     page = browser.new_page(viewport={"width": 1280, "height": 1200})
     user, password = incident_airflow.credentials
     page.goto(incident_airflow.url)
@@ -32,7 +32,7 @@ def page(browser: Browser, incident_airflow: LocalAirflow) -> Page:
 
 @pytest.fixture
 def form(page: Page, incident_airflow: LocalAirflow) -> Locator:
-    """The opened trigger form."""
+    """The open trigger form."""
     page.goto(f"{incident_airflow.url}/dags/{DAG_ID}")
     page.get_by_role("button", name="Trigger").first.click()
     form = page.get_by_role("dialog").filter(has_text=f"Trigger Dag - {DAG_ID}")
@@ -40,23 +40,23 @@ def form(page: Page, incident_airflow: LocalAirflow) -> Locator:
     return form
 
 
-def section(form: Locator, title: str) -> None:
+def open_section(form: Locator, title: str) -> None:
     form.get_by_role("button", name=title, exact=True).click()
 
 
-def test_the_fields_have_titles_help_and_choices(form: Locator) -> None:
+def test_fields_have_titles_help_and_choices(form: Locator) -> None:
     form.get_by_text("What people see, in a few words.").wait_for()
     for title in ("Title", "Severity", "People", "Description"):
         assert form.get_by_text(title, exact=True).first.is_visible(), title
     choices = form.locator("#list_element_severity option, #list_severity option").all()
     assert [choice.get_attribute("value") for choice in choices] == ["critical", "high", "medium", "low"]
-    section(form, "More")
+    open_section(form, "More")
     form.get_by_text("Reports with the same ID share one room.").wait_for()
     for title in ("Started", "Services", "Targets", "Private room"):
         assert form.get_by_text(title, exact=True).first.is_visible(), title
 
 
-def test_what_a_person_fills_in_becomes_a_room(
+def test_submitted_form_opens_room(
     page: Page, form: Locator, incident_airflow: LocalAirflow, incident_environment: DemoEnvironment
 ) -> None:
     form.locator("#element_title").fill("Payments are <slow> & failing")
@@ -79,10 +79,10 @@ def test_what_a_person_fills_in_becomes_a_room(
     assert page.get_by_text("sandbox", exact=False).first.is_visible()
 
 
-def test_mistakes_cost_no_room_and_are_listed(page: Page, form: Locator, incident_airflow: LocalAirflow) -> None:
+def test_invalid_fields_are_ignored_and_flagged(page: Page, form: Locator, incident_airflow: LocalAirflow) -> None:
     form.locator("#element_title").fill("Payments are slow")
     form.locator("#element_severity").fill("purple")
-    section(form, "More")
+    open_section(form, "More")
     form.locator("#element_targets").fill("not a url !!\nftp://x/y")
     form.get_by_test_id("trigger-dag-submit").click()
     page.wait_for_url(re.compile(rf"/dags/{DAG_ID}/runs/"))
