@@ -1,4 +1,4 @@
-"""What the documentation tells a reader to run or to write: its fenced blocks."""
+"""The fenced blocks of the documentation."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class Block:
 
 
 def blocks(*languages: str) -> Iterator[Block]:
-    """Every block of these languages, or every block at all; what Sphinx writes itself is none."""
+    """Yield the blocks of these languages, or all blocks. Sphinx directives are skipped."""
     for path in PAGES:
         for token in MarkdownIt().parse(path.read_text(encoding="utf-8")):
             language = token.info.partition(" ")[0]
             if token.type == "fence" and token.map and not language.startswith("{"):
                 text = token.content
                 if language == "console":
-                    language, text = "sh", _typed(text)
+                    language, text = "sh", _commands(text)
                 block = Block(str(path.relative_to(ROOT)), token.map[0] + 1, language, text)
                 if not languages or block.language in languages:
                     yield block
 
 
-def _typed(session: str) -> str:
-    """What a person types in a session that is shown with its prompts and answers."""
+def _commands(session: str) -> str:
+    """Return the commands of a console session, without prompts and output."""
     return "".join(f"{line[2:]}\n" for line in session.splitlines() if line.startswith("$ "))

@@ -1,4 +1,4 @@
-"""A person who has followed "Getting started" from the wheels, and follows the other pages in the same Airflow."""
+"""A user environment with the wheels and the Airflow of "Getting started", which the other pages use as well."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from incident_sandbox.demo.broken_service import BrokenService
 from incident_sandbox.demo.network import demo_network
 
 from .blocks import ROOT, blocks
-from .newcomer import Newcomer, newcomer
+from .user_environment import UserEnvironment, user_environment
 
 GETTING_STARTED = "docs/getting-started.md"
 ROUTING = "docs/how-to/routing.md"
@@ -29,52 +29,53 @@ Steps = dict[str, CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def person(docker_engine: Any) -> Iterator[Newcomer]:
-    """Somebody with an environment that has Airflow; nothing of ours is installed, and Airflow's home is empty."""
-    # The service brings the network's name server, which the control probe looks for.
+def user(docker_engine: Any) -> Iterator[UserEnvironment]:
+    """A user environment with Airflow, without this package, and with an empty Airflow home."""
+    # The service includes the name server of the network, which the control probe checks.
     with demo_network() as network, BrokenService(network.gateway):
-        machine = {
+        settings = {
             "AIRFLOW__INCIDENT__DOCKER_NETWORK": network.name,
             "AIRFLOW__INCIDENT__DOCKER_DNS": network.gateway,
         }
-        with TemporaryDirectory(prefix="newcomer-") as folder, newcomer(Path(folder), machine) as somebody:
-            shutil.copy(ROOT / ALERT, somebody.folder / "alert.json")
+        with TemporaryDirectory(prefix="user-") as folder, user_environment(Path(folder), settings) as environment:
+            shutil.copy(ROOT / ALERT, environment.folder / "alert.json")
             table = next(block.text for block in blocks("yaml") if block.page == ROUTING)
-            (somebody.folder / "routing.yaml").write_text(table)
-            yield somebody
+            (environment.folder / "routing.yaml").write_text(table)
+            yield environment
 
 
 @pytest.fixture(scope="module")
-def first_hour(person: Newcomer, request: pytest.FixtureRequest) -> Steps:
-    """The results of "Getting started": each block run as it is printed, in the page's order, up to a failure."""
-    done: Steps = {}
-    began = time.monotonic()
+def getting_started(user: UserEnvironment, request: pytest.FixtureRequest) -> Steps:
+    """Return the results of the blocks of "Getting started", run in order up to the first failure."""
+    results: Steps = {}
+    started = time.monotonic()
     for block in blocks("sh"):
         if block.page != GETTING_STARTED:
             continue
         if block.text == SANDBOX_COMMAND:
-            person.sandbox_url = person.serves(block, "8765", "/")
+            user.sandbox_url = user.serve(block, "8765", "/")
             continue
         if block.text == CONNECT_COMMAND:
-            _gets_accounts(person)
-        ended = done[block.text] = person.runs(block.text)
-        if ended.returncode != 0:
+            _set_credentials(user)
+        completed = results[block.text] = user.run(block.text)
+        if completed.returncode != 0:
             break
         if block.text.startswith("export AIRFLOW__"):
-            # The page asks for a restart here; the files come only after it.
-            person.starts_airflow()
+            # The page requires a restart at this point; the files are created afterwards.
+            user.start_airflow()
         elif "Our first incident" in block.text:
-            _show(
-                request, f"{round(time.monotonic() - began)} s from `pip install` to the summary of the first room"
+            _print(
+                request,
+                f"{round(time.monotonic() - started)} s from `pip install` to the summary of the first room",
             )
-    return done
+    return results
 
 
-def _gets_accounts(person: Newcomer) -> None:
-    """Set the variables that the page asks for at this point; they lead to the sandbox."""
-    connections = httpx.get(f"{person.sandbox_url}/sandbox/connections").json()
+def _set_credentials(user: UserEnvironment) -> None:
+    """Set the variables that the page requires at this point, for the sandbox."""
+    connections = httpx.get(f"{user.sandbox_url}/sandbox/connections").json()
     datadog = connections["datadog_default"]["extra"]
-    person.environment |= {
+    user.environment |= {
         "SLACK_BOT_TOKEN": connections["slack_api_default"]["password"],
         "SLACK_BASE_URL": connections["slack_api_default"]["extra"]["base_url"],
         "DD_API_KEY": datadog["api_key"],
@@ -83,7 +84,7 @@ def _gets_accounts(person: Newcomer) -> None:
     }
 
 
-def _show(request: pytest.FixtureRequest, text: str) -> None:
-    """Print a figure into the log of the tests: it depends on the machine, so no test asserts it."""
+def _print(request: pytest.FixtureRequest, text: str) -> None:
+    """Print a measurement, which depends on the machine and is not asserted."""
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         print(f"\n{text}")

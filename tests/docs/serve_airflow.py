@@ -1,4 +1,4 @@
-"""Serve an Airflow from this environment until standard input ends; print how to reach it."""
+"""Run Airflow in this environment until the end of standard input; print its URL and credentials."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 if __name__ == "__main__":
     home, dags_folder, environment, sandbox = sys.argv[1:]
-    # What starts Airflow's components here is not installed yet at this point of the page.
+    # The sandbox is not installed yet at this point of the page.
     sys.path.append(sandbox)
     from incident_sandbox.demo.local_airflow import LocalAirflow
 

@@ -1,4 +1,4 @@
-"""Commands that a reader runs in a clone of the repository: make, tests, benchmarks."""
+"""Documented commands in a clone of the repository: make, tests, benchmarks."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import pytest
 from markdown_it import MarkdownIt
 
 from .blocks import PAGES, blocks
-from .clone import run_in_the_clone
+from .clone import run_in_clone
 
-INSTEAD = {
-    # It runs until Ctrl-C; the README names this form for whoever wants it to end.
+REPLACEMENTS = {
+    # Runs until Ctrl-C; the README documents this form, which ends.
     "make demo": "make demo ONCE=1",
-    # It is what runs this.
+    # Runs this test.
     "make test": "make --dry-run test",
     ".venv/bin/pytest -q tests/unit/intake": ".venv/bin/pytest -q tests/unit/intake --collect-only",
-    # It takes 25 minutes, and the whole machine; tests/unit/benchmarks tests it.
+    # Takes 25 minutes on the whole machine; tests/unit/benchmarks tests it.
     "python -m benchmarks.speed --page docs/performance.md": "python -m benchmarks.speed --help",
 }
-"""What is run in place of a documented line that cannot be run here."""
+"""Commands that are run instead of documented lines that cannot be run here."""
 
 
 def lines_for_a_clone() -> Iterator[str]:
-    """Yield each documented line that belongs into a clone, but those of Compose."""
+    """Yield each documented line that is run in a clone, except those of Compose."""
     for block in blocks("sh"):
         for line in block.text.splitlines():
             if line.startswith(("make ", ".venv/", "python -m benchmarks")):
@@ -31,12 +31,12 @@ def lines_for_a_clone() -> Iterator[str]:
 
 
 def make_commands_in_sentences() -> set[str]:
-    """Return each command of make that a sentence names, without options that a shell would complete."""
+    """Return the make commands that are named in sentences."""
     found = set()
     for path in PAGES:
         for token in MarkdownIt().parse(path.read_text(encoding="utf-8")):
-            codes = (child.content for child in token.children or () if child.type == "code_inline")
-            found |= {" ".join(code.split()) for code in codes if code.startswith("make ")}
+            commands = (child.content for child in token.children or () if child.type == "code_inline")
+            found |= {" ".join(command.split()) for command in commands if command.startswith("make ")}
     return found
 
 
@@ -44,12 +44,12 @@ def make_commands_in_sentences() -> set[str]:
 @pytest.mark.docker
 @pytest.mark.usefixtures("docker_engine")
 @pytest.mark.parametrize("line", list(dict.fromkeys(lines_for_a_clone())))
-def test_a_line_for_a_clone_works(line: str) -> None:
-    done = run_in_the_clone(INSTEAD.get(line, line))
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+def test_documented_line_succeeds_in_clone(line: str) -> None:
+    completed = run_in_clone(REPLACEMENTS.get(line, line))
+    assert completed.returncode == 0, completed.stdout[-4000:] + completed.stderr[-4000:]
 
 
 @pytest.mark.parametrize("command", sorted(make_commands_in_sentences()))
-def test_a_target_that_a_sentence_names_exists(command: str) -> None:
-    done = run_in_the_clone(command.replace("make ", "make --dry-run ", 1))
-    assert done.returncode == 0, done.stderr
+def test_make_target_in_sentence_exists(command: str) -> None:
+    completed = run_in_clone(command.replace("make ", "make --dry-run ", 1))
+    assert completed.returncode == 0, completed.stderr

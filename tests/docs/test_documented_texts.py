@@ -1,4 +1,4 @@
-"""What the pages show and say besides commands: code, settings, tables, errors, diagrams, links."""
+"""The documentation besides commands: code, settings, tables, errors, diagrams, links."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from .test_documented_commands import NOT_RUN
 
 CHECKED = {"sh", "python", "ini", "yaml", "json"}
 SHOWN = {"text", "dockerfile"}
-"""What is not run: output, and the recipe of an image that needs a registry."""
+"""Languages that are not run: output, and the Dockerfile of an image that needs a registry."""
 CODE = re.compile(r"`(\w+)`")
 EXTRA = re.compile(r"""\bextra(?:_dejson)?(?:\.get\(|\[)["'](\w+)["']""")
 COMMAND = re.compile(r"^\s*(\$|airflow |pip |docker |make |curl )", re.MULTILINE)
 
 
-def test_every_block_is_run_or_listed() -> None:
+def test_every_block_language_is_known() -> None:
     unknown = [f"{block}: {block.language}" for block in blocks() if block.language not in CHECKED | SHOWN]
     assert unknown == []
 
 
-def test_no_command_hides_in_what_is_only_shown() -> None:
+def test_text_blocks_contain_no_commands() -> None:
     assert [str(block) for block in blocks("text") if COMMAND.search(block.text)] == []
 
 
-def test_what_is_listed_as_not_run_is_there() -> None:
+def test_every_exception_matches_a_block() -> None:
     texts = [block.text for block in blocks("sh")]
     assert [one for one in NOT_RUN if not any(re.search(one, text, re.MULTILINE) for text in texts)] == []
 
 
-def test_compose_commands_name_what_the_file_has() -> None:
-    """They are not run here: at least services and profiles are held against the file."""
+def test_compose_commands_name_existing_services() -> None:
+    """Compare the services and profiles of the commands with the Compose file."""
     services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text(encoding="utf-8"))["services"]
     profiles = {name for service in services.values() for name in service.get("profiles", ())}
     commands = [
@@ -60,12 +60,12 @@ def test_compose_commands_name_what_the_file_has() -> None:
 
 
 @pytest.mark.parametrize("block", list(blocks("python")), ids=str)
-def test_the_code_runs(block: Block) -> None:
+def test_python_block_runs(block: Block) -> None:
     exec(compile(block.text, str(block), "exec"), {"__name__": "documented"})
 
 
 @pytest.mark.parametrize("block", list(blocks("ini")), ids=str)
-def test_the_settings_exist(block: Block) -> None:
+def test_settings_exist(block: Block) -> None:
     from airflow.configuration import conf
 
     from airflow_incident_provider.get_provider_info import get_provider_info
@@ -79,7 +79,7 @@ def test_the_settings_exist(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", list(blocks("yaml")), ids=str)
-def test_the_yaml_is_what_it_claims_to_be(block: Block) -> None:
+def test_yaml_block_is_valid(block: Block) -> None:
     from airflow_incident_provider.cli.setup.slack import manifest
     from airflow_incident_provider.intake import load_routing_table
 
@@ -97,12 +97,12 @@ def test_the_yaml_is_what_it_claims_to_be(block: Block) -> None:
         services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
         assert content["services"].keys() <= services.keys()
     else:
-        assert "version" in content, "neither a routing table nor anything else that is known here"
+        assert "version" in content, "neither a routing table nor another known document"
         load_routing_table(block.text)
 
 
-def test_every_extra_that_is_read_is_documented() -> None:
-    """In the reference of connections, which also has those that other pages show as JSON."""
+def test_every_connection_extra_is_documented() -> None:
+    """The reference of connections also lists the extras that other pages show as JSON."""
     page = (ROOT / "docs/reference/connections.md").read_text(encoding="utf-8")
     documented = {
         name for row in re.findall(r"^\| extra (.*?) \|", page, re.MULTILINE) for name in CODE.findall(row)
@@ -113,7 +113,7 @@ def test_every_extra_that_is_read_is_documented() -> None:
         assert json.loads(block.text).keys() <= documented, block
 
 
-def test_an_entry_point_names_what_the_module_of_its_page_has() -> None:
+def test_documented_entry_point_matches_its_module() -> None:
     from airflow_incident_provider.probes import ENTRY_POINT_GROUP, Probe
 
     [block] = [block for block in blocks("text") if "entry-points" in block.text]
@@ -127,30 +127,28 @@ def test_an_entry_point_names_what_the_module_of_its_page_has() -> None:
     assert probe.name == name
 
 
-def test_variables_of_compose_are_those_that_the_file_reads() -> None:
+def test_compose_variables_are_used_by_the_file() -> None:
     compose = (ROOT / "docker-compose.yaml").read_text() + (ROOT / ".env.example").read_text()
     for block in blocks("text"):
         for name in re.findall(r"^(\w+)=", block.text, re.MULTILINE):
             assert name in compose, f"{block}: {name}"
 
 
-def test_the_example_of_a_monitor_mentions_the_webhook() -> None:
+def test_monitor_example_mentions_the_webhook() -> None:
     from airflow_incident_provider.cli.setup.datadog import WEBHOOK_NAME
 
     [block] = [block for block in blocks("text") if "{{#is_alert}}" in block.text]
     assert f"@webhook-{WEBHOOK_NAME}" in block.text
 
 
-def test_the_image_is_of_the_airflow_that_is_tested() -> None:
+def test_dockerfile_uses_the_tested_airflow_version() -> None:
     locked = re.findall(r"^apache-airflow==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     for block in blocks("dockerfile"):
         assert re.findall(r"^FROM apache/airflow:(\S+)$", block.text, re.MULTILINE) == locked, block
 
 
-def test_commands_within_sentences_have_these_names_and_options(
-    airflow_home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A sentence may leave out what a command requires."""
+def test_commands_in_sentences_are_valid(airflow_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Required arguments may be missing in a sentence."""
     from airflow.cli.cli_parser import get_parser
 
     parser = get_parser()
@@ -165,7 +163,7 @@ def test_commands_within_sentences_have_these_names_and_options(
 
 
 def commands_in_sentences() -> Iterator[tuple[str, str]]:
-    """Yield each command of ours that is named in a sentence, whole, with its page."""
+    """Yield each ``airflow incident`` command that is named in a sentence, with its page."""
     for path in PAGES:
         for token in MarkdownIt().parse(path.read_text(encoding="utf-8")):
             for child in token.children or ():
@@ -174,27 +172,27 @@ def commands_in_sentences() -> Iterator[tuple[str, str]]:
                     yield str(path.relative_to(ROOT)), text
 
 
-def of_the_documentation(folder: str, name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Import a module of the documentation's own."""
+def import_from_docs(folder: str, name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import a module of the documentation."""
     monkeypatch.syspath_prepend(str(ROOT / folder))
     sys.modules.pop(name, None)
     return importlib.import_module(name)
 
 
-def test_no_diagram_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = of_the_documentation("docs", "draw_diagrams", monkeypatch).DRAWN
+def test_diagrams_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = import_from_docs("docs", "draw_diagrams", monkeypatch).DRAWN
     kept = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs/diagrams").glob("*.mmd")}
     assert kept == {name: draw() + "\n" for name, draw in drawn.items()}, "run: make diagrams"
 
 
-def test_every_sub_package_is_in_the_diagram(monkeypatch: pytest.MonkeyPatch) -> None:
-    layers = of_the_documentation("docs", "draw_diagrams", monkeypatch).LAYERS
-    there = {path.parent.name for path in (ROOT / "airflow_incident_provider").glob("*/__init__.py")}
-    assert {name for names in layers.values() for name in names} == there
+def test_every_subpackage_is_in_the_diagram(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = import_from_docs("docs", "draw_diagrams", monkeypatch).LAYERS
+    existing = {path.parent.name for path in (ROOT / "airflow_incident_provider").glob("*/__init__.py")}
+    assert {name for names in layers.values() for name in names} == existing
 
 
-def test_every_error_that_is_explained_exists(monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = of_the_documentation("docs/extensions", "error_texts", monkeypatch)
+def test_every_explained_error_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = import_from_docs("docs/extensions", "error_texts", monkeypatch)
     known = {each.message for each in texts.error_texts()}
     source = "\n".join(_strings(path) for path in sorted((ROOT / "airflow_incident_provider").rglob("*.py")))
     page = (ROOT / "docs/how-to/troubleshooting.md").read_text(encoding="utf-8")
@@ -207,7 +205,7 @@ def test_every_error_that_is_explained_exists(monkeypatch: pytest.MonkeyPatch) -
 
 
 def _strings(path: Path) -> str:
-    """Every text of a module, those with gaps as their pieces, after one another."""
+    """Return the string constants of a module, including the parts of f-strings, joined by newlines."""
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     return "\n".join(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
 
@@ -223,8 +221,8 @@ def links() -> list[tuple[str, str]]:
     return found
 
 
-def test_links_within_the_repository_lead_somewhere() -> None:
-    """Sphinx checks those of its pages, with their headings; this adds the README's, and that files exist."""
+def test_internal_links_exist() -> None:
+    """Sphinx checks the links of its own pages; this also checks the README and links to files."""
     broken = []
     for page, target in links():
         place = target.partition("#")[0]
@@ -233,8 +231,8 @@ def test_links_within_the_repository_lead_somewhere() -> None:
     assert broken == []
 
 
-def test_links_to_elsewhere_are_well_formed() -> None:
-    """Only their form: nothing is fetched, neither here nor in CI."""
+def test_external_links_are_well_formed() -> None:
+    """Check the form only, without network access."""
     for page, target in links():
         parts = urlsplit(target)
         if parts.scheme:

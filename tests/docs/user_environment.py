@@ -1,4 +1,4 @@
-"""A person with an Airflow of their own who follows the pages: nothing of this checkout is importable there."""
+"""An environment with Airflow for the documented commands, in which this checkout is not importable."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ WEBHOOKS = "/api/v1/integration/webhooks/configuration"
 START_SECONDS = 60
 SERVE = Path(__file__).with_name("serve_airflow.py")
 
-AIRFLOWS_DEFAULTS = {
-    # LocalAirflow is quicker than an installation: new files at once, new DAGs unpaused.
+AIRFLOW_DEFAULTS = {
+    # LocalAirflow reads new files at once and unpauses new DAGs; an installation does not.
     "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
     "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
         [
@@ -48,8 +48,8 @@ AIRFLOWS_DEFAULTS = {
 
 
 def _run(*command: str | Path, **options: Any) -> None:
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)
-    assert done.returncode == 0, done.stdout + done.stderr
+    completed = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
 def build_wheels(folder: Path) -> Path:
@@ -60,15 +60,15 @@ def build_wheels(folder: Path) -> Path:
 
 
 def create_environment(folder: Path, wheels: Path) -> Path:
-    """Create an environment with what the wheels depend on, without the wheels; return its folder of commands."""
+    """Create an environment with the dependencies of the wheels only; return its ``bin`` folder."""
     uv = (sys.executable, "-m", "uv")
     _run(*uv, "venv", "-q", "--seed", "--clear", "--python", sys.executable, folder)
     python = ("--python", folder / "bin" / "python")
     ours = [f"{wheel}[demo,celery]" if "provider" in wheel.name else wheel for wheel in wheels.glob("*.whl")]
     install = [*uv, "pip", "install", "-q", *python, "-c", ROOT / "constraints.txt", *ours]
-    done = subprocess.run(list(map(str, install)), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        reason = f"the dependencies cannot be had here: {done.stderr.strip()[-500:]}"
+    completed = subprocess.run(list(map(str, install)), capture_output=True, text=True, check=False)
+    if completed.returncode != 0:
+        reason = f"the dependencies cannot be installed: {completed.stderr.strip()[-500:]}"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
@@ -77,11 +77,11 @@ def create_environment(folder: Path, wheels: Path) -> Path:
 
 
 @dataclass
-class Newcomer:
-    """A person at a shell, in a folder of their own.
+class UserEnvironment:
+    """A shell with a working folder, environment variables and an Airflow.
 
-    :param folder: the working folder; Airflow's home is below it, and empty at first.
-    :param environment: the variables of the shell; what a block exports stays.
+    :param folder: the working folder, which contains Airflow's home.
+    :param environment: the variables of the shell, updated by the exports of a block.
     """
 
     folder: Path
@@ -96,7 +96,7 @@ class Newcomer:
 
     @property
     def dags_folder(self) -> Path:
-        """Airflow's default; it does not exist before the setup creates it."""
+        """Airflow's default DAGs folder, which the setup creates."""
         return self.home / "dags"
 
     @property
@@ -108,17 +108,17 @@ class Newcomer:
     def sandbox(self) -> SandboxClient:
         return SandboxClient(self.sandbox_url)
 
-    def runs(
+    def run(
         self, script: str, *, seconds: float = 240, folder: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run a block as it is printed; only a port that is taken on this machine is another.
+        """Run a block as documented, with the actual port of the sandbox.
 
-        :param folder: where it is run; by default in the working folder.
+        :param folder: where to run it, by default in the working folder.
         """
         state = self.folder / "shell"
         state.unlink(missing_ok=True)
         script = script.replace(SANDBOX, self.sandbox_url)
-        done = subprocess.run(
+        completed = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", f"{script}\nenv -0 > {state}"],
             cwd=folder or self.folder,
             env=self.environment,
@@ -130,25 +130,25 @@ class Newcomer:
         if state.exists():
             pairs = (entry.partition("=") for entry in state.read_text().split("\0") if entry)
             self.environment = {name: value for name, _, value in pairs}
-        return done
+        return completed
 
-    def serves(self, block: Block, port: str, path: str) -> str:
-        """Run a block that ends only when it is interrupted, wait until it answers, and return its address.
+    def serve(self, block: Block, port: str, path: str) -> str:
+        """Run a block that starts a server, wait until it responds, and return its URL.
 
-        :param port: the port that it has by default or by the block's words; a free one if it is taken here.
-        :param path: where it answers with success.
+        :param port: the default or documented port; if it is occupied, a free port is used.
+        :param path: a path that responds with success.
         """
-        actual = port if _is_free(int(port)) else str(choose_port(None))
-        command = block.text.strip().replace(port, actual)
-        if actual not in command and actual != port:
-            command = f"{command} --port {actual}"
+        actual_port = port if _is_free(int(port)) else str(choose_port(None))
+        command = block.text.strip().replace(port, actual_port)
+        if actual_port not in command and actual_port != port:
+            command = f"{command} --port {actual_port}"
         process = subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=self.folder, env=self.environment)
         self._resources.callback(_end, process)
-        address = f"http://{LOOPBACK}:{actual}"
+        address = f"http://{LOOPBACK}:{actual_port}"
         deadline = time.monotonic() + START_SECONDS
         while True:
-            assert process.poll() is None, f"{block} ended by itself"
-            assert time.monotonic() < deadline, f"{block} does not answer"
+            assert process.poll() is None, f"{block} ended"
+            assert time.monotonic() < deadline, f"{block} does not respond"
             try:
                 assert httpx.get(f"{address}{path}", timeout=5).is_success
             except httpx.TransportError:
@@ -156,10 +156,10 @@ class Newcomer:
             else:
                 return address
 
-    def connects(self, block: Block) -> int:
+    def run_socket_mode(self, block: Block) -> int:
         """Run the block of Socket Mode until it is connected, end it, and return its exit code.
 
-        The API server's address and the place of the file are this person's.
+        The URL of the API server and the path of the file are replaced.
         """
         command = block.text.strip().replace("http://localhost:8080", self.environment["AIRFLOW"])
         command = command.replace("/tmp/", f"{self.folder}/")
@@ -168,33 +168,33 @@ class Newcomer:
         self._resources.callback(_end, process)
         deadline = time.monotonic() + START_SECONDS
         while not ready.exists():
-            assert process.poll() is None, f"{block} ended by itself"
+            assert process.poll() is None, f"{block} ended"
             assert time.monotonic() < deadline, f"{block} does not connect"
             time.sleep(0.2)
         process.terminate()
         return process.wait(60)
 
-    def lists(self, what: str, column: str) -> list[str]:
+    def list_column(self, what: str, column: str) -> list[str]:
         """Return a column of ``airflow WHAT list``."""
-        ended = self.runs(f"airflow {what} list --output json")
-        assert ended.returncode == 0, ended.stderr
-        # Airflow's own log lines may come first.
-        rows = json.loads(ended.stdout.strip().splitlines()[-1])
+        completed = self.run(f"airflow {what} list --output json")
+        assert completed.returncode == 0, completed.stderr
+        # Log lines of Airflow may precede the JSON.
+        rows = json.loads(completed.stdout.strip().splitlines()[-1])
         return [str(row[column]) for row in rows]
 
     def datadog_webhooks(self) -> list[str]:
-        """Return the webhooks and custom variables that the sandbox keeps as Datadog."""
+        """Return the webhooks and custom variables in the sandbox's Datadog."""
         keys = {"DD-API-KEY": self.environment["DD_API_KEY"], "DD-APPLICATION-KEY": self.environment["DD_APP_KEY"]}
-        answers = (
+        responses = (
             httpx.get(f"{self.sandbox_url}{WEBHOOKS}/{path}", headers=keys)
             for path in ("webhooks/airflow-incident", "custom-variables/AIRFLOW_INCIDENT_SECRET")
         )
-        return [answer.text for answer in answers if answer.is_success]
+        return [response.text for response in responses if response.is_success]
 
-    def starts_airflow(self) -> None:
-        """Start Airflow with the shell's settings and Airflow's own defaults, except for a low idle load."""
+    def start_airflow(self) -> None:
+        """Start Airflow with the settings of the shell and Airflow's defaults, but with a low idle load."""
         settings = {name: value for name, value in self.environment.items() if name.startswith("AIRFLOW__")}
-        environment = json.dumps({**AIRFLOWS_DEFAULTS, **settings, **LOW_IDLE_LOAD})
+        environment = json.dumps({**AIRFLOW_DEFAULTS, **settings, **LOW_IDLE_LOAD})
         process = subprocess.Popen(
             [*map(str, (self.python, SERVE, self.home, self.dags_folder, environment, DISTRIBUTIONS[1]))],
             cwd=self.folder,
@@ -216,7 +216,7 @@ class Newcomer:
         }
 
     def close(self) -> None:
-        """End what the person started."""
+        """End the processes that were started."""
         self._resources.close()
 
 
@@ -232,12 +232,12 @@ def _end_input(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def newcomer(folder: Path, settings: dict[str, str]) -> Iterator[Newcomer]:
-    """Yield a person with an environment that has Airflow, whose pip finds the wheels of this checkout.
+def user_environment(folder: Path, settings: dict[str, str]) -> Iterator[UserEnvironment]:
+    """Yield a user environment with Airflow, in which pip finds the wheels of this checkout.
 
-    :param settings: Airflow's settings that belong to the machine, such as the network of the probes.
+    :param settings: Airflow settings that depend on the machine, such as the network of the probes.
     """
-    # PostgreSQL's programs are in the environment, and run as another user where we are root.
+    # As root, PostgreSQL's programs in the environment run as another user.
     folder.chmod(0o755)
     wheels = build_wheels(folder / "dist")
     commands = create_environment(folder / "environment", wheels)
@@ -247,7 +247,7 @@ def newcomer(folder: Path, settings: dict[str, str]) -> Iterator[Newcomer]:
         "HOME": str(folder / "user"),
         "LANG": os.environ.get("LANG", "C.UTF-8"),
         "AIRFLOW_HOME": str(folder / "airflow"),
-        # Where pip looks, instead of the index that the package is not on yet; nothing else has to be fetched.
+        # pip installs the package from these wheels, and needs no index.
         "PIP_FIND_LINKS": str(wheels),
         "PIP_NO_INDEX": "1",
         "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
@@ -255,11 +255,11 @@ def newcomer(folder: Path, settings: dict[str, str]) -> Iterator[Newcomer]:
         **{name: value for name, value in os.environ.items() if name.startswith("DOCKER_")},
         **settings,
     }
-    person = Newcomer(folder, environment)
+    user = UserEnvironment(folder, environment)
     try:
-        yield person
+        yield user
     finally:
-        person.close()
+        user.close()
 
 
 def _is_free(port: int) -> bool:
