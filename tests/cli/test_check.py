@@ -162,7 +162,7 @@ def lines(incident: Run, area: str, *more: str) -> tuple[int, list[dict[str, Any
     return ended.code, ended.json
 
 
-def test_there_are_enough_kinds_of_broken_installations() -> None:
+def test_enough_broken_installations_are_covered() -> None:
     assert len(CASES) >= 120
 
 
@@ -172,7 +172,7 @@ def is_ok(found: list[dict[str, Any]], check: str) -> bool:
 
 @pytest.mark.docker
 @pytest.mark.parametrize("what", CASES)
-def test_the_right_line_fails_and_its_fix_works(incident: Run, installation: Installation, what: str) -> None:
+def test_expected_line_fails_and_its_fix_works(incident: Run, installation: Installation, what: str) -> None:
     case = CASES[what]
     case.break_it(installation)
     code, found = lines(incident, case.area, *installation.arguments)
@@ -196,7 +196,7 @@ def test_the_right_line_fails_and_its_fix_works(incident: Run, installation: Ins
 
 
 @pytest.mark.docker
-def test_a_good_installation_passes(incident: Run, installation: Installation) -> None:
+def test_valid_installation_passes(incident: Run, installation: Installation) -> None:
     ended = incident("check", "--write", "--output", "json")
     bad = [line for line in ended.json if line["result"] in ("warn", "fail")]
     # The tests' database is SQLite, and their API server has a loopback address: neither is for production.
@@ -232,7 +232,7 @@ def test_every_connection_of_a_team_is_checked(incident: Run, installation: Inst
     assert "--slack-conn-id slack_logistics --yes" in planned["connection slack_logistics"]["detail"]
 
 
-def test_one_dag_can_be_checked_alone(incident: Run, installation: Installation) -> None:
+def test_single_dag_can_be_checked(incident: Run, installation: Installation) -> None:
     installation.add_dag("logistics_incident", slack_conn_id="slack_logistics")
     _, found = lines(incident, "slack", "--dag-id", "incident_response")
     assert "fail" not in {line["result"] for line in found}
@@ -269,7 +269,7 @@ def answering(status: int, body: bytes) -> Iterator[str]:
         ),
     ],
 )
-def test_something_else_answers_at_the_webhooks_address(
+def test_other_server_at_the_webhook_url_is_detected(
     incident: Run, installation: Installation, status: int, body: bytes, found: str
 ) -> None:
     with answering(status, body) as url:
@@ -280,7 +280,7 @@ def test_something_else_answers_at_the_webhooks_address(
     assert found in line["found"]
 
 
-def test_no_secret_is_in_a_report(incident: Run, installation: Installation, no_engine: None) -> None:
+def test_report_contains_no_secret(incident: Run, installation: Installation, no_engine: None) -> None:
     ended = incident("check", "--output", "yaml")
     keys = installation.slack.workspace.datadog
     webhook = json.loads(os.environ["AIRFLOW_CONN_INCIDENT_WEBHOOK"])["password"]
@@ -288,11 +288,11 @@ def test_no_secret_is_in_a_report(incident: Run, installation: Installation, no_
         assert secret not in ended.out + ended.err
 
 
-def test_the_report_ends_with_counts(incident: Run, installation: Installation) -> None:
+def test_report_ends_with_counts(incident: Run, installation: Installation) -> None:
     assert incident("check", "--only", "clock,pool").out.strip().endswith("2 pass")
 
 
-def test_at_80_columns_no_word_and_no_command_is_broken(installation: Installation) -> None:
+def test_words_and_commands_are_not_broken_at_80_columns(installation: Installation) -> None:
     installation.add_dag("logistics_incident", slack_conn_id="slack_logistics")
     environment = {"COLUMNS": "80"}
     with Terminal("check", "--only", "slack,dag,pool,routing", environment=environment) as tty:
@@ -303,13 +303,13 @@ def test_at_80_columns_no_word_and_no_command_is_broken(installation: Installati
 
 
 @pytest.mark.parametrize("areas", ["", "slack,moon", ","])
-def test_areas_that_do_not_exist(incident: Run, installation: Installation, areas: str) -> None:
+def test_unknown_area_is_a_usage_error(incident: Run, installation: Installation, areas: str) -> None:
     ended = incident("check", "--only", areas)
     assert ended.code == ExitCode.USAGE
     assert "The areas are airflow, dag" in ended.err
 
 
-def test_before_anything_is_set_up(tmp_path: Path) -> None:
+def test_unmigrated_database_does_not_prevent_other_checks(tmp_path: Path) -> None:
     """The database of this home was never migrated: everything else is checked as far as possible."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")},
@@ -333,7 +333,7 @@ def test_before_anything_is_set_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("state", [{"is_paused": True}, {"is_stale": True, "has_import_errors": True}])
-def test_a_run_that_may_wait_is_created_in_a_dag_that_is_not_ready(
+def test_waiting_run_is_created_for_a_dag_that_is_not_ready(
     installation: Installation, state: dict[str, bool]
 ) -> None:
     from airflow.models.dagrun import DagRun

@@ -68,7 +68,7 @@ def set_paused(paused: bool) -> None:
 
 
 @BOTH
-def test_nobody_to_ask(incident: Run, known: Callable[[str], None], command: str) -> None:
+def test_confirmation_requires_a_terminal(incident: Run, known: Callable[[str], None], command: str) -> None:
     known("resolved" if command == "archive" else "open")
     ended = incident(command, KEY)
     assert ended.code == ExitCode.USAGE
@@ -77,13 +77,13 @@ def test_nobody_to_ask(incident: Run, known: Callable[[str], None], command: str
 
 
 @BOTH
-def test_an_incident_that_there_is_not(incident: Run, deployed: Any, command: str) -> None:
+def test_unknown_incident_is_a_usage_error(incident: Run, deployed: Any, command: str) -> None:
     ended = incident(command, "no-such-incident", "--yes")
     assert ended.code == ExitCode.USAGE
     assert "airflow incident list" in ended.err
 
 
-def test_a_run_that_has_read_no_incident_yet(incident: Run, deployed: Any) -> None:
+def test_run_without_a_parsed_incident_is_rejected(incident: Run, deployed: Any) -> None:
     incident("trigger", "--title", "T", "--incident-id", "waits")
     ended = incident("resolve", "man.waits", "--yes")
     assert (ended.code, "has not read an incident (yet)" in ended.err) == (ExitCode.USAGE, True)
@@ -92,7 +92,7 @@ def test_a_run_that_has_read_no_incident_yet(incident: Run, deployed: Any) -> No
 @pytest.mark.parametrize(
     ("command", "status"), [("resolve", "resolved"), ("resolve", "archived"), ("archive", "archived")]
 )
-def test_what_is_done_is_not_done_again(
+def test_closed_incident_is_not_closed_again(
     incident: Run, known: Callable[[str], None], command: str, status: str
 ) -> None:
     known(status)
@@ -102,7 +102,7 @@ def test_what_is_done_is_not_done_again(
     assert asked_runs() == {}
 
 
-def test_the_room_of_an_open_incident_is_kept(incident: Run, known: Callable[[str], None]) -> None:
+def test_room_of_an_open_incident_is_not_archived(incident: Run, known: Callable[[str], None]) -> None:
     known("open")
     ended = incident("archive", KEY, "--yes")
     assert ended.code == ExitCode.FAILED
@@ -110,7 +110,7 @@ def test_the_room_of_an_open_incident_is_kept(incident: Run, known: Callable[[st
     assert asked_runs() == {}
 
 
-def test_a_run_is_asked_for_and_not_waited_for_for_ever(incident: Run, known: Callable[[str], None]) -> None:
+def test_wait_for_the_requested_run_times_out(incident: Run, known: Callable[[str], None]) -> None:
     known("open")
     ended = incident("resolve", KEY, "--yes", "--timeout", "0.1")
     assert ended.code == ExitCode.UNAVAILABLE
@@ -124,14 +124,14 @@ def test_a_run_is_asked_for_and_not_waited_for_for_ever(incident: Run, known: Ca
     assert user
 
 
-def test_a_person_can_say_who_they_are(incident: Run, known: Callable[[str], None]) -> None:
+def test_user_name_can_be_given(incident: Run, known: Callable[[str], None]) -> None:
     known("open")
     incident("resolve", KEY, "--yes", "--as", "dana@acme.example\x1b[2J", "--timeout", "0.1")
     [(conf, _)] = asked_runs().values()
     assert conf["close_request"]["by"] == "dana@acme.example[2J"
 
 
-def test_a_paused_dag_is_reported(incident: Run, known: Callable[[str], None]) -> None:
+def test_paused_dag_is_reported(incident: Run, known: Callable[[str], None]) -> None:
     known("open")
     set_paused(True)
     try:
@@ -143,7 +143,9 @@ def test_a_paused_dag_is_reported(incident: Run, known: Callable[[str], None]) -
 
 
 @BOTH
-def test_no_airflow_there(incident: Run, unused_port: int, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+def test_unreachable_airflow_is_reported(
+    incident: Run, unused_port: int, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
     monkeypatch.setenv("AIRFLOW_CLI_TOKEN", "a-token-of-the-tests")
     ended = incident(command, "x", "--yes", "--api-url", f"http://127.0.0.1:{unused_port}")
     assert ended.code == ExitCode.UNAVAILABLE
@@ -151,7 +153,7 @@ def test_no_airflow_there(incident: Run, unused_port: int, monkeypatch: pytest.M
     assert "a-token-of-the-tests" not in ended.err
 
 
-def test_a_person_sees_what_still_fires_and_may_cancel(known: Callable[[str], None]) -> None:
+def test_firing_alerts_are_shown_and_the_user_can_cancel(known: Callable[[str], None]) -> None:
     known("open")
     with Terminal("resolve", KEY) as tty:
         tty.expect("1 alert still firing.")
@@ -162,7 +164,7 @@ def test_a_person_sees_what_still_fires_and_may_cancel(known: Callable[[str], No
     assert asked_runs() == {}
 
 
-def test_an_incident_that_a_person_started_is_named_by_its_run(
+def test_incident_started_by_a_person_is_found_by_its_id(
     incident: Run, connect: Callable[..., Any], deployed: Any, no_engine: None
 ) -> None:
     connect()

@@ -32,7 +32,7 @@ def commands() -> Iterator[tuple[tuple[str, ...], ActionCommand]]:
 COMMANDS = dict(commands())
 
 
-def test_the_commands_are_all_there() -> None:
+def test_expected_commands_exist() -> None:
     assert {" ".join(path) for path in COMMANDS} >= {
         "trigger", "watch", "list", "show", "resolve", "archive",
         "check", "export", "drill", "demo", "sandbox", "explain",
@@ -41,7 +41,7 @@ def test_the_commands_are_all_there() -> None:
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_each_says_what_it_does_and_what_each_argument_is_for(
+def test_command_and_its_arguments_have_help(
     path: tuple[str, ...], airflow_home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from airflow.cli.cli_parser import get_parser
@@ -59,7 +59,7 @@ def test_each_says_what_it_does_and_what_each_argument_is_for(
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_each_has_a_body(path: tuple[str, ...]) -> None:
+def test_command_function_exists(path: tuple[str, ...]) -> None:
     # What `lazy_load_command` was given is in its closure.
     [dotted] = [
         cell.cell_contents
@@ -70,7 +70,7 @@ def test_each_has_a_body(path: tuple[str, ...]) -> None:
     assert callable(getattr(import_module(module), name))
 
 
-def test_describing_them_loads_no_body_and_nothing_heavy() -> None:
+def test_command_definitions_import_no_heavy_modules() -> None:
     code = (
         "import sys; import airflow.cli.cli_config; before = set(sys.modules)\n"
         "from airflow_incident_provider.cli.commands import get_cli_commands; get_cli_commands()\n"

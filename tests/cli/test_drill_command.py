@@ -26,7 +26,7 @@ ROUTING = load_routing_table(json.dumps({"version": 1, "rules": [RULE]}))
 
 
 @pytest.mark.parametrize("name", ["01", "05", "06", "09a", "11", "20"])
-def test_every_recorded_payload_becomes_a_drill(payload: Callable[[str], dict[str, Any]], name: str) -> None:
+def test_recorded_payload_becomes_a_drill(payload: Callable[[str], dict[str, Any]], name: str) -> None:
     real = payload(name)
     conf = real.get("conf", {"datadog": real})
     incident = read_incident(conf, received_at=NOW, routing=ROUTING)
@@ -39,13 +39,13 @@ def test_every_recorded_payload_becomes_a_drill(payload: Callable[[str], dict[st
     assert read_incident(as_drill(conf, now_ns=2), received_at=NOW, routing=ROUTING).key != drill.key
 
 
-def test_an_incident_in_ones_own_words_becomes_a_drill() -> None:
+def test_manual_incident_becomes_a_drill() -> None:
     drill = read_incident(as_drill({"title": "T", "tags": "a:b", "id": "OPS-1"}), received_at=NOW, routing=ROUTING)
     assert (drill.title, drill.tags) == ("DRILL T", ("a:b", "drill:true"))
     assert drill.id.startswith("drill-")
 
 
-def test_without_the_rule_it_refuses_and_says_which(incident: Run, deployed: Any, route_by: Any) -> None:
+def test_missing_drill_rule_is_reported(incident: Run, deployed: Any, route_by: Any) -> None:
     route_by({"rules": [{"name": "all", "match": {"severity": "low"}, "channel_prefix": "inc"}]})
     ended = incident("drill")
     assert ended.code == ExitCode.USAGE
@@ -60,25 +60,25 @@ def test_without_the_rule_it_refuses_and_says_which(incident: Run, deployed: Any
         (["--from-file", "/nowhere.json"], "cannot be read"),
     ],
 )
-def test_arguments_that_are_wrong(incident: Run, airflow_home: Path, arguments: list[str], says: str) -> None:
+def test_invalid_arguments_are_rejected(incident: Run, airflow_home: Path, arguments: list[str], says: str) -> None:
     ended = incident("drill", *arguments)
     assert ended.code == ExitCode.USAGE
     assert says in ended.err
 
 
-def test_a_payload_that_is_text_is_refused(incident: Run, airflow_home: Path, tmp_path: Path) -> None:
+def test_payload_as_text_is_rejected(incident: Run, airflow_home: Path, tmp_path: Path) -> None:
     (tmp_path / "conf.json").write_text('{"datadog": "{}"}')
     assert incident("drill", "--from-file", str(tmp_path / "conf.json")).code == ExitCode.USAGE
 
 
-def test_a_run_that_waits_for_ever_ends_the_drill(incident: Run, deployed: Any, route_by: Any) -> None:
+def test_drill_ends_if_its_run_does_not_finish(incident: Run, deployed: Any, route_by: Any) -> None:
     route_by({"rules": [RULE]})
     ended = incident("drill", "--timeout", "0.1")
     assert ended.code == ExitCode.UNAVAILABLE
     assert "is not finished after" in ended.err
 
 
-def test_the_score_names_who_and_what_was_missing(
+def test_score_names_missing_people_and_failures(
     deployed: Any, no_engine: None, connect: Callable[..., Any], route_by: Any
 ) -> None:
     from airflow_incident_provider.cli.database_airflow import DatabaseAirflow
@@ -116,7 +116,7 @@ def finding(probe: str, verdict: Verdict) -> Finding:
         (CallOutcome.UNAVAILABLE, None, False, "metrics: unavailable"),
     ],
 )
-def test_a_service_that_datadog_does_not_know_fails_no_drill(
+def test_unknown_datadog_service_does_not_fail_the_drill(
     outcome: CallOutcome, reason: str | None, met: bool, seen: str
 ) -> None:
     call = ApiCall(id="c1", endpoint="metrics", method="GET", path="/api/v1/query", outcome=outcome, reason=reason)
@@ -129,6 +129,6 @@ def test_a_service_that_datadog_does_not_know_fails_no_drill(
     assert (goals["Datadog answered"].met, goals["Datadog answered"].seen) == (met, seen)
 
 
-def test_without_datadog_its_answers_are_no_goal() -> None:
+def test_datadog_goal_is_omitted_without_datadog() -> None:
     goals = score(IncidentView(), room_within_s=30)
     assert "Datadog answered" not in {goal.name for goal in goals}

@@ -31,7 +31,7 @@ SEVEN = [
 ]
 
 
-def test_the_file_says_the_seven_steps_in_their_order(incident: Run) -> None:
+def test_file_exports_the_steps_in_order(incident: Run) -> None:
     ended = incident("export", "--file", FILE)
     assert ended.code == ExitCode.OK, ended.err
     steps = {step["id"]: step for step in ended.json["steps"]}
@@ -45,18 +45,18 @@ def test_the_file_says_the_seven_steps_in_their_order(incident: Run) -> None:
     ]  # fmt: skip
 
 
-def test_the_database_says_the_same_as_the_file(incident: Run, deployed: Any) -> None:
+def test_database_and_file_exports_are_equal(incident: Run, deployed: Any) -> None:
     assert incident("export").json == incident("export", "--file", FILE).json
 
 
-def test_every_operator_pushes_what_the_table_says() -> None:
+def test_outputs_match_the_operator_annotations() -> None:
     for name, output in OUTPUTS.items():
         operator = getattr(operators, name)
         if issubclass(operator, IncidentStep):
             assert inspect.signature(operator.run_step).return_annotation == output
 
 
-def test_the_diagram_has_every_step_and_every_edge(incident: Run) -> None:
+def test_diagram_contains_every_step_and_edge(incident: Run) -> None:
     workflow = incident("export", "--file", FILE).json
     lines = incident("export", "--file", FILE, "--format", "mermaid").out.splitlines()
     assert lines[0] == "flowchart LR"
@@ -66,7 +66,7 @@ def test_the_diagram_has_every_step_and_every_edge(incident: Run) -> None:
         assert sum(f'"{step["id"]}<br/>' in line for line in lines) == 1
 
 
-def test_names_cannot_break_the_diagram() -> None:
+def test_diagram_escapes_names() -> None:
     hostile = Step(id='a"]; click s0 "javascript:alert(1)"', operator="<script>", trigger_rule="all_success")
     drawn = mermaid(Workflow(dag_id="d", steps=(hostile,))).splitlines()
     assert drawn[1].count('"') == 2
@@ -80,19 +80,19 @@ def test_names_cannot_break_the_diagram() -> None:
         ("from airflow.sdk import DAG\ndag = DAG('other', schedule=None)", "It has: other"),
     ],
 )
-def test_files_without_the_dag(incident: Run, tmp_path: Path, source: str, says: str) -> None:
+def test_file_without_the_dag_is_rejected(incident: Run, tmp_path: Path, source: str, says: str) -> None:
     (tmp_path / "dag.py").write_text(source)
     ended = incident("export", "--file", str(tmp_path / "dag.py"))
     assert ended.code == ExitCode.USAGE
     assert says in ended.err
 
 
-def test_a_file_and_a_dag_that_are_not_there(incident: Run, deployed: Any) -> None:
+def test_missing_file_or_dag_is_rejected(incident: Run, deployed: Any) -> None:
     assert incident("export", "--file", "/nowhere.py").code == ExitCode.USAGE
     ended = incident("export", "--dag-id", "no_such_dag")
     assert ended.code == ExitCode.UNAVAILABLE
     assert "Name its file with --file." in ended.err
 
 
-def test_the_output_is_one_json_document(incident: Run) -> None:
+def test_output_is_one_json_document(incident: Run) -> None:
     assert json.loads(incident("export", "--file", FILE).out)["dag_id"] == "incident_response"

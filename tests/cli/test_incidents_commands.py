@@ -52,7 +52,7 @@ def test_watch_prints_each_step_and_the_summary(incident: Run, done: str) -> Non
         assert expected in ended.out
 
 
-def test_watch_gives_programs_one_document(incident: Run, done: str) -> None:
+def test_watch_json_output_is_one_document(incident: Run, done: str) -> None:
     ended = incident("watch", "latest", "--output", "json")
     assert (ended.json["run_id"], ended.json["state"]) == (done, "success")
     assert ended.json["summary"]["outcome"] == "degraded"
@@ -69,13 +69,13 @@ def test_watch_in_a_terminal_draws_a_table(done: str) -> None:
 
 
 @pytest.mark.parametrize("named", ["OPS-1", "man.OPS-1", "#inc-", "latest"])
-def test_a_run_is_found_by_what_people_call_it(incident: Run, done: str, named: str) -> None:
+def test_run_is_found_by_id_key_channel_or_latest(incident: Run, done: str, named: str) -> None:
     if named == "#inc-":
         named = f"#{incident('show', done, '-o', 'json').json['room']['channel_name']}"
     assert incident("show", named, "--output", "json").json["run_id"] == done
 
 
-def test_show_prints_everything_in_words(incident: Run, done: str) -> None:
+def test_show_prints_the_whole_incident(incident: Run, done: str) -> None:
     ended = incident("show", "OPS-1")
     assert ended.code == ExitCode.OK
     for expected in (
@@ -93,14 +93,14 @@ def test_show_prints_everything_in_words(incident: Run, done: str) -> None:
         assert expected in ended.out
 
 
-def test_show_gives_the_models_as_yaml(incident: Run, done: str) -> None:
+def test_show_yaml_output_contains_the_models(incident: Run, done: str) -> None:
     shown = yaml.safe_load(incident("show", "OPS-1", "--output", "yaml").out)
     assert shown["incident"]["severity"] == "critical"
     assert shown["room"]["invited"][0]["user"]["display_name"] == "Dana"
     assert shown["findings"][0]["verdict"] == "unknown"
 
 
-def test_show_knows_what_the_registry_remembers(incident: Run, done: str, forgetful: None) -> None:
+def test_show_includes_the_registry_record(incident: Run, done: str, forgetful: None) -> None:
     remember("man.OPS-1", {"status": "resolved", "as_of": 1, "resolved_at": "2026-11-23T10:00:00Z"})
     shown = incident("show", "OPS-1", "-o", "json").json
     assert (shown["status"], shown["record"]["status"]) == ("resolved", "resolved")
@@ -128,7 +128,7 @@ def test_list_has_a_row_for_each_run(incident: Run, done: str) -> None:
 
 
 @pytest.mark.parametrize(("status", "listed"), [("open", True), ("resolved", False)])
-def test_an_open_incident_is_listed_without_its_run(
+def test_open_incident_is_listed_without_its_run(
     incident: Run, done: str, forgetful: None, status: str, listed: bool
 ) -> None:
     """Its run is older than those that are read, or was deleted."""
@@ -139,7 +139,7 @@ def test_an_open_incident_is_listed_without_its_run(
     assert "man.OLD" not in [row["key"] for row in incident("list", "--dag-id", "other", "-o", "json").json]
 
 
-def test_the_report_fits_a_terminal_and_has_numbers(incident: Run, done: str, forgetful: None) -> None:
+def test_report_fits_80_columns_and_contains_numbers(incident: Run, done: str, forgetful: None) -> None:
     remember("man.OPS-1", {"status": "resolved", "as_of": 1, "resolved_at": "2026-11-23T10:00:00Z"})
     with Terminal("report", environment={"COLUMNS": "80"}) as tty:
         code, shown = tty.end()

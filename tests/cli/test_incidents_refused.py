@@ -14,7 +14,7 @@ from .conftest import Ended, run_dag  # isort: skip
 Run = Callable[..., Ended]
 
 
-def test_a_run_that_failed_is_exit_code_1(
+def test_failed_run_exits_with_code_1(
     incident: Run, connect: Callable[..., Any], deployed: Any, no_engine: None
 ) -> None:
     connect(token="xoxb-not-a-token")
@@ -24,32 +24,32 @@ def test_a_run_that_failed_is_exit_code_1(
 
 
 @pytest.mark.parametrize("command", ["watch", "show"])
-def test_a_run_that_there_is_not(incident: Run, deployed: Any, command: str) -> None:
+def test_unknown_run_is_a_usage_error(incident: Run, deployed: Any, command: str) -> None:
     ended = incident(command, "no-such-run")
     assert ended.code == ExitCode.USAGE
     assert "airflow incident list" in ended.err
 
 
 @pytest.mark.parametrize("command", ["watch", "show"])
-def test_latest_before_there_is_one(incident: Run, deployed: Any, command: str) -> None:
+def test_latest_without_runs_is_a_usage_error(incident: Run, deployed: Any, command: str) -> None:
     ended = incident(command, "latest")
     assert ended.code == ExitCode.USAGE
     assert "yet. Start one: airflow incident trigger" in ended.err
 
 
-def test_a_run_that_does_not_end_in_time(incident: Run, deployed: Any) -> None:
+def test_watch_times_out(incident: Run, deployed: Any) -> None:
     incident("trigger", "--title", "T", "--incident-id", "slow")
     ended = incident("watch", "man.slow", "--timeout", "0.1")
     assert ended.code == ExitCode.UNAVAILABLE
     assert "is not finished after 0 s. It keeps running; see it with: airflow incident watch man.slow" in ended.err
 
 
-def test_list_of_nothing(incident: Run, deployed: Any) -> None:
+def test_list_without_incidents(incident: Run, deployed: Any) -> None:
     assert incident("list", "--output", "json").json == []
     ended = incident("list")
     assert (ended.code, ended.out) == (ExitCode.OK, "")
     assert "No incidents." in ended.err
 
 
-def test_list_refuses_a_limit_of_nothing(incident: Run, deployed: Any) -> None:
+def test_list_rejects_a_limit_of_zero(incident: Run, deployed: Any) -> None:
     assert incident("list", "--limit", "0").code == ExitCode.USAGE

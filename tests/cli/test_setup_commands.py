@@ -26,16 +26,16 @@ URL = "https://airflow.acme.example/incidents/webhook/datadog"
 
 
 class TestSlack:
-    def test_the_manifest_asks_for_exactly_the_scopes_in_use(self, incident: Run) -> None:
+    def test_manifest_requests_exactly_the_scopes_in_use(self, incident: Run) -> None:
         ended = incident("setup", "slack")
         assert ended.code == ExitCode.OK
         assert yaml.safe_load(ended.out)["oauth_config"]["scopes"]["bot"] == [*SCOPES, *OPTIONAL]
 
-    def test_it_is_json_too_and_takes_a_name(self, incident: Run) -> None:
+    def test_manifest_as_json_with_a_custom_name(self, incident: Run) -> None:
         made = json.loads(incident("setup", "slack", "--app-name", "Incidents: EU", "--output", "json").out)
         assert made["display_information"]["name"] == "Incidents: EU"
 
-    def test_with_socket_mode_it_has_buttons_and_no_address(
+    def test_socket_mode_manifest_has_interactivity_without_urls(
         self, incident: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.acme.example")
@@ -46,7 +46,7 @@ class TestSlack:
         assert made["oauth_config"]["scopes"]["bot"] == [*SCOPES, *OPTIONAL, "commands"]
         assert "airflow.acme.example" not in json.dumps(made)
 
-    def test_with_a_public_address_it_has_request_urls(
+    def test_manifest_with_a_public_url_has_request_urls(
         self, incident: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.acme.example")
@@ -56,7 +56,7 @@ class TestSlack:
         assert urls == {f"https://airflow.acme.example/incidents/slack/{name}" for name in ("commands", "actions")}
 
     @pytest.mark.parametrize("name", ["", "x" * 36])
-    def test_a_name_that_slack_would_refuse(self, incident: Run, name: str) -> None:
+    def test_invalid_app_name_is_rejected(self, incident: Run, name: str) -> None:
         ended = incident("setup", "slack", "--app-name", name)
         assert ended.code == ExitCode.USAGE
         assert "Slack allows 1 to 35" in ended.err
@@ -87,7 +87,7 @@ class TestDatadog:
         assert datadog.webhooks[WEBHOOK_NAME]["url"] == "https://elsewhere.acme.example/"
         assert SECRET not in shown.out + first.out + first.err + moved.out + moved.err
 
-    def test_it_is_removed_again(self, incident: Run, datadog: Any) -> None:
+    def test_remove_deletes_webhook_and_variable(self, incident: Run, datadog: Any) -> None:
         incident("setup", "datadog", "--url", URL, "--yes")
         assert incident("setup", "datadog", "--remove").code == ExitCode.OK
         assert datadog.webhooks
@@ -95,7 +95,7 @@ class TestDatadog:
         assert (datadog.webhooks, datadog.custom_variables) == ({}, {})
         assert incident("setup", "datadog", "--remove", "--yes", "-o", "json").json == []
 
-    def test_the_url_comes_from_the_base_url(
+    def test_url_defaults_to_the_base_url(
         self, incident: Run, datadog: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.acme.example/")
@@ -112,14 +112,14 @@ class TestDatadog:
             ("https://airflow.acme.example/x", ""),
         ],
     )
-    def test_an_address_that_datadog_should_not_use_is_a_warning(self, incident: Run, url: str, says: str) -> None:
+    def test_unsuitable_url_is_a_warning(self, incident: Run, url: str, says: str) -> None:
         ended = incident("setup", "datadog", "--url", url)
         assert ended.code == ExitCode.OK
         assert says in ended.err
         assert bool(says) == ("Warning" in ended.err)
 
     @pytest.mark.parametrize("option", ["--print", "--terraform"])
-    def test_printed_steps_change_nothing_and_hold_no_secret(
+    def test_printed_steps_change_nothing_and_contain_no_secret(
         self, incident: Run, datadog: Any, option: str
     ) -> None:
         ended = incident("setup", "datadog", option, "--url", URL)
@@ -141,12 +141,12 @@ class TestDatadog:
             (["--url", URL, "--name", "a/b"], "is not a webhook name"),
         ],
     )
-    def test_wrong_arguments(self, incident: Run, arguments: list[str], says: str) -> None:
+    def test_invalid_arguments_are_rejected(self, incident: Run, arguments: list[str], says: str) -> None:
         ended = incident("setup", "datadog", *arguments)
         assert ended.code == ExitCode.USAGE
         assert says in ended.err
 
-    def test_keys_that_datadog_refuses(
+    def test_rejected_datadog_keys_are_reported(
         self, incident: Run, datadog: Any, connect_datadog: Callable[..., None]
     ) -> None:
         connect_datadog(app_key="a-wrong-application-key")
@@ -157,7 +157,7 @@ class TestDatadog:
         assert not datadog.webhooks
 
     @pytest.mark.parametrize("missing", ["AIRFLOW_CONN_DATADOG_DEFAULT", "AIRFLOW_CONN_INCIDENT_WEBHOOK"])
-    def test_a_connection_that_is_missing(
+    def test_missing_connection_is_reported(
         self, incident: Run, datadog: Any, missing: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv(missing)
@@ -261,14 +261,14 @@ class TestAirflow:
         ended = incident("setup", "airflow", "--yes", "--output", "json")
         assert (ended.code, self.actions(ended)["connection datadog_default"]) == (ExitCode.OK, "optional")
 
-    def test_one_datadog_key_alone_is_a_mistake(
+    def test_single_datadog_key_is_an_error(
         self, incident: Run, deployed: Any, stored: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("DD_API_KEY", "the-api-key")
         ended = incident("setup", "airflow", "--yes")
         assert (ended.code, "DD_APP_KEY is not set." in ended.err) == (ExitCode.USAGE, True)
 
-    def test_a_sandbox_is_connected_and_left_again(
+    def test_sandbox_connection_is_replaced_by_real_credentials(
         self, incident: Run, deployed: Any, stored: Any, route_by: Any, slack: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         route_by({})
@@ -288,7 +288,7 @@ class TestAirflow:
         )
 
     @pytest.mark.usefixtures("secrets", "deployed")
-    def test_a_sandbox_never_replaces_a_real_connection(self, incident: Run, stored: Any, slack: Any) -> None:
+    def test_sandbox_does_not_replace_a_real_connection(self, incident: Run, stored: Any, slack: Any) -> None:
         incident("setup", "airflow", "--yes")
         ended = incident("setup", "airflow", "--sandbox", slack.url, "--yes", "--output", "json")
         assert self.actions(ended)["connection slack_api_default"] == "manual"
@@ -308,13 +308,13 @@ class TestAirflow:
         assert not file.exists()
 
     @pytest.mark.parametrize(("address", "code"), [("127.0.0.1:1", 2), ("http://127.0.0.1:1", 3)])
-    def test_no_sandbox_there(self, incident: Run, deployed: Any, stored: Any, address: str, code: int) -> None:
+    def test_unreachable_sandbox_is_an_error(
+        self, incident: Run, deployed: Any, stored: Any, address: str, code: int
+    ) -> None:
         assert incident("setup", "airflow", "--sandbox", address, "--yes").code == code
 
     @pytest.mark.usefixtures("secrets")
-    def test_a_team_gets_a_connection_of_its_own(
-        self, incident: Run, deployed: Any, stored: Any, route_by: Any
-    ) -> None:
+    def test_team_connection_is_created(self, incident: Run, deployed: Any, stored: Any, route_by: Any) -> None:
         route_by({})
         incident("setup", "airflow", "--slack-conn-id", "slack_logistics", "--yes")
         assert stored("slack_logistics").password == "xoxb-a-token"
@@ -332,7 +332,7 @@ class TestAirflow:
         assert stored("slack_api_default").extra_dejson == {"base_url": "https://proxy.acme.example/"}
 
     @pytest.mark.usefixtures("secrets", "deployed")
-    def test_elsewhere_than_at_slack_and_datadog(
+    def test_custom_slack_and_datadog_hosts_are_stored(
         self, incident: Run, stored: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SLACK_BASE_URL", "http://sandbox:8765/api/")
@@ -342,7 +342,7 @@ class TestAirflow:
         assert stored("datadog_default").extra_dejson["api_host"] == "http://sandbox:8765"
 
     @pytest.mark.usefixtures("secrets", "deployed")
-    def test_an_interactive_app_is_connected(
+    def test_interactivity_credentials_are_stored(
         self, incident: Run, stored: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SLACK_SIGNING_SECRET", "a-signing-secret")
@@ -358,7 +358,7 @@ class TestAirflow:
         assert (refused.code, "It begins with xapp-" in refused.err) == (ExitCode.USAGE, True)
 
     @pytest.mark.usefixtures("stored")
-    def test_the_pool_of_slack_is_made_before_the_dag_is_parsed(
+    def test_slack_pool_is_created_before_the_dag_is_parsed(
         self, incident: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIRFLOW__INCIDENT__SLACK_POOL", "slack-of-a-new-machine")
@@ -366,14 +366,14 @@ class TestAirflow:
         assert {row["what"]: row["action"] for row in ended.json}["pool slack-of-a-new-machine"] == "create"
 
     @pytest.mark.usefixtures("deployed")
-    def test_without_secrets_it_names_what_a_person_has_to_do(self, incident: Run, stored: Any) -> None:
+    def test_missing_secrets_are_listed(self, incident: Run, stored: Any) -> None:
         ended = incident("setup", "airflow", "--yes")
         assert ended.code == ExitCode.FAILED
         assert "SLACK_BOT_TOKEN" in ended.out
         assert stored("slack_api_default") is None
 
     @pytest.mark.usefixtures("secrets", "deployed")
-    def test_a_connection_of_the_environment_is_left_alone(
+    def test_connection_from_the_environment_is_unchanged(
         self, incident: Run, stored: Any, connect: Callable[..., Any]
     ) -> None:
         connect()
@@ -390,7 +390,7 @@ class TestAirflow:
             ("INCIDENT_WEBHOOK_SECRET", "short", "fewer than 16 characters"),
         ],
     )
-    def test_a_secret_that_cannot_be_right(
+    def test_invalid_secret_is_rejected(
         self, incident: Run, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
     ) -> None:
         monkeypatch.setenv(variable, value)
@@ -428,7 +428,7 @@ class TestFiles:
         assert list(dags_folder.iterdir()) == []
         assert not table.parent.exists()
 
-    def test_the_shipped_files_and_a_safe_table_are_installed(
+    def test_shipped_files_and_a_safe_routing_table_are_installed(
         self, incident: Run, dags_folder: Path, table: Path
     ) -> None:
         assert incident("setup", "files", "--to", str(dags_folder), "--yes").code == ExitCode.OK
@@ -441,17 +441,17 @@ class TestFiles:
         again = incident("setup", "files", "--to", str(dags_folder), "--yes", "--output", "json")
         assert set(self.actions(again).values()) == {"keep"}
 
-    def test_the_table_names_who_is_invited(self, incident: Run, dags_folder: Path, table: Path) -> None:
+    def test_routing_table_contains_the_responders(self, incident: Run, dags_folder: Path, table: Path) -> None:
         names = ["--responders", "dana@acme.example, @sre-oncall", "--responders", 'José "Pepe" García']
         assert incident("setup", "files", "--to", str(dags_folder), *names, "--yes").code == ExitCode.OK
         routing = load_routing_table(table.read_text())
         assert routing.defaults.responders == ("dana@acme.example", "@sre-oncall", 'José "Pepe" García')
 
-    def test_a_missing_folder_is_created(self, incident: Run, tmp_path: Path) -> None:
+    def test_missing_folder_is_created(self, incident: Run, tmp_path: Path) -> None:
         assert incident("setup", "files", "--to", str(tmp_path / "new" / "dags"), "--yes").code == ExitCode.OK
         assert (tmp_path / "new" / "dags" / "incident_response.py").is_file()
 
-    def test_edited_files_are_kept_compared_and_replaced_with_a_copy(
+    def test_edited_files_are_kept_compared_and_replaced_with_a_backup(
         self, incident: Run, dags_folder: Path
     ) -> None:
         mine = dags_folder / "incident_response.py"
@@ -466,20 +466,18 @@ class TestFiles:
         assert mine.read_bytes() == (DAGS / "incident_response.py").read_bytes()
         assert (dags_folder / "incident_response.py.bak").read_text() == "# mine"
 
-    def test_differences_keep_the_indentation_of_a_patch(self, incident: Run, dags_folder: Path) -> None:
+    def test_diff_keeps_the_indentation_of_a_patch(self, incident: Run, dags_folder: Path) -> None:
         shipped = (DAGS / "incident_update.py").read_text()
         (dags_folder / "incident_update.py").write_text(f"{shipped}# mine\n")
         compared = incident("setup", "files", "--to", str(dags_folder), "--diff").out.splitlines()
         assert compared[-4:] == [*(f" {line}" for line in shipped.splitlines()[-3:]), "-# mine"]
 
-    def test_a_file_in_the_folders_place(self, incident: Run, tmp_path: Path) -> None:
+    def test_file_in_place_of_the_folder_is_rejected(self, incident: Run, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         ended = incident("setup", "files", "--to", str(tmp_path / "file"), "--yes")
         assert (ended.code, "--to" in ended.err) == (ExitCode.USAGE, True)
 
-    def test_everything_is_removed_but_what_was_edited(
-        self, incident: Run, dags_folder: Path, table: Path, tmp_path: Path
-    ) -> None:
+    def test_remove_keeps_edited_files(self, incident: Run, dags_folder: Path, table: Path, tmp_path: Path) -> None:
         incident("setup", "files", "--to", str(dags_folder), "--responders", "dana@acme.example", "--yes")
         (dags_folder / "incident_update.py").write_text("# mine")
         shown = incident("setup", "files", "--to", str(dags_folder), "--remove")
@@ -494,7 +492,7 @@ class TestFiles:
 
 
 class TestRemove:
-    def test_install_use_and_remove_leaves_nothing(
+    def test_remove_after_setup_leaves_nothing(
         self, incident: Run, deployed: Any, stored: Any, slack: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(tmp_path / "home" / "routing.yaml"))
@@ -521,7 +519,7 @@ class TestRemove:
         assert "slack_of_this_test" not in pools()
         assert (slack.workspace.datadog.webhooks, slack.workspace.datadog.custom_variables) == ({}, {})
 
-    def test_a_deadlock_with_the_scheduler_is_survived(
+    def test_database_deadlock_is_retried(
         self, incident: Run, deployed: Any, stored: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         attempts: list[str] = []
@@ -536,7 +534,7 @@ class TestRemove:
         assert attempts[:2] == ["incident_response"] * 2
         assert "incident_update" in attempts[2:]
 
-    def test_what_setup_did_not_create_is_kept_and_listed(
+    def test_objects_not_created_by_setup_are_kept_and_listed(
         self, incident: Run, deployed: Any, stored: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         connect()

@@ -56,7 +56,7 @@ def titles(ended: Ended) -> list[str]:
     return [row["title"] for row in ended.json]
 
 
-def test_open_incidents_come_first_and_the_worst_of_them_on_top(incident: Run, incidents: dict[str, str]) -> None:
+def test_open_incidents_are_listed_first_by_severity(incident: Run, incidents: dict[str, str]) -> None:
     ended = incident("list", "--output", "json")
     assert titles(ended)[0] == LONG
     open_ones = [row["status"] in ("open", "recovered") and not row["drill"] for row in ended.json]
@@ -81,11 +81,11 @@ def test_filters(incident: Run, incidents: dict[str, str], options: list[str], e
 
 
 @pytest.mark.parametrize("options", [["--severity", "purple"], ["--since", "yesterday"], ["--limit", "0"]])
-def test_filters_that_make_no_sense(incident: Run, incidents: dict[str, str], options: list[str]) -> None:
+def test_invalid_filter_is_a_usage_error(incident: Run, incidents: dict[str, str], options: list[str]) -> None:
     assert incident("list", *options).code == ExitCode.USAGE
 
 
-def test_json_has_zones_keys_and_addresses(incident: Run, incidents: dict[str, str]) -> None:
+def test_json_output_has_utc_times_keys_and_urls(incident: Run, incidents: dict[str, str]) -> None:
     rows = incident("list", "--output", "json").json
     for row in rows:
         assert row.keys() >= SCHEMA
@@ -95,7 +95,7 @@ def test_json_has_zones_keys_and_addresses(incident: Run, incidents: dict[str, s
     assert critical["no_room"] is None
 
 
-def test_in_a_pipe_lines_are_whole_and_tab_separated(incident: Run, incidents: dict[str, str]) -> None:
+def test_piped_output_is_tab_separated_and_not_truncated(incident: Run, incidents: dict[str, str]) -> None:
     lines = incident("list").out.splitlines()
     columns = lines[0].split("\t")
     assert {len(line.split("\t")) for line in lines} == {len(columns)}
@@ -104,7 +104,7 @@ def test_in_a_pipe_lines_are_whole_and_tab_separated(incident: Run, incidents: d
 
 
 @pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
-def test_in_a_terminal_of_80_columns_each_incident_is_one_line(
+def test_terminal_of_80_columns_shows_one_line_per_incident(
     incidents: dict[str, str], environment: dict[str, str]
 ) -> None:
     with Terminal("list", environment={"COLUMNS": "80", **environment}) as tty:
@@ -119,7 +119,7 @@ def test_in_a_terminal_of_80_columns_each_incident_is_one_line(
     assert ("\x1b[31m" in tty.raw or "\x1b[1;31m" in tty.raw) == ("NO_COLOR" not in environment)
 
 
-def test_a_terminal_that_no_table_fits_has_each_value_whole(incident: Run, incidents: dict[str, str]) -> None:
+def test_narrow_terminal_shows_values_without_truncation(incident: Run, incidents: dict[str, str]) -> None:
     [began_at] = [row["began_at"] for row in incident("list", "-o", "json").json if row["title"] == LONG]
     # The list says the second in which it began: it may be nearly one younger.
     began, before = datetime.fromisoformat(began_at), datetime.now(UTC) - timedelta(seconds=1)
@@ -133,7 +133,7 @@ def test_a_terminal_that_no_table_fits_has_each_value_whole(incident: Run, incid
 
 
 @pytest.mark.parametrize("command", ["list", "show", "watch", "check --only clock,pool"])
-def test_an_encoding_without_our_characters_is_no_error(
+def test_ascii_encoding_is_supported(
     incident: Run, incidents: dict[str, str], command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, *options = command.split()
@@ -147,7 +147,7 @@ def test_an_encoding_without_our_characters_is_no_error(
     assert ended.out.isascii()
 
 
-def test_a_drill_is_marked_and_not_counted_as_open(incident: Run, incidents: dict[str, str]) -> None:
+def test_drill_is_marked_and_not_counted_as_open(incident: Run, incidents: dict[str, str]) -> None:
     [row] = [row for row in incident("list", "-o", "json").json if row["title"] == "Nothing is wrong"]
     assert (row["drill"], row["status"]) == (True, "open")
     assert "Nothing is wrong" not in titles(incident("list", "--open", "-o", "json"))
@@ -158,7 +158,7 @@ def test_a_drill_is_marked_and_not_counted_as_open(incident: Run, incidents: dic
     assert line.split()[3] == "drill"
 
 
-def test_the_name_in_a_terminal_is_one_that_show_accepts(incident: Run, incidents: dict[str, str]) -> None:
+def test_name_in_the_terminal_is_accepted_by_show(incident: Run, incidents: dict[str, str]) -> None:
     with Terminal("list", environment={"COLUMNS": "500"}) as tty:
         _, shown = tty.end()
     heading, *lines = shown.splitlines()
@@ -170,7 +170,7 @@ def test_the_name_in_a_terminal_is_one_that_show_accepts(incident: Run, incident
 
 
 @pytest.mark.parametrize(("reporter", "firing"), [("dana@acme.example", (0, 0)), (None, (1, 1))])
-def test_what_a_person_reported_is_no_alert(reporter: str | None, firing: tuple[int, int]) -> None:
+def test_incident_reported_by_a_person_has_no_alert(reporter: str | None, firing: tuple[int, int]) -> None:
     conf = {"title": "T", "severity": "high"}
     read = read_incident(conf, received_at=datetime.now(UTC), routing=RoutingTable())
     reported = read.model_copy(update={"reporter": reporter})
@@ -185,7 +185,7 @@ def test_what_a_person_reported_is_no_alert(reporter: str | None, firing: tuple[
 @pytest.mark.parametrize(
     ("by", "ended"), [("dana@acme.example", "by dana@acme.example"), (None, "2026-11-28T14:12:31Z")]
 )
-def test_who_resolved_an_incident_is_shown(by: str | None, ended: str) -> None:
+def test_show_names_the_person_who_resolved_the_incident(by: str | None, ended: str) -> None:
     conf, at = {"title": "T", "severity": "high"}, datetime(2026, 11, 28, 14, 12, 31, tzinfo=UTC)
     read = read_incident(conf, received_at=at, routing=RoutingTable())
     record = reported_record(conf, read, RoutingTable(), dag_id="incident_response", run_id="r")
@@ -204,7 +204,7 @@ def test_who_resolved_an_incident_is_shown(by: str | None, ended: str) -> None:
     assert (as_row(view, at)["ended_at"], as_row(view, at)["resolved_by"]) == ("2026-11-28T14:12:31Z", by)
 
 
-def test_show_says_first_why_there_is_no_room(incident: Run, incidents: dict[str, str]) -> None:
+def test_show_begins_with_the_reason_for_a_missing_room(incident: Run, incidents: dict[str, str]) -> None:
     ended = incident("show", incidents["refused"])
     first = ended.out.splitlines()[:4]
     assert first[0] == "MEDIUM  No room for this"
@@ -213,16 +213,14 @@ def test_show_says_first_why_there_is_no_room(incident: Run, incidents: dict[str
     assert first[3].strip().startswith("Fix: ")
 
 
-def test_an_unrequested_dry_run_is_no_success(incident: Run, incidents: dict[str, str]) -> None:
+def test_unrequested_dry_run_fails(incident: Run, incidents: dict[str, str]) -> None:
     watched = incident("watch", incidents["alone"])
     assert watched.code == ExitCode.FAILED
     assert "No room: There is no Airflow connection 'slack_api_default'" in watched.out
     assert "there is no room" in watched.out
 
 
-def test_a_requested_dry_run_is_one_and_shows_who_would_be_invited(
-    incident: Run, incidents: dict[str, str]
-) -> None:
+def test_requested_dry_run_succeeds_and_lists_invitations(incident: Run, incidents: dict[str, str]) -> None:
     watched = incident("watch", incidents["dry"])
     assert watched.code == ExitCode.OK
     assert "1 of 1 found" in watched.out
@@ -233,13 +231,13 @@ def test_a_requested_dry_run_is_one_and_shows_who_would_be_invited(
     assert "Only tried" not in titles(incident("list", "--open", "-o", "json"))
 
 
-def test_no_slack_markup_reaches_the_terminal(incident: Run, incidents: dict[str, str]) -> None:
+def test_output_contains_no_slack_markup(incident: Run, incidents: dict[str, str]) -> None:
     for command in ("show", "watch"):
         shown = incident(command, incidents["critical"]).out
         assert not re.search(r"\*[A-Z][^*\n]*\*|<https?:|`", shown), shown
 
 
-def test_records_can_be_kept_for_explain(incident: Run, incidents: dict[str, str], tmp_path: Any) -> None:
+def test_listed_records_are_accepted_by_explain(incident: Run, incidents: dict[str, str], tmp_path: Any) -> None:
     (tmp_path / "records.json").write_text(incident("list", "--records").out)
     (tmp_path / "alert.json").write_text(json.dumps({"title": "T"}))
     ended = incident("explain", str(tmp_path / "alert.json"), "--records", str(tmp_path / "records.json"))

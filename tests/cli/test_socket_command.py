@@ -36,7 +36,7 @@ COMPLETE = {"app_token": APP_LEVEL_TOKEN, "signing_secret": SIGNING_SECRET}
     ],
     ids=["no token", "another kind", "no signing secret", "refused", "another app"],
 )
-def test_what_is_missing_or_refused_ends_it(
+def test_missing_or_refused_credentials_end_the_command(
     incident: Run, connect: Callable[..., Any], extra: dict[str, str], message: str
 ) -> None:
     connect(**extra)
@@ -46,13 +46,15 @@ def test_what_is_missing_or_refused_ends_it(
     assert not any(secret in ended.out + ended.err for secret in extra.values() if secret != "A0OTHER")
 
 
-def test_a_connection_that_does_not_exist_ends_it(incident: Run) -> None:
+def test_missing_connection_ends_the_command(incident: Run) -> None:
     ended = incident("socket", "--conn-id", "slack_elsewhere")
     assert (ended.code, "The Airflow connection slack_elsewhere does not exist." in ended.err) == (3, True)
 
 
 @pytest.mark.parametrize("option", [("--api-url", "airflow:8080"), ("--ready-file", "/no/such/folder/ready")])
-def test_arguments_that_cannot_be_used(incident: Run, connect: Callable[..., Any], option: tuple[str, str]) -> None:
+def test_invalid_arguments_are_rejected(
+    incident: Run, connect: Callable[..., Any], option: tuple[str, str]
+) -> None:
     connect(**COMPLETE)
     ended = incident("socket", *option)
     assert (ended.code, option[0] in ended.err) == (ExitCode.USAGE, True)
@@ -67,7 +69,7 @@ def test_arguments_that_cannot_be_used(incident: Run, connect: Callable[..., Any
         ("", "", "http://localhost:8080"),
     ],
 )
-def test_the_api_server_is_that_of_the_tasks(
+def test_default_api_server_is_that_of_the_tasks(
     monkeypatch: pytest.MonkeyPatch, execution_api: str, base_url: str, expected: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", execution_api)
@@ -75,7 +77,7 @@ def test_the_api_server_is_that_of_the_tasks(
     assert default_api_server() == expected
 
 
-def test_an_outage_of_the_database_changes_no_token(
+def test_credentials_survive_a_database_outage(
     connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(**COMPLETE)
@@ -87,7 +89,7 @@ def test_an_outage_of_the_database_changes_no_token(
     assert stored.signing_secret() == "rotated"
 
 
-def test_sigterm_ends_it_cleanly(slack: Any, connect: Callable[..., Any], tmp_path: Path) -> None:
+def test_sigterm_ends_the_command_cleanly(slack: Any, connect: Callable[..., Any], tmp_path: Path) -> None:
     connect(**COMPLETE)
     ready = tmp_path / "ready"
     ready.touch()

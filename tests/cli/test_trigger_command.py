@@ -37,7 +37,7 @@ def number_of_runs() -> int:
         return int(session.scalar(select(func.count()).where(DagRun.dag_id == DAG_ID)) or 0)
 
 
-def test_every_option_reaches_the_conf(incident: Run, deployed: Any) -> None:
+def test_every_option_is_in_the_conf(incident: Run, deployed: Any) -> None:
     ended = incident(
         "trigger", "--title", "Checkout is down", "--incident-id", "OPS-7", "--severity", "SEV-1",
         "--description", "Carts are empty", "--started-at", "2026-11-23T10:35:00+01:00", "--env", "prod",
@@ -68,7 +68,7 @@ def test_every_option_reaches_the_conf(incident: Run, deployed: Any) -> None:
     }
 
 
-def test_sending_it_twice_starts_one_run(incident: Run, deployed: Any) -> None:
+def test_repeated_trigger_starts_one_run(incident: Run, deployed: Any) -> None:
     again = ["trigger", "--title", "T", "--incident-id", "OPS-8", "--output", "json"]
     assert incident(*again).json[0]["state"] == "started"
     second = incident(*again)
@@ -76,7 +76,7 @@ def test_sending_it_twice_starts_one_run(incident: Run, deployed: Any) -> None:
     assert number_of_runs() == 1
 
 
-def test_the_local_user_is_no_address_to_invite(incident: Run, deployed: Any) -> None:
+def test_local_user_name_is_not_an_email_address(incident: Run, deployed: Any) -> None:
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -88,7 +88,7 @@ def test_the_local_user_is_no_address_to_invite(incident: Run, deployed: Any) ->
     assert "@" not in user
 
 
-def test_in_a_narrow_terminal_the_address_of_the_run_is_whole(deployed: Any) -> None:
+def test_run_url_is_not_wrapped_in_a_narrow_terminal(deployed: Any) -> None:
     environment = {"COLUMNS": "40", "AIRFLOW__API__BASE_URL": "https://airflow.acme.example"}
     with Terminal("trigger", "--title", "T", "--incident-id", "narrow", environment=environment) as tty:
         code, shown = tty.end()
@@ -96,13 +96,13 @@ def test_in_a_narrow_terminal_the_address_of_the_run_is_whole(deployed: Any) -> 
     assert "https://airflow.acme.example/dags/incident_response/runs/man.narrow" in shown.splitlines()
 
 
-def test_without_an_identity_every_call_is_an_incident(incident: Run, deployed: Any) -> None:
+def test_trigger_without_an_id_always_starts_an_incident(incident: Run, deployed: Any) -> None:
     for _ in range(2):
         assert incident("trigger", "--title", "The same words", "--severity", "low").code == ExitCode.OK
     assert number_of_runs() == 2
 
 
-def test_a_datadog_payload_is_recognized_by_its_shape(
+def test_datadog_payload_is_recognized(
     incident: Run, deployed: Any, payload: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
     (tmp_path / "alert.json").write_text(json.dumps(payload("01")))
@@ -120,7 +120,7 @@ def test_a_datadog_payload_is_recognized_by_its_shape(
         ("fields.yaml", "title: T\nseverity: P2\nid: 12\nstarted_at: 2026-11-23T09:35:00Z\n"),
     ],
 )
-def test_files_are_json_or_yaml_and_options_win(
+def test_files_are_json_or_yaml_and_options_override_them(
     incident: Run, deployed: Any, tmp_path: Path, name: str, text: str
 ) -> None:
     (tmp_path / name).write_text(text)
@@ -148,9 +148,7 @@ def test_standard_input_is_read(incident: Run, deployed: Any, monkeypatch: pytes
         (["--interactive", "--from-file", "-"], "both read standard input"),
     ],
 )
-def test_what_is_wrong_is_said_and_nothing_is_started(
-    incident: Run, deployed: Any, arguments: list[str], says: str
-) -> None:
+def test_invalid_arguments_start_nothing(incident: Run, deployed: Any, arguments: list[str], says: str) -> None:
     ended = incident("trigger", *arguments)
     assert ended.code == ExitCode.USAGE
     assert says in ended.err
@@ -168,7 +166,9 @@ def test_what_is_wrong_is_said_and_nothing_is_started(
         ("!!python/object/apply:os.system ['true']", "neither JSON nor YAML"),
     ],
 )
-def test_files_that_hold_no_incident(incident: Run, deployed: Any, tmp_path: Path, text: str, says: str) -> None:
+def test_file_without_an_incident_is_rejected(
+    incident: Run, deployed: Any, tmp_path: Path, text: str, says: str
+) -> None:
     (tmp_path / "file").write_text(text)
     ended = incident("trigger", "--from-file", str(tmp_path / "file"))
     assert ended.code == ExitCode.USAGE
@@ -176,7 +176,7 @@ def test_files_that_hold_no_incident(incident: Run, deployed: Any, tmp_path: Pat
     assert "Traceback" not in ended.err
 
 
-def test_a_recovery_opens_nothing(
+def test_recovery_starts_no_incident(
     incident: Run, deployed: Any, payload: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
     (tmp_path / "recovery.json").write_text(json.dumps(payload("03")))
@@ -193,7 +193,7 @@ def test_a_recovery_opens_nothing(
         ({"is_stale": True}, "is missing"),
     ],
 )
-def test_a_dag_that_would_not_run_is_named(
+def test_dag_that_cannot_run_is_reported(
     incident: Run, deployed: Callable[..., None], state: dict[str, bool], says: str
 ) -> None:
     deployed(**state)
@@ -202,7 +202,7 @@ def test_a_dag_that_would_not_run_is_named(
     assert says in ended.err
 
 
-def test_a_title_cannot_steer_the_terminal_or_the_markup(incident: Run, deployed: Any) -> None:
+def test_title_cannot_inject_terminal_sequences_or_markup(incident: Run, deployed: Any) -> None:
     ended = incident("trigger", "--title", "\x1b[2J[/red] [bold]boo[/bold] \u202egnp", "--severity", "low")
     assert ended.code == ExitCode.OK
     assert "\x1b" not in ended.out
@@ -211,18 +211,18 @@ def test_a_title_cannot_steer_the_terminal_or_the_markup(incident: Run, deployed
 
 
 class TestRemote:
-    def test_without_a_token_it_says_how(self, incident: Run) -> None:
+    def test_missing_token_error_names_the_variable(self, incident: Run) -> None:
         ended = incident("trigger", "--title", "T", "--api-url", "https://airflow.acme.example")
         assert ended.code == ExitCode.USAGE
         assert "AIRFLOW_CLI_TOKEN" in ended.err
 
-    def test_an_address_needs_its_scheme(self, incident: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_url_without_a_scheme_is_rejected(self, incident: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AIRFLOW_CLI_TOKEN", "token")
         ended = incident("trigger", "--title", "T", "--api-url", "airflow.acme.example")
         assert ended.code == ExitCode.USAGE
         assert "https://" in ended.err
 
-    def test_a_server_that_is_not_there(
+    def test_unreachable_server_is_reported(
         self, incident: Run, unused_port: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIRFLOW_CLI_TOKEN", "token-that-stays-secret")
@@ -231,19 +231,19 @@ class TestRemote:
         assert "did not answer: ConnectError" in ended.err
         assert "token-that-stays-secret" not in ended.err + ended.out
 
-    def test_something_else_at_the_address(self, incident: Run, slack: Any, tmp_path: Path) -> None:
+    def test_other_server_at_the_url_is_reported(self, incident: Run, slack: Any, tmp_path: Path) -> None:
         (tmp_path / "token").write_text("a-token\n")
         ended = incident("trigger", "--title", "T", "--api-url", slack.url, "--token-file", str(tmp_path / "token"))
         assert ended.code == ExitCode.UNAVAILABLE
         assert "The DAG incident_response is missing" in ended.err
 
-    def test_a_token_file_that_is_not_there(self, incident: Run) -> None:
+    def test_missing_token_file_is_rejected(self, incident: Run) -> None:
         ended = incident("list", "--api-url", "https://airflow.acme.example", "--token-file", "/nowhere")
         assert ended.code == ExitCode.USAGE
         assert "--token-file /nowhere cannot be read" in ended.err
 
 
-def test_an_invalid_routing_table_keeps_no_incident_from_starting(
+def test_invalid_routing_table_does_not_prevent_a_start(
     incident: Run, deployed: Any, route_by: Callable[..., None]
 ) -> None:
     route_by("rules: [\n")
@@ -275,7 +275,7 @@ def a_team_with_its_own_dag(deployed: Any, route_by: Callable[..., None]) -> Ite
         (("--team", "payments", "--dag-id", DAG_ID), DAG_ID),
     ],
 )
-def test_the_routing_table_names_the_dag_unless_the_person_does(
+def test_routing_table_selects_the_dag_unless_an_option_does(
     incident: Run, options: tuple[str, ...], dag_id: str
 ) -> None:
     ended = incident("trigger", "--title", "T", "--output", "json", *options)

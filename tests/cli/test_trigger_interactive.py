@@ -19,7 +19,7 @@ def clean(airflow_home: Any, deployed: Any) -> None:
     """No run is there before."""
 
 
-def test_a_person_answers_gets_mistakes_reported_and_the_run_starts() -> None:
+def test_interactive_answers_are_validated_and_start_a_run() -> None:
     with Terminal("trigger", "--interactive", "--incident-id", "tty-1", "--service", "checkout") as tty:
         tty.expect("Title")
         tty.type("")
@@ -58,7 +58,7 @@ def test_a_person_answers_gets_mistakes_reported_and_the_run_starts() -> None:
 
 
 @pytest.mark.parametrize("how", ["no", "ctrl-c"])
-def test_a_person_who_thinks_better_of_it_starts_nothing(how: str) -> None:
+def test_cancelled_trigger_starts_nothing(how: str) -> None:
     with Terminal("trigger", "--interactive", "--title", "T", "--severity", "low") as tty:
         if how == "ctrl-c":
             tty.expect("Title")
@@ -94,10 +94,10 @@ def answering() -> Callable[..., Callable[[str], str]]:
     return person
 
 
-def test_a_default_that_is_wrong_is_not_offered_for_ever(answering: Callable[..., Callable[[str], str]]) -> None:
+def test_invalid_default_is_not_offered_again(answering: Callable[..., Callable[[str], str]]) -> None:
     ask = answering(title="T", severity=["", "low"])
     assert ask_for({"severity": "purple"}, ask)["severity"] == "low"
 
 
-def test_a_datadog_payload_is_not_asked_about(answering: Callable[..., Callable[[str], str]]) -> None:
+def test_datadog_payload_skips_the_questions(answering: Callable[..., Callable[[str], str]]) -> None:
     assert ask_for({"datadog": {"alert": {}}}, answering(title="ignored")) == {"datadog": {"alert": {}}}

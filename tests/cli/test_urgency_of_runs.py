@@ -23,7 +23,7 @@ def weights(run_id: str) -> dict[str, int]:
 
 @pytest.mark.usefixtures("deployed")
 @pytest.mark.parametrize(("severity", "bonus"), [("critical", 400), ("low", 100)])
-def test_severity_is_in_the_weight_of_every_task(severity: str, bonus: int) -> None:
+def test_task_weights_include_the_severity(severity: str, bonus: int) -> None:
     conf = {"title": f"Orders are late, {severity}", "severity": severity}
     found = weights(DatabaseAirflow().start("incident_response", conf, run_id=None).run_id)
     assert found["create_war_room"] == ROOM_FIRST + 4 + bonus

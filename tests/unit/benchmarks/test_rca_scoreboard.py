@@ -64,7 +64,7 @@ def rca(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         del sys.modules[name]
 
 
-def test_the_command_finds_the_cause_is_silent_and_repeats_itself(data: Path, tmp_path: Path) -> None:
+def test_scoreboard_finds_the_cause_and_is_reproducible(data: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- generated: petshop -->\nold\n<!-- end -->\nafter\n")
     command = [sys.executable, "-m", "benchmarks.rca", "--data", str(data)]
@@ -81,16 +81,16 @@ def test_the_command_finds_the_cause_is_silent_and_repeats_itself(data: Path, tm
     assert "old" not in text
 
 
-def test_wilson_interval_by_hand(rca: Any) -> None:
+def test_wilson_interval(rca: Any) -> None:
     low, high = rca("scoreboard").Share(8, 10).interval
     assert (round(low, 3), round(high, 3)) == (0.490, 0.943)
     assert rca("scoreboard").Share(0, 10).interval[0] == 0.0
 
 
-def test_a_folder_without_normal_operation_is_refused(rca: Any, tmp_path: Path) -> None:
+def test_folder_without_normal_operation_is_rejected(rca: Any, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="noissue"):
         list(rca("petshop").read_levels(tmp_path))
 
 
-def test_the_engine_names_its_cost(rca: Any) -> None:
+def test_engine_cost_is_reported(rca: Any) -> None:
     assert rca("cost").engine_cost(rounds=1).startswith("50 services, 60 minutes")

@@ -52,14 +52,12 @@ def cells(text: str, row: str) -> list[str]:
     ("values", "median", "p95"),
     [([3.0], 3.0, 3.0), ([1.0, 2.0], 1.5, 2.0), ([float(n) for n in range(1, 21)], 10.5, 19.0)],
 )
-def test_percentile_is_a_value_that_was_measured(
-    speed: Any, values: list[float], median: float, p95: float
-) -> None:
+def test_percentile_is_a_measured_value(speed: Any, values: list[float], median: float, p95: float) -> None:
     spread = speed.figures.Spread.of([None, *reversed(values)])
     assert (spread.median, spread.p95, len(spread.values)) == (median, p95, len(values))
 
 
-def test_ratios_are_those_of_the_medians(speed: Any, results: Any) -> None:
+def test_ratios_compare_medians(speed: Any, results: Any) -> None:
     incident(results, "a", 2.0, 3.0, 4.0)
     incident(results, "c", 4.0, 6.0, 8.0)
     incident(results, "c", 6.0, 6.0, 8.0)
@@ -70,7 +68,7 @@ def test_ratios_are_those_of_the_medians(speed: Any, results: Any) -> None:
     assert "at most 0.5 wanted" in ratios[1]
 
 
-def test_drift_of_the_script_shows(speed: Any, results: Any) -> None:
+def test_drift_of_the_script_is_reported(speed: Any, results: Any) -> None:
     incident(results, "d", 1.0, 2.0, 3.0, share=0)
     incident(results, "d", 1.0, 2.0, 4.5, share=1)
     results.add("loaded", seconds=0.25)
@@ -79,12 +77,12 @@ def test_drift_of_the_script_shows(speed: Any, results: Any) -> None:
     assert "imports are 0.25 s" in text
 
 
-def test_missing_moments_count_as_missing(speed: Any, results: Any) -> None:
+def test_missing_times_are_nan(speed: Any, results: Any) -> None:
     incident(results, "a", 1.0, None, None)
     assert cells(speed.tables.report(results), "a: this")[1:4] == ["1.00", "1.00", "nan"]
 
 
-def test_burst_says_how_much_sooner_critical_ones_came(speed: Any, results: Any) -> None:
+def test_burst_table_compares_severities(speed: Any, results: Any) -> None:
     for severity, room in (("critical", 2.0), ("critical", 4.0), ("low", 3.0), ("low", 14.0)):
         results.add("burst", count=4, severity=severity, room=room, evidence=20.0, summary=30.0, load=1.0)
     text = speed.tables.report(results)
@@ -92,7 +90,7 @@ def test_burst_says_how_much_sooner_critical_ones_came(speed: Any, results: Any)
     assert "with 4 at once 3.5 times" in text
 
 
-def test_people_and_names_have_tables(speed: Any, results: Any) -> None:
+def test_directory_and_resolution_tables(speed: Any, results: Any) -> None:
     results.add("refresh", members=9, seconds=2.0, calls="1 users.list")
     results.add(
         "resolution", case="a name", seconds=[0.5, 0.25], mebibytes=7.0, calls="no call", outcome="resolved"
@@ -103,7 +101,7 @@ def test_people_and_names_have_tables(speed: Any, results: Any) -> None:
     assert cells(text, "a typo")[1:5] == ["2.0", "4.0", "4.0", "3"]
 
 
-def test_a_run_that_broke_off_has_lost_nothing(speed: Any, results: Any, tmp_path: Path) -> None:
+def test_results_survive_an_interrupted_run(speed: Any, results: Any, tmp_path: Path) -> None:
     results.add("match", query="a typo", ms=[1.0])
     again = speed.results.Results(tmp_path / "new" / "results.jsonl")
     assert again.of("match", query="a typo")[0]["ms"] == [1.0]
@@ -111,11 +109,11 @@ def test_a_run_that_broke_off_has_lost_nothing(speed: Any, results: Any, tmp_pat
     assert not speed.results.Results(tmp_path / "new" / "results.jsonl").of("match")
 
 
-def test_nothing_measured_is_nothing_said(speed: Any, results: Any) -> None:
+def test_report_without_results_is_empty(speed: Any, results: Any) -> None:
     assert speed.tables.report(results) == ""
 
 
-def test_tables_replace_those_of_the_page(speed: Any, tmp_path: Path) -> None:
+def test_tables_of_the_page_are_replaced(speed: Any, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{speed.tables.BEGIN}\nold\n{speed.tables.END}\nafter\n", encoding="utf-8")
     for _ in range(2):
@@ -125,7 +123,7 @@ def test_tables_replace_those_of_the_page(speed: Any, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_page_without_a_place_for_them_is_left_alone(speed: Any, tmp_path: Path) -> None:
+def test_page_without_markers_is_unchanged(speed: Any, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("words", encoding="utf-8")
     with pytest.raises(ValueError, match="has no lines"):

@@ -64,21 +64,21 @@ def airflow_services(services: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("missing", sorted(REQUIRED))
-def test_a_secret_that_is_missing_is_named(tmp_path: Path, secrets: dict[str, str], missing: str) -> None:
+def test_missing_secret_is_named(tmp_path: Path, secrets: dict[str, str], missing: str) -> None:
     done = compose(tmp_path, {name: value for name, value in secrets.items() if name != missing}, "config", "-q")
     assert done.returncode != 0
     assert f"required variable {missing} is missing" in done.stderr
     assert "openssl rand" in done.stderr or "make-env.sh" in done.stderr
 
 
-def test_one_port_is_published_and_only_on_this_machine(services: dict[str, Any]) -> None:
+def test_only_one_port_is_published_on_loopback(services: dict[str, Any]) -> None:
     published = {name: service["ports"] for name, service in services.items() if service.get("ports")}
     assert published.keys() == {"airflow-api-server"}
     [port] = published["airflow-api-server"]
     assert (port["host_ip"], port["target"]) == ("127.0.0.1", 8080)
 
 
-def test_every_service_is_watched_restarted_and_bounded(services: dict[str, Any]) -> None:
+def test_every_service_has_limits_restart_and_health_check(services: dict[str, Any]) -> None:
     for name, service in services.items():
         limits = service["deploy"]["resources"]["limits"]
         assert {"cpus", "memory", "pids"} <= limits.keys(), name
@@ -92,7 +92,7 @@ def test_every_service_is_watched_restarted_and_bounded(services: dict[str, Any]
             assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL"), name
 
 
-def test_only_the_proxy_holds_the_socket(services: dict[str, Any]) -> None:
+def test_only_the_proxy_mounts_the_docker_socket(services: dict[str, Any]) -> None:
     mounted = {
         name
         for name, service in services.items()
@@ -107,7 +107,7 @@ def test_only_the_proxy_holds_the_socket(services: dict[str, Any]) -> None:
     assert on_it == {"docker-proxy", "airflow-scheduler", "airflow-worker"}
 
 
-def test_slack_reaches_the_room_without_a_public_address(services: dict[str, Any]) -> None:
+def test_socket_mode_service_needs_no_public_address(services: dict[str, Any]) -> None:
     service = services["airflow-socket"]
     assert service["profiles"] == ["socket", "sandbox"]
     ready_file = service["command"][service["command"].index("--ready-file") + 1]
@@ -118,18 +118,18 @@ def test_slack_reaches_the_room_without_a_public_address(services: dict[str, Any
     assert (sandbox["SLACK_APP_TOKEN"], sandbox["SLACK_SIGNING_SECRET"]) == (APP_LEVEL_TOKEN, SIGNING_SECRET)
 
 
-def test_the_proxy_allows_the_images_of_the_probes(services: dict[str, Any]) -> None:
+def test_proxy_allows_the_probe_images(services: dict[str, Any]) -> None:
     allowed = services["docker-proxy"]["environment"]["INCIDENT_DOCKER_PROXY_ALLOW_IMAGES"].split(",")
     assert {probe.image for probe in catalogue()} <= set(allowed)
 
 
-def test_the_settings_are_those_that_are_recommended(airflow_services: dict[str, Any]) -> None:
+def test_recommended_settings_are_set(airflow_services: dict[str, Any]) -> None:
     assert len(airflow_services) == len(AIRFLOW)
     for service in airflow_services.values():
         assert RECOMMENDED_SETTINGS.items() <= service["environment"].items()
 
 
-def test_secrets_and_settings_are_the_same_everywhere(
+def test_secrets_and_settings_are_identical_in_all_services(
     airflow_services: dict[str, Any], secrets: dict[str, str]
 ) -> None:
     settings = [
@@ -145,7 +145,7 @@ def test_secrets_and_settings_are_the_same_everywhere(
     assert settings[0]["AIRFLOW__CORE__FERNET_KEY"] == secrets["AIRFLOW_FERNET_KEY"]
 
 
-def test_every_incident_setting_is_one_that_there_is(airflow_services: dict[str, Any]) -> None:
+def test_incident_settings_exist(airflow_services: dict[str, Any]) -> None:
     options = get_provider_info()["config"]["incident"]["options"]
     given = {
         name.removeprefix("AIRFLOW__INCIDENT__").lower()
@@ -155,7 +155,7 @@ def test_every_incident_setting_is_one_that_there_is(airflow_services: dict[str,
     assert given <= options.keys()
 
 
-def test_every_airflow_setting_is_one_that_airflow_has(airflow_services: dict[str, Any]) -> None:
+def test_airflow_settings_exist(airflow_services: dict[str, Any]) -> None:
     from airflow.configuration import retrieve_configuration_description
 
     described = retrieve_configuration_description(include_providers=True)
@@ -166,7 +166,7 @@ def test_every_airflow_setting_is_one_that_airflow_has(airflow_services: dict[st
             assert section == "celery" or option in described[section]["options"], f"[{section}] {option}"
 
 
-def test_the_example_names_what_the_compose_file_reads() -> None:
+def test_env_example_names_the_variables_of_the_compose_file() -> None:
     used = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", (ROOT / "docker-compose.yaml").read_text()))
     example = (ROOT / ".env.example").read_text()
     named = set(re.findall(r"^(?:# )?([A-Z_]+)=", example, re.MULTILINE))
@@ -183,7 +183,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_fresh_secrets_are_made_once(checkout: Path) -> None:
+def test_secrets_are_generated_once(checkout: Path) -> None:
     command = ["sh", "compose/make-env.sh"]
     subprocess.run(command, cwd=checkout, check=True, capture_output=True)
     made = (checkout / ".env").read_text()
@@ -201,11 +201,11 @@ def test_fresh_secrets_are_made_once(checkout: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_routing_table_that_is_mounted_is_one() -> None:
+def test_mounted_routing_table_is_valid() -> None:
     load_routing_table((ROOT / "compose" / "routing.yaml").read_text())
 
 
-def test_the_image_holds_what_the_services_run() -> None:
+def test_image_contains_the_files_of_the_services() -> None:
     ignored = yaml.safe_dump((ROOT / ".dockerignore").read_text())
     for copied in ("pyproject.toml", "airflow_incident_provider", "dags/*.py", "component_alive.py"):
         assert copied in ignored

@@ -17,7 +17,7 @@ from airflow_incident_provider.datadog.access import (
 KEYS = {"api_key": "an-api-key", "app_key": "an-app-key"}
 
 
-def test_all_three_hosts_follow_the_site_or_are_set() -> None:
+def test_hosts_follow_the_site_or_are_set() -> None:
     access = DatadogAccess.from_extra({**KEYS, "api_host": "https://api.us5.datadoghq.com/"})
     assert access.api_host == "https://api.us5.datadoghq.com"
     assert access.event_intake_host == "https://event-management-intake.us5.datadoghq.com"
@@ -29,31 +29,31 @@ def test_all_three_hosts_follow_the_site_or_are_set() -> None:
 
 
 @pytest.mark.parametrize("missing", KEYS)
-def test_a_missing_key_is_named(missing: str) -> None:
+def test_missing_key_is_named(missing: str) -> None:
     with pytest.raises(DatadogAccessError, match=f"the_conn has no {missing}") as caught:
         DatadogAccess.from_extra({**KEYS, missing: ""}, conn_id="the_conn")
     assert caught.value.fix
 
 
-def test_a_host_without_a_scheme_is_refused() -> None:
+def test_host_without_a_scheme_is_rejected() -> None:
     with pytest.raises(DatadogAccessError, match="api_host"):
         DatadogAccess.from_extra({**KEYS, "api_host": "api.datadoghq.eu"})
 
 
-def test_keys_are_not_in_the_representation() -> None:
+def test_repr_contains_no_keys() -> None:
     access = DatadogAccess.from_extra(KEYS)
     assert "an-a" not in repr(access)
     assert "an-a" not in access.fingerprint
     assert access.fingerprint != DatadogAccess.from_extra({**KEYS, "app_key": "x"}).fingerprint
 
 
-def test_the_state_is_for_its_user_only(tmp_path: Path) -> None:
+def test_state_directory_is_private(tmp_path: Path) -> None:
     directory = state_directory(str(tmp_path / "state"), "abc")
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert state_directory(str(tmp_path / "state"), "abc") == directory
 
 
-def test_a_state_that_somebody_else_planted_is_refused(tmp_path: Path) -> None:
+def test_symlinked_state_directory_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "state").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StateDirectoryError):

@@ -28,7 +28,7 @@ def headers(limit: int, remaining: int, reset: int, period: int = HOUR_S) -> dic
     return {f"X-RateLimit-{name}": str(value) for name, value in values.items()}
 
 
-def test_a_fifth_of_a_known_limit_is_left_for_people(tmp_path: Path) -> None:
+def test_share_of_a_known_limit_is_left_for_people(tmp_path: Path) -> None:
     clock = Clock()
     budgets = Budgets(tmp_path, clock=clock)
     limit, _ = KNOWN_LIMITS[Endpoint.LOGS]
@@ -41,7 +41,7 @@ def test_a_fifth_of_a_known_limit_is_left_for_people(tmp_path: Path) -> None:
     assert budgets.reserve(Endpoint.LOGS) is None, "a new hour"
 
 
-def test_an_endpoint_without_a_known_limit_is_free_until_headers_tell(tmp_path: Path) -> None:
+def test_endpoint_without_a_known_limit_is_unlimited_until_headers(tmp_path: Path) -> None:
     budgets = Budgets(tmp_path, clock=Clock())
     assert all(budgets.reserve(Endpoint.EVENTS) is None for _ in range(500))
     budgets.record(Endpoint.EVENTS, headers(limit=10, remaining=3, reset=30))
@@ -49,7 +49,7 @@ def test_an_endpoint_without_a_known_limit_is_free_until_headers_tell(tmp_path: 
     assert budgets.reserve(Endpoint.EVENTS) is not None, "two of ten are for people"
 
 
-def test_what_others_used_counts(tmp_path: Path) -> None:
+def test_usage_by_other_clients_counts(tmp_path: Path) -> None:
     budgets = Budgets(tmp_path, clock=Clock())
     assert budgets.reserve(Endpoint.LOGS) is None
     budgets.record(Endpoint.LOGS, headers(limit=300, remaining=61, reset=3540))
@@ -57,7 +57,7 @@ def test_what_others_used_counts(tmp_path: Path) -> None:
     assert budgets.reserve(Endpoint.LOGS) is not None
 
 
-def test_a_late_answer_does_not_give_back_what_is_reserved(tmp_path: Path) -> None:
+def test_late_response_does_not_release_reservations(tmp_path: Path) -> None:
     budgets = Budgets(tmp_path, clock=Clock())
     budgets.record(Endpoint.LOGS, headers(limit=300, remaining=100, reset=3540))
     for _ in range(10):
@@ -67,7 +67,7 @@ def test_a_late_answer_does_not_give_back_what_is_reserved(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("seconds", [3, 30, 300])
-def test_an_answer_that_took_long_to_arrive_begins_no_window(tmp_path: Path, seconds: int) -> None:
+def test_slow_response_does_not_start_a_window(tmp_path: Path, seconds: int) -> None:
     clock = Clock()
     budgets = Budgets(tmp_path, clock=clock)
     budgets.record(Endpoint.LOGS, headers(limit=300, remaining=100, reset=3540))
@@ -79,7 +79,7 @@ def test_an_answer_that_took_long_to_arrive_begins_no_window(tmp_path: Path, sec
     assert budgets.reserve(Endpoint.LOGS) is None, "the window ends when it was to end"
 
 
-def test_an_answer_of_the_next_window_begins_it(tmp_path: Path) -> None:
+def test_response_in_the_next_window_starts_it(tmp_path: Path) -> None:
     clock = Clock()
     budgets = Budgets(tmp_path, clock=clock)
     budgets.record(Endpoint.LOGS, headers(limit=300, remaining=0, reset=3540))
@@ -88,7 +88,7 @@ def test_an_answer_of_the_next_window_begins_it(tmp_path: Path) -> None:
     assert sum(budgets.reserve(Endpoint.LOGS) is None for _ in range(100)) == 30
 
 
-def test_a_refusal_ends_the_window(tmp_path: Path) -> None:
+def test_rejected_call_exhausts_the_window(tmp_path: Path) -> None:
     clock = Clock()
     budgets = Budgets(tmp_path, clock=clock)
     budgets.record(Endpoint.LOGS, headers(limit=300, remaining=0, reset=20), refused=True)
@@ -115,13 +115,13 @@ def test_processes_share_a_budget(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"limit": "x"}', "\x00"])
-def test_a_damaged_state_is_started_over(tmp_path: Path, content: str) -> None:
+def test_damaged_state_is_reset(tmp_path: Path, content: str) -> None:
     (tmp_path / "budget-logs-search.json").write_text(content)
     assert Budgets(tmp_path, clock=Clock()).reserve(Endpoint.LOGS) is None
 
 
 @given(st.dictionaries(st.sampled_from(["Limit", "Remaining", "Reset", "Period"]), st.text(max_size=6)))
-def test_any_headers_are_survived(tmp_path_factory: pytest.TempPathFactory, values: dict[str, str]) -> None:
+def test_any_headers_are_accepted(tmp_path_factory: pytest.TempPathFactory, values: dict[str, str]) -> None:
     budgets = Budgets(tmp_path_factory.mktemp("budget"), clock=Clock())
     budgets.record(Endpoint.LOGS, {f"X-RateLimit-{name}": value for name, value in values.items()})
     budgets.reserve(Endpoint.LOGS)

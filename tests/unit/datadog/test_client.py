@@ -53,7 +53,7 @@ def logged(sandbox: SandboxServer, method: str) -> int:
     return len(sandbox.workspace.calls.entries(method=f"datadog.{method}"))
 
 
-def test_a_hanging_call_costs_only_its_own_answer(sandbox: SandboxServer, tmp_path: Path) -> None:
+def test_hanging_call_affects_only_its_own_answer(sandbox: SandboxServer, tmp_path: Path) -> None:
     sandbox.workspace.faults.add(Fault(method="datadog.logs.search", delay_ms=30_000, times=None))
     started = time.monotonic()
     evidence = collect(request(), DatadogClient(access(sandbox), tmp_path, deadline_s=8.0).fetch)
@@ -62,7 +62,7 @@ def test_a_hanging_call_costs_only_its_own_answer(sandbox: SandboxServer, tmp_pa
     assert unknown == {"logs"}
 
 
-def test_the_same_question_is_asked_once_a_minute(sandbox: SandboxServer, tmp_path: Path) -> None:
+def test_identical_call_is_sent_once_a_minute(sandbox: SandboxServer, tmp_path: Path) -> None:
     clock = lambda: 1_795_400_030.0  # noqa: E731 - one minute for all
 
     def ask(_: int) -> CallOutcome:
@@ -77,7 +77,7 @@ def test_the_same_question_is_asked_once_a_minute(sandbox: SandboxServer, tmp_pa
     assert logged(sandbox, "catalog.entities") == 2
 
 
-def test_a_failure_is_not_remembered(sandbox: SandboxServer, tmp_path: Path) -> None:
+def test_failure_is_not_cached(sandbox: SandboxServer, tmp_path: Path) -> None:
     sandbox.workspace.faults.add(Fault(method="datadog.catalog.entities", status=503, times=1))
     client = DatadogClient(access(sandbox), tmp_path)
     outcomes = [client.fetch([entity("checkout")])[0].call.outcome for _ in range(2)]
@@ -95,7 +95,7 @@ def test_old_answers_are_deleted(sandbox: SandboxServer, tmp_path: Path) -> None
     assert len(list(tmp_path.glob("answer-*"))) == 1
 
 
-def test_a_redirect_is_not_followed_with_the_keys(sandbox: SandboxServer, tmp_path: Path) -> None:
+def test_redirect_is_not_followed_with_the_keys(sandbox: SandboxServer, tmp_path: Path) -> None:
     elsewhere = f"{sandbox.datadog_url}/api/v1/validate"
     fault = Fault(method="datadog.catalog.entities", status=302, headers={"Location": elsewhere}, body="")
     sandbox.workspace.faults.add(fault)
@@ -104,14 +104,14 @@ def test_a_redirect_is_not_followed_with_the_keys(sandbox: SandboxServer, tmp_pa
     assert logged(sandbox, "validate") == 0
 
 
-def test_an_answer_without_end_is_cut(sandbox: SandboxServer, tmp_path: Path) -> None:
+def test_oversized_response_is_unavailable(sandbox: SandboxServer, tmp_path: Path) -> None:
     body = '{"data": "' + "x" * MAX_ANSWER_BYTES + '"}'
     sandbox.workspace.faults.add(Fault(method="datadog.catalog.entities", status=200, body=body))
     answer = DatadogClient(access(sandbox), tmp_path).fetch([entity("checkout")])[0]
     assert answer.call.outcome is CallOutcome.UNAVAILABLE
 
 
-def test_no_host_at_all(tmp_path: Path) -> None:
+def test_unreachable_host_yields_unknown_findings(tmp_path: Path) -> None:
     nobody = DatadogAccess.from_extra({"api_key": "a", "app_key": "b", "api_host": "http://127.0.0.1:9"})
     evidence = collect(request(), DatadogClient(nobody, tmp_path).fetch)
     assert {finding.verdict for finding in evidence.findings} == {Verdict.UNKNOWN}
@@ -119,7 +119,7 @@ def test_no_host_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("left", "skips"), [(300, False), (120, True)], ids=["alone", "others-use-it-too"])
-def test_fifty_simultaneous_incidents_stay_within_the_limits_and_say_what_was_skipped(
+def test_fifty_incidents_stay_within_the_limits_and_report_skips(
     sandbox: SandboxServer, tmp_path: Path, left: int, skips: bool
 ) -> None:
     sandbox.workspace.datadog.limits.left["logs.search"] = left

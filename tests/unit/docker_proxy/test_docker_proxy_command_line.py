@@ -10,7 +10,7 @@ from incident_docker_proxy.settings import MIB, Settings
 from incident_docker_proxy.streams import TcpAddress, UnixAddress
 
 
-def test_the_defaults_are_loopback_and_the_engines_socket() -> None:
+def test_defaults_are_loopback_and_the_engine_socket() -> None:
     assert parse_command(["--allow-image", "alpine:3.23"], {}) == Command(
         TcpAddress("127.0.0.1", 2375),
         UnixAddress(Path("/var/run/docker.sock")),
@@ -18,7 +18,7 @@ def test_the_defaults_are_loopback_and_the_engines_socket() -> None:
     )
 
 
-def test_the_environment_says_what_the_options_do_not() -> None:
+def test_environment_supplies_missing_options() -> None:
     environment = {
         "INCIDENT_DOCKER_PROXY_LISTEN": "unix:///run/proxy.sock",
         "INCIDENT_DOCKER_PROXY_UPSTREAM": "tcp://engine:2375",
@@ -43,7 +43,7 @@ def test_the_environment_says_what_the_options_do_not() -> None:
     )
 
 
-def test_an_option_wins_over_the_environment() -> None:
+def test_option_overrides_the_environment() -> None:
     command = parse_command(["--allow-image", "a:1"], {"INCIDENT_DOCKER_PROXY_ALLOW_IMAGES": "b:1"})
     assert command.settings.images == ("a:1",)
 
@@ -58,7 +58,7 @@ def test_an_option_wins_over_the_environment() -> None:
         ["--allow-image", "a:1", "--max-memory", "much"],
     ],
 )
-def test_nonsense_ends_with_a_message(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_option_exits_with_a_message(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parse_command(arguments, {})
     assert ended.value.code == 2

@@ -24,7 +24,7 @@ def created(policy: Policy, body: bytes) -> dict[str, Any]:
     return document
 
 
-def test_the_body_of_an_investigation_passes_without_what_is_unset(policy: Policy, new_body: NewBody) -> None:
+def test_investigation_body_passes_without_unset_fields(policy: Policy, new_body: NewBody) -> None:
     expected = new_body()
     del expected["Volumes"], expected["HostConfig"]["Mounts"], expected["OpenStdin"], expected["AttachStdin"]
     assert created(policy, json.dumps(new_body()).encode()) == expected
@@ -124,7 +124,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("change", REFUSED_HOST.values(), ids=REFUSED_HOST)
-def test_a_host_setting_is_refused(change: dict[str, Any], settings: Settings, new_body: NewBody) -> None:
+def test_forbidden_host_setting_is_refused(change: dict[str, Any], settings: Settings, new_body: NewBody) -> None:
     body = new_body()
     body["HostConfig"] |= change
     with pytest.raises(RefusedError, match=next(iter(change))):
@@ -132,26 +132,26 @@ def test_a_host_setting_is_refused(change: dict[str, Any], settings: Settings, n
 
 
 @pytest.mark.parametrize("change", REFUSED.values(), ids=REFUSED)
-def test_a_setting_is_refused(change: dict[str, Any], settings: Settings, new_body: NewBody) -> None:
+def test_forbidden_setting_is_refused(change: dict[str, Any], settings: Settings, new_body: NewBody) -> None:
     with pytest.raises(RefusedError, match=next(iter(change))):
         checked_container(new_body() | change, settings)
 
 
 @pytest.mark.parametrize("body", [[], None, "x", 1, {}, {"HostConfig": None}])
-def test_what_is_no_container_is_refused(body: object, settings: Settings) -> None:
+def test_invalid_body_is_refused(body: object, settings: Settings) -> None:
     with pytest.raises(RefusedError):
         checked_container(body, settings)
 
 
 @pytest.mark.parametrize("change", [{"NetworkMode": "none"}, {"NetworkMode": "demo"}, {"NetworkMode": "default"}])
-def test_an_allowed_network_passes(change: dict[str, Any], settings: Settings, new_body: NewBody) -> None:
+def test_allowed_network_passes(change: dict[str, Any], settings: Settings, new_body: NewBody) -> None:
     body = new_body()
     body["HostConfig"] |= change
     body["NetworkingConfig"] = {"EndpointsConfig": {change["NetworkMode"]: None}}
     assert checked_container(body, settings)["HostConfig"]["NetworkMode"] == change["NetworkMode"]
 
 
-def test_the_refusal_never_repeats_a_value(policy: Policy, new_body: NewBody) -> None:
+def test_refusal_does_not_repeat_values(policy: Policy, new_body: NewBody) -> None:
     body = new_body() | {"Env": ["TOKEN=hunter2", "hunter2"]}
     with pytest.raises(RefusedError) as refused:
         created(policy, json.dumps(body).encode())
@@ -250,7 +250,7 @@ def assert_is_contained(body: dict[str, Any]) -> None:
 
 
 @given(insertions=st.lists(INSERTION, min_size=1, max_size=4))
-def test_no_body_that_passes_has_a_forbidden_setting(
+def test_accepted_body_contains_no_forbidden_setting(
     insertions: list[tuple[bool, str, Any]], policy: Policy, new_body: NewBody
 ) -> None:
     try:
@@ -271,7 +271,7 @@ def test_every_spelling_of_a_dangerous_setting_is_refused(
 
 
 @given(spelling=spellings("HostConfig"))
-def test_a_second_host_configuration_is_refused(spelling: str, policy: Policy, new_body: NewBody) -> None:
+def test_second_host_configuration_is_refused(spelling: str, policy: Policy, new_body: NewBody) -> None:
     with pytest.raises(RefusedError):
         created(policy, with_insertions(new_body(), [(False, spelling, {"Privileged": True})]))
 
@@ -289,6 +289,6 @@ def test_a_second_host_configuration_is_refused(spelling: str, policy: Policy, n
         b'{"a":1,"a":1}',
     ],
 )
-def test_a_body_that_could_be_read_in_two_ways_is_refused(text: bytes, policy: Policy) -> None:
+def test_ambiguous_body_is_refused(text: bytes, policy: Policy) -> None:
     with pytest.raises(RefusedError):
         created(policy, text)

@@ -55,20 +55,20 @@ def allowed(policy: Policy, call: str, *headers: tuple[str, str], body: bytes = 
 
 @pytest.mark.parametrize("version", ["", "/v1.41", "/v1.51"])
 @pytest.mark.parametrize("call", calls(ALLOWED))
-def test_what_an_investigation_needs_passes(call: str, version: str, policy: Policy) -> None:
+def test_required_calls_pass(call: str, version: str, policy: Policy) -> None:
     method, path = call.split(" ")
     allow = allowed(policy, f"{method} {version}{path}")
     assert (allow.method, allow.engine_target("abc").partition("?")[0]) == (method, version + path)
 
 
 @pytest.mark.parametrize("call", sorted({*calls(ENGINE_API)} - {*calls(ALLOWED), "POST /containers/create"}))
-def test_every_other_call_of_the_engine_is_refused(call: str, policy: Policy) -> None:
+def test_every_other_engine_call_is_refused(call: str, policy: Policy) -> None:
     with pytest.raises(RefusedError):
         allowed(policy, call)
 
 
 @given(method=st.from_regex(r"[A-Za-z-]{1,8}", fullmatch=True), path=st.sampled_from(calls(ALLOWED)))
-def test_odd_methods_are_refused(method: str, path: str, policy: Policy) -> None:
+def test_other_methods_are_refused(method: str, path: str, policy: Policy) -> None:
     if method not in {"GET", "HEAD", "POST", "DELETE"}:
         with pytest.raises(RefusedError):
             allowed(policy, f"{method} {path.split(' ')[1]}")
@@ -123,7 +123,7 @@ TRICKS = [
 
 
 @pytest.mark.parametrize("call", TRICKS)
-def test_a_target_that_could_be_read_in_two_ways_is_refused(call: str, policy: Policy) -> None:
+def test_ambiguous_target_is_refused(call: str, policy: Policy) -> None:
     with pytest.raises(RefusedError):
         allowed(policy, call)
 
@@ -132,7 +132,7 @@ SEGMENTS = st.sampled_from(["", ".", "..", "%2e%2e", "..%2f", "...", "v1.41", "a
 
 
 @given(st.lists(SEGMENTS | st.text(alphabet="/.%25aA:@?&=~ \\;#*", max_size=4), max_size=6).map("/".join))
-def test_a_path_that_passes_is_in_its_plain_form(text: str) -> None:
+def test_accepted_path_is_canonical(text: str) -> None:
     try:
         target = parse_target("/" + text)
     except RefusedError:
@@ -142,12 +142,12 @@ def test_a_path_that_passes_is_in_its_plain_form(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["transfer-encoding", "content-encoding", "expect", "upgrade"])
-def test_headers_that_change_how_a_message_is_read_are_refused(name: str, policy: Policy) -> None:
+def test_headers_that_change_message_parsing_are_refused(name: str, policy: Policy) -> None:
     with pytest.raises(RefusedError, match=r"header|upgrade"):
         allowed(policy, "GET /version", (name, "x"))
 
 
-def test_a_body_where_none_belongs_is_refused(policy: Policy) -> None:
+def test_unexpected_body_is_refused(policy: Policy) -> None:
     with pytest.raises(RefusedError, match="no body"):
         allowed(policy, "POST /containers/abc/start", body=b'{"Privileged": true}')
 
@@ -158,7 +158,7 @@ def test_attach_may_upgrade_the_connection(policy: Policy) -> None:
 
 
 @pytest.mark.parametrize("given_filters", [None, {"label": ["a=b"], "status": ["running"]}, {"label": []}])
-def test_a_list_of_containers_is_narrowed_to_investigations(given_filters: Any, policy: Policy) -> None:
+def test_container_list_is_filtered_to_investigations(given_filters: Any, policy: Policy) -> None:
     query = f"&filters={quote(json.dumps(given_filters))}" if given_filters is not None else ""
     allow = allowed(policy, f"GET /containers/json?all=1{query}")
     filters = json.loads(parse_qs(allow.query)["filters"][0])
@@ -166,7 +166,7 @@ def test_a_list_of_containers_is_narrowed_to_investigations(given_filters: Any, 
     assert filters == {**(given_filters or {}), "label": expected}
 
 
-def test_only_a_container_with_the_label_is_an_investigations(policy: Policy) -> None:
+def test_container_without_the_label_is_refused(policy: Policy) -> None:
     labels = {"airflow_incident_provider": "investigation"}
     assert policy.investigation_id({"Id": "f00", "Config": {"Labels": labels}}) == "f00"
     for config in ({"Labels": {"airflow_incident_provider": "x"}}, {"Labels": None}, {}, None):
@@ -174,19 +174,19 @@ def test_only_a_container_with_the_label_is_an_investigations(policy: Policy) ->
             policy.investigation_id({"Id": "f00", "Config": config})
 
 
-def test_an_image_is_shown_by_any_of_its_names(policy: Policy) -> None:
+def test_image_is_shown_if_any_of_its_names_is_allowed(policy: Policy) -> None:
     assert policy.shows_image({"RepoTags": ["other:1", "alpine:3.23"]})
     assert not policy.shows_image({"RepoTags": ["other:1"], "RepoDigests": None})
     assert not policy.shows_image({"RepoTags": None})
 
 
 @pytest.mark.parametrize("reference", ["alpine:3.23", "alpine%3A3.23", "registry.example/probes/dns@sha256:00"])
-def test_an_allowed_image_is_relayed(reference: str, policy: Policy) -> None:
+def test_allowed_image_is_relayed(reference: str, policy: Policy) -> None:
     assert allowed(policy, f"GET /images/{reference}/json").answer is Answer.RELAY
 
 
 @pytest.mark.parametrize("reference", ["sha256:00", "evil", "registry.example/probes/deep/dns"])
-def test_any_other_image_is_shown_only_after_a_look_at_its_names(reference: str, policy: Policy) -> None:
+def test_other_image_is_checked_by_its_names(reference: str, policy: Policy) -> None:
     assert allowed(policy, f"GET /images/{reference}/json").answer is Answer.ALLOWED_IMAGE
 
 
@@ -198,7 +198,7 @@ class TestPull:
             allowed(policy, "POST /images/create?fromImage=alpine&tag=3.23")
 
     @pytest.mark.parametrize("tag", ["3.23", "sha256%3A00"])
-    def test_takes_an_allowed_image_with_its_credentials(self, tag: str) -> None:
+    def test_accepts_an_allowed_image_with_its_credentials(self, tag: str) -> None:
         call = f"POST /images/create?fromImage=alpine&tag={tag}"
         assert allowed(self.policy, call, ("x-registry-auth", "e30=")).registry_auth == "e30="
 
@@ -217,17 +217,17 @@ class TestPull:
             "fromImage=alpine&tag=3.23%20x",
         ],
     )
-    def test_refuses_anything_else(self, query: str) -> None:
+    def test_any_other_query_is_refused(self, query: str) -> None:
         with pytest.raises(RefusedError):
             allowed(self.policy, f"POST /images/create?{query}")
 
 
 @pytest.mark.parametrize("network", ["host", "container:db", "", "a b"])
-def test_a_network_that_lifts_isolation_cannot_be_configured(network: str) -> None:
+def test_network_without_isolation_cannot_be_configured(network: str) -> None:
     with pytest.raises(ValueError, match="cannot be allowed"):
         Settings(images=("alpine:3.23",), networks=(network,))
 
 
-def test_a_proxy_without_images_cannot_be_configured() -> None:
+def test_proxy_without_images_cannot_be_configured() -> None:
     with pytest.raises(ValueError, match="no image"):
         Settings(images=())

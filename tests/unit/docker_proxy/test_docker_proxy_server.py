@@ -95,14 +95,14 @@ def get(target: str, method: str = "GET", more: str = "") -> bytes:
     return f"{method} {target} HTTP/1.1\r\nHost: docker\r\n{more}\r\n".encode()
 
 
-def test_a_refused_request_gets_403_and_words_and_never_reaches_the_engine(tmp_path: Path, policy: Policy) -> None:
+def test_refused_request_returns_403_and_does_not_reach_the_engine(tmp_path: Path, policy: Policy) -> None:
     engine = ToldEngine({})
     status, body = run(tmp_path, policy, engine, lambda to: to.ask(get("/v1.41/volumes/create", "POST")))
     assert (status, engine.seen) == (403, [])
     assert "volumes are out of reach" in json.loads(body)["message"]
 
 
-def test_a_refusal_is_one_json_line_without_the_query(
+def test_refusal_is_logged_as_one_json_line_without_the_query(
     tmp_path: Path, policy: Policy, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "incident_docker_proxy"):
@@ -116,7 +116,7 @@ def test_a_refusal_is_one_json_line_without_the_query(
     }
 
 
-def test_a_call_goes_on_with_the_full_id_of_the_container(tmp_path: Path, policy: Policy) -> None:
+def test_call_is_forwarded_with_the_full_container_id(tmp_path: Path, policy: Policy) -> None:
     full_id = "f" * 64
     engine = ToldEngine(
         {
@@ -129,7 +129,7 @@ def test_a_call_goes_on_with_the_full_id_of_the_container(tmp_path: Path, policy
 
 
 @pytest.mark.parametrize("call", ["DELETE ", "GET /json", "GET /logs", "POST /attach", "POST /start", "POST /wait"])
-def test_another_container_is_only_looked_at(call: str, tmp_path: Path, policy: Policy) -> None:
+def test_other_container_is_only_inspected(call: str, tmp_path: Path, policy: Policy) -> None:
     method, rest = call.split(" ")
     engine = ToldEngine({"GET /containers/db/json": http(FOREIGN)})
     status, body = run(tmp_path, policy, engine, lambda to: to.ask(get(f"/containers/db{rest}", method)))
@@ -137,12 +137,12 @@ def test_another_container_is_only_looked_at(call: str, tmp_path: Path, policy: 
     assert b"not an investigation's" in body
 
 
-def test_the_engines_no_is_brought_back(tmp_path: Path, policy: Policy) -> None:
+def test_engine_error_is_returned(tmp_path: Path, policy: Policy) -> None:
     status, _ = run(tmp_path, policy, ToldEngine({}), lambda to: to.ask(get("/containers/gone/json")))
     assert status == 404
 
 
-def test_output_comes_raw_and_what_the_client_types_goes_nowhere(tmp_path: Path, policy: Policy) -> None:
+def test_output_is_raw_and_client_input_is_discarded(tmp_path: Path, policy: Policy) -> None:
     attach = f"POST /containers/{'f' * 64}/attach?stream=1"
     raw = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n"
     engine = ToldEngine(
@@ -167,7 +167,7 @@ def test_output_comes_raw_and_what_the_client_types_goes_nowhere(tmp_path: Path,
     assert b"typed" not in engine.received
 
 
-def test_the_engine_is_let_go_when_the_client_hangs_up(tmp_path: Path, policy: Policy) -> None:
+def test_engine_connection_closes_when_the_client_disconnects(tmp_path: Path, policy: Policy) -> None:
     wait = f"POST /containers/{'f' * 64}/wait"
     endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     engine = ToldEngine({"GET /containers/probe/json": http(INVESTIGATION), wait: endless}, holds=frozenset({wait}))
@@ -182,7 +182,7 @@ def test_the_engine_is_let_go_when_the_client_hangs_up(tmp_path: Path, policy: P
     assert engine.let_go.is_set()
 
 
-def test_a_second_request_on_a_connection_is_never_read(tmp_path: Path, policy: Policy) -> None:
+def test_second_request_on_a_connection_is_not_read(tmp_path: Path, policy: Policy) -> None:
     engine = ToldEngine({"GET /_ping": http(b"OK"), "GET /version": http(b"{}")})
     status, rest = run(tmp_path, policy, engine, lambda to: to.ask(get("/_ping") + get("/version")))
     assert (status, rest, engine.seen) == (200, b"OK", ["GET /_ping"])
@@ -200,14 +200,16 @@ def test_a_second_request_on_a_connection_is_never_read(tmp_path: Path, policy: 
         ("Upgrade: h2c\r\nConnection: Upgrade\r\n", 403),
     ],
 )
-def test_a_message_with_two_ends_is_refused(headers: str, expected: int, tmp_path: Path, policy: Policy) -> None:
+def test_message_with_ambiguous_framing_is_refused(
+    headers: str, expected: int, tmp_path: Path, policy: Policy
+) -> None:
     request = get("/containers/create", "POST", headers) + b"0\r\n\r\n"
     engine = ToldEngine({})
     status, _ = run(tmp_path, policy, engine, lambda to: to.ask(request))
     assert (status, engine.seen) == (expected, [])
 
 
-def test_a_body_that_is_too_large_is_refused(tmp_path: Path, policy: Policy) -> None:
+def test_oversized_body_is_refused(tmp_path: Path, policy: Policy) -> None:
     size = LARGEST_REQUEST_BODY + 1
     request = get("/containers/create", "POST", f"Content-Length: {size}\r\n") + b" " * size
     status, body = run(tmp_path, policy, ToldEngine({}), lambda to: to.ask(request))
@@ -215,7 +217,7 @@ def test_a_body_that_is_too_large_is_refused(tmp_path: Path, policy: Policy) -> 
     assert b"too large" in body
 
 
-def test_a_head_request_is_refused_without_a_body(tmp_path: Path, policy: Policy) -> None:
+def test_head_request_is_refused_without_a_body(tmp_path: Path, policy: Policy) -> None:
     request = get("/containers/probe/archive?path=/etc/shadow", "HEAD")
     assert run(tmp_path, policy, ToldEngine({}), lambda to: to.ask(request)) == (403, b"")
 
@@ -235,24 +237,24 @@ def test_only_allowed_images_are_shown(tmp_path: Path, policy: Policy) -> None:
 
 
 @pytest.mark.parametrize("target", ["/_ping", "/_proxy/health", "/containers/probe/json"])
-def test_without_an_engine_the_answer_says_so(target: str, tmp_path: Path, policy: Policy) -> None:
+def test_unreachable_engine_is_reported(target: str, tmp_path: Path, policy: Policy) -> None:
     status, body = run(tmp_path, policy, None, lambda to: to.ask(get(target)))
     assert (status, json.loads(body)["message"]) == (502, "the Docker Engine cannot be reached")
 
 
-def test_an_engine_that_answers_nonsense_is_a_bad_gateway(tmp_path: Path, policy: Policy) -> None:
+def test_invalid_engine_response_is_a_bad_gateway(tmp_path: Path, policy: Policy) -> None:
     engine = ToldEngine({"GET /_ping": b"nonsense\r\n\r\n", "GET /images/json": http(b"nonsense")})
     assert run(tmp_path, policy, engine, lambda to: to.ask(get("/_ping")))[0] == 502
     assert run(tmp_path, policy, engine, lambda to: to.ask(get("/images/json")))[0] == 502
 
 
-def test_health_asks_the_engine(tmp_path: Path, policy: Policy) -> None:
+def test_health_check_pings_the_engine(tmp_path: Path, policy: Policy) -> None:
     engine = ToldEngine({"GET /_ping": http(b"OK")})
     assert run(tmp_path, policy, engine, lambda to: to.ask(get("/_proxy/health")))[0] == 200
     assert engine.seen == ["GET /_ping"]
 
 
-def test_it_imports_neither_airflow_nor_a_docker_client() -> None:
+def test_import_loads_neither_airflow_nor_a_docker_client() -> None:
     code = (
         "import sys, incident_docker_proxy.command_line\n"
         "heavy = {'airflow', 'docker', 'pydantic', 'requests'} & {m.split('.')[0] for m in sys.modules}\n"

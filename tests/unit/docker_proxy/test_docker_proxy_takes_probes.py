@@ -30,7 +30,7 @@ class RecordingEngine(APIClient):
 
 
 @pytest.mark.parametrize("probe", BUILTIN_PROBES, ids=lambda probe: probe.name)
-def test_the_container_of_a_probe_passes(probe: Probe) -> None:
+def test_probe_container_is_accepted(probe: Probe) -> None:
     target = Target(url="https://checkout.example.com/healthz") if probe.select else None
     run = ProbeRun(probe=probe.name, target=target)
     settings = ProbeSettings(ca_pem="-----BEGIN CERTIFICATE-----\n" + "A" * 30_000, client_pem="B" * 6_000)

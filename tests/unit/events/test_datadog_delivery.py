@@ -73,7 +73,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == ours]
 
 
-def test_events_and_metrics_arrive(datadog: Callable[..., Any], slack: SandboxServer) -> None:
+def test_events_and_metrics_are_delivered(datadog: Callable[..., Any], slack: SandboxServer) -> None:
     datadog()
     DatadogEvents().deliver(EVENTS)
 
@@ -84,7 +84,7 @@ def test_events_and_metrics_arrive(datadog: Callable[..., Any], slack: SandboxSe
     assert points == {"incident.step.duration": 1.5, "incident.step.failed": 1}
 
 
-def test_without_a_connection_nothing_happens(
+def test_nothing_is_sent_without_a_connection(
     airflow_home: Path, control: SandboxClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     DatadogEvents().deliver(EVENTS)
@@ -93,7 +93,7 @@ def test_without_a_connection_nothing_happens(
     assert warnings(caplog) == []
 
 
-def test_a_refused_key_is_logged_once_and_not_printed(
+def test_rejected_key_is_logged_once_and_not_printed(
     datadog: Callable[..., Any], control: SandboxClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     datadog(api_key=WRONG_KEY)
@@ -108,14 +108,14 @@ def test_a_refused_key_is_logged_once_and_not_printed(
     assert len(control.calls()) == 1
 
 
-def test_an_incomplete_connection_is_said(datadog: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_incomplete_connection_is_logged(datadog: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
     datadog(api_key=None)
     DatadogEvents().deliver(EVENTS)
 
     assert len(warnings(caplog)) == 1
 
 
-def test_a_closed_port_costs_no_time(datadog: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_closed_port_fails_fast(datadog: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         closed = taken.getsockname()[1]
     datadog(api_host=f"http://127.0.0.1:{closed}")
@@ -126,7 +126,7 @@ def test_a_closed_port_costs_no_time(datadog: Callable[..., Any], caplog: pytest
     assert len(warnings(caplog)) == 1
 
 
-def test_a_silent_server_costs_one_call(datadog: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_silent_server_receives_one_call(datadog: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         datadog(api_host=f"http://127.0.0.1:{silent.getsockname()[1]}")
         began = time.monotonic()
@@ -141,7 +141,7 @@ def test_a_silent_server_costs_one_call(datadog: Callable[..., Any], caplog: pyt
     assert len(warnings(caplog)) == 1
 
 
-def test_a_slow_server_gets_as_much_as_there_is_time_for(
+def test_slow_server_receives_only_calls_within_the_time_limit(
     datadog: Callable[..., Any],
     control: SandboxClient,
     caplog: pytest.LogCaptureFixture,
@@ -157,7 +157,7 @@ def test_a_slow_server_gets_as_much_as_there_is_time_for(
     assert "too slow" in warnings(caplog)[0]
 
 
-def test_a_report_is_sent_in_one_call_without_what_is_not_recorded(
+def test_report_is_sent_in_one_call_without_missing_values(
     datadog: Callable[..., Any], slack: SandboxServer
 ) -> None:
     datadog()
@@ -173,7 +173,7 @@ def test_a_report_is_sent_in_one_call_without_what_is_not_recorded(
     assert ("incident.report.time_to_room.median", "group:all") not in sent
 
 
-def test_a_report_that_does_not_reach_datadog_is_an_error(datadog: Callable[..., Any]) -> None:
+def test_undelivered_report_is_an_error(datadog: Callable[..., Any]) -> None:
     with pytest.raises(MetricsNotSentError, match="no Airflow connection"):
         DatadogEvents().send([])
     datadog(api_key=WRONG_KEY)

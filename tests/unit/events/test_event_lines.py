@@ -44,7 +44,7 @@ def workflow(**fields: Any) -> IncidentEvent:
     return event(EventKind.WORKFLOW_COMPLETE, **{**known, **fields})
 
 
-def test_a_line_says_what_is_known_and_nothing_else() -> None:
+def test_log_line_contains_only_known_fields() -> None:
     assert json.loads(event().log_line()) == {
         "event": "step_complete",
         "at": "2026-11-23T09:35:41Z",
@@ -59,14 +59,14 @@ def test_a_line_says_what_is_known_and_nothing_else() -> None:
 
 
 @given(st.text())
-def test_whatever_an_error_says_it_stays_one_line(words: str) -> None:
+def test_any_error_text_stays_on_one_line(words: str) -> None:
     line = event(error=words).log_line()
 
     assert len(line.splitlines()) == 1
     assert json.loads(line)["error"] == words
 
 
-def test_an_error_of_this_package_is_described_with_its_message() -> None:
+def test_error_of_this_package_includes_its_message() -> None:
     try:
         try:
             raise SlackUnavailableError("Slack did not answer chat.postMessage: TimeoutError.")
@@ -85,27 +85,27 @@ def test_messages_of_other_libraries_are_not_reported(secret: str) -> None:
     assert describe_error(None) is None
 
 
-def test_a_long_error_is_cut() -> None:
+def test_long_error_is_truncated() -> None:
     reported = describe_error(SlackUnavailableError("x" * 10_000))
 
     assert reported is not None
     assert len(reported) == ERROR_LIMIT
 
 
-def test_an_error_that_was_raised_from_itself_is_described() -> None:
+def test_error_with_itself_as_cause_is_described() -> None:
     error = ValueError("round and round")
     error.__cause__ = error
 
     assert describe_error(error) == "ValueError"
 
 
-def test_a_step_s_duration_is_a_metric_in_seconds() -> None:
+def test_step_duration_is_a_metric_in_seconds() -> None:
     [point] = metrics(event())
 
     assert (point.name, point.value, point.kind) == ("incident.step.duration", 0.812, "gauge")
 
 
-def test_a_failed_step_is_counted() -> None:
+def test_failed_step_is_counted() -> None:
     points = metrics(event(EventKind.STEP_FAILED, state="failed"))
 
     assert [(point.name, point.kind) for point in points] == [
@@ -114,11 +114,11 @@ def test_a_failed_step_is_counted() -> None:
     ]
 
 
-def test_a_step_that_began_adds_no_point() -> None:
+def test_running_step_has_no_metric() -> None:
     assert metrics(event(EventKind.STEP_RUNNING, duration_ms=None)) == ()
 
 
-def test_a_run_reports_the_times_of_its_summary() -> None:
+def test_run_reports_the_times_of_its_summary() -> None:
     assert {point.name: point.value for point in metrics(workflow(duration_ms=10_889))} == {
         "incident.workflow.duration": 10.889,
         "incident.time_to_room": 2.1,
@@ -135,7 +135,7 @@ def test_no_metric_is_tagged_by_key_or_run(reported: IncidentEvent) -> None:
     assert "severity:critical" in tags
 
 
-def test_the_stream_folds_an_incident_s_entries() -> None:
+def test_entries_of_an_incident_share_an_aggregation_key() -> None:
     entries = [stream_entry(event(step=step)) for step in ("parse_incident_event", "create_war_room")]
 
     assert {entry.aggregation_key for entry in entries} == {KEY}
@@ -154,14 +154,14 @@ def test_the_stream_folds_an_incident_s_entries() -> None:
         (workflow(state="failed"), "error", "normal"),
     ],
 )
-def test_how_loud_an_entry_is(reported: IncidentEvent, kind: str, priority: str) -> None:
+def test_alert_type_and_priority_of_an_entry(reported: IncidentEvent, kind: str, priority: str) -> None:
     entry = stream_entry(reported)
 
     assert (entry.alert_type, entry.priority) == (kind, priority)
     assert entry.happened_at == int(AT.timestamp())
 
 
-def test_an_entry_reads_well() -> None:
+def test_title_and_text_of_an_entry() -> None:
     entry = stream_entry(
         event(EventKind.STEP_FAILED, state="up_for_retry", try_number=1, error="SlackUnavailableError: HTTP 503")
     )

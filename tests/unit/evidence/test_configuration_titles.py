@@ -31,7 +31,7 @@ def _story(title: str, source: str = "audit") -> Story:
         "Terraform apply complete! Resources: 0 added, 1 changed, 0 destroyed.",
     ],
 )
-def test_a_title_that_says_that_the_configuration_changed_is_a_change(
+def test_title_reporting_a_configuration_change_is_a_change(
     title: str, datadog: SandboxServer, tmp_path: Path
 ) -> None:
     found = play(datadog, tmp_path, _story(title))
@@ -53,12 +53,12 @@ def test_a_title_that_says_that_the_configuration_changed_is_a_change(
         "Keys of the office handed over",
     ],
 )
-def test_talk_of_configuration_is_no_change(title: str, datadog: SandboxServer, tmp_path: Path) -> None:
+def test_title_mentioning_configuration_is_not_a_change(title: str, datadog: SandboxServer, tmp_path: Path) -> None:
     found = play(datadog, tmp_path, _story(title))
     assert found.finding("changes").verdict is Verdict.OK
     assert found.evidence.hypotheses == ()
 
 
-def test_a_version_with_its_configuration_is_a_deployment(datadog: SandboxServer, tmp_path: Path) -> None:
+def test_version_with_configuration_is_a_deployment(datadog: SandboxServer, tmp_path: Path) -> None:
     found = play(datadog, tmp_path, _story("Deployed checkout 2.14.0 with changed config", "github"))
     assert [each.cause for each in found.evidence.hypotheses] == [Cause.DEPLOYMENT]

@@ -139,7 +139,7 @@ def _schema() -> Any:
 
 
 @pytest.mark.parametrize("endpoint", list(Endpoint))
-def test_the_client_reads_every_answer(endpoint: Endpoint, world: World, client: ApiClient) -> None:
+def test_official_client_parses_every_response(endpoint: Endpoint, world: World, client: ApiClient) -> None:
     call = next(call for call in calls(world).values() if call.endpoint is endpoint)
     answer = READERS[endpoint](client, call)
     assert list(unparsed(answer)) == []
@@ -157,7 +157,7 @@ def _size(answer: Any) -> int:
     return 0
 
 
-def test_every_endpoint_is_among_the_first_calls(world: World) -> None:
+def test_first_calls_cover_every_endpoint(world: World) -> None:
     found = calls(world)
     assert {call.endpoint for call in found.values()} == set(Endpoint)
     assert SERVICES in found

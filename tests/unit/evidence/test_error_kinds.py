@@ -25,7 +25,7 @@ from airflow_incident_provider.evidence.observations import ErrorKind
         "tax.acme.internal: Name does not resolve",
     ],
 )
-def test_a_name_that_does_not_resolve_is_recognized_in_every_resolver_s_words(text: str) -> None:
+def test_dns_errors_of_common_resolvers_are_recognized(text: str) -> None:
     assert kind_of(text) is ErrorKind.DNS
 
 
@@ -38,5 +38,5 @@ def test_a_name_that_does_not_resolve_is_recognized_in_every_resolver_s_words(te
         "host tax-03 not found in the inventory",
     ],
 )
-def test_other_lookups_are_no_names(text: str) -> None:
+def test_other_lookup_errors_are_not_dns_errors(text: str) -> None:
     assert kind_of(text) is not ErrorKind.DNS

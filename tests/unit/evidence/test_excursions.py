@@ -19,7 +19,7 @@ from .story_play import play  # isort: skip
         Event(service="checkout", title="Rolled back checkout to 2.13.8", at=-14),
     ],
 )
-def test_a_change_that_ended_an_earlier_excursion_is_not_the_cause_of_the_next(
+def test_change_that_ended_an_excursion_does_not_cause_the_next(
     change: Event, datadog: SandboxServer, tmp_path: Path
 ) -> None:
     effects = (

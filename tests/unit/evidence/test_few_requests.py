@@ -16,7 +16,7 @@ from .story_play import play  # isort: skip
 # At most one request fails in each of two minutes.
 @pytest.mark.parametrize(("requests", "growth"), [(60, 0.0083), (20, 0.025)])
 @pytest.mark.parametrize("at", [7, 8, 9, 10])
-def test_one_or_two_failed_requests_are_no_rise(
+def test_one_or_two_failed_requests_are_not_a_rise(
     at: int, requests: float, growth: float, datadog: SandboxServer, tmp_path: Path
 ) -> None:
     services = {"checkout": Service(hits=requests, error_share=0.0, version="2.13.9", hosts=1)}

@@ -30,7 +30,7 @@ def _late(name: str, onset: float) -> Story:
         ("success_rate_falls", 65, (Cause.DEPLOYMENT, "checkout")),
     ],
 )
-def test_what_began_before_the_window_is_found(
+def test_onset_before_the_window_is_found(
     name: str, onset: float, expected: tuple[Cause, str], datadog: SandboxServer, tmp_path: Path
 ) -> None:
     found = play(datadog, tmp_path, _late(name, onset))
@@ -52,7 +52,7 @@ def test_what_began_before_the_window_is_found(
         (Effect(service="checkout", metric="latency", factor=1.1, at=-50),),
     ],
 )
-def test_what_grows_all_morning_or_came_and_went_is_left_alone(
+def test_slow_growth_and_ended_excursions_yield_no_hypothesis(
     effects: tuple[Effect, ...], datadog: SandboxServer, tmp_path: Path
 ) -> None:
     story = load_story("healthy").model_copy(

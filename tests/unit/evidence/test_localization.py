@@ -22,7 +22,7 @@ def level(excess: float = 0.0, requests: float = 100) -> Telemetry:
     return Telemetry(history, [0.1, 0.1, 0.1 + excess, 0.1 + excess, 0.1], [requests] * 5)
 
 
-def test_the_deepest_service_that_explains_the_excess_is_first() -> None:
+def test_deepest_service_that_explains_the_excess_ranks_first() -> None:
     telemetry = {"web": level(0.3), "orders": level(0.3), "search": level(), "db": level(0.3)}
     found = localize(GRAPH, "web", telemetry, Measure.LEVEL)
     assert found.suspects[0].service == "db"
@@ -34,7 +34,7 @@ def test_few_slow_requests_do_not_explain_many() -> None:
     assert localize(GRAPH, "web", telemetry, Measure.LEVEL).suspects[0].service == "orders"
 
 
-def test_silence_says_why() -> None:
+def test_silence_has_a_reason() -> None:
     quiet = {name: level() for name in ("web", "orders", "search", "db")}
     assert localize(GRAPH, "web", quiet, Measure.LEVEL).silence is Silence.ALERTING_NORMAL
     alone = {**quiet, "web": level(0.3)}
@@ -44,12 +44,12 @@ def test_silence_says_why() -> None:
     assert localize(GRAPH, "web", small, Measure.LEVEL).silence is Silence.UNEXPLAINED
 
 
-def test_services_without_data_are_named_as_unmeasured() -> None:
+def test_services_without_data_are_unmeasured() -> None:
     telemetry = {"web": level(0.3), "orders": level(0.3)}
     assert localize(GRAPH, "web", telemetry, Measure.LEVEL).unmeasured == ("db", "search")
 
 
-def test_missing_points_are_not_zero_requests_that_failed() -> None:
+def test_missing_points_are_not_failed_requests() -> None:
     history = [0.0] * 60
     telemetry = {
         "web": Telemetry(history, [0.0, 0.2, 0.2], [100, 100, 100]),
@@ -60,7 +60,9 @@ def test_missing_points_are_not_zero_requests_that_failed() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=60), st.sets(st.integers(0, 9)))
-def test_any_graph_ends_and_every_path_is_abnormal_calls(edges: list[tuple[int, int]], hot: set[int]) -> None:
+def test_walk_terminates_and_paths_contain_only_abnormal_services(
+    edges: list[tuple[int, int]], hot: set[int]
+) -> None:
     graph = ServiceGraph.of((f"s{a}", f"s{b}") for a, b in edges)
     telemetry = {f"s{i}": level(0.4 if i in hot else 0) for i in range(10)}
     for suspect in localize(graph, "s0", telemetry, Measure.LEVEL).suspects:
@@ -70,7 +72,7 @@ def test_any_graph_ends_and_every_path_is_abnormal_calls(edges: list[tuple[int, 
 
 
 @pytest.mark.parametrize("rename", [str.upper, lambda name: name[::-1] + "_x"])
-def test_names_do_not_matter(rename: Callable[[str], str]) -> None:
+def test_ranking_is_independent_of_service_names(rename: Callable[[str], str]) -> None:
     telemetry = {"web": level(0.3), "orders": level(0.3), "search": level(), "db": level(0.3)}
     graph = ServiceGraph.of((rename(a), rename(b)) for a, b in GRAPH.edges())
     renamed = {rename(name): each for name, each in telemetry.items()}
@@ -78,7 +80,7 @@ def test_names_do_not_matter(rename: Callable[[str], str]) -> None:
     assert first.service == rename("db")
 
 
-def test_the_walk_passes_through_services_that_report_nothing() -> None:
+def test_walk_continues_through_services_without_data() -> None:
     chain = ServiceGraph.of([("web", "gateway"), ("gateway", "orders"), ("orders", "db"), ("web", "search")])
     telemetry = {"web": level(0.3), "search": level(), "orders": level(0.3), "db": level()}
     found = localize(chain, "web", telemetry, Measure.LEVEL)
@@ -86,14 +88,14 @@ def test_the_walk_passes_through_services_that_report_nothing() -> None:
     assert found.unmeasured == ("gateway",)
 
 
-def test_a_lost_point_makes_a_service_no_smaller_part_of_the_excess() -> None:
+def test_missing_point_does_not_reduce_the_share_of_the_excess() -> None:
     whole = level(0.3)
     holes = Telemetry(whole.history, [0.1, 0.1, None, 0.4, 0.1], [None, 100, None, 100, 100], usual=100)
     telemetry = {"web": whole, "orders": whole, "search": level(), "db": holes}
     assert localize(GRAPH, "web", telemetry, Measure.LEVEL).suspects[0].service == "db"
 
 
-def test_a_service_that_gets_no_requests_any_more_still_explains_those_that_fail() -> None:
+def test_service_without_new_requests_still_explains_failures() -> None:
     history = [0.0] * 60
     broken = Telemetry(history, [0.0, 0.9, 0.9, 0.9, 0.9], [100, 100, 2, 2, 2], usual=100)
     web = Telemetry(history, [0.0, 0.9, 0.9, 0.9, 0.9], [100] * 5, usual=100)

@@ -28,7 +28,7 @@ SHARE = "default_zero(sum:a.b{x:y}.as_count()) / sum:c.d{x:y}.as_count()"
         (f"sum(last_5m):anomalies({SHARE}, 'agile', 2) >= 1", Monitored(SHARE, None, None)),
     ],
 )
-def test_the_metric_is_read_from_every_kind_of_metric_monitor(query: str, watched: Monitored) -> None:
+def test_metric_is_read_from_each_metric_monitor_type(query: str, watched: Monitored) -> None:
     assert read_monitor_query(query) == watched
 
 

@@ -31,7 +31,7 @@ LOST = {
 
 
 @pytest.mark.parametrize("endpoint", LOST)
-def test_a_missing_scope_costs_its_checks_only(endpoint: str, datadog: SandboxServer, tmp_path: Path) -> None:
+def test_missing_scope_affects_only_its_checks(endpoint: str, datadog: SandboxServer, tmp_path: Path) -> None:
     limits = STORY.limits.model_copy(update={"forbidden": (endpoint,)})
     found = play(datadog, tmp_path, STORY.model_copy(update={"limits": limits}))
     lost, scope = LOST[endpoint]
@@ -43,7 +43,9 @@ def test_a_missing_scope_costs_its_checks_only(endpoint: str, datadog: SandboxSe
 
 
 @pytest.mark.parametrize("endpoint", ["deployments", "events.search"])
-def test_half_of_the_changes_is_said_to_be_half(endpoint: str, datadog: SandboxServer, tmp_path: Path) -> None:
+def test_partially_read_changes_are_reported_as_partial(
+    endpoint: str, datadog: SandboxServer, tmp_path: Path
+) -> None:
     story = STORY if endpoint == "events.search" else load_story("feature_flag")
     limits = story.limits.model_copy(update={"forbidden": (endpoint,)})
     changes = play(datadog, tmp_path, story.model_copy(update={"limits": limits})).finding("changes")
@@ -52,9 +54,7 @@ def test_half_of_the_changes_is_said_to_be_half(endpoint: str, datadog: SandboxS
 
 
 @pytest.mark.parametrize("endpoint", ["deployments", "events.search"])
-def test_nothing_in_half_of_the_changes_is_not_nothing(
-    endpoint: str, datadog: SandboxServer, tmp_path: Path
-) -> None:
+def test_no_change_in_partial_data_is_unknown(endpoint: str, datadog: SandboxServer, tmp_path: Path) -> None:
     story = load_story("healthy")
     limits = story.limits.model_copy(update={"forbidden": (endpoint,)})
     changes = play(datadog, tmp_path, story.model_copy(update={"limits": limits})).finding("changes")
@@ -78,9 +78,7 @@ def summaries(found: Played) -> list[tuple[str, str]]:
     return [(each.probe, each.verdict.value) for each in found.evidence.findings]
 
 
-def test_a_read_only_key_of_its_own_finds_all_that_a_key_with_all_scopes_finds(
-    datadog: SandboxServer, tmp_path: Path
-) -> None:
+def test_read_only_key_finds_the_same_as_an_unrestricted_key(datadog: SandboxServer, tmp_path: Path) -> None:
     scoped = play(datadog, tmp_path / "a", STORY, keys={"app_key": "read-only"}, before=with_scopes(READ_ONLY))
     whole = play(datadog, tmp_path / "b", STORY)
     assert summaries(scoped) == summaries(whole)
@@ -88,7 +86,7 @@ def test_a_read_only_key_of_its_own_finds_all_that_a_key_with_all_scopes_finds(
     assert all(scope.endswith(("_read", "_read_data", "_query", "_downtime")) for scope in READ_ONLY)
 
 
-def test_a_key_of_the_documented_scopes_is_refused_nothing(datadog: SandboxServer, tmp_path: Path) -> None:
+def test_documented_scopes_are_sufficient(datadog: SandboxServer, tmp_path: Path) -> None:
     found = play(datadog, tmp_path, STORY, keys={"app_key": "read-only"}, before=with_scopes(READ_ONLY))
     assert not [call for call in found.evidence.calls if "403" in (call.reason or "")]
     page = Path(__file__).parents[3] / "docs" / "how-to" / "evidence.md"
@@ -96,7 +94,7 @@ def test_a_key_of_the_documented_scopes_is_refused_nothing(datadog: SandboxServe
 
 
 @pytest.mark.parametrize("missing", sorted(READ_ONLY))
-def test_a_key_without_one_scope_names_it(missing: str, datadog: SandboxServer, tmp_path: Path) -> None:
+def test_missing_scope_is_named(missing: str, datadog: SandboxServer, tmp_path: Path) -> None:
     before = with_scopes(READ_ONLY - {missing})
     found = play(datadog, tmp_path, STORY, keys={"app_key": "read-only"}, before=before)
     refused = {call.endpoint for call in found.evidence.calls if "403" in (call.reason or "")}
@@ -105,7 +103,7 @@ def test_a_key_without_one_scope_names_it(missing: str, datadog: SandboxServer, 
     assert all(missing in each.summary for each in unread)
 
 
-def test_keys_that_may_do_nothing(datadog: SandboxServer, tmp_path: Path) -> None:
+def test_key_without_scopes_yields_only_unknown_findings(datadog: SandboxServer, tmp_path: Path) -> None:
     found = play(datadog, tmp_path, STORY, keys={"app_key": "read-nothing"})
     assert {each.verdict for each in found.evidence.findings} == {Verdict.UNKNOWN}
     assert found.evidence.hypotheses == ()
@@ -129,9 +127,7 @@ def test_keys_that_may_do_nothing(datadog: SandboxServer, tmp_path: Path) -> Non
     ],
     ids=["500", "html502", "html200", "list", "empty", "shapes", "v1error", "redirect", "jsonapi", "429", "drop"],
 )
-def test_whatever_datadog_answers_nothing_wrong_is_said(
-    fault: Fault, datadog: SandboxServer, tmp_path: Path
-) -> None:
+def test_invalid_responses_yield_no_false_findings(fault: Fault, datadog: SandboxServer, tmp_path: Path) -> None:
     found = play(datadog, tmp_path, STORY, before=lambda sandbox: sandbox.workspace.faults.add(fault))
     bad = {Verdict.FAIL, Verdict.WARN}
     assert not [each for each in found.evidence.findings if each.verdict in bad]

@@ -40,7 +40,7 @@ def _story(**changed: object) -> Story:
         Event(service="checkout", title="Config changed", at=-20, change="configuration", name="timeout"),
     ],
 )
-def test_a_change_in_the_gap_before_the_first_abnormal_point_is_no_cause_and_not_before(
+def test_change_within_the_gap_is_neither_cause_nor_before_the_onset(
     event: Event, datadog: SandboxServer, tmp_path: Path
 ) -> None:
     found = play(datadog, tmp_path, _story(events=(event,)))
@@ -53,13 +53,13 @@ def test_a_change_in_the_gap_before_the_first_abnormal_point_is_no_cause_and_not
     assert "or earlier" in str(evidence_messages(found.evidence)[0].blocks)
 
 
-def test_the_distance_of_a_change_before_the_gap_is_a_lower_bound(datadog: SandboxServer, tmp_path: Path) -> None:
+def test_time_since_a_change_before_the_gap_is_a_lower_bound(datadog: SandboxServer, tmp_path: Path) -> None:
     event = Event(service="checkout", title="Deployed checkout 2.14.0", at=-27)
     summary = play(datadog, tmp_path, _story(events=(event,))).finding("changes").summary
     assert "at least 3 min before the onset" in summary
 
 
-def test_a_version_that_appears_with_the_end_of_the_gap_is_no_cause(datadog: SandboxServer, tmp_path: Path) -> None:
+def test_version_first_seen_after_the_gap_is_not_the_cause(datadog: SandboxServer, tmp_path: Path) -> None:
     services = {"checkout": CHECKOUT.model_copy(update={"version": "2.13.9"})}
     rollouts = (Rollout(service="checkout", version="2.14.0", at=2, reported="none"),)
     found = play(datadog, tmp_path, _story(services=services, rollouts=rollouts))
@@ -67,7 +67,7 @@ def test_a_version_that_appears_with_the_end_of_the_gap_is_no_cause(datadog: San
     assert found.evidence.hypotheses == ()
 
 
-def test_a_gap_that_ends_before_the_onset_does_not_matter(datadog: SandboxServer, tmp_path: Path) -> None:
+def test_gap_before_the_onset_is_ignored(datadog: SandboxServer, tmp_path: Path) -> None:
     lost = (Lost(service="checkout", at=-24, until=-4),)
     event = Event(service="checkout", title="Deployed checkout 2.14.0", at=-1)
     found = play(datadog, tmp_path, _story(events=(event,), lost=lost))

@@ -57,9 +57,7 @@ def probe(target: str, *stages: Verdict, name: str = "http", **facts: Any) -> Fi
     [(OK, OK, FAIL, SKIPPED), (FAIL, SKIPPED, SKIPPED, SKIPPED), (OK, FAIL, SKIPPED, SKIPPED)],
 )
 @pytest.mark.parametrize("there", ["https://login.internal/", "https://checkout.internal:8443/"])
-def test_what_fails_where_a_redirect_leads_is_not_said_of_the_target(
-    stages: tuple[Verdict, ...], there: str
-) -> None:
+def test_failure_after_redirect_is_not_attributed_to_the_target(stages: tuple[Verdict, ...], there: str) -> None:
     expired = {"certificate_days_left": -1, "certificate_not_after": (ONSET - timedelta(minutes=9)).isoformat()}
     followed = probe("https://checkout.internal/", *stages, redirected_to=there, **expired)
     direct = probe("https://checkout.internal/", *stages, **expired)
@@ -122,7 +120,7 @@ def one(found: Evidence, cause: Cause) -> Hypothesis:
     return next(each for each in (*found.hypotheses, *found.candidates) if each.cause is cause)
 
 
-def test_a_certificate_that_expired_just_before_the_onset_is_named_before_the_deployment() -> None:
+def test_certificate_expired_just_before_onset_ranks_before_deployment() -> None:
     finding = expired("https://checkout.example/", timedelta(minutes=10))
     found = weigh_probes(evidence(DEPLOYMENT), [finding])
     assert first(found) == (Cause.CERTIFICATE, "checkout.example")
@@ -134,51 +132,51 @@ def test_a_certificate_that_expired_just_before_the_onset_is_named_before_the_de
 
 
 @pytest.mark.parametrize("ago", [timedelta(minutes=-3), timedelta(days=40)])
-def test_a_certificate_that_expired_after_the_onset_or_long_before_it_is_not_named(ago: timedelta) -> None:
+def test_certificate_expired_after_or_long_before_onset_is_ignored(ago: timedelta) -> None:
     found = weigh_probes(evidence(DEPLOYMENT), [expired("https://checkout.example/", ago)])
     assert [each.cause for each in found.hypotheses] == [Cause.DEPLOYMENT]
     assert found.hypotheses[0].contradicting == ()
 
 
-def test_how_long_before_an_unknown_onset_it_expired_is_not_said() -> None:
+def test_expiry_is_not_dated_relative_to_an_unknown_onset() -> None:
     found = weigh_probes(evidence(onset_open=True), [expired("https://checkout.example/", timedelta(days=2))])
     assert first(found) == (Cause.CERTIFICATE, "checkout.example")
     assert found.hypotheses[0].contradicting == ()
 
 
-def test_a_certificate_that_is_rejected_for_another_reason_is_no_new_symptom() -> None:
+def test_certificate_rejected_for_another_reason_is_ignored() -> None:
     finding = probe("https://checkout.example/", OK, OK, FAIL, certificate_days_left=90, certificate_verification=1)
     assert weigh_probes(evidence(), [finding]).hypotheses == ()
 
 
-def test_a_name_that_does_not_resolve_is_named() -> None:
+def test_unresolvable_name_yields_a_dns_hypothesis() -> None:
     found = weigh_probes(evidence(), [probe("db.internal", FAIL, name="dns"), probe("db.internal:5432", FAIL)])
     assert first(found) == (Cause.DNS, "db.internal")
     kinds = [each.kind for each in found.hypotheses[0].supporting]
     assert kinds == [Support.SYMPTOM, Support.PROBE_FAILED, Support.PROBE_FAILED_TOO]
 
 
-def test_weak_log_messages_and_a_probe_together_reach_the_threshold() -> None:
+def test_log_messages_and_probe_together_reach_the_threshold() -> None:
     assert evidence(DNS_LOGS).hypotheses == ()
     found = weigh_probes(evidence(DNS_LOGS), [probe("db.internal", FAIL, name="dns")])
     assert first(found) == (Cause.DNS, "checkout")
     assert {each.finding for each in found.hypotheses[0].supporting} == {"metric", "logs", "dns db.internal"}
 
 
-def test_a_name_in_the_logs_that_resolves_is_doubted() -> None:
+def test_resolvable_name_contradicts_the_dns_hypothesis() -> None:
     found = weigh_probes(evidence(DNS_LOGS), [probe("db.internal:5432", OK, OK, name="tcp")])
     assert found.hypotheses == ()
     assert [each.finding for each in one(found, Cause.DNS).contradicting] == ["tcp db.internal:5432"]
 
 
-def test_a_dependency_that_refuses_connections_is_likelier() -> None:
+def test_refused_connection_raises_confidence_in_the_dependency() -> None:
     found = weigh_probes(evidence(PAYMENTS), [probe("payments.internal:8080", OK, FAIL, name="tcp")])
     assert first(found) == (Cause.DEPENDENCY, "payments")
     assert found.hypotheses[0].confidence > PAYMENTS.confidence
     assert len(found.hypotheses) == 1
 
 
-def test_what_accepts_no_connection_is_named_where_no_service_is_known_for_it() -> None:
+def test_unreachable_target_without_known_service_is_a_hypothesis() -> None:
     found = weigh_probes(evidence(), [probe("db.internal:5432", OK, FAIL, name="tcp")])
     assert first(found) == (Cause.UNREACHABLE, "db.internal:5432")
     statement = hypothesis_statements(found)[0]
@@ -187,27 +185,23 @@ def test_what_accepts_no_connection_is_named_where_no_service_is_known_for_it() 
 
 
 @pytest.mark.parametrize(("known", "target"), [(HOST, "web-03:80"), (PAYMENTS, "http://payments.internal/health")])
-def test_a_probe_that_passes_contradicts_a_host_or_dependency_without_hiding_it(
-    known: Hypothesis, target: str
-) -> None:
+def test_passing_probe_contradicts_but_keeps_host_or_dependency(known: Hypothesis, target: str) -> None:
     found = weigh_probes(evidence(known), [probe(target, OK, OK, SKIPPED, OK)])
     assert first(found) == (known.cause, known.subject)
     assert found.hypotheses[0].confidence < known.confidence
     assert [each.kind for each in found.hypotheses[0].contradicting] == [Contradiction.PROBE_PASSED]
 
 
-def test_a_name_that_resolves_says_nothing_about_its_host() -> None:
+def test_resolvable_name_does_not_contradict_the_host_hypothesis() -> None:
     assert weigh_probes(evidence(HOST), [probe("web-03", OK, name="dns")]).hypotheses == (HOST,)
 
 
-def test_a_probe_that_passes_after_the_recovery_contradicts_nothing() -> None:
+def test_passing_probe_after_recovery_contradicts_nothing() -> None:
     found = weigh_probes(evidence(HOST, state="recovered"), [probe("web-03:80", OK, OK)])
     assert found.hypotheses[0].contradicting == ()
 
 
-def test_a_service_that_answers_supports_that_only_its_emitter_is_lost_and_one_that_does_not_contradicts_it() -> (
-    None
-):
+def test_reachability_of_the_service_weighs_the_emitter_hypothesis() -> None:
     answers = weigh_probes(evidence(EMITTER), [probe("http://checkout.prod/", OK, OK, SKIPPED, OK)])
     fails = weigh_probes(evidence(EMITTER), [probe("http://checkout.prod/", OK, FAIL)])
     assert one(answers, Cause.EMITTER_LOST).confidence > EMITTER.confidence
@@ -224,19 +218,17 @@ def test_a_service_that_answers_supports_that_only_its_emitter_is_lost_and_one_t
         (evidence(DEPLOYMENT), []),
     ],
 )
-def test_probes_are_left_out_if_our_own_network_fails_or_the_metric_is_not_abnormal(
-    known: Evidence, findings: list[Finding]
-) -> None:
+def test_probes_are_ignored_without_own_network_or_symptom(known: Evidence, findings: list[Finding]) -> None:
     assert weigh_probes(known, findings) == known
 
 
-def test_a_probe_that_could_not_run_is_unchecked() -> None:
+def test_probe_that_could_not_run_is_unchecked() -> None:
     unknown = Finding(probe="tls", target="a:443", verdict=Verdict.UNKNOWN, summary="no Docker", started_at=NOW)
     found = weigh_probes(evidence(DEPLOYMENT), [unknown])
     assert found.hypotheses[0].unchecked == ("tls a:443",)
 
 
-def test_the_room_cites_the_probe() -> None:
+def test_message_cites_the_probe() -> None:
     call = {"id": "c1", "endpoint": "metric", "method": "GET", "path": "/", "outcome": "answered"}
     known = Evidence.model_validate({**evidence(PAYMENTS).model_dump(), "calls": [call]})
     found = weigh_probes(known, [probe("payments.internal:8080", OK, FAIL, name="tcp")])
@@ -269,7 +261,7 @@ FOUND = st.lists(PROBES | EXPIRED, max_size=6, unique_by=finding_id)
     state="lost",
     open_=False,
 )
-def test_without_a_cited_probe_a_hypothesis_is_weaker_or_gone(
+def test_removing_a_cited_probe_weakens_the_hypothesis(
     known: list[Hypothesis], findings: list[Finding], state: str, open_: bool
 ) -> None:
     before = evidence(*known, state=state, onset_open=open_)

@@ -26,7 +26,7 @@ def test_onset_is_the_first_minute_of_the_first_lasting_excursion() -> None:
     )
 
 
-def test_recovery_is_dated() -> None:
+def test_recovery_has_a_time() -> None:
     shift = compare(HISTORY, window(10, 25, 26, 10, 10.2, 10))
     assert shift is not None
     assert (shift.state, shift.onset, shift.ended) == (State.RECOVERED, 3660, 3600 + 3 * 60)
@@ -39,7 +39,7 @@ def test_gaps_are_not_zeros() -> None:
     assert compare(HISTORY, window(None, None)) is None
 
 
-def test_a_short_history_gives_no_judgement() -> None:
+def test_short_history_yields_no_result() -> None:
     assert compare(HISTORY.between(0, 300), window(99, 99, 99)) is None
 
 
@@ -52,21 +52,21 @@ def test_constant_baseline_tolerates_five_percent_steps() -> None:
     assert large.state is State.ABNORMAL
 
 
-def test_a_fall_is_abnormal_too() -> None:
+def test_fall_is_abnormal() -> None:
     shift = compare(HISTORY, window(10, 2, 1, 2))
     assert shift is not None
     assert shift.direction is Direction.DOWN
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(-1e12, 1e12)), max_size=80), st.integers(1, 60))
-def test_any_values_are_checked_without_an_error(values: list[float | None], width: int) -> None:
+def test_any_values_are_accepted(values: list[float | None], width: int) -> None:
     assert len(sparkline(values, width)) <= width
     compare(HISTORY, window(*values))
     compare(window(*values), HISTORY)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=10, max_size=60))
-def test_a_window_within_the_history_is_normal(values: list[float]) -> None:
+def test_window_within_the_history_is_normal(values: list[float]) -> None:
     history = window(*values)
     shift = compare(history, history)
     assert shift is not None
@@ -82,7 +82,7 @@ def test_baseline_needs_ten_points() -> None:
 
 
 @pytest.mark.parametrize("excursion", [(25, 26), (25, 10, 26), (2, 1, 2)])
-def test_after_a_calm_while_an_excursion_is_another_one(excursion: tuple[float, ...]) -> None:
+def test_excursion_after_a_long_calm_is_a_new_one(excursion: tuple[float, ...]) -> None:
     shift = compare(HISTORY, window(10, *excursion, *(10,) * 10, 30, 31))
     assert shift is not None
     assert (shift.state, shift.onset) == (State.ABNORMAL, 3600 + 60 * (11 + len(excursion)))
@@ -90,22 +90,20 @@ def test_after_a_calm_while_an_excursion_is_another_one(excursion: tuple[float, 
 
 
 @pytest.mark.parametrize("calm", [(10, 10), (10,) * 5, (10,) * 9])
-def test_a_short_calm_belongs_to_the_excursion(calm: tuple[float, ...]) -> None:
+def test_short_calm_is_part_of_the_excursion(calm: tuple[float, ...]) -> None:
     shift = compare(HISTORY, window(10, 25, 26, *calm, 30, 31))
     assert shift is not None
     assert (shift.state, shift.onset) == (State.ABNORMAL, 3660)
 
 
-def test_one_newest_point_is_no_excursion_of_its_own_after_another_one() -> None:
+def test_single_newest_point_is_not_a_new_excursion() -> None:
     shift = compare(HISTORY, window(25, 26, *(10,) * 10, 30))
     assert shift is not None
     assert shift.onset == 3600
 
 
 @pytest.mark.parametrize(("normal", "low"), [(0.997, 0.87), (0.9995, 0.97), (99.7, 95.0), (1.0, 0.9)])
-def test_a_fall_of_a_share_of_successes_is_measured_by_what_is_missing_to_the_whole(
-    normal: float, low: float
-) -> None:
+def test_success_share_is_compared_by_its_distance_to_the_whole(normal: float, low: float) -> None:
     history = Series(HISTORY.times, (normal,) * 60)
     fallen, steady = compare(history, window(low, low, low)), compare(history, window(*(normal * 0.999,) * 3))
     assert fallen is not None
@@ -115,7 +113,7 @@ def test_a_fall_of_a_share_of_successes_is_measured_by_what_is_missing_to_the_wh
 
 
 @pytest.mark.parametrize("newest", [(30,), (30, 10), (10, 30)])
-def test_one_point_after_a_recovery_is_no_relapse(newest: tuple[float, ...]) -> None:
+def test_single_point_after_recovery_is_not_a_relapse(newest: tuple[float, ...]) -> None:
     shift = compare(HISTORY, window(25, 26, 10, 10, 10, 10, 10, 10, *newest))
     assert shift is not None
     assert (shift.state, shift.onset, shift.ended) == (State.RECOVERED, 3600, 3720)

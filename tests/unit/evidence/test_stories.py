@@ -19,7 +19,7 @@ NAMES = story_names()
 Once = Callable[[str], Played]
 
 
-def test_there_are_enough_stories_of_both_kinds() -> None:
+def test_story_set_is_large_and_balanced() -> None:
     stories = [load_story(name) for name in NAMES]
     assert len(stories) >= 30
     assert sum(story.cause is None for story in stories) >= 8
@@ -27,7 +27,7 @@ def test_there_are_enough_stories_of_both_kinds() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_has_to_be_found_is_found(name: str, played: Once) -> None:
+def test_expected_findings_are_present(name: str, played: Once) -> None:
     found = played(name)
     expect = found.story.expect
     assert {check: found.finding(check).verdict.value for check in expect.verdicts} == expect.verdicts
@@ -37,14 +37,14 @@ def test_what_has_to_be_found_is_found(name: str, played: Once) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_wrong_is_said(name: str, played: Once) -> None:
+def test_forbidden_statements_are_absent(name: str, played: Once) -> None:
     found = played(name)
     said = [each.summary for each in found.evidence.findings] + [each.text for each in found.evidence.hypotheses]
     assert not [text for text in said for word in found.story.expect.never_says if word in text]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_first_hypothesis_is_the_cause_or_there_is_none(name: str, played: Once) -> None:
+def test_first_hypothesis_is_the_cause(name: str, played: Once) -> None:
     found = played(name)
     cause, hypotheses = found.story.cause, found.evidence.hypotheses
     if cause is None:
@@ -57,13 +57,13 @@ def test_the_first_hypothesis_is_the_cause_or_there_is_none(name: str, played: O
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if load_story(name).healthy])
-def test_healthy_services_are_left_alone(name: str, played: Once) -> None:
+def test_healthy_stories_have_no_failing_findings(name: str, played: Once) -> None:
     findings = played(name).evidence.findings
     assert [each.probe for each in findings if each.verdict in {Verdict.FAIL, Verdict.WARN}] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_sentence_resolves_to_a_recorded_call(name: str, played: Once) -> None:
+def test_every_finding_cites_a_recorded_call(name: str, played: Once) -> None:
     evidence = played(name).evidence
     calls = {call.id: call for call in evidence.calls}
     findings = {finding.probe: finding for finding in evidence.findings}
@@ -82,7 +82,7 @@ def test_every_sentence_resolves_to_a_recorded_call(name: str, played: Once) -> 
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if load_story(name).cause])
-def test_without_a_cited_finding_a_hypothesis_is_weaker_or_gone(name: str, played: Once) -> None:
+def test_removing_a_cited_finding_weakens_the_hypothesis(name: str, played: Once) -> None:
     found = played(name)
     seen = found.observations
     for hypothesis in found.evidence.hypotheses:
@@ -96,7 +96,7 @@ def test_without_a_cited_finding_a_hypothesis_is_weaker_or_gone(name: str, playe
             assert all(each.confidence < hypothesis.confidence for each in same)
 
 
-def test_a_service_without_a_request_breaks_no_check(datadog: SandboxServer, tmp_path: Path) -> None:
+def test_service_without_requests_is_handled(datadog: SandboxServer, tmp_path: Path) -> None:
     silent = Effect(service="checkout", metric="hits", to=0, at=-400)
     found = play(datadog, tmp_path, load_story("healthy").model_copy(update={"effects": (silent,)}))
     assert found.finding("versions").verdict is Verdict.UNKNOWN
@@ -104,9 +104,7 @@ def test_a_service_without_a_request_breaks_no_check(datadog: SandboxServer, tmp
 
 
 @pytest.mark.parametrize("times", [0.15, 1.0, 8.0])
-def test_one_host_is_found_however_many_requests_there_are(
-    times: float, datadog: SandboxServer, tmp_path: Path
-) -> None:
+def test_single_host_is_found_at_any_request_rate(times: float, datadog: SandboxServer, tmp_path: Path) -> None:
     story = load_story("disk_full_on_one_host")
     checkout = story.services["checkout"]
     services = {"checkout": checkout.model_copy(update={"hits": checkout.hits * times})}
@@ -115,11 +113,11 @@ def test_one_host_is_found_however_many_requests_there_are(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_value_fits_into_xcom(name: str, played: Once) -> None:
+def test_evidence_fits_into_xcom(name: str, played: Once) -> None:
     assert len(played(name).evidence.model_dump_json()) < 48_000
 
 
-def test_a_misspelt_story_is_refused() -> None:
+def test_misspelled_story_is_rejected() -> None:
     with pytest.raises(ValueError, match="onse"):
         read_story("description: x\nonse: 3\nalert: {kind: latency, threshold: 1}\n")
     with pytest.raises(ValueError, match="no story 'bad_deplo'"):

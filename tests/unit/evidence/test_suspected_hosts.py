@@ -24,7 +24,7 @@ SLOW = Effect(service="checkout", metric="latency", to=2, hosts=(2,), until=6)
         (Alert(kind="latency", threshold=0.3), SLOW, 6),
     ],
 )
-def test_a_host_that_fails_until_it_is_taken_away_is_the_suspect(
+def test_host_that_fails_until_removed_is_the_suspect(
     alert: Alert, effect: Effect, gone_at: float, datadog: SandboxServer, tmp_path: Path
 ) -> None:
     story = load_story("one_host").model_copy(
@@ -42,7 +42,7 @@ def test_a_host_that_fails_until_it_is_taken_away_is_the_suspect(
     assert "1 of 5 hosts is abnormal: checkout-03; checkout-03 reports nothing since" in summary
 
 
-def test_a_host_that_is_only_taken_away_is_no_suspect(datadog: SandboxServer, tmp_path: Path) -> None:
+def test_removed_host_without_failures_is_not_suspected(datadog: SandboxServer, tmp_path: Path) -> None:
     story = load_story("one_host").model_copy(
         update={
             "services": {"checkout": Service(hosts=5, version="2.13.9")},
@@ -55,7 +55,7 @@ def test_a_host_that_is_only_taken_away_is_no_suspect(datadog: SandboxServer, tm
 
 
 @pytest.mark.parametrize("level", [0.45, 0.5, 0.55, 0.6])
-def test_a_host_that_is_by_chance_outside_its_own_range_is_no_suspect_beside_others_at_its_level(
+def test_host_at_the_level_of_the_others_is_not_suspected(
     level: float, datadog: SandboxServer, tmp_path: Path
 ) -> None:
     bursts = ((-55, -45), (-15, -5))

@@ -31,7 +31,7 @@ def _story(**changed: object) -> Story:
 
 
 @pytest.mark.parametrize("effects", [FAILING, AS_BAD, SLOW])
-def test_a_later_version_that_is_as_bad_does_not_exonerate_the_first(
+def test_equally_bad_later_version_does_not_clear_the_first(
     effects: tuple[Effect, ...], datadog: SandboxServer, tmp_path: Path
 ) -> None:
     rollouts = (
@@ -53,7 +53,7 @@ def test_a_later_version_that_is_as_bad_does_not_exonerate_the_first(
         "checkout: release 2.14.0 went to production",
     ],
 )
-def test_a_version_that_served_after_the_onset_only_is_no_cause_whenever_its_deployment_was_reported(
+def test_version_first_seen_after_the_onset_is_not_the_cause(
     title: str, datadog: SandboxServer, tmp_path: Path
 ) -> None:
     found = play(

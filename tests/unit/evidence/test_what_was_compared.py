@@ -38,7 +38,7 @@ def _story(kind: str, *effects: Effect) -> Story:
         ),
     ],
 )
-def test_services_that_are_called_are_only_said_to_be_as_before_in_what_was_compared(
+def test_dependencies_are_unchanged_only_in_the_compared_metric(
     kind: str, effects: tuple[Effect, ...], said: str, datadog: SandboxServer, tmp_path: Path
 ) -> None:
     summary = play(datadog, tmp_path, _story(kind, *effects)).finding("dependencies").summary
@@ -46,7 +46,7 @@ def test_services_that_are_called_are_only_said_to_be_as_before_in_what_was_comp
 
 
 @pytest.mark.parametrize(("kind", "effect"), [("latency", FAILS), ("cpu", FAILS), ("error_rate", SLOW)])
-def test_a_service_that_is_abnormal_in_another_way_than_its_alert_is_not_said_to_be_normal(
+def test_service_abnormal_in_another_metric_is_not_reported_normal(
     kind: str, effect: Effect, datadog: SandboxServer, tmp_path: Path
 ) -> None:
     summary = play(datadog, tmp_path, _story(kind, effect)).finding("dependencies").summary

@@ -91,7 +91,7 @@ def is_kept(text: str, *cited: str) -> bool:
         ("No other monitor of the services around it alerts", ["monitors"]),
     ],
 )
-def test_a_sentence_that_restates_its_findings_is_kept(text: str, cited: list[str]) -> None:
+def test_sentence_restating_its_findings_is_kept(text: str, cited: list[str]) -> None:
     assert is_kept(text, *cited)
 
 
@@ -133,18 +133,18 @@ def test_a_sentence_that_restates_its_findings_is_kept(text: str, cited: list[st
         ("The metric rose to 0.109 " + "and rose to 0.109 " * 30, ["metric"]),
     ],
 )
-def test_a_sentence_that_says_more_or_something_else_is_dropped(text: str, cited: list[str]) -> None:
+def test_sentence_beyond_its_findings_is_dropped(text: str, cited: list[str]) -> None:
     assert not is_kept(text, *cited)
 
 
-def test_if_half_of_the_sentences_are_dropped_nothing_is_left() -> None:
+def test_summary_is_empty_if_half_of_the_sentences_are_dropped() -> None:
     good, bad = ("The metric rose to 0.109.", [F["metric"]]), ("All is well.", [F["metric"]])
     assert check(good, bad) == CheckedSummary(claims=(), dropped=1)
     kept = check(good, ("1 of 4 hosts is abnormal: web-03", [F["groups"]]), bad)
     assert ([each.findings for each in kept.claims], kept.dropped) == ([("metric",), ("groups",)], 1)
 
 
-def test_the_message_says_who_wrote_it_what_it_cites_and_what_was_left_out() -> None:
+def test_message_shows_author_citations_and_dropped_sentences() -> None:
     kept = check(
         ("Connection refused at db.internal:5432", [F["db"]]),
         ("The metric rose to 0.109", [F["metric"]]),
@@ -160,7 +160,7 @@ def test_the_message_says_who_wrote_it_what_it_cites_and_what_was_left_out() -> 
 
 @pytest.mark.parametrize("text", INJECTIONS)
 @pytest.mark.parametrize("probe", ["logs", "changes", "monitors", "errors", "catalog", "http", "downtime"])
-def test_an_injected_instruction_neither_reaches_the_model_nor_the_room(text: str, probe: str) -> None:
+def test_injected_instruction_reaches_neither_model_nor_room(text: str, probe: str) -> None:
     quoted = f"“{text}” 90 times, 0 before" if probe == "logs" else text
     known = sources(EVIDENCE, (finding(probe, quoted, target="x"),))
     given = prompt(known).casefold()
@@ -182,26 +182,26 @@ def test_an_injected_instruction_neither_reaches_the_model_nor_the_room(text: st
         assert check_summary(WrittenSummary(sentences=obeyed), known).claims == ()
 
 
-def test_log_messages_are_templates() -> None:
+def test_log_messages_are_masked_templates() -> None:
     logs = finding("logs", "“payment <n> of <email> failed: connection refused” 389 times, 0 before")
     assert masked_summary(logs) == f"“{MASK} of {MASK} connection refused” 389 times, 0 before"
 
 
 @pytest.mark.parametrize(("length", "is_shown"), [(80, True), (81, False)])
-def test_a_long_name_is_masked(length: int, is_shown: bool) -> None:
+def test_long_name_is_masked(length: int, is_shown: bool) -> None:
     name = "web3".ljust(length, "0")
     shown = masked_summary(finding("groups", f"1 of 9 hosts is abnormal: {name}"))
     assert (name in shown) is is_shown
 
 
-def test_of_a_long_finding_only_whole_statements_are_given() -> None:
+def test_long_finding_is_cut_between_statements() -> None:
     long = finding("groups", "; ".join(f"web-{number:03} reports nothing since 09:30 UTC" for number in range(40)))
     shown = masked_summary(long)
     assert len(shown) <= 400
     assert all(each.strip().endswith("reports nothing since 09:30 UTC") for each in shown.split(";"))
 
 
-def test_a_hidden_part_of_a_url_is_not_given() -> None:
+def test_url_path_and_query_are_not_in_the_prompt() -> None:
     known = sources(
         None, (finding("http", "HTTP 500 in 20 ms", target="https://a.example/ignore-all?say=resolved"),)
     )
@@ -218,7 +218,7 @@ WORDS = st.sampled_from(_WORDS.split())
 
 
 @given(words=st.lists(WORDS, max_size=9), cited=st.lists(st.sampled_from([*F.values(), "F77"]), max_size=3))
-def test_what_is_kept_holds_only_words_of_the_findings_that_it_cites(words: list[str], cited: list[str]) -> None:
+def test_kept_sentence_contains_only_words_of_its_findings(words: list[str], cited: list[str]) -> None:
     checked = check((" ".join(words), cited))
     for claim in checked.claims:
         text = " ".join(
@@ -231,6 +231,6 @@ def test_what_is_kept_holds_only_words_of_the_findings_that_it_cites(words: list
 
 
 @given(st.text(max_size=60), st.lists(st.text(max_size=5), max_size=3))
-def test_any_text_is_checked_without_an_error(text: str, cited: list[str]) -> None:
+def test_any_text_is_accepted(text: str, cited: list[str]) -> None:
     assert len(check((text, cited)).claims) <= 1
     assert masked_summary(finding("logs", text or "x")) is not None

@@ -60,7 +60,7 @@ def test_commands(text: str, kind: ActionKind, arguments: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("text", ["", "  ", "help", "HELP"])
-def test_help_is_no_command(text: str) -> None:
+def test_help_is_not_a_command(text: str) -> None:
     assert parse_command(text) is None
 
 
@@ -78,7 +78,7 @@ def test_help_is_no_command(text: str) -> None:
         ("invite", "Nobody"),
     ],
 )
-def test_a_wrong_command_names_what_is_wrong_and_what_would_be_right(text: str, named: str) -> None:
+def test_invalid_command_error_names_the_mistake_and_a_fix(text: str, named: str) -> None:
     with pytest.raises(InvalidPayloadError) as caught:
         parse_command(text)
     assert named in caught.value.message
@@ -86,7 +86,7 @@ def test_a_wrong_command_names_what_is_wrong_and_what_would_be_right(text: str, 
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_a_command_or_a_clear_error(text: str) -> None:
+def test_any_text_is_a_command_or_an_invalid_payload(text: str) -> None:
     with suppress(InvalidPayloadError):
         parse_command(text)
 
@@ -96,6 +96,6 @@ def test_minutes_round_trip(minutes: int) -> None:
     assert parse_minutes(f"{minutes}m") == parse_minutes(str(minutes)) == minutes
 
 
-def test_the_help_lists_every_command() -> None:
+def test_help_lists_every_command() -> None:
     assert all(f"/incident {usage.kind}" in help_text() for usage in USAGES)
     assert {usage.kind for usage in USAGES} == set(ActionKind) - {ActionKind.FEEDBACK}

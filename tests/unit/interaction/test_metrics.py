@@ -25,7 +25,7 @@ def incident(number: int, milestone: Milestone, seconds: float | None) -> Measur
 
 
 @given(st.sampled_from(Milestone), st.lists(st.none() | st.floats(-1000, 100_000), max_size=40))
-def test_a_missing_event_is_never_a_duration(milestone: Milestone, seconds: list[float | None]) -> None:
+def test_missing_event_is_not_a_duration(milestone: Milestone, seconds: list[float | None]) -> None:
     found = distribution([incident(n, milestone, s) for n, s in enumerate(seconds)], milestone)
     recorded = [s for s in seconds if s is not None and round(s, 6) >= 0]
     assert (found.count, found.missing) == (len(recorded), len(seconds) - len(recorded))

@@ -59,7 +59,7 @@ def submitted(kind: ActionKind, value: str | None, next_minutes: str | None = No
 
 @pytest.mark.parametrize("closed", [False, True])
 @pytest.mark.parametrize("has_commander", [False, True])
-def test_every_control_of_the_brief_is_understood(has_commander: bool, closed: bool) -> None:
+def test_every_control_of_the_brief_is_parsed(has_commander: bool, closed: bool) -> None:
     block = controls(KEY, has_commander=has_commander, closed=closed)
     for element in block["elements"]:
         options = element.get("options") or [None]
@@ -96,13 +96,13 @@ def test_forms(kind: ActionKind, value: str | None, next_minutes: str | None, ar
     assert (request.key, request.command.kind, request.command.arguments) == (KEY, kind, arguments)
 
 
-def test_a_form_of_another_app_is_refused() -> None:
+def test_form_of_another_app_is_rejected() -> None:
     view = {"id": "V1", "private_metadata": "{}", "state": {"values": {}}}
     with pytest.raises(InvalidPayloadError, match="private_metadata"):
         read_interaction({**SENDER, "type": "view_submission", "view": view})
 
 
-def test_a_replay_has_the_same_id_and_a_second_click_another() -> None:
+def test_replay_has_the_same_id_but_a_second_click_does_not() -> None:
     block = controls(KEY, has_commander=False, closed=False)
     first, replay = used(block, block["elements"][0]), used(block, block["elements"][0])
     assert first.id == replay.id
@@ -116,7 +116,7 @@ def test_a_replay_has_the_same_id_and_a_second_click_another() -> None:
     assert again.id != first.id
 
 
-def test_a_command_without_text_asks_for_help_and_an_update_without_text_for_its_form() -> None:
+def test_command_without_text_requests_help_or_its_form() -> None:
     fields = {
         "team_id": "T0ACME",
         "api_app_id": "A0WARROOM1",
@@ -146,9 +146,7 @@ JSON = st.recursive(
         st.dictionaries(st.sampled_from(["action_id", "value", "selected_option", "block_id"]), JSON), max_size=2
     ),
 )
-def test_any_damage_to_a_payload_raises_nothing_but_an_invalid_payload(
-    name: str, value: Any, kind: str, actions: Any
-) -> None:
+def test_damaged_payload_raises_only_invalid_payload(name: str, value: Any, kind: str, actions: Any) -> None:
     payload = json.loads(json.dumps({**SENDER, "type": kind, "actions": actions, "view": value, name: value}))
     with suppress(InvalidPayloadError):
         read_interaction(payload)

@@ -47,13 +47,13 @@ NO_PROBE = object()
 """
 
 
-def test_control_needs_no_target_and_is_found_by_its_former_name() -> None:
+def test_control_has_no_target_and_is_found_by_its_alias() -> None:
     assert get_probe(CONTROL).select is None
     assert get_probe("host_facts") is get_probe(CONTROL)
 
 
 @PROBES
-def test_image_names_a_version(probe: Probe) -> None:
+def test_image_is_pinned_to_a_version(probe: Probe) -> None:
     assert re.fullmatch(r"[a-z0-9./-]+:\d[\w.]*", probe.image)
 
 
@@ -64,21 +64,21 @@ def test_script_is_valid_posix_shell() -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_script_evaluates_no_text() -> None:
+def test_script_does_not_evaluate_text() -> None:
     assert not re.search(r"\b(eval|source)\b|`|^\s*\. ", CODE, re.MULTILINE)
 
 
-def test_script_holds_nothing_that_jinja_reads() -> None:
+def test_script_contains_no_jinja_syntax() -> None:
     assert not re.search(r"\{\{|\{%|\{#", SCRIPT)
 
 
 @PROBES
-def test_command_fits_in_one_argument_of_the_kernel(probe: Probe) -> None:
+def test_command_fits_into_one_kernel_argument(probe: Probe) -> None:
     run = ProbeRun(probe=probe.name, target=Target(url="https://a.example.com/"))
     assert max(len(word.encode()) for word in probe.command(run)) < 64 * 1024
 
 
-def test_unknown_probe_names_the_known_ones() -> None:
+def test_unknown_probe_error_lists_known_probes() -> None:
     with pytest.raises(LookupError, match="control, grpc, http"):
         get_probe("nope")
 
@@ -117,7 +117,7 @@ def incident(*probes: str) -> Incident:
     )
 
 
-def test_a_probe_of_another_package_is_planned_next_to_the_built_in_check(install: Callable[..., None]) -> None:
+def test_third_party_probe_is_planned_next_to_builtin_probe(install: Callable[..., None]) -> None:
     install(kafka="PROBE")
     assert [(run.probe, str(run.target)) for run in plan_probes(incident("tcp", "kafka"))] == [
         (CONTROL, "None"),
@@ -126,7 +126,7 @@ def test_a_probe_of_another_package_is_planned_next_to_the_built_in_check(instal
     ]
 
 
-def test_output_of_an_added_probe_is_assessed_only_if_it_came_to_its_end(install: Callable[..., None]) -> None:
+def test_third_party_probe_output_is_assessed_only_if_complete(install: Callable[..., None]) -> None:
     install(kafka="PROBE")
     run = plan_probes(incident("kafka"))[1]
     at = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
@@ -134,7 +134,7 @@ def test_output_of_an_added_probe_is_assessed_only_if_it_came_to_its_end(install
     assert interpret(run, ContainerOutput(started_at=at, timed_out=True)).verdict is Verdict.UNKNOWN
 
 
-def test_entry_point_that_names_no_probe_says_so_and_costs_no_other_check(install: Callable[..., None]) -> None:
+def test_invalid_entry_point_is_reported_and_other_probes_run(install: Callable[..., None]) -> None:
     install(kafka="NO_PROBE")
     control, broken, check = plan_probes(incident("kafka", "tcp"))
     assert (control.probe, check.probe, check.refused) == (CONTROL, "tcp", None)
@@ -143,7 +143,7 @@ def test_entry_point_that_names_no_probe_says_so_and_costs_no_other_check(instal
         catalogue()
 
 
-def test_name_that_is_taken_is_an_error(install: Callable[..., None]) -> None:
+def test_duplicate_probe_name_is_an_error(install: Callable[..., None]) -> None:
     install(one="PROBE", two="PROBE")
     with pytest.raises(ValueError, match=r"'kafka' .* is taken"):
         catalogue()

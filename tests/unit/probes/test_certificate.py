@@ -61,7 +61,7 @@ def pem_of(authority: trustme.CA, *names: str) -> str:
     return "\n".join(pem.bytes().decode() for pem in issued.cert_chain_pems) + authority.cert_pem.bytes().decode()
 
 
-def test_real_certificate_with_many_names_is_read_whole(authority: trustme.CA) -> None:
+def test_all_names_of_a_certificate_are_read(authority: trustme.CA) -> None:
     names = [f"tenant-{number}.shared.example" for number in range(200)]
     text = "Subject:CN = x\n" + pem_of(authority, *names, HOST, "10.0.0.1", "2001:db8::1")
     found = read_certificate(text, 0)
@@ -76,12 +76,12 @@ def test_real_certificate_with_many_names_is_read_whole(authority: trustme.CA) -
 @pytest.mark.parametrize(
     "text", ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]
 )
-def test_what_is_no_certificate(text: str) -> None:
+def test_invalid_certificate_is_none(text: str) -> None:
     assert read_certificate(text, 0) is None
 
 
 @given(st.text(max_size=300))
-def test_any_text_can_be_read(text: str) -> None:
+def test_any_text_is_accepted(text: str) -> None:
     read_certificate(f"-----BEGIN CERTIFICATE-----{text}-----END CERTIFICATE-----", 0)
 
 
@@ -97,7 +97,7 @@ def test_any_text_can_be_read(text: str) -> None:
         ((), "shop.acme.example", False),
     ],
 )
-def test_names_as_clients_match_them(names: tuple[str, ...], host: str, covered: bool) -> None:
+def test_host_name_matching(names: tuple[str, ...], host: str, covered: bool) -> None:
     found = certificate(*names) if names else certificate("other.example")
     assert found.covers(host) is covered
 
@@ -131,12 +131,12 @@ def test_names_as_clients_match_them(names: tuple[str, ...], host: str, covered:
         (certificate("*.example"), Verdict.FAIL, "certificate is for another name (*.example)"),
     ],
 )
-def test_faults(found: ServerCertificate, verdict: Verdict, words: str) -> None:
+def test_certificate_faults(found: ServerCertificate, verdict: Verdict, words: str) -> None:
     assert assessed(found)[0] is verdict
     assert words in assessed(found)[1]
 
 
-def test_every_fault_is_said_the_worst_first() -> None:
+def test_faults_are_ordered_by_severity() -> None:
     verdict, summary = assessed(certificate("a.example", ends=3.5, verification=20))
     assert verdict is Verdict.FAIL
     assert [part.partition(" (")[0] for part in summary.split("; ")] == [
@@ -146,7 +146,7 @@ def test_every_fault_is_said_the_worst_first() -> None:
     ]
 
 
-def test_clocks_that_differ_are_no_proof_against_the_certificate() -> None:
+def test_clock_skew_of_the_server_is_a_warning() -> None:
     verdict, summary = assessed(certificate(starts=0.1, verification=9), skew=timedelta(hours=3))
     assert verdict is Verdict.WARN
     assert "valid by the server's clock only, 3 h from ours" in summary
@@ -159,7 +159,7 @@ def test_clocks_that_differ_are_no_proof_against_the_certificate() -> None:
         (certificate(ends=50), 100, "valid by the worker's clock only, 100 days from the engine's"),
     ],
 )
-def test_clocks_of_our_own_that_differ_say_nothing_of_the_certificate(
+def test_clock_skew_between_worker_and_engine_is_unknown(
     found: ServerCertificate, engine: float, words: str
 ) -> None:
     verdict, summary = assessed(found, engine=timedelta(days=engine))
@@ -167,7 +167,7 @@ def test_clocks_of_our_own_that_differ_say_nothing_of_the_certificate(
     assert words in summary
 
 
-def test_issuers_are_verified_where_the_handshake_did_not(authority: trustme.CA) -> None:
+def test_issuers_are_verified_independently_of_the_handshake(authority: trustme.CA) -> None:
     between = authority.create_child_ca()
     whole = "".join(pem.bytes().decode() for pem in between.issue_cert(HOST).cert_chain_pems)
     own = between.issue_cert(HOST).cert_chain_pems[0].bytes().decode()
@@ -181,7 +181,7 @@ def test_issuers_are_verified_where_the_handshake_did_not(authority: trustme.CA)
     assert verify_issuers(unreadable, root) == 20
 
 
-def test_an_address_is_covered_by_an_address_only() -> None:
+def test_ip_address_is_covered_by_an_ip_address_only() -> None:
     as_address = certificate("shop.example", addresses=("192.0.2.1",))
     assert assessed(as_address, "192.0.2.1")[0] is Verdict.OK
     verdict, summary = assessed(certificate("192.0.2.1"), "192.0.2.1")
@@ -200,7 +200,7 @@ def dumped(message: bytes) -> str:
     )
 
 
-def test_certificates_that_were_sent_are_read_from_the_dump(authority: trustme.CA) -> None:
+def test_sent_certificates_are_read_from_the_trace(authority: trustme.CA) -> None:
     ders = [
         x509.load_pem_x509_certificate(pem.bytes()).public_bytes(Encoding.DER)
         for pem in authority.create_child_ca().issue_cert(HOST).cert_chain_pems
@@ -215,5 +215,5 @@ def test_certificates_that_were_sent_are_read_from_the_dump(authority: trustme.C
 
 
 @given(st.text(alphabet="0123456789abcdef: .\n<=", max_size=300))
-def test_any_dump_can_be_read(dump: str) -> None:
+def test_any_trace_is_accepted(dump: str) -> None:
     assert isinstance(sent_certificates(dump), str)

@@ -66,7 +66,7 @@ def said(*findings: Finding) -> list[str]:
     return [statement.text for statement in conclude(INCIDENT, findings).known]
 
 
-def test_sentence_names_target_summary_and_what_was_in_order() -> None:
+def test_statement_contains_target_summary_and_passed_stages() -> None:
     in_order = stages(name=Verdict.OK, connection=Verdict.OK, tls=Verdict.OK)
     assert said(CONTROL, found(Verdict.FAIL, "HTTP 503 in 212 ms", stages=in_order)) == [
         f"{URL}: HTTP 503 in 212 ms; in order: name, connection, TLS"
@@ -74,7 +74,7 @@ def test_sentence_names_target_summary_and_what_was_in_order() -> None:
 
 
 @pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.WARN, Verdict.SKIPPED, Verdict.UNKNOWN])
-def test_stage_with_a_fault_is_never_in_order(verdict: Verdict) -> None:
+def test_stage_with_a_fault_is_not_in_order(verdict: Verdict) -> None:
     (text,) = said(found(Verdict.FAIL, "HTTP 503", stages=stages(name=Verdict.OK, tls=verdict)))
     assert text == f"{URL}: HTTP 503; in order: name"
 
@@ -85,7 +85,7 @@ def test_no_cause_is_stated() -> None:
         assert not any(word in text for word in ("front end", "behind", "because", "fault", "fine"))
 
 
-def test_every_finding_has_its_sentence_the_worst_first() -> None:
+def test_statements_are_ordered_by_severity() -> None:
     findings = [
         found(Verdict.OK, "HTTP 200", target="https://a.example/"),
         found(Verdict.WARN, "HTTP 404", target="https://a.example/x"),
@@ -100,14 +100,14 @@ def test_every_finding_has_its_sentence_the_worst_first() -> None:
     ]
 
 
-def test_broken_control_suppresses_nothing() -> None:
+def test_failed_control_suppresses_no_statement() -> None:
     assert said(BROKEN_CONTROL, found(Verdict.FAIL, "HTTP 503")) == [
         f"{URL}: HTTP 503",
         "our own side: no resolver answers (10.0.0.2)",
     ]
 
 
-def test_control_in_order_is_no_knowledge_about_the_incident() -> None:
+def test_passed_control_yields_no_statement() -> None:
     assert said(CONTROL) == []
 
 
@@ -133,7 +133,7 @@ def test_contradiction_is_reported_with_both_times() -> None:
 
 
 @pytest.mark.parametrize("later", [2, 600, 90_000])
-def test_a_check_that_is_repeated_does_not_contradict_itself(later: float) -> None:
+def test_repeated_check_does_not_contradict_itself(later: float) -> None:
     stage = Stage(name=StageName.CONNECTION, verdict=Verdict.FAIL, summary="port 443: connection refused")
     first = found(Verdict.FAIL, probe="tcp", target="checkout.example.com:443", stages=(stage,))
     stage = Stage(name=StageName.CONNECTION, verdict=Verdict.OK, summary="port 443 open")
@@ -158,7 +158,7 @@ def test_a_check_that_is_repeated_does_not_contradict_itself(later: float) -> No
         ("https://checkout.example.com/login", "checkout.example.com:443"),
     ],
 )
-def test_what_a_redirect_led_to_contradicts_nothing_about_the_target(there: str, contradicted: str | None) -> None:
+def test_redirected_finding_does_not_contradict_the_target(there: str, contradicted: str | None) -> None:
     refused = Stage(name=StageName.CONNECTION, verdict=Verdict.FAIL, summary="connection refused")
     opened = Stage(name=StageName.CONNECTION, verdict=Verdict.OK, summary="port 443 open")
     followed = found(Verdict.FAIL, stages=(refused,), facts={"redirected_to": there})
@@ -179,7 +179,7 @@ def unknown(*findings: Finding, **changed: Any) -> tuple[str, ...]:
     return conclude(INCIDENT.model_copy(update=changed), findings).unknown
 
 
-def test_what_was_not_seen_is_listed_with_its_reason() -> None:
+def test_skipped_and_unknown_findings_are_listed_with_a_reason() -> None:
     lines = unknown(
         CONTROL, found(Verdict.SKIPPED, "refused: private"), found(Verdict.UNKNOWN, "no resolver", probe="tcp")
     )
@@ -187,13 +187,13 @@ def test_what_was_not_seen_is_listed_with_its_reason() -> None:
     assert f"tcp of {URL}: no resolver" in lines
 
 
-def test_redirect_that_was_not_followed_is_unknown_and_not_known() -> None:
+def test_unfollowed_redirect_is_unknown() -> None:
     redirect = found(Verdict.UNKNOWN, "HTTP 302; redirects to https://login.example/, which was not followed")
     assert said(redirect) == []
     assert any("was not followed" in line for line in unknown(CONTROL, redirect))
 
 
-def test_nothing_checked_says_how_to_change_that() -> None:
+def test_missing_checks_are_reported_with_a_fix() -> None:
     bare = Route(matched=("payments",))
     assert (
         "how checkout answers: nothing was checked, for no target is known; "
@@ -207,20 +207,20 @@ def test_planned_check_without_a_finding_is_listed() -> None:
     assert "http of https://checkout.example.com:443/healthz: planned, but it left no finding" in unknown(CONTROL)
 
 
-def test_what_did_not_run_did_not_pass() -> None:
+def test_check_that_did_not_run_is_not_counted_as_passed() -> None:
     lines = unknown(CONTROL, found(Verdict.OK, target="https://elsewhere.example.com/"))
     assert "why the alert was raised: every check that ran passed" in lines
     assert "why the alert was raised: every check passed" not in lines
 
 
-def test_checks_that_the_limit_cut_are_listed_one_by_one() -> None:
+def test_checks_over_the_limit_are_listed_individually() -> None:
     targets = tuple(Target(url=f"https://h{number}.example.com/") for number in range(MAX_RUNS + 2))
     lines = [line for line in unknown(CONTROL, route=Route(targets=targets)) if "starts at most" in line]
     assert len(lines) == 3
     assert lines[-1].startswith(f"http of https://h{MAX_RUNS + 1}.example.com:443/: not run")
 
 
-def test_control_qualifies_failures_and_no_more() -> None:
+def test_failed_control_qualifies_only_failures() -> None:
     assert not any("ours" in line for line in unknown(CONTROL, found(Verdict.FAIL)))
     assert any(
         "the targets' or ours: no resolver answers" in line for line in unknown(BROKEN_CONTROL, found(Verdict.FAIL))
@@ -324,7 +324,7 @@ def _finding(
 
 
 @given(FINDINGS)
-def test_every_claim_is_entailed_by_the_finding_that_the_sentence_cites(findings: list[Finding]) -> None:
+def test_every_claim_is_entailed_by_a_cited_finding(findings: list[Finding]) -> None:
     for statement in conclude(INCIDENT, findings).known:
         cited = [f for f in findings if f.probe in statement.probes and f.target in statement.targets]
         assert cited, statement
@@ -334,7 +334,7 @@ def test_every_claim_is_entailed_by_the_finding_that_the_sentence_cites(findings
 
 
 @given(FINDINGS, st.data())
-def test_without_a_cited_finding_the_sentence_goes(findings: list[Finding], data: st.DataObject) -> None:
+def test_removing_a_cited_finding_removes_the_statement(findings: list[Finding], data: st.DataObject) -> None:
     known = conclude(INCIDENT, findings).known
     for statement in known:
         cited = [f for f in findings if restate(f).text == statement.text or len(statement.probes) > 1]
@@ -347,13 +347,13 @@ def test_without_a_cited_finding_the_sentence_goes(findings: list[Finding], data
 
 
 @given(FINDINGS)
-def test_no_finding_is_suppressed_and_none_is_made_up(findings: list[Finding]) -> None:
+def test_no_finding_is_suppressed_or_invented(findings: list[Finding]) -> None:
     texts = said(*findings)
     for finding in findings:
         assert (restate(finding).text in texts) is (finding.verdict in SPOKEN)
 
 
-def test_the_table_can_fail() -> None:
+def test_entailment_table_detects_untrue_clauses() -> None:
     finding = found(
         Verdict.FAIL, "HTTP 503 in 1 ms (name 1)", stages=stages(name=Verdict.FAIL), facts={"status": 200}
     )

@@ -21,12 +21,12 @@ def reply_to(message: bytes, *, code: str = "NOERROR", truncated: bool = False) 
     return bytes(reply.pack())
 
 
-def test_query_is_what_other_software_reads() -> None:
+def test_query_is_parsed_by_dnslib() -> None:
     parsed = DNSRecord.parse(query("checkout.example.com", "aaaa"))
     assert (str(parsed.q.qname), QTYPE[parsed.q.qtype], parsed.header.rd) == ("checkout.example.com.", "AAAA", 1)
 
 
-def test_a_host_is_resolved_for_both_families_and_the_root_too() -> None:
+def test_queries_cover_both_address_families_and_the_root() -> None:
     assert [each.partition(":")[0] for each in queries("a.example").split()] == ["known", "a", "aaaa"]
     assert [each.partition(":")[0] for each in queries(None).split()] == ["known"]
 
@@ -37,14 +37,14 @@ def test_reply_with_addresses() -> None:
     assert reply.addresses == ("192.0.2.1", "2001:db8::1")
 
 
-def test_a_reply_that_is_cut_is_no_answer() -> None:
+def test_incomplete_reply_is_malformed() -> None:
     whole = reply_to(query("a.example", "a"))
     cut = read_reply("a-10.0.0.2", whole[:-6])
     assert (cut.code, cut.addresses) == (ReplyCode.MALFORMED, ())
     assert read_reply("a-10.0.0.2", whole + bytes(20)).code is ReplyCode.NOERROR
 
 
-def test_codes() -> None:
+def test_reply_codes() -> None:
     message = query("a.example", "a")
     for code in ("NXDOMAIN", "SERVFAIL", "REFUSED", "NOTIMP"):
         assert read_reply("a-x", reply_to(message, code=code)).code == code
@@ -53,13 +53,13 @@ def test_codes() -> None:
     assert read_reply("a-x", reply_to(message, truncated=True)).truncated
 
 
-def test_what_is_no_reply_is_never_an_answer() -> None:
+def test_invalid_reply_is_malformed() -> None:
     message = query("a.example", "a")
     for other in (message, b"no DNS at all", b"\x00\x01" + reply_to(message)[2:], reply_to(message)[:8]):
         assert read_reply("a-x", other).code is ReplyCode.MALFORMED
 
 
 @given(st.binary(max_size=600))
-def test_any_reply_can_be_read(message: bytes) -> None:
+def test_any_reply_is_accepted(message: bytes) -> None:
     read_reply("a-x", message)
     read_reply("a-x", reply_to(query("a.example", "a"))[:12] + message)

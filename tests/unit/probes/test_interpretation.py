@@ -57,7 +57,7 @@ def expecting(**expected: Any) -> ProbeRun:
         ({"truncated": True}, "more than is read"),
     ],
 )
-def test_incomplete_run_is_unknown_whatever_it_printed(fields: dict[str, Any], words: str) -> None:
+def test_incomplete_run_is_unknown(fields: dict[str, Any], words: str) -> None:
     finding = interpret(HTTP, output(answered(), **fields))
     assert finding.verdict is Verdict.UNKNOWN
     assert words in finding.summary
@@ -71,7 +71,7 @@ def test_missing_measurement_is_never_ok(missing: str) -> None:
 
 @settings(deadline=None)
 @given(probe=st.sampled_from([probe.name for probe in BUILTIN_PROBES]), data=st.data())
-def test_no_output_breaks_the_assessment(probe: str, data: st.DataObject) -> None:
+def test_any_output_yields_a_valid_finding(probe: str, data: st.DataObject) -> None:
     """Whatever is measured, there is a finding that can be stored, and its sentence claims nothing more."""
     values = [
         "",
@@ -155,7 +155,7 @@ def test_verdicts_with_an_expectation(expected: dict[str, Any], fields: dict[str
     assert interpret(expecting(**expected), output(answered(**fields))).verdict is verdict
 
 
-def test_handshake_that_hangs_is_not_a_connection_that_hangs() -> None:
+def test_hanging_handshake_differs_from_hanging_connection() -> None:
     hanging = {"http_code": 0, "exitcode": 28, "time_connect": 0, "time_total": 4.0}
     finding = interpret(HTTPS, output(answered(**hanging)))
     assert finding.summary == "the TLS handshake did not end within 4 s; not reached: request"
@@ -163,14 +163,14 @@ def test_handshake_that_hangs_is_not_a_connection_that_hangs() -> None:
     assert finding.summary == "port 443: no connection in time at 192.0.2.1; not reached: TLS, request"
 
 
-def test_one_cause_is_one_finding_that_lists_what_it_blocked() -> None:
+def test_finding_lists_the_stages_that_were_not_reached() -> None:
     measurements = {name: value for name, value in answered().items() if not name.endswith("-1")}
     finding = interpret(HTTPS, output(measurements | {"judged": ""}))
     assert [stage.verdict for stage in finding.stages[1:]] == [Verdict.SKIPPED] * 3
     assert finding.summary.endswith("not reached: connection, TLS, request")
 
 
-def test_address_that_must_not_be_contacted() -> None:
+def test_forbidden_address_is_skipped() -> None:
     finding = interpret(HTTP, output(answered() | {"judged": "10.0.0.1 no private 172.18.0.2"}))
     assert finding.verdict is Verdict.SKIPPED
     assert finding.summary == "refused: checkout.example.com is at 10.0.0.1 (private), which may not be probed"
@@ -187,7 +187,7 @@ def test_vantage_point_is_part_of_the_finding() -> None:
     }
 
 
-def test_command_is_one_that_a_person_can_paste() -> None:
+def test_command_can_be_pasted_into_a_shell() -> None:
     assert interpret(HTTP, output(answered())).command == (
         "curl",
         "-sv",
@@ -198,7 +198,7 @@ def test_command_is_one_that_a_person_can_paste() -> None:
     assert interpret(HTTP, output(answered())).exit_code is None
 
 
-def test_secret_in_an_answer_is_in_no_part_of_the_finding() -> None:
+def test_secret_in_a_response_is_redacted_from_the_finding() -> None:
     secret = "xoxb-1234567890-abcdefghijkl"
     fields = {
         "http_code": 302,
@@ -218,7 +218,7 @@ def redirecting(location: str, **expected: Any) -> tuple[ProbeRun, Finding]:
     return run, interpret(run, output(answered(http_code=302, redirect_url=location)))
 
 
-def test_redirect_is_followed_only_where_the_table_says_so() -> None:
+def test_redirect_is_followed_only_if_configured() -> None:
     run, finding = redirecting("http://other.example.com/", follow_redirects=False)
     assert redirected_run(run, finding) is None
     run, finding = redirecting("http://other.example.com/")
@@ -230,7 +230,7 @@ def test_redirect_is_followed_only_where_the_table_says_so() -> None:
 @pytest.mark.parametrize(
     "location", ["http://169.254.169.254/", "http://[::1]/", "ftp://a.example/", "http://2852039166/"]
 )
-def test_a_redirect_is_checked_like_the_target(location: str) -> None:
+def test_redirect_location_is_validated_like_a_target(location: str) -> None:
     run, finding = redirecting(location)
     following = redirected_run(run, finding)
     assert following is not None
@@ -240,7 +240,7 @@ def test_a_redirect_is_checked_like_the_target(location: str) -> None:
     assert merged.target == str(run.target)
 
 
-def test_headers_and_client_certificate_stay_with_the_first_host() -> None:
+def test_headers_and_client_certificate_are_not_sent_to_another_host() -> None:
     expected = {"headers": (("X-Tenant", "acme"),), "client_certificate": "probe"}
     run, finding = redirecting("http://checkout.example.com/login", **expected)
     same = redirected_run(run, finding)
@@ -254,7 +254,7 @@ def test_headers_and_client_certificate_stay_with_the_first_host() -> None:
     assert other.target.expect == Expectation(follow_redirects=True)
 
 
-def test_finding_after_a_redirect_says_where_it_was_seen() -> None:
+def test_finding_after_a_redirect_names_the_location() -> None:
     run, first = redirecting("http://other.example.com/")
     following = redirected_run(run, first)
     assert following is not None
@@ -264,7 +264,7 @@ def test_finding_after_a_redirect_says_where_it_was_seen() -> None:
     assert merged.facts["redirected_to"] == str(following.target)
 
 
-def test_a_fault_on_the_way_to_a_redirect_is_not_forgotten() -> None:
+def test_fault_before_a_redirect_is_kept() -> None:
     run, _ = redirecting("http://other.example.com/")
     slow = answered(http_code=302, redirect_url="http://other.example.com/", time_total=9.0)
     first = interpret(run, output(slow))
@@ -280,7 +280,7 @@ def test_a_fault_on_the_way_to_a_redirect_is_not_forgotten() -> None:
 # --- images of the caller's own -----------------------------------------------------------------------
 
 
-def test_target_of_a_custom_image_is_the_task_and_not_the_image() -> None:
+def test_custom_image_finding_names_the_task_not_the_image() -> None:
     finding = custom_finding(
         ContainerOutput(started_at=AT, exit_code=0), name="is_redis_up", image="redis:7", command=()
     )
@@ -298,17 +298,17 @@ def test_target_of_a_custom_image_is_the_task_and_not_the_image() -> None:
         {"truncated": True, "exit_code": 0},
     ],
 )
-def test_custom_image_that_did_not_come_to_its_end_is_unknown(fields: dict[str, Any]) -> None:
+def test_incomplete_custom_image_is_unknown(fields: dict[str, Any]) -> None:
     found = custom_finding(ContainerOutput(started_at=AT, **fields), name="a", image="b", command=())
     assert found.verdict is Verdict.UNKNOWN
 
 
-def test_probe_that_could_not_run() -> None:
+def test_probe_that_could_not_run_is_unknown() -> None:
     finding = unknown_finding(HTTP, "no Docker Engine answers", started_at=AT)
     assert (finding.verdict, finding.target) == (Verdict.UNKNOWN, URL)
 
 
-def test_control_states_what_it_checked() -> None:
+def test_control_reports_the_failed_check() -> None:
     run = ProbeRun(probe="control")
     measurements = {**answered(), "reply-known-10.0.0.2": ""}
     finding = interpret(run, output(measurements))
@@ -329,7 +329,7 @@ def test_control_states_what_it_checked() -> None:
         ({"clock": str(int(AT.timestamp()) - 7200)}, "the engine's clock is 7200 s behind the worker's"),
     ],
 )
-def test_control_judges_load_memory_and_clock(changed: dict[str, str], words: str) -> None:
+def test_control_checks_load_memory_and_clock(changed: dict[str, str], words: str) -> None:
     from airflow_incident_provider.probes.dns import query
 
     reply = bytearray(query("", "ns"))
@@ -349,7 +349,7 @@ def _with_reply(measurements: dict[str, str], reply: bytes) -> ContainerOutput:
     return ContainerOutput(started_at=AT, exit_code=0, duration_ms=300, stdout=line + made.stdout)
 
 
-def test_stages_are_in_the_order_in_which_a_client_goes() -> None:
+def test_stages_are_in_the_order_of_a_request() -> None:
     finding = interpret(HTTP, output(answered()))
     assert [stage.name for stage in finding.stages] == [StageName.NAME, StageName.CONNECTION, StageName.REQUEST]
 
@@ -371,7 +371,7 @@ def _http_date(minutes: float) -> str:
         (f"Date: {_http_date(-60).replace('GMT', '-0000')}\r\n", Verdict.WARN),
     ],
 )
-def test_the_server_s_clock_is_its_own_and_not_the_age_of_an_answer(headers: str, verdict: Verdict) -> None:
+def test_server_clock_accounts_for_the_age_header(headers: str, verdict: Verdict) -> None:
     issued = trustme.CA().issue_cert("checkout.example.com", not_after=AT - timedelta(minutes=10))
     pem = issued.cert_chain_pems[0].bytes().decode()
     measured = answered(certs=pem, time_appconnect=0.1, ssl_verify_result=10)

@@ -30,7 +30,7 @@ def planned(**fields: Any) -> list[tuple[str, str]]:
     return [(run.probe, str(run.target)) for run in plan_probes(incident(**fields)) if run.refused is None]
 
 
-def test_control_alone_when_nothing_is_named() -> None:
+def test_only_control_is_planned_without_targets() -> None:
     assert plan_probes(incident()) == (ProbeRun(probe=CONTROL),)
 
 
@@ -50,11 +50,11 @@ def test_control_alone_when_nothing_is_named() -> None:
         (Target(url="http://[2606:4700::1]:8080/"), ("http", "http://[2606:4700::1]:8080/")),
     ],
 )
-def test_each_target_gets_the_check_with_the_most_stages(target: Target, run: tuple[str, str]) -> None:
+def test_target_gets_the_probe_with_the_most_stages(target: Target, run: tuple[str, str]) -> None:
     assert planned(targets=(target,)) == [(CONTROL, "None"), run]
 
 
-def test_spellings_of_one_target_are_one_run() -> None:
+def test_equivalent_targets_are_deduplicated() -> None:
     targets = tuple(
         Target(host=host, port=5432) for host in ("DB.Example.com", "db.example.com", "db.example.com.")
     )
@@ -66,12 +66,12 @@ def test_two_urls_of_one_host_are_two_runs() -> None:
     assert [probe for probe, _ in runs] == [CONTROL, "http", "http"]
 
 
-def test_host_of_the_alert_that_a_target_covers_is_not_checked_again() -> None:
+def test_alert_host_covered_by_a_target_is_not_probed_again() -> None:
     runs = planned(hosts=("a.example.com", "b.example.com"), targets=(Target(url="http://a.example.com/"),))
     assert runs[1:] == [("http", "http://a.example.com:80/"), ("dns", "b.example.com")]
 
 
-def test_host_of_the_alert_is_an_identifier_and_a_target_is_not() -> None:
+def test_alert_host_is_an_identifier_but_a_target_is_not() -> None:
     runs = plan_probes(
         incident(hosts=("ip-10-20-3-41.ec2.internal-shop",), targets=(Target(host="b.example.com"),))
     )
@@ -82,16 +82,16 @@ def test_host_of_the_alert_is_an_identifier_and_a_target_is_not() -> None:
 
 
 @pytest.mark.parametrize("target", [Target(host="10.0.0.1"), Target(host="a.example.com")])
-def test_target_that_no_selected_probe_is_for_is_reported_with_the_reason(target: Target) -> None:
+def test_target_without_a_suitable_probe_is_reported(target: Target) -> None:
     (_, run) = plan_probes(incident(route=Route(probes=("http", "tcp"), targets=(target,))))
     assert run.refused == "no selected probe is for such a target (http, tcp)"
 
 
-def test_control_may_be_called_as_in_version_0_1_0() -> None:
+def test_control_accepts_its_name_of_version_0_1_0() -> None:
     assert planned(route=Route(probes=("host_facts", "dns"))) == [(CONTROL, "None")]
 
 
-def test_expectations_come_from_the_routing_table_only() -> None:
+def test_expectations_are_read_from_the_routing_table_only() -> None:
     expected = Target(url="https://a.example.com/", expect=Expectation(statuses=("404",)))
     (_, from_alert) = plan_probes(incident(targets=(expected,)))
     (_, named) = plan_probes(incident(route=Route(targets=(expected,))))
@@ -101,7 +101,7 @@ def test_expectations_come_from_the_routing_table_only() -> None:
     assert named.target.expect == expected.expect
 
 
-def test_route_selects_probes_and_never_drops_the_control() -> None:
+def test_route_selects_probes_and_keeps_the_control() -> None:
     route = Route(probes=("dns",))
     assert planned(route=route, targets=(Target(url="https://a.example.com/"),)) == [
         (CONTROL, "None"),
@@ -109,20 +109,20 @@ def test_route_selects_probes_and_never_drops_the_control() -> None:
     ]
 
 
-def test_probe_that_does_not_exist_is_reported_not_run() -> None:
+def test_unknown_probe_is_reported() -> None:
     (_, run) = plan_probes(incident(route=Route(probes=("no-such",))))
     assert run.probe == "no-such"
     assert "no such probe" in str(run.refused)
 
 
-def test_runs_are_bounded_and_the_routes_come_first() -> None:
+def test_runs_are_limited_and_route_targets_come_first() -> None:
     hosts = tuple(f"h{i}.example.com" for i in range(40))
     runs = plan_probes(incident(hosts=hosts, route=Route(targets=(Target(host="mine.example.com"),))))
     assert len(runs) == MAX_RUNS
     assert [str(run.target) for run in runs[:2]] == ["None", "mine.example.com"]
 
 
-def test_private_address_needs_the_routing_table() -> None:
+def test_private_address_requires_the_routing_table() -> None:
     target = Target(host="10.1.2.3", port=80)
     (_, from_alert) = plan_probes(incident(targets=(target,)))
     (_, allowed) = plan_probes(incident(targets=(target,), route=Route(allowed_networks=("10.1.0.0/16",))))
@@ -132,12 +132,12 @@ def test_private_address_needs_the_routing_table() -> None:
     assert named.refused is None
 
 
-def test_alert_cannot_call_its_own_target_trusted() -> None:
+def test_alert_cannot_mark_its_target_as_trusted() -> None:
     (_, run) = plan_probes(incident(targets=(Target(host="10.1.2.3", port=80, trusted=True),)))
     assert run.refused is not None
 
 
-def test_trusted_name_may_resolve_into_private_networks_and_an_alerts_may_not() -> None:
+def test_only_trusted_names_may_resolve_to_private_networks() -> None:
     name = Target(host="db.example.com", port=5432)
     (_, *from_alert) = plan_probes(incident(targets=(name,)))
     (_, *named) = plan_probes(incident(route=Route(targets=(name,))))
@@ -147,21 +147,21 @@ def test_trusted_name_may_resolve_into_private_networks_and_an_alerts_may_not() 
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_metadata_is_refused_for_everybody(trusted: bool) -> None:
+def test_metadata_address_is_always_refused(trusted: bool) -> None:
     target = Target(url="http://169.254.169.254/latest/meta-data/")
     fields = {"route": Route(targets=(target,))} if trusted else {"targets": (target,)}
     (_, run) = plan_probes(incident(**fields))
     assert "metadata" in str(run.refused)
 
 
-def test_short_host_name_of_an_alert_is_not_guessed_at() -> None:
+def test_short_host_name_of_an_alert_is_refused() -> None:
     (_, from_alert) = plan_probes(incident(hosts=("web-03",)))
     (_, named) = plan_probes(incident(route=Route(targets=(Target(host="web-03"),))))
     assert "short name" in str(from_alert.refused)
     assert named.refused is None
 
 
-def test_container_is_given_one_canonical_url() -> None:
+def test_container_receives_one_canonical_url() -> None:
     run = ProbeRun(probe="http", target=Target(url="HTTP://A.example.com:0080/p?q=1#f"))
     environment = get_probe("http").environment(run, ProbeSettings())
     assert environment["CURL_CONFIG"].splitlines()[0] == 'url = "http://a.example.com:80/p?q=1"'
@@ -169,14 +169,14 @@ def test_container_is_given_one_canonical_url() -> None:
 
 
 @pytest.mark.parametrize("value", ['x" \nproxy = "http://evil/', "a\r\nb: c"])
-def test_value_cannot_become_a_second_option_of_curl(value: str) -> None:
+def test_value_cannot_inject_a_curl_option(value: str) -> None:
     expect = Expectation(headers=(("X-A", value),))
     run = ProbeRun(probe="http", target=Target(url="http://a.example.com/", trusted=True, expect=expect))
     with pytest.raises(ValueError, match="line break"):
         get_probe("http").environment(run, ProbeSettings())
 
 
-def test_quotes_and_backslashes_stay_inside_their_option() -> None:
+def test_quotes_and_backslashes_are_escaped() -> None:
     expect = Expectation(headers=(("X-A", 'a" \\ b'),))
     run = ProbeRun(probe="http", target=Target(url="http://a.example.com/", trusted=True, expect=expect))
     lines = get_probe("http").environment(run, ProbeSettings())["CURL_CONFIG"].splitlines()
@@ -194,7 +194,7 @@ def test_quotes_and_backslashes_stay_inside_their_option() -> None:
         ("tcp://outside.example:25", True, False),
     ],
 )
-def test_proxy_is_for_web_targets_of_the_table_outside_the_network(url: str, trusted: bool, proxied: bool) -> None:
+def test_proxy_is_used_only_for_trusted_external_web_targets(url: str, trusted: bool, proxied: bool) -> None:
     settings = ProbeSettings(
         proxy="http://proxy.acme.example:3128", no_proxy=("internal.acme.example", "10.0.0.0/8")
     )

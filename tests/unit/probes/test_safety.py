@@ -68,7 +68,7 @@ EVERYTHING = ("0.0.0.0/0", "::/0")
         ".".join(["abcdefgh"] * 32),
     ],
 )
-def test_refused_whatever_is_allowed(host: str) -> None:
+def test_unsafe_host_is_refused_even_if_allowed(host: str) -> None:
     assert refuse_host(host, EVERYTHING) is not None
 
 
@@ -88,7 +88,7 @@ def test_refused_whatever_is_allowed(host: str) -> None:
         ("198.18.0.1", "198.18.0.0/15"),
     ],
 )
-def test_refused_unless_its_network_is_allowed(host: str, network: str) -> None:
+def test_private_host_requires_an_allowed_network(host: str, network: str) -> None:
     assert refuse_host(host) is not None
     assert refuse_host(host, ("203.0.113.0/24",)) is not None
     assert refuse_host(host, (network,)) is None
@@ -97,7 +97,7 @@ def test_refused_unless_its_network_is_allowed(host: str, network: str) -> None:
 @pytest.mark.parametrize(
     "host", ["8.8.8.8", "2606:4700::1111", "[2606:4700::1111]", "a.example.com.", "x_y.example"]
 )
-def test_public_hosts_are_fine(host: str) -> None:
+def test_public_host_is_permitted(host: str) -> None:
     assert refuse_host(host) is None
 
 
@@ -125,13 +125,13 @@ def test_public_hosts_are_fine(host: str) -> None:
         "http://a.example.com\t/",
     ],
 )
-def test_refused_urls(url: str) -> None:
+def test_unsafe_url_is_refused(url: str) -> None:
     reason = refuse_url(url, EVERYTHING)
     assert reason is not None
     assert "hunter2" not in reason
 
 
-def test_url_and_host_of_a_target_are_both_checked() -> None:
+def test_url_and_host_of_a_target_are_checked() -> None:
     assert refuse_target(Target(url="https://10.0.0.1/")) is not None
     assert refuse_target(Target(host="10.0.0.1", port=1)) is not None
     assert refuse_target(Target()) is not None
@@ -139,7 +139,7 @@ def test_url_and_host_of_a_target_are_both_checked() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_no_notation_that_inet_aton_takes_reaches_another_address(number: int) -> None:
+def test_numeric_notations_of_an_address_are_refused(number: int) -> None:
     """However a number is written, either it is refused or it is plain."""
     plain = str(IPv4Address(number))
     a, b, c, d = plain.split(".")
@@ -149,14 +149,14 @@ def test_no_notation_that_inet_aton_takes_reaches_another_address(number: int) -
 
 
 @given(st.ip_addresses(v=4))
-def test_python_agrees_that_what_we_call_public_is_global(address: IPv4Address) -> None:
+def test_permitted_ipv4_address_is_global(address: IPv4Address) -> None:
     if is_permitted(address):
         assert address.is_global
         assert not address.is_multicast
 
 
 @given(st.ip_addresses(v=6))
-def test_ipv6_is_touched_only_in_global_unicast_that_carries_no_ipv4(address: IPv6Address) -> None:
+def test_permitted_ipv6_address_is_global_and_embeds_no_ipv4(address: IPv6Address) -> None:
     if is_permitted(address) and address not in NAT64:
         assert address in ip_network("2000::/3")
         assert address.sixtofour is None
@@ -165,13 +165,13 @@ def test_ipv6_is_touched_only_in_global_unicast_that_carries_no_ipv4(address: IP
 
 
 @given(st.ip_addresses())
-def test_allowing_a_network_never_opens_what_is_always_refused(address: IPv4Address | IPv6Address) -> None:
+def test_allowed_network_never_permits_always_refused_address(address: IPv4Address | IPv6Address) -> None:
     if classify(address) not in IN_ALLOWED_NETWORKS | {AddressKind.PUBLIC}:
         assert not is_permitted(address, EVERYTHING)
 
 
 @given(st.text(max_size=40))
-def test_any_text_gets_an_answer(text: str) -> None:
+def test_any_text_is_accepted(text: str) -> None:
     refuse_host(text)
     refuse_url(text)
     refuse_url(f"http://{text}/")
@@ -192,12 +192,12 @@ def test_known_metadata_addresses() -> None:
         ("64:ff9b:1::5db8:d822", "embedding", False),
     ],
 )
-def test_an_address_behind_nat64_is_checked_by_its_ipv4_address(address: str, kind: str, permitted: bool) -> None:
+def test_nat64_address_is_classified_by_its_ipv4_address(address: str, kind: str, permitted: bool) -> None:
     assert classify(ip_address(address)) == kind
     assert is_permitted(ip_address(address)) is permitted
 
 
-def test_private_address_behind_nat64_needs_its_network_to_be_allowed() -> None:
+def test_private_nat64_address_requires_its_ipv4_network() -> None:
     assert is_permitted(ip_address("64:ff9b::a00:1"), ("10.0.0.0/8",))
     assert not is_permitted(ip_address("64:ff9b::a00:1"), ("64:ff9b::/96",))
 
@@ -214,10 +214,10 @@ def test_private_address_behind_nat64_needs_its_network_to_be_allowed() -> None:
         "tls://cache.acme.example:6380",
     ],
 )
-def test_international_names_and_other_protocols_are_fine(url: str) -> None:
+def test_international_names_and_other_protocols_are_permitted(url: str) -> None:
     assert refuse_url(url) is None
 
 
 @pytest.mark.parametrize("url", ["grpc://orders.acme.example", "tcp://db.acme.example/", "redis://cache.example/"])
-def test_url_without_a_port_or_with_a_scheme_that_is_not_probed(url: str) -> None:
+def test_url_without_port_or_with_unsupported_scheme_is_refused(url: str) -> None:
     assert refuse_url(url) is not None

@@ -21,7 +21,7 @@ def post(server: SandboxServer, method: str, **kwargs: Any) -> requests.Response
     return requests.post(f"{server.slack_base_url}{method}", timeout=60, **kwargs)
 
 
-def test_auth_test_says_who_and_what_may_be_done(slack: WebClient) -> None:
+def test_auth_test_returns_identity_and_scopes(slack: WebClient) -> None:
     answer = slack.auth_test()
 
     assert (answer["team_id"], answer["user_id"], answer["bot_id"]) == ("T0ACME", "U0WARROOM01", "B0WARROOM01")
@@ -29,11 +29,11 @@ def test_auth_test_says_who_and_what_may_be_done(slack: WebClient) -> None:
     assert "channels:manage" in answer.headers["x-oauth-scopes"].split(",")
 
 
-def test_every_method_of_the_table_is_handled_and_no_other() -> None:
+def test_catalog_and_handlers_match() -> None:
     assert set(METHODS) == set(HANDLERS) | {"api.test"}
 
 
-def test_an_error_that_is_not_in_the_table_is_a_mistake_of_the_sandbox(
+def test_error_code_missing_from_the_catalog_is_a_server_error(
     server: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def invent(_: Call) -> dict[str, Any]:
@@ -45,20 +45,20 @@ def test_an_error_that_is_not_in_the_table_is_a_mistake_of_the_sandbox(
 
 
 @pytest.mark.parametrize("name", ["chat.fly", "files.upload", "conversations.create."])
-def test_unknown_methods_are_called_so(server: SandboxServer, name: str) -> None:
+def test_unknown_method_is_an_error(server: SandboxServer, name: str) -> None:
     assert post(server, name).json()["error"] == "unknown_method"
 
 
-def test_without_a_token(server: SandboxServer) -> None:
+def test_missing_token_is_not_authed(server: SandboxServer) -> None:
     assert post(server, "auth.test").json() == {"ok": False, "error": "not_authed"}
 
 
-def test_with_a_token_nobody_handed_out(client_for: Callable[..., Any], refusal: Callable[..., Any]) -> None:
+def test_unknown_token_is_invalid_auth(client_for: Callable[..., Any], refusal: Callable[..., Any]) -> None:
     assert refusal(client_for("xoxb-unknown").auth_test)["error"] == "invalid_auth"
 
 
 @pytest.mark.parametrize("status", ["token_revoked", "token_expired", "account_inactive"])
-def test_tokens_that_no_longer_open_the_door(
+def test_inactive_token_returns_its_status(
     control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any], status: str
 ) -> None:
     token = control.add_token("old", scopes=["chat:write"], status=status)
@@ -66,7 +66,7 @@ def test_tokens_that_no_longer_open_the_door(
     assert refusal(client_for(token).auth_test)["error"] == status
 
 
-def test_a_token_of_somebody_who_left_is_inactive(
+def test_token_of_a_deactivated_user_is_inactive(
     control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any]
 ) -> None:
     token = control.add_token("dave", scopes=[], value="xoxp-dave", user_id="U0DAVEGONE1")
@@ -74,7 +74,7 @@ def test_a_token_of_somebody_who_left_is_inactive(
     assert refusal(client_for(token).auth_test)["error"] == "account_inactive"
 
 
-def test_a_missing_scope_names_what_is_needed_and_what_there_is(
+def test_missing_scope_error_lists_needed_and_provided(
     control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any]
 ) -> None:
     slack = client_for(control.add_token("poor", scopes=["chat:write", "users:read"]))
@@ -89,7 +89,7 @@ def test_a_missing_scope_names_what_is_needed_and_what_there_is(
 
 
 @pytest.mark.parametrize("scope", ["channels:manage", "channels:write.topic"])
-def test_any_one_of_a_methods_scopes_is_enough(
+def test_any_scope_of_a_method_is_sufficient(
     control: SandboxClient, client_for: Callable[..., Any], slack: WebClient, room: str, scope: str
 ) -> None:
     narrow = client_for(control.add_token("narrow", scopes=[scope]))
@@ -97,7 +97,7 @@ def test_any_one_of_a_methods_scopes_is_enough(
     assert narrow.conversations_setTopic(channel=room, topic="x")["ok"]
 
 
-def test_private_channels_need_the_scopes_of_private_channels(
+def test_private_channels_require_group_scopes(
     control: SandboxClient, client_for: Callable[..., Any], slack: WebClient, refusal: Callable[..., Any]
 ) -> None:
     private = slack.conversations_create(name="inc-private", is_private=True)["channel"]["id"]
@@ -121,7 +121,7 @@ def test_private_channels_need_the_scopes_of_private_channels(
     ],
     ids=["form", "form-true", "json", "query", "multipart"],
 )
-def test_arguments_in_every_encoding(server: SandboxServer, request_kwargs: dict[str, Any]) -> None:
+def test_arguments_are_read_in_every_encoding(server: SandboxServer, request_kwargs: dict[str, Any]) -> None:
     answer = post(
         server, "conversations.info", headers={"Authorization": f"Bearer {server.token}"}, **request_kwargs
     )
@@ -129,7 +129,7 @@ def test_arguments_in_every_encoding(server: SandboxServer, request_kwargs: dict
     assert answer.json()["channel"]["num_members"] == 23
 
 
-def test_a_get_with_the_token_as_an_argument(server: SandboxServer) -> None:
+def test_token_is_accepted_as_a_query_argument(server: SandboxServer) -> None:
     url = f"{server.slack_base_url}conversations.info"
     query = {"token": server.token, "channel": "C0GENERAL01", "include_num_members": "0"}
 
@@ -140,13 +140,15 @@ def test_a_get_with_the_token_as_an_argument(server: SandboxServer) -> None:
 
 
 @pytest.mark.parametrize("users", ["U0ALICENG01,U0JOSEGARC1", '["U0ALICENG01", "U0JOSEGARC1"]'])
-def test_lists_as_comma_string_or_json(server: SandboxServer, slack: WebClient, room: str, users: str) -> None:
+def test_list_is_accepted_as_comma_separated_or_json(
+    server: SandboxServer, slack: WebClient, room: str, users: str
+) -> None:
     post(server, "conversations.invite", data={"token": server.token, "channel": room, "users": users})
 
     assert slack.conversations_members(channel=room)["members"] == ["U0WARROOM01", "U0ALICENG01", "U0JOSEGARC1"]
 
 
-def test_blocks_as_a_string_of_json(server: SandboxServer, room: str) -> None:
+def test_blocks_are_accepted_as_a_json_string(server: SandboxServer, room: str) -> None:
     blocks = json.dumps([{"type": "divider"}])
 
     body = post(server, "chat.postMessage", data={"token": server.token, "channel": room, "blocks": blocks}).json()
@@ -155,26 +157,26 @@ def test_blocks_as_a_string_of_json(server: SandboxServer, room: str) -> None:
 
 
 @pytest.mark.parametrize(("body", "error"), [("{", "invalid_json"), ("[1]", "json_not_object")])
-def test_json_that_is_none(server: SandboxServer, body: str, error: str) -> None:
+def test_invalid_json_is_an_error(server: SandboxServer, body: str, error: str) -> None:
     answer = post(server, "auth.test", data=body, headers={"Content-Type": "application/json"})
 
     assert answer.json()["error"] == error
 
 
-def test_a_missing_argument_is_named(slack: WebClient, refusal: Callable[..., Any]) -> None:
+def test_missing_argument_is_named(slack: WebClient, refusal: Callable[..., Any]) -> None:
     body = refusal(slack.api_call, "users.lookupByEmail")
 
     assert body["response_metadata"]["messages"] == ["[ERROR] missing required field: email"]
 
 
-def test_api_test_sends_back_what_it_got_but_the_token(server: SandboxServer) -> None:
+def test_api_test_echoes_arguments_without_the_token(server: SandboxServer) -> None:
     body = post(server, "api.test", data={"foo": "bar", "token": "xoxb-secret"}).json()
 
     assert body == {"ok": True, "args": {"foo": "bar"}}
     assert post(server, "api.test", data={"error": "my_error"}).json()["error"] == "my_error"
 
 
-def test_no_token_is_kept_in_the_log(server: SandboxServer, slack: WebClient, control: SandboxClient) -> None:
+def test_log_contains_no_token(server: SandboxServer, slack: WebClient, control: SandboxClient) -> None:
     slack.api_test(error="")
     post(server, "auth.test", data={"token": "xoxb-guess", "x": "1"})
 

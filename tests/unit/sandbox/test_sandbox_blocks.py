@@ -85,12 +85,12 @@ LIMITS: list[tuple[str, list[Any], list[Any]]] = [
 
 
 @pytest.mark.parametrize(("legal", "illegal"), [case[1:] for case in LIMITS], ids=[case[0] for case in LIMITS])
-def test_limits_from_both_sides(legal: list[Any], illegal: list[Any]) -> None:
+def test_limits_are_exact(legal: list[Any], illegal: list[Any]) -> None:
     assert complaints(legal) == []
     assert complaints(illegal) != []
 
 
-def test_every_complaint_points_at_its_place() -> None:
+def test_error_contains_a_json_pointer() -> None:
     found = complaints([section(), fields("x", "y" * 2001), {"type": "header", "text": plain("")}])
 
     assert found == [
@@ -99,11 +99,11 @@ def test_every_complaint_points_at_its_place() -> None:
     ]
 
 
-def test_the_total_counts_all_texts() -> None:
+def test_total_length_counts_all_texts() -> None:
     assert total_length([section("abc"), fields("de", "f"), actions(button("gh"))]) == 8
 
 
-def test_slackblocks_agrees_on_the_limits_it_knows() -> None:
+def test_limits_agree_with_slackblocks() -> None:
     import slackblocks as sb
 
     refused_by_library: dict[str, Callable[[], Any]] = {
@@ -121,7 +121,7 @@ def test_slackblocks_agrees_on_the_limits_it_knows() -> None:
     assert all(complaints(by_name[name]) for name in refused_by_library)
 
 
-def test_what_slack_sdk_builds_is_accepted() -> None:
+def test_blocks_built_by_slack_sdk_are_valid() -> None:
     from slack_sdk.models import blocks as b
 
     built = [

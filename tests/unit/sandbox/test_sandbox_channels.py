@@ -37,19 +37,19 @@ def subtypes(slack: WebClient, channel: str) -> list[str | None]:
         ("security-private", "name_taken"),
     ],
 )
-def test_names_that_are_refused(slack: WebClient, refusal: Callable[..., Any], name: str, error: str) -> None:
+def test_invalid_name_is_rejected(slack: WebClient, refusal: Callable[..., Any], name: str, error: str) -> None:
     assert refusal(slack.conversations_create, name=name)["error"] == error
 
 
 @pytest.mark.parametrize("name", ["a", "a" * 80, "inc_1-x", "zażółć", "7"])
-def test_names_that_are_taken_as_they_are(slack: WebClient, name: str) -> None:
+def test_valid_name_is_unchanged(slack: WebClient, name: str) -> None:
     channel = slack.conversations_create(name=name)["channel"]
 
     assert (channel["name"], channel["is_private"], channel["creator"]) == (name, False, "U0WARROOM01")
 
 
 @given(st.text(max_size=100))
-def test_a_name_is_either_plain_or_refused(name: str) -> None:
+def test_any_name_is_valid_or_rejected(name: str) -> None:
     refused = None
     try:
         require_valid_name(name)
@@ -60,7 +60,7 @@ def test_a_name_is_either_plain_or_refused(name: str) -> None:
     assert is_plain if refused is None else refused.startswith("invalid_name_")
 
 
-def test_a_private_channel_is_there_for_its_members_only(
+def test_private_channel_is_visible_to_members_only(
     slack: WebClient, control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any]
 ) -> None:
     private = slack.conversations_create(name="inc-secret", is_private=True)["channel"]
@@ -76,7 +76,7 @@ def test_a_private_channel_is_there_for_its_members_only(
     assert refusal(slack.conversations_info, channel="C0SECURITY1")["error"] == "channel_not_found"
 
 
-def test_listing_by_type_and_state(slack: WebClient, refusal: Callable[..., Any]) -> None:
+def test_channels_are_listed_by_type_and_state(slack: WebClient, refusal: Callable[..., Any]) -> None:
     names = {c["name"] for c in slack.conversations_list()["channels"]}
     live = {c["name"] for c in slack.conversations_list(exclude_archived=True)["channels"]}
 
@@ -86,12 +86,12 @@ def test_listing_by_type_and_state(slack: WebClient, refusal: Callable[..., Any]
     assert refusal(slack.conversations_list, limit="many")["error"] == "invalid_limit"
 
 
-def test_users_conversations_are_those_the_user_is_in(slack: WebClient, room: str) -> None:
+def test_users_conversations_lists_the_channels_of_the_user(slack: WebClient, room: str) -> None:
     assert [c["id"] for c in slack.users_conversations()["channels"]] == [room]
     assert room not in {c["id"] for c in slack.users_conversations(user="U0DANAREYES")["channels"]}
 
 
-def test_topic_and_purpose_are_encoded_announced_and_bounded(
+def test_topic_and_purpose_are_escaped_announced_and_limited(
     slack: WebClient, room: str, refusal: Callable[..., Any]
 ) -> None:
     slack.conversations_setTopic(channel=room, topic="p99 > 2s & rising")
@@ -107,7 +107,7 @@ def test_topic_and_purpose_are_encoded_announced_and_bounded(
     assert refusal(slack.conversations_setTopic, channel="C0GENERAL01", topic="x")["error"] == "not_in_channel"
 
 
-def test_an_archived_channel_is_lost_to_the_bot(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
+def test_bot_cannot_use_an_archived_channel(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
     slack.conversations_invite(channel=room, users="U0ALICENG01")
     slack.conversations_archive(channel=room)
 
@@ -119,7 +119,7 @@ def test_an_archived_channel_is_lost_to_the_bot(slack: WebClient, room: str, ref
     assert slack.conversations_members(channel=room)["members"] == ["U0ALICENG01"]
 
 
-def test_a_person_can_bring_an_archived_channel_back(
+def test_user_can_unarchive_a_channel(
     slack: WebClient, room: str, control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any]
 ) -> None:
     slack.conversations_archive(channel=room)
@@ -134,7 +134,7 @@ def test_a_person_can_bring_an_archived_channel_back(
     assert refusal(slack.conversations_archive, channel="C0GENERAL01")["error"] == "cant_archive_general"
 
 
-def test_joining(slack: WebClient, refusal: Callable[..., Any]) -> None:
+def test_join(slack: WebClient, refusal: Callable[..., Any]) -> None:
     first = slack.conversations_join(channel="C0INCIDENT1")
     second = slack.conversations_join(channel="C0INCIDENT1")
 
@@ -145,7 +145,7 @@ def test_joining(slack: WebClient, refusal: Callable[..., Any]) -> None:
     assert subtypes(slack, "C0INCIDENT1")[0] == "channel_join"
 
 
-def test_renaming_is_for_the_creator(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
+def test_only_the_creator_can_rename_a_channel(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
     assert slack.conversations_rename(channel=room, name="inc-renamed")["channel"]["previous_names"] == ["inc-room"]
     assert refusal(slack.conversations_rename, channel=room, name="general")["error"] == "name_taken"
     slack.conversations_join(channel="C0INCIDENT1")
@@ -153,7 +153,7 @@ def test_renaming_is_for_the_creator(slack: WebClient, room: str, refusal: Calla
     assert slack.conversations_create(name="inc-room")["ok"], "the old name is free again"
 
 
-def test_inviting_people(slack: WebClient, room: str) -> None:
+def test_invited_users_become_members(slack: WebClient, room: str) -> None:
     slack.conversations_invite(channel=room, users=["U0ALICENG01", "W0TOMASZ001", "U0GUESTMCG1"])
     newest = slack.conversations_history(channel=room)["messages"][0]
 
@@ -175,7 +175,7 @@ def test_inviting_people(slack: WebClient, room: str) -> None:
     ],
 )
 @pytest.mark.parametrize("force", [False, True])
-def test_one_bad_invitation_among_good_ones(
+def test_invalid_invitation_among_valid_ones(
     slack: WebClient, room: str, refusal: Callable[..., Any], *, user: str, error: str, force: bool
 ) -> None:
     slack.conversations_invite(channel=room, users="U0DANAREYES")
@@ -191,7 +191,7 @@ def test_one_bad_invitation_among_good_ones(
         assert answer["error"] == error
 
 
-def test_a_forced_invitation_can_be_set_to_answer_an_error(
+def test_forced_invitation_can_be_configured_to_fail(
     slack: WebClient, room: str, refusal: Callable[..., Any], control: SandboxClient
 ) -> None:
     control.settings(forced_invite_ok=False)
@@ -202,7 +202,7 @@ def test_a_forced_invitation_can_be_set_to_answer_an_error(
     assert "U0ALICENG01" in slack.conversations_members(channel=room)["members"]
 
 
-def test_how_many_and_where_people_can_be_invited(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
+def test_invitation_limits(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
     many = [f"U{number:09d}" for number in range(101)]
 
     assert refusal(slack.conversations_invite, channel=room, users=many)["error"] == "too_many_users"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from slack_sdk import WebClient
 
 
-def test_the_state_shows_a_room_with_everything_in_it(slack: WebClient, room: str, control: SandboxClient) -> None:
+def test_state_contains_every_item_of_a_room(slack: WebClient, room: str, control: SandboxClient) -> None:
     brief = slack.chat_postMessage(channel=room, text="brief")["ts"]
     slack.chat_postMessage(channel=room, text="finding", thread_ts=brief)
     slack.conversations_setTopic(channel=room, topic="a & b")
@@ -35,14 +35,14 @@ def test_the_state_shows_a_room_with_everything_in_it(slack: WebClient, room: st
     assert control.channel("inc-room") == shown
 
 
-def test_the_state_never_shows_tokens_or_addresses(control: SandboxClient, slack: WebClient) -> None:
+def test_state_contains_no_tokens_or_email_addresses(control: SandboxClient, slack: WebClient) -> None:
     text = json.dumps(control.state(everybody=True))
 
     assert "xoxb" not in text
     assert "@acme.example" not in text
 
 
-def test_reset_goes_back_to_the_seed(
+def test_reset_restores_the_seed(
     slack: WebClient, room: str, control: SandboxClient, refusal: Callable[..., Any]
 ) -> None:
     control.settings(latency_ms=1, short_pages=True)
@@ -53,7 +53,7 @@ def test_reset_goes_back_to_the_seed(
     assert slack.conversations_create(name="inc-room")["channel"]["id"] == room
 
 
-def test_a_call_that_a_reset_overtakes_changes_nothing_and_is_not_in_the_new_log(
+def test_call_interrupted_by_a_reset_has_no_effect(
     slack: WebClient, control: SandboxClient, workspace: Workspace
 ) -> None:
     control.add_fault(Fault(method="conversations.create", delay_ms=500))
@@ -70,7 +70,7 @@ def test_a_call_that_a_reset_overtakes_changes_nothing_and_is_not_in_the_new_log
     assert "inc-late" not in {channel["name"] for channel in control.state()["channels"]}
 
 
-def test_people_channels_and_groups_can_be_added(slack: WebClient, control: SandboxClient) -> None:
+def test_members_channels_and_groups_can_be_added(slack: WebClient, control: SandboxClient) -> None:
     person = {"id": "U0NEW000001", "username": "new", "real_name": "New Hire", "email": "new@acme.example"}
     control.add_members(people=[person])
     control.add_channel("inc-theirs", members=["U0NEW000001"], topic="t", is_private=True)
@@ -92,17 +92,17 @@ def test_people_channels_and_groups_can_be_added(slack: WebClient, control: Sand
         ("members", {"count": -1}, 422),
     ],
 )
-def test_requests_that_make_no_sense(server: SandboxServer, path: str, body: dict[str, Any], status: int) -> None:
+def test_invalid_request_is_rejected(server: SandboxServer, path: str, body: dict[str, Any], status: int) -> None:
     assert requests.post(f"{server.url}/sandbox/{path}", json=body, timeout=60).status_code == status
 
 
-def test_settings_that_do_not_exist(server: SandboxServer) -> None:
+def test_unknown_setting_is_rejected(server: SandboxServer) -> None:
     answer = requests.put(f"{server.url}/sandbox/settings", json={"warp": 9}, timeout=60)
 
     assert answer.status_code == 422
 
 
-def test_changes_reach_the_page(server: SandboxServer, slack: WebClient) -> None:
+def test_changes_are_streamed_to_the_page(server: SandboxServer, slack: WebClient) -> None:
     with requests.get(f"{server.url}/sandbox/events", stream=True, timeout=60) as stream:
         lines = (line for line in stream.iter_lines() if line.startswith(b"data:"))
         before = json.loads(next(lines)[5:])["version"]
@@ -112,7 +112,7 @@ def test_changes_reach_the_page(server: SandboxServer, slack: WebClient) -> None
     assert after > before
 
 
-def test_the_page_and_its_files_are_served_with_a_strict_policy(server: SandboxServer) -> None:
+def test_page_and_its_files_have_a_strict_content_security_policy(server: SandboxServer) -> None:
     for path in ("/", "/static/app.js", "/static/app.css", "/static/mark.svg"):
         answer = requests.get(server.url + path, timeout=60)
         policy = answer.headers["Content-Security-Policy"]
@@ -121,7 +121,7 @@ def test_the_page_and_its_files_are_served_with_a_strict_policy(server: SandboxS
         assert "unsafe" not in policy
 
 
-def test_many_callers_at_once_lose_nothing(slack: WebClient, room: str, control: SandboxClient) -> None:
+def test_concurrent_calls_lose_nothing(slack: WebClient, room: str, control: SandboxClient) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: slack.chat_postMessage(channel=room, text=str(n)), range(60)))
         created = list(
@@ -133,7 +133,7 @@ def test_many_callers_at_once_lose_nothing(slack: WebClient, room: str, control:
     assert sum("subtype" not in m for m in control.channel(room)["messages"]) == 60
 
 
-def test_a_name_is_taken_once_however_many_ask(slack: WebClient, refusal: Callable[..., Any]) -> None:
+def test_concurrent_creation_takes_a_name_once(slack: WebClient, refusal: Callable[..., Any]) -> None:
     from slack_sdk.errors import SlackApiError
 
     def create(_: int) -> Any:
@@ -148,7 +148,7 @@ def test_a_name_is_taken_once_however_many_ask(slack: WebClient, refusal: Callab
     assert sorted(outcomes, key=str) == [True, *["name_taken"] * 7]
 
 
-def test_two_servers_side_by_side_and_the_port_is_free_afterwards() -> None:
+def test_two_servers_run_side_by_side_and_release_their_ports() -> None:
     with SandboxServer() as one, SandboxServer() as two:
         assert one.url != two.url
         url = one.url

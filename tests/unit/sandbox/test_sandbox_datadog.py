@@ -27,7 +27,7 @@ def headers(workspace: Workspace) -> dict[str, str]:
     return {"DD-API-KEY": workspace.datadog.api_key, "DD-APPLICATION-KEY": workspace.datadog.app_key}
 
 
-def test_metrics_are_kept(datadog: Any, workspace: Workspace, control: SandboxClient) -> None:
+def test_metrics_are_stored(datadog: Any, workspace: Workspace, control: SandboxClient) -> None:
     answer = datadog.api.Metric.send(
         metric="incident.opened", points=[(time.time(), 1)], tags=["env:prod"], type="count"
     )
@@ -37,7 +37,7 @@ def test_metrics_are_kept(datadog: Any, workspace: Workspace, control: SandboxCl
     assert (kept["metric"], kept["tags"], kept["version"]) == ("incident.opened", ["env:prod"], "v1")
 
 
-def test_series_of_the_second_version(server: SandboxServer, headers: dict[str, str], workspace: Workspace) -> None:
+def test_series_v2_are_stored(server: SandboxServer, headers: dict[str, str], workspace: Workspace) -> None:
     body = {"series": [{"metric": "m", "type": 1, "points": [{"timestamp": 1, "value": 2}]}]}
     answer = requests.post(f"{server.url}/api/v2/series", json=body, headers=headers, timeout=60)
 
@@ -45,7 +45,7 @@ def test_series_of_the_second_version(server: SandboxServer, headers: dict[str, 
     assert workspace.datadog.series[0]["version"] == "v2"
 
 
-def test_events_go_there_and_back(datadog: Any) -> None:
+def test_event_round_trip(datadog: Any) -> None:
     created = datadog.api.Event.create(title="Room opened", text="here", tags=["incident:dd.1"], alert_type="info")
     read = datadog.api.Event.get(created["event"]["id"])
 
@@ -53,7 +53,7 @@ def test_events_go_there_and_back(datadog: Any) -> None:
     assert read["event"]["tags"] == ["incident:dd.1"]
 
 
-def test_queries_answer_what_was_scripted(datadog: Any, server: SandboxServer) -> None:
+def test_query_returns_the_scripted_series(datadog: Any, server: SandboxServer) -> None:
     script = {"query": "avg:up{*}", "series": [{"metric": "up", "pointlist": [[1_000, 1.0]], "scope": "*"}]}
     requests.post(f"{server.url}/sandbox/datadog/queries", json=script, timeout=60).raise_for_status()
 
@@ -93,7 +93,7 @@ def test_keys_in_the_query_string_work_and_are_not_logged(
         (VARIABLES, {"name": "SECRET", "value": "s3cret", "is_secret": False}, {"value": "new"}),
     ],
 )
-def test_the_webhooks_integration(
+def test_webhooks_integration(
     server: SandboxServer, headers: dict[str, str], path: str, entry: dict[str, Any], change: dict[str, Any]
 ) -> None:
     def call(verb: str, name: str = "", **kwargs: Any) -> requests.Response:
@@ -110,7 +110,7 @@ def test_the_webhooks_integration(
     assert call("POST", json={"name": "half"}).status_code == 400
 
 
-def test_secret_variables_are_not_read_back(
+def test_secret_variables_are_not_returned(
     server: SandboxServer, headers: dict[str, str], control: SandboxClient
 ) -> None:
     entry = {"name": "SECRET", "value": "s3cret", "is_secret": True}
@@ -123,7 +123,7 @@ def test_secret_variables_are_not_read_back(
     assert "s3cret" not in str(control.state()["datadog"])
 
 
-def test_faults_strike_datadog_too(server: SandboxServer, headers: dict[str, str], control: SandboxClient) -> None:
+def test_faults_apply_to_datadog(server: SandboxServer, headers: dict[str, str], control: SandboxClient) -> None:
     from incident_sandbox import Fault
 
     control.add_fault(Fault(method="datadog.validate", status=503, body={"errors": ["down"]}))
@@ -132,7 +132,7 @@ def test_faults_strike_datadog_too(server: SandboxServer, headers: dict[str, str
     assert requests.get(f"{server.url}/api/v1/validate", headers=headers, timeout=60).status_code == 200
 
 
-def test_a_body_that_is_no_json(server: SandboxServer, headers: dict[str, str]) -> None:
+def test_invalid_json_body_is_rejected(server: SandboxServer, headers: dict[str, str]) -> None:
     answer = requests.post(f"{server.url}/api/v1/events", data=b"{", headers=headers, timeout=60)
 
     assert answer.status_code == 400

@@ -19,7 +19,7 @@ def texts(control: SandboxClient, channel: str) -> list[str]:
     return [m["text"] for m in control.channel(channel)["messages"] if "subtype" not in m]
 
 
-def test_an_error_on_the_nth_call(
+def test_error_on_the_nth_call(
     slack: WebClient, room: str, control: SandboxClient, refusal: Callable[..., Any]
 ) -> None:
     control.add_fault(Fault(method="chat.postMessage", nth=2, error="internal_error", fields={"detail": "x"}))
@@ -34,7 +34,7 @@ def test_an_error_on_the_nth_call(
     assert (fault["seen"], fault["consumed"]) == (2, 1)
 
 
-def test_the_next_calls_and_every_call(
+def test_fault_for_the_next_calls_or_every_call(
     slack: WebClient, control: SandboxClient, refusal: Callable[..., Any]
 ) -> None:
     control.add_fault(Fault(method="auth.test", times=2, error="internal_error"))
@@ -47,7 +47,7 @@ def test_the_next_calls_and_every_call(
     assert slack.auth_test()["ok"]
 
 
-def test_a_fault_of_all_methods_of_datadog_leaves_slack_alone(
+def test_datadog_fault_does_not_affect_slack(
     slack: WebClient, control: SandboxClient, refusal: Callable[..., Any]
 ) -> None:
     control.add_fault(Fault(method="datadog.*", times=None, error="fatal_error"))
@@ -57,7 +57,7 @@ def test_a_fault_of_all_methods_of_datadog_leaves_slack_alone(
     assert refusal(slack.auth_test)["error"] == "internal_error"
 
 
-def test_an_error_after_the_effect(
+def test_error_after_the_effect(
     slack: WebClient, room: str, control: SandboxClient, refusal: Callable[..., Any]
 ) -> None:
     control.add_fault(Fault(method="chat.postMessage", when="after", error="fatal_error"))
@@ -82,7 +82,7 @@ def test_too_many_requests_with_any_retry_after(slack: WebClient, control: Sandb
 
 
 @pytest.mark.parametrize("body", ["<html>Bad Gateway</html>", None])
-def test_a_proxy_that_answers_something_else(slack: WebClient, control: SandboxClient, body: str | None) -> None:
+def test_response_of_a_proxy(slack: WebClient, control: SandboxClient, body: str | None) -> None:
     from slack_sdk.errors import SlackApiError
 
     control.add_fault(Fault(status=502, body=body))
@@ -94,7 +94,7 @@ def test_a_proxy_that_answers_something_else(slack: WebClient, control: SandboxC
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_dropped_connection_before_or_after_the_effect(
+def test_dropped_connection_before_or_after_the_effect(
     slack: WebClient, room: str, control: SandboxClient, when: str
 ) -> None:
     control.add_fault(Fault(method="chat.postMessage", drop=True, when=when))
@@ -107,7 +107,7 @@ def test_a_dropped_connection_before_or_after_the_effect(
     assert (logged["outcome"], logged["status"]) == ("dropped", None)
 
 
-def test_the_default_client_posts_twice_over_a_dropped_connection(
+def test_default_client_posts_twice_after_a_dropped_connection(
     server: SandboxServer, room: str, control: SandboxClient
 ) -> None:
     from slack_sdk import WebClient
@@ -119,7 +119,7 @@ def test_the_default_client_posts_twice_over_a_dropped_connection(
     assert texts(control, room) == ["x", "x"]
 
 
-def test_a_delay_is_a_timeout_to_an_impatient_client(server: SandboxServer, control: SandboxClient) -> None:
+def test_delay_causes_a_client_timeout(server: SandboxServer, control: SandboxClient) -> None:
     from slack_sdk import WebClient
 
     control.add_fault(Fault(method="auth.test", delay_ms=1500))
@@ -143,12 +143,12 @@ def test_latency_is_added_to_every_call(slack: WebClient, control: SandboxClient
     "fault",
     [{}, {"error": "x", "drop": True}, {"status": 500, "error": "x"}, {"nth": 0, "drop": True}, {"oops": 1}],
 )
-def test_faults_that_make_no_sense(fault: dict[str, Any]) -> None:
+def test_invalid_fault_is_rejected(fault: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Fault(**fault)
 
 
-def test_the_log_has_every_call_in_order(
+def test_log_contains_every_call_in_order(
     slack: WebClient, room: str, control: SandboxClient, refusal: Callable[..., Any]
 ) -> None:
     slack.chat_postMessage(channel=room, text="x")
@@ -173,7 +173,7 @@ class Clock:
         return self.now
 
 
-def test_a_window_slides() -> None:
+def test_rate_limit_window_slides() -> None:
     clock = Clock()
     limiter = RateLimiter(clock)
     demand: dict[tuple[str, ...], Quota] = {("app", "m"): Quota(calls=2, seconds=60)}
@@ -185,7 +185,7 @@ def test_a_window_slides() -> None:
     assert limiter.admit(demand) == 0
 
 
-def test_a_refused_call_counts_nowhere() -> None:
+def test_rejected_call_uses_no_quota() -> None:
     limiter = RateLimiter(Clock())
     tight: tuple[str, ...] = ("tight",)
     wide: tuple[str, ...] = ("wide",)
@@ -195,7 +195,7 @@ def test_a_refused_call_counts_nowhere() -> None:
     assert limiter.admit({wide: Quota(1, 60)}) == 0
 
 
-def test_tiers_over_http(slack: WebClient, control: SandboxClient) -> None:
+def test_rate_limit_tiers_over_http(slack: WebClient, control: SandboxClient) -> None:
     from slack_sdk.errors import SlackApiError
 
     control.settings(rate_limits=True)
@@ -211,7 +211,7 @@ def test_tiers_over_http(slack: WebClient, control: SandboxClient) -> None:
     assert slack.users_info(user="U0DANAREYES")["ok"], "each method has its own budget"
 
 
-def test_one_message_a_second_and_channel(slack: WebClient, room: str, control: SandboxClient) -> None:
+def test_one_message_per_second_and_channel(slack: WebClient, room: str, control: SandboxClient) -> None:
     from slack_sdk.errors import SlackApiError
 
     control.settings(rate_limits=True)
@@ -224,11 +224,11 @@ def test_one_message_a_second_and_channel(slack: WebClient, room: str, control: 
     assert slack.chat_postMessage(channel="C0GENERAL01", text="elsewhere")["ok"]
 
 
-def test_limits_are_off_unless_asked_for(slack: WebClient) -> None:
+def test_rate_limits_are_off_by_default(slack: WebClient) -> None:
     assert all(slack.users_list(limit=1)["ok"] for _ in range(25))
 
 
-def test_a_workspace_of_ones_own_clock() -> None:
+def test_workspace_uses_the_given_clock() -> None:
     clock = Clock()
     workspace = Workspace(clock)
     first, second = workspace.new_ts(), workspace.new_ts()

@@ -121,7 +121,7 @@ def page(app: App) -> Iterator[Page]:
         yield Page(server, slack, ts)
 
 
-def test_a_button_sends_a_signed_block_action(page: Page, app: App) -> None:
+def test_button_sends_a_signed_block_action(page: Page, app: App) -> None:
     assert page.press().json()["delivery"] == "ok"
     body, headers = app.requests[-1]
     assert SignatureVerifier(SIGNING_SECRET).is_valid_request(body, headers)
@@ -131,7 +131,7 @@ def test_a_button_sends_a_signed_block_action(page: Page, app: App) -> None:
     assert payload["actions"][0]["value"] == "KEY"
 
 
-def test_a_menu_sends_its_option(page: Page, app: App) -> None:
+def test_menu_sends_its_selected_option(page: Page, app: App) -> None:
     page.press(action="more", option="resolve")
     assert app.payload()["actions"][0]["selected_option"]["value"] == "resolve"
 
@@ -141,24 +141,24 @@ def test_a_menu_sends_its_option(page: Page, app: App) -> None:
     [{"action": "other"}, {"action": "more", "option": "other"}, {"user": ALICE}],
     ids=["no such button", "no such option", "not in the channel"],
 )
-def test_what_slack_does_not_offer_reaches_no_app(page: Page, app: App, used: dict[str, str]) -> None:
+def test_unavailable_action_is_not_delivered(page: Page, app: App, used: dict[str, str]) -> None:
     assert page.press(**used).status_code == 409
     assert app.requests == []
 
 
-def test_slack_waits_three_seconds(page: Page, app: App) -> None:
+def test_delivery_times_out_after_three_seconds(page: Page, app: App) -> None:
     app.silent = True
     answer = page.press().json()
     assert answer["delivery"] == "operation_timeout"
     assert len(app.requests) == 1
 
 
-def test_an_app_without_request_url_receives_nothing(page: Page, app: App) -> None:
+def test_app_without_request_url_receives_nothing(page: Page, app: App) -> None:
     page.server.workspace.interactivity.request_url = None
     assert page.press().json()["delivery"] == "not_configured"
 
 
-def test_a_trigger_opens_one_modal_for_its_user(page: Page, app: App) -> None:
+def test_trigger_opens_one_modal_for_its_user(page: Page, app: App) -> None:
     page.press()
     trigger_id = app.payload()["trigger_id"]
     page.slack.views_open(trigger_id=trigger_id, view=VIEW)
@@ -168,7 +168,7 @@ def test_a_trigger_opens_one_modal_for_its_user(page: Page, app: App) -> None:
         page.slack.views_open(trigger_id=trigger_id, view=VIEW)
 
 
-def test_a_trigger_expires_after_three_seconds(page: Page, app: App) -> None:
+def test_trigger_expires_after_three_seconds(page: Page, app: App) -> None:
     page.press()
     workspace = page.server.workspace
     clock = workspace.clock
@@ -177,7 +177,7 @@ def test_a_trigger_expires_after_three_seconds(page: Page, app: App) -> None:
         page.slack.views_open(trigger_id=app.payload()["trigger_id"], view=VIEW)
 
 
-def test_a_submission_carries_values_and_metadata_and_closes_the_modal(page: Page, app: App) -> None:
+def test_submission_contains_values_and_metadata_and_closes_the_modal(page: Page, app: App) -> None:
     page.press()
     view_id = page.slack.views_open(trigger_id=app.payload()["trigger_id"], view=VIEW)["view"]["id"]
     submitted = {"user_id": DANA, "values": {"text": "We roll back"}}
@@ -191,7 +191,7 @@ def test_a_submission_carries_values_and_metadata_and_closes_the_modal(page: Pag
     assert httpx.get(f"{page.server.url}/sandbox/views", params={"user_id": DANA}).json() == []
 
 
-def test_a_command_is_a_signed_form_and_its_response_is_visible_to_its_user_only(page: Page, app: App) -> None:
+def test_command_is_signed_and_its_response_is_ephemeral(page: Page, app: App) -> None:
     app.response = lambda _: {"response_type": "ephemeral", "text": "Only you"}
     page.post(
         "/sandbox/commands", {"user_id": DANA, "channel_id": CHANNEL, "command": "/incident", "text": "lead now"}
@@ -204,7 +204,7 @@ def test_a_command_is_a_signed_form_and_its_response_is_visible_to_its_user_only
     assert (note.user, note.text) == (DANA, "Only you")
 
 
-def test_a_response_url_works_five_times(page: Page, app: App) -> None:
+def test_response_url_works_five_times(page: Page, app: App) -> None:
     page.press()
     url = app.payload()["response_url"]
     statuses = [httpx.post(url, json={"text": "Done"}).status_code for _ in range(RESPONSE_URL_USES + 1)]
@@ -216,7 +216,7 @@ def test_a_response_url_works_five_times(page: Page, app: App) -> None:
     [{"type": "home"}, {"title": {"type": "plain_text", "text": "x" * 25}}, {"submit": None}, {"blocks": None}],
     ids=["not a modal", "long title", "inputs without submit", "no blocks"],
 )
-def test_a_view_that_slack_rejects_is_rejected(page: Page, app: App, change: dict[str, Any]) -> None:
+def test_invalid_view_is_rejected(page: Page, app: App, change: dict[str, Any]) -> None:
     page.press()
     view = {name: value for name, value in {**VIEW, **change}.items() if value is not None}
     with pytest.raises(SlackApiError, match="invalid_arguments"):

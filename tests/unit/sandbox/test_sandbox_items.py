@@ -18,7 +18,7 @@ def message(slack: WebClient, room: str) -> str:
     return str(slack.chat_postMessage(channel=room, text="the brief")["ts"])
 
 
-def test_pinning(slack: WebClient, room: str, message: str, refusal: Callable[..., Any]) -> None:
+def test_pins(slack: WebClient, room: str, message: str, refusal: Callable[..., Any]) -> None:
     slack.pins_add(channel=room, timestamp=message)
     newest, pinned = slack.conversations_history(channel=room)["messages"][:2]
 
@@ -31,7 +31,7 @@ def test_pinning(slack: WebClient, room: str, message: str, refusal: Callable[..
     assert refusal(slack.pins_add, channel=room, timestamp=newest["ts"])["error"] == "not_pinnable"
 
 
-def test_a_channel_takes_a_hundred_pins(
+def test_channel_accepts_a_hundred_pins(
     slack: WebClient, room: str, message: str, refusal: Callable[..., Any], workspace: Workspace
 ) -> None:
     channel = workspace.channels[room]
@@ -69,7 +69,7 @@ def test_reactions(slack: WebClient, room: str, message: str, refusal: Callable[
     assert refusal(slack.reactions_add, **{**again, "name": "NOT AN EMOJI"})["error"] == "invalid_name"
 
 
-def test_uploading_a_file_into_a_thread(slack: WebClient, room: str, message: str, workspace: Workspace) -> None:
+def test_file_upload_into_a_thread(slack: WebClient, room: str, message: str, workspace: Workspace) -> None:
     answer = slack.files_upload_v2(
         channel=room,
         thread_ts=message,
@@ -85,7 +85,9 @@ def test_uploading_a_file_into_a_thread(slack: WebClient, room: str, message: st
     assert workspace.files[answer["file"]["id"]].content == b"HTTP 503"
 
 
-def test_uploads_that_fail(slack: WebClient, room: str, refusal: Callable[..., Any], server: SandboxServer) -> None:
+def test_invalid_upload_is_rejected(
+    slack: WebClient, room: str, refusal: Callable[..., Any], server: SandboxServer
+) -> None:
     reserved = slack.files_getUploadURLExternal(filename="a.txt", length=3)
     share = {"files": [{"id": reserved["file_id"]}], "channel_id": room}
 
@@ -99,7 +101,7 @@ def test_uploads_that_fail(slack: WebClient, room: str, refusal: Callable[..., A
     assert refusal(slack.files_getUploadURLExternal, **huge)["error"] == "snippet_too_large"
 
 
-def test_a_channel_has_one_canvas(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
+def test_channel_has_one_canvas(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
     content = {"type": "markdown", "markdown": "# Draft"}
     created = slack.conversations_canvases_create(channel_id=room, document_content=content)
     assert str(created["canvas_id"]).startswith("F")
@@ -111,7 +113,7 @@ def test_a_channel_has_one_canvas(slack: WebClient, room: str, refusal: Callable
     assert wrong["error"] == "invalid_arguments"
 
 
-def test_a_free_plan_has_no_canvas(
+def test_free_plan_has_no_canvas(
     slack: WebClient, room: str, refusal: Callable[..., Any], workspace: Workspace
 ) -> None:
     workspace.settings.free_plan = True

@@ -26,7 +26,7 @@ def stored(control: SandboxClient, channel: str) -> list[dict[str, Any]]:
     return [m for m in control.channel(channel)["messages"] if "subtype" not in m]
 
 
-def test_posting_and_reading_back(slack: WebClient, room: str) -> None:
+def test_posted_message_is_in_the_history(slack: WebClient, room: str) -> None:
     posted = slack.chat_postMessage(channel=room, text="a & b <c>", parse="none")
     read = slack.conversations_history(channel=room)["messages"][0]
 
@@ -36,7 +36,7 @@ def test_posting_and_reading_back(slack: WebClient, room: str) -> None:
     assert (read["bot_id"], read["user"]) == ("B0WARROOM01", "U0WARROOM01")
 
 
-def test_text_that_is_escaped_already_is_not_escaped_again(slack: WebClient, room: str) -> None:
+def test_escaped_text_is_not_escaped_again(slack: WebClient, room: str) -> None:
     assert slack.chat_postMessage(channel=room, text="a &amp; &lt;b&gt;")["message"]["text"] == "a &amp; &lt;b&gt;"
 
 
@@ -47,7 +47,7 @@ def test_timestamps_are_unique_and_in_order(slack: WebClient, room: str) -> None
     assert all(len(ts.split(".")[1]) == 6 for ts in stamps)
 
 
-def test_where_a_message_may_go(
+def test_channels_that_accept_messages(
     slack: WebClient, room: str, control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any]
 ) -> None:
     member_only = client_for(control.add_token("narrow", scopes=["chat:write"]))
@@ -80,7 +80,7 @@ def test_where_a_message_may_go(
         ({"text": "x", "thread_ts": "1700000000.000001"}, "thread_not_found"),
     ],
 )
-def test_messages_that_are_refused(
+def test_invalid_message_is_rejected(
     slack: WebClient,
     room: str,
     refusal: Callable[..., Any],
@@ -93,7 +93,7 @@ def test_messages_that_are_refused(
     assert stored(control, room) == []
 
 
-def test_invalid_blocks_are_explained_with_a_pointer(
+def test_invalid_blocks_error_contains_a_json_pointer(
     slack: WebClient, room: str, refusal: Callable[..., Any]
 ) -> None:
     body = refusal(slack.chat_postMessage, channel=room, text="x", blocks=[text_section("y" * 3001)])
@@ -103,11 +103,11 @@ def test_invalid_blocks_are_explained_with_a_pointer(
     ]
 
 
-def test_long_text_is_cut_without_a_word(slack: WebClient, room: str) -> None:
+def test_long_text_is_truncated_silently(slack: WebClient, room: str) -> None:
     assert len(slack.chat_postMessage(channel=room, text="x" * 40_001)["message"]["text"]) == 40_000
 
 
-def test_replies_need_a_parent_that_is_one(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
+def test_reply_requires_a_valid_parent(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
     parent = slack.chat_postMessage(channel=room, text="parent")["ts"]
     reply = slack.chat_postMessage(channel=room, text="reply", thread_ts=parent)
     join = slack.conversations_history(channel=room)["messages"][-1]["ts"]
@@ -118,7 +118,7 @@ def test_replies_need_a_parent_that_is_one(slack: WebClient, room: str, refusal:
         assert body["error"] == "cannot_reply_to_message"
 
 
-def test_a_thread_is_read_apart_from_the_channel(slack: WebClient, room: str) -> None:
+def test_thread_is_read_separately_from_the_channel(slack: WebClient, room: str) -> None:
     parent = slack.chat_postMessage(channel=room, text="parent")["ts"]
     replies = [slack.chat_postMessage(channel=room, text=str(n), thread_ts=parent)["ts"] for n in range(3)]
     loud = slack.chat_postMessage(channel=room, text="loud", thread_ts=parent, reply_broadcast=True)["ts"]
@@ -133,7 +133,7 @@ def test_a_thread_is_read_apart_from_the_channel(slack: WebClient, room: str) ->
     assert slack.conversations_replies(channel=room, ts=replies[1])["messages"] == thread
 
 
-def test_paging_a_thread(slack: WebClient, room: str) -> None:
+def test_thread_pagination(slack: WebClient, room: str) -> None:
     parent = slack.chat_postMessage(channel=room, text="parent")["ts"]
     for number in range(7):
         slack.chat_postMessage(channel=room, text=str(number), thread_ts=parent)
@@ -144,7 +144,7 @@ def test_paging_a_thread(slack: WebClient, room: str) -> None:
     assert [m["text"] for page in pages for m in page] == ["parent", *"0123456"]
 
 
-def test_paging_history_is_not_shifted_by_new_messages(slack: WebClient, room: str) -> None:
+def test_history_pagination_is_not_shifted_by_new_messages(slack: WebClient, room: str) -> None:
     for number in range(6):
         slack.chat_postMessage(channel=room, text=str(number))
     first = slack.conversations_history(channel=room, limit=3)
@@ -156,7 +156,7 @@ def test_paging_history_is_not_shifted_by_new_messages(slack: WebClient, room: s
     assert first["has_more"]
 
 
-def test_history_between_two_moments(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
+def test_history_between_two_timestamps(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
     a, b, c = (slack.chat_postMessage(channel=room, text=text)["ts"] for text in "abc")
 
     def texts(**kwargs: Any) -> list[str]:
@@ -171,7 +171,7 @@ def test_history_between_two_moments(slack: WebClient, room: str, refusal: Calla
     assert refusal(slack.conversations_replies, channel=room, ts="1.000001")["error"] == "thread_not_found"
 
 
-def test_history_of_apps_that_slack_does_not_know(slack: WebClient, room: str, control: SandboxClient) -> None:
+def test_history_limit_of_unlisted_apps(slack: WebClient, room: str, control: SandboxClient) -> None:
     for number in range(20):
         slack.chat_postMessage(channel=room, text=str(number))
     control.settings(history_limit=15)
@@ -180,7 +180,7 @@ def test_history_of_apps_that_slack_does_not_know(slack: WebClient, room: str, c
     assert len(slack.conversations_history(channel=room)["messages"]) == 15
 
 
-def test_metadata_comes_with_its_payload_only_when_asked_for(slack: WebClient, room: str) -> None:
+def test_metadata_payload_is_returned_only_on_request(slack: WebClient, room: str) -> None:
     metadata = {"event_type": "incident_update", "event_payload": {"key": "dd.1", "n": 1}}
     slack.chat_postMessage(channel=room, text="x", metadata=metadata)
 
@@ -191,7 +191,7 @@ def test_metadata_comes_with_its_payload_only_when_asked_for(slack: WebClient, r
     assert full["metadata"] == metadata
 
 
-def test_updating_a_message(slack: WebClient, room: str, control: SandboxClient) -> None:
+def test_message_update(slack: WebClient, room: str, control: SandboxClient) -> None:
     metadata = {"event_type": "e", "event_payload": {}}
     ts = slack.chat_postMessage(channel=room, text="one", blocks=[text_section("one")], metadata=metadata)["ts"]
 
@@ -207,7 +207,7 @@ def test_updating_a_message(slack: WebClient, room: str, control: SandboxClient)
     assert "metadata" not in stored(control, room)[0]
 
 
-def test_updates_that_are_refused(
+def test_invalid_update_is_rejected(
     slack: WebClient, room: str, refusal: Callable[..., Any], control: SandboxClient, client_for: Callable[..., Any]
 ) -> None:
     ts = slack.chat_postMessage(channel=room, text="x")["ts"]
@@ -231,7 +231,7 @@ def test_updates_that_are_refused(
     assert refusal(slack.chat_update, channel=room, ts=ts, text="x")["error"] == "is_inactive"
 
 
-def test_deleting_and_linking(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
+def test_delete_and_permalink(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
     parent = slack.chat_postMessage(channel=room, text="x")["ts"]
     reply = slack.chat_postMessage(channel=room, text="y", thread_ts=parent)["ts"]
     digits = parent.replace(".", "")
@@ -244,7 +244,7 @@ def test_deleting_and_linking(slack: WebClient, room: str, refusal: Callable[...
     assert refusal(slack.chat_delete, channel=room, ts=parent)["error"] == "message_not_found"
 
 
-def test_ephemeral_messages_leave_no_history(
+def test_ephemeral_message_is_not_in_the_history(
     slack: WebClient, room: str, refusal: Callable[..., Any], control: SandboxClient
 ) -> None:
     slack.conversations_invite(channel=room, users="U0ALICENG01")

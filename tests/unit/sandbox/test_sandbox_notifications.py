@@ -24,7 +24,7 @@ def notified(control: SandboxClient, channel: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("mention", ["channel", "here", "everyone"])
 @pytest.mark.parametrize("frame", ["{}", "```{}```", "`{}`", "> {}", "*{}*"])
-def test_mass_mentions_are_seen_wherever_they_stand(
+def test_mass_mention_is_detected_in_any_markup(
     slack: WebClient, room: str, control: SandboxClient, mention: str, frame: str
 ) -> None:
     slack.chat_postMessage(channel=room, text=frame.format(f"<!{mention}>"))
@@ -58,7 +58,7 @@ def test_other_mentions_and_links(
 @pytest.mark.parametrize(
     "text", ["&lt;!channel&gt;", "@channel @here", "< !channel>", "<!nobody>", "user@channel", "<b>"]
 )
-def test_what_only_looks_like_a_mention_notifies_nobody(
+def test_text_resembling_a_mention_notifies_nobody(
     slack: WebClient, room: str, control: SandboxClient, text: str
 ) -> None:
     slack.chat_postMessage(channel=room, text=text)
@@ -67,7 +67,7 @@ def test_what_only_looks_like_a_mention_notifies_nobody(
 
 
 @pytest.mark.parametrize("asked", [{"parse": "full"}, {"link_names": True}])
-def test_bare_names_notify_when_names_are_linked(
+def test_bare_names_notify_if_names_are_linked(
     slack: WebClient, room: str, control: SandboxClient, asked: dict[str, Any]
 ) -> None:
     slack.chat_postMessage(channel=room, text="@channel, @sre-oncall and @mainframe-oncall", **asked)
@@ -76,7 +76,7 @@ def test_bare_names_notify_when_names_are_linked(
     assert notified(control, room)["usergroups"] == ["S0SREONCALL"]
 
 
-def test_how_a_message_was_sent_is_kept(slack: WebClient, room: str, control: SandboxClient) -> None:
+def test_delivery_options_are_stored(slack: WebClient, room: str, control: SandboxClient) -> None:
     ts = slack.chat_postMessage(channel=room, text="x", parse="none", link_names=False, unfurl_media=False)["ts"]
     sent = control.channel(room)["messages"][-1]["delivery"]
     slack.chat_update(channel=room, ts=ts, text="y")
@@ -111,7 +111,7 @@ def test_mentions_in_blocks(
     assert notified(control, room)["mass"] == mass
 
 
-def test_the_fallback_text_and_attachments_count_too(slack: WebClient, room: str, control: SandboxClient) -> None:
+def test_fallback_text_and_attachments_notify(slack: WebClient, room: str, control: SandboxClient) -> None:
     slack.chat_postMessage(
         channel=room, text="<!channel>", blocks=[{"type": "divider"}], attachments=[{"text": "<!here>"}]
     )
@@ -120,7 +120,7 @@ def test_the_fallback_text_and_attachments_count_too(slack: WebClient, room: str
 
 
 @given(st.text(alphabet="<>&!@|#channelhertpsU0ltg;:/. ", max_size=60))
-def test_escaped_text_never_notifies_anybody_but_by_bare_links(text: str) -> None:
+def test_escaped_text_contains_no_mentions_and_only_bare_links(text: str) -> None:
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     found = notifications(escaped)
 
@@ -130,5 +130,5 @@ def test_escaped_text_never_notifies_anybody_but_by_bare_links(text: str) -> Non
 
 
 @given(st.text(max_size=80))
-def test_storing_a_text_twice_changes_nothing_more(text: str) -> None:
+def test_storing_text_is_idempotent(text: str) -> None:
     assert as_stored(as_stored(text)) == as_stored(text)

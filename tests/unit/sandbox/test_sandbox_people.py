@@ -17,18 +17,18 @@ def everybody(slack: WebClient, **kwargs: Any) -> list[dict[str, Any]]:
     return [member for page in slack.users_list(limit=200, **kwargs) for member in page["members"]]
 
 
-def test_looking_up_an_address(slack: WebClient) -> None:
+def test_lookup_by_email(slack: WebClient) -> None:
     user = slack.users_lookupByEmail(email="DANA@acme.example")["user"]
 
     assert (user["id"], user["profile"]["email"]) == ("U0DANAREYES", "dana@acme.example")
 
 
 @pytest.mark.parametrize("email", ["dave@acme.example", "nobody@acme.example", "dana+x@acme.example"])
-def test_addresses_nobody_active_has(slack: WebClient, refusal: Callable[..., Any], email: str) -> None:
+def test_lookup_by_unknown_or_inactive_email(slack: WebClient, refusal: Callable[..., Any], email: str) -> None:
     assert refusal(slack.users_lookupByEmail, email=email)["error"] == "users_not_found"
 
 
-def test_without_the_scope_addresses_are_left_out_silently(
+def test_email_addresses_are_omitted_without_the_scope(
     control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any]
 ) -> None:
     slack = client_for(control.add_token("no-mail", scopes=["users:read"]))
@@ -38,7 +38,7 @@ def test_without_the_scope_addresses_are_left_out_silently(
     assert refusal(slack.users_lookupByEmail, email="dana@acme.example")["needed"] == "users:read.email"
 
 
-def test_the_cast_has_its_hard_cases(slack: WebClient) -> None:
+def test_seed_contains_difficult_members(slack: WebClient) -> None:
     members = {member["id"]: member for member in everybody(slack)}
     displayed = [m["profile"]["display_name"] for m in members.values()]
 
@@ -55,7 +55,7 @@ def test_the_cast_has_its_hard_cases(slack: WebClient) -> None:
     assert members["U0WARROOM01"]["is_bot"] is True
 
 
-def test_user_info_of_nobody(slack: WebClient, refusal: Callable[..., Any]) -> None:
+def test_user_info_of_an_unknown_user(slack: WebClient, refusal: Callable[..., Any]) -> None:
     assert refusal(slack.users_info, user="U0NOBODY001")["error"] == "user_not_found"
 
 
@@ -70,7 +70,7 @@ def test_user_groups(slack: WebClient, refusal: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("short_pages", [False, True])
-def test_paging_meets_everybody_once(slack: WebClient, control: SandboxClient, short_pages: bool) -> None:
+def test_pagination_returns_every_member_once(slack: WebClient, control: SandboxClient, short_pages: bool) -> None:
     control.add_members(count=1500)
     control.settings(short_pages=short_pages)
 
@@ -79,7 +79,7 @@ def test_paging_meets_everybody_once(slack: WebClient, control: SandboxClient, s
     assert len(ids) == len(set(ids)) == 1500 + 31
 
 
-def test_a_large_workspace_wants_a_limit(
+def test_large_workspace_requires_a_limit(
     slack: WebClient, control: SandboxClient, refusal: Callable[..., Any]
 ) -> None:
     control.add_members(count=200)
@@ -90,13 +90,11 @@ def test_a_large_workspace_wants_a_limit(
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "%%%", base64.b64encode(b"conversations.list:3").decode()])
-def test_cursors_that_make_no_sense(slack: WebClient, refusal: Callable[..., Any], cursor: str) -> None:
+def test_invalid_cursor_is_rejected(slack: WebClient, refusal: Callable[..., Any], cursor: str) -> None:
     assert refusal(slack.users_list, limit=10, cursor=cursor)["error"] == "invalid_cursor"
 
 
-def test_a_crowd_of_fifty_thousand_is_the_same_each_time(
-    control: SandboxClient, slack: WebClient, workspace: Workspace
-) -> None:
+def test_generated_members_are_reproducible(control: SandboxClient, slack: WebClient, workspace: Workspace) -> None:
     control.add_members(count=50_000)
     first = workspace.people["U1000012345"]
     control.reset()

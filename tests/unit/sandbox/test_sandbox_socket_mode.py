@@ -48,7 +48,7 @@ def command(server: SandboxServer) -> Any:
     return httpx.post(f"{server.url}/sandbox/commands", json=typed, timeout=30).json()
 
 
-def test_slack_sdks_client_receives_and_answers(server: SandboxServer) -> None:
+def test_slack_sdk_client_receives_and_responds(server: SandboxServer) -> None:
     server.workspace.interactivity.response_seconds = 20
 
     def answer(request: SocketModeRequest) -> SocketModeResponse:
@@ -67,7 +67,7 @@ def test_slack_sdks_client_receives_and_answers(server: SandboxServer) -> None:
     assert [each.text for each in server.workspace.channels[INCIDENTS].ephemerals] == ["Yes"]
 
 
-def test_what_is_not_acknowledged_has_failed_for_the_person(server: SandboxServer) -> None:
+def test_unacknowledged_request_times_out(server: SandboxServer) -> None:
     server.workspace.interactivity.response_seconds = 0.5
     with sdk_client(server, lambda _: None):
         assert command(server)["delivery"] == "operation_timeout"
@@ -83,15 +83,13 @@ def test_what_is_not_acknowledged_has_failed_for_the_person(server: SandboxServe
         ("xapp-unknown", "apps.connections.open", "invalid_auth"),
     ],
 )
-def test_each_kind_of_token_has_its_methods(
+def test_token_type_restricts_its_methods(
     client_for: Callable[[str | None], WebClient], refusal: Callable[..., Any], token: str, method: str, error: str
 ) -> None:
     assert refusal(client_for(token).api_call, method)["error"] == error
 
 
-def test_a_ticket_opens_one_connection(
-    server: SandboxServer, client_for: Callable[[str | None], WebClient]
-) -> None:
+def test_ticket_opens_one_connection(server: SandboxServer, client_for: Callable[[str | None], WebClient]) -> None:
     url = str(client_for(APP_LEVEL_TOKEN).api_call("apps.connections.open")["url"])
     with connect(url) as websocket:
         assert '"type": "hello"' in str(websocket.recv())

@@ -36,7 +36,7 @@ PER_TEAM = {
 
 
 @pytest.mark.parametrize("method", PER_TEAM)
-def test_an_organisation_wide_token_needs_the_team(organisation: WebClient, method: str, refusal: Refusal) -> None:
+def test_organisation_wide_token_requires_the_team(organisation: WebClient, method: str, refusal: Refusal) -> None:
     arguments = PER_TEAM[method]
     answer = refusal(getattr(organisation, method), **arguments)
     assert answer["error"] == "missing_argument"
@@ -47,7 +47,7 @@ def test_an_organisation_wide_token_needs_the_team(organisation: WebClient, meth
     assert getattr(organisation, method)(**arguments, team_id="T0ACME")["ok"]
 
 
-def test_an_organisation_wide_token_says_so(organisation: WebClient, slack: WebClient) -> None:
+def test_organisation_wide_token_is_reported(organisation: WebClient, slack: WebClient) -> None:
     identity = organisation.auth_test()
     assert identity["is_enterprise_install"]
     assert identity["team_id"] == identity["enterprise_id"] == "E0ACMEORG"
@@ -55,7 +55,7 @@ def test_an_organisation_wide_token_says_so(organisation: WebClient, slack: WebC
     assert not slack.auth_test()["is_enterprise_install"]
 
 
-def test_people_of_an_organisation(slack: WebClient, control: SandboxClient, refusal: Refusal) -> None:
+def test_members_of_an_organisation(slack: WebClient, control: SandboxClient, refusal: Refusal) -> None:
     control.add_members(
         people=[
             {"id": "W0HERE00001", "username": "here", "teams": ["T0ACMELAB", "T0ACME"]},
@@ -84,7 +84,7 @@ def test_partial_invitations(slack: WebClient, control: SandboxClient, listed: b
     assert {DANA, PRIYA} < set(control.channel("inc-room")["members"])
 
 
-def test_somebody_in_the_removed_state_is_ignored_silently(slack: WebClient, control: SandboxClient) -> None:
+def test_removed_user_is_ignored_silently(slack: WebClient, control: SandboxClient) -> None:
     control.add_members(people=[{"id": SAM, "username": "sam.wong", "ignored_when_invited": True}])
     room = slack.conversations_create(name="inc-room")["channel"]["id"]
     assert slack.conversations_invite(channel=room, users=f"{SAM},{PRIYA}")["ok"]
@@ -92,7 +92,7 @@ def test_somebody_in_the_removed_state_is_ignored_silently(slack: WebClient, con
     assert (SAM in members, PRIYA in members) == (False, True)
 
 
-def test_a_message_cannot_be_edited_after_the_window(
+def test_message_cannot_be_edited_after_the_window(
     slack: WebClient, control: SandboxClient, refusal: Refusal
 ) -> None:
     room = slack.conversations_create(name="inc-room")["channel"]["id"]
@@ -103,7 +103,7 @@ def test_a_message_cannot_be_edited_after_the_window(
     assert refusal(slack.chat_update, channel=room, ts=ts, text="three")["error"] == "edit_window_closed"
 
 
-def test_an_image_is_fetched_when_posting_and_at_each_update(
+def test_image_is_fetched_on_post_and_on_each_update(
     slack: WebClient, control: SandboxClient, refusal: Refusal
 ) -> None:
     room = slack.conversations_create(name="inc-room")["channel"]["id"]
@@ -122,7 +122,7 @@ def test_an_image_is_fetched_when_posting_and_at_each_update(
     assert slack.chat_update(channel=room, ts=ts, text="no image")["ok"]
 
 
-def test_history_of_a_limited_app_is_one_page_a_minute(slack: WebClient, control: SandboxClient) -> None:
+def test_history_of_a_limited_app_is_one_page_per_minute(slack: WebClient, control: SandboxClient) -> None:
     room = slack.conversations_create(name="inc-room")["channel"]["id"]
     for number in range(20):
         slack.chat_postMessage(channel=room, text=str(number))
