@@ -227,13 +227,13 @@ SOME_PRIVATE = load_routing_table(
 def test_truncation_preserves_recovery_and_privacy(sent: tuple[str, str], length: int) -> None:
     path, text = sent
     try:
-        complete_payload = [parse_content(content, path) for content in parse_body(text.encode())]
+        complete = [parse_content(content, path) for content in parse_body(text.encode())]
         parts = [parse_content(content, path) for content in parse_body(text[:length].encode(), is_cut=True)]
     except InvalidPayloadError:
         return
-    if len(complete_payload) == len(parts) == 1:
-        assert parts[0].is_recovery is complete_payload[0].is_recovery
-        assert parts[0].private >= complete_payload[0].private
+    if len(complete) == len(parts) == 1:
+        assert parts[0].is_recovery is complete[0].is_recovery
+        assert parts[0].private >= complete[0].private
 
 
 def parse_content(content: dict[str, Any] | InvalidPayloadError, path: str) -> Signal:

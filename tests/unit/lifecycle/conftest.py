@@ -1,4 +1,4 @@
-"""A world without Airflow and Slack: alerts come in at times of our choice, and what is decided is remembered."""
+"""Simulation of the alert lifecycle without Airflow and Slack: alerts arrive at chosen times."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def alert(
     tags: Sequence[str] = (),
     scope: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Return a payload of our template, as a monitor sends it."""
+    """Build a payload of the packaged template, as a monitor sends it."""
     named = [*([f"service:{service}"] if service else []), *([f"env:{env}"] if env else []), *tags]
     return {
         "schema": "airflow-incident/1",
@@ -53,8 +53,8 @@ def alert(
     }
 
 
-class World:
-    """Everything that was decided so far: the records as they were stored and read again, and the runs."""
+class Simulation:
+    """Decide on alerts and keep the records, group histories and run requests in memory."""
 
     def __init__(self, table: str | RoutingTable = "") -> None:
         self.routing = load_routing_table(table) if isinstance(table, str) else table
@@ -68,13 +68,13 @@ class World:
         return read_signal(conf, received_at=START + timedelta(seconds=seconds), routing=self.routing)
 
     def decide(self, payload: dict[str, Any], seconds: float = 0) -> Decision:
-        """Decide on a payload that arrives so many seconds after the start, and remember nothing."""
+        """Decide on a payload that arrives the given seconds after the start; store nothing."""
         now, signal = START + timedelta(seconds=seconds), self.read(payload, seconds)
         history = self.histories.get(signal.group)
         return decide(signal, list(self.records.values()), self.routing, now, history=history)
 
     def send(self, payload: dict[str, Any], seconds: float = 0) -> Decision:
-        """Decide on a payload, and remember what was decided as a store would: as JSON."""
+        """Decide on a payload and store the result, with records serialized as JSON."""
         decision = self.decide(payload, seconds)
         changed = [decision.record] if decision.record is not None and decision.changed else []
         for record in (*changed, *decision.others):
@@ -85,36 +85,36 @@ class World:
         return decision
 
     def alert_payload(self, *args: Any, seconds: float = 0, **kwargs: Any) -> dict[str, Any]:
-        """Return an alert that happened when it arrives, with a delivery id of its own unless one is given."""
+        """Build an alert that occurs when it arrives, with a unique delivery id by default."""
         kwargs.setdefault("delivery", f"d{next(self._deliveries)}")
         kwargs.setdefault("at", START + timedelta(seconds=seconds))
         return alert(*args, **kwargs)
 
     def alert(self, *args: Any, seconds: float = 0, **kwargs: Any) -> Decision:
-        """Send such an alert."""
+        """Build and send an alert."""
         return self.send(self.alert_payload(*args, seconds=seconds, **kwargs), seconds)
 
-    def end(self, key: str, status: Status, seconds: float) -> None:
-        """Let somebody resolve or archive an incident."""
+    def close(self, key: str, status: Status, seconds: float) -> None:
+        """Resolve or archive an incident as a person does."""
         moment = START + timedelta(seconds=seconds)
         field = {Status.RESOLVED: "resolved_at", Status.ARCHIVED: "archived_at"}[status]
         self.records[key] = self.records[key].model_copy(update={"status": status, field: moment})
 
     @property
-    def only(self) -> IncidentRecord:
-        """The one record that there is."""
+    def only_record(self) -> IncidentRecord:
+        """Return the only record."""
         (record,) = self.records.values()
         return record
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def simulation() -> Simulation:
+    return Simulation()
 
 
 @pytest.fixture(scope="session")
-def make_world() -> type[World]:
-    return World
+def make_simulation() -> type[Simulation]:
+    return Simulation
 
 
 @pytest.fixture(scope="session")
@@ -124,5 +124,5 @@ def make_alert() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def payload() -> Callable[[str], dict[str, Any]]:
-    """Return a recorded payload by its name."""
+    """Load a recorded payload by file name."""
     return lambda name: json.loads((_PAYLOADS / name).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Which DAG makes an incident's room, and how bad the incident is: as the routing table says."""
+"""The routing table sets the DAG and the severity of an incident."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_incident_provider.exceptions import RoutingTableError
 from airflow_incident_provider.intake import load_routing_table
 from airflow_incident_provider.lifecycle.decision import Action
 
-from .conftest import World  # isort: skip
+from .conftest import Simulation  # isort: skip
 
 TABLE = """
 version: 1
@@ -32,31 +32,35 @@ severity:
         ({"service": "pay", "priority": "P3"}, "payments_incident", "critical"),
     ],
 )
-def test_the_first_rule_that_names_a_dag_decides(alert: dict[str, Any], dag_id: str, severity: str) -> None:
-    world = World(TABLE)
-    decision = world.alert(**alert)
+def test_first_rule_with_dag_wins(alert: dict[str, Any], dag_id: str, severity: str) -> None:
+    simulation = Simulation(TABLE)
+    decision = simulation.alert(**alert)
     [run] = [run for run in decision.runs if run.dag_id != "incident_update"]
-    assert (run.dag_id, world.only.dag_id, world.only.severity) == (dag_id, dag_id, severity)
-    # The DAG may have a table of its own: the room says what the record says.
+    assert (run.dag_id, simulation.only_record.dag_id, simulation.only_record.severity) == (
+        dag_id,
+        dag_id,
+        severity,
+    )
+    # The DAG may use a different routing table, so the severity is passed along.
     assert run.conf["lifecycle"]["severity"] == severity
 
 
-def test_an_incident_stays_with_the_dag_that_it_began_with() -> None:
-    world = World(TABLE)
-    world.alert()
-    worse = world.alert(priority="P1", transition="Re-Triggered", seconds=300)
+def test_incident_keeps_its_dag() -> None:
+    simulation = Simulation(TABLE)
+    simulation.alert()
+    worse = simulation.alert(priority="P1", transition="Re-Triggered", seconds=300)
     assert worse.action is Action.UPDATE
     assert {run.dag_id for run in worse.runs} == {"incident_update"}
-    assert (world.only.dag_id, world.only.severity) == ("incident_response", "critical")
+    assert (simulation.only_record.dag_id, simulation.only_record.severity) == ("incident_response", "critical")
 
 
-def test_what_the_table_makes_low_is_only_recorded() -> None:
-    world = World(TABLE)
-    decision = world.alert(service="pay", env="staging", priority="P1")
-    assert (decision.action, world.only.visibility, decision.runs) == (Action.OPEN, "record", ())
+def test_severity_lowered_by_rule_is_only_recorded() -> None:
+    simulation = Simulation(TABLE)
+    decision = simulation.alert(service="pay", env="staging", priority="P1")
+    assert (decision.action, simulation.only_record.visibility, decision.runs) == (Action.OPEN, "record", ())
 
 
-def test_the_table_lists_its_dags() -> None:
+def test_dag_ids_of_routing_table() -> None:
     table = load_routing_table(TABLE + "defaults: {dag: everything_else}\n")
     assert table.dag_ids == ("payments_incident", "major_incident", "everything_else")
     with pytest.raises(RoutingTableError, match=r"rules\[0\]\.dag: 7 is not a DAG id"):

@@ -1,12 +1,12 @@
 """
-Decisions against a small reference model, over generated stories of alerts.
+Model-based test of decisions over generated sequences of alerts.
 
-The model is one line: a group fires if the latest of its delivered events, by event time, says so, and nobody has
-resolved that firing. Everything else here generates trouble: several monitors, groups, services and environments,
-private and public alerts, test notifications, severities that are not stated, deliveries that are repeated, delayed
-and reordered, people who resolve incidents, rooms that are archived, changes of the routing table, and restarts.
+Reference model: a group fires if its latest delivered event, by event time, fires and that cycle was not resolved
+manually. The rules generate several monitors, groups, services and environments, private and public alerts, test
+notifications, missing severities, repeated, delayed and reordered deliveries, manual resolutions, archived rooms,
+changes of the routing table, and restarts.
 
-A fixed selection runs by default. For more::
+A fixed set of examples runs by default. To run more::
 
     INCIDENT_MODEL_STEPS=20000 pytest tests/unit/lifecycle/test_decision_model.py
 """
@@ -33,13 +33,13 @@ from airflow_incident_provider.registry.records import group_name, index_names, 
 from .conftest import START, alert  # isort: skip
 
 STEPS = int(os.environ.get("INCIDENT_MODEL_STEPS", "0"))
-STEPS_PER_STORY = 50
+STEPS_PER_EXAMPLE = 50
 
 PRIVATE_RULE = "{name: customer data, match: {tag: 'data:customer'}, private: true, responders: [insider]}"
 PUBLIC_RULE = "{name: everything else, match: {tag: 'data:open'}, responders: [outsider]}"
 TABLES = {
     "default": f"rules: [{PRIVATE_RULE}, {PUBLIC_RULE}]",
-    "nothing is private": f"rules: [{PUBLIC_RULE}]",
+    "no private rule": f"rules: [{PUBLIC_RULE}]",
     "small storms": f"rules: [{PRIVATE_RULE}, {PUBLIC_RULE}]\nstorm: {{threshold: 3, window: 600s}}",
     "no correlation": f"rules: [{PRIVATE_RULE}, {PUBLIC_RULE}]\ncorrelation: {{rules: []}}",
     "by environment": (
@@ -54,7 +54,7 @@ Group = tuple[int, str, str, str, bool, bool]
 
 @dataclass(frozen=True)
 class Event:
-    """Something that a monitor reports about a group."""
+    """One notification of a monitor about a group."""
 
     number: int
     group: Group
@@ -93,37 +93,37 @@ groups = st.tuples(
     st.booleans(),
     st.integers(0, 3).map(lambda number: number == 0),
 )
-begins = st.sampled_from(["Triggered", "Warn", "No Data"])
-repeats = st.sampled_from(["Re-Triggered", "Renotify", "Re-Warn", "Re-No Data"])
+first_transitions = st.sampled_from(["Triggered", "Warn", "No Data"])
+repeat_transitions = st.sampled_from(["Re-Triggered", "Renotify", "Re-Warn", "Re-No Data"])
 
 
 class DecisionModel(RuleBasedStateMachine):
-    """Sends events to the decisions and, in parallel, to the model."""
+    """Apply events to the decisions and to the reference model."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
         self.table: RoutingTable = load_routing_table(TABLES["default"])
-        # The system: what the registry stores, found by its index.
+        # The system under test: stored records and their index.
         self.records: dict[str, IncidentRecord] = {}
         self.index: dict[str, set[str]] = {}
         self.histories: dict[str, GroupHistory] = {}
-        # The model.
+        # The reference model.
         self.sent: dict[Group, Event] = {}
         self.events: list[Event] = []
         self.delayed: list[Event] = []
         self.delivered: dict[int, Event] = {}
         self.latest: dict[Group, Event] = {}
-        self.held: dict[Group, int] = {}
+        self.resolved_cycles: dict[Group, int] = {}
         self.names: dict[str, Group] = {}
-        self.stated: set[tuple[str, str]] = set()
-        self.only_private: set[str] = set()
-        self.public: set[str] = set()
+        self.stated_severities: set[tuple[str, str]] = set()
+        self.private_texts: set[str] = set()
+        self.public_texts: set[str] = set()
 
-    # --- what happens ---
+    # --- rules ---
 
-    @rule(group=groups, transition=begins, pause=st.integers(1, 900), delay=st.booleans())
-    def begins_to_fire(self, group: Group, transition: str, pause: int, delay: bool) -> None:
+    @rule(group=groups, transition=first_transitions, pause=st.integers(1, 900), delay=st.booleans())
+    def trigger(self, group: Group, transition: str, pause: int, delay: bool) -> None:
         last = self.sent.get(group)
         if last is None or not last.fires:
             self._send(group, transition, last.cycle + 1 if last else 1, pause, delay)
@@ -131,12 +131,12 @@ class DecisionModel(RuleBasedStateMachine):
     @precondition(lambda self: any(event.fires for event in self.sent.values()))
     @rule(
         data=st.data(),
-        transition=repeats,
+        transition=repeat_transitions,
         pause=st.integers(1, 900),
         delay=st.booleans(),
         is_severity_stated=st.booleans(),
     )
-    def fires_on(
+    def retrigger(
         self, data: st.DataObject, transition: str, pause: int, delay: bool, is_severity_stated: bool
     ) -> None:
         firing = sorted(group for group, event in self.sent.items() if event.fires)
@@ -145,21 +145,21 @@ class DecisionModel(RuleBasedStateMachine):
 
     @precondition(lambda self: any(event.fires for event in self.sent.values()))
     @rule(data=st.data(), pause=st.integers(1, 900), delay=st.booleans())
-    def recovers(self, data: st.DataObject, pause: int, delay: bool) -> None:
+    def recover(self, data: st.DataObject, pause: int, delay: bool) -> None:
         firing = sorted(group for group, event in self.sent.items() if event.fires)
         group = data.draw(st.sampled_from(firing))
         self._send(group, "Recovered", self.sent[group].cycle, pause, delay)
 
     @precondition(lambda self: self.delayed)
     @rule(data=st.data())
-    def a_delayed_event_arrives(self, data: st.DataObject) -> None:
+    def deliver_delayed_event(self, data: st.DataObject) -> None:
         event = data.draw(st.sampled_from(self.delayed))
         self.delayed.remove(event)
         self._deliver(event)
 
     @precondition(lambda self: self.delivered)
     @rule(data=st.data())
-    def an_event_is_delivered_again(self, data: st.DataObject) -> None:
+    def redeliver_event(self, data: st.DataObject) -> None:
         event = self.delivered[data.draw(st.sampled_from(sorted(self.delivered)))]
         before = self._visible_state()
         decision = self._decide(event)
@@ -167,14 +167,14 @@ class DecisionModel(RuleBasedStateMachine):
         assert decision.runs == ()
         assert self._visible_state() == before
 
-    @precondition(lambda self: self._open())
+    @precondition(lambda self: self._open_records())
     @rule(data=st.data(), archive=st.booleans())
-    def a_person_resolves(self, data: st.DataObject, archive: bool) -> None:
-        """Resolve an incident, and every other that has one of its groups firing, too."""
-        keys = {data.draw(st.sampled_from(sorted(record.key for record in self._open())))}
+    def resolve_manually(self, data: st.DataObject, archive: bool) -> None:
+        """Resolve an incident and all incidents that share one of its firing groups."""
+        keys = {data.draw(st.sampled_from(sorted(record.key for record in self._open_records())))}
         while True:
-            firing = {group for key in keys for group in self._firing_in(self.records[key])}
-            more = {record.key for record in self._open() if self._firing_in(record) & firing}
+            firing = {group for key in keys for group in self._firing_groups(self.records[key])}
+            more = {record.key for record in self._open_records() if self._firing_groups(record) & firing}
             if more <= keys:
                 break
             keys |= more
@@ -185,41 +185,43 @@ class DecisionModel(RuleBasedStateMachine):
                 update |= {"status": Status.ARCHIVED, "archived_at": at}
             self.records[key] = self.records[key].model_copy(update=update)
         for group in firing:
-            self.held[group] = self.latest[group].cycle
+            self.resolved_cycles[group] = self.latest[group].cycle
 
     @rule(name=st.sampled_from(sorted(TABLES)))
-    def the_table_changes(self, name: str) -> None:
+    def change_routing_table(self, name: str) -> None:
         self.table = load_routing_table(TABLES[name])
 
     @rule(pause=st.sampled_from([60, 3000, 4000, 20_000]))
-    def time_passes(self, pause: int) -> None:
+    def advance_time(self, pause: int) -> None:
         self.now += pause
 
-    # --- what must hold ---
+    # --- invariants ---
 
     @invariant()
-    def a_group_fires_exactly_if_the_model_says_so(self) -> None:
+    def firing_groups_match_model(self) -> None:
         expected = {
-            group for group, event in self.latest.items() if event.fires and self.held.get(group) != event.cycle
+            group
+            for group, event in self.latest.items()
+            if event.fires and self.resolved_cycles.get(group) != event.cycle
         }
-        assert {group for record in self._open() for group in self._firing_in(record)} == expected
+        assert {group for record in self._open_records() for group in self._firing_groups(record)} == expected
 
     @invariant()
-    def an_incident_is_open_exactly_while_an_alert_of_it_fires(self) -> None:
+    def incident_is_open_while_an_alert_fires(self) -> None:
         for record in self.records.values():
             if record.status in (Status.OPEN, Status.RECOVERED):
                 assert (record.firing_count > 0) is (record.status is Status.OPEN)
 
     @invariant()
-    def a_default_severity_changes_none_that_was_stated(self) -> None:
-        for key, group in self.stated:
+    def default_severity_does_not_override_stated_severity(self) -> None:
+        for key, group in self.stated_severities:
             states = [state for state in self.records[key].alerts.values() if state.group == group]
             severity = ("critical", "high", "medium")[self.names[group][0] % 3]
             assert all(state.severity == severity for state in states)
 
     @invariant()
-    def nothing_private_is_in_public_and_nobody_from_outside_in_private(self) -> None:
-        secret = self.only_private - self.public
+    def private_and_public_incidents_share_no_data(self) -> None:
+        secret = self.private_texts - self.public_texts
         for record in self.records.values():
             text = json.dumps(record.to_json())
             if record.private:
@@ -229,18 +231,18 @@ class DecisionModel(RuleBasedStateMachine):
                 assert not [word for word in secret if word in text]
 
     @invariant()
-    def drills_and_real_alerts_share_nothing(self) -> None:
+    def drills_and_real_alerts_are_separate(self) -> None:
         for record in self.records.values():
             assert {self.names[state.group][-1] for state in record.alerts.values()} <= {record.drill}
 
     @invariant()
-    def records_are_bounded_and_every_incident_is_found(self) -> None:
+    def records_are_bounded_and_indexed(self) -> None:
         for record in self.records.values():
             assert encoded_size(record) <= MAX_BYTES
             assert record.alert_count == len({alert.group for alert in record.alerts.values()})
             assert all(record.key in self.index[name] for name in index_names(record))
 
-    # --- how ---
+    # --- helpers ---
 
     def _send(
         self,
@@ -283,7 +285,7 @@ class DecisionModel(RuleBasedStateMachine):
         now = START + timedelta(seconds=self.now)
         signal: Signal = read_signal(event.payload(), received_at=now, routing=self.table)
         self.names.setdefault(signal.group, event.group)
-        (self.only_private if signal.private else self.public).add(event.text)
+        (self.private_texts if signal.private else self.public_texts).add(event.text)
         found = {key for name in lookup_names(signal, self.table.correlation) for key in self.index.get(name, ())}
         openings = openings_of(self.records.values())
         found |= {opening.key for opening in openings if opening.storm}
@@ -300,7 +302,7 @@ class DecisionModel(RuleBasedStateMachine):
         changed = [decision.record] if decision.record is not None and decision.changed else []
         for record in (*changed, *decision.others):
             assert decision.action is not Action.OPEN or record.key not in self.records
-            # A restart between any two alerts: records are read as they were stored.
+            # Simulate a restart: read every record from its stored form.
             self.records[record.key] = IncidentRecord.from_json(json.loads(json.dumps(record.to_json())))
             for index_name in index_names(record):
                 self.index.setdefault(index_name, set()).add(record.key)
@@ -308,26 +310,26 @@ class DecisionModel(RuleBasedStateMachine):
             self.histories[name] = decision.history
         fires = decision.action in (Action.OPEN, Action.UPDATE, Action.REOPEN) and not signal.is_recovery
         if fires and signal.severity_stated and decision.key is not None:
-            self.stated.add((decision.key, signal.group))
+            self.stated_severities.add((decision.key, signal.group))
         return decision
 
-    def _open(self) -> list[IncidentRecord]:
+    def _open_records(self) -> list[IncidentRecord]:
         return [record for record in self.records.values() if record.status is Status.OPEN]
 
-    def _firing_in(self, record: IncidentRecord) -> set[Group]:
+    def _firing_groups(self, record: IncidentRecord) -> set[Group]:
         return {self.names[alert.group] for alert in record.alerts.values() if alert.firing}
 
     def _visible_state(self) -> dict[str, Any]:
         return {
-            record.key: (record.status, record.notifications, record.severity, sorted(self._firing_in(record)))
+            record.key: (record.status, record.notifications, record.severity, sorted(self._firing_groups(record)))
             for record in self.records.values()
         }
 
 
 TestDecisionModel = DecisionModel.TestCase
 TestDecisionModel.settings = settings(
-    max_examples=max(25, STEPS // STEPS_PER_STORY),
-    stateful_step_count=STEPS_PER_STORY,
+    max_examples=max(25, STEPS // STEPS_PER_EXAMPLE),
+    stateful_step_count=STEPS_PER_EXAMPLE,
     derandomize=not STEPS,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],

@@ -1,4 +1,4 @@
-"""An incident that version 0.1.0 stored, with 24-bit digests in its keys, is found, ended and not doubled."""
+"""Records stored by version 0.1.0, with 24-bit digests in their keys, match their alerts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 
 
-def as_stored_before(record: IncidentRecord) -> IncidentRecord:
-    """Return the record with the digests cut to the length of version 0.1.0."""
+def as_stored_by_0_1_0(record: IncidentRecord) -> IncidentRecord:
+    """Truncate the digests of a record to the length of version 0.1.0."""
     text = json.dumps(record.to_json())
     for alert in record.alerts.values():
         for key in (alert.key, alert.group):
@@ -22,14 +22,14 @@ def as_stored_before(record: IncidentRecord) -> IncidentRecord:
 
 
 @pytest.mark.parametrize("transition", ["Re-Triggered", "Recovered", "Triggered"])
-def test_its_alerts_are_found_under_their_former_keys(make_world: Any, transition: str) -> None:
-    world = make_world()
-    opened = world.alert(scope=["host:a"])
+def test_alerts_match_former_keys(make_simulation: Any, transition: str) -> None:
+    simulation = make_simulation()
+    opened = simulation.alert(scope=["host:a"])
     assert opened.record is not None
-    stored = as_stored_before(opened.record)
+    stored = as_stored_by_0_1_0(opened.record)
     assert stored.alerts.keys() != opened.record.alerts.keys()
-    world.records = {stored.key: stored}
-    decision = world.alert(scope=["host:a"], transition=transition, seconds=600)
+    simulation.records = {stored.key: stored}
+    decision = simulation.alert(scope=["host:a"], transition=transition, seconds=600)
     assert decision.record is not None
     assert (decision.key, len(decision.record.alerts)) == (stored.key, 1)
     assert decision.action is (Action.RECOVER if transition == "Recovered" else Action.UPDATE)
@@ -37,18 +37,18 @@ def test_its_alerts_are_found_under_their_former_keys(make_world: Any, transitio
         assert decision.record.status is Status.RECOVERED
 
 
-def test_a_recovery_of_another_group_does_not_end_it(make_world: Any) -> None:
-    world = make_world()
-    opened = world.alert(scope=["host:a"])
-    world.records = {opened.record.key: as_stored_before(opened.record)}
-    assert world.alert(scope=["host:b"], transition="Recovered", seconds=60).action is Action.IGNORE
+def test_recovery_of_other_group_is_ignored(make_simulation: Any) -> None:
+    simulation = make_simulation()
+    opened = simulation.alert(scope=["host:a"])
+    simulation.records = {opened.record.key: as_stored_by_0_1_0(opened.record)}
+    assert simulation.alert(scope=["host:b"], transition="Recovered", seconds=60).action is Action.IGNORE
 
 
-def test_hosts_whose_24_bit_digests_collide_are_two_alerts(make_world: Any) -> None:
+def test_hosts_with_colliding_24_bit_digests_are_separate_alerts(make_simulation: Any) -> None:
     one, other = "host:ip-10-0-22-190.ec2.internal", "host:ip-10-0-5-217.ec2.internal"
-    world = make_world()
-    opened = world.alert(scope=[one], cycle="c1")
-    world.alert(scope=[other], cycle="c2", seconds=10)
-    decision = world.alert(scope=[one], cycle="c1", transition="Recovered", seconds=60)
+    simulation = make_simulation()
+    opened = simulation.alert(scope=[one], cycle="c1")
+    simulation.alert(scope=[other], cycle="c2", seconds=10)
+    decision = simulation.alert(scope=[one], cycle="c1", transition="Recovered", seconds=60)
     assert (decision.action, decision.key) == (Action.UPDATE, opened.key)
     assert decision.record.firing_count == 1

@@ -1,4 +1,4 @@
-"""Actions of people on an incident: roles, severity, updates, invitations, resolving and reopening."""
+"""Actions on an incident: roles, severity, updates, invitations, resolving and reopening."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ def kinds(applied: AppliedAction) -> list[UpdateKind]:
     return [item.kind for item in applied.record.pending]
 
 
-def test_a_person_takes_command() -> None:
+def test_lead_sets_commander() -> None:
     applied = act(record(), ActionKind.LEAD)
     assert applied.record.coordination.roles[Role.COMMANDER].slack_id == DANA.slack_id
     assert (applied.record.commander, kinds(applied)) == (DANA.name, [UpdateKind.COMMANDER])
 
 
-def test_taking_command_twice_changes_nothing() -> None:
+def test_repeated_lead_changes_nothing() -> None:
     first = act(record(), ActionKind.LEAD)
     second = act(first.record, ActionKind.LEAD, id="2", minute=2)
     assert (second.outcome, second.record, second.runs) == (Outcome.UNCHANGED, first.record, ())
 
 
-def test_a_hand_over_invites_the_new_commander_and_names_both() -> None:
+def test_handover_invites_new_commander() -> None:
     led = act(record(), ActionKind.LEAD)
     handed = act(led.record, ActionKind.LEAD, id="2", person=ALICE)
     assert handed.record.commander == ALICE.name
@@ -82,20 +82,20 @@ def test_a_hand_over_invites_the_new_commander_and_names_both() -> None:
     assert handed.record.coordination.first_led_at == led.record.coordination.first_led_at
 
 
-def test_a_role_other_than_commander_does_not_change_the_commander() -> None:
+def test_other_role_does_not_change_commander() -> None:
     applied = act(record(commander="dana@acme.example"), ActionKind.ROLE, role=Role.SCRIBE)
     assert applied.record.commander == "dana@acme.example"
     assert kinds(applied) == [UpdateKind.ROLE]
 
 
-def test_the_same_action_delivered_twice_is_applied_once() -> None:
+def test_redelivered_action_is_applied_once() -> None:
     first = act(record(), ActionKind.UPDATE, text="We roll back")
     again = act(first.record, ActionKind.UPDATE, text="We roll back")
     assert again.outcome is Outcome.UNCHANGED
     assert again.record is first.record
 
 
-def test_a_change_of_severity_routes_again() -> None:
+def test_severity_change_applies_routing() -> None:
     action = IncidentAction(id="1", kind=ActionKind.SEVERITY, at=T0, actor=DANA, severity=Severity.CRITICAL)
     applied = apply_action(
         record(), action, responders_for=lambda changed: ("@sre-oncall",) if changed.severity == "critical" else ()
@@ -105,7 +105,7 @@ def test_a_change_of_severity_routes_again() -> None:
     assert kinds(applied) == [UpdateKind.SEVERITY, UpdateKind.RESPONDERS]
 
 
-def test_an_update_sets_when_the_next_is_due() -> None:
+def test_update_sets_time_of_next_update() -> None:
     applied = act(record(), ActionKind.UPDATE, text="We roll back", minutes=15)
     [update] = applied.record.coordination.updates
     assert update.next_at == T0 + timedelta(minutes=16)
@@ -113,17 +113,17 @@ def test_an_update_sets_when_the_next_is_due() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "  \n ", "\u200b"])
-def test_an_empty_update_is_refused(text: str) -> None:
+def test_empty_update_is_refused(text: str) -> None:
     assert act(record(), ActionKind.UPDATE, text=text).outcome is Outcome.REFUSED
 
 
-def test_two_updates_are_both_posted() -> None:
+def test_all_updates_are_posted() -> None:
     first = act(record(), ActionKind.UPDATE, text="one")
     second = act(first.record, ActionKind.UPDATE, id="2", text="two")
     assert [item.text for item in second.record.pending] == ["one", "two"]
 
 
-def test_a_check_starts_one_run_within_its_interval() -> None:
+def test_check_starts_one_run_per_interval() -> None:
     first = act(record(), ActionKind.CHECK)
     [run] = first.runs
     assert run.dag_id == DagId.INCIDENT_UPDATE
@@ -134,17 +134,17 @@ def test_a_check_starts_one_run_within_its_interval() -> None:
     assert len(apply_action(first.record, later, responders_for=lambda _: ()).runs) == 1
 
 
-def test_resolving_starts_the_run_that_resolves() -> None:
+def test_resolve_starts_close_run() -> None:
     applied = act(record(), ActionKind.RESOLVE)
     assert applied.runs[0].conf[ConfKey.CLOSE_REQUEST]["by"] == DANA.slack_id
     assert applied.record.status is Status.OPEN
 
 
-def test_reopening_an_open_incident_changes_nothing() -> None:
+def test_reopening_open_incident_changes_nothing() -> None:
     assert act(record(), ActionKind.REOPEN).outcome is Outcome.UNCHANGED
 
 
-def test_a_resolved_incident_can_be_reopened_and_stays_open_without_alerts() -> None:
+def test_reopened_incident_stays_open_without_alerts() -> None:
     applied = act(record(status=Status.RESOLVED, resolved_at=T0, alerts={}), ActionKind.REOPEN)
     assert (applied.record.status, applied.record.coordination.held_open) == (Status.OPEN, True)
     assert kinds(applied) == [UpdateKind.REOPENED]
@@ -152,24 +152,24 @@ def test_a_resolved_incident_can_be_reopened_and_stays_open_without_alerts() -> 
 
 @pytest.mark.parametrize("status", [Status.RESOLVED, Status.ARCHIVED])
 @pytest.mark.parametrize("kind", [ActionKind.LEAD, ActionKind.UPDATE, ActionKind.CHECK, ActionKind.SNOOZE])
-def test_a_closed_incident_refuses_what_would_change_its_room(status: Status, kind: ActionKind) -> None:
+def test_closed_incident_refuses_room_actions(status: Status, kind: ActionKind) -> None:
     applied = act(record(status=status), kind, text="x")
     assert applied.outcome is Outcome.REFUSED
 
 
-def test_snoozing_twice_does_not_add_up() -> None:
+def test_repeated_snooze_does_not_accumulate() -> None:
     once = act(record(), ActionKind.SNOOZE, minutes=30)
     twice = act(once.record, ActionKind.SNOOZE, id="2", minutes=30)
     assert twice.record.coordination.snoozed_until == T0 + timedelta(minutes=31)
 
 
-def test_the_last_answer_about_a_finding_counts() -> None:
+def test_last_feedback_on_finding_wins() -> None:
     yes = act(record(), ActionKind.FEEDBACK, finding="http/x", useful=True)
     no = act(yes.record, ActionKind.FEEDBACK, id="2", finding="http/x", useful=False)
     assert [answer.useful for answer in no.record.coordination.feedback] == [False]
 
 
-def test_long_updates_leave_the_record_within_its_size() -> None:
+def test_record_size_is_bounded_with_long_updates() -> None:
     after = record()
     for number in range(40):
         after = act(after, ActionKind.UPDATE, id=str(number), text="\N{FIRE}" * 2000).record
@@ -201,7 +201,7 @@ ACTIONS = st.builds(
 
 
 @given(st.lists(ACTIONS, max_size=30))
-def test_any_sequence_of_actions_keeps_the_record_readable_and_bounded(actions: list[IncidentAction]) -> None:
+def test_any_action_sequence_keeps_record_valid_and_bounded(actions: list[IncidentAction]) -> None:
     after = record()
     applied_ids: list[str] = []
     for action in actions:

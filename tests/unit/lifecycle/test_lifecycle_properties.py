@@ -1,4 +1,4 @@
-"""What holds for any payload, and for any order of alerts, recoveries and redeliveries."""
+"""Property-based tests of decisions for any payload and any order of deliveries."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from airflow_incident_provider.lifecycle.decision import Action, decide
 from airflow_incident_provider.lifecycle.explain import as_json, in_words
 from airflow_incident_provider.lifecycle.records import MAX_BYTES, IncidentRecord, Status, Visibility, encoded_size
 
-LENIENT = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+SUPPRESSED_CHECKS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40)
-telling = st.sampled_from(
+known_values = st.sampled_from(
     ["Triggered", "Recovered", "Renotify", "P1", "resolved", "active", "a:b,env:x", "1795430100000"]
 )
 anything = st.recursive(
-    scalars | telling,
+    scalars | known_values,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=10,
 )
 
 
-def section(*names: str) -> st.SearchStrategy[dict[str, Any]]:
+def fields_of(*names: str) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=dict.fromkeys(names, anything))
 
 
-alerts = section("id", "cycle_key", "title", "transition", "type", "priority", "metric", "scope", "status")
-incidents = section("public_id", "uuid", "title", "severity", "status", "commander", "fields", "integrations")
+alerts = fields_of("id", "cycle_key", "title", "transition", "type", "priority", "metric", "scope", "status")
+incidents = fields_of("public_id", "uuid", "title", "severity", "status", "commander", "fields", "integrations")
 payloads = st.fixed_dictionaries(
     {},
     optional={
@@ -45,20 +45,24 @@ confs = (
     st.dictionaries(st.text(max_size=10), anything, max_size=4)
     | payloads
     | payloads.map(lambda payloads_sent: {"datadog": payloads_sent})
-    | section("id", "title", "severity", "services", "env", "tags", "users")
+    | fields_of("id", "title", "severity", "services", "env", "tags", "users")
 )
 
 
 @given(payloads_sent=st.lists(confs | anything, min_size=1, max_size=4))
-@settings(max_examples=120, deadline=None, suppress_health_check=LENIENT)
-def test_any_payload_is_decided_on_or_refused_in_words(payloads_sent: list[Any], make_world: Any) -> None:
-    world = make_world()
+@settings(max_examples=120, deadline=None, suppress_health_check=SUPPRESSED_CHECKS)
+def test_any_payload_is_decided_or_refused(payloads_sent: list[Any], make_simulation: Any) -> None:
+    simulation = make_simulation()
     for number, conf in enumerate(payloads_sent):
         try:
-            signal = world.read(conf, number) if isinstance(conf, dict) else world.read({"datadog": conf}, number)
+            signal = (
+                simulation.read(conf, number)
+                if isinstance(conf, dict)
+                else simulation.read({"datadog": conf}, number)
+            )
         except InvalidPayloadError:
-            continue  # The words of refusals are tested with the intake.
-        decision = decide(signal, list(world.records.values()), world.routing, signal.received_at)
+            continue  # Messages of refusals are covered by the intake tests.
+        decision = decide(signal, list(simulation.records.values()), simulation.routing, signal.received_at)
         assert decision.reason.endswith(".")
         assert "\n" not in decision.reason
         assert in_words(decision)
@@ -66,7 +70,7 @@ def test_any_payload_is_decided_on_or_refused_in_words(payloads_sent: list[Any],
         if decision.record is not None:
             assert encoded_size(decision.record) <= MAX_BYTES
             assert IncidentRecord.from_json(json.loads(json.dumps(decision.record.to_json()))) == decision.record
-            world.records[decision.record.key] = decision.record
+            simulation.records[decision.record.key] = decision.record
 
 
 tags = st.lists(
@@ -82,17 +86,17 @@ def without_confs(decision: Any) -> dict[str, Any]:
 
 
 @given(data=st.data(), labels=tags, scope=tags, others=tags, recovers=st.booleans())
-@settings(max_examples=120, deadline=None, suppress_health_check=LENIENT)
-def test_the_order_of_tags_and_scope_decides_nothing(
-    *, data: Any, labels: Any, scope: Any, others: Any, recovers: bool, make_world: Any, make_alert: Any
+@settings(max_examples=120, deadline=None, suppress_health_check=SUPPRESSED_CHECKS)
+def test_decision_does_not_depend_on_tag_order(
+    *, data: Any, labels: Any, scope: Any, others: Any, recovers: bool, make_simulation: Any, make_alert: Any
 ) -> None:
-    world = make_world()
+    simulation = make_simulation()
     named = {"service": None, "env": None}
-    world.alert(2, **named, tags=others)
-    world.alert(1, **named, tags=labels, scope=scope, seconds=5)
+    simulation.alert(2, **named, tags=others)
+    simulation.alert(1, **named, tags=labels, scope=scope, seconds=5)
     transition = "Recovered" if recovers else "Re-Triggered"
     decisions = [
-        world.decide(make_alert(1, transition, **named, tags=some, scope=part, delivery="x"), 10)
+        simulation.decide(make_alert(1, transition, **named, tags=some, scope=part, delivery="x"), 10)
         for some, part in (
             (labels, scope),
             (data.draw(st.permutations(labels)), data.draw(st.permutations(scope))),
@@ -119,82 +123,82 @@ steps = st.lists(st.tuples(sent, st.sampled_from([0, 0.2, 3, 50, 400, 2000, 5000
 tables = st.sampled_from(["", 'triage: {channel: "#t"}', "storm: {threshold: 2, window: 60s}"])
 
 
-def play(world: Any, story: list[tuple[dict[str, Any], float]]) -> list[tuple[float, Any, Any]]:
-    """Send a story; return when each of its alerts came, its signal, and what was decided."""
+def send_all(simulation: Any, sequence: list[tuple[dict[str, Any], float]]) -> list[tuple[float, Any, Any]]:
+    """Send a sequence of alerts; return the time, the signal and the decision of each."""
     seconds, payloads_sent = 0.0, []
-    for alert, pause in story:
+    for alert, pause in sequence:
         seconds += pause
-        payload = world.alert_payload(**alert, seconds=seconds)
-        payloads_sent.append((seconds, world.read(payload, seconds), world.send(payload, seconds)))
+        payload = simulation.alert_payload(**alert, seconds=seconds)
+        payloads_sent.append((seconds, simulation.read(payload, seconds), simulation.send(payload, seconds)))
     return payloads_sent
 
 
-@given(story=steps, table=tables)
-@settings(max_examples=120, deadline=None, suppress_health_check=LENIENT)
-def test_every_alert_is_accounted_for(story: Any, table: str, make_world: Any) -> None:
-    world = make_world(table)
-    payloads_sent = play(world, story)
+@given(sequence=steps, table=tables)
+@settings(max_examples=120, deadline=None, suppress_health_check=SUPPRESSED_CHECKS)
+def test_every_alert_is_recorded(sequence: Any, table: str, make_simulation: Any) -> None:
+    simulation = make_simulation(table)
+    payloads_sent = send_all(simulation, sequence)
     taken = [signal for _, signal, decision in payloads_sent if decision.changed]
     fired = {signal.group for signal in taken if not signal.is_recovery}
-    kept = [alert.group for record in world.records.values() for alert in record.alerts.values()]
+    kept = [alert.group for record in simulation.records.values() for alert in record.alerts.values()]
     assert set(kept) == fired
-    assert sum(record.notifications for record in world.records.values()) == len(taken)
+    assert sum(record.notifications for record in simulation.records.values()) == len(taken)
     left_out = [d for _, _, d in payloads_sent if not d.changed]
     assert {d.action for d in left_out} <= {Action.DUPLICATE, Action.IGNORE}
     assert all(signal.is_recovery for _, signal, d in payloads_sent if d.action is Action.IGNORE)
 
 
-@given(story=steps, table=tables)
-@settings(max_examples=80, deadline=None, suppress_health_check=LENIENT)
-def test_deciding_twice_changes_nothing_more(story: Any, table: str, make_world: Any) -> None:
-    world = make_world(table)
+@given(sequence=steps, table=tables)
+@settings(max_examples=80, deadline=None, suppress_health_check=SUPPRESSED_CHECKS)
+def test_redelivery_is_idempotent(sequence: Any, table: str, make_simulation: Any) -> None:
+    simulation = make_simulation(table)
     seconds = 0.0
-    for alert, pause in story:
+    for alert, pause in sequence:
         seconds += pause
-        payload = world.alert_payload(**alert, seconds=seconds)
-        # A moment after the event: one that arrives in its very microsecond counts as undated.
-        first = world.send(payload, seconds + 0.1)
-        again = world.decide(payload, seconds + 1)
+        payload = simulation.alert_payload(**alert, seconds=seconds)
+        # Deliver after the event: an event at its time of arrival counts as undated.
+        first = simulation.send(payload, seconds + 0.1)
+        again = simulation.decide(payload, seconds + 1)
         if first.record is None:
             assert again.action is Action.IGNORE
         else:
             assert (again.action, again.record, again.runs) == (Action.DUPLICATE, first.record, ())
 
 
-@given(story=steps)
-@settings(max_examples=80, deadline=None, suppress_health_check=LENIENT)
-def test_no_incident_but_a_storm_holds_two_services(story: Any, make_world: Any) -> None:
-    world = make_world()
-    play(world, story)
-    for record in world.records.values():
+@given(sequence=steps)
+@settings(max_examples=80, deadline=None, suppress_health_check=SUPPRESSED_CHECKS)
+def test_only_storms_contain_several_services(sequence: Any, make_simulation: Any) -> None:
+    simulation = make_simulation()
+    send_all(simulation, sequence)
+    for record in simulation.records.values():
         scopes = {scope for alert in record.alerts.values() for scope in (alert.scope or "").split(",")}
         services = {scope for scope in scopes if scope.startswith("service:")}
         assert record.storm or len(services) <= 1
 
 
-@given(story=steps, table=tables)
-@settings(max_examples=80, deadline=None, suppress_health_check=LENIENT)
-def test_the_state_of_an_incident_follows_from_its_alerts(story: Any, table: str, make_world: Any) -> None:
-    world = make_world(table)
-    play(world, story)
-    for record in world.records.values():
+@given(sequence=steps, table=tables)
+@settings(max_examples=80, deadline=None, suppress_health_check=SUPPRESSED_CHECKS)
+def test_incident_status_matches_its_alerts(sequence: Any, table: str, make_simulation: Any) -> None:
+    simulation = make_simulation(table)
+    send_all(simulation, sequence)
+    for record in simulation.records.values():
         assert (record.firing_count > 0) is (record.status is Status.OPEN)
         assert (record.recovered_at is not None) is (record.status is Status.RECOVERED)
         assert len(record.reopened_at) == record.reopened
 
 
-@given(story=steps, table=tables)
-@settings(max_examples=80, deadline=None, suppress_health_check=LENIENT)
-def test_every_pending_update_has_a_run_that_posts_it(story: Any, table: str, make_world: Any) -> None:
-    world = make_world(table)
-    for _, signal, decision in play(world, story):
+@given(sequence=steps, table=tables)
+@settings(max_examples=80, deadline=None, suppress_health_check=SUPPRESSED_CHECKS)
+def test_every_pending_update_has_a_run(sequence: Any, table: str, make_simulation: Any) -> None:
+    simulation = make_simulation(table)
+    for _, signal, decision in send_all(simulation, sequence):
         record = decision.record
         if decision.changed and any(item.at == signal.received_at for item in record.pending):
             assert record.update_due >= signal.received_at
-            runs = {run.conf["incident_key"] for run in world.runs if run.dag_id == "incident_update"}
+            runs = {run.conf["incident_key"] for run in simulation.runs if run.dag_id == "incident_update"}
             assert record.key in runs
     by_incident: dict[str, list[Any]] = {}
-    for run in world.runs:
+    for run in simulation.runs:
         if run.dag_id == "incident_update" and run.run_after is not None:
             by_incident.setdefault(run.conf["incident_key"], []).append(run.run_id)
     assert all(len(set(ids)) == len(ids) for ids in by_incident.values())
@@ -205,31 +209,31 @@ def test_every_pending_update_has_a_run_that_posts_it(story: Any, table: str, ma
     threshold=st.integers(2, 8),
     window=st.integers(5, 60),
 )
-@settings(max_examples=80, deadline=None, suppress_health_check=LENIENT)
-def test_no_window_sees_more_new_incidents_than_the_threshold(
-    pauses: list[float], threshold: int, window: int, make_world: Any
+@settings(max_examples=80, deadline=None, suppress_health_check=SUPPRESSED_CHECKS)
+def test_storm_threshold_limits_new_incidents_per_window(
+    pauses: list[float], threshold: int, window: int, make_simulation: Any
 ) -> None:
-    world = make_world(f"storm: {{threshold: {threshold}, window: {window}s}}")
+    simulation = make_simulation(f"storm: {{threshold: {threshold}, window: {window}s}}")
     seconds = 0.0
     for number, pause in enumerate(pauses):
         seconds += pause
-        world.alert(number, service=f"s{number}", seconds=seconds)
-    opened = sorted(record.opened_at for record in world.records.values())
+        simulation.alert(number, service=f"s{number}", seconds=seconds)
+    opened = sorted(record.opened_at for record in simulation.records.values())
     for first in opened:
         assert sum(timedelta() <= at - first <= timedelta(seconds=window) for at in opened) <= threshold
-    assert sum(record.alert_count for record in world.records.values()) == len(pauses)
+    assert sum(record.alert_count for record in simulation.records.values()) == len(pauses)
 
 
-@given(story=steps)
-@settings(max_examples=80, deadline=None, suppress_health_check=LENIENT)
-def test_a_room_is_asked_for_once_and_never_taken_back(story: Any, make_world: Any) -> None:
-    world = make_world('triage: {channel: "#t"}')
+@given(sequence=steps)
+@settings(max_examples=80, deadline=None, suppress_health_check=SUPPRESSED_CHECKS)
+def test_room_is_requested_once_and_never_withdrawn(sequence: Any, make_simulation: Any) -> None:
+    simulation = make_simulation('triage: {channel: "#t"}')
     visible: dict[str, int] = {}
     ranks = [Visibility.RECORD, Visibility.THREAD, Visibility.ROOM]
-    for _, _, decision in play(world, story):
+    for _, _, decision in send_all(simulation, sequence):
         if decision.record is not None:
             rank = ranks.index(decision.record.visibility)
             assert rank >= visible.get(decision.key, 0)
             visible[decision.key] = rank
-    rooms = [run.run_id for run in world.runs if run.dag_id == "incident_response"]
+    rooms = [run.run_id for run in simulation.runs if run.dag_id == "incident_response"]
     assert sorted(rooms) == sorted(key for key, rank in visible.items() if ranks[rank] is Visibility.ROOM)

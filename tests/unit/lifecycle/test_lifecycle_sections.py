@@ -1,4 +1,4 @@
-"""The sections of the routing table about an incident's life: defaults, words of refusal, the example."""
+"""Lifecycle sections of the routing table: defaults, errors and the example."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_incident_provider.intake.policies import (
 )
 
 
-def test_an_empty_table_has_sensible_times() -> None:
+def test_default_settings() -> None:
     table = load_routing_table("")
     assert table.lifecycle.reopen_window == timedelta(hours=1)
     assert table.lifecycle.quiet_period == timedelta(minutes=10)
@@ -27,7 +27,7 @@ def test_an_empty_table_has_sensible_times() -> None:
     assert (table.storm.threshold, table.storm.window) == (10, timedelta(minutes=1))
 
 
-def test_the_example_shows_every_setting_of_an_incidents_life_and_keeps_the_default_correlation() -> None:
+def test_example_documents_every_setting_and_keeps_defaults() -> None:
     text = resources.files("airflow_incident_provider.intake").joinpath("routing.example.yaml").read_text()
     for model in (Correlation, CorrelationRule, Storm, Triage, TriageRule, Lifecycle):
         assert all(f"{name}:" in text for name in model.model_fields)
@@ -38,7 +38,7 @@ def test_the_example_shows_every_setting_of_an_incidents_life_and_keeps_the_defa
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("lifecycle: {reopen_window: 60}", "lifecycle.reopen_window: 60 is not a duration; write it like 60s"),
         ("lifecycle: {quiet_period: 0s}", "is not a duration"),
@@ -57,16 +57,16 @@ def test_the_example_shows_every_setting_of_an_incidents_life_and_keeps_the_defa
         ("triage: {rules: [{name: x, presence: room, transition: Fired}]}", "is not a transition of Datadog's"),
     ],
 )
-def test_what_is_wrong_is_refused_in_words(text: str, words: str) -> None:
-    with pytest.raises(RoutingTableError, match="The routing table is wrong") as refusal:
+def test_invalid_setting_is_explained(text: str, message: str) -> None:
+    with pytest.raises(RoutingTableError, match="The routing table is wrong") as exc_info:
         load_routing_table(text)
-    assert words in str(refusal.value)
+    assert message in str(exc_info.value)
 
 
-def test_transitions_are_known_however_they_are_spelt() -> None:
+def test_transition_spellings_are_normalized() -> None:
     table = load_routing_table("triage: {rules: [{name: x, presence: room, transition: [re-warn, nodata]}]}")
     assert table.triage.rules[0].transition == ("Re-Warn", "No Data")
 
 
-def test_a_table_without_these_sections_equals_an_empty_one() -> None:
+def test_table_without_sections_equals_default() -> None:
     assert load_routing_table("version: 1") == RoutingTable()

@@ -1,4 +1,4 @@
-"""What is neither a beginning nor an end: news of an alert, defaults, and states that come back."""
+"""Notifications that neither trigger nor recover an alert, and default severities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.records import UpdateKind
 
-from .conftest import START, World, alert  # isort: skip
+from .conftest import START, Simulation, alert  # isort: skip
 
 
 def opsgenie(action: str, **fields: Any) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def datadog_incident(
     return {"id": number, "title": f"Incident {status}", "incident": incident, **date}
 
 
-STORIES = {
+SEQUENCES = {
     "Opsgenie": (opsgenie("Create"), opsgenie("Close"), opsgenie("AddNote", priority="P1")),
     "PagerDuty": (pagerduty("trigger", severity="critical"), pagerduty("resolve"), pagerduty("acknowledge")),
     "Grafana": (grafana("alerting"), grafana("ok"), grafana("pending")),
@@ -41,27 +41,31 @@ STORIES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES.keys())
-def test_news_of_an_alert_that_ended_opens_nothing(
-    world: World, story: tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
+@pytest.mark.parametrize("sequence", SEQUENCES.values(), ids=SEQUENCES.keys())
+def test_update_of_recovered_alert_is_ignored(
+    simulation: Simulation, sequence: tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
 ) -> None:
-    begins, ends, news = story
-    assert world.send(news).action is Action.IGNORE
-    assert world.send(begins, 100).action is Action.OPEN
-    assert world.send(ends, 300).action is Action.RECOVER
-    before = world.only
-    assert world.send(news, 600).action is Action.IGNORE
-    assert world.only == before
-    assert world.send(begins, 900).action is Action.REOPEN
+    trigger, recovery, update = sequence
+    assert simulation.send(update).action is Action.IGNORE
+    assert simulation.send(trigger, 100).action is Action.OPEN
+    assert simulation.send(recovery, 300).action is Action.RECOVER
+    before = simulation.only_record
+    assert simulation.send(update, 600).action is Action.IGNORE
+    assert simulation.only_record == before
+    assert simulation.send(trigger, 900).action is Action.REOPEN
 
 
-def test_news_of_an_open_alert_changes_it_and_repeats_nothing(world: World) -> None:
-    world.send(opsgenie("Create"))
-    world.send(opsgenie("AddNote"), 100)
-    assert (world.only.repeats, world.only.times_fired, world.only.pending) == (0, 1, ())
-    decision = world.send(opsgenie("UpdatePriority", priority="P1"), 200)
-    assert (decision.action, world.only.severity) == (Action.UPDATE, "critical")
-    assert [item.kind for item in world.only.pending] == [UpdateKind.SEVERITY]
+def test_update_of_open_alert_is_not_counted_as_repeat(simulation: Simulation) -> None:
+    simulation.send(opsgenie("Create"))
+    simulation.send(opsgenie("AddNote"), 100)
+    assert (simulation.only_record.repeats, simulation.only_record.times_fired, simulation.only_record.pending) == (
+        0,
+        1,
+        (),
+    )
+    decision = simulation.send(opsgenie("UpdatePriority", priority="P1"), 200)
+    assert (decision.action, simulation.only_record.severity) == (Action.UPDATE, "critical")
+    assert [item.kind for item in simulation.only_record.pending] == [UpdateKind.SEVERITY]
 
 
 REPEATED_WITHOUT_SEVERITY = {
@@ -78,33 +82,33 @@ REPEATED_WITHOUT_SEVERITY = {
 }
 
 
-@pytest.mark.parametrize("story", REPEATED_WITHOUT_SEVERITY.values(), ids=REPEATED_WITHOUT_SEVERITY.keys())
-def test_a_default_severity_changes_none_that_was_stated(
-    world: World, story: tuple[dict[str, Any], dict[str, Any]]
+@pytest.mark.parametrize("sequence", REPEATED_WITHOUT_SEVERITY.values(), ids=REPEATED_WITHOUT_SEVERITY.keys())
+def test_default_severity_does_not_override_stated_severity(
+    simulation: Simulation, sequence: tuple[dict[str, Any], dict[str, Any]]
 ) -> None:
-    first, second = story
-    world.send(first)
-    assert world.send(second, 100).action is Action.UPDATE
-    assert world.only.severity == "critical"
+    first, second = sequence
+    simulation.send(first)
+    assert simulation.send(second, 100).action is Action.UPDATE
+    assert simulation.only_record.severity == "critical"
 
 
-def test_a_default_severity_reopens_nothing_that_a_person_resolved(world: World) -> None:
-    key = world.send(alert(priority="P3", delivery="a", at=START)).key
-    world.end(str(key), world.only.status.RESOLVED, 60)
+def test_default_severity_does_not_reopen_resolved_incident(simulation: Simulation) -> None:
+    key = simulation.send(alert(priority="P3", delivery="a", at=START)).key
+    simulation.close(str(key), simulation.only_record.status.RESOLVED, 60)
     repeated = alert("1", "Renotify", priority="", delivery="b", at=START + timedelta(seconds=90))
-    assert world.send(repeated, 90).action is Action.DUPLICATE
+    assert simulation.send(repeated, 90).action is Action.DUPLICATE
 
 
-def test_an_alert_without_id_and_time_fires_again_after_its_recovery(world: World) -> None:
-    world.send(alert())
-    assert world.send(alert(), 5).action is Action.DUPLICATE
-    world.send(alert(transition="Recovered"), 10)
-    assert world.send(alert(), 15).action is Action.REOPEN
+def test_alert_without_id_and_time_reopens_after_recovery(simulation: Simulation) -> None:
+    simulation.send(alert())
+    assert simulation.send(alert(), 5).action is Action.DUPLICATE
+    simulation.send(alert(transition="Recovered"), 10)
+    assert simulation.send(alert(), 15).action is Action.REOPEN
 
 
-def test_an_incident_of_datadog_gets_an_earlier_severity_back(world: World) -> None:
+def test_datadog_incident_severity_can_change_back(simulation: Simulation) -> None:
     for at, severity in ((0, "SEV-2"), (10, "SEV-1"), (20, "SEV-2"), (30, "SEV-1")):
-        world.send(datadog_incident("active", severity, 1, at), at + 1)
-    assert world.only.severity == "critical"
-    assert world.send(datadog_incident("active", "SEV-2", 1, 20), 45).action is Action.DUPLICATE
-    assert world.only.severity == "critical"
+        simulation.send(datadog_incident("active", severity, 1, at), at + 1)
+    assert simulation.only_record.severity == "critical"
+    assert simulation.send(datadog_incident("active", "SEV-2", 1, 20), 45).action is Action.DUPLICATE
+    assert simulation.only_record.severity == "critical"

@@ -1,4 +1,4 @@
-"""When an incident that is over is resolved, warned of and archived."""
+"""Automatic closing: when an incident is resolved, warned about and archived."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ def record(status: Status) -> IncidentRecord:
     )
 
 
-def test_after_the_quiet_time_to_the_second() -> None:
+def test_incident_resolves_after_quiet_period() -> None:
     assert resolve_at(record(Status.RECOVERED), SETTINGS) == datetime.fromisoformat("2026-11-23T10:08:13+00:00")
 
 
-def test_a_room_stays_as_long_as_its_incident_may_come_back() -> None:
+def test_room_is_kept_during_reopen_window() -> None:
     short = Lifecycle.model_validate({"archive_delay": "5m", "reopen_window": "60m"})
     at = archive_at(record(Status.RESOLVED), short)
     assert at is not None
     assert at - AT >= timedelta(minutes=60)
 
 
-def test_the_warning_comes_an_hour_before() -> None:
+def test_warning_is_an_hour_before_archiving() -> None:
     warning, end = (at(record(Status.RESOLVED), SETTINGS) for at in (warn_at, archive_at))
     assert warning is not None
     assert end is not None
@@ -59,16 +59,14 @@ def test_the_warning_comes_an_hour_before() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.OPEN, Status.ARCHIVED])
-def test_nothing_is_due_while_it_is_open_or_once_it_is_put_away(status: Status) -> None:
+def test_nothing_is_due_for_open_or_archived_incident(status: Status) -> None:
     far = AT + timedelta(days=400)
     assert due_closing(record(status), SETTINGS, far) is None
     assert next_closing_at(record(status), SETTINGS, far) is None
 
 
 @given(spans, spans, spans)
-def test_each_scheduled_run_finds_the_due_steps_in_order(
-    quiet: timedelta, delay: timedelta, window: timedelta
-) -> None:
+def test_scheduled_runs_find_due_steps_in_order(quiet: timedelta, delay: timedelta, window: timedelta) -> None:
     settings = Lifecycle.model_construct(quiet_period=quiet, archive_delay=delay, reopen_window=window)
     one = record(Status.RECOVERED)
     at = next_closing_at(one, settings, AT)
