@@ -57,7 +57,7 @@ def slack_user(member: Member) -> dict[str, Any]:
 
 
 class UsersList:
-    """``users.list`` in pages of one; ``errors`` gives what the nth call raises instead of answering."""
+    """Fake ``users.list`` with one member per page; ``errors`` maps the number of a call to what it raises."""
 
     def __init__(self, *members: Member, errors: dict[int, Exception] | None = None) -> None:
         self.members = members
@@ -68,13 +68,13 @@ class UsersList:
         self.calls.append((cursor, limit))
         if error := self.errors.get(len(self.calls)):
             raise error
-        at = int(cursor or 0)
-        after = str(at + 1) if at + 1 < len(self.members) else ""
-        users = [slack_user(member) for member in self.members[at : at + 1]]
-        return {"members": users, "response_metadata": {"next_cursor": after}}
+        position = int(cursor or 0)
+        next_cursor = str(position + 1) if position + 1 < len(self.members) else ""
+        users = [slack_user(member) for member in self.members[position : position + 1]]
+        return {"members": users, "response_metadata": {"next_cursor": next_cursor}}
 
 
-def test_what_is_put_is_got(cache: DirectoryCache) -> None:
+def test_put_members_are_returned_by_get(cache: DirectoryCache) -> None:
     cache.put("T1", [ALICE, DAVE])
     cached = cache.get("T1")
     assert cached.directory.members([0, 1]) == [ALICE, DAVE]
@@ -82,31 +82,33 @@ def test_what_is_put_is_got(cache: DirectoryCache) -> None:
 
 
 @pytest.mark.parametrize("query", ["Alice Ng", "Alice Nge", "alice", "ang", "Dave Dale", "dave", "nobody"])
-def test_people_are_found_in_the_file_as_they_were_before(cache: DirectoryCache, query: str) -> None:
+def test_cached_directory_matches_like_the_original(cache: DirectoryCache, query: str) -> None:
     members = [ALICE, DAVE, Member("U3", "alice2", "Alice Longname", guest=True)]
     cache.put("T1", members)
     assert match_name(query, cache.get("T1").directory) == match_name(query, SqliteDirectory.of(members))
 
 
-def test_who_left_is_known_by_their_address(cache: DirectoryCache) -> None:
-    gone = Member.from_slack({"id": "U9", "deleted": True, "profile": {"email": "Gone@acme.example"}}, team_id="T1")
-    cache.put("T1", [ALICE, DAVE, gone])
+def test_departed_member_is_found_by_email(cache: DirectoryCache) -> None:
+    departed = Member.from_slack(
+        {"id": "U9", "deleted": True, "profile": {"email": "Gone@acme.example"}}, team_id="T1"
+    )
+    cache.put("T1", [ALICE, DAVE, departed])
     directory = cache.get("T1").directory
-    assert directory.find_departed("gone@ACME.example") == gone
+    assert directory.find_departed("gone@ACME.example") == departed
     assert directory.find_departed("alice@acme.example") is None
     assert directory.find_departed("") is None
 
 
-def test_an_empty_workspace(cache: DirectoryCache) -> None:
+def test_empty_directory_is_cached(cache: DirectoryCache) -> None:
     cache.put("T1", [])
     assert len(cache.get("T1").directory) == 0
 
 
-def test_nothing_was_put(cache: DirectoryCache) -> None:
+def test_get_without_entry_returns_none(cache: DirectoryCache) -> None:
     assert cache.get("T1") is None
 
 
-def test_workspaces_are_apart(cache: DirectoryCache) -> None:
+def test_entries_are_separated_by_workspace(cache: DirectoryCache) -> None:
     cache.put("T1", [ALICE])
     assert cache.get("T2") is None
     cache.path("T1").rename(cache.path("T2"))
@@ -114,22 +116,22 @@ def test_workspaces_are_apart(cache: DirectoryCache) -> None:
 
 
 @pytest.mark.parametrize("team_id", ["", "../T1", "T1/x", "t1"])
-def test_a_team_id_cannot_lead_elsewhere(cache: DirectoryCache, team_id: str) -> None:
+def test_path_rejects_invalid_team_id(cache: DirectoryCache, team_id: str) -> None:
     with pytest.raises(ValueError, match="not the id"):
         cache.path(team_id)
 
 
-def test_age(cache: DirectoryCache, clock: Clock) -> None:
+def test_age_is_never_negative(cache: DirectoryCache, clock: Clock) -> None:
     cache.put("T1", [ALICE])
     clock.now += timedelta(days=400)
-    old = cache.get("T1")
-    assert old.age == timedelta(days=400)
-    assert old.directory.members([0]) == [ALICE]
+    expired_entry = cache.get("T1")
+    assert expired_entry.age == timedelta(days=400)
+    assert expired_entry.directory.members([0]) == [ALICE]
     clock.now -= timedelta(days=500)
-    assert cache.get("T1").age == timedelta(), "a clock that was set back makes nothing younger than new"
+    assert cache.get("T1").age == timedelta(), "the clock was set back"
 
 
-def test_only_the_owner_may_read_it(cache: DirectoryCache) -> None:
+def test_file_is_readable_by_owner_only(cache: DirectoryCache) -> None:
     previous = os.umask(0)
     try:
         cache.put("T1", [ALICE])
@@ -150,7 +152,7 @@ def test_only_the_owner_may_read_it(cache: DirectoryCache) -> None:
         lambda content: b"SQLite format 3\x00" + bytes(len(content)),
     ],
 )
-def test_a_damaged_file_counts_as_absent_and_is_logged(
+def test_corrupt_file_is_ignored_and_logged(
     cache: DirectoryCache, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
 ) -> None:
     cache.put("T1", [ALICE])
@@ -162,7 +164,7 @@ def test_a_damaged_file_counts_as_absent_and_is_logged(
     assert "Alice" not in caplog.text
 
 
-def test_a_file_of_another_schema_counts_as_absent(cache: DirectoryCache) -> None:
+def test_file_of_other_schema_is_ignored(cache: DirectoryCache) -> None:
     cache.put("T1", [ALICE])
     with sqlite3.connect(cache.path("T1")) as database:
         database.execute("UPDATE meta SET schema = 3")
@@ -170,7 +172,7 @@ def test_a_file_of_another_schema_counts_as_absent(cache: DirectoryCache) -> Non
     assert cache.get("T1") is None
 
 
-def test_damage_that_shows_only_while_searching_is_an_error_of_ours(cache: DirectoryCache) -> None:
+def test_corruption_found_while_searching_raises_request_error(cache: DirectoryCache) -> None:
     cache.put("T1", [Member(f"U{n}", f"user{n}", f"Member Number{n}") for n in range(2000)])
     path = cache.path("T1")
     content = bytearray(path.read_bytes())
@@ -183,13 +185,11 @@ def test_damage_that_shows_only_while_searching_is_an_error_of_ours(cache: Direc
 
 
 @pytest.mark.parametrize("team_id", ["", "../T1", "t1"])
-def test_without_a_usable_team_id_there_is_nothing_to_read(cache: DirectoryCache, team_id: str) -> None:
+def test_get_with_invalid_team_id_returns_none(cache: DirectoryCache, team_id: str) -> None:
     assert cache.get(team_id) is None
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(
-    cache: DirectoryCache, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_keeps_previous_file(cache: DirectoryCache, monkeypatch: pytest.MonkeyPatch) -> None:
     cache.put("T1", [ALICE])
 
     def full_disk(*_: object) -> None:
@@ -202,7 +202,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(
     assert cache.get("T1").directory.members([0]) == [ALICE]
 
 
-def test_every_page_is_read_and_no_email_kept(cache: DirectoryCache) -> None:
+def test_refresh_reads_every_page_and_stores_no_email(cache: DirectoryCache) -> None:
     users_list = UsersList(ALICE, DAVE)
     refreshed = refresh(cache, "T1", users_list, limit=500)
     assert users_list.calls == [("", 500), ("1", 500)]
@@ -210,7 +210,7 @@ def test_every_page_is_read_and_no_email_kept(cache: DirectoryCache) -> None:
     assert b"secret" not in cache.path("T1").read_bytes()
 
 
-def test_an_expired_cursor_starts_again_once() -> None:
+def test_expired_cursor_restarts_fetch_once() -> None:
     expired = SlackRequestError("Slack refused users.list: invalid_cursor.", code="invalid_cursor")
     users_list = UsersList(ALICE, DAVE, errors={2: expired})
     members = fetch_members(users_list, team_id="T1")
@@ -220,23 +220,23 @@ def test_an_expired_cursor_starts_again_once() -> None:
         fetch_members(UsersList(ALICE, DAVE, errors={2: expired, 4: expired}), team_id="T1")
 
 
-def test_a_cursor_that_goes_in_circles_ends() -> None:
+def test_repeated_cursor_raises() -> None:
     with pytest.raises(SlackRequestError, match="same cursor"):
         fetch_members(lambda **_: {"members": [], "response_metadata": {"next_cursor": "x"}}, team_id="T1")
 
 
-def test_a_short_or_last_page_without_metadata_ends_it() -> None:
+def test_page_without_metadata_is_the_last() -> None:
     assert fetch_members(lambda **_: {"members": [slack_user(ALICE)]}, team_id="T1") == [ALICE]
 
 
 @pytest.mark.parametrize("limit", [0, 1000])
-def test_the_limit_is_slacks(limit: int) -> None:
+def test_fetch_rejects_invalid_limit(limit: int) -> None:
     with pytest.raises(ValueError, match="limit is"):
         fetch_members(UsersList(ALICE), team_id="T1", limit=limit)
 
 
 @pytest.mark.parametrize("error", [SlackConfigurationError("missing_scope"), SlackUnavailableError("later")])
-def test_what_was_kept_stays_when_the_next_cannot_be_fetched(cache: DirectoryCache, error: IncidentError) -> None:
+def test_failed_refresh_keeps_cached_directory(cache: DirectoryCache, error: IncidentError) -> None:
     cache.put("T1", [ALICE])
     with pytest.raises(type(error)):
         refresh(cache, "T1", UsersList(DAVE, ALICE, errors={2: error}))

@@ -1,4 +1,4 @@
-"""A document is shared as a canvas where Slack offers one, and as a file otherwise."""
+"""Test sharing a document as a canvas, or as a file where canvases are unavailable."""
 
 from __future__ import annotations
 
@@ -35,43 +35,45 @@ def files(slack: SandboxServer) -> list[bytes | None]:
     return [stored.content for stored in slack.workspace.files.values()]
 
 
-def test_a_canvas(share: Share, room: str, control: SandboxClient, slack: SandboxServer) -> None:
+def test_document_is_shared_as_canvas(
+    share: Share, room: str, control: SandboxClient, slack: SandboxServer
+) -> None:
     assert share() == (SharedAs.CANVAS, None)
     canvas = control.channel(room)["canvas"]
     assert (canvas["title"], canvas["markdown"]) == ("Draft", TEXT)
     assert files(slack) == []
 
 
-def test_a_file_on_a_plan_without_canvases(share: Share, slack: SandboxServer) -> None:
+def test_document_is_shared_as_file_on_free_plan(share: Share, slack: SandboxServer) -> None:
     slack.workspace.settings.free_plan = True
     assert share() == (SharedAs.FILE, "team_tier_cannot_create_channel_canvases")
     assert files(slack) == [TEXT.encode()]
 
 
-def test_a_canvas_that_people_may_have_edited_stays(
+def test_existing_canvas_is_not_overwritten(
     share: Share, room: str, control: SandboxClient, slack: SandboxServer
 ) -> None:
     share()
-    before = control.channel(room)["canvas"]
+    canvas = control.channel(room)["canvas"]
     assert share() == (SharedAs.FILE, "channel_canvas_already_exists")
-    assert control.channel(room)["canvas"] == before
+    assert control.channel(room)["canvas"] == canvas
     assert files(slack) == [TEXT.encode()]
 
 
-def test_a_file_without_the_scope_for_canvases(share: Share, slack: SandboxServer) -> None:
+def test_document_is_shared_as_file_without_canvas_scope(share: Share, slack: SandboxServer) -> None:
     for token in slack.workspace.tokens.values():
         token.scopes = [scope for scope in token.scopes if scope != "canvases:write"]
     assert share() == (SharedAs.FILE, "missing_scope")
 
 
-def test_neither_is_an_error(share: Share, slack: SandboxServer) -> None:
+def test_missing_canvas_and_file_scopes_raise(share: Share, slack: SandboxServer) -> None:
     for token in slack.workspace.tokens.values():
         token.scopes = [scope for scope in token.scopes if scope not in ("canvases:write", "files:write")]
     with pytest.raises(SlackError, match="files:write"):
         share()
 
 
-def test_a_canvas_that_may_exist_is_not_followed_by_a_file(
+def test_no_file_is_shared_when_canvas_may_exist(
     share: Share, control: SandboxClient, slack: SandboxServer
 ) -> None:
     control.add_fault(Fault(method="conversations.canvases.create", drop=True, when="after"))

@@ -1,4 +1,4 @@
-"""Every error code that Slack documents has a fix, and Slack's own explanation is part of the message."""
+"""Test the errors made from responses of Slack: their class, message and fix."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from airflow_incident_provider.slack.errors import (
 )
 
 DOCUMENTED: dict[str, str] = json.loads(Path(__file__).with_name("documented_errors.json").read_text("utf-8"))
-"""The error codes of each method that the app calls, from Slack's reference of May 2026."""
+"""Map each method that the app calls to its error codes, from Slack's reference of May 2026."""
 
 
 @pytest.mark.parametrize("method", DOCUMENTED)
-def test_every_documented_code_says_what_to_do(method: str) -> None:
+def test_every_documented_code_has_a_fix(method: str) -> None:
     for code in DOCUMENTED[method].split():
         error = slack_error(method, {"ok": False, "error": code})
         assert error.fix, f"{method}: {code} has no fix"
@@ -30,15 +30,15 @@ def test_every_documented_code_says_what_to_do(method: str) -> None:
 
 
 @pytest.mark.parametrize("code", sorted(TRANSIENT))
-def test_a_failure_of_slacks_may_have_had_an_effect_and_keeps_slacks_explanation(code: str) -> None:
-    answer = {"error": code, "response_metadata": {"messages": ["[ERROR] half done", None, 5]}}
-    error = slack_error("conversations.create", answer)
+def test_transient_error_may_have_had_an_effect(code: str) -> None:
+    response = {"error": code, "response_metadata": {"messages": ["[ERROR] half done", None, 5]}}
+    error = slack_error("conversations.create", response)
     assert isinstance(error, SlackUnavailableError)
     assert error.effect_possible
     assert error.message == f"Slack could not do conversations.create now: {code}: [ERROR] half done."
 
 
-def test_the_tables_do_not_contradict_each_other() -> None:
+def test_error_tables_are_disjoint() -> None:
     assert not CONFIGURATION_FIXES.keys() & (RATE_LIMITED | TRANSIENT)
     assert not REQUEST_FIXES.keys() & (RATE_LIMITED | TRANSIENT | CONFIGURATION_FIXES.keys())
     assert all(text.endswith(".") for text in (*CONFIGURATION_FIXES.values(), *REQUEST_FIXES.values()))
@@ -55,16 +55,16 @@ def test_the_tables_do_not_contradict_each_other() -> None:
         (None, "missing_argument."),
     ],
 )
-def test_slacks_explanation_is_part_of_the_message(messages: object, message: str) -> None:
-    answer = {"error": "missing_argument", "response_metadata": {"messages": messages}}
-    error = slack_error("conversations.create", answer)
+def test_error_message_includes_response_metadata(messages: object, message: str) -> None:
+    response = {"error": "missing_argument", "response_metadata": {"messages": messages}}
+    error = slack_error("conversations.create", response)
     assert isinstance(error, SlackConfigurationError)
     assert error.message == f"Slack refused conversations.create: {message}"
     assert "team_id" in (error.fix or "")
 
 
 @pytest.mark.parametrize("metadata", [None, "text", [], {"messages": ["x" * 5000]}])
-def test_an_odd_answer_is_still_an_error_with_a_fix(metadata: object) -> None:
+def test_invalid_response_metadata_is_ignored(metadata: object) -> None:
     error = slack_error("chat.update", {"error": "some_new_code", "response_metadata": metadata})
     assert isinstance(error, SlackRequestError)
     assert error.fix == "Look the code up at https://docs.slack.dev/reference/methods/chat.update#errors"
@@ -72,7 +72,7 @@ def test_an_odd_answer_is_still_an_error_with_a_fix(metadata: object) -> None:
 
 
 @pytest.mark.parametrize("needed", ["channels:manage", "channels:manage,channels:write.topic,groups:write"])
-def test_one_missing_scope_has_one_message_whatever_the_method(needed: str) -> None:
+def test_missing_scope_message_is_the_same_for_every_method(needed: str) -> None:
     methods = ("conversations.setTopic", "conversations.setPurpose", "conversations.invite")
     errors = [slack_error(method, {"error": "missing_scope", "needed": needed}) for method in methods]
     assert {error.message for error in errors} == {"Slack said missing_scope: the app lacks channels:manage."}

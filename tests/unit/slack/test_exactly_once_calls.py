@@ -1,4 +1,4 @@
-"""Calls whose answer is lost: what is sent again, what is looked at first, and what is left to a later attempt."""
+"""Test calls whose response is lost: retried, checked first, or left to a later attempt of the task."""
 
 from __future__ import annotations
 
@@ -18,84 +18,84 @@ from airflow_incident_provider.slack.access import SCOPES
 
 ALICE, PRIYA, BOT = "U0ALICENG01", "U0PRIYAIYER", "U0WARROOM01"
 NAME, URL = "inc-room", "https://wiki.example.com/runbook"
-LOST: dict[str, dict[str, Any]] = {
+LOST_RESPONSES: dict[str, dict[str, Any]] = {
     "dropped": {"drop": True},
     "HTML": {"status": 502, "body": "<html>"},
     "500": {"status": 500},
     "fatal_error": {"error": "fatal_error"},
 }
 TIMEOUTS: dict[str, dict[str, Any]] = {
-    "never done": {"delay_ms": 1300, "drop": True},
-    "done later": {"delay_ms": 1300},
-    "done, answered late": {"delay_ms": 1300, "when": "after"},
+    "no effect": {"delay_ms": 1300, "drop": True},
+    "late effect": {"delay_ms": 1300},
+    "late response": {"delay_ms": 1300, "when": "after"},
 }
 
 
 @pytest.fixture
-def live(connect: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the workspace as an app with these scopes has it; it waits a second for an answer."""
+def make_client(connect: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a factory of clients with a timeout of one second."""
 
-    def live(token: str | None = None) -> Any:
+    def make_client(token: str | None = None) -> Any:
         from airflow_incident_provider.slack.client import LiveSlackClient
         from airflow_incident_provider.slack.hook import IncidentSlackHook
 
         connect(token, timeout=1)
         return LiveSlackClient(IncidentSlackHook())
 
-    return live
+    return make_client
 
 
 @pytest.fixture
-def slack_app(live: Callable[..., Any], slack: SandboxServer) -> Iterator[Any]:
-    yield live()
-    wait_for_late_answers(slack)
+def client(make_client: Callable[..., Any], slack: SandboxServer) -> Iterator[Any]:
+    yield make_client()
+    wait_for_delayed_calls(slack)
 
 
 @pytest.fixture
-def room(slack_app: Any) -> Any:
-    return slack_app.create_channel(NAME, private=False)
+def room(client: Any) -> Any:
+    return client.create_channel(NAME, private=False)
 
 
-def wait_for_late_answers(slack: SandboxServer) -> None:
-    """Wait until what was given up is over: it may still take effect, also in the next test's workspace."""
+def wait_for_delayed_calls(slack: SandboxServer) -> None:
+    """Wait until timed out calls have ended: they may still take effect, also in the next test's workspace."""
     requests.post(f"{slack.slack_base_url}api.test", timeout=60)
     control = SandboxClient(slack.url)
 
-    def is_over() -> bool:
+    def is_done() -> bool:
         calls = control.calls()
         return len(calls) >= calls[-1]["seq"]
 
-    wait_until(is_over, what="the calls that were given up", timeout=60)
+    wait_until(is_done, what="the calls that timed out", timeout=60)
 
 
-def announced(control: SandboxClient, subtype: str) -> int:
-    return sum(each.get("subtype") == subtype for each in control.channel(NAME)["messages"])
+def count_announcements(control: SandboxClient, subtype: str) -> int:
+    return sum(message.get("subtype") == subtype for message in control.channel(NAME)["messages"])
 
 
-def bookmarks(control: SandboxClient) -> Counter[str]:
-    return Counter(mark["link"] for mark in control.channel(NAME)["bookmarks"])
+def bookmark_counts(control: SandboxClient) -> Counter[str]:
+    return Counter(bookmark["link"] for bookmark in control.channel(NAME)["bookmarks"])
 
 
-# --- the same done twice is the same ----------------------------------------------------------------
+# --- idempotent calls -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("trouble", LOST)
+@pytest.mark.parametrize("failure", LOST_RESPONSES)
 @pytest.mark.parametrize("method", ["chat.update", "pins.add", "conversations.join", "conversations.archive"])
-def test_what_may_be_repeated_is(
-    *, slack_app: Any, room: Any, control: SandboxClient, method: str, trouble: str, when: str
+def test_idempotent_call_is_retried(
+    *, client: Any, room: Any, control: SandboxClient, method: str, failure: str, when: str
 ) -> None:
-    ts = slack_app.post(room.id, note_messages("one")[0], key="k")
-    control.add_fault(Fault(method=method, when=when, **LOST[trouble]))
+    ts = client.post(room.id, note_messages("one")[0], key="k")
+    control.add_fault(Fault(method=method, when=when, **LOST_RESPONSES[failure]))
     match method:
         case "chat.update":
-            slack_app.update(room.id, ts, note_messages("two")[0], key="k")
+            client.update(room.id, ts, note_messages("two")[0], key="k")
         case "pins.add":
-            slack_app.pin(room.id, ts)
+            client.pin(room.id, ts)
         case "conversations.join":
-            slack_app.join(room.id)
+            client.join(room.id)
         case _:
-            slack_app.archive(room.id)
+            client.archive(room.id)
     found = control.channel(NAME)
     assert control.faults()[0]["consumed"] == 1
     assert method != "chat.update" or "two" in str(found["messages"])
@@ -104,125 +104,120 @@ def test_what_may_be_repeated_is(
 
 
 @pytest.mark.parametrize("timeout", TIMEOUTS)
-def test_update_that_timed_out_is_sent_again(
-    slack_app: Any, room: Any, control: SandboxClient, timeout: str
-) -> None:
-    ts = slack_app.post(room.id, note_messages("one")[0], key="k")
+def test_timed_out_update_is_retried(client: Any, room: Any, control: SandboxClient, timeout: str) -> None:
+    ts = client.post(room.id, note_messages("one")[0], key="k")
     control.add_fault(Fault(method="chat.update", **TIMEOUTS[timeout]))
-    slack_app.update(room.id, ts, note_messages("two")[0], key="k")
+    client.update(room.id, ts, note_messages("two")[0], key="k")
     assert "two" in str(control.channel(NAME)["messages"])
 
 
-# --- what Slack announces ---------------------------------------------------------------------------
+# --- announced changes ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("trouble", LOST)
-@pytest.mark.parametrize("what", ["topic", "purpose"])
+@pytest.mark.parametrize("failure", LOST_RESPONSES)
+@pytest.mark.parametrize("field", ["topic", "purpose"])
 def test_topic_and_purpose_are_announced_once(
-    *, slack_app: Any, room: Any, control: SandboxClient, what: str, trouble: str, when: str
+    *, client: Any, room: Any, control: SandboxClient, field: str, failure: str, when: str
 ) -> None:
-    control.add_fault(Fault(method=f"conversations.set{what.title()}", when=when, **LOST[trouble]))
-    getattr(slack_app, f"set_{what}")(room.id, "a & b")
-    assert control.channel(NAME)[what] == "a & b"
-    assert announced(control, f"channel_{what}") == 1
+    control.add_fault(Fault(method=f"conversations.set{field.title()}", when=when, **LOST_RESPONSES[failure]))
+    getattr(client, f"set_{field}")(room.id, "a & b")
+    assert control.channel(NAME)[field] == "a & b"
+    assert count_announcements(control, f"channel_{field}") == 1
 
 
-def test_topic_of_an_app_that_may_not_look_is_set(live: Callable[..., Any], control: SandboxClient) -> None:
-    slack = live(control.add_token("blind", scopes=[scope for scope in SCOPES if scope != "channels:read"]))
+def test_topic_is_set_without_channels_read_scope(make_client: Callable[..., Any], control: SandboxClient) -> None:
+    slack = make_client(control.add_token("blind", scopes=[scope for scope in SCOPES if scope != "channels:read"]))
     room = slack.create_channel(NAME, private=False)
     control.add_fault(Fault(method="conversations.setTopic", drop=True))
     slack.set_topic(room.id, "a topic")
     assert control.channel(NAME)["topic"] == "a topic"
 
 
-# --- what would be there twice ----------------------------------------------------------------------
+# --- calls that are not idempotent ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("trouble", LOST)
-def test_bookmark_is_there_once(slack_app: Any, room: Any, control: SandboxClient, trouble: str, when: str) -> None:
-    control.add_fault(Fault(method="bookmarks.add", when=when, **LOST[trouble]))
-    slack_app.add_bookmark(room.id, "Runbook", URL)
-    assert bookmarks(control) == {URL: 1}
+@pytest.mark.parametrize("failure", LOST_RESPONSES)
+def test_bookmark_with_lost_response_is_added_once(
+    client: Any, room: Any, control: SandboxClient, failure: str, when: str
+) -> None:
+    control.add_fault(Fault(method="bookmarks.add", when=when, **LOST_RESPONSES[failure]))
+    client.add_bookmark(room.id, "Runbook", URL)
+    assert bookmark_counts(control) == {URL: 1}
 
 
 @pytest.mark.parametrize("timeout", TIMEOUTS)
-def test_bookmark_that_timed_out_is_never_doubled(
-    *, slack_app: Any, room: Any, slack: SandboxServer, control: SandboxClient, timeout: str
+def test_timed_out_bookmark_is_not_retried(
+    *, client: Any, room: Any, slack: SandboxServer, control: SandboxClient, timeout: str
 ) -> None:
     control.add_fault(Fault(method="bookmarks.add", **TIMEOUTS[timeout]))
-    with (
-        nullcontext() if timeout == "done, answered late" else pytest.raises(SlackUnavailableError, match="Timeout")
-    ):
-        slack_app.add_bookmark(room.id, "Runbook", URL)
-    wait_for_late_answers(slack)
+    with nullcontext() if timeout == "late response" else pytest.raises(SlackUnavailableError, match="Timeout"):
+        client.add_bookmark(room.id, "Runbook", URL)
+    wait_for_delayed_calls(slack)
     assert len(control.calls("bookmarks.add")) == 1
-    assert bookmarks(control).total() == (timeout != "never done")
+    assert bookmark_counts(control).total() == (timeout != "no effect")
 
 
-def test_bookmark_of_an_app_that_may_not_look_is_left_open(
-    live: Callable[..., Any], control: SandboxClient
+def test_bookmark_is_not_retried_without_bookmarks_read_scope(
+    make_client: Callable[..., Any], control: SandboxClient
 ) -> None:
-    """Better a bookmark that may be missing, and said to be so, than one too many that nobody takes away."""
-    slack = live(control.add_token("blind", scopes=[scope for scope in SCOPES if scope != "bookmarks:read"]))
+    """A missing bookmark is reported; a duplicate would stay."""
+    slack = make_client(control.add_token("blind", scopes=[scope for scope in SCOPES if scope != "bookmarks:read"]))
     room = slack.create_channel(NAME, private=False)
     control.add_fault(Fault(method="bookmarks.add", drop=True, when="after"))
-    with pytest.raises(SlackUnavailableError) as caught:
+    with pytest.raises(SlackUnavailableError) as exc_info:
         slack.add_bookmark(room.id, "Runbook", URL)
-    assert caught.value.effect_possible
-    assert bookmarks(control) == {URL: 1}
+    assert exc_info.value.effect_possible
+    assert bookmark_counts(control) == {URL: 1}
 
 
 @pytest.mark.parametrize("timeout", TIMEOUTS)
-def test_message_that_timed_out_is_not_posted_again_at_once(
-    slack_app: Any, room: Any, control: SandboxClient, timeout: str
-) -> None:
-    """A look now would come too early: the task looks, after its retry delay."""
+def test_timed_out_message_is_not_retried(client: Any, room: Any, control: SandboxClient, timeout: str) -> None:
+    """The call may still take effect, so the next attempt of the task searches for the message."""
     control.add_fault(Fault(method="chat.postMessage", **TIMEOUTS[timeout]))
-    with pytest.raises(SlackUnavailableError) as caught:
-        slack_app.post(room.id, note_messages("news")[0], key="k")
-    assert (caught.value.code, caught.value.effect_possible) == ("TimeoutError", True)
+    with pytest.raises(SlackUnavailableError) as exc_info:
+        client.post(room.id, note_messages("news")[0], key="k")
+    assert (exc_info.value.code, exc_info.value.effect_possible) == ("TimeoutError", True)
     assert control.calls("conversations.history") == []
     assert len(control.calls("chat.postMessage")) <= 1
 
 
 @pytest.mark.parametrize("timeout", TIMEOUTS)
-def test_invitation_that_timed_out(slack_app: Any, room: Any, control: SandboxClient, timeout: str) -> None:
+def test_timed_out_invitation_takes_effect(client: Any, room: Any, control: SandboxClient, timeout: str) -> None:
     control.add_fault(Fault(method="conversations.invite", **TIMEOUTS[timeout]))
-    assert slack_app.invite(room.id, [ALICE, PRIYA]) == {}
+    assert client.invite(room.id, [ALICE, PRIYA]) == {}
     assert set(control.channel(NAME)["members"]) == {BOT, ALICE, PRIYA}
 
 
-# --- how long a worker is held ----------------------------------------------------------------------
+# --- rate limits ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("said", ["0.1", "0", "", "soon", "-3", "nan", "Mon, 23 Nov 2026 09:35:00 GMT"])
-@pytest.mark.parametrize("answer", [{"status": 429}, {"error": "ratelimited"}, {"error": "rate_limited"}])
-def test_every_form_of_retry_after_is_understood(
-    slack_app: Any, room: Any, control: SandboxClient, said: str, answer: dict[str, Any]
+@pytest.mark.parametrize("retry_after", ["0.1", "0", "", "soon", "-3", "nan", "Mon, 23 Nov 2026 09:35:00 GMT"])
+@pytest.mark.parametrize("response", [{"status": 429}, {"error": "ratelimited"}, {"error": "rate_limited"}])
+def test_every_form_of_retry_after_is_accepted(
+    client: Any, room: Any, control: SandboxClient, retry_after: str, response: dict[str, Any]
 ) -> None:
-    headers = {"Retry-After": said} if said else {}
-    control.add_fault(Fault(method="chat.postMessage", headers=headers, **answer))
-    assert slack_app.post(room.id, note_messages("news")[0], key="k")
+    headers = {"Retry-After": retry_after} if retry_after else {}
+    control.add_fault(Fault(method="chat.postMessage", headers=headers, **response))
+    assert client.post(room.id, note_messages("news")[0], key="k")
     assert len(control.calls("chat.postMessage")) == 2
 
 
-def test_worker_is_not_held_by_call_after_call(
-    slack_app: Any, control: SandboxClient, monkeypatch: pytest.MonkeyPatch
+def test_total_wait_for_rate_limits_is_bounded(
+    client: Any, control: SandboxClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three waits of seven seconds each are one too many, although each alone would be fine."""
     monkeypatch.setattr("airflow_incident_provider.slack.hook.MAX_CALL_S", 1.5)
     control.add_fault(Fault(method="auth.test", status=429, headers={"Retry-After": "1"}, times=None))
-    with pytest.raises(SlackUnavailableError) as caught:
-        slack_app.hook.read("auth.test")
-    assert caught.value.retry_after == 1
+    with pytest.raises(SlackUnavailableError) as exc_info:
+        client.hook.read("auth.test")
+    assert exc_info.value.retry_after == 1
     assert len(control.calls("auth.test")) == 2
 
 
-def test_a_repetition_gets_the_error_that_slack_returns(slack_app: Any, room: Any) -> None:
-    ts = slack_app.post(room.id, note_messages("one")[0], key="k")
-    slack_app.hook.put("pins.add", channel=room.id, timestamp=ts)
-    with pytest.raises(SlackRequestError) as caught:
-        slack_app.hook.put("pins.add", channel=room.id, timestamp=ts)
-    assert caught.value.code == "already_pinned"
+def test_repeated_pin_raises_already_pinned(client: Any, room: Any) -> None:
+    ts = client.post(room.id, note_messages("one")[0], key="k")
+    client.hook.put("pins.add", channel=room.id, timestamp=ts)
+    with pytest.raises(SlackRequestError) as exc_info:
+        client.hook.put("pins.add", channel=room.id, timestamp=ts)
+    assert exc_info.value.code == "already_pinned"

@@ -1,4 +1,4 @@
-"""People looked up in a Slack that answers over HTTP: which calls, how many, how long, and what is reported."""
+"""Test the lookup of people over HTTP: calls, time budget, cache and reported problems."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_incident_provider.slack.access import SCOPES
 
 Resolve = Callable[..., UserResolution]
 
-EVERYBODY = (
+CASES = (
     ("alice.ng@acme.example", ResolutionOutcome.RESOLVED, MatchMethod.EMAIL),
     ("ALICE.NG@acme.example", ResolutionOutcome.RESOLVED, MatchMethod.EMAIL),
     ("U0ALICENG01", ResolutionOutcome.RESOLVED, MatchMethod.ID),
@@ -37,7 +37,7 @@ EVERYBODY = (
 
 @pytest.fixture
 def resolve(connect: Callable[..., Any], tmp_path: Path) -> Resolve:
-    """Resolve queries with an app that has these scopes, by default all."""
+    """Return a function that resolves queries; without a token, the app has all scopes."""
 
     def run(
         *queries: str,
@@ -55,7 +55,7 @@ def resolve(connect: Callable[..., Any], tmp_path: Path) -> Resolve:
 
         connect(token, **extra)
         client = LiveSlackClient(IncidentSlackHook())
-        assert client.workspace  # identified by the step before
+        assert client.workspace  # The step before identifies it.
         with SlackPeople(client, DirectoryCache(folder), budget_s=budget_s) as people:
             people.prefetch(queries)
             return resolve(queries, people, private=private)
@@ -63,51 +63,51 @@ def resolve(connect: Callable[..., Any], tmp_path: Path) -> Resolve:
     return run
 
 
-def without(control: SandboxClient, *absent: str) -> str:
-    return control.add_token("less", scopes=[scope for scope in SCOPES if scope not in absent])
+def token_without(control: SandboxClient, *scopes: str) -> str:
+    return control.add_token("less", scopes=[scope for scope in SCOPES if scope not in scopes])
 
 
-def test_every_query_ends_in_exactly_one_outcome(resolve: Resolve) -> None:
-    found = resolve(*(query for query, _, _ in EVERYBODY)).resolutions
-    assert [(each.query, each.outcome) for each in found] == [(query, outcome) for query, outcome, _ in EVERYBODY]
-    methods = {query: method for query, _, method in EVERYBODY if method is not None}
+def test_every_query_has_exactly_one_outcome(resolve: Resolve) -> None:
+    found = resolve(*(query for query, _, _ in CASES)).resolutions
+    assert [(each.query, each.outcome) for each in found] == [(query, outcome) for query, outcome, _ in CASES]
+    methods = {query: method for query, _, method in CASES if method is not None}
     assert {each.query: each.method for each in found if each.query in methods} == methods
     assert all(each.reason or each.candidates for each in found if each.outcome is not ResolutionOutcome.RESOLVED)
 
 
-def test_near_namesake_is_suggested_and_not_resolved(resolve: Resolve) -> None:
-    [mistyped] = resolve("jon smiht").resolutions
-    assert not mistyped.users
-    assert "Jon Smith" in {candidate.label for candidate in mistyped.candidates}
+def test_similar_name_is_suggested_and_not_resolved(resolve: Resolve) -> None:
+    [result] = resolve("jon smiht").resolutions
+    assert not result.users
+    assert "Jon Smith" in {candidate.label for candidate in result.candidates}
 
 
-def test_one_person_is_asked_for_once(resolve: Resolve, control: SandboxClient) -> None:
+def test_duplicate_queries_are_looked_up_once(resolve: Resolve, control: SandboxClient) -> None:
     resolve("alice.ng@acme.example", "Alice.Ng@acme.example", "José García", "Priya Iyer")
     assert len(control.calls("users.lookupByEmail")) == 1
     assert len(control.calls("users.list")) == 1
 
 
-def test_email_costs_no_directory(resolve: Resolve, control: SandboxClient) -> None:
+def test_directory_is_not_loaded_for_emails_groups_and_ids(resolve: Resolve, control: SandboxClient) -> None:
     resolve("alice.ng@acme.example", "@sre-oncall", "U0ALICENG01")
     assert control.calls("users.list") == []
 
 
-def test_second_incident_finds_the_directory_kept(resolve: Resolve, control: SandboxClient) -> None:
+def test_directory_is_cached_for_the_next_incident(resolve: Resolve, control: SandboxClient) -> None:
     resolve("José García")
     resolve("Priya Iyer")
     assert len(control.calls("users.list")) == 1
 
 
-def test_private_room_takes_only_addresses_and_ids(resolve: Resolve) -> None:
-    by_mail, by_name, by_group = resolve(
+def test_private_room_accepts_only_emails_and_ids(resolve: Resolve) -> None:
+    by_email, by_name, by_group = resolve(
         "alice.ng@acme.example", "José García", "@sre-oncall", private=True
     ).resolutions
-    assert by_mail.outcome is ResolutionOutcome.RESOLVED
+    assert by_email.outcome is ResolutionOutcome.RESOLVED
     assert {by_name.outcome, by_group.outcome} == {ResolutionOutcome.NOT_ALLOWED}
 
 
 @pytest.mark.parametrize(
-    ("absent", "query"),
+    ("scopes", "query"),
     [
         (("users:read.email",), "alice.ng@acme.example"),
         (("users:read", "users:read.email"), "José García"),
@@ -115,31 +115,29 @@ def test_private_room_takes_only_addresses_and_ids(resolve: Resolve) -> None:
         (("usergroups:read",), "@sre-oncall"),
     ],
 )
-def test_missing_scope_is_reported_for_the_queries_that_need_it(
-    resolve: Resolve, control: SandboxClient, absent: tuple[str, ...], query: str
+def test_missing_scope_is_reported_for_affected_queries(
+    resolve: Resolve, control: SandboxClient, scopes: tuple[str, ...], query: str
 ) -> None:
-    found = resolve(query, token=without(control, *absent))
+    found = resolve(query, token=token_without(control, *scopes))
     [result] = found.resolutions
     assert result.outcome is ResolutionOutcome.NOT_FOUND
     assert "missing_scope" in (result.reason or "")
     assert "Add the scope" in (found.problems[0].fix or "")
 
 
-def test_missing_scope_for_addresses_leaves_the_others(resolve: Resolve, control: SandboxClient) -> None:
-    found = resolve("alice.ng@acme.example", "José García", token=without(control, "users:read.email"))
+def test_missing_email_scope_does_not_affect_names(resolve: Resolve, control: SandboxClient) -> None:
+    found = resolve("alice.ng@acme.example", "José García", token=token_without(control, "users:read.email"))
     assert [result.outcome for result in found.resolutions] == ["not_found", "resolved"]
 
 
-def test_large_workspace_without_a_kept_directory_is_not_downloaded(
-    resolve: Resolve, control: SandboxClient
-) -> None:
+def test_large_directory_is_not_downloaded_during_an_incident(resolve: Resolve, control: SandboxClient) -> None:
     control.add_members(count=4000)
     found = resolve("José García", "alice.ng@acme.example")
     assert [result.outcome for result in found.resolutions] == ["not_found", "resolved"]
     assert "slack_directory_refresh" in found.problems[0].model_dump_json()
 
 
-def test_slack_that_stumbles_is_asked_again(resolve: Resolve, control: SandboxClient) -> None:
+def test_lookups_are_retried_after_transient_failure(resolve: Resolve, control: SandboxClient) -> None:
     control.add_fault(Fault(method="users.lookupByEmail", drop=True))
     control.add_fault(Fault(method="users.list", error="ratelimited", headers={"Retry-After": "0"}))
     found = resolve("alice.ng@acme.example", "José García")
@@ -148,7 +146,7 @@ def test_slack_that_stumbles_is_asked_again(resolve: Resolve, control: SandboxCl
 
 EMAIL, NAME, GROUP, ID = "alice.ng@acme.example", "José García", "@sre-oncall", "U0PRIYAIYER"
 
-LOST = {
+FAILED_QUERIES = {
     ("users.lookupByEmail",): {EMAIL},
     ("users.list",): {NAME},
     ("users.info", "users.list"): {NAME, GROUP, ID},
@@ -159,35 +157,35 @@ FAULTS = {
     "404": {"status": 404, "body": "Not found"},
     "500": {"status": 500},
     "503": {"status": 503},
-    "429 for an hour": {"status": 429, "headers": {"Retry-After": "3600"}},
+    "429": {"status": 429, "headers": {"Retry-After": "3600"}},
     "HTML": {"status": 200, "body": "<html>Sign in</html>"},
     "no content": {"status": 200, "body": {"ok": True, "user": {"name": "no id"}}},
-    "an unknown error": {"error": "some_new_error"},
-    "a dropped connection": {"drop": True},
-    "no answer": {"delay_ms": 60_000},
+    "unknown error": {"error": "some_new_error"},
+    "dropped connection": {"drop": True},
+    "timeout": {"delay_ms": 60_000},
 }
 
 
-@pytest.mark.parametrize("methods", LOST, ids=str)
+@pytest.mark.parametrize("methods", FAILED_QUERIES, ids=str)
 @pytest.mark.parametrize("kind", FAULTS)
-def test_methods_that_fail_cost_only_those_who_need_them(
+def test_failing_methods_affect_only_dependent_queries(
     resolve: Resolve, control: SandboxClient, methods: tuple[str, ...], kind: str
 ) -> None:
     for method in methods:
         control.add_fault(Fault(method=method, times=None, **FAULTS[kind]))
     started = time.monotonic()
     found = resolve(EMAIL, NAME, GROUP, ID, budget_s=3.0)
-    took = time.monotonic() - started
-    assert {result.query for result in found.unresolved} == LOST[methods]
+    elapsed = time.monotonic() - started
+    assert {result.query for result in found.unresolved} == FAILED_QUERIES[methods]
     assert all("could not be looked up" in (result.reason or "") for result in found.unresolved)
     assert {problem.step for problem in found.problems} == {"resolve_slack_users"}
-    assert took < 10, "the budget of 3 s was not kept, even on a loaded machine"
-    if kind != "an unknown error":
-        assert found.unanswered.keys() == LOST[methods]
+    assert elapsed < 10, "the budget is 3 s; the margin is for a loaded machine"
+    if kind != "unknown error":
+        assert found.unanswered.keys() == FAILED_QUERIES[methods]
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_everybody_is_found_in_the_list_of_members_while_one_member_cannot_be_looked_up(
+def test_ids_are_found_in_the_directory_when_users_info_fails(
     resolve: Resolve, control: SandboxClient, kind: str
 ) -> None:
     control.add_fault(Fault(method="users.info", times=None, **FAULTS[kind]))
@@ -197,7 +195,7 @@ def test_everybody_is_found_in_the_list_of_members_while_one_member_cannot_be_lo
 
 
 @pytest.mark.parametrize("age", [timedelta(), timedelta(hours=8)])
-def test_a_list_of_members_confirms_nobody_once_it_is_older_than_a_minute(
+def test_old_directory_is_refreshed_before_confirming_members(
     resolve: Resolve, control: SandboxClient, tmp_path: Path, age: timedelta
 ) -> None:
     resolve(NAME)
@@ -210,9 +208,7 @@ def test_a_list_of_members_confirms_nobody_once_it_is_older_than_a_minute(
     assert len(control.calls("users.list")) == (2 if age else 1)
 
 
-def test_who_is_not_in_the_list_of_members_is_not_called_unknown_while_one_cannot_be_looked_up(
-    resolve: Resolve, control: SandboxClient
-) -> None:
+def test_unknown_id_is_unanswered_when_users_info_fails(resolve: Resolve, control: SandboxClient) -> None:
     control.add_fault(Fault(method="users.info", times=None, status=404))
     found = resolve("U0NOBODYATALL")
     assert "could not be looked up" in (found.resolutions[0].reason or "")
@@ -235,7 +231,7 @@ def test_who_is_not_in_the_list_of_members_is_not_called_unknown_while_one_canno
     ],
     ids=str,
 )
-def test_a_response_without_its_content_does_not_say_that_nobody_is_there(
+def test_response_without_content_is_not_taken_for_no_match(
     resolve: Resolve, control: SandboxClient, method: str, query: str, body: dict[str, Any]
 ) -> None:
     control.add_fault(Fault(method=method, status=200, body={"ok": True, **body}, times=None))
@@ -244,41 +240,42 @@ def test_a_response_without_its_content_does_not_say_that_nobody_is_there(
     found = resolve(query)
     assert [result.outcome for result in found.resolutions] == [ResolutionOutcome.NOT_FOUND]
     assert f"The answer to {method} is not Slack's" in (found.resolutions[0].reason or "")
-    assert found.unanswered.keys() == {query}, "it is asked again once the room is open"
+    assert found.unanswered.keys() == {query}, "it is looked up again once the room is open"
     control.clear_faults()
     assert [result.outcome for result in resolve(query).resolutions] == [ResolutionOutcome.RESOLVED]
 
 
 @pytest.mark.parametrize(
-    "odd", [{"name": "no id"}, None, 5, {"id": "U9", "profile": "x", "updated": "y", "enterprise_user": [1]}]
+    "invalid_member",
+    [{"name": "no id"}, None, 5, {"id": "U9", "profile": "x", "updated": "y", "enterprise_user": [1]}],
 )
-def test_one_odd_member_costs_nobody_else(resolve: Resolve, control: SandboxClient, odd: Any) -> None:
+def test_invalid_member_does_not_affect_others(
+    resolve: Resolve, control: SandboxClient, invalid_member: Any
+) -> None:
     alice = {"id": "U0ALICENG01", "name": "alice", "profile": {"display_name": "Alice Ng"}}
-    body = {"ok": True, "members": [odd, alice]}
+    body = {"ok": True, "members": [invalid_member, alice]}
     control.add_fault(Fault(method="users.list", status=200, body=body, times=None))
     assert [user.id for result in resolve("Alice Ng").resolutions for user in result.users] == ["U0ALICENG01"]
 
 
-@pytest.mark.parametrize("folder", ["a file", "read-only", "missing parent"])
-def test_a_cache_that_cannot_be_written_is_a_warning(
+@pytest.mark.parametrize("folder", ["file", "read-only", "missing parent"])
+def test_unwritable_cache_does_not_affect_resolution(
     resolve: Resolve, tmp_path: Path, caplog: pytest.LogCaptureFixture, folder: str
 ) -> None:
-    where = tmp_path / "not-a-folder"
-    if folder == "a file":
-        where.write_text("")
+    path = tmp_path / "not-a-folder"
+    if folder == "file":
+        path.write_text("")
     elif folder == "read-only":
-        where = Path("/proc/1/incident-directory")
+        path = Path("/proc/1/incident-directory")
     else:
-        where.write_text("")
-        where = where / "below"
-    found = resolve(EMAIL, NAME, "jon smiht", folder=where)
+        path.write_text("")
+        path = path / "below"
+    found = resolve(EMAIL, NAME, "jon smiht", folder=path)
     assert [result.outcome for result in found.resolutions] == ["resolved", "resolved", "not_found"]
     assert found.resolutions[2].candidates
 
 
-def test_a_cache_that_cannot_be_read_is_downloaded_again(
-    resolve: Resolve, control: SandboxClient, tmp_path: Path
-) -> None:
+def test_corrupt_cache_is_downloaded_again(resolve: Resolve, control: SandboxClient, tmp_path: Path) -> None:
     resolve(NAME)
     [path] = (tmp_path / "directory").glob("*.sqlite3")
     path.write_bytes(b"damaged")
@@ -286,9 +283,7 @@ def test_a_cache_that_cannot_be_read_is_downloaded_again(
     assert len(control.calls("users.list")) == 2
 
 
-def test_a_hit_from_the_cache_is_confirmed_and_somebody_who_is_a_guest_now_stays_out(
-    resolve: Resolve, control: SandboxClient, tmp_path: Path
-) -> None:
+def test_cached_match_is_confirmed_with_slack(resolve: Resolve, control: SandboxClient, tmp_path: Path) -> None:
     resolve(NAME)
     age_directory(tmp_path / "directory", timedelta(hours=8))
     assert resolve(NAME).resolved
@@ -299,7 +294,7 @@ def test_a_hit_from_the_cache_is_confirmed_and_somebody_who_is_a_guest_now_stays
     assert (result.outcome, result.users) == ("not_allowed", ())
 
 
-def test_an_old_directory_of_a_small_workspace_is_downloaded_again(
+def test_expired_directory_of_small_workspace_is_downloaded_again(
     resolve: Resolve, control: SandboxClient, tmp_path: Path
 ) -> None:
     resolve(NAME)
@@ -309,7 +304,7 @@ def test_an_old_directory_of_a_small_workspace_is_downloaded_again(
     assert len(control.calls("users.list")) == 2
 
 
-def test_an_old_directory_that_cannot_be_replaced_is_used_and_its_age_reported(
+def test_expired_directory_is_used_when_refresh_fails(
     resolve: Resolve, control: SandboxClient, tmp_path: Path
 ) -> None:
     resolve(NAME)
@@ -328,20 +323,18 @@ def age_directory(folder: Path, age: timedelta) -> None:
     database.close()
 
 
-def test_one_member_of_a_group_who_cannot_be_looked_up_costs_only_that_one(
-    resolve: Resolve, control: SandboxClient
-) -> None:
+def test_failed_lookup_of_group_member_affects_only_that_member(resolve: Resolve, control: SandboxClient) -> None:
     [complete] = resolve(GROUP).resolutions
     control.add_fault(Fault(method="users.info", error="ratelimited", headers={"Retry-After": "3600"}))
     control.add_fault(Fault(method="users.list", status=500, times=None))
-    [most] = resolve(GROUP).resolutions
-    assert len(most.users) == len(complete.users) - 1
-    assert "people by id could not be looked up: " in (most.reason or "")
+    [partial] = resolve(GROUP).resolutions
+    assert len(partial.users) == len(complete.users) - 1
+    assert "people by id could not be looked up: " in (partial.reason or "")
 
 
-def test_a_large_group_costs_one_call(resolve: Resolve, control: SandboxClient) -> None:
-    everybody = [f"U{number:08}" for number in range(300)]
-    control.add_usergroup(id="S0ALLENG001", handle="all-eng", name="Everybody", users=everybody)
+def test_large_group_is_rejected_without_looking_up_members(resolve: Resolve, control: SandboxClient) -> None:
+    user_ids = [f"U{number:08}" for number in range(300)]
+    control.add_usergroup(id="S0ALLENG001", handle="all-eng", name="Everybody", users=user_ids)
     large, small = resolve("@all-eng", GROUP).resolutions
     assert (large.outcome, small.outcome) == ("not_allowed", "resolved")
     assert "has 300 members" in (large.reason or "")

@@ -1,4 +1,4 @@
-"""Workspaces that differ: organisations, plans, policies, limited apps, proxies and private authorities."""
+"""Test other workspaces: Enterprise Grid, plans, policies, rate-limited apps, proxies and private CAs."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ ALICE, PRIYA, JOSE, SAM = "U0ALICENG01", "U0PRIYAIYER", "U0JOSEGARC1", "U0SAMWON
 
 
 @pytest.fixture
-def live(connect: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a client; keyword arguments go into the connection's extra."""
+def make_client(connect: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a factory of clients; its keyword arguments become extra of the connection."""
 
-    def live(token: str | None = None, **extra: Any) -> Any:
+    def make_client(token: str | None = None, **extra: Any) -> Any:
         from airflow_incident_provider.slack.client import LiveSlackClient
         from airflow_incident_provider.slack.hook import IncidentSlackHook
 
         connect(token, **extra)
         return LiveSlackClient(IncidentSlackHook())
 
-    return live
+    return make_client
 
 
 @pytest.fixture
-def organisation(live: Callable[..., Any], control: SandboxClient) -> Callable[..., Any]:
-    """Return a client of an app that is installed for a whole organisation."""
+def make_organisation_client(make_client: Callable[..., Any], control: SandboxClient) -> Callable[..., Any]:
+    """Return a factory of clients of an app that is installed organisation-wide."""
     token = control.add_token("organisation", scopes=list(SCOPES), organisation_wide=True)
-    return lambda **extra: live(token, **extra)
+    return lambda **extra: make_client(token, **extra)
 
 
 def message(text: str) -> Message:
@@ -52,52 +52,54 @@ def message(text: str) -> Message:
 # --- Enterprise Grid --------------------------------------------------------------------------------
 
 
-def test_without_a_team_id_the_fix_says_which_workspaces_there_are(organisation: Callable[..., Any]) -> None:
-    with pytest.raises(SlackConfigurationError, match=r"T0ACME \(Acme Retail\)") as raised:
-        _ = organisation().workspace
-    assert "team_id into the extra of the connection" in (raised.value.fix or "")
+def test_missing_team_id_error_lists_the_workspaces(make_organisation_client: Callable[..., Any]) -> None:
+    with pytest.raises(SlackConfigurationError, match=r"T0ACME \(Acme Retail\)") as exc_info:
+        _ = make_organisation_client().workspace
+    assert "team_id into the extra of the connection" in (exc_info.value.fix or "")
 
 
-def test_with_a_team_id_everything_works(organisation: Callable[..., Any], control: SandboxClient) -> None:
-    client = organisation(team_id="T0ACME")
+def test_team_id_selects_the_workspace(
+    make_organisation_client: Callable[..., Any], control: SandboxClient
+) -> None:
+    client = make_organisation_client(team_id="T0ACME")
     assert client.workspace.team_id == "T0ACME"
     room = client.create_channel("inc-room", private=False)
     assert client.find_channel("inc-room") == client.channel(room.id)
     assert client.invite(room.id, [ALICE]) == {}
 
 
-def test_a_wrong_team_id_is_a_configuration_error_with_a_fix(organisation: Callable[..., Any]) -> None:
+def test_wrong_team_id_raises_configuration_error(make_organisation_client: Callable[..., Any]) -> None:
     with pytest.raises(SlackConfigurationError, match="team_access_not_granted"):
-        organisation(team_id="T0OTHER").create_channel("inc-room", private=False)
+        make_organisation_client(team_id="T0OTHER").create_channel("inc-room", private=False)
 
 
 @pytest.mark.parametrize("query", ["W0HERE00001", "Hera Here", "here@acme.example"])
-def test_members_of_several_workspaces_are_found(
-    organisation: Callable[..., Any], control: SandboxClient, tmp_path: Path, query: str
+def test_member_of_several_workspaces_is_resolved(
+    make_organisation_client: Callable[..., Any], control: SandboxClient, tmp_path: Path, query: str
 ) -> None:
-    result = resolve_in_organisation(organisation, control, tmp_path, query)
+    result = resolve_in_organisation(make_organisation_client, control, tmp_path, query)
     assert [user.id for user in result.users] == ["W0HERE00001"]
 
 
 @pytest.mark.parametrize("query", ["W0THERE0001", "Theo There"])
-def test_members_of_other_workspaces_only_are_reported(
-    organisation: Callable[..., Any], control: SandboxClient, tmp_path: Path, query: str
+def test_member_of_another_workspace_is_reported(
+    make_organisation_client: Callable[..., Any], control: SandboxClient, tmp_path: Path, query: str
 ) -> None:
-    result = resolve_in_organisation(organisation, control, tmp_path, query)
+    result = resolve_in_organisation(make_organisation_client, control, tmp_path, query)
     assert (result.users, result.reason) == ((), "Theo There is from another workspace")
 
 
 def resolve_in_organisation(
-    organisation: Callable[..., Any], control: SandboxClient, tmp_path: Path, query: str
+    make_organisation_client: Callable[..., Any], control: SandboxClient, tmp_path: Path, query: str
 ) -> Any:
     from airflow_incident_provider.people.resolver import resolve
     from airflow_incident_provider.slack.directory_cache import DirectoryCache
     from airflow_incident_provider.slack.people import SlackPeople
 
-    here = {"id": "W0HERE00001", "username": "hera", "real_name": "Hera Here", "email": "here@acme.example"}
-    there = {"id": "W0THERE0001", "username": "theo", "real_name": "Theo There"}
-    control.add_members(people=[{**here, "teams": ["T0LAB", "T0ACME"]}, {**there, "teams": ["T0LAB"]}])
-    with SlackPeople(organisation(team_id="T0ACME"), DirectoryCache(tmp_path)) as people:
+    member = {"id": "W0HERE00001", "username": "hera", "real_name": "Hera Here", "email": "here@acme.example"}
+    outsider = {"id": "W0THERE0001", "username": "theo", "real_name": "Theo There"}
+    control.add_members(people=[{**member, "teams": ["T0LAB", "T0ACME"]}, {**outsider, "teams": ["T0LAB"]}])
+    with SlackPeople(make_organisation_client(team_id="T0ACME"), DirectoryCache(tmp_path)) as people:
         [result] = resolve([query], people, private=False).resolutions
     return result
 
@@ -106,11 +108,11 @@ def resolve_in_organisation(
 
 
 @pytest.fixture
-def invite(live: Callable[..., Any]) -> Callable[..., dict[str, str]]:
-    """Invite people into a new room."""
+def invite(make_client: Callable[..., Any]) -> Callable[..., dict[str, str]]:
+    """Return a function that invites users into a new channel."""
 
     def invite(user_ids: list[str]) -> dict[str, str]:
-        client = live()
+        client = make_client()
         failures: dict[str, str] = client.invite(client.create_channel("inc-room", private=False).id, user_ids)
         return failures
 
@@ -121,16 +123,16 @@ PEOPLE = [ALICE, PRIYA, JOSE, SAM, "U0DANAREYES", "U0LUKASZN01", "U0YUKI00001"]
 
 
 @pytest.mark.parametrize("code", ["user_removed", "user_is_ultra_restricted", "some_undocumented_code"])
-@pytest.mark.parametrize("how", [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("response_options", [(True, True), (True, False), (False, True), (False, False)])
 @pytest.mark.parametrize("refused", [[PRIYA], [ALICE, "U0YUKI00001"], PEOPLE])
-def test_whatever_the_code_those_who_are_refused_keep_nobody_else_out(
+def test_refused_users_do_not_block_other_invitations(
     invite: Callable[..., dict[str, str]],
     control: SandboxClient,
     code: str,
     refused: list[str],
-    how: tuple[bool, bool],
+    response_options: tuple[bool, bool],
 ) -> None:
-    listed, forced_ok = how
+    listed, forced_ok = response_options
     control.settings(invite_errors_listed=listed, forced_invite_ok=forced_ok)
     control.add_members(people=[{"id": one, "username": one.lower(), "invite_error": code} for one in refused])
     failures = invite(PEOPLE)
@@ -139,26 +141,26 @@ def test_whatever_the_code_those_who_are_refused_keep_nobody_else_out(
         assert failures == dict.fromkeys(refused, code)
 
 
-def test_a_refusal_that_is_not_about_people_is_not_tried_for_each(
-    live: Callable[..., Any], control: SandboxClient
+def test_refusal_of_the_whole_invitation_is_not_retried_per_user(
+    make_client: Callable[..., Any], control: SandboxClient
 ) -> None:
-    client = live()
+    client = make_client()
     room = client.create_channel("inc-room", private=False)
     control.add_fault(Fault(method="conversations.invite", error="some_new_policy", times=None))
-    many = [f"U{number:08}" for number in range(100)]
-    assert set(client.invite(room.id, many).values()) == {"some_new_policy"}
+    user_ids = [f"U{number:08}" for number in range(100)]
+    assert set(client.invite(room.id, user_ids).values()) == {"some_new_policy"}
     assert len(control.calls("conversations.invite")) < 40
     control.clear_faults()
     control.add_fault(Fault(method="conversations.invite", error="channel_not_found", times=None))
     with pytest.raises(SlackRequestError, match="channel_not_found"):
-        client.invite(room.id, many)
+        client.invite(room.id, user_ids)
 
 
-# --- apps whose history calls Slack limits ----------------------------------------------------------
+# --- rate-limited history ---------------------------------------------------------------------------
 
 
-def test_the_newest_message_of_a_long_thread_is_found(live: Callable[..., Any], control: SandboxClient) -> None:
-    client = live()
+def test_find_message_searches_a_long_thread(make_client: Callable[..., Any], control: SandboxClient) -> None:
+    client = make_client()
     room = client.create_channel("inc-room", private=False)
     parent = client.post(room.id, message("brief"), key="brief")
     posted = [client.post(room.id, message(str(n)), key=f"k/{n}", thread_ts=parent) for n in range(75)]
@@ -168,20 +170,20 @@ def test_the_newest_message_of_a_long_thread_is_found(live: Callable[..., Any], 
     assert client.find_message(room.id, "k/75", thread_ts=parent) is None
 
 
-def test_a_limited_app_reads_one_page_and_goes_on(live: Callable[..., Any], control: SandboxClient) -> None:
-    client = live()
+def test_find_message_respects_history_rate_limit(make_client: Callable[..., Any], control: SandboxClient) -> None:
+    client = make_client()
     room = client.create_channel("inc-room", private=False)
     parent = client.post(room.id, message("brief"), key="brief")
     for number in range(20):
         client.post(room.id, message(str(number)), key=f"k/{number}", thread_ts=parent)
     control.settings(history_calls_per_minute=1, history_limit=15)
     assert client.find_message(room.id, "k/19", thread_ts=parent) is None
-    with pytest.raises(SlackUnavailableError) as raised:
+    with pytest.raises(SlackUnavailableError) as exc_info:
         client.find_message(room.id, "k/1", thread_ts=parent)
-    assert (raised.value.retry_after or 0) > 50
+    assert (exc_info.value.retry_after or 0) > 50
 
 
-# --- the time budget --------------------------------------------------------------------------------
+# --- time budget ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -192,32 +194,32 @@ def test_a_limited_app_reads_one_page_and_goes_on(live: Callable[..., Any], cont
         Fault(method="usergroups.list", status=429, headers={"Retry-After": "3"}, times=None),
         Fault(method="usergroups.list", delay_ms=60_000, times=None),
     ],
-    ids=["404", "503", "429", "no answer"],
+    ids=["404", "503", "429", "timeout"],
 )
-def test_calls_end_within_the_budget_however_slack_fails(
-    live: Callable[..., Any], control: SandboxClient, fault: Fault
+def test_failing_calls_end_within_the_time_budget(
+    make_client: Callable[..., Any], control: SandboxClient, fault: Fault
 ) -> None:
     control.add_fault(fault)
-    client = live().within(0.8)
+    client = make_client().within(0.8)
     started = time.monotonic()
     with pytest.raises(SlackUnavailableError):
         client.hook.read("usergroups.list")
-    assert time.monotonic() - started < 8, "far more than the budget, even on a loaded machine"
+    assert time.monotonic() - started < 8, "the margin is for a loaded machine"
     with pytest.raises(SlackUnavailableError, match="time for it was used up"):
-        live().within(0.0).hook.read("auth.test")
-    assert live().hook.read("auth.test")["ok"], "the budget is the bounded client's alone"
+        make_client().within(0.0).hook.read("auth.test")
+    assert make_client().hook.read("auth.test")["ok"], "other clients have no budget"
 
 
-def test_a_budget_within_a_budget_is_the_smaller_one(live: Callable[..., Any], control: SandboxClient) -> None:
+def test_nested_time_budget_is_the_smaller_one(make_client: Callable[..., Any], control: SandboxClient) -> None:
     with pytest.raises(SlackUnavailableError, match="used up"):
-        live().within(0.0).within(60.0).hook.read("auth.test")
+        make_client().within(0.0).within(60.0).hook.read("auth.test")
 
 
 # --- proxies and certificate authorities ------------------------------------------------------------
 
 
 class Gateway(BaseHTTPRequestHandler):
-    """Answers every API call, and refuses to be a proxy."""
+    """Answer every API call, and refuse ``CONNECT``."""
 
     def do_POST(self) -> None:
         body = json.dumps({"ok": True, "team_id": "T1", "user_id": "U1", "url": "https://a.slack.com/"}).encode()
@@ -231,30 +233,30 @@ class Gateway(BaseHTTPRequestHandler):
         self.send_error(407)
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
-def authority() -> trustme.CA:
+def ca() -> trustme.CA:
     return trustme.CA()
 
 
 @pytest.fixture
-def gateway(authority: trustme.CA) -> Iterator[str]:
-    """A gateway before Slack's API, with a certificate of a private authority; its base URL."""
+def gateway(ca: trustme.CA) -> Iterator[str]:
+    """Run a gateway with a certificate of a private CA; yield its base URL."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Gateway)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    ca.issue_cert("127.0.0.1").configure_cert(context)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    yield from _serving(server, "https")
+    yield from _serve(server, "https")
 
 
 @pytest.fixture
 def proxy() -> Iterator[str]:
-    yield from _serving(ThreadingHTTPServer(("127.0.0.1", 0), Gateway), "http")
+    yield from _serve(ThreadingHTTPServer(("127.0.0.1", 0), Gateway), "http")
 
 
-def _serving(server: ThreadingHTTPServer, scheme: str) -> Iterator[str]:
+def _serve(server: ThreadingHTTPServer, scheme: str) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"{scheme}://127.0.0.1:{server.server_port}/"
@@ -263,75 +265,75 @@ def _serving(server: ThreadingHTTPServer, scheme: str) -> Iterator[str]:
     thread.join()
 
 
-def test_a_private_authority_is_a_configuration_error_that_names_the_setting(
-    live: Callable[..., Any], gateway: str
-) -> None:
-    with pytest.raises(SlackConfigurationError, match="not trusted") as raised:
-        _ = live(base_url=f"{gateway}api/").workspace
-    assert "ca_bundle" in (raised.value.fix or "")
-    assert "SSL_CERT_FILE" in (raised.value.fix or "")
+def test_untrusted_certificate_error_names_the_setting(make_client: Callable[..., Any], gateway: str) -> None:
+    with pytest.raises(SlackConfigurationError, match="not trusted") as exc_info:
+        _ = make_client(base_url=f"{gateway}api/").workspace
+    assert "ca_bundle" in (exc_info.value.fix or "")
+    assert "SSL_CERT_FILE" in (exc_info.value.fix or "")
 
 
-def test_with_its_certificate_it_is_trusted(
-    live: Callable[..., Any], gateway: str, authority: trustme.CA, tmp_path: Path
+def test_ca_bundle_is_trusted(
+    make_client: Callable[..., Any], gateway: str, ca: trustme.CA, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(bundle)
-    assert live(base_url=f"{gateway}api", ca_bundle=str(bundle)).workspace.team_id == "T1"
+    ca.cert_pem.write_to_path(bundle)
+    assert make_client(base_url=f"{gateway}api", ca_bundle=str(bundle)).workspace.team_id == "T1"
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_a_bundle_that_cannot_be_read_is_named(
-    live: Callable[..., Any], tmp_path: Path, content: str | None
+def test_unreadable_ca_bundle_raises_configuration_error(
+    make_client: Callable[..., Any], tmp_path: Path, content: str | None
 ) -> None:
     bundle = tmp_path / "ca.pem"
     if content is not None:
         bundle.write_text(content)
     with pytest.raises(SlackConfigurationError, match="ca_bundle"):
-        _ = live(ca_bundle=str(bundle)).workspace
+        _ = make_client(ca_bundle=str(bundle)).workspace
 
 
-def test_a_proxy_that_refuses_is_named(live: Callable[..., Any], gateway: str, proxy: str) -> None:
-    with pytest.raises(SlackConfigurationError, match=r"proxy refused auth\.test: HTTP 407") as raised:
-        _ = live(base_url=f"{gateway}api/", proxy=proxy).workspace
-    assert "HTTPS_PROXY" in (raised.value.fix or "")
+def test_proxy_refusal_raises_configuration_error(
+    make_client: Callable[..., Any], gateway: str, proxy: str
+) -> None:
+    with pytest.raises(SlackConfigurationError, match=r"proxy refused auth\.test: HTTP 407") as exc_info:
+        _ = make_client(base_url=f"{gateway}api/", proxy=proxy).workspace
+    assert "HTTPS_PROXY" in (exc_info.value.fix or "")
 
 
-def test_no_proxy_is_heeded(live: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_is_respected(make_client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        closed_url = f"http://127.0.0.1:{closed.getsockname()[1]}"
         for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
-            monkeypatch.setenv(name, nowhere)
+            monkeypatch.setenv(name, closed_url)
         monkeypatch.setattr(urllib.request, "_opener", None)
         with pytest.raises(SlackUnavailableError):
-            _ = live().workspace
+            _ = make_client().workspace
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        assert live().workspace.team_id == "T0ACME"
+        assert make_client().workspace.team_id == "T0ACME"
 
 
 @pytest.mark.parametrize("base_url", ["slack-gov.com/api/", "ftp://slack.com/", "http://[::1"])
-def test_a_base_url_that_is_none_is_a_configuration_error(live: Callable[..., Any], base_url: str) -> None:
-    with pytest.raises(SlackConfigurationError, match="not valid") as raised:
-        _ = live(base_url=base_url).workspace
-    assert "https://slack-gov.com/api/" in (raised.value.fix or "")
+def test_invalid_base_url_raises_configuration_error(make_client: Callable[..., Any], base_url: str) -> None:
+    with pytest.raises(SlackConfigurationError, match="not valid") as exc_info:
+        _ = make_client(base_url=base_url).workspace
+    assert "https://slack-gov.com/api/" in (exc_info.value.fix or "")
 
 
-def test_restricted_creation_and_a_paid_plan_have_fixes(live: Callable[..., Any], control: SandboxClient) -> None:
+def test_workspace_policy_errors_have_fixes(make_client: Callable[..., Any], control: SandboxClient) -> None:
     control.settings(channel_creation_restricted=True, free_plan=True)
-    with pytest.raises(SlackConfigurationError, match="restricted_action") as raised:
-        live().create_channel("inc-room", private=False)
-    assert "administrator" in (raised.value.fix or "")
-    with pytest.raises(SlackConfigurationError, match="plan_upgrade_required") as raised:
-        live().hook.read("usergroups.list")
-    assert "e-mail addresses" in (raised.value.fix or "")
+    with pytest.raises(SlackConfigurationError, match="restricted_action") as exc_info:
+        make_client().create_channel("inc-room", private=False)
+    assert "administrator" in (exc_info.value.fix or "")
+    with pytest.raises(SlackConfigurationError, match="plan_upgrade_required") as exc_info:
+        make_client().hook.read("usergroups.list")
+    assert "e-mail addresses" in (exc_info.value.fix or "")
 
 
-# --- gateways that leave out parts of a response ----------------------------------------------------
+# --- incomplete responses ---------------------------------------------------------------------------
 
 
-NEEDED_FOR = {
+QUERIES = {
     "users.lookupByEmail": "alice.ng@acme.example",
     "users.info": "U0ALICENG01",
     "users.list": "Alice Ng",
@@ -339,18 +341,20 @@ NEEDED_FOR = {
 }
 
 
-@pytest.mark.parametrize("method", NEEDED_FOR)
+@pytest.mark.parametrize("method", QUERIES)
 @pytest.mark.parametrize("body", [{"ok": True}, {"ok": True, "user": [], "members": [7], "usergroups": [{}]}])
-def test_a_response_without_its_content_costs_only_those_who_need_it(
-    live: Callable[..., Any], control: SandboxClient, tmp_path: Path, method: str, body: Any
+def test_response_without_content_affects_only_dependent_queries(
+    make_client: Callable[..., Any], control: SandboxClient, tmp_path: Path, method: str, body: Any
 ) -> None:
-    query = NEEDED_FOR[method]
+    query = QUERIES[method]
     if method == "users.info":
-        # The list of members would answer the same question.
+        # The directory is a fallback for users.info.
         control.add_fault(Fault(method="users.list", status=500, times=None))
-    found = resolve_all(live(), control, tmp_path, Fault(method=method, status=200, body=body, times=None), query)
-    assert found[query] == "not_found"
-    assert found["priya@acme.example" if method != "users.lookupByEmail" else "U0PRIYAIYER"] == "resolved"
+    outcomes = resolve_all(
+        make_client(), control, tmp_path, Fault(method=method, status=200, body=body, times=None), query
+    )
+    assert outcomes[query] == "not_found"
+    assert outcomes["priya@acme.example" if method != "users.lookupByEmail" else "U0PRIYAIYER"] == "resolved"
 
 
 def resolve_all(client: Any, control: SandboxClient, tmp_path: Path, fault: Fault, query: str) -> dict[str, str]:
@@ -365,27 +369,27 @@ def resolve_all(client: Any, control: SandboxClient, tmp_path: Path, fault: Faul
         return {result.query: str(result.outcome) for result in resolve(queries, people, private=False).resolutions}
 
 
-def test_a_workspace_without_a_team_id_has_members(
-    live: Callable[..., Any], control: SandboxClient, tmp_path: Path
+def test_members_are_resolved_without_team_id(
+    make_client: Callable[..., Any], control: SandboxClient, tmp_path: Path
 ) -> None:
     identity = {"ok": True, "url": "https://a.slack.com/", "user_id": "U0WARROOM01"}
     fault = Fault(method="auth.test", status=200, body=identity, times=None)
-    found = resolve_all(live(), control, tmp_path, fault, "José García")
-    assert set(found.values()) == {"resolved"}
+    outcomes = resolve_all(make_client(), control, tmp_path, fault, "José García")
+    assert set(outcomes.values()) == {"resolved"}
 
 
 @pytest.mark.parametrize(
     "field", [{}, {"channel": None, "ts": 5}, {"channel": "C1", "ts": ""}, {"channel": {"id": 1}}]
 )
 @pytest.mark.parametrize("method", ["conversations.create", "chat.postMessage"])
-def test_an_essential_response_without_its_content_is_an_error_of_ours(
-    live: Callable[..., Any], control: SandboxClient, method: str, field: dict[str, Any]
+def test_essential_response_without_content_raises(
+    make_client: Callable[..., Any], control: SandboxClient, method: str, field: dict[str, Any]
 ) -> None:
-    client = live()
-    there = client.create_channel("inc-there", private=False)
+    client = make_client()
+    existing = client.create_channel("inc-there", private=False)
     control.add_fault(Fault(method=method, status=200, body={"ok": True, **field}, times=None))
-    with pytest.raises(SlackUnavailableError, match="has no") as raised:
-        client.post(there.id, message("x"), key="k") if method != "conversations.create" else (
+    with pytest.raises(SlackUnavailableError, match="has no") as exc_info:
+        client.post(existing.id, message("x"), key="k") if method != "conversations.create" else (
             client.create_channel("inc-room", private=False)
         )
-    assert "base_url" in (raised.value.fix or "")
+    assert "base_url" in (exc_info.value.fix or "")
