@@ -1,4 +1,4 @@
-"""Real containers, locked down as the operators lock them down, and a service for them to look at."""
+"""Locked-down containers on a real engine, and a service for their probes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ from airflow_incident_provider.probes import (
     interpret,
 )
 
-# What each name resolves to; every one has at least one address that must not be touched.
+# Names and their addresses; each name has at least one address that must not be contacted.
 HOSTILE_NAMES = {
     f"metadata.{DOMAIN}": ("169.254.169.254",),
     f"aliyun.{DOMAIN}": ("100.100.100.200",),
@@ -42,15 +41,15 @@ HOSTILE_NAMES = {
 
 @pytest.fixture(scope="session")
 def network(docker_engine: Any) -> Iterator[DemoNetwork]:
-    with demo_network() as made:
-        yield made
+    with demo_network() as network:
+        yield network
 
 
 @pytest.fixture(scope="session")
 def service(network: DemoNetwork) -> Iterator[BrokenService]:
     mixed = {f"mixed.{DOMAIN}": (network.gateway, "169.254.169.254")}
-    with BrokenService(network.gateway, records=HOSTILE_NAMES | mixed) as alive:
-        yield alive
+    with BrokenService(network.gateway, records=HOSTILE_NAMES | mixed) as broken_service:
+        yield broken_service
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,6 @@ class Sandbox:
 
     engine: Any
     network: DemoNetwork
-
-    @property
-    def deserted_address(self) -> str:
-        """An address of the network that nobody has."""
-        return str(ip_network(self.network.subnet)[-2])
 
     def run(
         self, image: str, entrypoint: list[str], environment: dict[str, str], *, dns: str | None = None, **more: Any
@@ -112,8 +106,8 @@ def sandbox(docker_engine: Any, network: DemoNetwork) -> Sandbox:
 
 
 @pytest.fixture
-def look(sandbox: Sandbox, service: BrokenService) -> Callable[..., Finding]:
-    """Run one probe of the catalogue against the service, whose network is allowed."""
+def run_probe(sandbox: Sandbox, service: BrokenService) -> Callable[..., Finding]:
+    """Run one probe against the service, whose network is allowed."""
 
     def run(probe: str, target: Any = None, **options: Any) -> Finding:
         allowed = options.pop("allowed_networks", (sandbox.network.subnet,))

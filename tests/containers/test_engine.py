@@ -1,4 +1,4 @@
-"""The way to the engine: TLS by environment and by connection, limits it cannot set, pulls, and registries."""
+"""Connections to the engine by TLS and SSH, unsupported limits, pulls, and registries."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.docker
 SOCKET = Path("/var/run/docker.sock")
 
 
-class TlsFront:
-    """A TLS listener before the engine that wants a client certificate, as ``dockerd --tlsverify`` does."""
+class TlsProxy:
+    """A TLS proxy for the engine that requires a client certificate, like ``dockerd --tlsverify``."""
 
     def __init__(self, folder: Path) -> None:
         authority = trustme.CA()
@@ -51,11 +51,11 @@ class TlsFront:
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with suppress(OSError), connection, self.context.wrap_socket(connection, server_side=True) as here:
-            there = socket.socket(socket.AF_UNIX)
-            there.connect(str(SOCKET))
-            threading.Thread(target=self._pump, args=(there, here), daemon=True).start()
-            self._pump(here, there)
+        with suppress(OSError), connection, self.context.wrap_socket(connection, server_side=True) as client_side:
+            engine_side = socket.socket(socket.AF_UNIX)
+            engine_side.connect(str(SOCKET))
+            threading.Thread(target=self._pump, args=(engine_side, client_side), daemon=True).start()
+            self._pump(client_side, engine_side)
 
     @staticmethod
     def _pump(source: socket.socket, sink: socket.socket) -> None:
@@ -66,18 +66,18 @@ class TlsFront:
 
 
 @pytest.fixture
-def front(docker_engine: Any, tmp_path: Path) -> Iterator[TlsFront]:
+def tls_proxy(docker_engine: Any, tmp_path: Path) -> Iterator[TlsProxy]:
     if not SOCKET.is_socket():
         pytest.skip("the engine is at another address")
-    made = TlsFront(tmp_path)
+    made = TlsProxy(tmp_path)
     yield made
     made.listener.close()
 
 
-def test_tls_engine_by_dockers_environment_variables(
-    front: TlsFront, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_tls_engine_from_environment_variables(
+    tls_proxy: TlsProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{front.port}")
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{tls_proxy.port}")
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
     monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
     client = EngineAddress().connect()
@@ -85,14 +85,14 @@ def test_tls_engine_by_dockers_environment_variables(
     assert LockedDownContainer(client, spec, host="here").run().stdout == b"here\n"
 
 
-def test_tls_engine_by_the_files_of_a_connection(front: TlsFront, tmp_path: Path) -> None:
+def test_tls_engine_from_connection_files(tls_proxy: TlsProxy, tmp_path: Path) -> None:
     files = {"ca_cert": "ca.pem", "client_cert": "cert.pem", "client_key": "key.pem"}
     paths = {name: str(tmp_path / file) for name, file in files.items()}
-    assert EngineAddress(url=f"tcp://127.0.0.1:{front.port}", **paths).connect().version()
+    assert EngineAddress(url=f"tcp://127.0.0.1:{tls_proxy.port}", **paths).connect().version()
 
 
 class SshServer(paramiko.ServerInterface):
-    """An SSH server for one key, whose only command is docker's own way to the engine."""
+    """An SSH server for one key that only runs ``docker system dial-stdio``."""
 
     def __init__(self, folder: Path) -> None:
         host_key, self.key = paramiko.RSAKey.generate(2048), paramiko.RSAKey.generate(2048)
@@ -135,10 +135,10 @@ class SshServer(paramiko.ServerInterface):
 
     @staticmethod
     def _dial(channel: paramiko.Channel) -> None:
-        """Do what ``docker system dial-stdio`` does."""
+        """Forward the channel to the engine, like ``docker system dial-stdio``."""
         with suppress(OSError), socket.socket(socket.AF_UNIX) as engine:
             engine.connect(str(SOCKET))
-            back = threading.Thread(target=TlsFront._pump, args=(engine, channel), daemon=True)
+            back = threading.Thread(target=TlsProxy._pump, args=(engine, channel), daemon=True)
             back.start()
             while chunk := channel.recv(65536):
                 engine.sendall(chunk)
@@ -150,7 +150,7 @@ class SshServer(paramiko.ServerInterface):
 def ssh_server(docker_engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshServer]:
     if not SOCKET.is_socket() or shutil.which("ssh") is None:
         pytest.skip("the engine is at another address, or there is no SSH client")
-    # Its threads outlive the test, and would log where nothing listens any more.
+    # Its threads outlive the test, and would log to a closed stream.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     made = SshServer(tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
@@ -158,7 +158,7 @@ def ssh_server(docker_engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     made.listener.close()
 
 
-def test_engine_by_ssh(ssh_server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ssh_engine(ssh_server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"ssh://worker@127.0.0.1:{ssh_server.port}"
     client = EngineAddress(url=url).connect()
     spec = ContainerSpec(image="alpine:3.23", owner="test/ssh", entrypoint=["echo", "here"], network="none")
@@ -168,36 +168,34 @@ def test_engine_by_ssh(ssh_server: SshServer, monkeypatch: pytest.MonkeyPatch) -
     assert EngineAddress().connect().version()
 
 
-def test_ssh_engine_that_lets_nobody_in_is_named(ssh_server: SshServer) -> None:
+def test_ssh_engine_that_rejects_the_user_is_reported(ssh_server: SshServer) -> None:
     with pytest.raises(EngineError, match=rf"no Docker Engine answers at ssh://.*127\.0\.0\.1:{ssh_server.port}: "):
         EngineAddress(url=f"ssh://stranger@127.0.0.1:{ssh_server.port}").connect(timeout_s=5)
 
 
-def test_ssh_engine_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ssh_engine_without_extra_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_incident_provider.engine.find_spec", lambda _name: None)
     with pytest.raises(EngineError, match=r"needs the extra ssh: pip install 'airflow-incident-provider\[ssh\]'"):
         EngineAddress(url="ssh://worker@127.0.0.1").connect()
 
 
-def test_engine_that_cannot_be_reached_is_named_with_the_reason(
-    front: TlsFront, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreachable_engine_is_reported_with_reason(tls_proxy: TlsProxy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DOCKER_TLS_VERIFY", raising=False)
-    with pytest.raises(EngineError, match=rf"no Docker Engine answers at tcp://127\.0\.0\.1:{front.port}: "):
-        EngineAddress(url=f"tcp://127.0.0.1:{front.port}").connect(timeout_s=5)
+    with pytest.raises(EngineError, match=rf"no Docker Engine answers at tcp://127\.0\.0\.1:{tls_proxy.port}: "):
+        EngineAddress(url=f"tcp://127.0.0.1:{tls_proxy.port}").connect(timeout_s=5)
     with pytest.raises(EngineError, match=r"no Docker Engine answers at unix:///nowhere\.sock"):
         EngineAddress(url="unix:///nowhere.sock").connect()
 
 
-# --- an engine with other limits, images and registries -----------------------------------------------
+# --- limits, images and registries -------------------------------------------------------------------
 
 
-class OddEngine:
-    """Answers what an engine of a given kind answers."""
+class FakeEngine:
+    """An HTTP server that responds like an engine."""
 
     def __init__(self, answer: Callable[[str, str, dict[str, Any]], tuple[int, Any]]) -> None:
         engine = self
-        self.created: list[dict[str, Any]] = []
+        self.create_requests: list[dict[str, Any]] = []
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -209,7 +207,7 @@ class OddEngine:
                 size = int(self.headers.get("Content-Length") or 0)
                 body = json.loads(self.rfile.read(size) or b"{}") if size else {}
                 if "containers/create" in self.path:
-                    engine.created.append(body)
+                    engine.create_requests.append(body)
                 self._answer(body)
 
             def do_DELETE(self) -> None:
@@ -232,7 +230,7 @@ class OddEngine:
                 self.wfile.write(content)
 
             def log_message(self, format: str, *args: object) -> None:
-                """Write no log."""
+                """Disable logging."""
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -243,14 +241,14 @@ class OddEngine:
 
 
 @pytest.fixture
-def odd_engine() -> Iterator[Callable[..., OddEngine]]:
-    made: list[OddEngine] = []
+def fake_engine() -> Iterator[Callable[..., FakeEngine]]:
+    made: list[FakeEngine] = []
 
-    def odd_engine(answer: Callable[[str, str, dict[str, Any]], tuple[int, Any]]) -> OddEngine:
-        made.append(OddEngine(answer))
+    def fake_engine(answer: Callable[[str, str, dict[str, Any]], tuple[int, Any]]) -> FakeEngine:
+        made.append(FakeEngine(answer))
         return made[-1]
 
-    yield odd_engine
+    yield fake_engine
     for engine in made:
         engine.server.shutdown()
         engine.server.server_close()
@@ -267,8 +265,8 @@ SPEC = ContainerSpec(image="alpine:3.23", owner="test/odd", entrypoint=["true"])
         ("MemorySwap", "Your kernel does not support swap limit capabilities"),
     ],
 )
-def test_limit_that_the_engine_cannot_set_is_dropped_and_reported(
-    odd_engine: Callable[..., OddEngine], limit: str, message: str
+def test_unsupported_limit_is_dropped_and_reported(
+    fake_engine: Callable[..., FakeEngine], limit: str, message: str
 ) -> None:
     def answer(_method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         if path == "/containers/create":
@@ -276,29 +274,29 @@ def test_limit_that_the_engine_cannot_set_is_dropped_and_reported(
             return (400, {"message": message}) if refused else (201, {"Id": "0123456789ab"})
         return 200, {}
 
-    engine = odd_engine(answer)
+    engine = fake_engine(answer)
     container = LockedDownContainer(engine.client, SPEC, host="here")
     container._start()
     assert len(container.dropped_limits) == 1
-    host = engine.created[-1]["HostConfig"]
+    host = engine.create_requests[-1]["HostConfig"]
     assert not host.get(limit)
     assert (host["ReadonlyRootfs"], host["CapDrop"]) == (True, ["ALL"])
     assert host["SecurityOpt"] == ["no-new-privileges:true"]
 
 
-def test_refusal_that_is_about_no_limit_is_an_error(odd_engine: Callable[..., OddEngine]) -> None:
+def test_other_refusal_is_an_error(fake_engine: Callable[..., FakeEngine]) -> None:
     message = "read-only root filesystem is not supported on this platform"
-    engine = odd_engine(
+    engine = fake_engine(
         lambda _m, path, _b: (
             (400, {"message": message}) if path == "/containers/create" else (200, {"Id": "sha256:1"})
         )
     )
     with pytest.raises(EngineError, match="read-only root filesystem"):
         LockedDownContainer(engine.client, SPEC, host="here").run()
-    assert len(engine.created) == 1
+    assert len(engine.create_requests) == 1
 
 
-def test_error_in_the_course_of_a_pull_is_the_engines_own(odd_engine: Callable[..., OddEngine]) -> None:
+def test_pull_error_of_the_engine_is_reported(fake_engine: Callable[..., FakeEngine]) -> None:
     stream = (
         b'{"status":"Pulling from library/alpine"}\r\n{"error":"toomanyrequests: You have reached your limit"}\r\n'
     )
@@ -307,12 +305,10 @@ def test_error_in_the_course_of_a_pull_is_the_engines_own(odd_engine: Callable[.
         return (200, stream) if path == "/images/create" else (404, {"message": "No such image: alpine:3.23"})
 
     with pytest.raises(EngineError, match="toomanyrequests: You have reached your limit"):
-        LockedDownContainer(odd_engine(answer).client, SPEC, host="here").run()
+        LockedDownContainer(fake_engine(answer).client, SPEC, host="here").run()
 
 
-def test_pull_that_takes_too_long_ends(
-    odd_engine: Callable[..., OddEngine], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pull_times_out(fake_engine: Callable[..., FakeEngine], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_incident_provider.containers.PULL_TIMEOUT_S", -1)
 
     def answer(_method: str, path: str, _body: dict[str, Any]) -> tuple[int, Any]:
@@ -323,11 +319,11 @@ def test_pull_that_takes_too_long_ends(
         )
 
     with pytest.raises(EngineError, match="could not be pulled within"):
-        LockedDownContainer(odd_engine(answer).client, SPEC, host="here").run()
+        LockedDownContainer(fake_engine(answer).client, SPEC, host="here").run()
 
 
-def test_registry_that_refuses_the_login_is_named(odd_engine: Callable[..., OddEngine]) -> None:
-    engine = odd_engine(lambda _m, _p, _b: (401, {"message": "unauthorized: incorrect username or password"}))
+def test_refused_registry_login_is_reported(fake_engine: Callable[..., FakeEngine]) -> None:
+    engine = fake_engine(lambda _m, _p, _b: (401, {"message": "unauthorized: incorrect username or password"}))
     with pytest.raises(
         EngineError, match=r"registry registry\.acme\.example refuses the login: unauthorized"
     ) as refused:
@@ -345,7 +341,7 @@ def test_registry_that_refuses_the_login_is_named(odd_engine: Callable[..., OddE
         ("127.0.0.1:5000/probe:1", "127.0.0.1:5000/probe:1"),
     ],
 )
-def test_mirror_is_for_images_that_name_no_registry(image: str, reference: str) -> None:
+def test_mirror_is_used_for_images_without_registry(image: str, reference: str) -> None:
     spec = ContainerSpec(image=image, owner="a", mirror="mirror.acme.example/dockerhub/")
     assert spec.reference == reference
     assert ContainerSpec(image=image, owner="a").reference == image

@@ -1,4 +1,4 @@
-"""One container of the operators on a real engine: how it is locked down, how it ends, and that it is gone."""
+"""A container of the operators on a real engine: its restrictions, its end and its removal."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ALPINE_IMAGE = "alpine:3.23"
 pytestmark = pytest.mark.docker
 
 OWNER = "test/locked-down"
-NOWHERE = "127.0.0.1:1/nope:1"
-"""An image of a registry that no packet leaves this machine for, and that is not there."""
+MISSING_IMAGE = "127.0.0.1:1/nope:1"
+"""An image in an unreachable registry on this machine."""
 
 
 @pytest.fixture
 def client(docker_engine: Any) -> Iterator[Any]:
-    """The low-level client; whatever a test leaves behind is removed."""
+    """The low-level client. Removes the containers of a test at the end."""
     from airflow_incident_provider.containers import reap
 
     yield docker_engine.api
@@ -37,36 +37,36 @@ def run(client: Any) -> Callable[..., ContainerOutput]:
 
     def run(*command: str, image: str = ALPINE_IMAGE, **spec: Any) -> ContainerOutput:
         options = {"network": "none", "pull": "never"} | spec
-        wanted = ContainerSpec(image=image, owner=OWNER, entrypoint=command, **options)
-        return LockedDownContainer(client, wanted, host="here").run()
+        container_spec = ContainerSpec(image=image, owner=OWNER, entrypoint=command, **options)
+        return LockedDownContainer(client, container_spec, host="here").run()
 
     return run
 
 
-def left_behind(client: Any) -> list[str]:
+def remaining_containers(client: Any) -> list[str]:
     found = client.containers(all=True, filters={"label": f"airflow_incident_provider.task={OWNER}"})
     return [container["Id"] for container in found]
 
 
-def first_left_behind(client: Any) -> str:
-    wait_until(lambda: bool(left_behind(client)), what="the container", timeout=20)
-    return left_behind(client)[0]
+def wait_for_container(client: Any) -> str:
+    wait_until(lambda: bool(remaining_containers(client)), what="the container", timeout=20)
+    return remaining_containers(client)[0]
 
 
-def test_output_exit_code_and_image_come_back(run: Callable[..., ContainerOutput], client: Any) -> None:
+def test_run_returns_output_exit_code_and_image(run: Callable[..., ContainerOutput], client: Any) -> None:
     output = run("sh", "-c", "echo out; echo err >&2; exit 3")
     assert set(output.stdout.split()) == {b"out", b"err"}
     assert (output.exit_code, output.timed_out, output.oom_killed, output.truncated) == (3, False, False, False)
     assert (output.image_digest or "").startswith("sha256:")
     assert output.host == "here"
-    assert left_behind(client) == []
+    assert remaining_containers(client) == []
 
 
-def test_hardening_as_the_engine_sees_it(run: Callable[..., ContainerOutput], client: Any) -> None:
+def test_hardening_in_the_engine(run: Callable[..., ContainerOutput], client: Any) -> None:
     running = threading.Thread(target=run, args=("sleep", "5"))
     running.start()
     try:
-        seen = client.inspect_container(first_left_behind(client))
+        seen = client.inspect_container(wait_for_container(client))
         client.kill(seen["Id"])
     finally:
         running.join()
@@ -88,7 +88,7 @@ def test_hardening_as_the_engine_sees_it(run: Callable[..., ContainerOutput], cl
     assert config["Labels"]["airflow_incident_provider.task"] == OWNER
 
 
-def test_hardening_as_seen_from_inside(run: Callable[..., ContainerOutput]) -> None:
+def test_hardening_inside_the_container(run: Callable[..., ContainerOutput]) -> None:
     script = """
         id -u; touch /etc/x 2>/dev/null && echo wrote; touch /x 2>/dev/null && echo wrote
         printf '#!/bin/sh\\necho ran' > /tmp/x; chmod +x /tmp/x; /tmp/x 2>/dev/null
@@ -98,12 +98,12 @@ def test_hardening_as_seen_from_inside(run: Callable[..., ContainerOutput]) -> N
     assert output.split() == ["65534", "CapEff:", "0" * 16, "CapBnd:", "0" * 16, "NoNewPrivs:", "1"]
 
 
-def test_time_limit_kills_from_outside(run: Callable[..., ContainerOutput], client: Any) -> None:
+def test_timeout_kills_the_container(run: Callable[..., ContainerOutput], client: Any) -> None:
     output = run("sh", "-c", "trap '' TERM; echo begun; while :; do sleep 1; done", timeout_s=2)
     assert (output.timed_out, output.exit_code) == (True, None)
     assert output.stdout == b"begun\n"
     assert 2_000 <= output.duration_ms < 10_000
-    assert left_behind(client) == []
+    assert remaining_containers(client) == []
 
 
 def test_memory_limit(run: Callable[..., ContainerOutput]) -> None:
@@ -117,38 +117,35 @@ def test_process_limit(run: Callable[..., ContainerOutput]) -> None:
     assert b"fork" in output.stdout
 
 
-def test_endless_output_is_bounded(run: Callable[..., ContainerOutput]) -> None:
+def test_endless_output_is_truncated(run: Callable[..., ContainerOutput]) -> None:
     output = run("yes", "0123456789" * 10, timeout_s=2)
     assert output.timed_out
     assert output.truncated
     assert len(output.stdout) == MAX_OUTPUT_BYTES
 
 
-def test_arguments_are_no_shell_line(run: Callable[..., ContainerOutput]) -> None:
+def test_arguments_are_not_interpreted_by_a_shell(run: Callable[..., ContainerOutput]) -> None:
     hostile = "$(id) `id` ; id | id > /tmp/x && \n id"
     assert run("echo", hostile, "$TOKEN", environment={"TOKEN": "secret"}).stdout == f"{hostile} $TOKEN\n".encode()
 
 
 @pytest.mark.parametrize("pull", ["never", "missing"])
-def test_image_that_is_not_there(run: Callable[..., ContainerOutput], pull: str) -> None:
+def test_missing_image_is_an_error(run: Callable[..., ContainerOutput], pull: str) -> None:
     from airflow_incident_provider.engine import EngineError
 
-    with pytest.raises(EngineError, match=f"the image {NOWHERE} is not on this engine"):
-        run("true", image=NOWHERE, pull=pull)
+    with pytest.raises(EngineError, match=f"the image {MISSING_IMAGE} is not on this engine"):
+        run("true", image=MISSING_IMAGE, pull=pull)
 
 
-def test_program_that_is_not_there(run: Callable[..., ContainerOutput], client: Any) -> None:
+def test_missing_program_is_an_error(run: Callable[..., ContainerOutput], client: Any) -> None:
     from airflow_incident_provider.engine import EngineError
 
     with pytest.raises(EngineError, match="no-such-program"):
         run("no-such-program")
-    assert left_behind(client) == []
+    assert remaining_containers(client) == []
 
 
-def test_container_that_is_removed_by_others_while_it_runs(
-    run: Callable[..., ContainerOutput], client: Any
-) -> None:
-    """The task ends and says so, rather than waiting or failing for another reason."""
+def test_removed_container_ends_the_run(run: Callable[..., ContainerOutput], client: Any) -> None:
     from airflow_incident_provider.engine import EngineError
 
     outcome: list[object] = []
@@ -161,29 +158,29 @@ def test_container_that_is_removed_by_others_while_it_runs(
 
     running = threading.Thread(target=attempt)
     running.start()
-    client.remove_container(first_left_behind(client), force=True)
+    client.remove_container(wait_for_container(client), force=True)
     running.join(20)
     assert isinstance(outcome[0], EngineError) or outcome[0].exit_code == 137  # type: ignore[attr-defined]
 
 
-# --- what a killed worker leaves --------------------------------------------------------------------
+# --- containers of killed workers --------------------------------------------------------------------
 
 EXPIRED_S, AHEAD_S = 60, 100
-"""A lifetime, and a clock that is so far ahead that it is over.
+"""A lifetime, and an offset of the clock after which it has expired.
 
-By the engine's own clock it is not, so that no investigation of another test reaps these first. Nor does this clock
-end an investigation of another test: the lifetime of each is 120 s longer than it may run.
+By the engine's clock it has not, so that no concurrent test reaps these containers first. The offset does not
+affect the containers of concurrent tests either: their lifetime is 120 s longer than their timeout.
 """
 
 
 @pytest.fixture
-def leave(client: Any) -> Iterator[Callable[..., str]]:
-    """Leave a container behind, as a worker does that is killed."""
+def create_container(client: Any) -> Iterator[Callable[..., str]]:
+    """Create a container, as a killed worker leaves it."""
     from airflow_incident_provider import containers
 
     made: list[str] = []
 
-    def leave(*, owner: str, lifetime_s: int) -> str:
+    def create_container(*, owner: str, lifetime_s: int) -> str:
         labels = {
             containers.LABEL: containers.LABEL_VALUE,
             containers.OWNER_LABEL: owner,
@@ -192,7 +189,7 @@ def leave(client: Any) -> Iterator[Callable[..., str]]:
         made.append(client.create_container(ALPINE_IMAGE, ["sleep", "60"], labels=labels)["Id"])
         return made[-1]
 
-    yield leave
+    yield create_container
     for container in made:
         if exists(client, container):
             client.remove_container(container, force=True)
@@ -202,23 +199,23 @@ def exists(client: Any, container: str) -> bool:
     return any(container == found["Id"] for found in client.containers(all=True))
 
 
-def test_reaping_takes_our_own_and_the_expired(client: Any, leave: Callable[..., str]) -> None:
+def test_reap_removes_own_and_expired_containers(client: Any, create_container: Callable[..., str]) -> None:
     from airflow_incident_provider.containers import reap
 
-    mine = leave(owner="test/mine", lifetime_s=600)
-    expired = leave(owner="test/another", lifetime_s=EXPIRED_S)
-    alive = leave(owner="test/another", lifetime_s=600)
+    mine = create_container(owner="test/mine", lifetime_s=600)
+    expired = create_container(owner="test/another", lifetime_s=EXPIRED_S)
+    alive = create_container(owner="test/another", lifetime_s=600)
     assert reap(client, owner="test/mine", now=time.time() + AHEAD_S) >= 2
     assert [exists(client, each) for each in (mine, expired, alive)] == [False, False, True]
 
 
-def test_reaping_at_the_same_time(client: Any, leave: Callable[..., str]) -> None:
-    """Every probe of an incident reaps when it is done: they meet at the same expired containers."""
+def test_concurrent_reaping(client: Any, create_container: Callable[..., str]) -> None:
+    """The probes of an incident reap the same expired containers."""
     import docker
 
     from airflow_incident_provider.containers import reap
 
-    left = [leave(owner="test/another", lifetime_s=EXPIRED_S) for _ in range(6)]
+    left = [create_container(owner="test/another", lifetime_s=EXPIRED_S) for _ in range(6)]
     for container in left:
         client.start(container)
     start = threading.Barrier(4)

@@ -1,4 +1,4 @@
-"""The built-in probes in real environments: healthy but unusual ones, broken ones, and ones out of reach.
+"""The built-in probes in healthy but unusual, broken and unreachable environments.
 
 A selection; ``python -m benchmarks.probes`` runs all of them and prints the table.
 """
@@ -21,18 +21,18 @@ QUICK = [each for each in ENVIRONMENTS if each.quick]
 
 
 @pytest.fixture(scope="module")
-def made(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with lab(Path(tmp_path_factory.mktemp("lab"))) as made:
-        yield made
+def running_lab(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with lab(Path(tmp_path_factory.mktemp("lab"))) as running_lab:
+        yield running_lab
 
 
 @pytest.mark.parametrize("environment", QUICK, ids=lambda each: f"{each.group}: {each.name}")
-def test_environment(made: Lab, environment: Environment) -> None:
-    result = Result(environment, environment.make(made).result(made))
+def test_environment(running_lab: Lab, environment: Environment) -> None:
+    result = Result(environment, environment.make(running_lab).result(running_lab))
     assert result.problems == []
 
 
-def test_there_are_enough_environments_of_each_kind() -> None:
+def test_matrix_has_enough_environments() -> None:
     groups = [each.group for each in ENVIRONMENTS]
     assert len(groups) == len({(each.group, each.name) for each in ENVIRONMENTS})
     assert len(groups) >= 80

@@ -1,4 +1,4 @@
-"""What a user installs: sdist and wheel from this checkout, and the wheel in an environment of its own."""
+"""The sdist and the wheel of this checkout, and the wheel in a clean environment."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ json.dump({name: len(DagSerialization.to_dict(dag)["dag"]["tasks"]) for name, da
 
 
 def run(*command: str | Path, **options: Any) -> str:
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    completed = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    return completed.stdout
 
 
 def tracked(*paths: str) -> set[str]:
-    """The files that git has here; in an unpacked sdist there is no git, and nothing to hold against it."""
+    """Return the files that git tracks. Skip the test in an unpacked sdist."""
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
     names = run("git", "ls-files", *paths, cwd=ROOT).split("\n")
@@ -50,7 +50,7 @@ def tracked(*paths: str) -> set[str]:
 class Distributions:
     sdist: Path
     wheel: Path
-    """Made of the sdist, as an index's builders make it."""
+    """Built from the sdist."""
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +66,11 @@ def contents(wheel: Path) -> dict[str, int]:
         return {info.filename: info.CRC for info in archive.infolist()}
 
 
-def test_the_metadata_is_what_an_index_takes(distributions: Distributions) -> None:
+def test_metadata_is_accepted_by_twine(distributions: Distributions) -> None:
     run(sys.executable, "-m", "twine", "check", "--strict", distributions.sdist, distributions.wheel)
 
 
-def test_the_description_has_no_picture_and_no_link_that_an_index_lacks(distributions: Distributions) -> None:
+def test_description_has_no_relative_links(distributions: Distributions) -> None:
     with zipfile.ZipFile(distributions.wheel) as archive:
         [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         metadata = archive.read(name).decode()
@@ -80,19 +80,19 @@ def test_the_description_has_no_picture_and_no_link_that_an_index_lacks(distribu
     assert re.findall(r"\]\((?!https?:|#)[^)]*\)", description) == []
 
 
-def test_the_sdist_is_complete(distributions: Distributions) -> None:
+def test_sdist_is_complete(distributions: Distributions) -> None:
     with tarfile.open(distributions.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {name for name in tracked() if not name.startswith(".ci/")} <= names
 
 
-def test_the_sdist_makes_the_wheel_that_the_checkout_makes(distributions: Distributions, tmp_path: Path) -> None:
+def test_sdist_and_checkout_build_the_same_wheel(distributions: Distributions, tmp_path: Path) -> None:
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT)
     [direct] = tmp_path.glob("*.whl")
     assert contents(direct) == contents(distributions.wheel)
 
 
-def test_the_image_copies_all_that_the_wheel_is_built_from(distributions: Distributions, tmp_path: Path) -> None:
+def test_image_copies_all_sources_of_the_wheel(distributions: Distributions, tmp_path: Path) -> None:
     copied = [
         word.rstrip("/")
         for line in (ROOT / "Dockerfile").read_text().splitlines()
@@ -114,13 +114,13 @@ def test_the_image_copies_all_that_the_wheel_is_built_from(distributions: Distri
     assert contents(wheel) == contents(distributions.wheel)
 
 
-def test_the_provider_ships_no_stand_in(distributions: Distributions) -> None:
+def test_wheel_contains_only_the_provider(distributions: Distributions) -> None:
     top_level = {name.partition("/")[0] for name in contents(distributions.wheel)}
     assert top_level == {"airflow_incident_provider", f"airflow_incident_provider-{__version__}.dist-info"}
 
 
 @pytest.mark.parametrize("package", ["incident-sandbox", "incident-docker-proxy"])
-def test_each_stand_in_is_a_distribution_of_its_own(package: str, tmp_path: Path) -> None:
+def test_package_is_a_separate_distribution(package: str, tmp_path: Path) -> None:
     source = ROOT / "packages" / package
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, source)
     [wheel] = tmp_path.glob("*.whl")
@@ -130,14 +130,14 @@ def test_each_stand_in_is_a_distribution_of_its_own(package: str, tmp_path: Path
     assert {name for name in tracked_files if name.startswith(f"{module}/")} <= set(contents(wheel))
 
 
-def test_the_wheel_has_every_dag_file(distributions: Distributions) -> None:
+def test_wheel_contains_every_dag_file(distributions: Distributions) -> None:
     shipped = {name for name in contents(distributions.wheel) if name.startswith("airflow_incident_provider/dags/")}
     assert shipped == {f"airflow_incident_provider/{path}" for path in tracked("dags/*.py") if path.count("/") == 1}
 
 
 @pytest.fixture(scope="module")
-def clean(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of commands of an environment with the wheel, its dependencies as locked, and nothing else."""
+def clean_environment(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The ``bin`` folder of an environment with only the wheel and its locked dependencies."""
     environment = tmp_path_factory.mktemp("clean")
     uv = (sys.executable, "-m", "uv")
     run(*uv, "venv", "-q", "--clear", "--python", sys.executable, environment)
@@ -145,9 +145,9 @@ def clean(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory
         *(*uv, "pip", "install", "-q", "--python", environment / "bin" / "python"),
         *("-c", ROOT / "constraints.txt", distributions.wheel),
     )
-    done = subprocess.run(list(map(str, install)), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        reason = f"the dependencies cannot be had here: {done.stderr.strip()[-500:]}"
+    completed = subprocess.run(list(map(str, install)), capture_output=True, text=True, check=False)
+    if completed.returncode != 0:
+        reason = f"the dependencies cannot be installed: {completed.stderr.strip()[-500:]}"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
@@ -156,14 +156,16 @@ def clean(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="module")
-def installed(clean: Path, airflow_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """Run a command of the clean environment, in an Airflow home of its own."""
+def run_installed(
+    clean_environment: Path, airflow_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., str]:
+    """Run a command of the clean environment, with a separate Airflow home."""
     home = tmp_path_factory.mktemp("home")
     (home / "dags").mkdir()
     shutil.copy(airflow_home / "airflow.db", home / "airflow.db")
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON"))}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON"))}
     environment = {
-        **ours,
+        **inherited,
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
@@ -171,39 +173,39 @@ def installed(clean: Path, airflow_home: Path, tmp_path_factory: pytest.TempPath
         "DOCKER_HOST": f"unix://{home}/no-engine.sock",
     }
 
-    def run_installed(name: str, *arguments: str) -> str:
-        return run(clean / name, *arguments, env=environment, cwd=home)
+    def run_command(name: str, *arguments: str) -> str:
+        return run(clean_environment / name, *arguments, env=environment, cwd=home)
 
-    return run_installed
-
-
-def test_airflow_knows_the_provider(installed: Callable[..., str]) -> None:
-    providers = json.loads(installed("airflow", "providers", "list", "--output", "json"))
-    [ours] = [each for each in providers if each["package_name"] == "airflow-incident-provider"]
-    assert ours["version"] == __version__
+    return run_command
 
 
-def test_the_commands_are_there(installed: Callable[..., str]) -> None:
-    printed = installed("airflow", "incident", "--help")
-    assert all(name in printed for name in ("trigger", "check", "setup", "watch"))
+def test_airflow_lists_the_provider(run_installed: Callable[..., str]) -> None:
+    providers = json.loads(run_installed("airflow", "providers", "list", "--output", "json"))
+    [provider] = [each for each in providers if each["package_name"] == "airflow-incident-provider"]
+    assert provider["version"] == __version__
 
 
-def test_the_plugins_load(installed: Callable[..., str]) -> None:
-    loaded = {plugin["name"] for plugin in json.loads(installed("airflow", "plugins", "--output", "json"))}
+def test_commands_are_listed(run_installed: Callable[..., str]) -> None:
+    output = run_installed("airflow", "incident", "--help")
+    assert all(name in output for name in ("trigger", "check", "setup", "watch"))
+
+
+def test_plugins_load(run_installed: Callable[..., str]) -> None:
+    loaded = {plugin["name"] for plugin in json.loads(run_installed("airflow", "plugins", "--output", "json"))}
     assert loaded >= PLUGINS
 
 
-def test_the_dags_can_be_had_parse_and_serialize(installed: Callable[..., str], tmp_path: Path) -> None:
-    installed("airflow", "incident", "setup", "files", "--to", str(tmp_path), "--yes")
-    counted = json.loads(installed("python", "-c", SERIALIZED, str(tmp_path)).splitlines()[-1])
-    assert counted["incident_response"] == 9
-    assert counted["incident_update"] > 1
+def test_dag_files_parse_and_serialize(run_installed: Callable[..., str], tmp_path: Path) -> None:
+    run_installed("airflow", "incident", "setup", "files", "--to", str(tmp_path), "--yes")
+    task_counts = json.loads(run_installed("python", "-c", SERIALIZED, str(tmp_path)).splitlines()[-1])
+    assert task_counts["incident_response"] == 9
+    assert task_counts["incident_update"] > 1
 
 
-def test_an_incident_runs_to_its_summary(installed: Callable[..., str], tmp_path: Path) -> None:
-    """As a dry-run, with no Docker Engine: no sandbox, no extra and no test tool is installed there."""
-    installed("airflow", "incident", "setup", "files", "--yes")
+def test_incident_runs_to_its_summary(run_installed: Callable[..., str], tmp_path: Path) -> None:
+    """A dry run without a Docker Engine, the sandbox, extras and test tools."""
+    run_installed("airflow", "incident", "setup", "files", "--yes")
     conf = {"title": "Checkout is down", "severity": "critical", "targets": ["https://checkout.example.com/"]}
-    printed = installed("airflow", "dags", "test", "incident_response", "--conf", json.dumps(conf))
-    assert "DRY-RUN: would post to" in printed
-    assert "First look" in printed
+    output = run_installed("airflow", "dags", "test", "incident_response", "--conf", json.dumps(conf))
+    assert "DRY-RUN: would post to" in output
+    assert "First look" in output

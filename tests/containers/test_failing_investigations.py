@@ -1,4 +1,4 @@
-"""The investigation's finding, whatever becomes of its container: right, bounded, and never a false "ok"."""
+"""Findings of investigations whose container fails: correct, limited in size, and never ``ok`` by mistake."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ ALPINE_IMAGE = "alpine:3.23"
 
 pytestmark = pytest.mark.docker
 
-RUN_ID = "run-in-trouble"
-OWNER = f"d/{RUN_ID}/look/-1"
+RUN_ID = "failing-run"
+OWNER = f"d/{RUN_ID}/investigate/-1"
 LABEL = f"airflow_incident_provider.task={OWNER}"
 DOCKER_SOCKET = "/var/run/docker.sock"
 KILLED_WORKER = """
@@ -38,29 +38,29 @@ LockedDownContainer(docker.from_env().api, spec, host="here").run()
 
 
 @pytest.fixture
-def left(docker_engine: Any) -> Iterator[Callable[[], list[str]]]:
-    """Return what this test's task has left behind; in the end it is removed."""
+def remaining_containers(docker_engine: Any) -> Iterator[Callable[[], list[str]]]:
+    """Return a function that lists the containers of the task. They are removed at the end."""
 
-    def left() -> list[str]:
+    def remaining_containers() -> list[str]:
         found = docker_engine.api.containers(all=True, filters={"label": LABEL})
         return [container["Id"] for container in found]
 
-    yield left
-    for container in left():
+    yield remaining_containers
+    for container in remaining_containers():
         docker_engine.api.remove_container(container, force=True)
 
 
 @pytest.fixture
-def investigate(docker_engine: Any, left: Callable[[], list[str]]) -> Callable[..., Finding]:
-    """Run a command as the operator runs it in a task, and return its finding."""
+def investigate(docker_engine: Any, remaining_containers: Callable[[], list[str]]) -> Callable[..., Finding]:
+    """Return a function that runs a command with the operator and returns its finding."""
     from airflow_incident_provider.operators import InvestigateInContainerOperator
 
     def investigate(
         *command: str, started: Callable[[InvestigateInContainerOperator], None] = lambda _: None, **options: Any
     ) -> Finding:
         options = {"image": ALPINE_IMAGE, "network_mode": "none", "pull": "never"} | options
-        operator = InvestigateInContainerOperator(task_id="look", command=list(command), **options)
-        instance = SimpleNamespace(dag_id="d", run_id=RUN_ID, task_id="look", map_index=-1)
+        operator = InvestigateInContainerOperator(task_id="investigate", command=list(command), **options)
+        instance = SimpleNamespace(dag_id="d", run_id=RUN_ID, task_id="investigate", map_index=-1)
         started(operator)
         return Finding.model_validate(operator.execute({"ti": instance}))
 
@@ -70,60 +70,68 @@ def investigate(docker_engine: Any, left: Callable[[], list[str]]) -> Callable[.
 # --- output -----------------------------------------------------------------------------------------
 
 
-def test_binary_output(investigate: Callable[..., Finding], left: Callable[[], list[str]]) -> None:
+def test_binary_output_is_cleaned(
+    investigate: Callable[..., Finding], remaining_containers: Callable[[], list[str]]
+) -> None:
     finding = investigate("sh", "-c", "head -c 200000 /dev/urandom; exit 1")
     assert finding.verdict is Verdict.FAIL
     assert len(finding.evidence.encode()) <= MAX_EVIDENCE_BYTES
     assert {sign for sign in finding.evidence if unicodedata.category(sign) == "Cc"} <= {"\n", "\t"}
-    assert left() == []
+    assert remaining_containers() == []
 
 
-def test_terminal_control(investigate: Callable[..., Finding]) -> None:
+def test_terminal_control_is_removed(investigate: Callable[..., Finding]) -> None:
     finding = investigate("printf", r"\033[2J\033]0;title\007\033[31mred\033[0m\r\010ok\n")
     assert "\x1b" not in finding.evidence
     assert "red" in finding.evidence
     assert not any(sign in finding.evidence for sign in "\x07\x08\r")
 
 
-def test_endless_output(investigate: Callable[..., Finding], left: Callable[[], list[str]]) -> None:
+def test_endless_output_is_truncated(
+    investigate: Callable[..., Finding], remaining_containers: Callable[[], list[str]]
+) -> None:
     finding = investigate("yes", "0123456789" * 10, container_timeout=2)
     assert finding.verdict is Verdict.UNKNOWN
     assert "did not end in time" in finding.summary
     assert 0 < len(finding.evidence.encode()) <= MAX_EVIDENCE_BYTES
-    assert left() == []
+    assert remaining_containers() == []
 
 
 @pytest.mark.parametrize(("code", "verdict"), [("0", Verdict.OK), ("1", Verdict.FAIL)])
-def test_silence(investigate: Callable[..., Finding], code: str, verdict: Verdict) -> None:
+def test_command_without_output(investigate: Callable[..., Finding], code: str, verdict: Verdict) -> None:
     finding = investigate("sh", "-c", f"exit {code}")
     assert (finding.verdict, finding.evidence) == (verdict, "")
 
 
-# --- ends -------------------------------------------------------------------------------------------
+# --- failures ----------------------------------------------------------------------------------------
 
 
-def test_time_out(investigate: Callable[..., Finding], left: Callable[[], list[str]]) -> None:
+def test_timeout_is_unknown(
+    investigate: Callable[..., Finding], remaining_containers: Callable[[], list[str]]
+) -> None:
     finding = investigate("sleep", "30", container_timeout=1)
     assert (finding.verdict, finding.exit_code) == (Verdict.UNKNOWN, None)
     assert "did not end in time" in finding.summary
-    assert left() == []
+    assert remaining_containers() == []
 
 
-def test_out_of_memory(investigate: Callable[..., Finding], left: Callable[[], list[str]]) -> None:
-    """Of a shell that outlives its child, or of the one process itself: never ok."""
+def test_out_of_memory_is_not_ok(
+    investigate: Callable[..., Finding], remaining_containers: Callable[[], list[str]]
+) -> None:
+    """Depending on the process that is killed, the exit code differs."""
     finding = investigate("awk", 'BEGIN { s = "x"; while (1) s = s s }')
     assert finding.verdict in {Verdict.UNKNOWN, Verdict.FAIL}
-    assert left() == []
+    assert remaining_containers() == []
 
 
-def test_image_missing(investigate: Callable[..., Finding]) -> None:
+def test_missing_image_is_unknown(investigate: Callable[..., Finding]) -> None:
     finding = investigate("true", image="127.0.0.1:1/nope:1")
     assert finding.verdict is Verdict.UNKNOWN
     assert "the image 127.0.0.1:1/nope:1 is not on this engine" in finding.summary
 
 
 class Forwarder:
-    """Stands between a client and the engine, until it is cut: then the engine is gone."""
+    """A proxy between a client and the engine whose connections can be closed."""
 
     def __init__(self, path: Path) -> None:
         self._listener = socket.socket(socket.AF_UNIX)
@@ -149,8 +157,8 @@ class Forwarder:
                 sink.sendall(chunk)
             sink.shutdown(socket.SHUT_WR)
 
-    def cut(self) -> None:
-        """Close every connection, and accept no more."""
+    def close(self) -> None:
+        """Close all connections and stop listening."""
         for each in self._open:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -160,10 +168,10 @@ class Forwarder:
 @pytest.mark.skipif(
     not Path(DOCKER_SOCKET).is_socket() and not os.environ.get("CI"), reason="the engine is at another address"
 )
-def test_engine_gone_mid_run(
-    investigate: Callable[..., Finding], left: Callable[[], list[str]], tmp_path: Path
+def test_engine_connection_lost_during_run(
+    investigate: Callable[..., Finding], remaining_containers: Callable[[], list[str]], tmp_path: Path
 ) -> None:
-    """Said as it is; the container, which nobody can reach now, is removed by the next who can."""
+    """The finding is unknown, and the next investigation removes the container."""
     path = tmp_path / "engine.sock"
     forwarder = Forwarder(path)
     found: list[Finding] = []
@@ -171,40 +179,40 @@ def test_engine_gone_mid_run(
         target=lambda: found.append(investigate("sleep", "20", docker_url=f"unix://{path}", container_timeout=15))
     )
     running.start()
-    wait_until(lambda: bool(left()), what="a container of this run", timeout=20)
-    forwarder.cut()
+    wait_until(lambda: bool(remaining_containers()), what="a container of this run", timeout=20)
+    forwarder.close()
     running.join(30)
     [finding] = found
     assert finding.verdict is Verdict.UNKNOWN
     assert "Docker Engine" in finding.summary
-    assert len(left()) == 1
+    assert len(remaining_containers()) == 1
     assert investigate("true").verdict is Verdict.OK
-    assert left() == []
+    assert remaining_containers() == []
 
 
-def test_task_that_is_stopped_removes_its_container(
-    investigate: Callable[..., Finding], left: Callable[[], list[str]]
+def test_killed_task_removes_its_container(
+    investigate: Callable[..., Finding], remaining_containers: Callable[[], list[str]]
 ) -> None:
     operators: list[Any] = []
     found: list[Finding] = []
     running = threading.Thread(target=lambda: found.append(investigate("sleep", "30", started=operators.append)))
     running.start()
-    wait_until(lambda: bool(left()), what="a container of this run", timeout=20)
+    wait_until(lambda: bool(remaining_containers()), what="a container of this run", timeout=20)
     operators[0].on_kill()
-    assert left() == []
+    assert remaining_containers() == []
     running.join(20)
     assert [finding.verdict for finding in found] == [Verdict.UNKNOWN]
 
 
-def test_killed_worker_leaves_nothing_after_the_retry(
-    investigate: Callable[..., Finding], left: Callable[[], list[str]]
+def test_retry_removes_container_of_killed_worker(
+    investigate: Callable[..., Finding], remaining_containers: Callable[[], list[str]]
 ) -> None:
     worker = subprocess.Popen([sys.executable, "-c", KILLED_WORKER, ALPINE_IMAGE, OWNER])
     try:
-        wait_until(lambda: bool(left()), what="a container of this run", timeout=20)
+        wait_until(lambda: bool(remaining_containers()), what="a container of this run", timeout=20)
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
-    assert len(left()) == 1
+    assert len(remaining_containers()) == 1
     assert investigate("true").verdict is Verdict.OK
-    assert left() == []
+    assert remaining_containers() == []
