@@ -1,4 +1,4 @@
-"""A database that knows the assets of the registry, runs on paper, and alerts that arrive when a test says."""
+"""Fixtures for registry tests: a database with the registry's assets, fake DAG runs, and alerts."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from airflow_incident_provider.registry.transaction import opened
 TABLES = (AssetStateStoreModel, AssetActive, AssetModel, DagRun, DagModel)
 
 
-class PaperRuns(Runs):
-    """Notes the requested runs instead of creating them; one DAG can be paused, and one missing."""
+class FakeRuns(Runs):
+    """Record the requested runs instead of creating them; one DAG can be paused, and one missing."""
 
     def __init__(self) -> None:
         self.requests: list[RunRequest] = []
@@ -47,11 +47,11 @@ class PaperRuns(Runs):
         return True
 
 
-class RegistryWorld:
-    """The registry in the database, with the decisions that the webhook makes in it."""
+class RegistryHarness:
+    """Decide on alerts in the database as the webhook does, and read what is stored."""
 
     def __init__(self, table: str = "") -> None:
-        self.runs = PaperRuns()
+        self.runs = FakeRuns()
         self.routing: RoutingTable = load_routing_table(table)
         self.sent = 0
 
@@ -69,9 +69,9 @@ class RegistryWorld:
         tags: str = "",
         priority: str = "P1",
     ) -> dict[str, Any]:
-        """Return the conf of an alert that happens now."""
+        """Build the conf of an alert that occurs now."""
         self.sent += 1
-        # Each event is later than the one before it, also within one millisecond.
+        # Timestamps increase strictly, also within one millisecond.
         at = datetime.now(UTC) - timedelta(seconds=10) + timedelta(milliseconds=self.sent)
         return {
             "datadog": {
@@ -101,14 +101,14 @@ class RegistryWorld:
         with create_session() as session:
             return opened(session).load([str(key)], archived=True)[str(key)]
 
-    def read(self, question: Any) -> Any:
-        """Return the answer of an unlocked registry to a question."""
+    def read(self, query: Any) -> Any:
+        """Return the result of a query of the unlocked registry."""
         with create_session() as session:
             registry: Registry = opened(session)
-            return question(registry)
+            return query(registry)
 
     def batch(self, run_id: str) -> UpdateBatch:
-        """Return what an update run has to post."""
+        """Return the batch of an update run."""
         with create_session() as session:
             row = select(AssetStateStoreModel.value).where(AssetStateStoreModel.key == f"updates/{run_id}")
             return UpdateBatch.model_validate_json(session.scalars(row).one())
@@ -123,7 +123,7 @@ class RegistryWorld:
             session.add(AssetStateStoreModel(asset_id=asset_id, key=name, value=json.dumps(stored)))
 
     def edit(self, key: str, **record: Any) -> None:
-        """Change a stored record, as if time had passed."""
+        """Change fields of a stored record."""
         stored = self[key].to_json()
         stored["record"] |= record
         with create_session() as session:
@@ -145,23 +145,23 @@ def empty_database() -> None:
 
 
 @pytest.fixture
-def make_registry(airflow_home: Path) -> Iterator[type[RegistryWorld]]:
+def make_registry(airflow_home: Path) -> Iterator[type[RegistryHarness]]:
     empty_database()
     with create_session() as session:
         for asset in (REGISTRY, REPORTS):
             session.add(AssetModel(name=asset.name, uri=asset.uri, group="", extra={}))
             session.add(AssetActive(name=asset.name, uri=asset.uri))
-    yield RegistryWorld
+    yield RegistryHarness
     empty_database()
 
 
 @pytest.fixture
-def registry(make_registry: type[RegistryWorld]) -> RegistryWorld:
+def registry(make_registry: type[RegistryHarness]) -> RegistryHarness:
     return make_registry()
 
 
 @pytest.fixture
 def eager_housekeeping(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Housekeeping with every alert, for every incident."""
+    """Run housekeeping with every alert, for every incident."""
     monkeypatch.setattr(store, "HOUSEKEEPING_INTERVAL", timedelta())
     monkeypatch.setattr(store, "CHECK_INTERVAL", timedelta())

@@ -1,4 +1,4 @@
-"""Actions of people find the incident of a channel, wherever it came from."""
+"""Actions find the incident of a channel, whether it began with an alert or with a report."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from airflow_incident_provider.registry.store import MAX_REPORTS
 NOW = datetime.now(UTC)
 
 
-def reported(registry: Any, channel_id: str, id_: str = "INC-9") -> str:
-    """Store an incident as the task does that reads the trigger form, with its room; return the key."""
+def store_report(registry: Any, channel_id: str, id_: str = "INC-9") -> str:
+    """Store a reported incident with its room as ``incident_response`` does; return its key."""
     conf = {"id": id_, "title": f"{id_}: Checkout is down"}
     incident = registry.pending(conf).signal.incident
     record = reported_record(conf, incident, registry.routing, dag_id="incident_response", run_id="manual__1")
@@ -32,11 +32,11 @@ def lead() -> IncidentAction:
     return IncidentAction(id="1", kind=ActionKind.LEAD, at=NOW, actor=dana)
 
 
-def test_a_command_finds_an_incident_that_somebody_started_with_the_form(registry: Any) -> None:
+def test_reported_incident_is_found_by_channel(registry: Any) -> None:
     incidents = DatabaseIncidents(registry.runs)
     [alert] = registry.send(registry.alert())
     registry.write(f"room/{alert.decision.key}", Room(channel_id="C1"))
-    key = reported(registry, "C9")
+    key = store_report(registry, "C9")
     found = {channel: incidents.find(key=None, channel_id=channel) for channel in ("C1", "C9", "C5")}
     assert {channel: record.key for channel, record in found.items() if record} == {
         "C1": alert.decision.key,
@@ -44,8 +44,8 @@ def test_a_command_finds_an_incident_that_somebody_started_with_the_form(registr
     }
 
 
-def test_the_latest_of_many_reported_incidents_is_found_and_acted_on(registry: Any) -> None:
-    key = [reported(registry, f"C{number}", f"INC-{number}") for number in range(MAX_REPORTS + 5)][-1]
+def test_latest_of_many_reports_is_found_and_updated(registry: Any) -> None:
+    key = [store_report(registry, f"C{number}", f"INC-{number}") for number in range(MAX_REPORTS + 5)][-1]
     incidents = DatabaseIncidents(registry.runs)
     found = incidents.find(key=None, channel_id=f"C{MAX_REPORTS + 4}")
     assert found is not None
@@ -53,8 +53,8 @@ def test_the_latest_of_many_reported_incidents_is_found_and_acted_on(registry: A
     assert incidents.apply(key, lead(), registry.routing).outcome is Outcome.APPLIED
 
 
-def test_an_action_moves_a_reported_incident_to_the_registry(registry: Any) -> None:
-    key = reported(registry, "C9")
+def test_action_moves_report_to_registry(registry: Any) -> None:
+    key = store_report(registry, "C9")
     incidents = DatabaseIncidents(registry.runs)
     assert incidents.apply(key, lead(), registry.routing).outcome is Outcome.APPLIED
     record = incidents.find(key=None, channel_id="C9")

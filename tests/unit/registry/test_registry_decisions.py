@@ -1,4 +1,4 @@
-"""Decisions in Airflow's real database: what is stored, what tasks do meanwhile, and what is put away."""
+"""Decisions in Airflow's database: storage, concurrent task reports, archiving and purging."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from airflow_incident_provider.registry.store import KEPT_FOR
 from airflow_incident_provider.registry.transaction import locked, opened
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
-STARTED = datetime.now(UTC) - timedelta(minutes=1)
+STARTED_AT = datetime.now(UTC) - timedelta(minutes=1)
 
 
-class RunsOnPaper(Runs):
-    """Notes the runs; one DAG can be paused, and one missing."""
+class FakeRuns(Runs):
+    """Record the started runs; one DAG can be paused, and one missing."""
 
     def __init__(self) -> None:
         self.started: list[str] = []
@@ -54,32 +54,34 @@ class RunsOnPaper(Runs):
 
 
 @pytest.fixture
-def runs(empty_registry: None) -> Iterator[RunsOnPaper]:
-    """Runs on paper, and a database that knows the registry's asset and nothing of incidents."""
+def runs(empty_registry: None) -> Iterator[FakeRuns]:
+    """Provide fake runs and a database with the registry's asset and no incidents."""
     with create_session() as session:
         session.add(AssetModel(name=REGISTRY.name, uri=REGISTRY.uri, group="", extra={}))
         session.add(AssetActive(name=REGISTRY.name, uri=REGISTRY.uri))
-    yield RunsOnPaper()
-    forget()
+    yield FakeRuns()
+    clear_database()
 
 
 @pytest.fixture
 def empty_registry(airflow_home: Path) -> None:
-    """A database without assets and DAGs, whatever earlier tests stored."""
-    forget()
+    """Empty the database of assets, DAGs and runs."""
+    clear_database()
 
 
-def forget() -> None:
-    """Empty the tables that decisions are made from; runs first, as what they ran is kept from going."""
+def clear_database() -> None:
+    """Delete all rows that decisions read; runs before the DAGs that they reference."""
     with create_session() as session:
         for model in (AssetStateStoreModel, AssetActive, AssetModel, DagRun, DagModel):
             session.execute(delete(model))
 
 
-def pending(monitor: int, service: str = "checkout", at: datetime | None = None, **alert: Any) -> PendingAlert:
+def pending_alert(
+    monitor: int, service: str = "checkout", at: datetime | None = None, **alert: Any
+) -> PendingAlert:
     payload = json.loads((PAYLOADS / "01_metric_triggered.json").read_text())
     now = datetime.now(UTC)
-    sent = at or STARTED
+    sent = at or STARTED_AT
     payload |= {
         "id": f"9{monitor}",
         "tags": f"env:prod,service:{service}",
@@ -91,16 +93,16 @@ def pending(monitor: int, service: str = "checkout", at: datetime | None = None,
     return PendingAlert(signal, RoutingTable())
 
 
-def reported(conf: dict[str, Any], routing: RoutingTable | None = None) -> PendingAlert:
-    """Return a manual report that arrives now."""
+def pending_report(conf: dict[str, Any], routing: RoutingTable | None = None) -> PendingAlert:
+    """Build a manual report that arrives now."""
     table = routing or RoutingTable()
     return PendingAlert(read_signal(conf, received_at=datetime.now(UTC), routing=table), table)
 
 
-def outcome(runs: Runs, alert: PendingAlert) -> Outcome:
-    [made] = act_on([alert], runs)
-    assert isinstance(made, Outcome), made
-    return made
+def decide(runs: Runs, alert: PendingAlert) -> Outcome:
+    [outcome] = act_on([alert], runs)
+    assert isinstance(outcome, Outcome), outcome
+    return outcome
 
 
 def incidents(*, archived: bool = False) -> dict[str, StoredIncident]:
@@ -117,9 +119,14 @@ def batch(run_id: str) -> UpdateBatch:
         return UpdateBatch.model_validate_json(text)
 
 
-def test_alerts_of_one_transaction_know_of_each_other(runs: RunsOnPaper) -> None:
-    made = act_on([pending(1), pending(1), pending(2), pending(3)], runs)
-    assert [o.decision.action for o in made if isinstance(o, Outcome)] == ["open", "duplicate", "update", "update"]
+def test_alerts_of_one_transaction_are_correlated(runs: FakeRuns) -> None:
+    outcomes = act_on([pending_alert(1), pending_alert(1), pending_alert(2), pending_alert(3)], runs)
+    assert [o.decision.action for o in outcomes if isinstance(o, Outcome)] == [
+        "open",
+        "duplicate",
+        "update",
+        "update",
+    ]
     [(key, incident)] = incidents().items()
     assert incident.record.alert_count == 3
     assert incident.batch is not None
@@ -127,65 +134,61 @@ def test_alerts_of_one_transaction_know_of_each_other(runs: RunsOnPaper) -> None
     assert [item.kind for item in batch(incident.batch.run_id).items] == ["joined", "joined"]
 
 
-def test_an_opened_incident_has_its_first_check_requested(runs: RunsOnPaper) -> None:
-    opened_incident = outcome(runs, pending(1)).decision.record
+def test_opened_incident_requests_first_check(runs: FakeRuns) -> None:
+    opened_incident = decide(runs, pending_alert(1)).decision.record
     assert opened_incident is not None
     [request] = runs.checks
     assert request.conf == {"incident_key": opened_incident.key}
     assert request.run_after - opened_incident.opened_at < timedelta(minutes=5, seconds=1)
 
 
-def test_one_after_the_other_gives_the_same(runs: RunsOnPaper) -> None:
-    made = [outcome(runs, pending(number)) for number in (1, 1, 2, 3)]
-    assert [o.decision.action for o in made] == ["open", "duplicate", "update", "update"]
+def test_alerts_of_separate_transactions_are_correlated(runs: FakeRuns) -> None:
+    outcomes = [decide(runs, pending_alert(number)) for number in (1, 1, 2, 3)]
+    assert [o.decision.action for o in outcomes] == ["open", "duplicate", "update", "update"]
     [incident] = incidents().values()
     assert (incident.version, incident.record.alert_count) == (3, 3)
     assert incident.batch is not None
     assert len(batch(incident.batch.run_id).items) == 2
-    assert made[-1].run_id == incident.batch.run_id
+    assert outcomes[-1].run_id == incident.batch.run_id
 
 
-def test_an_alert_whose_room_would_wait_leaves_no_trace_and_the_others_stand(runs: RunsOnPaper) -> None:
-    outcome(runs, pending(1))
+def test_alert_is_refused_alone_if_its_dag_is_paused(runs: FakeRuns) -> None:
+    decide(runs, pending_alert(1))
     runs.not_ready = "incident_response"
-    joined, refused = act_on([pending(2), pending(3, "search")], runs)
+    joined, refused = act_on([pending_alert(2), pending_alert(3, "search")], runs)
     assert (type(joined), type(refused)) == (Outcome, DagNotReadyError)
     assert [incident.record.alert_count for incident in incidents().values()] == [2]
     runs.not_ready = None
-    assert outcome(runs, pending(3, "search")).decision.action is Action.OPEN
+    assert decide(runs, pending_alert(3, "search")).decision.action is Action.OPEN
 
 
-def test_an_update_waits_for_its_paused_dag_and_the_alert_does_not(runs: RunsOnPaper) -> None:
+def test_update_run_waits_while_its_dag_is_paused(runs: FakeRuns) -> None:
     runs.not_ready = "incident_update"
-    made = [outcome(runs, pending(1)), outcome(runs, pending(2))]
-    assert [each.decision.action for each in made] == ["open", "update"]
+    outcomes = [decide(runs, pending_alert(1)), decide(runs, pending_alert(2))]
+    assert [each.decision.action for each in outcomes] == ["open", "update"]
     [incident] = incidents().values()
     assert incident.batch is not None
-    assert made[1].started == (incident.batch.run_id,)
+    assert outcomes[1].started == (incident.batch.run_id,)
     assert [item.kind for item in batch(incident.batch.run_id).items] == ["joined"]
 
 
-def test_without_the_dag_updates_stay_pending_until_there_is_one(
-    runs: RunsOnPaper, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_updates_stay_pending_while_the_dag_is_missing(runs: FakeRuns, monkeypatch: pytest.MonkeyPatch) -> None:
     runs.missing = "incident_update"
-    made = [outcome(runs, pending(1)), outcome(runs, pending(2))]
-    assert [each.decision.action for each in made] == ["open", "update"]
-    assert (made[1].started, "waits" in made[1].decision.reason) == ((), True)
+    outcomes = [decide(runs, pending_alert(1)), decide(runs, pending_alert(2))]
+    assert [each.decision.action for each in outcomes] == ["open", "update"]
+    assert (outcomes[1].started, "waits" in outcomes[1].decision.reason) == ((), True)
     [(key, incident)] = incidents().items()
     assert (incident.batch, [item.kind for item in incident.record.pending]) == (None, ["joined"])
     runs.missing = None
     monkeypatch.setattr(store, "HOUSEKEEPING_INTERVAL", timedelta())
-    outcome(runs, pending(3, "search"))
+    decide(runs, pending_alert(3, "search"))
     incident = incidents()[key]
     posted = [run for run in runs.started if run.startswith(f"upd.{key}.")]
     assert [item.kind for run in posted for item in batch(run).items] == ["joined"]
     assert incident.record.pending == () or incident.batch is not None
 
 
-def test_nothing_is_kept_when_the_database_fails_at_the_end(
-    runs: RunsOnPaper, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_database_error_rolls_back_decision(runs: FakeRuns, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_incident_provider.registry.store import Registry
 
     def fail(*_: Any) -> None:
@@ -194,21 +197,23 @@ def test_nothing_is_kept_when_the_database_fails_at_the_end(
     with monkeypatch.context() as patch:
         patch.setattr(Registry, "write", fail)
         with pytest.raises(OSError, match="connection lost"):
-            act_on([pending(1)], runs)
+            act_on([pending_alert(1)], runs)
     assert incidents() == {}
 
 
-def test_a_decision_sees_what_a_task_reported(runs: RunsOnPaper) -> None:
-    key = outcome(runs, pending(1)).decision.key
-    assert outcome(runs, pending(1, transition="Recovered")).decision.action is Action.RECOVER
+def test_decision_includes_task_report(runs: FakeRuns) -> None:
+    key = decide(runs, pending_alert(1)).decision.key
+    assert decide(runs, pending_alert(1, transition="Recovered")).decision.action is Action.RECOVER
     seen = incidents()[str(key)]
-    tell(str(key), Transition(as_of=seen.version, status=Status.RESOLVED, resolved_at=datetime.now(UTC), by="dana"))
+    write_value(
+        str(key), Transition(as_of=seen.version, status=Status.RESOLVED, resolved_at=datetime.now(UTC), by="dana")
+    )
     assert incidents()[str(key)].record.status is Status.RESOLVED
-    made = outcome(runs, pending(1, cycle_key="778", at=STARTED + timedelta(seconds=1)))
-    assert (made.decision.action, made.decision.key) == (Action.REOPEN, key)
+    outcome = decide(runs, pending_alert(1, cycle_key="778", at=STARTED_AT + timedelta(seconds=1)))
+    assert (outcome.decision.action, outcome.decision.key) == (Action.REOPEN, key)
     record = incidents()[str(key)].record
     assert record.status is Status.OPEN
-    # The resolution stays in the timeline although the incident is open again.
+    # The timeline keeps the resolution after the incident reopened.
     assert [(event.kind, event.by) for event in record.timeline] == [
         ("opened", None),
         ("recovered", None),
@@ -217,60 +222,53 @@ def test_a_decision_sees_what_a_task_reported(runs: RunsOnPaper) -> None:
     ]
 
 
-def test_a_step_that_a_task_takes_while_an_alert_is_decided_on_is_seen(runs: RunsOnPaper) -> None:
-    key = str(outcome(runs, pending(1)).decision.key)
+def test_concurrent_task_report_is_detected(runs: FakeRuns) -> None:
+    key = str(decide(runs, pending_alert(1)).decision.key)
     with create_session() as session:
         registry = opened(session)
         seen = registry.load([key])[key]
         assert not registry.has_moved_on(seen)
-    tell(key, Transition(as_of=seen.version, status=Status.RESOLVED, resolved_at=datetime.now(UTC)))
+    write_value(key, Transition(as_of=seen.version, status=Status.RESOLVED, resolved_at=datetime.now(UTC)))
     with create_session() as session:
         assert opened(session).has_moved_on(seen)
 
 
-@pytest.fixture
-def eager_housekeeping(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Housekeeping with every alert, for every incident."""
-    monkeypatch.setattr(store, "HOUSEKEEPING_INTERVAL", timedelta())
-    monkeypatch.setattr(store, "CHECK_INTERVAL", timedelta())
-
-
 @pytest.mark.usefixtures("eager_housekeeping")
-def test_a_finished_incident_is_archived_and_purged_in_the_end(runs: RunsOnPaper) -> None:
+def test_closed_incident_is_archived_and_purged(runs: FakeRuns) -> None:
     report = {"id": "INC-7", "title": "Search is down"}
-    key = str(outcome(runs, reported(report)).decision.key)
+    key = str(decide(runs, pending_report(report)).decision.key)
     long_ago = datetime.now(UTC) - timedelta(days=3)
-    tell(key, Transition(as_of=1, status=Status.ARCHIVED, resolved_at=long_ago, archived_at=long_ago))
-    other = str(outcome(runs, pending(2, "search")).decision.key)
+    write_value(key, Transition(as_of=1, status=Status.ARCHIVED, resolved_at=long_ago, archived_at=long_ago))
+    other = str(decide(runs, pending_alert(2, "search")).decision.key)
     assert set(incidents()) == {other}
     assert incidents(archived=True)[key].record.status is Status.ARCHIVED
-    # The same report again is a new incident, with a key of its own.
-    assert outcome(runs, reported({**report, "severity": "low"})).decision.key == f"{key}.2"
+    # A repeated report opens a new incident with a different key.
+    assert decide(runs, pending_report({**report, "severity": "low"})).decision.key == f"{key}.2"
     with create_session() as session:
         old = datetime.now(UTC) - KEPT_FOR - timedelta(days=1)
         state = json.dumps({"purged_at": old.isoformat()})
         session.execute(update(AssetStateStoreModel).values(updated_at=old))
         session.execute(update(AssetStateStoreModel).where(AssetStateStoreModel.key == "state").values(value=state))
-    outcome(runs, pending(3, "orders"))
+    decide(runs, pending_alert(3, "orders"))
     assert key not in incidents(archived=True)
     assert {other, f"{key}.2"} < set(incidents())
 
 
-def test_a_damaged_record_does_not_stop_the_others(runs: RunsOnPaper) -> None:
-    key = str(outcome(runs, pending(1)).decision.key)
-    outcome(runs, pending(2, "search"))
-    tell(key, {"version": 1}, kind=Kind.RECORD)
+def test_damaged_record_does_not_affect_others(runs: FakeRuns) -> None:
+    key = str(decide(runs, pending_alert(1)).decision.key)
+    decide(runs, pending_alert(2, "search"))
+    write_value(key, {"version": 1}, kind=Kind.RECORD)
     assert len(incidents()) == 1
-    assert outcome(runs, pending(4, "search")).decision.action is Action.UPDATE
+    assert decide(runs, pending_alert(4, "search")).decision.action is Action.UPDATE
 
 
-def test_without_the_asset_it_says_what_is_missing(empty_registry: None) -> None:
+def test_missing_asset_is_explained(empty_registry: None) -> None:
     with create_session() as session, pytest.raises(RegistryUnavailableError, match="parsed"):
         locked(session)
 
 
 @pytest.mark.parametrize(
-    ("state", "said"),
+    ("state", "message"),
     [
         (None, "is missing"),
         ({"is_stale": True}, "is missing"),
@@ -280,7 +278,7 @@ def test_without_the_asset_it_says_what_is_missing(empty_registry: None) -> None
         ({}, "not serialized"),
     ],
 )
-def test_a_dag_that_is_not_ready_is_named_with_the_reason(runs: RunsOnPaper, state: Any, said: str) -> None:
+def test_dag_that_is_not_ready_is_refused_with_reason(runs: FakeRuns, state: Any, message: str) -> None:
     with create_session() as session:
         if state is not None:
             fields = {"is_stale": False, "is_paused": False, **state}
@@ -288,13 +286,13 @@ def test_a_dag_that_is_not_ready_is_named_with_the_reason(runs: RunsOnPaper, sta
             session.flush()
             session.add(DagModel(dag_id="incident_response", fileloc="x", bundle_name="bundle", **fields))
             session.flush()
-        with pytest.raises(DagNotReadyError, match=said):
+        with pytest.raises(DagNotReadyError, match=message):
             Runs().ready_dag(session, "incident_response")
         session.rollback()
 
 
-def tell(key: str, value: Any, *, kind: Kind = Kind.TRANSITION) -> None:
-    """Write as a task would."""
+def write_value(key: str, value: Any, *, kind: Kind = Kind.TRANSITION) -> None:
+    """Write a value as a task does."""
     stored = value if isinstance(value, dict) else value.model_dump(mode="json")
     with create_session() as session:
         session.execute(
@@ -304,22 +302,22 @@ def tell(key: str, value: Any, *, kind: Kind = Kind.TRANSITION) -> None:
         )
 
 
-def _without_scope(conf: dict[str, Any], **lost: Any) -> dict[str, Any]:
+def _without_scope(conf: dict[str, Any], **extra: Any) -> dict[str, Any]:
     del conf["datadog"]["alert"]["scope"]
-    conf["datadog"] |= lost
+    conf["datadog"] |= extra
     return conf
 
 
-@pytest.mark.parametrize("lost", [{}, {"_lost": ["scope"]}, {"aggreg_key": ""}])
-def test_a_recovery_without_its_scope_finds_the_alert_of_its_cycle(registry: Any, lost: dict[str, Any]) -> None:
+@pytest.mark.parametrize("extra", [{}, {"_lost": ["scope"]}, {"aggreg_key": ""}])
+def test_recovery_without_scope_matches_by_cycle(registry: Any, extra: dict[str, Any]) -> None:
     registry.send(registry.alert(tags=",host:a", scope="host:a"))
     registry.send(registry.alert(2, service="other", scope="host:b"))
-    recovery = _without_scope(registry.alert(transition="Recovered"), **lost)
+    recovery = _without_scope(registry.alert(transition="Recovered"), **extra)
     [outcome] = registry.send(recovery)
     assert outcome.decision.action is Action.RECOVER
 
 
-def test_a_recovery_without_its_scope_ends_none_of_several_alerts_of_its_cycle(registry: Any) -> None:
+def test_recovery_without_scope_is_ignored_if_ambiguous(registry: Any) -> None:
     registry.send(registry.alert(scope="host:a"), registry.alert(scope="host:b"))
     [outcome] = registry.send(_without_scope(registry.alert(transition="Recovered")))
     assert outcome.decision.action is Action.IGNORE

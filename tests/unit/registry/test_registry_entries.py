@@ -1,4 +1,4 @@
-"""What tasks report, and when it counts; and what a task finds."""
+"""Stored incidents and the registry client of tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
 KEY = "dd.1.2"
 
 
-def stored(version: int = 3, **changes: Any) -> StoredIncident:
+def stored_incident(version: int = 3, **changes: Any) -> StoredIncident:
     record = IncidentRecord(
         key=KEY,
         source=Source.DATADOG_ALERT,
@@ -30,47 +30,47 @@ def stored(version: int = 3, **changes: Any) -> StoredIncident:
     return StoredIncident(version=version, record=record, **changes)
 
 
-class Store:
-    """The asset state store; ``between`` is what an alert writes after the task's next write."""
+class FakeStateStore:
+    """Fake asset state store; ``concurrent_write`` is stored after the task's next write."""
 
     def __init__(self, incident: StoredIncident) -> None:
         self.values: dict[str, Any] = {f"record/{KEY}": incident.to_json()}
-        self.between: StoredIncident | None = None
+        self.concurrent_write: StoredIncident | None = None
 
     def get(self, key: str, default: Any = None) -> Any:
         return self.values.get(key, default)
 
     def set(self, key: str, value: Any) -> None:
         self.values[key] = value
-        if self.between is not None:
-            self.values[f"record/{KEY}"] = self.between.to_json()
+        if self.concurrent_write is not None:
+            self.values[f"record/{KEY}"] = self.concurrent_write.to_json()
 
 
-def test_it_is_stored_and_read_as_it_was() -> None:
-    incident = stored(batch=OpenBatch(run_id="upd.1", until=NOW))
+def test_stored_incident_round_trips() -> None:
+    incident = stored_incident(batch=OpenBatch(run_id="upd.1", until=NOW))
     assert StoredIncident.model_validate(incident.to_json()) == incident
 
 
-def test_a_step_counts_only_for_the_version_that_it_was_decided_by() -> None:
+def test_transition_applies_only_to_its_record_version() -> None:
     step = Transition(as_of=3, status=Status.RESOLVED, resolved_at=NOW)
-    assert stored(3).with_reports(None, step).record.status is Status.RESOLVED
+    assert stored_incident(3).with_reports(None, step).record.status is Status.RESOLVED
     for version in (2, 4):
-        assert stored(version).with_reports(None, step).record.status is Status.RECOVERED
+        assert stored_incident(version).with_reports(None, step).record.status is Status.RECOVERED
 
 
-def test_a_room_counts_always() -> None:
-    assert stored().with_reports(Room(channel_id="C1"), None).record.room.channel_id == "C1"
+def test_room_applies_to_any_record_version() -> None:
+    assert stored_incident().with_reports(Room(channel_id="C1"), None).record.room.channel_id == "C1"
 
 
-def test_what_a_due_run_reports_is_not_reported_again() -> None:
-    incident = stored(batch=OpenBatch(run_id="upd.1", until=NOW))
+def test_due_batch_is_removed_from_pending_updates() -> None:
+    incident = stored_incident(batch=OpenBatch(run_id="upd.1", until=NOW))
     assert incident.at(NOW - timedelta(seconds=1)) == incident
     assert incident.at(NOW).record.pending == ()
     assert incident.at(NOW).batch is None
 
 
-def test_a_task_resolves_and_archives() -> None:
-    registry = TaskRegistry(Store(stored()))
+def test_task_resolves_and_archives() -> None:
+    registry = TaskRegistry(FakeStateStore(stored_incident()))
     seen = registry.incident(KEY)
     assert seen is not None
     assert registry.resolve(seen, NOW)
@@ -83,8 +83,8 @@ def test_a_task_resolves_and_archives() -> None:
     assert (seen.record.status, seen.record.resolved_at) == (Status.ARCHIVED, NOW)
 
 
-def test_who_resolved_an_incident_is_known_after_somebody_else_archived_it() -> None:
-    registry = TaskRegistry(Store(stored()))
+def test_timeline_keeps_resolver_after_archiving() -> None:
+    registry = TaskRegistry(FakeStateStore(stored_incident()))
     for step, by, at in ((registry.resolve, "dana", NOW), (registry.archive, "sam", NOW + timedelta(hours=1))):
         seen = registry.incident(KEY)
         assert seen is not None
@@ -95,19 +95,19 @@ def test_who_resolved_an_incident_is_known_after_somebody_else_archived_it() -> 
     assert events[-2:] == [(UpdateKind.RESOLVED, "dana"), (UpdateKind.ARCHIVED, "sam")]
 
 
-def test_an_alert_that_came_between_makes_the_step_void() -> None:
-    store = Store(stored(3))
+def test_concurrent_alert_invalidates_transition() -> None:
+    store = FakeStateStore(stored_incident(3))
     registry = TaskRegistry(store)
     seen = registry.incident(KEY)
     assert seen is not None
-    store.between = stored(4)
+    store.concurrent_write = stored_incident(4)
     assert not registry.resolve(seen, NOW)
     now = registry.incident(KEY)
     assert now is not None
     assert now.record.status is Status.RECOVERED
 
 
-def test_what_is_not_there_is_nothing() -> None:
-    registry = TaskRegistry(Store(stored()))
+def test_unknown_keys_return_none() -> None:
+    registry = TaskRegistry(FakeStateStore(stored_incident()))
     assert registry.incident("dd.9") is None
     assert registry.updates("upd.9") is None

@@ -1,4 +1,4 @@
-"""What the registry reads, lists and puts away; incidents from other sources; what a decision hands to its runs."""
+"""Registry storage: queries, update batches, housekeeping, reports and rejections."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from airflow_incident_provider.registry.transaction import locked
 NOW = datetime.now(UTC)
 
 
-def test_an_alert_reads_as_many_rows_among_many_incidents_as_among_few(registry: Any) -> None:
-    def rows_read() -> int:
+def test_rows_read_do_not_grow_with_incidents(registry: Any) -> None:
+    def count_rows_read() -> int:
         registry.send(registry.alert(registry.sent + 10, service=f"warm-{registry.sent}"))
         fetched: Counter[str] = Counter()
 
@@ -47,18 +47,18 @@ def test_an_alert_reads_as_many_rows_among_many_incidents_as_among_few(registry:
             event.remove(engine, "before_cursor_execute", count)
         return fetched["keys"]
 
-    few = rows_read()
+    rows_before = count_rows_read()
     registry.send(*(registry.alert(1000 + n, service=f"s{n}", priority="P4") for n in range(200)))
-    assert rows_read() <= few + 5
+    assert count_rows_read() <= rows_before + 5
 
 
-def test_the_row_that_tasks_write_exists_even_if_one_transaction_opens_and_changes(registry: Any) -> None:
+def test_transition_row_exists_after_open_and_update_in_transaction(registry: Any) -> None:
     first, second = registry.send(registry.alert(1), registry.alert(2, scope="host:b"))
     assert first.decision.key == second.decision.key
     assert f"transition/{first.decision.key}" in registry.rows()
 
 
-def test_the_next_incident_under_one_id_has_a_key_of_its_own_however_many_there_were(registry: Any) -> None:
+def test_repeated_id_gets_next_free_key(registry: Any) -> None:
     taken = [f"man.nightly.{number}" for number in range(2, 3000)]
     for name in ["man.nightly", *taken[:300]]:
         registry.write(f"archive/{name}", {})
@@ -67,7 +67,7 @@ def test_the_next_incident_under_one_id_has_a_key_of_its_own_however_many_there_
     assert outcome.started == ("man.nightly.302",)
 
 
-def test_an_incident_is_not_opened_under_the_id_of_another_run(registry: Any, monkeypatch: Any) -> None:
+def test_incident_is_not_opened_if_run_id_exists(registry: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(type(registry.runs), "start", lambda *_: False)
     from airflow_incident_provider.registry.decisions import act_on
 
@@ -76,18 +76,18 @@ def test_an_incident_is_not_opened_under_the_id_of_another_run(registry: Any, mo
     assert not [row for row in registry.rows() if row.startswith("record/")]
 
 
-def test_a_team_dag_that_is_not_ready_is_replaced_and_the_brief_says_so(make_registry: Any) -> None:
-    world = make_registry("rules: [{name: p, match: {service: pay}, dag: payments_incident}]")
-    world.runs.not_ready = "payments_incident"
-    [outcome] = world.send(world.alert(service="pay"))
-    [request] = [request for request in world.runs.requests if request.dag_id != "incident_update"]
+def test_team_dag_that_is_not_ready_falls_back_with_warning(make_registry: Any) -> None:
+    harness = make_registry("rules: [{name: p, match: {service: pay}, dag: payments_incident}]")
+    harness.runs.not_ready = "payments_incident"
+    [outcome] = harness.send(harness.alert(service="pay"))
+    [request] = [request for request in harness.runs.requests if request.dag_id != "incident_update"]
     assert (request.dag_id, request.run_id) == ("incident_response", outcome.decision.key)
     [warning] = Assignment.model_validate(request.conf["lifecycle"]).warnings
     assert (warning.field, warning.value, "paused" in warning.note) == ("route.dag", "payments_incident", True)
-    assert world[outcome.decision.key].record.dag_id == "incident_response"
+    assert harness[outcome.decision.key].record.dag_id == "incident_response"
 
 
-def test_urgent_updates_go_at_once_and_repetitions_wait_for_their_run(registry: Any) -> None:
+def test_urgent_updates_are_immediate_and_repeats_are_batched(registry: Any) -> None:
     [opened] = registry.send(registry.alert(priority="P3"))
     key = opened.decision.key
     registry.send(registry.alert(transition="Re-Triggered", priority="P3"))
@@ -102,7 +102,7 @@ def test_urgent_updates_go_at_once_and_repetitions_wait_for_their_run(registry: 
     assert [item.kind for item in registry[key].record.pending] == ["repeated"]
 
 
-def test_a_batch_whose_run_has_started_takes_no_more_updates(registry: Any, monkeypatch: Any) -> None:
+def test_batch_of_started_run_is_closed(registry: Any, monkeypatch: Any) -> None:
     from airflow_incident_provider.registry import decisions
 
     [opened] = registry.send(registry.alert())
@@ -114,7 +114,7 @@ def test_a_batch_whose_run_has_started_takes_no_more_updates(registry: Any, monk
 
 
 @pytest.mark.usefixtures("eager_housekeeping")
-def test_an_incident_that_nothing_reports_on_is_closed_and_announced(registry: Any) -> None:
+def test_stale_incident_is_resolved_and_posted(registry: Any) -> None:
     [opened] = registry.send(registry.alert())
     key = opened.decision.key
     registry.edit(key, last_signal_at=(NOW - timedelta(days=31)).isoformat())
@@ -126,7 +126,7 @@ def test_an_incident_that_nothing_reports_on_is_closed_and_announced(registry: A
 
 
 @pytest.mark.usefixtures("eager_housekeeping")
-def test_an_incident_that_is_only_recorded_ends_with_its_recovery(registry: Any) -> None:
+def test_recorded_incident_closes_with_recovery(registry: Any) -> None:
     [opened] = registry.send(registry.alert(priority="P4"))
     key = opened.decision.key
     registry.send(registry.alert(transition="Recovered", priority="P4"))
@@ -139,7 +139,7 @@ def test_an_incident_that_is_only_recorded_ends_with_its_recovery(registry: Any)
 
 
 @pytest.mark.usefixtures("eager_housekeeping")
-def test_a_held_alert_is_remembered_when_its_incident_is_put_away(registry: Any) -> None:
+def test_manual_resolution_lasts_after_archiving(registry: Any) -> None:
     [opened] = registry.send(registry.alert())
     key, long_ago = opened.decision.key, NOW - timedelta(days=9)
     registry.write(
@@ -147,20 +147,20 @@ def test_a_held_alert_is_remembered_when_its_incident_is_put_away(registry: Any)
     )
     registry.send(registry.alert(2, service="other"))
     assert f"record/{key}" not in registry.rows()
-    [held] = registry.send(registry.alert(transition="Renotify"))
-    assert (held.decision.action, held.started) == ("ignore", ())
-    [fires] = registry.send(registry.alert(cycle="c2"))
-    assert fires.decision.action == "open"
+    [renotified] = registry.send(registry.alert(transition="Renotify"))
+    assert (renotified.decision.action, renotified.started) == ("ignore", ())
+    [new_cycle] = registry.send(registry.alert(cycle="c2"))
+    assert new_cycle.decision.action == "open"
 
 
-def test_a_recovery_before_its_trigger_is_remembered(registry: Any) -> None:
+def test_trigger_after_its_recovery_is_ignored(registry: Any) -> None:
     trigger, recovery = registry.alert(), registry.alert(transition="Recovered")
     assert registry.send(recovery)[0].decision.action == "ignore"
     assert registry.send(trigger)[0].decision.action == "ignore"
     assert registry.runs.requests == []
 
 
-class TaskStore(dict[str, Any]):
+class FakeStateStore(dict[str, Any]):
     def set(self, key: str, value: Any) -> None:
         self[key] = value
 
@@ -172,8 +172,8 @@ def report(registry: Any, conf: dict[str, Any], run_id: str = "manual__1") -> In
     )
 
 
-def test_a_reported_incident_has_a_record_and_can_be_resolved_by_tasks_alone(registry: Any) -> None:
-    store, inbox = TaskStore(), TaskStore()
+def test_reported_incident_is_resolved_by_tasks(registry: Any) -> None:
+    store, inbox = FakeStateStore(), FakeStateStore()
     client = TaskRegistry(store, inbox)
     record = report(registry, {"id": "INC-9", "title": "Checkout is down"})
     assert client.report_incident(record)
@@ -189,25 +189,25 @@ def test_a_reported_incident_has_a_record_and_can_be_resolved_by_tasks_alone(reg
     assert not TaskRegistry(store).report_incident(report(registry, {"title": "Another"}))
 
 
-def test_a_reported_incident_moves_to_the_registry_with_the_next_alert(registry: Any) -> None:
+def test_next_alert_moves_report_to_registry(registry: Any) -> None:
     record = report(registry, registry.alert(7, service="pay"))
     registry.write(record.key, StoredIncident(version=1, record=record).to_json(), asset=REPORTS.name)
     registry.write(f"room/{record.key}", Room(channel_id="C7"))
     assert registry[record.key].record.room.channel_id == "C7"
     assert record.key in registry.read(lambda r: r.reports())
-    [over] = registry.send(registry.alert(7, "Recovered", service="pay"))
-    assert (over.decision.action, over.decision.key) == ("recover", record.key)
+    [recovery] = registry.send(registry.alert(7, "Recovered", service="pay"))
+    assert (recovery.decision.action, recovery.decision.key) == ("recover", record.key)
     assert registry.read(lambda r: r.reports()) == {}
     assert {f"record/{record.key}", f"transition/{record.key}"} <= registry.rows()
 
 
-def test_a_dry_run_is_marked(registry: Any) -> None:
+def test_dry_run_is_marked(registry: Any) -> None:
     [opened] = registry.send(registry.alert())
     registry.write(f"room/{opened.decision.key}", Room(dry_run=True))
     assert registry[opened.decision.key].record.is_dry_run
 
 
-def test_the_overview_has_the_worst_open_incidents_first_and_what_tasks_closed_last(registry: Any) -> None:
+def test_overview_order_is_open_by_severity_then_closed(registry: Any) -> None:
     keys = [registry.send(registry.alert(n, service=f"s{n}", priority=f"P{n}"))[0].decision.key for n in (3, 1, 2)]
     registry.write(f"transition/{keys[1]}", Transition(as_of=1, status=Status.RESOLVED, resolved_at=NOW))
     overview = registry.read(lambda r: r.overview(["incident_response"], 10))
@@ -219,7 +219,7 @@ def test_the_overview_has_the_worst_open_incidents_first_and_what_tasks_closed_l
     assert registry.read(lambda r: r.overview(["another_dag"], 10)) == []
 
 
-def test_a_person_changes_an_incident_and_nothing_else_is_lost(registry: Any) -> None:
+def test_change_incident_updates_record(registry: Any) -> None:
     [opened] = registry.send(registry.alert())
     key = opened.decision.key
     changed = change_incident(
@@ -230,7 +230,7 @@ def test_a_person_changes_an_incident_and_nothing_else_is_lost(registry: Any) ->
     assert change_incident("man.unknown", lambda record: (record, ()), registry.runs) is None
 
 
-def test_rejections_are_listed_until_they_are_dismissed(registry: Any) -> None:
+def test_rejections_are_listed_until_dismissed(registry: Any) -> None:
     for number in range(60):
         reject(Rejection(id=f"r{number}", at=NOW, source="/webhook/datadog", title="x", reason="not JSON"))
     reject(Rejection(id="r59", at=NOW, source="/webhook/datadog", title="x", reason="not JSON"))
@@ -250,9 +250,9 @@ def test_started_runs_and_confs_are_read_from_airflow(registry: Any) -> None:
         assert session.query(DagRun).count() == 0
 
 
-def test_a_report_that_cannot_become_an_incident_is_listed_and_dismissed(registry: Any) -> None:
-    inbox = TaskStore()
-    TaskRegistry(TaskStore(), inbox).report_rejection(
+def test_rejected_report_is_listed_until_dismissed(registry: Any) -> None:
+    inbox = FakeStateStore()
+    TaskRegistry(FakeStateStore(), inbox).report_rejection(
         Rejection(id="r1", at=NOW, source="run manual__1", title="Checkout is down", reason="targets: not a URL")
     )
     for name, value in inbox.items():
@@ -265,7 +265,7 @@ def test_a_report_that_cannot_become_an_incident_is_listed_and_dismissed(registr
     assert registry.read(lambda r: r.rejections()).items == ()
 
 
-def test_damaged_reports_never_hold_up_the_inbox(registry: Any) -> None:
+def test_damaged_reports_do_not_block_inbox(registry: Any) -> None:
     for number in range(MAX_REPORTS + 5):
         key = f"man.{number}" if number % 2 else f"rejected/{number}"
         registry.write(key, {"record": {"title": f"Checkout {number}", "key": 5}}, asset=REPORTS.name)
@@ -282,9 +282,9 @@ def test_damaged_reports_never_hold_up_the_inbox(registry: Any) -> None:
     assert registry.read(lambda r: r.rejections()).items == ()
 
 
-def test_a_damaged_report_is_replaced_by_a_new_one(registry: Any) -> None:
-    inbox = TaskStore()
-    client = TaskRegistry(TaskStore(), inbox)
+def test_damaged_report_is_replaced(registry: Any) -> None:
+    inbox = FakeStateStore()
+    client = TaskRegistry(FakeStateStore(), inbox)
     record = report(registry, {"id": "INC-9", "title": "Checkout is down"})
     inbox.set(record.key, {"record": "damaged"})
     assert client.incident(record.key) is None
@@ -292,14 +292,14 @@ def test_a_damaged_report_is_replaced_by_a_new_one(registry: Any) -> None:
     assert client.incident(record.key) is not None
 
 
-@pytest.mark.parametrize("is_adopted", [False, True])
-def test_a_run_finds_the_report_that_is_its_own(registry: Any, is_adopted: bool) -> None:
-    store, inbox = TaskStore(), TaskStore()
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_report_of_run_returns_only_its_own_report(registry: Any, is_moved: bool) -> None:
+    store, inbox = FakeStateStore(), FakeStateStore()
     client = TaskRegistry(store, inbox)
     record = report(registry, {"id": "INC-9", "title": "Checkout is down"})
     assert client.report_of_run(record.key, dag_id="incident_response", run_id="manual__1") is None
     client.report_incident(record)
-    if is_adopted:
+    if is_moved:
         store[Kind.RECORD.key(record.key)] = inbox.pop(record.key)
     assert client.report_of_run(record.key, dag_id="incident_response", run_id="manual__1") == record
     assert client.report_of_run(record.key, dag_id="incident_response", run_id="manual__2") is None
@@ -307,7 +307,7 @@ def test_a_run_finds_the_report_that_is_its_own(registry: Any, is_adopted: bool)
 
 
 @pytest.mark.parametrize("kind", [Kind.RECORD, Kind.ARCHIVE])
-def test_a_report_beside_a_record_is_ignored(registry: Any, kind: Kind) -> None:
+def test_report_with_existing_record_is_ignored(registry: Any, kind: Kind) -> None:
     first = report(registry, {"id": "INC-9", "title": "Checkout is down"})
     registry.write(kind.key(first.key), StoredIncident(version=4, record=first))
     again = report(registry, {"id": "INC-9", "title": "Checkout is down"}, run_id="manual__2")
@@ -318,18 +318,18 @@ def test_a_report_beside_a_record_is_ignored(registry: Any, kind: Kind) -> None:
     assert registry.read(lambda r: r.load([first.key])).keys() == ({first.key} if kind is Kind.RECORD else set())
 
 
-def test_an_incident_that_is_open_for_very_long_is_still_found(registry: Any) -> None:
+def test_long_open_incident_stays_indexed(registry: Any) -> None:
     [opened] = registry.send(registry.alert())
     registry.send(registry.alert(9, "Recovered", service="noise"))
     with create_session() as session:
         session.execute(update(AssetStateStoreModel).values(updated_at=NOW - timedelta(days=100)))
     with create_session() as session:
         locked(session).purge(NOW)
-    assert not [row for row in registry.rows() if row.startswith("index/g.") and row not in _indexed(registry)]
+    assert not [row for row in registry.rows() if row.startswith("index/g.") and row not in _index_rows(registry)]
     [again] = registry.send(registry.alert(transition="Renotify"))
     assert (again.decision.action, again.decision.key) == ("update", opened.decision.key)
 
 
-def _indexed(registry: Any) -> set[str]:
+def _index_rows(registry: Any) -> set[str]:
     names = {name for key in registry.read(lambda r: r.listed()) for name in index_names(registry[key].record)}
     return {f"index/{name}" for name in names}
