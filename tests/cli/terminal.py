@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 # Airflow is imported once: that takes longer than any of the commands.
-_COMMAND = Path(__file__).with_name("command_of_terminal.py")
+_COMMAND = Path(__file__).with_name("terminal_command.py")
 _NEW = multiprocessing.get_context("spawn")
 _COPIES = multiprocessing.get_context("forkserver")
 _COPIES.set_forkserver_preload(["airflow.__main__", "airflow.models", "airflow_incident_provider.cli.commands"])

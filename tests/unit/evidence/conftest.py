@@ -1,4 +1,4 @@
-"""One sandbox for the tests of evidence; each story starts it over."""
+"""Fixtures for evidence tests: one sandbox, which each played story resets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from incident_sandbox import SandboxServer
 
-from .story_play import Played, play
+from .story_play import PlayedStory, play
 
 
 @pytest.fixture(scope="package")
@@ -19,12 +19,12 @@ def datadog() -> Iterator[SandboxServer]:
 
 
 @pytest.fixture(scope="package")
-def played(datadog: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> object:
-    """Play a story once for all tests that only read what came of it."""
+def play_once(datadog: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> object:
+    """Return a function that plays a story and caches its result for read-only tests."""
 
     @cache
-    def once(name: str) -> Played:
+    def play_cached(name: str) -> PlayedStory:
         state: Path = tmp_path_factory.mktemp(name)
         return play(datadog, state, name)
 
-    return once
+    return play_cached

@@ -27,8 +27,8 @@ from airflow_incident_provider.models import Finding
 
 
 @dataclass(frozen=True)
-class Played:
-    """What was collected, with the answers that it was made of."""
+class PlayedStory:
+    """The evidence of a played story, with the answers it was derived from."""
 
     story: Story
     request: EvidenceRequest
@@ -41,7 +41,7 @@ class Played:
 
     @property
     def observations(self) -> Observations:
-        """Return what the checks saw."""
+        """Return the observations of the checks."""
         return observe(covering_onset(self.request, self.answers), self.answers)
 
 
@@ -51,26 +51,27 @@ def play(
     story: Story | str,
     *,
     keys: dict[str, str] | None = None,
-    before: Callable[[SandboxServer], None] | None = None,
-) -> Played:
+    prepare: Callable[[SandboxServer], None] | None = None,
+) -> PlayedStory:
     """Play a story on a fresh workspace.
 
-    :param keys: members of the connection's extra that are not the sandbox's own.
+    :param keys: overrides for the keys in the connection's extra.
+    :param prepare: called with the sandbox before the evidence is collected.
     """
     loaded = load_story(story) if isinstance(story, str) else story
     sandbox.workspace.reset()
     now = math.floor(time.time())
     datadog = sandbox.workspace.datadog
     world = play_story(sandbox.workspace, loaded, alerted_at=now - 41)
-    if before is not None:
-        before(sandbox)
+    if prepare is not None:
+        prepare(sandbox)
     extra = {
         "api_key": datadog.api_key,
         "app_key": datadog.app_key,
         "api_host": sandbox.datadog_url,
         **(keys or {}),
     }
-    # What the answers mean is tested here, not how fast a busy machine gives them.
+    # Generous timeouts: these tests check the evidence, not the latency of a busy machine.
     client = DatadogClient(DatadogAccess.from_extra(extra), state, deadline_s=120, call_timeout_s=60)
     moment = datetime.fromtimestamp(now, tz=UTC)
     incident = read_incident({"datadog": alert_payload(world)}, received_at=moment, routing=RoutingTable())
@@ -78,8 +79,8 @@ def play(
     answers: dict[str, Answer] = {}
 
     def fetch(calls: Sequence[Call]) -> Sequence[Answer]:
-        found = client.fetch(calls)
-        answers.update({call.name: answer for call, answer in zip(calls, found, strict=True)})
-        return found
+        fetched = client.fetch(calls)
+        answers.update({call.name: answer for call, answer in zip(calls, fetched, strict=True)})
+        return fetched
 
-    return Played(loaded, request, collect(request, fetch), answers)
+    return PlayedStory(loaded, request, collect(request, fetch), answers)

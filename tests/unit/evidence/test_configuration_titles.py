@@ -1,4 +1,4 @@
-"""A change of the configuration that only an event's title names is found; talk about configuration is none."""
+"""Detect configuration changes from event titles, without false positives."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def _story(title: str, source: str = "audit") -> Story:
 def test_title_reporting_a_configuration_change_is_a_change(
     title: str, datadog: SandboxServer, tmp_path: Path
 ) -> None:
-    found = play(datadog, tmp_path, _story(title))
-    assert found.finding("changes").verdict is Verdict.WARN
-    assert [each.cause for each in found.evidence.hypotheses] == [Cause.CONFIGURATION]
+    result = play(datadog, tmp_path, _story(title))
+    assert result.finding("changes").verdict is Verdict.WARN
+    assert [each.cause for each in result.evidence.hypotheses] == [Cause.CONFIGURATION]
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_title_reporting_a_configuration_change_is_a_change(
     ],
 )
 def test_title_mentioning_configuration_is_not_a_change(title: str, datadog: SandboxServer, tmp_path: Path) -> None:
-    found = play(datadog, tmp_path, _story(title))
-    assert found.finding("changes").verdict is Verdict.OK
-    assert found.evidence.hypotheses == ()
+    result = play(datadog, tmp_path, _story(title))
+    assert result.finding("changes").verdict is Verdict.OK
+    assert result.evidence.hypotheses == ()
 
 
 def test_version_with_configuration_is_a_deployment(datadog: SandboxServer, tmp_path: Path) -> None:
-    found = play(datadog, tmp_path, _story("Deployed checkout 2.14.0 with changed config", "github"))
-    assert [each.cause for each in found.evidence.hypotheses] == [Cause.DEPLOYMENT]
+    result = play(datadog, tmp_path, _story("Deployed checkout 2.14.0 with changed config", "github"))
+    assert [each.cause for each in result.evidence.hypotheses] == [Cause.DEPLOYMENT]

@@ -1,4 +1,4 @@
-"""The sandbox's answers, read by Datadog's own client: every endpoint that evidence uses, with its typed model."""
+"""Parse the sandbox's responses with Datadog's official client, for every endpoint that evidence uses."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from airflow_incident_provider.evidence.request import EvidenceRequest
 MONITOR = 148_275_309
 
 
-def everything() -> Story:
-    """A story in which every endpoint has something to say."""
+def complete_story() -> Story:
+    """Return a story for which every endpoint returns data."""
     parts = [load_story(name) for name in ("bad_deploy", "feature_flag", "planned_downtime", "all_hosts")]
     merged = {
         name: tuple(each for part in parts for each in getattr(part, name))
@@ -43,7 +43,7 @@ def everything() -> Story:
 @pytest.fixture
 def world(datadog: SandboxServer) -> World:
     datadog.workspace.reset()
-    return datadog.workspace.datadog.play(everything(), math.floor(time.time()) - 41)
+    return datadog.workspace.datadog.play(complete_story(), math.floor(time.time()) - 41)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def client(datadog: SandboxServer) -> Iterator[ApiClient]:
 
 
 def unparsed(value: Any, path: str = "$") -> Iterator[str]:
-    """Yield the places in an answer that the client's models do not know."""
+    """Yield the paths in a response that do not match the client's models."""
     if isinstance(value, UnparsedObject) or getattr(value, "_unparsed", False):
         yield path
     elif isinstance(value, ModelNormal | ModelComposed):
@@ -84,13 +84,13 @@ def calls(world: World) -> dict[str, Call]:
 
 
 def _body(model: str, call: Call) -> Any:
-    """Return our request as the client's model of it: what we send has to fit as well."""
+    """Return the request body as an instance of the client's model, which validates it."""
     import importlib
 
     module = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in model).lstrip("_")
     module = module.replace("d_o_r_a", "dora")
-    found = getattr(importlib.import_module(f"datadog_api_client.v2.model.{module}"), model)
-    return found(**dict(call.body or {}))
+    result = getattr(importlib.import_module(f"datadog_api_client.v2.model.{module}"), model)
+    return result(**dict(call.body or {}))
 
 
 READERS: dict[Endpoint, Callable[[ApiClient, Call], Any]] = {
@@ -141,23 +141,23 @@ def _schema() -> Any:
 @pytest.mark.parametrize("endpoint", list(Endpoint))
 def test_official_client_parses_every_response(endpoint: Endpoint, world: World, client: ApiClient) -> None:
     call = next(call for call in calls(world).values() if call.endpoint is endpoint)
-    answer = READERS[endpoint](client, call)
-    assert list(unparsed(answer)) == []
-    assert _size(answer) > 0
+    response = READERS[endpoint](client, call)
+    assert list(unparsed(response)) == []
+    assert _size(response) > 0
 
 
-def _size(answer: Any) -> int:
-    """Return how many rows an answer has, in whatever member this endpoint has them."""
+def _size(response: Any) -> int:
+    """Return the number of rows in a response, whichever member contains them."""
     for name in ("data", "series", "groups", "name"):
-        found = getattr(answer, name, None)
-        if found is not None:
-            attributes = getattr(found, "attributes", None)
-            rows = found if attributes is None else attributes.series.value
+        result = getattr(response, name, None)
+        if result is not None:
+            attributes = getattr(result, "attributes", None)
+            rows = result if attributes is None else attributes.series.value
             return len(rows)
     return 0
 
 
 def test_first_calls_cover_every_endpoint(world: World) -> None:
-    found = calls(world)
-    assert {call.endpoint for call in found.values()} == set(Endpoint)
-    assert SERVICES in found
+    result = calls(world)
+    assert {call.endpoint for call in result.values()} == set(Endpoint)
+    assert SERVICES in result

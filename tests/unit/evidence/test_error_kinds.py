@@ -1,4 +1,4 @@
-"""What the text of an error points to, as resolvers, libraries and servers write it."""
+"""Classify error messages of resolvers, libraries and servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A metric that was abnormal before, and came back to normal with a change."""
+"""Excursions of a metric that ended with an earlier change."""
 
 from __future__ import annotations
 

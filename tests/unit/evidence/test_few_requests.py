@@ -1,4 +1,4 @@
-"""Of few requests, one that fails is a large share, but no sign of anything."""
+"""Low traffic: a single failed request is a large share but not significant."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def test_one_or_two_failed_requests_are_not_a_rise(
     story = load_story("healthy").model_copy(
         update={"onset": 12, "alert": alert, "services": services, "effects": effects}
     )
-    found = play(datadog, tmp_path, story)
-    assert found.finding("traffic").verdict is Verdict.OK
-    assert "rose" not in found.finding("traffic").summary
+    result = play(datadog, tmp_path, story)
+    assert result.finding("traffic").verdict is Verdict.OK
+    assert "rose" not in result.finding("traffic").summary

@@ -1,4 +1,4 @@
-"""Log lines, event titles, tags and error messages are written by others: redacted, escaped, and never obeyed."""
+"""Untrusted log lines, event titles, tags and error messages are redacted, escaped and never obeyed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HOSTILE = (
 
 
 def hostile(text: str) -> Story:
-    """Return a bad deployment in which everything that others write is this text."""
+    """Return a bad deployment whose untrusted fields all contain this text."""
     story = load_story("bad_deploy")
     return story.model_copy(
         update={
@@ -62,11 +62,11 @@ def test_secrets_are_redacted_and_markup_is_escaped(datadog: SandboxServer, tmp_
     for text in mrkdwn:
         for markup in ("<!channel>", "<@U0DANAREYES>", "<https://evil", "\x1b", "\u202e"):
             assert markup not in text
-    assert any("&lt;!channel&gt;" in text for text in mrkdwn), "it is shown, escaped"
+    assert any("&lt;!channel&gt;" in text for text in mrkdwn), "the markup is shown escaped"
 
 
 def _mrkdwn(value: object) -> list[str]:
-    """Return the texts that Slack parses."""
+    """Return the mrkdwn texts of a payload."""
     if isinstance(value, dict):
         own = [value["text"]] if value.get("type") == "mrkdwn" else []
         return own + [text for member in value.values() for text in _mrkdwn(member)]
@@ -92,8 +92,8 @@ def test_instruction_in_tags_is_not_in_the_prompt(datadog: SandboxServer, tmp_pa
     evidence = play(datadog, tmp_path, hostile(INSTRUCTION)).evidence
     versions = next(each.summary for each in evidence.findings if each.probe == "versions")
     assert INSTRUCTION.replace(" ", "_") in versions
-    given = prompt(sources(evidence, ())).casefold()
-    assert not [word for word in ("ignore", "previous", "instructions", "resolved") if word in given]
+    prompt_text = prompt(sources(evidence, ())).casefold()
+    assert not [word for word in ("ignore", "previous", "instructions", "resolved") if word in prompt_text]
 
 
 def test_version_with_spaces_matches_its_deployment(datadog: SandboxServer, tmp_path: Path) -> None:

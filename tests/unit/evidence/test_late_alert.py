@@ -1,4 +1,4 @@
-"""A monitor that alerts late is about what began before the window, which is no normal range."""
+"""Late alerts: the onset precedes the window, which must not count as the normal range."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def _late(name: str, onset: float) -> Story:
 def test_onset_before_the_window_is_found(
     name: str, onset: float, expected: tuple[Cause, str], datadog: SandboxServer, tmp_path: Path
 ) -> None:
-    found = play(datadog, tmp_path, _late(name, onset))
-    metric = found.finding("metric")
+    result = play(datadog, tmp_path, _late(name, onset))
+    metric = result.finding("metric")
     assert metric.verdict is Verdict.FAIL
     assert "within its normal range" not in metric.summary
-    first = found.evidence.hypotheses[0]
+    first = result.evidence.hypotheses[0]
     assert (first.cause, first.subject) == expected
 
 

@@ -1,4 +1,4 @@
-"""The walk along abnormal calls."""
+"""Locate the cause by walking along abnormal calls."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def level(excess: float = 0.0, requests: float = 100) -> Telemetry:
 
 def test_deepest_service_that_explains_the_excess_ranks_first() -> None:
     telemetry = {"web": level(0.3), "orders": level(0.3), "search": level(), "db": level(0.3)}
-    found = localize(GRAPH, "web", telemetry, Measure.LEVEL)
-    assert found.suspects[0].service == "db"
-    assert found.suspects[0].path == ("web", "orders", "db")
+    result = localize(GRAPH, "web", telemetry, Measure.LEVEL)
+    assert result.suspects[0].service == "db"
+    assert result.suspects[0].path == ("web", "orders", "db")
 
 
 def test_few_slow_requests_do_not_explain_many() -> None:
@@ -35,12 +35,12 @@ def test_few_slow_requests_do_not_explain_many() -> None:
 
 
 def test_silence_has_a_reason() -> None:
-    quiet = {name: level() for name in ("web", "orders", "search", "db")}
-    assert localize(GRAPH, "web", quiet, Measure.LEVEL).silence is Silence.ALERTING_NORMAL
-    alone = {**quiet, "web": level(0.3)}
-    assert localize(GRAPH, "web", alone, Measure.LEVEL).silence is Silence.CALLEES_NORMAL
+    normal = {name: level() for name in ("web", "orders", "search", "db")}
+    assert localize(GRAPH, "web", normal, Measure.LEVEL).silence is Silence.ALERTING_NORMAL
+    only_web = {**normal, "web": level(0.3)}
+    assert localize(GRAPH, "web", only_web, Measure.LEVEL).silence is Silence.CALLEES_NORMAL
     assert localize(GRAPH, "web", {}, Measure.LEVEL).silence is Silence.NO_BASELINE
-    small = {**alone, "web": level(0.3, 10_000), "orders": level(0.3, 10)}
+    small = {**only_web, "web": level(0.3, 10_000), "orders": level(0.3, 10)}
     assert localize(GRAPH, "web", small, Measure.LEVEL).silence is Silence.UNEXPLAINED
 
 
@@ -61,12 +61,12 @@ def test_missing_points_are_not_failed_requests() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=60), st.sets(st.integers(0, 9)))
 def test_walk_terminates_and_paths_contain_only_abnormal_services(
-    edges: list[tuple[int, int]], hot: set[int]
+    edges: list[tuple[int, int]], abnormal: set[int]
 ) -> None:
     graph = ServiceGraph.of((f"s{a}", f"s{b}") for a, b in edges)
-    telemetry = {f"s{i}": level(0.4 if i in hot else 0) for i in range(10)}
+    telemetry = {f"s{i}": level(0.4 if i in abnormal else 0) for i in range(10)}
     for suspect in localize(graph, "s0", telemetry, Measure.LEVEL).suspects:
-        assert {int(name[1:]) for name in suspect.path} <= hot
+        assert {int(name[1:]) for name in suspect.path} <= abnormal
         assert all(b in graph.callees(a) for a, b in zip(suspect.path, suspect.path[1:], strict=False))
         assert suspect.share >= 0
 
@@ -83,15 +83,15 @@ def test_ranking_is_independent_of_service_names(rename: Callable[[str], str]) -
 def test_walk_continues_through_services_without_data() -> None:
     chain = ServiceGraph.of([("web", "gateway"), ("gateway", "orders"), ("orders", "db"), ("web", "search")])
     telemetry = {"web": level(0.3), "search": level(), "orders": level(0.3), "db": level()}
-    found = localize(chain, "web", telemetry, Measure.LEVEL)
-    assert [(each.service, each.path) for each in found.suspects] == [("orders", ("web", "gateway", "orders"))]
-    assert found.unmeasured == ("gateway",)
+    result = localize(chain, "web", telemetry, Measure.LEVEL)
+    assert [(each.service, each.path) for each in result.suspects] == [("orders", ("web", "gateway", "orders"))]
+    assert result.unmeasured == ("gateway",)
 
 
 def test_missing_point_does_not_reduce_the_share_of_the_excess() -> None:
-    whole = level(0.3)
-    holes = Telemetry(whole.history, [0.1, 0.1, None, 0.4, 0.1], [None, 100, None, 100, 100], usual=100)
-    telemetry = {"web": whole, "orders": whole, "search": level(), "db": holes}
+    complete = level(0.3)
+    incomplete = Telemetry(complete.history, [0.1, 0.1, None, 0.4, 0.1], [None, 100, None, 100, 100], usual=100)
+    telemetry = {"web": complete, "orders": complete, "search": level(), "db": incomplete}
     assert localize(GRAPH, "web", telemetry, Measure.LEVEL).suspects[0].service == "db"
 
 

@@ -1,4 +1,4 @@
-"""What a monitor's query watches: the metric, its threshold, and the side on which it alerts."""
+"""Parse monitor queries: the metric, its threshold and its direction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHARE = "default_zero(sum:a.b{x:y}.as_count()) / sum:c.d{x:y}.as_count()"
 
 
 @pytest.mark.parametrize(
-    ("query", "watched"),
+    ("query", "expected"),
     [
         (f"avg(last_5m):{LATENCY} > 0.5", Monitored(LATENCY, 0.5, False)),
         (f"min(current_1h):{LATENCY} <= -2e3", Monitored(LATENCY, -2000.0, True)),
@@ -28,8 +28,8 @@ SHARE = "default_zero(sum:a.b{x:y}.as_count()) / sum:c.d{x:y}.as_count()"
         (f"sum(last_5m):anomalies({SHARE}, 'agile', 2) >= 1", Monitored(SHARE, None, None)),
     ],
 )
-def test_metric_is_read_from_each_metric_monitor_type(query: str, watched: Monitored) -> None:
-    assert read_monitor_query(query) == watched
+def test_metric_is_read_from_each_metric_monitor_type(query: str, expected: Monitored) -> None:
+    assert read_monitor_query(query) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The same incident with each scope missing: what is lost is unknown with its reason, and nothing else is."""
+"""Missing scopes: only the affected checks are unknown, and they name the scope."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from airflow_incident_provider.evidence.calls import SCOPES
 from airflow_incident_provider.evidence.observations import CHECKS
 from airflow_incident_provider.models import Verdict
 
-from .story_play import Played, play  # isort: skip
+from .story_play import PlayedStory, play  # isort: skip
 
 STORY = load_story("bad_deploy")
-LOST = {
+AFFECTED_CHECKS = {
     "query": ({"metric", "groups"}, "timeseries_query"),
     "timeseries": ({"traffic", "versions", "dependencies", "signals"}, "timeseries_query"),
     "monitors.groups": ({"monitors"}, "monitors_read"),
@@ -30,16 +30,16 @@ LOST = {
 }
 
 
-@pytest.mark.parametrize("endpoint", LOST)
+@pytest.mark.parametrize("endpoint", AFFECTED_CHECKS)
 def test_missing_scope_affects_only_its_checks(endpoint: str, datadog: SandboxServer, tmp_path: Path) -> None:
     limits = STORY.limits.model_copy(update={"forbidden": (endpoint,)})
-    found = play(datadog, tmp_path, STORY.model_copy(update={"limits": limits}))
-    lost, scope = LOST[endpoint]
-    unknown = {each.probe for each in found.evidence.findings if each.verdict is Verdict.UNKNOWN}
-    assert unknown == lost
-    for check in lost:
-        assert scope in found.finding(check).summary
-    assert {each.probe for each in found.evidence.findings} == set(CHECKS)
+    result = play(datadog, tmp_path, STORY.model_copy(update={"limits": limits}))
+    affected, scope = AFFECTED_CHECKS[endpoint]
+    unknown = {each.probe for each in result.evidence.findings if each.verdict is Verdict.UNKNOWN}
+    assert unknown == affected
+    for check in affected:
+        assert scope in result.finding(check).summary
+    assert {each.probe for each in result.evidence.findings} == set(CHECKS)
 
 
 @pytest.mark.parametrize("endpoint", ["deployments", "events.search"])
@@ -62,11 +62,11 @@ def test_no_change_in_partial_data_is_unknown(endpoint: str, datadog: SandboxSer
 
 
 READ_ONLY = frozenset(SCOPES.values())
-"""The scopes that the documentation asks for."""
+"""The documented scopes."""
 
 
 def with_scopes(scopes: frozenset[str]) -> Callable[[SandboxServer], None]:
-    """Return what gives the sandbox an application key of these scopes."""
+    """Return a function that gives the sandbox an application key with these scopes."""
 
     def prepare(sandbox: SandboxServer) -> None:
         sandbox.workspace.datadog.scoped_app_keys = {"read-only": scopes}
@@ -74,40 +74,42 @@ def with_scopes(scopes: frozenset[str]) -> Callable[[SandboxServer], None]:
     return prepare
 
 
-def summaries(found: Played) -> list[tuple[str, str]]:
-    return [(each.probe, each.verdict.value) for each in found.evidence.findings]
+def verdicts(result: PlayedStory) -> list[tuple[str, str]]:
+    return [(each.probe, each.verdict.value) for each in result.evidence.findings]
 
 
 def test_read_only_key_finds_the_same_as_an_unrestricted_key(datadog: SandboxServer, tmp_path: Path) -> None:
-    scoped = play(datadog, tmp_path / "a", STORY, keys={"app_key": "read-only"}, before=with_scopes(READ_ONLY))
-    whole = play(datadog, tmp_path / "b", STORY)
-    assert summaries(scoped) == summaries(whole)
-    assert [each.cause for each in scoped.evidence.hypotheses] == [each.cause for each in whole.evidence.hypotheses]
+    scoped = play(datadog, tmp_path / "a", STORY, keys={"app_key": "read-only"}, prepare=with_scopes(READ_ONLY))
+    unrestricted = play(datadog, tmp_path / "b", STORY)
+    assert verdicts(scoped) == verdicts(unrestricted)
+    assert [each.cause for each in scoped.evidence.hypotheses] == [
+        each.cause for each in unrestricted.evidence.hypotheses
+    ]
     assert all(scope.endswith(("_read", "_read_data", "_query", "_downtime")) for scope in READ_ONLY)
 
 
 def test_documented_scopes_are_sufficient(datadog: SandboxServer, tmp_path: Path) -> None:
-    found = play(datadog, tmp_path, STORY, keys={"app_key": "read-only"}, before=with_scopes(READ_ONLY))
-    assert not [call for call in found.evidence.calls if "403" in (call.reason or "")]
+    result = play(datadog, tmp_path, STORY, keys={"app_key": "read-only"}, prepare=with_scopes(READ_ONLY))
+    assert not [call for call in result.evidence.calls if "403" in (call.reason or "")]
     page = Path(__file__).parents[3] / "docs" / "how-to" / "evidence.md"
     assert set(re.findall(r"`([a-z_]+)`", page.read_text(encoding="utf-8"))) >= READ_ONLY
 
 
 @pytest.mark.parametrize("missing", sorted(READ_ONLY))
 def test_missing_scope_is_named(missing: str, datadog: SandboxServer, tmp_path: Path) -> None:
-    before = with_scopes(READ_ONLY - {missing})
-    found = play(datadog, tmp_path, STORY, keys={"app_key": "read-only"}, before=before)
-    refused = {call.endpoint for call in found.evidence.calls if "403" in (call.reason or "")}
+    prepare = with_scopes(READ_ONLY - {missing})
+    result = play(datadog, tmp_path, STORY, keys={"app_key": "read-only"}, prepare=prepare)
+    refused = {call.endpoint for call in result.evidence.calls if "403" in (call.reason or "")}
     assert refused == {endpoint.value for endpoint, scope in SCOPES.items() if scope == missing}
-    unread = [each for each in found.evidence.findings if each.verdict is Verdict.UNKNOWN]
-    assert all(missing in each.summary for each in unread)
+    unknown = [each for each in result.evidence.findings if each.verdict is Verdict.UNKNOWN]
+    assert all(missing in each.summary for each in unknown)
 
 
 def test_key_without_scopes_yields_only_unknown_findings(datadog: SandboxServer, tmp_path: Path) -> None:
-    found = play(datadog, tmp_path, STORY, keys={"app_key": "read-nothing"})
-    assert {each.verdict for each in found.evidence.findings} == {Verdict.UNKNOWN}
-    assert found.evidence.hypotheses == ()
-    assert found.evidence.abstained
+    result = play(datadog, tmp_path, STORY, keys={"app_key": "read-nothing"})
+    assert {each.verdict for each in result.evidence.findings} == {Verdict.UNKNOWN}
+    assert result.evidence.hypotheses == ()
+    assert result.evidence.abstained
 
 
 @pytest.mark.parametrize(
@@ -128,9 +130,9 @@ def test_key_without_scopes_yields_only_unknown_findings(datadog: SandboxServer,
     ids=["500", "html502", "html200", "list", "empty", "shapes", "v1error", "redirect", "jsonapi", "429", "drop"],
 )
 def test_invalid_responses_yield_no_false_findings(fault: Fault, datadog: SandboxServer, tmp_path: Path) -> None:
-    found = play(datadog, tmp_path, STORY, before=lambda sandbox: sandbox.workspace.faults.add(fault))
-    bad = {Verdict.FAIL, Verdict.WARN}
-    assert not [each for each in found.evidence.findings if each.verdict in bad]
-    assert found.evidence.hypotheses == ()
+    result = play(datadog, tmp_path, STORY, prepare=lambda sandbox: sandbox.workspace.faults.add(fault))
+    failing = {Verdict.FAIL, Verdict.WARN}
+    assert not [each for each in result.evidence.findings if each.verdict in failing]
+    assert result.evidence.hypotheses == ()
     if fault.body != {} and not isinstance(fault.body, dict):
-        assert {each.verdict for each in found.evidence.findings} == {Verdict.UNKNOWN}
+        assert {each.verdict for each in result.evidence.findings} == {Verdict.UNKNOWN}

@@ -1,4 +1,4 @@
-"""What happened while the metric was not reported is neither before nor after an onset that is not known."""
+"""Gaps in the metric: events within a gap are neither before nor after the unknown onset."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .story_play import play  # isort: skip
 CHECKOUT = Service(error_share=0.004, version=None, depends_on=("payments", "catalog"))
 
 
-def _story(**changed: object) -> Story:
+def _story(**changes: object) -> Story:
     story = load_story("bad_deploy")
     update = {
         "onset": 18,
@@ -27,7 +27,7 @@ def _story(**changed: object) -> Story:
         "rollouts": (),
         "issues": (),
         "logs": (),
-        **changed,
+        **changes,
     }
     return story.model_copy(update=update)
 
@@ -43,14 +43,14 @@ def _story(**changed: object) -> Story:
 def test_change_within_the_gap_is_neither_cause_nor_before_the_onset(
     event: Event, datadog: SandboxServer, tmp_path: Path
 ) -> None:
-    found = play(datadog, tmp_path, _story(events=(event,)))
-    changes = found.finding("changes")
+    result = play(datadog, tmp_path, _story(events=(event,)))
+    changes = result.finding("changes")
     assert "while the metric was not reported: whether it came first is not known" in changes.summary
     assert "before the onset" not in changes.summary
     assert changes.verdict is Verdict.WARN
-    assert found.evidence.hypotheses == ()
-    assert "or earlier" in found.finding("metric").summary
-    assert "or earlier" in str(evidence_messages(found.evidence)[0].blocks)
+    assert result.evidence.hypotheses == ()
+    assert "or earlier" in result.finding("metric").summary
+    assert "or earlier" in str(evidence_messages(result.evidence)[0].blocks)
 
 
 def test_time_since_a_change_before_the_gap_is_a_lower_bound(datadog: SandboxServer, tmp_path: Path) -> None:
@@ -62,14 +62,14 @@ def test_time_since_a_change_before_the_gap_is_a_lower_bound(datadog: SandboxSer
 def test_version_first_seen_after_the_gap_is_not_the_cause(datadog: SandboxServer, tmp_path: Path) -> None:
     services = {"checkout": CHECKOUT.model_copy(update={"version": "2.13.9"})}
     rollouts = (Rollout(service="checkout", version="2.14.0", at=2, reported="none"),)
-    found = play(datadog, tmp_path, _story(services=services, rollouts=rollouts))
-    assert "the onset" not in found.finding("versions").summary
-    assert found.evidence.hypotheses == ()
+    result = play(datadog, tmp_path, _story(services=services, rollouts=rollouts))
+    assert "the onset" not in result.finding("versions").summary
+    assert result.evidence.hypotheses == ()
 
 
 def test_gap_before_the_onset_is_ignored(datadog: SandboxServer, tmp_path: Path) -> None:
     lost = (Lost(service="checkout", at=-24, until=-4),)
     event = Event(service="checkout", title="Deployed checkout 2.14.0", at=-1)
-    found = play(datadog, tmp_path, _story(events=(event,), lost=lost))
-    assert [each.cause for each in found.evidence.hypotheses] == [Cause.DEPLOYMENT]
-    assert "1 min before the onset" in found.finding("changes").summary
+    result = play(datadog, tmp_path, _story(events=(event,), lost=lost))
+    assert [each.cause for each in result.evidence.hypotheses] == [Cause.DEPLOYMENT]
+    assert "1 min before the onset" in result.finding("changes").summary

@@ -1,4 +1,4 @@
-"""Hypotheses cite probes, which support or contradict them; without a cited one they are weaker or gone."""
+"""Weigh hypotheses by probes that support or contradict them."""
 
 from __future__ import annotations
 
@@ -37,16 +37,18 @@ METRIC = Finding(
 
 
 def probe(target: str, *stages: Verdict, name: str = "http", **facts: Any) -> Finding:
-    """Return the finding of a probe whose stages, from the name on, have these verdicts."""
+    """Return a finding whose stages have these verdicts, in order from the name lookup."""
     order = (StageName.NAME, StageName.CONNECTION, StageName.TLS, StageName.REQUEST)
-    made = tuple(Stage(name=each, verdict=v, summary=f"{each} {v}") for each, v in zip(order, stages, strict=False))
+    stage_models = tuple(
+        Stage(name=each, verdict=v, summary=f"{each} {v}") for each, v in zip(order, stages, strict=False)
+    )
     verdict = FAIL if FAIL in stages else OK
     return Finding(
         probe=name,
         target=target,
         verdict=verdict,
         summary=f"saw {verdict}",
-        stages=made,
+        stages=stage_models,
         facts=facts,
         started_at=NOW,
     )
@@ -56,14 +58,14 @@ def probe(target: str, *stages: Verdict, name: str = "http", **facts: Any) -> Fi
     "stages",
     [(OK, OK, FAIL, SKIPPED), (FAIL, SKIPPED, SKIPPED, SKIPPED), (OK, FAIL, SKIPPED, SKIPPED)],
 )
-@pytest.mark.parametrize("there", ["https://login.internal/", "https://checkout.internal:8443/"])
-def test_failure_after_redirect_is_not_attributed_to_the_target(stages: tuple[Verdict, ...], there: str) -> None:
+@pytest.mark.parametrize("location", ["https://login.internal/", "https://checkout.internal:8443/"])
+def test_failure_after_redirect_is_not_attributed_to_the_target(stages: tuple[Verdict, ...], location: str) -> None:
     expired = {"certificate_days_left": -1, "certificate_not_after": (ONSET - timedelta(minutes=9)).isoformat()}
-    followed = probe("https://checkout.internal/", *stages, redirected_to=there, **expired)
+    followed = probe("https://checkout.internal/", *stages, redirected_to=location, **expired)
     direct = probe("https://checkout.internal/", *stages, **expired)
-    bare = Evidence(findings=(METRIC,), onset=ONSET, symptomatic=True)
-    assert weigh_probes(bare, (control(OK), followed)).hypotheses == ()
-    assert [each for each in weigh_probes(bare, (control(OK), direct)).hypotheses if "checkout" in each.text]
+    metric_only = Evidence(findings=(METRIC,), onset=ONSET, symptomatic=True)
+    assert weigh_probes(metric_only, (control(OK), followed)).hypotheses == ()
+    assert [each for each in weigh_probes(metric_only, (control(OK), direct)).hypotheses if "checkout" in each.text]
 
 
 def control(verdict: Verdict) -> Finding:
@@ -71,11 +73,11 @@ def control(verdict: Verdict) -> Finding:
 
 
 def draft(cause: Cause, subject: str, *support: tuple[Support, str, str]) -> Hypothesis:
-    made = Draft(cause, subject, f"{subject} may be at fault", "look at it")
+    hypothesis = Draft(cause, subject, f"{subject} may be at fault", "look at it")
     for each in support:
-        made.support(*each)
-    made.support_by_symptom(METRIC.summary)
-    return made.done()
+        hypothesis.support(*each)
+    hypothesis.support_by_symptom(METRIC.summary)
+    return hypothesis.done()
 
 
 def evidence(*hypotheses: Hypothesis, state: str = "abnormal", **fields: Any) -> Evidence:
@@ -112,20 +114,20 @@ EMITTER = draft(Cause.EMITTER_LOST, "checkout", (Support.STOPPED_REPORTING, "met
 DNS_LOGS = draft(Cause.DNS, "checkout", (Support.LOG_TEXT, "logs", "“no such host db.internal” 90 times, 0 before"))
 
 
-def first(found: Evidence) -> tuple[Cause, str]:
-    return found.hypotheses[0].cause, found.hypotheses[0].subject
+def top_hypothesis(result: Evidence) -> tuple[Cause, str]:
+    return result.hypotheses[0].cause, result.hypotheses[0].subject
 
 
-def one(found: Evidence, cause: Cause) -> Hypothesis:
-    return next(each for each in (*found.hypotheses, *found.candidates) if each.cause is cause)
+def hypothesis_of(result: Evidence, cause: Cause) -> Hypothesis:
+    return next(each for each in (*result.hypotheses, *result.candidates) if each.cause is cause)
 
 
 def test_certificate_expired_just_before_onset_ranks_before_deployment() -> None:
     finding = expired("https://checkout.example/", timedelta(minutes=10))
-    found = weigh_probes(evidence(DEPLOYMENT), [finding])
-    assert first(found) == (Cause.CERTIFICATE, "checkout.example")
-    assert {each.finding for each in found.hypotheses[0].supporting} == {"metric", finding_id(finding)}
-    against = one(found, Cause.DEPLOYMENT).contradicting
+    result = weigh_probes(evidence(DEPLOYMENT), [finding])
+    assert top_hypothesis(result) == (Cause.CERTIFICATE, "checkout.example")
+    assert {each.finding for each in result.hypotheses[0].supporting} == {"metric", finding_id(finding)}
+    against = hypothesis_of(result, Cause.DEPLOYMENT).contradicting
     assert [(each.finding, "10 min before the onset" in each.text) for each in against] == [
         ("http https://checkout.example/", True)
     ]
@@ -133,15 +135,15 @@ def test_certificate_expired_just_before_onset_ranks_before_deployment() -> None
 
 @pytest.mark.parametrize("ago", [timedelta(minutes=-3), timedelta(days=40)])
 def test_certificate_expired_after_or_long_before_onset_is_ignored(ago: timedelta) -> None:
-    found = weigh_probes(evidence(DEPLOYMENT), [expired("https://checkout.example/", ago)])
-    assert [each.cause for each in found.hypotheses] == [Cause.DEPLOYMENT]
-    assert found.hypotheses[0].contradicting == ()
+    result = weigh_probes(evidence(DEPLOYMENT), [expired("https://checkout.example/", ago)])
+    assert [each.cause for each in result.hypotheses] == [Cause.DEPLOYMENT]
+    assert result.hypotheses[0].contradicting == ()
 
 
 def test_expiry_is_not_dated_relative_to_an_unknown_onset() -> None:
-    found = weigh_probes(evidence(onset_open=True), [expired("https://checkout.example/", timedelta(days=2))])
-    assert first(found) == (Cause.CERTIFICATE, "checkout.example")
-    assert found.hypotheses[0].contradicting == ()
+    result = weigh_probes(evidence(onset_open=True), [expired("https://checkout.example/", timedelta(days=2))])
+    assert top_hypothesis(result) == (Cause.CERTIFICATE, "checkout.example")
+    assert result.hypotheses[0].contradicting == ()
 
 
 def test_certificate_rejected_for_another_reason_is_ignored() -> None:
@@ -150,46 +152,46 @@ def test_certificate_rejected_for_another_reason_is_ignored() -> None:
 
 
 def test_unresolvable_name_yields_a_dns_hypothesis() -> None:
-    found = weigh_probes(evidence(), [probe("db.internal", FAIL, name="dns"), probe("db.internal:5432", FAIL)])
-    assert first(found) == (Cause.DNS, "db.internal")
-    kinds = [each.kind for each in found.hypotheses[0].supporting]
+    result = weigh_probes(evidence(), [probe("db.internal", FAIL, name="dns"), probe("db.internal:5432", FAIL)])
+    assert top_hypothesis(result) == (Cause.DNS, "db.internal")
+    kinds = [each.kind for each in result.hypotheses[0].supporting]
     assert kinds == [Support.SYMPTOM, Support.PROBE_FAILED, Support.PROBE_FAILED_TOO]
 
 
 def test_log_messages_and_probe_together_reach_the_threshold() -> None:
     assert evidence(DNS_LOGS).hypotheses == ()
-    found = weigh_probes(evidence(DNS_LOGS), [probe("db.internal", FAIL, name="dns")])
-    assert first(found) == (Cause.DNS, "checkout")
-    assert {each.finding for each in found.hypotheses[0].supporting} == {"metric", "logs", "dns db.internal"}
+    result = weigh_probes(evidence(DNS_LOGS), [probe("db.internal", FAIL, name="dns")])
+    assert top_hypothesis(result) == (Cause.DNS, "checkout")
+    assert {each.finding for each in result.hypotheses[0].supporting} == {"metric", "logs", "dns db.internal"}
 
 
 def test_resolvable_name_contradicts_the_dns_hypothesis() -> None:
-    found = weigh_probes(evidence(DNS_LOGS), [probe("db.internal:5432", OK, OK, name="tcp")])
-    assert found.hypotheses == ()
-    assert [each.finding for each in one(found, Cause.DNS).contradicting] == ["tcp db.internal:5432"]
+    result = weigh_probes(evidence(DNS_LOGS), [probe("db.internal:5432", OK, OK, name="tcp")])
+    assert result.hypotheses == ()
+    assert [each.finding for each in hypothesis_of(result, Cause.DNS).contradicting] == ["tcp db.internal:5432"]
 
 
 def test_refused_connection_raises_confidence_in_the_dependency() -> None:
-    found = weigh_probes(evidence(PAYMENTS), [probe("payments.internal:8080", OK, FAIL, name="tcp")])
-    assert first(found) == (Cause.DEPENDENCY, "payments")
-    assert found.hypotheses[0].confidence > PAYMENTS.confidence
-    assert len(found.hypotheses) == 1
+    result = weigh_probes(evidence(PAYMENTS), [probe("payments.internal:8080", OK, FAIL, name="tcp")])
+    assert top_hypothesis(result) == (Cause.DEPENDENCY, "payments")
+    assert result.hypotheses[0].confidence > PAYMENTS.confidence
+    assert len(result.hypotheses) == 1
 
 
 def test_unreachable_target_without_known_service_is_a_hypothesis() -> None:
-    found = weigh_probes(evidence(), [probe("db.internal:5432", OK, FAIL, name="tcp")])
-    assert first(found) == (Cause.UNREACHABLE, "db.internal:5432")
-    statement = hypothesis_statements(found)[0]
+    result = weigh_probes(evidence(), [probe("db.internal:5432", OK, FAIL, name="tcp")])
+    assert top_hypothesis(result) == (Cause.UNREACHABLE, "db.internal:5432")
+    statement = hypothesis_statements(result)[0]
     assert statement.text.startswith("possible (0.5")
     assert statement.probes == ("metric", "tcp db.internal:5432")
 
 
 @pytest.mark.parametrize(("known", "target"), [(HOST, "web-03:80"), (PAYMENTS, "http://payments.internal/health")])
 def test_passing_probe_contradicts_but_keeps_host_or_dependency(known: Hypothesis, target: str) -> None:
-    found = weigh_probes(evidence(known), [probe(target, OK, OK, SKIPPED, OK)])
-    assert first(found) == (known.cause, known.subject)
-    assert found.hypotheses[0].confidence < known.confidence
-    assert [each.kind for each in found.hypotheses[0].contradicting] == [Contradiction.PROBE_PASSED]
+    result = weigh_probes(evidence(known), [probe(target, OK, OK, SKIPPED, OK)])
+    assert top_hypothesis(result) == (known.cause, known.subject)
+    assert result.hypotheses[0].confidence < known.confidence
+    assert [each.kind for each in result.hypotheses[0].contradicting] == [Contradiction.PROBE_PASSED]
 
 
 def test_resolvable_name_does_not_contradict_the_host_hypothesis() -> None:
@@ -197,16 +199,16 @@ def test_resolvable_name_does_not_contradict_the_host_hypothesis() -> None:
 
 
 def test_passing_probe_after_recovery_contradicts_nothing() -> None:
-    found = weigh_probes(evidence(HOST, state="recovered"), [probe("web-03:80", OK, OK)])
-    assert found.hypotheses[0].contradicting == ()
+    result = weigh_probes(evidence(HOST, state="recovered"), [probe("web-03:80", OK, OK)])
+    assert result.hypotheses[0].contradicting == ()
 
 
 def test_reachability_of_the_service_weighs_the_emitter_hypothesis() -> None:
-    answers = weigh_probes(evidence(EMITTER), [probe("http://checkout.prod/", OK, OK, SKIPPED, OK)])
-    fails = weigh_probes(evidence(EMITTER), [probe("http://checkout.prod/", OK, FAIL)])
-    assert one(answers, Cause.EMITTER_LOST).confidence > EMITTER.confidence
-    assert one(fails, Cause.EMITTER_LOST).confidence < EMITTER.confidence
-    assert first(fails) == (Cause.UNREACHABLE, "checkout.prod:80")
+    reachable = weigh_probes(evidence(EMITTER), [probe("http://checkout.prod/", OK, OK, SKIPPED, OK)])
+    unreachable = weigh_probes(evidence(EMITTER), [probe("http://checkout.prod/", OK, FAIL)])
+    assert hypothesis_of(reachable, Cause.EMITTER_LOST).confidence > EMITTER.confidence
+    assert hypothesis_of(unreachable, Cause.EMITTER_LOST).confidence < EMITTER.confidence
+    assert top_hypothesis(unreachable) == (Cause.UNREACHABLE, "checkout.prod:80")
 
 
 @pytest.mark.parametrize(
@@ -224,15 +226,15 @@ def test_probes_are_ignored_without_own_network_or_symptom(known: Evidence, find
 
 def test_probe_that_could_not_run_is_unchecked() -> None:
     unknown = Finding(probe="tls", target="a:443", verdict=Verdict.UNKNOWN, summary="no Docker", started_at=NOW)
-    found = weigh_probes(evidence(DEPLOYMENT), [unknown])
-    assert found.hypotheses[0].unchecked == ("tls a:443",)
+    result = weigh_probes(evidence(DEPLOYMENT), [unknown])
+    assert result.hypotheses[0].unchecked == ("tls a:443",)
 
 
 def test_message_cites_the_probe() -> None:
     call = {"id": "c1", "endpoint": "metric", "method": "GET", "path": "/", "outcome": "answered"}
     known = Evidence.model_validate({**evidence(PAYMENTS).model_dump(), "calls": [call]})
-    found = weigh_probes(known, [probe("payments.internal:8080", OK, FAIL, name="tcp")])
-    shown = str([message.blocks for message in evidence_messages(found)])
+    result = weigh_probes(known, [probe("payments.internal:8080", OK, FAIL, name="tcp")])
+    shown = str([message.blocks for message in evidence_messages(result)])
     assert "for it: payments explains it (`dependencies`)" in shown
     assert "payments.internal:8080: saw fail (`tcp payments.internal:8080`)" in shown
 
@@ -254,32 +256,36 @@ KNOWN = st.lists(
 FOUND = st.lists(PROBES | EXPIRED, max_size=6, unique_by=finding_id)
 
 
-@given(known=KNOWN, findings=FOUND, state=st.sampled_from(["abnormal", "lost", "recovered"]), open_=st.booleans())
+@given(
+    known=KNOWN, findings=FOUND, state=st.sampled_from(["abnormal", "lost", "recovered"]), onset_open=st.booleans()
+)
 @example(
     known=[EMITTER],
     findings=[probe("http://checkout/", OK, OK), probe("http://checkout/", OK, OK, name="tcp")],
     state="lost",
-    open_=False,
+    onset_open=False,
 )
 def test_removing_a_cited_probe_weakens_the_hypothesis(
-    known: list[Hypothesis], findings: list[Finding], state: str, open_: bool
+    known: list[Hypothesis], findings: list[Finding], state: str, onset_open: bool
 ) -> None:
-    before = evidence(*known, state=state, onset_open=open_)
-    found = weigh_probes(before, findings)
+    before = evidence(*known, state=state, onset_open=onset_open)
+    result = weigh_probes(before, findings)
     ids = {finding_id(each) for each in (*before.findings, *findings)} | {
         "dependencies",
         "groups",
         "changes",
         "logs",
     }
-    assert bool(found.hypotheses) is (found.abstained is None) or not findings
-    for hypothesis in found.hypotheses:
+    assert bool(result.hypotheses) is (result.abstained is None) or not findings
+    for hypothesis in result.hypotheses:
         cited = (*hypothesis.supporting, *hypothesis.contradicting)
         assert {each.finding for each in cited} <= ids
         for removed in {each.finding for each in hypothesis.supporting}:
-            left = weigh_probes(before, [each for each in findings if finding_id(each) != removed])
+            remaining = weigh_probes(before, [each for each in findings if finding_id(each) != removed])
             same = [
-                each for each in left.hypotheses if (each.cause, each.text) == (hypothesis.cause, hypothesis.text)
+                each
+                for each in remaining.hypotheses
+                if (each.cause, each.text) == (hypothesis.cause, hypothesis.text)
             ]
             if any(removed == finding_id(each) for each in findings):
                 assert all(each.confidence < hypothesis.confidence for each in same)

@@ -1,4 +1,4 @@
-"""Normal range, onset, recovery, gaps."""
+"""Compare time series: normal range, onset, recovery and gaps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every story: what has to be found is found, nothing wrong is said, and healthy services are left alone."""
+"""Evaluate every story: expected findings, no false statements, no hypotheses for healthy services."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from airflow_incident_provider.evidence.hypotheses import propose
 from airflow_incident_provider.evidence.model import CallOutcome, Cause
 from airflow_incident_provider.models import Verdict
 
-from .story_play import Played, play  # isort: skip
+from .story_play import PlayedStory, play  # isort: skip
 
 NAMES = story_names()
-Once = Callable[[str], Played]
+PlayOnce = Callable[[str], PlayedStory]
 
 
 def test_story_set_is_large_and_balanced() -> None:
@@ -27,29 +27,29 @@ def test_story_set_is_large_and_balanced() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_expected_findings_are_present(name: str, played: Once) -> None:
-    found = played(name)
-    expect = found.story.expect
-    assert {check: found.finding(check).verdict.value for check in expect.verdicts} == expect.verdicts
+def test_expected_findings_are_present(name: str, play_once: PlayOnce) -> None:
+    result = play_once(name)
+    expect = result.story.expect
+    assert {check: result.finding(check).verdict.value for check in expect.verdicts} == expect.verdicts
     for check, words in expect.says.items():
         for word in words:
-            assert word in found.finding(check).summary
+            assert word in result.finding(check).summary
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_forbidden_statements_are_absent(name: str, played: Once) -> None:
-    found = played(name)
-    said = [each.summary for each in found.evidence.findings] + [each.text for each in found.evidence.hypotheses]
-    assert not [text for text in said for word in found.story.expect.never_says if word in text]
+def test_forbidden_statements_are_absent(name: str, play_once: PlayOnce) -> None:
+    result = play_once(name)
+    texts = [each.summary for each in result.evidence.findings] + [each.text for each in result.evidence.hypotheses]
+    assert not [text for text in texts for word in result.story.expect.never_says if word in text]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_first_hypothesis_is_the_cause(name: str, played: Once) -> None:
-    found = played(name)
-    cause, hypotheses = found.story.cause, found.evidence.hypotheses
+def test_first_hypothesis_is_the_cause(name: str, play_once: PlayOnce) -> None:
+    result = play_once(name)
+    cause, hypotheses = result.story.cause, result.evidence.hypotheses
     if cause is None:
         assert hypotheses == ()
-        assert found.evidence.abstained
+        assert result.evidence.abstained
         return
     first = hypotheses[0]
     assert (first.cause.value, cause.subject in first.subject.split(", ")) == (cause.cause, True)
@@ -57,14 +57,14 @@ def test_first_hypothesis_is_the_cause(name: str, played: Once) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if load_story(name).healthy])
-def test_healthy_stories_have_no_failing_findings(name: str, played: Once) -> None:
-    findings = played(name).evidence.findings
+def test_healthy_stories_have_no_failing_findings(name: str, play_once: PlayOnce) -> None:
+    findings = play_once(name).evidence.findings
     assert [each.probe for each in findings if each.verdict in {Verdict.FAIL, Verdict.WARN}] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_finding_cites_a_recorded_call(name: str, played: Once) -> None:
-    evidence = played(name).evidence
+def test_every_finding_cites_a_recorded_call(name: str, play_once: PlayOnce) -> None:
+    evidence = play_once(name).evidence
     calls = {call.id: call for call in evidence.calls}
     findings = {finding.probe: finding for finding in evidence.findings}
     assert len(calls) == len(evidence.calls)
@@ -82,15 +82,15 @@ def test_every_finding_cites_a_recorded_call(name: str, played: Once) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if load_story(name).cause])
-def test_removing_a_cited_finding_weakens_the_hypothesis(name: str, played: Once) -> None:
-    found = played(name)
-    seen = found.observations
-    for hypothesis in found.evidence.hypotheses:
+def test_removing_a_cited_finding_weakens_the_hypothesis(name: str, play_once: PlayOnce) -> None:
+    result = play_once(name)
+    observations = result.observations
+    for hypothesis in result.evidence.hypotheses:
         for finding in {citation.finding for citation in hypothesis.supporting}:
-            left = propose(seen.without(finding), found.request.service).hypotheses
+            remaining = propose(observations.without(finding), result.request.service).hypotheses
             same = [
                 h
-                for h in left
+                for h in remaining
                 if (h.cause, h.subject, h.text) == (hypothesis.cause, hypothesis.subject, hypothesis.text)
             ]
             assert all(each.confidence < hypothesis.confidence for each in same)
@@ -98,9 +98,9 @@ def test_removing_a_cited_finding_weakens_the_hypothesis(name: str, played: Once
 
 def test_service_without_requests_is_handled(datadog: SandboxServer, tmp_path: Path) -> None:
     silent = Effect(service="checkout", metric="hits", to=0, at=-400)
-    found = play(datadog, tmp_path, load_story("healthy").model_copy(update={"effects": (silent,)}))
-    assert found.finding("versions").verdict is Verdict.UNKNOWN
-    assert found.evidence.hypotheses == ()
+    result = play(datadog, tmp_path, load_story("healthy").model_copy(update={"effects": (silent,)}))
+    assert result.finding("versions").verdict is Verdict.UNKNOWN
+    assert result.evidence.hypotheses == ()
 
 
 @pytest.mark.parametrize("times", [0.15, 1.0, 8.0])
@@ -108,13 +108,16 @@ def test_single_host_is_found_at_any_request_rate(times: float, datadog: Sandbox
     story = load_story("disk_full_on_one_host")
     checkout = story.services["checkout"]
     services = {"checkout": checkout.model_copy(update={"hits": checkout.hits * times})}
-    found = play(datadog, tmp_path, story.model_copy(update={"services": services}))
-    assert (found.evidence.hypotheses[0].cause, found.evidence.hypotheses[0].subject) == (Cause.HOST, "checkout-03")
+    result = play(datadog, tmp_path, story.model_copy(update={"services": services}))
+    assert (result.evidence.hypotheses[0].cause, result.evidence.hypotheses[0].subject) == (
+        Cause.HOST,
+        "checkout-03",
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_evidence_fits_into_xcom(name: str, played: Once) -> None:
-    assert len(played(name).evidence.model_dump_json()) < 48_000
+def test_evidence_fits_into_xcom(name: str, play_once: PlayOnce) -> None:
+    assert len(play_once(name).evidence.model_dump_json()) < 48_000
 
 
 def test_misspelled_story_is_rejected() -> None:

@@ -1,4 +1,4 @@
-"""A host is suspected when it differs from the others, even if it reports nothing any more."""
+"""Suspect a host that differs from the others, even if it no longer reports."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def test_host_that_fails_until_removed_is_the_suspect(
             "lost": (Lost(service="checkout", at=gone_at, hosts=(2,)),),
         }
     )
-    found = play(datadog, tmp_path, story)
-    assert [(each.cause, each.subject) for each in found.evidence.hypotheses] == [(Cause.HOST, "checkout-03")]
-    summary = found.finding("groups").summary
+    result = play(datadog, tmp_path, story)
+    assert [(each.cause, each.subject) for each in result.evidence.hypotheses] == [(Cause.HOST, "checkout-03")]
+    summary = result.finding("groups").summary
     assert "1 of 5 hosts is abnormal: checkout-03; checkout-03 reports nothing since" in summary
 
 
@@ -50,8 +50,8 @@ def test_removed_host_without_failures_is_not_suspected(datadog: SandboxServer, 
             "lost": (Lost(service="checkout", at=2, hosts=(2,)),),
         }
     )
-    found = play(datadog, tmp_path, story)
-    assert [each for each in found.evidence.hypotheses if each.cause is Cause.HOST] == []
+    result = play(datadog, tmp_path, story)
+    assert [each for each in result.evidence.hypotheses if each.cause is Cause.HOST] == []
 
 
 @pytest.mark.parametrize("level", [0.45, 0.5, 0.55, 0.6])

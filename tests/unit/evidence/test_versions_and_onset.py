@@ -1,4 +1,4 @@
-"""The version that served at the onset decides about a deployment, not later versions or the time of its report."""
+"""Attribute a deployment by the version that served at the onset."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ FAILING = (
     Effect(service="checkout", metric="error_share", to=0.06, version="2.14.0"),
     Effect(service="checkout", metric="error_share", to=0.3, version="2.14.1"),
 )
-AS_BAD = (
+EQUALLY_BAD = (
     Effect(service="checkout", metric="error_share", to=0.1, version="2.14.0"),
     Effect(service="checkout", metric="error_share", to=0.1, version="2.14.1"),
 )
 
 
-def _story(**changed: object) -> Story:
-    return load_story("bad_deploy").model_copy(update={"onset": 18, "issues": (), "logs": (), **changed})
+def _story(**changes: object) -> Story:
+    return load_story("bad_deploy").model_copy(update={"onset": 18, "issues": (), "logs": (), **changes})
 
 
-@pytest.mark.parametrize("effects", [FAILING, AS_BAD, SLOW])
+@pytest.mark.parametrize("effects", [FAILING, EQUALLY_BAD, SLOW])
 def test_equally_bad_later_version_does_not_clear_the_first(
     effects: tuple[Effect, ...], datadog: SandboxServer, tmp_path: Path
 ) -> None:
@@ -39,8 +39,8 @@ def test_equally_bad_later_version_does_not_clear_the_first(
         Rollout(service="checkout", version="2.14.1", at=8),
     )
     alert = Alert(kind="latency" if effects is SLOW else "error_rate", threshold=0.02)
-    found = play(datadog, tmp_path, _story(alert=alert, rollouts=rollouts, effects=effects))
-    first = found.evidence.hypotheses[0]
+    result = play(datadog, tmp_path, _story(alert=alert, rollouts=rollouts, effects=effects))
+    first = result.evidence.hypotheses[0]
     assert first.cause is Cause.DEPLOYMENT
     assert "2.14.0" in first.text
 
@@ -56,7 +56,7 @@ def test_equally_bad_later_version_does_not_clear_the_first(
 def test_version_first_seen_after_the_onset_is_not_the_cause(
     title: str, datadog: SandboxServer, tmp_path: Path
 ) -> None:
-    found = play(
+    result = play(
         datadog,
         tmp_path,
         _story(
@@ -65,5 +65,5 @@ def test_version_first_seen_after_the_onset_is_not_the_cause(
             effects=(Effect(service="checkout", metric="error_share", to=0.1),),
         ),
     )
-    assert "first seen" in found.finding("versions").summary
-    assert found.evidence.hypotheses == ()
+    assert "first seen" in result.finding("versions").summary
+    assert result.evidence.hypotheses == ()

@@ -1,4 +1,4 @@
-"""What a language model writes is posted only as far as it restates the findings that it cites."""
+"""Check model-written summaries: keep only sentences that restate the findings they cite."""
 
 from __future__ import annotations
 
@@ -161,9 +161,9 @@ def test_message_shows_author_citations_and_dropped_sentences() -> None:
 @pytest.mark.parametrize("text", INJECTIONS)
 @pytest.mark.parametrize("probe", ["logs", "changes", "monitors", "errors", "catalog", "http", "downtime"])
 def test_injected_instruction_reaches_neither_model_nor_room(text: str, probe: str) -> None:
-    quoted = f"“{text}” 90 times, 0 before" if probe == "logs" else text
-    known = sources(EVIDENCE, (finding(probe, quoted, target="x"),))
-    given = prompt(known).casefold()
+    summary = f"“{text}” 90 times, 0 before" if probe == "logs" else text
+    known = sources(EVIDENCE, (finding(probe, summary, target="x"),))
+    prompt_text = prompt(known).casefold()
     for word in (
         "ignore",
         "instructions",
@@ -175,11 +175,11 @@ def test_injected_instruction_reaches_neither_model_nor_room(text: str, probe: s
         "password",
         "delete",
     ):
-        assert word not in given
-    assert text.casefold() not in given
+        assert word not in prompt_text
+    assert text.casefold() not in prompt_text
     for key in known:
-        obeyed = [WrittenSentence(text=said, findings=[key]) for said in (text, text.rstrip("."), quoted)]
-        assert check_summary(WrittenSummary(sentences=obeyed), known).claims == ()
+        written = [WrittenSentence(text=each, findings=[key]) for each in (text, text.rstrip("."), summary)]
+        assert check_summary(WrittenSummary(sentences=written), known).claims == ()
 
 
 def test_log_messages_are_masked_templates() -> None:
@@ -224,9 +224,9 @@ def test_kept_sentence_contains_only_words_of_its_findings(words: list[str], cit
         text = " ".join(
             f"{KNOWN[key].finding.probe} {KNOWN[key].finding.target} {KNOWN[key].text}" for key in cited
         )
-        said = {word.strip(".,:;()").casefold() for word in text.split()}
-        free = {"the", "is", "of", "at", "and", "while", ";", ""}
-        assert {word for word in claim.text.split() if word not in free} <= said
+        allowed_words = {word.strip(".,:;()").casefold() for word in text.split()}
+        filler = {"the", "is", "of", "at", "and", "while", ";", ""}
+        assert {word for word in claim.text.split() if word not in filler} <= allowed_words
         assert len(claim.findings) == len(set(cited))
 
 

@@ -1,4 +1,4 @@
-"""The catalogue of probes, the script of the built-in ones, and probes that other packages add."""
+"""Probe catalogue, the script of the built-in probes, and third-party probes."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_unknown_probe_error_lists_known_probes() -> None:
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Install a distribution with these entry points, in a folder of its own."""
+    """Return a function that installs a distribution with these entry points."""
 
     def install(**objects: str) -> None:
         (tmp_path / "acme_probes.py").write_text(KAFKA, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What is said of a certificate: by its whole list of names, its dates, and what a client made of its chain."""
+"""Assess a certificate by its names, its dates and the verification of its chain."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAST = (NOW - timedelta(days=400), NOW - timedelta(days=40))
 FUTURE = (NOW + timedelta(days=4), NOW + timedelta(days=40))
 
 
-def certificate(*names: str, verification: int = 0, starts: float = -30, ends: float = 90, **more: Any) -> Any:
+def certificate(*names: str, verification: int = 0, starts: float = -30, ends: float = 90, **fields: Any) -> Any:
     return ServerCertificate(
         subject="shop",
         issuer="authority",
@@ -37,11 +37,11 @@ def certificate(*names: str, verification: int = 0, starts: float = -30, ends: f
         names=names or (HOST,),
         chain=1,
         verification=verification,
-        **more,
+        **fields,
     )
 
 
-def assessed(
+def assess(
     found: ServerCertificate,
     host: str = HOST,
     skew: timedelta | None = None,
@@ -132,12 +132,12 @@ def test_host_name_matching(names: tuple[str, ...], host: str, covered: bool) ->
     ],
 )
 def test_certificate_faults(found: ServerCertificate, verdict: Verdict, words: str) -> None:
-    assert assessed(found)[0] is verdict
-    assert words in assessed(found)[1]
+    assert assess(found)[0] is verdict
+    assert words in assess(found)[1]
 
 
 def test_faults_are_ordered_by_severity() -> None:
-    verdict, summary = assessed(certificate("a.example", ends=3.5, verification=20))
+    verdict, summary = assess(certificate("a.example", ends=3.5, verification=20))
     assert verdict is Verdict.FAIL
     assert [part.partition(" (")[0] for part in summary.split("; ")] == [
         "certificate is for another name",
@@ -147,7 +147,7 @@ def test_faults_are_ordered_by_severity() -> None:
 
 
 def test_clock_skew_of_the_server_is_a_warning() -> None:
-    verdict, summary = assessed(certificate(starts=0.1, verification=9), skew=timedelta(hours=3))
+    verdict, summary = assess(certificate(starts=0.1, verification=9), skew=timedelta(hours=3))
     assert verdict is Verdict.WARN
     assert "valid by the server's clock only, 3 h from ours" in summary
 
@@ -162,35 +162,35 @@ def test_clock_skew_of_the_server_is_a_warning() -> None:
 def test_clock_skew_between_worker_and_engine_is_unknown(
     found: ServerCertificate, engine: float, words: str
 ) -> None:
-    verdict, summary = assessed(found, engine=timedelta(days=engine))
+    verdict, summary = assess(found, engine=timedelta(days=engine))
     assert verdict is Verdict.UNKNOWN
     assert words in summary
 
 
 def test_issuers_are_verified_independently_of_the_handshake(authority: trustme.CA) -> None:
-    between = authority.create_child_ca()
-    whole = "".join(pem.bytes().decode() for pem in between.issue_cert(HOST).cert_chain_pems)
-    own = between.issue_cert(HOST).cert_chain_pems[0].bytes().decode()
+    intermediate = authority.create_child_ca()
+    full_chain = "".join(pem.bytes().decode() for pem in intermediate.issue_cert(HOST).cert_chain_pems)
+    leaf = intermediate.issue_cert(HOST).cert_chain_pems[0].bytes().decode()
     root = authority.cert_pem.bytes().decode()
-    assert verify_issuers(whole, root) == 0
-    assert verify_issuers(own, root) == 20
-    assert verify_issuers(whole, trustme.CA().cert_pem.bytes().decode()) == 20
+    assert verify_issuers(full_chain, root) == 0
+    assert verify_issuers(leaf, root) == 20
+    assert verify_issuers(full_chain, trustme.CA().cert_pem.bytes().decode()) == 20
     assert verify_issuers(root, "") == 18
     unreadable = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
-    assert verify_issuers(whole, unreadable + root) == 0
+    assert verify_issuers(full_chain, unreadable + root) == 0
     assert verify_issuers(unreadable, root) == 20
 
 
 def test_ip_address_is_covered_by_an_ip_address_only() -> None:
     as_address = certificate("shop.example", addresses=("192.0.2.1",))
-    assert assessed(as_address, "192.0.2.1")[0] is Verdict.OK
-    verdict, summary = assessed(certificate("192.0.2.1"), "192.0.2.1")
+    assert assess(as_address, "192.0.2.1")[0] is Verdict.OK
+    verdict, summary = assess(certificate("192.0.2.1"), "192.0.2.1")
     assert verdict is Verdict.FAIL
     assert summary.startswith("certificate has 192.0.2.1 as a name and not as an address")
 
 
-def dumped(message: bytes) -> str:
-    """Return a message as curl's ``--trace`` prints it, with the record that follows."""
+def trace_of(message: bytes) -> str:
+    """Return a message and its following record in the format of curl's ``--trace``."""
     lines = [
         f"{at:04x}: {message[at : at + 16].hex(' '):<47} {'.' * len(message[at : at + 16])}"
         for at in range(0, len(message), 16)
@@ -207,7 +207,7 @@ def test_sent_certificates_are_read_from_the_trace(authority: trustme.CA) -> Non
     ]
     listed = b"".join(len(der).to_bytes(3, "big") + der for der in ders)
     body = len(listed).to_bytes(3, "big") + listed
-    pem = sent_certificates(dumped(b"\x0b" + len(body).to_bytes(3, "big") + body))
+    pem = sent_certificates(trace_of(b"\x0b" + len(body).to_bytes(3, "big") + body))
     found = read_certificate(pem, 0)
     assert found is not None
     assert found.names == (HOST,)
@@ -215,5 +215,5 @@ def test_sent_certificates_are_read_from_the_trace(authority: trustme.CA) -> Non
 
 
 @given(st.text(alphabet="0123456789abcdef: .\n<=", max_size=300))
-def test_any_trace_is_accepted(dump: str) -> None:
-    assert isinstance(sent_certificates(dump), str)
+def test_any_trace_is_accepted(trace: str) -> None:
+    assert isinstance(sent_certificates(trace), str)

@@ -1,4 +1,4 @@
-"""What is said restates what was seen: a sentence for each finding, and none that a finding does not entail."""
+"""Derive statements from findings: one for each finding, entailed by it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from airflow_incident_provider.probes import MAX_RUNS, conclude, interpret
 from airflow_incident_provider.probes.conclusions import restate
 from benchmarks.probes.entailment import untrue_clauses
 
-from .measured import ADDRESS, answered, output  # isort: skip
+from .measurements import ADDRESS, output, web_measurements  # isort: skip
 
 AT = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
 URL = "https://checkout.example.com/healthz"
@@ -42,7 +42,7 @@ INCIDENT = Incident(
     services=("checkout",),
     route=Route(matched=("payments",), targets=(Target(url=URL),)),
 )
-SPOKEN = {Verdict.FAIL, Verdict.WARN, Verdict.OK}
+REPORTED = {Verdict.FAIL, Verdict.WARN, Verdict.OK}
 
 
 def stages(**verdicts: Verdict) -> tuple[Stage, ...]:
@@ -52,47 +52,51 @@ def stages(**verdicts: Verdict) -> tuple[Stage, ...]:
     )
 
 
-def found(
+def make_finding(
     verdict: Verdict, summary: str = "so", *, probe: str = "http", target: str = URL, **fields: Any
 ) -> Finding:
     return Finding(probe=probe, target=target, verdict=verdict, summary=summary, **({"started_at": AT} | fields))
 
 
-CONTROL = found(Verdict.OK, probe="control", target="our own side")
-BROKEN_CONTROL = found(Verdict.FAIL, "no resolver answers (10.0.0.2)", probe="control", target="our own side")
+CONTROL = make_finding(Verdict.OK, probe="control", target="our own side")
+BROKEN_CONTROL = make_finding(
+    Verdict.FAIL, "no resolver answers (10.0.0.2)", probe="control", target="our own side"
+)
 
 
-def said(*findings: Finding) -> list[str]:
+def statements(*findings: Finding) -> list[str]:
     return [statement.text for statement in conclude(INCIDENT, findings).known]
 
 
 def test_statement_contains_target_summary_and_passed_stages() -> None:
     in_order = stages(name=Verdict.OK, connection=Verdict.OK, tls=Verdict.OK)
-    assert said(CONTROL, found(Verdict.FAIL, "HTTP 503 in 212 ms", stages=in_order)) == [
+    assert statements(CONTROL, make_finding(Verdict.FAIL, "HTTP 503 in 212 ms", stages=in_order)) == [
         f"{URL}: HTTP 503 in 212 ms; in order: name, connection, TLS"
     ]
 
 
 @pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.WARN, Verdict.SKIPPED, Verdict.UNKNOWN])
 def test_stage_with_a_fault_is_not_in_order(verdict: Verdict) -> None:
-    (text,) = said(found(Verdict.FAIL, "HTTP 503", stages=stages(name=Verdict.OK, tls=verdict)))
+    (text,) = statements(make_finding(Verdict.FAIL, "HTTP 503", stages=stages(name=Verdict.OK, tls=verdict)))
     assert text == f"{URL}: HTTP 503; in order: name"
 
 
 def test_no_cause_is_stated() -> None:
     for code in (500, 503, 504, 511):
-        (text,) = said(found(Verdict.FAIL, f"HTTP {code}", stages=stages(name=Verdict.OK, connection=Verdict.OK)))
+        (text,) = statements(
+            make_finding(Verdict.FAIL, f"HTTP {code}", stages=stages(name=Verdict.OK, connection=Verdict.OK))
+        )
         assert not any(word in text for word in ("front end", "behind", "because", "fault", "fine"))
 
 
 def test_statements_are_ordered_by_severity() -> None:
     findings = [
-        found(Verdict.OK, "HTTP 200", target="https://a.example/"),
-        found(Verdict.WARN, "HTTP 404", target="https://a.example/x"),
-        found(Verdict.FAIL, "HTTP 500", target="https://a.example/reports"),
-        found(Verdict.FAIL, "HTTP 503", target="https://a.example:8443/"),
+        make_finding(Verdict.OK, "HTTP 200", target="https://a.example/"),
+        make_finding(Verdict.WARN, "HTTP 404", target="https://a.example/x"),
+        make_finding(Verdict.FAIL, "HTTP 500", target="https://a.example/reports"),
+        make_finding(Verdict.FAIL, "HTTP 503", target="https://a.example:8443/"),
     ]
-    assert said(CONTROL, *findings) == [
+    assert statements(CONTROL, *findings) == [
         "https://a.example/reports: HTTP 500",
         "https://a.example:8443/: HTTP 503",
         "https://a.example/x: HTTP 404",
@@ -101,24 +105,24 @@ def test_statements_are_ordered_by_severity() -> None:
 
 
 def test_failed_control_suppresses_no_statement() -> None:
-    assert said(BROKEN_CONTROL, found(Verdict.FAIL, "HTTP 503")) == [
+    assert statements(BROKEN_CONTROL, make_finding(Verdict.FAIL, "HTTP 503")) == [
         f"{URL}: HTTP 503",
         "our own side: no resolver answers (10.0.0.2)",
     ]
 
 
 def test_passed_control_yields_no_statement() -> None:
-    assert said(CONTROL) == []
+    assert statements(CONTROL) == []
 
 
 def test_contradiction_is_reported_with_both_times() -> None:
-    closed = found(
+    closed = make_finding(
         Verdict.FAIL,
         probe="tcp",
         target="checkout.example.com:443",
         stages=(Stage(name=StageName.CONNECTION, verdict=Verdict.FAIL, summary="port 443: connection refused"),),
     )
-    opened = found(
+    opened = make_finding(
         Verdict.OK,
         stages=(Stage(name=StageName.CONNECTION, verdict=Verdict.OK, summary="port 443 open"),),
         started_at=AT + timedelta(seconds=2),
@@ -127,69 +131,73 @@ def test_contradiction_is_reported_with_both_times() -> None:
         "checkout.example.com:443: the findings contradict each other: "
         "tcp at 09:35:00 found port 443: connection refused; http at 09:35:02 found port 443 open"
     )
-    assert contradiction in said(CONTROL, closed, opened)
-    assert contradiction not in said(CONTROL, closed)
-    assert contradiction not in said(CONTROL, opened)
+    assert contradiction in statements(CONTROL, closed, opened)
+    assert contradiction not in statements(CONTROL, closed)
+    assert contradiction not in statements(CONTROL, opened)
 
 
 @pytest.mark.parametrize("later", [2, 600, 90_000])
 def test_repeated_check_does_not_contradict_itself(later: float) -> None:
     stage = Stage(name=StageName.CONNECTION, verdict=Verdict.FAIL, summary="port 443: connection refused")
-    first = found(Verdict.FAIL, probe="tcp", target="checkout.example.com:443", stages=(stage,))
+    first = make_finding(Verdict.FAIL, probe="tcp", target="checkout.example.com:443", stages=(stage,))
     stage = Stage(name=StageName.CONNECTION, verdict=Verdict.OK, summary="port 443 open")
-    again = found(
+    again = make_finding(
         Verdict.OK,
         probe="tcp",
         target="checkout.example.com:443",
         stages=(stage,),
         started_at=AT + timedelta(seconds=later),
     )
-    texts = said(CONTROL, first, again)
+    texts = statements(CONTROL, first, again)
     assert not [text for text in texts if "contradict" in text]
     day = f"{AT:%Y-%m-%d} " if later > 86_400 else ""
     assert any(f"a repeated check differs: tcp at {day}09:35:00 found port 443: conn" in text for text in texts)
 
 
 @pytest.mark.parametrize(
-    ("there", "contradicted"),
+    ("location", "contradicted"),
     [
         ("https://login.example.com/", None),
         ("https://checkout.example.com:8443/", None),
         ("https://checkout.example.com/login", "checkout.example.com:443"),
     ],
 )
-def test_redirected_finding_does_not_contradict_the_target(there: str, contradicted: str | None) -> None:
+def test_redirected_finding_does_not_contradict_the_target(location: str, contradicted: str | None) -> None:
     refused = Stage(name=StageName.CONNECTION, verdict=Verdict.FAIL, summary="connection refused")
     opened = Stage(name=StageName.CONNECTION, verdict=Verdict.OK, summary="port 443 open")
-    followed = found(Verdict.FAIL, stages=(refused,), facts={"redirected_to": there})
-    direct = found(Verdict.OK, probe="tcp", target="checkout.example.com:443", stages=(opened,))
-    texts = [text for text in said(CONTROL, followed, direct) if "contradict" in text]
+    followed = make_finding(Verdict.FAIL, stages=(refused,), facts={"redirected_to": location})
+    direct = make_finding(Verdict.OK, probe="tcp", target="checkout.example.com:443", stages=(opened,))
+    texts = [text for text in statements(CONTROL, followed, direct) if "contradict" in text]
     assert [text.partition(": ")[0] for text in texts] == ([contradicted] if contradicted else [])
 
 
 def test_custom_finding_may_have_any_name_and_facts() -> None:
-    odd = found(Verdict.FAIL, "9000 waiting", facts={"status": "many"}, target="")
-    assert said(odd) == ["http: 9000 waiting"]
+    odd = make_finding(Verdict.FAIL, "9000 waiting", facts={"status": "many"}, target="")
+    assert statements(odd) == ["http: 9000 waiting"]
 
 
-# --- what is left open --------------------------------------------------------------------------------
+# --- unknowns -----------------------------------------------------------------------------------------
 
 
-def unknown(*findings: Finding, **changed: Any) -> tuple[str, ...]:
-    return conclude(INCIDENT.model_copy(update=changed), findings).unknown
+def unknown(*findings: Finding, **fields: Any) -> tuple[str, ...]:
+    return conclude(INCIDENT.model_copy(update=fields), findings).unknown
 
 
 def test_skipped_and_unknown_findings_are_listed_with_a_reason() -> None:
     lines = unknown(
-        CONTROL, found(Verdict.SKIPPED, "refused: private"), found(Verdict.UNKNOWN, "no resolver", probe="tcp")
+        CONTROL,
+        make_finding(Verdict.SKIPPED, "refused: private"),
+        make_finding(Verdict.UNKNOWN, "no resolver", probe="tcp"),
     )
     assert f"http of {URL}: refused: private" in lines
     assert f"tcp of {URL}: no resolver" in lines
 
 
 def test_unfollowed_redirect_is_unknown() -> None:
-    redirect = found(Verdict.UNKNOWN, "HTTP 302; redirects to https://login.example/, which was not followed")
-    assert said(redirect) == []
+    redirect = make_finding(
+        Verdict.UNKNOWN, "HTTP 302; redirects to https://login.example/, which was not followed"
+    )
+    assert statements(redirect) == []
     assert any("was not followed" in line for line in unknown(CONTROL, redirect))
 
 
@@ -200,7 +208,7 @@ def test_missing_checks_are_reported_with_a_fix() -> None:
         "add one under targets in rule payments of the routing table"
     ) in unknown(CONTROL, route=bare)
     assert any("a rule of the routing table" in line for line in unknown(CONTROL, route=Route()))
-    assert "how checkout answers: nothing could be checked" in unknown(CONTROL, found(Verdict.UNKNOWN))
+    assert "how checkout answers: nothing could be checked" in unknown(CONTROL, make_finding(Verdict.UNKNOWN))
 
 
 def test_planned_check_without_a_finding_is_listed() -> None:
@@ -208,7 +216,7 @@ def test_planned_check_without_a_finding_is_listed() -> None:
 
 
 def test_check_that_did_not_run_is_not_counted_as_passed() -> None:
-    lines = unknown(CONTROL, found(Verdict.OK, target="https://elsewhere.example.com/"))
+    lines = unknown(CONTROL, make_finding(Verdict.OK, target="https://other.example.com/"))
     assert "why the alert was raised: every check that ran passed" in lines
     assert "why the alert was raised: every check passed" not in lines
 
@@ -221,15 +229,19 @@ def test_checks_over_the_limit_are_listed_individually() -> None:
 
 
 def test_failed_control_qualifies_only_failures() -> None:
-    assert not any("ours" in line for line in unknown(CONTROL, found(Verdict.FAIL)))
+    assert not any("ours" in line for line in unknown(CONTROL, make_finding(Verdict.FAIL)))
     assert any(
-        "the targets' or ours: no resolver answers" in line for line in unknown(BROKEN_CONTROL, found(Verdict.FAIL))
+        "the targets' or ours: no resolver answers" in line
+        for line in unknown(BROKEN_CONTROL, make_finding(Verdict.FAIL))
     )
-    assert not any("ours" in line for line in unknown(BROKEN_CONTROL, found(Verdict.OK)))
+    assert not any("ours" in line for line in unknown(BROKEN_CONTROL, make_finding(Verdict.OK)))
 
 
 def test_control_that_did_not_run_is_listed() -> None:
-    for findings in ([found(Verdict.OK)], [found(Verdict.UNKNOWN, probe="control"), found(Verdict.OK)]):
+    for findings in (
+        [make_finding(Verdict.OK)],
+        [make_finding(Verdict.UNKNOWN, probe="control"), make_finding(Verdict.OK)],
+    ):
         assert any("our own side: the control did not run" in line for line in unknown(*findings))
 
 
@@ -237,7 +249,7 @@ def test_control_that_did_not_run_is_listed() -> None:
 
 
 def _reply(rcode: int, *answers: bytes) -> str:
-    """Return a DNS reply about "h", in Latin-1: its header, the question and these records."""
+    """Return a DNS reply for "h" in Latin-1, with these answer records."""
     header = bytes([0x1D, 0xC0, 0x81, 0x80 | rcode, 0, 1, 0, len(answers), 0, 0, 0, 0])
     return (header + b"\1h\0\0\1\0\1" + b"".join(answers)).decode("latin-1")
 
@@ -260,12 +272,12 @@ RUNS = [
     ProbeRun(probe="dns", target=Target(host="h7.example.com", trusted=True)),
     ProbeRun(probe="dns", target=Target(host="h8.example.com"), identifier=True),
 ]
-OUR_SIDE = [2, 27, 43, 58, 77]
+LOCAL_ERRORS = [2, 27, 43, 58, 77]
 ANSWERS = st.fixed_dictionaries(
     {},
     optional={
         "http_code": st.sampled_from([0, 100, 200, 204, 300, 302, 304, 401, 403, 404, 429, 500, 503]),
-        "exitcode": st.sampled_from([0, 1, 7, 8, 16, 18, 23, 28, 35, 52, 55, 56, 61, 63, 92, 100, *OUR_SIDE]),
+        "exitcode": st.sampled_from([0, 1, 7, 8, 16, 18, 23, 28, 35, 52, 55, 56, 61, 63, 92, 100, *LOCAL_ERRORS]),
         "num_connects": st.sampled_from([0, 1]),
         "time_total": st.sampled_from([0.2, 3.0]),
         "time_appconnect": st.sampled_from([0, 0.1]),
@@ -277,8 +289,8 @@ ANSWERS = st.fixed_dictionaries(
         ),
     },
 )
-WHERE = f"{ADDRESS} yes {{}} 172.18.0.2"
-SEEN = st.fixed_dictionaries(
+ADDRESS_LINE = f"{ADDRESS} yes {{}} 172.18.0.2"
+MEASUREMENTS = st.fixed_dictionaries(
     {},
     optional={
         "trace-1": st.sampled_from(
@@ -293,8 +305,8 @@ SEEN = st.fixed_dictionaries(
         "body-1": st.sampled_from(["up", "down", "x" * 32_769, "\0\0\0\0\2\x08\1"]),
         "judged": st.sampled_from(
             [
-                WHERE.format("reserved"),
-                WHERE.format("public"),
+                ADDRESS_LINE.format("reserved"),
+                ADDRESS_LINE.format("public"),
                 "",
                 f"{ADDRESS} yes public -",
                 f"{ADDRESS} no private -",
@@ -310,16 +322,16 @@ SEEN = st.fixed_dictionaries(
 ENDS = st.sampled_from(
     [{}, {}, {}, {}, {"internal": True}, {"oom_killed": True}, {"timed_out": True}, {"exit_code": 137}]
 )
-MADE = st.tuples(
-    st.sampled_from(RUNS), ANSWERS, SEEN, st.sampled_from(["", "", "", "", "judged", "result-1"]), ENDS
+FINDING_PARTS = st.tuples(
+    st.sampled_from(RUNS), ANSWERS, MEASUREMENTS, st.sampled_from(["", "", "", "", "judged", "result-1"]), ENDS
 )
-FINDINGS = st.lists(MADE, max_size=4).map(lambda made: [_finding(*each) for each in made])
+FINDINGS = st.lists(FINDING_PARTS, max_size=4).map(lambda parts: [_finding(*each) for each in parts])
 
 
 def _finding(
-    run: ProbeRun, answer: dict[str, Any], seen: dict[str, Any], without: str, end: dict[str, Any]
+    run: ProbeRun, answer: dict[str, Any], measurements: dict[str, Any], without: str, end: dict[str, Any]
 ) -> Finding:
-    measured = answered(**answer) | seen
+    measured = web_measurements(**answer) | measurements
     return interpret(run, output({name: value for name, value in measured.items() if name != without}, **end))
 
 
@@ -348,13 +360,13 @@ def test_removing_a_cited_finding_removes_the_statement(findings: list[Finding],
 
 @given(FINDINGS)
 def test_no_finding_is_suppressed_or_invented(findings: list[Finding]) -> None:
-    texts = said(*findings)
+    texts = statements(*findings)
     for finding in findings:
-        assert (restate(finding).text in texts) is (finding.verdict in SPOKEN)
+        assert (restate(finding).text in texts) is (finding.verdict in REPORTED)
 
 
 def test_entailment_table_detects_untrue_clauses() -> None:
-    finding = found(
+    finding = make_finding(
         Verdict.FAIL, "HTTP 503 in 1 ms (name 1)", stages=stages(name=Verdict.FAIL), facts={"status": 200}
     )
     assert untrue_clauses(

@@ -1,4 +1,4 @@
-"""DNS messages: what is asked, and what replies say, whatever they are."""
+"""Build DNS queries and parse any reply."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def test_reply_with_addresses() -> None:
 
 
 def test_incomplete_reply_is_malformed() -> None:
-    whole = reply_to(query("a.example", "a"))
-    cut = read_reply("a-10.0.0.2", whole[:-6])
-    assert (cut.code, cut.addresses) == (ReplyCode.MALFORMED, ())
-    assert read_reply("a-10.0.0.2", whole + bytes(20)).code is ReplyCode.NOERROR
+    reply = reply_to(query("a.example", "a"))
+    truncated = read_reply("a-10.0.0.2", reply[:-6])
+    assert (truncated.code, truncated.addresses) == (ReplyCode.MALFORMED, ())
+    assert read_reply("a-10.0.0.2", reply + bytes(20)).code is ReplyCode.NOERROR
 
 
 def test_reply_codes() -> None:

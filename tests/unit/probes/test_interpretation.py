@@ -1,4 +1,4 @@
-"""A container's output becomes a finding, and what did not complete is never ok."""
+"""Interpret container output as a finding; an incomplete run is never ok."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from airflow_incident_provider.probes import (
 from airflow_incident_provider.probes.conclusions import restate
 from benchmarks.probes.entailment import untrue_clauses
 
-from .measured import AT, answered, output, transfer  # isort: skip
+from .measurements import AT, curl_report, output, web_measurements  # isort: skip
 
 URL = "http://checkout.example.com/healthz"
 HTTP = ProbeRun(probe="http", target=Target(url=URL))
@@ -58,21 +58,21 @@ def expecting(**expected: Any) -> ProbeRun:
     ],
 )
 def test_incomplete_run_is_unknown(fields: dict[str, Any], words: str) -> None:
-    finding = interpret(HTTP, output(answered(), **fields))
+    finding = interpret(HTTP, output(web_measurements(), **fields))
     assert finding.verdict is Verdict.UNKNOWN
     assert words in finding.summary
 
 
 @pytest.mark.parametrize("missing", ["judged", "result-1", "address-1", "lookup4"])
 def test_missing_measurement_is_never_ok(missing: str) -> None:
-    measurements = {name: value for name, value in answered().items() if name != missing}
+    measurements = {name: value for name, value in web_measurements().items() if name != missing}
     assert interpret(HTTP, output(measurements)).verdict is not Verdict.OK
 
 
 @settings(deadline=None)
 @given(probe=st.sampled_from([probe.name for probe in BUILTIN_PROBES]), data=st.data())
 def test_any_output_yields_a_valid_finding(probe: str, data: st.DataObject) -> None:
-    """Whatever is measured, there is a finding that can be stored, and its sentence claims nothing more."""
+    """Any output yields a serializable finding, and its statement claims nothing more."""
     values = [
         "",
         "0",
@@ -87,11 +87,24 @@ def test_any_output_yields_a_valid_finding(probe: str, data: st.DataObject) -> N
         "null",
         "1 2 3",
     ]
-    values += [transfer(http_code=503), transfer(http_code="x", exitcode=[]), transfer(certs=7, time_total="a")]
-    names = [*answered(), "knock-1", "trace-1", "verified-1", "reply-a-10.0.0.2", "reply-known-x", "proxy", "load"]
-    changed = data.draw(st.dictionaries(st.sampled_from(names), st.sampled_from(values)))
-    base = data.draw(st.sampled_from([{}, answered()]))
-    finding = interpret(ProbeRun(probe=probe, target=TARGETS[probe]), output({**base, **changed}))
+    values += [
+        curl_report(http_code=503),
+        curl_report(http_code="x", exitcode=[]),
+        curl_report(certs=7, time_total="a"),
+    ]
+    names = [
+        *web_measurements(),
+        "knock-1",
+        "trace-1",
+        "verified-1",
+        "reply-a-10.0.0.2",
+        "reply-known-x",
+        "proxy",
+        "load",
+    ]
+    changes = data.draw(st.dictionaries(st.sampled_from(names), st.sampled_from(values)))
+    base = data.draw(st.sampled_from([{}, web_measurements()]))
+    finding = interpret(ProbeRun(probe=probe, target=TARGETS[probe]), output({**base, **changes}))
     assert Finding.model_validate_json(finding.model_dump_json()) == finding
     if not finding.is_control:
         claims = restate(finding).text.removeprefix(f"{finding.target}: ")
@@ -99,13 +112,13 @@ def test_any_output_yields_a_valid_finding(probe: str, data: st.DataObject) -> N
 
 
 def test_times_are_wall_clock_times() -> None:
-    """The look-up is part of them, as a person waits for it, too."""
-    finding = interpret(HTTP, output(answered(http_code=503)))
+    """The name lookup counts, because a person waits for it too."""
+    finding = interpret(HTTP, output(web_measurements(http_code=503)))
     assert (finding.verdict, finding.summary) == (
         Verdict.FAIL,
         "HTTP 503 in 220 ms (name 10, connect 3, first byte 197)",
     )
-    slow = interpret(HTTP, output(answered() | {"lookup4": "100.00 105.30"}))
+    slow = interpret(HTTP, output(web_measurements() | {"lookup4": "100.00 105.30"}))
     assert slow.verdict is Verdict.WARN
     assert "the name took 5.3 s to resolve" in slow.summary
     assert "name 5300" in slow.summary
@@ -134,7 +147,7 @@ def test_times_are_wall_clock_times() -> None:
     ],
 )
 def test_verdicts_without_an_expectation(fields: dict[str, Any], verdict: Verdict) -> None:
-    assert interpret(HTTP, output(answered(**fields))).verdict is verdict
+    assert interpret(HTTP, output(web_measurements(**fields))).verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -152,32 +165,32 @@ def test_verdicts_without_an_expectation(fields: dict[str, Any], verdict: Verdic
     ],
 )
 def test_verdicts_with_an_expectation(expected: dict[str, Any], fields: dict[str, Any], verdict: Verdict) -> None:
-    assert interpret(expecting(**expected), output(answered(**fields))).verdict is verdict
+    assert interpret(expecting(**expected), output(web_measurements(**fields))).verdict is verdict
 
 
 def test_hanging_handshake_differs_from_hanging_connection() -> None:
     hanging = {"http_code": 0, "exitcode": 28, "time_connect": 0, "time_total": 4.0}
-    finding = interpret(HTTPS, output(answered(**hanging)))
+    finding = interpret(HTTPS, output(web_measurements(**hanging)))
     assert finding.summary == "the TLS handshake did not end within 4 s; not reached: request"
-    finding = interpret(HTTPS, output(answered(**hanging, num_connects=0)))
+    finding = interpret(HTTPS, output(web_measurements(**hanging, num_connects=0)))
     assert finding.summary == "port 443: no connection in time at 192.0.2.1; not reached: TLS, request"
 
 
 def test_finding_lists_the_stages_that_were_not_reached() -> None:
-    measurements = {name: value for name, value in answered().items() if not name.endswith("-1")}
+    measurements = {name: value for name, value in web_measurements().items() if not name.endswith("-1")}
     finding = interpret(HTTPS, output(measurements | {"judged": ""}))
     assert [stage.verdict for stage in finding.stages[1:]] == [Verdict.SKIPPED] * 3
     assert finding.summary.endswith("not reached: connection, TLS, request")
 
 
 def test_forbidden_address_is_skipped() -> None:
-    finding = interpret(HTTP, output(answered() | {"judged": "10.0.0.1 no private 172.18.0.2"}))
+    finding = interpret(HTTP, output(web_measurements() | {"judged": "10.0.0.1 no private 172.18.0.2"}))
     assert finding.verdict is Verdict.SKIPPED
     assert finding.summary == "refused: checkout.example.com is at 10.0.0.1 (private), which may not be probed"
 
 
 def test_vantage_point_is_part_of_the_finding() -> None:
-    finding = interpret(HTTP, output(answered(), network="probes"))
+    finding = interpret(HTTP, output(web_measurements(), network="probes"))
     assert finding.vantage is not None
     assert finding.vantage.model_dump() == {
         "network": "probes",
@@ -188,14 +201,14 @@ def test_vantage_point_is_part_of_the_finding() -> None:
 
 
 def test_command_can_be_pasted_into_a_shell() -> None:
-    assert interpret(HTTP, output(answered())).command == (
+    assert interpret(HTTP, output(web_measurements())).command == (
         "curl",
         "-sv",
         "--max-time",
         "10",
         "http://checkout.example.com:80/healthz",
     )
-    assert interpret(HTTP, output(answered())).exit_code is None
+    assert interpret(HTTP, output(web_measurements())).exit_code is None
 
 
 def test_secret_in_a_response_is_redacted_from_the_finding() -> None:
@@ -206,7 +219,7 @@ def test_secret_in_a_response_is_redacted_from_the_finding() -> None:
         "errormsg": secret,
         "exitcode": 18,
     }
-    measurements = answered(**fields) | {"headers-1": f"Location: /?t={secret}", "body-1": secret}
+    measurements = web_measurements(**fields) | {"headers-1": f"Location: /?t={secret}", "body-1": secret}
     assert secret not in interpret(HTTP, output(measurements)).model_dump_json()
 
 
@@ -215,7 +228,7 @@ def test_secret_in_a_response_is_redacted_from_the_finding() -> None:
 
 def redirecting(location: str, **expected: Any) -> tuple[ProbeRun, Finding]:
     run = expecting(**({"follow_redirects": True} | expected))
-    return run, interpret(run, output(answered(http_code=302, redirect_url=location)))
+    return run, interpret(run, output(web_measurements(http_code=302, redirect_url=location)))
 
 
 def test_redirect_is_followed_only_if_configured() -> None:
@@ -258,7 +271,7 @@ def test_finding_after_a_redirect_names_the_location() -> None:
     run, first = redirecting("http://other.example.com/")
     following = redirected_run(run, first)
     assert following is not None
-    merged = after_redirect(first, interpret(following, output(answered(http_code=503))))
+    merged = after_redirect(first, interpret(following, output(web_measurements(http_code=503))))
     assert merged.verdict is Verdict.FAIL
     assert merged.summary.startswith("redirects to http://other.example.com/: HTTP 503 in ")
     assert merged.facts["redirected_to"] == str(following.target)
@@ -266,18 +279,18 @@ def test_finding_after_a_redirect_names_the_location() -> None:
 
 def test_fault_before_a_redirect_is_kept() -> None:
     run, _ = redirecting("http://other.example.com/")
-    slow = answered(http_code=302, redirect_url="http://other.example.com/", time_total=9.0)
+    slow = web_measurements(http_code=302, redirect_url="http://other.example.com/", time_total=9.0)
     first = interpret(run, output(slow))
     following = redirected_run(run, first)
     assert following is not None
-    merged = after_redirect(first, interpret(following, output(answered())))
+    merged = after_redirect(first, interpret(following, output(web_measurements())))
     assert merged.verdict is Verdict.WARN
     assert "slow: the limit is" in merged.summary
     assert "not followed" not in merged.summary
     assert untrue_clauses(merged, merged.summary) == []
 
 
-# --- images of the caller's own -----------------------------------------------------------------------
+# --- custom images -----------------------------------------------------------------------------------
 
 
 def test_custom_image_finding_names_the_task_not_the_image() -> None:
@@ -310,7 +323,7 @@ def test_probe_that_could_not_run_is_unknown() -> None:
 
 def test_control_reports_the_failed_check() -> None:
     run = ProbeRun(probe="control")
-    measurements = {**answered(), "reply-known-10.0.0.2": ""}
+    measurements = {**web_measurements(), "reply-known-10.0.0.2": ""}
     finding = interpret(run, output(measurements))
     assert (finding.verdict, finding.summary) == (Verdict.FAIL, "no resolver answers (10.0.0.2)")
     assert finding.is_control
@@ -318,7 +331,7 @@ def test_control_reports_the_failed_check() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "words"),
+    ("changes", "words"),
     [
         (
             {"load": "96.0 1 1 1/2 1\n2\nMemTotal: 100 kB\nMemAvailable: 90 kB"},
@@ -329,12 +342,12 @@ def test_control_reports_the_failed_check() -> None:
         ({"clock": str(int(AT.timestamp()) - 7200)}, "the engine's clock is 7200 s behind the worker's"),
     ],
 )
-def test_control_checks_load_memory_and_clock(changed: dict[str, str], words: str) -> None:
+def test_control_checks_load_memory_and_clock(changes: dict[str, str], words: str) -> None:
     from airflow_incident_provider.probes.dns import query
 
     reply = bytearray(query("", "ns"))
     reply[2] |= 0x80
-    measurements = {**answered(), **changed}
+    measurements = {**web_measurements(), **changes}
     found = interpret(ProbeRun(probe="control"), _with_reply(measurements, bytes(reply)))
     assert found.verdict is Verdict.WARN
     assert words in found.summary
@@ -344,13 +357,13 @@ def _with_reply(measurements: dict[str, str], reply: bytes) -> ContainerOutput:
     import gzip
     from base64 import b64encode
 
-    made = output(measurements)
+    container_output = output(measurements)
     line = b"reply-known-10.0.0.2 " + b64encode(gzip.compress(reply)) + b"\n"
-    return ContainerOutput(started_at=AT, exit_code=0, duration_ms=300, stdout=line + made.stdout)
+    return ContainerOutput(started_at=AT, exit_code=0, duration_ms=300, stdout=line + container_output.stdout)
 
 
 def test_stages_are_in_the_order_of_a_request() -> None:
-    finding = interpret(HTTP, output(answered()))
+    finding = interpret(HTTP, output(web_measurements()))
     assert [stage.name for stage in finding.stages] == [StageName.NAME, StageName.CONNECTION, StageName.REQUEST]
 
 
@@ -361,10 +374,10 @@ def _http_date(minutes: float) -> str:
 @pytest.mark.parametrize(
     ("headers", "verdict"),
     [
-        # A cache passes on when the answer was made.
+        # A cache passes on the date of the original response.
         (f"Date: {_http_date(-60)}\r\nAge: 3600\r\n", Verdict.FAIL),
         (f"Date: {_http_date(-1440)}\r\nAge: 86400\r\nAge: 86400\r\n", Verdict.FAIL),
-        # No zone is UTC.
+        # -0000 means UTC.
         (f"Date: {_http_date(0).replace('GMT', '-0000')}\r\n", Verdict.FAIL),
         (f"Date: {_http_date(0)}\r\nAge: soon\r\n", Verdict.FAIL),
         (f"Date: {_http_date(-60)}\r\nAge: 0\r\n", Verdict.WARN),
@@ -374,7 +387,7 @@ def _http_date(minutes: float) -> str:
 def test_server_clock_accounts_for_the_age_header(headers: str, verdict: Verdict) -> None:
     issued = trustme.CA().issue_cert("checkout.example.com", not_after=AT - timedelta(minutes=10))
     pem = issued.cert_chain_pems[0].bytes().decode()
-    measured = answered(certs=pem, time_appconnect=0.1, ssl_verify_result=10)
+    measured = web_measurements(certs=pem, time_appconnect=0.1, ssl_verify_result=10)
     finding = interpret(HTTPS, output(measured | {"headers-1": f"HTTP/1.1 200 OK\r\n{headers}\r\n"}))
     assert finding.verdict is verdict
     words = "certificate expired" if verdict is Verdict.FAIL else "valid by the server's clock only"

@@ -1,4 +1,4 @@
-"""What a container printed is taken apart, made plain and kept small."""
+"""Parse, sanitize and limit container output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AT = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
 
 
 def measured(**values: bytes) -> bytes:
-    """Return measurements as the probe prints them."""
+    """Return measurements in the output format of the probe."""
     lines = [f"{name} {b64encode(gzip.compress(value)).decode()}" for name, value in values.items()]
     return "\n".join([*lines, "complete", ""]).encode()
 

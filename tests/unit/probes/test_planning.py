@@ -1,4 +1,4 @@
-"""Which probes run against what, and what is refused before anything runs."""
+"""Plan probe runs and refuse unsafe targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which targets are refused for what their text says."""
+"""Refuse unsafe targets by their text."""
 
 from __future__ import annotations
 
@@ -140,7 +140,6 @@ def test_url_and_host_of_a_target_are_checked() -> None:
 
 @given(st.integers(0, 2**32 - 1))
 def test_numeric_notations_of_an_address_are_refused(number: int) -> None:
-    """However a number is written, either it is refused or it is plain."""
     plain = str(IPv4Address(number))
     a, b, c, d = plain.split(".")
     for text in (str(number), hex(number), f"0{number:o}", f"{a}.{int(b) * 65536 + int(c) * 256 + int(d)}"):

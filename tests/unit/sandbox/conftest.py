@@ -1,4 +1,4 @@
-"""A running sandbox and the real clients that talk to it."""
+"""Fixtures for sandbox tests: a running sandbox and real clients."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def running() -> Iterator[SandboxServer]:
+def running_server() -> Iterator[SandboxServer]:
     with SandboxServer() as server:
         yield server
 
 
 @pytest.fixture
-def server(running: SandboxServer) -> SandboxServer:
-    running.workspace.reset()
-    return running
+def server(running_server: SandboxServer) -> SandboxServer:
+    running_server.workspace.reset()
+    return running_server
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def slack(server: SandboxServer, client_for: Callable[[str | None], WebClient]) 
 
 
 @pytest.fixture
-def refusal() -> Callable[..., dict[str, Any]]:
-    """Return a function that makes a call which must be refused, and returns the answer's body."""
+def error_response() -> Callable[..., dict[str, Any]]:
+    """Return a function that makes a call that must fail, and returns the response body."""
     from slack_sdk.errors import SlackApiError
 
     def call(method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -65,5 +65,5 @@ def refusal() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def room(slack: WebClient) -> str:
-    """A channel that the bot made."""
+    """Create a channel as the bot and return its ID."""
     return str(slack.conversations_create(name="inc-room")["channel"]["id"])

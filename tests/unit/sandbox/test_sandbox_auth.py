@@ -1,4 +1,4 @@
-"""Tokens, scopes, encodings of arguments and unknown methods."""
+"""Tokens, scopes, argument encodings and unknown methods."""
 
 from __future__ import annotations
 
@@ -22,11 +22,15 @@ def post(server: SandboxServer, method: str, **kwargs: Any) -> requests.Response
 
 
 def test_auth_test_returns_identity_and_scopes(slack: WebClient) -> None:
-    answer = slack.auth_test()
+    response = slack.auth_test()
 
-    assert (answer["team_id"], answer["user_id"], answer["bot_id"]) == ("T0ACME", "U0WARROOM01", "B0WARROOM01")
-    assert answer["url"] == "https://acme-retail.slack.com/"
-    assert "channels:manage" in answer.headers["x-oauth-scopes"].split(",")
+    assert (response["team_id"], response["user_id"], response["bot_id"]) == (
+        "T0ACME",
+        "U0WARROOM01",
+        "B0WARROOM01",
+    )
+    assert response["url"] == "https://acme-retail.slack.com/"
+    assert "channels:manage" in response.headers["x-oauth-scopes"].split(",")
 
 
 def test_catalog_and_handlers_match() -> None:
@@ -36,10 +40,10 @@ def test_catalog_and_handlers_match() -> None:
 def test_error_code_missing_from_the_catalog_is_a_server_error(
     server: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def invent(_: Call) -> dict[str, Any]:
+    def fail(_: Call) -> dict[str, Any]:
         raise SlackError("not_a_code_of_slack")
 
-    monkeypatch.setitem(HANDLERS, "auth.teams.list", invent)
+    monkeypatch.setitem(HANDLERS, "auth.teams.list", fail)
 
     assert post(server, "auth.teams.list", data={"token": server.token}).status_code == 500
 
@@ -53,33 +57,33 @@ def test_missing_token_is_not_authed(server: SandboxServer) -> None:
     assert post(server, "auth.test").json() == {"ok": False, "error": "not_authed"}
 
 
-def test_unknown_token_is_invalid_auth(client_for: Callable[..., Any], refusal: Callable[..., Any]) -> None:
-    assert refusal(client_for("xoxb-unknown").auth_test)["error"] == "invalid_auth"
+def test_unknown_token_is_invalid_auth(client_for: Callable[..., Any], error_response: Callable[..., Any]) -> None:
+    assert error_response(client_for("xoxb-unknown").auth_test)["error"] == "invalid_auth"
 
 
 @pytest.mark.parametrize("status", ["token_revoked", "token_expired", "account_inactive"])
 def test_inactive_token_returns_its_status(
-    control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any], status: str
+    control: SandboxClient, client_for: Callable[..., Any], error_response: Callable[..., Any], status: str
 ) -> None:
     token = control.add_token("old", scopes=["chat:write"], status=status)
 
-    assert refusal(client_for(token).auth_test)["error"] == status
+    assert error_response(client_for(token).auth_test)["error"] == status
 
 
 def test_token_of_a_deactivated_user_is_inactive(
-    control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any]
+    control: SandboxClient, client_for: Callable[..., Any], error_response: Callable[..., Any]
 ) -> None:
     token = control.add_token("dave", scopes=[], value="xoxp-dave", user_id="U0DAVEGONE1")
 
-    assert refusal(client_for(token).auth_test)["error"] == "account_inactive"
+    assert error_response(client_for(token).auth_test)["error"] == "account_inactive"
 
 
 def test_missing_scope_error_lists_needed_and_provided(
-    control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any]
+    control: SandboxClient, client_for: Callable[..., Any], error_response: Callable[..., Any]
 ) -> None:
     slack = client_for(control.add_token("poor", scopes=["chat:write", "users:read"]))
 
-    body = refusal(slack.pins_add, channel="C0GENERAL01", timestamp="1.000001")
+    body = error_response(slack.pins_add, channel="C0GENERAL01", timestamp="1.000001")
 
     assert (body["error"], body["needed"], body["provided"]) == (
         "missing_scope",
@@ -98,15 +102,16 @@ def test_any_scope_of_a_method_is_sufficient(
 
 
 def test_private_channels_require_group_scopes(
-    control: SandboxClient, client_for: Callable[..., Any], slack: WebClient, refusal: Callable[..., Any]
+    control: SandboxClient, client_for: Callable[..., Any], slack: WebClient, error_response: Callable[..., Any]
 ) -> None:
     private = slack.conversations_create(name="inc-private", is_private=True)["channel"]["id"]
     public_only = client_for(control.add_token("public", scopes=["channels:manage", "channels:read"]))
 
-    assert refusal(public_only.conversations_info, channel=private)["needed"] == "groups:read"
-    assert refusal(public_only.conversations_create, name="x", is_private=True)["needed"] == "groups:write"
+    assert error_response(public_only.conversations_info, channel=private)["needed"] == "groups:read"
+    assert error_response(public_only.conversations_create, name="x", is_private=True)["needed"] == "groups:write"
     assert (
-        refusal(public_only.conversations_list, types="public_channel,private_channel")["needed"] == "groups:read"
+        error_response(public_only.conversations_list, types="public_channel,private_channel")["needed"]
+        == "groups:read"
     )
 
 
@@ -122,11 +127,11 @@ def test_private_channels_require_group_scopes(
     ids=["form", "form-true", "json", "query", "multipart"],
 )
 def test_arguments_are_read_in_every_encoding(server: SandboxServer, request_kwargs: dict[str, Any]) -> None:
-    answer = post(
+    response = post(
         server, "conversations.info", headers={"Authorization": f"Bearer {server.token}"}, **request_kwargs
     )
 
-    assert answer.json()["channel"]["num_members"] == 23
+    assert response.json()["channel"]["num_members"] == 23
 
 
 def test_token_is_accepted_as_a_query_argument(server: SandboxServer) -> None:
@@ -158,13 +163,13 @@ def test_blocks_are_accepted_as_a_json_string(server: SandboxServer, room: str) 
 
 @pytest.mark.parametrize(("body", "error"), [("{", "invalid_json"), ("[1]", "json_not_object")])
 def test_invalid_json_is_an_error(server: SandboxServer, body: str, error: str) -> None:
-    answer = post(server, "auth.test", data=body, headers={"Content-Type": "application/json"})
+    response = post(server, "auth.test", data=body, headers={"Content-Type": "application/json"})
 
-    assert answer.json()["error"] == error
+    assert response.json()["error"] == error
 
 
-def test_missing_argument_is_named(slack: WebClient, refusal: Callable[..., Any]) -> None:
-    body = refusal(slack.api_call, "users.lookupByEmail")
+def test_missing_argument_is_named(slack: WebClient, error_response: Callable[..., Any]) -> None:
+    body = error_response(slack.api_call, "users.lookupByEmail")
 
     assert body["response_metadata"]["messages"] == ["[ERROR] missing required field: email"]
 

@@ -1,4 +1,4 @@
-"""Block Kit's limits, held against a second opinion where another library has one."""
+"""Block Kit limits, compared with another library where it validates them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def context(count: int) -> dict[str, Any]:
     return {"type": "context", "elements": [mrkdwn("x")] * count}
 
 
-# What is just legal, and what is just not.
+# For each limit: blocks that are just valid, and blocks that are just invalid.
 LIMITS: list[tuple[str, list[Any], list[Any]]] = [
     ("blocks", [{"type": "divider"}] * 50, [{"type": "divider"}] * 51),
     ("section text", [section("x" * 3000)], [section("x" * 3001)]),
@@ -64,12 +64,12 @@ LIMITS: list[tuple[str, list[Any], list[Any]]] = [
     ("button style", [actions(button(style="danger"))], [actions(button(style="green"))]),
     ("action id", [actions(button(action_id="x" * 255))], [actions(button(action_id="x" * 256))]),
     (
-        "action ids twice",
+        "duplicate action ids",
         [actions(button(action_id="a"), button(action_id="b"))],
         [actions(button(action_id="a"), button(action_id="a"))],
     ),
     ("block id", [section(block_id="x" * 255)], [section(block_id="x" * 256)]),
-    ("block ids twice", [section(block_id="a"), section()], [section(block_id="a"), section(block_id="a")]),
+    ("duplicate block ids", [section(block_id="a"), section()], [section(block_id="a"), section(block_id="a")]),
     ("alt text", [image(alt_text="x" * 2000)], [image(alt_text="x" * 2001)]),
     ("alt text empty", [image()], [image(alt_text="")]),
     ("image scheme", [image()], [image(image_url="file:///etc/passwd")]),
@@ -84,10 +84,10 @@ LIMITS: list[tuple[str, list[Any], list[Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("legal", "illegal"), [case[1:] for case in LIMITS], ids=[case[0] for case in LIMITS])
-def test_limits_are_exact(legal: list[Any], illegal: list[Any]) -> None:
-    assert complaints(legal) == []
-    assert complaints(illegal) != []
+@pytest.mark.parametrize(("valid", "invalid"), [case[1:] for case in LIMITS], ids=[case[0] for case in LIMITS])
+def test_limits_are_exact(valid: list[Any], invalid: list[Any]) -> None:
+    assert complaints(valid) == []
+    assert complaints(invalid) != []
 
 
 def test_error_contains_a_json_pointer() -> None:
@@ -117,14 +117,14 @@ def test_limits_agree_with_slackblocks() -> None:
     for build in refused_by_library.values():
         with pytest.raises(sb.errors.InvalidUsageError):
             build()
-    by_name = {name: illegal for name, _, illegal in LIMITS}
+    by_name = {name: invalid for name, _, invalid in LIMITS}
     assert all(complaints(by_name[name]) for name in refused_by_library)
 
 
 def test_blocks_built_by_slack_sdk_are_valid() -> None:
     from slack_sdk.models import blocks as b
 
-    built = [
+    blocks = [
         b.HeaderBlock(text="Checkout"),
         b.SectionBlock(text="*x*", fields=["a", "b"], accessory=b.ButtonElement(text="Go", action_id="go")),
         b.ContextBlock(
@@ -135,4 +135,4 @@ def test_blocks_built_by_slack_sdk_are_valid() -> None:
         b.DividerBlock(),
     ]
 
-    assert complaints([block.to_dict() for block in built]) == []
+    assert complaints([block.to_dict() for block in blocks]) == []

@@ -1,4 +1,4 @@
-"""Channels: names, visibility, archiving, notes, members, invitations."""
+"""Channels: names, visibility, archiving, topics, members and invitations."""
 
 from __future__ import annotations
 
@@ -37,8 +37,10 @@ def subtypes(slack: WebClient, channel: str) -> list[str | None]:
         ("security-private", "name_taken"),
     ],
 )
-def test_invalid_name_is_rejected(slack: WebClient, refusal: Callable[..., Any], name: str, error: str) -> None:
-    assert refusal(slack.conversations_create, name=name)["error"] == error
+def test_invalid_name_is_rejected(
+    slack: WebClient, error_response: Callable[..., Any], name: str, error: str
+) -> None:
+    assert error_response(slack.conversations_create, name=name)["error"] == error
 
 
 @pytest.mark.parametrize("name", ["a", "a" * 80, "inc_1-x", "zażółć", "7"])
@@ -61,7 +63,7 @@ def test_any_name_is_valid_or_rejected(name: str) -> None:
 
 
 def test_private_channel_is_visible_to_members_only(
-    slack: WebClient, control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any]
+    slack: WebClient, control: SandboxClient, client_for: Callable[..., Any], error_response: Callable[..., Any]
 ) -> None:
     private = slack.conversations_create(name="inc-secret", is_private=True)["channel"]
     outsider = client_for(
@@ -72,18 +74,18 @@ def test_private_channel_is_visible_to_members_only(
     assert private["is_private"]
     assert private["id"] in {c["id"] for c in slack.conversations_list(types=both)["channels"]}
     assert private["id"] not in {c["id"] for c in outsider.conversations_list(types=both)["channels"]}
-    assert refusal(outsider.conversations_info, channel=private["id"])["error"] == "channel_not_found"
-    assert refusal(slack.conversations_info, channel="C0SECURITY1")["error"] == "channel_not_found"
+    assert error_response(outsider.conversations_info, channel=private["id"])["error"] == "channel_not_found"
+    assert error_response(slack.conversations_info, channel="C0SECURITY1")["error"] == "channel_not_found"
 
 
-def test_channels_are_listed_by_type_and_state(slack: WebClient, refusal: Callable[..., Any]) -> None:
+def test_channels_are_listed_by_type_and_state(slack: WebClient, error_response: Callable[..., Any]) -> None:
     names = {c["name"] for c in slack.conversations_list()["channels"]}
     live = {c["name"] for c in slack.conversations_list(exclude_archived=True)["channels"]}
 
     assert "security-private" not in names
     assert names - live == {"inc-20260914-search-latency-81"}
-    assert refusal(slack.conversations_list, types="secret")["error"] == "invalid_types"
-    assert refusal(slack.conversations_list, limit="many")["error"] == "invalid_limit"
+    assert error_response(slack.conversations_list, types="secret")["error"] == "invalid_types"
+    assert error_response(slack.conversations_list, limit="many")["error"] == "invalid_limit"
 
 
 def test_users_conversations_lists_the_channels_of_the_user(slack: WebClient, room: str) -> None:
@@ -92,7 +94,7 @@ def test_users_conversations_lists_the_channels_of_the_user(slack: WebClient, ro
 
 
 def test_topic_and_purpose_are_escaped_announced_and_limited(
-    slack: WebClient, room: str, refusal: Callable[..., Any]
+    slack: WebClient, room: str, error_response: Callable[..., Any]
 ) -> None:
     slack.conversations_setTopic(channel=room, topic="p99 > 2s & rising")
     slack.conversations_setPurpose(channel=room, purpose="<b>")
@@ -103,24 +105,32 @@ def test_topic_and_purpose_are_escaped_announced_and_limited(
     assert channel["purpose"]["value"] == "&lt;b&gt;"
     assert subtypes(slack, room) == ["channel_purpose", "channel_topic", "channel_join"]
     assert slack.conversations_setTopic(channel=room, topic="x" * 250)["ok"]
-    assert refusal(slack.conversations_setTopic, channel=room, topic="x" * 251)["error"] == "too_long"
-    assert refusal(slack.conversations_setTopic, channel="C0GENERAL01", topic="x")["error"] == "not_in_channel"
+    assert error_response(slack.conversations_setTopic, channel=room, topic="x" * 251)["error"] == "too_long"
+    assert (
+        error_response(slack.conversations_setTopic, channel="C0GENERAL01", topic="x")["error"] == "not_in_channel"
+    )
 
 
-def test_bot_cannot_use_an_archived_channel(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
+def test_bot_cannot_use_an_archived_channel(
+    slack: WebClient, room: str, error_response: Callable[..., Any]
+) -> None:
     slack.conversations_invite(channel=room, users="U0ALICENG01")
     slack.conversations_archive(channel=room)
 
-    assert refusal(slack.conversations_archive, channel=room)["error"] == "already_archived"
-    assert refusal(slack.conversations_unarchive, channel=room)["error"] == "not_in_channel"
-    assert refusal(slack.conversations_join, channel=room)["error"] == "is_archived"
-    assert refusal(slack.conversations_setTopic, channel=room, topic="x")["error"] == "is_archived"
-    assert refusal(slack.chat_postMessage, channel=room, text="x")["error"] == "is_archived"
+    assert error_response(slack.conversations_archive, channel=room)["error"] == "already_archived"
+    assert error_response(slack.conversations_unarchive, channel=room)["error"] == "not_in_channel"
+    assert error_response(slack.conversations_join, channel=room)["error"] == "is_archived"
+    assert error_response(slack.conversations_setTopic, channel=room, topic="x")["error"] == "is_archived"
+    assert error_response(slack.chat_postMessage, channel=room, text="x")["error"] == "is_archived"
     assert slack.conversations_members(channel=room)["members"] == ["U0ALICENG01"]
 
 
 def test_user_can_unarchive_a_channel(
-    slack: WebClient, room: str, control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any]
+    slack: WebClient,
+    room: str,
+    control: SandboxClient,
+    client_for: Callable[..., Any],
+    error_response: Callable[..., Any],
 ) -> None:
     slack.conversations_archive(channel=room)
     priya = client_for(
@@ -130,27 +140,29 @@ def test_user_can_unarchive_a_channel(
     priya.conversations_unarchive(channel=room)
 
     assert not slack.conversations_info(channel=room)["channel"]["is_archived"]
-    assert refusal(priya.conversations_unarchive, channel=room)["error"] == "not_archived"
-    assert refusal(slack.conversations_archive, channel="C0GENERAL01")["error"] == "cant_archive_general"
+    assert error_response(priya.conversations_unarchive, channel=room)["error"] == "not_archived"
+    assert error_response(slack.conversations_archive, channel="C0GENERAL01")["error"] == "cant_archive_general"
 
 
-def test_join(slack: WebClient, refusal: Callable[..., Any]) -> None:
+def test_join(slack: WebClient, error_response: Callable[..., Any]) -> None:
     first = slack.conversations_join(channel="C0INCIDENT1")
     second = slack.conversations_join(channel="C0INCIDENT1")
 
     assert first["channel"]["is_member"]
     assert "warning" not in first.data
     assert second["response_metadata"]["warnings"] == ["already_in_channel"]
-    assert refusal(slack.conversations_join, channel="C0NOWHERE01")["error"] == "channel_not_found"
+    assert error_response(slack.conversations_join, channel="C0NOWHERE01")["error"] == "channel_not_found"
     assert subtypes(slack, "C0INCIDENT1")[0] == "channel_join"
 
 
-def test_only_the_creator_can_rename_a_channel(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
+def test_only_the_creator_can_rename_a_channel(
+    slack: WebClient, room: str, error_response: Callable[..., Any]
+) -> None:
     assert slack.conversations_rename(channel=room, name="inc-renamed")["channel"]["previous_names"] == ["inc-room"]
-    assert refusal(slack.conversations_rename, channel=room, name="general")["error"] == "name_taken"
+    assert error_response(slack.conversations_rename, channel=room, name="general")["error"] == "name_taken"
     slack.conversations_join(channel="C0INCIDENT1")
-    assert refusal(slack.conversations_rename, channel="C0INCIDENT1", name="x")["error"] == "not_authorized"
-    assert slack.conversations_create(name="inc-room")["ok"], "the old name is free again"
+    assert error_response(slack.conversations_rename, channel="C0INCIDENT1", name="x")["error"] == "not_authorized"
+    assert slack.conversations_create(name="inc-room")["ok"], "the old name is available again"
 
 
 def test_invited_users_become_members(slack: WebClient, room: str) -> None:
@@ -176,37 +188,39 @@ def test_invited_users_become_members(slack: WebClient, room: str) -> None:
 )
 @pytest.mark.parametrize("force", [False, True])
 def test_invalid_invitation_among_valid_ones(
-    slack: WebClient, room: str, refusal: Callable[..., Any], *, user: str, error: str, force: bool
+    slack: WebClient, room: str, error_response: Callable[..., Any], *, user: str, error: str, force: bool
 ) -> None:
     slack.conversations_invite(channel=room, users="U0DANAREYES")
     invitation: dict[str, Any] = {"channel": room, "users": ["U0ALICENG01", user, "U0JOSEGARC1"], "force": force}
-    answer = (
-        slack.conversations_invite(**invitation) if force else refusal(slack.conversations_invite, **invitation)
+    response = (
+        slack.conversations_invite(**invitation)
+        if force
+        else error_response(slack.conversations_invite, **invitation)
     )
-    here = set(slack.conversations_members(channel=room)["members"])
+    members = set(slack.conversations_members(channel=room)["members"])
 
-    assert answer["errors"] == [{"user": user, "ok": False, "error": error}]
-    assert ({"U0ALICENG01", "U0JOSEGARC1"} <= here) is force
+    assert response["errors"] == [{"user": user, "ok": False, "error": error}]
+    assert ({"U0ALICENG01", "U0JOSEGARC1"} <= members) is force
     if not force:
-        assert answer["error"] == error
+        assert response["error"] == error
 
 
 def test_forced_invitation_can_be_configured_to_fail(
-    slack: WebClient, room: str, refusal: Callable[..., Any], control: SandboxClient
+    slack: WebClient, room: str, error_response: Callable[..., Any], control: SandboxClient
 ) -> None:
     control.settings(forced_invite_ok=False)
 
-    body = refusal(slack.conversations_invite, channel=room, users="U0NOBODY001,U0ALICENG01", force=True)
+    body = error_response(slack.conversations_invite, channel=room, users="U0NOBODY001,U0ALICENG01", force=True)
 
     assert body["error"] == "user_not_found"
     assert "U0ALICENG01" in slack.conversations_members(channel=room)["members"]
 
 
-def test_invitation_limits(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
+def test_invitation_limits(slack: WebClient, room: str, error_response: Callable[..., Any]) -> None:
     many = [f"U{number:09d}" for number in range(101)]
 
-    assert refusal(slack.conversations_invite, channel=room, users=many)["error"] == "too_many_users"
-    assert refusal(slack.conversations_invite, channel=room, users=many[:100])["error"] == "user_not_found"
-    assert refusal(slack.conversations_invite, channel=room, users="")["error"] == "no_user"
-    not_in = refusal(slack.conversations_invite, channel="C0GENERAL01", users="U0STRANGER1")
+    assert error_response(slack.conversations_invite, channel=room, users=many)["error"] == "too_many_users"
+    assert error_response(slack.conversations_invite, channel=room, users=many[:100])["error"] == "user_not_found"
+    assert error_response(slack.conversations_invite, channel=room, users="")["error"] == "no_user"
+    not_in = error_response(slack.conversations_invite, channel="C0GENERAL01", users="U0STRANGER1")
     assert not_in["error"] == "not_in_channel"

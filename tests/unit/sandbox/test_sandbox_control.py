@@ -1,4 +1,4 @@
-"""The control API, the page's headers, and many callers at once."""
+"""Control API, response headers of the page, and concurrent calls."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def test_state_contains_no_tokens_or_email_addresses(control: SandboxClient, sla
 
 
 def test_reset_restores_the_seed(
-    slack: WebClient, room: str, control: SandboxClient, refusal: Callable[..., Any]
+    slack: WebClient, room: str, control: SandboxClient, error_response: Callable[..., Any]
 ) -> None:
     control.settings(latency_ms=1, short_pages=True)
     control.reset()
 
-    assert refusal(slack.conversations_info, channel="inc-room")["error"] == "channel_not_found"
+    assert error_response(slack.conversations_info, channel="inc-room")["error"] == "channel_not_found"
     assert control.settings()["short_pages"] is False
     assert slack.conversations_create(name="inc-room")["channel"]["id"] == room
 
@@ -97,9 +97,9 @@ def test_invalid_request_is_rejected(server: SandboxServer, path: str, body: dic
 
 
 def test_unknown_setting_is_rejected(server: SandboxServer) -> None:
-    answer = requests.put(f"{server.url}/sandbox/settings", json={"warp": 9}, timeout=60)
+    response = requests.put(f"{server.url}/sandbox/settings", json={"warp": 9}, timeout=60)
 
-    assert answer.status_code == 422
+    assert response.status_code == 422
 
 
 def test_changes_are_streamed_to_the_page(server: SandboxServer, slack: WebClient) -> None:
@@ -114,26 +114,26 @@ def test_changes_are_streamed_to_the_page(server: SandboxServer, slack: WebClien
 
 def test_page_and_its_files_have_a_strict_content_security_policy(server: SandboxServer) -> None:
     for path in ("/", "/static/app.js", "/static/app.css", "/static/mark.svg"):
-        answer = requests.get(server.url + path, timeout=60)
-        policy = answer.headers["Content-Security-Policy"]
-        assert answer.status_code == 200
+        response = requests.get(server.url + path, timeout=60)
+        policy = response.headers["Content-Security-Policy"]
+        assert response.status_code == 200
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
 
 
 def test_concurrent_calls_lose_nothing(slack: WebClient, room: str, control: SandboxClient) -> None:
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda n: slack.chat_postMessage(channel=room, text=str(n)), range(60)))
+        responses = list(pool.map(lambda n: slack.chat_postMessage(channel=room, text=str(n)), range(60)))
         created = list(
             pool.map(lambda n: slack.api_call("conversations.create", params={"name": f"x-{n}"}), range(8))
         )
 
-    assert len({answer["ts"] for answer in answers}) == 60
-    assert len({answer["channel"]["id"] for answer in created}) == 8
+    assert len({response["ts"] for response in responses}) == 60
+    assert len({response["channel"]["id"] for response in created}) == 8
     assert sum("subtype" not in m for m in control.channel(room)["messages"]) == 60
 
 
-def test_concurrent_creation_takes_a_name_once(slack: WebClient, refusal: Callable[..., Any]) -> None:
+def test_concurrent_creation_takes_a_name_once(slack: WebClient, error_response: Callable[..., Any]) -> None:
     from slack_sdk.errors import SlackApiError
 
     def create(_: int) -> Any:

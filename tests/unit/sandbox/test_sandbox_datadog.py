@@ -1,4 +1,4 @@
-"""The stand-in for Datadog, through Datadog's own client."""
+"""Datadog sandbox, used through Datadog's official client."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def headers(workspace: Workspace) -> dict[str, str]:
 
 
 def test_metrics_are_stored(datadog: Any, workspace: Workspace, control: SandboxClient) -> None:
-    answer = datadog.api.Metric.send(
+    response = datadog.api.Metric.send(
         metric="incident.opened", points=[(time.time(), 1)], tags=["env:prod"], type="count"
     )
 
-    assert answer["status"] == "ok"
-    kept = control.state()["datadog"]["series"][0]
-    assert (kept["metric"], kept["tags"], kept["version"]) == ("incident.opened", ["env:prod"], "v1")
+    assert response["status"] == "ok"
+    stored = control.state()["datadog"]["series"][0]
+    assert (stored["metric"], stored["tags"], stored["version"]) == ("incident.opened", ["env:prod"], "v1")
 
 
 def test_series_v2_are_stored(server: SandboxServer, headers: dict[str, str], workspace: Workspace) -> None:
     body = {"series": [{"metric": "m", "type": 1, "points": [{"timestamp": 1, "value": 2}]}]}
-    answer = requests.post(f"{server.url}/api/v2/series", json=body, headers=headers, timeout=60)
+    response = requests.post(f"{server.url}/api/v2/series", json=body, headers=headers, timeout=60)
 
-    assert (answer.status_code, answer.json()) == (202, {"errors": []})
+    assert (response.status_code, response.json()) == (202, {"errors": []})
     assert workspace.datadog.series[0]["version"] == "v2"
 
 
@@ -67,9 +67,9 @@ def test_query_returns_the_scripted_series(datadog: Any, server: SandboxServer) 
 
 def test_wrong_keys_are_forbidden(server: SandboxServer, headers: dict[str, str]) -> None:
     wrong = [{}, {**headers, "DD-API-KEY": "x"}]
-    for sent in wrong:
-        answer = requests.get(f"{server.url}/api/v1/validate", headers=sent, timeout=60)
-        assert (answer.status_code, answer.json()) == (403, {"errors": ["Forbidden"]})
+    for keys in wrong:
+        response = requests.get(f"{server.url}/api/v1/validate", headers=keys, timeout=60)
+        assert (response.status_code, response.json()) == (403, {"errors": ["Forbidden"]})
     only_api = {"DD-API-KEY": headers["DD-API-KEY"]}
     query = {"query": "x", "from": "1", "to": "2"}
     assert requests.get(f"{server.url}/api/v1/validate", headers=only_api, timeout=60).json() == {"valid": True}
@@ -80,9 +80,9 @@ def test_keys_in_the_query_string_work_and_are_not_logged(
     server: SandboxServer, workspace: Workspace, control: SandboxClient
 ) -> None:
     keys = {"api_key": workspace.datadog.api_key, "application_key": workspace.datadog.app_key}
-    answer = requests.get(f"{server.url}/api/v1/validate", params=keys, timeout=60)
+    response = requests.get(f"{server.url}/api/v1/validate", params=keys, timeout=60)
 
-    assert answer.json() == {"valid": True}
+    assert response.json() == {"valid": True}
     assert control.calls("datadog.validate")[0]["args"] == {}
 
 
@@ -133,6 +133,6 @@ def test_faults_apply_to_datadog(server: SandboxServer, headers: dict[str, str],
 
 
 def test_invalid_json_body_is_rejected(server: SandboxServer, headers: dict[str, str]) -> None:
-    answer = requests.post(f"{server.url}/api/v1/events", data=b"{", headers=headers, timeout=60)
+    response = requests.post(f"{server.url}/api/v1/events", data=b"{", headers=headers, timeout=60)
 
-    assert answer.status_code == 400
+    assert response.status_code == 400

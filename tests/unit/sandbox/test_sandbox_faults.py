@@ -1,4 +1,4 @@
-"""Trouble on order, as the real client sees it; and the rate limits."""
+"""Injected faults and rate limits, as the real client sees them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def texts(control: SandboxClient, channel: str) -> list[str]:
 
 
 def test_error_on_the_nth_call(
-    slack: WebClient, room: str, control: SandboxClient, refusal: Callable[..., Any]
+    slack: WebClient, room: str, control: SandboxClient, error_response: Callable[..., Any]
 ) -> None:
     control.add_fault(Fault(method="chat.postMessage", nth=2, error="internal_error", fields={"detail": "x"}))
 
     slack.chat_postMessage(channel=room, text="1")
-    body = refusal(slack.chat_postMessage, channel=room, text="2")
+    body = error_response(slack.chat_postMessage, channel=room, text="2")
     slack.chat_postMessage(channel=room, text="3")
 
     assert (body["error"], body["detail"]) == ("internal_error", "x")
@@ -35,34 +35,34 @@ def test_error_on_the_nth_call(
 
 
 def test_fault_for_the_next_calls_or_every_call(
-    slack: WebClient, control: SandboxClient, refusal: Callable[..., Any]
+    slack: WebClient, control: SandboxClient, error_response: Callable[..., Any]
 ) -> None:
     control.add_fault(Fault(method="auth.test", times=2, error="internal_error"))
-    assert [refusal(slack.auth_test)["error"] for _ in range(2)] == ["internal_error"] * 2
+    assert [error_response(slack.auth_test)["error"] for _ in range(2)] == ["internal_error"] * 2
     assert slack.auth_test()["ok"]
 
     control.add_fault(Fault(times=None, error="fatal_error"))
-    assert [refusal(slack.auth_test)["error"] for _ in range(4)] == ["fatal_error"] * 4
+    assert [error_response(slack.auth_test)["error"] for _ in range(4)] == ["fatal_error"] * 4
     control.clear_faults()
     assert slack.auth_test()["ok"]
 
 
 def test_datadog_fault_does_not_affect_slack(
-    slack: WebClient, control: SandboxClient, refusal: Callable[..., Any]
+    slack: WebClient, control: SandboxClient, error_response: Callable[..., Any]
 ) -> None:
     control.add_fault(Fault(method="datadog.*", times=None, error="fatal_error"))
     assert slack.auth_test()["ok"]
 
     control.add_fault(Fault(method="auth.*", error="internal_error"))
-    assert refusal(slack.auth_test)["error"] == "internal_error"
+    assert error_response(slack.auth_test)["error"] == "internal_error"
 
 
 def test_error_after_the_effect(
-    slack: WebClient, room: str, control: SandboxClient, refusal: Callable[..., Any]
+    slack: WebClient, room: str, control: SandboxClient, error_response: Callable[..., Any]
 ) -> None:
     control.add_fault(Fault(method="chat.postMessage", when="after", error="fatal_error"))
 
-    refusal(slack.chat_postMessage, channel=room, text="posted anyway")
+    error_response(slack.chat_postMessage, channel=room, text="posted anyway")
 
     assert texts(control, room) == ["posted anyway"]
 
@@ -123,11 +123,11 @@ def test_delay_causes_a_client_timeout(server: SandboxServer, control: SandboxCl
     from slack_sdk import WebClient
 
     control.add_fault(Fault(method="auth.test", delay_ms=1500))
-    impatient = WebClient(token=server.token, base_url=server.slack_base_url, timeout=1, retry_handlers=[])
+    client = WebClient(token=server.token, base_url=server.slack_base_url, timeout=1, retry_handlers=[])
 
     with pytest.raises(TimeoutError):
-        impatient.auth_test()
-    assert impatient.auth_test()["ok"]
+        client.auth_test()
+    assert client.auth_test()["ok"]
 
 
 def test_latency_is_added_to_every_call(slack: WebClient, control: SandboxClient) -> None:
@@ -135,7 +135,7 @@ def test_latency_is_added_to_every_call(slack: WebClient, control: SandboxClient
 
     slack.auth_test()
 
-    # An event loop may wake up a clock tick early.
+    # An event loop may wake up one clock tick early.
     assert control.calls("auth.test")[-1]["duration_ms"] > 25
 
 
@@ -149,10 +149,10 @@ def test_invalid_fault_is_rejected(fault: dict[str, Any]) -> None:
 
 
 def test_log_contains_every_call_in_order(
-    slack: WebClient, room: str, control: SandboxClient, refusal: Callable[..., Any]
+    slack: WebClient, room: str, control: SandboxClient, error_response: Callable[..., Any]
 ) -> None:
     slack.chat_postMessage(channel=room, text="x")
-    refusal(slack.users_info, user="U0NOBODY001")
+    error_response(slack.users_info, user="U0NOBODY001")
     calls = control.calls()
 
     assert [(c["method"], c["outcome"], c["status"], c["token"]) for c in calls] == [
@@ -176,13 +176,13 @@ class Clock:
 def test_rate_limit_window_slides() -> None:
     clock = Clock()
     limiter = RateLimiter(clock)
-    demand: dict[tuple[str, ...], Quota] = {("app", "m"): Quota(calls=2, seconds=60)}
+    quotas: dict[tuple[str, ...], Quota] = {("app", "m"): Quota(calls=2, seconds=60)}
 
-    assert [limiter.admit(demand) for _ in range(3)] == [0, 0, 60]
+    assert [limiter.admit(quotas) for _ in range(3)] == [0, 0, 60]
     clock.now += 59.5
-    assert limiter.admit(demand) == 1
+    assert limiter.admit(quotas) == 1
     clock.now += 0.5
-    assert limiter.admit(demand) == 0
+    assert limiter.admit(quotas) == 0
 
 
 def test_rejected_call_uses_no_quota() -> None:
@@ -221,7 +221,7 @@ def test_one_message_per_second_and_channel(slack: WebClient, room: str, control
         slack.chat_postMessage(channel=room, text="2")
 
     assert caught.value.response.headers["Retry-After"] == "1"
-    assert slack.chat_postMessage(channel="C0GENERAL01", text="elsewhere")["ok"]
+    assert slack.chat_postMessage(channel="C0GENERAL01", text="3")["ok"]
 
 
 def test_rate_limits_are_off_by_default(slack: WebClient) -> None:

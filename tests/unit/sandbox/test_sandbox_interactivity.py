@@ -1,4 +1,4 @@
-"""Interactions reach an app as Slack sends them: signed, within Slack's time limits, each once."""
+"""Interactivity: signed requests, time limits and single-use triggers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ VIEW = {
 
 @dataclass
 class App:
-    """An app that keeps the requests it receives, and responds as a test tells it."""
+    """An app that records its requests and returns configured responses."""
 
     url: str = ""
     requests: list[tuple[bytes, dict[str, str]]] = field(default_factory=list)
@@ -66,17 +66,17 @@ class App:
 
 @pytest.fixture
 def app() -> Iterator[App]:
-    kept = App()
+    recorded = App()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            kept.requests.append((body, dict(self.headers)))
-            if kept.silent:
-                kept.release.wait(20)
+            recorded.requests.append((body, dict(self.headers)))
+            if recorded.silent:
+                recorded.release.wait(20)
             form = parse_qs(body.decode())
-            answer = kept.response(json.loads(form["payload"][0]) if "payload" in form else {})
-            content = json.dumps(answer).encode() if answer is not None else b""
+            reply = recorded.response(json.loads(form["payload"][0]) if "payload" in form else {})
+            content = json.dumps(reply).encode() if reply is not None else b""
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -87,16 +87,16 @@ def app() -> Iterator[App]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    kept.url = f"http://127.0.0.1:{server.server_port}/"
-    yield kept
-    kept.release.set()
+    recorded.url = f"http://127.0.0.1:{server.server_port}/"
+    yield recorded
+    recorded.release.set()
     server.shutdown()
     server.server_close()
 
 
 @dataclass
 class Page:
-    """The sandbox as its page uses it, with one message that has a button and a menu."""
+    """The sandbox page with a message that has a button and a menu."""
 
     server: SandboxServer
     slack: WebClient
@@ -106,8 +106,8 @@ class Page:
         return httpx.post(f"{self.server.url}{path}", json=body, timeout=30)
 
     def press(self, user: str = DANA, action: str = "lead", **more: str) -> httpx.Response:
-        used = {"user_id": user, "channel_id": CHANNEL, "ts": self.ts, "action_id": action, **more}
-        return self.post("/sandbox/actions", used)
+        payload = {"user_id": user, "channel_id": CHANNEL, "ts": self.ts, "action_id": action, **more}
+        return self.post("/sandbox/actions", payload)
 
 
 @pytest.fixture
@@ -137,19 +137,19 @@ def test_menu_sends_its_selected_option(page: Page, app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    "used",
+    "arguments",
     [{"action": "other"}, {"action": "more", "option": "other"}, {"user": ALICE}],
     ids=["no such button", "no such option", "not in the channel"],
 )
-def test_unavailable_action_is_not_delivered(page: Page, app: App, used: dict[str, str]) -> None:
-    assert page.press(**used).status_code == 409
+def test_unavailable_action_is_not_delivered(page: Page, app: App, arguments: dict[str, str]) -> None:
+    assert page.press(**arguments).status_code == 409
     assert app.requests == []
 
 
 def test_delivery_times_out_after_three_seconds(page: Page, app: App) -> None:
     app.silent = True
-    answer = page.press().json()
-    assert answer["delivery"] == "operation_timeout"
+    response = page.press().json()
+    assert response["delivery"] == "operation_timeout"
     assert len(app.requests) == 1
 
 

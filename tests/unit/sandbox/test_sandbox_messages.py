@@ -1,4 +1,4 @@
-"""Messages: where they may go, their limits, threads, updates, history and links."""
+"""Messages: channels, limits, threads, updates, history and permalinks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def text_section(text: str) -> dict[str, Any]:
 
 
 def stored(control: SandboxClient, channel: str) -> list[dict[str, Any]]:
-    """Return the texts of the channel's own messages, without the system's."""
+    """Return the messages of a channel without system messages."""
     return [m for m in control.channel(channel)["messages"] if "subtype" not in m]
 
 
@@ -48,15 +48,21 @@ def test_timestamps_are_unique_and_in_order(slack: WebClient, room: str) -> None
 
 
 def test_channels_that_accept_messages(
-    slack: WebClient, room: str, control: SandboxClient, client_for: Callable[..., Any], refusal: Callable[..., Any]
+    slack: WebClient,
+    room: str,
+    control: SandboxClient,
+    client_for: Callable[..., Any],
+    error_response: Callable[..., Any],
 ) -> None:
     member_only = client_for(control.add_token("narrow", scopes=["chat:write"]))
 
     assert slack.chat_postMessage(channel="C0GENERAL01", text=HELLO)["ok"]
     assert slack.chat_postMessage(channel="#inc-room", text=HELLO)["channel"] == room
-    assert refusal(member_only.chat_postMessage, channel="C0GENERAL01", text=HELLO)["error"] == "not_in_channel"
-    assert refusal(slack.chat_postMessage, channel="C0SECURITY1", text=HELLO)["error"] == "channel_not_found"
-    assert refusal(slack.chat_postMessage, channel="C0ARCHIVED1", text=HELLO)["error"] == "is_archived"
+    assert (
+        error_response(member_only.chat_postMessage, channel="C0GENERAL01", text=HELLO)["error"] == "not_in_channel"
+    )
+    assert error_response(slack.chat_postMessage, channel="C0SECURITY1", text=HELLO)["error"] == "channel_not_found"
+    assert error_response(slack.chat_postMessage, channel="C0ARCHIVED1", text=HELLO)["error"] == "is_archived"
 
 
 @pytest.mark.parametrize(
@@ -83,20 +89,20 @@ def test_channels_that_accept_messages(
 def test_invalid_message_is_rejected(
     slack: WebClient,
     room: str,
-    refusal: Callable[..., Any],
+    error_response: Callable[..., Any],
     control: SandboxClient,
     *,
     message: dict[str, Any],
     error: str,
 ) -> None:
-    assert refusal(slack.chat_postMessage, channel=room, **message)["error"] == error
+    assert error_response(slack.chat_postMessage, channel=room, **message)["error"] == error
     assert stored(control, room) == []
 
 
 def test_invalid_blocks_error_contains_a_json_pointer(
-    slack: WebClient, room: str, refusal: Callable[..., Any]
+    slack: WebClient, room: str, error_response: Callable[..., Any]
 ) -> None:
-    body = refusal(slack.chat_postMessage, channel=room, text="x", blocks=[text_section("y" * 3001)])
+    body = error_response(slack.chat_postMessage, channel=room, text="x", blocks=[text_section("y" * 3001)])
 
     assert body["response_metadata"]["messages"] == [
         "[ERROR] must be less than 3001 characters [json-pointer:/blocks/0/text/text]"
@@ -107,29 +113,29 @@ def test_long_text_is_truncated_silently(slack: WebClient, room: str) -> None:
     assert len(slack.chat_postMessage(channel=room, text="x" * 40_001)["message"]["text"]) == 40_000
 
 
-def test_reply_requires_a_valid_parent(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
+def test_reply_requires_a_valid_parent(slack: WebClient, room: str, error_response: Callable[..., Any]) -> None:
     parent = slack.chat_postMessage(channel=room, text="parent")["ts"]
     reply = slack.chat_postMessage(channel=room, text="reply", thread_ts=parent)
     join = slack.conversations_history(channel=room)["messages"][-1]["ts"]
 
     assert reply["message"]["thread_ts"] == parent
     for bad in (reply["ts"], join):
-        body = refusal(slack.chat_postMessage, channel=room, text="x", thread_ts=bad)
+        body = error_response(slack.chat_postMessage, channel=room, text="x", thread_ts=bad)
         assert body["error"] == "cannot_reply_to_message"
 
 
 def test_thread_is_read_separately_from_the_channel(slack: WebClient, room: str) -> None:
     parent = slack.chat_postMessage(channel=room, text="parent")["ts"]
     replies = [slack.chat_postMessage(channel=room, text=str(n), thread_ts=parent)["ts"] for n in range(3)]
-    loud = slack.chat_postMessage(channel=room, text="loud", thread_ts=parent, reply_broadcast=True)["ts"]
+    broadcast = slack.chat_postMessage(channel=room, text="loud", thread_ts=parent, reply_broadcast=True)["ts"]
 
     shown = slack.conversations_history(channel=room)["messages"]
     thread = slack.conversations_replies(channel=room, ts=parent)["messages"]
 
-    assert [m["ts"] for m in shown[:2]] == [loud, parent]
+    assert [m["ts"] for m in shown[:2]] == [broadcast, parent]
     assert shown[0]["subtype"] == "thread_broadcast"
-    assert (shown[1]["reply_count"], shown[1]["latest_reply"]) == (4, loud)
-    assert [m["ts"] for m in thread] == [parent, *replies, loud]
+    assert (shown[1]["reply_count"], shown[1]["latest_reply"]) == (4, broadcast)
+    assert [m["ts"] for m in thread] == [parent, *replies, broadcast]
     assert slack.conversations_replies(channel=room, ts=replies[1])["messages"] == thread
 
 
@@ -156,7 +162,7 @@ def test_history_pagination_is_not_shifted_by_new_messages(slack: WebClient, roo
     assert first["has_more"]
 
 
-def test_history_between_two_timestamps(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
+def test_history_between_two_timestamps(slack: WebClient, room: str, error_response: Callable[..., Any]) -> None:
     a, b, c = (slack.chat_postMessage(channel=room, text=text)["ts"] for text in "abc")
 
     def texts(**kwargs: Any) -> list[str]:
@@ -165,10 +171,13 @@ def test_history_between_two_timestamps(slack: WebClient, room: str, refusal: Ca
     assert texts(oldest=a, latest=c) == ["b"]
     assert texts(oldest=a, latest=c, inclusive=True) == ["c", "b", "a"]
     assert texts(oldest=b) == ["c"]
-    assert refusal(slack.conversations_history, channel=room, oldest="yesterday")["error"] == "invalid_ts_oldest"
-    assert refusal(slack.conversations_history, channel=room, cursor="bWU=")["error"] == "invalid_cursor"
-    assert refusal(slack.conversations_history, channel="C0GENERAL01")["error"] == "not_in_channel"
-    assert refusal(slack.conversations_replies, channel=room, ts="1.000001")["error"] == "thread_not_found"
+    assert (
+        error_response(slack.conversations_history, channel=room, oldest="yesterday")["error"]
+        == "invalid_ts_oldest"
+    )
+    assert error_response(slack.conversations_history, channel=room, cursor="bWU=")["error"] == "invalid_cursor"
+    assert error_response(slack.conversations_history, channel="C0GENERAL01")["error"] == "not_in_channel"
+    assert error_response(slack.conversations_replies, channel=room, ts="1.000001")["error"] == "thread_not_found"
 
 
 def test_history_limit_of_unlisted_apps(slack: WebClient, room: str, control: SandboxClient) -> None:
@@ -195,20 +204,24 @@ def test_message_update(slack: WebClient, room: str, control: SandboxClient) -> 
     metadata = {"event_type": "e", "event_payload": {}}
     ts = slack.chat_postMessage(channel=room, text="one", blocks=[text_section("one")], metadata=metadata)["ts"]
 
-    answer = slack.chat_update(channel=room, ts=ts, text="two", blocks=[text_section("two")])
+    response = slack.chat_update(channel=room, ts=ts, text="two", blocks=[text_section("two")])
     message = stored(control, room)[0]
 
-    assert (answer["ts"], answer["text"]) == (ts, "two")
+    assert (response["ts"], response["text"]) == (ts, "two")
     assert message["blocks"][0]["text"]["text"] == "two"
     assert message["edits"] == 1
-    assert message["metadata"] == metadata, "metadata stays unless it is given"
+    assert message["metadata"] == metadata, "an update without metadata keeps the metadata"
     slack.chat_update(channel=room, ts=ts, text="three", metadata={})
     assert "blocks" not in stored(control, room)[0]
     assert "metadata" not in stored(control, room)[0]
 
 
 def test_invalid_update_is_rejected(
-    slack: WebClient, room: str, refusal: Callable[..., Any], control: SandboxClient, client_for: Callable[..., Any]
+    slack: WebClient,
+    room: str,
+    error_response: Callable[..., Any],
+    control: SandboxClient,
+    client_for: Callable[..., Any],
 ) -> None:
     ts = slack.chat_postMessage(channel=room, text="x")["ts"]
     join = slack.conversations_history(channel=room)["messages"][-1]["ts"]
@@ -225,13 +238,13 @@ def test_invalid_update_is_rejected(
         (slack, ts, "&" * 801, "msg_too_long"),
         (slack, ts, "é" * 2001, "msg_too_long"),
     ):
-        assert refusal(client.chat_update, channel=room, ts=stamp, text=text)["error"] == error
+        assert error_response(client.chat_update, channel=room, ts=stamp, text=text)["error"] == error
     assert slack.chat_update(channel=room, ts=ts, text="&" * 800)["ok"]
     slack.conversations_archive(channel=room)
-    assert refusal(slack.chat_update, channel=room, ts=ts, text="x")["error"] == "is_inactive"
+    assert error_response(slack.chat_update, channel=room, ts=ts, text="x")["error"] == "is_inactive"
 
 
-def test_delete_and_permalink(slack: WebClient, room: str, refusal: Callable[..., Any]) -> None:
+def test_delete_and_permalink(slack: WebClient, room: str, error_response: Callable[..., Any]) -> None:
     parent = slack.chat_postMessage(channel=room, text="x")["ts"]
     reply = slack.chat_postMessage(channel=room, text="y", thread_ts=parent)["ts"]
     digits = parent.replace(".", "")
@@ -240,16 +253,16 @@ def test_delete_and_permalink(slack: WebClient, room: str, refusal: Callable[...
     assert link == f"https://acme-retail.slack.com/archives/{room}/p{digits}"
     assert f"thread_ts={parent}" in slack.chat_getPermalink(channel=room, message_ts=reply)["permalink"]
     slack.chat_delete(channel=room, ts=parent)
-    assert refusal(slack.chat_getPermalink, channel=room, message_ts=parent)["error"] == "message_not_found"
-    assert refusal(slack.chat_delete, channel=room, ts=parent)["error"] == "message_not_found"
+    assert error_response(slack.chat_getPermalink, channel=room, message_ts=parent)["error"] == "message_not_found"
+    assert error_response(slack.chat_delete, channel=room, ts=parent)["error"] == "message_not_found"
 
 
 def test_ephemeral_message_is_not_in_the_history(
-    slack: WebClient, room: str, refusal: Callable[..., Any], control: SandboxClient
+    slack: WebClient, room: str, error_response: Callable[..., Any], control: SandboxClient
 ) -> None:
     slack.conversations_invite(channel=room, users="U0ALICENG01")
     slack.chat_postEphemeral(channel=room, user="U0ALICENG01", text="psst")
-    outside = refusal(slack.chat_postEphemeral, channel=room, user="U0DANAREYES", text="x")
+    outside = error_response(slack.chat_postEphemeral, channel=room, user="U0DANAREYES", text="x")
 
     assert outside["error"] == "user_not_in_channel"
     assert stored(control, room) == []

@@ -1,4 +1,4 @@
-"""The people that a text notifies: tests of hostile text check that it reaches nobody."""
+"""Detect which users, groups and channels a text notifies."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ NOBODY: dict[str, list[str]] = {"mass": [], "users": [], "usergroups": [], "chan
 
 
 def notified(control: SandboxClient, channel: str) -> dict[str, Any]:
-    notifies: dict[str, Any] = control.channel(channel)["messages"][-1]["notifies"]
-    return notifies
+    notified: dict[str, Any] = control.channel(channel)["messages"][-1]["notifies"]
+    return notified
 
 
 @pytest.mark.parametrize("mention", ["channel", "here", "everyone"])
@@ -66,11 +66,11 @@ def test_text_resembling_a_mention_notifies_nobody(
     assert notified(control, room) == NOBODY
 
 
-@pytest.mark.parametrize("asked", [{"parse": "full"}, {"link_names": True}])
+@pytest.mark.parametrize("options", [{"parse": "full"}, {"link_names": True}])
 def test_bare_names_notify_if_names_are_linked(
-    slack: WebClient, room: str, control: SandboxClient, asked: dict[str, Any]
+    slack: WebClient, room: str, control: SandboxClient, options: dict[str, Any]
 ) -> None:
-    slack.chat_postMessage(channel=room, text="@channel, @sre-oncall and @mainframe-oncall", **asked)
+    slack.chat_postMessage(channel=room, text="@channel, @sre-oncall and @mainframe-oncall", **options)
 
     assert notified(control, room)["mass"] == ["channel"]
     assert notified(control, room)["usergroups"] == ["S0SREONCALL"]
@@ -83,7 +83,7 @@ def test_delivery_options_are_stored(slack: WebClient, room: str, control: Sandb
     updated = control.channel(room)["messages"][-1]["delivery"]
 
     assert sent == {"parse": "none", "link_names": False, "unfurl_links": False, "unfurl_media": False}
-    assert updated["parse"] == "client", "an update does not keep what the message was posted with"
+    assert updated["parse"] == "client", "an update does not keep the delivery options of the post"
 
 
 @pytest.mark.parametrize(

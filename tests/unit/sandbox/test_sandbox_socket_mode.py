@@ -1,4 +1,4 @@
-"""Socket Mode of the stand-in: what slack_sdk's own client sees, and what Slack shows when nobody acknowledges."""
+"""Socket Mode of the sandbox with slack_sdk's client, with and without acknowledgement."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 DANA = "U0DANAREYES"
-Answer = Callable[[SocketModeRequest], SocketModeResponse | None]
+Responder = Callable[[SocketModeRequest], SocketModeResponse | None]
 
 
 @contextmanager
-def sdk_client(server: SandboxServer, answer: Answer) -> Iterator[list[SocketModeRequest]]:
-    """Connect slack_sdk's client and yield what it receives."""
+def sdk_client(server: SandboxServer, respond: Responder) -> Iterator[list[SocketModeRequest]]:
+    """Connect slack_sdk's client and yield the requests it receives."""
     received: list[SocketModeRequest] = []
     client = SocketModeClient(APP_LEVEL_TOKEN, web_client=WebClient(base_url=server.slack_base_url))
 
     def listen(client: Any, request: SocketModeRequest) -> None:
         received.append(request)
-        if (response := answer(request)) is not None:
+        if (response := respond(request)) is not None:
             client.send_socket_mode_response(response)
 
     client.socket_mode_request_listeners.append(listen)
@@ -40,26 +40,26 @@ def sdk_client(server: SandboxServer, answer: Answer) -> Iterator[list[SocketMod
         yield received
     finally:
         client.close()
-        wait_until(lambda: not server.workspace.sockets.open, timeout=20, what="the connection's end")
+        wait_until(lambda: not server.workspace.sockets.open, timeout=20, what="the connection to close")
 
 
 def command(server: SandboxServer) -> Any:
-    typed = {"user_id": DANA, "channel_id": INCIDENTS, "command": "/incident", "text": "lead"}
-    return httpx.post(f"{server.url}/sandbox/commands", json=typed, timeout=30).json()
+    submitted = {"user_id": DANA, "channel_id": INCIDENTS, "command": "/incident", "text": "lead"}
+    return httpx.post(f"{server.url}/sandbox/commands", json=submitted, timeout=30).json()
 
 
 def test_slack_sdk_client_receives_and_responds(server: SandboxServer) -> None:
     server.workspace.interactivity.response_seconds = 20
 
-    def answer(request: SocketModeRequest) -> SocketModeResponse:
+    def respond(request: SocketModeRequest) -> SocketModeResponse:
         return SocketModeResponse(request.envelope_id, payload={"text": "Yes"})
 
-    with sdk_client(server, answer) as received:
+    with sdk_client(server, respond) as received:
         page = {"Host": "the-page.example"}
-        typed = {"user_id": DANA, "channel_id": INCIDENTS, "command": "/incident", "text": "lead"}
-        sent = httpx.post(f"{server.url}/sandbox/commands", json=typed, headers=page, timeout=30).json()
+        submitted = {"user_id": DANA, "channel_id": INCIDENTS, "command": "/incident", "text": "lead"}
+        sent = httpx.post(f"{server.url}/sandbox/commands", json=submitted, headers=page, timeout=30).json()
         assert sent["delivery"] == "ok"
-    # The app can use it, whatever the address of the page.
+    # The app can reach the URL, whatever the host of the page.
     assert received[0].payload["response_url"].startswith(f"{server.url}/actions/")
     assert [(each.type, each.payload["text"], each.accepts_response_payload) for each in received] == [
         ("slash_commands", "lead", True)
@@ -71,7 +71,7 @@ def test_unacknowledged_request_times_out(server: SandboxServer) -> None:
     server.workspace.interactivity.response_seconds = 0.5
     with sdk_client(server, lambda _: None):
         assert command(server)["delivery"] == "operation_timeout"
-    # Without a connection and without a request URL nobody could receive it.
+    # Neither a connection nor a request URL is left.
     assert command(server)["delivery"] == "not_configured"
 
 
@@ -84,9 +84,13 @@ def test_unacknowledged_request_times_out(server: SandboxServer) -> None:
     ],
 )
 def test_token_type_restricts_its_methods(
-    client_for: Callable[[str | None], WebClient], refusal: Callable[..., Any], token: str, method: str, error: str
+    client_for: Callable[[str | None], WebClient],
+    error_response: Callable[..., Any],
+    token: str,
+    method: str,
+    error: str,
 ) -> None:
-    assert refusal(client_for(token).api_call, method)["error"] == error
+    assert error_response(client_for(token).api_call, method)["error"] == error
 
 
 def test_ticket_opens_one_connection(server: SandboxServer, client_for: Callable[[str | None], WebClient]) -> None:

@@ -1,4 +1,4 @@
-"""The sandbox behaves like Slack for organisations, plans and policies."""
+"""Organisations, plans and policies of a workspace."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ALL_SCOPES = [
 ]  # fmt: skip
 
 
-Refusal = Callable[..., dict[str, Any]]
+ErrorResponse = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
 def organisation(client_for: Callable[[str | None], WebClient], control: SandboxClient) -> WebClient:
-    """The client of an app that is installed for the whole organisation."""
+    """Return the client of an app that is installed organisation-wide."""
     return client_for(control.add_token("organisation", scopes=ALL_SCOPES, organisation_wide=True))
 
 
@@ -36,13 +36,16 @@ PER_TEAM = {
 
 
 @pytest.mark.parametrize("method", PER_TEAM)
-def test_organisation_wide_token_requires_the_team(organisation: WebClient, method: str, refusal: Refusal) -> None:
+def test_organisation_wide_token_requires_the_team(
+    organisation: WebClient, method: str, error_response: ErrorResponse
+) -> None:
     arguments = PER_TEAM[method]
-    answer = refusal(getattr(organisation, method), **arguments)
-    assert answer["error"] == "missing_argument"
-    assert answer["response_metadata"]["messages"] == ["[ERROR] missing required field: team_id"]
+    response = error_response(getattr(organisation, method), **arguments)
+    assert response["error"] == "missing_argument"
+    assert response["response_metadata"]["messages"] == ["[ERROR] missing required field: team_id"]
     assert (
-        refusal(getattr(organisation, method), **arguments, team_id="T0OTHER")["error"] == "team_access_not_granted"
+        error_response(getattr(organisation, method), **arguments, team_id="T0OTHER")["error"]
+        == "team_access_not_granted"
     )
     assert getattr(organisation, method)(**arguments, team_id="T0ACME")["ok"]
 
@@ -55,7 +58,9 @@ def test_organisation_wide_token_is_reported(organisation: WebClient, slack: Web
     assert not slack.auth_test()["is_enterprise_install"]
 
 
-def test_members_of_an_organisation(slack: WebClient, control: SandboxClient, refusal: Refusal) -> None:
+def test_members_of_an_organisation(
+    slack: WebClient, control: SandboxClient, error_response: ErrorResponse
+) -> None:
     control.add_members(
         people=[
             {"id": "W0HERE00001", "username": "here", "teams": ["T0ACMELAB", "T0ACME"]},
@@ -66,21 +71,23 @@ def test_members_of_an_organisation(slack: WebClient, control: SandboxClient, re
     assert here["enterprise_user"]["teams"] == ["T0ACMELAB", "T0ACME"]
     room = slack.conversations_create(name="inc-room")["channel"]["id"]
     assert slack.conversations_invite(channel=room, users="W0HERE00001")["ok"]
-    answer = refusal(slack.conversations_invite, channel=room, users="W0THERE0001")
-    assert answer["error"] == "org_user_not_in_team"
+    response = error_response(slack.conversations_invite, channel=room, users="W0THERE0001")
+    assert response["error"] == "org_user_not_in_team"
 
 
 @pytest.mark.parametrize("listed", [True, False])
-def test_partial_invitations(slack: WebClient, control: SandboxClient, listed: bool, refusal: Refusal) -> None:
+def test_partial_invitations(
+    slack: WebClient, control: SandboxClient, listed: bool, error_response: ErrorResponse
+) -> None:
     control.settings(invite_errors_listed=listed, forced_invite_ok=False)
     control.add_members(people=[{"id": SAM, "username": "sam.wong", "invite_error": "user_removed"}])
     room = slack.conversations_create(name="inc-room")["channel"]["id"]
-    everybody = f"{DANA},{SAM},{PRIYA}"
-    answer = refusal(slack.conversations_invite, channel=room, users=everybody)
-    assert answer["error"] == "user_removed"
-    assert answer.get("errors") == ([{"user": SAM, "ok": False, "error": "user_removed"}] if listed else None)
+    users = f"{DANA},{SAM},{PRIYA}"
+    response = error_response(slack.conversations_invite, channel=room, users=users)
+    assert response["error"] == "user_removed"
+    assert response.get("errors") == ([{"user": SAM, "ok": False, "error": "user_removed"}] if listed else None)
     assert DANA not in control.channel("inc-room")["members"]
-    refusal(slack.conversations_invite, channel=room, users=everybody, force=True)
+    error_response(slack.conversations_invite, channel=room, users=users, force=True)
     assert {DANA, PRIYA} < set(control.channel("inc-room")["members"])
 
 
@@ -93,18 +100,18 @@ def test_removed_user_is_ignored_silently(slack: WebClient, control: SandboxClie
 
 
 def test_message_cannot_be_edited_after_the_window(
-    slack: WebClient, control: SandboxClient, refusal: Refusal
+    slack: WebClient, control: SandboxClient, error_response: ErrorResponse
 ) -> None:
     room = slack.conversations_create(name="inc-room")["channel"]["id"]
     ts = slack.chat_postMessage(channel=room, text="one")["ts"]
     control.settings(edit_window_s=3600)
     assert slack.chat_update(channel=room, ts=ts, text="two")["ok"]
     control.settings(edit_window_s=0)
-    assert refusal(slack.chat_update, channel=room, ts=ts, text="three")["error"] == "edit_window_closed"
+    assert error_response(slack.chat_update, channel=room, ts=ts, text="three")["error"] == "edit_window_closed"
 
 
 def test_image_is_fetched_on_post_and_on_each_update(
-    slack: WebClient, control: SandboxClient, refusal: Refusal
+    slack: WebClient, control: SandboxClient, error_response: ErrorResponse
 ) -> None:
     room = slack.conversations_create(name="inc-room")["channel"]["id"]
     image = {"type": "image", "image_url": "https://graphs.acme.example/1.png", "alt_text": "graph"}
@@ -113,12 +120,12 @@ def test_image_is_fetched_on_post_and_on_each_update(
         control.settings(unreachable_images=[])
         ts = slack.chat_postMessage(channel=room, text="brief", blocks=blocks)["ts"]
         control.settings(unreachable_images=["https://graphs.acme.example/"])
-        for answer in (
-            refusal(slack.chat_update, channel=room, ts=ts, text="brief", blocks=blocks),
-            refusal(slack.chat_postMessage, channel=room, text="brief", blocks=blocks),
+        for response in (
+            error_response(slack.chat_update, channel=room, ts=ts, text="brief", blocks=blocks),
+            error_response(slack.chat_postMessage, channel=room, text="brief", blocks=blocks),
         ):
-            assert answer["error"] == "invalid_blocks"
-            assert "downloading image failed" in answer["response_metadata"]["messages"][0]
+            assert response["error"] == "invalid_blocks"
+            assert "downloading image failed" in response["response_metadata"]["messages"][0]
     assert slack.chat_update(channel=room, ts=ts, text="no image")["ok"]
 
 
@@ -134,10 +141,12 @@ def test_history_of_a_limited_app_is_one_page_per_minute(slack: WebClient, contr
     assert 50 < int(raised.value.response.headers["retry-after"]) <= 60
 
 
-def test_restricted_creation_and_the_free_plan(slack: WebClient, control: SandboxClient, refusal: Refusal) -> None:
+def test_restricted_creation_and_the_free_plan(
+    slack: WebClient, control: SandboxClient, error_response: ErrorResponse
+) -> None:
     control.settings(channel_creation_restricted=True, free_plan=True)
-    assert refusal(slack.conversations_create, name="inc-room")["error"] == "restricted_action"
-    assert refusal(slack.usergroups_list)["error"] == "plan_upgrade_required"
+    assert error_response(slack.conversations_create, name="inc-room")["error"] == "restricted_action"
+    assert error_response(slack.usergroups_list)["error"] == "plan_upgrade_required"
 
 
 def test_disabled_groups_are_listed_on_request_only(slack: WebClient) -> None:

@@ -1,4 +1,4 @@
-"""Of the services that are called, only that is said in which they were compared."""
+"""Describe dependencies only by the metric that was compared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _story(kind: str, *effects: Effect) -> Story:
 
 
 @pytest.mark.parametrize(
-    ("kind", "effects", "said"),
+    ("kind", "effects", "expected"),
     [
         ("error_rate", (FAILS,), "fail no more requests than in the hours before"),
         (
@@ -39,10 +39,10 @@ def _story(kind: str, *effects: Effect) -> Story:
     ],
 )
 def test_dependencies_are_unchanged_only_in_the_compared_metric(
-    kind: str, effects: tuple[Effect, ...], said: str, datadog: SandboxServer, tmp_path: Path
+    kind: str, effects: tuple[Effect, ...], expected: str, datadog: SandboxServer, tmp_path: Path
 ) -> None:
     summary = play(datadog, tmp_path, _story(kind, *effects)).finding("dependencies").summary
-    assert summary == f"catalog, payments {said}"
+    assert summary == f"catalog, payments {expected}"
 
 
 @pytest.mark.parametrize(("kind", "effect"), [("latency", FAILS), ("cpu", FAILS), ("error_rate", SLOW)])

@@ -1,4 +1,4 @@
-"""What the built-in probe prints, as a test wants it."""
+"""Build the output of the built-in probe."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ VANTAGE = {
 }
 
 
-def transfer(**fields: Any) -> str:
-    """Return what curl reports of a transfer that worked."""
-    worked = {
+def curl_report(**fields: Any) -> str:
+    """Return curl's report of a successful transfer."""
+    report = {
         "exitcode": 0,
         "num_connects": 1,
         "http_code": 200,
@@ -37,25 +37,25 @@ def transfer(**fields: Any) -> str:
         "redirect_url": None,
         "errormsg": None,
     }
-    return json.dumps(worked | fields)
+    return json.dumps(report | fields)
 
 
-def answered(**fields: Any) -> dict[str, str]:
-    """Return the measurements of a web target at one address."""
+def web_measurements(**fields: Any) -> dict[str, str]:
+    """Return the measurements of a web target with one address."""
     return {
         **VANTAGE,
         "lookup4": "100.00 100.01",
         "lookup6": "100.00 100.01",
         "judged": f"{ADDRESS} yes reserved 172.18.0.2",
         "address-1": ADDRESS,
-        "result-1": transfer(**fields),
+        "result-1": curl_report(**fields),
         "headers-1": "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n",
         "body-1": "ok",
     }
 
 
 def output(measurements: dict[str, str], **fields: Any) -> ContainerOutput:
-    """Return the output of a container that printed these measurements."""
+    """Return the output of a container with these measurements."""
     lines = [
         f"{name} {b64encode(gzip.compress(value.encode('latin-1'))).decode()}"
         for name, value in measurements.items()
