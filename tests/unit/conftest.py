@@ -1,4 +1,4 @@
-"""A task's context as far as the operators use it, to run one of them without a DAG or a database."""
+"""A task context with what the operators use, to run an operator without a DAG or a database."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ import pytest
 
 
 class TaskInstance:
-    """Stands for Airflow's: remembers what was pushed, and answers what other tasks are said to have pushed."""
+    """A fake task instance that records pushed XComs and returns those of other tasks."""
 
-    def __init__(self, pushed_by_others: dict[str, Any]) -> None:
+    def __init__(self, upstream_values: dict[str, Any]) -> None:
         self.dag_id, self.run_id, self.task_id, self.map_index = "d", "r", "t", -1
         self.try_number, self.max_tries = 1, 0
         self.pushed: dict[str, Any] = {}
-        self._others = pushed_by_others
+        self._upstream_values = upstream_values
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.pushed[key] = value
 
     def xcom_pull(self, task_ids: str | list[str], key: str = "return_value") -> Any:
         if isinstance(task_ids, str):
-            return self._others.get(task_ids) if key == "return_value" else None
-        return [self._others[each] for each in task_ids if each in self._others and key == "return_value"]
+            return self._upstream_values.get(task_ids) if key == "return_value" else None
+        return [
+            self._upstream_values[each]
+            for each in task_ids
+            if each in self._upstream_values and key == "return_value"
+        ]
 
     def get_task_states(self, **_: object) -> dict[str, dict[str, str]]:
-        return {self.run_id: dict.fromkeys(self._others, "success")}
+        return {self.run_id: dict.fromkeys(self._upstream_values, "success")}
 
 
 class Store(dict[str, Any]):
-    """Stands for the task state store, which outlives an attempt."""
+    """A fake task state store, which is kept between attempts."""
 
     def set(self, key: str, value: Any, **_retention: Any) -> None:
         self[key] = value
@@ -48,12 +52,12 @@ def store() -> Store:
 
 @pytest.fixture
 def context(store: Store) -> Callable[..., dict[str, Any]]:
-    """Return a context in which other tasks have pushed these values."""
+    """Return a factory of contexts; its keyword arguments are the XComs of other tasks."""
 
-    def context(conf: dict[str, Any] | None = None, **pushed_by_others: Any) -> dict[str, Any]:
+    def context(conf: dict[str, Any] | None = None, **upstream_values: Any) -> dict[str, Any]:
         now = datetime.now(UTC)
         return {
-            "ti": TaskInstance(pushed_by_others),
+            "ti": TaskInstance(upstream_values),
             "dag": investigating_dag(),
             "dag_run": SimpleNamespace(conf=conf or {}, start_date=now, run_after=now),
             "params": {},
@@ -65,7 +69,7 @@ def context(store: Store) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def app(connect: Callable[..., Any]) -> Any:
-    """The app in the sandbox's workspace; it gives up on a call after two seconds."""
+    """Return a Slack client for the sandbox with a timeout of two seconds."""
     from airflow_incident_provider.slack.client import LiveSlackClient
     from airflow_incident_provider.slack.hook import IncidentSlackHook
 

@@ -1,4 +1,4 @@
-"""The deadline of a room: declared with a DAG and serialized with it; and what is reported when it is missed."""
+"""Test the deadline of a room: its serialization with the DAG, and the report when it is missed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ with DeadlineDag(dag_id="with_deadline", schedule=None, deadline=room_deadline()
 
 @pytest.fixture
 def dag(airflow_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A DAG with the deadline, read from a file as Airflow reads one."""
+    """Return a DAG with the deadline, loaded from a file by Airflow."""
     from airflow.dag_processing.dagbag import DagBag
 
     (tmp_path / "with_deadline.py").write_text(SOURCE)
@@ -44,7 +44,7 @@ def test_deadline_is_serialized_with_the_dag(dag: Any) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "interval"), [("120", 120), ("0", None)])
-def test_setting(monkeypatch: pytest.MonkeyPatch, seconds: str, interval: int | None) -> None:
+def test_deadline_setting(monkeypatch: pytest.MonkeyPatch, seconds: str, interval: int | None) -> None:
     from airflow_incident_provider.incident_dag import room_deadline
 
     monkeypatch.setenv("AIRFLOW__INCIDENT__ROOM_DEADLINE_SECONDS", seconds)
@@ -53,7 +53,7 @@ def test_setting(monkeypatch: pytest.MonkeyPatch, seconds: str, interval: int | 
 
 
 @pytest.mark.parametrize(
-    ("state", "says", "logged"),
+    ("state", "expected", "is_logged"),
     [
         ("success", "in time", False),
         ("skipped", "in time", False),
@@ -62,8 +62,12 @@ def test_setting(monkeypatch: pytest.MonkeyPatch, seconds: str, interval: int | 
         (None, "not started", True),
     ],
 )
-def test_late_room_is_reported(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, state: str | None, says: str, logged: bool
+def test_missed_deadline_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    state: str | None,
+    expected: str,
+    is_logged: bool,
 ) -> None:
     from airflow_incident_provider import incident_dag
 
@@ -73,6 +77,6 @@ def test_late_room_is_reported(
         "deadline": {"deadline_time": "2026-11-23T09:36:00Z"},
     }
     with caplog.at_level(logging.ERROR):
-        said = asyncio.run(incident_dag.report_late_room(context))
-    assert says in said
-    assert ("run-1 is late" in caplog.text) is logged
+        report = asyncio.run(incident_dag.report_late_room(context))
+    assert expected in report
+    assert ("run-1 is late" in caplog.text) is is_logged

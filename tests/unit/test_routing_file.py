@@ -1,4 +1,4 @@
-"""An invalid edit of the routing table costs no alert: the last valid table stays in use, and says so."""
+"""Test the routing table file: the last valid table stays in use while an edit is invalid."""
 
 from __future__ import annotations
 
@@ -10,53 +10,53 @@ import pytest
 from airflow_incident_provider.exceptions import RoutingTableError
 from airflow_incident_provider.routing_file import RoutingTableFile, active_routing_table, read_routing_table
 
-GOOD = "rules: [{name: payments, match: {team: payments}, responders: [dana@acme.example]}]"
+VALID = "rules: [{name: payments, match: {team: payments}, responders: [dana@acme.example]}]"
 
 
 @pytest.fixture
-def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def routing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(tmp_path / "routing.yaml"))
     return tmp_path / "routing.yaml"
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
+    ("content", "reason"),
     [
-        (GOOD.replace("responders", "responder"), "did you mean responders?"),
-        (GOOD[:20], "is not YAML"),
-        (f"{GOOD}\n{GOOD}\n", "written twice, first in line 1"),
+        (VALID.replace("responders", "responder"), "did you mean responders?"),
+        (VALID[:20], "is not YAML"),
+        (f"{VALID}\n{VALID}\n", "written twice, first in line 1"),
         ("", "is empty, and was not"),
         ("# nothing yet\n", "is empty, and was not"),
         (None, "cannot be read"),
     ],
 )
-def test_the_last_valid_table_stays_in_use(file: Path, content: str | None, why: str) -> None:
-    file.write_text(GOOD)
-    watched = RoutingTableFile()
-    assert watched.active().problem is None
-    watched.require_valid()
+def test_last_valid_table_stays_in_use(routing_file: Path, content: str | None, reason: str) -> None:
+    routing_file.write_text(VALID)
+    table_file = RoutingTableFile()
+    assert table_file.active().problem is None
+    table_file.require_valid()
     if content is None:
-        file.unlink()
+        routing_file.unlink()
     else:
-        file.write_text(content)
+        routing_file.write_text(content)
     before = datetime.now(UTC)
-    # As the same process has it, as one that was restarted, and as a task.
-    for active in (watched.active(), RoutingTableFile().active(), active_routing_table()):
+    # In the same process, in a restarted one, and in a task.
+    for active in (table_file.active(), RoutingTableFile().active(), active_routing_table()):
         assert [rule.name for rule in active.table.rules] == ["payments"]
         assert active.problem is not None
-        assert why in str(active.problem)
+        assert reason in str(active.problem)
         assert "the last valid table, of 2" in str(active.problem)
         assert abs((active.problem.since - before).total_seconds()) < 60
     with pytest.raises(RoutingTableError, match="Invalid since"):
-        watched.require_valid()
-    file.write_text(GOOD.replace("payments", "search"))
-    assert [rule.name for rule in watched.table().rules] == ["search"]
-    watched.require_valid()
+        table_file.require_valid()
+    routing_file.write_text(VALID.replace("payments", "search"))
+    assert [rule.name for rule in table_file.table().rules] == ["search"]
+    table_file.require_valid()
 
 
-def test_a_table_that_was_never_valid_is_replaced_by_an_empty_one(file: Path) -> None:
-    file.write_text("rulez: []")
+def test_table_that_was_never_valid_is_empty(routing_file: Path) -> None:
+    routing_file.write_text("rulez: []")
     active = active_routing_table()
     assert active.table.rules == ()
     assert active.problem is not None
@@ -65,20 +65,20 @@ def test_a_table_that_was_never_valid_is_replaced_by_an_empty_one(file: Path) ->
         read_routing_table()
 
 
-def test_a_table_that_becomes_empty_on_purpose_says_its_version(file: Path) -> None:
-    file.write_text(GOOD)
+def test_empty_table_with_version_is_valid(routing_file: Path) -> None:
+    routing_file.write_text(VALID)
     assert active_routing_table().table.rules
-    file.write_text("version: 1")
+    routing_file.write_text("version: 1")
     assert active_routing_table().problem is None
     assert active_routing_table().table.rules == ()
 
 
-def test_a_folder_that_cannot_be_written_costs_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_HOME", str(file))
-    file.write_text(GOOD)
+def test_table_is_read_without_a_writable_folder(routing_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_HOME", str(routing_file))
+    routing_file.write_text(VALID)
     assert active_routing_table().table.rules
 
 
-def test_a_mapping_has_no_earlier_version() -> None:
+def test_invalid_mapping_raises() -> None:
     with pytest.raises(RoutingTableError):
         active_routing_table({"rulez": []})

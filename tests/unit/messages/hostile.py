@@ -1,4 +1,4 @@
-"""Incidents as an attacker, a broken template or a very long alert would write them."""
+"""Hypothesis strategies for hostile incidents: injected markup, broken templates, very long texts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from airflow_incident_provider.models import (
     Verdict,
 )
 
-ATTACKS = (
+INJECTIONS = (
     "<!channel>",
     "<!here|x>",
     "<!everyone>",
@@ -76,18 +76,18 @@ URLS = (
 )
 
 texts = st.lists(
-    st.sampled_from(ATTACKS) | st.text(max_size=30) | st.text(alphabet="<>&`*_~|!@#\ud800\n ", max_size=30),
+    st.sampled_from(INJECTIONS) | st.text(max_size=30) | st.text(alphabet="<>&`*_~|!@#\ud800\n ", max_size=30),
     max_size=4,
 ).map("".join)
 urls = st.sampled_from(URLS) | texts
-lists_of_text = st.lists(texts, max_size=40).map(tuple) | st.just(("<!channel>" * 30,) * 200)
-moments = st.integers(946_684_800, 4_102_444_800).map(lambda epoch: datetime.fromtimestamp(epoch, UTC))
-maybe = st.none() | texts
+text_tuples = st.lists(texts, max_size=40).map(tuple) | st.just(("<!channel>" * 30,) * 200)
+datetimes = st.integers(946_684_800, 4_102_444_800).map(lambda epoch: datetime.fromtimestamp(epoch, UTC))
+optional_texts = st.none() | texts
 milliseconds = st.integers(0, 10**10)
 
 
-def tuples(of: st.SearchStrategy, most: int = 12) -> st.SearchStrategy:
-    return st.lists(of, max_size=most).map(tuple)
+def tuples(elements: st.SearchStrategy, max_size: int = 12) -> st.SearchStrategy:
+    return st.lists(elements, max_size=max_size).map(tuple)
 
 
 keys = st.from_regex(r"[A-Za-z0-9_.~:+-]{1,200}", fullmatch=True)
@@ -97,18 +97,24 @@ users = st.builds(
     name=texts,
     real_name=texts,
 )
-problems = st.builds(Problem, step=texts, what=texts, error=maybe, fix=maybe)
+problems = st.builds(Problem, step=texts, what=texts, error=optional_texts, fix=optional_texts)
 invitations = st.builds(Invitation, user=users, query=texts, method=st.sampled_from(MatchMethod))
 user_ids = st.from_regex(r"[UW][A-Z0-9]{8,20}", fullmatch=True)
-left_out = st.builds(
+not_invited = st.builds(
     NotInvited,
     query=texts,
     reason=texts,
-    suggestion=maybe,
+    suggestion=optional_texts,
     suggested=st.dictionaries(user_ids, texts, max_size=3),
 )
 measurements = st.builds(
-    Measurement, metric=texts, query=maybe, value=maybe, comparison=maybe, threshold=maybe, window=maybe
+    Measurement,
+    metric=texts,
+    query=optional_texts,
+    value=optional_texts,
+    comparison=optional_texts,
+    threshold=optional_texts,
+    window=optional_texts,
 )
 incidents = st.builds(
     Incident,
@@ -117,18 +123,18 @@ incidents = st.builds(
     source=st.sampled_from(Source),
     title=texts,
     severity=st.sampled_from(Severity),
-    occurred_at=moments,
-    received_at=moments,
-    description=maybe,
-    env=maybe,
-    services=lists_of_text,
-    hosts=lists_of_text,
-    teams=lists_of_text,
+    occurred_at=datetimes,
+    received_at=datetimes,
+    description=optional_texts,
+    env=optional_texts,
+    services=text_tuples,
+    hosts=text_tuples,
+    teams=text_tuples,
     metrics=tuples(measurements, 3),
-    scope=maybe,
+    scope=optional_texts,
     links=tuples(st.builds(Link, kind=st.sampled_from(LinkKind), label=texts, url=urls)),
     snapshot_url=st.none() | urls,
-    commander=maybe,
+    commander=optional_texts,
     route=st.builds(Route, channel_prefix=texts, runbook=st.none() | urls),
     flags=tuples(st.builds(ParseWarning, field=texts, value=texts, note=texts)),
 )
@@ -147,11 +153,11 @@ findings = st.builds(
     verdict=st.sampled_from(Verdict),
     summary=texts,
     evidence=texts,
-    command=lists_of_text,
+    command=text_tuples,
     exit_code=st.none() | st.integers(0, 255),
-    started_at=moments,
+    started_at=datetimes,
     duration_ms=milliseconds,
-    host=maybe,
+    host=optional_texts,
 )
 brief_states = st.builds(
     BriefState,
@@ -162,18 +168,18 @@ brief_states = st.builds(
         mode=st.sampled_from(Mode),
         scopes_missing=tuples(st.builds(MissingScope, scope=texts, costs=texts)),
     ),
-    opened_at=st.none() | moments,
+    opened_at=st.none() | datetimes,
     invited=tuples(invitations, 30),
     pending=tuples(invitations, 30),
-    not_invited=tuples(left_out, 30),
+    not_invited=tuples(not_invited, 30),
     steps=tuples(steps),
     problems=tuples(problems),
     status=texts,
-    commander=maybe,
+    commander=optional_texts,
     repeats=st.integers(0, 99),
     findings=tuples(findings, 4),
     investigated=st.booleans(),
-    recovered_at=st.none() | moments,
+    recovered_at=st.none() | datetimes,
     run_url=st.none() | urls,
     with_picture=st.booleans(),
     interactive=st.booleans(),
@@ -182,12 +188,12 @@ brief_states = st.builds(
 summaries = st.builds(
     IncidentSummary,
     key=st.none() | keys,
-    title=maybe,
+    title=optional_texts,
     severity=st.none() | st.sampled_from(Severity),
     outcome=st.sampled_from(RunOutcome),
     mode=st.sampled_from(Mode),
     room_url=st.none() | urls,
-    channel_name=maybe,
+    channel_name=optional_texts,
     steps=tuples(
         st.builds(
             StepReport,
@@ -196,13 +202,13 @@ summaries = st.builds(
             problem=st.none() | problems,
         )
     ),
-    timeline=tuples(st.builds(TimelineEntry, at=moments, what=texts), 60),
+    timeline=tuples(st.builds(TimelineEntry, at=datetimes, what=texts), 60),
     findings=st.dictionaries(st.sampled_from(Verdict), st.integers(0, 50)),
-    known=tuples(st.builds(Statement, text=texts, probes=lists_of_text)),
-    unknown=lists_of_text,
+    known=tuples(st.builds(Statement, text=texts, probes=text_tuples)),
+    unknown=text_tuples,
     invited=st.integers(0, 99),
     here=st.none() | st.integers(0, 99),
-    not_invited=tuples(left_out, 60),
+    not_invited=tuples(not_invited, 60),
     problems=tuples(problems, 60),
     total_ms=st.none() | milliseconds,
     time_to_room_ms=st.none() | milliseconds,

@@ -1,4 +1,4 @@
-"""A realistic incident with everything that a room says about it."""
+"""A realistic incident with its brief, findings and summary."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MISSING_TOPIC_SCOPE = Problem(
 
 
 def after(seconds: float) -> datetime:
-    """Return the moment that many seconds after the alert."""
+    """Return the time ``seconds`` after the alert."""
     return OCCURRED + timedelta(seconds=seconds)
 
 
@@ -126,9 +126,9 @@ def checkout_brief() -> BriefState:
     )
 
 
-def _finding(probe: str, target: str, verdict: Verdict, summary: str, **more: object) -> Finding:
+def _finding(probe: str, target: str, verdict: Verdict, summary: str, **fields: object) -> Finding:
     values = {"probe": probe, "target": target, "verdict": verdict, "summary": summary, "host": "worker-1"}
-    return Finding.model_validate({"started_at": after(44), **values, **more})
+    return Finding.model_validate({"started_at": after(44), **values, **fields})
 
 
 def checkout_findings() -> tuple[Finding, ...]:

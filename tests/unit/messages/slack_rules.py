@@ -1,4 +1,4 @@
-"""What Slack would refuse or misread, written down apart from the code that keeps it."""
+"""Slack's limits and markup rules, independent of the implementation."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import slackblocks
 from airflow_incident_provider.messages.blocks import Message
 
 TOKEN = re.compile(r"<([^<>]*)>")
-OURS = re.compile(
+ALLOWED_TOKEN = re.compile(
     r"@[A-Z0-9]{2,32}"
     r"|!date\^\d+\^[^|^]*\|[^|]*UTC"
     r"|https?://[^\s|]+\|[^|]+",
     re.IGNORECASE,
 )
 LONE_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt);)")
-MRKDWN_LIMITS = {"section": 3000, "context": 3000}
 
 
 def mrkdwn_texts(message: Message) -> Iterator[str]:
@@ -31,16 +30,16 @@ def mrkdwn_texts(message: Message) -> Iterator[str]:
         texts = block["elements"] if block["type"] == "context" else [block.get("text", {})]
         for text in texts:
             if text.get("type") == "mrkdwn":
-                assert text["verbatim"] is True, "Slack would make links of its own"
+                assert text["verbatim"] is True, "Slack would create links"
                 yield text["text"]
 
 
-def assert_means_only_what_it_says(message: Message) -> None:
-    """Fail on markup that the package did not make, or on an entity that is broken."""
+def assert_no_injected_markup(message: Message) -> None:
+    """Fail on markup that the package did not create, and on broken entities."""
     for text in mrkdwn_texts(message):
         for token in TOKEN.findall(text):
-            assert OURS.fullmatch(token), f"not ours: <{token}> in {text!r}"
-        # What remains may hold ">" as the mark of a quoted line, and no other bracket.
+            assert ALLOWED_TOKEN.fullmatch(token), f"injected markup: <{token}> in {text!r}"
+        # ">" may only mark a quoted line.
         rest = re.sub(r"(?m)^> ", "", TOKEN.sub("", text))
         assert "<" not in rest, rest
         assert ">" not in rest, rest
@@ -48,23 +47,23 @@ def assert_means_only_what_it_says(message: Message) -> None:
 
 
 def assert_slack_accepts(message: Message) -> None:
-    """Fail on anything that breaks a limit of Slack's."""
+    """Fail if the message exceeds a limit of Slack."""
     assert 1 <= len(message.blocks) <= 50
     assert message.text.strip()
     assert len(message.text.encode()) <= 3000
     for block in message.blocks:
         _CHECKS[block["type"]](block)
-        _second_opinion(block)
-    assert len(message.text) + _characters(list(message.blocks)) <= 12_000
+        _check_with_slackblocks(block)
+    assert len(message.text) + _count_characters(list(message.blocks)) <= 12_000
     json.dumps(message.as_arguments()).encode("utf-8")
 
 
-def _characters(value: Any) -> int:
-    """Count the text of blocks: whatever is not the name of a type."""
+def _count_characters(value: Any) -> int:
+    """Count the characters of blocks, without their types."""
     if isinstance(value, dict):
-        return sum(_characters(part) for key, part in value.items() if key != "type")
+        return sum(_count_characters(part) for key, part in value.items() if key != "type")
     if isinstance(value, list):
-        return sum(map(_characters, value))
+        return sum(map(_count_characters, value))
     return len(value) if isinstance(value, str) else 0
 
 
@@ -84,7 +83,7 @@ def _check_section(block: dict[str, Any]) -> None:
 
 
 def _check_rich_text(block: dict[str, Any]) -> None:
-    """Slack reads rich text literally, so what matters is that it is text, and not too much."""
+    """Check type and size only: Slack does not parse rich text."""
     for element in block["elements"]:
         assert element["type"] == "rich_text_preformatted"
         for part in element["elements"]:
@@ -109,7 +108,7 @@ def _check_actions(block: dict[str, Any]) -> None:
     assert 1 <= len(elements) <= 25
     ids = [element["action_id"] for element in elements]
     assert len(set(ids)) == len(ids)
-    assert all(1 <= len(each) <= 255 for each in ids)
+    assert all(1 <= len(action_id) <= 255 for action_id in ids)
     assert len(block.get("block_id", "")) <= 255
     for element in elements:
         if element["type"] == "button":
@@ -130,8 +129,8 @@ _CHECKS = {
 }
 
 
-def _second_opinion(block: dict[str, Any]) -> None:
-    """Build the same block with slackblocks, which refuses what breaks the limits it knows."""
+def _check_with_slackblocks(block: dict[str, Any]) -> None:
+    """Build the same block with slackblocks, which validates it."""
     if block["type"] == "header":
         slackblocks.HeaderBlock(slackblocks.Text(block["text"]["text"], slackblocks.TextType.PLAINTEXT))
     elif block["type"] == "section":

@@ -1,4 +1,4 @@
-"""Buttons under findings and for suggested people: what Slack sends back for each is the action that it shows."""
+"""Test the buttons under findings and for suggested people, and the actions that they send."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def buttons(messages: Iterable[Message]) -> list[Block]:
     ]
 
 
-def pressed(button: Block) -> tuple[str | None, ActionKind, dict[str, Any]]:
-    """Return the incident, the action and its arguments that Slack's request for a button means."""
+def press(button: Block) -> tuple[str | None, ActionKind, dict[str, Any]]:
+    """Return the incident key, action and arguments that Slack sends for a button."""
     payload = {
         "type": "block_actions",
         "user": {"id": "U0DANAREYES", "username": "dana.reyes"},
@@ -47,38 +47,38 @@ def pressed(button: Block) -> tuple[str | None, ActionKind, dict[str, Any]]:
     return request.key, request.command.kind, request.command.arguments
 
 
-def invitations(messages: Iterable[Message]) -> list[tuple[str, Any]]:
-    """Return the label of each button that invites, and the person it invites."""
-    found = (
-        (button["text"]["text"], pressed(button)) for button in buttons(messages) if "invite" in button["action_id"]
+def invite_buttons(messages: Iterable[Message]) -> list[tuple[str, Any]]:
+    """Return the label and invited people of each invite button."""
+    findings = (
+        (button["text"]["text"], press(button)) for button in buttons(messages) if "invite" in button["action_id"]
     )
-    return [(label, arguments["names"]) for label, (_, _, arguments) in found]
+    return [(label, arguments["names"]) for label, (_, _, arguments) in findings]
 
 
-def interactive(**changes: Any) -> BriefState:
+def interactive_brief(**changes: Any) -> BriefState:
     return checkout_brief().model_copy(update={"interactive": True, "not_invited": (JON,), **changes})
 
 
-def test_each_serious_finding_is_rated_by_its_check_and_target() -> None:
-    found = checkout_findings()
-    serious = [f for f in found if f.verdict in (Verdict.FAIL, Verdict.WARN, Verdict.UNKNOWN)]
-    ratings = [pressed(button) for button in buttons(findings_messages(found, key=KEY))]
-    assert len(ratings) == 2 * len(serious)
+def test_serious_findings_have_rating_buttons() -> None:
+    findings = checkout_findings()
+    rated = [finding for finding in findings if finding.verdict in (Verdict.FAIL, Verdict.WARN, Verdict.UNKNOWN)]
+    ratings = [press(button) for button in buttons(findings_messages(findings, key=KEY))]
+    assert len(ratings) == 2 * len(rated)
     assert {(key, kind) for key, kind, _ in ratings} == {(KEY, ActionKind.FEEDBACK)}
-    assert {(a["finding"], a["useful"]) for _, _, a in ratings} == {
-        (f"{f.probe} {f.target}".rstrip(), useful) for f in serious for useful in (True, False)
+    assert {(arguments["finding"], arguments["useful"]) for _, _, arguments in ratings} == {
+        (f"{finding.probe} {finding.target}".rstrip(), useful) for finding in rated for useful in (True, False)
     }
 
 
-def test_a_finding_about_our_own_network_is_counted_by_its_probe() -> None:
+def test_rating_of_control_probe_names_only_the_probe() -> None:
     probe = sorted(CONTROL_PROBES)[0]
     finding = Finding(
-        probe=probe, target="", verdict=Verdict.FAIL, summary="no way out", started_at=OCCURRED, evidence=""
+        probe=probe, target="", verdict=Verdict.FAIL, summary="no route", started_at=OCCURRED, evidence=""
     )
-    assert {pressed(button)[2]["finding"] for button in buttons(findings_messages([finding], key=KEY))} == {probe}
+    assert {press(button)[2]["finding"] for button in buttons(findings_messages([finding], key=KEY))} == {probe}
 
 
-def test_without_interactivity_there_are_no_buttons() -> None:
+def test_messages_have_no_buttons_without_interactivity() -> None:
     state = checkout_brief().model_copy(update={"not_invited": (JON,) * 40})
     update = IncidentUpdate(since=OCCURRED, not_invited=(JON,))
     messages = [
@@ -90,42 +90,44 @@ def test_without_interactivity_there_are_no_buttons() -> None:
     assert buttons(messages) == []
 
 
-def test_buttons_stay_under_their_finding_when_a_message_is_full() -> None:
-    found = [
+def test_buttons_stay_under_their_finding_when_messages_are_split() -> None:
+    findings = [
         Finding(probe="http", target=f"host-{n}", verdict=Verdict.FAIL, summary="refused", started_at=OCCURRED)
         for n in range(60)
     ]
-    for message in findings_messages(found, key=KEY):
-        shown = list(message.blocks)
-        for above, block in pairwise(shown):
+    for message in findings_messages(findings, key=KEY):
+        blocks = list(message.blocks)
+        for previous, block in pairwise(blocks):
             if block["type"] == "actions":
-                target = pressed(block["elements"][0])[2]["finding"].split()[1]
-                assert f"`{target}`" in above["text"]["text"]
-        assert shown[0]["type"] != "actions"
+                target = press(block["elements"][0])[2]["finding"].split()[1]
+                assert f"`{target}`" in previous["text"]["text"]
+        assert blocks[0]["type"] != "actions"
 
 
-def test_a_suggested_person_is_invited_from_the_brief() -> None:
-    assert invitations([brief(interactive())]) == [("Invite Jon Smith", ("U00JON",))]
-    assert invitations([brief(interactive(closed=True))]) == []
+def test_brief_has_invite_button_for_suggested_person() -> None:
+    assert invite_buttons([brief(interactive_brief())]) == [("Invite Jon Smith", ("U00JON",))]
+    assert invite_buttons([brief(interactive_brief(closed=True))]) == []
 
 
-def test_the_brief_has_one_row_and_its_thread_has_the_others() -> None:
+def test_invite_buttons_beyond_one_row_are_in_the_thread() -> None:
     people = tuple(
         NotInvited(
             query=f"q{n}", reason="x", suggestion="y", suggested={f"U00{n:02}A": f"A {n}", f"U00{n:02}B": f"B {n}"}
         )
         for n in range(10)
     )
-    state = interactive(not_invited=people)
-    assert len(invitations([brief(state)])) == 5
-    assert len(invitations(brief_details(state))) == 20
+    state = interactive_brief(not_invited=people)
+    assert len(invite_buttons([brief(state)])) == 5
+    assert len(invite_buttons(brief_details(state))) == 20
 
 
-def test_a_person_who_is_suggested_twice_has_one_button() -> None:
-    again = JON.model_copy(update={"query": "john smit"})
-    assert invitations([brief(interactive(not_invited=(JON, again)))]) == [("Invite Jon Smith", ("U00JON",))]
+def test_person_suggested_twice_has_one_button() -> None:
+    duplicate = JON.model_copy(update={"query": "john smit"})
+    assert invite_buttons([brief(interactive_brief(not_invited=(JON, duplicate)))]) == [
+        ("Invite Jon Smith", ("U00JON",))
+    ]
 
 
-def test_who_is_suggested_in_an_update_is_invited_from_there() -> None:
+def test_update_has_invite_button_for_suggested_person() -> None:
     update = IncidentUpdate(since=OCCURRED, not_invited=(JON,), key=KEY)
-    assert invitations(update_messages(update)) == [("Invite Jon Smith", ("U00JON",))]
+    assert invite_buttons(update_messages(update)) == [("Invite Jon Smith", ("U00JON",))]

@@ -1,4 +1,4 @@
-"""Whatever an incident's texts hold, Slack accepts the messages and reads no markup but ours in them."""
+"""Test that messages with hostile texts fit Slack's limits and contain no injected markup."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from airflow_incident_provider.models import Finding, Incident, IncidentSummary,
 
 from .hostile import brief_states, findings, incidents, keys, summaries
 from .rooms import OCCURRED, checkout_brief
-from .slack_rules import assert_means_only_what_it_says, assert_slack_accepts
+from .slack_rules import assert_no_injected_markup, assert_slack_accepts
 
-hostile = settings(
+hostile_settings = settings(
     max_examples=120,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 
 
-def assert_can_be_sent(messages: Iterable[Message]) -> None:
+def assert_slack_accepts_all(messages: Iterable[Message]) -> None:
     for message in messages:
         assert_slack_accepts(message)
-        assert_means_only_what_it_says(message)
+        assert_no_injected_markup(message)
         shown = dry_run_text(message, "inc-1")
         assert "\x1b" not in shown
         assert "\x00" not in shown
 
 
-@hostile
+@hostile_settings
 @given(brief_states)
-def test_the_brief_and_its_details_can_be_sent(state: BriefState) -> None:
-    assert_can_be_sent([brief(state), *brief_details(state)])
+def test_brief_and_details_are_accepted(state: BriefState) -> None:
+    assert_slack_accepts_all([brief(state), *brief_details(state)])
 
 
-@hostile
+@hostile_settings
 @given(st.lists(findings, max_size=12), st.none() | keys)
-def test_the_findings_can_be_sent(found: list[Finding], key: str | None) -> None:
-    assert_can_be_sent(findings_messages(found, key=key))
+def test_findings_are_accepted(findings_list: list[Finding], key: str | None) -> None:
+    assert_slack_accepts_all(findings_messages(findings_list, key=key))
 
 
-@hostile
+@hostile_settings
 @given(summaries, st.none() | incidents)
-def test_the_summary_can_be_sent(summary: IncidentSummary, incident: Incident | None) -> None:
-    assert_can_be_sent(summary_message(summary, incident))
+def test_summary_is_accepted(summary: IncidentSummary, incident: Incident | None) -> None:
+    assert_slack_accepts_all(summary_message(summary, incident))
 
 
-def test_the_fullest_brief_is_still_one_message() -> None:
-    """Every field at once longer than it may be shown, in the characters that grow most when escaped."""
+def test_longest_brief_fits_one_message() -> None:
+    """Every field exceeds its limit with characters that grow most when escaped."""
     state = checkout_brief()
     text = "&" * 5000
     incident = state.incident
@@ -84,12 +84,12 @@ def test_the_fullest_brief_is_still_one_message() -> None:
             "interactive": True,
         }
     )
-    assert_can_be_sent([brief(full), *brief_details(full)])
+    assert_slack_accepts_all([brief(full), *brief_details(full)])
 
 
-def test_every_line_of_long_evidence_is_posted() -> None:
-    """400 findings, each with its own output: they take many messages, and each is in one of them."""
-    found = [
+def test_every_finding_with_long_evidence_is_posted() -> None:
+    """Split 400 findings, each with output, into many messages."""
+    findings_list = [
         Finding(
             probe="http",
             target=f"host-{n}",
@@ -100,18 +100,20 @@ def test_every_line_of_long_evidence_is_posted() -> None:
         )
         for n in range(400)
     ]
-    messages = findings_messages(found, key="dd.1.c1")
-    assert_can_be_sent(messages)
+    messages = findings_messages(findings_list, key="dd.1.c1")
+    assert_slack_accepts_all(messages)
     assert all(message.blocks[0]["type"] != "actions" for message in messages), "buttons without their finding"
     whole = "\n".join(dry_run_text(message, "inc-1") for message in messages)
     assert len(messages) > 1
     assert all(f"summary {n};" in whole and f"output {n};" in whole for n in range(400))
 
 
-def test_what_the_brief_shortens_is_in_its_details() -> None:
+def test_details_contain_what_the_brief_shortens() -> None:
     state = checkout_brief()
-    people = tuple(p.model_copy(update={"query": f"person {n};"}) for n in range(40) for p in state.not_invited[:1])
-    state = state.model_copy(update={"not_invited": people})
+    not_invited = tuple(
+        p.model_copy(update={"query": f"person {n};"}) for n in range(40) for p in state.not_invited[:1]
+    )
+    state = state.model_copy(update={"not_invited": not_invited})
     details = "\n".join(dry_run_text(message, "inc-1") for message in brief_details(state))
     assert "and 36 more, in the thread" in dry_run_text(brief(state), "inc-1")
     assert all(f"person {n};" in details for n in range(40))

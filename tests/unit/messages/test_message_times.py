@@ -1,4 +1,4 @@
-"""Durations and clock times, as people say them."""
+"""Test durations and clock times in messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .rooms import OCCURRED, after
 
 
 @pytest.mark.parametrize(
-    ("milliseconds", "words"),
+    ("milliseconds", "expected"),
     [
         (0, "0 ms"),
         (99, "99 ms"),
@@ -29,16 +29,16 @@ from .rooms import OCCURRED, after
         (180_000_000, "2 d 2 h"),
     ],
 )
-def test_durations_in_words(milliseconds: int, words: str) -> None:
-    assert duration(milliseconds) == words
+def test_duration(milliseconds: int, expected: str) -> None:
+    assert duration(milliseconds) == expected
 
 
-def test_a_time_on_another_day_has_its_date() -> None:
+def test_clock_includes_the_date_on_another_day() -> None:
     assert clock(OCCURRED) == "09:35:00"
     assert clock(OCCURRED, seconds=False, seen_from=after(60)) == "09:35"
     assert clock(OCCURRED, seen_from=after(86_400)) == "2026-11-23 09:35:00"
 
 
-def test_the_time_between_has_a_direction() -> None:
+def test_between_is_signed() -> None:
     assert between(OCCURRED, after(0.25)) == 250
     assert between(after(1), OCCURRED) == -1000

@@ -1,7 +1,7 @@
 """
-What a person reads in the room, word for word.
+Test the exact texts of a room.
 
-The texts are kept in ``golden/``; run with ``UPDATE_GOLDENS=1`` to rewrite them, then read the difference.
+The expected texts are in ``golden/``. Run with ``UPDATE_GOLDENS=1`` to update them, then review the diff.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ ROOMS: dict[str, list[Message]] = {
 
 
 @pytest.mark.parametrize("name", ROOMS)
-def test_room_text(name: str) -> None:
+def test_room_text_matches_golden_file(name: str) -> None:
     path = GOLDEN / f"{name}.txt"
     text = "\n\n".join(f"{plain_text(message)}\n-- fallback: {message.text}" for message in ROOMS[name]) + "\n"
     if os.environ.get("UPDATE_GOLDENS"):
@@ -76,16 +76,16 @@ def test_room_text(name: str) -> None:
     assert text == path.read_text(encoding="utf-8")
 
 
-def test_every_golden_belongs_to_a_room() -> None:
+def test_every_golden_file_is_used() -> None:
     assert {path.stem for path in GOLDEN.glob("*.txt")} == set(ROOMS)
 
 
-def test_a_dry_run_says_so_first() -> None:
+def test_dry_run_text_starts_with_a_notice() -> None:
     text = dry_run_text(brief(checkout_brief()), "inc-1")
     assert text.startswith("DRY-RUN: would post to #inc-1\n🔴 CRITICAL: Checkout 5xx ratio above 2%\n")
 
 
-def test_in_slack_people_are_mentioned_and_times_drawn() -> None:
+def test_brief_uses_mentions_and_slack_dates() -> None:
     text = "\n".join(
         block["text"]["text"] for block in brief(checkout_brief()).blocks if block["type"] == "section"
     )
@@ -93,7 +93,7 @@ def test_in_slack_people_are_mentioned_and_times_drawn() -> None:
     assert "09:35 <!date^1795426500^" in text
 
 
-def test_the_summary_mentions_a_user_group_once_and_nobody_of_it() -> None:
+def test_summary_mentions_user_group_instead_of_its_members() -> None:
     group = [
         Invitation(
             user=user(f"U00G{n}", f"Oncall {n}"),
@@ -111,20 +111,22 @@ def test_the_summary_mentions_a_user_group_once_and_nobody_of_it() -> None:
 
 
 @pytest.mark.parametrize("group_id", ["", "here", "S1>", "S1|@x", "<!channel>", "s0sre"])
-def test_what_is_no_id_of_a_user_group_notifies_nobody(group_id: str) -> None:
-    odd = Invitation(user=user("U1", "A"), query="<!channel>", method=MatchMethod.USERGROUP, group_id=group_id)
-    [message] = summary_message(checkout_summary(), checkout_incident(), called=[odd])
+def test_invalid_user_group_id_is_not_mentioned(group_id: str) -> None:
+    invitation = Invitation(
+        user=user("U1", "A"), query="<!channel>", method=MatchMethod.USERGROUP, group_id=group_id
+    )
+    [message] = summary_message(checkout_summary(), checkout_incident(), called=[invitation])
     assert not any("<!channel" in str(block) or "<!subteam" in str(block) for block in message.blocks)
 
 
-def test_a_picture_that_slack_cannot_fetch_is_linked() -> None:
+def test_image_that_slack_cannot_fetch_is_linked() -> None:
     state = checkout_brief().model_copy(update={"with_picture": False})
     message = brief(state)
     assert all("accessory" not in block for block in message.blocks)
     assert "Graph (https://dd.example.com/snapshot/1.png)" in plain_text(message)
 
 
-def test_a_step_that_failed_says_so() -> None:
+def test_failed_step_is_shown() -> None:
     steps = (
         StepProgress(step="resolve_slack_users", state=StepState.FAILED, duration_ms=400),
         StepProgress(step="page_the_vendor", state=StepState.SKIPPED),
@@ -134,15 +136,15 @@ def test_a_step_that_failed_says_so() -> None:
     assert "page_the_vendor" not in text
 
 
-def test_a_close_match_says_what_was_looked_for() -> None:
+def test_close_match_shows_the_query() -> None:
     invitation = Invitation(user=user("U00JON", "Jon Smith"), query="jon smiht", method=MatchMethod.FUZZY)
     text = plain_text(brief(checkout_brief().model_copy(update={"invited": (invitation,)})))
     assert '@Jon Smith (closest match for "jon smiht")' in text
 
 
-def test_who_was_not_resolved_is_not_invited_with_the_reason() -> None:
+def test_unresolved_people_are_listed_with_the_reason() -> None:
     john = user("U1", "John Smith")
-    queries = UserResolution(
+    resolution = UserResolution(
         resolutions=(
             Resolution(query="a@example.com", outcome=ResolutionOutcome.RESOLVED, users=(user("U3", "Alice Ng"),)),
             Resolution(
@@ -151,7 +153,7 @@ def test_who_was_not_resolved_is_not_invited_with_the_reason() -> None:
             Resolution(query="dave", outcome=ResolutionOutcome.NOT_FOUND, reason="Slack knows no such name"),
         )
     )
-    assert unresolved_people(queries) == (
+    assert unresolved_people(resolution) == (
         NotInvited(
             query="john",
             reason="more than one match",
@@ -162,15 +164,15 @@ def test_who_was_not_resolved_is_not_invited_with_the_reason() -> None:
     )
 
 
-def test_a_query_whose_closest_match_is_invited_anyway_is_no_gap() -> None:
-    alice, robin = user("U1", "Alice Ng"), user("U2", "alice.ng")
-    unresolved = Resolution(query="Alice Ng", outcome=ResolutionOutcome.AMBIGUOUS, candidates=(alice, robin))
+def test_query_with_invited_candidate_is_not_listed() -> None:
+    alice, namesake = user("U1", "Alice Ng"), user("U2", "alice.ng")
+    unresolved = Resolution(query="Alice Ng", outcome=ResolutionOutcome.AMBIGUOUS, candidates=(alice, namesake))
     group = Resolution(query="@payments-oncall", outcome=ResolutionOutcome.RESOLVED, users=(alice,))
     assert unresolved_people(UserResolution(resolutions=(group, unresolved))) == ()
     assert len(unresolved_people(UserResolution(resolutions=(unresolved,)))) == 1
 
 
-def test_one_probe_with_several_targets_names_them() -> None:
-    fine = [f for f in checkout_findings() if f.verdict is Verdict.OK][:1]
-    other = fine[0].model_copy(update={"target": "other.example.com"})
-    assert "✅ dns `other.example.com`: 2 addresses" in plain_text(findings_messages([*fine, other])[0])
+def test_findings_of_one_probe_name_their_targets() -> None:
+    passed = [finding for finding in checkout_findings() if finding.verdict is Verdict.OK][:1]
+    second = passed[0].model_copy(update={"target": "other.example.com"})
+    assert "✅ dns `other.example.com`: 2 addresses" in plain_text(findings_messages([*passed, second])[0])

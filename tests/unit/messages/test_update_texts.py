@@ -1,7 +1,7 @@
 """
-What a person reads of an incident after its first minutes, word for word; and that any of it can be sent.
+Test the exact texts of updates, recovery and resolution, and that Slack accepts any of them.
 
-The texts are kept in ``golden/life/``; run with ``UPDATE_GOLDENS=1`` to rewrite them, then read the difference.
+The expected texts are in ``golden/life/``. Run with ``UPDATE_GOLDENS=1`` to update them, then review the diff.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from airflow_incident_provider.messages.updates import IncidentUpdate, update_me
 from airflow_incident_provider.models import Finding, Incident, NotInvited, Severity, Verdict
 from airflow_incident_provider.probes import CONTROL
 
-from .hostile import findings, incidents, invitations, left_out, maybe, moments, texts, tuples
+from .hostile import datetimes, findings, incidents, invitations, not_invited, optional_texts, texts, tuples
 from .rooms import OCCURRED, after, checkout_findings, checkout_incident, checkout_summary
 from .rooms import invitations as invited
-from .slack_rules import assert_means_only_what_it_says, assert_slack_accepts
+from .slack_rules import assert_no_injected_markup, assert_slack_accepts
 
-hostile = settings(
+hostile_settings = settings(
     max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
@@ -51,17 +51,17 @@ CHECKOUT, LATENCY = "Checkout 5xx ratio above 2%", "Checkout p95 latency above 1
 RECOVERY = Recovery(at=after(1392), first_at=OCCURRED, resolve_at=after(1992))
 
 
-def item(kind: UpdateKind, seconds: float, **more: object) -> UpdateItem:
-    return UpdateItem.model_validate({"kind": kind, "at": after(seconds), "title": CHECKOUT, **more})
+def item(kind: UpdateKind, seconds: float, **fields: object) -> UpdateItem:
+    return UpdateItem.model_validate({"kind": kind, "at": after(seconds), "title": CHECKOUT, **fields})
 
 
-def repeated(count: int, first: float, last: float, **more: object) -> UpdateItem:
-    values = {"alert": "a", "count": count, "first_at": after(first), "after": "Re-Triggered", **more}
+def repeated(count: int, first: float, last: float, **fields: object) -> UpdateItem:
+    values = {"alert": "a", "count": count, "first_at": after(first), "after": "Re-Triggered", **fields}
     return item(UpdateKind.REPEATED, last, **values)
 
 
-NOISY = IncidentUpdate(since=OCCURRED, items=(repeated(7, 360, 720),))
-WORSE = IncidentUpdate(
+REPEATED_ALERT = IncidentUpdate(since=OCCURRED, items=(repeated(7, 360, 720),))
+RAISED_SEVERITY = IncidentUpdate(
     since=OCCURRED,
     items=(
         repeated(1, 360, 360),
@@ -71,7 +71,7 @@ WORSE = IncidentUpdate(
     invited=invited()[-2:],
     not_invited=(NotInvited(query="dave@example.com", reason="deactivated in Slack"),),
 )
-SEVERAL = IncidentUpdate(
+SEVERAL_ALERTS = IncidentUpdate(
     since=OCCURRED,
     alerts=6,
     firing=4,
@@ -84,7 +84,7 @@ SEVERAL = IncidentUpdate(
         repeated(20, 60, 118, alert="b", title=LATENCY, after="Renotify"),
     ),
 )
-DATADOG = IncidentUpdate(
+DATADOG_INCIDENT = IncidentUpdate(
     since=OCCURRED,
     items=(
         repeated(1, 400, 400, after="incident updated"),
@@ -93,11 +93,11 @@ DATADOG = IncidentUpdate(
         item(UpdateKind.TITLE, 400, before=CHECKOUT, after="Payments failing in eu1"),
     ),
 )
-WELL = tuple(
-    each.model_copy(update={"verdict": Verdict.OK, "summary": "HTTP 200 after 35 ms"})
-    if each.probe == "http"
-    else each
-    for each in checkout_findings()
+PASSED_FINDINGS = tuple(
+    finding.model_copy(update={"verdict": Verdict.OK, "summary": "HTTP 200 after 35 ms"})
+    if finding.probe == "http"
+    else finding
+    for finding in checkout_findings()
 )
 
 OWN_NETWORK_DOWN = checkout_findings()[0].model_copy(
@@ -111,20 +111,20 @@ OWN_NETWORK_DOWN = checkout_findings()[0].model_copy(
 RESOLVED_SUMMARY = checkout_summary().model_copy(update={"status": "resolved", "time_to_recovery_ms": 1_351_000})
 
 TEXTS: dict[str, list[Message]] = {
-    "update_noisy": update_messages(NOISY),
-    "update_worse": update_messages(WORSE),
-    "update_several_alerts": update_messages(SEVERAL),
-    "update_datadog_incident": update_messages(DATADOG),
+    "update_noisy": update_messages(REPEATED_ALERT),
+    "update_worse": update_messages(RAISED_SEVERITY),
+    "update_several_alerts": update_messages(SEVERAL_ALERTS),
+    "update_datadog_incident": update_messages(DATADOG_INCIDENT),
     "recovery_started": recovery_started_messages(RECOVERY),
-    "recovery_well": recovery_messages(RECOVERY, checkout_findings(), WELL),
+    "recovery_well": recovery_messages(RECOVERY, checkout_findings(), PASSED_FINDINGS),
     "recovery_still_failing": recovery_messages(RECOVERY, checkout_findings(), checkout_findings()),
     "recovery_with_our_own_network_down": recovery_messages(
         RECOVERY,
         checkout_findings(),
-        (OWN_NETWORK_DOWN, *(each for each in checkout_findings() if each.probe == "http")),
+        (OWN_NETWORK_DOWN, *(finding for finding in checkout_findings() if finding.probe == "http")),
     ),
     "recovery_overtaken": recovery_messages(
-        RECOVERY.model_copy(update={"resolve_at": None, "over": False}), checkout_findings(), WELL
+        RECOVERY.model_copy(update={"resolve_at": None, "over": False}), checkout_findings(), PASSED_FINDINGS
     ),
     "recovery_not_checked": recovery_messages(RECOVERY, (), ()),
     "reopened": [
@@ -176,7 +176,7 @@ TEXTS: dict[str, list[Message]] = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_text(name: str) -> None:
+def test_text_matches_golden_file(name: str) -> None:
     path = GOLDEN / f"{name}.txt"
     text = "\n\n".join(f"{plain_text(message)}\n-- fallback: {message.text}" for message in TEXTS[name]) + "\n"
     if os.environ.get("UPDATE_GOLDENS"):
@@ -185,131 +185,133 @@ def test_text(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "word"),
+    ("number", "expected"),
     [(1, "1st"), (2, "2nd"), (3, "3rd"), (10, "10th"), (11, "11th"), (22, "22nd"), (113, "113th")],
 )
-def test_ordinals(number: int, word: str) -> None:
-    assert ordinal(number) == word
+def test_ordinal(number: int, expected: str) -> None:
+    assert ordinal(number) == expected
 
 
 items = st.builds(
     UpdateItem,
     kind=st.sampled_from([kind for kind in UpdateKind if kind is not UpdateKind.SEVERITY]),
-    at=moments,
-    first_at=st.none() | moments,
-    alert=maybe,
-    title=maybe,
-    before=maybe,
-    after=maybe,
+    at=datetimes,
+    first_at=st.none() | datetimes,
+    alert=optional_texts,
+    title=optional_texts,
+    before=optional_texts,
+    after=optional_texts,
     names=tuples(texts, 5),
     count=st.integers(1, 500),
 ) | st.builds(
     UpdateItem,
     kind=st.just(UpdateKind.SEVERITY),
-    at=moments,
+    at=datetimes,
     before=st.sampled_from(Severity).map(str),
     after=st.sampled_from(Severity).map(str),
 )
-news = st.builds(
+updates = st.builds(
     IncidentUpdate,
     items=tuples(items, 30),
     dropped=st.integers(0, 500),
-    since=moments,
+    since=datetimes,
     alerts=st.integers(1, 500),
     firing=st.integers(0, 500),
     invited=tuples(invitations, 30),
-    not_invited=tuples(left_out, 30),
+    not_invited=tuples(not_invited, 30),
 )
 
 
-def assert_slack_takes(message: Message) -> None:
+def assert_valid(message: Message) -> None:
     assert_slack_accepts(message)
-    assert_means_only_what_it_says(message)
+    assert_no_injected_markup(message)
 
 
-@hostile
-@given(news)
-def test_any_update_can_be_sent(news: IncidentUpdate) -> None:
-    for message in update_messages(news):
-        assert_slack_takes(message)
+@hostile_settings
+@given(updates)
+def test_any_update_is_accepted(updates: IncidentUpdate) -> None:
+    for message in update_messages(updates):
+        assert_valid(message)
 
 
 recoveries = st.builds(
     Recovery,
-    at=moments,
-    first_at=moments,
+    at=datetimes,
+    first_at=datetimes,
     times=st.integers(1, 50),
-    resolve_at=st.none() | moments,
+    resolve_at=st.none() | datetimes,
     over=st.booleans(),
 )
 
 
-@hostile
+@hostile_settings
 @given(recoveries, tuples(findings, 10), tuples(findings, 10))
-def test_any_recovery_can_be_sent(
-    recovery: Recovery, before: tuple[Finding, ...], now: tuple[Finding, ...]
+def test_any_recovery_is_accepted(
+    recovery: Recovery, before: tuple[Finding, ...], findings_now: tuple[Finding, ...]
 ) -> None:
-    for message in (*recovery_started_messages(recovery), *recovery_messages(recovery, before, now)):
-        assert_slack_takes(message)
+    for message in (*recovery_started_messages(recovery), *recovery_messages(recovery, before, findings_now)):
+        assert_valid(message)
 
 
-returns = st.builds(
+reopenings = st.builds(
     Reopening,
     times=st.integers(1, 200),
-    since=moments,
-    at=moments,
-    over_at=st.none() | moments,
-    what=maybe,
-    brief_url=maybe,
-    old_room=maybe,
-    old_room_url=maybe,
+    since=datetimes,
+    at=datetimes,
+    over_at=st.none() | datetimes,
+    what=optional_texts,
+    brief_url=optional_texts,
+    old_room=optional_texts,
+    old_room_url=optional_texts,
 )
-resolutions = st.builds(
+resolved_incidents = st.builds(
     ResolvedIncident,
-    at=moments,
-    first_at=moments,
-    recovered_at=moments,
-    back_until=moments,
-    archive_at=st.none() | moments,
-    summary_url=maybe,
+    at=datetimes,
+    first_at=datetimes,
+    recovered_at=datetimes,
+    back_until=datetimes,
+    archive_at=st.none() | datetimes,
+    summary_url=optional_texts,
     doubts=tuples(texts, 4),
 )
 
 
-@hostile
-@given(returns, resolutions, incidents, texts)
-def test_any_turn_can_be_sent(back: Reopening, end: ResolvedIncident, incident: Incident, text: str) -> None:
+@hostile_settings
+@given(reopenings, resolved_incidents, incidents, texts)
+def test_any_other_lifecycle_message_is_accepted(
+    reopening: Reopening, resolved: ResolvedIncident, incident: Incident, text: str
+) -> None:
     for message in (
-        reopened_message(back),
-        resolved_message(end),
-        archive_warning(now=end.at, at=end.back_until),
+        reopened_message(reopening),
+        resolved_message(resolved),
+        archive_warning(now=resolved.at, at=resolved.back_until),
         triage_message(incident, text),
         room_opened_message(text, text),
     ):
-        assert_slack_takes(message)
+        assert_valid(message)
 
 
-@hostile
-@given(incidents, texts, maybe)
-def test_our_own_topics_are_known_again(incident: Incident, status: str, commander: str | None) -> None:
+@hostile_settings
+@given(incidents, texts, optional_texts)
+def test_own_topic_is_recognized(incident: Incident, status: str, commander: str | None) -> None:
     assert is_own_topic(topic(incident, status=status, commander=commander))
 
 
 @pytest.mark.parametrize(
-    "words", ["failover in progress, ask Dana", "critical stuff since 09:35 UTC", "high · five"]
+    "text", ["failover in progress, ask Dana", "critical stuff since 09:35 UTC", "high · five"]
 )
-def test_what_people_write_is_not_taken_for_ours(words: str) -> None:
-    assert not is_own_topic(words)
+def test_topic_of_a_person_is_not_recognized(text: str) -> None:
+    assert not is_own_topic(text)
 
 
-@hostile
+@hostile_settings
 @given(tuples(findings, 6))
-def test_a_probe_that_fails_now_is_never_called_over(now: tuple[Finding, ...]) -> None:
-    text = plain_text(recovery_messages(RECOVERY, (), now)[-1])
-    failing = {each.probe for each in now if each.verdict is Verdict.FAIL}
+def test_recovery_with_failing_probe_does_not_suggest_resolving(findings_now: tuple[Finding, ...]) -> None:
+    text = plain_text(recovery_messages(RECOVERY, (), findings_now)[-1])
+    failing = {finding.probe for finding in findings_now if finding.verdict is Verdict.FAIL}
     assert ("You can resolve it" in text) == (not failing)
 
 
-def test_what_the_probes_say_counts_only_while_our_own_network_works() -> None:
+def test_failing_probes_are_ignored_while_control_probe_fails() -> None:
     assert failing_probes(checkout_findings()) == ("http",)
     assert failing_probes((OWN_NETWORK_DOWN, *checkout_findings())) == ()

@@ -1,4 +1,4 @@
-"""The responders are notified in another way when there is no room."""
+"""Test the fallback notifier that is called when no room could be opened."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ INCIDENT = Incident(
 
 
 class Mailer(BaseNotifier):
-    """An Airflow notifier as others write them."""
+    """A third-party Airflow notifier."""
 
     template_fields = ("to", "subject")
     sent: ClassVar[list[tuple[str, str]]] = []
@@ -70,14 +70,14 @@ def notify(context: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv("AIRFLOW__INCIDENT__FALLBACK_NOTIFIER", path)
         text = arguments if isinstance(arguments, str) else json.dumps(arguments)
         monkeypatch.setenv("AIRFLOW__INCIDENT__FALLBACK_NOTIFIER_ARGUMENTS", text)
-        given = context(parse_incident_event=INCIDENT.to_xcom())
-        given["exception"] = SlackUnavailableError("Slack could not do auth.test now: HTTP 503.")
-        NoRoomNotifier()(given)
+        task_context = context(parse_incident_event=INCIDENT.to_xcom())
+        task_context["exception"] = SlackUnavailableError("Slack could not do auth.test now: HTTP 503.")
+        NoRoomNotifier()(task_context)
 
     return notify
 
 
-def test_notifier_gets_the_responders_and_the_reason(
+def test_notifier_receives_responders_and_reason(
     notify: Callable[..., None], mailbox: list[tuple[str, str]]
 ) -> None:
     notify({"to": "{{ responder_emails | join(',') }}", "subject": "{{ incident.title }}: {{ no_room }}"})
@@ -86,7 +86,7 @@ def test_notifier_gets_the_responders_and_the_reason(
             "dana@acme.example,sam@acme.example,priya@acme.example",
             "Checkout {{ 7 * 7 }} is down: Slack could not do auth.test now: HTTP 503.",
         )
-    ], "the text of an alert is not rendered"
+    ], "the text of an alert was rendered"
 
 
 @pytest.mark.parametrize(
@@ -94,12 +94,12 @@ def test_notifier_gets_the_responders_and_the_reason(
     [
         ("{not json", "fake_mail.Mailer", "fallback_notifier_arguments is not JSON"),
         ("[1]", "fake_mail.Mailer", "is not a JSON object"),
-        ({}, "fake_mail.Nobody", "cannot be imported"),
-        ({}, "nowhere", "cannot be imported"),
+        ({}, "fake_mail.Missing", "cannot be imported"),
+        ({}, "missing", "cannot be imported"),
         ({"subject": "x"}, "fake_mail.Mailer", "missing 1 required keyword-only argument"),
     ],
 )
-def test_mistake_in_the_settings_is_logged(
+def test_invalid_setting_is_logged(
     *,
     notify: Callable[..., None],
     capsys: pytest.CaptureFixture[str],
@@ -113,5 +113,5 @@ def test_mistake_in_the_settings_is_logged(
     assert mailbox == []
 
 
-def test_nothing_is_sent_unless_it_is_configured(context: Callable[..., dict[str, Any]]) -> None:
+def test_nothing_is_sent_without_configuration(context: Callable[..., dict[str, Any]]) -> None:
     NoRoomNotifier()(context(parse_incident_event=INCIDENT.to_xcom()))

@@ -1,4 +1,4 @@
-"""``WarRoomNotifier`` in a burst, under Slack's rate limits, and in outages: every failure is posted once."""
+"""Test ``WarRoomNotifier``: bursts of failures, rate limits, outages and killed processes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ FORK = multiprocessing.get_context("fork")
 BURST = 42
 
 
-def failure(task_id: str = "load", map_index: int = -1, *, dag_id: str = "orders", run_id: str = RUN) -> Any:
-    """The context of a task's callback."""
+def failure_context(
+    task_id: str = "load", map_index: int = -1, *, dag_id: str = "orders", run_id: str = RUN
+) -> Any:
+    """Return the context of a failure callback."""
     return {
         "dag_run": SimpleNamespace(dag_id=dag_id, run_id=run_id, start_date=STARTED),
         "ti": SimpleNamespace(
@@ -48,15 +50,15 @@ def rooms(control: SandboxClient, prefix: str = "dag-") -> list[str]:
 
 
 def posted_tasks(control: SandboxClient, room: str) -> Counter[str]:
-    """Count the tasks that are named under the brief of a room."""
+    """Count the failures of each task that are posted under the brief of a room."""
     brief = next(
         message for message in control.channel(room)["messages"] if message["user"] == BOT and message["replies"]
     )
     return Counter(re.findall(r"`([^`]+)` \*failed\*", str([reply["blocks"] for reply in brief["replies"]])))
 
 
-def in_processes(notifier: WarRoomNotifier, contexts: list[Any]) -> None:
-    """Notify of each failure in a process of its own, all at once, as workers do."""
+def notify_in_processes(notifier: WarRoomNotifier, contexts: list[Any]) -> None:
+    """Run the notifier for each context in a separate process, concurrently."""
     processes = [FORK.Process(target=notifier, args=(context,)) for context in contexts]
     for process in processes:
         process.start()
@@ -65,11 +67,9 @@ def in_processes(notifier: WarRoomNotifier, contexts: list[Any]) -> None:
         assert process.exitcode == 0
 
 
-def test_42_mapped_tasks_failing_at_once_make_one_room_with_42_failures(
-    notifier: WarRoomNotifier, control: SandboxClient
-) -> None:
+def test_concurrent_failures_of_a_run_share_one_room(notifier: WarRoomNotifier, control: SandboxClient) -> None:
     control.settings(rate_limits=True)
-    in_processes(notifier, [failure("load", index) for index in range(BURST)])
+    notify_in_processes(notifier, [failure_context("load", index) for index in range(BURST)])
     [room] = rooms(control)
     assert posted_tasks(control, room) == Counter(f"load[{index}]" for index in range(BURST))
     assert len(control.calls("conversations.create")) == 1
@@ -77,47 +77,47 @@ def test_42_mapped_tasks_failing_at_once_make_one_room_with_42_failures(
     assert len(control.calls("chat.postMessage")) <= 1 + BURST // 4, "failures were not posted in batches"
 
 
-def test_a_later_failure_only_posts(notifier: WarRoomNotifier, control: SandboxClient) -> None:
-    notifier(failure("load"))
+def test_later_failure_only_posts_a_message(notifier: WarRoomNotifier, control: SandboxClient) -> None:
+    notifier(failure_context("load"))
     calls = control.calls()
-    last = calls[-1]["seq"]
-    notifier(failure("check"))
-    later = Counter(call["method"] for call in control.calls(after=last))
-    assert later == {"auth.test": 1, "chat.postMessage": 1}
+    last_seq = calls[-1]["seq"]
+    notifier(failure_context("check"))
+    methods = Counter(call["method"] for call in control.calls(after=last_seq))
+    assert methods == {"auth.test": 1, "chat.postMessage": 1}
     [room] = rooms(control)
     assert posted_tasks(control, room) == {"load": 1, "check": 1}
 
 
-def test_another_worker_finds_the_room_and_only_posts(
+def test_other_worker_finds_the_room_and_only_posts_a_message(
     notifier: WarRoomNotifier, control: SandboxClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    notifier(failure("load"))
-    last = control.calls()[-1]["seq"]
+    notifier(failure_context("load"))
+    last_seq = control.calls()[-1]["seq"]
     control.settings()
     monkeypatch.setenv("AIRFLOW__INCIDENT__DIRECTORY_FOLDER", str(tmp_path / "another-worker"))
-    notifier(failure("check"))
-    later = Counter(call["method"] for call in control.calls(after=last))
-    assert later.keys() == {"auth.test", "users.conversations", "conversations.history", "chat.postMessage"}
+    notifier(failure_context("check"))
+    methods = Counter(call["method"] for call in control.calls(after=last_seq))
+    assert methods.keys() == {"auth.test", "users.conversations", "conversations.history", "chat.postMessage"}
     [room] = rooms(control)
     assert posted_tasks(control, room) == {"load": 1, "check": 1}
 
 
-def test_the_same_failure_is_posted_once(notifier: WarRoomNotifier, control: SandboxClient) -> None:
-    in_processes(notifier, [failure("load")] * 4)
-    notifier(failure("load"))
+def test_duplicate_failure_is_posted_once(notifier: WarRoomNotifier, control: SandboxClient) -> None:
+    notify_in_processes(notifier, [failure_context("load")] * 4)
+    notifier(failure_context("load"))
     [room] = rooms(control)
     assert posted_tasks(control, room) == {"load": 1}
 
 
-def test_a_run_that_is_cleared_and_fails_again_is_posted_again(
-    notifier: WarRoomNotifier, control: SandboxClient
-) -> None:
+def test_cleared_run_that_fails_again_is_posted_again(notifier: WarRoomNotifier, control: SandboxClient) -> None:
     for hour in (0, 0, 1, 2):
         started = STARTED.replace(hour=hour)
         run = SimpleNamespace(dag_id="orders", run_id=RUN, start_date=started)
         notifier({"dag_run": run, "ti": None, "reason": "task_failure"})
     [room] = rooms(control)
-    brief = next(each for each in control.channel(room)["messages"] if each["user"] == BOT and each["replies"])
+    brief = next(
+        message for message in control.channel(room)["messages"] if message["user"] == BOT and message["replies"]
+    )
     assert str([reply["blocks"] for reply in brief["replies"]]).count("*The run failed*") == 3
 
 
@@ -131,75 +131,73 @@ def test_a_run_that_is_cleared_and_fails_again_is_posted_again(
         ("dana@acme.example and alice.ng@acme.example",),
     ],
 )
-def test_members_may_be_text(notifier: WarRoomNotifier, control: SandboxClient, members: Any) -> None:
+def test_members_accepts_text(notifier: WarRoomNotifier, control: SandboxClient, members: Any) -> None:
     notifier.members = members
-    notifier(failure())
+    notifier(failure_context())
     [room] = rooms(control)
     assert DANA in control.channel(room)["members"]
     assert "not invited" not in str(control.channel(room)["messages"])
 
 
 @pytest.mark.parametrize("dag_id", ["bestellungen_prüfung", "заказы", "注文", "a" * 250, "a.b-c~d", "🔥"])
-def test_any_dag_id_gets_a_room(notifier: WarRoomNotifier, control: SandboxClient, dag_id: str) -> None:
-    notifier(failure(dag_id=dag_id))
+def test_room_is_opened_for_any_dag_id(notifier: WarRoomNotifier, control: SandboxClient, dag_id: str) -> None:
+    notifier(failure_context(dag_id=dag_id))
     [room] = rooms(control)
     assert posted_tasks(control, room) == {"load": 1}
 
 
 @pytest.mark.parametrize("prefix", ["Data Team", "  ops/eu  ", "Zahlung.", "ÄÖ-data"])
-def test_a_prefix_becomes_a_name_that_slack_accepts(
-    notifier: WarRoomNotifier, control: SandboxClient, prefix: str
-) -> None:
-    made = WarRoomNotifier(channel_prefix=prefix)
-    made(failure())
-    assert len(rooms(control, made.channel_prefix)) == 1
+def test_channel_prefix_is_normalized(notifier: WarRoomNotifier, control: SandboxClient, prefix: str) -> None:
+    prefixed = WarRoomNotifier(channel_prefix=prefix)
+    prefixed(failure_context())
+    assert len(rooms(control, prefixed.channel_prefix)) == 1
 
 
 @pytest.mark.parametrize("prefix", ["", "---", "日本", "x" * 41])
-def test_a_prefix_without_a_usable_character_is_an_error_when_the_dag_is_parsed(prefix: str) -> None:
+def test_unusable_channel_prefix_raises(prefix: str) -> None:
     with pytest.raises(ValueError, match=r"channel_prefix is .*needs a letter"):
         WarRoomNotifier(channel_prefix=prefix)
 
 
-def test_a_rate_limit_is_waited_for(notifier: WarRoomNotifier, control: SandboxClient) -> None:
+def test_notifier_waits_for_rate_limit(notifier: WarRoomNotifier, control: SandboxClient) -> None:
     control.add_fault(Fault(method="chat.postMessage", nth=2, status=429, headers={"Retry-After": "9"}))
-    slept: list[float] = []
+    sleeps: list[float] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(war_room.time, "sleep", slept.append)
-        notifier(failure())
+        patch.setattr(war_room.time, "sleep", sleeps.append)
+        notifier(failure_context())
     [room] = rooms(control)
     assert posted_tasks(control, room) == {"load": 1}
-    assert any(seconds >= 9 for seconds in slept)
+    assert any(seconds >= 9 for seconds in sleeps)
 
 
-def test_what_could_not_be_posted_in_an_outage_comes_with_the_next_failure(
+def test_failures_during_outage_are_posted_with_the_next_failure(
     notifier: WarRoomNotifier, control: SandboxClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(war_room, "OUTAGE_PATIENCE_S", 0.0)
     control.add_fault(Fault(method="*", status=503, times=None))
-    notifier(failure("load"))
-    notifier(failure("load", run_id="another"))
+    notifier(failure_context("load"))
+    notifier(failure_context("load", run_id="another"))
     assert rooms(control) == []
     control.clear_faults()
-    notifier(failure("check"))
+    notifier(failure_context("check"))
     assert len(rooms(control)) == 2
-    found = sum((posted_tasks(control, room) for room in rooms(control)), Counter[str]())
-    assert found == {"load": 2, "check": 1}
+    tasks = sum((posted_tasks(control, room) for room in rooms(control)), Counter[str]())
+    assert tasks == {"load": 2, "check": 1}
 
 
-def test_a_process_that_is_killed_while_it_posts_loses_nothing_and_posts_nothing_twice(
+def test_killed_process_neither_loses_nor_duplicates_failures(
     notifier: WarRoomNotifier, control: SandboxClient
 ) -> None:
     control.add_fault(Fault(method="chat.postMessage", nth=2, when="after", delay_ms=60_000))
-    victim = FORK.Process(target=notifier, args=(failure("load"),))
-    victim.start()
+    process = FORK.Process(target=notifier, args=(failure_context("load"),))
+    process.start()
     while len(control.calls("conversations.create")) == 0 or not _is_posting(control):
-        victim.join(0.05)
-        assert victim.is_alive()
-    victim.kill()
-    victim.join()
-    assert victim.exitcode == -signal.SIGKILL
-    notifier(failure("check"))
+        process.join(0.05)
+        assert process.is_alive()
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    notifier(failure_context("check"))
     [room] = rooms(control)
     assert posted_tasks(control, room) == {"load": 1, "check": 1}
 
@@ -208,43 +206,41 @@ def _is_posting(control: SandboxClient) -> bool:
     return any(fault["consumed"] for fault in control.faults())
 
 
-@pytest.mark.parametrize("gone", ["channel_not_found", "is_archived"])
-def test_a_room_that_was_archived_or_deleted_is_opened_again(
-    notifier: WarRoomNotifier, control: SandboxClient, gone: str
+@pytest.mark.parametrize("error", ["channel_not_found", "is_archived"])
+def test_archived_or_deleted_room_is_replaced(
+    notifier: WarRoomNotifier, control: SandboxClient, error: str
 ) -> None:
-    notifier(failure("load"))
-    control.add_fault(Fault(method="chat.postMessage", error=gone))
-    notifier(failure("check"))
+    notifier(failure_context("load"))
+    control.add_fault(Fault(method="chat.postMessage", error=error))
+    notifier(failure_context("check"))
     tasks = sum((posted_tasks(control, room) for room in rooms(control)), Counter[str]())
     assert tasks == {"load": 1, "check": 1}
 
 
-def test_a_text_that_slack_refuses_is_posted_without_details(
-    notifier: WarRoomNotifier, control: SandboxClient
-) -> None:
+def test_refused_text_is_posted_without_details(notifier: WarRoomNotifier, control: SandboxClient) -> None:
     control.add_fault(Fault(method="chat.postMessage", nth=2, error="invalid_blocks"))
-    notifier(failure("load"))
+    notifier(failure_context("load"))
     [room] = rooms(control)
     assert posted_tasks(control, room) == {"load": 1}
 
 
-def test_a_folder_that_cannot_be_written_to_costs_only_the_queue(
+def test_failures_are_posted_without_a_writable_folder(
     notifier: WarRoomNotifier, control: SandboxClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a-file").write_text("")
     monkeypatch.setenv("AIRFLOW__INCIDENT__DIRECTORY_FOLDER", str(tmp_path / "a-file"))
-    notifier(failure("load"))
-    notifier(failure("check"))
+    notifier(failure_context("load"))
+    notifier(failure_context("check"))
     [room] = rooms(control)
     assert posted_tasks(control, room) == {"load": 1, "check": 1}
 
 
-def test_a_queue_that_breaks_loses_nothing(
+def test_failures_are_posted_with_a_corrupt_queue(
     notifier: WarRoomNotifier, control: SandboxClient, tmp_path: Path
 ) -> None:
-    notifier(failure("load"))
+    notifier(failure_context("load"))
     (tmp_path / "worker" / "failed-runs.sqlite3").write_bytes(b"damaged" * 1000)
-    notifier(failure("check"))
-    notifier(failure("check"))
+    notifier(failure_context("check"))
+    notifier(failure_context("check"))
     [room] = rooms(control)
     assert posted_tasks(control, room) == {"load": 1, "check": 1}

@@ -16,7 +16,7 @@ ALICE = {
 }
 
 
-def test_a_member_is_read_without_the_email() -> None:
+def test_member_is_read_without_email() -> None:
     member = Member.from_slack(ALICE, team_id="T1")
     assert member == Member("U1", "alice.ng", "ali", "Alice Ng", updated=7)
     assert "example.com" not in repr(member)
@@ -24,7 +24,7 @@ def test_a_member_is_read_without_the_email() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "why"),
+    ("fields", "reason"),
     [
         ({"deleted": True}, "deactivated in Slack"),
         ({"is_bot": True}, "a bot"),
@@ -40,11 +40,11 @@ def test_a_member_is_read_without_the_email() -> None:
         ({"profile": None}, None),
     ],
 )
-def test_what_keeps_a_member_out(change: dict[str, object], why: str | None) -> None:
-    assert Member.from_slack({**ALICE, **change}, team_id="T1").ineligibility == why
+def test_member_ineligibility(fields: dict[str, object], reason: str | None) -> None:
+    assert Member.from_slack({**ALICE, **fields}, team_id="T1").ineligibility == reason
 
 
-def test_the_latest_entry_of_an_id_counts() -> None:
+def test_latest_entry_of_an_id_is_kept() -> None:
     older, newer = Member("U1", "a", "Alice", updated=1), Member("U1", "a", "Alicia", updated=2)
     for members in ([older, newer], [newer, older]):
         directory = SqliteDirectory.of(members)
@@ -53,7 +53,7 @@ def test_the_latest_entry_of_an_id_counts() -> None:
         assert not directory.find(keys("Alice"), NameKind.NAME)
 
 
-def test_found_by_display_name_real_name_and_username() -> None:
+def test_member_is_found_by_display_name_real_name_and_username() -> None:
     member = Member("U1", "zmueller", "zoë", "Zoë Müller-Strauß")
     directory = SqliteDirectory.of([member, Member("U2", "other")])
     for name in ("ZOE", "Zoe Mueller-Strauss", "zoe muller strauss", "Müller-Strauß, Zoë"):
@@ -62,21 +62,21 @@ def test_found_by_display_name_real_name_and_username() -> None:
     assert not directory.find(keys("zmueller"), NameKind.NAME)
 
 
-def test_nobody_is_called_nothing() -> None:
+def test_empty_name_matches_nobody() -> None:
     directory = SqliteDirectory.of([Member("U1", "", "", ""), Member("U2", "-", "!", "")])
     assert not directory.find(keys(""), NameKind.NAME)
     assert not directory.find([""], NameKind.USERNAME)
 
 
 @given(names=st.lists(st.text(alphabet="ab ", max_size=7), max_size=6), word=st.text(alphabet="ab", min_size=1))
-def test_a_word_is_found_wherever_it_stands_whole(names: list[str], word: str) -> None:
+def test_positions_with_words_matches_whole_words(names: list[str], word: str) -> None:
     directory = SqliteDirectory.of(Member(f"U{n}", "", name) for n, name in enumerate(names))
-    expected = [at for at, key in enumerate(directory.keys) if word in key.split()]
+    expected = [position for position, key in enumerate(directory.keys) if word in key.split()]
     assert sorted(directory.positions_with_words([word])) == expected
 
 
 @given(st.lists(st.text(max_size=12), max_size=6))
-def test_keys_and_their_positions_agree_whatever_the_names(names: list[str]) -> None:
+def test_every_key_is_found_at_its_position(names: list[str]) -> None:
     directory = SqliteDirectory.of(Member(f"U{n}", "", name) for n, name in enumerate(names))
     assert len(directory.keys) == len(directory.word_sorted_keys) == len(directory.spaceless_keys)
     for position, key in enumerate(directory.keys):
@@ -84,7 +84,7 @@ def test_keys_and_their_positions_agree_whatever_the_names(names: list[str]) -> 
         assert position in directory.positions_of([key], kinds)
 
 
-def test_half_a_character_in_a_name_can_be_stored() -> None:
-    broken = {**ALICE, "profile": {"display_name": "ali\ud83d", "real_name": None}, "name": 7}
-    member = Member.from_slack(broken, team_id="T1")
+def test_lone_surrogate_in_name_can_be_stored() -> None:
+    user = {**ALICE, "profile": {"display_name": "ali\ud83d", "real_name": None}, "name": 7}
+    member = Member.from_slack(user, team_id="T1")
     assert SqliteDirectory.of([member]).members([0]) == [member]

@@ -62,18 +62,18 @@ from airflow_incident_provider.people.queries import Query, QueryKind, parse_que
         ("Sam Lee @berlin", QueryKind.NAME, "Sam Lee @berlin"),
     ],
 )
-def test_forms(text: str, kind: QueryKind, value: str) -> None:
+def test_parse_query(text: str, kind: QueryKind, value: str) -> None:
     assert parse_query(text) == Query(kind, value)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "@", "<@>", "!!!", "\u200b", "x" * 321])
-def test_nothing_to_look_for_is_refused_in_words(text: str) -> None:
+def test_query_without_a_name_raises(text: str) -> None:
     with pytest.raises(ValueError, match=r"no name|longer than"):
         parse_query(text)
 
 
 @given(st.text(max_size=400))
-def test_any_text_is_understood_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_rejected(text: str) -> None:
     try:
         query = parse_query(text)
     except ValueError:

@@ -28,11 +28,11 @@ NO_EMAIL_SCOPE = SlackConfigurationError(
 )
 
 
-class Workspace:
-    """A source that answers from memory, or raises the errors given, and records what it is asked.
+class FakeSource:
+    """An in-memory source of people that records its calls and raises the given errors.
 
     :param age: the age of the directory.
-    :param now: what ``users.info`` says of members that have changed since.
+    :param current: the members that ``users.info`` returns in place of those in the directory.
     """
 
     def __init__(
@@ -40,49 +40,49 @@ class Workspace:
         *,
         groups: Iterable[UserGroup] = (ONCALL,),
         age: timedelta = timedelta(),
-        now: Mapping[str, Member | None] | None = None,
+        current: Mapping[str, Member | None] | None = None,
         **errors: Exception,
     ) -> None:
         self.age = age
-        self.now = dict(now or {})
+        self.current = dict(current or {})
         self.emails = {"alice@example.com": ALICE, "gus@example.com": GUEST}
         self.groups = list(groups)
         self.errors = errors
-        self.asked: list[str] = []
+        self.calls: list[str] = []
 
-    def _ask(self, method: str) -> None:
-        self.asked.append(method)
+    def _record(self, method: str) -> None:
+        self.calls.append(method)
         if method in self.errors:
             raise self.errors[method]
 
     def lookup_email(self, email: str) -> Member | None:
-        self._ask("lookup_email")
+        self._record("lookup_email")
         return self.emails.get(email)
 
     def member(self, user_id: str) -> Member | None:
-        self._ask("member")
-        if user_id in self.now:
-            return self.now[user_id]
+        self._record("member")
+        if user_id in self.current:
+            return self.current[user_id]
         return next((member for member in MEMBERS if member.id == user_id), None)
 
     def directory(self) -> Directory:
-        self._ask("directory")
+        self._record("directory")
         return SqliteDirectory.of(MEMBERS, fetched_at=datetime.now(UTC) - self.age)
 
     def prefetch_members(self, user_ids: Iterable[str]) -> None:
-        """Nothing runs ahead here."""
+        """Do nothing."""
 
     def usergroups(self) -> Sequence[UserGroup]:
-        self._ask("usergroup")
+        self._record("usergroup")
         return self.groups
 
     def group_member_ids(self, group: UserGroup) -> Sequence[str]:
-        self._ask("group_members")
+        self._record("group_members")
         return group.member_ids
 
 
-def resolve_one(query: str, source: Workspace | None = None, *, private: bool = False) -> Resolution:
-    [result] = resolve([query], source or Workspace(), private=private).resolutions
+def resolve_one(query: str, source: FakeSource | None = None, *, private: bool = False) -> Resolution:
+    [result] = resolve([query], source or FakeSource(), private=private).resolutions
     assert result.query == query
     return result
 
@@ -99,7 +99,7 @@ def resolve_one(query: str, source: Workspace | None = None, *, private: bool = 
         ("Smith, Jon", "U2", MatchMethod.DISPLAY_NAME),
     ],
 )
-def test_forms_of_a_person(query: str, user_id: str | None, method: MatchMethod | None) -> None:
+def test_query_resolves_to_a_member(query: str, user_id: str | None, method: MatchMethod | None) -> None:
     result = resolve_one(query)
     assert [user.id for user in result.users] == ([user_id] if user_id else [])
     assert result.method is method
@@ -118,13 +118,13 @@ def test_forms_of_a_person(query: str, user_id: str | None, method: MatchMethod 
         ("", "not_found", "there is no name in it"),
     ],
 )
-def test_unresolved_queries_have_a_reason(query: str, outcome: str, reason: str) -> None:
+def test_unresolved_query_has_a_reason(query: str, outcome: str, reason: str) -> None:
     result = resolve_one(query)
     assert (result.outcome, result.reason, result.users) == (outcome, reason, ())
 
 
 @pytest.mark.parametrize("query", ["@sre-oncall", "@SRE-Oncall", "<!subteam^S1>", "<!subteam^S1|@sre-oncall>"])
-def test_a_user_group_resolves_to_its_eligible_members_and_names_the_others(query: str) -> None:
+def test_user_group_resolves_to_its_eligible_members(query: str) -> None:
     result = resolve_one(query)
     assert result.outcome is ResolutionOutcome.RESOLVED
     assert result.method is MatchMethod.USERGROUP
@@ -133,21 +133,21 @@ def test_a_user_group_resolves_to_its_eligible_members_and_names_the_others(quer
     assert result.reason == "invited, except Dave (deactivated in Slack), U9 (unknown)"
 
 
-def test_a_user_group_of_nobody_is_not_found() -> None:
-    source = Workspace(groups=[UserGroup("S1", "old", ("U3",)), UserGroup("S2", "empty", ())])
+def test_user_group_without_eligible_members_is_not_found() -> None:
+    source = FakeSource(groups=[UserGroup("S1", "old", ("U3",)), UserGroup("S2", "empty", ())])
     assert resolve_one("@old", source).reason == "nobody in @old can be invited: Dave (deactivated in Slack)"
     assert resolve_one("@empty", source).outcome is ResolutionOutcome.NOT_FOUND
 
 
-def test_a_user_group_of_half_the_company_is_not_invited() -> None:
-    everybody = UserGroup("S1", "all", tuple(f"U{number}" for number in range(MAX_GROUP_SIZE + 1)))
-    source = Workspace(groups=[everybody])
+def test_large_user_group_is_not_allowed() -> None:
+    large_group = UserGroup("S1", "all", tuple(f"U{number}" for number in range(MAX_GROUP_SIZE + 1)))
+    source = FakeSource(groups=[large_group])
     assert resolve_one("@all", source).outcome is ResolutionOutcome.NOT_ALLOWED
-    assert "member" not in source.asked
+    assert "member" not in source.calls
 
 
 @pytest.mark.parametrize("query", ["Alice Ng", "@ang", "Alice Ngg", "@sre-oncall"])
-def test_a_private_room_only_suggests_who_was_found_by_name(query: str) -> None:
+def test_private_room_only_suggests_matches_by_name(query: str) -> None:
     result = resolve_one(query, private=True)
     assert result.outcome in (ResolutionOutcome.NOT_ALLOWED, ResolutionOutcome.NOT_FOUND)
     assert result.users == ()
@@ -156,28 +156,28 @@ def test_a_private_room_only_suggests_who_was_found_by_name(query: str) -> None:
 
 
 @pytest.mark.parametrize("query", ["alice@example.com", "<@U1>"])
-def test_a_private_room_takes_an_email_or_an_id(query: str) -> None:
+def test_private_room_accepts_emails_and_ids(query: str) -> None:
     assert resolve_one(query, private=True).users == (ALICE.user,)
 
 
-def test_the_directory_is_asked_for_once_and_only_for_names() -> None:
-    source = Workspace()
+def test_directory_is_loaded_once_and_only_for_names() -> None:
+    source = FakeSource()
     resolve(["alice@example.com", "<@U1>", "@sre-oncall"], source, private=False)
-    assert "directory" not in source.asked
+    assert "directory" not in source.calls
     resolve(["Alice Ng", "Jon Smith", "@jon", "nobody"], source, private=False)
-    assert source.asked.count("directory") == 1
+    assert source.calls.count("directory") == 1
 
 
-def test_the_same_query_is_asked_once_and_answered_each_time() -> None:
-    source = Workspace()
+def test_duplicate_queries_are_looked_up_once() -> None:
+    source = FakeSource()
     results = resolve(["alice@example.com", "ALICE@example.com", "Alice Ng"], source, private=False).resolutions
     assert [result.query for result in results] == ["alice@example.com", "ALICE@example.com", "Alice Ng"]
     assert all(result.users == (ALICE.user,) for result in results)
-    assert source.asked.count("lookup_email") == 1
+    assert source.calls.count("lookup_email") == 1
 
 
-def test_a_missing_scope_is_a_problem_in_words_and_the_rest_goes_on() -> None:
-    source = Workspace(lookup_email=NO_EMAIL_SCOPE)
+def test_missing_scope_does_not_affect_other_queries() -> None:
+    source = FakeSource(lookup_email=NO_EMAIL_SCOPE)
     resolution = resolve(["alice@example.com", "jon@example.com", "Alice Ng"], source, private=False)
     first, second, third = resolution.resolutions
     for result in (first, second):
@@ -186,7 +186,7 @@ def test_a_missing_scope_is_a_problem_in_words_and_the_rest_goes_on() -> None:
     assert third.outcome is ResolutionOutcome.RESOLVED
     [problem] = resolution.problems
     assert (problem.step, problem.fix) == ("resolve_slack_users", "Add the scope users:read.email.")
-    assert source.asked.count("lookup_email") == 1
+    assert source.calls.count("lookup_email") == 1
 
 
 @pytest.mark.parametrize("query", ["@dba", "@DBA", "@dba!"])
@@ -194,11 +194,11 @@ def test_a_missing_scope_is_a_problem_in_words_and_the_rest_goes_on() -> None:
     "error",
     [NO_EMAIL_SCOPE, SlackUnavailableError("Slack did not answer."), SlackRequestError("Slack refused it.")],
 )
-def test_without_user_groups_a_display_name_is_no_handle(query: str, error: SlackError) -> None:
-    """Everybody can call themselves like a user group."""
+def test_display_name_is_no_handle_while_user_groups_fail(query: str, error: SlackError) -> None:
+    """Any member can choose the handle of a user group as display name."""
     MEMBERS.append(Member("U8", "mallory", "dba"))
     try:
-        result = resolve_one(query, Workspace(usergroup=error))
+        result = resolve_one(query, FakeSource(usergroup=error))
     finally:
         MEMBERS.pop()
     assert (result.outcome, result.users) == (ResolutionOutcome.NOT_FOUND, ())
@@ -207,18 +207,18 @@ def test_without_user_groups_a_display_name_is_no_handle(query: str, error: Slac
 
 
 @pytest.mark.parametrize("query", ["@ang", "@Alice Ng", "@Dave-Ops"])
-def test_on_a_plan_without_user_groups_a_handle_is_a_person(query: str) -> None:
+def test_handle_is_a_person_on_plan_without_user_groups(query: str) -> None:
     refusal = SlackConfigurationError("Slack refused it: plan_upgrade_required.", code="plan_upgrade_required")
     MEMBERS.append(Member("U8", "dave2", "Dave-Ops"))
     try:
-        result = resolve_one(query, Workspace(usergroup=refusal))
+        result = resolve_one(query, FakeSource(usergroup=refusal))
     finally:
         MEMBERS.pop()
     assert result.outcome is ResolutionOutcome.RESOLVED
 
 
-def test_without_user_groups_a_handle_may_still_be_a_person() -> None:
-    source = Workspace(usergroup=SlackRequestError("Slack refused usergroups.list: plan_upgrade_required."))
+def test_handle_may_be_a_username_while_user_groups_fail() -> None:
+    source = FakeSource(usergroup=SlackRequestError("Slack refused usergroups.list: plan_upgrade_required."))
     resolution = resolve(["@ang", "@sre-oncall"], source, private=False)
     person, group = resolution.resolutions
     assert person.users == (ALICE.user,)
@@ -228,34 +228,34 @@ def test_without_user_groups_a_handle_may_still_be_a_person() -> None:
 
 
 @pytest.mark.parametrize("error", [NO_EMAIL_SCOPE, SlackRequestError("too many members")])
-def test_a_directory_that_cannot_be_had_is_asked_for_once(error: Exception) -> None:
-    source = Workspace(directory=error)
+def test_failed_directory_is_requested_once(error: Exception) -> None:
+    source = FakeSource(directory=error)
     resolution = resolve(["Alice Ng", "Jon Smith"], source, private=False)
     assert all(result.outcome is ResolutionOutcome.NOT_FOUND for result in resolution.resolutions)
-    assert len(resolution.problems) == source.asked.count("directory") == 1
+    assert len(resolution.problems) == source.calls.count("directory") == 1
 
 
 @pytest.mark.parametrize("method", ["lookup_email", "member", "directory", "usergroup", "group_members"])
 @pytest.mark.parametrize("error", [SlackUnavailableError("later"), NO_EMAIL_SCOPE, SlackRequestError("no")])
-def test_nothing_that_slack_does_raises(method: str, error: SlackError) -> None:
+def test_slack_errors_do_not_raise(method: str, error: SlackError) -> None:
     queries = ["alice@example.com", "<@U2>", "Alice Ng", "@ang", "@sre-oncall"]
-    found = resolve(queries, Workspace(**{method: error}), private=False)
-    assert [result.query for result in found.resolutions] == queries
-    assert found.problems
-    assert bool(found.unanswered) is isinstance(error, SlackUnavailableError)
-    assert len(found.resolved) >= len(queries) - 3
+    resolution = resolve(queries, FakeSource(**{method: error}), private=False)
+    assert [result.query for result in resolution.resolutions] == queries
+    assert resolution.problems
+    assert bool(resolution.unanswered) is isinstance(error, SlackUnavailableError)
+    assert len(resolution.resolved) >= len(queries) - 3
 
 
-def test_queries_without_an_answer_are_listed_with_the_problem() -> None:
-    silent = Workspace(lookup_email=SlackUnavailableError("later"))
-    found = resolve(["alice@example.com", "Alice Ng", "ALICE@example.com"], silent, private=False)
-    assert [result.outcome for result in found.resolutions] == [
+def test_unanswered_queries_are_listed_with_the_problem() -> None:
+    source = FakeSource(lookup_email=SlackUnavailableError("later"))
+    resolution = resolve(["alice@example.com", "Alice Ng", "ALICE@example.com"], source, private=False)
+    assert [result.outcome for result in resolution.resolutions] == [
         ResolutionOutcome.NOT_FOUND,
         ResolutionOutcome.RESOLVED,
         ResolutionOutcome.NOT_FOUND,
     ]
-    [problem] = found.problems
-    assert found.unanswered == {"alice@example.com": problem, "ALICE@example.com": problem}
+    [problem] = resolution.problems
+    assert resolution.unanswered == {"alice@example.com": problem, "ALICE@example.com": problem}
 
 
 # --- "Last, First" ----------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ def test_queries_without_an_answer_are_listed_with_the_problem() -> None:
 @pytest.mark.parametrize(
     "query", ["Whitfield, Dave", "Okafor, ang", "Ng, Jon", "Jon Smith, Nobody Here", "Ng, Dave"]
 )
-def test_a_stranger_in_the_form_last_first_invites_nobody_else(query: str) -> None:
+def test_unknown_last_first_name_invites_nobody(query: str) -> None:
     result = resolve_one(query)
     assert (result.outcome, result.users) == (ResolutionOutcome.NOT_FOUND, ())
     assert "to name two, put each on a line of its own" in (result.reason or "")
@@ -280,7 +280,7 @@ def test_a_stranger_in_the_form_last_first_invites_nobody_else(query: str) -> No
         ("ang, jon", ["U1", "U2"]),
     ],
 )
-def test_a_comma_reads_as_one_person_or_as_two_that_are_certain(query: str, ids: list[str]) -> None:
+def test_comma_separates_one_name_or_two_exact_names(query: str, ids: list[str]) -> None:
     assert [user.id for user in resolve_one(query).users] == ids
 
 
@@ -290,7 +290,7 @@ OLD = timedelta(days=400)
 
 
 @pytest.mark.parametrize(
-    ("now", "outcome", "reason"),
+    ("current", "outcome", "reason"),
     [
         (GUEST, "not_allowed", "is a guest"),
         (DAVE, "deactivated", "deactivated"),
@@ -299,61 +299,64 @@ OLD = timedelta(days=400)
         (Member("U1", "ang", "Alice Ng", external=True), "not_allowed", "another workspace"),
     ],
 )
-def test_a_hit_from_the_cache_is_confirmed_with_slack(now: Member | None, outcome: str, reason: str) -> None:
-    result = resolve_one("Alice Ng", Workspace(age=OLD, now={"U1": now}))
+def test_cached_match_is_confirmed_with_slack(current: Member | None, outcome: str, reason: str) -> None:
+    result = resolve_one("Alice Ng", FakeSource(age=OLD, current={"U1": current}))
     assert (result.outcome, result.users) == (outcome, ())
     assert reason in (result.reason or "")
 
 
-def test_a_hit_that_cannot_be_confirmed_is_left_for_later() -> None:
-    found = resolve(["Alice Ng"], Workspace(age=OLD, member=SlackUnavailableError("later")), private=False)
-    assert list(found.unanswered) == ["Alice Ng"]
-    assert "could not be confirmed" in (found.resolutions[0].reason or "")
+def test_unconfirmed_match_is_unanswered() -> None:
+    resolution = resolve(["Alice Ng"], FakeSource(age=OLD, member=SlackUnavailableError("later")), private=False)
+    assert list(resolution.unanswered) == ["Alice Ng"]
+    assert "could not be confirmed" in (resolution.resolutions[0].reason or "")
 
 
-def test_a_confirmed_hit_resolves_and_an_old_directory_is_a_problem() -> None:
-    found = resolve(["Alice Ng", "Nora New"], Workspace(age=OLD), private=False)
-    hit, miss = found.resolutions
-    assert hit.users == (ALICE.user,)
-    assert "the directory of members is 400 days old" in (miss.reason or "")
-    [problem] = found.problems
+def test_expired_directory_is_reported_as_a_problem() -> None:
+    resolution = resolve(["Alice Ng", "Nora New"], FakeSource(age=OLD), private=False)
+    confirmed, missing = resolution.resolutions
+    assert confirmed.users == (ALICE.user,)
+    assert "the directory of members is 400 days old" in (missing.reason or "")
+    [problem] = resolution.problems
     assert "400 days old" in problem.what
     assert "slack_directory_refresh" in (problem.fix or "")
 
 
-def test_a_fresh_directory_is_not_asked_about_again() -> None:
-    source = Workspace()
+def test_match_from_fresh_directory_is_not_confirmed() -> None:
+    source = FakeSource()
     resolve(["Alice Ng"], source, private=False)
-    assert "member" not in source.asked
+    assert "member" not in source.calls
 
 
 # --- user groups ------------------------------------------------------------------------------------
 
 
-def test_a_disabled_group_is_reported_as_disabled() -> None:
-    source = Workspace(groups=[UserGroup("S1", "sre-oncall", ("U1",), disabled=True)])
+def test_disabled_group_is_reported() -> None:
+    source = FakeSource(groups=[UserGroup("S1", "sre-oncall", ("U1",), disabled=True)])
     for query in ("@sre-oncall", "<!subteam^S1>"):
         result = resolve_one(query, source)
         assert (result.outcome, result.reason) == ("not_found", "the user group @sre-oncall is disabled in Slack")
 
 
-def test_of_two_groups_with_one_handle_the_enabled_one_counts() -> None:
-    old, new = UserGroup("S1", "sre-oncall", ("U3",), disabled=True), UserGroup("S2", "sre-oncall", ("U1",))
-    for groups in ([old, new], [new, old]):
-        assert resolve_one("@sre-oncall", Workspace(groups=groups)).users == (ALICE.user,)
+def test_enabled_group_takes_precedence_over_disabled_one() -> None:
+    disabled, enabled = (
+        UserGroup("S1", "sre-oncall", ("U3",), disabled=True),
+        UserGroup("S2", "sre-oncall", ("U1",)),
+    )
+    for groups in ([disabled, enabled], [enabled, disabled]):
+        assert resolve_one("@sre-oncall", FakeSource(groups=groups)).users == (ALICE.user,)
 
 
 @pytest.mark.parametrize("query", ["sre-oncall", "SRE-Oncall", "sre oncall", "Site Reliability"])
-def test_a_handle_without_its_at_sign_gets_a_hint(query: str) -> None:
-    source = Workspace(groups=[UserGroup("S1", "sre-oncall", ("U1",), name="Site Reliability")])
+def test_handle_without_at_sign_gets_a_hint(query: str) -> None:
+    source = FakeSource(groups=[UserGroup("S1", "sre-oncall", ("U1",), name="Site Reliability")])
     result = resolve_one(query, source)
     assert result.users == ()
     assert (result.reason or "").endswith("; for the user group write @sre-oncall")
 
 
-def test_a_hint_that_slack_does_not_answer_is_no_problem() -> None:
-    found = resolve(["payments-oncall"], Workspace(usergroup=SlackUnavailableError("later")), private=False)
-    assert (found.problems, found.unanswered) == ((), {})
+def test_failed_hint_is_no_problem() -> None:
+    resolution = resolve(["payments-oncall"], FakeSource(usergroup=SlackUnavailableError("later")), private=False)
+    assert (resolution.problems, resolution.unanswered) == ((), {})
 
 
 @pytest.mark.parametrize(
@@ -364,21 +367,21 @@ def test_a_hint_that_slack_does_not_answer_is_no_problem() -> None:
         UserGroup("S1", "all", ("U1",), size=101),
     ],
 )
-def test_the_size_of_a_group_is_checked_before_its_members_are_asked_for(group: UserGroup) -> None:
-    source = Workspace(groups=[group, ONCALL])
+def test_group_size_is_checked_before_members_are_looked_up(group: UserGroup) -> None:
+    source = FakeSource(groups=[group, ONCALL])
     large, small = resolve(["@all", "@sre-oncall"], source, private=False).resolutions
     assert large.outcome is ResolutionOutcome.NOT_ALLOWED
     assert f"has {group.member_count} members" in (large.reason or "")
     assert small.outcome is ResolutionOutcome.RESOLVED
-    assert source.asked.count("member") == len(ONCALL.member_ids)
+    assert source.calls.count("member") == len(ONCALL.member_ids)
 
 
-def test_a_refused_lookup_is_not_listed_for_later() -> None:
-    found = resolve(["alice@example.com"], Workspace(lookup_email=NO_EMAIL_SCOPE), private=False)
-    assert (len(found.problems), found.unanswered) == (1, {})
+def test_refused_lookup_is_not_unanswered() -> None:
+    resolution = resolve(["alice@example.com"], FakeSource(lookup_email=NO_EMAIL_SCOPE), private=False)
+    assert (len(resolution.problems), resolution.unanswered) == (1, {})
 
 
-anything = st.text(max_size=30) | st.sampled_from(
+query_texts = st.text(max_size=30) | st.sampled_from(
     [
         "alice@example.com",
         "<@U1>",
@@ -397,11 +400,11 @@ errors = st.dictionaries(
 )
 
 
-@given(st.lists(anything, max_size=8), st.booleans(), errors)
-def test_every_query_has_exactly_one_result_that_says_why(
+@given(st.lists(query_texts, max_size=8), st.booleans(), errors)
+def test_every_query_has_exactly_one_result_with_a_reason(
     queries: list[str], private: bool, failing: dict[str, Exception]
 ) -> None:
-    results = resolve(queries, Workspace(**failing), private=private).resolutions
+    results = resolve(queries, FakeSource(**failing), private=private).resolutions
     assert [result.query for result in results] == queries
     for result in results:
         assert bool(result.users) == (result.outcome is ResolutionOutcome.RESOLVED)

@@ -1,4 +1,4 @@
-"""The brief while a run goes on: what it shows, who writes it, and that the last word is right."""
+"""Test the progress in the brief: what it shows, which tasks refresh it, and concurrent writers."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from airflow_incident_provider.room.progress import steps_so_far
 BEFORE_ROOM = ("parse_incident_event", "setup_slack_integration", "resolve_slack_users")
 
 
-def run(parts: int = 5, done: int = 0, **states: str | None) -> dict[str, str | None]:
-    """A run whose room is open, with so many probes, so many of which have ended."""
-    known: dict[str, str | None] = dict.fromkeys(BEFORE_ROOM, "success")
-    known |= {"create_war_room": "success", "plan_investigation": "success"}
-    known |= {f"investigate_{index}": "success" if index < done else "running" for index in range(parts)}
-    return known | {"post_investigation_updates": None, "final_summary": None} | states
+def task_states(probes: int = 5, done: int = 0, **overrides: str | None) -> dict[str, str | None]:
+    """Return the task states of a run with an open room and ``probes`` probes, of which ``done`` have ended."""
+    states: dict[str, str | None] = dict.fromkeys(BEFORE_ROOM, "success")
+    states |= {"create_war_room": "success", "plan_investigation": "success"}
+    states |= {f"investigate_{index}": "success" if index < done else "running" for index in range(probes)}
+    return states | {"post_investigation_updates": None, "final_summary": None} | overrides
 
 
-def shown(states: TaskStates) -> dict[str, tuple[StepState, int | None, int | None]]:
+def step_progress(states: TaskStates) -> dict[str, tuple[StepState, int | None, int | None]]:
     return {step.step: (step.state, step.done, step.total) for step in steps_so_far(states)}
 
 
-def test_the_first_step_that_has_not_ended_is_under_way() -> None:
-    steps = shown(run(done=3))
+def test_first_unfinished_step_is_running() -> None:
+    steps = step_progress(task_states(done=3))
 
     assert steps["create_war_room"] == (StepState.DONE, None, None)
     assert steps["investigate"] == (StepState.RUNNING, 3, 5)
@@ -43,94 +43,94 @@ def test_the_first_step_that_has_not_ended_is_under_way() -> None:
     assert tuple(steps) == STEPS
 
 
-def test_probes_that_are_not_planned_yet_have_no_number() -> None:
-    states = run(parts=0) | {"investigate": None}
+def test_unplanned_probes_have_no_count() -> None:
+    states = task_states(probes=0) | {"investigate": None}
 
-    assert shown(states)["investigate"] == (StepState.RUNNING, None, None)
-
-
-def test_a_step_of_which_a_part_failed_has_failed() -> None:
-    assert shown(run(done=5, investigate_2="failed"))["investigate"] == (StepState.FAILED, 5, 5)
+    assert step_progress(states)["investigate"] == (StepState.RUNNING, None, None)
 
 
-def test_a_step_that_this_dag_has_not_got_is_left_out() -> None:
-    assert set(shown({"create_war_room": "success", "backfill": "running"})) == {"create_war_room"}
+def test_step_with_failed_probe_is_failed() -> None:
+    assert step_progress(task_states(done=5, investigate_2="failed"))["investigate"] == (StepState.FAILED, 5, 5)
+
+
+def test_missing_step_is_left_out() -> None:
+    assert set(step_progress({"create_war_room": "success", "backfill": "running"})) == {"create_war_room"}
 
 
 @pytest.mark.parametrize("task", [*BEFORE_ROOM, "create_war_room", "plan_investigation", "backfill"])
-def test_steps_without_a_brief_and_the_one_that_writes_it_refresh_nothing(task: str) -> None:
+def test_steps_up_to_the_brief_do_not_refresh_it(task: str) -> None:
     assert not may_be_shown(task, "success", duration_s=60)
 
 
-def test_findings_are_reported_by_the_summary_unless_they_failed() -> None:
+def test_posted_findings_refresh_the_brief_only_on_failure() -> None:
     assert not may_be_shown("post_investigation_updates", "success", duration_s=60)
     assert may_be_shown("post_investigation_updates", "failed", duration_s=0.1)
     assert may_be_shown("final_summary", "success", duration_s=0.1)
 
 
-def test_quick_probes_are_reported_by_the_findings() -> None:
+def test_only_slow_probes_refresh_the_brief() -> None:
     assert not may_be_shown("investigate", "success", duration_s=SLOW_PROBE_SECONDS - 1)
     assert may_be_shown("investigate", "success", duration_s=SLOW_PROBE_SECONDS)
 
 
 @given(st.integers(1, 60))
-def test_probes_that_end_one_by_one_refresh_the_brief_a_few_times(parts: int) -> None:
-    steps = [done for done in range(1, parts + 1) if is_shown("investigate", run(parts, done))]
+def test_number_of_refreshes_by_probes_is_bounded(probes: int) -> None:
+    steps = [done for done in range(1, probes + 1) if is_shown("investigate", task_states(probes, done))]
 
-    assert len(steps) == min(parts, SHOWN_PARTS) - 1
-    assert parts not in steps
+    assert len(steps) == min(probes, SHOWN_PARTS) - 1
+    assert probes not in steps
 
 
-class Stage:
-    """A run that moves on, and tasks that report it in turns: each stops before every read and every write."""
+class InterleavedWriters:
+    """Interleave tasks that write the brief: each pauses before every read and every write."""
 
-    def __init__(self, moments: list[TaskStates]) -> None:
-        self.moments = moments
-        self.now = 0
+    def __init__(self, history: list[TaskStates]) -> None:
+        self.history = history
+        self.position = 0
         self.written: TaskStates = {}
         self.writers: list[greenlet] = []
 
-    def move_on(self) -> None:
-        """A task ends, and begins to tell."""
-        self.now += 1
-        self.begin()
+    def advance(self) -> None:
+        """Advance the run by one state and start a writer for it."""
+        self.position += 1
+        self.start_writer()
 
-    def begin(self) -> None:
-        writer = greenlet(self._tell)
+    def start_writer(self) -> None:
+        writer = greenlet(self._write)
         self.writers.append(writer)
         writer.switch()
 
-    def take_a_turn(self, index: int) -> None:
+    def resume(self, index: int) -> None:
         self.writers[index].switch()
         if self.writers[index].dead:
             self.writers.pop(index)
 
-    def _tell(self) -> None:
+    def _write(self) -> None:
         pause = greenlet.getcurrent().parent.switch
 
         def read() -> TaskStates:
             pause()
-            return self.moments[self.now]
+            return self.history[self.position]
 
         def write(states: TaskStates) -> None:
             pause()
             self.written = states
 
-        write_until_settled(self.moments[self.now], read=read, write=write)
+        write_until_settled(self.history[self.position], read=read, write=write)
 
 
 @given(st.data())
-def test_in_whatever_order_tasks_write_the_last_word_is_right(data: st.DataObject) -> None:
-    moments: list[TaskStates] = [run(3, done) for done in range(4)]
-    moments += [run(3, 3, post_investigation_updates="success")]
-    moments += [run(3, 3, post_investigation_updates="success", final_summary="success")]
-    stage = Stage(moments)
-    stage.begin()
-    while stage.writers or stage.now < len(moments) - 1:
-        may_move = stage.now < len(moments) - 1
-        if may_move and (not stage.writers or data.draw(st.booleans())):
-            stage.move_on()
+def test_concurrent_writers_leave_the_latest_state(data: st.DataObject) -> None:
+    history: list[TaskStates] = [task_states(3, done) for done in range(4)]
+    history += [task_states(3, 3, post_investigation_updates="success")]
+    history += [task_states(3, 3, post_investigation_updates="success", final_summary="success")]
+    writers = InterleavedWriters(history)
+    writers.start_writer()
+    while writers.writers or writers.position < len(history) - 1:
+        can_advance = writers.position < len(history) - 1
+        if can_advance and (not writers.writers or data.draw(st.booleans())):
+            writers.advance()
         else:
-            stage.take_a_turn(data.draw(st.integers(0, len(stage.writers) - 1)))
+            writers.resume(data.draw(st.integers(0, len(writers.writers) - 1)))
 
-    assert steps_so_far(stage.written) == steps_so_far(moments[-1])
+    assert steps_so_far(writers.written) == steps_so_far(history[-1])

@@ -1,4 +1,4 @@
-"""A step that is tried again in a room that changed meanwhile; and what a room says of what it does not know."""
+"""Test opening a room: retries in a room that has changed, and the problems that it reports."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ PEOPLE = UserResolution(
 
 
 @pytest.fixture
-def opening(app: Any, context: Callable[..., dict[str, Any]]) -> Callable[..., WarRoom]:
-    """Open the room as one attempt of one task does: its ledger is that of the attempt before."""
+def open_room(app: Any, context: Callable[..., dict[str, Any]]) -> Callable[..., WarRoom]:
+    """Return a function that opens the room like one attempt of a task; attempts share the ledger."""
 
-    def attempt(incident: Incident = INCIDENT, promised_s: int | None = None, mode: Mode = Mode.LIVE) -> WarRoom:
+    def attempt(incident: Incident = INCIDENT, deadline_s: int | None = None, mode: Mode = Mode.LIVE) -> WarRoom:
         workspace = app.workspace.model_copy(update={"mode": mode})
         request = RoomRequest(
             snapshot=IncidentSnapshot(incident=incident, workspace=workspace, people=PEOPLE),
-            deadline_s=promised_s,
+            deadline_s=deadline_s,
             name=lambda nth: NAME if nth == 0 else f"{NAME}-{nth}",
         )
         return RoomOpener(app, request, Ledger(context())).open()
@@ -75,123 +75,119 @@ def opening(app: Any, context: Callable[..., dict[str, Any]]) -> Callable[..., W
     return attempt
 
 
-def our_messages(control: SandboxClient, channel: str = NAME) -> list[dict[str, Any]]:
+def bot_messages(control: SandboxClient, channel: str = NAME) -> list[dict[str, Any]]:
     messages = control.channel(channel)["messages"]
-    return [each for each in messages if each["user"] == BOT and each.get("subtype") is None]
+    return [message for message in messages if message["user"] == BOT and message.get("subtype") is None]
 
 
-# --- the room changed meanwhile ---------------------------------------------------------------------
+# --- retries ----------------------------------------------------------------------------------------
 
 
-def test_retry_repeats_nothing(opening: Callable[[], WarRoom], control: SandboxClient) -> None:
-    first, second = opening(), opening()
+def test_retry_has_no_duplicate_effects(open_room: Callable[[], WarRoom], control: SandboxClient) -> None:
+    first, second = open_room(), open_room()
     assert (first.brief_ts, first.channel_id) == (second.brief_ts, second.channel_id)
-    assert len(our_messages(control)) == 1
+    assert len(bot_messages(control)) == 1
     assert len(control.channel(NAME)["bookmarks"]) == len(LINKS)
     assert len(control.channel(NAME)["pins"]) == 1
 
 
-def test_a_brief_that_was_deleted_is_posted_again(
-    opening: Callable[[], WarRoom], app: Any, control: SandboxClient
-) -> None:
-    first = opening()
+def test_deleted_brief_is_posted_again(open_room: Callable[[], WarRoom], app: Any, control: SandboxClient) -> None:
+    first = open_room()
     app.hook.put("chat.delete", channel=first.channel_id, ts=first.brief_ts)
-    second = opening()
+    second = open_room()
     assert second.brief_ts != first.brief_ts
-    assert [each["ts"] for each in our_messages(control)] == [second.brief_ts]
+    assert [message["ts"] for message in bot_messages(control)] == [second.brief_ts]
     assert control.channel(NAME)["pins"] == [second.brief_ts]
     assert second.problems == ()
 
 
-def test_a_brief_that_was_deleted_is_posted_again_once(
-    opening: Callable[[], WarRoom], app: Any, control: SandboxClient
+def test_deleted_brief_is_reposted_once_after_lost_response(
+    open_room: Callable[[], WarRoom], app: Any, control: SandboxClient
 ) -> None:
-    """The answer to the second brief is lost, and the attempt after that still finds it."""
-    first = opening()
+    """The response to the second brief is lost; the next attempt finds that brief."""
+    first = open_room()
     app.hook.put("chat.delete", channel=first.channel_id, ts=first.brief_ts)
     control.add_fault(Fault(method="chat.postMessage", delay_ms=2300, when="after"))
     with pytest.raises(SlackUnavailableError):
-        opening()
-    second = opening()
-    assert [each["ts"] for each in our_messages(control)] == [second.brief_ts]
+        open_room()
+    second = open_room()
+    assert [message["ts"] for message in bot_messages(control)] == [second.brief_ts]
 
 
-def test_brief_is_found_behind_much_talk(
-    opening: Callable[[], WarRoom],
+def test_brief_is_found_behind_many_messages(
+    open_room: Callable[[], WarRoom],
     store: dict[str, Any],
     slack: SandboxServer,
     control: SandboxClient,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By another run, an hour later, with as few messages a page as Slack grants to the most limited apps."""
+    """Another run searches an hour later; Slack limits some apps to 15 messages per page."""
     control.settings(history_limit=15)
-    with monkeypatch.context() as earlier:
-        earlier.setattr(slack.workspace, "clock", lambda: time.time() - 3600)
-        earlier.setattr(slack.workspace, "_last_ts", 0)
-        first = opening()
-    talk(slack, control, messages=70)
+    with monkeypatch.context() as patch:
+        patch.setattr(slack.workspace, "clock", lambda: time.time() - 3600)
+        patch.setattr(slack.workspace, "_last_ts", 0)
+        first = open_room()
+    post_as_user(slack, control, messages=70)
     store.clear()
-    assert opening().brief_ts == first.brief_ts
-    assert len(our_messages(control)) == 1
+    assert open_room().brief_ts == first.brief_ts
+    assert len(bot_messages(control)) == 1
 
 
-def talk(slack: SandboxServer, control: SandboxClient, *, messages: int) -> None:
+def post_as_user(slack: SandboxServer, control: SandboxClient, *, messages: int) -> None:
     from slack_sdk import WebClient
 
-    person = WebClient(
-        control.add_token("people", scopes=["chat:write"], value="xoxp-sandbox-talk", user_id=ALICE),
+    user_client = WebClient(
+        control.add_token("people", scopes=["chat:write"], value="xoxp-sandbox-user", user_id=ALICE),
         base_url=slack.slack_base_url,
     )
     for number in range(messages):
-        person.chat_postMessage(channel=control.channel(NAME)["id"], text=f"talk {number}")
+        user_client.chat_postMessage(channel=control.channel(NAME)["id"], text=f"message {number}")
 
 
-def test_room_that_was_archived_gets_a_successor_with_a_brief(
-    opening: Callable[[], WarRoom], app: Any, control: SandboxClient
+def test_archived_room_is_replaced_by_a_new_room(
+    open_room: Callable[[], WarRoom], app: Any, control: SandboxClient
 ) -> None:
-    first = opening()
+    first = open_room()
     app.archive(first.channel_id)
-    second = opening()
+    second = open_room()
     assert second.channel_id != first.channel_id
-    assert [each["ts"] for each in our_messages(control, second.channel_name)] == [second.brief_ts]
+    assert [message["ts"] for message in bot_messages(control, second.channel_name)] == [second.brief_ts]
 
 
-def test_room_that_was_renamed_is_the_same_room(
-    opening: Callable[[], WarRoom], app: Any, control: SandboxClient
-) -> None:
-    first = opening()
+def test_renamed_room_is_reused(open_room: Callable[[], WarRoom], app: Any, control: SandboxClient) -> None:
+    first = open_room()
     app.hook.put("conversations.rename", channel=first.channel_id, name="inc-renamed")
-    second = opening()
+    second = open_room()
     assert (second.channel_id, second.channel_name) == (first.channel_id, "inc-renamed")
-    assert len(our_messages(control, "inc-renamed")) == 1
+    assert len(bot_messages(control, "inc-renamed")) == 1
 
 
-@pytest.mark.parametrize("forgotten", [False, True])
+@pytest.mark.parametrize("state_lost", [False, True])
 @pytest.mark.parametrize("for_another_run", [False, True])
-def test_a_reply_to_a_message_that_was_deleted_is_posted_into_the_channel_once(
+def test_reply_to_deleted_message_is_posted_to_channel_once(
     app: Any,
     context: Callable[..., dict[str, Any]],
     store: dict[str, Any],
     control: SandboxClient,
     *,
     for_another_run: bool,
-    forgotten: bool,
+    state_lost: bool,
 ) -> None:
     room = app.create_channel(NAME, private=False)
     brief = app.post(room.id, note_messages("the brief")[0], key="brief")
     app.hook.put("chat.delete", channel=room.id, ts=brief)
     for attempt in (1, 2):
-        given = context()
-        given["ti"].try_number = attempt
-        poster = Poster(app, room.id, Ledger(given), for_another_run=for_another_run)
+        task_context = context()
+        task_context["ti"].try_number = attempt
+        poster = Poster(app, room.id, Ledger(task_context), for_another_run=for_another_run)
         poster.post(note_messages("a finding")[0], key="finding", thread_ts=brief)
-        if forgotten:
+        if state_lost:
             store.clear()
-    [message] = our_messages(control)
+    [message] = bot_messages(control)
     assert "a finding" in str(message["blocks"])
 
 
-def test_a_message_that_was_deleted_is_posted_again_once(
+def test_deleted_message_is_posted_again_once(
     app: Any, context: Callable[..., dict[str, Any]], control: SandboxClient
 ) -> None:
     room = app.create_channel(NAME, private=False)
@@ -205,81 +201,77 @@ def test_a_message_that_was_deleted_is_posted_again_once(
     with pytest.raises(SlackUnavailableError):
         attempt("two")
     third = attempt("three")
-    assert [each["ts"] for each in our_messages(control)] == [third]
-    assert "three" in str(our_messages(control))
+    assert [message["ts"] for message in bot_messages(control)] == [third]
+    assert "three" in str(bot_messages(control))
 
 
-# --- what is said -----------------------------------------------------------------------------------
+# --- problems ---------------------------------------------------------------------------------------
 
-DOWN = {"status": 503, "times": None}
+UNAVAILABLE = {"status": 503, "times": None}
 REFUSED = {"error": "restricted_action", "times": None}
 
 
 @pytest.mark.parametrize(
-    ("method", "sure", "unsure"),
+    ("method", "text"),
     [
-        ("conversations.setTopic", "the topic is not set", "the topic may not be set"),
-        ("pins.add", "the brief is not pinned", "the brief may not be pinned"),
-        ("bookmarks.add", "not all bookmarks are there", "some bookmarks may be missing"),
-        (
-            "conversations.setPurpose",
-            "the room's description is not set",
-            "the room's description may not be set",
-        ),
-        ("chat.update", "the brief is not up to date", "the brief may not be up to date"),
+        ("conversations.setTopic", "the topic may not be set"),
+        ("pins.add", "the brief may not be pinned"),
+        ("bookmarks.add", "some bookmarks may be missing"),
+        ("conversations.setPurpose", "the room's description may not be set"),
+        ("chat.update", "the brief may not be up to date"),
     ],
 )
-def test_what_is_not_known_is_not_said(
-    *, opening: Callable[[], WarRoom], control: SandboxClient, method: str, sure: str, unsure: str
+def test_failed_call_with_unknown_effect_is_reported_as_uncertain(
+    open_room: Callable[[], WarRoom], control: SandboxClient, method: str, text: str
 ) -> None:
-    """A refusal is certain; a Slack that does not answer may have done it."""
-    control.add_fault(Fault(method=method, **DOWN))
-    assert {problem.what for problem in opening().problems} == {unsure}
+    """A refusal is certain; a call without a response may have taken effect."""
+    control.add_fault(Fault(method=method, **UNAVAILABLE))
+    assert {problem.what for problem in open_room().problems} == {text}
     control.reset()
 
 
 @pytest.mark.parametrize(
-    ("method", "sure"),
+    ("method", "text"),
     [("conversations.setTopic", "the topic is not set"), ("pins.add", "the brief is not pinned")],
 )
-def test_what_was_refused_is_said(
-    opening: Callable[[], WarRoom], control: SandboxClient, method: str, sure: str
+def test_refused_call_is_reported_as_certain(
+    open_room: Callable[[], WarRoom], control: SandboxClient, method: str, text: str
 ) -> None:
     control.add_fault(Fault(method=method, **REFUSED))
-    assert {problem.what for problem in opening().problems} == {sure}
+    assert {problem.what for problem in open_room().problems} == {text}
 
 
-def test_one_bookmark_that_fails_keeps_out_no_other(opening: Callable[[], WarRoom], control: SandboxClient) -> None:
+def test_failed_bookmark_does_not_block_others(open_room: Callable[[], WarRoom], control: SandboxClient) -> None:
     control.add_fault(Fault(method="bookmarks.add", error="invalid_link"))
-    assert {problem.what for problem in opening().problems} == {"not all bookmarks are there"}
+    assert {problem.what for problem in open_room().problems} == {"not all bookmarks are there"}
     assert len(control.channel(NAME)["bookmarks"]) == len(LINKS) - 1
 
 
-def test_who_is_there_was_invited_whatever_the_answer(
-    opening: Callable[[], WarRoom], control: SandboxClient
+def test_member_counts_as_invited_after_lost_response(
+    open_room: Callable[[], WarRoom], control: SandboxClient
 ) -> None:
-    """The invitation worked, and its answer and the first look were lost: who is in the room tells."""
+    """The invitation takes effect, but its response and the first lookup of the members are lost."""
     control.add_fault(Fault(method="conversations.invite", status=502, when="after"))
     control.add_fault(Fault(method="conversations.members", status=503, times=4))
-    room = opening()
+    room = open_room()
     assert [invitation.user.id for invitation in room.invited] == [ALICE]
     assert (room.not_invited, room.problems) == ((), ())
 
 
-def test_nobody_is_said_to_be_invited_who_is_not(opening: Callable[[], WarRoom], control: SandboxClient) -> None:
+def test_refused_invitation_is_reported(open_room: Callable[[], WarRoom], control: SandboxClient) -> None:
     control.add_fault(Fault(method="conversations.invite", error="restricted_action"))
-    room = opening()
+    room = open_room()
     assert room.invited == ()
-    assert [left_out.query for left_out in room.not_invited] == ["Alice Ng"]
+    assert [person.query for person in room.not_invited] == ["Alice Ng"]
     assert {problem.what for problem in room.problems} == {"nobody could be invited"}
 
 
-@pytest.mark.parametrize(("promised_s", "late"), [(60, True), (3600, False), (None, False)])
-def test_room_that_is_late_says_so(opening: Callable[..., WarRoom], promised_s: int | None, late: bool) -> None:
+@pytest.mark.parametrize(("deadline_s", "is_late"), [(60, True), (3600, False), (None, False)])
+def test_late_room_is_reported(open_room: Callable[..., WarRoom], deadline_s: int | None, is_late: bool) -> None:
     received = datetime.now(UTC) - timedelta(minutes=10)
-    room = opening(INCIDENT.model_copy(update={"received_at": received}), promised_s)
+    room = open_room(INCIDENT.model_copy(update={"received_at": received}), deadline_s)
     assert [problem.what.startswith("the room is late: it opened 10 min") for problem in room.problems] == [
         True
-    ] * late
-    dry_run = opening(INCIDENT.model_copy(update={"received_at": received}), promised_s, Mode.DRY_RUN)
+    ] * is_late
+    dry_run = open_room(INCIDENT.model_copy(update={"received_at": received}), deadline_s, Mode.DRY_RUN)
     assert ProblemCode.LATE_ROOM not in [problem.code for problem in dry_run.problems]
