@@ -15,7 +15,6 @@ from incident_sandbox import Fault, SandboxClient, SandboxServer
 from airflow_incident_provider.exceptions import SlackConfigurationError, SlackRequestError, SlackUnavailableError
 
 HTML = "<html><head><title>502 Bad Gateway</title></head><body>xoxb-echoed</body></html>"
-GENERAL = "C0GENERAL01"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The rows of the incidents page, from runs and records."""
+"""Test the rows of the incidents page, made from runs and records."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ ROOM_URL = "https://acme.slack.com/archives/C1"
 
 
 def incident(key: str = "dd.1.2", **fields: Any) -> Incident:
-    known: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "id": "1",
         "source": Source.DATADOG_ALERT,
         "title": "Checkout 5xx",
@@ -65,11 +65,11 @@ def incident(key: str = "dd.1.2", **fields: Any) -> Incident:
         "teams": ("payments",),
         "env": "prod",
     }
-    return Incident(key=key, **{**known, **fields})
+    return Incident(key=key, **{**defaults, **fields})
 
 
 def summary(**fields: Any) -> IncidentSummary:
-    known: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "key": "dd.1.2",
         "title": "Checkout 5xx",
         "severity": Severity.HIGH,
@@ -79,18 +79,18 @@ def summary(**fields: Any) -> IncidentSummary:
         "known": (Statement(text="the service answers 503", probes=("http",)),),
         "invited": 2,
     }
-    return IncidentSummary(**{**known, **fields})
+    return IncidentSummary(**{**defaults, **fields})
 
 
 def room(**fields: Any) -> WarRoom:
-    known: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "mode": Mode.LIVE,
         "channel_name": "inc-1",
         "channel_id": "C1",
         "url": ROOM_URL,
         "opened_at": RECEIVED + timedelta(seconds=2.1),
     }
-    return WarRoom(**{**known, **fields})
+    return WarRoom(**{**defaults, **fields})
 
 
 def run(
@@ -104,19 +104,19 @@ def run(
     **values: Any,
 ) -> RecordedRun:
     reference = RunRef(dag_id="incident_response", run_id=run_id, state=state, requested_at=requested_at)
-    known = {"incident": incident(), "room": room(), "summary": summary()}
-    snapshot = IncidentSnapshot(run=reference, **{**known, **values})
+    defaults = {"incident": incident(), "room": room(), "summary": summary()}
+    snapshot = IncidentSnapshot(run=reference, **{**defaults, **values})
     return RecordedRun(
         run=reference, snapshot=snapshot, key=snapshot.key or key, reported_title=title, problem=problem
     )
 
 
-def unparsed(**values: Any) -> RecordedRun:
+def unparsed_run(**values: Any) -> RecordedRun:
     return run(incident=None, room=None, summary=None, **values)
 
 
 def record(key: str = "dd.1.2", **fields: Any) -> IncidentRecord:
-    known: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "run_id": "manual__1+00:00",
         "source": Source.DATADOG_ALERT,
         "opened_by": "a",
@@ -125,18 +125,18 @@ def record(key: str = "dd.1.2", **fields: Any) -> IncidentRecord:
         "opened_at": RECEIVED,
         "last_signal_at": RECEIVED,
     }
-    return IncidentRecord(key=key, **{**known, **fields})
+    return IncidentRecord(key=key, **{**defaults, **fields})
 
 
 def rows(*runs: RecordedRun, records: tuple[IncidentRecord, ...] = (), base_path: str = "/") -> list[Any]:
-    return incidents(runs, {known.key: known for known in records}, base_path=base_path, now=NOW)
+    return incidents(runs, {each.key: each for each in records}, base_path=base_path, now=NOW)
 
 
 def reasons(row: Any) -> list[AttentionReason]:
     return [attention.reason for attention in row.attention]
 
 
-def test_a_run_alone_is_a_row() -> None:
+def test_run_without_record_is_a_row() -> None:
     [row] = rows(run())
 
     assert (row.key, row.state, row.tracked, row.severity) == ("dd.1.2", State.OPEN, False, "high")
@@ -147,25 +147,25 @@ def test_a_run_alone_is_a_row() -> None:
     assert row.attention == ()
 
 
-def test_the_address_of_a_run_is_below_airflow_s_path() -> None:
+def test_run_url_includes_base_path() -> None:
     [row] = rows(run(), base_path="/airflow/")
 
     assert row.run_url == "/airflow/dags/incident_response/runs/manual__1%2B00%3A00"
 
 
-def test_a_report_being_parsed_has_its_reported_title() -> None:
-    [row] = rows(unparsed(state="running", title="Payments are slow"))
+def test_report_being_parsed_has_its_reported_title() -> None:
+    [row] = rows(unparsed_run(state="running", title="Payments are slow"))
 
     assert (row.key, row.title, row.is_open) == (None, "Payments are slow", True)
 
 
-def test_an_unreadable_report_is_no_incident_and_says_why() -> None:
+def test_unreadable_report_is_listed_separately() -> None:
     rejection = Rejection(
         id="r1", at=NOW, source="form", title="Payments are slow", reason="title: needed.", dag_id="d", run_id="r"
     )
     report = UnreadableReport.of(rejection, "/")
 
-    assert rows(unparsed(state="failed", title="Payments are slow")) == []
+    assert rows(unparsed_run(state="failed", title="Payments are slow")) == []
     assert (report.title, report.reason, report.run_url) == (
         "Payments are slow",
         "title: needed.",
@@ -173,11 +173,11 @@ def test_an_unreadable_report_is_no_incident_and_says_why() -> None:
     )
 
 
-def test_a_payload_that_is_no_incident_has_no_row() -> None:
+def test_run_that_raised_no_incident_has_no_row() -> None:
     assert rows(run(incident=None, room=None, summary=summary(outcome=RunOutcome.NOT_RAISED))) == []
 
 
-def test_an_incident_without_a_record_is_open_for_a_day() -> None:
+def test_incident_without_record_is_open_for_a_day() -> None:
     [recent] = rows(run(requested_at=NOW - OPEN_FOR + timedelta(minutes=1)))
     [old] = rows(run(requested_at=NOW - OPEN_FOR - timedelta(minutes=1)))
     [running] = rows(run(state="running", requested_at=NOW - 2 * OPEN_FOR))
@@ -187,7 +187,7 @@ def test_an_incident_without_a_record_is_open_for_a_day() -> None:
     assert (running.state, running.is_open) == (State.OPEN, True)
 
 
-def test_runs_of_one_incident_are_one_row_with_the_latest_run() -> None:
+def test_runs_of_one_incident_share_a_row() -> None:
     later = incident(received_at=RECEIVED + timedelta(minutes=5))
     latest = run("later", incident=later, summary=summary(findings={Verdict.WARN: 1}))
     [row] = rows(latest, run())
@@ -196,9 +196,9 @@ def test_runs_of_one_incident_are_one_row_with_the_latest_run() -> None:
     assert row.opened_at == RECEIVED
 
 
-def test_the_record_is_authoritative_and_the_run_adds_the_findings() -> None:
+def test_record_takes_precedence_over_run() -> None:
     alert = AlertState(key="a", group="m1", title="x", severity=Severity.HIGH, first_at=RECEIVED, last_at=RECEIVED)
-    kept = record(
+    incident_record = record(
         status=Status.RECOVERED,
         recovered_at=NOW - timedelta(minutes=3),
         notifications=7,
@@ -209,7 +209,7 @@ def test_the_record_is_authoritative_and_the_run_adds_the_findings() -> None:
             actions=(ActionEntry(id="1", kind=ActionKind.LEAD, at=NOW - timedelta(minutes=1), actor="Alice Ng"),),
         ),
     )
-    [row] = rows(run(), records=(kept,))
+    [row] = rows(run(), records=(incident_record,))
 
     assert (row.tracked, row.state, row.is_open) == (True, State.RECOVERED, True)
     assert (row.severity, row.fired, row.reopened, row.alerts) == ("high", 7, 1, 2)
@@ -219,41 +219,41 @@ def test_the_record_is_authoritative_and_the_run_adds_the_findings() -> None:
     assert row.room_url == ROOM_URL
 
 
-def test_lifecycle_state_and_run_outcome_are_separate() -> None:
-    kept = record(status=Status.RESOLVED, resolved_at=NOW)
-    [row] = rows(run(state="failed", summary=summary(outcome=RunOutcome.DEGRADED)), records=(kept,))
+def test_lifecycle_status_and_run_outcome_are_independent() -> None:
+    incident_record = record(status=Status.RESOLVED, resolved_at=NOW)
+    [row] = rows(run(state="failed", summary=summary(outcome=RunOutcome.DEGRADED)), records=(incident_record,))
 
     assert (row.state, row.run_state, row.outcome) == (State.RESOLVED, "failed", RunOutcome.DEGRADED)
 
 
-def test_a_record_without_its_run_is_a_row() -> None:
-    kept = record(status=Status.RESOLVED, room=Room(channel_name="inc-1", url=ROOM_URL))
-    [row] = rows(records=(kept,))
+def test_record_without_run_is_a_row() -> None:
+    incident_record = record(status=Status.RESOLVED, room=Room(channel_name="inc-1", url=ROOM_URL))
+    [row] = rows(records=(incident_record,))
 
     assert (row.state, row.is_open, row.room_name) == (State.RESOLVED, False, "inc-1")
     assert row.run_url == "/dags/incident_response/runs/manual__1%2B00%3A00"
 
 
-def test_dry_runs_are_not_open() -> None:
+def test_dry_run_is_not_open() -> None:
     [by_run] = rows(run(room=room(mode=Mode.DRY_RUN, channel_id=None, url=None), summary=None))
     [by_record] = rows(records=(record(room=Room(dry_run=True)),))
 
     assert [(row.dry_run, row.is_open, row.attention) for row in (by_run, by_record)] == [(True, False, ())] * 2
 
 
-def test_an_incident_that_is_only_recorded_ends_with_its_recovery() -> None:
+def test_record_only_incident_ends_with_its_recovery() -> None:
     [row] = rows(records=(record(status=Status.RECOVERED, visibility=Visibility.RECORD),))
 
     assert not row.is_open
 
 
-def test_a_drill_is_marked() -> None:
+def test_drill_is_marked() -> None:
     [row] = rows(run(incident=incident(tags=("drill:true",))))
 
     assert row.drill
 
 
-def test_a_private_incident_reveals_nothing_but_that_it_exists() -> None:
+def test_private_incident_hides_its_details() -> None:
     private = run(incident=incident(route=Route(private=True), title="Customer addresses leaked"))
     [row] = rows(private, records=(record(title="Customer addresses leaked", private=True),))
     detail = incident_detail(row, private.snapshot, record(private=True), NOW)
@@ -263,7 +263,7 @@ def test_a_private_incident_reveals_nothing_but_that_it_exists() -> None:
     assert "leaked" not in detail.model_dump_json()
 
 
-def test_without_a_room_the_reason_is_shown() -> None:
+def test_missing_room_is_reported_with_the_reason() -> None:
     problem = Problem(step="setup_slack_integration", what="Slack answered 503.")
     [by_problem] = rows(run(state="failed", room=None, summary=None, problem=problem))
     problem = Problem(step="create_war_room", what="no channel", error="restricted_action")
@@ -275,21 +275,24 @@ def test_without_a_room_the_reason_is_shown() -> None:
     ]
 
 
-def test_a_room_that_is_late_is_reported_while_its_run_still_tries() -> None:
+def test_late_room_is_reported_while_the_run_is_active() -> None:
     problem = Problem(step="setup_slack_integration", what="Slack answered 503.")
-    [known] = rows(run(state="running", room=None, summary=None, problem=problem))
-    [unknown] = rows(run(state="queued", room=None, summary=None))
+    [with_problem] = rows(run(state="running", room=None, summary=None, problem=problem))
+    [without_problem] = rows(run(state="queued", room=None, summary=None))
     [opened] = rows(run(state="running", summary=None))
     [thread] = rows(run(state="running", room=None, summary=None), records=(record(visibility=Visibility.THREAD),))
-    assert [row.attention[0].text for row in (known, unknown)] == ["no room: Slack answered 503.", "no room"]
+    assert [row.attention[0].text for row in (with_problem, without_problem)] == [
+        "no room: Slack answered 503.",
+        "no room",
+    ]
     assert [reasons(row) for row in (opened, thread)] == [[], []]
 
 
-def test_what_needs_attention() -> None:
-    [nobody] = rows(run(summary=summary(invited=0)))
+def test_attention_reasons() -> None:
+    [no_responders] = rows(run(summary=summary(invited=0)))
     [failed] = rows(run(state="failed"))
-    [leaderless] = rows(run(incident=incident(severity=Severity.CRITICAL)))
-    [led] = rows(run(incident=incident(severity=Severity.CRITICAL, commander="Dana")))
+    [without_lead] = rows(run(incident=incident(severity=Severity.CRITICAL)))
+    [with_lead] = rows(run(incident=incident(severity=Severity.CRITICAL, commander="Dana")))
     just_now = NOW - timedelta(seconds=20)
     [running] = rows(
         run(
@@ -303,13 +306,13 @@ def test_what_needs_attention() -> None:
     [recorded] = rows(records=(record(visibility=Visibility.RECORD),))
     [ended] = rows(run(summary=summary(invited=0)), records=(record(status=Status.RESOLVED),))
 
-    assert reasons(nobody) == [AttentionReason.NOBODY]
+    assert reasons(no_responders) == [AttentionReason.NOBODY]
     assert reasons(failed) == [AttentionReason.RUN_FAILED]
-    assert reasons(leaderless) == [AttentionReason.NO_LEAD]
-    assert [reasons(row) for row in (led, running, recorded, ended)] == [[], [], [], []]
+    assert reasons(without_lead) == [AttentionReason.NO_LEAD]
+    assert [reasons(row) for row in (with_lead, running, recorded, ended)] == [[], [], [], []]
 
 
-def test_the_worst_come_first_but_those_that_need_attention_before_them() -> None:
+def test_rows_are_sorted_by_attention_then_severity() -> None:
     found = rows(
         run("low", incident=incident("low", severity=Severity.LOW)),
         run("high", incident=incident("high")),
@@ -335,12 +338,12 @@ def test_each_incident_has_one_row(of_runs: list[str], of_records: set[str]) -> 
     assert sorted(row.key for row in found) == sorted(set(of_runs) | of_records)
 
 
-def test_the_page_of_an_incident_has_every_change_in_order() -> None:
+def test_incident_detail_has_timeline_in_order() -> None:
     evidence = Finding(
         probe="http", target="a", verdict=Verdict.FAIL, summary="503", evidence="HTTP/2 503", started_at=RECEIVED
     )
     own_network = evidence.model_copy(update={"probe": "control", "verdict": Verdict.OK})
-    kept = record(
+    incident_record = record(
         status=Status.RESOLVED,
         resolved_at=NOW,
         timeline=(
@@ -348,9 +351,9 @@ def test_the_page_of_an_incident_has_every_change_in_order() -> None:
             TimelineEvent(kind=UpdateKind.SEVERITY, at=RECEIVED, before="medium", after="critical"),
         ),
     )
-    seen = run(findings=(own_network, evidence))
-    row = entry([seen], kept, base_path="/", now=NOW)
-    detail = incident_detail(row, seen.snapshot, kept, NOW)
+    recorded_run = run(findings=(own_network, evidence))
+    row = entry([recorded_run], incident_record, base_path="/", now=NOW)
+    detail = incident_detail(row, recorded_run.snapshot, incident_record, NOW)
 
     assert [(item.what, item.by) for item in detail.timeline] == [
         ("severity: medium → critical", None),
@@ -360,7 +363,7 @@ def test_the_page_of_an_incident_has_every_change_in_order() -> None:
     assert detail.known == ("the service answers 503",)
 
 
-def test_the_webhook_s_key_is_found_in_a_run_s_conf() -> None:
+def test_key_in_conf_reads_webhook_and_trigger_keys() -> None:
     assert key_in_conf({"datadog": {}, "lifecycle": {"key": "dd.1.2"}}) == "dd.1.2"
     assert key_in_conf({"incident_key": "dd.1.2"}) == "dd.1.2"
     assert key_in_conf({"title": "Checkout is down"}) is None
@@ -369,7 +372,7 @@ def test_the_webhook_s_key_is_found_in_a_run_s_conf() -> None:
 
 
 @given(st.one_of(st.none(), st.text(), st.lists(st.text()), st.dictionaries(st.text(), st.text())))
-def test_a_foreign_conf_has_no_key(conf: Any) -> None:
+def test_unrelated_conf_has_no_key(conf: Any) -> None:
     assert key_in_conf(conf) is None
     assert key_in_conf({"lifecycle": conf}) is None
     assert key_in_conf({"incident_key": f"<{conf}>"}) is None
@@ -378,10 +381,10 @@ def test_a_foreign_conf_has_no_key(conf: Any) -> None:
 # --- response times -----------------------------------------------------------------------------------
 
 
-def test_response_times_are_those_of_recorded_events() -> None:
-    led = record(coordination=Coordination(first_led_at=RECEIVED + timedelta(minutes=3)))
+def test_response_times() -> None:
+    with_lead = record(coordination=Coordination(first_led_at=RECEIVED + timedelta(minutes=3)))
     runs = [run()]
-    found = response_times(rows(*runs, records=(led,)), runs, {led.key: led})
+    found = response_times(rows(*runs, records=(with_lead,)), runs, {with_lead.key: with_lead})
     assert {time.milestone: (time.count, time.missing, time.median_s) for time in found} == {
         "room": (1, 0, 2.1),
         "first_evidence": (0, 1, None),
@@ -391,9 +394,9 @@ def test_response_times_are_those_of_recorded_events() -> None:
     }
 
 
-def test_drills_dry_runs_and_untracked_runs_have_no_response_time() -> None:
+def test_drills_and_dry_runs_have_no_response_times() -> None:
     drill = record(drill=True)
-    dry = run(run_id="manual__2", incident=incident("dd.9"), room=room(mode=Mode.DRY_RUN))
-    runs = [run(), dry]
+    dry_run = run(run_id="manual__2", incident=incident("dd.9"), room=room(mode=Mode.DRY_RUN))
+    runs = [run(), dry_run]
     found = response_times(rows(*runs, records=(drill,)), runs, {drill.key: drill})
     assert [(time.count, time.missing) for time in found] == [(0, 0)] * 5

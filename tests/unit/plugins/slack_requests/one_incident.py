@@ -1,4 +1,4 @@
-"""One incident in memory, and who is in its room: what the endpoints of Slack's requests read and change."""
+"""In-memory fakes of the incident registry and the Slack workspace for the endpoints of Slack's requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T0 = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
 
 def open_incident(channel_id: str) -> IncidentRecord:
-    """Return an incident whose room is this channel."""
+    """Return an open incident whose room is ``channel_id``."""
     return IncidentRecord(
         key=KEY,
         source=Source.DATADOG_ALERT,
@@ -35,21 +35,21 @@ def open_incident(channel_id: str) -> IncidentRecord:
 
 @dataclass
 class Registry:
-    """One incident in memory, changed as the database does it: one action after the other."""
+    """A registry of one incident that applies actions one at a time, as the database does."""
 
     record: IncidentRecord
     applied: list[IncidentAction] = field(default_factory=list)
     blocked: threading.Event | None = None
-    broken: bool = False
+    failing: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def find(self, *, key: str | None, channel_id: str) -> IncidentRecord | None:
         if self.blocked is not None:
             self.blocked.wait(20)
-        if self.broken:
+        if self.failing:
             raise OperationalError("select", {}, Exception("gone"))
-        wanted = key == self.record.key if key is not None else channel_id == self.record.room.channel_id
-        return self.record if wanted else None
+        is_match = key == self.record.key if key is not None else channel_id == self.record.room.channel_id
+        return self.record if is_match else None
 
     def apply(self, key: str, action: IncidentAction, table: RoutingTable) -> AppliedAction:
         assert (key, table.version) == (self.record.key, 1)
@@ -63,15 +63,15 @@ class Registry:
 
 @dataclass
 class Workspace:
-    """Who is in the room."""
+    """The members of channels and user groups."""
 
     channels: dict[str, set[str]]
     groups: dict[str, set[str]]
     deactivated: set[str]
-    away: bool = False
+    unavailable: bool = False
 
     def channel_members(self, channel_id: str) -> frozenset[str]:
-        if self.away:
+        if self.unavailable:
             raise SlackUnavailableError("Slack did not answer.")
         return frozenset(self.channels.get(channel_id, ()))
 
@@ -79,6 +79,6 @@ class Workspace:
         return frozenset(self.groups.get(group, ()))
 
     def is_active(self, user_id: str) -> bool:
-        if self.away:
+        if self.unavailable:
             raise SlackUnavailableError("Slack did not answer.")
         return user_id not in self.deactivated

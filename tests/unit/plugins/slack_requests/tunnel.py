@@ -1,4 +1,4 @@
-"""An HTTP proxy on loopback: it forwards requests, opens tunnels, and can stop passing on what is in them."""
+"""An HTTP proxy on loopback that forwards requests and opens tunnels, and can drop what is sent through them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Proxy:
         self._silent = threading.Event()
 
     def silence(self) -> None:
-        """Drop everything in the tunnels that are open, without closing them."""
+        """Drop all data of open tunnels without closing them."""
         self._silent.set()
         self._silent = threading.Event()
 
     def relay(self, source: socket.socket, target: socket.socket, silent: threading.Event) -> None:
-        """Pass bytes on until either side closes."""
+        """Copy bytes until either side closes."""
         with contextlib.suppress(OSError):
             while data := source.recv(65_536):
                 if not silent.is_set():
@@ -38,10 +38,10 @@ class Proxy:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
 
-    def tunnel(self, client: socket.socket, place: str) -> None:
-        """Connect a client with a target until either side closes."""
-        host, _, port = place.partition(":")
-        self.tunnels.append(place)
+    def tunnel(self, client: socket.socket, address: str) -> None:
+        """Relay between a client and ``address`` until either side closes."""
+        host, _, port = address.partition(":")
+        self.tunnels.append(address)
         with socket.create_connection((host, int(port))) as target:
             back = threading.Thread(target=self.relay, args=(target, client, self._silent), daemon=True)
             back.start()
@@ -58,12 +58,12 @@ def running_proxy() -> Iterator[Proxy]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             proxy.requests.append(self.path)
-            answer = httpx.post(self.path, content=body, headers=dict(self.headers), timeout=30)
-            self.send_response(answer.status_code)
-            self.send_header("Content-Type", answer.headers["Content-Type"])
-            self.send_header("Content-Length", str(len(answer.content)))
+            response = httpx.post(self.path, content=body, headers=dict(self.headers), timeout=30)
+            self.send_response(response.status_code)
+            self.send_header("Content-Type", response.headers["Content-Type"])
+            self.send_header("Content-Length", str(len(response.content)))
             self.end_headers()
-            self.wfile.write(answer.content)
+            self.wfile.write(response.content)
 
         def do_CONNECT(self) -> None:
             self.send_response(200)

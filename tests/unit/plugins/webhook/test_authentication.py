@@ -1,4 +1,4 @@
-"""Who may post an alert."""
+"""Test the authentication of webhook requests."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from airflow_incident_provider.plugins.webhook.authentication import (
 CURRENT, PREVIOUS = "the-current-secret-of-all", "the-previous-secret-of-all"
 
 
-class Store:
-    """A secrets backend with one connection, which counts how often it is asked."""
+class SecretsBackend:
+    """A secrets backend with one connection that counts its reads."""
 
     def __init__(self, password: str | None = CURRENT, **extra: Any) -> None:
         self.connection: Connection | None = Connection(
             conn_id="incident_webhook", conn_type="generic", password=password, extra=json.dumps(extra)
         )
-        self.asked = 0
+        self.reads = 0
         self.failure: Exception | None = None
-        self.hang: threading.Event | None = None
+        self.blocked: threading.Event | None = None
         self.is_reading = threading.Event()
 
     def __call__(self) -> Connection:
-        self.asked += 1
-        if self.hang is not None:
+        self.reads += 1
+        if self.blocked is not None:
             self.is_reading.set()
-            assert self.hang.wait(timeout=60)
+            assert self.blocked.wait(timeout=60)
         if self.failure is not None:
             raise self.failure
         if self.connection is None:
@@ -44,128 +44,138 @@ class Store:
         return self.connection
 
 
-def refusal(authentication: Authentication, secret: str | None, address: str | None = "10.1.2.3") -> RequestError:
-    with pytest.raises(RequestError) as caught:
+def admission_error(
+    authentication: Authentication, secret: str | None, address: str | None = "10.1.2.3"
+) -> RequestError:
+    with pytest.raises(RequestError) as exc_info:
         authentication.admit(secret, address)
-    assert CURRENT not in f"{caught.value} {caught.value.answer}"
-    return caught.value
+    assert CURRENT not in f"{exc_info.value} {exc_info.value.answer}"
+    return exc_info.value
 
 
-def test_the_current_secret_is_admitted_and_others_are_not() -> None:
-    authentication = Authentication(Store())
+def test_only_the_current_secret_is_admitted() -> None:
+    authentication = Authentication(SecretsBackend())
     authentication.admit(CURRENT, "10.1.2.3")
-    for wrong in (CURRENT[:-1], CURRENT + "x", CURRENT.upper(), PREVIOUS, "", "\xff"):
-        assert refusal(authentication, wrong).status == 401
-    assert "missing" in refusal(authentication, None).answer.error
+    for secret in (CURRENT[:-1], CURRENT + "x", CURRENT.upper(), PREVIOUS, "", "\xff"):
+        assert admission_error(authentication, secret).status == 401
+    assert "missing" in admission_error(authentication, None).answer.error
 
 
-def test_without_a_previous_secret_an_empty_one_is_wrong() -> None:
-    assert refusal(Authentication(Store(previous_secret="")), "").status == 401
+def test_empty_previous_secret_is_not_admitted() -> None:
+    assert admission_error(Authentication(SecretsBackend(previous_secret="")), "").status == 401
 
 
-def test_a_secret_beyond_ascii_is_compared_as_the_bytes_that_were_sent() -> None:
+def test_non_ascii_secret_is_admitted() -> None:
     secret = "schlüssel-des-alarms-01"
-    Authentication(Store(secret)).admit(secret.encode().decode("latin-1"), None)
+    Authentication(SecretsBackend(secret)).admit(secret.encode().decode("latin-1"), None)
 
 
-def test_both_secrets_are_valid_while_they_rotate() -> None:
-    authentication = Authentication(Store(previous_secret=PREVIOUS))
+def test_current_and_previous_secrets_are_admitted() -> None:
+    authentication = Authentication(SecretsBackend(previous_secret=PREVIOUS))
     authentication.admit(CURRENT, None)
     authentication.admit(PREVIOUS, None)
-    assert refusal(authentication, "another-secret-of-all").status == 401
+    assert admission_error(authentication, "another-secret-of-all").status == 401
 
 
 @pytest.mark.parametrize("networks", [["10.0.0.0/8", "2001:db8::/32"], "10.0.0.0/8, 2001:db8::/32"])
-def test_only_allowed_networks_may_try_secrets(networks: Any) -> None:
-    authentication = Authentication(Store(allowed_networks=networks))
+def test_only_allowed_networks_are_admitted(networks: Any) -> None:
+    authentication = Authentication(SecretsBackend(allowed_networks=networks))
     for address in ("10.9.9.9", "::ffff:10.1.1.1", "2001:db8::1"):
         authentication.admit(CURRENT, address)
     for address in ("11.0.0.1", "::1", "testclient", None):
-        assert refusal(authentication, CURRENT, address).status == 403
-    assert refusal(authentication, "wrong", "11.0.0.1").status == 403, "it does not tell that the secret is wrong"
+        assert admission_error(authentication, CURRENT, address).status == 403
+    assert admission_error(authentication, "wrong", "11.0.0.1").status == 403, (
+        "the response must not reveal that the secret is wrong"
+    )
 
 
 @pytest.mark.parametrize(
-    "store", [Store(None), Store("short"), Store(previous_secret="short"), Store(allowed_networks=["10.0.0.0/99"])]
+    "backend",
+    [
+        SecretsBackend(None),
+        SecretsBackend("short"),
+        SecretsBackend(previous_secret="short"),
+        SecretsBackend(allowed_networks=["10.0.0.0/99"]),
+    ],
 )
-def test_a_connection_that_is_wrong_admits_nobody(store: Store) -> None:
+def test_invalid_connection_admits_nobody(backend: SecretsBackend) -> None:
     for secret in (CURRENT, "short", "", None):
-        refused = refusal(Authentication(store), secret)
-        assert refused.status == 503
-        assert "incident_webhook cannot be used" in refused.answer.error
+        error = admission_error(Authentication(backend), secret)
+        assert error.status == 503
+        assert "incident_webhook cannot be used" in error.answer.error
 
 
-def test_a_missing_connection_is_reported_and_looked_for_again() -> None:
+def test_missing_connection_is_reported_and_read_again() -> None:
     now = 100.0
-    store = Store()
-    connection, store.connection = store.connection, None
-    authentication = Authentication(store, clock=lambda: now)
+    backend = SecretsBackend()
+    connection, backend.connection = backend.connection, None
+    authentication = Authentication(backend, clock=lambda: now)
     for _ in range(3):
-        assert "not configured" in refusal(authentication, CURRENT).answer.error
-    assert store.asked == 1
-    store.connection = connection
+        assert "not configured" in admission_error(authentication, CURRENT).answer.error
+    assert backend.reads == 1
+    backend.connection = connection
     now += REREAD_SECONDS
     authentication.admit(CURRENT, None)
 
 
-def test_a_rotated_secret_is_admitted_at_once_and_wrong_ones_cost_one_read_a_second() -> None:
+def test_rotated_secret_is_admitted_at_once() -> None:
     now = 100.0
-    store = Store()
-    authentication = Authentication(store, clock=lambda: now)
+    backend = SecretsBackend()
+    authentication = Authentication(backend, clock=lambda: now)
     authentication.admit(CURRENT, None)
-    store.connection = Store(PREVIOUS).connection
+    backend.connection = SecretsBackend(PREVIOUS).connection
     now += 5
     authentication.admit(PREVIOUS, None)
-    assert refusal(authentication, CURRENT).status == 401
+    assert admission_error(authentication, CURRENT).status == 401
     now += REREAD_SECONDS
     for _ in range(20):
-        assert refusal(authentication, "a-wrong-secret-of-all").status == 401
-    assert store.asked == 3
+        assert admission_error(authentication, "a-wrong-secret-of-all").status == 401
+    assert backend.reads == 3
 
 
-def test_the_last_good_secret_stays_valid_while_the_backend_fails() -> None:
+def test_cached_secret_stays_valid_while_backend_fails() -> None:
     now = 100.0
-    store = Store()
-    authentication = Authentication(store, clock=lambda: now)
+    backend = SecretsBackend()
+    authentication = Authentication(backend, clock=lambda: now)
     authentication.admit(CURRENT, None)
-    store.failure = ConnectionError("the vault does not answer")
+    backend.failure = ConnectionError("the vault does not answer")
     for _ in range(5):
         now += CACHE_SECONDS
         authentication.admit(CURRENT, None)
     now += GRACE_SECONDS
-    assert refusal(authentication, CURRENT).status == 503
-    store.failure = None
+    assert admission_error(authentication, CURRENT).status == 503
+    backend.failure = None
     now += REREAD_SECONDS
     authentication.admit(CURRENT, None)
 
 
-def test_a_hanging_backend_blocks_nobody_who_was_admitted_before() -> None:
+def test_hanging_backend_does_not_block_cached_secret() -> None:
     now = 100.0
-    store = Store()
-    authentication = Authentication(store, clock=lambda: now)
+    backend = SecretsBackend()
+    authentication = Authentication(backend, clock=lambda: now)
     authentication.admit(CURRENT, None)
     now += CACHE_SECONDS
-    store.hang = threading.Event()
+    backend.blocked = threading.Event()
     reader = threading.Thread(target=authentication.admit, args=(CURRENT, None))
     reader.start()
-    assert store.is_reading.wait(timeout=60)
+    assert backend.is_reading.wait(timeout=60)
     authentication.admit(CURRENT, None)
     assert reader.is_alive()
-    store.hang.set()
+    backend.blocked.set()
     reader.join(timeout=60)
 
 
-def test_the_connection_is_read_once_in_a_while_and_a_revoked_secret_ends() -> None:
+def test_connection_is_cached_until_it_expires() -> None:
     now = 100.0
-    store = Store()
-    authentication = Authentication(store, clock=lambda: now)
+    backend = SecretsBackend()
+    authentication = Authentication(backend, clock=lambda: now)
     for _ in range(5):
         authentication.admit(CURRENT, None)
-    assert store.asked == 1
-    store.connection = Store(PREVIOUS).connection
+    assert backend.reads == 1
+    backend.connection = SecretsBackend(PREVIOUS).connection
     now += CACHE_SECONDS
-    assert refusal(authentication, CURRENT).status == 401
+    assert admission_error(authentication, CURRENT).status == 401
     authentication.admit(PREVIOUS, None)
-    store.connection = None
+    backend.connection = None
     now += CACHE_SECONDS
-    assert refusal(authentication, PREVIOUS).status == 503
+    assert admission_error(authentication, PREVIOUS).status == 503

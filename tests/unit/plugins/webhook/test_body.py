@@ -1,4 +1,4 @@
-"""Bodies of requests: parsed, repaired, or reported with what could be extracted."""
+"""Test parsing of request bodies: valid, repaired and unreadable ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from airflow_incident_provider.intake.request_body import parse_body as parse_al
 
 
 def parse_body(body: bytes, content_type: str = "") -> dict[str, Any]:
-    """Return the one alert of a body."""
+    """Return the only alert of a body."""
     [alert] = parse_alerts(body, content_type)
     assert isinstance(alert, dict)
     return alert
@@ -36,31 +36,31 @@ values = st.recursive(
 
 
 @given(st.dictionaries(texts, values))
-def test_an_object_is_read_as_it_is(value: dict[str, Any]) -> None:
+def test_json_object_is_parsed_unchanged(value: dict[str, Any]) -> None:
     assert parse_body(json.dumps(value).encode()) == value
 
 
 @given(st.binary())
-def test_whatever_arrives_is_parsed_or_reported_with_a_title(body: bytes) -> None:
+def test_any_body_is_parsed_or_reported_with_a_title(body: bytes) -> None:
     try:
-        parsed, words = parse_body(body), ""
+        parsed, message = parse_body(body), ""
     except UnreadableBodyError as error:
-        parsed, words = error.extracted, error.message
+        parsed, message = error.extracted, error.message
     assert isinstance(parsed, dict)
-    assert not words or parsed["title"]
-    assert len(words) < 200
+    assert not message or parsed["title"]
+    assert len(message) < 200
 
 
 @given(st.text(st.characters(categories=["Cs", "Cc", "L"])), st.text())
-def test_every_text_can_be_stored(key: str, text: str) -> None:
-    read = parse_body(json.dumps({key: [text, {"\0": "\ud800\0"}]}).encode())
-    stored = json.dumps(read, ensure_ascii=False)
+def test_any_text_can_be_stored(key: str, text: str) -> None:
+    parsed = parse_body(json.dumps({key: [text, {"\0": "\ud800\0"}]}).encode())
+    stored = json.dumps(parsed, ensure_ascii=False)
     stored.encode()
-    assert "\\u0000" not in json.dumps(read)
+    assert "\\u0000" not in json.dumps(parsed)
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         (b"", "line 1, column 1"),
         (b"[1]", "not an object"),
@@ -70,14 +70,14 @@ def test_every_text_can_be_stored(key: str, text: str) -> None:
         (b'{"title": "cut off in the midd', "Unterminated string"),
     ],
 )
-def test_what_holds_no_object_is_reported(body: bytes, words: str) -> None:
-    with pytest.raises(UnreadableBodyError) as caught:
+def test_body_without_an_object_raises(body: bytes, message: str) -> None:
+    with pytest.raises(UnreadableBodyError) as exc_info:
         parse_body(body)
-    assert words in caught.value.message
+    assert message in exc_info.value.message
 
 
 @pytest.mark.parametrize(
-    ("body", "content"),
+    ("body", "expected"),
     [
         (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
         ('{"a": "é"}'.encode("utf-16"), {"a": "é"}),
@@ -92,12 +92,12 @@ def test_what_holds_no_object_is_reported(body: bytes, words: str) -> None:
         (json.dumps({"body": "{}", "b": 1}).encode(), {"body": "{}", "b": 1}),
     ],
 )
-def test_harmless_deviations_are_no_reason_to_lose_an_alert(body: bytes, content: dict[str, Any]) -> None:
-    assert parse_body(body) == content
+def test_common_deviations_are_parsed(body: bytes, expected: dict[str, Any]) -> None:
+    assert parse_body(body) == expected
 
 
 @pytest.mark.parametrize(
-    ("body", "content"),
+    ("body", "expected"),
     [
         (rb'{"a": "C:\ops\d"}', {"a": "C:\\ops\\d"}),
         (b'{"a": "Certificate "edge-7" expires", "b": "x"}', {"a": 'Certificate "edge-7" expires', "b": "x"}),
@@ -115,20 +115,20 @@ def test_harmless_deviations_are_no_reason_to_lose_an_alert(body: bytes, content
         (b'{"a": "caf\xe9"}', {"a": "café"}),
     ],
 )
-def test_bodies_broken_by_a_template_are_repaired_and_say_so(body: bytes, content: dict[str, Any]) -> None:
+def test_invalid_json_of_templates_is_repaired(body: bytes, expected: dict[str, Any]) -> None:
     parsed = parse_body(body)
     assert parsed.pop(REPAIRS_KEY)
-    assert parsed == content
+    assert parsed == expected
 
 
-def test_what_is_nested_too_deeply_is_left_out() -> None:
+def test_deeply_nested_values_are_removed() -> None:
     parsed = parse_body(b'{"title": "x", "a":' + b'{"a":' * MAX_DEPTH + b"1" + b"}" * MAX_DEPTH + b"}")
     assert parsed["title"] == "x"
     assert "deep" in parsed[REPAIRS_KEY][0]
 
 
 @pytest.mark.parametrize(
-    ("body", "content"),
+    ("body", "expected"),
     [
         (b"payload=%7B%22title%22%3A+%22x%22%7D", {"title": "x"}),
         (b"&".join(b"a%d=" % n for n in range(2000)), {f"a{n}": "" for n in range(2000)}),
@@ -137,11 +137,11 @@ def test_what_is_nested_too_deeply_is_left_out() -> None:
         (b'{"title": "x"}', {"title": "x"}),
     ],
 )
-def test_form_fields_are_parsed(body: bytes, content: dict[str, Any]) -> None:
-    assert parse_body(body) == content
+def test_form_fields_are_parsed(body: bytes, expected: dict[str, Any]) -> None:
+    assert parse_body(body) == expected
 
 
-def test_fragments_of_an_unreadable_body_are_extracted_without_secrets() -> None:
+def test_extract_redacts_secrets_of_unreadable_body() -> None:
     text = '{"id": 7, "title": "Disk \\"a\\" password=hunter2", "transition": "Triggered", "link": "https://x", {'
     extracted = extract(text)
     assert extracted["title"].startswith('Disk "a" password=[redacted]')
@@ -153,16 +153,16 @@ def test_fragments_of_an_unreadable_body_are_extracted_without_secrets() -> None
     "piece",
     ['"', '"x', '"b",', "\\", "$a", '{"title":"', ":", '\\"x', ",$a[", "{{", '" ', '"a":{"b":1},', ",x", "a:"],
 )
-def test_hostile_bodies_take_no_long_time(piece: str) -> None:
-    began = time.process_time()
+def test_hostile_bodies_are_parsed_quickly(piece: str) -> None:
+    started = time.process_time()
     for start in ("", '{"a":"', '{"a":'):
         with contextlib.suppress(UnreadableBodyError):
             parse_body((start + piece * 100_000)[:262_144].encode())
-    assert time.process_time() - began < 10
+    assert time.process_time() - started < 10
 
 
-def test_names_given_thousands_of_times_take_no_long_time() -> None:
-    began = time.process_time()
+def test_repeated_names_are_parsed_quickly() -> None:
+    started = time.process_time()
     body = "{" + ",".join(f'"a":{{"b{number}":1}}' for number in range(15_000)) + "}"
     assert len(parse_body(body.encode())["a"]) == 15_000
-    assert time.process_time() - began < 5
+    assert time.process_time() - started < 5

@@ -1,4 +1,4 @@
-"""Concurrent alerts share a transaction, and each waits with its own deadline."""
+"""Test the decision queue: batches of concurrent alerts, errors, cancellation and limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_incident_provider.plugins.webhook.receiver import MAX_BATCH, Decisi
 
 
 class BlockingDecider:
-    """Decides anything; each batch blocks until it is released."""
+    """Decide any alert; each batch blocks until it is released."""
 
     def __init__(self) -> None:
         self.batches: list[list[Any]] = []
@@ -42,52 +42,52 @@ async def outcome_of(queue: DecisionQueue, alert: Any) -> Any:
     return outcome
 
 
-def ask_all(decider: BlockingDecider, alerts: Sequence[Any]) -> list[Any]:
+def submit_all(decider: BlockingDecider, alerts: Sequence[Any]) -> list[Any]:
     """Submit the first alert, and the others while it is being decided; return all outcomes and errors."""
 
     async def run() -> list[Any]:
         queue = DecisionQueue(decider)
-        answers: dict[int, Any] = {}
+        outcomes: dict[int, Any] = {}
 
-        async def ask(place: int, alert: Any) -> None:
+        async def submit(index: int, alert: Any) -> None:
             try:
-                answers[place] = await outcome_of(queue, alert)
+                outcomes[index] = await outcome_of(queue, alert)
             except Exception as error:  # noqa: BLE001
-                answers[place] = error
+                outcomes[index] = error
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ask, 0, alerts[0])
+            tasks.start_soon(submit, 0, alerts[0])
             await decider.wait_for_batch()
-            for place, alert in enumerate(alerts[1:], 1):
-                tasks.start_soon(ask, place, alert)
+            for index, alert in enumerate(alerts[1:], 1):
+                tasks.start_soon(submit, index, alert)
             await anyio.wait_all_tasks_blocked()
             decider.released.release(10)
-        return [answers[place] for place in range(len(alerts))]
+        return [outcomes[index] for index in range(len(alerts))]
 
     return anyio.run(run)
 
 
-def test_concurrent_alerts_are_decided_together_and_each_gets_its_own_outcome() -> None:
+def test_concurrent_alerts_are_decided_in_batches() -> None:
     decider = BlockingDecider()
     alerts = [str(number) for number in range(MAX_BATCH + 6)]
-    assert ask_all(decider, alerts) == [f"decided {alert}" for alert in alerts]
+    assert submit_all(decider, alerts) == [f"decided {alert}" for alert in alerts]
     assert [len(batch) for batch in decider.batches] == [1, MAX_BATCH, 5]
     assert list(itertools.chain(*decider.batches)) == alerts
 
 
-def test_an_alert_with_an_error_does_not_affect_the_others() -> None:
-    answers = ask_all(BlockingDecider(), ["first", "bad", "good"])
-    assert answers[2] == "decided good"
-    assert isinstance(answers[1], ValueError)
+def test_error_of_an_alert_does_not_affect_others() -> None:
+    outcomes = submit_all(BlockingDecider(), ["first", "bad", "good"])
+    assert outcomes[2] == "decided good"
+    assert isinstance(outcomes[1], ValueError)
 
 
-def test_a_failed_transaction_is_reported_to_its_own_batch_only() -> None:
-    answers = ask_all(BlockingDecider(), ["first", "fatal", "same batch"])
-    assert answers[0] == "decided first"
-    assert [type(answer) for answer in answers[1:]] == [OSError, OSError]
+def test_failed_transaction_affects_only_its_batch() -> None:
+    outcomes = submit_all(BlockingDecider(), ["first", "fatal", "same batch"])
+    assert outcomes[0] == "decided first"
+    assert [type(outcome) for outcome in outcomes[1:]] == [OSError, OSError]
 
 
-def test_a_cancelled_alert_is_not_decided() -> None:
+def test_cancelled_alert_is_not_decided() -> None:
     decider = BlockingDecider()
 
     async def run() -> str:
@@ -105,40 +105,40 @@ def test_a_cancelled_alert_is_not_decided() -> None:
     assert decider.batches == [["first"], ["waits"]]
 
 
-def test_a_batch_does_not_end_with_the_request_that_started_it() -> None:
+def test_batch_outlives_a_cancelled_request() -> None:
     decider = BlockingDecider()
 
     async def run() -> dict[str, Any]:
         queue = DecisionQueue(decider)
-        answers: dict[str, Any] = {}
-        impatient = anyio.CancelScope()
+        outcomes: dict[str, Any] = {}
+        cancel_scope = anyio.CancelScope()
 
-        async def ask(alert: str) -> None:
-            answers[alert] = await outcome_of(queue, alert)
+        async def submit(alert: str) -> None:
+            outcomes[alert] = await outcome_of(queue, alert)
 
-        async def ask_and_leave() -> None:
-            with impatient:
+        async def submit_and_cancel() -> None:
+            with cancel_scope:
                 await outcome_of(queue, "leaves")
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ask, "first")
+            tasks.start_soon(submit, "first")
             await decider.wait_for_batch()
-            tasks.start_soon(ask_and_leave)
+            tasks.start_soon(submit_and_cancel)
             await anyio.wait_all_tasks_blocked()
-            tasks.start_soon(ask, "stays")
+            tasks.start_soon(submit, "stays")
             await anyio.wait_all_tasks_blocked()
             decider.released.release()
             await decider.wait_for_batch()
-            impatient.cancel()
+            cancel_scope.cancel()
             await anyio.wait_all_tasks_blocked()
             decider.released.release(2)
-        return answers
+        return outcomes
 
     assert anyio.run(run) == {"first": "decided first", "stays": "decided stays"}
     assert decider.batches == [["first"], ["leaves", "stays"]]
 
 
-def test_transactions_that_hang_do_not_hold_up_all_alerts_and_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_transactions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver, "ANSWER_SECONDS", 0.0)
     decider = BlockingDecider()
 

@@ -1,4 +1,4 @@
-"""The response of the application to each kind of request, without a database."""
+"""Test the responses of the webhook application, without a database."""
 
 from __future__ import annotations
 
@@ -33,49 +33,51 @@ from airflow_incident_provider.registry.runs import DagNotReadyError
 SECRET = "a-secret-for-these-tests"
 STATEMENT = "INSERT INTO x VALUES (:hostile)"
 REPORT = {"id": "CHG-1", "title": "Orders are late"}
-Act = Callable[[Sequence[PendingAlert]], list[Outcome | Exception]]
+Decide = Callable[[Sequence[PendingAlert]], list[Outcome | Exception]]
 
 
-rejected: list[Rejection] = []
+rejections: list[Rejection] = []
 
 
 @pytest.fixture(autouse=True)
-def no_rejections() -> None:
-    rejected.clear()
+def clear_rejections() -> None:
+    rejections.clear()
 
 
-def client(act: Act, **environment: Any) -> TestClient:
+def client(decide_alerts: Decide, **environment: Any) -> TestClient:
     connection = Connection(conn_id="incident_webhook", conn_type="generic", password=SECRET)
-    receiver = AlertReceiver(Authentication(lambda: connection), lambda alerts, _: act(alerts), rejected.append)
+    receiver = AlertReceiver(
+        Authentication(lambda: connection), lambda alerts, _: decide_alerts(alerts), rejections.append
+    )
     return TestClient(create_app(receiver=receiver), headers={SECRET_HEADER: SECRET}, raise_server_exceptions=False)
 
 
-def decided(alerts: Sequence[PendingAlert]) -> list[Outcome | Exception]:
-    """Decide without any other incident."""
+def decide_all(alerts: Sequence[PendingAlert]) -> list[Outcome | Exception]:
+    """Decide each alert without other incidents."""
     decisions = [decide(alert.signal, [], alert.routing, datetime.now(UTC)) for alert in alerts]
     return [Outcome(decision, decision.runs[0].run_id if decision.runs else None, ()) for decision in decisions]
 
 
-def failing(error: Exception) -> Act:
-    def act(alerts: Sequence[PendingAlert]) -> list[Outcome | Exception]:
+def raising(error: Exception) -> Decide:
+    def decide_alerts(alerts: Sequence[PendingAlert]) -> list[Outcome | Exception]:
         raise error
 
-    return act
+    return decide_alerts
 
 
-def refusing(error: Exception) -> Act:
+def returning(error: Exception) -> Decide:
     return lambda alerts: [error for _ in alerts]
 
 
-def test_an_accepted_alert_returns_its_decision() -> None:
-    answer = client(decided).post("/webhook/generic", json=REPORT)
-    assert (answer.status_code, answer.json()["decision"]) == (202, "open")
-    assert answer.json()["run_id"] == answer.json()["incident"] == "man.CHG-1"
-    assert answer.json()["reason"].startswith("New")
+def test_accepted_alert_returns_its_decision() -> None:
+    response = client(decide_all).post("/webhook/generic", json=REPORT)
+    assert (response.status_code, response.json()["decision"]) == (202, "open")
+    assert response.json()["run_id"] == response.json()["incident"] == "man.CHG-1"
+    assert response.json()["reason"].startswith("New")
 
 
 @pytest.mark.parametrize(
-    ("more", "note"),
+    ("fields", "expected_note"),
     [
         ({"colour": "red"}, "colour: not a field"),
         ({"servics": ["a"]}, "servics: not a field, so it was ignored: did you mean services?"),
@@ -84,78 +86,79 @@ def test_an_accepted_alert_returns_its_decision() -> None:
         ({"a\nb" + "c" * 900: 1}, "a b"),
     ],
 )
-def test_what_is_not_read_is_named_in_the_response(more: dict[str, Any], note: str) -> None:
-    answer = client(decided).post("/webhook/generic", json={"severity": "high", **REPORT, **more})
-    [noted] = answer.json()["notes"]
-    assert noted.startswith(note)
-    assert len(noted) <= 300
+def test_ignored_field_is_named_in_the_response(fields: dict[str, Any], expected_note: str) -> None:
+    response = client(decide_all).post("/webhook/generic", json={"severity": "high", **REPORT, **fields})
+    [note] = response.json()["notes"]
+    assert note.startswith(expected_note)
+    assert len(note) <= 300
 
 
-@pytest.mark.parametrize("more", [{}, {"service": ["a"]}, {"Priority": "P1"}, {"dry_run": True}])
-def test_what_is_read_is_not_named(more: dict[str, Any]) -> None:
+@pytest.mark.parametrize("fields", [{}, {"service": ["a"]}, {"Priority": "P1"}, {"dry_run": True}])
+def test_known_field_is_not_named_in_the_response(fields: dict[str, Any]) -> None:
     assert (
-        client(decided).post("/webhook/generic", json={"severity": "high", **REPORT, **more}).json()["notes"] == []
+        client(decide_all).post("/webhook/generic", json={"severity": "high", **REPORT, **fields}).json()["notes"]
+        == []
     )
 
 
-def test_fields_of_other_formats_are_not_named_as_unknown(payload: Callable[[str], dict[str, Any]]) -> None:
+def test_fields_of_other_formats_are_not_named(payload: Callable[[str], dict[str, Any]]) -> None:
     for endpoint, body in (("datadog", payload("01")), ("generic", payload("01")), ("generic", {"conf": REPORT})):
-        notes = client(decided).post(f"/webhook/{endpoint}", json=body).json()["notes"]
+        notes = client(decide_all).post(f"/webhook/{endpoint}", json=body).json()["notes"]
         assert [note for note in notes if "not a field" in note] == [], (endpoint, notes)
 
 
-def test_a_recovery_of_nothing_is_answered_200(payload: Callable[[str], dict[str, Any]]) -> None:
-    answer = client(decided).post("/webhook/datadog", json=payload("03"))
-    assert (answer.status_code, answer.json()["decision"], answer.json()["incident"]) == (200, "ignore", None)
+def test_recovery_of_unknown_alert_returns_200(payload: Callable[[str], dict[str, Any]]) -> None:
+    response = client(decide_all).post("/webhook/datadog", json=payload("03"))
+    assert (response.status_code, response.json()["decision"], response.json()["incident"]) == (200, "ignore", None)
 
 
 @pytest.mark.parametrize(
-    ("act", "status", "said"),
+    ("decide_alerts", "status", "expected_text"),
     [
-        (refusing(DagNotReadyError("The DAG x is paused.", fix="Unpause it.")), 503, "paused"),
-        (failing(RegistryUnavailableError("Airflow does not know the asset yet.")), 503, "asset"),
-        (failing(OperationalError(STATEMENT, {"hostile": "text"}, OSError("refused"))), 503, "database"),
-        (failing(PoolTimeoutError("QueuePool limit")), 503, "database"),
-        (failing(ZeroDivisionError("a bug")), 503, "internal error"),
-        (refusing(DataError(STATEMENT, {"hostile": "text"}, ValueError("bad"))), 503, "database"),
-        (refusing(ValueError("a defect")), 503, "internal error"),
-        (refusing(ParamValidationError("Invalid input for param title")), 400, "title"),
-        (refusing(InvalidPayloadError("title: wrong.")), 400, "title"),
+        (returning(DagNotReadyError("The DAG x is paused.", fix="Unpause it.")), 503, "paused"),
+        (raising(RegistryUnavailableError("Airflow does not know the asset yet.")), 503, "asset"),
+        (raising(OperationalError(STATEMENT, {"hostile": "text"}, OSError("refused"))), 503, "database"),
+        (raising(PoolTimeoutError("QueuePool limit")), 503, "database"),
+        (raising(ZeroDivisionError("a bug")), 503, "internal error"),
+        (returning(DataError(STATEMENT, {"hostile": "text"}, ValueError("bad"))), 503, "database"),
+        (returning(ValueError("a defect")), 503, "internal error"),
+        (returning(ParamValidationError("Invalid input for param title")), 400, "title"),
+        (returning(InvalidPayloadError("title: wrong.")), 400, "title"),
     ],
 )
-def test_every_error_has_a_response(act: Act, status: int, said: str) -> None:
-    answer = client(act).post("/webhook/generic", json=REPORT)
-    assert (answer.status_code, said in answer.json()["error"]) == (status, True), answer.text
-    assert "hostile" not in answer.text
+def test_errors_are_mapped_to_responses(decide_alerts: Decide, status: int, expected_text: str) -> None:
+    response = client(decide_alerts).post("/webhook/generic", json=REPORT)
+    assert (response.status_code, expected_text in response.json()["error"]) == (status, True), response.text
+    assert "hostile" not in response.text
 
 
-def test_a_report_without_title_is_refused() -> None:
-    answer = client(decided).post("/webhook/generic", json={"severity": "purple"})
-    assert (answer.status_code, answer.json()["error"].split(":")[0]) == (400, "title")
+def test_report_without_title_is_refused() -> None:
+    response = client(decide_all).post("/webhook/generic", json={"severity": "purple"})
+    assert (response.status_code, response.json()["error"].split(":")[0]) == (400, "title")
 
 
-def test_a_slow_decision_is_answered_503(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_decision_returns_503(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver_module, "ANSWER_SECONDS", 0.2)
 
-    answered = threading.Event()
+    released = threading.Event()
 
     def slow(alerts: Sequence[PendingAlert]) -> list[Outcome | Exception]:
-        answered.wait(60)
-        return decided(alerts)
+        released.wait(60)
+        return decide_all(alerts)
 
-    answer = client(slow).post("/webhook/generic", json=REPORT)
-    answered.set()
-    assert (answer.status_code, "within" in answer.json()["error"]) == (503, True)
+    response = client(slow).post("/webhook/generic", json=REPORT)
+    released.set()
+    assert (response.status_code, "within" in response.json()["error"]) == (503, True)
 
 
-def test_nothing_is_decided_without_the_secret_or_for_a_bad_body() -> None:
-    asked: list[PendingAlert] = []
+def test_invalid_request_is_not_decided() -> None:
+    received: list[PendingAlert] = []
 
-    def act(alerts: Sequence[PendingAlert]) -> list[Outcome | Exception]:
-        asked.extend(alerts)
-        return decided(alerts)
+    def decide_alerts(alerts: Sequence[PendingAlert]) -> list[Outcome | Exception]:
+        received.extend(alerts)
+        return decide_all(alerts)
 
-    app = client(act)
+    app = client(decide_alerts)
     assert app.post("/webhook/generic", json=REPORT, headers={SECRET_HEADER: "wrong"}).status_code == 401
     assert (
         app.post("/webhook/generic", content="{", headers={"Content-Type": "application/json"}).status_code == 400
@@ -163,13 +166,13 @@ def test_nothing_is_decided_without_the_secret_or_for_a_bad_body() -> None:
     assert app.post("/webhook/generic", json=REPORT, headers={"Content-Encoding": "gzip"}).status_code == 415
     assert app.post("/webhook/generic", json={**REPORT, "description": "x" * 300_000}).status_code == 413
     assert app.get("/webhook/generic").status_code == 405
-    assert app.post("/webhook/nowhere", json=REPORT).json() == {"error": "Not Found.", "fix": None}
-    assert asked == []
+    assert app.post("/webhook/unknown", json=REPORT).json() == {"error": "Not Found.", "fix": None}
+    assert received == []
 
 
 @pytest.mark.parametrize("encode", [gzip.compress, zlib.compress])
-def test_a_compressed_body_is_read_within_its_bounds(encode: Callable[[bytes], bytes]) -> None:
-    app = client(decided)
+def test_compressed_body_is_decompressed_within_limits(encode: Callable[[bytes], bytes]) -> None:
+    app = client(decide_all)
     headers = {"Content-Encoding": "gzip" if encode is gzip.compress else "deflate"}
     assert app.post("/webhook/generic", content=encode(json.dumps(REPORT).encode()), headers=headers).is_success
     large = encode(json.dumps({**REPORT, "description": "x" * 5_000_000}).encode())
@@ -184,24 +187,24 @@ def test_a_compressed_body_is_read_within_its_bounds(encode: Callable[[bytes], b
         (b'{"title": "Disk is full", ', {}, 400),
     ],
 )
-def test_every_alert_that_is_refused_for_good_is_recorded(content: bytes, headers: Any, status: int) -> None:
-    assert client(decided).post("/webhook/generic", content=content, headers=headers).status_code == status
-    assert [one.title for one in rejected] == ["Disk is full"]
-    assert rejected[0].reason
+def test_permanently_refused_alert_is_recorded(content: bytes, headers: Any, status: int) -> None:
+    assert client(decide_all).post("/webhook/generic", content=content, headers=headers).status_code == status
+    assert [rejection.title for rejection in rejections] == ["Disk is full"]
+    assert rejections[0].reason
 
 
-def test_an_invalid_routing_table_costs_no_alert(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alert_is_accepted_with_invalid_routing_table(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     table = tmp_path / "routing.yaml"
     table.write_text("version: 1\nrulez: []\n")
     monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(table))
-    app = client(decided)
+    app = client(decide_all)
     for change in (lambda: None, lambda: table.write_text("version: 1\n"), table.unlink):
         change()
         assert app.post("/webhook/generic", json=REPORT).status_code == 202
 
 
-def test_the_openapi_document_declares_the_secret_and_every_response() -> None:
-    document = client(decided).get("/openapi.json").json()
+def test_openapi_document_declares_security_and_responses() -> None:
+    document = client(decide_all).get("/openapi.json").json()
     for path in ("/webhook/datadog", "/webhook/generic"):
         operation = document["paths"][path]["post"]
         assert operation["security"] == [{"Secret": []}]
@@ -218,13 +221,13 @@ def test_the_openapi_document_declares_the_secret_and_every_response() -> None:
         (b"\xff\xfe", "An alert without a title", "JSON"),
     ],
 )
-def test_an_alert_that_is_refused_for_good_leaves_a_record(
+def test_refused_alert_is_recorded_redacted_and_counted(
     body: bytes, title: str, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = client(decided)
-    answer = app.post("/webhook/datadog", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code == 400
-    [rejection] = rejected
+    app = client(decide_all)
+    response = app.post("/webhook/datadog", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    [rejection] = rejections
     assert title in rejection.title
     assert "hunter2hunter2" not in rejection.title
     assert reason in rejection.reason
@@ -246,7 +249,7 @@ def test_an_alert_that_is_refused_for_good_leaves_a_record(
         (b'{"title": "Card numbers of a private person" oops', False),
     ],
 )
-def test_the_record_of_a_refused_alert_shows_no_title_that_may_be_private(
+def test_record_of_refused_alert_hides_private_title(
     body: bytes, is_private: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = tmp_path / "routing.yaml"
@@ -257,20 +260,20 @@ def test_the_record_of_a_refused_alert_shows_no_title_that_may_be_private(
         "- {name: all, match: {}, responders: [dana@acme.example]}\n"
     )
     monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(table))
-    assert client(decided).post("/webhook/datadog", content=body).status_code == 400
-    [rejection] = rejected
+    assert client(decide_all).post("/webhook/datadog", content=body).status_code == 400
+    [rejection] = rejections
     assert (rejection.title == PRIVATE_ALERT) is is_private
     assert is_private is ("Card" not in rejection.title)
 
 
-def test_a_wrong_secret_is_counted_and_logged_but_not_recorded(caplog: pytest.LogCaptureFixture) -> None:
-    app = client(decided)
+def test_wrong_secret_is_counted_and_logged_but_not_recorded(caplog: pytest.LogCaptureFixture) -> None:
+    app = client(decide_all)
     assert app.post("/webhook/generic", json=REPORT, headers={SECRET_HEADER: "wrong"}).status_code == 401
-    assert (rejected, app.app.state.receiver.refused) == ([], {401: 1})  # type: ignore[attr-defined]
+    assert (rejections, app.app.state.receiver.refused) == ([], {401: 1})  # type: ignore[attr-defined]
     assert "was refused: 401" in caplog.text
 
 
-def test_a_hanging_secrets_backend_keeps_few_threads() -> None:
+def test_hanging_secrets_backend_uses_few_threads() -> None:
     released = threading.Event()
 
     def hang() -> Connection:
@@ -278,7 +281,7 @@ def test_a_hanging_secrets_backend_keeps_few_threads() -> None:
         return Connection(conn_id="incident_webhook", conn_type="generic", password=SECRET)
 
     async def run() -> int:
-        receiver = AlertReceiver(Authentication(hang), lambda alerts, _: decided(alerts), rejected.append)
+        receiver = AlertReceiver(Authentication(hang), lambda alerts, _: decide_all(alerts), rejections.append)
         request = Request({"type": "http", "method": "POST", "path": "/", "headers": [], "client": None})
         for _ in range(40):
             with anyio.move_on_after(0.01):
@@ -291,7 +294,7 @@ def test_a_hanging_secrets_backend_keeps_few_threads() -> None:
     assert anyio.run(run) - before <= receiver_module.MAX_READERS
 
 
-def test_a_response_waits_for_no_record_if_there_is_nothing_to_record(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_response_does_not_wait_without_a_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver_module, "ANSWER_SECONDS", 0.1)
     monkeypatch.setattr(receiver_module, "RECORD_SECONDS", 60.0)
     released = threading.Event()
@@ -301,28 +304,28 @@ def test_a_response_waits_for_no_record_if_there_is_nothing_to_record(monkeypatc
         return Connection(conn_id="incident_webhook", conn_type="generic", password=SECRET)
 
     async def run() -> RequestError:
-        receiver = AlertReceiver(Authentication(hang), lambda alerts, _: decided(alerts), rejected.append)
+        receiver = AlertReceiver(Authentication(hang), lambda alerts, _: decide_all(alerts), rejections.append)
         request = Request({"type": "http", "method": "POST", "path": "/", "headers": [], "client": None})
         try:
             with anyio.fail_after(30):
                 for _ in range(receiver_module.MAX_READERS + 1):
-                    with pytest.raises(RequestError) as refused:
+                    with pytest.raises(RequestError) as exc_info:
                         await receiver.receive(request, SECRET, dict)
-            return refused.value
+            return exc_info.value
         finally:
             released.set()
 
     assert anyio.run(run).may_succeed_later
-    assert rejected == []
+    assert rejections == []
 
 
-def test_health_quotes_the_configuration_only_to_who_has_the_secret(
+def test_health_shows_configuration_only_with_the_secret(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch, airflow_home: Any
 ) -> None:
     table = tmp_path / "routing.yaml"
     table.write_text("rules: [{name: x, match: {}, targets: ['db-internal.acme:99999']}]")
     monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(table))
-    app = client(decided)
+    app = client(decide_all)
     assert "db-internal" in app.get("/health").text
     anonymous = app.get("/health", headers={SECRET_HEADER: "wrong"})
     assert (anonymous.status_code, "db-internal" in anonymous.text) == (503, False)
@@ -330,25 +333,27 @@ def test_health_quotes_the_configuration_only_to_who_has_the_secret(
 
 
 @pytest.mark.parametrize("encode", [gzip.compress, zlib.compress])
-def test_of_a_damaged_compressed_body_the_beginning_is_read(
+def test_truncated_compressed_body_is_read(
     encode: Callable[[bytes], bytes], payload: Callable[[str], dict[str, Any]]
 ) -> None:
     body = encode(json.dumps({**payload("01"), "noise": [str(n) for n in range(2000)]}).encode())
-    answer = client(decided).post("/webhook/datadog", content=body[:-500], headers={"Content-Encoding": "deflate"})
-    assert (answer.status_code, answer.json()["decision"]) == (202, "open")
+    response = client(decide_all).post(
+        "/webhook/datadog", content=body[:-500], headers={"Content-Encoding": "deflate"}
+    )
+    assert (response.status_code, response.json()["decision"]) == (202, "open")
 
 
-def test_gzip_is_recognised_without_its_header() -> None:
+def test_gzip_is_detected_without_content_encoding() -> None:
     body = gzip.compress(b'{"id": "a", ') + gzip.compress(b'"title": "x"}')
-    assert client(decided).post("/webhook/generic", content=body).json()["incident"] == "man.a"
+    assert client(decide_all).post("/webhook/generic", content=body).json()["incident"] == "man.a"
 
 
-def test_a_body_that_is_too_large_is_used_if_its_beginning_identifies_the_alert(
+def test_oversized_body_is_used_if_its_start_identifies_the_alert(
     payload: Callable[[str], dict[str, Any]],
 ) -> None:
-    sent = {**payload("01"), "logs": "x" * 300_000}
-    answer = client(decided).post("/webhook/datadog", json=sent)
-    assert (answer.status_code, answer.headers["Connection"], rejected) == (202, "close", [])
-    several = json.dumps([{**REPORT, "id": "a"}, {**REPORT, "id": "b"}, sent])
-    answer = client(decided).post("/webhook/generic", content=several)
-    assert [result["status"] for result in answer.json()["results"]] == [202, 202, 202, 413]
+    body = {**payload("01"), "logs": "x" * 300_000}
+    response = client(decide_all).post("/webhook/datadog", json=body)
+    assert (response.status_code, response.headers["Connection"], rejections) == (202, "close", [])
+    alerts = json.dumps([{**REPORT, "id": "a"}, {**REPORT, "id": "b"}, body])
+    response = client(decide_all).post("/webhook/generic", content=alerts)
+    assert [result["status"] for result in response.json()["results"]] == [202, 202, 202, 413]

@@ -1,4 +1,4 @@
-"""Bodies with several alerts: each is decided, recorded and answered by itself."""
+"""Test bodies with several alerts: each is decided and recorded separately."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ A, B, C = ({"id": name, "title": f"Alert {name}"} for name in "abc")
 
 
 class Sender:
-    """Sends bodies to the application, whose alerts have no other incident beside them."""
+    """Send bodies to the application, which decides each alert without other incidents."""
 
     def __init__(self, errors: dict[str, Exception] | None = None) -> None:
         self.errors = errors or {}
-        self.rejected: list[Rejection] = []
+        self.rejections: list[Rejection] = []
         connection = Connection(conn_id="incident_webhook", conn_type="generic", password=SECRET)
         self.receiver = AlertReceiver(
-            Authentication(lambda: connection), lambda alerts, _: self._act_on(alerts), self.rejected.append
+            Authentication(lambda: connection), lambda alerts, _: self._act_on(alerts), self.rejections.append
         )
         self._client = TestClient(create_app(receiver=self.receiver), headers={SECRET_HEADER: SECRET})
 
@@ -80,18 +80,18 @@ def _lines(*alerts: object) -> str:
     ],
     ids=str,
 )
-def test_each_alert_of_a_body_opens_its_own_incident(body: str) -> None:
-    answer = Sender().post(body)
-    assert answer.status_code == 202
-    results = answer.json()["results"]
+def test_each_alert_of_a_body_opens_an_incident(body: str) -> None:
+    response = Sender().post(body)
+    assert response.status_code == 202
+    results = response.json()["results"]
     assert [result["incident"] for result in results] == ["man.a", "man.b", "man.c"]
     assert {(result["status"], result["decision"], result["error"]) for result in results} == {(202, "open", None)}
 
 
-def test_a_list_of_one_is_answered_as_a_single_alert() -> None:
-    answer = Sender().post(json.dumps([A]))
-    assert (answer.status_code, answer.json()["incident"]) == (202, "man.a")
-    assert "results" not in answer.json()
+def test_list_of_one_alert_is_handled_as_a_single_alert() -> None:
+    response = Sender().post(json.dumps([A]))
+    assert (response.status_code, response.json()["incident"]) == (202, "man.a")
+    assert "results" not in response.json()
 
 
 @pytest.mark.parametrize(
@@ -103,74 +103,74 @@ def test_a_list_of_one_is_answered_as_a_single_alert() -> None:
         ('{"schemaId": "azureMonitorCommonAlertSchema", "title": "CPU"}', "CPU"),
     ],
 )
-def test_one_bad_alert_costs_the_others_nothing_and_leaves_a_record(
+def test_invalid_alert_is_recorded_and_does_not_affect_others(
     bad: str, title: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     sender = Sender()
-    answer = sender.post("\n".join([json.dumps(A), bad, json.dumps(C)]))
-    assert answer.status_code == 202
-    assert [result["status"] for result in answer.json()["results"]] == [202, 400, 202]
-    assert answer.json()["error"] == answer.json()["results"][1]["error"]
-    assert [title in one.title for one in sender.rejected] == [True]
+    response = sender.post("\n".join([json.dumps(A), bad, json.dumps(C)]))
+    assert response.status_code == 202
+    assert [result["status"] for result in response.json()["results"]] == [202, 400, 202]
+    assert response.json()["error"] == response.json()["results"][1]["error"]
+    assert [title in rejection.title for rejection in sender.rejections] == [True]
     assert sender.receiver.refused == {400: 1}
     assert "was refused: 400" in caplog.text
 
 
-def test_an_alert_that_may_succeed_later_makes_the_sender_send_all_again() -> None:
+def test_temporary_failure_of_one_alert_returns_503() -> None:
     sender = Sender({"b": RegistryUnavailableError("No lock.")})
-    answer = sender.post(json.dumps([A, B, {"severity": "x"}]))
-    assert answer.status_code == 503
-    assert [result["status"] for result in answer.json()["results"]] == [202, 503, 400]
-    assert len(sender.rejected) == 1
+    response = sender.post(json.dumps([A, B, {"severity": "x"}]))
+    assert response.status_code == 503
+    assert [result["status"] for result in response.json()["results"]] == [202, 503, 400]
+    assert len(sender.rejections) == 1
 
 
-def test_a_body_whose_alerts_are_all_refused_is_answered_400_with_a_record_for_each() -> None:
+def test_body_with_only_refused_alerts_returns_400() -> None:
     sender = Sender({"a": InvalidPayloadError("title: wrong.")})
-    answer = sender.post(json.dumps([A, 5]))
-    assert (answer.status_code, [result["status"] for result in answer.json()["results"]]) == (400, [400, 400])
-    assert answer.json()["error"] == "title: wrong."
-    assert len({one.id for one in sender.rejected}) == 2
+    response = sender.post(json.dumps([A, 5]))
+    assert (response.status_code, [result["status"] for result in response.json()["results"]]) == (400, [400, 400])
+    assert response.json()["error"] == "title: wrong."
+    assert len({rejection.id for rejection in sender.rejections}) == 2
 
 
 @pytest.mark.parametrize("body", ["[null]", "[null, null]", "[[null], null]", '{"alerts": [null]}', "null\nnull"])
-def test_a_body_without_any_alert_is_answered_400_with_a_record(body: str) -> None:
+def test_body_without_alerts_returns_400_and_is_recorded(body: str) -> None:
     sender = Sender()
     assert sender.post(body).status_code == 400
-    assert len(sender.rejected) == 1
+    assert len(sender.rejections) == 1
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), st.lists, max_leaves=6))
-def test_every_body_that_is_json_holds_an_alert_or_is_refused(value: Any) -> None:
+def test_any_json_body_has_alerts_or_is_refused(value: Any) -> None:
     with contextlib.suppress(UnreadableBodyError):
         assert parse_body(json.dumps(value).encode(), "application/json")
 
 
-def test_more_alerts_than_are_read_are_reported() -> None:
+def test_alerts_beyond_the_limit_are_reported() -> None:
     sender = Sender()
-    answer = sender.post(_lines(*({"id": str(n), "title": f"Alert {n}"} for n in range(MAX_ALERTS + 7))))
-    results = answer.json()["results"]
+    response = sender.post(_lines(*({"id": str(n), "title": f"Alert {n}"} for n in range(MAX_ALERTS + 7))))
+    results = response.json()["results"]
     assert [result["decision"] for result in results[:-1]] == ["open"] * MAX_ALERTS
     assert f"holds {MAX_ALERTS + 7} alerts" in results[-1]["error"]
-    assert sender.rejected[0].title == f"Alert {MAX_ALERTS}"
+    assert sender.rejections[0].title == f"Alert {MAX_ALERTS}"
 
 
-def test_what_stands_beside_a_list_holds_for_each_of_its_alerts() -> None:
+def test_fields_beside_a_list_apply_to_each_alert() -> None:
     alerts = parse_body(
         json.dumps({"private": True, "severity": "P1", "alerts": [A, {**B, "severity": "P4"}]}).encode()
     )
     assert alerts == [{"private": True, "severity": "P1", **A}, {"private": True, **B, "severity": "P4"}]
 
 
-def test_a_group_of_alertmanager_stays_one_alert() -> None:
+def test_alertmanager_group_is_one_alert() -> None:
     group = {"groupKey": "k", "status": "firing", "alerts": [{"labels": {"alertname": n}} for n in "xy"]}
-    answer = Sender().post(json.dumps(group))
-    assert (answer.status_code, answer.json()["decision"]) == (202, "open")
+    response = Sender().post(json.dumps(group))
+    assert (response.status_code, response.json()["decision"]) == (202, "open")
 
 
-def test_the_messages_of_pagerduty_are_separate_alerts() -> None:
+def test_pagerduty_messages_are_separate_alerts() -> None:
     messages = [{"id": f"m{n}", "incident": {"id": f"P{n}", "title": f"Queue {n}"}} for n in (1, 2)]
-    answer = Sender().post(json.dumps({"messages": messages}))
-    assert [result["decision"] for result in answer.json()["results"]] == ["open", "open"]
+    response = Sender().post(json.dumps({"messages": messages}))
+    assert [result["decision"] for result in response.json()["results"]] == ["open", "open"]
 
 
 objects = st.dictionaries(st.sampled_from(["id", "title", "x", "y"]), st.text(max_size=20), min_size=1, max_size=4)
@@ -178,21 +178,19 @@ objects = st.dictionaries(st.sampled_from(["id", "title", "x", "y"]), st.text(ma
 
 @settings(max_examples=50)
 @given(st.lists(objects, min_size=2, max_size=6), st.sampled_from(["", "\n", ",", " ; ", "\n\n"]))
-def test_whole_documents_are_all_found_behind_any_separator(alerts: list[dict[str, str]], separator: str) -> None:
-    found = parse_body(separator.join(json.dumps(alert) for alert in alerts).encode())
-    assert len(found) == len(alerts)
+def test_documents_are_parsed_with_any_separator(alerts: list[dict[str, str]], separator: str) -> None:
+    parsed = parse_body(separator.join(json.dumps(alert) for alert in alerts).encode())
+    assert len(parsed) == len(alerts)
 
 
 @settings(max_examples=50)
 @given(st.lists(objects, min_size=2, max_size=6), st.data())
-def test_a_list_that_is_cut_off_loses_only_the_alert_in_which_it_was(
-    alerts: list[dict[str, str]], data: Any
-) -> None:
+def test_truncated_list_loses_only_the_last_alert(alerts: list[dict[str, str]], data: Any) -> None:
     texts = [json.dumps(alert) for alert in alerts]
-    cut = data.draw(st.integers(1, len(texts[-1]) - 1))
-    body = "[" + ",".join(texts[:-1]) + "," + texts[-1][:cut]
-    found = [one for one in parse_body(body.encode()) if not isinstance(one, UnreadableBodyError)]
-    whole = [
-        {name: text.replace("\0", "\N{REPLACEMENT CHARACTER}") for name, text in one.items()} for one in alerts
+    length = data.draw(st.integers(1, len(texts[-1]) - 1))
+    body = "[" + ",".join(texts[:-1]) + "," + texts[-1][:length]
+    parsed = [alert for alert in parse_body(body.encode()) if not isinstance(alert, UnreadableBodyError)]
+    expected = [
+        {name: text.replace("\0", "\N{REPLACEMENT CHARACTER}") for name, text in alert.items()} for alert in alerts
     ]
-    assert found[: len(alerts) - 1] == whole[:-1]
+    assert parsed[: len(alerts) - 1] == expected[:-1]
