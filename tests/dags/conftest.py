@@ -1,4 +1,4 @@
-"""DAGs run in this process, by ``dag.test()``, against the stand-in Slack and, unless asked for, without Docker."""
+"""DAG runs in this process with ``dag.test()``, a sandbox and, by default, no Docker Engine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORST_FIRST = ("failed", "upstream_failed", "success", "skipped")
 
 @dataclass(frozen=True)
 class Run:
-    """What a run came to: its state, those of its tasks, what they pushed, what they logged."""
+    """The result of a run: its state, the states and tries of its tasks, their XComs and the log."""
 
     run_id: str
     state: str
@@ -31,21 +31,21 @@ class Run:
     xcoms: dict[tuple[str, int, str], Any]
     log: str = field(repr=False)
 
-    def value(self, task_id: str, map_index: int = -1) -> Any:
-        """Return what a task returned, or nothing."""
+    def xcom(self, task_id: str, map_index: int = -1) -> Any:
+        """Return the return value of a task, or ``None``."""
         return self.xcoms.get((task_id, map_index, "return_value"))
 
     @property
     def incident(self) -> Incident:
-        return Incident.model_validate(self.value("parse_incident_event"))
+        return Incident.model_validate(self.xcom("parse_incident_event"))
 
     @property
     def room(self) -> WarRoom:
-        return WarRoom.model_validate(self.value("create_war_room"))
+        return WarRoom.model_validate(self.xcom("create_war_room"))
 
     @property
     def summary(self) -> IncidentSummary:
-        return IncidentSummary.model_validate(self.value("final_summary"))
+        return IncidentSummary.model_validate(self.xcom("final_summary"))
 
     @property
     def findings(self) -> list[Finding]:
@@ -57,20 +57,20 @@ class Run:
 
 @pytest.fixture(autouse=True)
 def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Point Docker's client at nothing: probes end as unknown at once, and touch nobody."""
+    """Point the Docker client to a missing socket: probes end as unknown immediately."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
 
 
 @pytest.fixture
 def example_routing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Route by the table that ships as the example; the workspace has its people."""
+    """Use the example routing table; its responders exist in the workspace."""
     table = files("airflow_incident_provider.intake").joinpath("routing.example.yaml")
     monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(table))
 
 
 @pytest.fixture
-def route_by(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[str, Any]], None]:
-    """Route by a table of the test's own."""
+def use_routing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[str, Any]], None]:
+    """Return a function that sets the routing table."""
 
     def write(table: dict[str, Any]) -> None:
         (tmp_path / "routing.yaml").write_text(json.dumps({"version": 1, **table}), encoding="utf-8")
@@ -81,45 +81,45 @@ def route_by(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[
 
 @pytest.fixture
 def run_dag(airflow_home: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Run]]:
-    """Run a DAG of this repository to its end, as :func:`run_dag_file` does, and return what it came to."""
+    """Return a function that runs a DAG of this repository to its end and returns the result."""
 
     def run(conf: dict[str, Any] | None = None, *, file: str = "incident_response.py", **options: Any) -> Run:
         capfd.readouterr()
-        done = run_dag_file(file, conf, **options)
-        return _read(done, "".join(capfd.readouterr()))
+        dag_run = run_dag_file(file, conf, **options)
+        return _read_run(dag_run, "".join(capfd.readouterr()))
 
     return run
 
 
-def _read(done: Any, log: str) -> Run:
+def _read_run(dag_run: Any, log: str) -> Run:
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 
-    instances = done.get_task_instances()
+    instances = dag_run.get_task_instances()
     states: dict[str, str] = {}
     for state in reversed(WORST_FIRST):
         states |= {each.task_id: state for each in instances if each.state == state}
     with create_session() as session:
-        rows = session.query(XComModel).filter(XComModel.run_id == done.run_id).all()
+        rows = session.query(XComModel).filter(XComModel.run_id == dag_run.run_id).all()
         xcoms = {(row.task_id, row.map_index, row.key): XComModel.deserialize_value(row) for row in rows}
     tries = {each.task_id: each.try_number for each in instances}
-    return Run(done.run_id, str(done.state), states, tries, xcoms, log)
+    return Run(dag_run.run_id, str(dag_run.state), states, tries, xcoms, log)
 
 
 @pytest.fixture
-def posted(control: SandboxClient) -> Callable[[str], list[dict[str, Any]]]:
-    """Return what the app itself posted in a channel and its threads, in order."""
+def posted_messages(control: SandboxClient) -> Callable[[str], list[dict[str, Any]]]:
+    """Return a function that lists the messages of the app in a channel and its threads, in order."""
 
-    def posted(channel: str) -> list[dict[str, Any]]:
+    def posted_messages(channel: str) -> list[dict[str, Any]]:
         top = control.channel(channel)["messages"]
-        everything = [*top, *(reply for each in top for reply in each["replies"])]
-        ours = [each for each in everything if each["user"] == BOT and each.get("subtype") is None]
-        return sorted(ours, key=lambda each: each["ts"])
+        messages = [*top, *(reply for each in top for reply in each["replies"])]
+        own = [each for each in messages if each["user"] == BOT and each.get("subtype") is None]
+        return sorted(own, key=lambda each: each["ts"])
 
-    return posted
+    return posted_messages
 
 
 @pytest.fixture
-def rooms(control: SandboxClient) -> Callable[[], list[str]]:
-    """Return the names of the channels that the app opened."""
+def room_names(control: SandboxClient) -> Callable[[], list[str]]:
+    """Return a function that lists the names of the channels that the app created."""
     return lambda: [each["name"] for each in control.state()["channels"] if each["creator"] == BOT]

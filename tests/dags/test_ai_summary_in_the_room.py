@@ -1,4 +1,4 @@
-"""The summary of a language model in a whole run: it comes last, and does not change the state of the run."""
+"""The summary of a language model in a DAG run: it is posted last, and does not affect the state of the run."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def use_model(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]],
 
 
 def restate(messages: list[Any], info: Any) -> Any:
-    """Answer with the beginning of the finding about the metric, twice, and with a claim that nothing supports."""
+    """Return two sentences that the metric finding supports, and one that no finding supports."""
     from pydantic_ai.messages import ModelResponse, ToolCallPart
 
     findings = json.loads(messages[0].parts[-1].content)
     first = next(each for each in findings if each["check"] == "metric")
-    said = first["finding"].partition(" (")[0]
+    finding = first["finding"].partition(" (")[0]
     sentences = [
-        {"text": f"The metric {said}", "findings": [first["id"]]},
-        {"text": f"On {first['target']}, the metric {said}", "findings": [first["id"]]},
+        {"text": f"The metric {finding}", "findings": [first["id"]]},
+        {"text": f"On {first['target']}, the metric {finding}", "findings": [first["id"]]},
         {"text": "The database db-07 was attacked", "findings": [first["id"]]},
     ]
     return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, {"sentences": sentences})])
@@ -52,7 +52,7 @@ def restate(messages: list[Any], info: Any) -> Any:
 
 @pytest.fixture
 def alert(slack: SandboxServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    """Return the alert of a story, with Airflow connected to its Datadog."""
+    """Return the alert of a story, and connect Airflow to its Datadog."""
     datadog = slack.workspace.datadog
     world = datadog.play(load_story("bad_deploy"), math.floor(time.time()) - 41)
     access = {"api_key": datadog.api_key, "app_key": datadog.app_key, "api_host": slack.datadog_url}
@@ -61,7 +61,7 @@ def alert(slack: SandboxServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     return alert_payload(world)
 
 
-def test_it_is_posted_after_the_summary_and_cites_findings(
+def test_ai_summary_is_posted_after_summary_and_cites_findings(
     run_dag: RunDag,
     connect: Callable[..., Any],
     control: SandboxClient,
@@ -75,19 +75,19 @@ def test_it_is_posted_after_the_summary_and_cites_findings(
     brief = next(m for m in control.channel(run.room.channel_name)["messages"] if m["ts"] == run.room.brief_ts)
     reply = brief["replies"][-1]
     assert float(reply["ts"]) > float(run.summary.posted_ts or 0)
-    shown = json.dumps(reply, ensure_ascii=False)
-    assert "Written by a language model" in shown
-    assert "(`metric`)" in shown
+    content = json.dumps(reply, ensure_ascii=False)
+    assert "Written by a language model" in content
+    assert "(`metric`)" in content
     assert "db-07" not in json.dumps(control.channel(run.room.channel_name))
 
 
-def test_a_model_that_fails_leaves_the_run_as_it_is_and_is_asked_after_the_summary_is_posted(
+def test_failing_model_does_not_affect_the_run(
     run_dag: RunDag, connect: Callable[..., Any], use_model: Callable[..., None], alert: dict[str, Any]
 ) -> None:
-    asked: list[float] = []
+    called_at: list[float] = []
 
     def fail(messages: list[Any], info: Any) -> Any:
-        asked.append(time.time())
+        called_at.append(time.time())
         raise RuntimeError("the model is down")
 
     connect()
@@ -95,11 +95,11 @@ def test_a_model_that_fails_leaves_the_run_as_it_is_and_is_asked_after_the_summa
     run = run_dag({"datadog": alert})
     assert (run.state, run.states["write_ai_summary"]) == ("success", "skipped")
     assert run.summary.outcome is not RunOutcome.FAILED
-    # However long a model takes, it takes it after the summary is in the room.
-    assert asked[0] >= float(run.summary.posted_ts or math.inf)
+    # The model is called only after the summary has been posted.
+    assert called_at[0] >= float(run.summary.posted_ts or math.inf)
 
 
-def test_a_run_that_fails_still_fails_with_a_model(
+def test_failed_run_skips_ai_summary(
     run_dag: RunDag, connect: Callable[..., Any], payload: Callable[..., Any], use_model: Callable[..., None]
 ) -> None:
     connect(token="xoxb-revoked")

@@ -1,4 +1,4 @@
-"""What Airflow and pip find of this package: names that import, imports that are quiet, and a whole wheel."""
+"""Discovery of the package by Airflow and pip: importable names, imports without side effects, and the wheel."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from airflow_incident_provider.get_provider_info import get_provider_info
 
 ROOT = Path(__file__).resolve().parents[2]
 
-QUIET = """
+IMPORT_ALL = """
 import pkgutil, sys
 from importlib import import_module
 
-LOUD = {"socket.connect", "socket.bind", "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
+BLOCKED = {"socket.connect", "socket.bind", "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
 
 def refuse(event, arguments):
-    if event in LOUD:
+    if event in BLOCKED:
         raise AssertionError(f"{event} {arguments}")
 
 import airflow.sdk
@@ -38,10 +38,10 @@ import airflow_incident_provider
 for found in pkgutil.walk_packages(airflow_incident_provider.__path__, "airflow_incident_provider."):
     if not found.name.endswith("__main__"):
         import_module(found.name)
-print("quiet")
+print("no network")
 """
 
-PARSE = """
+PARSE_DAG_FILE = """
 import json, sys
 from importlib.util import module_from_spec, spec_from_file_location
 
@@ -59,15 +59,15 @@ print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - b
 
 
 def python(code: str, *arguments: str) -> str:
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, timeout=120
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()[-1]
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout.splitlines()[-1]
 
 
 def dotted_names(value: Any) -> Iterator[str]:
-    """Yield everything in the provider's description that names a thing of ours."""
+    """Yield each dotted name of this package in the provider info."""
     if isinstance(value, str) and value.startswith("airflow_incident_provider."):
         yield value
     elif isinstance(value, dict):
@@ -79,8 +79,8 @@ def dotted_names(value: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", sorted(set(dotted_names(get_provider_info()))))
-def test_dotted_name_imports(name: str) -> None:
-    """Airflow drops what does not import without a word, and lists the provider all the same."""
+def test_dotted_name_is_importable(name: str) -> None:
+    """Airflow silently ignores names that cannot be imported, but still lists the provider."""
     try:
         import_module(name)
     except ModuleNotFoundError:
@@ -95,7 +95,7 @@ def test_entry_points_load(group: str) -> None:
     assert all(each.load() for each in ours)
 
 
-def test_provider_info_is_what_airflow_reads() -> None:
+def test_provider_info_matches_schema() -> None:
     from airflow.providers_manager import ProvidersManager
 
     assert "airflow-incident-provider" in ProvidersManager().providers
@@ -105,19 +105,19 @@ def test_provider_info_is_what_airflow_reads() -> None:
     jsonschema.validate(get_provider_info(), json.loads(schema.read_text(encoding="utf-8")))
 
 
-def test_importing_asks_no_network() -> None:
-    assert python(QUIET) == "quiet"
+def test_imports_do_not_access_the_network() -> None:
+    assert python(IMPORT_ALL) == "no network"
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in (ROOT / "dags").glob("*.py")))
 def test_parsing_a_dag_file_imports_no_heavy_library(file: str) -> None:
-    """What makes parsing slow is importing clients of Slack and Datadog, or what draws pictures."""
-    imported = set(json.loads(python(PARSE, str(ROOT / "dags" / file))))
+    """The clients of Slack and Datadog and the drawing library would slow down parsing."""
+    imported = set(json.loads(python(PARSE_DAG_FILE, str(ROOT / "dags" / file))))
     assert imported <= {"airflow", "airflow_incident_provider", "slugify", "text_unidecode"}
 
 
 def test_domain_imports_no_airflow() -> None:
-    """Intake, people, messages, probes and models can be read, tested and used without it."""
+    """Intake, people, messages, probes and models work without Airflow."""
     package = ROOT / "airflow_incident_provider"
     for part in ("intake", "people", "messages", "probes", "models", "exceptions.py"):
         files = [package / part] if part.endswith(".py") else (package / part).rglob("*.py")
@@ -130,12 +130,12 @@ def test_domain_imports_no_airflow() -> None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel, as ``make build`` makes it; where the build backend is installed, with that."""
+    """Build the wheel like ``make build``, with the installed build backend if there is one."""
     folder = tmp_path_factory.mktemp("wheel")
     installed = ["--no-isolation"] if find_spec("hatchling") else []
     command = [sys.executable, "-m", "build", "--wheel", *installed, "--outdir", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
     [made] = folder.glob("*.whl")
     return zipfile.ZipFile(made)
 
@@ -154,12 +154,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
         "probes/probe.sh",
     ],
 )
-def test_wheel_ships(wheel: zipfile.ZipFile, part: str) -> None:
+def test_wheel_contains_file(wheel: zipfile.ZipFile, part: str) -> None:
     assert f"airflow_incident_provider/{part}" in wheel.namelist()
 
 
-def test_wheel_ships_all_of_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    """Above all no ``airflow/``: that would be unpacked into Airflow itself."""
+def test_wheel_contains_only_the_package(wheel: zipfile.ZipFile) -> None:
+    """An ``airflow/`` folder would be installed into Airflow itself."""
     tops = {name.partition("/")[0] for name in wheel.namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"airflow_incident_provider"}
     tracked = subprocess.run(

@@ -1,4 +1,4 @@
-"""What Datadog knows, in the room: facts, hypotheses apart from them, the picture, and the same without access."""
+"""Evidence from Datadog in the room: facts, hypotheses, the graph, and runs without access to Datadog."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from airflow_incident_provider.models import RunOutcome, Verdict
 from .conftest import Run  # isort: skip
 
 RunDag = Callable[..., Run]
-Posted = Callable[[str], list[dict[str, Any]]]
-Tell = Callable[..., dict[str, Any]]
+PostedMessages = Callable[[str], list[dict[str, Any]]]
+PlayStory = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def tell(slack: SandboxServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tell:
-    """Play a story, connect Airflow to its Datadog, and return the conf of its alert."""
+def play_story(slack: SandboxServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> PlayStory:
+    """Return a function that plays a story, connects Airflow to its Datadog, and returns the conf of its alert."""
     monkeypatch.setenv("AIRFLOW__INCIDENT__DATADOG_STATE_FOLDER", str(tmp_path / "datadog"))
 
-    def tell(story: Story | str, **extra: Any) -> dict[str, Any]:
+    def play_story(story: Story | str, **extra: Any) -> dict[str, Any]:
         datadog = slack.workspace.datadog
         loaded = load_story(story) if isinstance(story, str) else story
         world = datadog.play(loaded, math.floor(time.time()) - 41)
@@ -38,11 +38,11 @@ def tell(slack: SandboxServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         monkeypatch.setenv("AIRFLOW_CONN_DATADOG_DEFAULT", json.dumps(connection))
         return {"datadog": alert_payload(world)}
 
-    return tell
+    return play_story
 
 
 def evidence_of(run: Run) -> Evidence:
-    return Evidence.model_validate(run.value("collect_evidence"))
+    return Evidence.model_validate(run.xcom("collect_evidence"))
 
 
 def thread(control: SandboxClient, run: Run) -> list[dict[str, Any]]:
@@ -51,11 +51,15 @@ def thread(control: SandboxClient, run: Run) -> list[dict[str, Any]]:
     return list(brief["replies"])
 
 
-def test_a_bad_deployment_is_in_the_room(
-    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, slack: SandboxServer, tell: Tell
+def test_bad_deployment_is_posted(
+    run_dag: RunDag,
+    connect: Callable[..., Any],
+    control: SandboxClient,
+    slack: SandboxServer,
+    play_story: PlayStory,
 ) -> None:
     connect()
-    run = run_dag(tell("bad_deploy"))
+    run = run_dag(play_story("bad_deploy"))
     assert run.state == "success"
     replies = json.dumps(thread(control, run), ensure_ascii=False)
     for words in (
@@ -78,25 +82,29 @@ def test_a_bad_deployment_is_in_the_room(
     assert [reply for reply in thread(control, run) if reply.get("files")]
 
 
-def test_keys_are_nowhere(
-    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, slack: SandboxServer, tell: Tell
+def test_datadog_keys_are_not_exposed(
+    run_dag: RunDag,
+    connect: Callable[..., Any],
+    control: SandboxClient,
+    slack: SandboxServer,
+    play_story: PlayStory,
 ) -> None:
     connect()
-    run = run_dag(tell("bad_deploy"))
+    run = run_dag(play_story("bad_deploy"))
     seen = json.dumps([list(run.xcoms.values()), control.channel(run.room.channel_name)], default=str) + run.log
     for key in (slack.workspace.datadog.api_key, slack.workspace.datadog.app_key):
         assert key not in seen
 
 
-def test_without_a_connection_the_room_says_what_was_not_checked(
+def test_missing_connection_is_explained_in_the_room(
     run_dag: RunDag,
     connect: Callable[..., Any],
     control: SandboxClient,
-    tell: Tell,
+    play_story: PlayStory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     connect()
-    conf = tell("bad_deploy")
+    conf = play_story("bad_deploy")
     monkeypatch.delenv("AIRFLOW_CONN_DATADOG_DEFAULT")
     run = run_dag(conf)
     assert run.states["collect_evidence"] == "success"
@@ -107,46 +115,50 @@ def test_without_a_connection_the_room_says_what_was_not_checked(
 
 
 @pytest.mark.parametrize("missing", ["app_key", "api_key"])
-def test_a_connection_without_a_key_is_unknown_and_fails_nothing(
-    run_dag: RunDag, connect: Callable[..., Any], tell: Tell, missing: str
+def test_missing_key_gives_unknown(
+    run_dag: RunDag, connect: Callable[..., Any], play_story: PlayStory, missing: str
 ) -> None:
     connect()
-    run = run_dag(tell("bad_deploy", **{missing: ""}))
+    run = run_dag(play_story("bad_deploy", **{missing: ""}))
     assert run.states["collect_evidence"] == "success"
     [finding] = evidence_of(run).findings
     assert (finding.verdict, missing in finding.summary) == (Verdict.UNKNOWN, True)
     assert any(missing in text for text in run.summary.unknown)
 
 
-def test_wrong_keys_leave_everything_unknown(run_dag: RunDag, connect: Callable[..., Any], tell: Tell) -> None:
+def test_wrong_keys_give_unknown(run_dag: RunDag, connect: Callable[..., Any], play_story: PlayStory) -> None:
     connect()
-    run = run_dag(tell("bad_deploy", app_key="another"))
+    run = run_dag(play_story("bad_deploy", app_key="another"))
     verdicts = {finding.verdict for finding in evidence_of(run).findings}
     assert verdicts == {Verdict.UNKNOWN}
     assert run.summary.hypotheses == ()
     assert run.summary.outcome is not RunOutcome.FAILED
 
 
-def test_without_the_scope_for_files_there_is_a_line_of_characters(
-    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, slack: SandboxServer, tell: Tell
+def test_missing_files_scope_falls_back_to_sparkline(
+    run_dag: RunDag,
+    connect: Callable[..., Any],
+    control: SandboxClient,
+    slack: SandboxServer,
+    play_story: PlayStory,
 ) -> None:
     from incident_sandbox.seed import FULL_TOKEN
 
     granted = slack.workspace.tokens[FULL_TOKEN]
     granted.scopes = [scope for scope in granted.scopes if scope != "files:write"]
     connect()
-    run = run_dag(tell("bad_deploy"))
+    run = run_dag(play_story("bad_deploy"))
     assert slack.workspace.files == {}
     assert "▁" in json.dumps(thread(control, run), ensure_ascii=False)
     assert not [problem for problem in run.summary.problems if "picture" in problem.what]
 
 
-def test_the_next_incident_shows_the_one_before(
-    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, tell: Tell
+def test_earlier_incident_is_shown(
+    run_dag: RunDag, connect: Callable[..., Any], control: SandboxClient, play_story: PlayStory
 ) -> None:
     connect()
-    first = run_dag(tell("bad_deploy"))
-    conf = tell("bad_deploy")
+    first = run_dag(play_story("bad_deploy"))
+    conf = play_story("bad_deploy")
     conf["datadog"]["alert"]["cycle_key"] = "another"
     second = run_dag(conf)
     past = evidence_of(second).past
@@ -155,10 +167,10 @@ def test_the_next_incident_shows_the_one_before(
     assert "Earlier incidents" in json.dumps(thread(control, second))
 
 
-def test_another_dag_asks_about_a_service(slack: SandboxServer, tell: Tell) -> None:
+def test_operator_collects_evidence_of_a_service(slack: SandboxServer, play_story: PlayStory) -> None:
     from airflow_incident_provider.operators import CollectEvidenceOperator
 
-    tell("slow_dependency")
+    play_story("slow_dependency")
     query = "avg:trace.http.request{service:checkout,env:prod}"
     operator = CollectEvidenceOperator(task_id="look", service="checkout", env="prod", query=query)
     evidence = Evidence.model_validate(operator.execute({}))  # type: ignore[arg-type]

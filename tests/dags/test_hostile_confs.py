@@ -1,4 +1,4 @@
-"""Whatever a conf holds, it is refused in words, or becomes a correct room that harms and alarms nobody."""
+"""Hostile confs are rejected with a reason, or open a correct room without mentions or misleading links."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def nested(depth: int) -> Any:
     return "leaf" if depth == 0 else {"alert": nested(depth - 1)}
 
 
-# What becomes of it: refused by the form's schema, which Airflow's API and UI validate a conf with before there is
-# a run; refused by the first step; a room without the value, which the brief lists; or a room.
-REFUSED_BY_FORM: dict[str, dict[str, Any]] = {
+# The outcomes: rejected by the schema of the form, with which Airflow's API and UI validate a conf before there is
+# a run; rejected by the first step; a room without the value, which the brief lists; or a room.
+REJECTED_BY_FORM: dict[str, dict[str, Any]] = {
     "datadog is a list": {"datadog": [1, 2]},
     "datadog is a number": {"datadog": 5},
 }
-REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     "nothing": ({}, "conf is empty"),
     "only empty fields": ({"title": "", "users": [], "datadog": None}, "conf is empty"),
     "no title": ({"users": ["alice.ng@acme.example"]}, "title"),
@@ -44,7 +44,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "misspelt title": ({"titel": "x"}, "title"),
     "bare broken JSON": ({"datadog": '{"alert": {"id": "1",'}, "datadog"),
 }
-LEFT_OUT: dict[str, dict[str, Any]] = {
+IGNORED: dict[str, dict[str, Any]] = {
     "severity is unknown": {"severity": "apocalyptic"},
     "severity is an object": {"severity": {"level": 1}},
     "private is a word": {"private": "perhaps"},
@@ -98,7 +98,7 @@ ROOM: dict[str, dict[str, Any]] = {
         "title": "x",
         "links": ["javascript:alert(1)", "https://ok.example|<!channel>", "file:///etc/passwd", "https://"],
     },
-    "targets that must not be touched": {
+    "targets that must not be contacted": {
         "title": "x",
         "targets": [
             "http://169.254.169.254/latest/meta-data/",
@@ -134,20 +134,20 @@ def connected(connect: Callable[..., Any]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_was_run() -> Iterator[None]:
-    """What stands in a title or a host is never a command."""
+def no_command_was_run() -> Iterator[None]:
+    """Check that no text of a conf was run as a command."""
     yield
     assert not Path("/tmp/pwned").exists()
 
 
-def assert_secret_kept(run: Run, slack: SandboxServer) -> None:
+def assert_token_not_exposed(run: Run, slack: SandboxServer) -> None:
     assert slack.token not in run.log
     assert slack.token not in json.dumps(list(run.xcoms.values()))
     assert slack.token not in json.dumps(slack.workspace.channels, default=vars)
 
 
 def assert_harmless(run: Run, control: SandboxClient, name: str) -> None:
-    """Nobody is alarmed who was not invited, and every link is one that was given as a link."""
+    """Only invited people are mentioned, and every labelled link was given as a link."""
     channel = control.channel(name)
     assert re.fullmatch(r"inc-\d{8}[a-z0-9_-]*", name)
     assert len(name) <= 80
@@ -158,24 +158,24 @@ def assert_harmless(run: Run, control: SandboxClient, name: str) -> None:
     assert messages
     invited_groups = {each.group_id for each in run.room.invited}
     for message in messages:
-        reaches = message["notifies"]
-        assert (reaches["mass"], reaches["channels"]) == ([], [])
-        assert set(reaches["usergroups"]) <= invited_groups
-        assert set(reaches["users"]) <= set(channel["members"])
-        # A URL that stands in a text leads where it says; one behind a label has to be one that was given.
-        labelled = {link["url"] for link in reaches["links"] if link["label"] is not None}
+        notifies = message["notifies"]
+        assert (notifies["mass"], notifies["channels"]) == ([], [])
+        assert set(notifies["usergroups"]) <= invited_groups
+        assert set(notifies["users"]) <= set(channel["members"])
+        # A plain URL shows its target; a URL behind a label must have been given as a link.
+        labelled = {link["url"] for link in notifies["links"] if link["label"] is not None}
         assert {url.replace("&amp;", "&") for url in labelled} <= given
     assert "<!" not in channel["topic"] + channel["purpose"]
     assert not re.search(r"[\x00-\x1f\u202a-\u202e\u2066-\u2069]", channel["topic"] + channel["purpose"])
 
 
-@pytest.mark.parametrize("case", REFUSED_BY_FORM)
-def test_refused_before_there_is_a_run(run_dag: Callable[..., Run], rooms: Any, case: str) -> None:
+@pytest.mark.parametrize("case", REJECTED_BY_FORM)
+def test_rejected_by_the_form(run_dag: Callable[..., Run], room_names: Any, case: str) -> None:
     from airflow.sdk.exceptions import ParamValidationError
 
     with pytest.raises(ParamValidationError, match=f"Invalid input for param {case.split(maxsplit=1)[0]}"):
-        run_dag(REFUSED_BY_FORM[case])
-    assert rooms() == []
+        run_dag(REJECTED_BY_FORM[case])
+    assert room_names() == []
 
 
 @pytest.mark.parametrize(
@@ -183,33 +183,37 @@ def test_refused_before_there_is_a_run(run_dag: Callable[..., Run], rooms: Any, 
     [{"title": "half \ud83d of an emoji"}, {"datadog": nested(300)}],
     ids=["lone surrogate", "bottomless"],
 )
-def test_what_airflow_cannot_hand_to_a_task(run_dag: Callable[..., Run], rooms: Any, conf: dict[str, Any]) -> None:
-    """No text in UTF-8, or nested deeper than Airflow itself reads: the run fails before our first line."""
+def test_conf_that_airflow_cannot_pass_fails_the_run(
+    run_dag: Callable[..., Run], room_names: Any, conf: dict[str, Any]
+) -> None:
+    """Text that is not UTF-8, or nested too deeply for Airflow: the run fails before the operator."""
     run = run_dag(conf)
-    assert (run.state, rooms()) == ("failed", [])
+    assert (run.state, room_names()) == ("failed", [])
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_refused_in_words(run_dag: Callable[..., Run], rooms: Any, slack: SandboxServer, case: str) -> None:
-    conf, named = REFUSED[case]
+@pytest.mark.parametrize("case", REJECTED)
+def test_rejected_with_reason(
+    run_dag: Callable[..., Run], room_names: Any, slack: SandboxServer, case: str
+) -> None:
+    conf, message = REJECTED[case]
     run = run_dag(conf, retries=2)
     assert (run.state, run.states["parse_incident_event"]) == ("failed", "failed")
-    assert rooms() == []
-    assert re.search(named, run.log)
-    assert_secret_kept(run, slack)
+    assert room_names() == []
+    assert re.search(message, run.log)
+    assert_token_not_exposed(run, slack)
 
 
-@pytest.mark.parametrize("case", LEFT_OUT)
-def test_a_value_that_is_not_understood_is_left_out_and_listed_in_the_brief(
-    run_dag: Callable[..., Run], control: SandboxClient, rooms: Any, slack: SandboxServer, case: str
+@pytest.mark.parametrize("case", IGNORED)
+def test_invalid_value_is_ignored_and_listed_in_the_brief(
+    run_dag: Callable[..., Run], control: SandboxClient, room_names: Any, slack: SandboxServer, case: str
 ) -> None:
-    """The report still opens its room; nothing of the value is looked up, invited or probed."""
+    """The room opens, and nothing in the value is looked up, invited or probed."""
     field = case.split(maxsplit=1)[0]
-    run = run_dag({"title": "Checkout is down", "severity": "critical", **LEFT_OUT[case]})
+    run = run_dag({"title": "Checkout is down", "severity": "critical", **IGNORED[case]})
     assert run.state == "success"
-    [name] = rooms()
+    [name] = room_names()
     assert_harmless(run, control, name)
-    assert_secret_kept(run, slack)
+    assert_token_not_exposed(run, slack)
     assert any(flag.field == field and flag.note.startswith("left out: ") for flag in run.incident.flags)
     assert run.incident.severity is (Severity.HIGH if field == "severity" else Severity.CRITICAL)
     assert (run.incident.targets, run.incident.responders) == ((), ())
@@ -217,25 +221,25 @@ def test_a_value_that_is_not_understood_is_left_out_and_listed_in_the_brief(
 
 
 @pytest.mark.parametrize("case", ROOM)
-def test_correct_and_harmless_room(
-    run_dag: Callable[..., Run], control: SandboxClient, rooms: Any, slack: SandboxServer, case: str
+def test_hostile_conf_opens_harmless_room(
+    run_dag: Callable[..., Run], control: SandboxClient, room_names: Any, slack: SandboxServer, case: str
 ) -> None:
     run = run_dag(ROOM[case])
     assert run.state == "success"
-    [name] = rooms()
+    [name] = room_names()
     assert run.room.channel_name == name
     assert run.summary.outcome in {RunOutcome.COMPLETE, RunOutcome.DEGRADED}
     assert_harmless(run, control, name)
-    assert_secret_kept(run, slack)
+    assert_token_not_exposed(run, slack)
     assert all(len(json.dumps(value)) < 48_000 for (_, _, key), value in run.xcoms.items() if key == "return_value")
 
 
 @pytest.mark.parametrize("hostile", HOSTILE_VARIABLES, ids=lambda text: repr(text[:20]))
-def test_hostile_text_in_every_variable_of_an_alert(
+def test_hostile_text_in_alert_opens_harmless_room(
     *,
     run_dag: Callable[..., Run],
     control: SandboxClient,
-    rooms: Any,
+    room_names: Any,
     slack: SandboxServer,
     payload: Callable[[str], dict[str, Any]],
     hostile: str,
@@ -246,13 +250,13 @@ def test_hostile_text_in_every_variable_of_an_alert(
     alert["alert"] |= dict.fromkeys(("title", "metric", "query", "scope", "status", "priority"), hostile)
     run = run_dag({"datadog": alert})
     assert run.state == "success"
-    [name] = rooms()
+    [name] = room_names()
     assert name.endswith("148275309")
     assert_harmless(run, control, name)
-    assert_secret_kept(run, slack)
+    assert_token_not_exposed(run, slack)
 
 
-def test_severity_that_is_not_understood_is_high_and_flagged(
+def test_unknown_severity_is_high_and_flagged(
     run_dag: Callable[..., Run], payload: Callable[[str], dict[str, Any]], control: SandboxClient
 ) -> None:
     alert = payload("01")
@@ -263,8 +267,8 @@ def test_severity_that_is_not_understood_is_high_and_flagged(
     assert any("P17" in flag.value for flag in run.incident.flags)
 
 
-def test_what_must_not_be_touched_is_skipped_with_the_reason(run_dag: Callable[..., Run]) -> None:
-    run = run_dag(ROOM["targets that must not be touched"])
+def test_forbidden_target_is_skipped_with_reason(run_dag: Callable[..., Run]) -> None:
+    run = run_dag(ROOM["targets that must not be contacted"])
     others = [finding for finding in run.findings if finding.probe != "control"]
     assert {finding.verdict for finding in others} == {Verdict.SKIPPED}
     assert any("link-local" in finding.summary or "metadata" in finding.summary for finding in others)

@@ -1,4 +1,4 @@
-"""No token in anything that a run leaves: XComs, logs, rendered fields, messages, containers, the database."""
+"""No secret in XComs, logs, rendered fields, messages, containers and the database of a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONF = {
 
 @pytest.fixture
 def secrets(slack: SandboxServer, connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The token of the connection, and a variable of the worker's own environment."""
+    """The token of the connection, and an environment variable of the worker."""
     connect()
     monkeypatch.setenv("SECRET_OF_THE_WORKER", OTHER_SECRET)
     return [slack.token, OTHER_SECRET]
@@ -33,7 +33,7 @@ def secrets(slack: SandboxServer, connect: Callable[..., Any], monkeypatch: pyte
 
 @pytest.fixture
 def started_containers(docker_engine: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    """Every container of ours that is started meanwhile, as the engine describes it."""
+    """The inspected probe containers that are started during the test."""
     import docker
 
     monkeypatch.delenv("DOCKER_HOST")
@@ -44,12 +44,12 @@ def started_containers(docker_engine: Any, monkeypatch: pytest.MonkeyPatch) -> I
         decode=True, filters={"type": "container", "event": "start", "label": "airflow_incident_provider"}
     )
 
-    def look(event: dict[str, Any]) -> None:
+    def inspect(event: dict[str, Any]) -> None:
         seen.append(docker_engine.api.inspect_container(event["id"]))
 
     def watch() -> None:
         for event in events:
-            look(event)
+            inspect(event)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -69,7 +69,7 @@ def rendered_fields(run: Run) -> str:
 
 
 def found_in(secrets: list[str], places: dict[str, str | bytes]) -> list[str]:
-    """Return the places that hold a secret."""
+    """Return the places that contain a secret."""
     return [
         place
         for place, content in places.items()
@@ -78,7 +78,7 @@ def found_in(secrets: list[str], places: dict[str, str | bytes]) -> list[str]:
     ]
 
 
-def left_by(run: Run, slack: SandboxServer, control: SandboxClient, home: Path) -> dict[str, str | bytes]:
+def places_of(run: Run, slack: SandboxServer, control: SandboxClient, home: Path) -> dict[str, str | bytes]:
     return {
         "XComs": json.dumps(list(run.xcoms.values()), default=str),
         "logs": run.log,
@@ -90,7 +90,7 @@ def left_by(run: Run, slack: SandboxServer, control: SandboxClient, home: Path) 
 
 
 @pytest.mark.docker
-def test_run_that_goes_well(
+def test_successful_run_exposes_no_secret(
     *,
     run_dag: Callable[..., Run],
     slack: SandboxServer,
@@ -104,7 +104,7 @@ def test_run_that_goes_well(
     assert Verdict.UNKNOWN not in {finding.verdict for finding in run.findings}
     assert run.room.channel_id
     assert started_containers
-    places = left_by(run, slack, control, airflow_home) | {"containers": json.dumps(started_containers)}
+    places = places_of(run, slack, control, airflow_home) | {"containers": json.dumps(started_containers)}
     assert found_in(secrets, places) == []
     for container in started_containers:
         names = {variable.partition("=")[0] for variable in container["Config"]["Env"]}
@@ -112,7 +112,7 @@ def test_run_that_goes_well(
 
 
 @pytest.mark.parametrize("code", ["invalid_auth", "missing_scope", "fatal_error"])
-def test_run_that_fails(
+def test_failed_run_exposes_no_secret(
     *,
     run_dag: Callable[..., Run],
     slack: SandboxServer,
@@ -121,14 +121,14 @@ def test_run_that_fails(
     secrets: list[str],
     code: str,
 ) -> None:
-    """An error is reported at length, with a stack trace, but without the secret."""
+    """The log contains the error with a stack trace."""
     control.add_fault(Fault(method="conversations.create", error=code, times=None))
     run = run_dag(CONF)
     assert run.state == "failed"
     assert code in run.log
-    assert found_in(secrets, left_by(run, slack, control, airflow_home)) == []
+    assert found_in(secrets, places_of(run, slack, control, airflow_home)) == []
 
 
-def test_the_search_finds_what_is_there(slack: SandboxServer) -> None:
-    """Or the tests above could not fail."""
+def test_search_finds_secrets(slack: SandboxServer) -> None:
+    """Otherwise the tests above could not fail."""
     assert found_in([slack.token], {"a": f"x{slack.token}y", "b": slack.token.encode(), "c": "none"}) == ["a", "b"]

@@ -1,4 +1,4 @@
-"""The directory of members at hand: fetched by its DAG, at Slack's pace, and found by those who look names up."""
+"""The cached member directory: fetched by its DAG within Slack's rate limits, and used to look up names."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from airflow_incident_provider.slack import directory_cache
 from .conftest import Run  # isort: skip
 
 FILE = "slack_directory_refresh.py"
-MANY = 50_000
+MEMBER_COUNT = 50_000
 
 
-class Time:
-    """Stands for the module ``time``: sleeping takes none, and the sandbox's clock goes by it too."""
+class FakeTime:
+    """Replaces the module ``time`` and the clock of the sandbox; sleeping returns immediately."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -41,17 +41,17 @@ class Time:
 
 
 @pytest.fixture
-def ours(monkeypatch: pytest.MonkeyPatch) -> Time:
-    ours = Time()
-    monkeypatch.setattr(directory_cache, "time", ours)
-    return ours
+def fake_time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    fake_time = FakeTime()
+    monkeypatch.setattr(directory_cache, "time", fake_time)
+    return fake_time
 
 
 @pytest.fixture
-def slack(ours: Time) -> Iterator[SandboxServer]:
-    """A workspace of 50,000 people that grants what Slack grants, and not one call more."""
-    with SandboxServer(Workspace(clock=ours)) as server:
-        server.workspace.add_people(crowd(MANY))
+def slack(fake_time: FakeTime) -> Iterator[SandboxServer]:
+    """A workspace with 50,000 members and Slack's rate limits."""
+    with SandboxServer(Workspace(clock=fake_time)) as server:
+        server.workspace.add_people(crowd(MEMBER_COUNT))
         server.workspace.settings.rate_limits = True
         yield server
 
@@ -61,47 +61,49 @@ def context() -> dict[str, Any]:
         id, task_id, try_number, max_tries = "1", "refresh", 1, 0
 
         def xcom_push(self, key: str, value: Any) -> None:
-            """Keep nothing."""
+            """Store nothing."""
 
         def xcom_pull(self, **_: Any) -> None:
-            """Know nothing."""
+            """Return ``None``."""
 
     return {"ti": TaskInstance(), "dag_run": None, "params": {}}
 
 
-def listed(control: SandboxClient) -> list[dict[str, Any]]:
+def list_calls(control: SandboxClient) -> list[dict[str, Any]]:
     return control.calls("users.list")
 
 
-def test_fifty_thousand_are_fetched_without_a_refusal(
-    connect: Callable[..., Any], control: SandboxClient, ours: Time, own_directory: None
+def test_large_directory_is_fetched_within_rate_limits(
+    connect: Callable[..., Any], control: SandboxClient, fake_time: FakeTime, own_directory: None
 ) -> None:
     connect()
     value = RefreshSlackDirectoryOperator(task_id="refresh").execute(context())
-    there = len(control.state(everybody=True)["people"])
-    assert (value["members"], value["team"]) == (there, "Acme Retail")
-    assert there > MANY
-    calls = listed(control)
-    assert len(calls) == -(-there // 999)
+    member_count = len(control.state(everybody=True)["people"])
+    assert (value["members"], value["team"]) == (member_count, "Acme Retail")
+    assert member_count > MEMBER_COUNT
+    calls = list_calls(control)
+    assert len(calls) == -(-member_count // 999)
     assert {call["outcome"] for call in calls} == {"ok"}
-    assert 100 < ours.slept < 180
-    # Nobody who looks a name up asks for the members again.
-    found = ResolveSlackUsersOperator(task_id="who", users=["José García", "zofia.yilmaz.49999"]).execute(context())
+    assert 100 < fake_time.slept < 180
+    # Looking up a name uses the cached directory.
+    found = ResolveSlackUsersOperator(task_id="resolve", users=["José García", "zofia.yilmaz.49999"]).execute(
+        context()
+    )
     assert found["resolutions"][0]["outcome"] == "resolved"
-    assert len(listed(control)) == len(calls)
+    assert len(list_calls(control)) == len(calls)
 
 
-def test_when_others_use_the_limit_up_it_waits_as_long_as_slack_says(
-    connect: Callable[..., Any], control: SandboxClient, ours: Time, own_directory: None
+def test_rate_limited_refresh_waits_for_retry_after(
+    connect: Callable[..., Any], control: SandboxClient, fake_time: FakeTime, own_directory: None
 ) -> None:
     connect()
     control.add_fault(Fault(method="users.list", nth=5, times=3, status=429, headers={"retry-after": "30"}))
     value = RefreshSlackDirectoryOperator(task_id="refresh").execute(context())
-    assert value["members"] > MANY
-    assert ours.slept >= 90
+    assert value["members"] > MEMBER_COUNT
+    assert fake_time.slept >= 90
 
 
-def test_what_was_fetched_stays_when_slack_refuses_for_good(
+def test_failed_refresh_keeps_cached_directory(
     connect: Callable[..., Any], control: SandboxClient, slack: SandboxServer, own_directory: None, tmp_path: Path
 ) -> None:
     connect()
@@ -114,7 +116,7 @@ def test_what_was_fetched_stays_when_slack_refuses_for_good(
     assert file.read_bytes() == before
 
 
-def test_the_scope_that_an_app_lacks_to_list_members_is_named(
+def test_missing_scope_is_reported(
     connect: Callable[..., Any], control: SandboxClient, own_directory: None
 ) -> None:
     connect(token=control.add_token("less", scopes=["chat:write"]))
@@ -122,24 +124,24 @@ def test_the_scope_that_an_app_lacks_to_list_members_is_named(
         RefreshSlackDirectoryOperator(task_id="refresh").execute(context())
 
 
-class TestTheDag:
-    """In the workspace as it is planted: a single page."""
+class TestDag:
+    """The DAG with the default workspace, which has a single page of members."""
 
     @pytest.fixture
     def slack(self, running_slack: SandboxServer) -> SandboxServer:
         running_slack.workspace.reset()
         return running_slack
 
-    def test_it_runs(
+    def test_dag_stores_directory(
         self, run_dag: Callable[..., Run], connect: Callable[..., Any], control: SandboxClient, tmp_path: Path
     ) -> None:
         connect()
         run = run_dag(file=FILE)
         assert run.state == "success", run.log
-        assert run.value("refresh_directory")["members"] == len(control.state(everybody=True)["people"])
+        assert run.xcom("refresh_directory")["members"] == len(control.state(everybody=True)["people"])
         [file] = (tmp_path / "directory").iterdir()
         assert file.stat().st_mode & 0o077 == 0
 
-    def test_without_a_connection_it_is_skipped(self, run_dag: Callable[..., Run], control: SandboxClient) -> None:
+    def test_without_connection_task_is_skipped(self, run_dag: Callable[..., Run], control: SandboxClient) -> None:
         run = run_dag(file=FILE)
         assert (run.state, run.states["refresh_directory"], control.calls()) == ("success", "skipped", [])

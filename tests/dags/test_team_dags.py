@@ -1,4 +1,4 @@
-"""The factory: a team's DAG is the DAG of this repository with the team's own choices."""
+"""The factory of incident DAGs for teams, compared with the DAG of this repository."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..dag_runs import DAGS  # noqa: TID252 - tests are no package  # isort: ski
 from .conftest import Run  # isort: skip
 
 TEAM_FILE = "examples/payments_team.py"
-PLAIN = """
+DAG_FILE = """
 from airflow_incident_provider.incident_dag import incident_dag
 
 incident_dag({dag_id!r}{more})
 """
 
 
-def parsed(path: Path) -> Any:
+def parse_dag(path: Path) -> Any:
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(str(path))
@@ -33,8 +33,8 @@ def parsed(path: Path) -> Any:
     return dag
 
 
-def serialized(dag: Any) -> dict[str, Any]:
-    """Return a DAG as Airflow stores it, without what names it and where it comes from."""
+def serialize_dag(dag: Any) -> dict[str, Any]:
+    """Return a serialized DAG without its ID, documentation and location."""
     from airflow.serialization.serialized_objects import DagSerialization
 
     data: dict[str, Any] = json.loads(json.dumps(DagSerialization.to_dict(dag), default=str))["dag"]
@@ -44,23 +44,23 @@ def serialized(dag: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def made(tmp_path: Path, airflow_home: Path) -> Callable[..., Any]:
-    """Return the DAG that a file with these arguments of the factory makes."""
+def create_dag(tmp_path: Path, airflow_home: Path) -> Callable[..., Any]:
+    """Return a function that creates a DAG with these arguments of the factory."""
 
-    def made(dag_id: str = "incident_response", more: str = "") -> Any:
+    def create_dag(dag_id: str = "incident_response", more: str = "") -> Any:
         path = tmp_path / "team.py"
-        path.write_text(PLAIN.format(dag_id=dag_id, more=more), encoding="utf-8")
-        return parsed(path)
+        path.write_text(DAG_FILE.format(dag_id=dag_id, more=more), encoding="utf-8")
+        return parse_dag(path)
 
-    return made
-
-
-def test_the_written_out_dag_and_the_factory_are_twins(made: Callable[..., Any]) -> None:
-    assert serialized(made()) == serialized(parsed(DAGS / "incident_response.py"))
+    return create_dag
 
 
-def test_a_team_chooses(made: Callable[..., Any]) -> None:
-    dag = made(
+def test_factory_creates_the_dag_of_the_repository(create_dag: Callable[..., Any]) -> None:
+    assert serialize_dag(create_dag()) == serialize_dag(parse_dag(DAGS / "incident_response.py"))
+
+
+def test_factory_arguments(create_dag: Callable[..., Any]) -> None:
+    dag = create_dag(
         "payments",
         ", owner='pay', slack_conn_id='slack_pay', slack_pool='pay_slack', tags=['money'],"
         " routing='/etc/pay.yaml', default_args={'retries': 7}, max_active_runs=5",
@@ -74,8 +74,8 @@ def test_a_team_chooses(made: Callable[..., Any]) -> None:
     assert len(to_slack) == 5
 
 
-def test_a_team_s_dag_is_where_the_team_wrote_it(made: Callable[..., Any], tmp_path: Path) -> None:
-    assert made().fileloc == str(tmp_path / "team.py")
+def test_fileloc_is_the_file_of_the_team(create_dag: Callable[..., Any], tmp_path: Path) -> None:
+    assert create_dag().fileloc == str(tmp_path / "team.py")
 
 
 @pytest.mark.parametrize(
@@ -87,23 +87,23 @@ def test_a_team_s_dag_is_where_the_team_wrote_it(made: Callable[..., Any], tmp_p
         ({"severity": {"rules": [{"name": "r", "mach": {}, "severity": "low"}]}}, "did you mean match?"),
     ],
 )
-def test_a_table_that_is_wrong_is_an_import_error(routing: dict[str, Any], message: str) -> None:
+def test_invalid_routing_table_is_an_error(routing: dict[str, Any], message: str) -> None:
     with pytest.raises(RoutingTableError, match=message.replace("?", r"\?")):
         incident_dag("wrong", routing=routing)
 
 
-def test_a_team_s_incident_goes_the_team_s_way(
+def test_team_dag_uses_routing_of_the_team(
     run_dag: Callable[..., Run],
     connect: Callable[..., Any],
     control: SandboxClient,
-    rooms: Callable[[], list[str]],
+    room_names: Callable[[], list[str]],
     example_routing: None,
 ) -> None:
     connect()
     conf = {"title": "The ledger does not balance", "severity": "low", "services": ["ledger"], "id": "PAY-1"}
     run = run_dag(conf, file=TEAM_FILE)
     assert run.state == "success", run.log
-    [name] = rooms()
+    [name] = room_names()
     assert name.startswith("pay-")
     assert run.incident.severity == "critical"
     assert "critical by the routing table's rule 'money cannot'" in {flag.note for flag in run.incident.flags}
@@ -111,27 +111,29 @@ def test_a_team_s_incident_goes_the_team_s_way(
     assert {each.user.id for each in run.room.invited} == {"U0DANAREYES", "U0ZOEMS0001"}
     assert {finding.probe for finding in run.findings} == {"control", "http"}
     assert run.summary.outcome == "degraded"
-    # Updates go by it, which no file of the team's makes.
-    assert run.value("setup_slack_integration")["conn_id"] == "slack_api_default"
+    # Updates use this connection.
+    assert run.xcom("setup_slack_integration")["conn_id"] == "slack_api_default"
 
 
 @pytest.mark.docker
 @pytest.mark.usefixtures("docker_engine")
-def test_a_custom_probe_is_posted_under_the_brief(
+def test_finding_of_custom_probe_is_posted(
     run_dag: Callable[..., Run],
     connect: Callable[..., Any],
-    rooms: Callable[[], list[str]],
-    posted: Callable[[str], list[dict[str, Any]]],
+    room_names: Callable[[], list[str]],
+    posted_messages: Callable[[str], list[dict[str, Any]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("DOCKER_HOST")
     connect()
     run = run_dag({"title": "Reports are old", "id": "DWH-1"}, file="examples/own_probe.py")
     assert run.state == "success", run.log
-    assert run.value("replication_lag")["verdict"] == "fail"
-    [name] = rooms()
+    assert run.xcom("replication_lag")["verdict"] == "fail"
+    [name] = room_names()
     assert name.startswith("dwh-")
-    blocks = [json.dumps(each["blocks"]) for each in posted(name)]
-    assert sum("the replica is 97 s behind" in text for text in blocks) == 2, "once as found, once in the summary"
-    assert run.value("final_summary")["findings"]["fail"] == 1
+    blocks = [json.dumps(each["blocks"]) for each in posted_messages(name)]
+    assert sum("the replica is 97 s behind" in text for text in blocks) == 2, (
+        "once as a finding, once in the summary"
+    )
+    assert run.xcom("final_summary")["findings"]["fail"] == 1
     assert {task for task, state in run.states.items() if state != "success"} == set()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from incident_sandbox import SandboxClient, SandboxServer
 
-from ..dags.conftest import Run, route_by, run_dag  # noqa: F401, TID252 - fixtures  # isort: skip
+from ..dags.conftest import Run, use_routing, run_dag  # noqa: F401, TID252 - fixtures  # isort: skip
 from .cases import Case  # isort: skip
 from .real_airflow import RealAirflow, real_airflow  # isort: skip
 from .running import Bench  # isort: skip
@@ -41,7 +41,7 @@ def bench(
     slack: SandboxServer,
     control: SandboxClient,
     connect: Callable[..., Any],
-    route_by: Callable[[dict[str, Any]], None],  # noqa: F811
+    use_routing: Callable[[dict[str, Any]], None],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> Bench:
     """What runs a scenario with one fault in it, and tells what is wrong with the outcome."""
@@ -50,7 +50,7 @@ def bench(
         slack=slack,
         control=control,
         connect=connect,
-        route_by=route_by,
+        use_routing=use_routing,
         monkeypatch=monkeypatch,
     )
 

@@ -81,7 +81,7 @@ def _people(room: Room, model: Room, seen: Outcome) -> Iterator[str]:
         yield f"wrong people: {sorted(wrong)}"
     if missing := model.members - room.members:
         yield f"missing people: {sorted(missing)}"
-    if seen.run.value("create_war_room"):
+    if seen.run.xcom("create_war_room"):
         invited = {invitation.user.id for invitation in seen.run.room.invited}
         if not invited <= room.members:
             yield f"it is said that {sorted(invited - room.members)} were invited, and they are not there"
@@ -121,7 +121,7 @@ def _is_last(key: str, room: Room) -> bool:
 
 def reported(seen: Outcome) -> set[str]:
     """Return the problems that the last run's summary knows of."""
-    if not seen.run.value("final_summary"):
+    if not seen.run.xcom("final_summary"):
         return set()
     return {problem.what for problem in seen.run.summary.problems}
 

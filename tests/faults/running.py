@@ -69,14 +69,14 @@ class Bench:
         slack: SandboxServer,
         control: SandboxClient,
         connect: Callable[..., Any],
-        route_by: Callable[[dict[str, Any]], None],
+        use_routing: Callable[[dict[str, Any]], None],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         self._run_dag = run_dag
         self._slack = slack
         self._control = control
         self._connect = connect
-        route_by(ROUTING)
+        use_routing(ROUTING)
         # The path of the engine that is not there stands in the findings, so it is the same in every test.
         monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/no-engine.sock")
         # No room is promised: how long a case takes depends on the machine, and a late room says so.
