@@ -1,4 +1,4 @@
-"""Ways out of an investigation's container, tried from where tasks run, through the stack's own Docker proxy."""
+"""Requests that could escape from a container, sent by the scheduler to the Docker proxy of the stack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INVESTIGATION: dict[str, Any] = {
     "Cmd": ["id"],
     "Labels": {"airflow_incident_provider": "investigation"},
 }
-BOUNDED: dict[str, Any] = {
+HOST_CONFIG: dict[str, Any] = {
     "ReadonlyRootfs": True,
     "CapDrop": ["ALL"],
     "SecurityOpt": ["no-new-privileges:true"],
@@ -28,12 +28,12 @@ BOUNDED: dict[str, Any] = {
 
 
 def _create(host: dict[str, Any] | None = None, **changed: Any) -> tuple[str, dict[str, Any]]:
-    return CREATE, {**INVESTIGATION, **changed, "HostConfig": {**BOUNDED, **(host or {})}}
+    return CREATE, {**INVESTIGATION, **changed, "HostConfig": {**HOST_CONFIG, **(host or {})}}
 
 
 ESCAPES: dict[str, tuple[str, dict[str, Any] | None]] = {
     "privileged": _create({"Privileged": True}),
-    "privileged in small letters": _create({"privileged": True}),
+    "privileged in lower case": _create({"privileged": True}),
     "the host's root": _create({"Binds": ["/:/host"]}),
     "the socket": _create({"Mounts": [{"Type": "bind", "Source": "/var/run/docker.sock", "Target": "/s"}]}),
     "the host's network": _create({"NetworkMode": "host"}),
@@ -47,35 +47,35 @@ ESCAPES: dict[str, tuple[str, dict[str, Any] | None]] = {
     "root": _create(User="0:0"),
     "another image": _create(Image="postgres:17"),
     "no label": _create(Labels={}),
-    "memory without end": _create({"Memory": 0, "MemorySwap": 0}),
+    "unlimited memory": _create({"Memory": 0, "MemorySwap": 0}),
     "a volume of another container": _create({"VolumesFrom": ["incident-compose-local-postgres-1"]}),
     "exec in another container": ("POST /v1.41/containers/incident-compose-local-postgres-1/exec", {"Cmd": ["id"]}),
-    "another container's end": ("DELETE /v1.41/containers/incident-compose-local-postgres-1?force=true", None),
+    "removal of another container": ("DELETE /v1.41/containers/incident-compose-local-postgres-1?force=true", None),
     "another container's log": ("GET /v1.41/containers/incident-compose-local-postgres-1/logs?stdout=1", None),
     "another container's files": ("GET /v1.41/containers/incident-compose-local-postgres-1/archive?path=/", None),
     "building an image": ("POST /v1.41/build", None),
     "volumes": ("GET /v1.41/volumes", None),
-    "a path trick": ("POST /v1.41/containers/../containers/create", {"HostConfig": {"Privileged": True}}),
+    "path traversal": ("POST /v1.41/containers/../containers/create", {"HostConfig": {"Privileged": True}}),
     "an encoded path": ("POST /v1.41/containers%2Fcreate", {"HostConfig": {"Privileged": True}}),
     "another API version": ("POST /v1.12/containers/create", {"HostConfig": {"Privileged": True}}),
 }
-"""By name: method and target, and the body."""
+"""Method and target, and the body, by name."""
 
 _SEND = """
 import http.client, json, sys
 
-answers = {}
+responses = {}
 for name, (line, body) in json.load(sys.stdin).items():
     connection = http.client.HTTPConnection("docker-proxy", 2375, timeout=20)
     method, target = line.split(" ", 1)
     connection.request(method, target, json.dumps(body) if body else None, {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    answers[name] = [answer.status, answer.read().decode()]
-print(json.dumps(answers))
+    response = connection.getresponse()
+    responses[name] = [response.status, response.read().decode()]
+print(json.dumps(responses))
 """
 
 
 def attempt_all(stack: Stack) -> dict[str, tuple[int, str]]:
-    """Try all of them from where tasks run, and return the answers by name."""
-    said = stack.compose("exec", "-T", "airflow-scheduler", "python", "-c", _SEND, given=json.dumps(ESCAPES))
-    return {name: (status, message) for name, (status, message) in json.loads(said).items()}
+    """Send all requests from the scheduler's container and return the responses by name."""
+    output = stack.compose("exec", "-T", "airflow-scheduler", "python", "-c", _SEND, stdin=json.dumps(ESCAPES))
+    return {name: (status, message) for name, (status, message) in json.loads(output).items()}

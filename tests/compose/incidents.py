@@ -1,4 +1,4 @@
-"""Alerts that go into the stack, and what must have come out: everything, once."""
+"""Send alerts to the stack and check that each step's effects exist exactly once."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from airflow_incident_provider.cli.airflow_api import FINAL_RUN_STATES, AirflowA
 from .stack import Stack  # isort: skip
 
 DAG_ID = "incident_response"
-SENDER_PATIENCE = 180.0
-"""Seconds that a sender tries for: Datadog repeats what was not answered well."""
+SENDER_TIMEOUT = 180.0
+"""Seconds for which a delivery is repeated, as Datadog does after errors."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """An alert that was taken, and the run that it started."""
+    """An accepted alert and the run that it started."""
 
     service: str
     run_id: str
@@ -34,9 +34,9 @@ class Sent:
 
 @dataclass(frozen=True)
 class Room:
-    """A room as people find it.
+    """The state of a room.
 
-    :param messages: how often each key was posted, with the run's id left out of the keys.
+    :param messages: how often each key was posted, with the run's ID replaced.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Room:
 
 
 def payload(service: str) -> dict[str, Any]:
-    """Return an alert of a service that no earlier alert named."""
+    """Return a new alert of a service."""
     body = alert()
     body["tags"] = f"env:prod,monitor,service:{service}"
     title = f"[P1] [Triggered] {service} is down"
@@ -57,32 +57,32 @@ def payload(service: str) -> dict[str, Any]:
 
 
 def send(stack: Stack, service: str) -> Sent:
-    """Post one alert until it is taken, as Datadog does."""
-    began = time.monotonic()
+    """Post an alert until it is accepted, as Datadog does."""
+    started = time.monotonic()
     body, headers = payload(service), {"X-Incident-Secret": stack.secrets["INCIDENT_WEBHOOK_SECRET"]}
-    said = ""
-    while time.monotonic() - began < SENDER_PATIENCE:
+    error_text = ""
+    while time.monotonic() - started < SENDER_TIMEOUT:
         try:
-            answer = httpx.post(f"{stack.url}/incidents/webhook/datadog", json=body, headers=headers, timeout=15)
+            response = httpx.post(f"{stack.url}/incidents/webhook/datadog", json=body, headers=headers, timeout=15)
         except httpx.TransportError as error:
-            said = repr(error)
+            error_text = repr(error)
         else:
-            if answer.is_success:
-                return Sent(service, answer.json()["run_id"], time.monotonic() - began)
-            assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE, answer.text
-            said = answer.text
+            if response.is_success:
+                return Sent(service, response.json()["run_id"], time.monotonic() - started)
+            assert response.status_code == httpx.codes.SERVICE_UNAVAILABLE, response.text
+            error_text = response.text
         time.sleep(1)
-    raise AssertionError(f"the alert of {service} was never taken: {said}")
+    raise AssertionError(f"the alert of {service} was never accepted: {error_text}")
 
 
 def send_all(stack: Stack, services: Sequence[str]) -> list[Sent]:
-    """Post alerts side by side."""
+    """Post alerts concurrently."""
     with ThreadPoolExecutor(len(services)) as threads:
         return list(threads.map(lambda service: send(stack, service), services))
 
 
-def finish(stack: Stack, sent: Sequence[Sent], *, timeout: float) -> dict[str, dict[str, Any]]:
-    """Wait until the runs have ended, whatever is restarting meanwhile, and return them by service."""
+def wait_for_runs(stack: Stack, sent: Sequence[Sent], *, timeout: float) -> dict[str, dict[str, Any]]:
+    """Wait until the runs have ended and return them by service. Services may restart in the meantime."""
     deadline = time.monotonic() + timeout
     ended: dict[str, dict[str, Any]] = {}
     api = stack.api
@@ -91,7 +91,7 @@ def finish(stack: Stack, sent: Sequence[Sent], *, timeout: float) -> dict[str, d
             if each.service not in ended and (run := _run(api, each.run_id))["state"] in FINAL_RUN_STATES:
                 ended[each.service] = run
         left = sorted({each.service for each in sent} - ended.keys())
-        assert time.monotonic() < deadline, f"still not done: {left}: {_states(api, sent, left)}"
+        assert time.monotonic() < deadline, f"not finished: {left}: {_states(api, sent, left)}"
         time.sleep(1)
     api.close()
     return ended
@@ -116,7 +116,7 @@ def _states(api: AirflowApi, sent: Sequence[Sent], services: Sequence[str]) -> d
 
 
 def rooms(control: SandboxClient, sent: Sent) -> list[Room]:
-    """Return the rooms of an incident: those whose name has the service's."""
+    """Return the rooms of an incident, whose names contain the service."""
     return [
         _room(control.channel(channel["id"]), sent)
         for channel in control.state()["channels"]
@@ -127,24 +127,24 @@ def rooms(control: SandboxClient, sent: Sent) -> list[Room]:
 def _room(channel: dict[str, Any], sent: Sent) -> Room:
     top = channel["messages"]
     messages = [*top, *(reply for each in top for reply in each["replies"]), *channel["orphans"]]
-    ours = [each for each in messages if each["user"] == BOT_USER and each.get("subtype") is None]
-    keys = [each["metadata"]["event_payload"]["key"] for each in ours]
+    app_messages = [each for each in messages if each["user"] == BOT_USER and each.get("subtype") is None]
+    keys = [each["metadata"]["event_payload"]["key"] for each in app_messages]
     return Room(
         name=channel["name"],
         members=frozenset(channel["members"]),
-        messages=Counter(_anonymous(key, sent) for key in keys),
-        texts=tuple(str(each["text"]) for each in ours),
+        messages=Counter(_without_run_id(key, sent) for key in keys),
+        texts=tuple(str(each["text"]) for each in app_messages),
     )
 
 
-def _anonymous(key: str, sent: Sent) -> str:
+def _without_run_id(key: str, sent: Sent) -> str:
     return key.replace(sent.run_id, "RUN")
 
 
-def wrong(
+def violations(
     control: SandboxClient, sent: Sequence[Sent], ended: dict[str, dict[str, Any]], clean: Room
 ) -> Iterator[str]:
-    """Yield what was lost and what was doubled, held against a room of an incident that nothing disturbed."""
+    """Yield what is lost or duplicated, compared with the room of an undisturbed incident."""
     for each in sent:
         if (state := ended[each.service]["state"]) != "success":
             yield f"{each.service}: the run ended as {state}"
@@ -152,12 +152,12 @@ def wrong(
         if len(found) != 1:
             yield f"{each.service}: {len(found)} rooms"
         for room in found:
-            yield from (f"{each.service}: {what}" for what in _wrong_in(room, clean))
+            yield from (f"{each.service}: {what}" for what in _room_violations(room, clean))
 
 
-def _wrong_in(room: Room, clean: Room) -> Iterator[str]:
+def _room_violations(room: Room, clean: Room) -> Iterator[str]:
     for key in sorted(room.messages.keys() | clean.messages.keys()):
         if room.messages[key] != clean.messages[key]:
-            yield f"{key} is there {room.messages[key]} times, not {clean.messages[key]}"
+            yield f"{key} exists {room.messages[key]} times, not {clean.messages[key]}"
     if room.members != clean.members:
         yield f"the members are {sorted(room.members)}, not {sorted(clean.members)}"

@@ -1,4 +1,4 @@
-"""The stack of ``docker-compose.yaml`` on this machine's Docker Engine, made of stand-in images."""
+"""The stack of ``docker-compose.yaml`` on this machine's Docker Engine, with stand-in images."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ ROUTING = {
 
 @dataclass
 class Stack:
-    """A stack that may be up.
+    """A Compose project.
 
-    :param project: its name; containers, volumes and networks begin with it.
-    :param folder: where its .env and its routing table are.
-    :param checkout: what it is built from.
+    :param project: the name, a prefix of the names of containers, volumes and networks.
+    :param folder: contains the .env and the routing table.
+    :param checkout: the sources of the image.
     """
 
     project: str
@@ -57,121 +57,123 @@ class Stack:
     checkout: Path = ROOT
     secrets: dict[str, str] = field(default_factory=dict)
 
-    def compose(self, *arguments: str, timeout: float = 120, check: bool = True, given: str | None = None) -> str:
-        """Run Compose, with ``given`` for its input, and return what it printed."""
+    def compose(self, *arguments: str, timeout: float = 120, check: bool = True, stdin: str | None = None) -> str:
+        """Run Compose with ``stdin`` as its input and return its output."""
         env_file = self.folder / ".env"
         profiles = [part for profile in self.profiles for part in ("--profile", profile)]
         files = ["-f", str(self.checkout / "docker-compose.yaml"), "-f", str(HERE / "offline.yaml")]
-        done = subprocess.run(
+        completed = subprocess.run(
             [COMPOSE, "--project-name", self.project, "--env-file", env_file, *files, *profiles, *arguments],
             env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "DOCKER_BUILDKIT": "0"},
             cwd=self.checkout,
-            input=given,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=timeout,
             check=False,
         )
-        if check and done.returncode != 0:
-            raise AssertionError(f"docker compose {arguments} ended with {done.returncode}:\n{done.stderr[-4000:]}")
-        return done.stdout
+        if check and completed.returncode != 0:
+            raise AssertionError(
+                f"docker compose {arguments} ended with {completed.returncode}:\n{completed.stderr[-4000:]}"
+            )
+        return completed.stdout
 
     def up(self, *arguments: str) -> float:
-        """Bring it up, and return after how many seconds it takes alerts."""
-        began = time.monotonic()
+        """Start the stack and return how many seconds it took until it accepts alerts."""
+        started = time.monotonic()
         self.compose("up", "-d", "--wait", "--quiet-pull", *arguments, timeout=UP_SECONDS)
-        return time.monotonic() - began
+        return time.monotonic() - started
 
     def down(self) -> None:
-        """Remove everything of it."""
+        """Remove its containers, volumes and networks."""
         self.compose(
             "--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5", timeout=UP_SECONDS
         )
 
     def build(self, version: str) -> None:
-        """Build the package's image, and use it from the next ``up`` on."""
+        """Build the package's image for the next ``up``."""
         self.environment["INCIDENT_IMAGE"] = f"{IMAGE}:{version}"
         self.write_env()
         self.compose("build", "airflow-init", timeout=UP_SECONDS)
 
     def write_env(self) -> None:
-        """Write the .env: that of a user, and what makes it a test."""
+        """Write the .env with the settings of the test."""
         values = {**self.secrets, **self.environment}
         (self.folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in values.items()))
 
     def containers(self, service: str | None = None) -> list[dict[str, Any]]:
-        """Return what the engine says of the stack's containers that run now."""
+        """Return the inspected containers of the stack, or of one service."""
         ids = self.compose("ps", "--quiet", "--all", *([service] if service else [])).split()
         return list(json.loads(_docker("inspect", *ids))) if ids else []
 
     def kill(self, service: str) -> None:
-        """Kill one container of a service, with everything in it, as a crash of its machine would."""
+        """Kill one container of a service with SIGKILL."""
         container = self.containers(service)[0]
-        # From the host: `docker kill` counts as a person's wish, after which the engine starts nothing again.
+        # From the host: after `docker kill` the engine would not restart the container.
         os.kill(container["State"]["Pid"], signal.SIGKILL)
 
     def address(self, service: str) -> str:
-        """Return a service's address on the stack's own network."""
+        """Return a service's address on the network of the stack."""
         [container] = self.containers(service)
         return str(container["NetworkSettings"]["Networks"][f"{self.project}_default"]["IPAddress"])
 
-    def wait_until_well(self, timeout: float = 180) -> float:
-        """Wait until every service runs and is healthy, and return how many seconds that took."""
-        return wait_for(lambda: not self.unwell(), "every service to be well", timeout)
+    def wait_until_healthy(self, timeout: float = 180) -> float:
+        """Wait until every service is healthy and return how many seconds that took."""
+        return wait_for(lambda: not self.unhealthy_containers(), "every service to be healthy", timeout)
 
-    def unwell(self) -> list[str]:
-        """Return the services that are not as they should be."""
+    def unhealthy_containers(self) -> list[str]:
+        """Return the names of the containers that are neither healthy nor completed."""
         return [
             container["Name"]
             for container in self.containers()
-            if not (_is_well(container["State"]) or _has_done_its_work(container))
+            if not (_is_healthy(container["State"]) or _is_completed(container))
         ]
 
     @property
     def url(self) -> str:
-        """Where the API server is published."""
+        """The URL of the API server."""
         return f"http://{self.environment['AIRFLOW_PUBLISHED']}"
 
     @property
     def api(self) -> AirflowApi:
-        """Airflow's API, as the first user."""
+        """A client of Airflow's API for the admin user."""
         return AirflowApi(self.url, username="admin", password=self.secrets["AIRFLOW_ADMIN_PASSWORD"])
 
     @property
     def control(self) -> SandboxClient:
-        """The control API of the stand-in Slack."""
+        """A client of the sandbox's control API."""
         return SandboxClient(f"http://{self.address('sandbox')}:8765")
 
 
-def _is_well(state: dict[str, Any]) -> bool:
+def _is_healthy(state: dict[str, Any]) -> bool:
     healthy = "Health" not in state or state["Health"]["Status"] == "healthy"
     return bool(state["Running"]) and not state["Restarting"] and healthy
 
 
-def _has_done_its_work(container: dict[str, Any]) -> bool:
+def _is_completed(container: dict[str, Any]) -> bool:
     once = container["HostConfig"]["RestartPolicy"]["Name"] == "on-failure"
     return once and container["State"]["Status"] == "exited" and container["State"]["ExitCode"] == 0
 
 
 def wait_for(condition: Callable[[], object], what: str, timeout: float) -> float:
-    """Wait until a condition holds, and return how many seconds that took."""
-    began = time.monotonic()
+    """Wait until a condition is true and return how many seconds that took."""
+    started = time.monotonic()
     while not condition():
-        assert time.monotonic() - began < timeout, f"waited {timeout:.0f} s in vain for {what}"
+        assert time.monotonic() - started < timeout, f"waited {timeout:.0f} s for {what}"
         time.sleep(POLL_SECONDS)
-    return time.monotonic() - began
+    return time.monotonic() - started
 
 
 @contextmanager
 def stack(project: str, folder: Path, *profiles: str, **environment: str) -> Iterator[Stack]:
-    """Make the images, and a stack that is not up yet; remove all of it at the end, images apart."""
-    images = _stand_ins()
+    """Build the images and yield a stack that is not started. Remove it at the end, except for the images."""
+    images = _build_stand_ins()
     (folder / "routing.json").write_text(json.dumps(ROUTING))
-    made = Stack(
+    compose_stack = Stack(
         project=project,
         folder=folder,
         profiles=("sandbox", *profiles),
-        secrets=_fresh_secrets(folder),
+        secrets=_create_secrets(folder),
         environment={
             **images,
             "INCIDENT_ROUTING_TABLE": str(folder / "routing.json"),
@@ -180,28 +182,28 @@ def stack(project: str, folder: Path, *profiles: str, **environment: str) -> Ite
             **environment,
         },
     )
-    made.environment["AIRFLOW_BASE_URL"] = made.url
-    made.build("1")
-    made.down()
+    compose_stack.environment["AIRFLOW_BASE_URL"] = compose_stack.url
+    compose_stack.build("1")
+    compose_stack.down()
     try:
-        yield made
+        yield compose_stack
     finally:
-        _keep_logs(made)
-        made.down()
+        _save_logs(compose_stack)
+        compose_stack.down()
 
 
-def _stand_ins() -> dict[str, str]:
-    """Return the images that stand for the official ones, by the variable that names them."""
+def _build_stand_ins() -> dict[str, str]:
+    """Build the stand-ins for the official images and return them by environment variable."""
     uv = ROOT / ".venv" / "bin" / "uv"
-    done = subprocess.run([HERE / "stand_ins" / "build.sh", uv], stdout=subprocess.PIPE, text=True, check=True)
-    version = done.stdout.split()[-1]
+    completed = subprocess.run([HERE / "stand_ins" / "build.sh", uv], stdout=subprocess.PIPE, text=True, check=True)
+    version = completed.stdout.split()[-1]
     return {
         f"{name.upper()}_IMAGE": f"incident-stand-in/{name}:{version}" for name in ("airflow", "postgres", "redis")
     }
 
 
-def _fresh_secrets(folder: Path) -> dict[str, str]:
-    """Return the secrets of a .env that was made as a user makes it."""
+def _create_secrets(folder: Path) -> dict[str, str]:
+    """Create a .env with the documented script and return its secrets."""
     (folder / "compose").mkdir()
     for name in (".env.example", "compose/make-env.sh"):
         shutil.copy(ROOT / name, folder / name)
@@ -209,10 +211,10 @@ def _fresh_secrets(folder: Path) -> dict[str, str]:
     return dict(re.findall(r"^([A-Z_]+)=(.+)$", (folder / ".env").read_text(), re.MULTILINE))
 
 
-def _keep_logs(made: Stack) -> None:
-    """Keep what the services wrote, for whoever looks for the cause."""
-    kept = ROOT / ".tests" / f"{made.project}.log"
-    kept.write_text(made.compose("logs", "--no-color", "--timestamps", check=False))
+def _save_logs(stack: Stack) -> None:
+    """Save the logs of the services for debugging."""
+    log_file = ROOT / ".tests" / f"{stack.project}.log"
+    log_file.write_text(stack.compose("logs", "--no-color", "--timestamps", check=False))
 
 
 def _docker(*arguments: str) -> str:
