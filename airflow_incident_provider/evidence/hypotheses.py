@@ -46,7 +46,7 @@ def _onset(seen: Observations) -> int:
 
 def _onset_from(seen: Observations) -> int | None:
     metric = value_of(seen.metric)
-    return metric.onset_from if metric else None
+    return metric.earliest_onset if metric else None
 
 
 def _changes(seen: Observations, service: str) -> Iterator[Draft]:
@@ -116,7 +116,8 @@ def _unreported_version(seen: Observations, service: str) -> Iterator[Draft]:
     known = {change.version for change in reported}
     unclear_from = _onset_from(seen)
     close = [change for change in reported if change.service == service and change.kind is Cause.DEPLOYMENT]
-    for version in values_of(seen.versions):
+    versions = values_of(seen.versions)
+    for version in versions:
         first = version.first_seen
         if first is None or first > onset or onset - first > _BEFORE_S or version.version in known:
             continue
@@ -124,6 +125,9 @@ def _unreported_version(seen: Observations, service: str) -> Iterator[Draft]:
             # It began to serve while the metric was not reported: which was first is not known.
             continue
         if any(abs(change.at - first) <= _JUST_BEFORE_S for change in close):
+            continue
+        if not any(other.served_before(first) for other in versions):
+            # Requests began, or versions were reported, with it: that it is new does not follow.
             continue
         title = f"version {version.version} of {service}"
         change = Change(kind=Cause.DEPLOYMENT, at=first, service=service, title=title, version=version.version)
@@ -394,7 +398,9 @@ def propose(seen: Observations, service: str | None) -> Proposal:
     if metric is None:
         return Proposal(abstained="No cause is named: whether and since when the metric is abnormal is not known.")
     if not metric.symptomatic:
-        return Proposal(abstained="No cause is named: the metric is within its normal range.")
+        harmless = "abnormal only on the side on which its monitor does not alert"
+        where = "within its normal range" if metric.state is State.NORMAL else harmless
+        return Proposal(abstained=f"No cause is named: the metric is {where}.")
     drafts = [draft for rule in _RULES for draft in rule(seen, service or "")]
     unchecked = unchecked_ids(seen.findings)
     for draft in drafts:

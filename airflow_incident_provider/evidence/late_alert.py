@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from airflow_incident_provider.evidence.calls import Answers
+from airflow_incident_provider.evidence.checks.metric import own_series
 from airflow_incident_provider.evidence.checks.services import own_traces
-from airflow_incident_provider.evidence.reading import query_series
 from airflow_incident_provider.evidence.request import EvidenceRequest
 from airflow_incident_provider.evidence.series import ABNORMAL_DEVIATION, Direction, Series, Shift, State, compare
 
@@ -46,8 +46,8 @@ def _compared(request: EvidenceRequest, answers: Answers) -> Iterator[Series]:
     """Yield the alert's own metric; where it has none, what may be looked at in its place."""
     answer = answers.get("metric")
     if request.metric_query is not None:
-        found = query_series(answer, now=request.now.timestamp()) if answer is not None and answer.usable else []
-        yield from (each.series for each in found[:1])
+        found = own_series(request, answer) if answer is not None and answer.usable else []
+        yield from found[:1] if len(found) == 1 else ()
     elif (own := own_traces(request, answers)) is not None:
         yield from (own.failed_share, own.durations)
 

@@ -7,15 +7,23 @@ from dataclasses import dataclass
 
 _CHANGE = re.compile(r"^\s*(?:pct_)?change\s*\(\s*\w+\s*\(\s*\w+\s*\)\s*,\s*\w+\s*\)\s*:\s*", re.IGNORECASE)
 _PREFIX = re.compile(r"^\s*(?:avg|sum|min|max|percentile)\s*\([^():{}]*\)\s*:\s*", re.IGNORECASE)
-_CONDITION = re.compile(r"(>=|<=|==|!=|>|<)\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*$", re.IGNORECASE)
+_CONDITION = re.compile(r"(>=|<=|==|!=|>|<)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*$", re.IGNORECASE)
 _FUNCTION = re.compile(r"^(anomalies|forecast|outliers)\s*\(", re.IGNORECASE)
 _DIRECTION = re.compile(r"direction\s*=\s*'(above|below)'", re.IGNORECASE)
 _UNSUITABLE = re.compile(
     r"anomalies\s*\(|forecast\s*\(|outliers\s*\(|pct_change\s*\(|\bchange\s*\("
-    r"|^\s*(?:logs|events|rum|spans|ci-\w+|error-tracking\w*)\s*\(|&&|\|\|",
+    r"|^\s*(?:logs|events|rum|spans|ci-\w+|error-tracking\w*)\s*\(|&&|\|\|"
+    # Sums since the beginning of what is asked for: they grow whatever happens.
+    r"|\b(?:cumsum|integral)\s*\(",
     re.IGNORECASE,
 )
-_SELECTOR = re.compile(r"((?:avg|sum|min|max|p\d{2}|count):[A-Za-z_][\w.]*)(\{[^{}]*\})(\s*by\s*\{([^{}]*)\})?")
+_SELECTOR = re.compile(
+    r"((?:avg|sum|min|max|p\d{2}(?:\.\d+)?|count):[A-Za-z_][\w.]*)(\{[^{}]*\})(\s*by\s*\{([^{}]*)\})?"
+)
+_COUNTS_GROUPS = re.compile(r"\bcount_(?:nonzero|not_null)\s*\(", re.IGNORECASE)
+_WORD_OPERATOR = re.compile(r"(?:^|[\s()])(?:AND|OR|NOT|IN)(?=[\s()])", re.IGNORECASE)
+_EITHER = re.compile(r"\bOR\b", re.IGNORECASE)
+_AGGREGATES = re.compile(r"\.rollup\(\s*(?:avg|min|max)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ def read_monitor_query(query: str) -> Monitored | None:
     """
     condition = _CONDITION.search(query)
     low: bool | None = condition is not None and condition[1].startswith("<")
+    if condition is not None and condition[1] in {"==", "!="}:
+        low = None
     threshold = float(condition[2]) if condition else None
     text, changes = _CHANGE.subn("", query)
     text = _CONDITION.sub("", _PREFIX.sub("", text)).strip()
@@ -79,17 +89,44 @@ def group_tags(query: str) -> tuple[str, ...]:
 
 def grouped(query: str, tags: tuple[str, ...]) -> str:
     """Return a query grouped by these tags, or ungrouped."""
+    if not tags and _COUNTS_GROUPS.search(query):
+        # The number of groups is what such a query is about.
+        return query
     by = f" by {{{','.join(tags)}}}" if tags else ""
     return _SELECTOR.sub(lambda found: f"{found[1]}{found[2]}{by}", query)
 
 
 def narrowed(query: str, scope: dict[str, str]) -> str:
-    """Return a query restricted to a scope, tag by tag, where it does not name the tag itself."""
+    """Return a query restricted to a scope, tag by tag, where it does not name one value of the tag itself.
+
+    A filter with AND, OR, NOT or IN must not hold commas as well.
+    Source: https://docs.datadoghq.com/metrics/advanced-filtering/
+    """
 
     def restrict(found: re.Match[str]) -> str:
-        terms = [term for term in found[2][1:-1].split(",") if term.strip() not in {"", "*"}]
-        named = {term.strip().lstrip("!").partition(":")[0] for term in terms}
-        terms += [f"{key}:{value}" for key, value in scope.items() if key not in named]
-        return f"{found[1]}{{{','.join(terms) or '*'}}}{found[3] or ''}"
+        given = found[2][1:-1].strip()
+        added = [f"{key}:{value}" for key, value in scope.items() if not _names_one(given, key)]
+        if _WORD_OPERATOR.search(given):
+            joined = " AND ".join((f"({given})" if added else given, *added))
+        else:
+            terms = [term for term in given.split(",") if term.strip() not in {"", "*"}]
+            joined = ",".join((*terms, *added))
+        return f"{found[1]}{{{joined or '*'}}}{found[3] or ''}"
 
     return _SELECTOR.sub(restrict, query)
+
+
+def _names_one(given: str, key: str) -> bool:
+    """Return whether a filter admits one value of a tag only: not a pattern, a list, or all but some values."""
+    if _EITHER.search(given):
+        return False
+    terms = re.split(r",|\bAND\b", given, flags=re.IGNORECASE)
+    values = (
+        term.strip(" ()").removeprefix(f"{key}:") for term in terms if term.strip(" ()").startswith(f"{key}:")
+    )
+    return any("*" not in value for value in values)
+
+
+def averages(query: str) -> bool:
+    """Return whether a point of a query means the same before its time is over, as a sum does not."""
+    return _AGGREGATES.search(query) is not None

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from airflow_incident_provider.evidence.localization import Localization, Measure
 from airflow_incident_provider.evidence.model import Cause
-from airflow_incident_provider.evidence.series import Direction, Series, Shift, State
+from airflow_incident_provider.evidence.series import MINUTE_S, Direction, Series, Shift, State
 from airflow_incident_provider.evidence.symptoms import Resource, Symptom
 from airflow_incident_provider.models import Finding
 
@@ -78,6 +78,17 @@ class MetricSeen:
     name: str = ""
     measure: Measure | None = None
 
+    @property
+    def earliest_onset(self) -> int | None:
+        """From when on the onset may be, where it is not known to the minute."""
+        coarse = self.onset is not None and self.state is not State.LOST and self.series.interval > MINUTE_S
+        return self.onset if self.onset_from is None and coarse else self.onset_from
+
+    @property
+    def latest_onset(self) -> int:
+        """The end of what the first abnormal point covers."""
+        return (self.onset or 0) + (self.series.interval if self.state is not State.LOST else MINUTE_S)
+
 
 @dataclass(frozen=True, kw_only=True)
 class GroupsSeen:
@@ -118,6 +129,10 @@ class VersionSeen:
     latency: float | None
     latency_before: float | None
     traffic_share: float
+
+    def served_before(self, at: int) -> bool:
+        """Return whether it served requests before a moment."""
+        return self.first_seen is None or self.first_seen < at
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ Answers are read leniently: a member that is missing or of another kind is left 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,16 +16,18 @@ from typing import Any
 
 from airflow_incident_provider.evidence.calls import SCOPES, Answer, Endpoint, member
 from airflow_incident_provider.evidence.model import CallOutcome
-from airflow_incident_provider.evidence.series import Series
+from airflow_incident_provider.evidence.series import MINUTE_S, Series
 from airflow_incident_provider.text import redact
 
 _TEXT = 300
 _TAG = 120
-_INCOMPLETE_SECONDS = 90
+_NUMBER = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
+_DELAY_S = 30
+_INCOMPLETE_SECONDS = MINUTE_S + _DELAY_S
 """How old a point has to be to be complete: the newest one is regularly low or missing."""
 
-_MILLISECONDS_FROM = 10**11
-"""Unix times above this are milliseconds: Datadog does not declare the unit of some."""
+_LATEST_SECONDS = 2**32
+"""Unix times above this are milli-, micro- or nanoseconds: Datadog does not declare the unit of some."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +89,15 @@ def text_of(row: Mapping[str, Any], *keys: str, limit: int = _TEXT) -> str | Non
 
 
 def seconds_of(value: object) -> int | None:
-    """Return Unix seconds of a time in seconds, milliseconds or ISO 8601."""
+    """Return Unix seconds of a time in seconds or a smaller unit, or in ISO 8601; ``None`` if it is no time."""
     if (number := _value(value)) is not None:
-        return int(number / 1000 if number > _MILLISECONDS_FROM else number)
+        units = (number / unit for unit in (1, 10**3, 10**6, 10**9))
+        return next((int(seconds) for seconds in units if abs(seconds) <= _LATEST_SECONDS), None)
     if isinstance(value, str):
         try:
             at = datetime.fromisoformat(value)
         except ValueError:
-            return seconds_of(int(value)) if value.isdecimal() else None
+            return seconds_of(float(value)) if _NUMBER.fullmatch(value) else None
         return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
     return None
 
@@ -118,15 +122,22 @@ def tags_of(value: object) -> dict[str, str]:
     return found
 
 
-def query_series(answer: Answer | None, *, now: float) -> list[TaggedSeries]:
-    """Return the series of a metric query (v1)."""
+def query_series(answer: Answer | None, *, now: float, whole: bool = True) -> list[TaggedSeries]:
+    """Return the series of a metric query (v1).
+
+    :param whole: whether a point that covers more than a minute counts only once that time is over: until then a
+        sum is too low.
+    """
     if answer is None:
         return []
     found = []
     for row in answer.rows("series"):
         points = [p for p in row.get("pointlist") or [] if isinstance(p, list | tuple) and len(p) == 2]  # noqa: PLR2004
         timed = ((seconds_of(at), value) for at, value in points)
-        found.append(TaggedSeries(tags_of(row.get("tag_set")), _series(timed, now)))
+        series = _series(timed, now)
+        if whole and series.interval > MINUTE_S:
+            series = series.between(-math.inf, now - series.interval - _DELAY_S + 1)
+        found.append(TaggedSeries(tags_of(row.get("tag_set")), series))
     return found
 
 
@@ -154,8 +165,13 @@ def _series(points: Iterable[tuple[int | None, object]], now: float) -> Series:
 
 
 def _value(value: object) -> float | None:
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if usable else None  # type: ignore[arg-type]
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def sparse_counter(counter: Series, reference: Series) -> Series:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
+MINUTE_S = 60
 MIN_BASELINE_POINTS = 10
 """With fewer points than these there is no normal range to compare with."""
 
@@ -61,6 +62,12 @@ class Series:
         """Seconds between two points, derived from the points themselves; 60 if there are fewer than two."""
         gaps = [later - earlier for earlier, later in pairwise(self.times)]
         return int(statistics.median(gaps)) if gaps else 60
+
+    @property
+    def interval(self) -> int:
+        """Seconds that a point covers, at least a minute: all distances between points are multiples of them."""
+        gaps = [later - earlier for earlier, later in pairwise(self.times)]
+        return max(math.gcd(*gaps), MINUTE_S)
 
 
 @dataclass(frozen=True)
@@ -240,7 +247,8 @@ def growing_since(series: Series) -> int | None:
     rise = medians[-1] - medians[start]
     if start > _GROWTH_PARTS // 2 or rise < _GROWTH_AT_LEAST * abs(medians[start]) or max(steps) > rise * 0.6:
         return None
-    return parts[start][0][0]
+    # Not its first point, which may still belong to what was before.
+    return min(parts[start], key=lambda point: point[1])[0]
 
 
 def _side(baseline: Baseline, value: float, threshold: float) -> int:

@@ -15,11 +15,11 @@ from airflow_incident_provider.evidence.observations import (
     fails_more,
     value_of,
 )
+from airflow_incident_provider.evidence.series import MINUTE_S
 from airflow_incident_provider.evidence.weighing import Draft
 
 _PROVEN_S = 10 * 60
 _SLOWER = 1.5
-_MINUTE_S = 60
 
 
 def identified(change: Change, versions: Sequence[VersionSeen]) -> Change:
@@ -47,7 +47,7 @@ def weigh_versions(draft: Draft, seen: Observations, change: Change, onset: int)
         return
     # The onset is a point of a series, which covers the time up to the next one; versions are counted by minutes.
     metric = value_of(seen.metric)
-    end = onset + (max(metric.series.step, _MINUTE_S) if metric else _MINUTE_S)
+    end = metric.latest_onset if metric else onset + MINUTE_S
     if _came_after(new, end):
         draft.contradict("versions", f"{new.version} served no request before the onset")
         return
@@ -69,6 +69,9 @@ def _came_after(version: VersionSeen, end: int) -> bool:
 
 def _worse_than(new: VersionSeen, others: list[VersionSeen]) -> list[tuple[Support, str]]:
     """Return in what a version is worse than those that serve beside it, else than those that served before it."""
+    if not others:
+        # There is nothing that it could be worse than.
+        return []
     found = []
     beside = [each for each in others if each.error_share is not None]
     shares = [each.error_share if beside else each.errors_before for each in beside or others]

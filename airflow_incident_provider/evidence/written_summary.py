@@ -27,7 +27,8 @@ _GENERATED = frozenset({"metric", "groups", "traffic", "versions", "dependencies
 _OF_CHECKS: Mapping[str, str] = {
     "changes": (
         "deployment feature flag configuration change by at utc min h before after the onset of still rolling "
-        "out in same minute as no or last hours version"
+        "out in same minute as no or last hours version while metric was not reported metric's first abnormal "
+        "point covers whether it came is known at least cause"
     ),
     "errors": ("first seen came back utc in version times no new error errors known window the"),
     "logs": (
@@ -35,8 +36,8 @@ _OF_CHECKS: Mapping[str, str] = {
         "read the connection refused timeout timed out certificate expired pool exhausted memory dns"
     ),
     "monitors": (
-        "also alerting since utc fired first min h before after this alert no other monitor of services "
-        "around it alerts the"
+        "also alerting since utc fired first min h before after this alert no other monitor that of services "
+        "around it alerts by service began to within one for only alerting groups were read the"
     ),
     "downtime": ("a planned downtime covers since until utc no this alert with end set"),
     "catalog": ("owner no named runbook the catalog has entry of"),

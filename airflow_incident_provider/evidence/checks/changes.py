@@ -12,6 +12,7 @@ from airflow_incident_provider.evidence.model import Cause
 from airflow_incident_provider.evidence.observations import Change, ChangesSeen, Checked, MetricSeen
 from airflow_incident_provider.evidence.reading import plain, seconds_of, tag_value, tags_of, text_of
 from airflow_incident_provider.evidence.request import EvidenceRequest
+from airflow_incident_provider.evidence.series import MINUTE_S
 from airflow_incident_provider.models import Verdict
 
 _RESOURCES = {"feature_flag": Cause.FEATURE_FLAG, "configuration": Cause.CONFIGURATION}
@@ -78,11 +79,13 @@ def check_changes(request: EvidenceRequest, answers: Answers, metric: MetricSeen
         return check.unanswered("what changed is")
     onset = metric.onset if metric and metric.symptomatic else None
     moment = onset if onset is not None else int(request.alerted_at.timestamp())
-    # The onset is a point of a series, which covers the time up to the next one.
-    end = moment + (metric.series.step if metric and onset is not None else 1)
+    # The onset is a point of a series, which covers a minute or more.
+    end = metric.latest_onset if metric and onset is not None else moment + 1
     changes = _distinct(change for name in usable for change in _read(name, answers[name], request))
-    open_from = metric.onset_from if metric and metric.onset_from is not None and onset is not None else moment
-    unclear = tuple(c for c in changes if open_from <= c.at < moment)
+    open_from = metric.earliest_onset if metric and onset is not None else None
+    # Up to a minute is taken for the order of what happened: clocks differ.
+    open_until = end if end - moment > MINUTE_S else moment
+    unclear = tuple(c for c in changes if open_from is not None and open_from <= c.at < open_until)
     before = tuple(
         sorted((c for c in changes if c.at < end and c not in unclear), key=lambda c: abs(moment - c.at))
     )
@@ -92,6 +95,9 @@ def check_changes(request: EvidenceRequest, answers: Answers, metric: MetricSeen
     close = onset is not None and any(moment - change.at <= _RELATED_S for change in before)
     if not changes and gaps:
         return check.unknown(f"no change was found, but not all were read: {gaps[0].call.reason}")
+    if not changes and (undated := _undated(answers[name] for name in usable if name.startswith("deployments"))):
+        count = f"{undated} deployment{'s have' if undated > 1 else ' has'}"
+        return check.unknown(f"no change was found, but {count} no time that can be read")
     services = filter(None, (request.service, *(name.partition(":")[2] for name in usable)))
     asked = listed(list(dict.fromkeys(services))) or "the environment"
     text = _text(request, seen, metric if onset is not None else None, asked)
@@ -105,16 +111,22 @@ def _text(request: EvidenceRequest, seen: ChangesSeen, metric: MetricSeen | None
     def when(change: Change) -> str:
         if metric is None or metric.onset is None:
             return f"{_name(change, request)}, {ago(change.at, request.alerted_at.timestamp())} the alert"
-        return f"{_name(change, request)}, {to_onset(change.at, metric.onset, metric.onset_from)}"
+        return f"{_name(change, request)}, {to_onset(change.at, metric.onset, metric.earliest_onset)}"
 
     before = [when(change) for change in seen.before[:_SHOWN]]
     after = [f"{when(change)}: no cause of it" for change in seen.after[:2]]
     unclear = [
-        f"{_name(change, request)}, while the metric was not reported: whether it came first is not known"
+        f"{_name(change, request)}, {_meanwhile(change, metric)}: whether it came first is not known"
         for change in seen.unclear[:_SHOWN]
     ]
     nothing = f"no deployment, feature flag or configuration change of {services} was found in the last 3 hours"
     return "; ".join((*before, *unclear, *after)) or nothing
+
+
+def _meanwhile(change: Change, metric: MetricSeen | None) -> str:
+    if metric is None or metric.onset is None or change.at < metric.onset:
+        return "while the metric was not reported"
+    return f"in the {metric.series.interval // MINUTE_S} min that the metric's first abnormal point covers"
 
 
 def _name(change: Change, request: EvidenceRequest) -> str:
@@ -129,6 +141,12 @@ def _read(name: str, answer: Answer, request: EvidenceRequest) -> Iterable[Chang
         change = read(row, answer, request)
         if change is not None and request.start <= change.at:
             yield change
+
+
+def _undated(found: Iterable[Answer]) -> int:
+    """Return how many deployments do not say when they were, so that they may be causes."""
+    rows = (row for answer in found for row in answer.rows("data"))
+    return sum(seconds_of(member(row, "attributes", "started_at")) is None for row in rows)
 
 
 def _deployment(row: Mapping[str, Any], answer: Answer, request: EvidenceRequest) -> Change | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airflow_incident_provider.evidence.calls import SIGNALS, Answers
+from airflow_incident_provider.evidence.calls import SIGNALS, Answer, Answers
 from airflow_incident_provider.evidence.checks.finding import Check, ago, clock, listed, partly
 from airflow_incident_provider.evidence.observations import (
     CatalogSeen,
@@ -36,9 +36,11 @@ def check_monitors(
     if (answer := check.answer()) is None:
         return check.unanswered("what else alerts is")
     seen = _first_of_each(_related_monitors(request, answer.rows("groups"), related))
-    partial = partly(answer)
+    partial = partly(answer) or _first_page(answer)
     if not seen:
-        return check.found(f"no other monitor of the services around it alerts{partial}", ())
+        minutes = _RELATED_S // _ONE_MINUTE
+        known = f"no other monitor that alerts by service began to alert within {minutes} min of this one"
+        return check.found(f"{known} for the services around it{partial}", ())
     own = int(request.alerted_at.timestamp())
     first = seen[0]
     words = [f"{each.name} since {clock(each.triggered_at, request)}" for each in seen[:4]]
@@ -46,6 +48,14 @@ def check_monitors(
     order = f"; {first.name} fired first, {ago(first.triggered_at, own)} this alert" if earlier else ""
     verdict = Verdict.WARN if metric and metric.symptomatic else Verdict.OK
     return check.found(f"also alerting: {listed(words)}{order}{partial}", tuple(seen), verdict)
+
+
+def _first_page(answer: Answer) -> str:
+    """Return the remark that there are more groups than were asked for."""
+    total = answer.at("metadata", "total_count")
+    read = len(answer.rows("groups"))
+    more = isinstance(total, int) and total > read
+    return f" (only {read} of {total} alerting groups were read)" if more else ""
 
 
 def _related_monitors(

@@ -14,7 +14,17 @@ from airflow_incident_provider.evidence.reading import utc
 from airflow_incident_provider.evidence.request import EvidenceRequest
 from airflow_incident_provider.models import Finding, Verdict
 
-_GIB, _MIB, _LARGE = 2**30, 2**20, 1000
+_GIB, _LARGE = 2**30, 1000
+_SIZES = (("MiB", 2**20), ("KiB", 2**10), ("B", 1))
+_UNITS = {
+    "percent": "%",
+    "nanosecond": "ns",
+    "microsecond": "µs",
+    "millisecond": "ms",
+    "second": "s",
+    "minute": "min",
+    "hour": "h",
+}
 
 
 @dataclass(frozen=True)
@@ -109,16 +119,28 @@ def to_onset(seconds: float, onset: float, onset_from: float | None = None) -> s
 def number(value: float, unit: str | None = None) -> str:
     """Return a figure as people read it."""
     if unit == "byte":
-        return f"{value / _GIB:.2f} GiB" if abs(value) >= _GIB else f"{value / _MIB:.0f} MiB"
+        if abs(value) >= _GIB:
+            return f"{value / _GIB:.2f} GiB"
+        name, size = next(each for each in _SIZES if abs(value) >= each[1] or each[1] == 1)
+        return f"{_digits(value / size)} {name}"
     if unit == "share":
         return percent(value)
-    text = f"{value:,.0f}" if abs(value) >= _LARGE else f"{value:.3g}"
-    return {"percent": f"{text} %", "second": f"{text} s"}.get(unit or "", text)
+    shown = _UNITS.get(unit or "", "")
+    return f"{_digits(value)} {shown}".rstrip()
+
+
+def _digits(value: float) -> str:
+    # Three digits of 999.7 would be 1e+03.
+    return f"{value:,.0f}" if abs(value) >= _LARGE - 0.5 else f"{value:.3g}"
 
 
 def percent(share: float) -> str:
     """Return a share as a percentage."""
-    return f"{share * 100:.2g} %" if share < 0.1 else f"{share * 100:.0f} %"  # noqa: PLR2004
+    if share < 0.1:  # noqa: PLR2004
+        return f"{share * 100:.2g} %"
+    # Nearly all is not all.
+    shown = f"{share * 100:.0f}"
+    return f"{shown} %" if shown != "100" or share >= 1 else f"{min(share * 100, 99.99):.4g} %"
 
 
 def listed(words: Sequence[str], most: int = 5) -> str:

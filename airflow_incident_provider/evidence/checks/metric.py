@@ -16,10 +16,12 @@ from airflow_incident_provider.evidence.checks.services import (
     traced,
 )
 from airflow_incident_provider.evidence.localization import Measure
+from airflow_incident_provider.evidence.metric_query import averages
 from airflow_incident_provider.evidence.observations import Checked, GroupsSeen, MetricSeen, fails_more
 from airflow_incident_provider.evidence.reading import query_series
 from airflow_incident_provider.evidence.request import EvidenceRequest
 from airflow_incident_provider.evidence.series import (
+    MINUTE_S,
     Direction,
     Series,
     Shift,
@@ -68,14 +70,27 @@ def _check_own_metric(request: EvidenceRequest, answers: Answers) -> Checked[Met
         return check.skipped(_NO_QUERY if request.query is None else _UNSUITABLE)
     if (answer := check.answer()) is None:
         return check.unanswered("the metric is")
-    found = query_series(answer, now=request.now.timestamp())
-    if not found or not found[0].series.known():
+    found = own_series(request, answer)
+    if not any(each.known() for each in found):
         return check.unknown(f"Datadog returned no data for {request.metric_query}")
-    seen = _see_own(request, found[0].series, silent_since(request, own_traces(request, answers)))
+    if len(found) > 1:
+        return check.unknown(
+            f"the metric is not known: Datadog returned {len(found)} groups of it, not only the one of the alert"
+        )
+    seen = _see_own(request, found[0], silent_since(request, own_traces(request, answers)))
     if seen is None:
         return check.unknown("the metric cannot be compared: it has too few points in the last hours")
     text = _lost(request, seen) if seen.state is State.LOST else _compared(request, seen, unit_of(answer))
     return check.found(f"{text}{partly(answer)}", seen, _ATTENTION[seen.state], facts=_facts(seen))
+
+
+def own_series(request: EvidenceRequest, answer: Answer) -> list[Series]:
+    """Return the alert's own metric: of several groups those of the alert's scope, if any are."""
+    whole = request.metric_query is None or not averages(request.metric_query)
+    found = query_series(answer, now=request.now.timestamp(), whole=whole)
+    scope = {*request.scope, *request.tags(request.service)}
+    own = [each for each in found if each.tags and {f"{key}:{value}" for key, value in each.tags.items()} <= scope]
+    return [each.series for each in (own or found)]
 
 
 def _see_own(request: EvidenceRequest, series: Series, silent: int | None) -> MetricSeen | None:
@@ -125,16 +140,20 @@ def _compared(request: EvidenceRequest, seen: MetricSeen, unit: str | None) -> s
     assert shift is not None
     normal = number(shift.baseline.median, unit)
     if seen.growing_since is not None:
-        first = seen.series.known()[0][1]
+        first = next(value for at, value in seen.series.known() if at >= seen.growing_since)
         rise = f"from {number(first, unit)} to {number(shift.latest, unit)}"
         return f"has grown steadily since {clock(seen.growing_since, request)} or earlier: {rise}"
     if seen.state is State.NORMAL:
-        return f"within its normal range: {number(shift.latest, unit)} (normally {normal})"
+        last = seen.series.known()[-1][0] + seen.series.interval
+        until = f", until {clock(last, request)}" if seen.series.interval > MINUTE_S else ""
+        return f"within its normal range{until}: {number(shift.latest, unit)} (normally {normal})"
     assert seen.onset is not None
     verb = "rose" if shift.direction is Direction.UP else "fell"
     since = f"{clock(seen.onset, request)}{' or earlier' if seen.onset_open else ''}"
     if seen.onset_from is not None:
         since += f" (nothing was reported from {clock(seen.onset_from, request)} on)"
+    elif seen.series.interval > MINUTE_S:
+        since += f" (a point covers {seen.series.interval // MINUTE_S} min)"
     if shift.earlier_ended is not None:
         since += f" (and earlier, until {clock(shift.earlier_ended, request)})"
     text = f"{verb} to {number(shift.extreme, unit)} (normally {normal}), abnormal since {since}"
@@ -183,7 +202,9 @@ def check_groups(request: EvidenceRequest, answers: Answers, metric: MetricSeen 
         return check.skipped(_NO_QUERY if request.metric_query is None else "it was not asked")
     hosts = {
         each.tags["host"]: each.series
-        for each in query_series(answer, now=request.now.timestamp())
+        for each in query_series(
+            answer, now=request.now.timestamp(), whole=not averages(request.metric_query or "")
+        )
         if each.tags.get("host") not in {None, "N/A", ""}
     }
     if not hosts:

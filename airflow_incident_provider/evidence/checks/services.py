@@ -25,7 +25,7 @@ from airflow_incident_provider.evidence.observations import (
 )
 from airflow_incident_provider.evidence.reading import added, share, sparse_counter, text_of, timeseries
 from airflow_incident_provider.evidence.request import EvidenceRequest
-from airflow_incident_provider.evidence.series import Direction, Series, Shift, State, compare, lost_since
+from airflow_incident_provider.evidence.series import MINUTE_S, Direction, Series, Shift, State, compare, lost_since
 from airflow_incident_provider.evidence.symptoms import Symptom, measures_share
 from airflow_incident_provider.models import Verdict
 
@@ -40,6 +40,7 @@ FEW_FAILED = 3
 
 _RELATED_CHANGE_S = 3600
 _MUCH_HIGHER = 1.5
+_FEW_MS = 10
 _SILENT_S = 600
 _RECENT_S = 600
 """The shares of the traffic are those of the newest requests."""
@@ -166,7 +167,7 @@ def check_traffic(request: EvidenceRequest, answers: Answers, metric: MetricSeen
     # While all else is well, more or fewer requests are an ordinary day.
     symptoms = [seen.error_share, seen.latency, seen.requests if metric is None or metric.symptomatic else None]
     changed = lost is not None or any(each is not None and each.state is not State.NORMAL for each in symptoms)
-    text = f"{_traffic(request, seen)}{partly(answer)}"
+    text = f"{_traffic(request, seen, own.requests.interval // MINUTE_S)}{partly(answer)}"
     return check.found(text, seen, Verdict.WARN if changed else Verdict.OK)
 
 
@@ -175,12 +176,12 @@ def silent_since(request: EvidenceRequest, traces: Traces | None) -> int | None:
     return lost_since(*request.split(traces.requests), request.end) if traces else None
 
 
-def _traffic(request: EvidenceRequest, seen: TrafficSeen) -> str:
+def _traffic(request: EvidenceRequest, seen: TrafficSeen, minutes: int) -> str:
     if seen.lost_at is not None:
         return f"no requests are reported since {clock(seen.lost_at, request)}: that is no value, not zero"
     changed, normal_parts = [], []
     for name, shift, form in (
-        ("requests a minute", seen.requests, number),
+        ("requests a minute" if minutes == 1 else f"requests in {minutes} min", seen.requests, number),
         ("share of failed requests", seen.error_share, percent),
         ("mean duration", seen.latency, _seconds),
     ):
@@ -198,7 +199,9 @@ def _traffic(request: EvidenceRequest, seen: TrafficSeen) -> str:
 
 
 def _seconds(value: float) -> str:
-    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
+    if value >= 1:
+        return f"{value:.2f} s"
+    return f"{value * 1000:.0f} ms" if value >= _FEW_MS / 1000 else f"{value * 1000:.2g} ms"
 
 
 def check_versions(
@@ -209,7 +212,7 @@ def check_versions(
     if (answer := check.answer()) is None:
         return check.unanswered("the versions are")
     onset = metric.onset if metric and metric.symptomatic else None
-    exact = onset if metric and metric.onset_from is None else None
+    exact = onset if metric and metric.earliest_onset is None else None
     versions = _versions(request, traced(request, answers, VERSIONS, "version"), onset or request.window_start)
     seen = tuple(sorted(versions, key=lambda version: version.first_seen or 0))
     if not seen:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_incident_provider.evidence.metric_query import Monitored, read_monitor_query
+from airflow_incident_provider.evidence.metric_query import Monitored, grouped, narrowed, read_monitor_query
 
 LATENCY = "avg:trace.http.request{env:prod,service:checkout} by {host}"
 SHARE = "default_zero(sum:a.b{x:y}.as_count()) / sum:c.d{x:y}.as_count()"
@@ -47,3 +47,43 @@ def test_metric_is_read_from_each_metric_monitor_type(query: str, expected: Moni
 )
 def test_other_monitors_have_no_metric_query(query: str) -> None:
     assert read_monitor_query(query) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "filter_"),
+    [
+        ("env:prod,host:web-*", "env:prod,host:web-*,host:web-1"),
+        ("env:prod,!host:test", "env:prod,!host:test,host:web-1"),
+        ("*", "host:web-1,env:prod"),
+        ("env:prod,host:web-1", "env:prod,host:web-1"),
+        ("env:prod AND service IN (a,b)", "(env:prod AND service IN (a,b)) AND host:web-1"),
+        ("env:prod OR env:stg", "(env:prod OR env:stg) AND host:web-1 AND env:prod"),
+        ("host not in (a, b) and env:prod", "(host not in (a, b) and env:prod) AND host:web-1"),
+        ("NOT env:dev", "(NOT env:dev) AND host:web-1 AND env:prod"),
+        ("env:prod AND host:web-1", "env:prod AND host:web-1"),
+    ],
+)
+def test_a_query_is_narrowed_to_the_group_of_the_alert_in_the_syntax_of_its_filter(
+    given: str, filter_: str
+) -> None:
+    query = f"avg:a.b{{{given}}}.rollup(avg, 60)"
+    assert narrowed(query, {"host": "web-1", "env": "prod"}) == f"avg:a.b{{{filter_}}}.rollup(avg, 60)"
+
+
+def test_what_counts_groups_keeps_them() -> None:
+    counted = "count_nonzero(avg:a.b{*} by {host})"
+    assert grouped(counted, ()) == counted
+    assert grouped("avg:a.b{*} by {host}", ()) == "avg:a.b{*}"
+
+
+@pytest.mark.parametrize(
+    ("query", "watched"),
+    [
+        ("avg(last_5m):avg:a.b{*} > .5", Monitored("avg:a.b{*}", 0.5, False)),
+        ("sum(last_5m):sum:a.b{*}.as_count() == 0", Monitored("sum:a.b{*}.as_count()", 0.0, None)),
+        ("avg(last_5m):p99.9:a.b{*} > 1", Monitored("p99.9:a.b{*}", 1.0, False)),
+        ("avg(last_5m):cumsum(sum:a.b{*}) > 1", None),
+    ],
+)
+def test_odd_conditions_and_functions_are_read_for_what_they_are(query: str, watched: Monitored | None) -> None:
+    assert read_monitor_query(query) == watched
