@@ -26,9 +26,9 @@ class TaskInstance:
         if isinstance(task_ids, str):
             return self._upstream_values.get(task_ids) if key == "return_value" else None
         return [
-            self._upstream_values[each]
-            for each in task_ids
-            if each in self._upstream_values and key == "return_value"
+            self._upstream_values[task_id]
+            for task_id in task_ids
+            if task_id in self._upstream_values and key == "return_value"
         ]
 
     def get_task_states(self, **_: object) -> dict[str, dict[str, str]]:

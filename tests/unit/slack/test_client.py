@@ -54,8 +54,8 @@ def channel_members(control: SandboxClient, name: str = "inc-room") -> set[str]:
 def bot_messages(control: SandboxClient, name: str = "inc-room") -> list[str]:
     """Return the texts that the app posted in the channel and its threads."""
     top = control.channel(name)["messages"]
-    messages = [*top, *(reply for each in top for reply in each["replies"])]
-    return [each["text"] for each in messages if each.get("subtype") is None and each["user"] == BOT]
+    messages = [*top, *(reply for message in top for reply in message["replies"])]
+    return [message["text"] for message in messages if message.get("subtype") is None and message["user"] == BOT]
 
 
 # --- identity ---------------------------------------------------------------------------------------

@@ -69,10 +69,12 @@ def token_without(control: SandboxClient, *scopes: str) -> str:
 
 def test_every_query_has_exactly_one_outcome(resolve: Resolve) -> None:
     found = resolve(*(query for query, _, _ in CASES)).resolutions
-    assert [(each.query, each.outcome) for each in found] == [(query, outcome) for query, outcome, _ in CASES]
+    assert [(result.query, result.outcome) for result in found] == [(query, outcome) for query, outcome, _ in CASES]
     methods = {query: method for query, _, method in CASES if method is not None}
-    assert {each.query: each.method for each in found if each.query in methods} == methods
-    assert all(each.reason or each.candidates for each in found if each.outcome is not ResolutionOutcome.RESOLVED)
+    assert {result.query: result.method for result in found if result.query in methods} == methods
+    assert all(
+        result.reason or result.candidates for result in found if result.outcome is not ResolutionOutcome.RESOLVED
+    )
 
 
 def test_similar_name_is_suggested_and_not_resolved(resolve: Resolve) -> None:

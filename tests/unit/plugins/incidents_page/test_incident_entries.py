@@ -129,7 +129,7 @@ def record(key: str = "dd.1.2", **fields: Any) -> IncidentRecord:
 
 
 def rows(*runs: RecordedRun, records: tuple[IncidentRecord, ...] = (), base_path: str = "/") -> list[Any]:
-    return incidents(runs, {each.key: each for each in records}, base_path=base_path, now=NOW)
+    return incidents(runs, {item.key: item for item in records}, base_path=base_path, now=NOW)
 
 
 def reasons(row: Any) -> list[AttentionReason]:

@@ -34,9 +34,9 @@ class Proxy:
             while data := source.recv(65_536):
                 if not silent.is_set():
                     target.sendall(data)
-        for each in (source, target):
+        for sock in (source, target):
             with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+                sock.shutdown(socket.SHUT_RDWR)
 
     def tunnel(self, client: socket.socket, address: str) -> None:
         """Relay between a client and ``address`` until either side closes."""
