@@ -35,8 +35,10 @@ class ForkedSteps:
     :param findings: what the probes find if a run starts them.
     """
 
-    def __init__(self, life: harness.Life, findings: list[Finding], monkeypatch: pytest.MonkeyPatch) -> None:
-        self._life, self._findings, self._monkeypatch = life, findings, monkeypatch
+    def __init__(
+        self, lifecycle: harness.LifecycleHarness, findings: list[Finding], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self._lifecycle, self._findings, self._monkeypatch = lifecycle, findings, monkeypatch
         self._process = 0
         self.tries = 0
 
@@ -46,13 +48,13 @@ class ForkedSteps:
 
     def run(self, request: RunRequest) -> None:
         """Run what a requested run does, in the DAG's order; a task whose process was killed is run again."""
-        due = harness.chosen(self._life, request.run_id, **request.conf)
+        due = harness.selected_tasks(self._lifecycle, request.run_id, **request.conf)
         if "plan_recheck" in due:
             due.add("recover_incident")
         for operator, task_id in STEPS.items():
             if task_id in due:
                 if operator is RecoverIncidentOperator:
-                    self._life.investigated(request.dag_id, request.run_id, self._findings)
+                    self._lifecycle.store_findings(request.dag_id, request.run_id, self._findings)
                 self._until_it_ends(operator, task_id, request)
 
     def _until_it_ends(self, operator: type[Any], task_id: str, request: RunRequest) -> None:
@@ -64,8 +66,8 @@ class ForkedSteps:
 
     def _try(self, operator: type[Any], task_id: str, request: RunRequest) -> bool:
         """Run a task in a process; return whether it ended by itself."""
-        context = self._life.context(task_id, request.run_id, **request.conf)
-        stores = [*self._life.stores.values(), self._life.assets, *self._life.inbox.values()]
+        context = self._lifecycle.context(task_id, request.run_id, **request.conf)
+        stores = [*self._lifecycle.stores.values(), self._lifecycle.assets, *self._lifecycle.inbox.values()]
         read_end, write_end = os.pipe()
         self._process = os.fork()
         if not self._process:
@@ -79,7 +81,7 @@ class ForkedSteps:
                 if kind == "store":
                     stores[[id(store) for store in stores].index(key[0])].set(key[1], value)
                 elif kind == "xcom":
-                    self._life.xcoms[key] = value
+                    self._lifecycle.xcoms[key] = value
                 elif kind == "error":
                     raise AssertionError(f"{task_id}: {value}")
         os.waitpid(self._process, 0)
@@ -95,13 +97,13 @@ class ForkedSteps:
             dict.__setitem__(to, key, value)
             send("store", (id(to), key), value)
 
-        def push(task: harness.LifeTask, key: str, value: Any) -> None:
+        def push(task: harness.FakeTaskInstance, key: str, value: Any) -> None:
             place = (task.dag_id, task.run_id, task.task_id, key)
-            self._life.xcoms[place] = value
+            self._lifecycle.xcoms[place] = value
             send("xcom", place, value)
 
         self._monkeypatch.setattr(harness.JsonStore, "set", store)
-        self._monkeypatch.setattr(harness.LifeTask, "xcom_push", push)
+        self._monkeypatch.setattr(harness.FakeTaskInstance, "xcom_push", push)
         try:
             value = operator(task_id=task_id).execute(context)
         except AirflowSkipException:

@@ -25,7 +25,7 @@ from airflow_incident_provider.lifecycle.coordination import ActionKind, Person,
 from airflow_incident_provider.lifecycle.records import RunRequest
 from airflow_incident_provider.models import Severity
 
-from ..unit.operators.lifecycle_harness import BOT, BROKEN, DANA, Life, Monitor  # noqa: TID252  # isort: skip
+from ..unit.operators.lifecycle_harness import BOT, BROKEN, DANA, LifecycleHarness, Monitor  # noqa: TID252  # isort: skip
 from .forked_steps import ForkedSteps  # isort: skip
 from .kills import KillAtCall  # isort: skip
 from .running import Room, rooms_in  # isort: skip
@@ -109,17 +109,17 @@ class ActionBench:
         self._slack.workspace.reset()
         self._control.add_channel(ANNOUNCEMENTS, members=[BOT])
         shutil.rmtree(self._directory, ignore_errors=True)
-        life = Life(TABLE)
-        life.now = START
+        lifecycle = LifecycleHarness(TABLE)
+        lifecycle.now = START
         findings = [finding.model_copy(update={"started_at": datetime.now(UTC)}) for finding in BROKEN]
-        life.respond(Monitor(life, self._payload("01"))("Triggered"), findings)
-        steps = ForkedSteps(life, findings, self._monkeypatch)
+        lifecycle.run_response(Monitor(lifecycle, self._payload("01"))("Triggered"), findings)
+        steps = ForkedSteps(lifecycle, findings, self._monkeypatch)
         for before in act.after:
-            self._do(life, steps, before)
+            self._do(lifecycle, steps, before)
         script = KillAtCall(steps.processes, nth, when) if nth else FaultScript()
         self._slack.workspace.faults = script
         self._calls_before, steps.tries = len(self._control.calls()), 0
-        self._do(life, steps, act)
+        self._do(lifecycle, steps, act)
         return self._seen(steps), getattr(script, "killed", [])
 
     def calls(self) -> int:
@@ -127,14 +127,14 @@ class ActionBench:
         return len(self._control.calls()) - self._calls_before
 
     @staticmethod
-    def _do(life: Life, steps: ForkedSteps, act: Act) -> None:
+    def _do(lifecycle: LifecycleHarness, steps: ForkedSteps, act: Act) -> None:
         if act.kind is None:
-            life.schedule("look.1")
-            dag_id, run_id, conf, life.now = life.requested.pop()
+            lifecycle.schedule("look.1")
+            dag_id, run_id, conf, lifecycle.now = lifecycle.requested.pop()
             steps.run(RunRequest(dag_id=dag_id, run_id=run_id, conf=conf))
             return
-        life.pass_time(minutes=1)
-        for request in life.act(act.kind, **act.arguments):
+        lifecycle.advance_time(minutes=1)
+        for request in lifecycle.act(act.kind, **act.arguments):
             steps.run(request)
 
     def _seen(self, steps: ForkedSteps) -> Seen:

@@ -1,4 +1,4 @@
-"""An incident's life, from the first alert to the archived room, for the operators of ``incident_update``."""
+"""Fixtures for the operators of ``incident_update``: an incident from its first alert to its archived room."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ from typing import Any
 import pytest
 from incident_sandbox import SandboxClient
 
-from .lifecycle_harness import BROKEN, TABLE, Life, Monitor, Room
+from .lifecycle_harness import BROKEN, TABLE, LifecycleHarness, Monitor, Room
 
 
 @pytest.fixture
-def make_life(connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Life]:
-    def make(table: str = TABLE, *, connected: bool = True) -> Life:
+def make_harness(
+    connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., LifecycleHarness]:
+    def create(table: str = TABLE, *, connected: bool = True) -> LifecycleHarness:
         if connected:
             connect()
         (tmp_path / "routing.yaml").write_text(table, encoding="utf-8")
         monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(tmp_path / "routing.yaml"))
-        return Life(table)
+        return LifecycleHarness(table)
 
-    return make
-
-
-@pytest.fixture
-def life(make_life: Callable[..., Life]) -> Life:
-    return make_life()
+    return create
 
 
 @pytest.fixture
-def monitor(life: Life, payload: Callable[[str], dict[str, Any]]) -> Monitor:
-    return Monitor(life, payload("01"))
+def harness(make_harness: Callable[..., LifecycleHarness]) -> LifecycleHarness:
+    return make_harness()
 
 
 @pytest.fixture
-def room(life: Life, monitor: Monitor, control: SandboxClient) -> Room:
-    """The room of an incident that has just begun."""
-    life.respond(monitor("Triggered"), BROKEN)
-    return Room(control, life)
+def monitor(harness: LifecycleHarness, payload: Callable[[str], dict[str, Any]]) -> Monitor:
+    return Monitor(harness, payload("01"))
+
+
+@pytest.fixture
+def room(harness: LifecycleHarness, monitor: Monitor, control: SandboxClient) -> Room:
+    """Return the room of a newly opened incident."""
+    harness.run_response(monitor("Triggered"), BROKEN)
+    return Room(control, harness)

@@ -1,7 +1,7 @@
 """
-An incident's life without Airflow: the webhook's decisions, the registry and the tasks, in one process.
+Run the lifecycle of an incident without Airflow: webhook decisions, registry and tasks in one process.
 
-Time is ours: decisions happen when a test says, and a task's run is due when a test says. Slack is the stand-in.
+Tests control the time of decisions and of due runs. Slack is the sandbox.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ rules:
   - {name: worst, match: {severity: critical}, responders: [José García, nobody@acme.example]}
 lifecycle: {quiet_period: 10m, archive_delay: 24h, reopen_window: 60m}
 """
-INVESTIGATING = DAG("d")
-"""What a step can see of its DAG: which of its tasks find something."""
-InvestigateInContainerOperator(task_id="investigate", probe={}, dag=INVESTIGATING)
+DAG_WITH_PROBE = DAG("d")
+"""A DAG with a probe task, from which steps collect findings."""
+InvestigateInContainerOperator(task_id="investigate", probe={}, dag=DAG_WITH_PROBE)
 FIRST_STEPS: tuple[tuple[str, type[Any]], ...] = (
     ("parse_incident_event", ParseIncidentOperator),
     ("setup_slack_integration", SetupSlackOperator),
@@ -81,22 +81,22 @@ LAST_STEPS: tuple[tuple[str, type[Any]], ...] = (
 
 
 class JsonStore(dict[str, Any]):
-    """Stands for Airflow's stores: what goes in comes out as JSON makes it."""
+    """Fake Airflow state store that serializes values as JSON."""
 
     def set(self, key: str, value: Any) -> None:
         self[key] = json.loads(json.dumps(value))
 
 
-class LifeTask:
-    """Stands for a task instance; XComs of all runs are in one place."""
+class FakeTaskInstance:
+    """Fake task instance; the harness keeps the XComs of all runs."""
 
-    def __init__(self, life: Life, dag_id: str, run_id: str, task_id: str) -> None:
+    def __init__(self, harness: LifecycleHarness, dag_id: str, run_id: str, task_id: str) -> None:
         self.dag_id, self.run_id, self.task_id, self.map_index = dag_id, run_id, task_id, -1
         self.try_number, self.max_tries = 1, 0
-        self._life = life
+        self._harness = harness
 
     def xcom_push(self, key: str, value: Any) -> None:
-        self._life.xcoms[self.dag_id, self.run_id, self.task_id, key] = value
+        self._harness.xcoms[self.dag_id, self.run_id, self.task_id, key] = value
 
     def xcom_pull(
         self,
@@ -107,24 +107,24 @@ class LifeTask:
     ) -> Any:
         place = (dag_id or self.dag_id, run_id or self.run_id)
         if isinstance(task_ids, str):
-            return self._life.xcoms.get((*place, task_ids, key))
-        found = (self._life.xcoms.get((*place, task_id, key)) for task_id in task_ids)
+            return self._harness.xcoms.get((*place, task_ids, key))
+        found = (self._harness.xcoms.get((*place, task_id, key)) for task_id in task_ids)
         return [
             part for value in found if value is not None for part in (value if isinstance(value, list) else [value])
         ]
 
     def get_task_states(self, **_: object) -> dict[str, dict[str, str]]:
         run = (self.dag_id, self.run_id)
-        done = {task for *where, task, key in self._life.xcoms if tuple(where) == run and key == "return_value"}
-        failed = {task for *where, task in self._life.failed if tuple(where) == run}
+        done = {task for *where, task, key in self._harness.xcoms if tuple(where) == run and key == "return_value"}
+        failed = {task for *where, task in self._harness.failed if tuple(where) == run}
         return {self.run_id: dict.fromkeys(done, "success") | dict.fromkeys(failed, "failed")}
 
     def get_dagrun_state(self, dag_id: str, run_id: str) -> str:
-        return self._life.run_states.get((dag_id, run_id), "success")
+        return self._harness.run_states.get((dag_id, run_id), "success")
 
 
-class Life:
-    """One incident, or several.
+class LifecycleHarness:
+    """Simulate the lifecycle of one or several incidents.
 
     :param table: the routing table, as YAML.
     """
@@ -144,13 +144,13 @@ class Life:
         self.user: str | None = None
         self._updates = self._actions = 0
 
-    # --- what the webhook does ----------------------------------------------------------------------
+    # --- webhook ----------------------------------------------------------------------
 
-    def pass_time(self, **time: float) -> None:
+    def advance_time(self, **time: float) -> None:
         self.now += timedelta(**time)
 
     def alert(self, payload: dict[str, Any]) -> Decision:
-        """Take an alert in, now."""
+        """Process an alert that arrives now."""
         signal = read_signal({"datadog": payload}, received_at=self.now, routing=self.routing)
         decision = decide(signal, [one.record for one in self._stored()], self.rules, self.now)
         assert decision.record is not None
@@ -164,7 +164,7 @@ class Life:
         return [self.stored(key) for key in keys]
 
     def stored(self, key: str | None = None) -> StoredIncident:
-        """Return an incident as the registry has it."""
+        """Return an incident as stored in the registry."""
         from airflow_incident_provider.registry.task_client import TaskRegistry
 
         found = TaskRegistry(self.assets).incident(key or self.key)
@@ -182,20 +182,22 @@ class Life:
         if version == 1:
             self.assets.set(Kind.TRANSITION.key(record.key), Transition().model_dump(mode="json"))
 
-    def act(self, kind: ActionKind, **arguments: Any) -> tuple[RunRequest, ...]:
-        """Apply an action of Alice, as a button does; return the runs that it starts."""
+    def act(self, kind: ActionKind, **options: Any) -> tuple[RunRequest, ...]:
+        """Apply an action of Alice as a button does; return the runs that it starts."""
         self._actions += 1
-        action = IncidentAction(id=f"action-{self._actions}", kind=kind, at=self.now, actor=ACTOR, **arguments)
+        action = IncidentAction(id=f"action-{self._actions}", kind=kind, at=self.now, actor=ACTOR, **options)
         applied = apply_action(self.record, action, responders_for=lambda changed: responders(changed, self.rules))
         assert applied.outcome is Outcome.APPLIED, applied.reply
         self._write(applied.record)
         if not applied.record.pending:
             return applied.runs
-        update = RunRequest(dag_id=DagId.INCIDENT_UPDATE, run_id=self.hand_over(), conf={"incident_key": self.key})
+        update = RunRequest(
+            dag_id=DagId.INCIDENT_UPDATE, run_id=self.queue_update(), conf={"incident_key": self.key}
+        )
         return (*applied.runs, update)
 
-    def hand_over(self) -> str:
-        """Give what is pending to an update run, as happens when one is due, and return its id."""
+    def queue_update(self) -> str:
+        """Move the pending updates to a new update run and return its id."""
         self._updates += 1
         run_id, record = f"upd.{self.key}.{self._updates}", self.record
         batch = UpdateBatch(incident=self.key, items=record.pending, dropped=record.pending_dropped)
@@ -203,15 +205,15 @@ class Life:
         self._write(record.without_pending())
         return run_id
 
-    # --- what tasks do ------------------------------------------------------------------------------
+    # --- tasks ------------------------------------------------------------------------------
 
     def context(
         self, task_id: str, run_id: str, *, dag_id: str = DagId.INCIDENT_UPDATE, **conf: Any
     ) -> dict[str, Any]:
         conf = conf or {"incident_key": self.key}
         return {
-            "ti": LifeTask(self, dag_id, run_id, task_id),
-            "dag": INVESTIGATING,
+            "ti": FakeTaskInstance(self, dag_id, run_id, task_id),
+            "dag": DAG_WITH_PROBE,
             "dag_run": SimpleNamespace(
                 conf=conf, start_date=self.now, run_after=self.now, triggering_user_name=self.user
             ),
@@ -220,7 +222,7 @@ class Life:
             "asset_state_store": {REGISTRY: self.assets, **self.inbox},
         }
 
-    def do(self, operator: type[Any], run_id: str, **conf: Any) -> Any:
+    def run_task(self, operator: type[Any], run_id: str, **conf: Any) -> Any:
         """Run one task of ``incident_update`` and return its value; ``None`` if it is skipped."""
         task_id = TASK_IDS[operator]
         context = self.context(task_id, run_id, **({"incident_key": self.key} | conf))
@@ -231,10 +233,10 @@ class Life:
         context["ti"].xcom_push("return_value", value)
         return value
 
-    def start_by_form(self, run_id: str, **fields: Any) -> None:
-        """Run ``incident_response`` up to the room, as somebody started it who filled in the form.
+    def start_from_form(self, run_id: str, **fields: Any) -> None:
+        """Run ``incident_response`` up to the room with the conf of a trigger form.
 
-        Its tasks report the incident to the inbox from now on, as those of ``incident_dag`` do.
+        From now on, tasks report to the inbox, as those of ``incident_dag`` do.
         """
         self.inbox = {REPORTS: JsonStore()}
         for task_id, operator in FIRST_STEPS:
@@ -242,8 +244,8 @@ class Life:
             context["ti"].xcom_push("return_value", operator(task_id=task_id).execute(context))
         [self.key] = self.inbox[REPORTS]
 
-    def respond(self, decision: Decision, findings: list[Finding]) -> None:
-        """Run ``incident_response`` as the decision asked for; its probes find what is given."""
+    def run_response(self, decision: Decision, findings: list[Finding]) -> None:
+        """Run the ``incident_response`` run of a decision; its probes return the findings."""
         request = next(run for run in decision.runs if run.dag_id == DagId.INCIDENT_RESPONSE)
 
         def step(task_id: str, operator: Callable[..., Any]) -> None:
@@ -252,23 +254,23 @@ class Life:
 
         for task_id, operator in FIRST_STEPS:
             step(task_id, operator)
-        self.investigated(DagId.INCIDENT_RESPONSE, request.run_id, findings)
+        self.store_findings(DagId.INCIDENT_RESPONSE, request.run_id, findings)
         for task_id, operator in LAST_STEPS:
             step(task_id, operator)
 
-    def respond_as_airflow_does(
+    def run_response_with_failures(
         self, decision: Decision, findings: list[Finding], *, before: Callable[[str], None] = lambda _: None
     ) -> str:
-        """Run ``incident_response``; a step that fails is a failed step, and the run goes on.
+        """Run ``incident_response``; record failed steps and continue, as Airflow does.
 
-        :param before: called with each task id, before it runs.
+        :param before: called with each task id before the task runs.
         """
         request = next(run for run in decision.runs if run.dag_id == DagId.INCIDENT_RESPONSE)
         where = (DagId.INCIDENT_RESPONSE, request.run_id)
         for task_id, operator in (*FIRST_STEPS, *LAST_STEPS):
             before(task_id)
             if task_id == TaskId.POST_UPDATES:
-                self.investigated(*where, findings)
+                self.store_findings(*where, findings)
             context = self.context(task_id, request.run_id, dag_id=DagId.INCIDENT_RESPONSE, **request.conf)
             try:
                 value = operator(task_id=task_id).execute(context)
@@ -281,13 +283,13 @@ class Life:
         return request.run_id
 
     def run_requested(self) -> Any:
-        """Run what the last requested run of ``incident_update`` does, when it is due; return what was posted."""
+        """Run the last requested run of ``incident_update`` at its due time; return the posted value."""
         _, run_id, conf, at = self.requested.pop()
         self.now = max(self.now, at)
-        if "post_incident_update" not in chosen(self, run_id, **conf):
+        if "post_incident_update" not in selected_tasks(self, run_id, **conf):
             return None
         try:
-            return self.do(PostIncidentUpdateOperator, run_id, **conf)
+            return self.run_task(PostIncidentUpdateOperator, run_id, **conf)
         except (AirflowFailException, IncidentError):
             self.failed.add((DagId.INCIDENT_UPDATE, run_id, TaskId.POST_UPDATE))
             return None
@@ -295,18 +297,18 @@ class Life:
             self.schedule(run_id, **conf)
 
     def schedule(self, run_id: str, **conf: Any) -> None:
-        """Let ``schedule_next_check`` request the next run, if it does."""
+        """Run ``schedule_next_check`` and keep the run that it requests, if any."""
         context = self.context(TaskId.SCHEDULE_NEXT_CHECK, run_id, **({"incident_key": self.key} | conf))
         try:
             ScheduleNextCheckOperator(task_id=TaskId.SCHEDULE_NEXT_CHECK).execute(context)
-        except DagRunTriggerException as asked:
-            due = asked.run_after or self.now
-            self.requested.append((asked.trigger_dag_id, str(asked.dag_run_id), asked.conf or {}, due))
+        except DagRunTriggerException as trigger:
+            due = trigger.run_after or self.now
+            self.requested.append((trigger.trigger_dag_id, str(trigger.dag_run_id), trigger.conf or {}, due))
         except AirflowSkipException:
             pass
 
-    def investigated(self, dag_id: str, run_id: str, findings: list[Finding]) -> None:
-        """Let the probes of a run have found something."""
+    def store_findings(self, dag_id: str, run_id: str, findings: list[Finding]) -> None:
+        """Store findings as the result of a run's probes."""
         self.xcoms[dag_id, run_id, "investigate", "return_value"] = [each.to_xcom() for each in findings]
 
 
@@ -332,21 +334,21 @@ BROKEN = [
     finding("http", Verdict.FAIL, "HTTP 503 after 212 ms"),
     finding("control", Verdict.OK, "our own network is fine", ""),
 ]
-WELL = [
+HEALTHY = [
     finding("http", Verdict.OK, "HTTP 200 after 35 ms"),
     finding("control", Verdict.OK, "our own network is fine", ""),
 ]
 
 
 class Room:
-    """What a test looks at in Slack."""
+    """Read the room of an incident in Slack."""
 
-    def __init__(self, control: SandboxClient, life: Life) -> None:
-        self._control, self._life = control, life
+    def __init__(self, control: SandboxClient, harness: LifecycleHarness) -> None:
+        self._control, self._harness = control, harness
 
     @property
     def id(self) -> str:
-        return str(self._life.record.room.channel_id)
+        return str(self._harness.record.room.channel_id)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -354,15 +356,15 @@ class Room:
 
     @property
     def brief(self) -> dict[str, Any]:
-        return next(m for m in self.state["messages"] if m["ts"] == self._life.record.room.brief_ts)
+        return next(m for m in self.state["messages"] if m["ts"] == self._harness.record.room.brief_ts)
 
     @property
     def thread(self) -> list[str]:
-        """The texts under the brief, without those of the first minutes."""
+        """Return the replies under the brief, without the first one."""
         return [json.dumps(m["blocks"], ensure_ascii=False) for m in self.brief["replies"]][1:]
 
     def posted(self, part: str) -> list[str]:
-        """The texts in the channel itself whose key has this in it."""
+        """Return the messages in the channel whose key contains a text."""
         return [
             json.dumps(m["blocks"], ensure_ascii=False)
             for m in self.state["messages"]
@@ -371,15 +373,15 @@ class Room:
 
 
 class Monitor:
-    """Sends alerts of one monitor into a life."""
+    """Send alerts of one monitor to the harness."""
 
-    def __init__(self, life: Life, payload: dict[str, Any]) -> None:
-        self._life, self._payload, self._sent = life, payload, 0
+    def __init__(self, harness: LifecycleHarness, payload: dict[str, Any]) -> None:
+        self._harness, self._payload, self._sent = harness, payload, 0
 
     def __call__(self, transition: str, priority: str = "P3", *, cycle: str = "1", **changed: Any) -> Any:
         self._sent += 1
-        self._life.pass_time(seconds=1)
-        at = str(int(self._life.now.timestamp() * 1000))
+        self._harness.advance_time(seconds=1)
+        at = str(int(self._harness.now.timestamp() * 1000))
         payload = {**self._payload, "id": str(self._sent), "date": at, "last_updated": at}
         payload["alert"] = {
             **self._payload["alert"],
@@ -389,62 +391,62 @@ class Monitor:
             "title": f"[{priority}] [{transition}] Checkout 5xx ratio above 2%",
             **changed,
         }
-        return self._life.alert(payload)
+        return self._harness.alert(payload)
 
 
 @contextmanager
-def an_hour_ago(life: Life, slack: SandboxServer) -> Iterator[None]:
-    """Let what happens meanwhile have happened an hour ago."""
+def one_hour_earlier(harness: LifecycleHarness, slack: SandboxServer) -> Iterator[None]:
+    """Run the body of the ``with`` statement one hour in the past."""
     workspace = slack.workspace
     clock, workspace._last_ts = workspace.clock, 0
     workspace.clock = lambda: clock() - 3600
-    life.now -= timedelta(hours=1)
+    harness.now -= timedelta(hours=1)
     yield
     workspace.clock = clock
-    life.now += timedelta(hours=1)
+    harness.now += timedelta(hours=1)
 
 
-def talk(slack: SandboxServer, channel: str, messages: int) -> None:
-    """Let people write into a channel."""
-    there = slack.workspace.channel_named(channel)
-    assert there is not None
+def post_messages(slack: SandboxServer, channel: str, messages: int) -> None:
+    """Post messages of a person to a channel."""
+    target = slack.workspace.channel_named(channel)
+    assert target is not None
     for number in range(messages):
-        slack.workspace.post(there, Message(ts="", user=ALICE, text=f"talk {number}"))
+        slack.workspace.post(target, Message(ts="", user=ALICE, text=f"message {number}"))
 
 
-def tell(life: Life) -> Any:
-    """Run the update that is due, up to the telling."""
-    return life.do(PostIncidentUpdateOperator, life.hand_over())
+def post_update(harness: LifecycleHarness) -> Any:
+    """Post the pending updates."""
+    return harness.run_task(PostIncidentUpdateOperator, harness.queue_update())
 
 
-def recover(life: Life, monitor: Monitor, findings: list[Finding]) -> str:
-    """Let the incident recover, and post that; return the run."""
+def recover(harness: LifecycleHarness, monitor: Monitor, findings: list[Finding]) -> str:
+    """Recover the incident and post it with the findings of the recheck; return the run id."""
     monitor("Recovered", "P3")
-    run_id = life.hand_over()
-    life.do(PostIncidentUpdateOperator, run_id)
-    assert life.do(PlanRecheckOperator, run_id)
-    life.investigated("incident_update", run_id, findings)
-    life.do(RecoverIncidentOperator, run_id)
+    run_id = harness.queue_update()
+    harness.run_task(PostIncidentUpdateOperator, run_id)
+    assert harness.run_task(PlanRecheckOperator, run_id)
+    harness.store_findings("incident_update", run_id, findings)
+    harness.run_task(RecoverIncidentOperator, run_id)
     return run_id
 
 
-def resolve(life: Life) -> Any:
-    """Run the look that is due when the quiet time is over."""
-    life.pass_time(minutes=11)
-    return life.do(ResolveIncidentOperator, "look.resolve")
+def resolve(harness: LifecycleHarness) -> Any:
+    """Run the check that is due after the quiet period."""
+    harness.advance_time(minutes=11)
+    return harness.run_task(ResolveIncidentOperator, "look.resolve")
 
 
-def chosen(life: Life, run_id: str, **conf: Any) -> set[str]:
-    """Return the tasks that are not skipped, in the DAG as it is."""
+def selected_tasks(harness: LifecycleHarness, run_id: str, **conf: Any) -> set[str]:
+    """Return the tasks that ``select_due_tasks`` does not skip."""
     from airflow.dag_processing.dagbag import DagBag
 
     task = DagBag(str(DAG_FILE)).dags["incident_update"].get_task("select_due_tasks")
     with pytest.raises(DownstreamTasksSkipped) as skipped:
-        task.execute(life.context("select_due_tasks", run_id, **conf))
+        task.execute(harness.context("select_due_tasks", run_id, **conf))
     return task.downstream_task_ids - set(skipped.value.tasks)
 
 
-def schedule_next_check(life: Life, run_id: str) -> Any:
+def schedule_next_check(harness: LifecycleHarness, run_id: str) -> Any:
     return ScheduleNextCheckOperator(task_id="schedule_next_check").execute(
-        life.context("schedule_next_check", run_id)
+        harness.context("schedule_next_check", run_id)
     )

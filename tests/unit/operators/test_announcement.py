@@ -1,4 +1,4 @@
-"""Every incident has one line in the announcement channel, edited in place; a private one has none in public."""
+"""Announcements: one message per public incident, edited in place."""
 
 from __future__ import annotations
 
@@ -9,121 +9,138 @@ from typing import Any
 import pytest
 from incident_sandbox import Fault, SandboxClient, SandboxServer
 
-from .lifecycle_harness import BROKEN, TABLE, WELL, Life, Monitor, an_hour_ago, recover, resolve, talk, tell
+from .lifecycle_harness import (
+    BROKEN,
+    HEALTHY,
+    TABLE,
+    LifecycleHarness,
+    Monitor,
+    one_hour_earlier,
+    post_messages,
+    post_update,
+    recover,
+    resolve,
+)
 
-ANNOUNCED = TABLE + "announce: '#incident-news'\n"
+TABLE_WITH_ANNOUNCEMENTS = TABLE + "announce: '#incident-news'\n"
 
 
 @pytest.fixture
-def life(make_life: Callable[..., Life], monkeypatch: pytest.MonkeyPatch) -> Life:
+def harness(make_harness: Callable[..., LifecycleHarness], monkeypatch: pytest.MonkeyPatch) -> LifecycleHarness:
     from airflow_incident_provider.operators import final_summary
     from airflow_incident_provider.slack import hook
 
     monkeypatch.setattr(final_summary, "request_run", lambda *_: True)
     monkeypatch.setattr(hook, "_backoff", lambda _: 0.0)
-    return make_life(ANNOUNCED)
+    return make_harness(TABLE_WITH_ANNOUNCEMENTS)
 
 
 @pytest.fixture
-def news(life: Life, app: Any, control: SandboxClient) -> Callable[[], list[str]]:
-    """Return the messages of the app in the announcement channel."""
+def announcements(harness: LifecycleHarness, app: Any, control: SandboxClient) -> Callable[[], list[str]]:
+    """Return a function that reads the app's messages in the announcement channel."""
     channel = app.create_channel("incident-news", private=False)
 
-    def news() -> list[str]:
+    def announcements() -> list[str]:
         messages = control.channel(channel.id)["messages"]
         return [json.dumps(each["blocks"], ensure_ascii=False) for each in messages if each.get("metadata")]
 
-    return news
+    return announcements
 
 
-def test_one_line_follows_the_incident(life: Life, monitor: Monitor, news: Callable[[], list[str]]) -> None:
-    life.respond(monitor("Triggered"), BROKEN)
-    [line] = news()
-    assert "Checkout 5xx ratio above 2%" in line
-    assert "*Open*" in line
+def test_announcement_is_updated_in_place(
+    harness: LifecycleHarness, monitor: Monitor, announcements: Callable[[], list[str]]
+) -> None:
+    harness.run_response(monitor("Triggered"), BROKEN)
+    [announcement] = announcements()
+    assert "Checkout 5xx ratio above 2%" in announcement
+    assert "*Open*" in announcement
     monitor("Triggered", "P1")
-    tell(life)
-    [line] = news()
-    assert "critical" in line
-    recover(life, monitor, WELL)
-    assert "*Recovered*" in news()[0]
-    resolve(life)
-    [line] = news()
-    assert "*Resolved*" in line
+    post_update(harness)
+    [announcement] = announcements()
+    assert "critical" in announcement
+    recover(harness, monitor, HEALTHY)
+    assert "*Recovered*" in announcements()[0]
+    resolve(harness)
+    [announcement] = announcements()
+    assert "*Resolved*" in announcement
 
 
-def test_incident_without_a_room_is_announced_with_the_reason(
-    life: Life, monitor: Monitor, news: Callable[[], list[str]], control: SandboxClient
+def test_incident_without_room_is_announced_with_reason(
+    harness: LifecycleHarness, monitor: Monitor, announcements: Callable[[], list[str]], control: SandboxClient
 ) -> None:
     control.add_fault(Fault(method="conversations.create", error="restricted_action", times=None))
-    life.respond_as_airflow_does(monitor("Triggered"), BROKEN)
-    [line] = news()
-    assert "*No room:*" in line
-    assert "restricted" in line
+    harness.run_response_with_failures(monitor("Triggered"), BROKEN)
+    [announcement] = announcements()
+    assert "*No room:*" in announcement
+    assert "restricted" in announcement
 
 
-def test_private_incident_is_not_announced_in_public(
-    life: Life, monitor: Monitor, news: Callable[[], list[str]]
+def test_private_incident_is_not_announced(
+    harness: LifecycleHarness, monitor: Monitor, announcements: Callable[[], list[str]]
 ) -> None:
     from airflow_incident_provider.room.announcement import announce
     from airflow_incident_provider.room.snapshot import IncidentSnapshot
     from airflow_incident_provider.slack.access import live_slack_client
 
     monitor("Triggered")
-    stored = life.stored()
+    stored = harness.stored()
     private = stored.model_copy(update={"record": stored.record.model_copy(update={"private": True})})
     announce(live_slack_client("slack_api_default"), IncidentSnapshot(stored=private), "#incident-news")
-    assert news() == []
+    assert announcements() == []
 
 
 @pytest.mark.parametrize(
-    ("messages", "settings"),
+    ("message_count", "settings"),
     [
         (2300, {}),
         (200, {"history_limit": 15}),
         (40, {"history_limit": 15, "history_calls_per_minute": 1, "rate_limits": True}),
     ],
 )
-def test_the_line_is_found_behind_much_talk(
-    life: Life,
+def test_announcement_is_found_behind_many_messages(
+    harness: LifecycleHarness,
     monitor: Monitor,
-    news: Callable[[], list[str]],
+    announcements: Callable[[], list[str]],
     slack: SandboxServer,
     control: SandboxClient,
     *,
-    messages: int,
+    message_count: int,
     settings: dict[str, Any],
 ) -> None:
-    with an_hour_ago(life, slack):
-        life.respond(monitor("Triggered"), BROKEN)
-    talk(slack, "incident-news", messages)
+    with one_hour_earlier(harness, slack):
+        harness.run_response(monitor("Triggered"), BROKEN)
+    post_messages(slack, "incident-news", message_count)
     control.settings(**settings)
     monitor("Re-Triggered", "P1")
-    tell(life)
-    [line] = news()
-    assert "critical" in line
+    post_update(harness)
+    [announcement] = announcements()
+    assert "critical" in announcement
 
 
-def test_a_line_that_cannot_be_edited_any_more_is_replaced_once(
-    life: Life, monitor: Monitor, news: Callable[[], list[str]], slack: SandboxServer, control: SandboxClient
+def test_uneditable_announcement_is_replaced_once(
+    harness: LifecycleHarness,
+    monitor: Monitor,
+    announcements: Callable[[], list[str]],
+    slack: SandboxServer,
+    control: SandboxClient,
 ) -> None:
-    with an_hour_ago(life, slack):
-        life.respond(monitor("Triggered"), BROKEN)
+    with one_hour_earlier(harness, slack):
+        harness.run_response(monitor("Triggered"), BROKEN)
     control.settings(edit_window_s=1800)
     for priority, severity in (("P1", "critical"), ("P2", "high"), ("P1", "critical")):
         monitor("Re-Triggered", priority)
-        tell(life)
-        first, second = news()
+        post_update(harness)
+        first, second = announcements()
         assert "critical" not in first
         assert severity in second
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"error": "channel_not_found"}, {"error": "missing_scope"}])
-def test_announcement_that_fails_costs_nothing(
-    life: Life, monitor: Monitor, control: SandboxClient, fault: dict[str, Any]
+def test_failed_announcement_does_not_fail_the_run(
+    harness: LifecycleHarness, monitor: Monitor, control: SandboxClient, fault: dict[str, Any]
 ) -> None:
-    """There is no such channel, or Slack does not list it."""
+    """Cover a missing channel and a Slack that does not list channels."""
     control.add_fault(Fault(method="users.conversations", times=None, **fault))
-    run_id = life.respond_as_airflow_does(monitor("Triggered"), BROKEN)
-    assert ("incident_response", run_id, "final_summary") not in life.failed
-    assert life.record.room.channel_id is not None
+    run_id = harness.run_response_with_failures(monitor("Triggered"), BROKEN)
+    assert ("incident_response", run_id, "final_summary") not in harness.failed
+    assert harness.record.room.channel_id is not None

@@ -1,4 +1,4 @@
-"""A person resolves an incident or archives its room: the record first, then the room, with the person's name."""
+"""Close requests: a person resolves an incident or archives its room."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .lifecycle_harness import (
     BROKEN,
     DAG_FILE,
     DANA,
-    WELL,
-    Life,
+    HEALTHY,
+    LifecycleHarness,
     Monitor,
     Room,
     recover,
@@ -31,29 +31,29 @@ from .lifecycle_harness import (
 
 RESOLVE = {"close_request": {"closing": "resolve"}}
 ARCHIVE = {"close_request": {"closing": "archive"}}
-BY_HAND = "man.OPS-1"
+REPORT_KEY = "man.OPS-1"
 
 
 @pytest.fixture
-def by_dana(life: Life) -> Life:
-    life.user = "dana"
-    return life
+def by_dana(harness: LifecycleHarness) -> LifecycleHarness:
+    harness.user = "dana"
+    return harness
 
 
-def tasks_after(life: Life, **conf: Any) -> set[str]:
-    """Return what ``select_due_tasks`` lets happen in a run with this conf."""
+def due_tasks(harness: LifecycleHarness, **conf: Any) -> set[str]:
+    """Return the tasks that ``select_due_tasks`` selects in a run with this conf."""
     from airflow.dag_processing.dagbag import DagBag
 
     task = DagBag(str(DAG_FILE)).dags["incident_update"].get_task("select_due_tasks")
-    with pytest.raises(DownstreamTasksSkipped) as skipped:
-        task.execute(life.context("select_due_tasks", "asked.1", incident_key=life.key, **conf))
-    return task.downstream_task_ids - set(skipped.value.tasks)
+    with pytest.raises(DownstreamTasksSkipped) as exc_info:
+        task.execute(harness.context("select_due_tasks", "request.1", incident_key=harness.key, **conf))
+    return task.downstream_task_ids - set(exc_info.value.tasks)
 
 
-def test_an_incident_that_still_fires_is_resolved_by_a_person(by_dana: Life, monitor: Monitor, room: Room) -> None:
-    assert tasks_after(by_dana, **RESOLVE) == {"resolve_incident", "schedule_next_check"}
-    by_dana.pass_time(minutes=5)
-    assert by_dana.do(ResolveIncidentOperator, "asked.1", **RESOLVE)
+def test_person_resolves_firing_incident(by_dana: LifecycleHarness, monitor: Monitor, room: Room) -> None:
+    assert due_tasks(by_dana, **RESOLVE) == {"resolve_incident", "schedule_next_check"}
+    by_dana.advance_time(minutes=5)
+    assert by_dana.run_task(ResolveIncidentOperator, "request.1", **RESOLVE)
     assert by_dana.record.status is Status.RESOLVED
     [text] = room.posted("/resolved")
     assert "by dana" in text
@@ -63,136 +63,144 @@ def test_an_incident_that_still_fires_is_resolved_by_a_person(by_dana: Life, mon
     assert room.state["topic"].split(" · ")[1] == "resolved"
     assert "resolved" in json.dumps(room.brief["blocks"])
     with pytest.raises(DagRunTriggerException):
-        schedule_next_check(by_dana, "asked.1")
+        schedule_next_check(by_dana, "request.1")
 
 
-def test_what_recovered_is_resolved_before_its_time(by_dana: Life, monitor: Monitor, room: Room) -> None:
-    recover(by_dana, monitor, WELL)
-    assert by_dana.do(ResolveIncidentOperator, "asked.1", **RESOLVE)
+def test_person_resolves_recovered_incident_early(by_dana: LifecycleHarness, monitor: Monitor, room: Room) -> None:
+    recover(by_dana, monitor, HEALTHY)
+    assert by_dana.run_task(ResolveIncidentOperator, "request.1", **RESOLVE)
     [text] = room.posted("/resolved")
     assert "by dana" in text
     assert "no alert has fired since" in text
 
 
-def test_it_holds_until_an_alert_fires_again(by_dana: Life, monitor: Monitor, room: Room) -> None:
-    by_dana.do(ResolveIncidentOperator, "asked.1", **RESOLVE)
+def test_manual_resolution_lasts_until_new_cycle(by_dana: LifecycleHarness, monitor: Monitor, room: Room) -> None:
+    by_dana.run_task(ResolveIncidentOperator, "request.1", **RESOLVE)
     assert monitor("Re-Triggered").action == "duplicate"
     assert by_dana.record.status is Status.RESOLVED
     assert monitor("Triggered", cycle="2").action == "reopen"
     assert by_dana.record.status is Status.OPEN
 
 
-def test_twice_is_once(by_dana: Life, monitor: Monitor, room: Room) -> None:
-    for run_id in ("asked.1", "asked.1", "asked.2"):
-        by_dana.do(ResolveIncidentOperator, run_id, **RESOLVE)
+def test_repeated_request_posts_once(by_dana: LifecycleHarness, monitor: Monitor, room: Room) -> None:
+    for run_id in ("request.1", "request.1", "request.2"):
+        by_dana.run_task(ResolveIncidentOperator, run_id, **RESOLVE)
     assert len(room.posted("/resolved")) == 1
 
 
-def test_who_it_was_is_airflow_s_word_and_no_markup(by_dana: Life, monitor: Monitor, room: Room) -> None:
+def test_user_name_comes_from_airflow_and_is_escaped(
+    by_dana: LifecycleHarness, monitor: Monitor, room: Room
+) -> None:
     by_dana.user = "<!channel> *eve*"
-    by_dana.do(ResolveIncidentOperator, "asked.1", **RESOLVE, by="somebody else")
+    by_dana.run_task(ResolveIncidentOperator, "request.1", **RESOLVE, by="mallory")
     [text] = room.posted("/resolved")
     assert "&lt;!channel&gt;" in text
-    assert "somebody else" not in text
+    assert "mallory" not in text
 
 
-def test_a_room_names_the_person_and_is_archived(by_dana: Life, monitor: Monitor, room: Room) -> None:
-    recover(by_dana, monitor, WELL)
+def test_person_archives_room(by_dana: LifecycleHarness, monitor: Monitor, room: Room) -> None:
+    recover(by_dana, monitor, HEALTHY)
     resolve(by_dana)
-    assert tasks_after(by_dana, **ARCHIVE) == {"archive_war_room", "schedule_next_check"}
-    assert by_dana.do(ArchiveWarRoomOperator, "asked.2", **ARCHIVE)
+    assert due_tasks(by_dana, **ARCHIVE) == {"archive_war_room", "schedule_next_check"}
+    assert by_dana.run_task(ArchiveWarRoomOperator, "request.2", **ARCHIVE)
     assert (room.state["is_archived"], by_dana.record.status) == (True, Status.ARCHIVED)
     [text] = room.posted("/archived")
     assert "Archived at" in text
     assert "by dana" in text
-    assert by_dana.do(ArchiveWarRoomOperator, "asked.3", **ARCHIVE) is None
+    assert by_dana.run_task(ArchiveWarRoomOperator, "request.3", **ARCHIVE) is None
 
 
-def test_an_open_incident_keeps_its_room(by_dana: Life, monitor: Monitor, room: Room) -> None:
-    assert by_dana.do(ArchiveWarRoomOperator, "asked.2", **ARCHIVE) is None
+def test_open_incident_is_not_archived(by_dana: LifecycleHarness, monitor: Monitor, room: Room) -> None:
+    assert by_dana.run_task(ArchiveWarRoomOperator, "request.2", **ARCHIVE) is None
     assert (room.state["is_archived"], by_dana.record.status) == (False, Status.OPEN)
     assert room.posted("/archived") == []
 
 
-def test_a_room_of_somebody_else_s_is_left_alone(by_dana: Life, monitor: Monitor, room: Room, slack: Any) -> None:
+def test_room_of_other_creator_is_not_archived(
+    by_dana: LifecycleHarness, monitor: Monitor, room: Room, slack: Any
+) -> None:
     slack.workspace.channels[room.id].creator = DANA
-    by_dana.do(ResolveIncidentOperator, "asked.1", **RESOLVE)
-    assert by_dana.do(ArchiveWarRoomOperator, "asked.2", **ARCHIVE) is None
+    by_dana.run_task(ResolveIncidentOperator, "request.1", **RESOLVE)
+    assert by_dana.run_task(ArchiveWarRoomOperator, "request.2", **ARCHIVE) is None
     assert not room.state["is_archived"]
     assert room.posted("/archived") == []
 
 
-def test_people_keep_a_room_by_putting_the_app_out(by_dana: Life, monitor: Monitor, room: Room, slack: Any) -> None:
-    by_dana.do(ResolveIncidentOperator, "asked.1", **RESOLVE)
+def test_room_without_app_is_not_archived(
+    by_dana: LifecycleHarness, monitor: Monitor, room: Room, slack: Any
+) -> None:
+    by_dana.run_task(ResolveIncidentOperator, "request.1", **RESOLVE)
     slack.workspace.channels[room.id].members.remove(BOT)
-    assert by_dana.do(ArchiveWarRoomOperator, "asked.2", **ARCHIVE) is None
+    assert by_dana.run_task(ArchiveWarRoomOperator, "request.2", **ARCHIVE) is None
     assert not room.state["is_archived"]
 
 
-def test_slack_is_down_and_the_retry_says_it_once(
-    by_dana: Life, monitor: Monitor, room: Room, control: SandboxClient
+def test_retry_after_slack_outage_posts_once(
+    by_dana: LifecycleHarness, monitor: Monitor, room: Room, control: SandboxClient
 ) -> None:
-    by_dana.do(ResolveIncidentOperator, "asked.1", **RESOLVE)
+    by_dana.run_task(ResolveIncidentOperator, "request.1", **RESOLVE)
     control.add_fault(Fault(method="conversations.archive", status=503, times=None))
     with pytest.raises(SlackUnavailableError):
-        by_dana.do(ArchiveWarRoomOperator, "asked.2", **ARCHIVE)
+        by_dana.run_task(ArchiveWarRoomOperator, "request.2", **ARCHIVE)
     control.clear_faults()
-    assert by_dana.do(ArchiveWarRoomOperator, "asked.2", **ARCHIVE)
+    assert by_dana.run_task(ArchiveWarRoomOperator, "request.2", **ARCHIVE)
     assert len(room.posted("/archived")) == 1
     assert room.state["is_archived"]
 
 
 @pytest.mark.parametrize("request_", ["resolve", {}, {"closing": "warn"}, {"closing": ["resolve"]}, 7])
-def test_invalid_request_fails(life: Life, monitor: Monitor, room: Room, request_: Any) -> None:
+def test_invalid_request_fails(harness: LifecycleHarness, monitor: Monitor, room: Room, request_: Any) -> None:
     with pytest.raises(AirflowFailException, match="airflow incident resolve"):
-        life.do(ResolveIncidentOperator, "asked.1", close_request=request_)
-    assert life.record.status is Status.OPEN
+        harness.run_task(ResolveIncidentOperator, "request.1", close_request=request_)
+    assert harness.record.status is Status.OPEN
 
 
-# --- incidents that a person started: no registry knows them --------------------------------------------
+# --- reported incidents, which are not in the registry --------------------------------------------
 
 
 @pytest.fixture
-def started_by_hand(life: Life, control: SandboxClient) -> Callable[[], dict[str, Any]]:
-    """Run the first steps of an incident that came by no webhook; return how its room is now."""
+def reported_room(harness: LifecycleHarness, control: SandboxClient) -> Callable[[], dict[str, Any]]:
+    """Run ``incident_response`` for a report; return a function that reads its room."""
     conf = {"title": "Checkout is down", "id": "OPS-1", "users": ["dana@acme.example"]}
-    request = RunRequest(dag_id="incident_response", run_id=BY_HAND, conf=conf)
-    life.respond(SimpleNamespace(runs=[request]), BROKEN)  # type: ignore[arg-type]
-    life.key, life.user = BY_HAND, "dana"
-    room = life.xcoms["incident_response", BY_HAND, "create_war_room", "return_value"]
+    request = RunRequest(dag_id="incident_response", run_id=REPORT_KEY, conf=conf)
+    harness.run_response(SimpleNamespace(runs=[request]), BROKEN)  # type: ignore[arg-type]
+    harness.key, harness.user = REPORT_KEY, "dana"
+    room = harness.xcoms["incident_response", REPORT_KEY, "create_war_room", "return_value"]
     return lambda: control.channel(room["channel_id"])
 
 
-def by_run(closing: str, run_id: str = BY_HAND) -> dict[str, Any]:
+def run_close_request(closing: str, run_id: str = REPORT_KEY) -> dict[str, Any]:
     return {"close_request": {"closing": closing, "dag_id": "incident_response", "run_id": run_id}}
 
 
-def test_it_is_resolved_and_archived_by_its_run(life: Life, started_by_hand: Callable[[], dict[str, Any]]) -> None:
-    assert tasks_after(life, **by_run("resolve")) == {"resolve_incident", "schedule_next_check"}
-    assert life.do(ResolveIncidentOperator, "asked.1", **by_run("resolve"))
-    assert next_check_is_skipped(life)
-    state = started_by_hand()
+def test_reported_incident_is_resolved_and_archived_by_run(
+    harness: LifecycleHarness, reported_room: Callable[[], dict[str, Any]]
+) -> None:
+    assert due_tasks(harness, **run_close_request("resolve")) == {"resolve_incident", "schedule_next_check"}
+    assert harness.run_task(ResolveIncidentOperator, "request.1", **run_close_request("resolve"))
+    assert is_next_check_skipped(harness)
+    state = reported_room()
     assert " · resolved · " in state["topic"]
     [text] = [json.dumps(m["blocks"]) for m in state["messages"] if m["text"].startswith("Resolved at")]
     assert "by dana" in text
-    # Nobody looks at it again: neither an alert nor a day's delay is promised.
+    # No further check runs, so the message promises neither reopening nor archiving.
     assert "brings it back" not in text
     assert "will be archived" not in text
-    assert life.do(ArchiveWarRoomOperator, "asked.2", **by_run("archive"))
-    state = started_by_hand()
+    assert harness.run_task(ArchiveWarRoomOperator, "request.2", **run_close_request("archive"))
+    state = reported_room()
     assert state["is_archived"]
     assert any(m["text"].startswith("Archived at") for m in state["messages"])
 
 
-def next_check_is_skipped(life: Life) -> bool:
+def is_next_check_skipped(harness: LifecycleHarness) -> bool:
     from airflow_incident_provider.operators import ScheduleNextCheckOperator
 
-    return life.do(ScheduleNextCheckOperator, "asked.1") is None
+    return harness.run_task(ScheduleNextCheckOperator, "request.1") is None
 
 
-def test_a_run_of_another_incident_is_not_taken_for_it(
-    life: Life, started_by_hand: Callable[[], dict[str, Any]]
+def test_run_of_other_incident_is_ignored(
+    harness: LifecycleHarness, reported_room: Callable[[], dict[str, Any]]
 ) -> None:
-    life.key = "man.OPS-2"
-    assert life.do(ResolveIncidentOperator, "asked.1", **by_run("resolve")) is None
-    assert not any(m["text"].startswith("Resolved at") for m in started_by_hand()["messages"])
+    harness.key = "man.OPS-2"
+    assert harness.run_task(ResolveIncidentOperator, "request.1", **run_close_request("resolve")) is None
+    assert not any(m["text"].startswith("Resolved at") for m in reported_room()["messages"])

@@ -1,4 +1,4 @@
-"""The summary is posted once, and neither it nor its value claims what is not so, whatever Slack does meanwhile."""
+"""The summary is posted once and reports only confirmed results when Slack fails."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ INCIDENT = Incident(
     occurred_at=NOW,
     received_at=NOW,
 )
-NOBODY = UserResolution()
-DOWN: dict[str, Any] = {"status": 503, "times": None}
+NO_PEOPLE = UserResolution()
+OUTAGE: dict[str, Any] = {"status": 503, "times": None}
 
 
 @pytest.fixture
 def room(app: Any) -> WarRoom:
-    """A room with a brief in it."""
+    """Create a room with a brief."""
     channel = app.create_channel(NAME, private=False)
     return WarRoom(
         mode=Mode.LIVE,
@@ -61,26 +61,30 @@ def room(app: Any) -> WarRoom:
 
 
 @pytest.fixture
-def summarise(app: Any, room: WarRoom, context: Callable[..., dict[str, Any]]) -> Callable[..., IncidentSummary]:
-    """Make the summary in the room, as the first or the last attempt of the task does."""
+def summarize(app: Any, room: WarRoom, context: Callable[..., dict[str, Any]]) -> Callable[..., IncidentSummary]:
+    """Return a function that runs the task's first or last attempt."""
 
-    def summarise(
-        *, last: bool, opened: WarRoom = room, people: UserResolution = NOBODY, incident: Incident = INCIDENT
+    def summarize(
+        *,
+        is_last: bool,
+        opened_room: WarRoom = room,
+        people: UserResolution = NO_PEOPLE,
+        incident: Incident = INCIDENT,
     ) -> IncidentSummary:
-        given = context(
+        task_context = context(
             parse_incident_event=incident.to_xcom(),
             setup_slack_integration=app.workspace.to_xcom(),
             resolve_slack_users=people.to_xcom(),
-            create_war_room=opened.to_xcom(),
+            create_war_room=opened_room.to_xcom(),
         )
-        given["ti"].max_tries = 0 if last else 3
-        value = FinalSummaryOperator(task_id="final_summary").execute(given)
+        task_context["ti"].max_tries = 0 if is_last else 3
+        value = FinalSummaryOperator(task_id="final_summary").execute(task_context)
         return IncidentSummary.model_validate(value)
 
-    return summarise
+    return summarize
 
 
-# --- who could not be invited at first --------------------------------------------------------------
+# --- late invitations --------------------------------------------------------------
 
 ALICE = "U0ALICENG01"
 PEOPLE = UserResolution(
@@ -95,34 +99,36 @@ PEOPLE = UserResolution(
 )
 
 
-@pytest.mark.parametrize("what", PROBLEMS[ProblemCode.INVITATIONS])
-def test_who_could_not_be_invited_is_invited_at_the_end(
-    summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient, what: str
+@pytest.mark.parametrize("problem_text", PROBLEMS[ProblemCode.INVITATIONS])
+def test_failed_invitations_are_retried(
+    summarize: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient, problem_text: str
 ) -> None:
-    summary = summarise(last=True, opened=without_people(room, what), people=PEOPLE)
+    summary = summarize(is_last=True, opened_room=with_failed_invitations(room, problem_text), people=PEOPLE)
     assert ALICE in control.channel(NAME)["members"]
     assert ([each.user.id for each in summary.invited_later], summary.invited, summary.here) == ([ALICE], 1, 1)
-    assert (reported(summary), summary.not_invited) == (set(), ())
+    assert (reported_problems(summary), summary.not_invited) == (set(), ())
     brief = json.dumps(control.channel(NAME)["messages"], ensure_ascii=False)
     assert f"*People* <@{ALICE}>" in brief or f" <@{ALICE}>" in brief
-    assert what not in brief
+    assert problem_text not in brief
 
 
-def test_a_person_who_still_cannot_be_invited_stays_reported(
-    summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
+def test_repeated_invitation_failure_is_reported(
+    summarize: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
 ) -> None:
     control.add_fault(Fault(method="conversations.invite", error="ratelimited", headers={"Retry-After": "3600"}))
-    summary = summarise(last=False, opened=without_people(room, "nobody could be invited"), people=PEOPLE)
+    summary = summarize(
+        is_last=False, opened_room=with_failed_invitations(room, "nobody could be invited"), people=PEOPLE
+    )
     assert ALICE not in control.channel(NAME)["members"]
     assert (summary.invited, summary.invited_later, summary.here) == (0, (), 0)
-    assert reported(summary) == {"nobody could be invited"}
+    assert reported_problems(summary) == {"nobody could be invited"}
     assert [each.query for each in summary.not_invited] == ["Alice Ng"]
 
 
-def test_who_has_left_is_not_invited_again(
-    summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
+def test_person_who_left_is_not_invited_again(
+    summarize: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
 ) -> None:
-    summary = summarise(last=True, opened=room, people=PEOPLE)
+    summary = summarize(is_last=True, opened_room=room, people=PEOPLE)
     assert ALICE not in control.channel(NAME)["members"]
     assert summary.invited_later == ()
 
@@ -131,8 +137,8 @@ EMAIL = "alice.ng@acme.example"
 RATE_LIMITED = Problem(step="resolve_slack_users", what="people could not be looked up", error="rate limited")
 
 
-def unanswered(room: WarRoom, *queries: str) -> tuple[WarRoom, UserResolution]:
-    """Return the room as it is opened when Slack did not say who these are, and what was known of them."""
+def with_failed_lookup(room: WarRoom, *queries: str) -> tuple[WarRoom, UserResolution]:
+    """Return a room and a resolution in which the lookup of people was rate limited."""
     people = UserResolution(
         resolutions=tuple(
             Resolution(query=query, outcome=ResolutionOutcome.NOT_FOUND, reason="rate limited") for query in queries
@@ -144,79 +150,79 @@ def unanswered(room: WarRoom, *queries: str) -> tuple[WarRoom, UserResolution]:
     return room.model_copy(update={"not_invited": missing, "problems": (RATE_LIMITED,)}), people
 
 
-def test_a_person_slack_did_not_return_at_first_is_invited_at_the_end(
-    summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
+def test_failed_lookups_are_retried_and_invited(
+    summarize: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
 ) -> None:
-    opened, people = unanswered(room, EMAIL, "dave@acme.example")
-    for last in (False, True):
-        summary = summarise(last=last, opened=opened, people=people)
+    opened_room, people = with_failed_lookup(room, EMAIL, "dave@acme.example")
+    for is_last in (False, True):
+        summary = summarize(is_last=is_last, opened_room=opened_room, people=people)
         assert ALICE in control.channel(NAME)["members"]
         assert [(each.user.id, each.query) for each in summary.invited_later] == [(ALICE, EMAIL)]
-        assert (reported(summary), summary.here) == (set(), 1)
+        assert (reported_problems(summary), summary.here) == (set(), 1)
         [dave] = summary.not_invited
         assert (dave.query, "no active member" in dave.reason) == ("dave@acme.example", True)
     assert len(control.calls("conversations.invite")) == 1
 
 
-def test_a_person_slack_still_does_not_return_stays_reported(
-    summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
+def test_repeated_lookup_failure_is_reported(
+    summarize: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
 ) -> None:
     control.add_fault(
         Fault(method="users.lookupByEmail", error="ratelimited", headers={"Retry-After": "3600"}, times=None)
     )
-    opened, people = unanswered(room, EMAIL)
-    summary = summarise(last=False, opened=opened, people=people)
+    opened_room, people = with_failed_lookup(room, EMAIL)
+    summary = summarize(is_last=False, opened_room=opened_room, people=people)
     assert (summary.invited, summary.invited_later, summary.here) == (0, (), 0)
     assert [each.query for each in summary.not_invited] == [EMAIL]
-    assert reported(summary) == {"people by e-mail address could not be looked up"}
+    assert reported_problems(summary) == {"people by e-mail address could not be looked up"}
 
 
-def test_a_person_found_at_the_end_who_cannot_be_invited_is_reported(
-    summarise: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
+def test_failed_late_invitation_is_reported(
+    summarize: Callable[..., IncidentSummary], room: WarRoom, control: SandboxClient
 ) -> None:
     control.add_fault(Fault(method="conversations.invite", error="cant_invite", times=None))
-    opened, people = unanswered(room, EMAIL)
-    summary = summarise(last=False, opened=opened, people=people)
-    assert (summary.invited_later, reported(summary)) == ((), set())
+    opened_room, people = with_failed_lookup(room, EMAIL)
+    summary = summarize(is_last=False, opened_room=opened_room, people=people)
+    assert (summary.invited_later, reported_problems(summary)) == ((), set())
     [alice] = summary.not_invited
     assert (alice.query, alice.reason) == ("Alice Ng", PER_USER["cant_invite"])
 
 
 @pytest.mark.parametrize("answer", [{}, {"errors": []}, {"errors": None, "channel": {"id": "C1"}}], ids=str)
-@pytest.mark.parametrize("found", ["at once", "at the end"])
-def test_a_person_whom_slack_silently_does_not_add_is_not_called_invited(
-    summarise: Callable[..., IncidentSummary],
+@pytest.mark.parametrize("found", ["initially", "at the end"])
+def test_silently_ignored_invitation_is_reported(
+    summarize: Callable[..., IncidentSummary],
     room: WarRoom,
     control: SandboxClient,
     found: str,
     answer: dict[str, Any],
 ) -> None:
-    """Slack reports nothing of people in the state "removed"."""
+    """Cover people in the state "removed", about whom Slack reports no error."""
     body = {"ok": True, **answer}
     control.add_fault(Fault(method="conversations.invite", status=200, body=body, times=None))
-    opened, people = unanswered(room, EMAIL)
-    if found == "at once":
-        opened, people = without_people(room, "nobody could be invited"), PEOPLE
-    summary = summarise(last=False, opened=opened, people=people)
+    opened_room, people = with_failed_lookup(room, EMAIL)
+    if found == "initially":
+        opened_room, people = with_failed_invitations(room, "nobody could be invited"), PEOPLE
+    summary = summarize(is_last=False, opened_room=opened_room, people=people)
     assert (summary.invited_later, summary.here) == ((), 0)
     assert [each.query for each in summary.not_invited] == ["Alice Ng"]
 
 
-def without_people(room: WarRoom, what: str) -> WarRoom:
-    """Return the room as it is left when Slack could not take the invitations."""
+def with_failed_invitations(room: WarRoom, problem_text: str) -> WarRoom:
+    """Return the room after its invitations failed."""
     return room.model_copy(
         update={
-            "problems": (Problem(step="create_war_room", what=what, code=ProblemCode.INVITATIONS),),
+            "problems": (Problem(step="create_war_room", what=problem_text, code=ProblemCode.INVITATIONS),),
             "not_invited": (NotInvited(query="Alice Ng", reason="Slack did not answer", user_id=ALICE),),
         }
     )
 
 
-# --- what is posted and reported ------------------------------------------------------------------------
+# --- messages and problems ------------------------------------------------------------------------
 
 
-def posted(control: SandboxClient) -> list[str]:
-    """Return the keys of what we posted after the brief."""
+def posted_keys(control: SandboxClient) -> list[str]:
+    """Return the keys of the app's messages after the brief."""
     messages = control.channel(NAME)["messages"]
     ours = [each for each in messages if each["user"] == BOT and each.get("subtype") is None]
     return [each["metadata"]["event_payload"]["key"].partition("/r/")[2] for each in ours[1:]]
@@ -226,28 +232,28 @@ def key_of(message: dict[str, Any]) -> str | None:
     return message.get("metadata", {}).get("event_payload", {}).get("key")
 
 
-def reported(summary: IncidentSummary) -> set[str]:
+def reported_problems(summary: IncidentSummary) -> set[str]:
     return {problem.what for problem in summary.problems}
 
 
-def test_retry_repeats_nothing(summarise: Callable[..., IncidentSummary], control: SandboxClient) -> None:
-    first, second = summarise(last=False), summarise(last=True)
+def test_retry_posts_nothing_again(summarize: Callable[..., IncidentSummary], control: SandboxClient) -> None:
+    first, second = summarize(is_last=False), summarize(is_last=True)
     assert first.posted_ts == second.posted_ts
-    assert posted(control) == ["summary/0"]
-    assert reported(second) == set()
+    assert posted_keys(control) == ["summary/0"]
+    assert reported_problems(second) == set()
 
 
-def test_a_brief_that_cannot_be_finished_is_reported_in_the_room(
-    summarise: Callable[..., IncidentSummary], control: SandboxClient
+def test_brief_update_failure_is_reported_in_room(
+    summarize: Callable[..., IncidentSummary], control: SandboxClient
 ) -> None:
-    """It is tried again first; then it is said in a message of its own, and the summary is not said to be lost."""
-    control.add_fault(Fault(method="chat.update", **DOWN))
+    """Retry first; then post a separate message without reporting the summary as lost."""
+    control.add_fault(Fault(method="chat.update", **OUTAGE))
     with pytest.raises(SlackUnavailableError):
-        summarise(last=False)
-    assert posted(control) == ["summary/0"]
-    summary = summarise(last=True)
-    assert posted(control) == ["summary/0", "summary/brief/0"]
-    assert reported(summary) == {
+        summarize(is_last=False)
+    assert posted_keys(control) == ["summary/0"]
+    summary = summarize(is_last=True)
+    assert posted_keys(control) == ["summary/0", "summary/brief/0"]
+    assert reported_problems(summary) == {
         "the brief may not be up to date",
         "the summary in the room may not be up to date",
     }
@@ -255,47 +261,47 @@ def test_a_brief_that_cannot_be_finished_is_reported_in_the_room(
 
 
 @pytest.mark.parametrize("code", ["message_not_found", "edit_window_closed", "cant_update_message"])
-def test_brief_that_cannot_be_edited_is_replaced(
-    summarise: Callable[..., IncidentSummary], control: SandboxClient, code: str
+def test_uneditable_brief_is_replaced(
+    summarize: Callable[..., IncidentSummary], control: SandboxClient, code: str
 ) -> None:
     control.add_fault(Fault(method="chat.update", error=code))
-    summary = summarise(last=False)
-    assert reported(summary) == set()
+    summary = summarize(is_last=False)
+    assert reported_problems(summary) == set()
     briefs = [each for each in control.channel(NAME)["messages"] if key_of(each) == "manual.4711/brief"]
     assert len(briefs) == 2
     assert control.channel(NAME)["pins"] == [briefs[-1]["ts"]]
-    summarise(last=True)
+    summarize(is_last=True)
     briefs = [each for each in control.channel(NAME)["messages"] if key_of(each) == "manual.4711/brief"]
-    assert len(briefs) == 2, "a later attempt updates one of them"
+    assert len(briefs) == 2, "a retry must update an existing brief"
 
 
-def test_brief_whose_image_slack_cannot_fetch_is_updated_without_it(
-    summarise: Callable[..., IncidentSummary], control: SandboxClient
+def test_brief_is_updated_without_unavailable_image(
+    summarize: Callable[..., IncidentSummary], control: SandboxClient
 ) -> None:
-    """The brief must not say "inviting" for good because Slack's download of a picture fails now."""
+    """Cover a failed image download, which must not leave the brief at "inviting"."""
     picture = INCIDENT.model_copy(update={"snapshot_url": "https://p.datadoghq.com/snapshot/1.png"})
     control.add_fault(Fault(method="chat.update", error="invalid_blocks"))
-    summary = summarise(last=False, incident=picture)
-    assert reported(summary) == set()
+    summary = summarize(is_last=False, incident=picture)
+    assert reported_problems(summary) == set()
     [brief] = [each for each in control.channel(NAME)["messages"] if key_of(each) == "manual.4711/brief"]
     assert "image" not in {block["type"] for block in brief["blocks"]}
     assert "Graph" in json.dumps(brief["blocks"])
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_summary_of_which_nothing_is_known(
-    summarise: Callable[..., IncidentSummary], control: SandboxClient, when: str
+def test_summary_with_unknown_post_result(
+    summarize: Callable[..., IncidentSummary], control: SandboxClient, when: str
 ) -> None:
-    """Slack takes it, perhaps, and then answers nothing more: no statement would be safe."""
-    control.add_fault(Fault(method="chat.postMessage", when=when, **DOWN))
-    control.add_fault(Fault(method="conversations.history", **DOWN))
-    summary = summarise(last=True)
-    assert reported(summary) == {"it is not known whether the summary was posted in the room"}
+    """Cover a post with unknown result, after which Slack does not respond."""
+    control.add_fault(Fault(method="chat.postMessage", when=when, **OUTAGE))
+    control.add_fault(Fault(method="conversations.history", **OUTAGE))
+    summary = summarize(is_last=True)
+    assert reported_problems(summary) == {"it is not known whether the summary was posted in the room"}
     assert summary.posted_ts is None
 
 
-def test_summary_that_was_refused(summarise: Callable[..., IncidentSummary], control: SandboxClient) -> None:
+def test_refused_summary_is_reported(summarize: Callable[..., IncidentSummary], control: SandboxClient) -> None:
     control.add_fault(Fault(method="chat.postMessage", error="is_archived", times=None))
-    summary = summarise(last=False)
-    assert reported(summary) == {"the summary could not be posted in the room"}
-    assert posted(control) == []
+    summary = summarize(is_last=False)
+    assert reported_problems(summary) == {"the summary could not be posted in the room"}
+    assert posted_keys(control) == []

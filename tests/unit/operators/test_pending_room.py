@@ -1,4 +1,4 @@
-"""A room that Slack did not let the first run open or complete is opened and completed later, each part once."""
+"""A room that the first run could not open or complete is completed later, each part once."""
 
 from __future__ import annotations
 
@@ -16,38 +16,40 @@ from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.models import IncidentSummary, ProblemCode
 from airflow_incident_provider.room.pending import MAX_FAST_RETRIES, retry_delay
 
-from .lifecycle_harness import BROKEN, DAG_FILE, Life, Monitor, Room, chosen
+from .lifecycle_harness import BROKEN, DAG_FILE, LifecycleHarness, Monitor, Room, selected_tasks
 
 OUTAGES: dict[str, dict[str, Any]] = {
     "503": {"status": 503},
     "no answer": {"drop": True},
     "token rejected": {"error": "invalid_auth"},
     "HTML": {"status": 200, "body": "<html>gateway</html>"},
-    "limited for an hour": {"error": "ratelimited", "headers": {"Retry-After": "3600"}},
+    "rate limited": {"error": "ratelimited", "headers": {"Retry-After": "3600"}},
 }
 
 
 @pytest.fixture
-def requests(life: Life, monkeypatch: pytest.MonkeyPatch) -> Life:
-    """Keep the runs that a task requests."""
+def recording_harness(harness: LifecycleHarness, monkeypatch: pytest.MonkeyPatch) -> LifecycleHarness:
+    """Record the runs that a task requests."""
     from airflow_incident_provider.operators import final_summary
     from airflow_incident_provider.slack import hook
 
     monkeypatch.setattr(hook, "_backoff", lambda _: 0.0)
 
-    monkeypatch.setattr(final_summary, "request_run", lambda *asked: life.requested.append(asked))
-    return life
+    monkeypatch.setattr(final_summary, "request_run", lambda *request: harness.requested.append(request))
+    return harness
 
 
-def keys(control: SandboxClient, room: Room) -> list[str]:
-    """Return the keys of all of the app's messages in the room, replies included."""
+def message_keys(control: SandboxClient, room: Room) -> list[str]:
+    """Return the keys of the app's messages in the room, including replies."""
     messages = [each for top in room.state["messages"] for each in (top, *top.get("replies", ()))]
-    found = (each.get("metadata", {}).get("event_payload", {}).get("key") for each in messages)
-    return [key for key in found if key]
+    found_keys = (each.get("metadata", {}).get("event_payload", {}).get("key") for each in messages)
+    return [key for key in found_keys if key]
 
 
-def summary_of(life: Life, run_id: str) -> IncidentSummary:
-    return IncidentSummary.model_validate(life.xcoms["incident_response", run_id, "final_summary", "return_value"])
+def summary_of(harness: LifecycleHarness, run_id: str) -> IncidentSummary:
+    return IncidentSummary.model_validate(
+        harness.xcoms["incident_response", run_id, "final_summary", "return_value"]
+    )
 
 
 @pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES)
@@ -61,198 +63,219 @@ def summary_of(life: Life, run_id: str) -> IncidentSummary:
         "final_summary",
     ],
 )
-def test_outage_from_a_step_on(
-    *, requests: Life, monitor: Monitor, control: SandboxClient, step: str, outage: dict[str, Any]
+def test_room_is_completed_after_outage_from_any_step(
+    *,
+    recording_harness: LifecycleHarness,
+    monitor: Monitor,
+    control: SandboxClient,
+    step: str,
+    outage: dict[str, Any],
 ) -> None:
-    life = requests
+    harness = recording_harness
 
-    def go_down(task_id: str) -> None:
+    def start_outage(task_id: str) -> None:
         if task_id == step:
             control.add_fault(Fault(times=None, **outage))
 
-    life.respond_as_airflow_does(monitor("Triggered"), BROKEN, before=go_down)
+    harness.run_response_with_failures(monitor("Triggered"), BROKEN, before=start_outage)
     for attempt in range(3):
-        assert life.requested, "the next try is planned"
-        life.run_requested()
-        expects = step in ("setup_slack_integration", "resolve_slack_users", "create_war_room")
-        assert (life.record.room.channel_id is None) == expects
-        assert life.record.room.attempts == attempt + 2
+        assert harness.requested, "a retry must be requested"
+        harness.run_requested()
+        has_no_room = step in ("setup_slack_integration", "resolve_slack_users", "create_war_room")
+        assert (harness.record.room.channel_id is None) == has_no_room
+        assert harness.record.room.attempts == attempt + 2
     control.clear_faults()
-    life.run_requested()
-    assert life.requested == [], "nothing is planned once all is there"
-    room = Room(control, life)
-    posted = keys(control, room)
-    assert len(posted) == len(set(posted))
-    assert {key.rpartition("/")[0].rpartition("/")[2] for key in posted if key[-1].isdigit()} >= {
+    harness.run_requested()
+    assert harness.requested == [], "no retry must be requested for a complete room"
+    room = Room(control, harness)
+    posted_keys = message_keys(control, room)
+    assert len(posted_keys) == len(set(posted_keys))
+    assert {key.rpartition("/")[0].rpartition("/")[2] for key in posted_keys if key[-1].isdigit()} >= {
         "post_investigation_updates",
         "summary",
     }
-    assert posted.count(f"{life.key}/brief") == 1
+    assert posted_keys.count(f"{harness.key}/brief") == 1
     assert "U0ALICENG01" in room.state["members"]
     assert "inviting" not in json.dumps(room.brief["blocks"])
 
 
-@pytest.mark.parametrize("working", [(), ("conversations.setPurpose",), ("chat.postMessage",)], ids=str)
+@pytest.mark.parametrize("working_methods", [(), ("conversations.setPurpose",), ("chat.postMessage",)], ids=str)
 @pytest.mark.parametrize("error", ["invalid_auth", "restricted_action", "fatal_error"])
-def test_channel_that_the_first_run_left_without_a_brief_becomes_the_room(
-    *, requests: Life, monitor: Monitor, control: SandboxClient, working: tuple[str, ...], error: str
+def test_channel_without_brief_becomes_the_room(
+    *,
+    recording_harness: LifecycleHarness,
+    monitor: Monitor,
+    control: SandboxClient,
+    working_methods: tuple[str, ...],
+    error: str,
 ) -> None:
-    life = requests
-    for method in {"chat.postMessage", "conversations.setPurpose", "conversations.invite"} - set(working):
+    harness = recording_harness
+    for method in {"chat.postMessage", "conversations.setPurpose", "conversations.invite"} - set(working_methods):
         control.add_fault(Fault(method=method, error=error, times=None))
-    life.respond_as_airflow_does(monitor("Triggered"), BROKEN)
+    harness.run_response_with_failures(monitor("Triggered"), BROKEN)
     control.clear_faults()
-    while life.requested:
-        life.run_requested()
+    while harness.requested:
+        harness.run_requested()
     created = [each["name"] for each in control.state()["channels"] if each["creator"] == "U0WARROOM01"]
-    assert created == [life.record.room.channel_name]
-    assert keys(control, Room(control, life)).count(f"{life.key}/brief") == 1
+    assert created == [harness.record.room.channel_name]
+    assert message_keys(control, Room(control, harness)).count(f"{harness.key}/brief") == 1
 
 
-def test_missing_room_is_reported_everywhere(requests: Life, monitor: Monitor, control: SandboxClient) -> None:
-    life = requests
+def test_missing_room_is_reported(
+    recording_harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
+) -> None:
+    harness = recording_harness
     control.add_fault(Fault(method="conversations.create", error="restricted_action", times=None))
-    run_id = life.respond_as_airflow_does(monitor("Triggered"), BROKEN)
-    [problem] = [each for each in summary_of(life, run_id).problems if each.code is ProblemCode.NO_ROOM]
+    run_id = harness.run_response_with_failures(monitor("Triggered"), BROKEN)
+    [problem] = [each for each in summary_of(harness, run_id).problems if each.code is ProblemCode.NO_ROOM]
     assert "restricted_action" in str(problem.error)
     assert "administrator" in str(problem.fix)
-    record = life.record.room
+    record = harness.record.room
     assert (record.problem, record.fix, record.attempts) == (problem.error, problem.fix, 1)
     assert record.next_try_at is not None
 
 
-def test_every_notification_tries_again_and_is_posted_once(
-    requests: Life, monitor: Monitor, control: SandboxClient
+def test_notification_retries_room_and_is_posted_once(
+    recording_harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
 ) -> None:
-    life = requests
+    harness = recording_harness
     control.add_fault(Fault(status=503, times=None))
-    life.respond_as_airflow_does(monitor("Triggered"), BROKEN)
+    harness.run_response_with_failures(monitor("Triggered"), BROKEN)
     monitor("Triggered", "P1", cycle="1")
-    missed = life.hand_over()
+    missed_run = harness.queue_update()
     with pytest.raises(Exception, match="No room"):
-        life.do(POST, missed)
-    assert life.record.room.missed_runs == (missed,)
+        harness.run_task(POST, missed_run)
+    assert harness.record.room.missed_runs == (missed_run,)
     control.clear_faults()
     monitor("Re-Triggered", "P1", cycle="1")
-    life.do(POST, life.hand_over())
-    room = Room(control, life)
+    harness.run_task(POST, harness.queue_update())
+    room = Room(control, harness)
     assert "medium → critical" in str(room.thread) + str(room.state["messages"])
     assert "Critical" in json.dumps(room.brief["blocks"]) or "CRITICAL" in json.dumps(room.brief["blocks"])
-    assert life.record.room.is_complete
-    life.run_requested()
-    assert life.requested == []
+    assert harness.record.room.is_complete
+    harness.run_requested()
+    assert harness.requested == []
 
 
-def test_incident_that_is_over_is_not_tried_again(requests: Life, monitor: Monitor, control: SandboxClient) -> None:
-    life = requests
+def test_resolved_incident_is_not_retried(
+    recording_harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
+) -> None:
+    harness = recording_harness
     control.add_fault(Fault(status=503, times=None))
-    life.respond_as_airflow_does(monitor("Triggered"), BROKEN)
-    [(_, run_id, conf, _)] = life.requested
-    life.assets.set(f"transition/{life.key}", {"as_of": 1, "status": "resolved", "resolved_at": str(life.now)})
-    life.requested.clear()
-    life.schedule(run_id, **conf)
-    closing = [run for _, run, *_ in life.requested if run]
-    assert all(at - life.now > timedelta(minutes=30) for *_, at in life.requested), closing
+    harness.run_response_with_failures(monitor("Triggered"), BROKEN)
+    [(_, run_id, conf, _)] = harness.requested
+    harness.assets.set(
+        f"transition/{harness.key}", {"as_of": 1, "status": "resolved", "resolved_at": str(harness.now)}
+    )
+    harness.requested.clear()
+    harness.schedule(run_id, **conf)
+    run_ids = [run for _, run, *_ in harness.requested if run]
+    assert all(at - harness.now > timedelta(minutes=30) for *_, at in harness.requested), run_ids
 
 
 @pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES)
 @pytest.mark.parametrize("method", ["*", "chat.postMessage", "chat.update", "conversations.setTopic"])
-def test_an_update_that_an_outage_prevents_is_posted_once_after_it(
-    *, requests: Life, monitor: Monitor, control: SandboxClient, outage: dict[str, Any], method: str
+def test_update_is_posted_once_after_outage(
+    *,
+    recording_harness: LifecycleHarness,
+    monitor: Monitor,
+    control: SandboxClient,
+    outage: dict[str, Any],
+    method: str,
 ) -> None:
-    life = requests
-    life.respond(monitor("Triggered"), BROKEN)
+    harness = recording_harness
+    harness.run_response(monitor("Triggered"), BROKEN)
     control.add_fault(Fault(method=method, times=None, **outage))
     monitor("Re-Triggered", "P1")
-    run_id = life.hand_over()
-    assert {"post_incident_update", "schedule_next_check"} <= chosen(life, run_id)
+    run_id = harness.queue_update()
+    assert {"post_incident_update", "schedule_next_check"} <= selected_tasks(harness, run_id)
     for _ in range(2):
         with suppress(IncidentError, AirflowFailException):
-            life.do(POST, run_id)
-    life.schedule(run_id)
-    life.run_requested()
+            harness.run_task(POST, run_id)
+    harness.schedule(run_id)
+    harness.run_requested()
     is_permanent = outage.get("error") == "invalid_auth" and method in ("chat.update", "conversations.setTopic")
     control.clear_faults()
     if is_permanent:
-        return  # reported as a problem, and no reason to try again
-    [planned] = life.requested[-1:]
-    assert planned[-1] - life.now <= timedelta(minutes=1)
-    life.run_requested()
-    room = Room(control, life)
+        return  # permanent error: reported, not retried
+    [next_run] = harness.requested[-1:]
+    assert next_run[-1] - harness.now <= timedelta(minutes=1)
+    harness.run_requested()
+    room = Room(control, harness)
     assert [text for text in room.thread if "medium → critical" in text] == room.thread[:1]
-    posted = keys(control, room)
-    assert len(posted) == len(set(posted))
+    posted_keys = message_keys(control, room)
+    assert len(posted_keys) == len(set(posted_keys))
     assert "CRITICAL: " in json.dumps(room.brief["blocks"])
     assert room.state["topic"].startswith("critical · ")
-    assert (life.record.room.missed_runs, life.record.room.problem) == ((), None)
+    assert (harness.record.room.missed_runs, harness.record.room.problem) == ((), None)
 
 
-def test_the_next_check_is_planned_after_the_update_failed_or_not() -> None:
+def test_next_check_runs_after_update_task() -> None:
     from airflow.dag_processing.dagbag import DagBag
 
     dag = DagBag(str(DAG_FILE)).dags["incident_update"]
     assert "post_incident_update" in dag.get_task("schedule_next_check").upstream_task_ids
 
 
-def test_a_retry_of_the_same_run_leaves_nothing_to_do(
-    requests: Life, monitor: Monitor, control: SandboxClient
+def test_retry_of_same_run_completes_update(
+    recording_harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
 ) -> None:
-    life = requests
-    life.respond(monitor("Triggered"), BROKEN)
+    harness = recording_harness
+    harness.run_response(monitor("Triggered"), BROKEN)
     monitor("Re-Triggered", "P1")
-    run_id = life.hand_over()
+    run_id = harness.queue_update()
     control.add_fault(Fault(status=503, times=None))
     with pytest.raises(IncidentError):
-        life.do(POST, run_id)
-    assert life.record.room.missed_runs == (run_id,)
+        harness.run_task(POST, run_id)
+    assert harness.record.room.missed_runs == (run_id,)
     control.clear_faults()
-    life.do(POST, run_id)
-    assert life.record.room.missed_runs == ()
-    assert "post_incident_update" not in chosen(life, "another", incident_key=life.key)
-    room = Room(control, life)
+    harness.run_task(POST, run_id)
+    assert harness.record.room.missed_runs == ()
+    assert "post_incident_update" not in selected_tasks(harness, "another", incident_key=harness.key)
+    room = Room(control, harness)
     assert len(room.thread) == 1
 
 
-def test_what_several_runs_could_not_post_comes_in_order(
-    requests: Life, monitor: Monitor, control: SandboxClient
+def test_missed_updates_are_posted_in_order(
+    recording_harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
 ) -> None:
-    life = requests
-    life.respond(monitor("Triggered"), BROKEN)
+    harness = recording_harness
+    harness.run_response(monitor("Triggered"), BROKEN)
     control.add_fault(Fault(status=503, times=None))
     for priority in ("P1", "P2", "P1"):
         monitor("Re-Triggered", priority)
         with pytest.raises(IncidentError):
-            life.do(POST, life.hand_over())
+            harness.run_task(POST, harness.queue_update())
     control.clear_faults()
     monitor("Recovered", "P1")
-    last = life.hand_over()
-    assert {"post_incident_update", "plan_recheck"} <= chosen(life, last)
-    life.do(POST, last)
-    room = Room(control, life)
-    updates = [key.split("/")[1] for key in keys(control, room) if key.endswith("/update/0")]
+    last = harness.queue_update()
+    assert {"post_incident_update", "plan_recheck"} <= selected_tasks(harness, last)
+    harness.run_task(POST, last)
+    room = Room(control, harness)
+    updates = [key.split("/")[1] for key in message_keys(control, room) if key.endswith("/update/0")]
     assert updates == sorted(updates)
-    assert life.record.room.missed_runs == ()
+    assert harness.record.room.missed_runs == ()
 
 
-def test_the_probes_run_again_for_a_recovery_that_could_not_be_posted(
-    requests: Life, monitor: Monitor, control: SandboxClient
+def test_missed_recovery_is_posted_with_recheck(
+    recording_harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
 ) -> None:
-    life = requests
-    life.respond(monitor("Triggered"), BROKEN)
+    harness = recording_harness
+    harness.run_response(monitor("Triggered"), BROKEN)
     monitor("Recovered")
     control.add_fault(Fault(status=503, times=None))
-    run_id = life.hand_over()
+    run_id = harness.queue_update()
     with pytest.raises(IncidentError):
-        life.do(POST, run_id)
-    life.schedule(run_id)
+        harness.run_task(POST, run_id)
+    harness.schedule(run_id)
     control.clear_faults()
-    [(_, later, conf, _)] = life.requested
-    assert {"post_incident_update", "plan_recheck"} <= chosen(life, later, **conf)
-    life.do(POST, later, **conf)
-    assert len(Room(control, life).posted("/recovery/0")) == 1
+    [(_, next_run_id, conf, _)] = harness.requested
+    assert {"post_incident_update", "plan_recheck"} <= selected_tasks(harness, next_run_id, **conf)
+    harness.run_task(POST, next_run_id, **conf)
+    assert len(Room(control, harness).posted("/recovery/0")) == 1
 
 
-def test_retries_are_within_a_minute_and_then_slower() -> None:
+def test_retry_delays_increase() -> None:
     assert retry_delay(1) < timedelta(minutes=1)
     assert retry_delay(1) * MAX_FAST_RETRIES > timedelta(minutes=35)
     assert retry_delay(MAX_FAST_RETRIES + 1) > timedelta(minutes=5)

@@ -1,4 +1,4 @@
-"""What a run says about who started it: the reporter, and a DAG that the routing table does not name."""
+"""The reporter of an incident, and a DAG other than the routing table names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_incident_provider.operators import ParseIncidentOperator
 Context = Callable[..., dict[str, Any]]
 
 
-def parsed(context: dict[str, Any], user: str | None) -> Incident:
+def parse_as(context: dict[str, Any], user: str | None) -> Incident:
     context["dag_run"].triggering_user_name = user
     return Incident.model_validate(ParseIncidentOperator(task_id="t").execute(context))
 
@@ -35,27 +35,27 @@ def parsed(context: dict[str, Any], user: str | None) -> Incident:
 def test_reporter_is_named_and_invited_by_address(
     context: Context, user: str | None, invited: tuple[str, ...]
 ) -> None:
-    incident = parsed(context({"title": "Checkout is down", "users": ["sam@acme.example"]}), user)
+    incident = parse_as(context({"title": "Checkout is down", "users": ["sam@acme.example"]}), user)
     assert (incident.reporter, incident.responders) == (user, invited)
-    shown = json.dumps(brief(BriefState(incident=incident)).blocks)
-    assert ("reported by" in shown) == (user is not None)
+    blocks = json.dumps(brief(BriefState(incident=incident)).blocks)
+    assert ("reported by" in blocks) == (user is not None)
 
 
 def test_alert_has_no_reporter(context: Context, payload: Callable[[str], dict[str, Any]]) -> None:
-    incident = parsed(context({"datadog": payload("01")}), "airflow-service-account@acme.example")
+    incident = parse_as(context({"datadog": payload("01")}), "airflow-service-account@acme.example")
     assert incident.reporter is None
     assert "airflow-service-account@acme.example" not in incident.responders
 
 
 def test_hostile_user_name_is_escaped(context: Context) -> None:
-    incident = parsed(context({"title": "x"}), "<!channel> *now*")
-    shown = json.dumps(brief(BriefState(incident=incident)).blocks)
-    assert "<!channel>" not in shown
+    incident = parse_as(context({"title": "x"}), "<!channel> *now*")
+    blocks = json.dumps(brief(BriefState(incident=incident)).blocks)
+    assert "<!channel>" not in blocks
 
 
 @pytest.fixture
-def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], None]:
-    """Write the platform's routing table."""
+def write_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], None]:
+    """Return a function that writes the routing table."""
 
     def write(content: dict[str, Any]) -> None:
         (tmp_path / "routing.yaml").write_text(json.dumps(content), encoding="utf-8")
@@ -65,7 +65,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str
 
 
 @pytest.mark.parametrize(
-    ("conf", "arguments", "named"),
+    ("conf", "arguments", "expected"),
     [
         ({"title": "T", "teams": ["logistics"]}, {}, "logistics_incident"),
         ({"title": "T", "teams": ["shop"]}, {}, None),
@@ -74,9 +74,9 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str
         ({}, {"payload": {"title": "T", "teams": ["logistics"]}}, None),
     ],
 )  # fmt: skip
-def test_run_in_another_dag_than_the_table_names_says_so(
-    context: Context, table: Callable[[dict[str, Any]], None],
-    conf: dict[str, Any], arguments: dict[str, Any], named: str | None,
+def test_run_in_other_dag_than_routed_is_flagged(
+    context: Context, write_table: Callable[[dict[str, Any]], None],
+    conf: dict[str, Any], arguments: dict[str, Any], expected: str | None,
 ) -> None:  # fmt: skip
     run = context(conf)
     dag_id = run["ti"].dag_id
@@ -84,8 +84,8 @@ def test_run_in_another_dag_than_the_table_names_says_so(
         {"name": team, "match": {"team": team}, "dag": dag}
         for team, dag in {"logistics": "logistics_incident", "own": dag_id}.items()
     ]
-    table({"version": 1, "rules": rules})
+    write_table({"version": 1, "rules": rules})
     incident = Incident.model_validate(ParseIncidentOperator(task_id="t", **arguments).execute(run))
-    assert [flag.value for flag in incident.flags if flag.field == "route.dag"] == ([named] if named else [])
-    shown = json.dumps(brief(BriefState(incident=incident)).blocks)
-    assert ("logistics_incident" in shown) == (named is not None)
+    assert [flag.value for flag in incident.flags if flag.field == "route.dag"] == ([expected] if expected else [])
+    blocks = json.dumps(brief(BriefState(incident=incident)).blocks)
+    assert ("logistics_incident" in blocks) == (expected is not None)

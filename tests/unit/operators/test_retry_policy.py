@@ -1,4 +1,4 @@
-"""How long a task waits before it tries again, by what went wrong; and what it does not try again."""
+"""Retries and retry delays by error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def decision(error: BaseException) -> tuple[RetryAction, timedelta | None]:
 
 
 @pytest.mark.parametrize(
-    ("asked", "waited"),
+    ("retry_after", "expected"),
     [
         (0.0, 0.0),
         (0.25, 0.25),
@@ -38,21 +38,21 @@ def decision(error: BaseException) -> tuple[RetryAction, timedelta | None]:
         (float("inf"), MAX_RETRY_DELAY_S),
     ],
 )
-def test_rate_limit_is_waited_for_without_a_worker(asked: float, waited: float) -> None:
-    error = SlackUnavailableError("slow down", code="ratelimited", retry_after=asked)
-    assert decision(error) == (RetryAction.RETRY, timedelta(seconds=waited))
+def test_rate_limit_sets_retry_delay(retry_after: float, expected: float) -> None:
+    error = SlackUnavailableError("slow down", code="ratelimited", retry_after=retry_after)
+    assert decision(error) == (RetryAction.RETRY, timedelta(seconds=expected))
 
 
 @pytest.mark.parametrize("code", [TIMED_OUT, "HTTP 504"])
-def test_after_a_time_out_the_look_comes_later(code: str) -> None:
+def test_timeout_uses_longer_delay(code: str) -> None:
     error = SlackUnavailableError("no answer", code=code, effect_possible=True)
     assert effect_may_be_delayed(error)
     assert decision(error) == (RetryAction.RETRY, timedelta(seconds=RETRY_DELAY_AFTER_TIMEOUT_S))
 
 
 @pytest.mark.parametrize("code", ["HTTP 500", "HTTP 502", "RemoteDisconnected", "fatal_error", "internal_error"])
-def test_what_is_over_backs_off_as_the_task_says(code: str) -> None:
-    error = SlackUnavailableError("trouble", code=code, effect_possible=True)
+def test_completed_error_uses_default_delay(code: str) -> None:
+    error = SlackUnavailableError("server error", code=code, effect_possible=True)
     assert not effect_may_be_delayed(error)
     assert decision(error) == (RetryAction.DEFAULT, None)
 
@@ -63,12 +63,12 @@ def test_what_is_over_backs_off_as_the_task_says(code: str) -> None:
         SlackConfigurationError("invalid_auth", fix="Reinstall the app."),
         SlackRequestError("invalid_name"),
         InvalidPayloadError("no title"),
-        IncidentError("anything of ours"),
+        IncidentError("any other error"),
     ],
 )
-def test_a_permanent_error_is_not_retried(error: IncidentError) -> None:
+def test_permanent_error_is_not_retried(error: IncidentError) -> None:
     assert decision(error)[0] is RetryAction.FAIL
 
 
-def test_what_is_not_ours_is_left_to_the_task() -> None:
+def test_foreign_error_uses_default_policy() -> None:
     assert decision(ValueError("a bug")) == (RetryAction.DEFAULT, None)

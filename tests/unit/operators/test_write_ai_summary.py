@@ -1,4 +1,4 @@
-"""A model's summary: after the usual one, checked, and without any effect on the run when the model misbehaves."""
+"""Summary of a language model: validated, and skipped if the model fails."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ SUMMARY = IncidentSummary(
     mode=Mode.LIVE,
     posted_ts="1.2",
 )
-GOOD = {"text": "The metric rose to 0.109", "findings": ["F1"]}
+SUPPORTED = {"text": "The metric rose to 0.109", "findings": ["F1"]}
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ Write = Callable[..., ThreadUpdates]
 
 @pytest.fixture
 def write(app: Any, room: WarRoom, context: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Run the operator with a model that answers as a function does; by default with the model ``test``."""
+    """Return a function that runs the operator with a model; the default is the model ``test``."""
     connection = {"conn_type": "pydanticai", "extra": json.dumps({"model": "test"})}
     monkeypatch.setenv("AIRFLOW_CONN_MODEL", json.dumps(connection))
 
@@ -83,16 +83,16 @@ def write(app: Any, room: WarRoom, context: Callable[..., Any], monkeypatch: pyt
     ) -> ThreadUpdates:
         if answer is not None:
             use_model(monkeypatch, answer)
-        given = context(
+        task_context = context(
             parse_incident_event=INCIDENT.to_xcom(),
             setup_slack_integration=app.workspace.to_xcom(),
             create_war_room=room.to_xcom(),
             collect_evidence=Evidence(service="checkout", findings=(METRIC, LOGS)).to_xcom(),
             **({"final_summary": summary.to_xcom()} if summary else {}),
         )
-        given["task_instance"] = given["ti"]
+        task_context["task_instance"] = task_context["ti"]
         operator = WriteAiSummaryOperator(task_id="write_ai_summary", llm_conn_id="model", **arguments)
-        return ThreadUpdates.model_validate(operator.execute(given))
+        return ThreadUpdates.model_validate(operator.execute(task_context))
 
     return write
 
@@ -104,15 +104,17 @@ def use_model(monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Any]) -> No
     monkeypatch.setattr(PydanticAIHook, "get_conn", lambda _: FunctionModel(answer))
 
 
-def answering(*sentences: dict[str, Any], tokens: int = 10, heard: list[Any] | None = None) -> Callable[..., Any]:
-    """Return a model that answers with these sentences."""
+def answer_with(
+    *sentences: dict[str, Any], tokens: int = 10, requests: list[Any] | None = None
+) -> Callable[..., Any]:
+    """Build a model function that answers with the given sentences."""
 
     def answer(messages: list[Any], info: Any) -> Any:
         from pydantic_ai.messages import ModelResponse, ToolCallPart
         from pydantic_ai.usage import RequestUsage
 
-        if heard is not None:
-            heard.append((messages, info))
+        if requests is not None:
+            requests.append((messages, info))
         part = ToolCallPart(info.output_tools[0].name, {"sentences": list(sentences)})
         return ModelResponse(parts=[part], usage=RequestUsage(input_tokens=tokens))
 
@@ -124,17 +126,19 @@ def replies(control: SandboxClient) -> str:
     return json.dumps(brief.get("replies") or [], ensure_ascii=False)
 
 
-def test_what_the_findings_support_is_posted_with_its_source(write: Write, control: SandboxClient) -> None:
-    heard: list[Any] = []
-    bad = {"text": "The incident is resolved", "findings": ["F2"]}
-    updates = write(answering(GOOD, {"text": "Rose to 0.109", "findings": ["F1"]}, bad, heard=heard))
+def test_supported_sentences_are_posted_with_source(write: Write, control: SandboxClient) -> None:
+    requests: list[Any] = []
+    unsupported = {"text": "The incident is resolved", "findings": ["F2"]}
+    updates = write(
+        answer_with(SUPPORTED, {"text": "Rose to 0.109", "findings": ["F1"]}, unsupported, requests=requests)
+    )
     assert len(updates.messages) == 1
-    shown = replies(control)
-    assert "Written by a language model" in shown
-    assert "The metric rose to 0.109 (`metric`)" in shown
-    assert "1 sentence left out" in shown
-    assert "resolved" not in shown
-    [(messages, info)] = heard
+    thread = replies(control)
+    assert "Written by a language model" in thread
+    assert "The metric rose to 0.109 (`metric`)" in thread
+    assert "1 sentence left out" in thread
+    assert "resolved" not in thread
+    [(messages, info)] = requests
     assert info.function_tools == []
     for hostile in ("ignore", "curl", "evil", "instructions", "resolved", "{{"):
         assert hostile not in str(messages[0].parts).casefold()
@@ -150,7 +154,7 @@ def fail(messages: list[Any], info: Any) -> Any:
     raise RuntimeError("401 key sk-secret")
 
 
-def leave(messages: list[Any], info: Any) -> Any:
+def exit_process(messages: list[Any], info: Any) -> Any:
     raise SystemExit(3)
 
 
@@ -158,19 +162,19 @@ def leave(messages: list[Any], info: Any) -> Any:
     ("answer", "reason"),
     [
         (None, "Nothing is posted"),
-        (answering(), "Nothing is posted"),
-        (answering({"text": "The metric rose to 0.901", "findings": ["F1"]}), "Nothing is posted"),
-        (answering({"text": "The metric rose to 0.109", "findings": []}), "Nothing is posted"),
-        (answering({"text": "The metric rose to 0.109", "findings": ["F9"]}), "Nothing is posted"),
-        (answering({"text": "web-99 rose to 0.109", "findings": ["F1"]}), "Nothing is posted"),
-        (answering({"no": "text"}), "UnexpectedModelBehavior|UsageLimitExceeded"),
-        (answering(GOOD, tokens=50_000), "UsageLimitExceeded"),
+        (answer_with(), "Nothing is posted"),
+        (answer_with({"text": "The metric rose to 0.901", "findings": ["F1"]}), "Nothing is posted"),
+        (answer_with({"text": "The metric rose to 0.109", "findings": []}), "Nothing is posted"),
+        (answer_with({"text": "The metric rose to 0.109", "findings": ["F9"]}), "Nothing is posted"),
+        (answer_with({"text": "web-99 rose to 0.109", "findings": ["F1"]}), "Nothing is posted"),
+        (answer_with({"no": "text"}), "UnexpectedModelBehavior|UsageLimitExceeded"),
+        (answer_with(SUPPORTED, tokens=50_000), "UsageLimitExceeded"),
         (refuse, "UnexpectedModelBehavior|UsageLimitExceeded"),
         (fail, "RuntimeError"),
-        (leave, "gave no summary"),
+        (exit_process, "gave no summary"),
     ],
 )
-def test_a_model_that_misbehaves_only_skips_the_task(
+def test_invalid_answer_skips_task(
     write: Write, control: SandboxClient, answer: Callable[..., Any] | None, reason: str
 ) -> None:
     with pytest.raises(AirflowSkipException, match=reason) as skipped:
@@ -180,43 +184,39 @@ def test_a_model_that_misbehaves_only_skips_the_task(
 
 
 @pytest.fixture
-def hanging() -> Iterator[Callable[..., Any]]:
-    """Return a model that answers only once the test is over."""
-    over = threading.Event()
+def blocking_model() -> Iterator[Callable[..., Any]]:
+    """Build a model function that blocks until the test ends."""
+    test_finished = threading.Event()
 
-    def hang(messages: list[Any], info: Any) -> Any:
-        over.wait(60)
+    def block(messages: list[Any], info: Any) -> Any:
+        test_finished.wait(60)
         return refuse(messages, info)
 
-    yield hang
-    over.set()
+    yield block
+    test_finished.set()
 
 
-def test_a_model_that_hangs_is_not_waited_for(
-    write: Write, control: SandboxClient, hanging: Callable[..., Any]
-) -> None:
+def test_hanging_model_times_out(write: Write, control: SandboxClient, blocking_model: Callable[..., Any]) -> None:
     with pytest.raises(AirflowSkipException, match=r"no summary within 0\.3 s"):
-        write(hanging, timeout=timedelta(seconds=0.3))
+        write(blocking_model, timeout=timedelta(seconds=0.3))
     assert replies(control) == "[]"
 
 
 @pytest.mark.parametrize("summary", [None, SUMMARY.model_copy(update={"posted_ts": None})])
-def test_without_the_usual_summary_in_the_room_the_model_is_not_asked(
-    write: Write, summary: IncidentSummary | None
-) -> None:
-    heard: list[Any] = []
+def test_model_is_not_called_without_posted_summary(write: Write, summary: IncidentSummary | None) -> None:
+    requests: list[Any] = []
     with pytest.raises(AirflowSkipException, match="no summary in a room"):
-        write(answering(GOOD, heard=heard), summary=summary)
-    assert heard == []
+        write(answer_with(SUPPORTED, requests=requests), summary=summary)
+    assert requests == []
 
 
-def test_without_the_extra_the_task_is_skipped_and_says_so(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extra_skips_task_with_hint(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "airflow.providers.common.ai.operators.llm", None)
     with pytest.raises(AirflowSkipException, match=r"airflow-incident-provider\[ai\]"):
-        write(answering(GOOD))
+        write(answer_with(SUPPORTED))
 
 
-def test_without_its_connection_the_dag_has_no_task_for_it_and_imports_nothing(
+def test_task_is_absent_without_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from airflow_incident_provider.incident_dag import incident_dag
@@ -225,7 +225,7 @@ def test_without_its_connection_the_dag_has_no_task_for_it_and_imports_nothing(
     assert "write_ai_summary" not in incident_dag("plain").task_ids
 
 
-def test_its_task_cannot_change_the_state_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_task_does_not_affect_run_state(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_incident_provider.incident_dag import incident_dag
 
     monkeypatch.setenv("AIRFLOW__INCIDENT__AI_CONN_ID", "model")

@@ -1,4 +1,4 @@
-"""Each operator in a DAG that knows nothing of incidents: its input from its arguments."""
+"""Each operator in an unrelated DAG, with its input from its arguments."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def connected(connect: Callable[..., Any]) -> None:
     connect()
 
 
-# --- each by itself ---------------------------------------------------------------------------------
+# --- single operators ---------------------------------------------------------------------------------
 
 
-def test_parse_takes_a_payload_of_its_own(context: Context) -> None:
+def test_parse_accepts_payload_argument(context: Context) -> None:
     payload = {"title": "Orders are late", "severity": "high", "users": ["dana@acme.example"]}
     value = ParseIncidentOperator(task_id="t", payload=payload).execute(context())
     incident = Incident.model_validate(value)
@@ -53,24 +53,24 @@ def test_parse_takes_a_payload_of_its_own(context: Context) -> None:
     assert incident.timing is not None
 
 
-def test_parse_drops_a_value_it_cannot_read_and_flags_it(context: Context) -> None:
+def test_parse_flags_invalid_value(context: Context) -> None:
     value = ParseIncidentOperator(task_id="t").execute(context({"title": "x", "severity": "apocalyptic"}))
     incident = Incident.model_validate(value)
     assert any(flag.field == "severity" and "apocalyptic" in str(flag.value) for flag in incident.flags)
 
 
-def test_parse_fails_on_a_payload_without_an_incident_and_leaves_the_problem_for_the_summary(
+def test_parse_fails_on_empty_payload_and_pushes_problem(
     context: Context,
 ) -> None:
     from airflow.sdk.exceptions import AirflowFailException
 
-    given = context({"datadog": {}})
+    task_context = context({"datadog": {}})
     with pytest.raises(AirflowFailException):
-        ParseIncidentOperator(task_id="t").execute(given)
-    assert given["ti"].pushed["problem"]["problem"]["what"]
+        ParseIncidentOperator(task_id="t").execute(task_context)
+    assert task_context["ti"].pushed["problem"]["problem"]["what"]
 
 
-def test_parse_skips_a_recovery(context: Context, payload: Callable[[str], dict[str, Any]]) -> None:
+def test_parse_skips_recovery(context: Context, payload: Callable[[str], dict[str, Any]]) -> None:
     from airflow.sdk.exceptions import AirflowSkipException
 
     with pytest.raises(AirflowSkipException):
@@ -78,7 +78,7 @@ def test_parse_skips_a_recovery(context: Context, payload: Callable[[str], dict[
 
 
 @pytest.mark.usefixtures("connected")
-def test_setup_returns_the_workspace(context: Context) -> None:
+def test_setup_returns_workspace(context: Context) -> None:
     value = SetupSlackOperator(task_id="t").execute(context())
     workspace = SlackWorkspace.model_validate(value)
     assert (workspace.mode, workspace.team, workspace.bot_user_id) == (Mode.LIVE, "Acme Retail", BOT)
@@ -86,14 +86,14 @@ def test_setup_returns_the_workspace(context: Context) -> None:
 
 
 @pytest.mark.usefixtures("connected")
-def test_a_requested_dry_run_writes_nothing(context: Context, control: SandboxClient) -> None:
+def test_dry_run_writes_nothing(context: Context, control: SandboxClient) -> None:
     value = SetupSlackOperator(task_id="t", dry_run=True).execute(context())
     assert value["mode"] == "dry_run"
-    assert {call["method"] for call in control.calls()} <= {"auth.test"}, "it only looks"
+    assert {call["method"] for call in control.calls()} <= {"auth.test"}, "a dry run must not write"
 
 
 @pytest.mark.usefixtures("connected")
-def test_resolve_takes_users_of_its_own(context: Context) -> None:
+def test_resolve_accepts_users_argument(context: Context) -> None:
     value = ResolveSlackUsersOperator(task_id="t", users=["alice.ng@acme.example", "Chris"]).execute(context())
     alice, chris = UserResolution.model_validate(value).resolutions
     assert (alice.outcome, chris.outcome) == (ResolutionOutcome.RESOLVED, ResolutionOutcome.AMBIGUOUS)
@@ -101,7 +101,7 @@ def test_resolve_takes_users_of_its_own(context: Context) -> None:
 
 
 @pytest.mark.usefixtures("connected")
-def test_room_takes_a_name_and_members_of_its_own(context: Context, control: SandboxClient) -> None:
+def test_room_accepts_name_and_members(context: Context, control: SandboxClient) -> None:
     operator = CreateWarRoomOperator(
         task_id="t", name="orders-late", title="Orders are late", members=["alice.ng@acme.example", "nobody at all"]
     )
@@ -113,7 +113,7 @@ def test_room_takes_a_name_and_members_of_its_own(context: Context, control: San
 
 
 @pytest.mark.parametrize("name", ["Orders", "orders late", "#orders", "x" * 81, "", "caf\u00e9", "a.b"])
-def test_room_refuses_a_name_that_slack_would_refuse(context: Context, name: str) -> None:
+def test_room_refuses_invalid_name(context: Context, name: str) -> None:
     from airflow.sdk.exceptions import AirflowFailException
 
     with pytest.raises(AirflowFailException, match="name"):
@@ -121,7 +121,7 @@ def test_room_refuses_a_name_that_slack_would_refuse(context: Context, name: str
 
 
 @pytest.mark.usefixtures("connected")
-def test_room_of_the_same_name_is_the_same_room(context: Context, store: dict[str, Any]) -> None:
+def test_room_with_same_name_is_reused(context: Context, store: dict[str, Any]) -> None:
     first = CreateWarRoomOperator(task_id="t", name="orders-late").execute(context())
     store.clear()
     second = CreateWarRoomOperator(task_id="t", name="orders-late").execute(context())
@@ -130,7 +130,7 @@ def test_room_of_the_same_name_is_the_same_room(context: Context, store: dict[st
 
 
 @pytest.mark.usefixtures("connected")
-def test_room_that_is_somebody_elses_is_left_alone(context: Context, control: SandboxClient) -> None:
+def test_room_of_other_creator_is_not_used(context: Context, control: SandboxClient) -> None:
     control.add_channel("orders-late", members=[BOT])
     room = CreateWarRoomOperator(task_id="t", name="orders-late").execute(context())
     assert room["channel_name"] == "orders-late-2"
@@ -140,12 +140,12 @@ def test_room_that_is_somebody_elses_is_left_alone(context: Context, control: Sa
 
 
 @pytest.mark.usefixtures("connected")
-@pytest.mark.parametrize("fate", ["archived", "deleted"])
-def test_cleared_task_whose_channel_is_gone_opens_another(
-    context: Context, control: SandboxClient, slack: Any, fate: str
+@pytest.mark.parametrize("state", ["archived", "deleted"])
+def test_cleared_task_opens_new_room_if_channel_is_gone(
+    context: Context, control: SandboxClient, slack: Any, state: str
 ) -> None:
     first = CreateWarRoomOperator(task_id="t", name="orders-late").execute(context())
-    if fate == "archived":
+    if state == "archived":
         slack.workspace.channels[first["channel_id"]].archived = True
     else:
         slack.workspace.rename_channel(slack.workspace.channels.pop(first["channel_id"]), "deleted")
@@ -155,20 +155,20 @@ def test_cleared_task_whose_channel_is_gone_opens_another(
 
 
 @pytest.mark.usefixtures("connected")
-def test_cleared_task_repeats_nothing(context: Context, control: SandboxClient) -> None:
-    """The task state store tells the second attempt what the first one did."""
+def test_cleared_task_reuses_stored_results(context: Context, control: SandboxClient) -> None:
+    """Reuse the results that the task state store keeps."""
     operator = CreateWarRoomOperator(task_id="t", name="orders-late", members=["alice.ng@acme.example"])
     first = operator.execute(context())
     before = control.channel("orders-late")
     assert operator.execute(context())["brief_ts"] == first["brief_ts"]
     after = control.channel("orders-late")
     timestamps = [[each["ts"] for each in seen["messages"]] for seen in (before, after)]
-    assert timestamps[0] == timestamps[1], "not even that the topic was set again"
+    assert timestamps[0] == timestamps[1], "the topic must not be set again"
     assert before["bookmarks"] == after["bookmarks"]
 
 
 @pytest.mark.usefixtures("connected")
-def test_thread_takes_a_text_and_a_room_of_its_own(context: Context, control: SandboxClient) -> None:
+def test_thread_accepts_text_and_room(context: Context, control: SandboxClient) -> None:
     room = CreateWarRoomOperator(task_id="t", name="orders-late").execute(context())
     operator = PostThreadUpdateOperator(task_id="t", room=room, text="All is well <!channel> & done")
     updates = ThreadUpdates.model_validate(operator.execute(context()))
@@ -179,7 +179,7 @@ def test_thread_takes_a_text_and_a_room_of_its_own(context: Context, control: Sa
 
 
 @pytest.mark.usefixtures("connected")
-def test_cleared_task_whose_state_is_forgotten_looks_first(
+def test_cleared_task_without_state_finds_posted_message(
     context: Context, control: SandboxClient, store: dict[str, Any]
 ) -> None:
     room = CreateWarRoomOperator(task_id="t", name="orders-late").execute(context())
@@ -194,7 +194,7 @@ def test_cleared_task_whose_state_is_forgotten_looks_first(
 
 
 @pytest.mark.usefixtures("connected")
-def test_thread_takes_findings_of_its_own(context: Context, control: SandboxClient) -> None:
+def test_thread_accepts_findings(context: Context, control: SandboxClient) -> None:
     room = CreateWarRoomOperator(task_id="t", name="orders-late").execute(context())
     finding = Finding(
         probe="rows",
@@ -208,7 +208,7 @@ def test_thread_takes_findings_of_its_own(context: Context, control: SandboxClie
     assert "60 rows are missing" in json.dumps(control.channel("orders-late"))
 
 
-def test_nothing_to_say_is_not_said(context: Context) -> None:
+def test_tasks_without_input_are_skipped(context: Context) -> None:
     from airflow.sdk.exceptions import AirflowSkipException
 
     with pytest.raises(AirflowSkipException, match="no room"):
@@ -223,18 +223,18 @@ def test_nothing_to_say_is_not_said(context: Context) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"image": "alpine:3.23", "probe": {"probe": "dns"}}])
-def test_investigation_takes_a_probe_or_an_image(options: dict[str, Any]) -> None:
+def test_investigation_requires_probe_or_image(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="either a probe of the catalogue or an image"):
         InvestigateInContainerOperator(task_id="t", **options)
 
 
 @pytest.mark.parametrize("network", ["host", "container:slack"])
-def test_investigation_stays_in_its_container(network: str) -> None:
+def test_investigation_refuses_shared_network(network: str) -> None:
     with pytest.raises(ValueError, match="would leave the container"):
         InvestigateInContainerOperator(task_id="t", image="alpine:3.23", network_mode=network)
 
 
-def test_investigation_without_an_engine(context: Context, tmp_path: Path) -> None:
+def test_investigation_without_docker_engine(context: Context, tmp_path: Path) -> None:
     from airflow_incident_provider.containers import EngineError
 
     options = {"image": "alpine:3.23", "command": ["true"], "docker_url": f"unix://{tmp_path}/none.sock"}
@@ -245,7 +245,7 @@ def test_investigation_without_an_engine(context: Context, tmp_path: Path) -> No
         InvestigateInContainerOperator(task_id="t", if_unavailable="fail", **options).execute(context())
 
 
-def test_refused_target_is_skipped_without_asking_the_engine(context: Context, tmp_path: Path) -> None:
+def test_refused_target_is_skipped_without_engine(context: Context, tmp_path: Path) -> None:
     probe = {"probe": "http", "target": {"url": "http://169.254.169.254/"}, "refused": "metadata may not be probed"}
     operator = InvestigateInContainerOperator(task_id="t", probe=probe, docker_url=f"unix://{tmp_path}/none.sock")
     value = operator.execute(context())
@@ -256,7 +256,7 @@ def test_refused_target_is_skipped_without_asking_the_engine(context: Context, t
 @pytest.mark.docker
 @pytest.mark.usefixtures("docker_engine")
 @pytest.mark.parametrize(("command", "verdict"), [(["true"], "ok"), (["sh", "-c", "echo no; exit 4"], "fail")])
-def test_image_of_ones_own(context: Context, command: list[str], verdict: str) -> None:
+def test_custom_image_verdict(context: Context, command: list[str], verdict: str) -> None:
     operator = InvestigateInContainerOperator(
         task_id="t", image="alpine:3.23", command=command, network_mode="none", pull="never"
     )
@@ -267,7 +267,7 @@ def test_image_of_ones_own(context: Context, command: list[str], verdict: str) -
 
 @pytest.mark.docker
 @pytest.mark.usefixtures("docker_engine")
-def test_parser_of_ones_own(context: Context) -> None:
+def test_custom_parser(context: Context) -> None:
     def parse(output: Any) -> Finding:
         return Finding(
             probe="count",
@@ -286,19 +286,19 @@ def test_parser_of_ones_own(context: Context) -> None:
 @pytest.mark.docker
 @pytest.mark.usefixtures("docker_engine")
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"command": ["sleep", "60"], "container_timeout": 1}, "did not end in time"),
         ({"command": ["true"], "image": "127.0.0.1:1/nope:1"}, "is not on this engine"),
         ({"command": ["no-such-program"]}, "could not run"),
     ],
-    ids=["too slow", "no image", "no program"],
+    ids=["timeout", "missing image", "missing program"],
 )
-def test_what_could_not_run_is_unknown_and_never_ok(context: Context, options: dict[str, Any], words: str) -> None:
-    wanted = {"image": "alpine:3.23", "network_mode": "none"} | options
-    value = InvestigateInContainerOperator(task_id="t", **wanted).execute(context())
+def test_failed_container_verdict_is_unknown(context: Context, options: dict[str, Any], message: str) -> None:
+    arguments = {"image": "alpine:3.23", "network_mode": "none"} | options
+    value = InvestigateInContainerOperator(task_id="t", **arguments).execute(context())
     assert value["verdict"] == "unknown"
-    assert words in value["summary"]
+    assert message in value["summary"]
 
 
 @pytest.mark.docker
@@ -306,10 +306,8 @@ def test_what_could_not_run_is_unknown_and_never_ok(context: Context, options: d
 @pytest.mark.parametrize(
     "command", [["sleep", "60"], ["sh", "-c", "exit 137"], ["sh", "-c", "yes | head -c 2000000"]]
 )
-def test_parser_is_not_asked_about_a_container_that_did_not_come_to_its_end(
-    context: Context, command: list[str]
-) -> None:
-    """The parser of the documentation took each of them for a replica that is -1 s behind, and ok."""
+def test_parser_is_not_called_for_aborted_container(context: Context, command: list[str]) -> None:
+    """A naive parser reads truncated output as an ok result."""
 
     def parse(output: Any) -> Finding:
         raise AssertionError("the parser was called")
@@ -333,48 +331,46 @@ def test_parser_is_not_asked_about_a_container_that_did_not_come_to_its_end(
         (["no-such-program"], ("fail", "unknown"), True),
     ],
 )
-def test_task_fails_on_the_verdicts_that_it_is_to_fail_on(
-    context: Context, command: list[str], fail_on: tuple[str, ...], fails: bool
-) -> None:
+def test_fail_on_verdicts(context: Context, command: list[str], fail_on: tuple[str, ...], fails: bool) -> None:
     from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
     options = {"image": "alpine:3.23", "command": command, "network_mode": "none", "fail_on": fail_on}
-    given = context()
+    task_context = context()
     if not fails:
-        assert InvestigateInContainerOperator(task_id="t", **options).execute(given)
+        assert InvestigateInContainerOperator(task_id="t", **options).execute(task_context)
         return
-    with pytest.raises(AirflowException) as raised:
-        InvestigateInContainerOperator(task_id="t", **options).execute(given)
-    assert not isinstance(raised.value, AirflowFailException)
-    assert given["ti"].pushed["return_value"]["verdict"] in fail_on
+    with pytest.raises(AirflowException) as exc_info:
+        InvestigateInContainerOperator(task_id="t", **options).execute(task_context)
+    assert not isinstance(exc_info.value, AirflowFailException)
+    assert task_context["ti"].pushed["return_value"]["verdict"] in fail_on
     with pytest.raises(AirflowFailException):
-        InvestigateInContainerOperator(task_id="t", retry_on_failure=False, **options).execute(given)
+        InvestigateInContainerOperator(task_id="t", retry_on_failure=False, **options).execute(task_context)
 
 
-def test_verdict_to_fail_on_is_checked_when_the_dag_is_parsed() -> None:
+def test_invalid_fail_on_is_refused_at_parse_time() -> None:
     with pytest.raises(ValueError, match="'broken' is not a valid Verdict"):
         InvestigateInContainerOperator(task_id="t", image="alpine:3.23", fail_on=("broken",))
     with pytest.raises(ValueError, match=r'write \("fail",\)'):
         InvestigateInContainerOperator(task_id="t", image="alpine:3.23", fail_on="fail")
 
 
-# --- what is done about errors ----------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("asked", "waited"), [(0.5, 0.5), (30.0, 30.0), (3600.0, MAX_RETRY_DELAY_S)])
-def test_retry_waits_as_long_as_slack_asked_within_reason(asked: float, waited: float) -> None:
-    decision = IncidentRetryPolicy().evaluate(SlackUnavailableError("busy", retry_after=asked), 1, 3)
+@pytest.mark.parametrize(("retry_after", "expected"), [(0.5, 0.5), (30.0, 30.0), (3600.0, MAX_RETRY_DELAY_S)])
+def test_retry_delay_follows_retry_after_within_limit(retry_after: float, expected: float) -> None:
+    decision = IncidentRetryPolicy().evaluate(SlackUnavailableError("busy", retry_after=retry_after), 1, 3)
     assert decision.retry_delay is not None
-    assert decision.retry_delay.total_seconds() == waited
+    assert decision.retry_delay.total_seconds() == expected
 
 
 @pytest.mark.usefixtures("connected")
-def test_slack_that_is_down_is_left_to_the_tasks_retries(context: Context, control: SandboxClient) -> None:
+def test_slack_outage_raises_for_retry(context: Context, control: SandboxClient) -> None:
     control.add_fault(Fault(status=503, times=None))
-    given = context()
+    task_context = context()
     with pytest.raises(SlackUnavailableError):
-        SetupSlackOperator(task_id="t").execute(given)
-    assert "HTTP 503" in given["ti"].pushed["problem"]["problem"]["what"]
+        SetupSlackOperator(task_id="t").execute(task_context)
+    assert "HTTP 503" in task_context["ti"].pushed["problem"]["problem"]["what"]
 
 
 @pytest.mark.usefixtures("connected")
@@ -387,46 +383,50 @@ def test_slack_that_is_down_is_left_to_the_tasks_retries(context: Context, contr
         {"error": "no_such_error"},
         {"delay_ms": 60_000},
     ],
-    ids=["limited for an hour", "500", "404 HTML", "unknown error", "hangs"],
+    ids=["rate limited", "500", "404 HTML", "unknown error", "hangs"],
 )
 @pytest.mark.parametrize("method", ["users.lookupByEmail", "usergroups.list"])
-def test_lookups_that_slack_does_not_answer_delay_nobody(
+def test_failed_lookups_do_not_delay_others(
     context: Context, control: SandboxClient, method: str, fault: dict[str, Any]
 ) -> None:
-    """The people who can be resolved are, within the budget; the others are reported and asked for later."""
+    """Resolve the remaining people within the budget and report the others."""
     control.add_fault(Fault(method=method, times=None, **fault))
-    began = time.monotonic()
+    started_at = time.monotonic()
     users = ["alice.ng@acme.example", "@sre-oncall"]
-    found = ResolveSlackUsersOperator(task_id="t", users=users).execute(context())
-    assert time.monotonic() - began < 20, "the budget of 3 s was not kept, even on a loaded machine"
-    outcomes = dict(zip(("users.lookupByEmail", "usergroups.list"), found["resolutions"], strict=True))
+    result = ResolveSlackUsersOperator(task_id="t", users=users).execute(context())
+    assert time.monotonic() - started_at < 20, "the budget of 3 s was exceeded, even allowing for a loaded machine"
+    outcomes = dict(zip(("users.lookupByEmail", "usergroups.list"), result["resolutions"], strict=True))
     assert outcomes.pop(method)["outcome"] == "not_found"
     assert [other["outcome"] for other in outcomes.values()] == ["resolved"]
-    assert {problem["step"] for problem in found["problems"]} == {"resolve_slack_users"}
+    assert {problem["step"] for problem in result["problems"]} == {"resolve_slack_users"}
 
 
 @pytest.mark.usefixtures("connected")
-def test_lookup_is_retried_only_if_slack_answers_nothing(context: Context, control: SandboxClient) -> None:
+def test_lookup_is_retried_if_slack_does_not_respond(context: Context, control: SandboxClient) -> None:
     control.add_fault(Fault(status=503, times=None))
-    given = context()
-    given["ti"].max_tries = 3
+    task_context = context()
+    task_context["ti"].max_tries = 3
     workspace = {"mode": "live", "team_id": "T0"}
     with pytest.raises(SlackUnavailableError):
-        ResolveSlackUsersOperator(task_id="t", users=["alice.ng@acme.example"], workspace=workspace).execute(given)
+        ResolveSlackUsersOperator(task_id="t", users=["alice.ng@acme.example"], workspace=workspace).execute(
+            task_context
+        )
 
 
 @pytest.mark.parametrize("fail_run", [True, False])
-def test_summary_fails_the_run_by_default(
-    context: Context, monkeypatch: pytest.MonkeyPatch, fail_run: bool
-) -> None:
+def test_summary_fails_run_by_default(context: Context, monkeypatch: pytest.MonkeyPatch, fail_run: bool) -> None:
     from airflow.sdk.exceptions import AirflowFailException
 
-    given = context()
-    monkeypatch.setattr(given["ti"], "get_task_states", lambda **_: {"r": {"parse_incident_event": "failed"}})
+    task_context = context()
+    monkeypatch.setattr(
+        task_context["ti"], "get_task_states", lambda **_: {"r": {"parse_incident_event": "failed"}}
+    )
     operator = FinalSummaryOperator(task_id="t", fail_run=fail_run)
     if not fail_run:
-        assert operator.execute(given)["outcome"] == "failed"
+        assert operator.execute(task_context)["outcome"] == "failed"
         return
     with pytest.raises(AirflowFailException, match="parse_incident_event"):
-        operator.execute(given)
-    assert given["ti"].pushed["return_value"]["outcome"] == "failed", "it is kept all the same"
+        operator.execute(task_context)
+    assert task_context["ti"].pushed["return_value"]["outcome"] == "failed", (
+        "the value must be pushed although the task fails"
+    )
