@@ -83,8 +83,8 @@ def test_manual_resolution_lasts_until_new_cycle() -> None:
     key = simulation.alert(priority="P2").key
     simulation.close(str(key), Status.RESOLVED, 30)
     for transition, seconds in (("Re-Triggered", 60), ("Renotify", 4000), ("Re-Triggered", 9000)):
-        held = simulation.alert(transition=transition, seconds=seconds)
-        assert (held.action, held.runs) == (Action.DUPLICATE, ())
+        repeated = simulation.alert(transition=transition, seconds=seconds)
+        assert (repeated.action, repeated.runs) == (Action.DUPLICATE, ())
         assert simulation.only_record.status is Status.RESOLVED
     assert simulation.alert(transition="Recovered", seconds=9100).record.status is Status.RESOLVED  # type: ignore[union-attr]
     assert simulation.alert(cycle="c2", seconds=9200).action is Action.OPEN

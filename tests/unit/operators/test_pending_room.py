@@ -28,7 +28,7 @@ OUTAGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def recording_harness(harness: LifecycleHarness, monkeypatch: pytest.MonkeyPatch) -> LifecycleHarness:
+def harness(harness: LifecycleHarness, monkeypatch: pytest.MonkeyPatch) -> LifecycleHarness:
     """Record the runs that a task requests."""
     from airflow_incident_provider.operators import final_summary
     from airflow_incident_provider.slack import hook
@@ -65,13 +65,12 @@ def summary_of(harness: LifecycleHarness, run_id: str) -> IncidentSummary:
 )
 def test_room_is_completed_after_outage_from_any_step(
     *,
-    recording_harness: LifecycleHarness,
+    harness: LifecycleHarness,
     monitor: Monitor,
     control: SandboxClient,
     step: str,
     outage: dict[str, Any],
 ) -> None:
-    harness = recording_harness
 
     def start_outage(task_id: str) -> None:
         if task_id == step:
@@ -103,13 +102,12 @@ def test_room_is_completed_after_outage_from_any_step(
 @pytest.mark.parametrize("error", ["invalid_auth", "restricted_action", "fatal_error"])
 def test_channel_without_brief_becomes_the_room(
     *,
-    recording_harness: LifecycleHarness,
+    harness: LifecycleHarness,
     monitor: Monitor,
     control: SandboxClient,
     working_methods: tuple[str, ...],
     error: str,
 ) -> None:
-    harness = recording_harness
     for method in {"chat.postMessage", "conversations.setPurpose", "conversations.invite"} - set(working_methods):
         control.add_fault(Fault(method=method, error=error, times=None))
     harness.run_response_with_failures(monitor("Triggered"), BROKEN)
@@ -121,10 +119,7 @@ def test_channel_without_brief_becomes_the_room(
     assert message_keys(control, Room(control, harness)).count(f"{harness.key}/brief") == 1
 
 
-def test_missing_room_is_reported(
-    recording_harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
-) -> None:
-    harness = recording_harness
+def test_missing_room_is_reported(harness: LifecycleHarness, monitor: Monitor, control: SandboxClient) -> None:
     control.add_fault(Fault(method="conversations.create", error="restricted_action", times=None))
     run_id = harness.run_response_with_failures(monitor("Triggered"), BROKEN)
     [problem] = [each for each in summary_of(harness, run_id).problems if each.code is ProblemCode.NO_ROOM]
@@ -136,9 +131,8 @@ def test_missing_room_is_reported(
 
 
 def test_notification_retries_room_and_is_posted_once(
-    recording_harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
+    harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
 ) -> None:
-    harness = recording_harness
     control.add_fault(Fault(status=503, times=None))
     harness.run_response_with_failures(monitor("Triggered"), BROKEN)
     monitor("Triggered", "P1", cycle="1")
@@ -158,9 +152,8 @@ def test_notification_retries_room_and_is_posted_once(
 
 
 def test_resolved_incident_is_not_retried(
-    recording_harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
+    harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
 ) -> None:
-    harness = recording_harness
     control.add_fault(Fault(status=503, times=None))
     harness.run_response_with_failures(monitor("Triggered"), BROKEN)
     [(_, run_id, conf, _)] = harness.requested
@@ -177,13 +170,12 @@ def test_resolved_incident_is_not_retried(
 @pytest.mark.parametrize("method", ["*", "chat.postMessage", "chat.update", "conversations.setTopic"])
 def test_update_is_posted_once_after_outage(
     *,
-    recording_harness: LifecycleHarness,
+    harness: LifecycleHarness,
     monitor: Monitor,
     control: SandboxClient,
     outage: dict[str, Any],
     method: str,
 ) -> None:
-    harness = recording_harness
     harness.run_response(monitor("Triggered"), BROKEN)
     control.add_fault(Fault(method=method, times=None, **outage))
     monitor("Re-Triggered", "P1")
@@ -218,9 +210,8 @@ def test_next_check_runs_after_update_task() -> None:
 
 
 def test_retry_of_same_run_completes_update(
-    recording_harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
+    harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
 ) -> None:
-    harness = recording_harness
     harness.run_response(monitor("Triggered"), BROKEN)
     monitor("Re-Triggered", "P1")
     run_id = harness.queue_update()
@@ -237,9 +228,8 @@ def test_retry_of_same_run_completes_update(
 
 
 def test_missed_updates_are_posted_in_order(
-    recording_harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
+    harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
 ) -> None:
-    harness = recording_harness
     harness.run_response(monitor("Triggered"), BROKEN)
     control.add_fault(Fault(status=503, times=None))
     for priority in ("P1", "P2", "P1"):
@@ -258,9 +248,8 @@ def test_missed_updates_are_posted_in_order(
 
 
 def test_missed_recovery_is_posted_with_recheck(
-    recording_harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
+    harness: LifecycleHarness, monitor: Monitor, control: SandboxClient
 ) -> None:
-    harness = recording_harness
     harness.run_response(monitor("Triggered"), BROKEN)
     monitor("Recovered")
     control.add_fault(Fault(status=503, times=None))
