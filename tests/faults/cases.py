@@ -1,4 +1,4 @@
-"""What is tried: every call of every scenario, with every fault."""
+"""The cases of the fault matrix: every call of every scenario, with every fault."""
 
 from __future__ import annotations
 
@@ -8,53 +8,55 @@ from typing import Any
 
 from incident_sandbox import Fault
 
-PATIENCE_S = 2
-"""Seconds that the client waits for an answer where a fault is about waiting."""
+CLIENT_TIMEOUT_S = 2
+"""The client's timeout in seconds for the faults that exceed it."""
 
 HTML = "<html><head><title>502 Bad Gateway</title></head><body>nginx &lt;!channel&gt;</body></html>"
 
 
 @dataclass(frozen=True)
 class FaultKind:
-    """A way for a call to go wrong.
+    """A way for a call to fail.
 
-    :param fault: the members of a sandbox's :class:`Fault`, but for the method.
-    :param patience_s: the client's time limit, where the fault is about that.
-    :param late: whether the effect comes after the client has given up.
+    :param fault: the fields of a :class:`Fault` of the sandbox, except for the method.
+    :param timeout_s: the client's timeout, if the fault exceeds it.
+    :param late: whether the effect happens after the client's timeout.
     """
 
     name: str
     fault: dict[str, Any]
-    patience_s: int | None = None
+    timeout_s: int | None = None
     late: bool = False
 
 
-def _both(name: str, **fault: Any) -> Iterator[FaultKind]:
+def _before_and_after(name: str, **fault: Any) -> Iterator[FaultKind]:
     for when in ("before", "after"):
         yield FaultKind(f"{name}, {when} the effect", {**fault, "when": when})
 
 
-_TOO_LATE_MS = PATIENCE_S * 1000 + 400
+_AFTER_TIMEOUT_MS = CLIENT_TIMEOUT_S * 1000 + 400
 
 FAULTS = (
-    *_both("internal_error", error="internal_error"),
-    *_both("fatal_error", error="fatal_error"),
-    *_both("connection dropped", drop=True),
-    *_both("500", status=500, body="oops"),
-    *_both("502 with HTML", status=502, body=HTML),
-    FaultKind("time-out, never done", {"delay_ms": _TOO_LATE_MS, "drop": True}, PATIENCE_S),
-    FaultKind("time-out, done later", {"delay_ms": _TOO_LATE_MS}, PATIENCE_S, late=True),
-    FaultKind("time-out, done, answered late", {"delay_ms": _TOO_LATE_MS, "when": "after"}, PATIENCE_S),
-    FaultKind("429", {"status": 429, "headers": {"Retry-After": "0"}}),
-    FaultKind("429, an hour", {"status": 429, "headers": {"Retry-After": "3600"}}),
+    *_before_and_after("internal_error", error="internal_error"),
+    *_before_and_after("fatal_error", error="fatal_error"),
+    *_before_and_after("connection dropped", drop=True),
+    *_before_and_after("500", status=500, body="oops"),
+    *_before_and_after("502 with HTML", status=502, body=HTML),
+    FaultKind("timeout, never done", {"delay_ms": _AFTER_TIMEOUT_MS, "drop": True}, CLIENT_TIMEOUT_S),
+    FaultKind("timeout, done later", {"delay_ms": _AFTER_TIMEOUT_MS}, CLIENT_TIMEOUT_S, late=True),
+    FaultKind(
+        "timeout, done and answered late", {"delay_ms": _AFTER_TIMEOUT_MS, "when": "after"}, CLIENT_TIMEOUT_S
+    ),
+    FaultKind("429, Retry-After 0", {"status": 429, "headers": {"Retry-After": "0"}}),
+    FaultKind("429, Retry-After 3600", {"status": 429, "headers": {"Retry-After": "3600"}}),
     FaultKind("429, no Retry-After", {"status": 429, "body": "slow down"}),
     FaultKind("ratelimited in a 200", {"error": "ratelimited", "headers": {"Retry-After": "0.1"}}),
     FaultKind("rate_limited in a 200", {"error": "rate_limited"}),
 )
 
 FIRST = "first run"
-THEIRS = "their channel"
-AGAIN = "same incident again"
+EXISTING_CHANNEL = "existing channel"
+REPEATED = "repeated incident"
 
 CALLS = {
     FIRST: {
@@ -74,7 +76,7 @@ CALLS = {
         "pins.add": 1,
         "bookmarks.add": 2,
     },
-    THEIRS: {
+    EXISTING_CHANNEL: {
         "auth.test": 1,
         "users.lookupByEmail": 3,
         "users.list": 1,
@@ -94,7 +96,7 @@ CALLS = {
         "bookmarks.list": 1,
         "bookmarks.add": 2,
     },
-    AGAIN: {
+    REPEATED: {
         "auth.test": 1,
         "users.lookupByEmail": 2,
         "usergroups.list": 1,
@@ -110,9 +112,9 @@ CALLS = {
         "bookmarks.list": 1,
     },
 }
-"""How often each method is called in a scenario that goes well; a test holds it against the sandbox's log."""
+"""The number of calls of each method in a scenario without faults; a test compares it with the sandbox's log."""
 
-_CHANGES = frozenset(
+_WRITE_METHODS = frozenset(
     {
         "conversations.create",
         "conversations.join",
@@ -127,21 +129,22 @@ _CHANGES = frozenset(
 )
 
 
-def tried_calls() -> list[tuple[str, str, int]]:
-    """Return the calls that faults strike: every one that changes something, and the first of each that looks.
+def calls_with_faults() -> list[tuple[str, str, int]]:
+    """Return the calls in which faults are injected: every write, and the first call of each read method.
 
-    Of the other scenarios it is those that the first run has not got, and the name that turns out to be taken.
+    Of the other scenarios these are the methods that the first run does not call, and the creation of a channel
+    whose name is taken.
     """
     first = [
         (FIRST, method, nth)
         for method, calls in CALLS[FIRST].items()
-        for nth in range(1, (calls if method in _CHANGES else 1) + 1)
+        for nth in range(1, (calls if method in _WRITE_METHODS else 1) + 1)
     ]
     others = [
         (scenario, method, 1)
-        for scenario in (THEIRS, AGAIN)
+        for scenario in (EXISTING_CHANNEL, REPEATED)
         for method in CALLS[scenario]
-        if method not in CALLS[FIRST] or (scenario == AGAIN and method == "conversations.create")
+        if method not in CALLS[FIRST] or (scenario == REPEATED and method == "conversations.create")
     ]
     return [*first, *others]
 
@@ -157,12 +160,12 @@ class Case:
 
     @property
     def row(self) -> str:
-        """The call, for the matrix."""
+        """The row of the matrix."""
         return f"{self.scenario}: {self.method} {self.nth}"
 
     @property
-    def scripted(self) -> Fault:
-        """The fault as the sandbox takes it."""
+    def sandbox_fault(self) -> Fault:
+        """The fault for the sandbox."""
         return Fault(method=self.method, nth=self.nth, **self.fault.fault)
 
     def __str__(self) -> str:
@@ -170,5 +173,5 @@ class Case:
 
 
 def all_cases() -> list[Case]:
-    """Return the whole matrix."""
-    return [Case(*call, fault) for call in tried_calls() for fault in FAULTS]
+    """Return all cases of the matrix."""
+    return [Case(*call, fault) for call in calls_with_faults() for fault in FAULTS]

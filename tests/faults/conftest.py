@@ -1,6 +1,6 @@
-"""The fault suite: DAG runs in trouble on order, and the matrix of what came of them.
+"""Fixtures of the fault suite, and the report with the matrix of its results.
 
-``make test`` runs a short selection, ``make faults`` everything (``FAULTS=whole``).
+``make test`` runs a selection, ``make faults`` everything (``FAULTS=whole``).
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from incident_sandbox import SandboxClient, SandboxServer
 
 from ..dags.conftest import Run, use_routing, run_dag  # noqa: F401, TID252 - fixtures  # isort: skip
 from .cases import Case  # isort: skip
-from .real_airflow import RealAirflow, real_airflow  # isort: skip
-from .running import Bench  # isort: skip
+from .deployment import Deployment, start_deployment  # isort: skip
+from .scenarios import ScenarioRunner  # isort: skip
 
 WHOLE = os.environ.get("FAULTS") == "whole"
-CELL = "cell of the matrix"
-COUNT = "what was counted"
+CELL = "matrix_cell"
+REPORT_LINE = "report_line"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "whole_suite: takes minutes; run by `make faults` alone")
+    config.addinivalue_line("markers", "whole_suite: takes minutes; run only by `make faults`")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Take out what only `make faults` runs: it is not skipped there, and not mentioned here."""
+    """Remove the tests that only `make faults` runs, instead of skipping them."""
     if not WHOLE:
         items[:] = [item for item in items if item.get_closest_marker("whole_suite") is None]
 
 
 @pytest.fixture
-def bench(
+def runner(
     *,
     run_dag: Callable[..., Run],  # noqa: F811
     slack: SandboxServer,
@@ -43,9 +43,9 @@ def bench(
     connect: Callable[..., Any],
     use_routing: Callable[[dict[str, Any]], None],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
-) -> Bench:
-    """What runs a scenario with one fault in it, and tells what is wrong with the outcome."""
-    return Bench(
+) -> ScenarioRunner:
+    """A runner of scenarios with faults."""
+    return ScenarioRunner(
         run_dag=run_dag,
         slack=slack,
         control=control,
@@ -56,33 +56,33 @@ def bench(
 
 
 @pytest.fixture(scope="session")
-def real(
+def deployment(
     docker_engine: Any, tmp_path_factory: pytest.TempPathFactory, migrated_home: Callable[[Path], Path]
-) -> Iterator[RealAirflow]:
-    """A whole Airflow whose processes may be killed, for all tests that need one."""
-    folder = tmp_path_factory.mktemp("real")
-    with real_airflow(folder, migrated_home(folder / "airflow")) as running:
+) -> Iterator[Deployment]:
+    """A running Airflow whose processes may be killed."""
+    folder = tmp_path_factory.mktemp("deployment")
+    with start_deployment(folder, migrated_home(folder / "airflow")) as running:
         yield running
 
 
 @pytest.fixture
-def in_matrix(record_property: Callable[[str, object], None]) -> Callable[[Case], None]:
-    """Note to which cell of the matrix a test belongs."""
+def record_cell(record_property: Callable[[str, object], None]) -> Callable[[Case], None]:
+    """Return a function that records the cell of the matrix to which a test belongs."""
 
-    def note(case: Case) -> None:
+    def record(case: Case) -> None:
         record_property(CELL, [case.row, case.fault.name])
 
-    return note
+    return record
 
 
 @pytest.fixture
-def counted(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Note a line for the end of the report."""
-    return lambda line: record_property(COUNT, line)
+def report(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Return a function that records a line for the end of the report."""
+    return lambda line: record_property(REPORT_LINE, line)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print the matrix: a line a call, a column a fault; and what else was counted."""
+    """Print the matrix, with a row for each call and a column for each fault, and the recorded lines."""
     cells: dict[str, dict[str, bool]] = defaultdict(dict)
     for report, name, value in _properties(terminalreporter):
         if name == CELL:
@@ -91,7 +91,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if cells:
         _print_matrix(terminalreporter, cells)
     for _, name, value in _properties(terminalreporter):
-        if name == COUNT:
+        if name == REPORT_LINE:
             terminalreporter.write_line(str(value))
 
 
@@ -115,4 +115,4 @@ def _print_matrix(terminalreporter: Any, cells: dict[str, dict[str, bool]]) -> N
         line = "".join(f"  {signs[cells[row].get(column)]}" for column in columns)
         terminalreporter.write_line(f"{row:{width}}{line}")
     results = [passed for row in cells.values() for passed in row.values()]
-    terminalreporter.write_line(f"{len(results)} cases tried, {sum(results)} passed, {results.count(False)} failed")
+    terminalreporter.write_line(f"{len(results)} cases, {sum(results)} passed, {results.count(False)} failed")

@@ -1,7 +1,7 @@
-"""Runs each task of an incident in a process of its own, which can be killed; without Airflow.
+"""Run each task of an incident in a separate process that can be killed, without Airflow.
 
-What a task stores and pushes to XCom survives it, as in Airflow: the process sends each write to this one before it
-continues.
+As in Airflow, the writes of a task to stores and XComs survive it: its process sends each write to the parent
+process before it continues.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _SKIPPED = "skipped"
 
 
 class ForkedSteps:
-    """Runs tasks in processes.
+    """Runs tasks in separate processes.
 
-    :param findings: what the probes find if a run starts them.
+    :param findings: the findings of the probes if a run starts them.
     """
 
     def __init__(
@@ -43,41 +43,41 @@ class ForkedSteps:
         self.tries = 0
 
     def processes(self) -> set[int]:
-        """Return the process of the task that runs now."""
+        """Return the ID of the process of the current task."""
         return {self._process} - {0}
 
     def run(self, request: RunRequest) -> None:
-        """Run what a requested run does, in the DAG's order; a task whose process was killed is run again."""
-        due = harness.selected_tasks(self._lifecycle, request.run_id, **request.conf)
-        if "plan_recheck" in due:
-            due.add("recover_incident")
+        """Run the tasks of a requested run in the DAG's order; retry a task whose process was killed."""
+        tasks = harness.selected_tasks(self._lifecycle, request.run_id, **request.conf)
+        if "plan_recheck" in tasks:
+            tasks.add("recover_incident")
         for operator, task_id in STEPS.items():
-            if task_id in due:
+            if task_id in tasks:
                 if operator is RecoverIncidentOperator:
                     self._lifecycle.store_findings(request.dag_id, request.run_id, self._findings)
-                self._until_it_ends(operator, task_id, request)
+                self._run_with_retries(operator, task_id, request)
 
-    def _until_it_ends(self, operator: type[Any], task_id: str, request: RunRequest) -> None:
+    def _run_with_retries(self, operator: type[Any], task_id: str, request: RunRequest) -> None:
         for _ in range(MAX_TRIES):
             self.tries += 1
-            if self._try(operator, task_id, request):
+            if self._run_once(operator, task_id, request):
                 return
         raise AssertionError(f"{task_id} was killed {MAX_TRIES} times")
 
-    def _try(self, operator: type[Any], task_id: str, request: RunRequest) -> bool:
-        """Run a task in a process; return whether it ended by itself."""
+    def _run_once(self, operator: type[Any], task_id: str, request: RunRequest) -> bool:
+        """Run a task in a process; return whether it completed."""
         context = self._lifecycle.context(task_id, request.run_id, **request.conf)
         stores = [*self._lifecycle.stores.values(), self._lifecycle.assets, *self._lifecycle.inbox.values()]
         read_end, write_end = os.pipe()
         self._process = os.fork()
         if not self._process:
             os.close(read_end)
-            self._in_the_process(operator, task_id, context, write_end)
+            self._run_in_child(operator, task_id, context, write_end)
         os.close(write_end)
-        ended = False
+        completed = False
         with os.fdopen(read_end, "rb") as writes:
-            for kind, key, value in _received(writes):
-                ended = ended or kind == "ended"
+            for kind, key, value in _read_messages(writes):
+                completed = completed or kind == "completed"
                 if kind == "store":
                     stores[[id(store) for store in stores].index(key[0])].set(key[1], value)
                 elif kind == "xcom":
@@ -86,9 +86,9 @@ class ForkedSteps:
                     raise AssertionError(f"{task_id}: {value}")
         os.waitpid(self._process, 0)
         self._process = 0
-        return ended
+        return completed
 
-    def _in_the_process(self, operator: type[Any], task_id: str, context: dict[str, Any], pipe: int) -> None:
+    def _run_in_child(self, operator: type[Any], task_id: str, context: dict[str, Any], pipe: int) -> None:
         def send(kind: str, key: Any, value: Any) -> None:
             with os.fdopen(os.dup(pipe), "wb") as written:
                 pickle.dump((kind, key, value), written)
@@ -107,18 +107,18 @@ class ForkedSteps:
         try:
             value = operator(task_id=task_id).execute(context)
         except AirflowSkipException:
-            send("ended", None, _SKIPPED)
+            send("completed", None, _SKIPPED)
         except Exception:  # noqa: BLE001 - the parent raises it
             send("error", None, traceback.format_exc())
         else:
             context["ti"].xcom_push("return_value", value)
-            send("ended", None, None)
+            send("completed", None, None)
         finally:
             os._exit(0)
 
 
-def _received(pipe: BinaryIO) -> Iterator[tuple[str, Any, Any]]:
-    """Yield what a process sends until it ends; what it was killed in the middle of was not written."""
+def _read_messages(pipe: BinaryIO) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the messages of a process until it ends. A message that was interrupted by a kill is ignored."""
     while True:
         try:
             yield pickle.load(pipe)

@@ -1,4 +1,4 @@
-"""A run that is cleared as a whole and done again: the room is the same, and nothing in it is repeated."""
+"""A run that is cleared and repeated: the room is the same, and nothing is repeated in it."""
 
 from __future__ import annotations
 
@@ -9,29 +9,33 @@ from typing import Any
 import pytest
 
 from .invariants import reported, violations  # isort: skip
-from .real_airflow import DAG_ID, RealAirflow, real_airflow  # isort: skip
+from .deployment import DAG_ID, Deployment, start_deployment  # isort: skip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]
 
 
 @pytest.fixture
-def forgetful(docker_engine: Any, tmp_path: Path, migrated_home: Callable[[Path], Path]) -> Iterator[RealAirflow]:
-    """An Airflow that forgets the state of a task with its success."""
-    with real_airflow(
+def deployment_clearing_state(
+    docker_engine: Any, tmp_path: Path, migrated_home: Callable[[Path], Path]
+) -> Iterator[Deployment]:
+    """An Airflow that deletes the state of a task on success."""
+    with start_deployment(
         tmp_path, migrated_home(tmp_path / "airflow"), AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS="True"
     ) as running:
         yield running
 
 
-@pytest.mark.parametrize("airflow", ["real", "forgetful"])
-def test_nothing_is_repeated(request: pytest.FixtureRequest, counted: Callable[[str], None], airflow: str) -> None:
-    house: RealAirflow = request.getfixturevalue(airflow)
-    house.slack.workspace.reset()
-    run_id = house.start()
-    clean = house.finish(run_id)
-    house.airflow.api.clear(DAG_ID, run_id)
-    seen = house.finish(run_id)
-    assert min(seen.run.tries.values()) == 2
-    counted(f"a whole run cleared and done again ({airflow} Airflow): {len(violations(seen, clean))} things wrong")
-    assert violations(seen, clean) == []
-    assert reported(seen) == reported(clean)
+@pytest.mark.parametrize("fixture", ["deployment", "deployment_clearing_state"])
+def test_cleared_run_repeats_nothing(
+    request: pytest.FixtureRequest, report: Callable[[str], None], fixture: str
+) -> None:
+    deployment: Deployment = request.getfixturevalue(fixture)
+    deployment.slack.workspace.reset()
+    run_id = deployment.start()
+    clean = deployment.wait_for_run(run_id)
+    deployment.airflow.api.clear(DAG_ID, run_id)
+    actual = deployment.wait_for_run(run_id)
+    assert min(actual.run.tries.values()) == 2
+    report(f"a run cleared and repeated ({fixture}): {len(violations(actual, clean))} violations")
+    assert violations(actual, clean) == []
+    assert reported(actual) == reported(clean)

@@ -1,4 +1,4 @@
-"""The corpus of hostile texts, in every field of a conf and of an alert: refused in words, or harmless."""
+"""The corpus of hostile texts in every field of a conf and of an alert: rejected with a reason, or harmless."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ TEXTS = [text for name, texts in CORPUS.items() if name != "targets" for text in
 TARGETS = CORPUS["targets"]
 NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
 ROUTING = RoutingTable()
-LINES = ("title", "description", "env", "id", "severity", "started_at")
-LISTS = ("users", "services", "hosts", "teams", "tags", "links", "targets")
+TEXT_FIELDS = ("title", "description", "env", "id", "severity", "started_at")
+LIST_FIELDS = ("users", "services", "hosts", "teams", "tags", "links", "targets")
 ALERT_FIELDS = ("title", "body", "text", "hostname", "tags", "snapshot", "link", "event_type")
 ALERT_VARIABLES = ("id", "cycle_key", "title", "metric", "query", "scope", "status", "priority", "transition")
 
 
 def confs(text: str, alert: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a conf for every field that a text can stand in, and one with it in all of them."""
-    for field in LINES:
+    """Yield a conf for each field that can contain a text, and one with the text in all fields."""
+    for field in TEXT_FIELDS:
         yield {"title": "x", field: text}
-    for field in LISTS:
+    for field in LIST_FIELDS:
         yield {"title": "x", field: [text]}
-    yield {"title": text, **dict.fromkeys(LINES[1:4], text), **{field: [text] for field in LISTS[:-2]}}
+    yield {"title": text, **dict.fromkeys(TEXT_FIELDS[1:4], text), **{field: [text] for field in LIST_FIELDS[:-2]}}
     for field in ALERT_FIELDS:
         yield {"datadog": {**alert, field: text}}
     for field in ALERT_VARIABLES:
@@ -61,7 +61,7 @@ def confs(text: str, alert: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def incident_of(conf: dict[str, Any]) -> Incident | None:
-    """Return the incident, or nothing where the conf is refused in words of ours."""
+    """Return the incident, or ``None`` if the conf is rejected."""
     try:
         return read_incident(conf, received_at=NOW, routing=ROUTING)
     except InvalidPayloadError:
@@ -77,31 +77,31 @@ def messages_of(incident: Incident) -> Iterator[Message]:
 
 
 def findings_of(incident: Incident) -> Iterator[Finding]:
-    """Yield a finding for each probe: of those that run, one whose output is the incident's own text."""
-    said = f"{incident.title}\n{incident.description}\nhttp_code={incident.title}\n".encode(errors="replace")
+    """Yield a finding for each probe; the output of the probes that run contains the incident's text."""
+    output = f"{incident.title}\n{incident.description}\nhttp_code={incident.title}\n".encode(errors="replace")
     for run in plan_probes(incident):
         if run.refused:
             yield skipped_finding(run, started_at=NOW)
         else:
-            yield interpret(run, ContainerOutput(started_at=NOW, duration_ms=1, stdout=said, exit_code=0))
+            yield interpret(run, ContainerOutput(started_at=NOW, duration_ms=1, stdout=output, exit_code=0))
 
 
 def assert_harmless(incident: Incident) -> None:
-    assert_alarms_nobody(incident)
-    assert_ids_are_plain(incident)
-    assert_containers_get_plain_words(incident)
-    assert_nothing_internal_is_touched(incident)
+    assert_no_mentions_or_misleading_links(incident)
+    assert_ids_are_valid(incident)
+    assert_container_environment_is_safe(incident)
+    assert_no_internal_target_is_probed(incident)
 
 
-def assert_alarms_nobody(incident: Incident) -> None:
-    """Nobody is mentioned, and a link behind a label is one that was given as a link."""
+def assert_no_mentions_or_misleading_links(incident: Incident) -> None:
+    """Nobody is mentioned, and every labelled link was given as a link."""
     given = {link.url for link in incident.links} | {incident.snapshot_url}
     for message in messages_of(incident):
-        for text in _parsed_texts(message):
-            reaches = notifications(text)
-            assert not any((reaches.mass, reaches.users, reaches.usergroups, reaches.channels)), text
+        for text in _mrkdwn_texts(message):
+            notifies = notifications(text)
+            assert not any((notifies.mass, notifies.users, notifies.usergroups, notifies.channels)), text
             labelled = {
-                str(link["url"]).replace("&amp;", "&") for link in reaches.links if link["label"] is not None
+                str(link["url"]).replace("&amp;", "&") for link in notifies.links if link["label"] is not None
             }
             assert labelled <= given, (labelled - given, text)
         json.dumps(message.as_arguments()).encode()
@@ -112,7 +112,7 @@ def assert_alarms_nobody(incident: Incident) -> None:
         assert urlsplit(mark.url).scheme in ("http", "https")
 
 
-def _parsed_texts(message: Message) -> Iterator[str]:
+def _mrkdwn_texts(message: Message) -> Iterator[str]:
     yield message.text
 
     def walk(value: Any) -> Iterator[str]:
@@ -128,26 +128,26 @@ def _parsed_texts(message: Message) -> Iterator[str]:
     yield from walk(message.blocks)
 
 
-def assert_ids_are_plain(incident: Incident) -> None:
-    """The key is what Airflow allows in a run id, and climbs nowhere; the channel is what Slack allows."""
+def assert_ids_are_valid(incident: Incident) -> None:
+    """The key is valid as a run ID and contains no path traversal; the channel name is valid in Slack."""
     assert re.fullmatch(r"[A-Za-z0-9_.~:+-]{1,200}", incident.key)
     assert ".." not in incident.key
     for name in (channel_name(incident), channel_name(incident, 1)):
         assert re.fullmatch(r"[a-z0-9_-]{1,80}", name)
 
 
-def assert_containers_get_plain_words(incident: Incident) -> None:
-    """A command comes from the catalogue by its probe's name; a target reaches it in the environment, one line."""
+def assert_container_environment_is_safe(incident: Incident) -> None:
+    """Targets are passed to probes in environment variables, without control and shell characters."""
     for run in plan_probes(incident):
         if not run.refused:
             for name, value in get_probe(run.probe).environment(run, ProbeSettings()).items():
                 assert re.fullmatch(r"[A-Z_]+", name)
-                given = _given_by_the_alert(name, value)
+                given = _text_from_alert(name, value)
                 assert not re.search(r"[\x00-\x1f\x7f`$;|<>\\]", given), value
 
 
-def _given_by_the_alert(name: str, value: str) -> str:
-    """Return the part of a variable that an alert can fill: of curl's configuration the URL alone."""
+def _text_from_alert(name: str, value: str) -> str:
+    """Return the part of a variable that an alert determines: of curl's configuration only the URL."""
     if name == "ADDRESS_RULES":
         return ""
     if name == "CURL_CONFIG":
@@ -157,8 +157,8 @@ def _given_by_the_alert(name: str, value: str) -> str:
     return value
 
 
-def assert_nothing_internal_is_touched(incident: Incident) -> None:
-    """What would be probed is no address that an alert may not lead to, in whatever notation."""
+def assert_no_internal_target_is_probed(incident: Incident) -> None:
+    """No target is an internal address, in any notation."""
     for run in plan_probes(incident):
         if run.refused or run.target is None:
             continue
@@ -178,7 +178,7 @@ def alert() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("category", [name for name in CORPUS if name != "targets"])
-def test_text_in_every_field(alert: dict[str, Any], category: str) -> None:
+def test_hostile_text_is_harmless_in_every_field(alert: dict[str, Any], category: str) -> None:
     for text in CORPUS[category]:
         for conf in confs(text, alert):
             if (incident := incident_of(conf)) is not None:
@@ -187,8 +187,8 @@ def test_text_in_every_field(alert: dict[str, Any], category: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=ascii)
-def test_target_is_refused(target: str, alert: dict[str, Any]) -> None:
-    """By its text already; names that resolve to such an address are refused in the container."""
+def test_hostile_target_is_refused(target: str, alert: dict[str, Any]) -> None:
+    """Targets are refused by their text; names that resolve to internal addresses are refused in the container."""
     for conf in ({"title": "x", "targets": [target]}, {"title": "x", "hosts": [target]}):
         if (incident := incident_of(conf)) is not None:
             assert_harmless(incident)
@@ -199,40 +199,44 @@ def test_target_is_refused(target: str, alert: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("text", CORPUS["yaml"], ids=ascii)
-def test_routing_table_runs_nothing(text: str) -> None:
-    """YAML that would make objects is refused, wherever in the table it stands."""
+def test_yaml_objects_in_routing_table_are_rejected(text: str) -> None:
+    """YAML tags that create objects are rejected in every place of the table."""
     for table in (text, f"version: 1\ndefaults: {text}\n", f"version: 1\nrules: [{{name: {text}}}]\n"):
         with contextlib.suppress(RoutingTableError):
             load_routing_table(table)
     assert not Path("/tmp/pwned").exists()
 
 
-def test_corpus_can_fail(alert: dict[str, Any]) -> None:
-    """Or the tests above would prove nothing: the same texts, not escaped, alarm and mislead."""
-    alarming = [text for text in CORPUS["mass_mentions"] if notifications(text).mass]
+def test_unescaped_corpus_is_harmful(alert: dict[str, Any]) -> None:
+    """Otherwise the tests above could not fail."""
+    mentioning = [text for text in CORPUS["mass_mentions"] if notifications(text).mass]
     misleading = [text for text in CORPUS["disguised_links"] if notifications(text).links]
-    assert len(alarming) >= 10
+    assert len(mentioning) >= 10
     assert len(misleading) >= 5
 
 
-def test_size_of_the_corpus(counted: Callable[[str], None], alert: dict[str, Any]) -> None:
+def test_corpus_size(report: Callable[[str], None], alert: dict[str, Any]) -> None:
     fields = len(list(confs("x", alert)))
-    counted(
+    report(
         f"hostile corpus: {len(TEXTS)} texts in {fields} confs each and {len(TARGETS)} targets in 4, "
         f"{len(TEXTS) * fields + len(TARGETS) * 4} confs in all"
     )
     assert len(TEXTS) + len(TARGETS) >= 200
 
 
-SIGNS = "<>&`*_~|!@#{}%$;'\"\\\n\x00 ./"
-pieces = st.sampled_from(TEXTS + TARGETS) | st.text(max_size=40) | st.text(alphabet=SIGNS)
+SPECIAL_CHARACTERS = "<>&`*_~|!@#{}%$;'\"\\\n\x00 ./"
+texts = st.sampled_from(TEXTS + TARGETS) | st.text(max_size=40) | st.text(alphabet=SPECIAL_CHARACTERS)
 
 
-@given(st.dictionaries(st.sampled_from((*LINES, *LISTS)), st.lists(pieces, max_size=3).map("".join), max_size=8))
+@given(
+    st.dictionaries(
+        st.sampled_from((*TEXT_FIELDS, *LIST_FIELDS)), st.lists(texts, max_size=3).map("".join), max_size=8
+    )
+)
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_mixture(conf: dict[str, str]) -> None:
+def test_random_conf_is_harmless(conf: dict[str, str]) -> None:
     given_conf: dict[str, Any] = {"title": "x"} | {
-        field: [text] if field in LISTS else text for field, text in conf.items()
+        field: [text] if field in LIST_FIELDS else text for field, text in conf.items()
     }
     if (incident := incident_of(given_conf)) is not None:
         assert_harmless(incident)

@@ -1,4 +1,4 @@
-"""The task's process is killed (kill -9) at every call that it makes to Slack, before and after the effect."""
+"""Kill the task's process with SIGKILL at each of its calls to Slack, before and after the effect."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from incident_sandbox.faults import FaultScript, When
 
 from .invariants import reported, violations  # isort: skip
 from .kills import KillAtCall  # isort: skip
-from .real_airflow import RealAirflow  # isort: skip
-from .running import Outcome  # isort: skip
+from .deployment import Deployment  # isort: skip
+from .scenarios import Outcome  # isort: skip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]
 
 
-def run(real: RealAirflow, script: FaultScript) -> Outcome:
-    real.slack.workspace.reset()
-    real.slack.workspace.faults = script
-    return real.finish(real.start())
+def run_incident(deployment: Deployment, script: FaultScript) -> Outcome:
+    deployment.slack.workspace.reset()
+    deployment.slack.workspace.faults = script
+    return deployment.wait_for_run(deployment.start())
 
 
 @pytest.mark.parametrize("when", list(When))
-def test_every_call(real: RealAirflow, counted: Callable[[str], None], when: When) -> None:
-    clean = run(real, FaultScript())
+def test_kill_at_every_call(deployment: Deployment, report: Callable[[str], None], when: When) -> None:
+    clean = run_incident(deployment, FaultScript())
     calls = clean.calls.total()
-    wrong: dict[str, list[str]] = {}
-    struck: list[str] = []
+    failures: dict[str, list[str]] = {}
+    killed_methods: list[str] = []
     for nth in range(1, calls + 1):
-        script = KillAtCall(real.callers, nth, when)
-        seen = run(real, script)
-        struck += script.killed
-        found = violations(seen, clean)
-        found += [f"it is said: {what}" for what in reported(seen) - reported(clean)]
-        found += [] if script.killed else ["nobody was killed"]
+        script = KillAtCall(deployment.connected_processes, nth, when)
+        actual = run_incident(deployment, script)
+        killed_methods += script.killed
+        found = violations(actual, clean)
+        found += [f"reported: {what}" for what in reported(actual) - reported(clean)]
+        found += [] if script.killed else ["no process was killed"]
         if found:
-            wrong[f"{nth}: {script.killed}"] = found
-    counted(
-        f"kill -9 at each of {calls} calls, {when} the effect: {len(struck)} processes killed, "
-        f"{len(wrong)} runs with something wrong; methods: {', '.join(sorted(set(struck)))}"
+            failures[f"{nth}: {script.killed}"] = found
+    report(
+        f"kill -9 at each of {calls} calls, {when} the effect: {len(killed_methods)} processes killed, "
+        f"{len(failures)} runs with violations; methods: {', '.join(sorted(set(killed_methods)))}"
     )
-    assert wrong == {}
+    assert failures == {}

@@ -1,7 +1,7 @@
-"""The process of a task is killed (kill -9) at every call to Slack that an action of a person leads to.
+"""Kill the task's process with SIGKILL at each call to Slack of a user's action.
 
-The task is run again, as Airflow does. The room must then be as if nothing had happened: nothing doubled, lost or
-claimed falsely.
+The task is retried, as in Airflow. The room must then be the same as without the kill: nothing is duplicated, lost
+or falsely reported.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from airflow_incident_provider.models import Severity
 from ..unit.operators.lifecycle_harness import BOT, BROKEN, DANA, LifecycleHarness, Monitor  # noqa: TID252  # isort: skip
 from .forked_steps import ForkedSteps  # isort: skip
 from .kills import KillAtCall  # isort: skip
-from .running import Room, rooms_in  # isort: skip
+from .scenarios import Room, rooms_in  # isort: skip
 
 ANNOUNCEMENTS = "stakeholders"
 TABLE = """
@@ -40,7 +40,7 @@ announce: "#stakeholders"
 reminders: {medium: {commander: 5m}}
 """
 START = datetime.now(UTC) - timedelta(minutes=10)
-"""All incidents start at the same time."""
+"""The start time of all incidents."""
 
 _TIMES = re.compile(
     r"/p\d{16}\b|<!date\^[^>]*>|\b\d{1,2}:\d{2}(?::\d{2})?\b|\b[\d.,]+ (?:ms|s|min|h)\b(?: \d+ (?:s|min)\b)?"
@@ -49,45 +49,48 @@ _TIMES = re.compile(
 
 
 @dataclass(frozen=True)
-class Act:
-    """An action with its arguments, and the actions before it."""
+class ActionCase:
+    """An action with its arguments, and the preceding actions."""
 
     kind: ActionKind | None
     arguments: dict[str, Any] = field(default_factory=dict)
-    after: tuple[Act, ...] = ()
+    after: tuple[ActionCase, ...] = ()
 
 
-LEAD, RESOLVE = Act(ActionKind.LEAD), Act(ActionKind.RESOLVE)
-ACTS = {
+LEAD, RESOLVE = ActionCase(ActionKind.LEAD), ActionCase(ActionKind.RESOLVE)
+ACTIONS = {
     "take command": LEAD,
-    "hand over": Act(ActionKind.LEAD, {"person": Person(name="dana.reyes", slack_id=DANA)}, after=(LEAD,)),
-    "take a role": Act(ActionKind.ROLE, {"role": Role.SCRIBE}),
-    "raise the severity": Act(ActionKind.SEVERITY, {"severity": Severity.CRITICAL}),
-    "lower the severity": Act(ActionKind.SEVERITY, {"severity": Severity.LOW}),
-    "post an update": Act(ActionKind.UPDATE, {"text": "We roll back", "minutes": 15}),
-    "check again": Act(ActionKind.CHECK),
-    "invite": Act(ActionKind.INVITE, {"names": ("@sre-oncall", DANA, "nobody")}),
+    "hand over": ActionCase(ActionKind.LEAD, {"person": Person(name="dana.reyes", slack_id=DANA)}, after=(LEAD,)),
+    "take a role": ActionCase(ActionKind.ROLE, {"role": Role.SCRIBE}),
+    "raise the severity": ActionCase(ActionKind.SEVERITY, {"severity": Severity.CRITICAL}),
+    "lower the severity": ActionCase(ActionKind.SEVERITY, {"severity": Severity.LOW}),
+    "post an update": ActionCase(ActionKind.UPDATE, {"text": "We roll back", "minutes": 15}),
+    "check again": ActionCase(ActionKind.CHECK),
+    "invite": ActionCase(ActionKind.INVITE, {"names": ("@sre-oncall", DANA, "nobody")}),
     "resolve": RESOLVE,
-    "reopen": Act(ActionKind.REOPEN, after=(RESOLVE,)),
-    "add an action item": Act(ActionKind.ITEM, {"text": "Alert on the queue"}),
-    "remind": Act(None),
+    "reopen": ActionCase(ActionKind.REOPEN, after=(RESOLVE,)),
+    "add an action item": ActionCase(ActionKind.ITEM, {"text": "Alert on the queue"}),
+    "remind": ActionCase(None),
 }
-WITHOUT_CALLS = {ActionKind.SNOOZE: {"minutes": 30}, ActionKind.FEEDBACK: {"finding": "http x", "useful": True}}
+ACTIONS_WITHOUT_CALLS = {
+    ActionKind.SNOOZE: {"minutes": 30},
+    ActionKind.FEEDBACK: {"finding": "http x", "useful": True},
+}
 SELECTION = (("raise the severity", 3), ("invite", 4), ("resolve", 5), ("post an update", 2))
-"""What every run of the suite tries: the action and the call."""
+"""The actions and calls of the selection in `make test`."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What people find in Slack after an action."""
+class SlackState:
+    """The state of Slack after an action."""
 
     rooms: tuple[Room, ...]
-    announced: tuple[str, ...]
+    announcements: tuple[str, ...]
     tries: int
 
 
-class ActionBench:
-    """Does actions in incidents that are as good as new."""
+class ActionRunner:
+    """Runs actions in new incidents."""
 
     def __init__(
         self,
@@ -101,10 +104,10 @@ class ActionBench:
         self._directory = directory
         self._calls_before = 0
 
-    def do(self, act: Act, nth: int = 0, when: When = When.AFTER) -> tuple[Seen, list[str]]:
-        """Do an action in a new incident; kill the task's process at its ``nth`` call to Slack, if that is given.
+    def run(self, action: ActionCase, nth: int = 0, when: When = When.AFTER) -> tuple[SlackState, list[str]]:
+        """Run an action in a new incident; kill the task's process at its ``nth`` call to Slack, if given.
 
-        :returns: the outcome, and the methods at which a process was killed.
+        :returns: the state of Slack, and the methods at which a process was killed.
         """
         self._slack.workspace.reset()
         self._control.add_channel(ANNOUNCEMENTS, members=[BOT])
@@ -114,118 +117,124 @@ class ActionBench:
         findings = [finding.model_copy(update={"started_at": datetime.now(UTC)}) for finding in BROKEN]
         lifecycle.run_response(Monitor(lifecycle, self._payload("01"))("Triggered"), findings)
         steps = ForkedSteps(lifecycle, findings, self._monkeypatch)
-        for before in act.after:
-            self._do(lifecycle, steps, before)
+        for before in action.after:
+            self._run_action(lifecycle, steps, before)
         script = KillAtCall(steps.processes, nth, when) if nth else FaultScript()
         self._slack.workspace.faults = script
         self._calls_before, steps.tries = len(self._control.calls()), 0
-        self._do(lifecycle, steps, act)
-        return self._seen(steps), getattr(script, "killed", [])
+        self._run_action(lifecycle, steps, action)
+        return self._state(steps), getattr(script, "killed", [])
 
     def calls(self) -> int:
-        """Return how many calls the last action made."""
+        """Return the number of calls of the last action."""
         return len(self._control.calls()) - self._calls_before
 
     @staticmethod
-    def _do(lifecycle: LifecycleHarness, steps: ForkedSteps, act: Act) -> None:
-        if act.kind is None:
+    def _run_action(lifecycle: LifecycleHarness, steps: ForkedSteps, action: ActionCase) -> None:
+        if action.kind is None:
             lifecycle.schedule("look.1")
             dag_id, run_id, conf, lifecycle.now = lifecycle.requested.pop()
             steps.run(RunRequest(dag_id=dag_id, run_id=run_id, conf=conf))
             return
         lifecycle.advance_time(minutes=1)
-        for request in lifecycle.act(act.kind, **act.arguments):
+        for request in lifecycle.act(action.kind, **action.arguments):
             steps.run(request)
 
-    def _seen(self, steps: ForkedSteps) -> Seen:
+    def _state(self, steps: ForkedSteps) -> SlackState:
         channels = self._control.state()["channels"]
-        [place] = [channel["id"] for channel in channels if channel["name"] == ANNOUNCEMENTS]
-        announced = [_timeless(json.dumps(m.get("blocks"))) for m in self._control.channel(place)["messages"]]
-        return Seen(tuple(rooms_in(self._control, [])), tuple(announced), steps.tries)
+        [channel_id] = [channel["id"] for channel in channels if channel["name"] == ANNOUNCEMENTS]
+        announcements = [
+            _without_times(json.dumps(m.get("blocks"))) for m in self._control.channel(channel_id)["messages"]
+        ]
+        return SlackState(tuple(rooms_in(self._control, [])), tuple(announcements), steps.tries)
 
 
-def violations(seen: Seen, clean: Seen) -> list[str]:
-    """Return how an outcome differs from the clean one."""
-    if len(seen.rooms) != len(clean.rooms):
-        return [f"{len(seen.rooms)} rooms"]
-    found = [] if seen.announced == clean.announced else [f"announced: {seen.announced}, not {clean.announced}"]
-    for room, model in zip(seen.rooms, clean.rooms, strict=True):
+def violations(actual: SlackState, clean: SlackState) -> list[str]:
+    """Return the differences between a state and the clean one."""
+    if len(actual.rooms) != len(clean.rooms):
+        return [f"{len(actual.rooms)} rooms"]
+    found = (
+        []
+        if actual.announcements == clean.announcements
+        else [f"announcements: {actual.announcements}, not {clean.announcements}"]
+    )
+    for room, expected in zip(actual.rooms, clean.rooms, strict=True):
         found += [
-            f"{name}: {getattr(room, name)} is not {getattr(model, name)}"
+            f"{name}: {getattr(room, name)} is not {getattr(expected, name)}"
             for name in ("name", "topic", "purpose", "members", "bookmarks", "pinned", "messages")
-            if getattr(room, name) != getattr(model, name)
+            if getattr(room, name) != getattr(expected, name)
         ]
         found += [
-            f"{key}: {_difference(text, model.texts.get(key, ''))}"
+            f"{key}: {_difference(text, expected.texts.get(key, ''))}"
             for key, text in room.texts.items()
-            if _timeless(text) != _timeless(model.texts.get(key, ""))
+            if _without_times(text) != _without_times(expected.texts.get(key, ""))
         ]
     return found
 
 
-def _difference(text: str, wanted: str) -> str:
-    pairs = zip(_timeless(text), _timeless(wanted), strict=False)
-    start = next((place for place, (one, other) in enumerate(pairs) if one != other), 0)
-    return f"{_timeless(text)[start:][:300]!r} is not {_timeless(wanted)[start:][:300]!r}"
+def _difference(text: str, expected: str) -> str:
+    pairs = zip(_without_times(text), _without_times(expected), strict=False)
+    start = next((position for position, (one, other) in enumerate(pairs) if one != other), 0)
+    return f"{_without_times(text)[start:][:300]!r} is not {_without_times(expected)[start:][:300]!r}"
 
 
-def _timeless(text: str) -> str:
+def _without_times(text: str) -> str:
     return _TIMES.sub("T", text)
 
 
 @pytest.fixture
-def acting(
+def action_runner(
     slack: SandboxServer,
     connect: Callable[..., Any],
     payload: Callable[[str], dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-) -> ActionBench:
+) -> ActionRunner:
     connect(signing_secret=SIGNING_SECRET)
     (tmp_path / "routing.yaml").write_text(TABLE, encoding="utf-8")
     monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(tmp_path / "routing.yaml"))
     monkeypatch.setenv("AIRFLOW__INCIDENT__ROOM_DEADLINE_SECONDS", "0")
-    return ActionBench(slack, payload, monkeypatch, Path(os.environ["AIRFLOW__INCIDENT__DIRECTORY_FOLDER"]))
+    return ActionRunner(slack, payload, monkeypatch, Path(os.environ["AIRFLOW__INCIDENT__DIRECTORY_FOLDER"]))
 
 
 @pytest.mark.parametrize(("name", "nth"), SELECTION)
-def test_some_calls(acting: ActionBench, name: str, nth: int) -> None:
-    clean, _ = acting.do(ACTS[name])
-    assert acting.calls() >= nth
+def test_kill_at_selected_call(action_runner: ActionRunner, name: str, nth: int) -> None:
+    clean, _ = action_runner.run(ACTIONS[name])
+    assert action_runner.calls() >= nth
     for when in When:
-        seen, killed = acting.do(ACTS[name], nth, when)
-        assert killed, "nobody was killed"
-        assert violations(seen, clean) == []
-        assert seen.tries == clean.tries + 1
+        actual, killed = action_runner.run(ACTIONS[name], nth, when)
+        assert killed, "no process was killed"
+        assert violations(actual, clean) == []
+        assert actual.tries == clean.tries + 1
 
 
-@pytest.mark.parametrize("kind", WITHOUT_CALLS)
-def test_an_action_of_the_record_alone_calls_nobody(acting: ActionBench, kind: ActionKind) -> None:
-    acting.do(Act(kind, WITHOUT_CALLS[kind]))
-    assert acting.calls() == 0
+@pytest.mark.parametrize("kind", ACTIONS_WITHOUT_CALLS)
+def test_record_only_action_makes_no_calls(action_runner: ActionRunner, kind: ActionKind) -> None:
+    action_runner.run(ActionCase(kind, ACTIONS_WITHOUT_CALLS[kind]))
+    assert action_runner.calls() == 0
 
 
 @pytest.mark.whole_suite
-@pytest.mark.parametrize("name", ACTS)
-def test_every_call(acting: ActionBench, counted: Callable[[str], None], name: str) -> None:
-    clean, _ = acting.do(ACTS[name])
-    calls = acting.calls()
+@pytest.mark.parametrize("name", ACTIONS)
+def test_kill_at_every_call(action_runner: ActionRunner, report: Callable[[str], None], name: str) -> None:
+    clean, _ = action_runner.run(ACTIONS[name])
+    calls = action_runner.calls()
     assert calls
-    wrong: dict[str, list[str]] = {}
-    struck: list[str] = []
+    failures: dict[str, list[str]] = {}
+    killed_methods: list[str] = []
     for nth in range(1, calls + 1):
         for when in When:
-            seen, killed = acting.do(ACTS[name], nth, when)
-            struck += killed
-            found = violations(seen, clean) + ([] if killed else ["nobody was killed"])
+            actual, killed = action_runner.run(ACTIONS[name], nth, when)
+            killed_methods += killed
+            found = violations(actual, clean) + ([] if killed else ["no process was killed"])
             if found:
-                wrong[f"{nth}, {when}: {killed}"] = found
-    counted(
-        f"{name}: kill -9 at each of {calls} calls, before and after: {len(struck)} processes killed, "
-        f"{len(wrong)} outcomes with something wrong; methods: {', '.join(sorted(set(struck)))}"
+                failures[f"{nth}, {when}: {killed}"] = found
+    report(
+        f"{name}: kill -9 at each of {calls} calls, before and after: {len(killed_methods)} processes killed, "
+        f"{len(failures)} outcomes with violations; methods: {', '.join(sorted(set(killed_methods)))}"
     )
-    assert wrong == {}
+    assert failures == {}
 
 
-def test_every_action_is_tried() -> None:
-    assert {act.kind for act in ACTS.values()} | WITHOUT_CALLS.keys() == {*ActionKind, None}
+def test_every_action_has_a_case() -> None:
+    assert {action.kind for action in ACTIONS.values()} | ACTIONS_WITHOUT_CALLS.keys() == {*ActionKind, None}

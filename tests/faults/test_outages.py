@@ -1,4 +1,4 @@
-"""One method of Slack's that does not work for a whole run: less is done, nothing twice, and that is said."""
+"""One Slack method fails for a whole run: nothing is duplicated, and what is missing is reported."""
 
 from __future__ import annotations
 
@@ -11,52 +11,49 @@ from incident_sandbox import Fault
 from airflow_incident_provider.models import RunOutcome
 
 from .cases import CALLS, FIRST  # isort: skip
-from .invariants import doubled, false_claims, reported  # isort: skip
-from .running import Bench, Outcome  # isort: skip
+from .invariants import duplicates, false_reports, reported  # isort: skip
+from .scenarios import Outcome, ScenarioRunner  # isort: skip
 
 pytestmark = pytest.mark.whole_suite
 
 METHODS = sorted({method for calls in CALLS.values() for method in calls} & CALLS[FIRST].keys())
 OUTAGES: dict[str, dict[str, Any]] = {
     "503": {"status": 503, "body": "<html>down</html>"},
-    "fatal_error, and yet done": {"error": "fatal_error", "when": "after"},
-    "dropped, and yet done": {"drop": True, "when": "after"},
+    "fatal_error after the effect": {"error": "fatal_error", "when": "after"},
+    "connection dropped after the effect": {"drop": True, "when": "after"},
     "rate limited": {"error": "ratelimited", "headers": {"Retry-After": "3600"}},
 }
-NECESSARY = frozenset({"auth.test", "conversations.create", "chat.postMessage"})
-"""Without these there is no room."""
-
-UNSEEN = frozenset({"chat.getPermalink"})
-"""What a person in the room hardly misses; it is said all the same."""
+ESSENTIAL = frozenset({"auth.test", "conversations.create", "chat.postMessage"})
+"""Methods without which there is no room."""
 
 
-def lacks(seen: Outcome, clean: Outcome) -> bool:
-    """Return whether the room is not as it should be."""
-    [room], [model] = seen.rooms, clean.rooms
+def is_incomplete(actual: Outcome, clean: Outcome) -> bool:
+    """Return whether the room differs from the clean one."""
+    [room], [expected] = actual.rooms, clean.rooms
     return (room.topic, room.purpose, room.members, room.pinned, room.bookmarks, room.messages) != (
-        model.topic,
-        model.purpose,
-        model.members,
-        model.pinned,
-        model.bookmarks,
-        model.messages,
+        expected.topic,
+        expected.purpose,
+        expected.members,
+        expected.pinned,
+        expected.bookmarks,
+        expected.messages,
     )
 
 
 @pytest.mark.parametrize("outage", OUTAGES)
 @pytest.mark.parametrize("method", METHODS)
-def test_outage(bench: Bench, counted: Callable[[str], None], method: str, outage: str) -> None:
-    clean = bench.clean(FIRST)
-    seen = bench.run(FIRST, Fault(method=method, times=None, **OUTAGES[outage]), retries=1)
-    assert doubled(seen) == []
-    for room in seen.rooms:
-        assert false_claims(room, clean.rooms[0], seen) == []
-    summary = seen.run.summary
-    assert seen.run.state == ("failed" if summary.outcome is RunOutcome.FAILED else "success")
-    if method not in NECESSARY:
-        assert seen.run.state == "success"
-        assert len(seen.rooms) == 1
-        if lacks(seen, clean):
-            assert reported(seen) - reported(clean), "nobody says what is missing"
+def test_method_outage(runner: ScenarioRunner, report: Callable[[str], None], method: str, outage: str) -> None:
+    clean = runner.clean(FIRST)
+    actual = runner.run(FIRST, Fault(method=method, times=None, **OUTAGES[outage]), retries=1)
+    assert duplicates(actual) == []
+    for room in actual.rooms:
+        assert false_reports(room, clean.rooms[0], actual) == []
+    summary = actual.run.summary
+    assert actual.run.state == ("failed" if summary.outcome is RunOutcome.FAILED else "success")
+    if method not in ESSENTIAL:
+        assert actual.run.state == "success"
+        assert len(actual.rooms) == 1
+        if is_incomplete(actual, clean):
+            assert reported(actual) - reported(clean), "what is missing is not reported"
     else:
         assert summary.outcome is not RunOutcome.COMPLETE

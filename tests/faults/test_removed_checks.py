@@ -1,4 +1,4 @@
-"""The matrix can turn red: without any one of the looks before an act, something is there twice."""
+"""The matrix can fail: without one of the checks before an effect, the effect is duplicated."""
 
 from __future__ import annotations
 
@@ -8,57 +8,57 @@ import pytest
 
 from .cases import FAULTS, FIRST, Case  # isort: skip
 from .invariants import violations  # isort: skip
-from .running import Bench  # isort: skip
+from .scenarios import ScenarioRunner  # isort: skip
 
 PACKAGE = "airflow_incident_provider"
 BY_NAME = {fault.name: fault for fault in FAULTS}
 DROPPED = BY_NAME["connection dropped, after the effect"]
-LATE = BY_NAME["time-out, done later"]
+DONE_LATER = BY_NAME["timeout, done later"]
 
-SABOTAGES = {
-    "no look for the brief": (
+REMOVED_CHECKS = {
+    "no search for the brief": (
         {"slack.client.LiveSlackClient.find_message": lambda *_, **__: None},
         Case(FIRST, "chat.postMessage", 1, DROPPED),
         "/brief was posted 2 times",
     ),
-    "no look for the findings": (
+    "no search for the findings": (
         {"slack.client.LiveSlackClient.find_message": lambda *_, **__: None},
         Case(FIRST, "chat.postMessage", 2, DROPPED),
         "/post_investigation_updates/0 was posted 2 times",
     ),
-    "no look for the summary": (
+    "no search for the summary": (
         {"slack.client.LiveSlackClient.find_message": lambda *_, **__: None},
         Case(FIRST, "chat.postMessage", 3, DROPPED),
         "/summary/0 was posted 2 times",
     ),
-    "no memory of what was begun": (
+    "no record of the intention": (
         {"room.posting.Ledger.intended_at": lambda *_: None},
-        Case(FIRST, "chat.postMessage", 2, LATE),
+        Case(FIRST, "chat.postMessage", 2, DONE_LATER),
         "/post_investigation_updates/0 was posted 2 times",
     ),
-    "no look for the room": (
+    "no search for the room": (
         {"room.channel.ChannelOpener._ours": lambda *_, **__: None},
         Case(FIRST, "conversations.create", 1, DROPPED),
         "the rooms are",
     ),
-    "no look at the bookmarks": (
+    "no check of the bookmarks": (
         {"slack.client.LiveSlackClient.bookmarks": lambda *_: frozenset()},
         Case(FIRST, "bookmarks.add", 1, DROPPED),
-        "is there 2 times",
+        "exists 2 times",
     ),
-    "no patience after a time-out": (
+    "no wait after a timeout": (
         {"slack.client.effect_may_be_delayed": lambda _: False},
-        Case(FIRST, "chat.postMessage", 3, LATE),
+        Case(FIRST, "chat.postMessage", 3, DONE_LATER),
         "/summary/0 was posted 2 times",
     ),
 }
 
 
-@pytest.mark.parametrize("name", SABOTAGES)
-def test_matrix_turns_red(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    replaced, case, expected = SABOTAGES[name]
-    clean = bench.clean(case.scenario)
-    for where, instead in replaced.items():
-        monkeypatch.setattr(f"{PACKAGE}.{where}", instead)
-    found = violations(bench.run_case(case), clean)
+@pytest.mark.parametrize("name", REMOVED_CHECKS)
+def test_removed_check_fails_the_matrix(runner: ScenarioRunner, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    replaced, case, expected = REMOVED_CHECKS[name]
+    clean = runner.clean(case.scenario)
+    for target, replacement in replaced.items():
+        monkeypatch.setattr(f"{PACKAGE}.{target}", replacement)
+    found = violations(runner.run_case(case), clean)
     assert any(re.search(re.escape(expected), line) for line in found), found

@@ -1,4 +1,4 @@
-"""A whole Airflow on this machine for the fault suite, whose processes are killed from outside."""
+"""A running Airflow for the fault suite, whose processes can be killed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from incident_sandbox.demo.session_guard import living_members
 
 from ..dags.conftest import Run  # noqa: TID252 - tests are no package  # isort: skip
 from ..whole_airflow import LOW_IDLE_LOAD  # noqa: TID252 - tests are no package  # isort: skip
-from .running import DANA, Outcome, rooms_in  # isort: skip
+from .scenarios import DANA, Outcome, rooms_in  # isort: skip
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 DAG_ID = "incident_response"
@@ -28,7 +28,7 @@ RUN_SECONDS = 240.0
 WORKER_SECRET = "hunter2-of-the-worker-0123456789"
 STEPS = ("parse_incident_event", "create_war_room", "final_summary")
 KILL_SETTINGS = {
-    # What a killed process leaves is noticed within seconds; the defaults take minutes, and test nothing else.
+    # Detect killed processes within seconds; with the defaults it takes minutes.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "1",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "12",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
@@ -40,8 +40,8 @@ _TASK_PROCESS = re.compile(r"airflow worker -- ([0-9a-f-]{36})")
 
 
 @dataclass(frozen=True)
-class RealAirflow:
-    """An Airflow, and the Slack that it talks to."""
+class Deployment:
+    """A running Airflow and its Slack."""
 
     airflow: LocalAirflow
     slack: SandboxServer
@@ -51,7 +51,7 @@ class RealAirflow:
         return SandboxClient(self.slack.url)
 
     def start(self, **fields: Any) -> str:
-        """Start a run for an incident, with these fields changed, and return the run's id."""
+        """Start a run for an incident with these fields and return the run's ID."""
         conf = {
             "id": "4711",
             "title": "Checkout answers 503",
@@ -63,15 +63,15 @@ class RealAirflow:
         }
         return str(self.airflow.api.trigger(DAG_ID, conf)["dag_run_id"])
 
-    def finish(self, run_id: str) -> Outcome:
-        """Wait for a run to end, and for the last of its processes, and return what it came to."""
+    def wait_for_run(self, run_id: str) -> Outcome:
+        """Wait for the end of a run and of its calls to Slack, and return its outcome."""
         self.airflow.api.wait_for_run(DAG_ID, run_id, timeout=RUN_SECONDS)
-        wait_until(lambda: not self.callers(), what="the last call to Slack", timeout=30)
+        wait_until(lambda: not self.connected_processes(), what="the last call to Slack", timeout=30)
         calls = Counter(call["method"] for call in self.control.calls())
-        return Outcome(tuple(rooms_in(self.control, [run_id])), self.read(run_id), calls)
+        return Outcome(tuple(rooms_in(self.control, [run_id])), self.read_run(run_id), calls)
 
-    def read(self, run_id: str) -> Run:
-        """Return what a run left."""
+    def read_run(self, run_id: str) -> Run:
+        """Return the states, tries and XComs of a run."""
         instances = self.airflow.api.task_instances(DAG_ID, run_id)
         return Run(
             run_id=run_id,
@@ -86,13 +86,13 @@ class RealAirflow:
             log="",
         )
 
-    def own_secrets(self) -> dict[str, str]:
-        """Return what protects this Airflow itself, by name."""
+    def airflow_secrets(self) -> dict[str, str]:
+        """Return the secrets of this Airflow, by name."""
         names = ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY")
         return {name: self.airflow.environment[name] for name in names}
 
-    def callers(self) -> set[int]:
-        """Return the processes that have a connection to Slack under way, this one apart."""
+    def connected_processes(self) -> set[int]:
+        """Return the other processes that have a connection to Slack."""
         port = int(self.slack.url.rpartition(":")[2])
         return {
             found.pid
@@ -101,7 +101,7 @@ class RealAirflow:
         }
 
     def task_processes(self) -> dict[str, psutil.Process]:
-        """Return the processes that run a task now, by the task instance's id."""
+        """Return the processes that run a task, by the ID of the task instance."""
         found: dict[str, psutil.Process] = {}
         with contextlib.suppress(psutil.Error):
             for process in living_members([self.airflow.scheduler.pid or -1]):
@@ -111,8 +111,8 @@ class RealAirflow:
 
 
 @contextlib.contextmanager
-def real_airflow(folder: Path, home: Path, **environment: str) -> Iterator[RealAirflow]:
-    """Start an Airflow in a home; its runs take one container each, without a network."""
+def start_deployment(folder: Path, home: Path, **environment: str) -> Iterator[Deployment]:
+    """Start an Airflow whose runs use one container without a network."""
     (folder / "routing.json").write_text(json.dumps({"version": 1, "defaults": {"probes": ["control"]}}))
     with SandboxServer() as slack:
         connection: dict[str, Any] = {
@@ -125,7 +125,7 @@ def real_airflow(folder: Path, home: Path, **environment: str) -> Iterator[RealA
             "AIRFLOW__INCIDENT__ROUTING_TABLE": str(folder / "routing.json"),
             "AIRFLOW__INCIDENT__DOCKER_NETWORK": "none",
             "SECRET_OF_THE_WORKER": WORKER_SECRET,
-            # A room that comes after somebody killed its maker is late, and says so.
+            # A room that is opened by a retry after a kill would be reported as late.
             "AIRFLOW__INCIDENT__ROOM_DEADLINE_SECONDS": "0",
             **LOW_IDLE_LOAD,
             **environment,
@@ -135,4 +135,4 @@ def real_airflow(folder: Path, home: Path, **environment: str) -> Iterator[RealA
         ) as airflow:
             airflow.wait_for_dag(DAG_ID)
             airflow.warm_up()
-            yield RealAirflow(airflow, slack)
+            yield Deployment(airflow, slack)
