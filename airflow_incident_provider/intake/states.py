@@ -28,6 +28,37 @@ _NOT_ENDED = frozenset(
 )
 _ADVERBS = frozenset({"auto", "automatically", "manually", "force", "forced", "now", "is", "status", "state"})
 """Words that may precede the one that reports an end."""
+_CONTINUATIONS = _ADVERBS | frozenset(
+    {"by", "in", "after", "at", "on", "from", "since", "via", "due", "because", "for", "as", "without", "with"}
+    | {
+        "to",
+        "again",
+        "already",
+        "was",
+        "previously",
+        "successfully",
+        "today",
+        "yesterday",
+        "normal",
+        "per",
+        "von",
+        "par",
+    }
+    | {"alert", "alarm", "incident", "issue", "problem", "monitor", "event", "ticket", "check", "page", "durch"}
+    | {"notification", "por"}
+)
+"""Words that may follow it. Before any other, it is a part of something else: ``Complete outage``, ``up == 0``."""
+_AFTER_END = re.compile(r"\s*(?:[(\[{:;,.!|\u2013\u2014]|-+(?=\s)|\s-|$)")
+"""What separates the word that reports an end from whatever follows it."""
+_TROUBLE = re.compile(
+    r"\s*with\s+(?:\w+\s+)?(?:errors?|warnings?|failures?|issues?|problems?|exceptions?)\b"
+    r"|\s*to\s+(?!(?:ok|normal|healthy|green|up)\b)",
+    re.IGNORECASE,
+)
+"""What takes the end back: ``Completed with errors``, ``OK to ALARM``."""
+_JOINT = re.compile(r"\s*(?:/|and\b)\s*", re.IGNORECASE)
+_COUNTED = frozenset({"up", "complete", "completed", "normal", "success", "healthy"})
+"""Words that a number after them takes back: ``Up 95%``."""
 _CONTRACTED = re.compile(r"n['\u2019]t\b", re.IGNORECASE)
 _NO_DATA = re.compile(r"\bno[ _-]?data\b", re.IGNORECASE)
 _ARROW = re.compile(r"\s*(?:->|=>|\u2192|\u21d2)\s*")
@@ -74,6 +105,12 @@ _ENDING = re.compile(
     r"|\b(?:recovered|back to normal)\W{0,3}$",
     re.IGNORECASE,
 )
+_DOUBTFUL_ENDING = re.compile(
+    r"\b(?:but|since|after|before|although|though|while|even|only|just|why|when|if|unless|until|however|yet|because"
+    r"|despite|whether|whereas|partly|mostly|some|few|half|zero)\b|\b\d+ ?(?:of|/|out of) ?\d+\b|\d ?%|\?",
+    re.IGNORECASE,
+)
+"""What makes of an ending a part of a longer story: ``Orders are lost since the primary recovered``."""
 _FAILURE = re.compile(r"\b(?:fail\w*|missed|stuck|lag\w*|behind|impossible|error\w*)\b", re.IGNORECASE)
 
 
@@ -98,17 +135,36 @@ def is_ended(status: str) -> bool:
 
     Of a change, as in ``Alert -> OK``, what it leads to counts.
     """
-    status = _ARROW.split(status)[-1]
+    status = _ARROW.split(status)[-1].replace("_", " ")
     if "?" in status or is_negated(status):
         return False
-    words = _words(status)
-    first = next((word for word in words if word not in _ADVERBS), None)
-    return first in _ENDED or _PHRASE.match(status) is not None
+    if _PHRASE.match(status) is not None:
+        return True
+    first = next((word for word in _WORDS.finditer(status) if word[0].casefold() not in _ADVERBS), None)
+    if first is None or first[0].casefold() not in _ENDED:
+        return False
+    return _goes_with_end(first[0].casefold(), status[first.end() :])
+
+
+def _goes_with_end(word: str, rest: str) -> bool:
+    """Return whether what follows a word that reports an end leaves it one."""
+    if _AFTER_END.match(rest):
+        return True
+    if (joint := _JOINT.match(rest)) is not None:
+        return is_ended(rest[joint.end() :])
+    following = _WORDS.match(rest.lstrip())
+    if following is None or not rest[0].isspace() or _TROUBLE.match(rest):
+        return False
+    if following[0][0].isdigit():
+        return word not in _COUNTED
+    return following[0].casefold() in _CONTINUATIONS | _ENDED
 
 
 def stated_end(conf: Mapping[str, object], *, received_at: datetime) -> str | None:
     """Return the status of a conf that reports the end under another name than ``status``."""
-    if any(_yes_or_no(conf.get(name)) is True for name in _ENDED_FLAGS):
+    # Where alerts are counted, some can have ended while others fire.
+    fires = any(_is_positive(conf.get(name)) for name in _FIRING_FLAGS)
+    if not fires and any(_yes_or_no(conf.get(name)) is True for name in _ENDED_FLAGS):
         return "resolved"
     if any(_yes_or_no(conf.get(name)) is False for name in _FIRING_FLAGS):
         return "resolved"
@@ -130,7 +186,7 @@ def read_title_state(title: str) -> TitleState:
         found = _CHECKED.match(plain)
     if found is None or _is_doubtful(found, plain):
         ending = _ENDING.search(plain[-100:])
-        if ending is None or is_negated(plain):
+        if ending is None or is_negated(plain) or _DOUBTFUL_ENDING.search(plain):
             return TitleState(name=plain or title, shown=title)
         name = plain[: len(plain) - len(ending[0])].strip(" *") or plain
         return TitleState(name=name, shown=plain, is_end=True)
@@ -159,8 +215,11 @@ def is_negated(text: str) -> bool:
     return bool(_CONTRACTED.search(without) or _NOT_ENDED.intersection(_words(without)))
 
 
+_WORDS = re.compile(r"[^\W_]+")
+
+
 def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.casefold())
+    return _WORDS.findall(text.casefold())
 
 
 def _yes_or_no(value: object) -> bool | None:
@@ -168,6 +227,12 @@ def _yes_or_no(value: object) -> bool | None:
         return read_yes_or_no(value)
     except ValueError:
         return None
+
+
+def _is_positive(value: object) -> bool:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value > 0
+    return _yes_or_no(value) is True
 
 
 def _is_past(value: object, received_at: datetime) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from airflow_incident_provider.intake.lists import values_of
 from airflow_incident_provider.intake.policies import (
@@ -24,9 +24,12 @@ from airflow_incident_provider.lifecycle.records import (
     condensed_key,
     condensed_prefixes,
 )
-from airflow_incident_provider.lifecycle.signals import Signal, SignalKind
+from airflow_incident_provider.lifecycle.signals import REDELIVERY_WINDOW, Signal, SignalKind
 from airflow_incident_provider.models import Incident, Model, Severity, Source, UtcDatetime
 from airflow_incident_provider.text import digest, digest_of
+
+LATE_COPY_WINDOW = timedelta(minutes=5)
+"""How long after a change of an alert a delivery without a time may be a copy of one from before that change."""
 
 _KEY_DIGITS = 32
 _LEGACY_MAX_KEY = 300
@@ -151,14 +154,18 @@ def is_same_firing(record: IncidentRecord, signal: Signal) -> bool:
 def is_news(record: IncidentRecord, signal: Signal) -> bool:
     """Return whether a signal states what was so before, and has been otherwise since: it is no redelivery then.
 
-    An alert that recovered fires again, or a Datadog incident gets an earlier severity back. A delivery with an id
-    of its own, and no time, could be a late copy.
+    An alert that recovered fires again, or recovers once more, or a Datadog incident gets an earlier severity back.
+    A delivery with an id of its own, and no time, could be a late copy; but some senders give every notification of
+    an alert the same id.
     """
     alert = find_alert(record, signal)
-    if alert is None or signal.is_recovery or signal.event_at <= alert.last_at:
+    if alert is None or signal.event_at <= alert.last_at:
         return False
-    if not signal.is_dated and signal.delivery_id is not None:
+    elapsed = signal.event_at - alert.last_at
+    if not signal.is_dated and signal.delivery_id is not None and elapsed <= LATE_COPY_WINDOW:
         return False
+    if signal.is_recovery:
+        return alert.firing and (signal.is_dated or elapsed > REDELIVERY_WINDOW)
     stated = (signal.severity, signal.incident.status)
     has_changed = (alert.severity, record.source_status) != stated
     return not alert.firing or (signal.incident.source is Source.DATADOG_INCIDENT and has_changed)
@@ -192,7 +199,10 @@ def is_known_as_private(record: IncidentRecord, signal: Signal) -> bool:
     """
     is_sure = record.private is True and not (record.privacy_assumed or signal.privacy_assumed)
     is_current = record.status is not Status.ARCHIVED and record.drill is signal.drill
-    return is_sure and is_current and tracks_alert(record, signal)
+    # A report without an id has a key of its own each time: its title and place say which alert it is about.
+    is_report = signal.incident.source in (Source.MANUAL, Source.ALERT)
+    is_same = tracks_group(record, signal) if is_report else tracks_alert(record, signal)
+    return is_sure and is_current and is_same
 
 
 # --- correlation ------------------------------------------------------------------------------------

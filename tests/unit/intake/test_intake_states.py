@@ -113,3 +113,68 @@ def test_recovery_has_group_of_its_alert(firing_title: str, recovery_title: str)
         first, last = (read_notification(one, received_at=NOW, routing=RoutingTable()) for one in conf)
         assert first.group == last.group
         assert first.recovery_reason is None is not last.recovery_reason
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        "Complete outage",
+        "completed with errors",
+        "OK to ALARM",
+        "up == 0",
+        "success rate low",
+        "success_rate_low",
+        "healthy hosts < 2",
+        "Normal replicas lost",
+        "closed-loop failure",
+        "Up 95%",
+        "Close the valve",
+        "OK but slow",
+        "up and down",
+    ],
+)
+def test_status_that_only_begins_like_an_end_opens_incident(status: str) -> None:
+    assert read({"title": "x", "status": status})
+    assert read({"title": "x", "condition": status})
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        "Resolved by dana",
+        "resolved_by_user",
+        "Closed as duplicate",
+        "OK (was critical)",
+        "OK: back",
+        "OK - fine",
+        "Recovered to normal",
+        "Resolved in 5m",
+        "resolved 10:05 UTC",
+        "Closed/Resolved",
+        "Resolved with workaround",
+    ],
+)
+def test_status_with_details_of_an_end_opens_nothing(status: str) -> None:
+    with pytest.raises(NotAnIncidentError):
+        read({"title": "x", "status": status})
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Payments are down since the primary recovered",
+        "Only 3 of 10 hosts recovered",
+        "0 of 5 nodes recovered",
+        "Checkout fails but the dashboard is healthy",
+        "Pods crash after the node has recovered",
+        "Latency is high even though the cache is ok",
+    ],
+)
+def test_title_that_ends_like_an_end_of_something_else_opens_incident(title: str) -> None:
+    assert read({"title": title}).title == title
+
+
+def test_alerts_that_ended_beside_others_that_fire_end_nothing() -> None:
+    assert read({"title": "3 alerts", "firing": 2, "resolved": 1})
+    with pytest.raises(NotAnIncidentError):
+        read({"title": "3 alerts", "firing": 0, "resolved": 3})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -112,3 +113,22 @@ def test_datadog_incident_severity_can_change_back(simulation: Simulation) -> No
     assert simulation.only_record.severity == "critical"
     assert simulation.send(datadog_incident("active", "SEV-2", 1, 20), 45).action is Action.DUPLICATE
     assert simulation.only_record.severity == "critical"
+
+
+@pytest.mark.parametrize(
+    "notification",
+    [
+        lambda transition: alert(cycle=None, delivery="1", transition=transition),
+        lambda transition: {"id": "1", "event_type": "x", "body": "x", "title": f"[{transition}] CPU"},
+    ],
+    ids=["monitor", "default payload"],
+)
+def test_constant_id_hides_no_notification(
+    simulation: Simulation, notification: Callable[[str], dict[str, Any]]
+) -> None:
+    actions = []
+    for minute, transition in ((0, "Triggered"), (10, "Recovered"), (30, "Triggered"), (40, "Recovered")):
+        payload = {"datadog": notification(transition)}
+        actions.append(simulation.send(payload, minute * 60).action)
+        assert simulation.send(payload, minute * 60 + 30).action is Action.DUPLICATE
+    assert actions == [Action.OPEN, Action.RECOVER, Action.REOPEN, Action.RECOVER]

@@ -120,3 +120,11 @@ def test_record_of_version_1_accepts_only_its_own_alerts() -> None:
     simulation.records[record.key] = record
     assert simulation.alert(1, "Re-Triggered", seconds=60).key == record.key
     assert simulation.alert(2, seconds=61).action is Action.OPEN
+
+
+def test_report_without_id_and_privacy_stays_private() -> None:
+    simulation = Simulation()
+    opened = simulation.send({"title": "Card numbers of J. Doe", "private": True}, 0)
+    again = simulation.send({"title": "Card numbers of J. Doe", "severity": "critical"}, 120)
+    assert again.key == opened.key
+    assert "J. Doe" not in texts(simulation, private=False)
