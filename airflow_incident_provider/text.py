@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -53,6 +54,11 @@ def without_invisible(text: str) -> str:
 def clean(text: str) -> str:
     """Return ``text`` without invisible characters, with every line break as a newline."""
     return without_invisible(_LINE_BREAK.sub("\n", text))
+
+
+def composed(text: str) -> str:
+    """Return a text with composed characters: the same letters in two forms would be two names."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def one_line(text: str) -> str:

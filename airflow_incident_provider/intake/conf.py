@@ -38,13 +38,19 @@ from airflow_incident_provider.intake.report_fields import (
 from airflow_incident_provider.intake.request_body import LOST_KEY, REPAIRS_KEY
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.intake.urls import distinct_links, make_link
+from airflow_incident_provider.intake.values import plain_name
 from airflow_incident_provider.models import Incident, Link, LinkKind, Route, Source
 from airflow_incident_provider.text import distinct, for_error, one_line, shorten
 
 _DATADOG = "datadog"
-_ENVELOPES = ("conf", _DATADOG, "payload", "detail", "data", "attributes", "body", "event")
+_ENVELOPES = (
+    "conf", _DATADOG, "payload", "detail", "data", "attributes", "body", "event", "incident", "issue", "problem",
+    "alert_group", "item", "fault",
+)  # fmt: skip
 """Names under which an envelope holds the conf itself, or a payload of Datadog's."""
 _ALERTS = "alerts"
+_ADDITION_NAMES = {**{name: name for name in ADDITIONS}, "isprivate": "private", "confidential": "private"}
+"""The fields that add to a payload, by the plain names under which they may stand in it."""
 _NOTES = frozenset({REPAIRS_KEY, LOST_KEY})
 _TEST = re.compile(r"\[TEST\]", re.IGNORECASE)
 """How the titles of Datadog's "Test Notifications" begin, and those of people who try something out."""
@@ -250,8 +256,12 @@ def _is_foreign(conf: Mapping[str, object]) -> bool:
 
 def _additions(payload: object) -> dict[str, object]:
     """Return what adds to a payload: also where a template has it within the payload itself."""
-    names = payload if isinstance(payload, Mapping) else {}
-    return {name: names[name] for name in names if name in ADDITIONS and not is_empty(names[name])}
+    found: dict[str, object] = {}
+    for key, value in payload.items() if isinstance(payload, Mapping) else ():
+        name = _ADDITION_NAMES.get(plain_name(key))
+        if name is not None and not is_empty(value):
+            found = merged_fields(found, {name: value})
+    return found
 
 
 def _read_datadog(

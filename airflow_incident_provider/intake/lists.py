@@ -7,10 +7,12 @@ is split at a comma only where the parts cannot be the two halves of one name.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from airflow_incident_provider.intake.values import is_unset
+from airflow_incident_provider.intake.values import is_unset, unwrapped
+from airflow_incident_provider.text import composed
 
 MAX_ITEMS = 1000
 """Items of a list that are looked at; far more than are kept."""
@@ -20,8 +22,9 @@ _BULLET = re.compile(r"^\s*(?:[-*\u2022]\s+|\d{1,3}[.)]\s+)")
 _LINES = re.compile(r"[\n\r;]+")
 _COMMAS = re.compile(r"[,\n\r;]+")
 _TAG_SEPARATOR = re.compile(r"[,\n\r;|]+")
+_QUOTES = "\"'"
 _TAG_PAIR = re.compile(r"\S:\S")
-_TAG_KEY = re.compile(r"^([A-Za-z][\w./-]{0,99})(?:\s*(?:=>|:=|=)\s*|\s*:\s+|\s+:)(?=\S)")
+_TAG_KEY = re.compile(r"^([A-Za-z][\w./-]{0,99})(?:\s*(?:=>|:=|=|\uff1a)\s*|\s*:\s+|\s+:)(?=\S)")
 """A key before what stands for a colon: ``env=prod``, ``env: prod``."""
 _URLS = re.compile(r"\s*[,;]\s*(?=[a-z][a-z0-9+.-]*://)|\s+", re.IGNORECASE)
 _SLACK_MARKUP = re.compile(r"<(?:@|!subteam\^)([A-Z0-9]{2,32})(?:\|[^<>]*)?>|<mailto:([^<>|\s]+)(?:\|[^<>]*)?>")
@@ -74,6 +77,8 @@ def tag_items(value: object, *, depth: int = 4) -> list[object]:
 
     :param depth: how many lists in each other are read.
     """
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        value = _from_json(value)
     items: list[object] = list(value[:MAX_ITEMS]) if isinstance(value, list | tuple) else [value]
     tags: list[object] = []
     for item in items:
@@ -86,6 +91,14 @@ def tag_items(value: object, *, depth: int = 4) -> list[object]:
         else:
             tags.append(item)
     return [_plain_tag(tag) if isinstance(tag, str) else tag for tag in tags[:MAX_ITEMS]]
+
+
+def _from_json(text: str) -> object:
+    """Return the list or object that a text holds as JSON; another text as it is."""
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _is_tag_list(text: str) -> bool:
@@ -102,9 +115,18 @@ def _split_tags(text: str) -> list[str]:
 
 
 def _plain_tag(tag: str) -> str:
-    """Return a tag without quotes around it, and with a single colon after its key: no tag holds an equals sign."""
-    tag = tag.strip().strip("\"'").removeprefix("#").strip()
-    return _TAG_KEY.sub(r"\1:", tag, count=1)
+    """Return a tag without quotes, and with a single colon after its key: no tag holds an equals sign.
+
+    Only the quotes around the tag, or around its value, are no part of it.
+    """
+    tag = composed(tag).strip()
+    tag = _unquoted(tag) if tag[:1] in tuple(_QUOTES) else tag
+    key, colon, value = _TAG_KEY.sub(r"\1:", tag.removeprefix("#").strip(), count=1).partition(":")
+    return f"{key}{colon}{_unquoted(value)}"
+
+
+def _unquoted(text: str) -> str:
+    return text.strip().strip(_QUOTES).strip()
 
 
 def values_of(key: str, tags: Iterable[str]) -> tuple[str, ...]:
@@ -119,7 +141,7 @@ def _tags_of(keyed: dict[object, object]) -> Iterator[object]:
     if pair.keys() in ({"key", "value"}, {"name", "value"}):
         keyed = {pair.get("key", pair.get("name")): pair["value"]}
     for key, value in keyed.items():
-        for item in value if isinstance(value, list) else [value]:
+        for item in map(unwrapped, value if isinstance(value, list) else [value]):
             if isinstance(item, bool):
                 yield f"{key}:{str(item).lower()}"
             else:

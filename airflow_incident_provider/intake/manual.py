@@ -77,7 +77,12 @@ def read_report(
         services=bounded_names(places["service"], field="services", warnings=warnings),
         hosts=bounded_names(places["host"], field="hosts", warnings=warnings, count=MAX_HOSTS, limit=MAX_HOST),
         teams=bounded_names(places["team"], field="teams", warnings=warnings),
-        tags=bounded_names(report.tags or (), field="tags", warnings=warnings, count=MAX_ITEMS),
+        tags=bounded_names(
+            (*(report.tags or ()), *(f"env:{name}" for name in places["env"][1:])),
+            field="tags",
+            warnings=warnings,
+            count=MAX_ITEMS,
+        ),
         links=report_links(report, warnings),
         targets=report_targets(report, warnings),
         flags=warnings.as_tuple(),
@@ -150,7 +155,7 @@ def _title(report: Report, warnings: ParseWarnings) -> tuple[str, TitleState]:
 def _places(report: Report) -> dict[str, tuple[str, ...]]:
     """Return where it happens: what the fields state, and what the tags add to them."""
     stated = {
-        "env": (report.env,) if report.env else (),
+        "env": report.env or (),
         "service": report.services or (),
         "host": report.hosts or (),
         "team": report.teams or (),

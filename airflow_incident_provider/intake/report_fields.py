@@ -28,12 +28,13 @@ from airflow_incident_provider.intake.lists import (
     split_urls,
     tag_items,
 )
-from airflow_incident_provider.intake.states import stated_end
+from airflow_incident_provider.intake.states import STATE_NAMES, stated_end
 from airflow_incident_provider.intake.targets import read_targets
 from airflow_incident_provider.intake.times import read_time
 from airflow_incident_provider.intake.values import (
     SEVERITY_CHOICES,
     is_unset,
+    plain_name,
     read_severity,
     read_text,
     read_yes_or_no,
@@ -46,49 +47,28 @@ _MORE: Final = "More"
 _DATADOG: Final = "From Datadog"
 
 _TIME_HINT = "write it like 2026-11-23T10:35:00Z"
-_ALIASES: Final = {
-    "service": "services",
-    "host": "hosts",
-    "hostname": "hosts",
-    "team": "teams",
-    "tag": "tags",
-    "labels": "tags",
-    "user": "users",
-    "responder": "users",
-    "responders": "users",
-    "people": "users",
-    "target": "targets",
-    "link": "links",
-    "url": "links",
-    "environment": "env",
-    "summary": "title",
-    "name": "title",
-    "subject": "title",
-    "check_name": "title",
-    "monitor_name": "title",
-    "monitorname": "title",
-    "monitorfriendlyname": "title",
-    "alert_name": "title",
-    "alertname": "title",
-    "rule_name": "title",
-    "rulename": "title",
-    "search_name": "title",
-    "incident_id": "id",
-    "alert_id": "id",
-    "monitor_id": "id",
-    "monitorid": "id",
-    "check_id": "id",
-    "monitorurl": "links",
-    "alertdetails": "description",
-    "long_description": "description",
-    "message": "description",
-    "text": "description",
-    "msg": "description",
-    "priority": "severity",
-    "level": "severity",
-    "state": "status",
+_NAMES: Final = {
+    "id": "incidentid alertid monitorid checkid problemid issueid entityid incidentkey dedupkey alertkey",
+    "title": "summary name subject checkname monitorname monitorfriendlyname alertname alerttitle rulename"
+    " searchname problemtitle problemname alarmname conditionname triggername incidenttitle incidentname"
+    " entitydisplayname shortdescription servicedesc",
+    "description": "alertdetails longdescription message text msg statemessage errormessage",
+    "severity": "priority level alertseverity triggerseverity problemseverity incidentseverity importancelevel"
+    " urgency",
+    "status": "state",
+    "started_at": "startsat starttime statestarttime triggeredat",
+    "private": "isprivate confidential isconfidential",
+    "users": "user responder responders people",
+    "services": "service servicename application applicationname",
+    "env": "environment environments environmentname",
+    "teams": "team teamname",
+    "hosts": "host hostname instance",
+    "targets": "target",
+    "links": "link url monitorurl incidenturl problemurl",
+    "tags": "tag labels",
 }
-"""Other names under which senders give a field; they count where the field itself is not given."""
+_ALIASES: Final = {alias: name for name, aliases in _NAMES.items() for alias in aliases.split()}
+"""Other plain names under which senders give a field; they count where the field itself is not given."""
 
 
 @dataclass(frozen=True)
@@ -266,7 +246,7 @@ class Report:
         default=False,
     )
     services: tuple[str, ...] | None = _field(_names, _MORE, "Services", "One a line.", default=[])
-    env: str | None = _field(_name, _MORE, "Environment", "Such as prod.")
+    env: tuple[str, ...] | None = _field(_names, _MORE, "Environment", "Such as prod.")
     teams: tuple[str, ...] | None = _field(
         _names, _MORE, "Teams", "Who owns it, one a line. The routing table uses it.", default=[]
     )
@@ -283,6 +263,9 @@ class Report:
 
 
 FIELDS: Final = tuple(declared.name for declared in fields(Report))
+_KNOWN_NAMES: Final = frozenset({*map(plain_name, FIELDS), *_ALIASES, *STATE_NAMES})
+_LISTED: Final = frozenset({"private", "env"})
+"""Fields of which the form shows one value, and all count that are given."""
 ADDITIONS: Final = frozenset({"users", "targets", "links", "private"})
 """The fields that add to a Datadog payload beside which they stand. The others it states itself."""
 
@@ -307,7 +290,9 @@ def parse_report(conf: Mapping[str, object], *, received_at: datetime) -> tuple[
     parsed: dict[str, Any] = {}
     for declared in fields(Report):
         name = declared.name
-        value = _value(given.get(name, []), is_list=name == "private" or declared.metadata["form"]["default"] == [])
+        value = _value(
+            given.get(plain_name(name), []), is_list=name in _LISTED or declared.metadata["form"]["default"] == []
+        )
         if name == "status" and is_empty(value):
             value = stated_end({key: values[0] for key, values in given.items()}, received_at=received_at)
         if not is_empty(value):
@@ -320,15 +305,15 @@ def parse_report(conf: Mapping[str, object], *, received_at: datetime) -> tuple[
 
 
 def _by_name(conf: Mapping[str, object]) -> dict[str, list[object]]:
-    """Return the values that are given for each name: under the name itself, then in other cases and words."""
+    """Return the values that are given for each plain name: under the name itself, then in other words."""
     given: dict[str, list[object]] = {}
     # The name itself comes first.
     for key, value in sorted(conf.items(), key=lambda item: item[0] != str(item[0]).casefold()):
         if not is_empty(value):
-            given.setdefault(str(key).casefold().removesuffix("[]"), []).append(value)
+            given.setdefault(plain_name(key), []).append(value)
     for alias, name in _ALIASES.items():
         if alias in given:
-            given[name] = [*given.get(name, []), *given[alias]]
+            given[plain_name(name)] = [*given.get(plain_name(name), []), *given[alias]]
     return given
 
 
@@ -341,7 +326,7 @@ def _value(values: list[object], *, is_list: bool) -> object:
 def names_title(conf: Mapping[str, object]) -> bool:
     """Return whether a conf gives a title, under any of its names."""
     names = {"title", *(alias for alias, of in _ALIASES.items() if of == "title")}
-    return any(str(key).casefold() in names and not is_unset(value) for key, value in conf.items())
+    return any(plain_name(key) in names and not is_unset(value) for key, value in conf.items())
 
 
 def require_valid(conf: Mapping[str, object], *, received_at: datetime) -> Report:
@@ -364,7 +349,7 @@ def warn_of_rejected(rejected: Iterable[Rejected], warnings: ParseWarnings) -> N
 def warn_of_misspelt(conf: Mapping[str, object], warnings: ParseWarnings) -> None:
     """Report the keys that look like a field of ours; other unknown keys are the business of other tasks."""
     for key in list(conf)[:MAX_ITEMS]:
-        if not isinstance(key, str) or key in FIELDS or key in _ALIASES:
+        if not isinstance(key, str) or plain_name(key) in _KNOWN_NAMES:
             continue
         meant = difflib.get_close_matches(key[:50], FIELDS, n=1, cutoff=0.75)
         if meant:
@@ -373,5 +358,5 @@ def warn_of_misspelt(conf: Mapping[str, object], warnings: ParseWarnings) -> Non
 
 def unknown_names(conf: Mapping[str, object]) -> list[str]:
     """Return the keys of a report that are no field of ours under any name."""
-    known = {*FIELDS, *_ALIASES, *ConfKey}
-    return [str(key) for key in list(conf)[:MAX_ITEMS] if str(key).casefold() not in known]
+    known = _KNOWN_NAMES | {*map(plain_name, ConfKey)}
+    return [str(key) for key in list(conf)[:MAX_ITEMS] if plain_name(key) not in known]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Collection
 from datetime import timedelta
 from functools import lru_cache
@@ -378,7 +379,7 @@ class Match(Strict):
 
     def could_be_in(self, text: str) -> bool:
         """Return whether a rule with this match could be for an alert of which only the text is known."""
-        folded = text.casefold()
+        folded = _folded(text)
         criteria = (self.service, self.team, self.env, self.host, self.tag)
         return all(
             any(all(_compiled(part).search(folded) for part in pattern.split(":")) for pattern in patterns)
@@ -389,12 +390,17 @@ class Match(Strict):
 
 def is_like(name: str, pattern: str) -> bool:
     """Return whether a name matches a pattern with ``*`` and ``?``, without regard to case."""
-    return _compiled(pattern).fullmatch(name.casefold()) is not None
+    return _compiled(pattern).fullmatch(_folded(name)) is not None
+
+
+def _folded(name: str) -> str:
+    """Return a name as it is compared: the same letters may be composed, and wide or narrow."""
+    return name.casefold() if name.isascii() else unicodedata.normalize("NFKC", name).casefold()
 
 
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(re.escape(pattern.casefold()).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
+    return re.compile(re.escape(_folded(pattern)).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
 
 
 def _any_like(patterns: Collection[str], found: Collection[str]) -> bool:

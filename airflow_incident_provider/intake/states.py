@@ -64,17 +64,19 @@ _NO_DATA = re.compile(r"\bno[ _-]?data\b", re.IGNORECASE)
 _ARROW = re.compile(r"\s*(?:->|=>|\u2192|\u21d2)\s*")
 
 _STATES = (
-    "transition", "event", "event_type", "event_action", "action", "alert_state", "alert_status", "current_state",
-    "new_state", "alerttypefriendlyname", "notification_type", "notificationtype", "message_type", "condition",
-    "incident_status", "incident_state",
+    "transition", "event", "eventtype", "eventaction", "action", "alertstate", "alertstatus", "currentstate",
+    "newstate", "alerttypefriendlyname", "notificationtype", "messagetype", "condition", "incidentstatus",
+    "incidentstate", "problemstate", "problemstatus", "triggerstatus", "servicestate", "eventstatus", "eventstate",
 )  # fmt: skip
 """Other names under which machines tell that something ended; anything else that they hold is no status."""
 _TYPES = frozenset({"recovery", "recovered", "resolved", "resolve"})
 """The only words under ``type`` that mean an end: it often holds something else, such as Normal or success."""
 _EXACT = {"type": _TYPES, "level": _TYPES | {"ok"}}
-_ENDED_FLAGS = ("resolved", "is_resolved", "isresolved", "closed", "is_closed", "recovered")
-_FIRING_FLAGS = ("firing", "is_firing", "isfiring")
-_ENDED_TIMES = ("resolved_at", "resolvedat", "recovered_at", "closed_at", "ended_at", "endedat")
+_ENDED_FLAGS = ("resolved", "isresolved", "closed", "isclosed", "recovered")
+_FIRING_FLAGS = ("firing", "isfiring")
+_ENDED_TIMES = ("resolvedat", "recoveredat", "closedat", "endedat")
+STATE_NAMES = frozenset({*_STATES, *_EXACT, *_ENDED_FLAGS, *_FIRING_FLAGS, *_ENDED_TIMES})
+"""The plain names of all fields that may tell that something ended."""
 
 _DECORATION = re.compile(
     r"(?:(?:re|fwd?|aw|wg):\s+|:[a-z0-9_+-]{2,40}:|\*{2}(?=\s)|\s"
@@ -161,7 +163,10 @@ def _goes_with_end(word: str, rest: str) -> bool:
 
 
 def stated_end(conf: Mapping[str, object], *, received_at: datetime) -> str | None:
-    """Return the status of a conf that reports the end under another name than ``status``."""
+    """Return the status of a conf that reports the end under another name than ``status``.
+
+    :param conf: values by plain name.
+    """
     # Where alerts are counted, some can have ended while others fire.
     fires = any(_is_positive(conf.get(name)) for name in _FIRING_FLAGS)
     if not fires and any(_yes_or_no(conf.get(name)) is True for name in _ENDED_FLAGS):

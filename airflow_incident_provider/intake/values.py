@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Final
 
 from airflow_incident_provider.models import Severity
-from airflow_incident_provider.text import for_error
+from airflow_incident_provider.text import composed, for_error
 
 SEVERITY_CHOICES: Final = "use critical, high, medium or low (or P1..P5, SEV-0..SEV-5)"
 
@@ -36,7 +36,7 @@ _UNRENDERED = re.compile(
     r"\$[A-Za-z][A-Za-z0-9_]*(?:\[[^\]]*\])?|[$#%]\{[^{}]{0,200}\}|\{\{[^{}]{0,200}\}\}|<%=?[^%]{0,200}%>"
     r"|([%@]|__)[A-Z][A-Z0-9_]{2,60}\1"
 )
-_SCALAR_NAMES = ("email", "value", "name", "url", "id")
+_SCALAR_NAMES = ("email", "value", "name", "url", "id", "text", "state", "status", "title", "summary", "label")
 """The names under which an object contains its one value, the surest first."""
 _MAX_WRAPPERS = 4
 _LONGEST_NUMBER = 256
@@ -69,6 +69,14 @@ _NUMBERED = re.compile(r"(?:p|prio|priority|s|sev|severity|level)?([0-5])")
 _NOT_IN_WORD = re.compile(r"[\W_]+")
 _LABELS = frozenset({"p", "prio", "priority", "s", "sev", "severity", "level"})
 _LABELLED_NUMBER = re.compile(rf"\b({'|'.join(sorted(_LABELS, key=len, reverse=True))})[^a-z0-9]+(?=[0-5]\b)")
+
+
+_NOT_IN_NAME = re.compile(r"[^a-z0-9]+")
+
+
+def plain_name(name: object) -> str:
+    """Return the name of a field without case and punctuation: ``startedAt`` is ``started_at``."""
+    return _NOT_IN_NAME.sub("", str(name)[:100].casefold())
 
 
 def is_unset(value: object) -> bool:
@@ -108,7 +116,7 @@ def read_text(value: object) -> str | None:
     if is_unset(value):
         return None
     if isinstance(value, str):
-        return value.strip()
+        return composed(value).strip()
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):

@@ -17,9 +17,9 @@ from typing import Any
 
 from airflow_incident_provider.intake.limits import ParseWarnings
 from airflow_incident_provider.intake.lists import MAX_ITEMS, tag_items
-from airflow_incident_provider.intake.values import is_unset, read_text, unwrapped
+from airflow_incident_provider.intake.values import is_unset, plain_name, read_text, unwrapped
 from airflow_incident_provider.models import Model
-from airflow_incident_provider.text import one_line
+from airflow_incident_provider.text import composed, one_line
 
 SCHEMA = "airflow-incident/1"
 """What the template's payloads call themselves."""
@@ -31,8 +31,8 @@ _TELLING = frozenset(
     | {"securitysignaltitle"}
 )
 """Names of which one is enough to recognise a payload of Datadog's."""
+_INCIDENT_IDS = ("incidentpublicid", "incidentuuid")
 _SECTIONS = ("alert", "incident", "event", "monitor", "synthetics")
-_NOT_IN_NAME = re.compile(r"[^a-z0-9]+")
 _TRANSITION_WORDS = re.compile(
     r"(?:re-?)?(?:triggered|alert(?:ed|ing)?|warn(?:ed|ing)?|no[ _-]?data|notify)"
     r"|(?:(?:warn|no data) )?recovered|resolved|closed|ok|firing",
@@ -40,6 +40,13 @@ _TRANSITION_WORDS = re.compile(
 )
 _PRIORITY = re.compile(r"(?!\s*(?:normal|low)\s*$).{1,40}", re.IGNORECASE)
 """Anything but the priorities of an event, which say nothing about the monitor."""
+
+
+def _in_sections(*names: str) -> tuple[str, ...]:
+    """Return names as they are, and as sections of the payload have them: ``alert.host``, ``monitor.status``."""
+    prefixed = (f"{section}{name}" for section in ("alert", "monitor", "event") for name in names)
+    return tuple(dict.fromkeys((*names, *prefixed)))
+
 
 # For each variable the names it arrives under, in the order in which they count.
 _TEXTS: dict[str, tuple[str, ...]] = {
@@ -68,20 +75,20 @@ _TEXTS: dict[str, tuple[str, ...]] = {
         "securitysignalmsg",
     ),
     "text": ("text", "textonlymsg", "textonlymessage"),
-    "date": ("date", "eventdate", "dateposix", "timestamp"),
-    "last_updated": ("lastupdated", "lastupdatedposix"),
-    "link": ("link", "eventlink", "alertlink", "url", "eventurl", "alerturl"),
-    "snapshot": ("snapshot", "snapshoturl", "eventsnapshot", "imageurl"),
-    "hostname": ("hostname", "host"),
+    "date": _in_sections("date", "dateposix", "timestamp"),
+    "last_updated": _in_sections("lastupdated", "lastupdatedposix"),
+    "link": _in_sections("link", "url"),
+    "snapshot": _in_sections("snapshot", "snapshoturl", "imageurl"),
+    "hostname": _in_sections("hostname", "host"),
     "alert_id": ("alertid", "monitorid"),
-    "cycle_key": ("alertcyclekey", "cyclekey"),
-    "aggregation_key": ("aggregkey", "aggregationkey", "eventaggregkey", "alertaggregkey"),
+    "cycle_key": _in_sections("cyclekey"),
+    "aggregation_key": _in_sections("aggregkey", "aggregationkey"),
     "alert_title": ("alerttitle", "monitortitle"),
-    "transition": ("alerttransition", "transition"),
+    "transition": _in_sections("transition"),
     "alert_type": ("alerttype",),
     "priority": ("alertpriority", "monitorpriority"),
-    "metric": ("alertmetric", "metric"),
-    "query": ("alertquery", "monitorquery", "query"),
+    "metric": _in_sections("metric"),
+    "query": _in_sections("query"),
     "status": ("alertstatus",),
     "incident_id": ("incidentpublicid",),
     "incident_uuid": ("incidentuuid",),
@@ -93,10 +100,14 @@ _TEXTS: dict[str, tuple[str, ...]] = {
     "synthetics_test": ("syntheticstest", "syntheticstestname"),
     "synthetics_step": ("syntheticsfailingstep", "syntheticsfirstfailingstepname"),
 }
-_SCOPE = ("alertscope", "monitorscope", "scope")
+_SCOPE = ("alertscope", "monitorscope", "scope", "eventscope")
 _LOST = "lost"
 """The plain name of ``request_body.LOST_KEY``."""
-_LABELS = {"service": ("service", "services"), "env": ("env", "environment"), "team": ("team", "teams")}
+_LABELS = {
+    "service": _in_sections("service", "services"),
+    "env": _in_sections("env", "environment"),
+    "team": _in_sections("team", "teams"),
+}
 """Tags that templates give fields of their own, as ``$TAGS[service]``: {key: names}."""
 _VALUES: dict[str, tuple[str, ...]] = {
     "tags": ("tags", "alerttags", "eventtags", "monitortags", "incidenttags", "securitysignaltags"),
@@ -110,12 +121,16 @@ _VALUES: dict[str, tuple[str, ...]] = {
 _BY_VALUE = (
     (
         "transition",
-        ("status", "state", "alertstate", "alertstatus", "monitorstate", "eventtype"),
+        (*_in_sections("status", "state"), "eventtype"),
         _TRANSITION_WORDS,
     ),
     ("priority", ("priority",), _PRIORITY),
-    ("priority", ("severity", "alertseverity", "securitysignalseverity"), re.compile(r".{1,40}")),
-    ("alert_type", ("type", "level", "eventalerttype"), re.compile(r"error|warning|success|info", re.IGNORECASE)),
+    ("priority", (*_in_sections("severity"), "securitysignalseverity"), re.compile(r".{1,40}")),
+    (
+        "alert_type",
+        ("type", "level", "eventalerttype", "monitoralerttype"),
+        re.compile(r"error|warning|success|info", re.IGNORECASE),
+    ),
 )
 
 
@@ -194,9 +209,9 @@ def looks_like_datadog(conf: Mapping[str, object]) -> bool:
         return True
     if all(isinstance(conf.get(name), dict) for name in ("event", "monitor")):
         return True
-    return conf.keys() >= _DEFAULT_PAYLOAD or any(
-        isinstance(conf.get(name), dict) for name in ("alert", "incident")
-    )
+    # Other systems have incidents too; Datadog's is known by its id, also where it is not set.
+    is_incident = isinstance(conf.get("incident"), dict) and not names.keys().isdisjoint(_INCIDENT_IDS)
+    return is_incident or conf.keys() >= _DEFAULT_PAYLOAD or isinstance(conf.get("alert"), dict)
 
 
 def read_payload(payload: Mapping[str, object], warnings: ParseWarnings) -> DatadogPayload:
@@ -245,14 +260,14 @@ def _scope(flat: Mapping[str, tuple[str, object]], warnings: ParseWarnings) -> s
     path, value = stated
     if not isinstance(value, str):
         return ",".join(read_tags(value, field=path, warnings=warnings)) or None
-    text = value.strip()
+    text = composed(value).strip()
     return text[1:-1].strip() or None if text[:1] + text[-1:] == "{}" else text
 
 
 def _states_labels(flat: Mapping[str, tuple[str, object]]) -> bool:
     """Return whether tags, scope and host are there, though they may be empty, and none of them was cut."""
     lost = flat[_LOST][1] if _LOST in flat else None
-    names = flat.keys() - {_plain(name) for name in (lost if isinstance(lost, list) else ())}
+    names = flat.keys() - {plain_name(name) for name in (lost if isinstance(lost, list) else ())}
     return all(names.intersection(each) for each in (_VALUES["tags"], _SCOPE, _TEXTS["hostname"]))
 
 
@@ -261,7 +276,7 @@ def _flat(payload: Mapping[str, object]) -> dict[str, tuple[str, object]]:
     flat: dict[str, tuple[str, object]] = {}
     sections: list[tuple[str, Mapping[str, object]]] = []
     for key, value in payload.items():
-        name = _plain(key)
+        name = plain_name(key)
         section = _section(value) if name in _SECTIONS else None
         if section is not None:
             sections.append((name, section))
@@ -269,16 +284,12 @@ def _flat(payload: Mapping[str, object]) -> dict[str, tuple[str, object]]:
             flat.setdefault(name, (str(key), value))
     for name, section in sections:
         for key, value in section.items():
-            inner = _plain(key)
+            inner = plain_name(key)
             inner = inner if inner.startswith(name) else name + inner
             path = f"{name}.{key}"
             if inner not in flat or is_unset(flat[inner][1]):
                 flat[inner] = (path, value)
     return flat
-
-
-def _plain(name: object) -> str:
-    return _NOT_IN_NAME.sub("", str(name)[:100].casefold())
 
 
 def _section(value: object) -> Mapping[str, object] | None:
@@ -343,8 +354,6 @@ def read_tags(value: object, *, field: str, warnings: ParseWarnings) -> tuple[st
     """Return all tags that a variable holds, clean and distinct: at most ``MAX_ITEMS``, of which few are kept."""
     if is_unset(value):
         return ()
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        value = _from_json(value) or value
     items = tag_items(value)
     parts = [tag for tag in items if isinstance(tag, str)]
     if len(parts) < len(items) or (isinstance(value, list) and len(value) > MAX_ITEMS):

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
 from airflow_incident_provider.intake import RoutingTable
-from airflow_incident_provider.intake.conf import read_notification
+from airflow_incident_provider.intake.conf import read_notification, reading_notes
 
 from .datadog_payloads import NOW, alert_payload, read
 
@@ -381,3 +381,85 @@ def test_users_formats(users: Any, queries: Any) -> None:
             True,
         ]
         assert len(found) == 2
+
+
+# --- names ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"incidentId": "7", "alert-name": "Disk full", "startedAt": "2026-11-23T09:00:00Z", "host_name": "db-1"},
+        {"Incident Id": "7", "Title": "Disk full", "started-at": "2026-11-23T09:00:00Z", "HostName": "db-1"},
+        {"ProblemID": 7, "ProblemTitle": "Disk full", "startsAt": "2026-11-23T09:00:00Z", "HOST": "db-1"},
+    ],
+)
+def test_field_names_ignore_case_and_punctuation(conf: dict[str, Any]) -> None:
+    incident = read(conf)
+    assert (incident.id, incident.title, incident.hosts) == ("7", "Disk full", ("db-1",))
+    assert incident.occurred_at == NOW - timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"Title": "x", "Tags": ["a:b"], "Status": "firing", "services[]": "checkout"},
+        {"title": "x", "current_state": "DOWN", "alertTypeFriendlyName": "Down", "isFiring": True},
+    ],
+)
+def test_fields_that_were_read_are_not_called_ignored(conf: dict[str, Any]) -> None:
+    assert [note for note in reading_notes(conf, read(conf)) if "ignored" in note] == []
+
+
+@pytest.mark.parametrize("name", ["incident", "issue", "problem", "alert_group"])
+def test_alert_of_another_system_in_an_envelope_keeps_its_identity(name: str) -> None:
+    first, second, end = (
+        read_notification({name: incident}, received_at=NOW, routing=RoutingTable())
+        for incident in (
+            {"id": 7, "title": "Checkout is down", "status": "investigating", "severity": "critical"},
+            {"id": 8, "title": "Checkout is down", "status": "investigating"},
+            {"id": 7, "name": "Checkout is down", "status": {"name": "Resolved"}},
+        )
+    )
+    assert first.incident.severity == "critical"
+    assert first.group != second.group
+    assert (end.group, end.recovery_reason is None) == (first.group, False)
+
+
+def test_fields_in_sections_of_a_datadog_template_are_read() -> None:
+    payload = {
+        "event": {"id": "1", "title": "CPU", "hostname": "db-1", "date": "1795428000"},
+        "monitor": {"id": "3", "name": "CPU", "status": "Alert", "service": "checkout", "priority": "P1"},
+    }
+    incident = read({"datadog": payload})
+    assert (incident.transition, incident.severity) == ("Triggered", "critical")
+    assert (incident.services, incident.hosts) == (("checkout",), ("db-1",))
+    with pytest.raises(NotAnIncidentError):
+        read({"datadog": {**payload, "monitor": {**payload["monitor"], "status": "OK"}}})
+
+
+# --- tags that decide who comes ---------------------------------------------------------------------
+
+DECIDING = "rules: [{name: a, match: {tag: 'team:S\u00e9curit\u00e9'}, private: true}]"
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        "team:Se\u0301curite\u0301",
+        "team\uff1as\u00e9curit\u00e9",
+        'team="s\u00e9curit\u00e9"',
+        "team:'s\u00e9curit\u00e9'",
+        '{env="prod", team="s\u00e9curit\u00e9"}',
+        '{"team": "s\u00e9curit\u00e9"}',
+        {"team": {"name": "s\u00e9curit\u00e9"}},
+    ],
+)
+def test_tag_decides_however_it_is_written(tags: Any) -> None:
+    assert read({"title": "x", "tags": tags}, DECIDING).route.private
+    assert read({"datadog": alert_payload(tags=tags)}, DECIDING).route.private
+
+
+@pytest.mark.parametrize("env", [["prod", "pci"], "prod, pci", {"name": "pci"}])
+def test_every_env_of_a_report_decides(env: Any) -> None:
+    assert read({"title": "x", "env": env}, "rules: [{name: a, match: {env: pci}, private: true}]").route.private
