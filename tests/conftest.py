@@ -1,8 +1,8 @@
 """
-What all tests stand on: an Airflow home of this session alone, and a stand-in Slack over HTTP.
+Shared fixtures: an Airflow home for the session, and a sandbox that simulates Slack over HTTP.
 
-Airflow reads its settings when it is first imported, so they are made here, before any test module is imported.
-Nothing of the caller's shell reaches it: neither an ``AIRFLOW_*`` variable nor a proxy.
+Airflow reads its settings when it is imported, so they are set here, before the test modules are imported.
+``AIRFLOW_*`` and proxy variables of the shell are removed.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ if TYPE_CHECKING:
     from incident_sandbox import SandboxClient, SandboxServer
 
 ROOT = Path(__file__).resolve().parents[1]
-KEPT = ROOT / ".tests"
-"""What a later session finds again: a migrated database takes seconds to make."""
+CACHE = ROOT / ".tests"
+"""Files that later sessions reuse: migrating a database takes seconds."""
 
 
-# How long an example takes depends on the machine, and on what else runs there.
+# The duration of an example depends on the machine and its load.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 
 def _make_home() -> Path:
-    """Point Airflow at a fresh home, whatever the caller's shell says, and return it."""
+    """Set Airflow's home to a new folder and return it."""
     for name in list(os.environ):
         if name.startswith(("AIRFLOW_", "_AIRFLOW_")) or name.lower().endswith("_proxy"):
             del os.environ[name]
-    # What is compiled is kept: each of hundreds of processes would compile Airflow for itself.
+    # Keep bytecode: otherwise hundreds of processes would each compile Airflow.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
-    KEPT.mkdir(exist_ok=True)
-    home = Path(tempfile.mkdtemp(prefix="home-", dir=KEPT))
+    CACHE.mkdir(exist_ok=True)
+    home = Path(tempfile.mkdtemp(prefix="home-", dir=CACHE))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ |= {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        # The default asks the resolver for this machine's full name.
+        # The default looks up this machine's full name in DNS.
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
     }
@@ -60,7 +60,7 @@ def _make_home() -> Path:
 
 
 def _require_current_entry_points() -> None:
-    """Stop if ``pyproject.toml`` declares other entry points than are installed: Airflow would miss our plugins."""
+    """Exit if the installed entry points differ from ``pyproject.toml``: Airflow would not load the plugins."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
     installed: dict[str, dict[str, str]] = {}
     for point in distribution("airflow-incident-provider").entry_points:
@@ -75,11 +75,11 @@ AIRFLOW_HOME = _make_home()
 
 @pytest.fixture(scope="session")
 def airflow_home() -> Path:
-    """Airflow's home with a migrated, empty database in it."""
-    template = KEPT / f"airflow-{version('apache-airflow-core')}.db"
+    """Airflow's home with a migrated, empty database."""
+    template = CACHE / f"airflow-{version('apache-airflow-core')}.db"
     database = AIRFLOW_HOME / "airflow.db"
     if not template.exists():
-        # In a process of its own: when it has ended, all of the database is in its one file.
+        # In a subprocess: after its end the database is complete in one file.
         subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
         database.replace(template)
     shutil.copy(template, database)
@@ -88,19 +88,19 @@ def airflow_home() -> Path:
 
 @pytest.fixture(scope="session")
 def migrated_home() -> Callable[[Path], Path]:
-    """Return a function that puts a migrated, empty PostgreSQL database into the home of a ``LocalAirflow``."""
-    template = KEPT / f"home-{version('apache-airflow-core')}"
+    """Return a function that copies a migrated, empty PostgreSQL database into the home of a ``LocalAirflow``."""
+    template = CACHE / f"home-{version('apache-airflow-core')}"
     if not template.exists():
-        made = Path(tempfile.mkdtemp(prefix="home-", dir=KEPT))
-        _migrate(made)
-        # Two sessions may have made one at the same time: either is as good.
+        new = Path(tempfile.mkdtemp(prefix="home-", dir=CACHE))
+        _migrate(new)
+        # A concurrent session may have created the same template.
         with contextlib.suppress(OSError):
-            made.rename(template)
-        shutil.rmtree(made, ignore_errors=True)
+            new.rename(template)
+        shutil.rmtree(new, ignore_errors=True)
 
     def copy(home: Path) -> Path:
         home.mkdir(parents=True, exist_ok=True)
-        # PostgreSQL's files belong to another user where we are root: `cp` keeps their owner.
+        # As root, PostgreSQL's files belong to another user: `cp -a` preserves the owner.
         subprocess.run(["cp", "-a", f"{template}/postgres", f"{template}/migrated_by", home], check=True)
         return home
 
@@ -123,14 +123,14 @@ def _migrate(folder: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep the directory of members with the test that fetched it: the next one's workspace is another."""
+def directory_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Use a separate cached member directory for each test, because the workspaces differ."""
     monkeypatch.setenv("AIRFLOW__INCIDENT__DIRECTORY_FOLDER", str(tmp_path / "directory"))
 
 
 @pytest.fixture(scope="session")
 def running_slack() -> Iterator[SandboxServer]:
-    """The stand-in Slack; tests use ``slack``, which is as good as new for each of them."""
+    """The sandbox of the session; tests use ``slack``, which resets it."""
     from incident_sandbox import SandboxServer
 
     with SandboxServer() as server:
@@ -139,21 +139,21 @@ def running_slack() -> Iterator[SandboxServer]:
 
 @pytest.fixture
 def slack(running_slack: SandboxServer) -> SandboxServer:
-    """A workspace as it was planted."""
+    """The sandbox with its initial workspace."""
     running_slack.workspace.reset()
     return running_slack
 
 
 @pytest.fixture
 def control(slack: SandboxServer) -> SandboxClient:
-    """What a test looks at the workspace with, and makes trouble with."""
+    """A client that inspects the workspace and injects faults."""
     from incident_sandbox import SandboxClient
 
     return SandboxClient(slack.url)
 
 
 def slack_connection_of(server: SandboxServer, token: str | None = None, **extra: Any) -> dict[str, Any]:
-    """Return the connection to the stand-in Slack, by default with the token that may do everything."""
+    """Return the connection to the sandbox, by default with the token that has all scopes."""
     return {
         "conn_type": "slack",
         "password": server.token if token is None else token,
@@ -165,7 +165,7 @@ def slack_connection_of(server: SandboxServer, token: str | None = None, **extra
 def connect(
     slack: SandboxServer, airflow_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., dict[str, Any]]:
-    """Give Airflow its Slack connection, by default with the token that may do everything."""
+    """Return a function that sets the Slack connection, by default with the token that has all scopes."""
 
     def connect(token: str | None = None, **extra: Any) -> dict[str, Any]:
         connection = slack_connection_of(slack, token, **extra)
@@ -177,7 +177,7 @@ def connect(
 
 @pytest.fixture(scope="session")
 def payload() -> Callable[[str], dict[str, Any]]:
-    """Return a recorded payload of Datadog by the beginning of its file's name."""
+    """Return a function that reads a recorded Datadog payload by the prefix of its file name."""
 
     def read(name: str) -> dict[str, Any]:
         [path] = (ROOT / "tests/payloads").glob(f"{name}*.json")
@@ -188,12 +188,12 @@ def payload() -> Callable[[str], dict[str, Any]]:
 
 
 ALPINE_IMAGE = "alpine:3.23"
-"""The image of the probes in the tests that bring their own command."""
+"""The image of tests that run their own commands."""
 
 
 @pytest.fixture(scope="session")
 def docker_engine() -> Iterator[Any]:
-    """A Docker client, if there is an engine with the probes' images; CI must have one."""
+    """A Docker client. Without an engine with the probes' images tests are skipped; in CI they fail."""
     import docker
 
     from airflow_incident_provider.probes.probe import CURL_IMAGE

@@ -1,4 +1,4 @@
-"""Runs of this repository's DAGs in this process, by ``dag.test()``."""
+"""Run DAGs of this repository in this process with ``dag.test()``."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DAGS = Path(__file__).resolve().parents[1] / "dags"
 
 
 def run_dag_file(file: str, conf: dict[str, Any] | None, *, others: tuple[str, ...] = (), retries: int = 0) -> Any:
-    """Run the DAG of a file to its end and return the run.
+    """Run the DAG of a file and return the run.
 
-    :param others: the files of DAGs that this one requests runs of.
-    :param retries: in place of the DAG's own number of them; the time between two tries is nothing.
+    :param others: the files of DAGs whose runs this DAG requests.
+    :param retries: replaces the number of retries of each task; the delay between tries is zero.
     """
     from airflow.dag_processing.dagbag import DagBag
 
@@ -29,13 +29,13 @@ def run_dag_file(file: str, conf: dict[str, Any] | None, *, others: tuple[str, .
     for task in dag.tasks:
         if not task.is_mapped:
             task.retries, task.retry_delay, task.retry_exponential_backoff = retries, timedelta(), 0
-    with _dag_folder_of(file, *others):
+    with _dags_folder_with(file, *others):
         return dag.test(run_conf=conf)
 
 
 @contextmanager
-def _dag_folder_of(*files: str) -> Iterator[None]:
-    """Let the DAG folder hold these files alone: every ``dag.test()`` parses and stores all DAGs of the folder."""
+def _dags_folder_with(*files: str) -> Iterator[None]:
+    """Use a DAGs folder with only these files, because ``dag.test()`` parses and stores all DAGs of the folder."""
     with tempfile.TemporaryDirectory(prefix="dags-") as folder, pytest.MonkeyPatch.context() as patch:
         for file in files:
             shutil.copy(DAGS / file, folder)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..whole_airflow import LOW_IDLE_LOAD  # noqa: TID252 - tests are no package  # isort: skip
+from ..airflow_settings import LOW_IDLE_LOAD  # noqa: TID252 - tests are not a package  # isort: skip
 
 if TYPE_CHECKING:
     from incident_sandbox.demo.environment import DemoEnvironment

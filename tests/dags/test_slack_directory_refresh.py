@@ -74,7 +74,7 @@ def list_calls(control: SandboxClient) -> list[dict[str, Any]]:
 
 
 def test_large_directory_is_fetched_within_rate_limits(
-    connect: Callable[..., Any], control: SandboxClient, fake_time: FakeTime, own_directory: None
+    connect: Callable[..., Any], control: SandboxClient, fake_time: FakeTime, directory_cache_folder: None
 ) -> None:
     connect()
     value = RefreshSlackDirectoryOperator(task_id="refresh").execute(context())
@@ -94,7 +94,7 @@ def test_large_directory_is_fetched_within_rate_limits(
 
 
 def test_rate_limited_refresh_waits_for_retry_after(
-    connect: Callable[..., Any], control: SandboxClient, fake_time: FakeTime, own_directory: None
+    connect: Callable[..., Any], control: SandboxClient, fake_time: FakeTime, directory_cache_folder: None
 ) -> None:
     connect()
     control.add_fault(Fault(method="users.list", nth=5, times=3, status=429, headers={"retry-after": "30"}))
@@ -104,7 +104,11 @@ def test_rate_limited_refresh_waits_for_retry_after(
 
 
 def test_failed_refresh_keeps_cached_directory(
-    connect: Callable[..., Any], control: SandboxClient, slack: SandboxServer, own_directory: None, tmp_path: Path
+    connect: Callable[..., Any],
+    control: SandboxClient,
+    slack: SandboxServer,
+    directory_cache_folder: None,
+    tmp_path: Path,
 ) -> None:
     connect()
     RefreshSlackDirectoryOperator(task_id="refresh").execute(context())
@@ -117,7 +121,7 @@ def test_failed_refresh_keeps_cached_directory(
 
 
 def test_missing_scope_is_reported(
-    connect: Callable[..., Any], control: SandboxClient, own_directory: None
+    connect: Callable[..., Any], control: SandboxClient, directory_cache_folder: None
 ) -> None:
     connect(token=control.add_token("less", scopes=["chat:write"]))
     with pytest.raises(AirflowFailException, match="users:read"):

@@ -22,7 +22,7 @@ from incident_sandbox.demo.processes import LOOPBACK, LocalProcessError, choose_
 
 from airflow_incident_provider.cli.airflow_api import AirflowApi
 
-from ..whole_airflow import LOW_IDLE_LOAD  # noqa: TID252 - tests are no package  # isort: skip
+from ..airflow_settings import LOW_IDLE_LOAD  # noqa: TID252 - tests are not a package  # isort: skip
 from .blocks import ROOT, Block  # isort: skip
 
 DISTRIBUTIONS = (ROOT, ROOT / "packages/incident-sandbox", ROOT / "packages/incident-docker-proxy")

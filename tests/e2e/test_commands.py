@@ -17,7 +17,7 @@ import pytest
 from airflow_incident_provider.cli.drill import RULE
 from airflow_incident_provider.cli.run import ExitCode
 
-from ..cli.terminal import Terminal  # isort: skip  # noqa: TID252 - tests are no installed package
+from ..cli.terminal import Terminal  # isort: skip  # noqa: TID252 - tests are not a package
 from .conftest import Deployment  # isort: skip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from airflow_incident_provider.lifecycle.coordination import ReminderKind
 
-from ..dags.conftest import BOT  # noqa: TID252 - tests are no package  # isort: skip
+from ..dags.conftest import BOT  # noqa: TID252 - tests are not a package  # isort: skip
 from .scenarios import Outcome, Room  # isort: skip
 
 STATEMENTS = {

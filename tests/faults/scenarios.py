@@ -15,7 +15,7 @@ import pytest
 import requests
 from incident_sandbox import Fault, SandboxClient, SandboxServer
 
-from ..dags.conftest import BOT, Run  # noqa: TID252 - tests are no package  # isort: skip
+from ..dags.conftest import BOT, Run  # noqa: TID252 - tests are not a package  # isort: skip
 from .cases import EXISTING_CHANNEL, FIRST, REPEATED, Case  # isort: skip
 
 RETRIES = 3
