@@ -10,27 +10,32 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from airflow_incident_provider.exceptions import InvalidPayloadError
+from airflow_incident_provider.intake.label_values import (
+    ENV_LABELS,
+    HOST_LABELS,
+    SERVICE_LABELS,
+    SEVERITY_LABELS,
+    TEAM_LABELS,
+    Object,
+    all_under,
+    earliest_time,
+    first_under,
+    object_in,
+    severity_label,
+    text_in,
+    text_under,
+    worst_severity,
+)
 from airflow_incident_provider.intake.lists import merged_fields
-from airflow_incident_provider.intake.times import EARLIEST, read_time
-from airflow_incident_provider.intake.values import is_unset, read_severity
-from airflow_incident_provider.models import Severity
 from airflow_incident_provider.text import for_error
-
-Object = Mapping[str, Any]
 
 _FIX = 'Send the fields of a report: "title", and "id", "severity" and "status" where there are some.'
 _GRAFANA_PREFIX = re.compile(
     r"^\[(?:alerting|firing|ok|resolved|no data|pending|paused)(?::\d+)?(?:, RESOLVED:\d+)?\]\s*", re.I
 )
 _PORT = re.compile(r":\d{1,5}$")
-_SERVICE_LABELS = ("service", "app", "application", "service_name", "job")
-_HOST_LABELS = ("host", "hostname", "instance", "node")
-_ENV_LABELS = ("env", "environment")
-_TEAM_LABELS = ("team", "owner")
-_SEVERITY_LABELS = ("severity", "priority", "level")
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class ForeignAlert:
     :param firing: whether the alert fires; otherwise it ended.
     :param may_open: whether it is news of an alert by itself, not of one that must have been reported before.
     :param delivery_id: the sender's own id of the notification.
+    :param event_at: when the sender says that it happened: events may be delivered in another order.
     :param is_stated: whether the title, and whether the alert fires, are the notification's own and no defaults.
     """
 
@@ -50,6 +56,7 @@ class ForeignAlert:
     firing: bool
     may_open: bool = True
     delivery_id: str | None = None
+    event_at: object = None
     is_stated: bool = True
 
 
@@ -116,58 +123,60 @@ def _alert_group(conf: Object) -> ForeignAlert:
     ]
     firing = not all(over)
     current = [alert for alert, is_over in zip(alerts, over, strict=True) if not (firing and is_over)]
-    common = {**_object(conf.get("groupLabels")), **_object(conf.get("commonLabels"))}
-    labels = [{**common, **_object(alert.get("labels"))} for alert in current]
-    notes = [_object(alert.get("annotations")) for alert in current] + [_object(conf.get("commonAnnotations"))]
+    common = {**object_in(conf.get("groupLabels")), **object_in(conf.get("commonLabels"))}
+    labels = [{**common, **object_in(alert.get("labels"))} for alert in current]
+    notes = [object_in(alert.get("annotations")) for alert in current] + [object_in(conf.get("commonAnnotations"))]
     # Where a rule itself fails, Grafana calls the alert after the failure, and the rule rulename.
-    name = _first(labels, ("rulename", "alertname")) or _GRAFANA_PREFIX.sub("", _string(conf.get("title")) or "")
-    summary = _first(notes, ("summary", "message"))
+    name = first_under(labels, ("rulename", "alertname")) or _GRAFANA_PREFIX.sub(
+        "", text_in(conf.get("title")) or ""
+    )
+    summary = first_under(notes, ("summary", "message"))
     title = ": ".join(dict.fromkeys(part for part in (name, summary) if part)) or f"{sender} alert"
     report = {
         "id": _group_id(conf, alerts),
         "title": title + (f" ({len(current)} alerts)" if len(current) > 1 else ""),
-        "severity": _worst(_severity_label(one) for one in labels),
-        "description": _first(notes, ("description", "message")) or summary or _string(conf.get("message")),
-        "env": _first(labels, _ENV_LABELS),
-        "services": _all(labels, _SERVICE_LABELS),
-        "hosts": [_PORT.sub("", host) for host in _all(labels, _HOST_LABELS)],
-        "teams": _all(labels, _TEAM_LABELS),
+        "severity": worst_severity(severity_label(one) for one in labels),
+        "description": first_under(notes, ("description", "message")) or summary or text_in(conf.get("message")),
+        "env": first_under(labels, ENV_LABELS),
+        "services": all_under(labels, SERVICE_LABELS),
+        "hosts": [_PORT.sub("", host) for host in all_under(labels, HOST_LABELS)],
+        "teams": all_under(labels, TEAM_LABELS),
         "tags": list(
-            dict.fromkeys(f"{key}:{value}" for one in labels for key, value in one.items() if _string(value))
+            dict.fromkeys(f"{key}:{value}" for one in labels for key, value in one.items() if text_in(value))
         ),
         "links": list(_group_links(conf, current, notes)),
-        "started_at": _earliest(_string(alert.get("startsAt")) for alert in current),
+        "started_at": earliest_time(text_in(alert.get("startsAt")) for alert in current),
     }
     # The key of a group is the last of its fields: with it, all alerts are there.
     return ForeignAlert(sender, report, firing, is_stated=bool(name or summary) and "groupKey" in conf)
 
 
 def _is_single_alert(conf: Object) -> bool:
-    return bool(_string(_object(conf.get("labels")).get("alertname"))) and "title" not in conf
+    return bool(text_in(object_in(conf.get("labels")).get("alertname"))) and "title" not in conf
 
 
 def _group_id(conf: Object, alerts: list[Object]) -> str | None:
     """Return what stays the same while the group's alerts change."""
-    if key := _string(conf.get("groupKey")):
+    if key := text_in(conf.get("groupKey")):
         return key
-    if len(alerts) == 1 and (fingerprint := _string(alerts[0].get("fingerprint"))):
+    if len(alerts) == 1 and (fingerprint := text_in(alerts[0].get("fingerprint"))):
         return fingerprint
-    labels = _object(conf.get("groupLabels"))
+    labels = object_in(conf.get("groupLabels"))
     return ",".join(f"{name}={labels[name]}" for name in sorted(labels)) or None
 
 
 def _group_links(conf: Object, alerts: Iterable[Object], notes: Iterable[Object]) -> Iterator[dict[str, str]]:
     for note in notes:
         for key in ("runbook_url", "runbookURL", "runbook"):
-            if (url := _string(note.get(key))) and "://" in url:
+            if (url := text_in(note.get(key))) and "://" in url:
                 yield {"url": url, "label": "Runbook", "kind": "runbook"}
-        if url := _string(note.get("dashboard_url")):
+        if url := text_in(note.get("dashboard_url")):
             yield {"url": url, "label": "Dashboard", "kind": "dashboard"}
     for alert in alerts:
         for key, label in (("dashboardURL", "Dashboard"), ("panelURL", "Panel"), ("generatorURL", "Rule")):
-            if url := _string(alert.get(key)):
+            if url := text_in(alert.get(key)):
                 yield {"url": url, "label": label}
-    if url := _string(conf.get("externalURL")):
+    if url := text_in(conf.get("externalURL")):
         yield {"url": url, "label": "Alert manager"}
 
 
@@ -178,23 +187,23 @@ def _is_grafana_rule(conf: Object) -> bool:
 def _grafana_rule(conf: Object) -> ForeignAlert:
     state = str(conf["state"]).casefold().replace(" ", "_")
     name = (
-        _string(conf.get("ruleName"))
-        or _GRAFANA_PREFIX.sub("", _string(conf.get("title")) or "")
+        text_in(conf.get("ruleName"))
+        or _GRAFANA_PREFIX.sub("", text_in(conf.get("title")) or "")
         or "Grafana alert"
     )
-    tags = _object(conf.get("tags"))
-    rule = _string(conf.get("ruleId"))
-    places = [_string(conf.get(key)) for key in ("orgId", "dashboardId", "panelId")]
+    tags = object_in(conf.get("tags"))
+    rule = text_in(conf.get("ruleId"))
+    places = [text_in(conf.get(key)) for key in ("orgId", "dashboardId", "panelId")]
     report = {
         "id": "-".join(["grafana", *(place for place in places if place), rule]) if rule else None,
         "title": name,
-        "severity": _value(tags, _SEVERITY_LABELS),
-        "description": _string(conf.get("message")),
-        "env": _value(tags, _ENV_LABELS),
-        "services": _all([tags], _SERVICE_LABELS),
-        "teams": _all([tags], _TEAM_LABELS),
+        "severity": text_under(tags, SEVERITY_LABELS),
+        "description": text_in(conf.get("message")),
+        "env": text_under(tags, ENV_LABELS),
+        "services": all_under([tags], SERVICE_LABELS),
+        "teams": all_under([tags], TEAM_LABELS),
         "tags": [f"{key}:{value}" for key, value in tags.items()],
-        "links": [url for key in ("ruleUrl",) if (url := _string(conf.get(key)))],
+        "links": [url for key in ("ruleUrl",) if (url := text_in(conf.get(key)))],
     }
     return ForeignAlert("Grafana", report, firing=state != "ok", may_open=state in ("alerting", "no_data"))
 
@@ -203,57 +212,63 @@ def _grafana_rule(conf: Object) -> ForeignAlert:
 
 
 def _is_pagerduty_webhook(conf: Object) -> bool:
-    event = _object(conf.get("event"))
+    event = object_in(conf.get("event"))
     return isinstance(event.get("event_type"), str) and isinstance(event.get("data"), dict)
 
 
 def _pagerduty_webhook(conf: Object) -> ForeignAlert:
     """Read an event of an incident, or of a note, a responder or the like, which is news of its incident."""
     event: Object = conf["event"]
-    kind, data = str(event["event_type"]).casefold(), _object(event["data"])
-    delivery_id = _string(event.get("id"))
+    kind, data = str(event["event_type"]).casefold(), object_in(event["data"])
+    delivery_id, event_at = text_in(event.get("id")), event.get("occurred_at")
     if data.get("type", "incident") == "incident":
         ended = {"status": "resolved"} if kind == "incident.resolved" else {}
         status = ended or {"status": data.get("status", "triggered")}
-        return _pagerduty_incident({**data, **status}, delivery_id=delivery_id)
-    incident = _object(data.get("incident"))
+        return replace(_pagerduty_incident({**data, **status}), delivery_id=delivery_id, event_at=event_at)
+    incident = object_in(data.get("incident"))
     if not incident:
         raise InvalidPayloadError(
             f"The PagerDuty event {for_error(kind)} is about no incident.", fix="Subscribe to incident.*."
         )
-    return replace(_pagerduty_incident(incident, delivery_id=delivery_id), may_open=False)
+    read = _pagerduty_incident(incident)
+    return replace(read, may_open=False, delivery_id=delivery_id, event_at=event_at)
 
 
-def _pagerduty_incident(incident: Object, *, delivery_id: str | None) -> ForeignAlert:
-    service = _object(incident.get("service"))
-    status = (_string(incident.get("status")) or "triggered").casefold()
-    title = _string(incident.get("title")) or _string(incident.get("summary"))
+def _pagerduty_incident(incident: Object) -> ForeignAlert:
+    service = object_in(incident.get("service"))
+    status = (text_in(incident.get("status")) or "triggered").casefold()
+    title = text_in(incident.get("title")) or text_in(incident.get("summary"))
     report = {
-        "id": _string(incident.get("id")) or _string(incident.get("incident_key")),
+        "id": text_in(incident.get("id")) or text_in(incident.get("incident_key")),
         "title": title or "PagerDuty incident",
-        "severity": _string(_object(incident.get("priority")).get("summary")) or _string(incident.get("urgency")),
+        "severity": text_in(object_in(incident.get("priority")).get("summary")) or text_in(incident.get("urgency")),
         "status": status,
-        "services": [name for key in ("summary", "name") if (name := _string(service.get(key)))][:1],
-        "links": [{"url": url, "label": "PagerDuty"}] if (url := _string(incident.get("html_url"))) else [],
-        "started_at": _string(incident.get("created_at")),
+        "services": [name for key in ("summary", "name") if (name := text_in(service.get(key)))][:1],
+        "links": [{"url": url, "label": "PagerDuty"}] if (url := text_in(incident.get("html_url"))) else [],
+        "started_at": text_in(incident.get("created_at")),
     }
     return ForeignAlert(
         "PagerDuty",
         report,
         firing=status != "resolved",
-        delivery_id=delivery_id,
         is_stated=title is not None and "status" in incident,
     )
 
 
 def _is_pagerduty_messages(conf: Object) -> bool:
     messages = conf.get("messages")
-    return isinstance(messages, list) and bool(messages) and isinstance(_object(messages[0]).get("incident"), dict)
+    return (
+        isinstance(messages, list) and bool(messages) and isinstance(object_in(messages[0]).get("incident"), dict)
+    )
 
 
 def _pagerduty_messages(conf: Object) -> ForeignAlert:
     message: Object = conf["messages"][0]
-    return _pagerduty_incident(message["incident"], delivery_id=_string(message.get("id")))
+    return replace(
+        _pagerduty_incident(message["incident"]),
+        delivery_id=text_in(message.get("id")),
+        event_at=message.get("created_on"),
+    )
 
 
 def _is_pagerduty_event(conf: Object) -> bool:
@@ -261,35 +276,35 @@ def _is_pagerduty_event(conf: Object) -> bool:
 
 
 def _pagerduty_event(conf: Object) -> ForeignAlert:
-    payload, key = _object(conf.get("payload")), _string(conf.get("dedup_key"))
+    payload, key = object_in(conf.get("payload")), text_in(conf.get("dedup_key"))
     action = str(conf["event_action"]).casefold()
     if action != "trigger" and key is None:
         raise InvalidPayloadError(f"dedup_key: missing; without it there is nothing to {action}.")
-    source = _string(payload.get("source"))
-    details = _object(payload.get("custom_details"))
-    title = _string(payload.get("summary")) or (f"PagerDuty alert {key}" if key else source)
+    source = text_in(payload.get("source"))
+    details = object_in(payload.get("custom_details"))
+    title = text_in(payload.get("summary")) or (f"PagerDuty alert {key}" if key else source)
     links = conf.get("links")
     report = {
         "id": key,
         "title": title,
-        "severity": _string(payload.get("severity")),
-        "description": "\n".join(f"{name}: {value}" for name, value in details.items() if _string(value)) or None,
+        "severity": text_in(payload.get("severity")),
+        "description": "\n".join(f"{name}: {value}" for name, value in details.items() if text_in(value)) or None,
         "hosts": [source] if source and " " not in source else [],
-        "services": [name for name in (_string(payload.get("component")),) if name]
-        or _all([details], _SERVICE_LABELS),
-        "env": _value(details, _ENV_LABELS),
-        "teams": _all([details], _TEAM_LABELS),
+        "services": [name for name in (text_in(payload.get("component")),) if name]
+        or all_under([details], SERVICE_LABELS),
+        "env": text_under(details, ENV_LABELS),
+        "teams": all_under([details], TEAM_LABELS),
         "tags": [
-            *(f"{name}:{value}" for name in ("group", "class") if (value := _string(payload.get(name)))),
-            *(f"{name}:{value}" for name, value in details.items() if _string(value) and name != "tags"),
+            *(f"{name}:{value}" for name in ("group", "class") if (value := text_in(payload.get(name)))),
+            *(f"{name}:{value}" for name, value in details.items() if text_in(value) and name != "tags"),
             *([details["tags"]] if "tags" in details else []),
         ],
         "links": [
-            {"url": str(link["href"]), "label": _string(link.get("text")) or "Link"}
+            {"url": str(link["href"]), "label": text_in(link.get("text")) or "Link"}
             for link in (links if isinstance(links, list) else [])
-            if isinstance(link, dict) and _string(link.get("href"))
+            if isinstance(link, dict) and text_in(link.get("href"))
         ],
-        "started_at": _string(payload.get("timestamp")),
+        "started_at": text_in(payload.get("timestamp")),
     }
     return ForeignAlert("PagerDuty", report, firing=action != "resolve", may_open=action == "trigger")
 
@@ -301,13 +316,13 @@ _OPSGENIE_BEGINS = frozenset({"create", "unacknowledge", "acknowledge", "escalat
 
 
 def _is_opsgenie_webhook(conf: Object) -> bool:
-    return isinstance(conf.get("action"), str) and "alertId" in _object(conf.get("alert"))
+    return isinstance(conf.get("action"), str) and "alertId" in object_in(conf.get("alert"))
 
 
 def _opsgenie_webhook(conf: Object) -> ForeignAlert:
     action = str(conf["action"]).casefold()
     report = _opsgenie_fields(conf["alert"])
-    report["id"] = _string(conf["alert"]["alertId"])
+    report["id"] = text_in(conf["alert"]["alertId"])
     return ForeignAlert(
         "Opsgenie", report, firing=action not in _OPSGENIE_ENDS, may_open=action in _OPSGENIE_BEGINS
     )
@@ -323,7 +338,7 @@ _NOT_OPSGENIE = frozenset(
 def _is_opsgenie_alert(conf: Object) -> bool:
     responders = conf.get("responders")
     named = bool(_OPSGENIE_ONLY & conf.keys()) or (
-        isinstance(responders, list) and any("type" in _object(one) for one in responders)
+        isinstance(responders, list) and any("type" in object_in(one) for one in responders)
     )
     return isinstance(conf.get("message"), str) and named and not _NOT_OPSGENIE & conf.keys()
 
@@ -333,20 +348,20 @@ def _opsgenie_alert(conf: Object) -> ForeignAlert:
 
 
 def _opsgenie_fields(alert: Object) -> dict[str, object]:
-    details = _object(alert.get("details"))
+    details = object_in(alert.get("details"))
     tags = alert.get("tags")
     return {
-        "id": _string(alert.get("alias")),
-        "title": _string(alert.get("message")),
-        "severity": _string(alert.get("priority")),
-        "description": _string(alert.get("description")),
-        "env": _value(details, _ENV_LABELS),
-        "services": _all([details], _SERVICE_LABELS) or [n for n in (_string(alert.get("entity")),) if n],
-        "hosts": _all([details], _HOST_LABELS),
-        "teams": _all([details], _TEAM_LABELS),
+        "id": text_in(alert.get("alias")),
+        "title": text_in(alert.get("message")),
+        "severity": text_in(alert.get("priority")),
+        "description": text_in(alert.get("description")),
+        "env": text_under(details, ENV_LABELS),
+        "services": all_under([details], SERVICE_LABELS) or [n for n in (text_in(alert.get("entity")),) if n],
+        "hosts": all_under([details], HOST_LABELS),
+        "teams": all_under([details], TEAM_LABELS),
         "tags": [
             *(tags if isinstance(tags, list) else [tags]),
-            *(f"{k}:{v}" for k, v in details.items() if _string(v)),
+            *(f"{k}:{v}" for k, v in details.items() if text_in(v)),
         ],
         "started_at": alert.get("createdAt"),
     }
@@ -361,13 +376,13 @@ def _is_uptime_kuma(conf: Object) -> bool:
 
 def _uptime_kuma(conf: Object) -> ForeignAlert:
     """Read a heartbeat; its status is 0 for down, 1 for up, 2 for pending and 3 for maintenance."""
-    heartbeat, monitor = _object(conf["heartbeat"]), _object(conf["monitor"])
-    name, url = _string(monitor.get("name")), _string(monitor.get("url"))
-    status = _string(heartbeat.get("status"))
+    heartbeat, monitor = object_in(conf["heartbeat"]), object_in(conf["monitor"])
+    name, url = text_in(monitor.get("name")), text_in(monitor.get("url"))
+    status = text_in(heartbeat.get("status"))
     report = {
-        "id": _string(monitor.get("id")),
+        "id": text_in(monitor.get("id")),
         "title": f"{name or 'Monitor'} is down",
-        "description": _string(heartbeat.get("msg")) or _string(conf.get("msg")),
+        "description": text_in(heartbeat.get("msg")) or text_in(conf.get("msg")),
         "targets": [url] if url and "://" in url else [],
     }
     return ForeignAlert(
@@ -377,54 +392,6 @@ def _uptime_kuma(conf: Object) -> ForeignAlert:
         may_open=status == "0",
         is_stated=name is not None and status is not None,
     )
-
-
-# --- values -----------------------------------------------------------------------------------------
-
-
-def _severity_label(labels: Object) -> str | None:
-    """Return the severity that the labels name. Prometheus' ``none`` means that no one is paged."""
-    value = next((labels[name] for name in _SEVERITY_LABELS if name in labels), None)
-    return "info" if value == "none" else _string(value)
-
-
-def _worst(severities: Iterable[str | None]) -> str | None:
-    """Return the worst of the severities, as far as they are understood; else the first."""
-    known = [severity for severity in severities if severity]
-    understood = {text: severity for text in known if (severity := read_severity(text)) is not None}
-    worst = min(understood, key=lambda text: list(Severity).index(understood[text]), default=None)
-    return worst or next(iter(known), None)
-
-
-def _earliest(times: Iterable[str | None]) -> str | None:
-    """Return the earliest of the times that can be right; Go writes the year 1 for none."""
-    read = {text: moment for text in times if text and (moment := read_time(text)) and moment.tzinfo is not None}
-    return min((text for text in read if read[text] >= EARLIEST), key=read.__getitem__, default=None)
-
-
-def _object(value: object) -> Object:
-    return value if isinstance(value, dict) else {}
-
-
-def _string(value: object) -> str | None:
-    """Return a scalar as text, or ``None`` if it is unset or no scalar."""
-    if isinstance(value, str | int | float) and not isinstance(value, bool) and not is_unset(value):
-        return str(value)
-    return None
-
-
-def _value(labels: Object, names: Iterable[str]) -> str | None:
-    return next((text for name in names if (text := _string(labels.get(name)))), None)
-
-
-def _first(objects: Iterable[Object], names: Iterable[str]) -> str | None:
-    names = tuple(names)
-    return next((text for one in objects if (text := _value(one, names))), None)
-
-
-def _all(objects: Iterable[Object], names: Iterable[str]) -> list[str]:
-    names = tuple(names)
-    return list(dict.fromkeys(text for one in objects if (text := _value(one, names))))
 
 
 _FORMATS: tuple[tuple[Callable[[Object], bool], Callable[[Object], ForeignAlert]], ...] = (
@@ -442,9 +409,9 @@ _SENTRY = frozenset({"event", "issue", "metric_alert", "error", "comment"})
 _UNSUPPORTED: tuple[tuple[str, Callable[[Object], bool]], ...] = (
     ("Amazon SNS", lambda conf: "TopicArn" in conf and "Type" in conf),
     ("Azure Monitor", lambda conf: conf.get("schemaId") == "azureMonitorCommonAlertSchema"),
-    ("Google Cloud Monitoring", lambda conf: "policy_name" in _object(conf.get("incident"))),
+    ("Google Cloud Monitoring", lambda conf: "policy_name" in object_in(conf.get("incident"))),
     ("Amazon CloudWatch", lambda conf: "NewStateValue" in conf or conf.get("source") == "aws.cloudwatch"),
-    ("Sentry", lambda conf: bool(_SENTRY & _object(conf.get("data")).keys()) and "action" in conf),
+    ("Sentry", lambda conf: bool(_SENTRY & object_in(conf.get("data")).keys()) and "action" in conf),
     ("New Relic", lambda conf: "issueUrl" in conf and "accumulations" in conf),
     ("Slack", lambda conf: "title" not in conf and isinstance(conf.get("blocks") or conf.get("attachments"), list)),
 )

@@ -37,6 +37,7 @@ from airflow_incident_provider.intake.report_fields import (
 )
 from airflow_incident_provider.intake.request_body import LOST_KEY, REPAIRS_KEY
 from airflow_incident_provider.intake.routing_table import RoutingTable
+from airflow_incident_provider.intake.times import read_time, settle_time
 from airflow_incident_provider.intake.urls import distinct_links, make_link
 from airflow_incident_provider.intake.values import plain_name
 from airflow_incident_provider.models import Incident, Link, LinkKind, Route, Source
@@ -291,12 +292,13 @@ def _read_foreign(
     warn_of_rejected(rejected, warnings)
     notification = read_report(report, received_at=received_at, warnings=warnings, sender=foreign.sender)
     title = for_error(notification.incident.title)
+    event_at, _ = settle_time(read_time(foreign.event_at), received_at=received_at)
     may_open = foreign.firing and foreign.may_open
     transition = "Recovered" if not foreign.firing else "Triggered" if may_open else None
     return (
         replace(
             notification,
-            incident=notification.incident.model_copy(update={"transition": transition}),
+            incident=notification.incident.model_copy(update={"transition": transition, "event_at": event_at}),
             recovery_reason=None if foreign.firing else f"{title} recovered: that opens no incident.",
             may_open=may_open,
             delivery_id=foreign.delivery_id,

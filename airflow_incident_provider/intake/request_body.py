@@ -43,6 +43,8 @@ _FORM = re.compile(r"\s*[\w.\[\]%+-]{1,100}=")
 _WRAPPERS = ("payload", "json", "data", "body")
 """Names of a field that holds the whole payload, the surest first."""
 _ESCAPED_JSON = re.compile(r"\s*%(?:7B|5B)", re.IGNORECASE)
+_ENCODED_TEXT = re.compile(r"\s*\"\s*\\*[\"{\[]")
+"""How JSON begins that was encoded as text, perhaps more than once."""
 _WITHOUT_BRACE = re.compile(r'\s*"[^"\n]{1,100}"\s*:')
 """How an object begins whose first brace is missing."""
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -200,6 +202,8 @@ def _form_fields(text: str, content_type: str, notes: list[str]) -> dict[str, st
 
 def _items_of_form(fields: Mapping[str, str], *, is_partial: bool) -> Iterator[_Item | UnreadableBodyError]:
     """Yield what a form holds: the field that contains the whole payload as JSON, or the fields as an object."""
+    # Some senders encode the field, and then the form.
+    fields = {name: unquote(value) if _ESCAPED_JSON.match(value) else value for name, value in fields.items()}
     whole = next((name for name in _WRAPPERS if fields.get(name, "").lstrip()[:1] in ("{", "[")), None)
     if whole is None:
         whole = next(iter(fields)) if len(fields) == 1 and _is_container(next(iter(fields.values()))) else None
@@ -340,7 +344,7 @@ def _enclosed(item: _Item) -> Iterable[_Item] | None:
             return [replace(item, value=inner)]
         separate = separate_alerts(value)
         return None if separate is None else [replace(item, value=one) for one in separate]
-    if isinstance(value, str) and _is_container(value):
+    if isinstance(value, str) and (_is_container(value) or _ENCODED_TEXT.match(value)):
         try:
             return [item.with_parsed(parse_json(value))]
         except NotJsonError:

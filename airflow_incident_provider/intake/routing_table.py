@@ -238,10 +238,15 @@ class _StrictLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
                 continue
-            key = self.construct_object(key_node)
+            value = self.construct_object(key_node)
+            # For Python, true and 1 are the same key.
+            key = (type(value), value)
             if key in first:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"{key} is written twice, first in line {first[key].line + 1}", key_node.start_mark
+                    None,
+                    None,
+                    f"{value} is written twice, first in line {first[key].line + 1}",
+                    key_node.start_mark,
                 )
             first[key] = key_node.start_mark
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
@@ -256,7 +261,16 @@ def load_routing_table(text: str, *, known_probes: Collection[str] | None = None
     """
     try:
         content = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (
+        yaml.YAMLError,
+        RecursionError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        # A value that is not what its tag says, such as `!!bool x`, ends in any of these.
         where = getattr(error, "problem_mark", None)
         place = f" at line {where.line + 1}, column {where.column + 1}" if where is not None else ""
         problem = getattr(error, "problem", None) or "it cannot be read"

@@ -22,6 +22,8 @@ from airflow_incident_provider.text import for_error
 
 __all__ = ["looks_like_datadog", "payload_schema", "payload_template", "read_datadog"]
 
+_MAX_ENCODINGS = 4
+"""How often a payload may have been encoded as text."""
 _FIX = "Use the payload template that `airflow incident setup datadog` prints."
 
 
@@ -39,7 +41,9 @@ def read_datadog(payload: object, *, received_at: datetime) -> Notification:
 
 
 def _object(payload: object) -> Mapping[str, object]:
-    if isinstance(payload, str):
+    for _ in range(_MAX_ENCODINGS):
+        if not isinstance(payload, str):
+            break
         try:
             payload = json.loads(payload, strict=False)
         except (ValueError, RecursionError):

@@ -122,3 +122,14 @@ def test_plain_text_commander_is_invited() -> None:
         for commander in ("dana@acme.example", "Dana Reyes", "null", "$INCIDENT_COMMANDER")
     ]
     assert read_commander == [("dana@acme.example",), ("Dana Reyes",), (), ()]
+
+
+@pytest.mark.parametrize("value", ["!!bool x", "!!int ''", "!!timestamp x", "!!float x", "!!python/name:os.system"])
+def test_value_that_is_not_what_its_tag_says_is_refused(value: str) -> None:
+    with pytest.raises(RoutingTableError, match="is not YAML"):
+        load_routing_table(f"version: {value}")
+
+
+def test_different_keys_that_python_calls_equal_are_no_duplicates() -> None:
+    with pytest.raises(RoutingTableError, match="is not text"):
+        load_routing_table("evidence: {calls: {1: [a], yes: [b]}}")

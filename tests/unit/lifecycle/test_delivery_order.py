@@ -194,3 +194,20 @@ def test_alert_after_resolved_warning_reopens_incident(before: str) -> None:
     assert late.action is Action.DUPLICATE, "the event predates the manual resolution"
     assert simulation.alert(1, before, seconds=70).action is Action.DUPLICATE
     assert simulation.alert(1, seconds=90).action is Action.REOPEN
+
+
+@pytest.mark.parametrize("late", ["incident.triggered", "incident.acknowledged"])
+def test_pagerduty_event_from_before_the_resolution_opens_nothing(late: str) -> None:
+    def event(kind: str, second: int) -> dict[str, Any]:
+        status = kind.removeprefix("incident.")
+        at = (START + timedelta(seconds=second)).isoformat()
+        data = {"id": "P1", "type": "incident", "title": "Queue is stuck", "status": status}
+        return {"event": {"id": f"{kind}-{second}", "event_type": kind, "occurred_at": at, "data": data}}
+
+    simulation = Simulation()
+    assert simulation.send(event("incident.resolved", 60), 61).action is Action.IGNORE
+    assert simulation.send(event(late, 30), 62).action is Action.IGNORE
+    assert simulation.send(event("incident.triggered", 90), 91).action is Action.OPEN
+    assert simulation.send(event("incident.resolved", 120), 121).action is Action.RECOVER
+    assert simulation.send(event(late, 100), 122).action is Action.DUPLICATE
+    assert simulation.only_record.status is Status.RECOVERED
