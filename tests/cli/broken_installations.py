@@ -1,6 +1,6 @@
-"""What can be wrong with an installation, which line of ``airflow incident check`` says it, and how it is repaired.
+"""Ways to break an installation, with the expected line of ``airflow incident check`` and the repair.
 
-``repair`` is what the words of the fix ask for; where the line has a command, the command is pasted after it.
+``repair`` follows the text of the fix. If the line has a command, the test runs the command afterwards.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from incident_sandbox.seed import APP_LEVEL_TOKEN
 from airflow_incident_provider.cli.checks.context import CheckContext
 from airflow_incident_provider.cli.setup.datadog import SECRET_VARIABLE, WEBHOOK_NAME
 
-from .installation import FERNET_KEY, TABLE, Installation, record_import_errors, without  # isort: skip
+from .installation import FERNET_KEY, TABLE, Installation, record_import_errors, scopes_without  # isort: skip
 
 Step = Callable[[Installation], object]
 
@@ -29,31 +29,33 @@ Step = Callable[[Installation], object]
 class Case:
     """One way to break an installation.
 
-    :param fix: a part of the fix that the line has to have.
-    :param command: whether the line must have a command that can be pasted.
-    :param follow: other lines of the area that may fail for the same reason.
+    :param fix: expected part of the fix.
+    :param command: whether the line must have a command to paste.
+    :param related: other lines of the area that may fail for the same reason.
     """
 
-    break_it: Step
+    break_installation: Step
     area: str
     check: str
     result: str
     fix: str
     repair: Step = lambda _: None
     command: bool = False
-    follow: frozenset[str] = frozenset()
+    related: frozenset[str] = frozenset()
 
 
 def case(  # noqa: PLR0917 - a table
-    area: str, check: str, result: str, fix: str, break_it: Step, repair: Step | None = None,
-    *, command: bool = False, follow: tuple[str, ...] = (),
+    area: str, check: str, result: str, fix: str, break_installation: Step, repair: Step | None = None,
+    *, command: bool = False, related: tuple[str, ...] = (),
 ) -> Case:  # fmt: skip
-    return Case(break_it, area, check, result, fix, repair or (lambda _: None), command, frozenset(follow))
+    return Case(
+        break_installation, area, check, result, fix, repair or (lambda _: None), command, frozenset(related)
+    )
 
 
-def setting(section: str, name: str, bad: str, good: str) -> tuple[Step, Step]:
-    """Return how a setting is broken, and set right again."""
-    return lambda i: i.set(section, **{name: bad}), lambda i: i.set(section, **{name: good})
+def setting(section: str, name: str, invalid: str, valid: str) -> tuple[Step, Step]:
+    """Return steps that break and repair a setting."""
+    return lambda i: i.set(section, **{name: invalid}), lambda i: i.set(section, **{name: valid})
 
 
 def fault(error: str, *methods: str) -> Step:
@@ -64,24 +66,24 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def rules(*extra: dict[str, Any], **sections: Any) -> dict[str, Any]:
+def table_with_rules(*extra: dict[str, Any], **sections: Any) -> dict[str, Any]:
     return {**TABLE, "rules": [*TABLE["rules"], *extra], **sections}
 
 
-def responders(name: str, **more: Any) -> dict[str, Any]:
-    return rules({"name": "r", "match": {"severity": "low"}, "responders": [name], **more})
+def table_with_responders(name: str, **fields: Any) -> dict[str, Any]:
+    return table_with_rules({"name": "r", "match": {"severity": "low"}, "responders": [name], **fields})
 
 
-def by_severity(severity: str) -> dict[str, Any]:
+def table_for_severity(severity: str) -> dict[str, Any]:
     rule = {"name": "s", "match": {"severity": severity}, "responders": ["dana@acme.example"]}
-    return rules(rule, defaults={})
+    return table_with_rules(rule, defaults={})
 
 
-def team(**arguments: Any) -> Step:
+def add_team_dag(**arguments: Any) -> Step:
     return lambda i: i.add_dag("logistics_incident", **arguments)
 
 
-def secret_token(i: Installation) -> None:
+def set_token_variables(i: Installation) -> None:
     i.patch.setenv("SLACK_BOT_TOKEN", i.slack.token)
     i.patch.setenv("SLACK_BASE_URL", i.slack.slack_base_url)
 
@@ -106,49 +108,39 @@ with DAG("nightly", schedule=None, max_active_runs=100):
 """
 
 
-def nightly() -> dict[str, Any]:
-    return rules({"name": "n", "match": {"team": "n"}, "dag": "nightly"})
+def table_with_nightly_dag() -> dict[str, Any]:
+    return table_with_rules({"name": "n", "match": {"team": "n"}, "dag": "nightly"})
 
 
-def with_certificate() -> dict[str, Any]:
+def table_with_certificate() -> dict[str, Any]:
     target = {"url": "https://partner.acme.example/", "client_certificate": "partner_probe"}
-    return rules({"name": "partner", "match": {"service": "partner"}, "targets": [target]})
+    return table_with_rules({"name": "partner", "match": {"service": "partner"}, "targets": [target]})
 
 
-def reach_task_api(i: Installation) -> None:
+def set_task_api_url(i: Installation) -> None:
     i.set("core", execution_api_server_url=f"{os.environ['AIRFLOW__API__BASE_URL']}/execution/")
 
 
-def private_table() -> dict[str, Any]:
+def table_with_unknown_probe() -> dict[str, Any]:
     return {"defaults": {"responders": ["dana@acme.example"], "probes": ["nope"]}}
 
 
-def new_file_in_folder(i: Installation) -> None:
+def add_unparsed_dag(i: Installation) -> None:
     i.add_dag("late_incident", parse=False)
 
 
-def edit_shipped(i: Installation) -> None:
+def edit_shipped_dag(i: Installation) -> None:
     path = i.dags_folder / "incident_response.py"
     write(path, path.read_text() + "\n# edited\n")
 
 
-def remove_shipped(i: Installation) -> None:
+def remove_shipped_dag(i: Installation) -> None:
     (i.dags_folder / "incident_response.py").unlink()
     i.change_dag("incident_response", is_stale=True)
 
 
-def reinstalled(i: Installation) -> None:
-    """After the file was put back, Airflow parses it at its next look."""
-    i.parse()
-    i.change_dag("incident_response", is_stale=False, is_paused=False)
-
-
-def unparsed_shipped(i: Installation) -> None:
+def mark_shipped_dag_stale(i: Installation) -> None:
     i.change_dag("incident_update", is_stale=True)
-
-
-def unpaused(i: Installation, dag_id: str) -> None:
-    i.change_dag(dag_id, is_paused=False)
 
 
 CASES: dict[str, Case] = {
@@ -156,22 +148,22 @@ CASES: dict[str, Case] = {
     "SQLite": case("airflow", "database", "warn", "PostgreSQL", lambda _: None),
     "no scheduler": case(
         "airflow", "scheduler", "fail", "Start it",
-        lambda i: i.beat("SchedulerJob", ago=timedelta(hours=1)), lambda i: i.beat("SchedulerJob"),
+        lambda i: i.heartbeat("SchedulerJob", ago=timedelta(hours=1)), lambda i: i.heartbeat("SchedulerJob"),
     ),
     "no DAG processor": case(
         "airflow", "dag-processor", "fail", "Start it",
-        lambda i: i.beat("DagProcessorJob", ago=timedelta(hours=1)), lambda i: i.beat("DagProcessorJob"),
+        lambda i: i.heartbeat("DagProcessorJob", ago=timedelta(hours=1)), lambda i: i.heartbeat("DagProcessorJob"),
     ),
     "no triggerer": case(
         "airflow", "triggerer", "warn", "room_deadline_seconds = 0",
-        lambda i: i.beat("TriggererJob", ago=timedelta(hours=1)), lambda i: i.beat("TriggererJob"),
+        lambda i: i.heartbeat("TriggererJob", ago=timedelta(hours=1)), lambda i: i.heartbeat("TriggererJob"),
     ),
     "no triggerer, and no deadline": case(
         "airflow", "triggerer", "warn", "room_deadline_seconds = 0",
-        lambda i: i.beat("TriggererJob", ago=timedelta(hours=1)),
+        lambda i: i.heartbeat("TriggererJob", ago=timedelta(hours=1)),
         lambda i: i.set("incident", room_deadline_seconds="0"),
     ),
-    "a sleepy scheduler": case(
+    "a long idle sleep of the scheduler": case(
         "airflow", "idle sleep", "warn", "scheduler_idle_sleep_time = 0.05",
         *setting("scheduler", "scheduler_idle_sleep_time", "1", "0.05"),
     ),
@@ -181,10 +173,10 @@ CASES: dict[str, Case] = {
     "too few task slots": case(
         "airflow", "parallelism", "warn", "16", *setting("core", "parallelism", "4", "32")
     ),
-    "workers that are spawned": case(
+    "spawned workers": case(
         "airflow", "preload", "warn", "mp_start_method = fork", *setting("core", "mp_start_method", "spawn", "fork")
     ),
-    "workers of a fork server": case(
+    "forkserver workers": case(
         "airflow", "preload", "warn", "mp_start_method", *setting("core", "mp_start_method", "forkserver", "fork")
     ),
     "no base URL": case(
@@ -206,14 +198,14 @@ CASES: dict[str, Case] = {
         "airflow", "base URL", "warn", "[api] base_url",
         *setting("api", "base_url", "http://airflow.acme.example", "https://airflow.acme.example"),
     ),
-    "a base URL that is none": case(
+    "an invalid base URL": case(
         "airflow", "base URL", "fail", "[api] base_url",
         *setting("api", "base_url", "airflow.acme.example", "https://airflow.acme.example"),
     ),
     "no Fernet key": case(
         "airflow", "Fernet key", "warn", "fernet_key", *setting("core", "fernet_key", "", FERNET_KEY)
     ),
-    "a state store elsewhere": case(
+    "another state store": case(
         "airflow", "state store", "fail", "[state_store] backend",
         *setting("state_store", "backend", "acme.RedisBackend", "airflow.state.metastore.MetastoreBackend"),
     ),
@@ -221,7 +213,7 @@ CASES: dict[str, Case] = {
         "airflow", "[incident]", "fail", "Did you mean routing_table?",
         lambda i: i.set("incident", routing_tabel="/x"), lambda i: i.unset("AIRFLOW__INCIDENT__ROUTING_TABEL"),
     ),
-    "a deadline that is no number": case(
+    "a non-numeric deadline": case(
         "airflow", "[incident]", "fail", "a whole number",
         *setting("incident", "room_deadline_seconds", "soon", "60"),
     ),
@@ -229,7 +221,7 @@ CASES: dict[str, Case] = {
         "airflow", "[incident]", "fail", "0 for none",
         *setting("incident", "room_deadline_seconds", "-5", "0"),
     ),
-    "a resolver that is no address": case(
+    "a resolver that is not an IP address": case(
         "airflow", "[incident]", "fail", "IP addresses", *setting("incident", "docker_dns", "dns.acme", "10.0.0.2")
     ),
     "a directory folder that is a file": case(
@@ -237,7 +229,7 @@ CASES: dict[str, Case] = {
         lambda i: (write(i.home / "file", ""), i.set("incident", directory_folder=str(i.home / "file"))),
         lambda i: i.set("incident", directory_folder=str(i.home / "directory")),
     ),
-    "a lookup budget that is no number": case(
+    "a non-numeric lookup budget": case(
         "airflow", "[incident]", "fail", "Set it to a number",
         *setting("incident", "lookup_budget_seconds", "3s", "3"),
     ),
@@ -249,79 +241,79 @@ CASES: dict[str, Case] = {
         "airflow", "[incident]", "fail", "Set it to a number",
         *setting("incident", "ai_cost_limit", "$0.05", "0.05"),
     ),
-    "a model's connection that does not exist": case(
+    "a missing model connection": case(
         "airflow", "[incident]", "fail", "Add the connection",
         lambda i: i.set("incident", ai_conn_id="pydanticai_default"),
         lambda i: i.unset("AIRFLOW__INCIDENT__AI_CONN_ID"),
     ),
-    "an engine's connection that does not exist": case(
+    "a missing Docker connection": case(
         "airflow", "[incident]", "fail", "Add the connection",
         lambda i: i.set("incident", docker_conn_id="docker_probes"),
         lambda i: i.connect("docker_probes", conn_type="docker"),
     ),
-    "an engine's connection of another type": case(
+    "a Docker connection of another type": case(
         "airflow", "[incident]", "fail", "of type docker",
         lambda i: (i.set("incident", docker_conn_id="docker_probes"), i.connect("docker_probes", conn_type="http")),
         lambda i: i.connect("docker_probes", conn_type="docker"),
     ),
-    "a proxy of the probes that is no URL": case(
+    "a probe proxy that is not a URL": case(
         "airflow", "[incident]", "fail", "http://host:port",
         *setting("incident", "probe_proxy", "proxy.acme.example:3128", "http://proxy.acme.example:3128"),
     ),
-    "authorities in a file that is not there": case(
+    "a missing CA file": case(
         "airflow", "[incident]", "fail", "PEM",
         lambda i: i.set("incident", probe_ca_file=str(i.home / "ca.pem")),
         lambda i: write(i.home / "ca.pem", "-----BEGIN CERTIFICATE-----\n"),
     ),
-    "authorities that are no certificates": case(
+    "a CA file without certificates": case(
         "airflow", "[incident]", "fail", "PEM",
         lambda i: (write(i.home / "ca.der", "0"), i.set("incident", probe_ca_file=str(i.home / "ca.der"))),
         lambda i: write(i.home / "ca.der", "-----BEGIN CERTIFICATE-----\n"),
     ),
-    "Datadog's state in a file": case(
+    "a Datadog state folder that is a file": case(
         "airflow", "[incident]", "fail", "Name a folder",
         lambda i: (write(i.home / "file", ""), i.set("incident", datadog_state_folder=str(i.home / "file"))),
         lambda i: i.set("incident", datadog_state_folder=str(i.home / "datadog")),
     ),
-    "a notifier that does not exist": case(
+    "a missing notifier class": case(
         "airflow", "[incident]", "fail", "Correct the class",
         *setting("incident", "fallback_notifier", "acme.Pager", NOTIFIER),
     ),
-    "arguments of a notifier that are no JSON": case(
+    "notifier arguments that are not JSON": case(
         "airflow", "[incident]", "fail", "its arguments",
         lambda i: i.set("incident", fallback_notifier=NOTIFIER, fallback_notifier_arguments="to: x"),
         lambda i: i.set("incident", fallback_notifier_arguments="{}"),
     ),
-    "arguments that are not the notifier's": case(
+    "unknown notifier arguments": case(
         "airflow", "[incident]", "fail", "fallback_notifier_arguments",
         lambda i: i.set("incident", fallback_notifier=NOTIFIER, fallback_notifier_arguments='{"nobody": 1}'),
         lambda i: i.set("incident", fallback_notifier_arguments="{}"),
     ),
-    "arguments without a notifier": case(
+    "notifier arguments without a notifier": case(
         "airflow", "[incident]", "fail", "Set fallback_notifier too",
         lambda i: i.set("incident", fallback_notifier_arguments="{}"),
         lambda i: i.set("incident", fallback_notifier=NOTIFIER),
     ),
-    "tasks do not reach the API server": case(
+    "an unreachable task API": case(
         "airflow", "tasks' API", "fail", "execution_api_server_url",
         lambda i: i.set("core", execution_api_server_url=f"http://127.0.0.1:{i.unused_port}/execution/"),
-        reach_task_api,
+        set_task_api_url,
     ),
-    "tasks reach something else": case(
+    "another server at the task API URL": case(
         "airflow", "tasks' API", "fail", "execution_api_server_url",
         lambda i: i.set("core", execution_api_server_url=f"{os.environ['AIRFLOW__API__BASE_URL']}/incidents/"),
-        reach_task_api,
+        set_task_api_url,
     ),
-    "an address of the tasks' API that is no URL": case(
+    "a task API address that is not a URL": case(
         "airflow", "tasks' API", "fail", "execution_api_server_url",
-        lambda i: i.set("core", execution_api_server_url="airflow.acme.example/execution"), reach_task_api,
+        lambda i: i.set("core", execution_api_server_url="airflow.acme.example/execution"), set_task_api_url,
     ),
     # --- DAGs and pools
     "no DAGs folder": case(
         "dag", "DAGs folder", "fail", "Create it",
         lambda i: (i.set("core", dags_folder=str(i.home / "nowhere")),
                    i.patch.setattr("airflow.settings.DAGS_FOLDER", str(i.home / "nowhere"))),
-        command=True, follow=("incident_response", "incident_update"),
+        command=True, related=("incident_response", "incident_update"),
     ),
     "incident_response is paused": case(
         "dag", "incident_response", "fail", "Unpause it",
@@ -336,20 +328,20 @@ CASES: dict[str, Case] = {
         lambda i: (i.add_dag("logistics_incident"), i.change_dag("logistics_incident", is_paused=True)),
         command=True,
     ),
-    "a DAG file is missing": case(
-        "dag", "incident_response", "fail", "Install it", remove_shipped, command=True
+    "a missing DAG file": case(
+        "dag", "incident_response", "fail", "Install it", remove_shipped_dag, command=True
     ),
-    "a DAG that the table names has no file": case(
+    "a DAG of the routing table without a file": case(
         "dag", "ghost_incident", "fail", "incident_dag('ghost_incident')",
-        lambda i: i.route(rules({"name": "g", "match": {"team": "ghost"}, "dag": "ghost_incident"})),
+        lambda i: i.route(table_with_rules({"name": "g", "match": {"team": "ghost"}, "dag": "ghost_incident"})),
         lambda i: i.add_dag("ghost_incident"),
     ),
-    "a DAG file that is not parsed yet": case(
+    "an unparsed DAG file": case(
         "dag", "incident_update", "fail", "Airflow looks for new files every 300 s",
-        unparsed_shipped, command=True,
+        mark_shipped_dag_stale, command=True,
     ),
-    "a team's DAG file that is not parsed yet": case(
-        "dag", "unparsed file", "warn", "Parse it now", new_file_in_folder, command=True
+    "an unparsed team DAG file": case(
+        "dag", "unparsed file", "warn", "Parse it now", add_unparsed_dag, command=True
     ),
     "a DAG file that fails to import": case(
         "dag", "import errors", "fail", "Correct the file",
@@ -362,15 +354,15 @@ CASES: dict[str, Case] = {
         lambda i: i.change_dag("incident_response", has_import_errors=False),
     ),
     "an edited DAG file": case(
-        "dag", "incident_response.py", "warn", "If you did not edit it", edit_shipped, command=True
+        "dag", "incident_response.py", "warn", "If you did not edit it", edit_shipped_dag, command=True
     ),
-    "a DAG that runs few incidents at once": case(
+    "a DAG with few active runs": case(
         "dag", "logistics_incident", "warn", "max_active_runs",
-        team(max_active_runs=2), team(max_active_runs=100),
+        add_team_dag(max_active_runs=2), add_team_dag(max_active_runs=100),
     ),
-    "a pool that does not exist": case(
+    "a missing pool": case(
         "pool", "logistics_slack", "fail", "Create it",
-        team(slack_pool="logistics_slack"), lambda i: i.connect_slack(), command=True,
+        add_team_dag(slack_pool="logistics_slack"), lambda i: i.connect_slack(), command=True,
     ),
     "a pool with few slots": case(
         "pool", "logistics_slack", "warn", "16 or more",
@@ -394,11 +386,11 @@ CASES: dict[str, Case] = {
     # --- Slack
     "no Slack connection": case(
         "slack", "token", "fail", "SLACK_BOT_TOKEN",
-        lambda i: i.unset("AIRFLOW_CONN_SLACK_API_DEFAULT"), secret_token, command=True,
+        lambda i: i.unset("AIRFLOW_CONN_SLACK_API_DEFAULT"), set_token_variables, command=True,
     ),
     "a team without its Slack connection": case(
         "slack", "token (slack_logistics)", "fail", "SLACK_BOT_TOKEN",
-        team(slack_conn_id="slack_logistics"), secret_token, command=True,
+        add_team_dag(slack_conn_id="slack_logistics"), set_token_variables, command=True,
     ),
     "a connection without a token": case(
         "slack", "token", "fail", "password field", lambda i: i.connect_slack(token=""), lambda i: i.connect_slack()
@@ -412,25 +404,27 @@ CASES: dict[str, Case] = {
                    i.connect_slack("slack_logistics", token="xoxb-wrong")),
         lambda i: i.connect_slack("slack_logistics"),
     ),
-    "a base URL of Slack that is none": case(
+    "an invalid Slack base URL": case(
         "slack", "token", "fail", "Correct base_url",
         lambda i: i.connect_slack(base_url="slack.acme.example"), lambda i: i.connect_slack(),
     ),
-    "an account that was deactivated": case(
+    "a deactivated account": case(
         "slack", "token", "fail", "", fault("account_inactive", "auth.test"), lambda i: i.control.clear_faults()
     ),
-    "a token that was revoked": case(
+    "a revoked token": case(
         "slack", "token", "fail", "", fault("token_revoked", "auth.test"), lambda i: i.control.clear_faults()
     ),
     "a token of another type": case(
         "slack", "token", "fail", "",
         fault("not_allowed_token_type", "auth.test"), lambda i: i.control.clear_faults(),
     ),
-    "a team's app that may not post": case(
+    "a team's app without chat:write": case(
         "slack", "scope chat:write (slack_logistics)", "fail", "OAuth & Permissions",
         lambda i: (
             i.add_dag("logistics_incident", slack_conn_id="slack_logistics"),
-            i.connect_slack("slack_logistics", token=i.control.add_token("few", scopes=without("chat:write"))),
+            i.connect_slack(
+                "slack_logistics", token=i.control.add_token("few", scopes=scopes_without("chat:write"))
+            ),
         ),
         lambda i: i.connect_slack("slack_logistics"),
     ),
@@ -439,7 +433,7 @@ CASES: dict[str, Case] = {
         lambda i: i.connect_slack(app_token="xapp-wrong", signing_secret=SIGNING_SECRET),
         lambda i: i.connect_slack(app_token=APP_LEVEL_TOKEN, signing_secret=SIGNING_SECRET),
     ),
-    "a bot token in place of the app-level token": case(
+    "a bot token instead of the app-level token": case(
         "slack", "Socket Mode", "fail", "connections:write",
         lambda i: i.connect_slack(app_token="xoxb-wrong", signing_secret=SIGNING_SECRET),
         lambda i: i.connect_slack(),
@@ -449,7 +443,7 @@ CASES: dict[str, Case] = {
         lambda i: i.connect_slack(app_token=APP_LEVEL_TOKEN),
         lambda i: i.connect_slack(app_token=APP_LEVEL_TOKEN, signing_secret=SIGNING_SECRET),
     ),
-    "Slack opens no connection now": case(
+    "a rate-limited Socket Mode connection": case(
         "slack", "Socket Mode", "warn", "what else calls Slack",
         lambda i: (fault("ratelimited", "apps.connections.open")(i),
                    i.connect_slack(app_token=APP_LEVEL_TOKEN, signing_secret=SIGNING_SECRET)),
@@ -458,37 +452,37 @@ CASES: dict[str, Case] = {
         "slack", "token", "fail", "network",
         lambda i: i.connect_slack(base_url=f"http://127.0.0.1:{i.unused_port}/api/"), lambda i: i.connect_slack(),
     ),
-    "a scope that rooms need": case(
+    "a missing required scope": case(
         "slack", "scope chat:write", "fail", "OAuth & Permissions",
-        lambda i: i.connect_slack(token=i.control.add_token("few", scopes=without("chat:write"))),
+        lambda i: i.connect_slack(token=i.control.add_token("few", scopes=scopes_without("chat:write"))),
         lambda i: i.connect_slack(),
     ),
-    "a scope that a comfort needs": case(
+    "a missing optional scope": case(
         "slack", "scope pins:write", "warn", "OAuth & Permissions",
-        lambda i: i.connect_slack(token=i.control.add_token("few", scopes=without("pins:write"))),
+        lambda i: i.connect_slack(token=i.control.add_token("few", scopes=scopes_without("pins:write"))),
         lambda i: i.connect_slack(),
     ),
-    "a scope that a postmortem's canvas needs": case(
+    "a missing scope for canvases": case(
         "slack", "scope canvases:write", "warn", "OAuth & Permissions",
-        lambda i: i.connect_slack(token=i.control.add_token("few", scopes=without("canvases:write"))),
+        lambda i: i.connect_slack(token=i.control.add_token("few", scopes=scopes_without("canvases:write"))),
         lambda i: i.connect_slack(),
     ),
-    "a scope that the metric's picture needs": case(
+    "a missing scope for charts": case(
         "slack", "scope files:write", "warn", "OAuth & Permissions",
-        lambda i: i.connect_slack(token=i.control.add_token("few", scopes=without("files:write"))),
+        lambda i: i.connect_slack(token=i.control.add_token("few", scopes=scopes_without("files:write"))),
         lambda i: i.connect_slack(),
     ),
-    "apps may not create channels": case(
+    "restricted channel creation": case(
         "slack", "rooms", "fail", "administrator",
         lambda i: (fault("restricted_action", "conversations.create")(i), i.arguments.append("--write")),
         lambda i: i.control.clear_faults(),
     ),
-    "a clock that is wrong": case(
+    "a wrong clock": case(
         "clock", "clock", "fail", "time service",
         lambda i: i.patch.setattr(CheckContext, "now", lambda _: datetime.now(UTC) + timedelta(minutes=5)),
         lambda i: i.patch.setattr(CheckContext, "now", lambda _: datetime.now(UTC)),
     ),
-    "a clock that drifts": case(
+    "a drifting clock": case(
         "clock", "clock", "warn", "time service",
         lambda i: i.patch.setattr(CheckContext, "now", lambda _: datetime.now(UTC) - timedelta(seconds=40)),
         lambda i: i.patch.setattr(CheckContext, "now", lambda _: datetime.now(UTC)),
@@ -496,7 +490,7 @@ CASES: dict[str, Case] = {
     # --- Datadog and the webhook
     "a wrong Datadog key": case(
         "datadog", "keys", "fail", "Correct api_key",
-        lambda i: i.connect_datadog(api_key="wrong"), lambda i: i.connect_datadog(), follow=("webhook",),
+        lambda i: i.connect_datadog(api_key="wrong"), lambda i: i.connect_datadog(), related=("webhook",),
     ),
     "a wrong application key": case(
         "datadog", "webhook", "fail", "app_key",
@@ -505,27 +499,27 @@ CASES: dict[str, Case] = {
     "a Datadog site without a scheme": case(
         "datadog", "keys", "fail", "Correct api_host",
         lambda i: i.connect_datadog(api_host="api.datadoghq.eu"), lambda i: i.connect_datadog(),
-        follow=("webhook",),
+        related=("webhook",),
     ),
     "Datadog is unreachable": case(
         "datadog", "keys", "fail", "Correct api_host",
         lambda i: i.connect_datadog(api_host=f"http://127.0.0.1:{i.unused_port}"), lambda i: i.connect_datadog(),
-        follow=("webhook",),
+        related=("webhook",),
     ),
-    "something else answers as Datadog": case(
+    "another server at the Datadog host": case(
         "datadog", "keys", "fail", "api_host",
         lambda i: i.connect_datadog(api_host=f"{os.environ['AIRFLOW__API__BASE_URL']}/nothing"),
-        lambda i: i.connect_datadog(), follow=("webhook",),
+        lambda i: i.connect_datadog(), related=("webhook",),
     ),
-    "a Datadog key that no header can hold": case(
+    "a Datadog key with invalid characters": case(
         "datadog", "keys", "fail", "Correct api_key",
-        lambda i: i.connect_datadog(api_key="ключ"), lambda i: i.connect_datadog(), follow=("webhook",),
+        lambda i: i.connect_datadog(api_key="ключ"), lambda i: i.connect_datadog(), related=("webhook",),
     ),
     "no application key": case(
         "datadog", "keys", "fail", "its extra",
-        lambda i: i.connect_datadog(app_key=""), lambda i: i.connect_datadog(), follow=("webhook",),
+        lambda i: i.connect_datadog(app_key=""), lambda i: i.connect_datadog(), related=("webhook",),
     ),
-    "Datadog has no webhook": case(
+    "a missing Datadog webhook": case(
         "datadog", "webhook", "warn", "Create it",
         lambda i: i.slack.workspace.datadog.webhooks.clear(),
         lambda i: i.set("api", base_url="https://airflow.acme.example"), command=True,
@@ -552,25 +546,25 @@ CASES: dict[str, Case] = {
     ),
     "no webhook secret": case(
         "webhook", "secret", "fail", "INCIDENT_WEBHOOK_SECRET",
-        lambda i: i.unset("AIRFLOW_CONN_INCIDENT_WEBHOOK"), command=True, follow=("reachable",),
+        lambda i: i.unset("AIRFLOW_CONN_INCIDENT_WEBHOOK"), command=True, related=("reachable",),
     ),
     "a short webhook secret": case(
         "webhook", "secret", "fail", "Correct the connection",
-        lambda i: i.connect_webhook("short"), lambda i: i.connect_webhook(), follow=("reachable",),
+        lambda i: i.connect_webhook("short"), lambda i: i.connect_webhook(), related=("reachable",),
     ),
     "a short previous secret": case(
         "webhook", "secret", "fail", "Correct the connection",
-        lambda i: i.connect_webhook(previous_secret="old"), lambda i: i.connect_webhook(), follow=("reachable",),
+        lambda i: i.connect_webhook(previous_secret="old"), lambda i: i.connect_webhook(), related=("reachable",),
     ),
-    "allowed networks that are none": case(
+    "invalid allowed networks": case(
         "webhook", "secret", "fail", "Correct the connection",
         lambda i: i.connect_webhook(allowed_networks=["everywhere"]), lambda i: i.connect_webhook(),
-        follow=("reachable",),
+        related=("reachable",),
     ),
-    "one allowed network of two that is none": case(
+    "one invalid allowed network of two": case(
         "webhook", "secret", "fail", "Correct the connection",
         lambda i: i.connect_webhook(allowed_networks="10.0.0.0/8,nowhere"), lambda i: i.connect_webhook(),
-        follow=("reachable",),
+        related=("reachable",),
     ),
     "no API server": case(
         "webhook", "reachable", "fail", "start the API server",
@@ -578,7 +572,7 @@ CASES: dict[str, Case] = {
                    i.set("api", base_url=f"http://127.0.0.1:{i.unused_port}")),
         lambda i: i.set("api", base_url=os.environ["WORKING_URL"]),
     ),
-    "a paused DAG, as the API server reports it": case(
+    "a paused DAG reported by the API server": case(
         "webhook", "reachable", "fail", "the line of this area",
         lambda i: i.change_dag("incident_update", is_paused=True),
         lambda i: i.change_dag("incident_update", is_paused=False),
@@ -588,35 +582,35 @@ CASES: dict[str, Case] = {
         "docker", "engine", "fail", "DOCKER_HOST",
         lambda i: i.patch.setenv("DOCKER_HOST", f"unix://{i.home}/none.sock"), lambda i: i.unset("DOCKER_HOST"),
     ),
-    "an engine address that is none": case(
+    "an invalid engine address": case(
         "docker", "engine", "fail", "DOCKER_HOST",
         lambda i: i.patch.setenv("DOCKER_HOST", "nonsense://x"), lambda i: i.unset("DOCKER_HOST"),
     ),
-    "a Docker network that does not exist": case(
+    "a missing Docker network": case(
         "docker", "network", "fail", "docker_network",
         lambda i: i.set("incident", docker_network=f"checked-{i.unused_port}"), command=True,
-        follow=("hardened container",),
+        related=("hardened container",),
     ),
-    "a network without a way out": case(
+    "a Docker network without external access": case(
         "docker", "hardened container", "fail", "docker_network",
         *setting("incident", "docker_network", "none", "bridge"),
     ),
-    "an engine behind SSH that does not answer": case(
+    "an unreachable engine behind SSH": case(
         "docker", "engine", "fail", "DOCKER_HOST",
         lambda i: i.patch.setenv("DOCKER_HOST", "ssh://nobody@127.0.0.1:1"), lambda i: i.unset("DOCKER_HOST"),
     ),
-    "an engine whose TLS files are not there": case(
+    "an engine with missing TLS files": case(
         "docker", "engine", "fail", "DOCKER_HOST",
         lambda i: (i.patch.setenv("DOCKER_TLS_VERIFY", "1"), i.patch.setenv("DOCKER_CERT_PATH", str(i.home)),
                    i.patch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2376")),
         lambda i: i.unset("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_HOST"),
     ),
-    "an engine's connection that is not there": case(
+    "an engine with a missing connection": case(
         "docker", "engine", "fail", "DOCKER_HOST",
         lambda i: i.set("incident", docker_conn_id="docker_probes"),
         lambda i: i.unset("AIRFLOW__INCIDENT__DOCKER_CONN_ID"),
     ),
-    "authorities that the probes cannot have": case(
+    "a CA file that probes cannot use": case(
         "docker", "hardened container", "fail", "[incident]",
         lambda i: i.set("incident", probe_ca_file=str(i.home / "none.pem")),
         lambda i: i.unset("AIRFLOW__INCIDENT__PROBE_CA_FILE"),
@@ -626,39 +620,39 @@ CASES: dict[str, Case] = {
         "routing", "table", "warn", "[incident] routing_table",
         lambda i: i.unset("AIRFLOW__INCIDENT__ROUTING_TABLE"),
         lambda i: (i.table.unlink(), i.set("incident", routing_table=str(i.table))), command=True,
-        follow=("responders",),
+        related=("responders",),
     ),
-    "a routing table that is not there": case(
+    "a missing routing table": case(
         "routing", "table", "fail", "[incident] routing_table",
         lambda i: i.table.unlink(), command=True,
     ),
-    "a misspelled key in the table": case(
+    "a misspelled key in the routing table": case(
         "routing", "table", "fail", "Correct",
         lambda i: i.route("version: 1\ndefaults: {respondres: [dana@acme.example]}\n"), lambda i: i.route(),
     ),
-    "a table that is not YAML": case(
+    "a routing table that is not YAML": case(
         "routing", "table", "fail", "Correct", lambda i: i.route("rules: [\n"), lambda i: i.route()
     ),
-    "a table that is a folder": case(
+    "a routing table that is a folder": case(
         "routing", "table", "fail", "Correct",
         lambda i: i.set("incident", routing_table=str(i.home)),
         lambda i: i.set("incident", routing_table=str(i.table)),
     ),
-    "a table that is not UTF-8": case(
+    "a routing table that is not UTF-8": case(
         "routing", "table", "fail", "Correct",
         lambda i: i.table.write_bytes(b"version: 1 # \xff"), lambda i: i.route(),
     ),
-    "a table that is a list": case(
+    "a routing table that is a list": case(
         "routing", "table", "fail", "Correct", lambda i: i.route("- version: 1\n"), lambda i: i.route()
     ),
-    "a table of a later version": case(
+    "a routing table of a later version": case(
         "routing", "table", "fail", "Correct", lambda i: i.route("version: 2\n"), lambda i: i.route()
     ),
-    "a key that is written twice": case(
+    "a duplicate key in the routing table": case(
         "routing", "table", "fail", "Correct",
         lambda i: i.route("version: 1\nrules: []\nrules: []\n"), lambda i: i.route(),
     ),
-    "a network that is none": case(
+    "an invalid allowed network in the routing table": case(
         "routing", "table", "fail", "Correct",
         lambda i: i.route(allowed_networks=["10.0.0.0/99"]), lambda i: i.route(),
     ),
@@ -666,112 +660,114 @@ CASES: dict[str, Case] = {
         "routing", "announcement channel", "fail", "announce",
         lambda i: i.route(announce="#incidents"), lambda i: i.route(announce="#triage"),
     ),
-    "an announcement channel that does not exist": case(
+    "a missing announcement channel": case(
         "routing", "announcement channel", "fail", "/invite",
         lambda i: i.route(announce="#not-there"),
         lambda i: i.control.add_channel("not-there", members=["U0WARROOM01"]),
     ),
     "a client certificate without its connection": case(
         "routing", "client certificate partner_probe", "fail", "private_key",
-        lambda i: i.route(with_certificate()),
+        lambda i: i.route(table_with_certificate()),
         lambda i: i.connect("partner_probe", extra=json.dumps({"certificate": "PEM", "private_key": "PEM"})),
     ),
     "a client certificate without its key": case(
         "routing", "client certificate partner_probe", "fail", "private_key",
-        lambda i: (i.route(with_certificate()), i.connect("partner_probe", extra=CERTIFICATE)),
+        lambda i: (i.route(table_with_certificate()), i.connect("partner_probe", extra=CERTIFICATE)),
         lambda i: i.connect("partner_probe", extra=CERTIFICATE, password="PEM"),
     ),
-    "a rule that names the DAG of updates": case(
+    "a rule that names the update DAG": case(
         "routing", "table", "fail", "Correct",
-        lambda i: i.route(rules({"name": "t", "match": {"team": "t"}, "dag": "incident_update"})),
+        lambda i: i.route(table_with_rules({"name": "t", "match": {"team": "t"}, "dag": "incident_update"})),
         lambda i: i.route(),
     ),
-    "a rule that names a DAG for something else": case(
+    "a rule that names an unrelated DAG": case(
         "routing", "dag: nightly", "fail", "incident_dag()",
-        lambda i: (i.write_dag("nightly", OTHER_DAG), i.route(nightly())),
+        lambda i: (i.write_dag("nightly", OTHER_DAG), i.route(table_with_nightly_dag())),
         lambda i: i.add_dag("nightly"),
     ),
     "a rule that names a DAG without the tag": case(
         "routing", "dag: nightly", "fail", "add the tag",
-        lambda i: (i.write_dag("nightly", UNTAGGED_DAG), i.route(nightly())),
+        lambda i: (i.write_dag("nightly", UNTAGGED_DAG), i.route(table_with_nightly_dag())),
         lambda i: i.add_dag("nightly"),
     ),
     "a rule that names a paused DAG": case(
         "routing", "dag: logistics_incident", "fail", "Unpause it",
         lambda i: (i.add_dag("logistics_incident"), i.change_dag("logistics_incident", is_paused=True),
-                   i.route(rules({"name": "t", "match": {"team": "t"}, "dag": "logistics_incident"}))),
+                   i.route(table_with_rules({"name": "t", "match": {"team": "t"}, "dag": "logistics_incident"}))),
         command=True,
     ),
-    "a group that does not exist": case(
+    "a missing user group": case(
         "routing", "people: @nobody-oncall", "fail", "Correct it in the routing table",
-        lambda i: i.route(responders("@nobody-oncall")), lambda i: i.route(),
+        lambda i: i.route(table_with_responders("@nobody-oncall")), lambda i: i.route(),
     ),
-    "a person who has left": case(
+    "a deactivated user": case(
         "routing", "people: dave@acme.example", "fail", "Correct it in the routing table",
-        lambda i: i.route(responders("dave@acme.example")), lambda i: i.route(),
+        lambda i: i.route(table_with_responders("dave@acme.example")), lambda i: i.route(),
     ),
     "a misspelled name": case(
         "routing", "people: jon smiht", "fail", "candidates: Jon Smith",
-        lambda i: i.route(responders("jon smiht")), lambda i: i.route(),
+        lambda i: i.route(table_with_responders("jon smiht")), lambda i: i.route(),
     ),
-    "a name that two people have": case(
+    "an ambiguous name": case(
         "routing", "people: Chris", "fail", "Use the e-mail address",
-        lambda i: i.route(responders("Chris")), lambda i: i.route(),
+        lambda i: i.route(table_with_responders("Chris")), lambda i: i.route(),
     ),
-    "a name for a private room": case(
+    "a display name for a private room": case(
         "routing", "people: Alice Ng", "fail", "routing table",
-        lambda i: i.route(responders("Alice Ng", private=True)), lambda i: i.route(),
+        lambda i: i.route(table_with_responders("Alice Ng", private=True)), lambda i: i.route(),
     ),
     "an unknown probe": case(
         "routing", "probes", "fail", "The probes are",
         lambda i: i.route(defaults={"responders": ["dana@acme.example"], "probes": ["nope"]}), lambda i: i.route(),
     ),
-    "a DAG of a team that does not exist": case(
+    "a rule that names a missing DAG": case(
         "routing", "dag: no_such_dag", "fail", "Correct the routing table",
-        lambda i: i.route(rules({"name": "t", "match": {"team": "t"}, "dag": "no_such_dag"})), lambda i: i.route(),
+        lambda i: i.route(table_with_rules({"name": "t", "match": {"team": "t"}, "dag": "no_such_dag"})),
+        lambda i: i.route(),
     ),
     "a triage channel without the app": case(
         "routing", "triage channel", "fail", "/invite",
         lambda i: i.route(triage={"channel": "#incidents"}), lambda i: i.route(),
     ),
-    "a triage channel that does not exist": case(
+    "a missing triage channel": case(
         "routing", "triage channel", "fail", "/invite",
         lambda i: i.route(triage={"channel": "#nowhere"}),
         lambda i: i.control.add_channel("nowhere", members=["U0WARROOM01"]),
     ),
-    "nobody is invited by default": case(
+    "no default responders": case(
         "routing", "responders", "fail", "responders:",
         lambda i: i.route(defaults={"responders": []}), lambda i: i.route(),
     ),
-    "only critical incidents invite somebody": case(
+    "responders for critical incidents only": case(
         "routing", "responders", "fail", "responders:",
-        lambda i: i.route(by_severity("critical")), lambda i: i.route(by_severity("medium")),
+        lambda i: i.route(table_for_severity("critical")), lambda i: i.route(table_for_severity("medium")),
     ),
-    "no rule for drills": case(
+    "no drill rule": case(
         "routing", "drill rule", "warn", "drill:true", lambda i: i.route(rules=[]), lambda i: i.route()
     ),
-    "a rule that hides the one for drills": case(
+    "a rule that shadows the drill rule": case(
         "routing", "drill rule", "warn", "first of the rules",
         lambda i: i.route(rules=[{"name": "all", "match": {}, "channel_prefix": "x"}, *TABLE["rules"]]),
         lambda i: i.route(),
     ),
-    "a team's table with an unknown probe": case(
+    "a team's routing table with an unknown probe": case(
         "routing", "probes (logistics_incident)", "fail", "The probes are",
-        team(routing=private_table()),
-        team(routing={"defaults": {"responders": ["dana@acme.example"]}}),
+        add_team_dag(routing=table_with_unknown_probe()),
+        add_team_dag(routing={"defaults": {"responders": ["dana@acme.example"]}}),
     ),
-    "a team's table with an unknown person": case(
+    "a team's routing table with an unknown person": case(
         "routing", "people: @ghosts (logistics_incident)", "fail", "routing table",
-        team(routing={"defaults": {"responders": ["@ghosts"]}}),
-        team(routing={"defaults": {"responders": ["dana@acme.example"]}}),
+        add_team_dag(routing={"defaults": {"responders": ["@ghosts"]}}),
+        add_team_dag(routing={"defaults": {"responders": ["dana@acme.example"]}}),
     ),
-    "a team's table that invites nobody": case(
+    "a team's routing table without responders": case(
         "routing", "responders (logistics_incident)", "fail", "responders:",
-        team(routing={"defaults": {"channel_prefix": "log"}}),
-        team(routing={"defaults": {"responders": ["dana@acme.example"]}}),
+        add_team_dag(routing={"defaults": {"channel_prefix": "log"}}),
+        add_team_dag(routing={"defaults": {"responders": ["dana@acme.example"]}}),
     ),
-    "a team's table in a file that is not there": case(
+    "a team's missing routing table": case(
         "routing", "table (logistics_incident)", "fail", "routing=",
-        team(routing="/nowhere/logistics.yaml"), team(routing={"defaults": {"responders": ["dana@acme.example"]}}),
+        add_team_dag(routing="/nowhere/logistics.yaml"),
+        add_team_dag(routing={"defaults": {"responders": ["dana@acme.example"]}}),
     ),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Commands run in this process, as ``airflow incident ...`` would run them, with the database of the session."""
+"""Fixtures for command tests: run ``airflow incident`` in this process with the session's database."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SECRET = "a-secret-of-the-tests-0123456789"
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a command ended, and what it wrote."""
+class CommandResult:
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -31,8 +31,8 @@ class Ended:
         return json.loads(self.out)
 
 
-def forget_runs() -> None:
-    """Delete the runs of the incident DAG, and the records of incidents."""
+def delete_runs() -> None:
+    """Delete the runs of the incident DAG and the incident records."""
     from airflow.models.asset_state_store import AssetStateStoreModel
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
@@ -44,34 +44,34 @@ def forget_runs() -> None:
 
 
 def run_dag(conf: dict[str, Any]) -> str:
-    """Run the incident DAG in this process and return the run's id."""
+    """Run the incident DAG in this process and return the run ID."""
     with pytest.MonkeyPatch.context() as patch:
-        # Without the trigger form, which Airflow validates again for each task.
+        # Skip the trigger form, which Airflow validates again for each task.
         patch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", "create_war_room")
         return str(run_dag_file(f"{DAG_ID}.py", conf).run_id)
 
 
 @pytest.fixture
-def incident(airflow_home: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """Run ``airflow incident`` with these arguments."""
+def incident(airflow_home: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., CommandResult]:
+    """Return a function that runs ``airflow incident`` with the given arguments."""
 
-    def run(*argv: str) -> Ended:
+    def run(*argv: str) -> CommandResult:
         from airflow.cli.cli_parser import get_parser
 
         capfd.readouterr()
         try:
             args = get_parser().parse_args(["incident", *argv])
             args.func(args)
-        except SystemExit as ended:
-            return Ended(int(ended.code or 0), *capfd.readouterr())
-        raise AssertionError("a command ends with an exit code")
+        except SystemExit as exited:
+            return CommandResult(int(exited.code or 0), *capfd.readouterr())
+        raise AssertionError("the command did not exit")
 
     return run
 
 
 @pytest.fixture(autouse=True)
 def no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the machine's own tokens out of the tests."""
+    """Remove tokens of the machine from the environment."""
     for name in (
         "AIRFLOW_CLI_TOKEN", "SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_APP_TOKEN", "DD_API_KEY",
         "DD_APP_KEY", "INCIDENT_WEBHOOK_SECRET",
@@ -81,13 +81,13 @@ def no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Point Docker's client at nothing."""
+    """Point Docker's client at a socket that does not exist."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
 
 
 @pytest.fixture
 def route_by(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[str, Any] | str], None]:
-    """Route by a table of the test's own; text is written as it is."""
+    """Return a function that configures a routing table; text is written unchanged."""
 
     def write(table: dict[str, Any] | str) -> None:
         path = tmp_path / "routing.yaml"
@@ -99,7 +99,7 @@ def route_by(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[
 
 @pytest.fixture
 def connect_datadog(slack: Any, airflow_home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Give Airflow its Datadog connection, by default with keys that are right."""
+    """Return a function that creates Airflow's Datadog connection, by default with valid keys."""
 
     def connect(**extra: str) -> None:
         keys = slack.workspace.datadog
@@ -112,7 +112,7 @@ def connect_datadog(slack: Any, airflow_home: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def connect_webhook(airflow_home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Give Airflow the webhook's secret."""
+    """Return a function that creates the connection with the webhook secret."""
 
     def connect(secret: str = SECRET) -> None:
         connection = {"conn_type": "http", "password": secret}
@@ -123,7 +123,7 @@ def connect_webhook(airflow_home: Path, monkeypatch: pytest.MonkeyPatch) -> Call
 
 @pytest.fixture(scope="module")
 def parsed_dags(airflow_home: Path) -> None:
-    """The repository's DAGs, as a DAG processor leaves them in the database. Other modules delete them from it."""
+    """Store the repository's DAGs in the database like a DAG processor; other modules delete them."""
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     from airflow.models.dag import DagModel
     from airflow.models.dagbundle import DagBundleModel
@@ -142,14 +142,14 @@ def parsed_dags(airflow_home: Path) -> None:
 
 @pytest.fixture(scope="module")
 def slack_connection(running_slack: Any) -> dict[str, str]:
-    """The connection to a workspace as it was planted, for the runs that a module begins with."""
+    """Return the connection to a reset workspace, for module-scoped runs."""
     running_slack.workspace.reset()
     return slack_connection_of(running_slack)
 
 
 @pytest.fixture
 def deployed(parsed_dags: None) -> Iterator[Callable[..., None]]:
-    """The incident DAG, there and unpaused, without runs; change its state by calling this."""
+    """Provide the unpaused incident DAG without runs; call the result to change the state of the DAG."""
     from airflow.models.dag import DagModel
     from airflow.utils.session import create_session
     from sqlalchemy import update
@@ -158,7 +158,7 @@ def deployed(parsed_dags: None) -> Iterator[Callable[..., None]]:
         with create_session() as session:
             session.execute(update(DagModel).where(DagModel.dag_id == DAG_ID).values(**values))
 
-    forget_runs()
+    delete_runs()
     change(is_paused=False, is_stale=False, has_import_errors=False)
     yield change
     change(is_paused=False, is_stale=False, has_import_errors=False)
@@ -166,6 +166,6 @@ def deployed(parsed_dags: None) -> Iterator[Callable[..., None]]:
 
 @pytest.fixture
 def unused_port() -> int:
-    """A port of the loopback address on which nothing listens."""
+    """Return a loopback port on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])

@@ -1,4 +1,4 @@
-"""An installation that passes every check until a test breaks a part of it, and how a person repairs it."""
+"""A valid installation that tests can break and repair."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ incident_dag({arguments})
 
 @dataclass
 class ParsedDags:
-    """What the database has of DAG files, from one test to the next: parsing takes longer than most checks."""
+    """Track whether the database contains only the shipped DAGs: parsing takes longer than most checks."""
 
     only_shipped: bool = False
 
 
 @dataclass(kw_only=True)
 class Installation:
-    """An installation in the folder and database of a test."""
+    """An installation in the home folder and database of a test."""
 
     home: Path
     slack: Any
@@ -52,7 +52,7 @@ class Installation:
     run_airflow: Callable[..., int]
     arguments: list[str] = field(default_factory=list)
     networks: list[str] = field(default_factory=list)
-    """Docker networks that fixes have created."""
+    """Docker networks created by fixes."""
 
     @property
     def dags_folder(self) -> Path:
@@ -98,7 +98,7 @@ class Installation:
         datadog.custom_variables[SECRET_VARIABLE] = {"name": SECRET_VARIABLE, "value": "x", "is_secret": True}
 
     def route(self, table: dict[str, Any] | str | None = None, **sections: Any) -> None:
-        """Write the routing table; text is written as it is."""
+        """Write the routing table; text is written unchanged."""
         content = table if isinstance(table, str) else json.dumps({**(table or TABLE), **sections})
         self.table.write_text(content, encoding="utf-8")
 
@@ -117,7 +117,7 @@ class Installation:
         return path
 
     def parse(self) -> None:
-        """Parse the DAG files, as a DAG processor does."""
+        """Parse the DAG files like a DAG processor."""
         from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 
         bag = DagBag(str(self.dags_folder), bundle_path=self.dags_folder, bundle_name="dags-folder")
@@ -143,8 +143,8 @@ class Installation:
             session.execute(delete(Pool).where(Pool.pool == name))
             session.add(Pool(pool=name, slots=slots, description="", include_deferred=False))
 
-    def beat(self, *kinds: str, ago: timedelta = timedelta()) -> None:
-        """Let Airflow's components report that they are alive."""
+    def heartbeat(self, *kinds: str, ago: timedelta = timedelta()) -> None:
+        """Record a heartbeat of Airflow components."""
         from airflow.jobs.job import Job
         from airflow.utils.session import create_session
         from sqlalchemy import delete
@@ -157,7 +157,7 @@ class Installation:
                 session.add(job)
 
     def paste(self, command: str) -> None:
-        """Run a command of a fix exactly as it is printed."""
+        """Run the command of a fix exactly as printed."""
         for part in command.split(" && "):
             self._paste(part)
 
@@ -168,8 +168,8 @@ class Installation:
             if words[1] == "dags":
                 self.parsed.only_shipped = False
         else:
-            done = subprocess.run(words, capture_output=True, text=True, check=False, env=dict(os.environ))
-            assert done.returncode == 0, f"{command}: {done.stderr}"
+            completed = subprocess.run(words, capture_output=True, text=True, check=False, env=dict(os.environ))
+            assert completed.returncode == 0, f"{command}: {completed.stderr}"
             if words[:3] == ["docker", "network", "create"]:
                 self.networks.append(words[-1])
 
@@ -186,6 +186,6 @@ def record_import_errors(errors: dict[tuple[str, str], str]) -> None:
             session.add(ParseImportError(filename=name, bundle_name=bundle, stacktrace=text))
 
 
-def without(scope: str) -> list[str]:
-    """Return all scopes but one."""
+def scopes_without(scope: str) -> list[str]:
+    """Return all scopes except one."""
     return [each for each in FULL_SCOPES.split() if each != scope]

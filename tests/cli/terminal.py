@@ -1,4 +1,4 @@
-"""A command in a pseudo-terminal, driven as a person drives it: wait for a prompt, type, read on."""
+"""Drive a command in a pseudo-terminal: wait for a prompt, type, read the output."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-# Airflow is imported once: that takes longer than any of the commands.
+# Import Airflow once: this takes longer than any of the commands.
 _COMMAND = Path(__file__).with_name("terminal_command.py")
-_NEW = multiprocessing.get_context("spawn")
-_COPIES = multiprocessing.get_context("forkserver")
-_COPIES.set_forkserver_preload(["airflow.__main__", "airflow.models", "airflow_incident_provider.cli.commands"])
+_SPAWN = multiprocessing.get_context("spawn")
+_FORKSERVER = multiprocessing.get_context("forkserver")
+_FORKSERVER.set_forkserver_preload(["airflow.__main__", "airflow.models", "airflow_incident_provider.cli.commands"])
 
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 class Terminal:
-    """``airflow incident ...`` in a pseudo-terminal of its own.
+    """Run ``airflow incident ...`` in a pseudo-terminal.
 
-    :param argv: what comes after ``airflow incident``.
-    :param environment: what is different from the tests' own environment.
-    :param fresh: import Airflow again, for settings that it reads while it is imported, such as its database.
+    :param argv: arguments after ``airflow incident``.
+    :param environment: overrides for the environment of the tests.
+    :param fresh: import Airflow again, for settings that it reads on import, such as its database.
     """
 
     def __init__(self, *argv: str, environment: dict[str, str] | None = None, fresh: bool = False) -> None:
         self._controller, terminal = pty.openpty()
-        self._process = (_NEW if fresh else _COPIES).Process(
+        self._process = (_SPAWN if fresh else _FORKSERVER).Process(
             target=runpy.run_path,
             args=(str(_COMMAND),),
             kwargs={
@@ -48,7 +48,7 @@ class Terminal:
         )
         self._process.start()
         os.close(terminal)
-        self._seen = ""
+        self._output = ""
         self.raw = ""
 
     def __enter__(self) -> Self:
@@ -62,21 +62,21 @@ class Terminal:
         os.close(self._controller)
 
     def expect(self, text: str, *, seconds: float = 90) -> None:
-        """Read until the text has come, and go on behind it."""
+        """Read until the text appears, and discard the output up to it."""
         deadline = time.monotonic() + seconds
-        while text not in self._seen:
-            assert time.monotonic() < deadline, f"waited in vain for {text!r}; came: {self._seen!r}"
+        while text not in self._output:
+            assert time.monotonic() < deadline, f"timed out waiting for {text!r}; output: {self._output!r}"
             chunk = self._read()
-            assert chunk is not None, f"it ended without {text!r}; came: {self._seen!r}"
-            self._take(chunk)
-        self._seen = self._seen.partition(text)[2]
+            assert chunk is not None, f"the command exited without {text!r}; output: {self._output!r}"
+            self._append(chunk)
+        self._output = self._output.partition(text)[2]
 
     def type(self, text: str) -> None:
         """Type a line."""
         os.write(self._controller, f"{text}\n".encode())
 
     def interrupt(self) -> None:
-        """Press Ctrl-C, and again if nothing happens: Python does not notice it just before it begins to read."""
+        """Press Ctrl-C, repeatedly if necessary: Python can miss it just before it begins to read."""
         assert self._process.pid is not None
         for _ in range(5):
             os.killpg(self._process.pid, signal.SIGINT)
@@ -85,23 +85,23 @@ class Terminal:
                 return
 
     def end(self, *, seconds: float = 60) -> tuple[int, str]:
-        """Wait for the end; return the exit code, and what came since the last expectation."""
+        """Wait for the command to exit; return the exit code and the output since the last expected text."""
         deadline = time.monotonic() + seconds
         while (chunk := self._read()) is not None:
-            assert time.monotonic() < deadline, f"it does not end; came: {self._seen!r}"
-            self._take(chunk)
+            assert time.monotonic() < deadline, f"the command does not exit; output: {self._output!r}"
+            self._append(chunk)
         self._process.join(10)
-        assert self._process.exitcode is not None, "it has closed its terminal and does not end"
-        return self._process.exitcode, self._seen
+        assert self._process.exitcode is not None, "the command closed its terminal but does not exit"
+        return self._process.exitcode, self._output
 
-    def _take(self, chunk: str) -> None:
+    def _append(self, chunk: str) -> None:
         self.raw += chunk
-        self._seen = _ESCAPES.sub("", self._seen + chunk).replace("\r\n", "\n")
+        self._output = _ESCAPES.sub("", self._output + chunk).replace("\r\n", "\n")
 
     def _read(self) -> str | None:
-        """Return what has come; nothing once the other side is closed."""
+        """Return new output, or None after the other side is closed."""
         if not select.select([self._controller], [], [], 0.5)[0]:
             return "" if self._process.is_alive() else None
-        with contextlib.suppress(OSError):  # how Linux tells that the terminal has no user any more
+        with contextlib.suppress(OSError):  # raised on Linux if no process uses the terminal
             return os.read(self._controller, 65536).decode(errors="replace") or None
         return None

@@ -1,4 +1,4 @@
-"""``airflow incident check``: a good installation passes; a broken one fails in the right line, whose fix works."""
+"""Test ``airflow incident check``: a valid installation passes, and the fix of each failed line works."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from airflow_incident_provider.cli.run import ExitCode
 from airflow_incident_provider.plugins.webhook.authentication import REREAD_SECONDS
 
 from .broken_installations import CASES  # isort: skip
-from .conftest import DAGS, Ended  # isort: skip
+from .conftest import DAGS, CommandResult  # isort: skip
 from .installation import FERNET_KEY, Installation, ParsedDags, record_import_errors  # isort: skip
 from .terminal import Terminal  # isort: skip
 
-Run = Callable[..., Ended]
+Run = Callable[..., CommandResult]
 SHIPPED = ("incident_response", "incident_update", "slack_directory_refresh")
 
 
 @pytest.fixture(scope="module")
 def webhook_server(airflow_home: Path) -> Iterator[str]:
-    """The webhook as the API server serves it."""
+    """Serve the webhook like the API server, and yield its URL."""
     import uvicorn
     from fastapi import FastAPI
 
@@ -52,7 +52,7 @@ def webhook_server(airflow_home: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def home(airflow_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A home with the shipped DAG files, parsed and unpaused; other DAGs of the session are forgotten."""
+    """Create a home with the shipped DAG files; other DAGs of the session are stale meanwhile."""
     from airflow.models.dag import DagModel
     from airflow.models.dagbundle import DagBundleModel
     from airflow.utils.session import create_session
@@ -83,7 +83,7 @@ def install_shipped(folder: Path) -> None:
 
 
 @pytest.fixture
-def installation(  # noqa: PLR0917 - each is a part of the installation
+def installation(  # noqa: PLR0917 - the parts of the installation
     home: Path,
     parsed: ParsedDags,
     slack: Any,
@@ -92,7 +92,7 @@ def installation(  # noqa: PLR0917 - each is a part of the installation
     unused_port: int,
     webhook_server: str,
 ) -> Iterator[Installation]:
-    made = Installation(
+    new_installation = Installation(
         home=home,
         slack=slack,
         control=control,
@@ -101,34 +101,34 @@ def installation(  # noqa: PLR0917 - each is a part of the installation
         unused_port=unused_port,
         run_airflow=run_airflow,
     )
-    made.set("core", dags_folder=str(home / "dags"), fernet_key=FERNET_KEY, executor="LocalExecutor")
+    new_installation.set("core", dags_folder=str(home / "dags"), fernet_key=FERNET_KEY, executor="LocalExecutor")
     monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(home / "dags"))
-    made.set("core", min_serialized_dag_update_interval="0")
-    made.set("core", execution_api_server_url=f"{webhook_server}/execution/")
-    made.set("incident", routing_table=str(made.table))
-    made.set("api", base_url=webhook_server)
-    made.set("scheduler", scheduler_idle_sleep_time="0.05")
-    made.connect_slack()
-    made.connect_datadog()
-    made.connect_webhook()
-    made.create_datadog_webhook()
-    made.route()
+    new_installation.set("core", min_serialized_dag_update_interval="0")
+    new_installation.set("core", execution_api_server_url=f"{webhook_server}/execution/")
+    new_installation.set("incident", routing_table=str(new_installation.table))
+    new_installation.set("api", base_url=webhook_server)
+    new_installation.set("scheduler", scheduler_idle_sleep_time="0.05")
+    new_installation.connect_slack()
+    new_installation.connect_datadog()
+    new_installation.connect_webhook()
+    new_installation.create_datadog_webhook()
+    new_installation.route()
     control.add_channel("triage", members=["U0WARROOM01"])
-    made.beat("SchedulerJob", "DagProcessorJob", "TriggererJob")
+    new_installation.heartbeat("SchedulerJob", "DagProcessorJob", "TriggererJob")
     install_shipped(home)
     if not parsed.only_shipped:
-        made.parse()
+        new_installation.parse()
         parsed.only_shipped = True
     for dag_id in SHIPPED:
-        made.change_dag(dag_id, is_stale=False, is_paused=False, has_import_errors=False)
-    yield made
+        new_installation.change_dag(dag_id, is_stale=False, is_paused=False, has_import_errors=False)
+    yield new_installation
     clean_up(home)
-    for network in made.networks:
+    for network in new_installation.networks:
         subprocess.run(["docker", "network", "rm", network], capture_output=True, check=True)
 
 
 def clean_up(home: Path) -> None:
-    """Forget what a test added: DAG files, DAGs, pools, connections, import errors, Docker networks."""
+    """Delete DAG files, DAGs, pools, connections and import errors that a test added."""
     from airflow.models.connection import Connection
     from airflow.models.dag import DagModel
     from airflow.models.pool import Pool
@@ -146,50 +146,50 @@ def clean_up(home: Path) -> None:
 
 
 def run_airflow(*argv: str) -> int:
-    """Run a command of Airflow in this process, and return its exit code."""
+    """Run an Airflow command in this process and return its exit code."""
     from airflow.cli.cli_parser import get_parser
 
     try:
         args = get_parser().parse_args(argv)
         args.func(args)
-    except SystemExit as ended:
-        return int(ended.code or 0)
+    except SystemExit as exited:
+        return int(exited.code or 0)
     return 0
 
 
-def lines(incident: Run, area: str, *more: str) -> tuple[int, list[dict[str, Any]]]:
-    ended = incident("check", "--only", area, "--output", "json", *more)
-    return ended.code, ended.json
+def check_lines(incident: Run, area: str, *options: str) -> tuple[int, list[dict[str, Any]]]:
+    result = incident("check", "--only", area, "--output", "json", *options)
+    return result.code, result.json
 
 
 def test_enough_broken_installations_are_covered() -> None:
     assert len(CASES) >= 120
 
 
-def is_ok(found: list[dict[str, Any]], check: str) -> bool:
-    return not any(each["check"] == check and each["result"] in ("warn", "fail") for each in found)
+def is_ok(lines: list[dict[str, Any]], check: str) -> bool:
+    return not any(each["check"] == check and each["result"] in ("warn", "fail") for each in lines)
 
 
 @pytest.mark.docker
 @pytest.mark.parametrize("what", CASES)
 def test_expected_line_fails_and_its_fix_works(incident: Run, installation: Installation, what: str) -> None:
     case = CASES[what]
-    case.break_it(installation)
-    code, found = lines(incident, case.area, *installation.arguments)
-    [line] = [each for each in found if each["check"] == case.check and each["result"] == case.result]
+    case.break_installation(installation)
+    code, lines = check_lines(incident, case.area, *installation.arguments)
+    [line] = [each for each in lines if each["check"] == case.check and each["result"] == case.result]
     assert case.fix in line["fix"], line
     assert (line["command"] is not None) or not case.command, line
-    others = {each["check"] for each in found if each["result"] == "fail" and each is not line}
-    assert others <= case.follow, [each for each in found if each["result"] == "fail"]
-    assert code == (ExitCode.FAILED if "fail" in {each["result"] for each in found} else ExitCode.OK)
+    others = {each["check"] for each in lines if each["result"] == "fail" and each is not line}
+    assert others <= case.related, [each for each in lines if each["result"] == "fail"]
+    assert code == (ExitCode.FAILED if "fail" in {each["result"] for each in lines} else ExitCode.OK)
     if what == "SQLite":
-        return  # The tests' own database: there is no other to change to.
+        return  # The tests have no other database.
     case.repair(installation)
     if case.command:
         installation.paste(line["command"])
-    # The API server reads a connection that it could not use again after REREAD_SECONDS.
+    # The API server rereads an invalid connection after REREAD_SECONDS.
     wait_until(
-        lambda: is_ok(lines(incident, case.area, *installation.arguments)[1], case.check),
+        lambda: is_ok(check_lines(incident, case.area, *installation.arguments)[1], case.check),
         what=f"{case.check} to be repaired",
         timeout=60 * REREAD_SECONDS,
     )
@@ -197,33 +197,35 @@ def test_expected_line_fails_and_its_fix_works(incident: Run, installation: Inst
 
 @pytest.mark.docker
 def test_valid_installation_passes(incident: Run, installation: Installation) -> None:
-    ended = incident("check", "--write", "--output", "json")
-    bad = [line for line in ended.json if line["result"] in ("warn", "fail")]
-    # The tests' database is SQLite, and their API server has a loopback address: neither is for production.
-    assert [(line["check"], line["result"]) for line in bad] == [("database", "warn"), ("base URL", "warn")], bad
-    assert ended.code == ExitCode.OK
-    found = {(line["area"], line["check"]): line for line in ended.json}
-    assert {area for area, _ in found} == {
+    result = incident("check", "--write", "--output", "json")
+    failing = [line for line in result.json if line["result"] in ("warn", "fail")]
+    # The tests use SQLite and a loopback address, which are unsuitable for production.
+    assert [(line["check"], line["result"]) for line in failing] == [("database", "warn"), ("base URL", "warn")], (
+        failing
+    )
+    assert result.code == ExitCode.OK
+    lines = {(line["area"], line["check"]): line for line in result.json}
+    assert {area for area, _ in lines} == {
         "airflow", "dag", "pool", "slack", "clock", "datadog", "webhook", "docker", "routing"
     }  # fmt: skip
-    assert found["docker", "image curlimages/curl:8.22.0"]["found"].startswith("sha256:")
-    [made] = [
+    assert lines["docker", "image curlimages/curl:8.22.0"]["found"].startswith("sha256:")
+    [room] = [
         channel for channel in installation.control.state()["channels"] if channel["name"].startswith("inc-check-")
     ]
-    assert made["is_archived"]
+    assert room["is_archived"]
 
 
 def test_datadog_is_optional(incident: Run, installation: Installation) -> None:
     installation.unset("AIRFLOW_CONN_DATADOG_DEFAULT")
-    code, found = lines(incident, "datadog")
+    code, lines = check_lines(incident, "datadog")
     assert code == ExitCode.OK
-    assert {line["result"] for line in found} == {"skip"}
+    assert {line["result"] for line in lines} == {"skip"}
 
 
 def test_every_connection_of_a_team_is_checked(incident: Run, installation: Installation) -> None:
     installation.add_dag("logistics_incident", slack_conn_id="slack_logistics", slack_pool="logistics_slack")
-    _, slack = lines(incident, "slack")
-    _, pools = lines(incident, "pool")
+    _, slack = check_lines(incident, "slack")
+    _, pools = check_lines(incident, "pool")
     failing = {line["check"]: line["found"] for line in [*slack, *pools] if line["result"] == "fail"}
     assert set(failing) == {"token (slack_logistics)", "logistics_slack"}
     assert "every run of logistics_incident would be a dry run" in failing["token (slack_logistics)"]
@@ -234,13 +236,13 @@ def test_every_connection_of_a_team_is_checked(incident: Run, installation: Inst
 
 def test_single_dag_can_be_checked(incident: Run, installation: Installation) -> None:
     installation.add_dag("logistics_incident", slack_conn_id="slack_logistics")
-    _, found = lines(incident, "slack", "--dag-id", "incident_response")
-    assert "fail" not in {line["result"] for line in found}
+    _, lines = check_lines(incident, "slack", "--dag-id", "incident_response")
+    assert "fail" not in {line["result"] for line in lines}
 
 
 @contextmanager
-def answering(status: int, body: bytes) -> Iterator[str]:
-    """A server that answers everything alike."""
+def fixed_response_server(status: int, body: bytes) -> Iterator[str]:
+    """Run a server that returns the same response to every request, and yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -258,7 +260,7 @@ def answering(status: int, body: bytes) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "found"),
+    ("status", "body", "expected"),
     [
         (200, b"<!doctype html><title>Airflow</title>", "answered by something else (200)"),
         (404, b'{"detail": "Not Found"}', "answered by something else (404)"),
@@ -270,22 +272,22 @@ def answering(status: int, body: bytes) -> Iterator[str]:
     ],
 )
 def test_other_server_at_the_webhook_url_is_detected(
-    incident: Run, installation: Installation, status: int, body: bytes, found: str
+    incident: Run, installation: Installation, status: int, body: bytes, expected: str
 ) -> None:
-    with answering(status, body) as url:
+    with fixed_response_server(status, body) as url:
         installation.set("api", base_url=url)
-        code, reported = lines(incident, "webhook")
-    [line] = [line for line in reported if line["check"] == "reachable"]
+        code, lines = check_lines(incident, "webhook")
+    [line] = [line for line in lines if line["check"] == "reachable"]
     assert (line["result"], code) == ("fail", ExitCode.FAILED)
-    assert found in line["found"]
+    assert expected in line["found"]
 
 
 def test_report_contains_no_secret(incident: Run, installation: Installation, no_engine: None) -> None:
-    ended = incident("check", "--output", "yaml")
+    result = incident("check", "--output", "yaml")
     keys = installation.slack.workspace.datadog
     webhook = json.loads(os.environ["AIRFLOW_CONN_INCIDENT_WEBHOOK"])["password"]
     for secret in (installation.slack.token, keys.api_key, keys.app_key, webhook):
-        assert secret not in ended.out + ended.err
+        assert secret not in result.out + result.err
 
 
 def test_report_ends_with_counts(incident: Run, installation: Installation) -> None:
@@ -296,40 +298,39 @@ def test_words_and_commands_are_not_broken_at_80_columns(installation: Installat
     installation.add_dag("logistics_incident", slack_conn_id="slack_logistics")
     environment = {"COLUMNS": "80"}
     with Terminal("check", "--only", "slack,dag,pool,routing", environment=environment) as tty:
-        code, shown = tty.end()
+        code, output = tty.end()
     assert code == ExitCode.FAILED
-    assert "          airflow incident setup airflow --slack-conn-id slack_logistics --yes\n" in shown
-    assert max(len(line) for line in shown.splitlines() if "airflow incident" not in line) <= 80
+    assert "          airflow incident setup airflow --slack-conn-id slack_logistics --yes\n" in output
+    assert max(len(line) for line in output.splitlines() if "airflow incident" not in line) <= 80
 
 
 @pytest.mark.parametrize("areas", ["", "slack,moon", ","])
 def test_unknown_area_is_a_usage_error(incident: Run, installation: Installation, areas: str) -> None:
-    ended = incident("check", "--only", areas)
-    assert ended.code == ExitCode.USAGE
-    assert "The areas are airflow, dag" in ended.err
+    result = incident("check", "--only", areas)
+    assert result.code == ExitCode.USAGE
+    assert "The areas are airflow, dag" in result.err
 
 
 def test_unmigrated_database_does_not_prevent_other_checks(tmp_path: Path) -> None:
-    """The database of this home was never migrated: everything else is checked as far as possible."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")},
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path / 'airflow.db'}",
         "DOCKER_HOST": f"unix://{tmp_path}/none.sock",
     }
-    ended = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "airflow", "incident", "check", "--output", "json"],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ended.returncode == ExitCode.FAILED, ended.stderr
-    found = {line["check"]: (line["result"], line["command"]) for line in json.loads(ended.stdout)}
-    assert found["database"] == ("fail", "airflow db migrate")
-    assert found["DAGs"][0] == found["pools"][0] == "skip"
-    assert found["version"][0] == "pass"
-    assert "Traceback" not in ended.stderr
+    assert result.returncode == ExitCode.FAILED, result.stderr
+    lines = {line["check"]: (line["result"], line["command"]) for line in json.loads(result.stdout)}
+    assert lines["database"] == ("fail", "airflow db migrate")
+    assert lines["DAGs"][0] == lines["pools"][0] == "skip"
+    assert lines["version"][0] == "pass"
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("state", [{"is_paused": True}, {"is_stale": True, "has_import_errors": True}])
@@ -344,17 +345,17 @@ def test_waiting_run_is_created_for_a_dag_that_is_not_ready(
 
     installation.change_dag("incident_update", **state)
     conf = {"incident_key": "man.x"}
-    waits, refused = (
+    waiting, refused = (
         RunRequest(
             dag_id="incident_update", run_id=f"upd.man.{len(state)}.{may_wait}", conf=conf, may_wait=may_wait
         )
         for may_wait in (True, False)
     )
     with create_session() as session:
-        assert Runs().start(session, waits)
+        assert Runs().start(session, waiting)
         with pytest.raises(DagNotReadyError):
             Runs().start(session, refused)
-        run = session.query(DagRun).filter_by(run_id=waits.run_id).one()
+        run = session.query(DagRun).filter_by(run_id=waiting.run_id).one()
         assert (run.state, run.conf) == ("queued", conf)
         session.delete(run)
     installation.change_dag("incident_update", is_paused=False, is_stale=False, has_import_errors=False)

@@ -1,4 +1,4 @@
-"""``airflow incident resolve`` and ``archive``: which incident they mean, what they ask, and what they refuse."""
+"""Test ``airflow incident resolve`` and ``archive``."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ import pytest
 
 from airflow_incident_provider.cli.run import ExitCode
 
-from .conftest import Ended, run_dag  # isort: skip
+from .conftest import CommandResult, run_dag  # isort: skip
 from .terminal import Terminal  # isort: skip
-from .test_incidents_commands import forgetful, remember  # isort: skip  # noqa: F401 - a fixture
+from .test_incidents_commands import clean_registry, store_incident  # isort: skip  # noqa: F401 - a fixture
 
-Run = Callable[..., Ended]
+Run = Callable[..., CommandResult]
 KEY = "man.OPS-9"
-BOTH = pytest.mark.parametrize("command", ["resolve", "archive"])
+BOTH_COMMANDS = pytest.mark.parametrize("command", ["resolve", "archive"])
 
 
 @pytest.fixture
-def known(deployed: Any, forgetful: None) -> Callable[[str], None]:  # noqa: F811
-    """Let the registry know an incident, as it stands by then."""
+def stored_incident(deployed: Any, clean_registry: None) -> Callable[[str], None]:  # noqa: F811
+    """Return a function that stores an incident with the given status in the registry."""
 
-    def known(status: str) -> None:
+    def stored_incident(status: str) -> None:
         at = {"resolved_at": "2026-11-23T10:00:00Z", "archived_at": "2026-11-23T11:00:00Z"}
         as_of = 0 if status == "open" else 1
-        remember(KEY, {"status": status, "as_of": as_of, **at})
+        store_incident(KEY, {"status": status, "as_of": as_of, **at})
 
-    return known
+    return stored_incident
 
 
 @pytest.fixture(autouse=True)
-def no_runs_left(parsed_dags: None) -> Iterator[None]:
+def no_update_runs(parsed_dags: None) -> Iterator[None]:
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
     from sqlalchemy import delete
 
-    def forget() -> None:
+    def delete_update_runs() -> None:
         with create_session() as session:
             session.execute(delete(DagRun).where(DagRun.dag_id == "incident_update"))
 
-    forget()
+    delete_update_runs()
     yield
-    forget()
+    delete_update_runs()
 
 
-def asked_runs() -> dict[str, Any]:
-    """Return the runs of incident_update that there are, each with its conf."""
+def requested_runs() -> dict[str, Any]:
+    """Return conf and user of each run of incident_update by run ID."""
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -67,101 +67,103 @@ def set_paused(paused: bool) -> None:
         session.execute(update(DagModel).where(DagModel.dag_id == "incident_update").values(is_paused=paused))
 
 
-@BOTH
-def test_confirmation_requires_a_terminal(incident: Run, known: Callable[[str], None], command: str) -> None:
-    known("resolved" if command == "archive" else "open")
-    ended = incident(command, KEY)
-    assert ended.code == ExitCode.USAGE
-    assert "Use --yes." in ended.err
-    assert asked_runs() == {}
+@BOTH_COMMANDS
+def test_confirmation_requires_a_terminal(
+    incident: Run, stored_incident: Callable[[str], None], command: str
+) -> None:
+    stored_incident("resolved" if command == "archive" else "open")
+    result = incident(command, KEY)
+    assert result.code == ExitCode.USAGE
+    assert "Use --yes." in result.err
+    assert requested_runs() == {}
 
 
-@BOTH
+@BOTH_COMMANDS
 def test_unknown_incident_is_a_usage_error(incident: Run, deployed: Any, command: str) -> None:
-    ended = incident(command, "no-such-incident", "--yes")
-    assert ended.code == ExitCode.USAGE
-    assert "airflow incident list" in ended.err
+    result = incident(command, "no-such-incident", "--yes")
+    assert result.code == ExitCode.USAGE
+    assert "airflow incident list" in result.err
 
 
 def test_run_without_a_parsed_incident_is_rejected(incident: Run, deployed: Any) -> None:
     incident("trigger", "--title", "T", "--incident-id", "waits")
-    ended = incident("resolve", "man.waits", "--yes")
-    assert (ended.code, "has not read an incident (yet)" in ended.err) == (ExitCode.USAGE, True)
+    result = incident("resolve", "man.waits", "--yes")
+    assert (result.code, "has not read an incident (yet)" in result.err) == (ExitCode.USAGE, True)
 
 
 @pytest.mark.parametrize(
     ("command", "status"), [("resolve", "resolved"), ("resolve", "archived"), ("archive", "archived")]
 )
 def test_closed_incident_is_not_closed_again(
-    incident: Run, known: Callable[[str], None], command: str, status: str
+    incident: Run, stored_incident: Callable[[str], None], command: str, status: str
 ) -> None:
-    known(status)
-    ended = incident(command, KEY, "--output", "json")
-    assert (ended.code, ended.json[0]["state"]) == (ExitCode.OK, "known already")
+    stored_incident(status)
+    result = incident(command, KEY, "--output", "json")
+    assert (result.code, result.json[0]["state"]) == (ExitCode.OK, "known already")
     assert incident(command, KEY).out == f"Already {status}: T\n"
-    assert asked_runs() == {}
+    assert requested_runs() == {}
 
 
-def test_room_of_an_open_incident_is_not_archived(incident: Run, known: Callable[[str], None]) -> None:
-    known("open")
-    ended = incident("archive", KEY, "--yes")
-    assert ended.code == ExitCode.FAILED
-    assert "is open. Resolve it first" in ended.err
-    assert asked_runs() == {}
+def test_room_of_an_open_incident_is_not_archived(incident: Run, stored_incident: Callable[[str], None]) -> None:
+    stored_incident("open")
+    result = incident("archive", KEY, "--yes")
+    assert result.code == ExitCode.FAILED
+    assert "is open. Resolve it first" in result.err
+    assert requested_runs() == {}
 
 
-def test_wait_for_the_requested_run_times_out(incident: Run, known: Callable[[str], None]) -> None:
-    known("open")
-    ended = incident("resolve", KEY, "--yes", "--timeout", "0.1")
-    assert ended.code == ExitCode.UNAVAILABLE
-    assert "check that Airflow's scheduler is running" in ended.err
-    [(run_id, (conf, user))] = asked_runs().items()
+def test_wait_for_the_requested_run_times_out(incident: Run, stored_incident: Callable[[str], None]) -> None:
+    stored_incident("open")
+    result = incident("resolve", KEY, "--yes", "--timeout", "0.1")
+    assert result.code == ExitCode.UNAVAILABLE
+    assert "check that Airflow's scheduler is running" in result.err
+    [(run_id, (conf, user))] = requested_runs().items()
     assert run_id.startswith(f"resolve.{KEY}.")
     by = conf["close_request"].pop("by")
     assert conf == {"incident_key": KEY, "close_request": {"closing": "resolve"}}
-    # Who it is as far as this machine knows; `--as` says it better.
+    # The local user, unless `--as` is given.
     assert by.endswith(f"@{socket.gethostname()}")
     assert user
 
 
-def test_user_name_can_be_given(incident: Run, known: Callable[[str], None]) -> None:
-    known("open")
+def test_user_name_can_be_given(incident: Run, stored_incident: Callable[[str], None]) -> None:
+    stored_incident("open")
     incident("resolve", KEY, "--yes", "--as", "dana@acme.example\x1b[2J", "--timeout", "0.1")
-    [(conf, _)] = asked_runs().values()
+    [(conf, _)] = requested_runs().values()
     assert conf["close_request"]["by"] == "dana@acme.example[2J"
 
 
-def test_paused_dag_is_reported(incident: Run, known: Callable[[str], None]) -> None:
-    known("open")
+def test_paused_dag_is_reported(incident: Run, stored_incident: Callable[[str], None]) -> None:
+    stored_incident("open")
     set_paused(True)
     try:
-        ended = incident("resolve", KEY, "--yes")
+        result = incident("resolve", KEY, "--yes")
     finally:
         set_paused(False)
-    assert ended.code == ExitCode.UNAVAILABLE
-    assert "The DAG incident_update is paused." in ended.err
+    assert result.code == ExitCode.UNAVAILABLE
+    assert "The DAG incident_update is paused." in result.err
 
 
-@BOTH
+@BOTH_COMMANDS
 def test_unreachable_airflow_is_reported(
     incident: Run, unused_port: int, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CLI_TOKEN", "a-token-of-the-tests")
-    ended = incident(command, "x", "--yes", "--api-url", f"http://127.0.0.1:{unused_port}")
-    assert ended.code == ExitCode.UNAVAILABLE
-    assert "did not answer" in ended.err
-    assert "a-token-of-the-tests" not in ended.err
+    result = incident(command, "x", "--yes", "--api-url", f"http://127.0.0.1:{unused_port}")
+    assert result.code == ExitCode.UNAVAILABLE
+    assert "did not answer" in result.err
+    assert "a-token-of-the-tests" not in result.err
 
 
-def test_firing_alerts_are_shown_and_the_user_can_cancel(known: Callable[[str], None]) -> None:
-    known("open")
+def test_firing_alerts_are_shown_and_the_user_can_cancel(stored_incident: Callable[[str], None]) -> None:
+    stored_incident("open")
     with Terminal("resolve", KEY) as tty:
         tty.expect("1 alert still firing.")
         tty.expect("Resolve 'T'? [y/N]")
         tty.type("n")
         code, rest = tty.end()
     assert (code, "Nothing was done." in rest) == (ExitCode.INTERRUPTED, True), rest
-    assert asked_runs() == {}
+    assert requested_runs() == {}
 
 
 def test_incident_started_by_a_person_is_found_by_its_id(
@@ -169,10 +171,10 @@ def test_incident_started_by_a_person_is_found_by_its_id(
 ) -> None:
     connect()
     run_id = run_dag({"title": "Said by a person", "id": "OPS-10"})
-    ended = incident("resolve", "OPS-10", "--yes", "--timeout", "0.1")
-    assert ended.code == ExitCode.UNAVAILABLE
-    # The start requested a run too: the one of the first reminder.
-    [conf] = [conf for conf, _ in asked_runs().values() if "close_request" in conf]
+    result = incident("resolve", "OPS-10", "--yes", "--timeout", "0.1")
+    assert result.code == ExitCode.UNAVAILABLE
+    # The start also requested a run for the first reminder.
+    [conf] = [conf for conf, _ in requested_runs().values() if "close_request" in conf]
     request = conf.pop("close_request")
     assert conf == {"incident_key": "man.OPS-10"}
     assert request["closing"] == "resolve"

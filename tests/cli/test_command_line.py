@@ -1,4 +1,4 @@
-"""The command line itself: every command has help that teaches, and describing them loads none of them."""
+"""Command definitions: complete help, and lazy imports."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ import pytest
 from airflow.cli.cli_config import ActionCommand, GroupCommand
 
 from airflow_incident_provider.cli.commands import get_cli_commands
-
-SOURCES = Path(import_module("airflow_incident_provider.cli").__file__ or "").parent
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], ActionCommand]]:
@@ -52,15 +50,15 @@ def test_command_and_its_arguments_have_help(
         help_text, default = argument.kwargs["help"], argument.kwargs.get("default")
         assert help_text
         assert default in (None, False) or help_text == argparse.SUPPRESS or "default" in help_text, argument.flags
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         get_parser().parse_args(["incident", *path, "--help"])
-    assert ended.value.code == 0
+    assert exit_info.value.code == 0
     assert command.description[:40] in " ".join(capfd.readouterr().out.split("\n"))
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_command_function_exists(path: tuple[str, ...]) -> None:
-    # What `lazy_load_command` was given is in its closure.
+    # The argument of `lazy_load_command` is in its closure.
     [dotted] = [
         cell.cell_contents
         for cell in COMMANDS[path].func.__closure__ or ()

@@ -1,4 +1,4 @@
-"""``airflow incident drill``: nobody can take it for an incident, and it tells what did not work."""
+"""Test ``airflow incident drill``: marking of drills and their score."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from airflow_incident_provider.intake import load_routing_table, read_incident
 from airflow_incident_provider.models import Finding, Verdict
 from airflow_incident_provider.room.snapshot import IncidentSnapshot
 
-from .conftest import Ended, run_dag  # isort: skip
+from .conftest import CommandResult, run_dag  # isort: skip
 
-Run = Callable[..., Ended]
+Run = Callable[..., CommandResult]
 NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
 ROUTING = load_routing_table(json.dumps({"version": 1, "rules": [RULE]}))
 
@@ -47,23 +47,25 @@ def test_manual_incident_becomes_a_drill() -> None:
 
 def test_missing_drill_rule_is_reported(incident: Run, deployed: Any, route_by: Any) -> None:
     route_by({"rules": [{"name": "all", "match": {"severity": "low"}, "channel_prefix": "inc"}]})
-    ended = incident("drill")
-    assert ended.code == ExitCode.USAGE
-    assert json.dumps(RULE) in ended.err
+    result = incident("drill")
+    assert result.code == ExitCode.USAGE
+    assert json.dumps(RULE) in result.err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--sandbox", "--api-url", "https://airflow.acme.example"], "names another"),
         (["--sandbox", "--dags", "/nowhere"], "has no incident_response.py"),
         (["--from-file", "/nowhere.json"], "cannot be read"),
     ],
 )
-def test_invalid_arguments_are_rejected(incident: Run, airflow_home: Path, arguments: list[str], says: str) -> None:
-    ended = incident("drill", *arguments)
-    assert ended.code == ExitCode.USAGE
-    assert says in ended.err
+def test_invalid_arguments_are_rejected(
+    incident: Run, airflow_home: Path, arguments: list[str], message: str
+) -> None:
+    result = incident("drill", *arguments)
+    assert result.code == ExitCode.USAGE
+    assert message in result.err
 
 
 def test_payload_as_text_is_rejected(incident: Run, airflow_home: Path, tmp_path: Path) -> None:
@@ -73,9 +75,9 @@ def test_payload_as_text_is_rejected(incident: Run, airflow_home: Path, tmp_path
 
 def test_drill_ends_if_its_run_does_not_finish(incident: Run, deployed: Any, route_by: Any) -> None:
     route_by({"rules": [RULE]})
-    ended = incident("drill", "--timeout", "0.1")
-    assert ended.code == ExitCode.UNAVAILABLE
-    assert "is not finished after" in ended.err
+    result = incident("drill", "--timeout", "0.1")
+    assert result.code == ExitCode.UNAVAILABLE
+    assert "is not finished after" in result.err
 
 
 def test_score_names_missing_people_and_failures(

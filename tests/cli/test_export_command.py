@@ -1,4 +1,4 @@
-"""``airflow incident export``: the workflow as data and as a picture, from a file and from the database."""
+"""Test ``airflow incident export`` as JSON and as a diagram, from a file and from the database."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from airflow_incident_provider.cli.run import ExitCode
 from airflow_incident_provider.operators.base import IncidentStep
 from airflow_incident_provider.probes import catalogue
 
-from .conftest import DAGS, Ended  # isort: skip
+from .conftest import DAGS, CommandResult  # isort: skip
 
-Run = Callable[..., Ended]
+Run = Callable[..., CommandResult]
 FILE = str(DAGS / "incident_response.py")
-SEVEN = [
+STEPS = [
     "parse_incident_event",
     "setup_slack_integration",
     "resolve_slack_users",
@@ -32,15 +32,15 @@ SEVEN = [
 
 
 def test_file_exports_the_steps_in_order(incident: Run) -> None:
-    ended = incident("export", "--file", FILE)
-    assert ended.code == ExitCode.OK, ended.err
-    steps = {step["id"]: step for step in ended.json["steps"]}
-    assert [name for name in steps if name in SEVEN] == SEVEN
+    result = incident("export", "--file", FILE)
+    assert result.code == ExitCode.OK, result.err
+    steps = {step["id"]: step for step in result.json["steps"]}
+    assert [name for name in steps if name in STEPS] == STEPS
     assert steps["investigate"]["depends"] == ["create_war_room", "plan_investigation"]
     assert steps["investigate"]["mapped"] is True
     assert steps["investigate"]["images"] == sorted({probe.image for probe in catalogue()})
     assert steps["final_summary"]["trigger_rule"] == "all_done"
-    assert [steps[name]["outputs"] for name in SEVEN] == [
+    assert [steps[name]["outputs"] for name in STEPS] == [
         "Incident", "SlackWorkspace", "UserResolution", "WarRoom", "Finding", "ThreadUpdates", "IncidentSummary"
     ]  # fmt: skip
 
@@ -68,30 +68,30 @@ def test_diagram_contains_every_step_and_edge(incident: Run) -> None:
 
 def test_diagram_escapes_names() -> None:
     hostile = Step(id='a"]; click s0 "javascript:alert(1)"', operator="<script>", trigger_rule="all_success")
-    drawn = mermaid(Workflow(dag_id="d", steps=(hostile,))).splitlines()
-    assert drawn[1].count('"') == 2
-    assert "<script>" not in drawn[1]
+    lines = mermaid(Workflow(dag_id="d", steps=(hostile,))).splitlines()
+    assert lines[1].count('"') == 2
+    assert "<script>" not in lines[1]
 
 
 @pytest.mark.parametrize(
-    ("source", "says"),
+    ("source", "message"),
     [
         ("import no_such_module", "cannot be imported: ModuleNotFoundError"),
         ("from airflow.sdk import DAG\ndag = DAG('other', schedule=None)", "It has: other"),
     ],
 )
-def test_file_without_the_dag_is_rejected(incident: Run, tmp_path: Path, source: str, says: str) -> None:
+def test_file_without_the_dag_is_rejected(incident: Run, tmp_path: Path, source: str, message: str) -> None:
     (tmp_path / "dag.py").write_text(source)
-    ended = incident("export", "--file", str(tmp_path / "dag.py"))
-    assert ended.code == ExitCode.USAGE
-    assert says in ended.err
+    result = incident("export", "--file", str(tmp_path / "dag.py"))
+    assert result.code == ExitCode.USAGE
+    assert message in result.err
 
 
 def test_missing_file_or_dag_is_rejected(incident: Run, deployed: Any) -> None:
     assert incident("export", "--file", "/nowhere.py").code == ExitCode.USAGE
-    ended = incident("export", "--dag-id", "no_such_dag")
-    assert ended.code == ExitCode.UNAVAILABLE
-    assert "Name its file with --file." in ended.err
+    result = incident("export", "--dag-id", "no_such_dag")
+    assert result.code == ExitCode.UNAVAILABLE
+    assert "Name its file with --file." in result.err
 
 
 def test_output_is_one_json_document(incident: Run) -> None:

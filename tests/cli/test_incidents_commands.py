@@ -1,4 +1,4 @@
-"""``airflow incident watch``, ``list`` and ``show``: of runs that really ran, against the stand-in Slack."""
+"""Test ``airflow incident watch``, ``list``, ``show`` and ``report`` for a finished run in the Slack sandbox."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import yaml
 
 from airflow_incident_provider.cli.run import ExitCode
 
-from .conftest import Ended, forget_runs, run_dag  # isort: skip
+from .conftest import CommandResult, delete_runs, run_dag  # isort: skip
 from .terminal import Terminal  # isort: skip
 
-Run = Callable[..., Ended]
+Run = Callable[..., CommandResult]
 CONF = {
     "title": "Checkout is down",
     "id": "OPS-1",
@@ -27,18 +27,18 @@ CONF = {
 
 
 @pytest.fixture(scope="module")
-def done(parsed_dags: None, slack_connection: dict[str, str]) -> Iterator[str]:
-    """A run that is over, with a room in the stand-in Slack: the one run of its DAG, for all tests here."""
+def finished_run(parsed_dags: None, slack_connection: dict[str, str]) -> Iterator[str]:
+    """Run the incident DAG once for this module, with a room in the Slack sandbox."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_SLACK_API_DEFAULT", json.dumps(slack_connection))
         patch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-        forget_runs()
+        delete_runs()
         yield run_dag(CONF)
 
 
-def test_watch_prints_each_step_and_the_summary(incident: Run, done: str) -> None:
-    ended = incident("watch", done)
-    assert ended.code == ExitCode.OK, ended.err
+def test_watch_prints_each_step_and_the_summary(incident: Run, finished_run: str) -> None:
+    result = incident("watch", finished_run)
+    assert result.code == ExitCode.OK, result.err
     for expected in (
         "parse_incident_event",
         "critical: Checkout is down",
@@ -49,18 +49,18 @@ def test_watch_prints_each_step_and_the_summary(incident: Run, done: str) -> Non
         "CRITICAL  Checkout is down",
         "https://",
     ):
-        assert expected in ended.out
+        assert expected in result.out
 
 
-def test_watch_json_output_is_one_document(incident: Run, done: str) -> None:
-    ended = incident("watch", "latest", "--output", "json")
-    assert (ended.json["run_id"], ended.json["state"]) == (done, "success")
-    assert ended.json["summary"]["outcome"] == "degraded"
-    assert "parse_incident_event" in ended.err
+def test_watch_json_output_is_one_document(incident: Run, finished_run: str) -> None:
+    result = incident("watch", "latest", "--output", "json")
+    assert (result.json["run_id"], result.json["state"]) == (finished_run, "success")
+    assert result.json["summary"]["outcome"] == "degraded"
+    assert "parse_incident_event" in result.err
 
 
-def test_watch_in_a_terminal_draws_a_table(done: str) -> None:
-    with Terminal("watch", done) as tty:
+def test_watch_in_a_terminal_draws_a_table(finished_run: str) -> None:
+    with Terminal("watch", finished_run) as tty:
         tty.expect("create_war_room")
         tty.expect("CRITICAL  Checkout is down")
         code, _ = tty.end()
@@ -68,16 +68,16 @@ def test_watch_in_a_terminal_draws_a_table(done: str) -> None:
     assert "\x1b[" in tty.raw
 
 
-@pytest.mark.parametrize("named", ["OPS-1", "man.OPS-1", "#inc-", "latest"])
-def test_run_is_found_by_id_key_channel_or_latest(incident: Run, done: str, named: str) -> None:
-    if named == "#inc-":
-        named = f"#{incident('show', done, '-o', 'json').json['room']['channel_name']}"
-    assert incident("show", named, "--output", "json").json["run_id"] == done
+@pytest.mark.parametrize("reference", ["OPS-1", "man.OPS-1", "#inc-", "latest"])
+def test_run_is_found_by_id_key_channel_or_latest(incident: Run, finished_run: str, reference: str) -> None:
+    if reference == "#inc-":
+        reference = f"#{incident('show', finished_run, '-o', 'json').json['room']['channel_name']}"
+    assert incident("show", reference, "--output", "json").json["run_id"] == finished_run
 
 
-def test_show_prints_the_whole_incident(incident: Run, done: str) -> None:
-    ended = incident("show", "OPS-1")
-    assert ended.code == ExitCode.OK
+def test_show_prints_the_whole_incident(incident: Run, finished_run: str) -> None:
+    result = incident("show", "OPS-1")
+    assert result.code == ExitCode.OK
     for expected in (
         "Checkout is down",
         "open · began ",
@@ -90,57 +90,59 @@ def test_show_prints_the_whole_incident(incident: Run, done: str) -> None:
         "Timeline (UTC)",
         "https://wiki.acme.example/runbook",
     ):
-        assert expected in ended.out
+        assert expected in result.out
 
 
-def test_show_yaml_output_contains_the_models(incident: Run, done: str) -> None:
+def test_show_yaml_output_contains_the_models(incident: Run, finished_run: str) -> None:
     shown = yaml.safe_load(incident("show", "OPS-1", "--output", "yaml").out)
     assert shown["incident"]["severity"] == "critical"
     assert shown["room"]["invited"][0]["user"]["display_name"] == "Dana"
     assert shown["findings"][0]["verdict"] == "unknown"
 
 
-def test_show_includes_the_registry_record(incident: Run, done: str, forgetful: None) -> None:
-    remember("man.OPS-1", {"status": "resolved", "as_of": 1, "resolved_at": "2026-11-23T10:00:00Z"})
+def test_show_includes_the_registry_record(incident: Run, finished_run: str, clean_registry: None) -> None:
+    store_incident("man.OPS-1", {"status": "resolved", "as_of": 1, "resolved_at": "2026-11-23T10:00:00Z"})
     shown = incident("show", "OPS-1", "-o", "json").json
     assert (shown["status"], shown["record"]["status"]) == ("resolved", "resolved")
     assert incident("list", "-o", "json").json[0]["status"] == "resolved"
     shown = incident("show", "OPS-1").out
-    # A person reported it: there is no alert.
+    # A person reported the incident: it has no alert.
     assert "reported by dag_test" in shown
     assert "firing" not in shown
 
 
-def test_list_has_a_row_for_each_run(incident: Run, done: str) -> None:
+def test_list_has_a_row_for_each_run(incident: Run, finished_run: str) -> None:
     assert incident("trigger", "--title", "Waits", "--incident-id", "OPS-2").code == ExitCode.OK
     rows = incident("list", "--output", "json").json
-    assert [row["run_id"] for row in rows] == [done, "man.OPS-2"]
-    ended, waiting = rows
+    assert [row["run_id"] for row in rows] == [finished_run, "man.OPS-2"]
+    finished, waiting = rows
     assert (waiting["status"], waiting["outcome"], waiting["no_room"]) == ("open", "queued", "not opened yet")
-    assert (ended["status"], ended["outcome"], ended["severity"], ended["invited"]) == (
+    assert (finished["status"], finished["outcome"], finished["severity"], finished["invited"]) == (
         "open",
         "degraded",
         "critical",
         1,
     )
-    assert incident("list", "--limit", "1", "-o", "json").json[0]["run_id"] == done
+    assert incident("list", "--limit", "1", "-o", "json").json[0]["run_id"] == finished_run
     assert "Checkout is down" in incident("list").out
 
 
 @pytest.mark.parametrize(("status", "listed"), [("open", True), ("resolved", False)])
 def test_open_incident_is_listed_without_its_run(
-    incident: Run, done: str, forgetful: None, status: str, listed: bool
+    incident: Run, finished_run: str, clean_registry: None, status: str, listed: bool
 ) -> None:
-    """Its run is older than those that are read, or was deleted."""
+    """The run is older than the listed runs, or was deleted."""
     transition = {"status": status, "as_of": 1, **({"resolved_at": "2026-11-23T10:00:00Z"} if not listed else {})}
-    remember("man.OLD", transition, run_id="man.OLD")
+    store_incident("man.OLD", transition, run_id="man.OLD")
     rows = incident("list", "--output", "json").json
     assert ("man.OLD" in [row["key"] for row in rows]) == listed
     assert "man.OLD" not in [row["key"] for row in incident("list", "--dag-id", "other", "-o", "json").json]
 
 
-def test_report_fits_80_columns_and_contains_numbers(incident: Run, done: str, forgetful: None) -> None:
-    remember("man.OPS-1", {"status": "resolved", "as_of": 1, "resolved_at": "2026-11-23T10:00:00Z"})
+def test_report_fits_80_columns_and_contains_numbers(
+    incident: Run, finished_run: str, clean_registry: None
+) -> None:
+    store_incident("man.OPS-1", {"status": "resolved", "as_of": 1, "resolved_at": "2026-11-23T10:00:00Z"})
     with Terminal("report", environment={"COLUMNS": "80"}) as tty:
         code, shown = tty.end()
     assert code == ExitCode.OK
@@ -153,8 +155,8 @@ def test_report_fits_80_columns_and_contains_numbers(incident: Run, done: str, f
 
 
 @pytest.fixture
-def forgetful() -> Iterator[None]:
-    """Take what a test wrote into the registry out of it again."""
+def clean_registry() -> Iterator[None]:
+    """Delete the registry entries after the test."""
     from airflow.models.asset_state_store import AssetStateStoreModel
     from airflow.utils.session import create_session
     from sqlalchemy import delete
@@ -164,8 +166,8 @@ def forgetful() -> Iterator[None]:
         session.execute(delete(AssetStateStoreModel))
 
 
-def remember(key: str, transition: dict[str, Any], **parts: Any) -> None:
-    """Write a record and a transition into the registry, as the webhook and a task do."""
+def store_incident(key: str, transition: dict[str, Any], **parts: Any) -> None:
+    """Store a record and a transition in the registry, like the webhook and a task."""
     from airflow.models.asset import AssetModel
     from airflow.state import AssetScope
     from airflow.state.metastore import MetastoreBackend
@@ -176,11 +178,11 @@ def remember(key: str, transition: dict[str, Any], **parts: Any) -> None:
     from airflow_incident_provider.registry.keys import REGISTRY, Kind
     from airflow_incident_provider.registry.records import StoredIncident, Transition
 
-    moment = "2026-11-23T09:35:00Z"
-    alert = AlertState(key=key, group=key, title="T", severity="critical", first_at=moment, last_at=moment)
+    timestamp = "2026-11-23T09:35:00Z"
+    alert = AlertState(key=key, group=key, title="T", severity="critical", first_at=timestamp, last_at=timestamp)
     record = IncidentRecord(
         key=key, source="manual", opened_by=key, title="T", severity="critical",
-        opened_at=moment, last_signal_at=moment, alerts={key: alert}, **parts,
+        opened_at=timestamp, last_signal_at=timestamp, alerts={key: alert}, **parts,
     )  # fmt: skip
     stored = StoredIncident(version=1, record=record).to_json()
     with create_session() as session:

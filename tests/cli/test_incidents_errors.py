@@ -1,4 +1,4 @@
-"""``airflow incident watch``, ``list`` and ``show`` when there is nothing good to show."""
+"""Test errors of ``airflow incident watch``, ``list`` and ``show``."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ import pytest
 
 from airflow_incident_provider.cli.run import ExitCode
 
-from .conftest import Ended, run_dag  # isort: skip
+from .conftest import CommandResult, run_dag  # isort: skip
 
-Run = Callable[..., Ended]
+Run = Callable[..., CommandResult]
 
 
 def test_failed_run_exits_with_code_1(
     incident: Run, connect: Callable[..., Any], deployed: Any, no_engine: None
 ) -> None:
     connect(token="xoxb-not-a-token")
-    ended = incident("watch", run_dag({"title": "T"}))
-    assert ended.code == ExitCode.FAILED
-    assert "Reinstall the Slack app" in ended.out
+    result = incident("watch", run_dag({"title": "T"}))
+    assert result.code == ExitCode.FAILED
+    assert "Reinstall the Slack app" in result.out
 
 
 @pytest.mark.parametrize("command", ["watch", "show"])
 def test_unknown_run_is_a_usage_error(incident: Run, deployed: Any, command: str) -> None:
-    ended = incident(command, "no-such-run")
-    assert ended.code == ExitCode.USAGE
-    assert "airflow incident list" in ended.err
+    result = incident(command, "no-such-run")
+    assert result.code == ExitCode.USAGE
+    assert "airflow incident list" in result.err
 
 
 @pytest.mark.parametrize("command", ["watch", "show"])
 def test_latest_without_runs_is_a_usage_error(incident: Run, deployed: Any, command: str) -> None:
-    ended = incident(command, "latest")
-    assert ended.code == ExitCode.USAGE
-    assert "yet. Start one: airflow incident trigger" in ended.err
+    result = incident(command, "latest")
+    assert result.code == ExitCode.USAGE
+    assert "yet. Start one: airflow incident trigger" in result.err
 
 
 def test_watch_times_out(incident: Run, deployed: Any) -> None:
     incident("trigger", "--title", "T", "--incident-id", "slow")
-    ended = incident("watch", "man.slow", "--timeout", "0.1")
-    assert ended.code == ExitCode.UNAVAILABLE
-    assert "is not finished after 0 s. It keeps running; see it with: airflow incident watch man.slow" in ended.err
+    result = incident("watch", "man.slow", "--timeout", "0.1")
+    assert result.code == ExitCode.UNAVAILABLE
+    assert "is not finished after 0 s. It keeps running; see it with: airflow incident watch man.slow" in result.err
 
 
 def test_list_without_incidents(incident: Run, deployed: Any) -> None:
     assert incident("list", "--output", "json").json == []
-    ended = incident("list")
-    assert (ended.code, ended.out) == (ExitCode.OK, "")
-    assert "No incidents." in ended.err
+    result = incident("list")
+    assert (result.code, result.out) == (ExitCode.OK, "")
+    assert "No incidents." in result.err
 
 
 def test_list_rejects_a_limit_of_zero(incident: Run, deployed: Any) -> None:

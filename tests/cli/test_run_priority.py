@@ -1,4 +1,4 @@
-"""How urgent Airflow holds the tasks of a run to be when it makes them: by the step, and by the severity."""
+"""Priority weights of the tasks of a run, by step and severity."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_incident_provider.incident_dag import ROOM_FIRST
 
 
 def weights(run_id: str) -> dict[str, int]:
-    """Return what the scheduler goes by, from Airflow's own rows."""
+    """Return the priority weights in Airflow's database by task ID."""
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -25,6 +25,6 @@ def weights(run_id: str) -> dict[str, int]:
 @pytest.mark.parametrize(("severity", "bonus"), [("critical", 400), ("low", 100)])
 def test_task_weights_include_the_severity(severity: str, bonus: int) -> None:
     conf = {"title": f"Orders are late, {severity}", "severity": severity}
-    found = weights(DatabaseAirflow().start("incident_response", conf, run_id=None).run_id)
-    assert found["create_war_room"] == ROOM_FIRST + 4 + bonus
-    assert found["final_summary"] == 4 + bonus
+    task_weights = weights(DatabaseAirflow().start("incident_response", conf, run_id=None).run_id)
+    assert task_weights["create_war_room"] == ROOM_FIRST + 4 + bonus
+    assert task_weights["final_summary"] == 4 + bonus

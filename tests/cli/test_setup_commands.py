@@ -1,6 +1,6 @@
-"""``airflow incident setup``: Slack's manifest, Datadog's webhook, Airflow's connections."""
+"""Test ``airflow incident setup``: Slack manifest, Datadog webhook, Airflow objects and files."""
 
-# ruff: noqa: ARG002, PLR0917 - fixtures that set the scene
+# ruff: noqa: ARG002, PLR0917 - fixtures used for their effects
 
 from __future__ import annotations
 
@@ -19,47 +19,50 @@ from airflow_incident_provider.config import settings
 from airflow_incident_provider.intake import load_routing_table, payload_template
 from airflow_incident_provider.slack.access import OPTIONAL, SCOPES
 
-from .conftest import DAGS, SECRET, Ended  # isort: skip
+from .conftest import DAGS, SECRET, CommandResult  # isort: skip
 
-Run = Callable[..., Ended]
+Run = Callable[..., CommandResult]
 URL = "https://airflow.acme.example/incidents/webhook/datadog"
 
 
 class TestSlack:
     def test_manifest_requests_exactly_the_scopes_in_use(self, incident: Run) -> None:
-        ended = incident("setup", "slack")
-        assert ended.code == ExitCode.OK
-        assert yaml.safe_load(ended.out)["oauth_config"]["scopes"]["bot"] == [*SCOPES, *OPTIONAL]
+        result = incident("setup", "slack")
+        assert result.code == ExitCode.OK
+        assert yaml.safe_load(result.out)["oauth_config"]["scopes"]["bot"] == [*SCOPES, *OPTIONAL]
 
     def test_manifest_as_json_with_a_custom_name(self, incident: Run) -> None:
-        made = json.loads(incident("setup", "slack", "--app-name", "Incidents: EU", "--output", "json").out)
-        assert made["display_information"]["name"] == "Incidents: EU"
+        manifest = json.loads(incident("setup", "slack", "--app-name", "Incidents: EU", "--output", "json").out)
+        assert manifest["display_information"]["name"] == "Incidents: EU"
 
     def test_socket_mode_manifest_has_interactivity_without_urls(
         self, incident: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.acme.example")
-        made = yaml.safe_load(incident("setup", "slack", "--socket-mode").out)
-        assert made["settings"]["socket_mode_enabled"] is True
-        assert made["settings"]["interactivity"] == {"is_enabled": True}
-        assert made["features"]["slash_commands"][0]["command"] == "/incident"
-        assert made["oauth_config"]["scopes"]["bot"] == [*SCOPES, *OPTIONAL, "commands"]
-        assert "airflow.acme.example" not in json.dumps(made)
+        manifest = yaml.safe_load(incident("setup", "slack", "--socket-mode").out)
+        assert manifest["settings"]["socket_mode_enabled"] is True
+        assert manifest["settings"]["interactivity"] == {"is_enabled": True}
+        assert manifest["features"]["slash_commands"][0]["command"] == "/incident"
+        assert manifest["oauth_config"]["scopes"]["bot"] == [*SCOPES, *OPTIONAL, "commands"]
+        assert "airflow.acme.example" not in json.dumps(manifest)
 
     def test_manifest_with_a_public_url_has_request_urls(
         self, incident: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.acme.example")
-        made = yaml.safe_load(incident("setup", "slack").out)
-        assert made["settings"]["socket_mode_enabled"] is False
-        urls = {made["features"]["slash_commands"][0]["url"], made["settings"]["interactivity"]["request_url"]}
+        manifest = yaml.safe_load(incident("setup", "slack").out)
+        assert manifest["settings"]["socket_mode_enabled"] is False
+        urls = {
+            manifest["features"]["slash_commands"][0]["url"],
+            manifest["settings"]["interactivity"]["request_url"],
+        }
         assert urls == {f"https://airflow.acme.example/incidents/slack/{name}" for name in ("commands", "actions")}
 
     @pytest.mark.parametrize("name", ["", "x" * 36])
     def test_invalid_app_name_is_rejected(self, incident: Run, name: str) -> None:
-        ended = incident("setup", "slack", "--app-name", name)
-        assert ended.code == ExitCode.USAGE
-        assert "Slack allows 1 to 35" in ended.err
+        result = incident("setup", "slack", "--app-name", name)
+        assert result.code == ExitCode.USAGE
+        assert "Slack allows 1 to 35" in result.err
 
 
 @pytest.fixture
@@ -71,21 +74,21 @@ def datadog(slack: Any, connect_datadog: Callable[..., None], connect_webhook: C
 
 class TestDatadog:
     def test_changes_are_shown_then_applied(self, incident: Run, datadog: Any) -> None:
-        shown = incident("setup", "datadog", "--url", URL)
-        assert (shown.code, datadog.webhooks) == (ExitCode.OK, {}), shown.err
-        assert "Nothing was changed. Apply it with --yes." in shown.out
+        preview = incident("setup", "datadog", "--url", URL)
+        assert (preview.code, datadog.webhooks) == (ExitCode.OK, {}), preview.err
+        assert "Nothing was changed. Apply it with --yes." in preview.out
         first = incident("setup", "datadog", "--url", URL, "--yes", "--output", "json")
         assert [row["action"] for row in first.json] == ["create", "create"]
         webhook, variable = datadog.webhooks[WEBHOOK_NAME], datadog.custom_variables[SECRET_VARIABLE]
         assert (webhook["url"], webhook["payload"], webhook["encode_as"]) == (URL, payload_template(), "json")
         assert json.loads(webhook["custom_headers"]) == {"X-Incident-Secret": f"${SECRET_VARIABLE}"}
         assert (variable["value"], variable["is_secret"]) == (SECRET, True)
-        same = incident("setup", "datadog", "--url", URL, "--yes", "--output", "json").json
-        assert [row["action"] for row in same] == ["update", "keep"]
-        moved = incident("setup", "datadog", "--url", "https://elsewhere.acme.example/", "--yes")
+        repeated = incident("setup", "datadog", "--url", URL, "--yes", "--output", "json").json
+        assert [row["action"] for row in repeated] == ["update", "keep"]
+        moved = incident("setup", "datadog", "--url", "https://other.acme.example/", "--yes")
         assert "changes url" in moved.out
-        assert datadog.webhooks[WEBHOOK_NAME]["url"] == "https://elsewhere.acme.example/"
-        assert SECRET not in shown.out + first.out + first.err + moved.out + moved.err
+        assert datadog.webhooks[WEBHOOK_NAME]["url"] == "https://other.acme.example/"
+        assert SECRET not in preview.out + first.out + first.err + moved.out + moved.err
 
     def test_remove_deletes_webhook_and_variable(self, incident: Run, datadog: Any) -> None:
         incident("setup", "datadog", "--url", URL, "--yes")
@@ -104,7 +107,7 @@ class TestDatadog:
 
     @pytest.mark.usefixtures("datadog")
     @pytest.mark.parametrize(
-        ("url", "says"),
+        ("url", "message"),
         [
             ("http://127.0.0.1:8080/x", "only reachable from this machine"),
             ("https://localhost/x", "only reachable from this machine"),
@@ -112,48 +115,48 @@ class TestDatadog:
             ("https://airflow.acme.example/x", ""),
         ],
     )
-    def test_unsuitable_url_is_a_warning(self, incident: Run, url: str, says: str) -> None:
-        ended = incident("setup", "datadog", "--url", url)
-        assert ended.code == ExitCode.OK
-        assert says in ended.err
-        assert bool(says) == ("Warning" in ended.err)
+    def test_unsuitable_url_is_a_warning(self, incident: Run, url: str, message: str) -> None:
+        result = incident("setup", "datadog", "--url", url)
+        assert result.code == ExitCode.OK
+        assert message in result.err
+        assert bool(message) == ("Warning" in result.err)
 
     @pytest.mark.parametrize("option", ["--print", "--terraform"])
     def test_printed_steps_change_nothing_and_contain_no_secret(
         self, incident: Run, datadog: Any, option: str
     ) -> None:
-        ended = incident("setup", "datadog", option, "--url", URL)
-        assert ended.code == ExitCode.OK
-        unindented = "\n".join(line.strip() for line in ended.out.splitlines())
+        result = incident("setup", "datadog", option, "--url", URL)
+        assert result.code == ExitCode.OK
+        unindented = "\n".join(line.strip() for line in result.out.splitlines())
         assert all(line.strip() in unindented for line in payload_template().splitlines())
-        assert URL in ended.out
-        assert SECRET not in ended.out
+        assert URL in result.out
+        assert SECRET not in result.out
         assert not datadog.webhooks
         health = f'url    = "{URL.partition("/incidents/")[0]}/incidents/health"'
-        assert (health in ended.out) == (option == "--terraform")
+        assert (health in result.out) == (option == "--terraform")
 
     @pytest.mark.usefixtures("datadog")
     @pytest.mark.parametrize(
-        ("arguments", "says"),
+        ("arguments", "message"),
         [
             ([], "Give --url, or set [api] base_url."),
             (["--url", "airflow.acme.example"], "Begin it with https://"),
             (["--url", URL, "--name", "a/b"], "is not a webhook name"),
         ],
     )
-    def test_invalid_arguments_are_rejected(self, incident: Run, arguments: list[str], says: str) -> None:
-        ended = incident("setup", "datadog", *arguments)
-        assert ended.code == ExitCode.USAGE
-        assert says in ended.err
+    def test_invalid_arguments_are_rejected(self, incident: Run, arguments: list[str], message: str) -> None:
+        result = incident("setup", "datadog", *arguments)
+        assert result.code == ExitCode.USAGE
+        assert message in result.err
 
     def test_rejected_datadog_keys_are_reported(
         self, incident: Run, datadog: Any, connect_datadog: Callable[..., None]
     ) -> None:
         connect_datadog(app_key="a-wrong-application-key")
-        ended = incident("setup", "datadog", "--url", URL, "--yes")
-        assert ended.code == ExitCode.UNAVAILABLE
-        assert "Correct api_key and app_key" in ended.err
-        assert "a-wrong-application-key" not in ended.err
+        result = incident("setup", "datadog", "--url", URL, "--yes")
+        assert result.code == ExitCode.UNAVAILABLE
+        assert "Correct api_key and app_key" in result.err
+        assert "a-wrong-application-key" not in result.err
         assert not datadog.webhooks
 
     @pytest.mark.parametrize("missing", ["AIRFLOW_CONN_DATADOG_DEFAULT", "AIRFLOW_CONN_INCIDENT_WEBHOOK"])
@@ -161,15 +164,15 @@ class TestDatadog:
         self, incident: Run, datadog: Any, missing: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv(missing)
-        ended = incident("setup", "datadog", "--url", URL, "--yes")
-        assert ended.code == ExitCode.UNAVAILABLE
-        assert "airflow incident setup airflow" in ended.err
+        result = incident("setup", "datadog", "--url", URL, "--yes")
+        assert result.code == ExitCode.UNAVAILABLE
+        assert "airflow incident setup airflow" in result.err
         assert not datadog.webhooks
 
 
 @pytest.fixture
 def stored(airflow_home: Path) -> Iterator[Callable[[str], Any]]:
-    """Return a connection as Airflow's database holds it; forget all of them afterwards."""
+    """Return a function that reads a connection from Airflow's database; delete all connections afterwards."""
     from airflow.models.connection import Connection
     from airflow.utils.session import create_session
     from sqlalchemy import delete, select
@@ -188,7 +191,7 @@ def stored(airflow_home: Path) -> Iterator[Callable[[str], Any]]:
 class TestAirflow:
     @pytest.fixture(autouse=True)
     def new_files(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-        """A DAGs folder in which every file is one that Airflow has not parsed yet."""
+        """Use an empty DAGs folder, whose new files Airflow has not parsed."""
         folder = tmp_path / "dags"
         folder.mkdir()
         monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(folder))
@@ -204,20 +207,20 @@ class TestAirflow:
         }.items():
             monkeypatch.setenv(name, value)
 
-    def actions(self, ended: Ended) -> dict[str, str]:
-        return {row["what"]: row["action"] for row in ended.json}
+    def actions(self, result: CommandResult) -> dict[str, str]:
+        return {row["what"]: row["action"] for row in result.json}
 
     @pytest.mark.usefixtures("secrets")
     def test_changes_are_shown_first(self, incident: Run, deployed: Callable[..., None], stored: Any) -> None:
         deployed(is_paused=True)
-        ended = incident("setup", "airflow", "--output", "json")
-        shown = self.actions(ended)
-        assert shown["connection slack_api_default"] == "create"
-        assert shown["connection datadog_default"] == "create"
-        assert shown["connection incident_webhook"] == "create"
-        assert (shown["DAG incident_response"], shown["DAG incident_update"]) == ("update", "keep")
-        assert shown["setting [incident] routing_table"] == "manual"
-        assert ended.code == ExitCode.OK
+        result = incident("setup", "airflow", "--output", "json")
+        preview = self.actions(result)
+        assert preview["connection slack_api_default"] == "create"
+        assert preview["connection datadog_default"] == "create"
+        assert preview["connection incident_webhook"] == "create"
+        assert (preview["DAG incident_response"], preview["DAG incident_update"]) == ("update", "keep")
+        assert preview["setting [incident] routing_table"] == "manual"
+        assert result.code == ExitCode.OK
         assert stored("slack_api_default") is None
         assert "Nothing was changed. Apply it with --yes." in incident("setup", "airflow").out
 
@@ -227,22 +230,22 @@ class TestAirflow:
     ) -> None:
         route_by({})
         deployed(is_paused=True)
-        ended = incident("setup", "airflow", "--yes")
-        assert ended.code == ExitCode.OK, ended.out
+        result = incident("setup", "airflow", "--yes")
+        assert result.code == ExitCode.OK, result.out
         assert stored("slack_api_default").password == "xoxb-a-token"
         assert stored("datadog_default").extra_dejson == {
             "api_key": "the-api-key",
             "app_key": "the-app-key",
             "api_host": "https://api.datadoghq.eu",
         }
-        made = stored("incident_webhook").password
-        assert len(made) > 40
+        webhook_secret = stored("incident_webhook").password
+        assert len(webhook_secret) > 40
         assert incident("trigger", "--title", "T").code == ExitCode.OK
-        for secret in ("xoxb-a-token", "the-api-key", "the-app-key", made):
-            assert secret not in ended.out + ended.err
-        again = incident("setup", "airflow", "--yes", "--output", "json")
-        assert self.actions(again)["connection incident_webhook"] == "keep"
-        assert stored("incident_webhook").password == made
+        for secret in ("xoxb-a-token", "the-api-key", "the-app-key", webhook_secret):
+            assert secret not in result.out + result.err
+        rerun = incident("setup", "airflow", "--yes", "--output", "json")
+        assert self.actions(rerun)["connection incident_webhook"] == "keep"
+        assert stored("incident_webhook").password == webhook_secret
 
     def test_every_paused_incident_dag_is_unpaused(
         self, incident: Run, deployed: Callable[..., None], stored: Any, connect: Any, route_by: Any
@@ -258,28 +261,28 @@ class TestAirflow:
     ) -> None:
         connect()
         route_by({})
-        ended = incident("setup", "airflow", "--yes", "--output", "json")
-        assert (ended.code, self.actions(ended)["connection datadog_default"]) == (ExitCode.OK, "optional")
+        result = incident("setup", "airflow", "--yes", "--output", "json")
+        assert (result.code, self.actions(result)["connection datadog_default"]) == (ExitCode.OK, "optional")
 
     def test_single_datadog_key_is_an_error(
         self, incident: Run, deployed: Any, stored: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("DD_API_KEY", "the-api-key")
-        ended = incident("setup", "airflow", "--yes")
-        assert (ended.code, "DD_APP_KEY is not set." in ended.err) == (ExitCode.USAGE, True)
+        result = incident("setup", "airflow", "--yes")
+        assert (result.code, "DD_APP_KEY is not set." in result.err) == (ExitCode.USAGE, True)
 
     def test_sandbox_connection_is_replaced_by_real_credentials(
         self, incident: Run, deployed: Any, stored: Any, route_by: Any, slack: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         route_by({})
-        shown = incident("setup", "airflow", "--sandbox", slack.url)
-        assert (shown.code, stored("slack_api_default")) == (ExitCode.OK, None)
+        preview = incident("setup", "airflow", "--sandbox", slack.url)
+        assert (preview.code, stored("slack_api_default")) == (ExitCode.OK, None)
         assert incident("setup", "airflow", "--sandbox", slack.url, "--yes").code == ExitCode.OK
         assert stored("slack_api_default").password == slack.token
         assert stored("slack_api_default").extra_dejson == {"base_url": slack.slack_base_url}
         assert stored("datadog_default").extra_dejson["api_host"] == slack.datadog_url
         assert incident("check", "--only", "slack,datadog").code == ExitCode.OK
-        # Later the real token: the sandbox's address must not stay.
+        # The real token must also replace the base URL of the sandbox.
         monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-a-token")
         incident("setup", "airflow", "--yes")
         assert (stored("slack_api_default").password, stored("slack_api_default").extra_dejson) == (
@@ -290,9 +293,9 @@ class TestAirflow:
     @pytest.mark.usefixtures("secrets", "deployed")
     def test_sandbox_does_not_replace_a_real_connection(self, incident: Run, stored: Any, slack: Any) -> None:
         incident("setup", "airflow", "--yes")
-        ended = incident("setup", "airflow", "--sandbox", slack.url, "--yes", "--output", "json")
-        assert self.actions(ended)["connection slack_api_default"] == "manual"
-        assert ended.code == ExitCode.FAILED
+        result = incident("setup", "airflow", "--sandbox", slack.url, "--yes", "--output", "json")
+        assert self.actions(result)["connection slack_api_default"] == "manual"
+        assert result.code == ExitCode.FAILED
         assert stored("slack_api_default").password == "xoxb-a-token"
 
     @pytest.mark.usefixtures("secrets", "stored")
@@ -318,10 +321,10 @@ class TestAirflow:
         route_by({})
         incident("setup", "airflow", "--slack-conn-id", "slack_logistics", "--yes")
         assert stored("slack_logistics").password == "xoxb-a-token"
-        ended = incident("setup", "airflow", "--slack-conn-id", "slack_logistics", "--yes")
+        result = incident("setup", "airflow", "--slack-conn-id", "slack_logistics", "--yes")
         # The shipped DAGs use another connection, which does not exist.
-        assert ended.code == ExitCode.FAILED
-        assert "Left to do by hand: 1 line above, marked manual." in ended.out
+        assert result.code == ExitCode.FAILED
+        assert "Left to do by hand: 1 line above, marked manual." in result.out
         assert stored("slack_api_default") is None
 
     @pytest.mark.usefixtures("secrets", "deployed")
@@ -347,12 +350,12 @@ class TestAirflow:
     ) -> None:
         monkeypatch.setenv("SLACK_SIGNING_SECRET", "a-signing-secret")
         monkeypatch.setenv("SLACK_APP_TOKEN", "xapp-a-token")
-        ended = incident("setup", "airflow", "--yes")
+        result = incident("setup", "airflow", "--yes")
         assert stored("slack_api_default").extra_dejson == {
             "signing_secret": "a-signing-secret",
             "app_token": "xapp-a-token",
         }
-        assert not any(secret in ended.out + ended.err for secret in ("a-signing-secret", "xapp-a-token"))
+        assert not any(secret in result.out + result.err for secret in ("a-signing-secret", "xapp-a-token"))
         monkeypatch.setenv("SLACK_APP_TOKEN", "xoxb-a-token")
         refused = incident("setup", "airflow", "--yes")
         assert (refused.code, "It begins with xapp-" in refused.err) == (ExitCode.USAGE, True)
@@ -362,14 +365,14 @@ class TestAirflow:
         self, incident: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIRFLOW__INCIDENT__SLACK_POOL", "slack-of-a-new-machine")
-        ended = incident("setup", "airflow", "--output", "json")
-        assert {row["what"]: row["action"] for row in ended.json}["pool slack-of-a-new-machine"] == "create"
+        result = incident("setup", "airflow", "--output", "json")
+        assert {row["what"]: row["action"] for row in result.json}["pool slack-of-a-new-machine"] == "create"
 
     @pytest.mark.usefixtures("deployed")
     def test_missing_secrets_are_listed(self, incident: Run, stored: Any) -> None:
-        ended = incident("setup", "airflow", "--yes")
-        assert ended.code == ExitCode.FAILED
-        assert "SLACK_BOT_TOKEN" in ended.out
+        result = incident("setup", "airflow", "--yes")
+        assert result.code == ExitCode.FAILED
+        assert "SLACK_BOT_TOKEN" in result.out
         assert stored("slack_api_default") is None
 
     @pytest.mark.usefixtures("secrets", "deployed")
@@ -377,27 +380,27 @@ class TestAirflow:
         self, incident: Run, stored: Any, connect: Callable[..., Any]
     ) -> None:
         connect()
-        ended = incident("setup", "airflow", "--yes", "--output", "json")
-        [row] = [row for row in ended.json if row["what"] == "connection slack_api_default"]
+        result = incident("setup", "airflow", "--yes", "--output", "json")
+        [row] = [row for row in result.json if row["what"] == "connection slack_api_default"]
         assert row["action"] == "keep"
         assert stored("slack_api_default") is None
 
     @pytest.mark.usefixtures("deployed", "stored")
     @pytest.mark.parametrize(
-        ("variable", "value", "says"),
+        ("variable", "value", "message"),
         [
             ("SLACK_BOT_TOKEN", "xoxp-a-person's", "begins with xoxb-"),
             ("INCIDENT_WEBHOOK_SECRET", "short", "fewer than 16 characters"),
         ],
     )
     def test_invalid_secret_is_rejected(
-        self, incident: Run, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+        self, incident: Run, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
     ) -> None:
         monkeypatch.setenv(variable, value)
-        ended = incident("setup", "airflow", "--yes")
-        assert ended.code == ExitCode.USAGE
-        assert says in ended.err
-        assert value not in ended.err + ended.out
+        result = incident("setup", "airflow", "--yes")
+        assert result.code == ExitCode.USAGE
+        assert message in result.err
+        assert value not in result.err + result.out
 
 
 @pytest.fixture
@@ -414,13 +417,13 @@ class TestFiles:
         monkeypatch.setenv("AIRFLOW__INCIDENT__ROUTING_TABLE", str(path))
         return path
 
-    def actions(self, ended: Ended) -> dict[str, str]:
-        return {row["what"]: row["action"] for row in ended.json}
+    def actions(self, result: CommandResult) -> dict[str, str]:
+        return {row["what"]: row["action"] for row in result.json}
 
     def test_changes_are_shown_first(self, incident: Run, dags_folder: Path, table: Path) -> None:
-        ended = incident("setup", "files", "--to", str(dags_folder), "--output", "json")
-        assert ended.code == ExitCode.OK
-        assert self.actions(ended) == {
+        result = incident("setup", "files", "--to", str(dags_folder), "--output", "json")
+        assert result.code == ExitCode.OK
+        assert self.actions(result) == {
             **{f"DAG file {path.name}": "create" for path in sorted(DAGS.glob("*.py"))},
             "routing table": "create",
             "example of a routing table": "create",
@@ -438,8 +441,8 @@ class TestFiles:
         assert [rule.name for rule in routing.rules] == ["drill"]
         assert (routing.defaults.responders, routing.allowed_networks, routing.triage.channel) == ((), (), None)
         assert load_routing_table((table.parent / "routing.example.yaml").read_text()).rules
-        again = incident("setup", "files", "--to", str(dags_folder), "--yes", "--output", "json")
-        assert set(self.actions(again).values()) == {"keep"}
+        rerun = incident("setup", "files", "--to", str(dags_folder), "--yes", "--output", "json")
+        assert set(self.actions(rerun).values()) == {"keep"}
 
     def test_routing_table_contains_the_responders(self, incident: Run, dags_folder: Path, table: Path) -> None:
         names = ["--responders", "dana@acme.example, @sre-oncall", "--responders", 'José "Pepe" García']
@@ -460,8 +463,8 @@ class TestFiles:
         assert kept.code == ExitCode.FAILED
         assert self.actions(kept)["DAG file incident_response.py"] == "manual"
         assert mine.read_text() == "# mine"
-        compared = incident("setup", "files", "--to", str(dags_folder), "--diff")
-        assert "-# mine" in compared.out
+        diff = incident("setup", "files", "--to", str(dags_folder), "--diff")
+        assert "-# mine" in diff.out
         assert incident("setup", "files", "--to", str(dags_folder), "--yes", "--replace").code == ExitCode.OK
         assert mine.read_bytes() == (DAGS / "incident_response.py").read_bytes()
         assert (dags_folder / "incident_response.py.bak").read_text() == "# mine"
@@ -469,19 +472,19 @@ class TestFiles:
     def test_diff_keeps_the_indentation_of_a_patch(self, incident: Run, dags_folder: Path) -> None:
         shipped = (DAGS / "incident_update.py").read_text()
         (dags_folder / "incident_update.py").write_text(f"{shipped}# mine\n")
-        compared = incident("setup", "files", "--to", str(dags_folder), "--diff").out.splitlines()
-        assert compared[-4:] == [*(f" {line}" for line in shipped.splitlines()[-3:]), "-# mine"]
+        diff = incident("setup", "files", "--to", str(dags_folder), "--diff").out.splitlines()
+        assert diff[-4:] == [*(f" {line}" for line in shipped.splitlines()[-3:]), "-# mine"]
 
     def test_file_in_place_of_the_folder_is_rejected(self, incident: Run, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        ended = incident("setup", "files", "--to", str(tmp_path / "file"), "--yes")
-        assert (ended.code, "--to" in ended.err) == (ExitCode.USAGE, True)
+        result = incident("setup", "files", "--to", str(tmp_path / "file"), "--yes")
+        assert (result.code, "--to" in result.err) == (ExitCode.USAGE, True)
 
     def test_remove_keeps_edited_files(self, incident: Run, dags_folder: Path, table: Path, tmp_path: Path) -> None:
         incident("setup", "files", "--to", str(dags_folder), "--responders", "dana@acme.example", "--yes")
         (dags_folder / "incident_update.py").write_text("# mine")
-        shown = incident("setup", "files", "--to", str(dags_folder), "--remove")
-        assert shown.code == ExitCode.OK
+        preview = incident("setup", "files", "--to", str(dags_folder), "--remove")
+        assert preview.code == ExitCode.OK
         assert table.exists()
         removed = incident("setup", "files", "--to", str(dags_folder), "--remove", "--yes")
         assert removed.code == ExitCode.FAILED
@@ -505,10 +508,10 @@ class TestRemove:
         assert incident("setup", "airflow", "--sandbox", slack.url, "--yes").code == ExitCode.OK
         assert incident("setup", "datadog", "--url", URL, "--yes").code == ExitCode.OK
         assert "slack_of_this_test" in pools()
-        shown = incident("setup", "remove", *to, "--output", "json")
-        assert {row["action"] for row in shown.json} == {"remove"}, shown.out
+        preview = incident("setup", "remove", *to, "--output", "json")
+        assert {row["action"] for row in preview.json} == {"remove"}, preview.out
         assert stored("slack_api_default") is not None
-        remove = [row["what"] for row in shown.json if row["what"].startswith("DAG incident")]
+        remove = [row["what"] for row in preview.json if row["what"].startswith("DAG incident")]
         assert remove == ["DAG incident_response", "DAG incident_update"]
         keep_dag_history(monkeypatch)
         assert incident("setup", "remove", *to, "--yes").code == ExitCode.OK
@@ -539,13 +542,13 @@ class TestRemove:
     ) -> None:
         connect()
         keep_dag_history(monkeypatch)
-        ended = incident("setup", "remove", "--to", "/nowhere", "--yes", "--output", "json")
-        [row] = [row for row in ended.json if row["what"] == "connection slack_api_default"]
-        assert (row["action"], ended.code) == ("manual", ExitCode.FAILED)
+        result = incident("setup", "remove", "--to", "/nowhere", "--yes", "--output", "json")
+        [row] = [row for row in result.json if row["what"] == "connection slack_api_default"]
+        assert (row["action"], result.code) == ("manual", ExitCode.FAILED)
 
 
 def keep_dag_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The DAGs of the session serve other tests as well."""
+    """Keep the DAGs of the session, which other tests use."""
     monkeypatch.setattr("airflow_incident_provider.cli.setup.airflow.delete_dag", str)
 
 

@@ -1,4 +1,4 @@
-"""``airflow incident list`` and ``show``: worst first, filtered, readable at 80 columns, whole for programs."""
+"""Test ``airflow incident list`` and ``show``: order, filters, terminal and machine-readable output."""
 
 from __future__ import annotations
 
@@ -23,45 +23,45 @@ from airflow_incident_provider.models import IncidentSummary, TimelineEntry
 from airflow_incident_provider.registry.records import StoredIncident, Transition
 from airflow_incident_provider.room.snapshot import IncidentSnapshot
 
-from .conftest import Ended, forget_runs, run_dag  # isort: skip
+from .conftest import CommandResult, delete_runs, run_dag  # isort: skip
 from .terminal import Terminal  # isort: skip
 
-Run = Callable[..., Ended]
+Run = Callable[..., CommandResult]
 LONG = "Login returns 500 for every customer of every region since the latest release of the gateway"
 SCHEMA = {"severity", "title", "status", "began_at", "key", "run_url", "room_url", "no_room", "findings", "env"}
 
 
-def incident_conf(name: str, severity: str, **more: Any) -> dict[str, Any]:
-    return {"title": name, "id": name, "severity": severity, **more}
+def incident_conf(name: str, severity: str, **fields: Any) -> dict[str, Any]:
+    return {"title": name, "id": name, "severity": severity, **fields}
 
 
 @pytest.fixture(scope="module")
 def incidents(parsed_dags: None, slack_connection: dict[str, str]) -> Iterator[dict[str, str]]:
-    """Runs: incidents with and without a room, a requested dry run, one without a connection, a drill."""
+    """Run incidents with and without a room, a requested dry run, one without a connection, and a drill."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-        forget_runs()
-        made = {"alone": run_dag(incident_conf("Alone", "high"))}
+        delete_runs()
+        run_ids = {"no_connection": run_dag(incident_conf("No connection", "high"))}
         patch.setenv("AIRFLOW_CONN_SLACK_API_DEFAULT", json.dumps(slack_connection))
-        made["low"] = run_dag(incident_conf("Terraform drift", "low", teams=["platform"]))
-        made["critical"] = run_dag(incident_conf(LONG, "critical", services=["Auth-API"], env="prod"))
-        made["drill"] = run_dag(incident_conf("Nothing is wrong", "critical", tags=["drill:true"]))
-        made["dry"] = run_dag(incident_conf("Only tried", "critical", dry_run=True, users=["dana@acme.example"]))
+        run_ids["low"] = run_dag(incident_conf("Terraform drift", "low", teams=["platform"]))
+        run_ids["critical"] = run_dag(incident_conf(LONG, "critical", services=["Auth-API"], env="prod"))
+        run_ids["drill"] = run_dag(incident_conf("Nothing is wrong", "critical", tags=["drill:true"]))
+        run_ids["dry"] = run_dag(incident_conf("Only tried", "critical", dry_run=True, users=["dana@acme.example"]))
         patch.setenv("AIRFLOW_CONN_SLACK_API_DEFAULT", json.dumps({**slack_connection, "password": "xoxb-wrong"}))
-        made["refused"] = run_dag(incident_conf("No room for this", "medium"))
-        yield made
+        run_ids["refused"] = run_dag(incident_conf("No room for this", "medium"))
+        yield run_ids
 
 
-def titles(ended: Ended) -> list[str]:
-    return [row["title"] for row in ended.json]
+def titles(result: CommandResult) -> list[str]:
+    return [row["title"] for row in result.json]
 
 
 def test_open_incidents_are_listed_first_by_severity(incident: Run, incidents: dict[str, str]) -> None:
-    ended = incident("list", "--output", "json")
-    assert titles(ended)[0] == LONG
-    open_ones = [row["status"] in ("open", "recovered") and not row["drill"] for row in ended.json]
+    result = incident("list", "--output", "json")
+    assert titles(result)[0] == LONG
+    open_ones = [row["status"] in ("open", "recovered") and not row["drill"] for row in result.json]
     assert open_ones == sorted(open_ones, reverse=True)
-    severities = [row["severity"] for row, is_open in zip(ended.json, open_ones, strict=True) if is_open]
+    severities = [row["severity"] for row, is_open in zip(result.json, open_ones, strict=True) if is_open]
     assert severities == sorted(severities, key=["critical", "high", "medium", "low"].index)
 
 
@@ -108,28 +108,28 @@ def test_terminal_of_80_columns_shows_one_line_per_incident(
     incidents: dict[str, str], environment: dict[str, str]
 ) -> None:
     with Terminal("list", environment={"COLUMNS": "80", **environment}) as tty:
-        code, shown = tty.end()
+        code, output = tty.end()
     assert code == ExitCode.OK
-    lines = shown.splitlines()
+    lines = output.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].split() == ["SEVERITY", "AGE", "STATUS", "NAME", "TITLE", "ROOM"]
     [critical] = [line for line in lines if "Login returns" in line]
     assert "…" in critical
-    assert "show one: airflow incident show" in shown
+    assert "show one: airflow incident show" in output
     assert ("\x1b[31m" in tty.raw or "\x1b[1;31m" in tty.raw) == ("NO_COLOR" not in environment)
 
 
 def test_narrow_terminal_shows_values_without_truncation(incident: Run, incidents: dict[str, str]) -> None:
     [began_at] = [row["began_at"] for row in incident("list", "-o", "json").json if row["title"] == LONG]
-    # The list says the second in which it began: it may be nearly one younger.
+    # The list truncates the start to seconds: the incident may be almost one second younger.
     began, before = datetime.fromisoformat(began_at), datetime.now(UTC) - timedelta(seconds=1)
     with Terminal("list", environment={"COLUMNS": "30"}) as tty:
-        code, shown = tty.end()
+        code, output = tty.end()
     assert code == ExitCode.OK
     ages = range((before - began) // timedelta(minutes=1), (datetime.now(UTC) - began) // timedelta(minutes=1) + 1)
-    assert any(f"critical · {age} min · open" in shown for age in ages)
-    assert " ".join(LONG.split()) in " ".join(shown.split())
-    assert max(len(line) for line in shown.splitlines() if "#" not in line) <= 30
+    assert any(f"critical · {age} min · open" in output for age in ages)
+    assert " ".join(LONG.split()) in " ".join(output.split())
+    assert max(len(line) for line in output.splitlines() if "#" not in line) <= 30
 
 
 @pytest.mark.parametrize("command", ["list", "show", "watch", "check --only clock,pool"])
@@ -140,11 +140,11 @@ def test_ascii_encoding_is_supported(
     arguments = [*options] if options else [] if name == "list" else [incidents["critical"]]
     for name_of_stream, descriptor in {"stdout": 1, "stderr": 2}.items():
         monkeypatch.setattr(sys, name_of_stream, os.fdopen(os.dup(descriptor), "w", encoding="ascii"))
-    ended = incident(name, *arguments)
-    assert ended.code == ExitCode.OK or name == "check", ended.err
-    assert "Traceback" not in ended.err
-    assert ended.out
-    assert ended.out.isascii()
+    result = incident(name, *arguments)
+    assert result.code == ExitCode.OK or name == "check", result.err
+    assert "Traceback" not in result.err
+    assert result.out
+    assert result.out.isascii()
 
 
 def test_drill_is_marked_and_not_counted_as_open(incident: Run, incidents: dict[str, str]) -> None:
@@ -153,15 +153,15 @@ def test_drill_is_marked_and_not_counted_as_open(incident: Run, incidents: dict[
     assert "Nothing is wrong" not in titles(incident("list", "--open", "-o", "json"))
     assert incident("show", incidents["drill"]).out.splitlines()[1].startswith("drill · open")
     with Terminal("list") as tty:
-        _, shown = tty.end()
-    [line] = [line for line in shown.splitlines() if "Nothing is wrong" in line]
+        _, output = tty.end()
+    [line] = [line for line in output.splitlines() if "Nothing is wrong" in line]
     assert line.split()[3] == "drill"
 
 
 def test_name_in_the_terminal_is_accepted_by_show(incident: Run, incidents: dict[str, str]) -> None:
     with Terminal("list", environment={"COLUMNS": "500"}) as tty:
-        _, shown = tty.end()
-    heading, *lines = shown.splitlines()
+        _, output = tty.end()
+    heading, *lines = output.splitlines()
     at, end = heading.index("NAME"), heading.index("TITLE")
     names = [line[at:end].strip() for line in lines if "TITLE" not in line and "show one" not in line]
     assert len(names) == len(incidents)
@@ -183,9 +183,9 @@ def test_incident_reported_by_a_person_has_no_alert(reporter: str | None, firing
 
 
 @pytest.mark.parametrize(
-    ("by", "ended"), [("dana@acme.example", "by dana@acme.example"), (None, "2026-11-28T14:12:31Z")]
+    ("by", "expected"), [("dana@acme.example", "by dana@acme.example"), (None, "2026-11-28T14:12:31Z")]
 )
-def test_show_names_the_person_who_resolved_the_incident(by: str | None, ended: str) -> None:
+def test_show_names_the_person_who_resolved_the_incident(by: str | None, expected: str) -> None:
     conf, at = {"title": "T", "severity": "high"}, datetime(2026, 11, 28, 14, 12, 31, tzinfo=UTC)
     read = read_incident(conf, received_at=at, routing=RoutingTable())
     record = reported_record(conf, read, RoutingTable(), dag_id="incident_response", run_id="r")
@@ -199,14 +199,14 @@ def test_show_names_the_person_who_resolved_the_incident(by: str | None, ended: 
     view = IncidentView(incident=read, stored=stored, summary=summary)
     lines = [line.text for line in report(view)]
     assert "resolved" in lines[1]
-    assert ended in lines[1]
+    assert expected in lines[1]
     assert f"14:12:31  resolved{f' by {by}' if by else ''}" in lines
     assert (as_row(view, at)["ended_at"], as_row(view, at)["resolved_by"]) == ("2026-11-28T14:12:31Z", by)
 
 
 def test_show_begins_with_the_reason_for_a_missing_room(incident: Run, incidents: dict[str, str]) -> None:
-    ended = incident("show", incidents["refused"])
-    first = ended.out.splitlines()[:4]
+    result = incident("show", incidents["refused"])
+    first = result.out.splitlines()[:4]
     assert first[0] == "MEDIUM  No room for this"
     assert first[2].startswith("No room: ")
     assert "invalid_auth" in first[2] or "token" in first[2]
@@ -214,7 +214,7 @@ def test_show_begins_with_the_reason_for_a_missing_room(incident: Run, incidents
 
 
 def test_unrequested_dry_run_fails(incident: Run, incidents: dict[str, str]) -> None:
-    watched = incident("watch", incidents["alone"])
+    watched = incident("watch", incidents["no_connection"])
     assert watched.code == ExitCode.FAILED
     assert "No room: There is no Airflow connection 'slack_api_default'" in watched.out
     assert "there is no room" in watched.out
@@ -233,12 +233,12 @@ def test_requested_dry_run_succeeds_and_lists_invitations(incident: Run, inciden
 
 def test_output_contains_no_slack_markup(incident: Run, incidents: dict[str, str]) -> None:
     for command in ("show", "watch"):
-        shown = incident(command, incidents["critical"]).out
-        assert not re.search(r"\*[A-Z][^*\n]*\*|<https?:|`", shown), shown
+        output = incident(command, incidents["critical"]).out
+        assert not re.search(r"\*[A-Z][^*\n]*\*|<https?:|`", output), output
 
 
 def test_listed_records_are_accepted_by_explain(incident: Run, incidents: dict[str, str], tmp_path: Any) -> None:
     (tmp_path / "records.json").write_text(incident("list", "--records").out)
     (tmp_path / "alert.json").write_text(json.dumps({"title": "T"}))
-    ended = incident("explain", str(tmp_path / "alert.json"), "--records", str(tmp_path / "records.json"))
-    assert ended.code == ExitCode.OK, ended.err
+    result = incident("explain", str(tmp_path / "alert.json"), "--records", str(tmp_path / "records.json"))
+    assert result.code == ExitCode.OK, result.err

@@ -1,4 +1,4 @@
-"""``airflow incident socket``: what ends it, with which exit code, and that no secret is printed."""
+"""Test ``airflow incident socket``: exit codes, and no secrets in the output."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from incident_sandbox.seed import APP_LEVEL_TOKEN
 from airflow_incident_provider.cli.run import ExitCode
 from airflow_incident_provider.cli.socket_mode import StoredSlackConnection, default_api_server
 
-from .conftest import Ended  # isort: skip
+from .conftest import CommandResult  # isort: skip
 
-Run = Callable[..., Ended]
+Run = Callable[..., CommandResult]
 CONNECTION = "AIRFLOW_CONN_SLACK_API_DEFAULT"
 COMPLETE = {"app_token": APP_LEVEL_TOKEN, "signing_secret": SIGNING_SECRET}
 
@@ -34,21 +34,21 @@ COMPLETE = {"app_token": APP_LEVEL_TOKEN, "signing_secret": SIGNING_SECRET}
         ({**COMPLETE, "app_token": "xapp-revoked"}, "Slack refused apps.connections.open: invalid_auth."),
         ({**COMPLETE, "app_id": "A0OTHER"}, "The app-level token is of the app A0WARROOM1"),
     ],
-    ids=["no token", "another kind", "no signing secret", "refused", "another app"],
+    ids=["no token", "wrong token type", "no signing secret", "refused", "another app"],
 )
 def test_missing_or_refused_credentials_end_the_command(
     incident: Run, connect: Callable[..., Any], extra: dict[str, str], message: str
 ) -> None:
     connect(**extra)
-    ended = incident("socket", "--api-url", "http://127.0.0.1:1")
-    assert ended.code == ExitCode.UNAVAILABLE
-    assert message in ended.err
-    assert not any(secret in ended.out + ended.err for secret in extra.values() if secret != "A0OTHER")
+    result = incident("socket", "--api-url", "http://127.0.0.1:1")
+    assert result.code == ExitCode.UNAVAILABLE
+    assert message in result.err
+    assert not any(secret in result.out + result.err for secret in extra.values() if secret != "A0OTHER")
 
 
 def test_missing_connection_ends_the_command(incident: Run) -> None:
-    ended = incident("socket", "--conn-id", "slack_elsewhere")
-    assert (ended.code, "The Airflow connection slack_elsewhere does not exist." in ended.err) == (3, True)
+    result = incident("socket", "--conn-id", "slack_other")
+    assert (result.code, "The Airflow connection slack_other does not exist." in result.err) == (3, True)
 
 
 @pytest.mark.parametrize("option", [("--api-url", "airflow:8080"), ("--ready-file", "/no/such/folder/ready")])
@@ -56,8 +56,8 @@ def test_invalid_arguments_are_rejected(
     incident: Run, connect: Callable[..., Any], option: tuple[str, str]
 ) -> None:
     connect(**COMPLETE)
-    ended = incident("socket", *option)
-    assert (ended.code, option[0] in ended.err) == (ExitCode.USAGE, True)
+    result = incident("socket", *option)
+    assert (result.code, option[0] in result.err) == (ExitCode.USAGE, True)
 
 
 @pytest.mark.parametrize(
@@ -106,12 +106,12 @@ def test_sigterm_ends_the_command_cleanly(slack: Any, connect: Callable[..., Any
         sockets = slack.workspace.sockets
         wait_until(lambda: bool(sockets.open) and ready.exists(), timeout=60, what="a connection")
         process.send_signal(signal.SIGTERM)
-        printed, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == ExitCode.OK, printed
+    assert process.returncode == ExitCode.OK, output
     assert not ready.exists()
-    assert "Connected to Slack as the app A0WARROOM1." in printed
-    assert "Z Disconnected." in printed
+    assert "Connected to Slack as the app A0WARROOM1." in output
+    assert "Z Disconnected." in output
     for secret in (APP_LEVEL_TOKEN, SIGNING_SECRET, slack.token, "ticket="):
-        assert [line for line in printed.splitlines() if secret in line] == []
+        assert [line for line in output.splitlines() if secret in line] == []

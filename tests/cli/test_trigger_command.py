@@ -1,4 +1,4 @@
-"""``airflow incident trigger``: what becomes a run, and what is refused in words before anything is sent."""
+"""Test ``airflow incident trigger``: runs that start, and input that is rejected."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from airflow_incident_provider.cli.run import ExitCode
 from airflow_incident_provider.models import Severity
 
 from .terminal import Terminal  # isort: skip
-from .conftest import DAG_ID, Ended
+from .conftest import DAG_ID, CommandResult
 
-Run = Callable[..., Ended]
+Run = Callable[..., CommandResult]
 
 
 def conf_of(run_id: str) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def number_of_runs() -> int:
 
 
 def test_every_option_is_in_the_conf(incident: Run, deployed: Any) -> None:
-    ended = incident(
+    result = incident(
         "trigger", "--title", "Checkout is down", "--incident-id", "OPS-7", "--severity", "SEV-1",
         "--description", "Carts are empty", "--started-at", "2026-11-23T10:35:00+01:00", "--env", "prod",
         "--users", "dana@acme.example,@sre-oncall", "--users", "Alice Ng", "--service", "checkout",
@@ -46,8 +46,8 @@ def test_every_option_is_in_the_conf(incident: Run, deployed: Any) -> None:
         "--target", "https://checkout.acme.example/healthz", "--link", "https://wiki.acme.example/a,b",
         "--output", "json",
     )  # fmt: skip
-    assert ended.code == ExitCode.OK, ended.err
-    [row] = ended.json
+    assert result.code == ExitCode.OK, result.err
+    [row] = result.json
     assert (row["run_id"], row["state"], row["severity"]) == ("man.OPS-7", "started", "critical")
     assert conf_of("man.OPS-7") == {
         "title": "Checkout is down",
@@ -69,9 +69,9 @@ def test_every_option_is_in_the_conf(incident: Run, deployed: Any) -> None:
 
 
 def test_repeated_trigger_starts_one_run(incident: Run, deployed: Any) -> None:
-    again = ["trigger", "--title", "T", "--incident-id", "OPS-8", "--output", "json"]
-    assert incident(*again).json[0]["state"] == "started"
-    second = incident(*again)
+    arguments = ["trigger", "--title", "T", "--incident-id", "OPS-8", "--output", "json"]
+    assert incident(*arguments).json[0]["state"] == "started"
+    second = incident(*arguments)
     assert (second.code, second.json[0]["state"]) == (ExitCode.OK, "known already")
     assert number_of_runs() == 1
 
@@ -91,9 +91,9 @@ def test_local_user_name_is_not_an_email_address(incident: Run, deployed: Any) -
 def test_run_url_is_not_wrapped_in_a_narrow_terminal(deployed: Any) -> None:
     environment = {"COLUMNS": "40", "AIRFLOW__API__BASE_URL": "https://airflow.acme.example"}
     with Terminal("trigger", "--title", "T", "--incident-id", "narrow", environment=environment) as tty:
-        code, shown = tty.end()
-    assert code == ExitCode.OK, shown
-    assert "https://airflow.acme.example/dags/incident_response/runs/man.narrow" in shown.splitlines()
+        code, output = tty.end()
+    assert code == ExitCode.OK, output
+    assert "https://airflow.acme.example/dags/incident_response/runs/man.narrow" in output.splitlines()
 
 
 def test_trigger_without_an_id_always_starts_an_incident(incident: Run, deployed: Any) -> None:
@@ -106,9 +106,9 @@ def test_datadog_payload_is_recognized(
     incident: Run, deployed: Any, payload: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
     (tmp_path / "alert.json").write_text(json.dumps(payload("01")))
-    ended = incident("trigger", "--from-file", str(tmp_path / "alert.json"), "--users", "Dana", "-o", "json")
-    assert ended.code == ExitCode.OK, ended.err
-    run_id = ended.json[0]["run_id"]
+    result = incident("trigger", "--from-file", str(tmp_path / "alert.json"), "--users", "Dana", "-o", "json")
+    assert result.code == ExitCode.OK, result.err
+    run_id = result.json[0]["run_id"]
     assert run_id.startswith("dd.148275309.")
     assert conf_of(run_id) == {"datadog": payload("01"), "users": ["Dana"]}
 
@@ -124,8 +124,8 @@ def test_files_are_json_or_yaml_and_options_override_them(
     incident: Run, deployed: Any, tmp_path: Path, name: str, text: str
 ) -> None:
     (tmp_path / name).write_text(text)
-    ended = incident("trigger", "--from-file", str(tmp_path / name), "--severity", "low", "-o", "json")
-    assert ended.code == ExitCode.OK, ended.err
+    result = incident("trigger", "--from-file", str(tmp_path / name), "--severity", "low", "-o", "json")
+    assert result.code == ExitCode.OK, result.err
     conf = conf_of("man.12")
     assert (conf["title"], conf["severity"], conf["id"]) == ("T", Severity.LOW, "12")
 
@@ -137,7 +137,7 @@ def test_standard_input_is_read(incident: Run, deployed: Any, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         ([], "Give --title, or --from-file."),
         (["--title", "T", "--severity", "purple"], "severity: 'purple' is not a severity"),
@@ -148,15 +148,15 @@ def test_standard_input_is_read(incident: Run, deployed: Any, monkeypatch: pytes
         (["--interactive", "--from-file", "-"], "both read standard input"),
     ],
 )
-def test_invalid_arguments_start_nothing(incident: Run, deployed: Any, arguments: list[str], says: str) -> None:
-    ended = incident("trigger", *arguments)
-    assert ended.code == ExitCode.USAGE
-    assert says in ended.err
+def test_invalid_arguments_start_nothing(incident: Run, deployed: Any, arguments: list[str], message: str) -> None:
+    result = incident("trigger", *arguments)
+    assert result.code == ExitCode.USAGE
+    assert message in result.err
     assert number_of_runs() == 0
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("[1, 2]", "does not hold an object"),
         ("{", "neither JSON nor YAML"),
@@ -167,26 +167,26 @@ def test_invalid_arguments_start_nothing(incident: Run, deployed: Any, arguments
     ],
 )
 def test_file_without_an_incident_is_rejected(
-    incident: Run, deployed: Any, tmp_path: Path, text: str, says: str
+    incident: Run, deployed: Any, tmp_path: Path, text: str, message: str
 ) -> None:
     (tmp_path / "file").write_text(text)
-    ended = incident("trigger", "--from-file", str(tmp_path / "file"))
-    assert ended.code == ExitCode.USAGE
-    assert says in ended.err
-    assert "Traceback" not in ended.err
+    result = incident("trigger", "--from-file", str(tmp_path / "file"))
+    assert result.code == ExitCode.USAGE
+    assert message in result.err
+    assert "Traceback" not in result.err
 
 
 def test_recovery_starts_no_incident(
     incident: Run, deployed: Any, payload: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
     (tmp_path / "recovery.json").write_text(json.dumps(payload("03")))
-    ended = incident("trigger", "--from-file", str(tmp_path / "recovery.json"))
-    assert (ended.code, number_of_runs()) == (ExitCode.USAGE, 0)
-    assert "opens no incident" in ended.err
+    result = incident("trigger", "--from-file", str(tmp_path / "recovery.json"))
+    assert (result.code, number_of_runs()) == (ExitCode.USAGE, 0)
+    assert "opens no incident" in result.err
 
 
 @pytest.mark.parametrize(
-    ("state", "says"),
+    ("state", "message"),
     [
         ({"is_paused": True}, "is paused"),
         ({"has_import_errors": True}, "has import errors"),
@@ -194,68 +194,70 @@ def test_recovery_starts_no_incident(
     ],
 )
 def test_dag_that_cannot_run_is_reported(
-    incident: Run, deployed: Callable[..., None], state: dict[str, bool], says: str
+    incident: Run, deployed: Callable[..., None], state: dict[str, bool], message: str
 ) -> None:
     deployed(**state)
-    ended = incident("trigger", "--title", "T")
-    assert (ended.code, number_of_runs()) == (ExitCode.UNAVAILABLE, 0)
-    assert says in ended.err
+    result = incident("trigger", "--title", "T")
+    assert (result.code, number_of_runs()) == (ExitCode.UNAVAILABLE, 0)
+    assert message in result.err
 
 
 def test_title_cannot_inject_terminal_sequences_or_markup(incident: Run, deployed: Any) -> None:
-    ended = incident("trigger", "--title", "\x1b[2J[/red] [bold]boo[/bold] \u202egnp", "--severity", "low")
-    assert ended.code == ExitCode.OK
-    assert "\x1b" not in ended.out
-    assert "\u202e" not in ended.out
-    assert "[/red] [bold]boo[/bold]" in ended.out
+    result = incident("trigger", "--title", "\x1b[2J[/red] [bold]boo[/bold] \u202egnp", "--severity", "low")
+    assert result.code == ExitCode.OK
+    assert "\x1b" not in result.out
+    assert "\u202e" not in result.out
+    assert "[/red] [bold]boo[/bold]" in result.out
 
 
 class TestRemote:
     def test_missing_token_error_names_the_variable(self, incident: Run) -> None:
-        ended = incident("trigger", "--title", "T", "--api-url", "https://airflow.acme.example")
-        assert ended.code == ExitCode.USAGE
-        assert "AIRFLOW_CLI_TOKEN" in ended.err
+        result = incident("trigger", "--title", "T", "--api-url", "https://airflow.acme.example")
+        assert result.code == ExitCode.USAGE
+        assert "AIRFLOW_CLI_TOKEN" in result.err
 
     def test_url_without_a_scheme_is_rejected(self, incident: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AIRFLOW_CLI_TOKEN", "token")
-        ended = incident("trigger", "--title", "T", "--api-url", "airflow.acme.example")
-        assert ended.code == ExitCode.USAGE
-        assert "https://" in ended.err
+        result = incident("trigger", "--title", "T", "--api-url", "airflow.acme.example")
+        assert result.code == ExitCode.USAGE
+        assert "https://" in result.err
 
     def test_unreachable_server_is_reported(
         self, incident: Run, unused_port: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIRFLOW_CLI_TOKEN", "token-that-stays-secret")
-        ended = incident("trigger", "--title", "T", "--api-url", f"http://127.0.0.1:{unused_port}")
-        assert ended.code == ExitCode.UNAVAILABLE
-        assert "did not answer: ConnectError" in ended.err
-        assert "token-that-stays-secret" not in ended.err + ended.out
+        result = incident("trigger", "--title", "T", "--api-url", f"http://127.0.0.1:{unused_port}")
+        assert result.code == ExitCode.UNAVAILABLE
+        assert "did not answer: ConnectError" in result.err
+        assert "token-that-stays-secret" not in result.err + result.out
 
     def test_other_server_at_the_url_is_reported(self, incident: Run, slack: Any, tmp_path: Path) -> None:
         (tmp_path / "token").write_text("a-token\n")
-        ended = incident("trigger", "--title", "T", "--api-url", slack.url, "--token-file", str(tmp_path / "token"))
-        assert ended.code == ExitCode.UNAVAILABLE
-        assert "The DAG incident_response is missing" in ended.err
+        result = incident(
+            "trigger", "--title", "T", "--api-url", slack.url, "--token-file", str(tmp_path / "token")
+        )
+        assert result.code == ExitCode.UNAVAILABLE
+        assert "The DAG incident_response is missing" in result.err
 
     def test_missing_token_file_is_rejected(self, incident: Run) -> None:
-        ended = incident("list", "--api-url", "https://airflow.acme.example", "--token-file", "/nowhere")
-        assert ended.code == ExitCode.USAGE
-        assert "--token-file /nowhere cannot be read" in ended.err
+        result = incident("list", "--api-url", "https://airflow.acme.example", "--token-file", "/nowhere")
+        assert result.code == ExitCode.USAGE
+        assert "--token-file /nowhere cannot be read" in result.err
 
 
 def test_invalid_routing_table_does_not_prevent_a_start(
     incident: Run, deployed: Any, route_by: Callable[..., None]
 ) -> None:
     route_by("rules: [\n")
-    ended = incident("trigger", "--title", "T")
-    assert ended.code == ExitCode.OK, ended.err
-    assert "The routing table is not YAML" in ended.err
-    assert "no table is in use" in ended.err
+    result = incident("trigger", "--title", "T")
+    assert result.code == ExitCode.OK, result.err
+    assert "The routing table is not YAML" in result.err
+    assert "no table is in use" in result.err
 
 
 @pytest.fixture
-def a_team_with_its_own_dag(deployed: Any, route_by: Callable[..., None]) -> Iterator[None]:
-    """A routing table that names a DAG of the examples."""
+def team_with_own_dag(deployed: Any, route_by: Callable[..., None]) -> Iterator[None]:
+    """Configure a routing table that names an example DAG."""
     route_by({"rules": [{"name": "payments", "match": {"team": "payments"}, "dag": "payments_incident"}]})
     yield
     from airflow.models.dagrun import DagRun
@@ -266,7 +268,7 @@ def a_team_with_its_own_dag(deployed: Any, route_by: Callable[..., None]) -> Ite
         session.execute(delete(DagRun).where(DagRun.dag_id == "payments_incident"))
 
 
-@pytest.mark.usefixtures("a_team_with_its_own_dag")
+@pytest.mark.usefixtures("team_with_own_dag")
 @pytest.mark.parametrize(
     ("options", "dag_id"),
     [
@@ -278,6 +280,6 @@ def a_team_with_its_own_dag(deployed: Any, route_by: Callable[..., None]) -> Ite
 def test_routing_table_selects_the_dag_unless_an_option_does(
     incident: Run, options: tuple[str, ...], dag_id: str
 ) -> None:
-    ended = incident("trigger", "--title", "T", "--output", "json", *options)
-    assert ended.code == ExitCode.OK, ended.err
-    assert ended.json[0]["dag_id"] == dag_id
+    result = incident("trigger", "--title", "T", "--output", "json", *options)
+    assert result.code == ExitCode.OK, result.err
+    assert result.json[0]["dag_id"] == dag_id

@@ -1,4 +1,4 @@
-"""``airflow incident trigger --interactive``: asked, checked, shown, confirmed; in a real pseudo-terminal."""
+"""Test ``airflow incident trigger --interactive`` in a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .test_trigger_command import conf_of, number_of_runs  # isort: skip
 
 
 @pytest.fixture(autouse=True)
-def clean(airflow_home: Any, deployed: Any) -> None:
-    """No run is there before."""
+def no_runs(airflow_home: Any, deployed: Any) -> None:
+    """Begin without runs."""
 
 
 def test_interactive_answers_are_validated_and_start_a_run() -> None:
@@ -40,8 +40,8 @@ def test_interactive_answers_are_validated_and_start_a_run() -> None:
             tty.type("")
         tty.expect("Private room")
         tty.type("yes")
-        for shown in ("Checkout is down", "critical", "checkout", "dana@acme.example, @sre-oncall", "private"):
-            tty.expect(shown)
+        for text in ("Checkout is down", "critical", "checkout", "dana@acme.example, @sre-oncall", "private"):
+            tty.expect(text)
         tty.expect("Start incident response? [y/N]")
         tty.type("y")
         code, rest = tty.end()
@@ -57,10 +57,10 @@ def test_interactive_answers_are_validated_and_start_a_run() -> None:
     }
 
 
-@pytest.mark.parametrize("how", ["no", "ctrl-c"])
-def test_cancelled_trigger_starts_nothing(how: str) -> None:
+@pytest.mark.parametrize("action", ["no", "ctrl-c"])
+def test_cancelled_trigger_starts_nothing(action: str) -> None:
     with Terminal("trigger", "--interactive", "--title", "T", "--severity", "low") as tty:
-        if how == "ctrl-c":
+        if action == "ctrl-c":
             tty.expect("Title")
             tty.interrupt()
         else:
@@ -76,28 +76,28 @@ def test_cancelled_trigger_starts_nothing(how: str) -> None:
 
 
 @pytest.fixture
-def answering() -> Callable[..., Callable[[str], str]]:
-    """A person who answers the questions that are named, and leaves the others empty."""
+def scripted_answers() -> Callable[..., Callable[[str], str]]:
+    """Return a function that creates a prompt with scripted answers; other questions get an empty answer."""
 
-    def person(**answers: str | list[str]) -> Callable[[str], str]:
-        left = {question.text: answers.get(question.field, "") for question in QUESTIONS}
+    def script(**answers: str | list[str]) -> Callable[[str], str]:
+        remaining = {question.text: answers.get(question.field, "") for question in QUESTIONS}
 
         def ask(prompt: str) -> str:
-            [text] = [text for text in left if prompt.startswith(text)]
-            answer = left[text]
+            [text] = [text for text in remaining if prompt.startswith(text)]
+            answer = remaining[text]
             if isinstance(answer, str):
                 return answer
             return answer.pop(0)
 
         return ask
 
-    return person
+    return script
 
 
-def test_invalid_default_is_not_offered_again(answering: Callable[..., Callable[[str], str]]) -> None:
-    ask = answering(title="T", severity=["", "low"])
+def test_invalid_default_is_not_offered_again(scripted_answers: Callable[..., Callable[[str], str]]) -> None:
+    ask = scripted_answers(title="T", severity=["", "low"])
     assert ask_for({"severity": "purple"}, ask)["severity"] == "low"
 
 
-def test_datadog_payload_skips_the_questions(answering: Callable[..., Callable[[str], str]]) -> None:
-    assert ask_for({"datadog": {"alert": {}}}, answering(title="ignored")) == {"datadog": {"alert": {}}}
+def test_datadog_payload_skips_the_questions(scripted_answers: Callable[..., Callable[[str], str]]) -> None:
+    assert ask_for({"datadog": {"alert": {}}}, scripted_answers(title="ignored")) == {"datadog": {"alert": {}}}

@@ -1,4 +1,4 @@
-"""The root-cause scoreboard, on a small data set of the same form."""
+"""Run the root-cause scoreboard on a small data set of the same format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = (("latency", "Average"), ("latency", "p99"), ("availability", "Average
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Two faults of ``db`` under ``web``, and normal operation."""
+    """Write a data set with two faults of ``db`` and normal operation."""
     level = tmp_path / "set" / "some_traffic"
     for folder in ("noissue", "train/issue_0", "test/issue_0"):
         (level / folder).mkdir(parents=True)
@@ -30,21 +30,21 @@ def data(tmp_path: Path) -> Path:
     _write(level / "graph.csv", rows)
     _metrics(level / "noissue" / "metrics.csv", 120, 0)
     for number, (issue, metric) in enumerate((("train/issue_0", "latency"), ("test/issue_0", "availability"))):
-        _metrics(level / issue / "metrics.csv", 5, 1 + number, hot={2, 3})
+        _metrics(level / issue / "metrics.csv", 5, 1 + number, faulty_rows={2, 3})
         target = {"target": {"node": "web", "metric": metric}, "root_cause": {"node": "db"}}
         (level / issue / "target.json").write_text(json.dumps(target))
     return level.parent
 
 
-def _metrics(path: Path, rows: int, seed: int, hot: Collection[int] = ()) -> None:
+def _metrics(path: Path, rows: int, seed: int, faulty_rows: Collection[int] = ()) -> None:
     noise = random.Random(seed)
     columns = [(component, metric, statistic) for metric, statistic in COLUMNS for component in COMPONENTS]
     table = [["microservice", *(c for c, _, _ in columns)], ["metric", *(m for _, m, _ in columns)]]
     table += [["statistic", *(s for _, _, s in columns)], ["unix_timestamp", *("" for _ in columns)]]
     for row in range(rows):
         value = {
-            "latency": 0.1 + noise.uniform(0, 0.01) + (0.5 if row in hot else 0),
-            "availability": 70 if row in hot else 100,
+            "latency": 0.1 + noise.uniform(0, 0.01) + (0.5 if row in faulty_rows else 0),
+            "availability": 70 if row in faulty_rows else 100,
             "requests": 200,
         }
         table.append([str(300.0 * row), *("" if s == "p99" else str(value[m]) for _, m, s in columns)])
@@ -68,12 +68,12 @@ def test_scoreboard_finds_the_cause_and_is_reproducible(data: Path, tmp_path: Pa
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- generated: petshop -->\nold\n<!-- end -->\nafter\n")
     command = [sys.executable, "-m", "benchmarks.rca", "--data", str(data)]
-    printed = [subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout for _ in "ab"]
-    assert printed[0] == printed[1]
-    assert "| some_traffic latency | this package | 1.000 (1/1, 0.21 to 1.00)" in printed[0]
-    assert "| some_traffic availability | this package | 1.000 (1/1," in printed[0]
-    assert "| some_traffic availability | this package | 1.000 (24/24," in printed[0]
-    assert "| some_traffic latency | alerting service | 0.000 (0/1," in printed[0]
+    outputs = [subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout for _ in "ab"]
+    assert outputs[0] == outputs[1]
+    assert "| some_traffic latency | this package | 1.000 (1/1, 0.21 to 1.00)" in outputs[0]
+    assert "| some_traffic availability | this package | 1.000 (1/1," in outputs[0]
+    assert "| some_traffic availability | this package | 1.000 (24/24," in outputs[0]
+    assert "| some_traffic latency | alerting service | 0.000 (0/1," in outputs[0]
     subprocess.run([*command, "--write", str(page)], cwd=ROOT, check=True)
     text = page.read_text()
     assert text.startswith("before\n<!-- generated: petshop -->\n\n| scenario")

@@ -1,4 +1,4 @@
-"""The figures that the benchmark prints, held against sums done by hand."""
+"""Compare the figures of the speed benchmark with expected values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def speed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The modules of the benchmark, which no installed package holds."""
+    """Import the benchmark modules, which belong to no installed package."""
     monkeypatch.syspath_prepend(str(ROOT))
     names = ("figures", "results", "tables")
     yield SimpleNamespace(**{name: importlib.import_module(f"benchmarks.speed.{name}") for name in names})
@@ -29,7 +29,7 @@ def results(speed: Any, tmp_path: Path) -> Any:
     return speed.results.Results(tmp_path / "new" / "results.jsonl")
 
 
-def incident(results: Any, contender: str, *times: float | None, **more: Any) -> None:
+def incident(results: Any, contender: str, *times: float | None, **extra: Any) -> None:
     room, evidence, summary = times
     fields = {
         "room": room,
@@ -39,11 +39,11 @@ def incident(results: Any, contender: str, *times: float | None, **more: Any) ->
         "calls": 2,
         "called": "2 api.test",
     }
-    results.add("incident", contender=contender, **fields, **more)
+    results.add("incident", contender=contender, **fields, **extra)
 
 
 def cells(text: str, row: str) -> list[str]:
-    """Return the cells of the first table row that begins so."""
+    """Return the cells of the first table row that begins with this text."""
     line = next(line for line in text.splitlines() if line.startswith(f"| {row}"))
     return [cell.strip() for cell in line.strip("|").split("|")]
 
@@ -103,9 +103,9 @@ def test_directory_and_resolution_tables(speed: Any, results: Any) -> None:
 
 def test_results_survive_an_interrupted_run(speed: Any, results: Any, tmp_path: Path) -> None:
     results.add("match", query="a typo", ms=[1.0])
-    again = speed.results.Results(tmp_path / "new" / "results.jsonl")
-    assert again.of("match", query="a typo")[0]["ms"] == [1.0]
-    again.forget()
+    reopened = speed.results.Results(tmp_path / "new" / "results.jsonl")
+    assert reopened.of("match", query="a typo")[0]["ms"] == [1.0]
+    reopened.forget()
     assert not speed.results.Results(tmp_path / "new" / "results.jsonl").of("match")
 
 

@@ -1,4 +1,4 @@
-"""``docker-compose.yaml`` as Compose reads it: what every service has, what is published, what is required."""
+"""Check ``docker-compose.yaml`` as resolved by Docker Compose."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ REQUIRED = {
     "REDIS_PASSWORD",
 }
 ONE_SHOT = {"airflow-init", "sandbox-connections"}
-ONLY_FOR_WORKERS = "AIRFLOW__CORE__LAZY_LOAD_PLUGINS"
+WORKER_ONLY = "AIRFLOW__CORE__LAZY_LOAD_PLUGINS"
 AIRFLOW = {"api-server", "scheduler", "dag-processor", "triggerer", "worker"}
 
 
 def compose(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Compose with an .env of these values."""
+    """Run Compose with these values as its .env file."""
     if not COMPOSE.exists():
         subprocess.run([ROOT / "tests" / "compose" / "fetch_compose.sh", sys.executable, COMPOSE], check=True)
     env_file = folder / "env"
@@ -53,9 +53,9 @@ def secrets() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def services(tmp_path_factory: pytest.TempPathFactory, secrets: dict[str, str]) -> dict[str, Any]:
-    done = compose(tmp_path_factory.mktemp("compose"), secrets, "config", "--format", "json")
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout)["services"])
+    result = compose(tmp_path_factory.mktemp("compose"), secrets, "config", "--format", "json")
+    assert result.returncode == 0, result.stderr
+    return dict(json.loads(result.stdout)["services"])
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +65,10 @@ def airflow_services(services: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("missing", sorted(REQUIRED))
 def test_missing_secret_is_named(tmp_path: Path, secrets: dict[str, str], missing: str) -> None:
-    done = compose(tmp_path, {name: value for name, value in secrets.items() if name != missing}, "config", "-q")
-    assert done.returncode != 0
-    assert f"required variable {missing} is missing" in done.stderr
-    assert "openssl rand" in done.stderr or "make-env.sh" in done.stderr
+    result = compose(tmp_path, {name: value for name, value in secrets.items() if name != missing}, "config", "-q")
+    assert result.returncode != 0
+    assert f"required variable {missing} is missing" in result.stderr
+    assert "openssl rand" in result.stderr or "make-env.sh" in result.stderr
 
 
 def test_only_one_port_is_published_on_loopback(services: dict[str, Any]) -> None:
@@ -103,8 +103,8 @@ def test_only_the_proxy_mounts_the_docker_socket(services: dict[str, Any]) -> No
     assert services["docker-proxy"]["cap_drop"] == ["ALL"]
     assert services["docker-proxy"]["read_only"] is True
     assert services["docker-proxy"]["networks"].keys() == {"docker-api"}
-    on_it = {name for name, service in services.items() if "docker-api" in service["networks"]}
-    assert on_it == {"docker-proxy", "airflow-scheduler", "airflow-worker"}
+    attached = {name for name, service in services.items() if "docker-api" in service["networks"]}
+    assert attached == {"docker-proxy", "airflow-scheduler", "airflow-worker"}
 
 
 def test_socket_mode_service_needs_no_public_address(services: dict[str, Any]) -> None:
@@ -136,7 +136,7 @@ def test_secrets_and_settings_are_identical_in_all_services(
         {
             name: value
             for name, value in service["environment"].items()
-            if name.startswith("AIRFLOW__") and name != ONLY_FOR_WORKERS
+            if name.startswith("AIRFLOW__") and name != WORKER_ONLY
         }
         for service in airflow_services.values()
     ]
@@ -147,12 +147,12 @@ def test_secrets_and_settings_are_identical_in_all_services(
 
 def test_incident_settings_exist(airflow_services: dict[str, Any]) -> None:
     options = get_provider_info()["config"]["incident"]["options"]
-    given = {
+    configured = {
         name.removeprefix("AIRFLOW__INCIDENT__").lower()
         for name in airflow_services["airflow-worker"]["environment"]
         if name.startswith("AIRFLOW__INCIDENT__")
     }
-    assert given <= options.keys()
+    assert configured <= options.keys()
 
 
 def test_airflow_settings_exist(airflow_services: dict[str, Any]) -> None:
@@ -162,7 +162,7 @@ def test_airflow_settings_exist(airflow_services: dict[str, Any]) -> None:
     for name in airflow_services["airflow-worker"]["environment"]:
         if match := re.fullmatch(r"AIRFLOW__([A-Z0-9_]+?)__([A-Z0-9_]+)", name):
             section, option = match[1].lower(), match[2].lower()
-            # That of celery is described by its provider, which is not needed here.
+            # The celery section is described by its provider, which is not needed here.
             assert section == "celery" or option in described[section]["options"], f"[{section}] {option}"
 
 
@@ -186,8 +186,8 @@ def checkout(tmp_path: Path) -> Path:
 def test_secrets_are_generated_once(checkout: Path) -> None:
     command = ["sh", "compose/make-env.sh"]
     subprocess.run(command, cwd=checkout, check=True, capture_output=True)
-    made = (checkout / ".env").read_text()
-    values = dict(re.findall(r"^([A-Z_]+)=(.+)$", made, re.MULTILINE))
+    created = (checkout / ".env").read_text()
+    values = dict(re.findall(r"^([A-Z_]+)=(.+)$", created, re.MULTILINE))
     assert values.keys() >= REQUIRED
     assert len({values[name] for name in REQUIRED}) == len(REQUIRED)
     from cryptography.fernet import Fernet
@@ -196,9 +196,9 @@ def test_secrets_are_generated_once(checkout: Path) -> None:
     assert (checkout / ".env").stat().st_mode & 0o077 == 0
 
     subprocess.run(command, cwd=checkout, check=True, capture_output=True)
-    assert (checkout / ".env").read_text() == made
-    done = compose(checkout, values, "config", "-q")
-    assert done.returncode == 0, done.stderr
+    assert (checkout / ".env").read_text() == created
+    result = compose(checkout, values, "config", "-q")
+    assert result.returncode == 0, result.stderr
 
 
 def test_mounted_routing_table_is_valid() -> None:

@@ -1,4 +1,4 @@
-"""The connection's extra: hosts and keys."""
+"""Read hosts and keys from the connection's extra."""
 
 from __future__ import annotations
 
@@ -21,10 +21,14 @@ def test_hosts_follow_the_site_or_are_set() -> None:
     access = DatadogAccess.from_extra({**KEYS, "api_host": "https://api.us5.datadoghq.com/"})
     assert access.api_host == "https://api.us5.datadoghq.com"
     assert access.event_intake_host == "https://event-management-intake.us5.datadoghq.com"
-    own = DatadogAccess.from_extra(
+    custom = DatadogAccess.from_extra(
         {**KEYS, "api_host": "http://gw:1", "event_intake_host": "http://gw:2", "on_call_host": "http://gw:3"}
     )
-    assert (own.api_host, own.event_intake_host, own.on_call_host) == ("http://gw:1", "http://gw:2", "http://gw:3")
+    assert (custom.api_host, custom.event_intake_host, custom.on_call_host) == (
+        "http://gw:1",
+        "http://gw:2",
+        "http://gw:3",
+    )
     assert DatadogAccess.from_extra({**KEYS, "api_host": "http://gw:1"}).event_intake_host == "http://gw:1"
 
 
@@ -54,7 +58,7 @@ def test_state_directory_is_private(tmp_path: Path) -> None:
 
 
 def test_symlinked_state_directory_is_rejected(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "state").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "target").mkdir()
+    (tmp_path / "state").symlink_to(tmp_path / "target")
     with pytest.raises(StateDirectoryError):
         state_directory(str(tmp_path / "state"), "abc")

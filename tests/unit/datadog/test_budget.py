@@ -1,4 +1,4 @@
-"""Budgets: learned from headers, shared by processes, with a share left for people."""
+"""Rate-limit budgets: read from headers, shared by processes, with a share left for people."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_share_of_a_known_limit_is_left_for_people(tmp_path: Path) -> None:
     assert refused is not None
     assert "people" in refused
     clock.now = NOON + HOUR_S + 1
-    assert budgets.reserve(Endpoint.LOGS) is None, "a new hour"
+    assert budgets.reserve(Endpoint.LOGS) is None, "the next hour has a new budget"
 
 
 def test_endpoint_without_a_known_limit_is_unlimited_until_headers(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_endpoint_without_a_known_limit_is_unlimited_until_headers(tmp_path: Pat
     assert all(budgets.reserve(Endpoint.EVENTS) is None for _ in range(500))
     budgets.record(Endpoint.EVENTS, headers(limit=10, remaining=3, reset=30))
     assert budgets.reserve(Endpoint.EVENTS) is None
-    assert budgets.reserve(Endpoint.EVENTS) is not None, "two of ten are for people"
+    assert budgets.reserve(Endpoint.EVENTS) is not None, "two of ten are left for people"
 
 
 def test_usage_by_other_clients_counts(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_slow_response_does_not_start_a_window(tmp_path: Path, seconds: int) -> 
     budgets.record(Endpoint.LOGS, headers(limit=300, remaining=99, reset=3540))
     assert sum(budgets.reserve(Endpoint.LOGS) is None for _ in range(100)) == 30
     clock.now = NOON + HOUR_S + 1
-    assert budgets.reserve(Endpoint.LOGS) is None, "the window ends when it was to end"
+    assert budgets.reserve(Endpoint.LOGS) is None, "the end of the window is unchanged"
 
 
 def test_response_in_the_next_window_starts_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The client: side by side, within its time, once a minute for all, and within the budget."""
+"""Datadog client: concurrency, deadlines, caching and budgets."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def request(service: str = "checkout") -> EvidenceRequest:
     )
 
 
-def logged(sandbox: SandboxServer, method: str) -> int:
+def call_count(sandbox: SandboxServer, method: str) -> int:
     return len(sandbox.workspace.calls.entries(method=f"datadog.{method}"))
 
 
@@ -63,18 +63,18 @@ def test_hanging_call_affects_only_its_own_answer(sandbox: SandboxServer, tmp_pa
 
 
 def test_identical_call_is_sent_once_a_minute(sandbox: SandboxServer, tmp_path: Path) -> None:
-    clock = lambda: 1_795_400_030.0  # noqa: E731 - one minute for all
+    clock = lambda: 1_795_400_030.0  # noqa: E731 - the same minute for all
 
-    def ask(_: int) -> CallOutcome:
+    def fetch_outcome(_: int) -> CallOutcome:
         client = DatadogClient(access(sandbox), tmp_path, clock=clock)
         return client.fetch([entity("checkout")])[0].call.outcome
 
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(ask, range(8))) == {CallOutcome.ANSWERED}
-    assert logged(sandbox, "catalog.entities") == 1
+        assert set(pool.map(fetch_outcome, range(8))) == {CallOutcome.ANSWERED}
+    assert call_count(sandbox, "catalog.entities") == 1
     later = DatadogClient(access(sandbox), tmp_path, clock=lambda: clock() + 60)
     assert not later.fetch([entity("checkout")])[0].call.cached
-    assert logged(sandbox, "catalog.entities") == 2
+    assert call_count(sandbox, "catalog.entities") == 2
 
 
 def test_failure_is_not_cached(sandbox: SandboxServer, tmp_path: Path) -> None:
@@ -96,12 +96,12 @@ def test_old_answers_are_deleted(sandbox: SandboxServer, tmp_path: Path) -> None
 
 
 def test_redirect_is_not_followed_with_the_keys(sandbox: SandboxServer, tmp_path: Path) -> None:
-    elsewhere = f"{sandbox.datadog_url}/api/v1/validate"
-    fault = Fault(method="datadog.catalog.entities", status=302, headers={"Location": elsewhere}, body="")
+    location = f"{sandbox.datadog_url}/api/v1/validate"
+    fault = Fault(method="datadog.catalog.entities", status=302, headers={"Location": location}, body="")
     sandbox.workspace.faults.add(fault)
     answer = DatadogClient(access(sandbox), tmp_path).fetch([entity("checkout")])[0]
     assert not answer.usable
-    assert logged(sandbox, "validate") == 0
+    assert call_count(sandbox, "validate") == 0
 
 
 def test_oversized_response_is_unavailable(sandbox: SandboxServer, tmp_path: Path) -> None:
@@ -112,32 +112,34 @@ def test_oversized_response_is_unavailable(sandbox: SandboxServer, tmp_path: Pat
 
 
 def test_unreachable_host_yields_unknown_findings(tmp_path: Path) -> None:
-    nobody = DatadogAccess.from_extra({"api_key": "a", "app_key": "b", "api_host": "http://127.0.0.1:9"})
-    evidence = collect(request(), DatadogClient(nobody, tmp_path).fetch)
+    unreachable = DatadogAccess.from_extra({"api_key": "a", "app_key": "b", "api_host": "http://127.0.0.1:9"})
+    evidence = collect(request(), DatadogClient(unreachable, tmp_path).fetch)
     assert {finding.verdict for finding in evidence.findings} == {Verdict.UNKNOWN}
     assert all("127.0.0.1" not in finding.summary for finding in evidence.findings)
 
 
-@pytest.mark.parametrize(("left", "skips"), [(300, False), (120, True)], ids=["alone", "others-use-it-too"])
+@pytest.mark.parametrize(
+    ("remaining", "skips"), [(300, False), (120, True)], ids=["full-budget", "partly-used-budget"]
+)
 def test_fifty_incidents_stay_within_the_limits_and_report_skips(
-    sandbox: SandboxServer, tmp_path: Path, left: int, skips: bool
+    sandbox: SandboxServer, tmp_path: Path, remaining: int, skips: bool
 ) -> None:
-    sandbox.workspace.datadog.limits.left["logs.search"] = left
+    sandbox.workspace.datadog.limits.left["logs.search"] = remaining
 
     def evidence_of(number: int) -> Evidence:
         client = DatadogClient(access(sandbox), tmp_path, deadline_s=120, call_timeout_s=60)
         return collect(request(f"service-{number}"), client.fetch)
 
-    evidence_of(99)  # What others have used is learned from the first answer.
+    evidence_of(99)  # The first response reports the usage by other clients.
     with ThreadPoolExecutor(50) as incidents:
-        found = list(incidents.map(evidence_of, range(50)))
-    calls = [call for evidence in found for call in evidence.calls]
-    made = [call for call in calls if call.outcome is not CallOutcome.OVER_BUDGET]
-    assert 0 < logged(sandbox, "logs.search") <= left - 60
-    assert not [call for call in made if call.outcome is CallOutcome.RATE_LIMITED]
-    # A metric is asked for by its name: none is looked up in the list of metrics, of which 100 an hour are allowed.
+        results = list(incidents.map(evidence_of, range(50)))
+    calls = [call for evidence in results for call in evidence.calls]
+    sent_calls = [call for call in calls if call.outcome is not CallOutcome.OVER_BUDGET]
+    assert 0 < call_count(sandbox, "logs.search") <= remaining - 60
+    assert not [call for call in sent_calls if call.outcome is CallOutcome.RATE_LIMITED]
+    # Metrics are queried by name: listing metrics is limited to 100 calls an hour.
     assert not [call for call in calls if call.path.startswith("/api/v1/metrics")]
-    over = [evidence for evidence in found if any(c.outcome is CallOutcome.OVER_BUDGET for c in evidence.calls)]
+    over = [evidence for evidence in results if any(c.outcome is CallOutcome.OVER_BUDGET for c in evidence.calls)]
     assert bool(over) is skips
     for evidence in over:
         logs = next(finding for finding in evidence.findings if finding.probe == "logs")

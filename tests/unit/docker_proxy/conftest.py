@@ -1,4 +1,4 @@
-"""A policy, and the body of a create that it allows."""
+"""Fixtures for proxy tests: a policy and an allowed create body."""
 
 from __future__ import annotations
 
@@ -54,5 +54,5 @@ def policy(settings: Settings) -> Policy:
 
 @pytest.fixture(scope="session")
 def new_body() -> Callable[[], dict[str, Any]]:
-    """Give a fresh copy of a body that the policy allows."""
+    """Return a function that copies a body that the policy allows."""
     return lambda: copy.deepcopy(BODY)

@@ -1,4 +1,4 @@
-"""Whatever the probes become: the container of each is one that the proxy lets through."""
+"""Check that the proxy accepts the container of every built-in probe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_incident_provider.probes import BUILTIN_PROBES, Probe, ProbeSetting
 
 
 class RecordingEngine(APIClient):
-    """Docker's own client, which keeps what it would send for a create."""
+    """Docker's client that records the create body instead of sending it."""
 
     def __init__(self) -> None:
         super().__init__(base_url="unix:///nowhere/docker.sock", version="1.41")
@@ -42,5 +42,5 @@ def test_probe_container_is_accepted(probe: Probe) -> None:
         environment=probe.environment(run, settings),
     )
     LockedDownContainer(engine, spec, host="here")._start()
-    sent = checked_container(engine.body, Settings(images=(probe.image,)))
-    assert sent["Entrypoint"] == list(probe.command(run))
+    accepted = checked_container(engine.body, Settings(images=(probe.image,)))
+    assert accepted["Entrypoint"] == list(probe.command(run))

@@ -1,4 +1,4 @@
-"""Options, and the environment for what they leave out."""
+"""Command-line options and their environment variables."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_option_overrides_the_environment() -> None:
     ],
 )
 def test_invalid_option_exits_with_a_message(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         parse_command(arguments, {})
-    assert ended.value.code == 2
+    assert exit_info.value.code == 2
     assert "error:" in capsys.readouterr().err

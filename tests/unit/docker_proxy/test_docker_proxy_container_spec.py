@@ -1,4 +1,4 @@
-"""What a create may ask for. The engine reads names without regard to case: no spelling may help."""
+"""Validate create bodies, in any spelling: the engine compares names case-insensitively."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from incident_docker_proxy.settings import MIB, Settings
 NewBody = Callable[[], dict[str, Any]]
 
 
-def created(policy: Policy, body: bytes) -> dict[str, Any]:
-    """Return the body that the engine would get."""
+def engine_body(policy: Policy, body: bytes) -> dict[str, Any]:
+    """Return the body that the engine receives."""
     allow = policy.allow(Request("POST", "/v1.41/containers/create", (), body))
     document: dict[str, Any] = json.loads(allow.body)
     return document
@@ -27,7 +27,7 @@ def created(policy: Policy, body: bytes) -> dict[str, Any]:
 def test_investigation_body_passes_without_unset_fields(policy: Policy, new_body: NewBody) -> None:
     expected = new_body()
     del expected["Volumes"], expected["HostConfig"]["Mounts"], expected["OpenStdin"], expected["AttachStdin"]
-    assert created(policy, json.dumps(new_body()).encode()) == expected
+    assert engine_body(policy, json.dumps(new_body()).encode()) == expected
 
 
 REFUSED_HOST = {
@@ -56,55 +56,55 @@ REFUSED_HOST = {
     "sysctl": {"Sysctls": {"net.ipv4.ip_forward": "1"}},
     "runtime": {"Runtime": "other"},
     "cgroup parent": {"CgroupParent": "/"},
-    "metadata under another name": {"ExtraHosts": ["x:169.254.169.254"]},
+    "alias of the metadata address": {"ExtraHosts": ["x:169.254.169.254"]},
     "published ports": {"PublishAllPorts": True},
     "port binding": {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}},
     "restart": {"RestartPolicy": {"Name": "always"}},
     "group": {"GroupAdd": ["docker"]},
     "oom score": {"OomScoreAdj": -1000},
     "oom killer off": {"OomKillDisable": True},
-    "masked paths lifted": {"MaskedPaths": ["/proc/none"]},
-    "read-only paths lifted": {"ReadonlyPaths": ["/proc/none"]},
+    "masked paths replaced": {"MaskedPaths": ["/proc/none"]},
+    "read-only paths replaced": {"ReadonlyPaths": ["/proc/none"]},
     "writable root": {"ReadonlyRootfs": False},
-    "root as a number": {"ReadonlyRootfs": 1},
+    "read-only root as a number": {"ReadonlyRootfs": 1},
     "seccomp off": {"SecurityOpt": ["no-new-privileges:true", "seccomp=unconfined"]},
     "new privileges": {"SecurityOpt": ["no-new-privileges:false"]},
     "no security option": {"SecurityOpt": None},
     "too much memory": {"Memory": 512 * MIB, "MemorySwap": 512 * MIB},
-    "memory without end": {"Memory": 0},
-    "swap without end": {"MemorySwap": -1},
+    "unlimited memory": {"Memory": 0},
+    "unlimited swap": {"MemorySwap": -1},
     "swap": {"MemorySwap": 128 * MIB},
-    "pids without end": {"PidsLimit": -1},
-    "pids as a truth": {"PidsLimit": True},
+    "unlimited pids": {"PidsLimit": -1},
+    "pids as a boolean": {"PidsLimit": True},
     "too many pids": {"PidsLimit": 4096},
     "too many cpus": {"NanoCpus": 64_000_000_000},
     "cpus with a fraction": {"NanoCpus": 0.5},
     "log to a network": {"LogConfig": {"Type": "syslog", "Config": {"syslog-address": "tcp://192.0.2.1"}}},
-    "log without end": {"LogConfig": {"Type": "json-file", "Config": {}}},
+    "unlimited log": {"LogConfig": {"Type": "json-file", "Config": {}}},
     "log to a path": {"LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "path": "/etc"}}},
-    "tmpfs elsewhere": {"Tmpfs": {"/proc": "noexec,nosuid,size=8m"}},
-    "tmpfs without end": {"Tmpfs": {"/tmp": "noexec,nosuid"}},
-    "tmpfs with programs": {"Tmpfs": {"/tmp": "noexec,nosuid,exec,size=8m"}},
-    "tmpfs twice the size": {"Tmpfs": {"/tmp": "noexec,nosuid,size=8m,size=9g"}},
+    "tmpfs at another path": {"Tmpfs": {"/proc": "noexec,nosuid,size=8m"}},
+    "unlimited tmpfs": {"Tmpfs": {"/tmp": "noexec,nosuid"}},
+    "executable tmpfs": {"Tmpfs": {"/tmp": "noexec,nosuid,exec,size=8m"}},
+    "tmpfs with two sizes": {"Tmpfs": {"/tmp": "noexec,nosuid,size=8m,size=9g"}},
     "tmpfs of half the memory": {"Tmpfs": {"/tmp": "noexec,nosuid,size=50%"}},
     "link-local name server": {"Dns": ["169.254.169.254"]},
     "name server by name": {"Dns": ["ns.example.com"]},
-    "something yet unknown": {"Annotations": {"a": "b"}},
+    "unknown setting": {"Annotations": {"a": "b"}},
 }
 
 REFUSED = {
     "root": {"User": "0:0"},
     "root's group": {"User": "65534:0"},
-    "group left to the image": {"User": "65534"},
+    "missing group": {"User": "65534"},
     "root by name": {"User": "root"},
     "root with zeros": {"User": "00:00"},
-    "user left to the image": {"User": ""},
+    "empty user": {"User": ""},
     "image": {"Image": "evil:3.23"},
     "image in another path": {"Image": "alpine:3.1/evil"},
     "image with a line break": {"Image": "alpine:3.23\n"},
     "no label": {"Labels": {}},
     "other label": {"Labels": {"airflow_incident_provider": "Investigation"}},
-    "labels that route": {"Labels": {"airflow_incident_provider": "investigation", "traefik.enable": "true"}},
+    "routing label": {"Labels": {"airflow_incident_provider": "investigation", "traefik.enable": "true"}},
     "volume": {"Volumes": {"/data": {}}},
     "standard input": {"OpenStdin": True},
     "health check": {"Healthcheck": {"Test": ["CMD", "id"]}},
@@ -119,7 +119,7 @@ REFUSED = {
     "other networking": {"NetworkingConfig": {"endpointsconfig": {"host": {}}}},
     "host configuration as text": {"HostConfig": "x"},
     "old host settings": {"Memory": 1},
-    "something yet unknown": {"ArgsEscaped": True},
+    "unknown setting": {"ArgsEscaped": True},
 }
 
 
@@ -154,23 +154,23 @@ def test_allowed_network_passes(change: dict[str, Any], settings: Settings, new_
 def test_refusal_does_not_repeat_values(policy: Policy, new_body: NewBody) -> None:
     body = new_body() | {"Env": ["TOKEN=hunter2", "hunter2"]}
     with pytest.raises(RefusedError) as refused:
-        created(policy, json.dumps(body).encode())
+        engine_body(policy, json.dumps(body).encode())
     assert "hunter2" not in refused.value.reason
 
 
-# --- no spelling helps ------------------------------------------------------------------------------
+# --- spellings --------------------------------------------------------------------------------------
 
-FOLDED = {"s": "sS\u017f", "k": "kK\u212a"}  # what Go's decoder takes for an s and a k
+FOLDED = {"s": "sS\u017f", "k": "kK\u212a"}  # accepted by Go's decoder as s and k
 
 
 def spellings(name: str) -> st.SearchStrategy[str]:
-    """Spellings of a name that Go's decoder takes for it."""
+    """Generate spellings that Go's decoder accepts for a name."""
     letters = [st.sampled_from(FOLDED.get(letter.lower(), letter.lower() + letter.upper())) for letter in name]
     return st.tuples(*letters).map("".join)
 
 
-def folded(name: str) -> str:
-    """Return the name as Go's decoder compares it."""
+def fold_case(name: str) -> str:
+    """Fold the case of a name like Go's decoder."""
     return name.replace("\u017f", "s").replace("\u212a", "k").casefold()
 
 
@@ -215,24 +215,24 @@ FORBIDDEN = {
 }
 
 
-def written(pairs: list[tuple[str, Any]]) -> str:
-    """Write an object that may have a name twice."""
+def serialize(pairs: list[tuple[str, Any]]) -> str:
+    """Serialize an object that may contain duplicate names."""
     return "{" + ",".join(f"{json.dumps(name)}:{value}" for name, value in pairs) + "}"
 
 
 def with_insertions(body: dict[str, Any], insertions: list[tuple[bool, str, Any]]) -> bytes:
-    """Write the body with further pairs in it, on the container's or on the host's side."""
+    """Serialize the body with additional pairs in the container or host configuration."""
     host = [(name, json.dumps(value)) for name, value in body.pop("HostConfig").items()]
     host += [(name, json.dumps(value)) for on_host, name, value in insertions if on_host]
     pairs = [(name, json.dumps(value)) for name, value in body.items()]
     pairs += [(name, json.dumps(value)) for on_host, name, value in insertions if not on_host]
-    return written([*pairs, ("HostConfig", written(host))]).encode()
+    return serialize([*pairs, ("HostConfig", serialize(host))]).encode()
 
 
-def assert_is_contained(body: dict[str, Any]) -> None:
-    """Check, by names and values written down here, that a body describes a container that cannot get out."""
-    assert len({folded(name) for name in body}) == len(body)
-    host = {folded(name): value for name, value in body["HostConfig"].items()}
+def assert_is_isolated(body: dict[str, Any]) -> None:
+    """Assert, independently of the product's lists, that a body describes an isolated container."""
+    assert len({fold_case(name) for name in body}) == len(body)
+    host = {fold_case(name): value for name, value in body["HostConfig"].items()}
     assert len(host) == len(body["HostConfig"])
     assert not FORBIDDEN & set(host)
     assert host["readonlyrootfs"] is True
@@ -246,7 +246,9 @@ def assert_is_contained(body: dict[str, Any]) -> None:
     assert body["Image"].startswith("alpine:3.")
     assert body["Labels"]["airflow_incident_provider"] == "investigation"
     assert all(int(part) > 0 for part in body["User"].split(":"))
-    assert not {"volumes", "exposedports", "openstdin", "healthcheck", "runtime"} & {folded(name) for name in body}
+    assert not {"volumes", "exposedports", "openstdin", "healthcheck", "runtime"} & {
+        fold_case(name) for name in body
+    }
 
 
 @given(insertions=st.lists(INSERTION, min_size=1, max_size=4))
@@ -254,10 +256,10 @@ def test_accepted_body_contains_no_forbidden_setting(
     insertions: list[tuple[bool, str, Any]], policy: Policy, new_body: NewBody
 ) -> None:
     try:
-        body = created(policy, with_insertions(new_body(), insertions))
+        body = engine_body(policy, with_insertions(new_body(), insertions))
     except RefusedError:
         return
-    assert_is_contained(body)
+    assert_is_isolated(body)
 
 
 @given(data=st.data())
@@ -267,13 +269,13 @@ def test_every_spelling_of_a_dangerous_setting_is_refused(
     name, value = data.draw(st.sampled_from(DANGEROUS))
     insertion = (True, data.draw(spellings(name)), value)
     with pytest.raises(RefusedError):
-        created(policy, with_insertions(new_body(), [insertion]))
+        engine_body(policy, with_insertions(new_body(), [insertion]))
 
 
 @given(spelling=spellings("HostConfig"))
 def test_second_host_configuration_is_refused(spelling: str, policy: Policy, new_body: NewBody) -> None:
     with pytest.raises(RefusedError):
-        created(policy, with_insertions(new_body(), [(False, spelling, {"Privileged": True})]))
+        engine_body(policy, with_insertions(new_body(), [(False, spelling, {"Privileged": True})]))
 
 
 @pytest.mark.parametrize(
@@ -291,4 +293,4 @@ def test_second_host_configuration_is_refused(spelling: str, policy: Policy, new
 )
 def test_ambiguous_body_is_refused(text: bytes, policy: Policy) -> None:
     with pytest.raises(RefusedError):
-        created(policy, text)
+        engine_body(policy, text)

@@ -1,4 +1,4 @@
-"""Which calls pass, and what becomes of those that pass."""
+"""Decide which calls pass, and how they are forwarded."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def calls(listing: str) -> list[str]:
     return re.split(r",\s*|\n", listing.strip())
 
 
-def allowed(policy: Policy, call: str, *headers: tuple[str, str], body: bytes = b"") -> Allow:
+def allow_call(policy: Policy, call: str, *headers: tuple[str, str], body: bytes = b"") -> Allow:
     method, target = call.split(" ", 1)
     return policy.allow(Request(method, target, headers, body))
 
@@ -57,24 +57,24 @@ def allowed(policy: Policy, call: str, *headers: tuple[str, str], body: bytes = 
 @pytest.mark.parametrize("call", calls(ALLOWED))
 def test_required_calls_pass(call: str, version: str, policy: Policy) -> None:
     method, path = call.split(" ")
-    allow = allowed(policy, f"{method} {version}{path}")
+    allow = allow_call(policy, f"{method} {version}{path}")
     assert (allow.method, allow.engine_target("abc").partition("?")[0]) == (method, version + path)
 
 
 @pytest.mark.parametrize("call", sorted({*calls(ENGINE_API)} - {*calls(ALLOWED), "POST /containers/create"}))
 def test_every_other_engine_call_is_refused(call: str, policy: Policy) -> None:
     with pytest.raises(RefusedError):
-        allowed(policy, call)
+        allow_call(policy, call)
 
 
 @given(method=st.from_regex(r"[A-Za-z-]{1,8}", fullmatch=True), path=st.sampled_from(calls(ALLOWED)))
 def test_other_methods_are_refused(method: str, path: str, policy: Policy) -> None:
     if method not in {"GET", "HEAD", "POST", "DELETE"}:
         with pytest.raises(RefusedError):
-            allowed(policy, f"{method} {path.split(' ')[1]}")
+            allow_call(policy, f"{method} {path.split(' ')[1]}")
 
 
-TRICKS = [
+AMBIGUOUS_CALLS = [
     "GET http://docker/containers/json",
     "GET //containers/json",
     "GET /containers//json",
@@ -122,10 +122,10 @@ TRICKS = [
 ]
 
 
-@pytest.mark.parametrize("call", TRICKS)
+@pytest.mark.parametrize("call", AMBIGUOUS_CALLS)
 def test_ambiguous_target_is_refused(call: str, policy: Policy) -> None:
     with pytest.raises(RefusedError):
-        allowed(policy, call)
+        allow_call(policy, call)
 
 
 SEGMENTS = st.sampled_from(["", ".", "..", "%2e%2e", "..%2f", "...", "v1.41", "a:1", "a%40b", "a%3Ab", "A;b"])
@@ -144,23 +144,23 @@ def test_accepted_path_is_canonical(text: str) -> None:
 @pytest.mark.parametrize("name", ["transfer-encoding", "content-encoding", "expect", "upgrade"])
 def test_headers_that_change_message_parsing_are_refused(name: str, policy: Policy) -> None:
     with pytest.raises(RefusedError, match=r"header|upgrade"):
-        allowed(policy, "GET /version", (name, "x"))
+        allow_call(policy, "GET /version", (name, "x"))
 
 
 def test_unexpected_body_is_refused(policy: Policy) -> None:
     with pytest.raises(RefusedError, match="no body"):
-        allowed(policy, "POST /containers/abc/start", body=b'{"Privileged": true}')
+        allow_call(policy, "POST /containers/abc/start", body=b'{"Privileged": true}')
 
 
 def test_attach_may_upgrade_the_connection(policy: Policy) -> None:
-    allow = allowed(policy, "POST /containers/abc/attach?stream=1&stdout=1&stdin=0", ("upgrade", "tcp"))
+    allow = allow_call(policy, "POST /containers/abc/attach?stream=1&stdout=1&stdin=0", ("upgrade", "tcp"))
     assert (allow.answer, allow.container) == (Answer.OUTPUT_STREAM, "abc")
 
 
 @pytest.mark.parametrize("given_filters", [None, {"label": ["a=b"], "status": ["running"]}, {"label": []}])
 def test_container_list_is_filtered_to_investigations(given_filters: Any, policy: Policy) -> None:
     query = f"&filters={quote(json.dumps(given_filters))}" if given_filters is not None else ""
-    allow = allowed(policy, f"GET /containers/json?all=1{query}")
+    allow = allow_call(policy, f"GET /containers/json?all=1{query}")
     filters = json.loads(parse_qs(allow.query)["filters"][0])
     expected = [*(given_filters or {}).get("label", []), "airflow_incident_provider=investigation"]
     assert filters == {**(given_filters or {}), "label": expected}
@@ -182,12 +182,12 @@ def test_image_is_shown_if_any_of_its_names_is_allowed(policy: Policy) -> None:
 
 @pytest.mark.parametrize("reference", ["alpine:3.23", "alpine%3A3.23", "registry.example/probes/dns@sha256:00"])
 def test_allowed_image_is_relayed(reference: str, policy: Policy) -> None:
-    assert allowed(policy, f"GET /images/{reference}/json").answer is Answer.RELAY
+    assert allow_call(policy, f"GET /images/{reference}/json").answer is Answer.RELAY
 
 
 @pytest.mark.parametrize("reference", ["sha256:00", "evil", "registry.example/probes/deep/dns"])
 def test_other_image_is_checked_by_its_names(reference: str, policy: Policy) -> None:
-    assert allowed(policy, f"GET /images/{reference}/json").answer is Answer.ALLOWED_IMAGE
+    assert allow_call(policy, f"GET /images/{reference}/json").answer is Answer.ALLOWED_IMAGE
 
 
 class TestPull:
@@ -195,12 +195,12 @@ class TestPull:
 
     def test_is_refused_unless_configured(self, policy: Policy) -> None:
         with pytest.raises(RefusedError, match="not allowed here"):
-            allowed(policy, "POST /images/create?fromImage=alpine&tag=3.23")
+            allow_call(policy, "POST /images/create?fromImage=alpine&tag=3.23")
 
     @pytest.mark.parametrize("tag", ["3.23", "sha256%3A00"])
     def test_accepts_an_allowed_image_with_its_credentials(self, tag: str) -> None:
         call = f"POST /images/create?fromImage=alpine&tag={tag}"
-        assert allowed(self.policy, call, ("x-registry-auth", "e30=")).registry_auth == "e30="
+        assert allow_call(self.policy, call, ("x-registry-auth", "e30=")).registry_auth == "e30="
 
     @pytest.mark.parametrize(
         "query",
@@ -219,7 +219,7 @@ class TestPull:
     )
     def test_any_other_query_is_refused(self, query: str) -> None:
         with pytest.raises(RefusedError):
-            allowed(self.policy, f"POST /images/create?{query}")
+            allow_call(self.policy, f"POST /images/create?{query}")
 
 
 @pytest.mark.parametrize("network", ["host", "container:db", "", "a b"])

@@ -1,4 +1,4 @@
-"""What reaches Datadog over Airflow's hook, and what happens when it does not: nothing, soon."""
+"""Deliver events and metrics through Airflow's Datadog hook; failures are quick and harmless."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ EVENTS = [
 
 @pytest.fixture
 def datadog(slack: SandboxServer, airflow_home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Give Airflow its Datadog connection, by default with the sandbox's key."""
+    """Return a function that creates Airflow's Datadog connection, by default with the sandbox's key."""
 
     def connect(**extra: Any) -> None:
         known = {"api_key": slack.workspace.datadog.api_key, "api_host": slack.datadog_url}
@@ -59,7 +59,7 @@ def datadog(slack: SandboxServer, airflow_home: Path, monkeypatch: pytest.Monkey
 
 @pytest.fixture(autouse=True)
 def fresh_client() -> None:
-    """Forget what the client learnt: it keeps its address and its time-outs for the process."""
+    """Reset the client, which keeps its host and its timeout state for the process."""
     from datadog import api
     from datadog.api.api_client import APIClient
 
@@ -119,25 +119,25 @@ def test_closed_port_fails_fast(datadog: Callable[..., Any], caplog: pytest.LogC
     with socket.create_server(("127.0.0.1", 0)) as taken:
         closed = taken.getsockname()[1]
     datadog(api_host=f"http://127.0.0.1:{closed}")
-    began = time.monotonic()
+    start = time.monotonic()
     DatadogEvents().deliver(EVENTS)
 
-    assert time.monotonic() - began < CALL_SECONDS
+    assert time.monotonic() - start < CALL_SECONDS
     assert len(warnings(caplog)) == 1
 
 
 def test_silent_server_receives_one_call(datadog: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         datadog(api_host=f"http://127.0.0.1:{silent.getsockname()[1]}")
-        began = time.monotonic()
+        start = time.monotonic()
         DatadogEvents().deliver(EVENTS)
-        took = time.monotonic() - began
+        elapsed = time.monotonic() - start
         silent.settimeout(0.1)
         silent.accept()[0].close()
         with pytest.raises(TimeoutError):
             silent.accept()
 
-    assert took < DELIVERY_SECONDS
+    assert elapsed < DELIVERY_SECONDS
     assert len(warnings(caplog)) == 1
 
 
@@ -153,7 +153,7 @@ def test_slow_server_receives_only_calls_within_the_time_limit(
     control.add_fault(Fault(delay_ms=3000, times=None))
     DatadogEvents().deliver(EVENTS)
 
-    assert len(control.calls()) == 1, "after it, 29 s are left for a call that may take 30"
+    assert len(control.calls()) == 1, "the remaining 29 s are less than the call timeout of 30 s"
     assert "too slow" in warnings(caplog)[0]
 
 
@@ -161,16 +161,16 @@ def test_report_is_sent_in_one_call_without_missing_values(
     datadog: Callable[..., Any], slack: SandboxServer
 ) -> None:
     datadog()
-    began = datetime(2026, 11, 23, 10, tzinfo=UTC)
-    incident = MeasuredIncident(key="dd.1.2", severity="high", services=("checkout",), received_at=began)
-    led = incident.model_copy(update={"command_at": began + timedelta(minutes=2)})
-    DatadogEvents().send(report_metrics(report([led])))
-    sent = {(one["metric"], *one["tags"]): one["points"][0][1] for one in slack.workspace.datadog.series}
-    assert sent["incident.report.time_to_command.median", "group:all"] == 120
-    assert sent["incident.report.time_to_command.p90", "severity:high"] == 120
-    assert sent["incident.report.time_to_command.count", "service:checkout"] == 1
-    assert sent["incident.report.time_to_room.count", "group:all"] == 0
-    assert ("incident.report.time_to_room.median", "group:all") not in sent
+    start = datetime(2026, 11, 23, 10, tzinfo=UTC)
+    incident = MeasuredIncident(key="dd.1.2", severity="high", services=("checkout",), received_at=start)
+    with_commander = incident.model_copy(update={"command_at": start + timedelta(minutes=2)})
+    DatadogEvents().send(report_metrics(report([with_commander])))
+    values = {(one["metric"], *one["tags"]): one["points"][0][1] for one in slack.workspace.datadog.series}
+    assert values["incident.report.time_to_command.median", "group:all"] == 120
+    assert values["incident.report.time_to_command.p90", "severity:high"] == 120
+    assert values["incident.report.time_to_command.count", "service:checkout"] == 1
+    assert values["incident.report.time_to_room.count", "group:all"] == 0
+    assert ("incident.report.time_to_room.median", "group:all") not in values
 
 
 def test_undelivered_report_is_an_error(datadog: Callable[..., Any]) -> None:

@@ -1,4 +1,4 @@
-"""Events of a run: the line in the log, and what is sent to Datadog."""
+"""Events of a run: log lines, metrics and Datadog events."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def test_log_line_contains_only_known_fields() -> None:
 
 
 @given(st.text())
-def test_any_error_text_stays_on_one_line(words: str) -> None:
-    line = event(error=words).log_line()
+def test_any_error_text_stays_on_one_line(text: str) -> None:
+    line = event(error=text).log_line()
 
     assert len(line.splitlines()) == 1
-    assert json.loads(line)["error"] == words
+    assert json.loads(line)["error"] == text
 
 
 def test_error_of_this_package_includes_its_message() -> None:

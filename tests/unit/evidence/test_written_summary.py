@@ -138,9 +138,9 @@ def test_sentence_beyond_its_findings_is_dropped(text: str, cited: list[str]) ->
 
 
 def test_summary_is_empty_if_half_of_the_sentences_are_dropped() -> None:
-    good, bad = ("The metric rose to 0.109.", [F["metric"]]), ("All is well.", [F["metric"]])
-    assert check(good, bad) == CheckedSummary(claims=(), dropped=1)
-    kept = check(good, ("1 of 4 hosts is abnormal: web-03", [F["groups"]]), bad)
+    valid, invalid = ("The metric rose to 0.109.", [F["metric"]]), ("All is well.", [F["metric"]])
+    assert check(valid, invalid) == CheckedSummary(claims=(), dropped=1)
+    kept = check(valid, ("1 of 4 hosts is abnormal: web-03", [F["groups"]]), invalid)
     assert ([each.findings for each in kept.claims], kept.dropped) == ([("metric",), ("groups",)], 1)
 
 

@@ -1,4 +1,4 @@
-"""The grammar of /incident."""
+"""Parse the /incident command."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_help_is_not_a_command(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "mention"),
     [
         ("lede", "lede"),
         ("role captain", "captain"),
@@ -78,10 +78,10 @@ def test_help_is_not_a_command(text: str) -> None:
         ("invite", "Nobody"),
     ],
 )
-def test_invalid_command_error_names_the_mistake_and_a_fix(text: str, named: str) -> None:
+def test_invalid_command_error_names_the_mistake_and_a_fix(text: str, mention: str) -> None:
     with pytest.raises(InvalidPayloadError) as caught:
         parse_command(text)
-    assert named in caught.value.message
+    assert mention in caught.value.message
     assert caught.value.fix
 
 

@@ -26,17 +26,17 @@ def incident(number: int, milestone: Milestone, seconds: float | None) -> Measur
 
 @given(st.sampled_from(Milestone), st.lists(st.none() | st.floats(-1000, 100_000), max_size=40))
 def test_missing_event_is_not_a_duration(milestone: Milestone, seconds: list[float | None]) -> None:
-    found = distribution([incident(n, milestone, s) for n, s in enumerate(seconds)], milestone)
+    result = distribution([incident(n, milestone, s) for n, s in enumerate(seconds)], milestone)
     recorded = [s for s in seconds if s is not None and round(s, 6) >= 0]
-    assert (found.count, found.missing) == (len(recorded), len(seconds) - len(recorded))
-    assert (found.median_s is None) == (not recorded)
+    assert (result.count, result.missing) == (len(recorded), len(seconds) - len(recorded))
+    assert (result.median_s is None) == (not recorded)
     if recorded:
-        assert min(recorded) - 1e-3 <= found.median_s <= found.p90_s <= max(recorded) + 1e-3  # type: ignore[operator]
+        assert min(recorded) - 1e-3 <= result.median_s <= result.p90_s <= max(recorded) + 1e-3  # type: ignore[operator]
 
 
 def test_median_and_90th_percentile() -> None:
-    found = distribution([incident(n, Milestone.ROOM, n + 1) for n in range(10)], Milestone.ROOM)
-    assert (found.count, found.median_s, found.p90_s) == (10, 5.5, 9)
+    result = distribution([incident(n, Milestone.ROOM, n + 1) for n in range(10)], Milestone.ROOM)
+    assert (result.count, result.median_s, result.p90_s) == (10, 5.5, 9)
 
 
 def test_rows_by_severity_and_service() -> None:

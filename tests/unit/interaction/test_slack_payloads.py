@@ -1,4 +1,4 @@
-"""Slack's payloads become typed requests; what this app did not write is refused."""
+"""Parse Slack payloads into typed requests and reject those of other apps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ SENDER: dict[str, Any] = {
 }
 
 
-def used(block: dict[str, Any], element: dict[str, Any], option: dict[str, Any] | None = None) -> SlackRequest:
+def read_action(
+    block: dict[str, Any], element: dict[str, Any], option: dict[str, Any] | None = None
+) -> SlackRequest:
     action = {
         "type": element["type"],
         "action_id": element["action_id"],
@@ -39,14 +41,14 @@ def used(block: dict[str, Any], element: dict[str, Any], option: dict[str, Any] 
     return read_interaction({**SENDER, "actions": [action]})
 
 
-def submitted(kind: ActionKind, value: str | None, next_minutes: str | None = None) -> SlackRequest:
+def read_submission(kind: ActionKind, value: str | None, next_minutes: str | None = None) -> SlackRequest:
     view = form(FormContext(key=KEY, kind=kind, channel_id="C0ROOM"), title="Checkout is slow")
-    given_values = {"value": value, "next": next_minutes}
+    entered = {"value": value, "next": next_minutes}
     values: dict[str, Any] = {}
     for block in view["blocks"]:
         if block["type"] != "input":
             continue
-        element, typed = block["element"], given_values[block["block_id"]]
+        element, typed = block["element"], entered[block["block_id"]]
         filled = (
             {"value": typed}
             if element["type"] == "plain_text_input"
@@ -64,7 +66,7 @@ def test_every_control_of_the_brief_is_parsed(has_commander: bool, closed: bool)
     for element in block["elements"]:
         options = element.get("options") or [None]
         for option in options:
-            request = used(block, element, option)
+            request = read_action(block, element, option)
             assert request.key == KEY
             assert (request.command is None) != (request.form is None)
             assert request.form is None or request.form in FORMS
@@ -72,7 +74,7 @@ def test_every_control_of_the_brief_is_parsed(has_commander: bool, closed: bool)
 
 def test_feedback_names_its_finding() -> None:
     block = feedback_controls(KEY, "http/checkout")
-    requests = [used(block, element) for element in block["elements"]]
+    requests = [read_action(block, element) for element in block["elements"]]
     assert [request.command.arguments for request in requests if request.command] == [
         {"finding": "http/checkout", "useful": True},
         {"finding": "http/checkout", "useful": False},
@@ -91,7 +93,7 @@ def test_feedback_names_its_finding() -> None:
     ],
 )
 def test_forms(kind: ActionKind, value: str | None, next_minutes: str | None, arguments: dict[str, Any]) -> None:
-    request = submitted(kind, value, next_minutes)
+    request = read_submission(kind, value, next_minutes)
     assert request.command is not None
     assert (request.key, request.command.kind, request.command.arguments) == (KEY, kind, arguments)
 
@@ -104,16 +106,16 @@ def test_form_of_another_app_is_rejected() -> None:
 
 def test_replay_has_the_same_id_but_a_second_click_does_not() -> None:
     block = controls(KEY, has_commander=False, closed=False)
-    first, replay = used(block, block["elements"][0]), used(block, block["elements"][0])
+    first, replay = read_action(block, block["elements"][0]), read_action(block, block["elements"][0])
     assert first.id == replay.id
-    again = read_interaction(
+    second_click = read_interaction(
         {
             **SENDER,
             "trigger_id": "1.3.def",
             "actions": [{"type": "button", "action_id": "incident.lead", "value": KEY}],
         }
     )
-    assert again.id != first.id
+    assert second_click.id != first.id
 
 
 def test_command_without_text_requests_help_or_its_form() -> None:
@@ -130,7 +132,6 @@ def test_command_without_text_requests_help_or_its_form() -> None:
     assert read_command({**fields, "text": "update"}).form is ActionKind.UPDATE
 
 
-FIELDS = ["action_id", "value", "selected_option", "block_id"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=4),

@@ -42,13 +42,13 @@ def certificate(*names: str, verification: int = 0, starts: float = -30, ends: f
 
 
 def assess(
-    found: ServerCertificate,
+    server_certificate: ServerCertificate,
     host: str = HOST,
     skew: timedelta | None = None,
     engine: timedelta = timedelta(),
 ) -> tuple[Verdict, str]:
     server = NOW + skew if skew is not None else None
-    return assess_certificate(found, host, Clocks(worker=NOW, engine=NOW + engine, server=server))
+    return assess_certificate(server_certificate, host, Clocks(worker=NOW, engine=NOW + engine, server=server))
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +64,13 @@ def pem_of(authority: trustme.CA, *names: str) -> str:
 def test_all_names_of_a_certificate_are_read(authority: trustme.CA) -> None:
     names = [f"tenant-{number}.shared.example" for number in range(200)]
     text = "Subject:CN = x\n" + pem_of(authority, *names, HOST, "10.0.0.1", "2001:db8::1")
-    found = read_certificate(text, 0)
-    assert found is not None
-    assert found.covers(HOST)
-    assert found.covers("tenant-199.shared.example")
-    assert found.covers("10.0.0.1")
-    assert found.covers("[2001:DB8:0::1]")
-    assert not found.covers("other.example")
+    server_certificate = read_certificate(text, 0)
+    assert server_certificate is not None
+    assert server_certificate.covers(HOST)
+    assert server_certificate.covers("tenant-199.shared.example")
+    assert server_certificate.covers("10.0.0.1")
+    assert server_certificate.covers("[2001:DB8:0::1]")
+    assert not server_certificate.covers("other.example")
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,12 @@ def test_any_text_is_accepted(text: str) -> None:
     ],
 )
 def test_host_name_matching(names: tuple[str, ...], host: str, covered: bool) -> None:
-    found = certificate(*names) if names else certificate("other.example")
-    assert found.covers(host) is covered
+    server_certificate = certificate(*names) if names else certificate("other.example")
+    assert server_certificate.covers(host) is covered
 
 
 @pytest.mark.parametrize(
-    ("found", "verdict", "words"),
+    ("server_certificate", "verdict", "words"),
     [
         (certificate(), Verdict.OK, "certificate valid until 2027-02-21, CN=shop"),
         (certificate(ends=6.5), Verdict.WARN, "certificate expires in 6 days (2026-11-29, CN=shop)"),
@@ -131,9 +131,9 @@ def test_host_name_matching(names: tuple[str, ...], host: str, covered: bool) ->
         (certificate("*.example"), Verdict.FAIL, "certificate is for another name (*.example)"),
     ],
 )
-def test_certificate_faults(found: ServerCertificate, verdict: Verdict, words: str) -> None:
-    assert assess(found)[0] is verdict
-    assert words in assess(found)[1]
+def test_certificate_faults(server_certificate: ServerCertificate, verdict: Verdict, words: str) -> None:
+    assert assess(server_certificate)[0] is verdict
+    assert words in assess(server_certificate)[1]
 
 
 def test_faults_are_ordered_by_severity() -> None:
@@ -153,16 +153,16 @@ def test_clock_skew_of_the_server_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "engine", "words"),
+    ("server_certificate", "engine", "words"),
     [
         (certificate(starts=-300, ends=-5), -100, "valid by the engine's clock only, 100 days from the worker's"),
         (certificate(ends=50), 100, "valid by the worker's clock only, 100 days from the engine's"),
     ],
 )
 def test_clock_skew_between_worker_and_engine_is_unknown(
-    found: ServerCertificate, engine: float, words: str
+    server_certificate: ServerCertificate, engine: float, words: str
 ) -> None:
-    verdict, summary = assess(found, engine=timedelta(days=engine))
+    verdict, summary = assess(server_certificate, engine=timedelta(days=engine))
     assert verdict is Verdict.UNKNOWN
     assert words in summary
 
@@ -208,10 +208,10 @@ def test_sent_certificates_are_read_from_the_trace(authority: trustme.CA) -> Non
     listed = b"".join(len(der).to_bytes(3, "big") + der for der in ders)
     body = len(listed).to_bytes(3, "big") + listed
     pem = sent_certificates(trace_of(b"\x0b" + len(body).to_bytes(3, "big") + body))
-    found = read_certificate(pem, 0)
-    assert found is not None
-    assert found.names == (HOST,)
-    assert found.chain == len(ders)
+    server_certificate = read_certificate(pem, 0)
+    assert server_certificate is not None
+    assert server_certificate.names == (HOST,)
+    assert server_certificate.chain == len(ders)
 
 
 @given(st.text(alphabet="0123456789abcdef: .\n<=", max_size=300))

@@ -141,14 +141,14 @@ def test_repeated_check_does_not_contradict_itself(later: float) -> None:
     stage = Stage(name=StageName.CONNECTION, verdict=Verdict.FAIL, summary="port 443: connection refused")
     first = make_finding(Verdict.FAIL, probe="tcp", target="checkout.example.com:443", stages=(stage,))
     stage = Stage(name=StageName.CONNECTION, verdict=Verdict.OK, summary="port 443 open")
-    again = make_finding(
+    repeated = make_finding(
         Verdict.OK,
         probe="tcp",
         target="checkout.example.com:443",
         stages=(stage,),
         started_at=AT + timedelta(seconds=later),
     )
-    texts = statements(CONTROL, first, again)
+    texts = statements(CONTROL, first, repeated)
     assert not [text for text in texts if "contradict" in text]
     day = f"{AT:%Y-%m-%d} " if later > 86_400 else ""
     assert any(f"a repeated check differs: tcp at {day}09:35:00 found port 443: conn" in text for text in texts)
@@ -172,8 +172,8 @@ def test_redirected_finding_does_not_contradict_the_target(location: str, contra
 
 
 def test_custom_finding_may_have_any_name_and_facts() -> None:
-    odd = make_finding(Verdict.FAIL, "9000 waiting", facts={"status": "many"}, target="")
-    assert statements(odd) == ["http: 9000 waiting"]
+    custom = make_finding(Verdict.FAIL, "9000 waiting", facts={"status": "many"}, target="")
+    assert statements(custom) == ["http: 9000 waiting"]
 
 
 # --- unknowns -----------------------------------------------------------------------------------------

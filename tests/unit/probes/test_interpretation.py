@@ -312,8 +312,8 @@ def test_custom_image_finding_names_the_task_not_the_image() -> None:
     ],
 )
 def test_incomplete_custom_image_is_unknown(fields: dict[str, Any]) -> None:
-    found = custom_finding(ContainerOutput(started_at=AT, **fields), name="a", image="b", command=())
-    assert found.verdict is Verdict.UNKNOWN
+    finding = custom_finding(ContainerOutput(started_at=AT, **fields), name="a", image="b", command=())
+    assert finding.verdict is Verdict.UNKNOWN
 
 
 def test_probe_that_could_not_run_is_unknown() -> None:
@@ -348,9 +348,9 @@ def test_control_checks_load_memory_and_clock(changes: dict[str, str], words: st
     reply = bytearray(query("", "ns"))
     reply[2] |= 0x80
     measurements = {**web_measurements(), **changes}
-    found = interpret(ProbeRun(probe="control"), _with_reply(measurements, bytes(reply)))
-    assert found.verdict is Verdict.WARN
-    assert words in found.summary
+    finding = interpret(ProbeRun(probe="control"), _with_reply(measurements, bytes(reply)))
+    assert finding.verdict is Verdict.WARN
+    assert words in finding.summary
 
 
 def _with_reply(measurements: dict[str, str], reply: bytes) -> ContainerOutput:

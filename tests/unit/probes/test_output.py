@@ -24,16 +24,16 @@ def measured(**values: bytes) -> bytes:
 
 
 def test_measurements_are_read_unchanged() -> None:
-    found = read_measurements(measured(clock=b"1795880653\n", body=bytes(range(256))))
-    assert found.complete
-    assert found.text("clock") == "1795880653"
-    assert found.values["body"] == bytes(range(256))
+    result = read_measurements(measured(clock=b"1795880653\n", body=bytes(range(256))))
+    assert result.complete
+    assert result.text("clock") == "1795880653"
+    assert result.values["body"] == bytes(range(256))
 
 
 @given(st.binary(max_size=2000))
 def test_response_body_cannot_inject_a_measurement(hostile: bytes) -> None:
-    found = read_measurements(measured(body=hostile, status=b"503"))
-    assert (found.values["body"], found.values["status"], len(found.values)) == (hostile, b"503", 2)
+    result = read_measurements(measured(body=hostile, status=b"503"))
+    assert (result.values["body"], result.values["status"], len(result.values)) == (hostile, b"503", 2)
 
 
 @given(st.binary(max_size=2000))

@@ -94,11 +94,11 @@ def test_control_accepts_its_name_of_version_0_1_0() -> None:
 def test_expectations_are_read_from_the_routing_table_only() -> None:
     expected = Target(url="https://a.example.com/", expect=Expectation(statuses=("404",)))
     (_, from_alert) = plan_probes(incident(targets=(expected,)))
-    (_, named) = plan_probes(incident(route=Route(targets=(expected,))))
+    (_, from_table) = plan_probes(incident(route=Route(targets=(expected,))))
     assert from_alert.target is not None
     assert from_alert.target.expect is None
-    assert named.target is not None
-    assert named.target.expect == expected.expect
+    assert from_table.target is not None
+    assert from_table.target.expect == expected.expect
 
 
 def test_route_selects_probes_and_keeps_the_control() -> None:
@@ -126,10 +126,10 @@ def test_private_address_requires_the_routing_table() -> None:
     target = Target(host="10.1.2.3", port=80)
     (_, from_alert) = plan_probes(incident(targets=(target,)))
     (_, allowed) = plan_probes(incident(targets=(target,), route=Route(allowed_networks=("10.1.0.0/16",))))
-    (_, named) = plan_probes(incident(route=Route(targets=(target,))))
+    (_, from_table) = plan_probes(incident(route=Route(targets=(target,))))
     assert "private" in str(from_alert.refused)
     assert allowed.refused is None
-    assert named.refused is None
+    assert from_table.refused is None
 
 
 def test_alert_cannot_mark_its_target_as_trusted() -> None:
@@ -140,10 +140,12 @@ def test_alert_cannot_mark_its_target_as_trusted() -> None:
 def test_only_trusted_names_may_resolve_to_private_networks() -> None:
     name = Target(host="db.example.com", port=5432)
     (_, *from_alert) = plan_probes(incident(targets=(name,)))
-    (_, *named) = plan_probes(incident(route=Route(targets=(name,))))
+    (_, *from_table) = plan_probes(incident(route=Route(targets=(name,))))
     assert {run.allowed_networks for run in from_alert} == {()}
-    assert all("10.0.0.0/8" in run.allowed_networks for run in named)
-    assert not any(network.startswith(("127.", "169.254.")) for run in named for network in run.allowed_networks)
+    assert all("10.0.0.0/8" in run.allowed_networks for run in from_table)
+    assert not any(
+        network.startswith(("127.", "169.254.")) for run in from_table for network in run.allowed_networks
+    )
 
 
 @pytest.mark.parametrize("trusted", [True, False])
@@ -156,9 +158,9 @@ def test_metadata_address_is_always_refused(trusted: bool) -> None:
 
 def test_short_host_name_of_an_alert_is_refused() -> None:
     (_, from_alert) = plan_probes(incident(hosts=("web-03",)))
-    (_, named) = plan_probes(incident(route=Route(targets=(Target(host="web-03"),))))
+    (_, from_table) = plan_probes(incident(route=Route(targets=(Target(host="web-03"),))))
     assert "short name" in str(from_alert.refused)
-    assert named.refused is None
+    assert from_table.refused is None
 
 
 def test_container_receives_one_canonical_url() -> None:

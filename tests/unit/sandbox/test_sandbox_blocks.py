@@ -91,9 +91,9 @@ def test_limits_are_exact(valid: list[Any], invalid: list[Any]) -> None:
 
 
 def test_error_contains_a_json_pointer() -> None:
-    found = complaints([section(), fields("x", "y" * 2001), {"type": "header", "text": plain("")}])
+    errors = complaints([section(), fields("x", "y" * 2001), {"type": "header", "text": plain("")}])
 
-    assert found == [
+    assert errors == [
         "must be less than 2001 characters [json-pointer:/blocks/1/fields/1/text]",
         "must be more than 0 characters [json-pointer:/blocks/2/text/text]",
     ]

@@ -64,9 +64,9 @@ def test_reactions(slack: WebClient, room: str, message: str, error_response: Ca
 
     reactions = slack.conversations_history(channel=room)["messages"][0]["reactions"]
     assert reactions == [{"name": "eyes", "users": ["U0WARROOM01"], "count": 1}]
-    again = {"channel": room, "timestamp": message, "name": "eyes"}
-    assert error_response(slack.reactions_add, **again)["error"] == "already_reacted"
-    assert error_response(slack.reactions_add, **{**again, "name": "NOT AN EMOJI"})["error"] == "invalid_name"
+    duplicate = {"channel": room, "timestamp": message, "name": "eyes"}
+    assert error_response(slack.reactions_add, **duplicate)["error"] == "already_reacted"
+    assert error_response(slack.reactions_add, **{**duplicate, "name": "NOT AN EMOJI"})["error"] == "invalid_name"
 
 
 def test_file_upload_into_a_thread(slack: WebClient, room: str, message: str, workspace: Workspace) -> None:
@@ -105,8 +105,8 @@ def test_channel_has_one_canvas(slack: WebClient, room: str, error_response: Cal
     content = {"type": "markdown", "markdown": "# Draft"}
     created = slack.conversations_canvases_create(channel_id=room, document_content=content)
     assert str(created["canvas_id"]).startswith("F")
-    again = error_response(slack.conversations_canvases_create, channel_id=room, document_content=content)
-    assert again["error"] == "channel_canvas_already_exists"
+    duplicate = error_response(slack.conversations_canvases_create, channel_id=room, document_content=content)
+    assert duplicate["error"] == "channel_canvas_already_exists"
     wrong = error_response(
         slack.api_call, "conversations.canvases.create", json={"channel_id": room, "document_content": 5}
     )

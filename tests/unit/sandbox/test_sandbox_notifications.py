@@ -122,10 +122,10 @@ def test_fallback_text_and_attachments_notify(slack: WebClient, room: str, contr
 @given(st.text(alphabet="<>&!@|#channelhertpsU0ltg;:/. ", max_size=60))
 def test_escaped_text_contains_no_mentions_and_only_bare_links(text: str) -> None:
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    found = notifications(escaped)
+    result = notifications(escaped)
 
-    assert (found.mass, found.users, found.usergroups, found.channels) == ([], [], [], [])
-    assert all(link["label"] is None for link in found.links)
+    assert (result.mass, result.users, result.usergroups, result.channels) == ([], [], [], [])
+    assert all(link["label"] is None for link in result.links)
     assert as_stored(escaped) == escaped
 
 
