@@ -21,6 +21,7 @@ from airflow_incident_provider.text import for_error, one_line
 MAX_MINUTES = 24 * 60
 MAX_NAMES = 20
 
+_ONESELF = frozenset({"me", "myself"})
 _DURATION = re.compile(r"([0-9]{1,4})\s*(m|min|minutes?|h|hours?)?", re.IGNORECASE)
 _NEXT_UPDATE = re.compile(
     r"(?:^|\s)next(?:\s+in)?\s+([0-9]{1,4}\s*(?:m|min|minutes?|h|hours?)?)\s*$", re.IGNORECASE
@@ -105,6 +106,8 @@ def parse_people(text: str) -> tuple[Person, ...]:
     """Parse people and groups: Slack's mentions, and lists as :func:`split_people` reads them.
 
     A name of several words is one person: two strangers may be called Dana and Reyes.
+
+    :raises InvalidPayloadError: they are too many for one command: nobody is left out silently.
     """
     people: list[Person] = []
     for part in _MENTION.split(text):
@@ -114,16 +117,25 @@ def parse_people(text: str) -> tuple[Person, ...]:
             people.append(Person(name=f"@{match[2]}" if match[2] else match[1], slack_id=match[1]))
         else:
             people += (Person(name=query) for query in split_people(part))
-    return tuple(people)[:MAX_NAMES]
+    if len(people) > MAX_NAMES:
+        raise InvalidPayloadError(
+            f"{len(people)} are named, and one command takes {MAX_NAMES}.",
+            fix="Use a user group, or several commands.",
+        )
+    return tuple(people)
 
 
 # --- arguments ----------------------------------------------------------------------------------------
 
 
 def _lead(rest: str) -> dict[str, Any]:
+    if rest.casefold() in _ONESELF:
+        return {}
     people = parse_people(rest)
     if len(people) > 1:
-        raise InvalidPayloadError("Only one person can lead.", fix="Write /incident lead @person.")
+        raise InvalidPayloadError("Only one person can have a role.", fix="Name one: @person.")
+    if people and (people[0].slack_id or "").startswith("S"):
+        raise InvalidPayloadError("A user group cannot have a role.", fix="Name one person: @person.")
     return {"person": people[0]} if people else {}
 
 

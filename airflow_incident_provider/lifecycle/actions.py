@@ -43,7 +43,7 @@ from airflow_incident_provider.lifecycle.records import (
 )
 from airflow_incident_provider.lifecycle.transitions import firing_severity, with_item
 from airflow_incident_provider.models import Severity
-from airflow_incident_provider.text import clean, digest, one_line, redact, shorten
+from airflow_incident_provider.text import clean, digest, distinct, one_line, redact, shorten
 
 SNOOZE = timedelta(minutes=30)
 CHECK_INTERVAL = timedelta(seconds=30)
@@ -124,16 +124,29 @@ def _take_role(record: IncidentRecord, action: IncidentAction) -> AppliedAction:
         actor=_mention(action),
     )
     record = with_item(record, item)
-    if action.person is not None and person.slack_id is not None:
-        record = _with_responders(record, (person.slack_id,), action)
+    if action.person is not None:
+        record = _with_called(record, (person.slack_id or person.name,), action)
     return AppliedAction(record, Outcome.APPLIED, f"{person.name} is now {_role_name(role)}.")
 
 
 def _invite(record: IncidentRecord, action: IncidentAction) -> AppliedAction:
-    changed = _with_responders(record, action.names, action)
+    changed = _with_called(record, action.names, action)
     if changed is record:
-        return AppliedAction(record, Outcome.UNCHANGED, "Everybody named is invited already.")
+        return AppliedAction(record, Outcome.UNCHANGED, "Everybody named is being invited already.")
     return AppliedAction(changed, Outcome.APPLIED, f"Inviting {', '.join(action.names)}.")
+
+
+def _with_called(record: IncidentRecord, names: tuple[str, ...], action: IncidentAction) -> IncidentRecord:
+    """Return the record with people whom a person calls, also if they were named before: they may have left."""
+    waiting = {name.casefold() for item in record.pending if item.calls_people for name in item.names}
+    called = tuple(name for name in distinct(names) if name.casefold() not in waiting)
+    if not called:
+        return record
+    responders = distinct((*record.responders, *called))[:MAX_RESPONDERS]
+    item = UpdateItem(
+        kind=UpdateKind.RESPONDERS, at=action.at, alert=action.id, names=called, actor=_mention(action)
+    )
+    return with_item(record.model_copy(update={"responders": responders}), item)
 
 
 def _with_responders(record: IncidentRecord, names: tuple[str, ...], action: IncidentAction) -> IncidentRecord:

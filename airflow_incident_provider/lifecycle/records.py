@@ -156,6 +156,11 @@ class UpdateItem(Model):
     actor: str | None = None
     next_at: UtcDatetime | None = None
 
+    @property
+    def calls_people(self) -> bool:
+        """Whether a person named the responders, and not an alert or a route: then they are invited once more."""
+        return self.kind is UpdateKind.RESPONDERS and self.alert is not None
+
 
 class Room(Model):
     """Where an incident is discussed, or why it has no room yet.

@@ -32,7 +32,7 @@ from airflow_incident_provider.text import distinct, shorten
 _ABOUT_ONE_ALERT = frozenset(
     {UpdateKind.JOINED, UpdateKind.REPEATED, UpdateKind.FIRING_AGAIN, UpdateKind.ALERT_RECOVERED}
 )
-"""Kinds of which there can be as many as alerts: dropped first. Of each other kind there is at most one."""
+"""Kinds of which there can be as many as alerts: dropped first. Of others there is one, or what people wrote."""
 
 _VALUE_CHANGES = frozenset(
     {UpdateKind.SEVERITY, UpdateKind.VISIBILITY, UpdateKind.TITLE, UpdateKind.STATUS, UpdateKind.COMMANDER}
@@ -432,7 +432,10 @@ def _least_important(items: tuple[UpdateItem, ...]) -> UpdateItem | None:
     """Return the update to drop, if there are too many."""
     if len(items) <= MAX_PENDING:
         return None
-    return next(item for item in items if item.kind in _ABOUT_ONE_ALERT)
+    about_alerts = (item for item in items if item.kind in _ABOUT_ONE_ALERT)
+    # What people wrote is in the record, too.
+    written = (item for item in items if item.alert is not None)
+    return next(about_alerts, next(written, None))
 
 
 def _sorted_scope(scope: str | None) -> str | None:

@@ -40,7 +40,8 @@ _LOOKALIKES = {"*": "\u2217", "_": "\u02cd", "~": "\u223c", "`": "\u02cb"}
 _BACKTICK = str.maketrans({"`": _LOOKALIKES["`"]})
 # An underscore inside a word formats nothing, and names such as missing_scope must remain copyable.
 _FORMATTING = re.compile(r"[*~`]|(?<![^\W_])_|_(?![^\W_])")
-_USER_ID = re.compile(r"[A-Z0-9]{2,32}")
+# A name in capitals, such as "NOC" or "DANA", is no id: an id has a digit, or is longer than most names.
+_USER_ID = re.compile(r"[UW](?=[A-Z]*[0-9])[A-Z0-9]{1,31}|[UW][A-Z]{8,31}")
 _GROUP_ID = re.compile(r"S[A-Z0-9]{1,31}")
 _TOKEN = re.compile(r"<([^<>|]+)(?:\|([^<>]*))?>")
 _ADDRESS_LIKE = re.compile(r"://|^www\.", re.IGNORECASE)

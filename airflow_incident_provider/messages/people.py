@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from airflow_incident_provider.messages.blocks import Block
 from airflow_incident_provider.messages.controls import invite_controls
@@ -13,6 +13,7 @@ from airflow_incident_provider.models import (
     NotInvited,
     Resolution,
     ResolutionOutcome,
+    SlackUser,
     UserResolution,
 )
 from airflow_incident_provider.text import one_line
@@ -30,18 +31,27 @@ _NAMES_SUGGESTED = 3
 def unresolved_people(resolution: UserResolution) -> tuple[NotInvited, ...]:
     """Return each unresolved query as not invited, with its reason and the closest matches.
 
-    A query one of whose closest matches is invited anyway, by another query or a user group, is no gap.
+    A query one of whose closest matches is invited anyway, by another query or a user group, is no gap. One that
+    means several people, such as the members of a user group, is a gap until all of them are invited.
     """
     invited = {user.id for resolved in resolution.resolved for user in resolved.users}
-    return tuple(
-        NotInvited(
-            query=r.query,
-            reason=_reason(r),
-            suggestion=" or ".join(_suggested(r).values()) or None,
-            suggested=_suggested(r),
+    people = (_unresolved(result, invited) for result in resolution.unresolved)
+    return tuple(one for one in people if not one.is_made_up_for(invited))
+
+
+def _unresolved(resolution: Resolution, invited: Collection[str]) -> NotInvited:
+    if resolution.outcome in _SUGGESTED_OUTCOMES or len(resolution.candidates) <= 1:
+        suggested = _names(resolution.candidates[:_NAMES_SUGGESTED])
+        suggestion = " or ".join(suggested.values()) or None
+        return NotInvited(
+            query=resolution.query, reason=_reason(resolution), suggestion=suggestion, suggested=suggested
         )
-        for r in resolution.unresolved
-        if not invited & {candidate.id for candidate in r.candidates}
+    missing = [person for person in resolution.candidates if person.id not in invited]
+    return NotInvited(
+        query=resolution.query,
+        reason=_reason(resolution),
+        suggested=_names(missing or resolution.candidates),
+        all_meant=True,
     )
 
 
@@ -52,9 +62,8 @@ def _reason(resolution: Resolution) -> str:
     return resolution.reason or _REASONS[resolution.outcome]
 
 
-def _suggested(resolution: Resolution) -> dict[str, str]:
-    """Return the closest matches by id; people with the same name are distinguished by their username."""
-    people = resolution.candidates[:_NAMES_SUGGESTED]
+def _names(people: Sequence[SlackUser]) -> dict[str, str]:
+    """Return people's names by id; those with the same name are distinguished by their username."""
     labels = [person.label for person in people]
     return {
         person.id: f"{person.label} (@{person.name})" if labels.count(person.label) > 1 else person.label

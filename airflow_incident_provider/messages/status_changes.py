@@ -84,7 +84,8 @@ class Reopening(Model):
     :param at: when it fired again.
     :param over_at: when it had last recovered or been resolved, if known.
     :param what: the title of the alert that reopened it. Untrusted text.
-    :param old_room: its previous room, if that is archived.
+    :param old_room: its previous room, if it cannot continue there.
+    :param is_archived: whether that is archived; otherwise it was deleted, or the app was removed from it.
     """
 
     times: int
@@ -95,6 +96,7 @@ class Reopening(Model):
     brief_url: str | None = None
     old_room: str | None = None
     old_room_url: str | None = None
+    is_archived: bool = True
 
 
 def reopened_message(reopening: Reopening) -> Message:
@@ -117,6 +119,8 @@ def _moved(reopening: Reopening) -> list[Mrkdwn]:
         return []
     name = f"#{reopening.old_room}"
     room = link(reopening.old_room_url, name) if reopening.old_room_url else inline(name)
+    if not reopening.is_archived:
+        return [Mrkdwn(f"The previous room {room} was deleted, or this app was removed from it")]
     return [Mrkdwn(f"The previous room {room} is archived, and only a person can unarchive it")]
 
 

@@ -146,15 +146,22 @@ def _changes(update: IncidentUpdate) -> list[Mrkdwn]:
     """Return what changed in the Datadog incident."""
     words = {UpdateKind.STATUS: "Status in Datadog", UpdateKind.COMMANDER: "Commander", UpdateKind.TITLE: "Title"}
     return [
-        Mrkdwn(f"{words[kind]}: {inline(item.before or 'none', _TITLE)} → {_value(kind, item.after)}")
+        Mrkdwn(f"{words[kind]}: {_before(kind, item.before)} → {_value(kind, item.after)}")
         for kind in words
         for item in update.of(kind)
     ]
 
 
+def _before(kind: UpdateKind, value: str | None) -> Mrkdwn:
+    return mention(value, value) if value and _is_person(kind, value) else inline(value or "none", _TITLE)
+
+
 def _value(kind: UpdateKind, value: str | None) -> Mrkdwn:
-    known_id = kind is UpdateKind.COMMANDER and is_user_id(value or "")
-    return mention(value or "", "") if known_id else bold(value or "none")
+    return mention(value, value) if value and _is_person(kind, value) else bold(value or "none")
+
+
+def _is_person(kind: UpdateKind, value: str) -> bool:
+    return kind is UpdateKind.COMMANDER and is_user_id(value)
 
 
 def _alerts(update: IncidentUpdate) -> list[Mrkdwn]:

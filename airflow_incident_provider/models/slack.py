@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 
 from pydantic import Field
@@ -135,14 +135,22 @@ class NotInvited(Model):
     """A person who was not invited, and why.
 
     ``suggestion`` names the closest matches, for a person to decide on; ``suggested`` holds the same names by Slack
-    user id. ``user_id`` identifies a user who was found but could not be invited; two people may share a name.
+    user id. With ``all_meant`` the query means all of those, such as a user group's members, and not one of them.
+    ``user_id`` identifies a user who was found but could not be invited; two people may share a name.
     """
 
     query: str
     reason: str
     suggestion: str | None = None
     suggested: Mapping[str, str] = {}
+    all_meant: bool = False
     user_id: str | None = None
+
+    def is_made_up_for(self, there: Collection[str]) -> bool:
+        """Return whether those who are there, by Slack user id, leave no gap."""
+        if self.all_meant:
+            return bool(self.suggested) and all(user_id in there for user_id in self.suggested)
+        return any(user_id in there for user_id in self.suggested)
 
 
 class WarRoom(XComValue):

@@ -18,7 +18,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseNotifier
 
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, settings
-from airflow_incident_provider.exceptions import IncidentError, SlackRequestError, SlackUnavailableError
+from airflow_incident_provider.exceptions import (
+    IncidentError,
+    SlackConfigurationError,
+    SlackRequestError,
+    SlackUnavailableError,
+)
 from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.messages.channel import NAME_LIMIT, numbered_name, purpose_key
 from airflow_incident_provider.messages.updates import failures_message, run_failure, task_failure
@@ -225,7 +230,12 @@ class _Delivery:
 
     def _find(self, incident: Incident) -> RoomRef | None:
         """Return the room that another worker opened, if its brief is there: then there is nothing else to do."""
-        channel = self._slack.find_channel(self._name)
+        try:
+            channel = self._slack.find_channel(self._name)
+        except SlackConfigurationError as error:
+            # An app that may not look opens another room: two are better than none.
+            self._notifier.log.warning("Cannot look for the room of an earlier failure: %s", error)
+            return None
         ours = channel is not None and channel.creator == self._workspace.bot_user_id and not channel.archived
         if channel is None or not ours or purpose_key(channel.purpose) != incident.key:
             return None

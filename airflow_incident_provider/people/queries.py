@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 MAX_QUERY_LENGTH = 320
@@ -25,10 +25,14 @@ class QueryKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A parsed query: its kind, and the id, address, handle (without ``@``) or name in it."""
+    """A parsed query: its kind, and the id, address, handle (without ``@``) or name in it.
+
+    ``name`` is the whole text of an id that may be a name in capitals: "Denzel WASHINGTON".
+    """
 
     kind: QueryKind
     value: str
+    name: str | None = None
 
 
 _ADDRESS = r"[^@\s<>|,;()\[\]{}\"]+@[^@\s<>|,;()\[\]{}\"]+"
@@ -36,6 +40,8 @@ _PROFILE = r"https://[\w.-]+/(?:team|client/T[A-Z0-9]+(?:/[a-z_]+)?)"
 _STRAY = " \t[](){}'\"\u2018\u2019\u201c\u201d`*\u2022,;:!?"
 """Punctuation that may be left around an item of a list or a sentence."""
 _SEPARATES_PEOPLE = re.compile(r"[@<>;/&+|]")
+_MARKED = re.compile(r"[<@/]")
+"""Part of a mention or a link: what is in it is an id."""
 _MIN_ID = 8
 """Characters of an id beside a name: "U2" may be a part of the name."""
 
@@ -69,7 +75,9 @@ def parse_query(text: str) -> Query:
     if len(text) > MAX_QUERY_LENGTH:
         raise ValueError(f"it is longer than {MAX_QUERY_LENGTH} characters")
     name = Query(QueryKind.NAME, text.removeprefix("@").strip().strip('"'))
-    return _certain(text) or _certain_beside_name(text) or name
+    query = _certain(text) or _certain_beside_name(text) or name
+    may_be_name = query.kind is QueryKind.ID and query.value.isalpha() and not _MARKED.search(text)
+    return replace(query, name=name.value) if may_be_name else query
 
 
 def _certain(text: str) -> Query | None:

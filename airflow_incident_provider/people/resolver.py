@@ -171,7 +171,7 @@ class _Resolver:
             case QueryKind.EMAIL:
                 return self._by_email(query.value)
             case QueryKind.ID:
-                return self._by_id(query.value)
+                return self._by_id(query)
             case QueryKind.USERGROUP:
                 group = self._group_with(lambda group: group.id == query.value)
                 return self._by_group(group) if group else not_found(query.value, "no user group has this id")
@@ -186,11 +186,13 @@ class _Resolver:
             return not_found(email, "no active member of this workspace has this e-mail address")
         return admit(email, member, MatchMethod.EMAIL)
 
-    def _by_id(self, user_id: str) -> Resolution:
-        member = self._member(user_id)
+    def _by_id(self, query: Query) -> Resolution:
+        member = self._member(query.value)
+        if member is None and query.name is not None:
+            return self._by_names(query.name)
         if member is None:
-            return not_found(user_id, "no member of this workspace has this id")
-        return admit(user_id, member, MatchMethod.ID)
+            return not_found(query.value, "no member of this workspace has this id")
+        return admit(query.value, member, MatchMethod.ID)
 
     def _by_handle(self, handle: str) -> Resolution:
         """Look for a user group first: administrators choose their handles, people choose their own names.

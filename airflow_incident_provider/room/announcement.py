@@ -70,7 +70,12 @@ def named_channel(slack: SlackClient, channel: str, role: str) -> Channel:
 
 
 def _is_private(snapshot: IncidentSnapshot, record: IncidentRecord) -> bool:
-    """Return whether the incident is private; one of which that is not known counts as private."""
+    """Return whether the incident or its room is private; one of which that is not known counts as private.
+
+    The room of a public incident is private if another tool made it so.
+    """
+    if snapshot.room is not None and snapshot.room.private:
+        return True
     if record.private is not None:
         return record.private
     return snapshot.incident is None or snapshot.incident.route.private

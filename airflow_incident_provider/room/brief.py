@@ -76,7 +76,18 @@ def brief_state(
         # A summary that was made before the room existed says nothing about who was invited.
         complete = summary if summary is not None and summary.room_url is not None else None
         left_out = complete.not_invited if complete else room.not_invited
-        left_out = (*(one for one in left_out if one.query not in looked_up_again), *missing_later)
+        asked_later = {query.casefold() for query in _queries(here_later, missing_later)}
+        came = {one.user.id for one in invited}
+        left_out = (
+            *(
+                one
+                for one in left_out
+                if one.query not in looked_up_again
+                and one.query.casefold() not in asked_later
+                and one.user_id not in came
+            ),
+            *missing_later,
+        )
         problems = complete.problems if complete else room.problems
     there = {one.user.id for one in (*invited, *pending)}
     return BriefState(
@@ -85,7 +96,7 @@ def brief_state(
         opened_at=room.opened_at if room else None,
         pending=pending,
         invited=invited,
-        not_invited=tuple(one for one in left_out if not there & one.suggested.keys()),
+        not_invited=tuple(one for one in left_out if not one.is_made_up_for(there)),
         findings=snapshot.all_findings,
         investigated=summary is not None or snapshot.updates is not None,
         steps=tuple(steps) or (final_steps(summary) if summary else ()),
@@ -100,6 +111,10 @@ def brief_state(
         closed=record is not None and record.status in (Status.RESOLVED, Status.ARCHIVED),
         coordination=record.coordination if record else Coordination(),
     )
+
+
+def _queries(here: Sequence[Invitation], missing: Sequence[NotInvited]) -> tuple[str, ...]:
+    return (*(one.query for one in here), *(one.query for one in missing))
 
 
 class BriefWriter:

@@ -99,6 +99,8 @@ class ChannelOpener:
             channel = self._slack.channel(request.existing_id)
             if request.private and not channel.private:
                 return None, f"{label} is not known to be private, but this incident is"
+            if channel.archived:
+                return None, f"{label} is archived"
             if not channel.private:  # The app is a member of every private channel that it sees.
                 self._slack.join(request.existing_id)
         except (SlackConfigurationError, SlackRequestError) as error:

@@ -9,6 +9,7 @@ from datetime import datetime
 from airflow_incident_provider.config import TaskId, settings
 from airflow_incident_provider.exceptions import IncidentError, SlackUnavailableError
 from airflow_incident_provider.intake.lists import split_people
+from airflow_incident_provider.lifecycle.coordination import ActionKind
 from airflow_incident_provider.messages.people import unresolved_people
 from airflow_incident_provider.models import (
     Invitation,
@@ -26,6 +27,7 @@ from airflow_incident_provider.room.session import RoomSession
 from airflow_incident_provider.slack.access import live_slack_client
 from airflow_incident_provider.slack.errors import invite_failure_reason
 from airflow_incident_provider.slack.protocol import SlackClient
+from airflow_incident_provider.text import distinct
 
 ROOM_SECONDS = 1.0
 """How much of the lookup budget is left for opening the room."""
@@ -40,6 +42,7 @@ NOT_ADDED = "Slack did not add them to the channel"
 """Why somebody is not in a room although Slack refused nothing: it is silent about some people."""
 
 _NOT_HERE = "not in this room"
+_CALLING = frozenset({ActionKind.INVITE, ActionKind.LEAD, ActionKind.ROLE})
 
 LookUp = Callable[[Iterable[str]], UserResolution]
 
@@ -274,26 +277,36 @@ class LaterResponders:
     unanswered: tuple[str, ...] = ()
 
 
-def invite_later_responders(session: RoomSession, names: Iterable[str]) -> LaterResponders:
+def invite_later_responders(
+    session: RoomSession, names: Iterable[str], *, called: Iterable[str] = ()
+) -> LaterResponders:
     """Invite the missing ``names``; return the status of every responder added after the room opened.
 
     The queries that Slack did not answer during the first run are among them. Somebody who was invited before and
-    has left is not invited again.
+    has left is not invited again, unless a person calls them.
 
+    :param called: whom a person calls now.
     :raises IncidentError: Slack does not say who is in the room, or takes no invitation.
     """
     snapshot, room = session.snapshot, session.room
     unanswered = snapshot.summary.unanswered if snapshot.summary else ()
     asked_before = {name.casefold() for name in (snapshot.incident.responders if snapshot.incident else ())}
+    asked_before -= _perhaps_called(session)
     responders = snapshot.record.responders if snapshot.record else ()
-    later = people_in([*unanswered, *(name for name in responders if name.casefold() not in asked_before)])
+    names, called = tuple(names), people_in(called)
+    since = (name for name in responders if name.casefold() not in asked_before)
+    # A record that is full does not hold the names of its last update.
+    new_names = (name for name in names if name.casefold() not in asked_before)
+    later = list(distinct(people_in([*called, *unanswered, *new_names, *since])))
     if not later:
         return LaterResponders()
     slack, channel_id = session.slack, room.channel_id or ""
     found = look_up_for(session, later, private=room.private)
     members = slack.member_ids(channel_id)
-    wanted = {name.casefold() for name in people_in([*names, *unanswered])}
-    all_found = [one for one in invitations(found) if one.user.id not in _ids(room.invited)]
+    again = {name.casefold() for name in called}
+    wanted = {name.casefold() for name in people_in([*names, *unanswered])} | again
+    first = _ids(room.invited)
+    all_found = [one for one in invitations(found) if one.user.id not in first or one.query.casefold() in again]
     new = [one for one in all_found if one.query.casefold() in wanted and _is_new(one, members, session.ledger)]
     session.ledger.intend(*(_invitation_key(one) for one in new if one.user.id not in members))
     failures = _invite(slack, channel_id, new, members)
@@ -305,10 +318,19 @@ def invite_later_responders(session: RoomSession, names: Iterable[str]) -> Later
     return LaterResponders(
         invited=invited,
         not_invited=(*(one for one in unresolved if one.query.casefold() in wanted), *failed),
-        here=tuple(one for one in all_found if one.user.id in there),
+        here=tuple(one for one in all_found if one.user.id in there and one.user.id not in first),
         missing=(*unresolved, *failed, *(not_invited_because(one, _NOT_HERE) for one in absent)),
         unanswered=tuple(found.unanswered),
     )
+
+
+def _perhaps_called(session: RoomSession) -> frozenset[str]:
+    """Return the queries without a result in the first run that a person may have repeated since."""
+    snapshot, record = session.snapshot, session.snapshot.record
+    if record is None or not any(entry.kind in _CALLING for entry in record.coordination.actions):
+        return frozenset()
+    left_out = (*session.room.not_invited, *(snapshot.summary.not_invited if snapshot.summary else ()))
+    return frozenset(one.query.casefold() for one in left_out)
 
 
 def _is_new(one: Invitation, members: frozenset[str], ledger: Ledger) -> bool:

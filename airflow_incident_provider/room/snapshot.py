@@ -28,6 +28,7 @@ from airflow_incident_provider.models import (
     Incident,
     IncidentSummary,
     Mode,
+    Route,
     SlackWorkspace,
     ThreadUpdates,
     UserResolution,
@@ -230,7 +231,9 @@ def read_snapshot(
         incident=_current(incident, record),
         workspace=value(SlackWorkspace, TaskId.SETUP_SLACK),
         people=value(UserResolution, TaskId.RESOLVE_USERS),
-        room=_room(value(WarRoom, TaskId.CREATE_WAR_ROOM), record.room if record else Room()),
+        room=_room(
+            value(WarRoom, TaskId.CREATE_WAR_ROOM), record.room if record else Room(), private=_is_private(record)
+        ),
         findings=findings,
         evidence=weigh_probes(evidence, findings) if evidence is not None else None,
         updates=value(ThreadUpdates, TaskId.POST_UPDATES),
@@ -265,7 +268,7 @@ def snapshot_of_incident(context: Context) -> IncidentSnapshot | None:
         return read_snapshot(None, stored=stored)
     run = RunRef(dag_id=record.dag_id, run_id=record.run_id)
     snapshot = read_snapshot(TaskXComs(ti, run), run=run, stored=stored)
-    opened_later = _opened_later(ti, record.room)
+    opened_later = _opened_later(ti, record)
     return snapshot if opened_later is None else snapshot.with_room(opened_later)
 
 
@@ -309,14 +312,15 @@ def _stored(context: Context, key: str) -> StoredIncident | None:
         return None
 
 
-def _opened_later(ti: Any, location: Room) -> WarRoom | None:
+def _opened_later(ti: Any, record: IncidentRecord) -> WarRoom | None:
     """Return the room as the run of ``incident_update`` left it that opened it, if it was one."""
+    location = record.room
     if location.opened_in is None:
         return None
     value = ti.xcom_pull(
         dag_id=DagId.INCIDENT_UPDATE, run_id=location.opened_in, task_ids=TaskId.POST_UPDATE, key=XComKey.ROOM
     )
-    return _room(_validated(WarRoom, value), location)
+    return _room(_validated(WarRoom, value), location, private=_is_private(record))
 
 
 def _unregistered(context: Context) -> StoredIncident | None:
@@ -381,11 +385,20 @@ def _from_record(record: IncidentRecord) -> Incident:
         env=record.env,
         services=record.services,
         teams=record.teams,
+        route=Route(private=_is_private(record)),
     )
 
 
-def _room(opened: WarRoom | None, location: Room) -> WarRoom | None:
-    """Return the room as the run left it, or by the registry if it has moved or was opened later."""
+def _is_private(record: IncidentRecord | None) -> bool:
+    """Return whether an incident is private, by its record; one of which that is not known counts as private."""
+    return record is not None and record.private is not False
+
+
+def _room(opened: WarRoom | None, location: Room, *, private: bool) -> WarRoom | None:
+    """Return the room as the run left it, or by the registry if it has moved or was opened later.
+
+    :param private: whether the incident is private, if the run that opened the room is gone.
+    """
     if opened is not None and (location.brief_ts is None or location.brief_ts == opened.brief_ts):
         return opened
     if location.channel_id is None or location.brief_ts is None:
@@ -397,7 +410,7 @@ def _room(opened: WarRoom | None, location: Room) -> WarRoom | None:
         return opened.model_copy(
             update={**moved, "brief_ts": location.brief_ts, "brief_url": None, "opened_at": at}
         )
-    return WarRoom(mode=Mode.LIVE, brief_ts=location.brief_ts, opened_at=at, **moved)
+    return WarRoom(mode=Mode.LIVE, brief_ts=location.brief_ts, opened_at=at, private=private, **moved)
 
 
 def is_over(snapshot: IncidentSnapshot) -> bool:

@@ -13,6 +13,7 @@ from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.closing import resolve_at
 from airflow_incident_provider.lifecycle.records import Status, UpdateItem, UpdateKind
 from airflow_incident_provider.messages.channel import channel_name, is_own_topic, topic
+from airflow_incident_provider.messages.mrkdwn import is_user_id
 from airflow_incident_provider.messages.status_changes import (
     Recovery,
     Reopening,
@@ -81,7 +82,7 @@ class UpdatePoster:
         """
         channel, writable = self._session.channel()
         if not writable:
-            self._move("is archived" if channel is not None else "was deleted, or the app was removed from it")
+            self._move(is_archived=channel is not None)
             channel, _ = self._session.channel()
         responders = self._invite()
         posted = self._post_news(responders)
@@ -99,15 +100,17 @@ class UpdatePoster:
 
     # --- where --------------------------------------------------------------------------------------
 
-    def _move(self, why: str) -> None:
+    def _move(self, *, is_archived: bool) -> None:
         """Open a new room for an incident that has reopened and whose room is archived or gone."""
         old = self._session.room
         if not self._items(UpdateKind.REOPENED):
+            why = "is archived" if is_archived else "was deleted, or the app was removed from it"
             raise SlackRequestError(
                 f"The room #{old.channel_name} {why}: nothing can be posted there.",
                 fix="Unarchive it, or invite the app. If the incident reopens, it gets a new room.",
             )
-        self._session.ledger.record({_MOVED_FROM: {"name": old.channel_name, "url": old.url}})
+        left: dict[str, Any] = {"name": old.channel_name, "url": old.url, "is_archived": is_archived}
+        self._session.ledger.record({_MOVED_FROM: left})
         room = RoomOpener(self._session.slack, successor_request(self._session), self._session.ledger).open()
         self._store_room(room)
         self._session = self._session.in_room(room)
@@ -125,9 +128,13 @@ class UpdatePoster:
         if self._session.is_in_thread or record is None:
             # The triage channel is not a room: nobody is invited into it.
             return LaterResponders()
-        names = [name for item in self._items(UpdateKind.RESPONDERS) for name in item.names]
+        items = self._items(UpdateKind.RESPONDERS)
+        names = [name for item in items if not item.calls_people for name in item.names]
+        called = [name for item in items if item.calls_people for name in item.names]
         try:
-            return invite_later_responders(self._session, record.responders if self._moved_from else names)
+            return invite_later_responders(
+                self._session, record.responders if self._moved_from else names, called=called
+            )
         except IncidentError as error:
             # The update must not wait for lookups; missing people are invited with the next update.
             self._problems.append(
@@ -201,6 +208,7 @@ class UpdatePoster:
             brief_url=self._session.room.brief_url,
             old_room=self._moved_from.get("name"),
             old_room_url=self._moved_from.get("url"),
+            is_archived=bool(self._moved_from.get("is_archived", True)),
         )
 
     def _items(self, kind: UpdateKind) -> tuple[UpdateItem, ...]:
@@ -290,7 +298,7 @@ class RoomUpdater:
                 lambda: announce(self._session.slack, self._session.snapshot, channel),
             )
         if not self._session.is_in_thread:
-            self._try(ProblemCode.TOPIC, "the topic is not up to date", self._update_topic)
+            self._try(ProblemCode.TOPIC, "the topic is not up to date", lambda: self._update_topic(responders))
 
     def update_summary(self, responders: LaterResponders) -> None:
         """Update the summary, if it was posted in this room."""
@@ -325,12 +333,16 @@ class RoomUpdater:
         )
         BriefWriter(session.slack, room.channel_id or "").write(room.brief_ts, state)
 
-    def _update_topic(self) -> None:
+    def _update_topic(self, responders: LaterResponders) -> None:
         if self._channel is None or not is_own_topic(self._channel.topic):
             return
         snapshot = self._session.snapshot
         assert snapshot.incident is not None
         commander = snapshot.record.commander if snapshot.record else None
+        if commander is not None and is_user_id(commander):
+            # A topic shows no mention, and a mention in a command brings no name.
+            found = (*self._session.room.invited, *responders.here, *responders.invited)
+            commander = {one.user.id: one.user.label for one in found}.get(commander, commander)
         wanted = topic(snapshot.incident, status=snapshot.status, commander=commander)
         if self._channel.topic != wanted:
             self._session.slack.set_topic(self._channel.id, wanted)

@@ -16,6 +16,7 @@ from typing import Protocol
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.exceptions import SlackError, SlackRequestError
 from airflow_incident_provider.slack.access import live_slack_client
+from airflow_incident_provider.slack.responses import objects, required_object
 
 CACHE_SECONDS = 5.0
 MAX_CACHED = 1_000
@@ -111,13 +112,20 @@ class SlackMembers:
     def group_members(self, group: str) -> frozenset[str]:
         """Return the ids of a user group's members (``usergroups.list``)."""
         wanted = group.removeprefix("@").casefold()
-        response = self._client.hook.read("usergroups.list", include_users=True, include_disabled=False)
-        for each in response.get("usergroups") or ():
+        response = self._client.hook.read(
+            "usergroups.list", include_users=True, include_disabled=False, **self._client.team_argument
+        )
+        for each in objects(response, "usergroups"):
             if wanted in (str(each.get("id")).casefold(), str(each.get("handle")).casefold()):
-                return frozenset(each.get("users") or ())
+                users = each.get("users")
+                return (
+                    frozenset(user for user in users if isinstance(user, str))
+                    if isinstance(users, list)
+                    else frozenset()
+                )
         return frozenset()
 
     def is_active(self, user_id: str) -> bool:
         """Return whether this is a person who is not deactivated (``users.info``)."""
-        user = self._client.hook.read("users.info", user=user_id).get("user")
-        return user is not None and not any(user.get(flag) for flag in ("deleted", "is_bot", "is_workflow_bot"))
+        user = required_object(self._client.hook.read("users.info", user=user_id), "users.info", "user")
+        return not any(user.get(flag) for flag in ("deleted", "is_bot", "is_workflow_bot"))

@@ -99,3 +99,25 @@ def test_minutes_round_trip(minutes: int) -> None:
 def test_help_lists_every_command() -> None:
     assert all(f"/incident {usage.kind}" in help_text() for usage in USAGES)
     assert {usage.kind for usage in USAGES} == set(ActionKind) - {ActionKind.FEEDBACK}
+
+
+@pytest.mark.parametrize("text", ["lead <!subteam^S0SREONCALL|@sre-oncall>", "role scribe <!subteam^S0SREONCALL>"])
+def test_a_user_group_has_no_role(text: str) -> None:
+    with pytest.raises(InvalidPayloadError, match="user group"):
+        parse_command(text)
+
+
+def test_more_people_than_a_command_takes_are_refused_and_not_left_out() -> None:
+    people = [f"p{number}@acme.example" for number in range(21)]
+    with pytest.raises(InvalidPayloadError, match="21 are named"):
+        parse_command(f"invite {', '.join(people)}")
+    parsed = parse_command(f"invite {', '.join(people[:20])}")
+    assert parsed is not None
+    assert parsed.arguments["names"] == tuple(people[:20])
+
+
+@pytest.mark.parametrize("text", ["lead me", "lead Myself"])
+def test_one_can_name_oneself(text: str) -> None:
+    parsed = parse_command(text)
+    assert parsed is not None
+    assert (parsed.kind, parsed.arguments) == (ActionKind.LEAD, {})

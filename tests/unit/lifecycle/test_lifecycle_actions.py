@@ -22,6 +22,7 @@ from airflow_incident_provider.lifecycle.coordination import (
 )
 from airflow_incident_provider.lifecycle.records import (
     MAX_BYTES,
+    MAX_PENDING,
     AlertState,
     IncidentRecord,
     Status,
@@ -216,3 +217,32 @@ def test_any_action_sequence_keeps_record_valid_and_bounded(actions: list[Incide
     assert IncidentRecord.from_json(after.to_json()) == after
     assert encoded_size(after) <= MAX_BYTES
     assert len(after.coordination.actions) <= MAX_ACTIONS
+
+
+@pytest.mark.parametrize("kind", [ActionKind.UPDATE, ActionKind.ITEM, ActionKind.INVITE])
+def test_more_than_fits_into_one_update_is_counted(kind: ActionKind) -> None:
+    after = record()
+    for number in range(MAX_PENDING + 1):
+        action = IncidentAction(
+            id=f"x{number}", kind=kind, at=T0, actor=DANA, text=f"text {number}", names=(f"person {number}",)
+        )
+        after = apply_action(after, action, responders_for=lambda _: ()).record
+    severity = IncidentAction(id="s", kind=ActionKind.SEVERITY, at=T0, actor=DANA, severity=Severity.LOW)
+    after = apply_action(after, severity, responders_for=lambda _: ()).record
+    assert UpdateKind.SEVERITY in {item.kind for item in after.pending}
+    assert len(after.pending) == MAX_PENDING
+    assert after.pending_dropped >= 1
+
+
+def test_who_was_named_before_can_be_called_again() -> None:
+    """They may have left, or Slack may not have added them."""
+    before = record(responders=("dana@acme.example",))
+
+    def call(to: IncidentRecord, id_: str) -> AppliedAction:
+        action = IncidentAction(id=id_, kind=ActionKind.INVITE, at=T0, actor=DANA, names=("dana@acme.example",))
+        return apply_action(to, action, responders_for=lambda _: ())
+
+    first = call(before, "first")
+    assert (first.outcome, first.record.responders) == (Outcome.APPLIED, ("dana@acme.example",))
+    assert [item.names for item in first.record.pending if item.calls_people] == [("dana@acme.example",)]
+    assert call(first.record, "second").outcome is Outcome.UNCHANGED

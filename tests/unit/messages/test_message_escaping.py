@@ -147,3 +147,8 @@ def test_utc_and_local_uses_slack_date_with_fallback() -> None:
 
 def test_wrap_breaks_between_parts() -> None:
     assert wrap([escape("aaa"), escape("bbb"), escape(""), escape("ccc")], 9) == ["aaa · bbb", "ccc"]
+
+
+@pytest.mark.parametrize("name", ["NOC", "DANA", "S0SREONCALL", "OPS1", "QA", "U", "WILL"])
+def test_a_name_in_capitals_is_no_mention(name: str) -> None:
+    assert mention(name, name) == name

@@ -244,3 +244,12 @@ def test_failures_are_posted_with_a_corrupt_queue(
     notifier(failure_context("check"))
     [room] = rooms(control)
     assert posted_tasks(control, room) == {"load": 1, "check": 1}
+
+
+def test_an_app_that_may_not_look_for_rooms_opens_one(
+    notifier: WarRoomNotifier, connect: Callable[..., Any], control: SandboxClient
+) -> None:
+    connect(control.add_token("few", scopes=["channels:manage", "chat:write"]))
+    notifier(failure_context("load"))
+    [room] = rooms(control)
+    assert posted_tasks(control, room) == {"load": 1}

@@ -11,8 +11,10 @@ from airflow.sdk.exceptions import AirflowFailException
 from incident_sandbox import Fault, SandboxClient, SandboxServer
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
+from airflow_incident_provider.lifecycle.coordination import ActionKind, Person
 from airflow_incident_provider.operators import ArchiveWarRoomOperator, PostIncidentUpdateOperator
 from airflow_incident_provider.room.responders import NOT_ADDED
+from airflow_incident_provider.room.snapshot import snapshot_of_incident
 
 from .lifecycle_harness import (
     ALICE,
@@ -335,3 +337,80 @@ def test_missing_triage_channel_opens_room(
         "later updates must be posted in the room"
     )
     assert harness.record.room.channel_id == room.channel_id
+
+
+# --- whom a person calls --------------------------------------------------------------------------
+
+
+def act(harness: LifecycleHarness, kind: ActionKind, **arguments: Any) -> Any:
+    """Apply an action, and run the update that it starts."""
+    return harness.run_task(PostIncidentUpdateOperator, harness.act(kind, **arguments)[-1].run_id)
+
+
+@pytest.mark.parametrize("name", [ALICE, "alice.ng@acme.example"])
+def test_who_left_is_invited_again_if_a_person_calls_them(
+    harness: LifecycleHarness, monitor: Monitor, room: Room, slack: Any, name: str
+) -> None:
+    slack.workspace.channels[room.id].members.remove(ALICE)
+    act(harness, ActionKind.INVITE, names=(name,))
+    assert ALICE in room.state["members"]
+    assert f"*Invited* <@{ALICE}>" in room.thread[-1]
+    assert json.dumps(room.brief["blocks"]).count(ALICE) == 1
+
+
+def test_a_lead_by_address_is_invited(harness: LifecycleHarness, monitor: Monitor, room: Room) -> None:
+    act(harness, ActionKind.LEAD, person=Person(name="dana@acme.example"))
+    assert DANA in room.state["members"]
+
+
+def test_the_topic_names_a_lead_whom_a_command_mentions(
+    harness: LifecycleHarness, monitor: Monitor, room: Room
+) -> None:
+    act(harness, ActionKind.LEAD, person=Person(name=DANA, slack_id=DANA))
+    assert "lead Dana" in room.state["topic"]
+    act(harness, ActionKind.LEAD, person=Person(name="alice.ng", slack_id=ALICE))
+    assert f"<@{DANA}> → <@{ALICE}>" in room.thread[-1]
+
+
+def test_who_is_found_by_a_repeated_name_is_no_longer_missing(
+    harness: LifecycleHarness, monitor: Monitor, slack: Any, control: SandboxClient
+) -> None:
+    harness.run_response(monitor("Triggered", "P1"), BROKEN)
+    room = Room(control, harness)
+    assert '*Missing* \\"nobody@acme.example' in json.dumps(room.brief["blocks"])
+    slack.workspace._emails["nobody@acme.example"] = DANA
+    act(harness, ActionKind.INVITE, names=("nobody@acme.example",))
+    monitor("Re-Triggered", "P1")
+    post_update(harness)
+    assert DANA in room.state["members"]
+    assert "*Missing*" not in json.dumps(room.brief["blocks"])
+
+
+# --- what is left when the first run is gone ------------------------------------------------------
+
+
+@pytest.mark.parametrize(("private", "expected"), [(True, True), (None, True), (False, False)])
+def test_a_private_room_stays_private_without_its_first_run(
+    harness: LifecycleHarness, monitor: Monitor, room: Room, private: bool | None, expected: bool
+) -> None:
+    harness._write(harness.record.model_copy(update={"private": private}))
+    harness.xcoms.clear()
+    snapshot = snapshot_of_incident(harness.context("post_incident_update", "r"))
+    assert snapshot is not None
+    assert snapshot.room is not None
+    assert snapshot.incident is not None
+    assert (snapshot.room.private, snapshot.incident.route.private) == (expected, expected)
+
+
+def test_a_room_that_was_deleted_is_not_called_archived(
+    harness: LifecycleHarness, monitor: Monitor, room: Room, control: SandboxClient, slack: Any
+) -> None:
+    recover(harness, monitor, HEALTHY)
+    slack.workspace.channels[room.id].archived = True
+    slack.workspace.channels[room.id].members.remove(BOT)
+    control.add_fault(Fault(method="conversations.info", error="channel_not_found", times=1))
+    monitor("Triggered", cycle="2")
+    post_update(harness)
+    [text] = room.posted("/back")
+    assert "was deleted, or this app was removed" in text
+    assert "archived" not in text

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_incident_provider.people.queries import Query, QueryKind, parse_query
+from airflow_incident_provider.people.queries import QueryKind, parse_query
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,8 @@ from airflow_incident_provider.people.queries import Query, QueryKind, parse_que
     ],
 )
 def test_parse_query(text: str, kind: QueryKind, value: str) -> None:
-    assert parse_query(text) == Query(kind, value)
+    query = parse_query(text)
+    assert (query.kind, query.value) == (kind, value)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "@", "<@>", "!!!", "\u200b", "x" * 321])

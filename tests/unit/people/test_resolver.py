@@ -14,6 +14,7 @@ from airflow_incident_provider.exceptions import (
 from airflow_incident_provider.models import MatchMethod, Resolution, ResolutionOutcome
 from airflow_incident_provider.people.directory import Directory, Member
 from airflow_incident_provider.people.resolver import MAX_GROUP_SIZE, UserGroup, resolve
+from airflow_incident_provider.room.responders import not_invited
 from airflow_incident_provider.slack.directory_cache import SqliteDirectory
 
 ALICE = Member("U1", "ang", "Alice Ng")
@@ -412,3 +413,25 @@ def test_every_query_has_exactly_one_result_with_a_reason(
         assert not {"U3", "U4"} & {user.id for user in result.users}
         if private and result.users:
             assert result.method in (MatchMethod.EMAIL, MatchMethod.ID)
+
+
+@pytest.mark.parametrize("query", ["WASHINGTON", "Denzel WASHINGTON", "Washington, DENZEL"])
+def test_a_family_name_in_capitals_is_no_unknown_id(query: str) -> None:
+    source = FakeSource()
+    denzel = Member("U5", "WASHINGTON", "Denzel Washington")
+    source.directory = lambda: SqliteDirectory.of([denzel])  # type: ignore[method-assign]
+    assert [user.id for user in resolve_one(query, source).users] == ["U5"]
+
+
+def test_a_group_in_a_private_room_is_missing_until_all_of_it_are_here() -> None:
+    people = resolve(["alice@example.com", "@sre-oncall"], FakeSource(), private=True)
+    [missing] = not_invited(people)
+    assert (missing.query, missing.suggested) == ("@sre-oncall", {"U2": "Jon Smith"})
+    assert not missing.is_made_up_for({"U1"})
+    assert missing.is_made_up_for({"U1", "U2"})
+
+
+def test_a_private_group_whose_members_were_named_by_address_is_no_gap() -> None:
+    group = UserGroup("S1", "sre-oncall", ("U1",))
+    people = resolve(["alice@example.com", "@sre-oncall"], FakeSource(groups=[group]), private=True)
+    assert not_invited(people) == ()

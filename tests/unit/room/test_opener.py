@@ -275,3 +275,14 @@ def test_late_room_is_reported(open_room: Callable[..., WarRoom], deadline_s: in
     ] * is_late
     dry_run = open_room(INCIDENT.model_copy(update={"received_at": received}), deadline_s, Mode.DRY_RUN)
     assert ProblemCode.LATE_ROOM not in [problem.code for problem in dry_run.problems]
+
+
+def test_an_archived_channel_of_another_tool_is_not_used(
+    open_room: Callable[..., WarRoom], app: Any, control: SandboxClient, slack: SandboxServer
+) -> None:
+    own = app.create_channel("their-channel", private=True)
+    slack.workspace.channels[own.id].archived = True
+    room = open_room(INCIDENT.model_copy(update={"slack_channel_id": own.id}))
+    assert room.channel_id != own.id
+    assert [problem.code for problem in room.problems] == [ProblemCode.OWN_CHANNEL]
+    assert len(bot_messages(control, room.channel_name)) == 1

@@ -44,3 +44,15 @@ def test_response_without_user_authorizes_nobody(authorization: Authorization, c
     control.add_fault(Fault(method="users.info", status=200, body={"ok": True}, times=None))
     with pytest.raises(NotAuthorizedError):
         authorization.require(member, None, ["@sre-oncall"])
+
+
+def test_the_groups_of_an_organisation_are_those_of_its_workspace(
+    connect: Callable[..., Any], control: SandboxClient
+) -> None:
+    """With the token of an Enterprise Grid organisation Slack refuses the list without the workspace."""
+    connect(team_id="T0ACMERETL")
+    groups = control.state(everybody=True)["usergroups"]
+    [group] = [each for each in groups if each["handle"] == "sre-oncall"]
+    Authorization(lambda: SlackMembers(5)).require(group["users"][0], None, ["@sre-oncall"])
+    [call] = control.calls("usergroups.list")
+    assert call["args"]["team_id"] == "T0ACMERETL"
