@@ -147,14 +147,14 @@ def test_failed_announcement_does_not_fail_the_run(
 
 
 def test_an_incident_whose_channel_is_private_is_not_announced_in_public(
-    harness: LifecycleHarness, monitor: Monitor, news: Callable[[], list[str]]
+    harness: LifecycleHarness, monitor: Monitor, announcements: Callable[[], list[str]]
 ) -> None:
     """Its route does not say so, but another tool has made its channel private."""
     decision = monitor("Triggered")
     harness.run_response(decision, BROKEN)
     [run_id] = {run for _, run, task, _ in harness.xcoms if task == "create_war_room"}
     harness.xcoms["incident_response", run_id, "create_war_room", "return_value"]["private"] = True
-    [before] = news()
+    [before] = announcements()
     monitor("Re-Triggered", "P1")
     post_update(harness)
-    assert news() == [before]
+    assert announcements() == [before]
