@@ -43,7 +43,12 @@ def weigh_versions(draft: Draft, seen: Observations, change: Change, onset: int)
     if change.version is None:
         arrived = [each for each in versions if each.first_seen is not None and each.first_seen <= onset]
         new = arrived[-1] if arrived else None
-    if new is None or new.error_share is None:
+    if new is None:
+        return
+    if _was_replaced(new, change, seen, onset):
+        draft.contradict("versions", f"{new.version} was replaced before the onset, and served no request since")
+        return
+    if new.error_share is None:
         return
     # The onset is a point of a series, which covers the time up to the next one; versions are counted by minutes.
     metric = value_of(seen.metric)
@@ -54,13 +59,28 @@ def weigh_versions(draft: Draft, seen: Observations, change: Change, onset: int)
     # What came later, such as a correction that fails too, says nothing about the version at the onset.
     others = [each for each in versions if each is not new and not _came_after(each, end)]
     if _ran_well_before(new, onset):
-        draft.contradict("versions", f"{new.version} served before the onset as well as the version before it")
+        than = "as well as the version before it" if new.first_seen is not None else "without what it shows since"
+        draft.contradict("versions", f"{new.version} served before the onset {than}")
         return
     worse = _worse_than(new, others)
     for kind, text in worse:
         draft.support(kind, "versions", text)
     if not worse and any(_as_bad(each, new) for each in others):
         draft.contradict("versions", "the other versions are as bad")
+
+
+def _was_replaced(version: VersionSeen, change: Change, seen: Observations, onset: int) -> bool:
+    """Return whether a later deployment took the place of a version before the onset.
+
+    One that only stopped to serve may have crashed.
+    """
+    changes = value_of(seen.changes)
+    later = (each for each in (changes.before if changes else ()) if each.at > change.at and each.at <= onset)
+    replaced = any(
+        each.kind is Cause.DEPLOYMENT and each.service == change.service and each.version != version.version
+        for each in later
+    )
+    return replaced and version.last_seen + MINUTE_S <= onset
 
 
 def _came_after(version: VersionSeen, end: int) -> bool:
@@ -101,6 +121,7 @@ def _slower_than_before(version: VersionSeen) -> bool:
 
 def _ran_well_before(version: VersionSeen, onset: int) -> bool:
     """Return whether a version served for a while, and failed less or was faster, before the onset."""
-    if version.first_seen is None or version.errors_before is None or onset - version.first_seen < _PROVEN_S:
+    # One that served from the beginning of the history did so for hours: it was deployed again.
+    if version.errors_before is None or (version.first_seen is not None and onset - version.first_seen < _PROVEN_S):
         return False
     return fails_more(version.error_share or 0.0, version.errors_before) or _slower_than_before(version)

@@ -61,6 +61,9 @@ CONNECTION_STRINGS_OVER_TLS: dict[str, int] = {
 }
 """The same where a client begins with a TLS handshake."""
 
+SRV = "+srv"
+"""What the scheme of a connection string ends in if it names SRV records in place of a host."""
+
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?")
@@ -114,7 +117,8 @@ def read_targets(text: str, *, trusted: bool = False) -> tuple[Target, ...]:
 def _from_url(text: str, scheme: re.Match[str], *, trusted: bool) -> Target:
     name = scheme[1].lower()
     if name in CONNECTION_STRINGS or name in CONNECTION_STRINGS_OVER_TLS:
-        return _from_connection_string(name, text[scheme.end() :], trusted=trusted)
+        srv = scheme[0].lower().endswith(f"{SRV}://")
+        return _from_connection_string(name, text[scheme.end() :], trusted=trusted, srv=srv)
     if name in PROBE_SCHEMES and name not in {"http", "https"}:
         problem = _problem_of(split_url(text), PROBE_SCHEMES[name])
     else:
@@ -134,9 +138,10 @@ def _problem_of(parts: SplitResult | None, default_port: int | None) -> str | No
     return None if parts.port or default_port else "names no port"
 
 
-def _from_connection_string(scheme: str, rest: str, *, trusted: bool) -> Target:
+def _from_connection_string(scheme: str, rest: str, *, trusted: bool, srv: bool) -> Target:
     """Return the host and port of a connection string without its scheme.
 
+    :param srv: whether its name is one of SRV records, which lead to the hosts, and need not have an address.
     :raises ValueError: it names no host, or several.
     """
     # A password may hold a slash or a question mark: what is before the last @ is not the host.
@@ -148,6 +153,8 @@ def _from_connection_string(scheme: str, rest: str, *, trusted: bool) -> Target:
     if not _is_host(host):
         raise ValueError(f"{shown} names no host")
     over_tls = scheme in CONNECTION_STRINGS_OVER_TLS
+    if srv:
+        return Target(url=f"{scheme}{SRV}://{ascii_host(host) or host}", trusted=trusted)
     number = _read_port(port, shown) or CONNECTION_STRINGS.get(scheme) or CONNECTION_STRINGS_OVER_TLS[scheme]
     name = ascii_host(host) or host
     if not over_tls:

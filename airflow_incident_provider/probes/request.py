@@ -139,6 +139,8 @@ def _redirect(made: Exchange) -> tuple[Verdict, list[str]]:
         return Verdict.UNKNOWN, [f"redirects to {shown_location(made.location)}{NOT_FOLLOWED}"]
     if made.status == _MULTIPLE_CHOICES:
         return Verdict.UNKNOWN, ["offers several answers, of which none was asked for"]
+    if made.header("location"):
+        return Verdict.WARN, ["redirects to what is no single URL"]
     return Verdict.WARN, ["redirects without saying where"]
 
 

@@ -19,7 +19,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult
 
-from airflow_incident_provider.intake.targets import PROBE_SCHEMES
+from airflow_incident_provider.intake.targets import PROBE_SCHEMES, SRV
 from airflow_incident_provider.models import Target
 from airflow_incident_provider.probes.targets import canonical_url
 from airflow_incident_provider.text import ascii_host, split_url
@@ -170,6 +170,8 @@ def refuse_url(url: str, allowed_networks: Iterable[str] = ()) -> str | None:
 
 
 def _refuse_parts(parts: SplitResult) -> str | None:
+    if parts.scheme.lower().endswith(SRV):
+        return "it names SRV records, which are not looked up: name the hosts behind them to probe those"
     if parts.scheme.lower() not in PROBE_SCHEMES:
         return f"only {', '.join(PROBE_SCHEMES)} URLs are probed"
     if "@" in parts.netloc:

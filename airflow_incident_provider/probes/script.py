@@ -90,7 +90,17 @@ def uses_proxy(run: ProbeRun, parts: Endpoint, settings: ProbeSettings) -> bool:
     """
     if not settings.proxy or run.probe not in {"http", "grpc", "tls"} or run.target is None:
         return False
-    return run.target.trusted and not any(_is_within(parts.host, each) for each in settings.no_proxy)
+    return run.target.trusted and not any(_is_exempt(parts, each) for each in settings.no_proxy)
+
+
+def _is_exempt(parts: Endpoint, entry: str) -> bool:
+    """Return whether an entry of ``probe_no_proxy`` is about an endpoint, written as in ``NO_PROXY``."""
+    if entry == "*":
+        return True
+    name, colon, port = entry.rpartition(":")
+    if colon and port.isdecimal() and (":" not in name or name.startswith("[")):
+        return int(port) == parts.port and _is_within(parts.host, name.strip("[]"))
+    return _is_within(parts.host, entry)
 
 
 def _is_within(host: str, domain_or_network: str) -> bool:

@@ -76,6 +76,8 @@ def read_target(text: str) -> Target:
     """Return the target that a finding names, from its usual notation."""
     if "://" in text:
         return Target(url=text)
+    if text.count(":") > 1 and not text.startswith("["):
+        return Target(host=text)
     host, colon, port = text.rpartition(":")
     return Target(host=host, port=int(port)) if colon and port.isdecimal() and host else Target(host=text)
 

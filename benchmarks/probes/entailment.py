@@ -111,7 +111,8 @@ ENTAILMENTS: tuple[tuple[str, Entails], ...] = (
     (r"HTTP (?P<status>\d{3}) in \d+ ms .+", _status),
     (
         r"offers several answers, of which none was asked for|redirects without saying where"
-        r"|the proxy may have answered so itself|redirects to .+, which was not followed",
+        r"|redirects to what is no single URL|the proxy may have answered so itself"
+        r"|redirects to .+, which was not followed",
         _has(REQUEST, UNKNOWN, WARN, FAIL),
     ),
     (r"up, .+", _has(REQUEST, OK, WARN)),

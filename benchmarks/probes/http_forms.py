@@ -321,3 +321,16 @@ def _odd_path(lab: Lab) -> Check:
         connection.sendall(b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % (b"200 OK" if well else b"500 No"))
 
     return http(lab, script, path="/a/{b}/[1-3]/%2e%2F?q[]=%25&x={y}#part")
+
+
+for _encoding in ("UTF-8", "iso-8859-1", "aws-chunked"):
+    add(
+        HEALTHY,
+        f"{_encoding} as the encoding of a plain body",
+        OK,
+        HTTP_OK,
+        lambda lab, encoding=_encoding: http(
+            lab, answer("200 OK", **{"Content-Encoding": encoding}), expect=tolerant(body="ok")
+        ),
+        quick=_encoding == "UTF-8",
+    )

@@ -22,7 +22,7 @@ from benchmarks.probes.environments import (
     tolerant,
 )
 from benchmarks.probes.lab import Lab
-from benchmarks.probes.servers import answer
+from benchmarks.probes.servers import answer, raw_answer
 
 FOLLOW = tolerant(follow_redirects=True)
 _LEADS = r"redirects to http://[^ ]+"
@@ -153,3 +153,14 @@ def _followed_to_refusal(lab: Lab) -> Check:
 )
 def _circle(lab: Lab) -> Check:
     return http(lab, answer("302 Found", Location="/again"), expect=tolerant(follow_redirects=True))
+
+
+add(
+    BROKEN,
+    "302 with two locations",
+    WARN,
+    rf"HTTP 302{TIMES}; redirects to what is no single URL; the answer breaks the rules of HTTP",
+    lambda lab: http(
+        lab, raw_answer(b"HTTP/1.1 302 Found\r\nLocation: /a\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n")
+    ),
+)

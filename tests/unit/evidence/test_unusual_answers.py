@@ -215,3 +215,40 @@ def test_a_figure_is_shown_with_its_unit_and_is_not_rounded_to_another(
 ) -> None:
     assert number(value, unit) == shown
     assert percent(0.5) == "50 %"
+
+
+def _serving(version: str, spans: Sequence[tuple[int, int]], fails_from: int) -> list[tuple[str, Values]]:
+    def serves(second: float) -> bool:
+        return any(start <= second < end for start, end in spans)
+
+    return [
+        (f"version:{version}", lambda second: 100.0 if serves(second) else None),
+        (f"version:{version}", lambda second: 40.0 if serves(second) and second >= fails_from else None),
+        (f"version:{version}", lambda second: 0.2 if serves(second) else None),
+    ]
+
+
+def test_a_version_that_was_rolled_back_before_the_onset_is_not_blamed_nor_the_proven_one() -> None:
+    onset, end = at(17, 50), at(18, 2)
+    old = _serving("1.9", [(0, at(17, 40)), (at(17, 45), end)], onset)
+    new = _serving("2.0", [(at(17, 40), at(17, 45))], onset)
+    both = [traces(tag, values) for tag, values in (*old, *new)]
+    attributes = {
+        "times": both[0]["data"]["attributes"]["times"],
+        "series": [{"query_index": i % 3, "group_tags": [tag]} for i, (tag, _) in enumerate((*old, *new))],
+        "values": [each["data"]["attributes"]["values"][0] for each in both],
+    }
+    rows = [deployment(at(17, 40))["data"][0], deployment(at(17, 45))["data"][0]]
+    rows[1] = {"attributes": {**rows[1]["attributes"], "version": "1.9"}}
+    answers = {
+        "metric": {"series": [metric(step_at(onset, 1.0, 10.0))]},
+        "versions": {"data": {"attributes": attributes}},
+        "deployments": {"data": rows},
+    }
+    evidence = collected(answers)
+    assert evidence.hypotheses == ()
+    said = {each.text for draft in evidence.candidates for each in draft.contradicting}
+    assert said == {
+        "2.0 was replaced before the onset, and served no request since",
+        "1.9 served before the onset without what it shows since",
+    }

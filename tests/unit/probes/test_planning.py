@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_incident_provider.intake.targets import read_targets
 from airflow_incident_provider.models import Expectation, Incident, ProbeRun, Route, Severity, Source, Target
 from airflow_incident_provider.probes import CONTROL, MAX_RUNS, ProbeSettings, get_probe, plan_probes
 
@@ -203,3 +204,30 @@ def test_proxy_is_used_only_for_trusted_external_web_targets(url: str, trusted: 
     target = Target(url=url, trusted=trusted)
     (_, run) = plan_probes(incident(**({"route": Route(targets=(target,))} if trusted else {"targets": (target,)})))
     assert bool(get_probe(run.probe).environment(run, settings)["PROXY"]) is proxied
+
+
+@pytest.mark.parametrize(
+    ("entry", "exempt"),
+    [
+        ("*", True),
+        ("outside.example:8443", True),
+        ("example:8443", True),
+        ("outside.example:443", False),
+        ("fd00::/8", False),
+        ("[fd00::1]:8443", False),
+    ],
+)
+def test_an_exemption_from_the_proxy_may_be_everything_or_name_a_port(entry: str, exempt: bool) -> None:
+    target = Target(url="https://outside.example:8443/", trusted=True)
+    (_, run) = plan_probes(incident(route=Route(targets=(target,))))
+    settings = ProbeSettings(proxy="http://proxy.acme.example:3128", no_proxy=(entry,))
+    assert (not get_probe(run.probe).environment(run, settings)["PROXY"]) is exempt
+
+
+@pytest.mark.parametrize("scheme", ["mongodb+srv", "MongoDB+SRV", "kafka+srv"])
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_name_of_srv_records_is_not_taken_for_a_host(scheme: str, trusted: bool) -> None:
+    (target,) = read_targets(f"{scheme}://app:hunter2@cluster0.ab1.acme.example/db?w=1", trusted=trusted)
+    assert str(target) == f"{scheme.lower()}://cluster0.ab1.acme.example"
+    (_, run) = plan_probes(incident(route=Route(targets=(target,))))
+    assert "SRV records" in (run.refused or "")
