@@ -206,7 +206,7 @@ _MAX_DETAIL = 300
 
 def invite_failure_reason(code: str) -> str:
     """Return why a person could not be invited."""
-    return PER_USER.get(code, f"Slack said {code}")
+    return PER_USER.get(code, f"Slack returned {code}")
 
 
 def fix_for(code: str, method: str) -> str:
@@ -232,7 +232,7 @@ def slack_error(method: str, response: Mapping[str, Any]) -> SlackError:
     if needed:
         # Of several scopes any one is enough. Without the method, so that the room reports in one line what a
         # missing scope costs.
-        message = f"Slack said {code}: the app lacks {str(needed).split(',')[0]}."
+        message = f"Slack returned {code}: the app lacks {str(needed).split(',')[0]}."
     if code in CONFIGURATION_FIXES and not (method == INVITE and code in PER_USER):
         return SlackConfigurationError(message, code=code, fix=CONFIGURATION_FIXES[code])
     if code in RATE_LIMITED:
@@ -255,7 +255,7 @@ def rate_limited(method: str, *, retry_after: float | None = None) -> SlackUnava
 def unavailable(method: str, cause: str, details: str = ".") -> SlackUnavailableError:
     """Return the error for a call that failed on Slack's side, and may have taken effect."""
     return SlackUnavailableError(
-        f"Slack could not do {method} now: {cause}{details}",
+        f"Slack could not process {method}: {cause}{details}",
         code=cause,
         fix="If it lasts, see https://slack-status.com.",
         effect_possible=True,

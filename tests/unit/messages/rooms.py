@@ -36,7 +36,7 @@ RUN_URL = "https://airflow.example.com/dags/incident_response/runs/dd.148275309.
 MISSING_TOPIC_SCOPE = Problem(
     step="create_war_room",
     what="topic not set",
-    error="Slack said missing_scope",
+    error="Slack returned missing_scope",
     fix="needs channels:write.topic",
 )
 

@@ -71,7 +71,7 @@ def notify(context: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPat
         text = arguments if isinstance(arguments, str) else json.dumps(arguments)
         monkeypatch.setenv("AIRFLOW__INCIDENT__FALLBACK_NOTIFIER_ARGUMENTS", text)
         task_context = context(parse_incident_event=INCIDENT.to_xcom())
-        task_context["exception"] = SlackUnavailableError("Slack could not do auth.test now: HTTP 503.")
+        task_context["exception"] = SlackUnavailableError("Slack could not process auth.test: HTTP 503.")
         NoRoomNotifier()(task_context)
 
     return notify
@@ -84,7 +84,7 @@ def test_notifier_receives_responders_and_reason(
     assert mailbox == [
         (
             "dana@acme.example,sam@acme.example,priya@acme.example",
-            "Checkout {{ 7 * 7 }} is down: Slack could not do auth.test now: HTTP 503.",
+            "Checkout {{ 7 * 7 }} is down: Slack could not process auth.test: HTTP 503.",
         )
     ], "the text of an alert was rendered"
 
@@ -113,5 +113,8 @@ def test_invalid_setting_is_logged(
     assert mailbox == []
 
 
-def test_nothing_is_sent_without_configuration(context: Callable[..., dict[str, Any]]) -> None:
+def test_nothing_is_sent_without_configuration(
+    context: Callable[..., dict[str, Any]], mailbox: list[tuple[str, str]]
+) -> None:
     NoRoomNotifier()(context(parse_incident_event=INCIDENT.to_xcom()))
+    assert mailbox == []

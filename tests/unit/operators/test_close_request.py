@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, DagRunTriggerException, DownstreamTasksSkipped
+from airflow.sdk.exceptions import AirflowFailException, DagRunTriggerException
 from incident_sandbox import Fault, SandboxClient
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
@@ -18,7 +18,6 @@ from airflow_incident_provider.operators import ArchiveWarRoomOperator, ResolveI
 from .lifecycle_harness import (
     BOT,
     BROKEN,
-    DAG_FILE,
     DANA,
     HEALTHY,
     LifecycleHarness,
@@ -27,6 +26,7 @@ from .lifecycle_harness import (
     recover,
     resolve,
     schedule_next_check,
+    selected_tasks,
 )  # isort: skip
 
 RESOLVE = {"close_request": {"closing": "resolve"}}
@@ -40,18 +40,16 @@ def by_dana(harness: LifecycleHarness) -> LifecycleHarness:
     return harness
 
 
-def due_tasks(harness: LifecycleHarness, **conf: Any) -> set[str]:
-    """Return the tasks that ``select_due_tasks`` selects in a run with this conf."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    task = DagBag(str(DAG_FILE)).dags["incident_update"].get_task("select_due_tasks")
-    with pytest.raises(DownstreamTasksSkipped) as exc_info:
-        task.execute(harness.context("select_due_tasks", "request.1", incident_key=harness.key, **conf))
-    return task.downstream_task_ids - set(exc_info.value.tasks)
+def requested_tasks(harness: LifecycleHarness, **conf: Any) -> set[str]:
+    """Return the tasks that a close request's run selects."""
+    return selected_tasks(harness, "request.1", incident_key=harness.key, **conf)
 
 
 def test_person_resolves_firing_incident(by_dana: LifecycleHarness, monitor: Monitor, room: Room) -> None:
-    assert due_tasks(by_dana, **RESOLVE) == {"resolve_incident", "schedule_next_check"}
+    assert requested_tasks(by_dana, **RESOLVE) == {
+        "resolve_incident",
+        "schedule_next_check",
+    }
     by_dana.advance_time(minutes=5)
     assert by_dana.run_task(ResolveIncidentOperator, "request.1", **RESOLVE)
     assert by_dana.record.status is Status.RESOLVED
@@ -101,7 +99,10 @@ def test_user_name_comes_from_airflow_and_is_escaped(
 def test_person_archives_room(by_dana: LifecycleHarness, monitor: Monitor, room: Room) -> None:
     recover(by_dana, monitor, HEALTHY)
     resolve(by_dana)
-    assert due_tasks(by_dana, **ARCHIVE) == {"archive_war_room", "schedule_next_check"}
+    assert requested_tasks(by_dana, **ARCHIVE) == {
+        "archive_war_room",
+        "schedule_next_check",
+    }
     assert by_dana.run_task(ArchiveWarRoomOperator, "request.2", **ARCHIVE)
     assert (room.state["is_archived"], by_dana.record.status) == (True, Status.ARCHIVED)
     [text] = room.posted("/archived")
@@ -176,7 +177,10 @@ def run_close_request(closing: str, run_id: str = REPORT_KEY) -> dict[str, Any]:
 def test_reported_incident_is_resolved_and_archived_by_run(
     harness: LifecycleHarness, reported_room: Callable[[], dict[str, Any]]
 ) -> None:
-    assert due_tasks(harness, **run_close_request("resolve")) == {"resolve_incident", "schedule_next_check"}
+    assert requested_tasks(harness, **run_close_request("resolve")) == {
+        "resolve_incident",
+        "schedule_next_check",
+    }
     assert harness.run_task(ResolveIncidentOperator, "request.1", **run_close_request("resolve"))
     assert is_next_check_skipped(harness)
     state = reported_room()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -14,6 +13,7 @@ from incident_sandbox import Fault, SandboxClient
 
 from airflow_incident_provider.exceptions import IncidentError
 from airflow_incident_provider.models import IncidentSummary, ProblemCode
+from airflow_incident_provider.operators import PostIncidentUpdateOperator
 from airflow_incident_provider.room.pending import MAX_FAST_RETRIES, retry_delay
 
 from .lifecycle_harness import BROKEN, DAG_FILE, LifecycleHarness, Monitor, Room, selected_tasks
@@ -138,11 +138,11 @@ def test_notification_retries_room_and_is_posted_once(
     monitor("Triggered", "P1", cycle="1")
     missed_run = harness.queue_update()
     with pytest.raises(Exception, match="No room"):
-        harness.run_task(POST, missed_run)
+        harness.run_task(PostIncidentUpdateOperator, missed_run)
     assert harness.record.room.missed_runs == (missed_run,)
     control.clear_faults()
     monitor("Re-Triggered", "P1", cycle="1")
-    harness.run_task(POST, harness.queue_update())
+    harness.run_task(PostIncidentUpdateOperator, harness.queue_update())
     room = Room(control, harness)
     assert "medium → critical" in str(room.thread) + str(room.state["messages"])
     assert "Critical" in json.dumps(room.brief["blocks"]) or "CRITICAL" in json.dumps(room.brief["blocks"])
@@ -183,7 +183,7 @@ def test_update_is_posted_once_after_outage(
     assert {"post_incident_update", "schedule_next_check"} <= selected_tasks(harness, run_id)
     for _ in range(2):
         with suppress(IncidentError, AirflowFailException):
-            harness.run_task(POST, run_id)
+            harness.run_task(PostIncidentUpdateOperator, run_id)
     harness.schedule(run_id)
     harness.run_requested()
     is_permanent = outage.get("error") == "invalid_auth" and method in ("chat.update", "conversations.setTopic")
@@ -217,10 +217,10 @@ def test_retry_of_same_run_completes_update(
     run_id = harness.queue_update()
     control.add_fault(Fault(status=503, times=None))
     with pytest.raises(IncidentError):
-        harness.run_task(POST, run_id)
+        harness.run_task(PostIncidentUpdateOperator, run_id)
     assert harness.record.room.missed_runs == (run_id,)
     control.clear_faults()
-    harness.run_task(POST, run_id)
+    harness.run_task(PostIncidentUpdateOperator, run_id)
     assert harness.record.room.missed_runs == ()
     assert "post_incident_update" not in selected_tasks(harness, "another", incident_key=harness.key)
     room = Room(control, harness)
@@ -235,12 +235,12 @@ def test_missed_updates_are_posted_in_order(
     for priority in ("P1", "P2", "P1"):
         monitor("Re-Triggered", priority)
         with pytest.raises(IncidentError):
-            harness.run_task(POST, harness.queue_update())
+            harness.run_task(PostIncidentUpdateOperator, harness.queue_update())
     control.clear_faults()
     monitor("Recovered", "P1")
     last = harness.queue_update()
     assert {"post_incident_update", "plan_recheck"} <= selected_tasks(harness, last)
-    harness.run_task(POST, last)
+    harness.run_task(PostIncidentUpdateOperator, last)
     room = Room(control, harness)
     updates = [key.split("/")[1] for key in message_keys(control, room) if key.endswith("/update/0")]
     assert updates == sorted(updates)
@@ -255,12 +255,12 @@ def test_missed_recovery_is_posted_with_recheck(
     control.add_fault(Fault(status=503, times=None))
     run_id = harness.queue_update()
     with pytest.raises(IncidentError):
-        harness.run_task(POST, run_id)
+        harness.run_task(PostIncidentUpdateOperator, run_id)
     harness.schedule(run_id)
     control.clear_faults()
     [(_, next_run_id, conf, _)] = harness.requested
     assert {"post_incident_update", "plan_recheck"} <= selected_tasks(harness, next_run_id, **conf)
-    harness.run_task(POST, next_run_id, **conf)
+    harness.run_task(PostIncidentUpdateOperator, next_run_id, **conf)
     assert len(Room(control, harness).posted("/recovery/0")) == 1
 
 
@@ -268,12 +268,3 @@ def test_retry_delays_increase() -> None:
     assert retry_delay(1) < timedelta(minutes=1)
     assert retry_delay(1) * MAX_FAST_RETRIES > timedelta(minutes=35)
     assert retry_delay(MAX_FAST_RETRIES + 1) > timedelta(minutes=5)
-
-
-def post_operator() -> Callable[..., Any]:
-    from airflow_incident_provider.operators import PostIncidentUpdateOperator
-
-    return PostIncidentUpdateOperator
-
-
-POST: Any = post_operator()

@@ -172,7 +172,8 @@ def test_other_form_of_a_name_is_suggested(query: str, member_name: str) -> None
 
 
 def test_exact_match_takes_precedence_over_similar_name() -> None:
-    for members in ([person("Jon Smith"), person("John Smith", "U2")],) * 2:
+    jon, john = person("Jon Smith"), person("John Smith", "U2")
+    for members in ([jon, john], [john, jon]):
         assert match("Jon Smith", *members).users[0].id == "U1"
         assert match("John Smith", *members).users[0].id == "U2"
 

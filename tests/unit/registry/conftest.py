@@ -46,6 +46,16 @@ class FakeRuns(Runs):
         self.requests.append(request)
         return True
 
+    @property
+    def checks(self) -> list[RunRequest]:
+        """The requested runs that check what is due."""
+        return [request for request in self.requests if request.run_id.startswith("look.")]
+
+    @property
+    def started(self) -> list[str]:
+        """The ids of all other requested runs, in order."""
+        return [request.run_id for request in self.requests if request not in self.checks]
+
 
 class RegistryHarness:
     """Decide on alerts in the database as the webhook does, and read what is stored."""

@@ -30,27 +30,10 @@ from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
 from airflow_incident_provider.registry.store import KEPT_FOR
 from airflow_incident_provider.registry.transaction import locked, opened
 
+from .conftest import FakeRuns  # isort: skip
+
 PAYLOADS = Path(__file__).parents[2] / "payloads"
 STARTED_AT = datetime.now(UTC) - timedelta(minutes=1)
-
-
-class FakeRuns(Runs):
-    """Record the started runs; one DAG can be paused, and one missing."""
-
-    def __init__(self) -> None:
-        self.started: list[str] = []
-        self.checks: list[Any] = []
-        self.not_ready: str | None = None
-        self.missing: str | None = None
-
-    def start(self, session: Any, request: Any) -> bool:  # noqa: ARG002
-        if request.dag_id == self.missing or (request.dag_id == self.not_ready and not request.may_wait):
-            raise DagNotReadyError(f"The DAG {request.dag_id} is paused.", dag_id=request.dag_id)
-        if request.run_id.startswith("look."):
-            self.checks.append(request)
-        else:
-            self.started.append(request.run_id)
-        return True
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_transient_error_may_have_had_an_effect(code: str) -> None:
     error = slack_error("conversations.create", response)
     assert isinstance(error, SlackUnavailableError)
     assert error.effect_possible
-    assert error.message == f"Slack could not do conversations.create now: {code}: [ERROR] half done."
+    assert error.message == f"Slack could not process conversations.create: {code}: [ERROR] half done."
 
 
 def test_error_tables_are_disjoint() -> None:
@@ -75,5 +75,5 @@ def test_invalid_response_metadata_is_ignored(metadata: object) -> None:
 def test_missing_scope_message_is_the_same_for_every_method(needed: str) -> None:
     methods = ("conversations.setTopic", "conversations.setPurpose", "conversations.invite")
     errors = [slack_error(method, {"error": "missing_scope", "needed": needed}) for method in methods]
-    assert {error.message for error in errors} == {"Slack said missing_scope: the app lacks channels:manage."}
+    assert {error.message for error in errors} == {"Slack returned missing_scope: the app lacks channels:manage."}
     assert len({error.fix for error in errors}) == 1

@@ -89,7 +89,7 @@ def test_read_is_retried_after_transient_failure(hook: Any, control: SandboxClie
 
 def test_read_raises_after_four_attempts(hook: Any, control: SandboxClient) -> None:
     control.add_fault(Fault(method="auth.test", status=503, body=HTML, times=None))
-    with pytest.raises(SlackUnavailableError, match=r"Slack could not do auth\.test now: HTTP 503"):
+    with pytest.raises(SlackUnavailableError, match=r"Slack could not process auth\.test: HTTP 503"):
         hook.read("auth.test")
     assert len(control.calls("auth.test")) == 4
 
@@ -188,11 +188,11 @@ def test_response_with_unknown_charset_raises(hook: Any, control: SandboxClient,
         ),
         (
             {"file_id": "F1", "upload_url": "{url}/nothing-here"},
-            "Slack could not do files.getUploadURLExternal now: HTTP 404.",
+            "Slack could not process files.getUploadURLExternal: HTTP 404.",
         ),
         (
             {"file_id": "F1", "upload_url": "{url}/api/conversations.create"},
-            "Slack could not do files.getUploadURLExternal now: HTTP 503.",
+            "Slack could not process files.getUploadURLExternal: HTTP 503.",
         ),
     ],
     ids=str,

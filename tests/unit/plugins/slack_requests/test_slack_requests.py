@@ -400,7 +400,7 @@ def test_invalid_timestamp_is_refused(app: App, timestamp: str) -> None:
     assert app.press(headers={"X-Slack-Request-Timestamp": value}).status_code == 401
 
 
-@pytest.mark.parametrize("payload", ["", "[]", "null", "{", '{"type": 5}', "\ud800"[:0] + "\x00"])
+@pytest.mark.parametrize("payload", ["", "[]", "null", "{", '{"type": 5}', "\x00"])
 def test_unreadable_signed_payload_is_no_server_error(app: App, payload: str) -> None:
     assert app.send(ACTIONS, {"payload": payload}).status_code in (200, 400)
     assert app.registry.applied == []
