@@ -35,7 +35,7 @@ ROUTING = {
         "targets": ["http://checkout:8000/"],
     },
     "allowed_networks": ["172.16.0.0/12", "192.168.0.0/16", "10.0.0.0/8"],
-    # Each alert is an incident of its own here.
+    # Each alert is a separate incident.
     "correlation": {"rules": []},
     "storm": {"threshold": None},
 }

@@ -85,8 +85,8 @@ def other_container(docker_engine: Any) -> Iterator[Any]:
     )
     container.reload()
     yield container
-    for made in docker_engine.containers.list(all=True, filters={"name": MARK}):
-        made.remove(force=True)
+    for remaining in docker_engine.containers.list(all=True, filters={"name": MARK}):
+        remaining.remove(force=True)
 
 
 def create_body(client: Any, script: str) -> dict[str, Any]:
@@ -271,17 +271,17 @@ def create(proxy: Proxy, body: bytes) -> tuple[int, str]:
 
 def test_unchanged_create_request_is_accepted(proxy: Proxy, valid_body: dict[str, Any], docker_engine: Any) -> None:
     assert create(proxy, json.dumps(valid_body).encode()) == (201, "")
-    (made,) = docker_engine.containers.list(all=True, filters={"name": f"{MARK}-", "status": "created"})
-    made.remove()
+    (created,) = docker_engine.containers.list(all=True, filters={"name": f"{MARK}-", "status": "created"})
+    created.remove()
 
 
 def test_engine_accepts_keys_in_any_case(docker_engine: Any) -> None:
     body = {"image": ALPINE_IMAGE, "HOSTCONFIG": {"privileged": True, "networkMODE": "none"}}
-    made = docker_engine.api.create_container_from_config(body, name=f"{MARK}-spelling")
+    created = docker_engine.api.create_container_from_config(body, name=f"{MARK}-spelling")
     try:
-        assert docker_engine.api.inspect_container(made["Id"])["HostConfig"]["Privileged"] is True
+        assert docker_engine.api.inspect_container(created["Id"])["HostConfig"]["Privileged"] is True
     finally:
-        docker_engine.api.remove_container(made["Id"])
+        docker_engine.api.remove_container(created["Id"])
 
 
 @pytest.mark.parametrize("change", CREATE_CHANGES.values(), ids=CREATE_CHANGES)
@@ -371,8 +371,8 @@ def test_exec_and_copy_in_investigation_are_refused(client: Any) -> None:
 
 def test_refused_attempts_leave_nothing_on_the_engine(docker_engine: Any, other_container: Any) -> None:
     """Runs after the attempts and searches the engine for their results."""
-    made = docker_engine.containers.list(all=True, filters={"name": MARK})
-    assert [container.id for container in made] == [other_container.id]
+    remaining = docker_engine.containers.list(all=True, filters={"name": MARK})
+    assert [container.id for container in remaining] == [other_container.id]
     assert docker_engine.volumes.list(filters={"name": MARK}) == []
     assert docker_engine.networks.list(names=[MARK]) == []
     assert docker_engine.images.list(name=MARK) == []

@@ -69,9 +69,9 @@ class TlsProxy:
 def tls_proxy(docker_engine: Any, tmp_path: Path) -> Iterator[TlsProxy]:
     if not SOCKET.is_socket():
         pytest.skip("the engine is at another address")
-    made = TlsProxy(tmp_path)
-    yield made
-    made.listener.close()
+    tls_proxy = TlsProxy(tmp_path)
+    yield tls_proxy
+    tls_proxy.listener.close()
 
 
 def test_tls_engine_from_environment_variables(
@@ -152,10 +152,10 @@ def ssh_server(docker_engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         pytest.skip("the engine is at another address, or there is no SSH client")
     # Its threads outlive the test, and would log to a closed stream.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
-    made = SshServer(tmp_path)
+    ssh_server = SshServer(tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    yield made
-    made.listener.close()
+    yield ssh_server
+    ssh_server.listener.close()
 
 
 def test_ssh_engine(ssh_server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,14 +242,14 @@ class FakeEngine:
 
 @pytest.fixture
 def fake_engine() -> Iterator[Callable[..., FakeEngine]]:
-    made: list[FakeEngine] = []
+    engines: list[FakeEngine] = []
 
     def fake_engine(answer: Callable[[str, str, dict[str, Any]], tuple[int, Any]]) -> FakeEngine:
-        made.append(FakeEngine(answer))
-        return made[-1]
+        engines.append(FakeEngine(answer))
+        return engines[-1]
 
     yield fake_engine
-    for engine in made:
+    for engine in engines:
         engine.server.shutdown()
         engine.server.server_close()
 

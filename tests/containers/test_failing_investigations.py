@@ -143,11 +143,11 @@ class Forwarder:
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                here, _ = self._listener.accept()
-                there = socket.socket(socket.AF_UNIX)
-                there.connect(DOCKER_SOCKET)
-                self._open += [here, there]
-                for source, sink in ((here, there), (there, here)):
+                client_side, _ = self._listener.accept()
+                engine_side = socket.socket(socket.AF_UNIX)
+                engine_side.connect(DOCKER_SOCKET)
+                self._open += [client_side, engine_side]
+                for source, sink in ((client_side, engine_side), (engine_side, client_side)):
                     threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
     @staticmethod

@@ -178,7 +178,7 @@ def create_container(client: Any) -> Iterator[Callable[..., str]]:
     """Create a container, as a killed worker leaves it."""
     from airflow_incident_provider import containers
 
-    made: list[str] = []
+    created: list[str] = []
 
     def create_container(*, owner: str, lifetime_s: int) -> str:
         labels = {
@@ -186,11 +186,11 @@ def create_container(client: Any) -> Iterator[Callable[..., str]]:
             containers.OWNER_LABEL: owner,
             containers.LIFETIME_LABEL: str(lifetime_s),
         }
-        made.append(client.create_container(ALPINE_IMAGE, ["sleep", "60"], labels=labels)["Id"])
-        return made[-1]
+        created.append(client.create_container(ALPINE_IMAGE, ["sleep", "60"], labels=labels)["Id"])
+        return created[-1]
 
     yield create_container
-    for container in made:
+    for container in created:
         if exists(client, container):
             client.remove_container(container, force=True)
 

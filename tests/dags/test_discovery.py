@@ -90,9 +90,9 @@ def test_dotted_name_is_importable(name: str) -> None:
 
 @pytest.mark.parametrize("group", ["apache_airflow_provider", "airflow.plugins"])
 def test_entry_points_load(group: str) -> None:
-    ours = [each for each in entry_points(group=group) if each.value.startswith("airflow_incident_provider.")]
-    assert ours
-    assert all(each.load() for each in ours)
+    own = [each for each in entry_points(group=group) if each.value.startswith("airflow_incident_provider.")]
+    assert own
+    assert all(each.load() for each in own)
 
 
 def test_provider_info_matches_schema() -> None:
@@ -136,8 +136,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     command = [sys.executable, "-m", "build", "--wheel", *installed, "--outdir", str(folder)]
     completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert completed.returncode == 0, completed.stdout + completed.stderr
-    [made] = folder.glob("*.whl")
-    return zipfile.ZipFile(made)
+    [path] = folder.glob("*.whl")
+    return zipfile.ZipFile(path)
 
 
 @pytest.mark.parametrize(

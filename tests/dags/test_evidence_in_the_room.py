@@ -172,7 +172,7 @@ def test_operator_collects_evidence_of_a_service(slack: SandboxServer, play_stor
 
     play_story("slow_dependency")
     query = "avg:trace.http.request{service:checkout,env:prod}"
-    operator = CollectEvidenceOperator(task_id="look", service="checkout", env="prod", query=query)
+    operator = CollectEvidenceOperator(task_id="collect", service="checkout", env="prod", query=query)
     evidence = Evidence.model_validate(operator.execute({}))  # type: ignore[arg-type]
     assert evidence.hypotheses[0].subject == "catalog"
     assert evidence.monitor_id is None

@@ -70,11 +70,11 @@ def test_settings_exist(block: Block) -> None:
 
     from airflow_incident_provider.get_provider_info import get_provider_info
 
-    ours = get_provider_info()["config"]["incident"]["options"]
+    options = get_provider_info()["config"]["incident"]["options"]
     written = configparser.ConfigParser(interpolation=None)
     written.read_string(block.text)
     for section in written.sections():
-        known = ours if section == "incident" else conf.configuration_description[section]["options"]
+        known = options if section == "incident" else conf.configuration_description[section]["options"]
         assert set(written[section]) <= set(known), f"{block}: [{section}]"
 
 
@@ -152,14 +152,14 @@ def test_commands_in_sentences_are_valid(airflow_home: Path, capsys: pytest.Capt
     from airflow.cli.cli_parser import get_parser
 
     parser = get_parser()
-    wrong = []
+    invalid = []
     for page, command in commands_in_sentences():
         with contextlib.suppress(SystemExit):
             parser.parse_args(shlex.split(command)[1:])
         error = capsys.readouterr().err
         if "error:" in error and "arguments are required" not in error:
-            wrong.append(f"{page}: {command}")
-    assert wrong == []
+            invalid.append(f"{page}: {command}")
+    assert invalid == []
 
 
 def commands_in_sentences() -> Iterator[tuple[str, str]]:
@@ -181,8 +181,8 @@ def import_from_docs(folder: str, name: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_diagrams_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = import_from_docs("docs", "draw_diagrams", monkeypatch).DRAWN
-    kept = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs/diagrams").glob("*.mmd")}
-    assert kept == {name: draw() + "\n" for name, draw in drawn.items()}, "run: make diagrams"
+    stored = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs/diagrams").glob("*.mmd")}
+    assert stored == {name: draw() + "\n" for name, draw in drawn.items()}, "run: make diagrams"
 
 
 def test_every_subpackage_is_in_the_diagram(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,8 +64,8 @@ def create_environment(folder: Path, wheels: Path) -> Path:
     uv = (sys.executable, "-m", "uv")
     _run(*uv, "venv", "-q", "--seed", "--clear", "--python", sys.executable, folder)
     python = ("--python", folder / "bin" / "python")
-    ours = [f"{wheel}[demo,celery]" if "provider" in wheel.name else wheel for wheel in wheels.glob("*.whl")]
-    install = [*uv, "pip", "install", "-q", *python, "-c", ROOT / "constraints.txt", *ours]
+    packages = [f"{wheel}[demo,celery]" if "provider" in wheel.name else wheel for wheel in wheels.glob("*.whl")]
+    install = [*uv, "pip", "install", "-q", *python, "-c", ROOT / "constraints.txt", *packages]
     completed = subprocess.run(list(map(str, install)), capture_output=True, text=True, check=False)
     if completed.returncode != 0:
         reason = f"the dependencies cannot be installed: {completed.stderr.strip()[-500:]}"

@@ -40,9 +40,9 @@ _BLOCK_ID = re.compile(r'"block_id": "[^"]*"')
 def violations(actual: Outcome, clean: Outcome) -> list[str]:
     """Return the differences from the clean outcome that are not reported in the room, and false reports."""
     found = [] if actual.run.state == "success" else [f"the run ended as {actual.run.state}: {actual.run.states}"]
-    names, wanted = [room.name for room in actual.rooms], [room.name for room in clean.rooms]
-    if names != wanted:
-        return [*found, f"the rooms are {names}, not {wanted}"]
+    names, expected_names = [room.name for room in actual.rooms], [room.name for room in clean.rooms]
+    if names != expected_names:
+        return [*found, f"the rooms are {names}, not {expected_names}"]
     for room, expected in zip(actual.rooms, clean.rooms, strict=True):
         found += [
             *_messages(room, expected),
