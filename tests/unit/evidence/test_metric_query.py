@@ -50,7 +50,7 @@ def test_other_monitors_have_no_metric_query(query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "filter_"),
+    ("filter_", "expected"),
     [
         ("env:prod,host:web-*", "env:prod,host:web-*,host:web-1"),
         ("env:prod,!host:test", "env:prod,!host:test,host:web-1"),
@@ -63,21 +63,19 @@ def test_other_monitors_have_no_metric_query(query: str) -> None:
         ("env:prod AND host:web-1", "env:prod AND host:web-1"),
     ],
 )
-def test_a_query_is_narrowed_to_the_group_of_the_alert_in_the_syntax_of_its_filter(
-    given: str, filter_: str
-) -> None:
-    query = f"avg:a.b{{{given}}}.rollup(avg, 60)"
-    assert narrowed(query, {"host": "web-1", "env": "prod"}) == f"avg:a.b{{{filter_}}}.rollup(avg, 60)"
+def test_query_is_narrowed_to_the_alert_group_in_its_filter_syntax(filter_: str, expected: str) -> None:
+    query = f"avg:a.b{{{filter_}}}.rollup(avg, 60)"
+    assert narrowed(query, {"host": "web-1", "env": "prod"}) == f"avg:a.b{{{expected}}}.rollup(avg, 60)"
 
 
-def test_what_counts_groups_keeps_them() -> None:
+def test_query_that_counts_groups_keeps_them() -> None:
     counted = "count_nonzero(avg:a.b{*} by {host})"
     assert grouped(counted, ()) == counted
     assert grouped("avg:a.b{*} by {host}", ()) == "avg:a.b{*}"
 
 
 @pytest.mark.parametrize(
-    ("query", "watched"),
+    ("query", "expected"),
     [
         ("avg(last_5m):avg:a.b{*} > .5", Monitored("avg:a.b{*}", 0.5, False)),
         ("sum(last_5m):sum:a.b{*}.as_count() == 0", Monitored("sum:a.b{*}.as_count()", 0.0, None)),
@@ -85,5 +83,5 @@ def test_what_counts_groups_keeps_them() -> None:
         ("avg(last_5m):cumsum(sum:a.b{*}) > 1", None),
     ],
 )
-def test_odd_conditions_and_functions_are_read_for_what_they_are(query: str, watched: Monitored | None) -> None:
-    assert read_monitor_query(query) == watched
+def test_unusual_conditions_and_functions_are_parsed(query: str, expected: Monitored | None) -> None:
+    assert read_monitor_query(query) == expected

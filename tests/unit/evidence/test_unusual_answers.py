@@ -1,4 +1,4 @@
-"""Answers of Datadog in forms that are rare: coarse points, several groups, times in any unit, cut lists."""
+"""Unusual Datadog responses: coarse points, several groups, times in any unit, truncated lists."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def at(hour: int, minute: int) -> int:
     return int(datetime(2026, 11, 23, hour, minute, tzinfo=UTC).timestamp())
 
 
-def step_at(moment: float, before: float | None, after: float) -> Values:
-    return lambda second: before if second < moment else after
+def step_at(change_at: float, before: float | None, after: float) -> Values:
+    return lambda second: before if second < change_at else after
 
 
 def metric(values: Values, *, step: int = 60, tags: Sequence[str] = (), unit: str | None = None) -> dict[str, Any]:
@@ -35,28 +35,30 @@ def metric(values: Values, *, step: int = 60, tags: Sequence[str] = (), unit: st
     return {"pointlist": points, "tag_set": list(tags), "unit": [{"name": unit}, None] if unit else None}
 
 
-def traces(tag: str, *kinds: Values) -> dict[str, Any]:
+def traces(tag: str, *series: Values) -> dict[str, Any]:
     seconds = range(int((ALERTED - timedelta(hours=3)).timestamp()), int(ALERTED.timestamp()) + 60, 60)
     attributes = {
         "times": [second * 1000 for second in seconds],
-        "series": [{"query_index": index, "group_tags": [tag]} for index in range(len(kinds))],
-        "values": [[values(second) for second in seconds] for values in kinds],
+        "series": [{"query_index": index, "group_tags": [tag]} for index in range(len(series))],
+        "values": [[values(second) for second in seconds] for values in series],
     }
     return {"data": {"attributes": attributes}}
 
 
-def collected(answers: Mapping[str, Any], *, query: str = QUERY, now: datetime = ALERTED, **asked: Any) -> Evidence:
+def collect_evidence(
+    answers: Mapping[str, Any], *, query: str = QUERY, now: datetime = ALERTED, **fields: Any
+) -> Evidence:
     def fetch(calls: Sequence[Call]) -> list[Answer]:
         return [_answer(call, answers.get(call.name, {"data": [], "series": [], "groups": []})) for call in calls]
 
-    given = {"service": "checkout", "env": "prod", "monitor_id": "1", "query": query, **asked}
-    return collect(EvidenceRequest(alerted_at=ALERTED, now=now + timedelta(minutes=1), **given), fetch)
+    request_fields = {"service": "checkout", "env": "prod", "monitor_id": "1", "query": query, **fields}
+    return collect(EvidenceRequest(alerted_at=ALERTED, now=now + timedelta(minutes=1), **request_fields), fetch)
 
 
 def _answer(call: Call, body: Any) -> Answer:
     outcome, reason = classify(call.endpoint, 200, body)
-    made = {"endpoint": call.endpoint.value, "method": call.method, "path": call.path, "reason": reason}
-    return Answer(ApiCall(id=call.name, outcome=outcome, **made), body)
+    call_fields = {"endpoint": call.endpoint.value, "method": call.method, "path": call.path, "reason": reason}
+    return Answer(ApiCall(id=call.name, outcome=outcome, **call_fields), body)
 
 
 def finding(evidence: Evidence, name: str) -> Finding:
@@ -79,123 +81,129 @@ RISES = {"metric": {"series": [metric(step_at(at(17, 55), 1.0, 10.0))]}}
 
 @pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9])
 @pytest.mark.parametrize("form", [int, float, str])
-def test_the_time_of_a_deployment_is_read_in_every_unit(unit: int, form: Callable[[int], object]) -> None:
-    summary = finding(collected({**RISES, "deployments": deployment(form(at(17, 50) * unit))}), "changes").summary
+def test_deployment_time_is_read_in_every_unit(unit: int, form: Callable[[int], object]) -> None:
+    summary = finding(
+        collect_evidence({**RISES, "deployments": deployment(form(at(17, 50) * unit))}), "changes"
+    ).summary
     assert summary == "deployment of checkout 2.0 at 17:50 UTC, 5 min before the onset"
 
 
 @pytest.mark.parametrize("time", [10**30, 10**400, "9" * 25, "Mon, 23 Nov 2026 17:50:00 GMT", None, True, "", [1]])
-def test_a_deployment_without_a_readable_time_is_not_taken_for_none(time: object) -> None:
-    changes = finding(collected({**RISES, "deployments": deployment(time)}), "changes")
+def test_deployment_without_a_valid_time_is_not_ignored(time: object) -> None:
+    changes = finding(collect_evidence({**RISES, "deployments": deployment(time)}), "changes")
     assert changes.verdict is Verdict.UNKNOWN
     assert changes.summary == "no change was found, but 1 deployment has no time that can be read"
     assert seconds_of(time) is None
 
 
-def test_a_sum_whose_time_is_not_over_is_no_fall() -> None:
+def test_incomplete_interval_of_a_sum_is_not_a_fall() -> None:
     series = metric(step_at(at(18, 0), 600.0, 250.0), step=300)
     query = "sum(last_5m):sum:orders{service:checkout}.as_count().rollup(sum, 300) < 400"
-    seen = finding(collected({"metric": {"series": [series]}}, query=query), "metric")
-    assert (seen.verdict, seen.summary) == (
+    metric_finding = finding(collect_evidence({"metric": {"series": [series]}}, query=query), "metric")
+    assert (metric_finding.verdict, metric_finding.summary) == (
         Verdict.OK,
         "within its normal range, until 18:00 UTC: 600 (normally 600)",
     )
 
 
-def test_a_sparse_counter_is_not_taken_for_coarse_points() -> None:
+def test_sparse_counter_is_not_treated_as_coarse() -> None:
     series = metric(lambda second: 3.0 if second % 600 == 0 or second % 420 == 0 or second >= at(17, 58) else None)
     known = [point for point in series["pointlist"] if point[1] is not None]
-    evidence = collected({"metric": {"series": [{**series, "pointlist": known}]}})
+    evidence = collect_evidence({"metric": {"series": [{**series, "pointlist": known}]}})
     assert "until" not in finding(evidence, "metric").summary
 
 
 @pytest.mark.parametrize(
-    ("minute", "said"),
+    ("minute", "expected"),
     [
         (53, "in the 5 min that the metric's first abnormal point covers: whether it came first is not known"),
         (48, "at least 2 min before the onset"),
         (56, "6 min after the onset: no cause of it"),
     ],
 )
-def test_a_change_within_the_first_abnormal_point_is_neither_before_nor_after(minute: int, said: str) -> None:
+def test_change_is_ordered_against_a_coarse_first_abnormal_point(minute: int, expected: str) -> None:
     series = metric(step_at(at(17, 50), 1.0, 10.0), step=300)
     query = "avg(last_5m):avg:queue.size{service:checkout}.rollup(avg, 300) > 5"
-    evidence = collected({"metric": {"series": [series]}, "deployments": deployment(at(17, minute))}, query=query)
-    assert finding(evidence, "changes").summary.endswith(said)
+    evidence = collect_evidence(
+        {"metric": {"series": [series]}, "deployments": deployment(at(17, minute))}, query=query
+    )
+    assert finding(evidence, "changes").summary.endswith(expected)
     assert "abnormal since 17:50 UTC (a point covers 5 min)" in finding(evidence, "metric").summary
     assert bool([*evidence.hypotheses, *evidence.candidates]) == (minute == 48)
 
 
-def test_of_several_groups_the_one_of_the_alert_is_compared() -> None:
+def test_group_of_the_alert_is_compared() -> None:
     query = "avg(last_5m):max(sum:queue.size{*} by {host,service}) by {service} > 5"
-    quiet, loud = metric(lambda _: 3.0), metric(step_at(at(17, 45), 3.0, 20.0))
-    named = {"series": [{**quiet, "tag_set": ["service:a"]}, {**loud, "tag_set": ["service:checkout"]}]}
-    assert "rose to 20" in finding(collected({"metric": named}, query=query), "metric").summary
-    others = {"series": [{**quiet, "tag_set": ["service:a"]}, {**loud, "tag_set": ["service:b"]}]}
-    unknown = finding(collected({"metric": others}, query=query), "metric")
+    normal, abnormal = metric(lambda _: 3.0), metric(step_at(at(17, 45), 3.0, 20.0))
+    with_alert_group = {
+        "series": [{**normal, "tag_set": ["service:a"]}, {**abnormal, "tag_set": ["service:checkout"]}]
+    }
+    assert "rose to 20" in finding(collect_evidence({"metric": with_alert_group}, query=query), "metric").summary
+    other_groups = {"series": [{**normal, "tag_set": ["service:a"]}, {**abnormal, "tag_set": ["service:b"]}]}
+    unknown = finding(collect_evidence({"metric": other_groups}, query=query), "metric")
     assert unknown.verdict is Verdict.UNKNOWN
     assert "Datadog returned 2 groups" in unknown.summary
 
 
-def test_growth_is_told_from_where_it_began() -> None:
-    grows = metric(lambda second: 80.0 if second < at(16, 40) else 10 + (second - at(16, 40)) / 120)
-    summary = finding(collected({"metric": {"series": [grows]}}), "metric").summary
+def test_growth_is_described_from_its_start() -> None:
+    growing = metric(lambda second: 80.0 if second < at(16, 40) else 10 + (second - at(16, 40)) / 120)
+    summary = finding(collect_evidence({"metric": {"series": [growing]}}), "metric").summary
     assert summary == "has grown steadily since 16:40 UTC or earlier: from 10 to 50"
 
 
-def test_the_only_version_of_a_service_that_was_idle_is_not_a_new_one() -> None:
-    began = at(17, 40)
-    kinds = (
-        step_at(began, None, 100.0),
+def test_only_version_of_an_idle_service_is_not_new() -> None:
+    start = at(17, 40)
+    series = (
+        step_at(start, None, 100.0),
         step_at(at(17, 45), None, 10.0),
-        step_at(began, None, 0.2),
+        step_at(start, None, 0.2),
     )
     answers = {
         "metric": {"series": [metric(step_at(at(17, 45), 0.0, 10.0))]},
-        "services": traces("service:checkout", *kinds),
-        "versions": traces("version:1.0", *kinds),
+        "services": traces("service:checkout", *series),
+        "versions": traces("version:1.0", *series),
     }
     for deployed in ({}, {"deployments": deployment(at(17, 39))}):
-        evidence = collected({**answers, **deployed})
+        evidence = collect_evidence({**answers, **deployed})
         texts = [each.text for draft in (*evidence.hypotheses, *evidence.candidates) for each in draft.supporting]
         assert not [text for text in texts if "more than before" in text]
-    unreported = collected(answers)
-    causes = [each.cause for each in (*unreported.hypotheses, *unreported.candidates)]
+    without_deployment = collect_evidence(answers)
+    causes = [each.cause for each in (*without_deployment.hypotheses, *without_deployment.candidates)]
     assert Cause.DEPLOYMENT not in causes
 
 
-def test_logs_that_fill_their_page_do_not_show_that_none_increased() -> None:
-    def logged(count: int) -> dict[str, Any]:
+def test_full_page_of_logs_is_unknown() -> None:
+    def log_page(count: int) -> dict[str, Any]:
         return {"data": [{"attributes": {"message": "payment refused"}}] * count}
 
-    logs = finding(collected({**RISES, "logs": logged(1000), "logs_before": logged(600)}), "logs")
+    logs = finding(collect_evidence({**RISES, "logs": log_page(1000), "logs_before": log_page(600)}), "logs")
     assert logs.verdict is Verdict.UNKNOWN
-    few = finding(collected({**RISES, "logs": logged(900), "logs_before": logged(600)}), "logs")
-    assert few.summary == "no error log message became more frequent"
+    partial_page = finding(collect_evidence({**RISES, "logs": log_page(900), "logs_before": log_page(600)}), "logs")
+    assert partial_page.summary == "no error log message became more frequent"
 
 
-def test_a_monitor_that_alerts_for_long_is_not_denied_nor_those_that_were_not_read() -> None:
+def test_monitors_finding_mentions_its_time_range_and_unread_groups() -> None:
     group = {"group_tags": ["service:checkout"], "status": "Alert", "last_triggered_ts": at(16, 0)}
     body = {"groups": [{**group, "monitor_id": 7, "monitor_name": "p99"}], "metadata": {"total_count": 900}}
-    summary = finding(collected({**RISES, "monitor_groups": body}), "monitors").summary
+    summary = finding(collect_evidence({**RISES, "monitor_groups": body}), "monitors").summary
     assert "began to alert within 30 min of this one" in summary
     assert summary.endswith("(only 1 of 900 alerting groups were read)")
 
 
-def test_a_metric_that_leaves_its_range_on_the_harmless_side_is_not_called_normal() -> None:
+def test_metric_abnormal_on_the_harmless_side_is_not_called_normal() -> None:
     answers = {"metric": {"series": [metric(step_at(at(17, 45), 10.0, 100.0))]}}
-    evidence = collected(answers, query="avg(last_5m):avg:queue.size{service:checkout} < 5")
+    evidence = collect_evidence(answers, query="avg(last_5m):avg:queue.size{service:checkout} < 5")
     assert "rose to 100" in finding(evidence, "metric").summary
     assert "abnormal only on the side on which its monitor does not alert" in (evidence.abstained or "")
 
 
-def test_a_monitor_of_equality_alerts_on_both_sides() -> None:
+def test_equality_monitor_alerts_on_both_sides() -> None:
     answers = {"metric": {"series": [metric(step_at(at(17, 45), 10.0, 0.0))]}}
-    assert collected(answers, query="sum(last_5m):sum:orders{*}.as_count() == 0").symptomatic
+    assert collect_evidence(answers, query="sum(last_5m):sum:orders{*}.as_count() == 0").symptomatic
 
 
 @pytest.mark.parametrize(
-    ("value", "unit", "shown"),
+    ("value", "unit", "expected"),
     [
         (200_000.0, "byte", "195 KiB"),
         (300.0, "byte", "300 B"),
@@ -210,10 +218,8 @@ def test_a_monitor_of_equality_alerts_on_both_sides() -> None:
         (0.999999, "share", "99.99 %"),
     ],
 )
-def test_a_figure_is_shown_with_its_unit_and_is_not_rounded_to_another(
-    value: float, unit: str | None, shown: str
-) -> None:
-    assert number(value, unit) == shown
+def test_number_is_formatted_with_its_unit(value: float, unit: str | None, expected: str) -> None:
+    assert number(value, unit) == expected
     assert percent(0.5) == "50 %"
 
 
