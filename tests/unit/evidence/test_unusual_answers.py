@@ -223,7 +223,7 @@ def test_number_is_formatted_with_its_unit(value: float, unit: str | None, expec
     assert percent(0.5) == "50 %"
 
 
-def _serving(version: str, spans: Sequence[tuple[int, int]], fails_from: int) -> list[tuple[str, Values]]:
+def _traffic_of(version: str, spans: Sequence[tuple[int, int]], fails_from: int) -> list[tuple[str, Values]]:
     def serves(second: float) -> bool:
         return any(start <= second < end for start, end in spans)
 
@@ -234,10 +234,10 @@ def _serving(version: str, spans: Sequence[tuple[int, int]], fails_from: int) ->
     ]
 
 
-def test_a_version_that_was_rolled_back_before_the_onset_is_not_blamed_nor_the_proven_one() -> None:
+def test_version_rolled_back_before_the_onset_is_not_the_cause() -> None:
     onset, end = at(17, 50), at(18, 2)
-    old = _serving("1.9", [(0, at(17, 40)), (at(17, 45), end)], onset)
-    new = _serving("2.0", [(at(17, 40), at(17, 45))], onset)
+    old = _traffic_of("1.9", [(0, at(17, 40)), (at(17, 45), end)], onset)
+    new = _traffic_of("2.0", [(at(17, 40), at(17, 45))], onset)
     both = [traces(tag, values) for tag, values in (*old, *new)]
     attributes = {
         "times": both[0]["data"]["attributes"]["times"],
@@ -251,10 +251,10 @@ def test_a_version_that_was_rolled_back_before_the_onset_is_not_blamed_nor_the_p
         "versions": {"data": {"attributes": attributes}},
         "deployments": {"data": rows},
     }
-    evidence = collected(answers)
+    evidence = collect_evidence(answers)
     assert evidence.hypotheses == ()
-    said = {each.text for draft in evidence.candidates for each in draft.contradicting}
-    assert said == {
+    contradictions = {each.text for draft in evidence.candidates for each in draft.contradicting}
+    assert contradictions == {
         "2.0 was replaced before the onset, and served no request since",
         "1.9 served before the onset without what it shows since",
     }

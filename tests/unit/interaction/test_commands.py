@@ -102,12 +102,12 @@ def test_help_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize("text", ["lead <!subteam^S0SREONCALL|@sre-oncall>", "role scribe <!subteam^S0SREONCALL>"])
-def test_a_user_group_has_no_role(text: str) -> None:
+def test_user_group_cannot_have_a_role(text: str) -> None:
     with pytest.raises(InvalidPayloadError, match="user group"):
         parse_command(text)
 
 
-def test_more_people_than_a_command_takes_are_refused_and_not_left_out() -> None:
+def test_command_with_too_many_people_is_rejected() -> None:
     people = [f"p{number}@acme.example" for number in range(21)]
     with pytest.raises(InvalidPayloadError, match="21 are named"):
         parse_command(f"invite {', '.join(people)}")
@@ -117,7 +117,7 @@ def test_more_people_than_a_command_takes_are_refused_and_not_left_out() -> None
 
 
 @pytest.mark.parametrize("text", ["lead me", "lead Myself"])
-def test_one_can_name_oneself(text: str) -> None:
+def test_user_can_name_themselves(text: str) -> None:
     parsed = parse_command(text)
     assert parsed is not None
     assert (parsed.kind, parsed.arguments) == (ActionKind.LEAD, {})

@@ -217,7 +217,7 @@ def test_proxy_is_used_only_for_trusted_external_web_targets(url: str, trusted: 
         ("[fd00::1]:8443", False),
     ],
 )
-def test_an_exemption_from_the_proxy_may_be_everything_or_name_a_port(entry: str, exempt: bool) -> None:
+def test_proxy_exemption_can_be_a_wildcard_or_name_a_port(entry: str, exempt: bool) -> None:
     target = Target(url="https://outside.example:8443/", trusted=True)
     (_, run) = plan_probes(incident(route=Route(targets=(target,))))
     settings = ProbeSettings(proxy="http://proxy.acme.example:3128", no_proxy=(entry,))
@@ -226,7 +226,7 @@ def test_an_exemption_from_the_proxy_may_be_everything_or_name_a_port(entry: str
 
 @pytest.mark.parametrize("scheme", ["mongodb+srv", "MongoDB+SRV", "kafka+srv"])
 @pytest.mark.parametrize("trusted", [True, False])
-def test_a_name_of_srv_records_is_not_taken_for_a_host(scheme: str, trusted: bool) -> None:
+def test_srv_record_name_is_not_treated_as_a_host(scheme: str, trusted: bool) -> None:
     (target,) = read_targets(f"{scheme}://app:hunter2@cluster0.ab1.acme.example/db?w=1", trusted=trusted)
     assert str(target) == f"{scheme.lower()}://cluster0.ab1.acme.example"
     (_, run) = plan_probes(incident(route=Route(targets=(target,))))
