@@ -56,11 +56,6 @@ def clean(text: str) -> str:
     return without_invisible(_LINE_BREAK.sub("\n", text))
 
 
-def composed(text: str) -> str:
-    """Return a text with composed characters: the same letters in two forms would be two names."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
-
-
 def one_line(text: str) -> str:
     """Return ``text`` as one line of visible characters, with single spaces and no space at its ends."""
     return " ".join(without_invisible(" ".join(text.split())).split())
@@ -185,7 +180,7 @@ _NAME = (
     r"|client)[_ -]?key(?:[_-]?(?:id|data))?|token|passwords|snmp[_ ]community"
     r"|(?:secret|passw(?:or)?d)"
     r"(?:[_-](?!(?:version|count|name|file|path|ref|policy|length|age|reset|expir)[a-z]{0,6}\b)[A-Za-z0-9]{1,20}){0,3}"
-    r"|passphrase|signature|credentials?|session[_-]?id|sessid"
+    r"|passphrase|signature|credentials?|(?<![A-Za-z0-9])creds|session[_-]?id|sessid"
     r"|(?<![A-Za-z0-9])(?:pass|sig)(?!\W{1,6}\d{1,3}\b)|(?<![A-Za-z0-9])(?:pwd|psk|bind_?pw)"
     r"|(?<![A-Za-z0-9])pw(?![A-Za-z0-9])|rediscli_auth|community[_ ]string"
     r"|passwort|kennwort|mot[_ ]de[_ ]passe|contrase\u00f1a|senha"
@@ -196,10 +191,11 @@ _SECRET_NAME = re.compile(
     rf"(?i)[\w.-]{{0,40}}(?:{_NAME}|(?:routing|integration|service)[_-]?key|authorization|cookie"
     r"|(?<![\w-])(?:x|dd)-[a-z-]{0,40}(?:token|key|secret))"
 )
-_QUOTE = r"(?:\\{0,4}[\"'`*]{1,3}|&quot;)"
+_QUOTE_ENTITY = r"(?:&(?:quot|apos|#0?3[49]|#x2[27]);|\\{1,4}u002[27])"
+_QUOTE = rf"(?:\\{{0,4}}[\"'`*]{{1,3}}|{_QUOTE_ENTITY})"
 _ASSIGNED = (
     rf"(?:{_QUOTE}\s{{0,4}},?\s{{0,4}}{_QUOTE}?value{_QUOTE}?\s{{0,4}}[:=]\s{{0,4}}"
-    rf"|{_QUOTE}?(?:\s{{0,4}}(?:=>|->|\u2192|[=:\uff1a\uff1d]>?|%3[DdAa])){{1,3}}\s{{0,4}})"
+    rf"|{_QUOTE}?(?:\s{{0,4}}(?:=>|->|\u2192|[=:\uff1a\uff1d]>?|%3[da]|&(?:equals|colon|#0?61|#x3d);|\\{{1,4}}u003[ad])){{1,3}}\s{{0,4}})"
 )
 """What stands between a name and its value; also where both are fields, as in ``"name": "token", "value": "x"``."""
 _MEANS_NOTHING = (
@@ -209,8 +205,9 @@ _MEANS_NOTHING = (
 """Values that say nothing: truth values, nulls, places for a value, masks, and the signals of processes."""
 _VALUE = (
     rf"(?!{_MEANS_NOTHING})"
-    r"(?:'{3}.{1,500}?'{3}|\"\"\".{1,500}?\"\"\"|&quot;[^&\n]{1,500}&quot;|`[^`\n]{1,500}`|[|>][+-]?\n[^\n]{1,500}"
-    r"|\\{0,4}\"[^\"\n]{0,500}\"|'[^'\n]{0,500}'|(?!\[redacted\])\[[^\[\]\n]{1,500}\]"
+    r"(?:'{3}.{1,500}?'{3}|\"\"\".{1,500}?\"\"\"|`[^`\n]{1,500}`|[|>][+-]?\n[^\n]{1,500}"
+    rf"|{_QUOTE_ENTITY}[^&\\\n]{{1,500}}{_QUOTE_ENTITY}"
+    r"|(?:[bru]{1,2}(?=[\"']))?(?:\\{0,4}\"[^\"\n]{0,500}\"|'[^'\n]{0,500}')|(?!\[redacted\])\[[^\[\]\n]{1,500}\]"
     r"|(?!\[redacted\])[^\s&;,\"'<>]{0,500}[^\s&;,\"'<>)\]}]"
     r"|\\{0,4}[\"'][^\s\"'\\]{1,500}(?![^\n]{0,500}[\"']))"  # the end of a quoted value was cut off
 )
@@ -328,7 +325,7 @@ _PATTERNS: tuple[tuple[str, _Replacement], ...] = (
     ),
     # The name of a secret in an error is no secret.
     (
-        r"(?i)\b((?:passw(?:or)?d|passphrase|pwd|secret)\s{1,4})([\"'])[^\"'\n]{4,200}\2"
+        r"(?i)\b((?:passw(?:or)?d|passphrase|pwd|secret)\s{1,4}(?:(?:is|was)\s{1,4})?)([\"'`])[^\"'`\n]{4,200}\2"
         r"(?!\s{1,4}(?:not|is|was|already|does|in|could|cannot|has)\b)",
         rf"\1{REDACTED}",
     ),
@@ -390,6 +387,11 @@ def redact(text: str) -> str:
     >>> redact("postgres://app:hunter2@db/orders?sslmode=require")
     'postgres://[redacted]@db/orders?sslmode=require'
     """
+    if not text.isascii():
+        # What hides in a name does not hide the secret after it.
+        plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
+        if plain != text and (hidden := redact(plain)) != plain:
+            return hidden
     if not _HINTED.search(text.lower()) and not ("_" in text and _PREFIXED.search(text)):
         return text
     for pattern, replacement in _RULES:

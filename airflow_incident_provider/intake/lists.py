@@ -11,8 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from airflow_incident_provider.intake.values import is_unset, unwrapped
-from airflow_incident_provider.text import composed
+from airflow_incident_provider.intake.values import composed, is_unset, unwrapped
 
 MAX_ITEMS = 1000
 """Items of a list that are looked at; far more than are kept."""

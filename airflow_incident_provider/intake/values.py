@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Final
 
 from airflow_incident_provider.models import Severity
-from airflow_incident_provider.text import composed, for_error
+from airflow_incident_provider.text import for_error
 
 SEVERITY_CHOICES: Final = "use critical, high, medium or low (or P1..P5, SEV-0..SEV-5)"
 
@@ -77,6 +77,11 @@ _NOT_IN_NAME = re.compile(r"[^a-z0-9]+")
 def plain_name(name: object) -> str:
     """Return the name of a field without case and punctuation: ``startedAt`` is ``started_at``."""
     return _NOT_IN_NAME.sub("", str(name)[:100].casefold())
+
+
+def composed(text: str) -> str:
+    """Return a text with composed characters: the same letters in two forms would be two names."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def is_unset(value: object) -> bool:

@@ -33,8 +33,10 @@ LATE_COPY_WINDOW = timedelta(minutes=5)
 
 _KEY_DIGITS = 32
 _LEGACY_MAX_KEY = 300
-_UNNAMED = frozenset({"", "n/a", "none", "null", "undefined", "*"})
+_UNNAMED = frozenset({"", "n/a", "none", "null", "undefined", "*", "unknown", "unassigned", "-", "?"})
 """The values that mean "no such tag": Datadog writes ``N/A`` for a group without it. Nothing equals it."""
+_UNNAMED_SERVICE = "unknown_service"
+"""What OpenTelemetry calls a service without a name, alone or with the name of the process after it."""
 _LESS_THAN_TRIGGERED = frozenset({SignalKind.WARN, SignalKind.RE_WARN, SignalKind.NO_DATA, SignalKind.RE_NO_DATA})
 _VISIBILITY_RANK = {visibility: rank for rank, visibility in enumerate(reversed(Visibility))}
 
@@ -289,6 +291,10 @@ def _shared_values(incident: Incident, rule: CorrelationRule) -> dict[str, list[
     if not rule.match.matches(incident):
         return None
     found = {name: {value.casefold() for value in _values(incident, name)} - _UNNAMED for name in rule.by}
+    found = {
+        name: {value for value in values if not value.startswith(_UNNAMED_SERVICE)}
+        for name, values in found.items()
+    }
     if not all(values or name.endswith("?") for name, values in found.items()):
         return None
     return {name: sorted(values) for name, values in found.items()}

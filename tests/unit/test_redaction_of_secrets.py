@@ -261,3 +261,30 @@ def test_aws_secret_key_is_redacted_next_to_its_id() -> None:
     }
     assert redact_values([AWS, AWS_KEY]) == [REDACTED, REDACTED]
     assert redact_values(["x", AWS_KEY]) == ["x", AWS_KEY]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password: b'hunter2xyz'",
+        'token=u"hunter2xyz"',
+        "creds: admin:hunter2xyz",
+        "the secret `hunter2xyz` leaked",
+        "{&#x27;password&#x27;: &#x27;hunter2xyz&#x27;}",
+        "{&#39;token&#39;: &#39;hunter2xyz&#39;}",
+        "password&#61;hunter2xyz",
+        "password&equals;hunter2xyz",
+        "password\\u003dhunter2xyz",
+        "{\\u0022password\\u0022:\\u0022hunter2xyz\\u0022}",
+        "pass\u200bword=hunter2xyz",
+        "pass\u00adword=hunter2xyz",
+        "\uff30assword=hunter2xyz",
+    ],
+)
+def test_secret_is_removed_however_its_name_is_written(text: str) -> None:
+    assert "hunter2" not in redact(text)
+    assert redact(redact(text)) == redact(text)
+
+
+def test_hidden_characters_without_a_secret_stay() -> None:
+    assert redact("pass\u200bword reset is slow \uff21") == "pass\u200bword reset is slow \uff21"

@@ -17,9 +17,9 @@ from typing import Any
 
 from airflow_incident_provider.intake.limits import ParseWarnings
 from airflow_incident_provider.intake.lists import MAX_ITEMS, tag_items
-from airflow_incident_provider.intake.values import is_unset, plain_name, read_text, unwrapped
+from airflow_incident_provider.intake.values import composed, is_unset, plain_name, read_text, unwrapped
 from airflow_incident_provider.models import Model
-from airflow_incident_provider.text import composed, one_line
+from airflow_incident_provider.text import one_line
 
 SCHEMA = "airflow-incident/1"
 """What the template's payloads call themselves."""

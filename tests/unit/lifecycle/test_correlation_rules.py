@@ -25,7 +25,9 @@ def test_rules_with_same_attributes_correlate_separately() -> None:
     assert simulation.alert(4, tags=["team:platform"], seconds=30).key == platform.key
 
 
-@pytest.mark.parametrize("placeholder", ["N/A", "n/a", "none", "NULL"])
+@pytest.mark.parametrize(
+    "placeholder", ["N/A", "n/a", "none", "NULL", "unknown", "-", "unknown_service", "unknown_service:java"]
+)
 def test_placeholder_service_does_not_correlate(placeholder: str) -> None:
     simulation = Simulation()
     first = simulation.alert(1, service=placeholder)
