@@ -13,9 +13,11 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, TaskId, XComKey
 from airflow_incident_provider.exceptions import IncidentError, RunNotRequestedError, SlackUnavailableError
+from airflow_incident_provider.intake.values import SEVERITY_CHOICES, read_severity
 from airflow_incident_provider.lifecycle.closing import CloseRequest
-from airflow_incident_provider.models import Finding, Problem, Timing, XComValue
+from airflow_incident_provider.models import Finding, Problem, Severity, Timing, XComValue
 from airflow_incident_provider.slack.errors import effect_may_be_delayed
+from airflow_incident_provider.text import for_error
 
 MAX_RETRY_DELAY_S = 300.0
 """The longest wait for Slack between two attempts; an attempt that comes too early is rejected without harm."""
@@ -119,6 +121,22 @@ def is_last_try(context: Context) -> bool:
     """Return whether Airflow will not retry this task by itself."""
     ti: Any = context["ti"]
     return bool(ti.try_number > ti.max_tries)
+
+
+def known_severity(value: object) -> Severity:
+    """Return the severity that a DAG author wrote.
+
+    :raises ValueError: it is none: Airflow shows it as an import error of the DAG.
+    """
+    severity = read_severity(value)
+    if severity is None:
+        raise ValueError(f"severity: {for_error(value)} is not a severity; {SEVERITY_CHOICES}.")
+    return severity
+
+
+def rendered_text(value: object) -> str | None:
+    """Return a templated text. With ``render_template_as_native_obj`` Airflow renders digits to a number."""
+    return value if value is None or isinstance(value, str) else str(value)
 
 
 def probe_findings(context: Context, **run: str) -> list[Finding]:

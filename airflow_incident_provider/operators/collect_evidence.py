@@ -36,7 +36,7 @@ class CollectEvidenceOperator(IncidentStep):
     named with the evidence for it. Nothing that Datadog answers, or does not, fails the task.
 
     :param incident: an :class:`~airflow_incident_provider.models.Incident`; by default what
-        ``parse_incident_event`` pushed, unless ``service`` or ``monitor_id`` is given.
+        ``parse_incident_event`` pushed, unless ``service`` or ``monitor_id`` is given. (templated)
     :param service: the service to look at instead. (templated)
     :param env: its environment. (templated)
     :param monitor_id: a monitor whose query is the metric to compare. (templated)
@@ -54,7 +54,7 @@ class CollectEvidenceOperator(IncidentStep):
         CollectEvidenceOperator(task_id="what_changed", service="checkout", env="prod")
     """
 
-    template_fields: Sequence[str] = ("service", "env", "monitor_id", "query", "datadog_conn_id")
+    template_fields: Sequence[str] = ("incident", "service", "env", "monitor_id", "query", "datadog_conn_id")
     ui_color = "#efe6f7"
 
     def __init__(

@@ -26,15 +26,15 @@ from airflow_incident_provider.models import (
     UserResolution,
     WarRoom,
 )
-from airflow_incident_provider.operators.base import SlackStep, request_run
+from airflow_incident_provider.operators.base import SlackStep, known_severity, rendered_text, request_run
 from airflow_incident_provider.operators.links import DashboardLink, MonitorLink, WarRoomLink, keep_links
 from airflow_incident_provider.registry.task_client import TaskRegistry
 from airflow_incident_provider.room.opener import RoomOpener, RoomRequest
 from airflow_incident_provider.room.posting import Ledger
 from airflow_incident_provider.room.progress import progress_before_room
-from airflow_incident_provider.room.responders import looked_up_later, resolve_users
+from airflow_incident_provider.room.responders import looked_up_later, people_in, resolve_users
 from airflow_incident_provider.room.snapshot import IncidentSnapshot, RunRef, room_location
-from airflow_incident_provider.room.xcom import read_value
+from airflow_incident_provider.room.xcom import read_value, require_step
 from airflow_incident_provider.routing_file import active_routing_table
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
 
@@ -47,33 +47,44 @@ class CreateWarRoomOperator(SlackStep):
     First the channel, the brief and the invitations; then topic, bookmarks and pin, whose failure never stops the
     room. A retry, a cleared task or a second run of the same incident finds the same room.
 
-    :param incident: the incident; default: what ``parse_incident_event`` pushed.
+    :param incident: the incident; default: what ``parse_incident_event`` pushed. (templated)
     :param workspace: the workspace; default: what ``setup_slack_integration`` pushed; without one, Slack is asked
-        (``auth.test``).
-    :param people: the people who were found; default: what ``resolve_slack_users`` pushed.
+        (``auth.test``). (templated)
+    :param people: the people who were found; default: what ``resolve_slack_users`` pushed. (templated)
     :param name: the name of a room of your own (``a-z 0-9 _ -``, at most 80 characters), instead of an incident, in
         a DAG that has none: the same name is the same room. (templated)
-    :param members: the people to invite into a room of your own. (templated)
+    :param members: the people to invite into a room of your own, in a list or in a text with commas or line breaks.
+        (templated)
     :param title: the headline of a room of your own; default: its name. (templated)
     :param text: what a room of your own is about. (templated)
-    :param severity: the severity of a room of your own.
+    :param severity: the severity of a room of your own, as in a report: ``high``, ``P2`` or ``SEV-2``.
     :param private: whether a room of your own is private.
     :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
-    :returns: a :class:`~airflow_incident_provider.models.WarRoom`, pushed to XCom. The task is skipped if there is
-        no incident.
+    :returns: a :class:`~airflow_incident_provider.models.WarRoom`, pushed to XCom. The task is skipped if the
+        payload was no incident.
+    :raises AirflowFailException: the name cannot be that of a channel; or there is neither an incident nor a name.
     :raises SlackUnavailableError: Slack does not answer an essential call: the task is retried.
 
     .. code-block:: python
 
         CreateWarRoomOperator(
             task_id="open_room",
-            name="orders-late-{{ run_id | replace(':', '-') | lower }}",
+            name="orders-late-{{ dag_run.run_after | ts_nodash | lower }}",
             title="The orders table is late",
             members=["dana@acme.example", "@data-oncall"],
         )
     """
 
-    template_fields: Sequence[str] = ("name", "members", "title", "text", "slack_conn_id")
+    template_fields: Sequence[str] = (
+        "incident",
+        "workspace",
+        "people",
+        "name",
+        "members",
+        "title",
+        "text",
+        "slack_conn_id",
+    )
     operator_extra_links = (WarRoomLink(), MonitorLink(), DashboardLink())
     ui_color = "#e4eef8"
 
@@ -84,7 +95,7 @@ class CreateWarRoomOperator(SlackStep):
         workspace: SlackWorkspace | Mapping[str, Any] | None = None,
         people: UserResolution | Mapping[str, Any] | None = None,
         name: str | None = None,
-        members: Sequence[str] = (),
+        members: str | Sequence[str] = (),
         title: str | None = None,
         text: str | None = None,
         severity: Severity | str = Severity.MEDIUM,
@@ -99,15 +110,17 @@ class CreateWarRoomOperator(SlackStep):
         self.members = members
         self.title = title
         self.text = text
-        self.severity = Severity(severity)
+        self.severity = known_severity(severity)
         self.private = private
+        self._incident_is_passed = incident is not None
 
     def run_step(self, context: Context) -> WarRoom:
         """Open the room."""
-        request = self._incident_room(context) if self.name is None else self._own_room(context, self.name)
+        name = rendered_text(self.name)
+        request = self._incident_room(context) if name is None else self._own_room(context, name)
         slack = open_slack_client(request.workspace, self.slack_conn_id, channel_name=request.name(0), log=self.log)
         room = RoomOpener(slack, request, Ledger(context)).open()
-        if self.name is None:
+        if name is None:
             self._store_room(context, request.incident, room)
             self._request_first_check(context, request.incident)
         for problem in room.problems:
@@ -117,8 +130,11 @@ class CreateWarRoomOperator(SlackStep):
 
     def _incident_room(self, context: Context) -> RoomRequest:
         """Return the request for the room of an incident."""
-        incident = read_value(Incident, self.incident, context, TaskId.PARSE_INCIDENT)
+        parse = None if self._incident_is_passed else TaskId.PARSE_INCIDENT
+        incident = read_value(Incident, self.incident, context, parse)
         if incident is None:
+            if parse is not None:
+                require_step(context, parse, fix="Pass incident=..., or a name for a room of your own.")
             raise AirflowSkipException("There is no incident to open a room for.")
         workspace = self._workspace(context)
         people = read_value(UserResolution, self.people, context, TaskId.RESOLVE_USERS)
@@ -132,6 +148,7 @@ class CreateWarRoomOperator(SlackStep):
 
     def _own_room(self, context: Context, name: str) -> RoomRequest:
         """Return the request for a room that is not about an incident."""
+        members = people_in(self.members)
         if not _CHANNEL_NAME.fullmatch(name):
             raise InvalidPayloadError(
                 f"name: {name!r} cannot be the name of a channel.",
@@ -142,19 +159,19 @@ class CreateWarRoomOperator(SlackStep):
             key=f"room.{name}",
             id=name,
             source=Source.MANUAL,
-            title=self.title or name,
-            description=self.text,
+            title=rendered_text(self.title) or name,
+            description=rendered_text(self.text),
             severity=self.severity,
             occurred_at=now,
             received_at=now,
-            responders=tuple(self.members),
+            responders=tuple(members),
             route=Route(private=self.private),
         )
         # The registry has no record of such a room, so no action could be applied to it.
         workspace = self._workspace(context).model_copy(update={"interactive": False})
         people = read_value(UserResolution, self.people, context, TaskId.RESOLVE_USERS) if self.people else None
         people = people or resolve_users(
-            self.members,
+            members,
             workspace,
             self.slack_conn_id,
             private=self.private,

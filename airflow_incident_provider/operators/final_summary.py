@@ -11,7 +11,7 @@ from typing import Any
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 
-from airflow_incident_provider.config import ConfKey
+from airflow_incident_provider.config import ConfKey, TaskId
 from airflow_incident_provider.exceptions import IncidentError, RunNotRequestedError, SlackUnavailableError
 from airflow_incident_provider.lifecycle.records import Room
 from airflow_incident_provider.lifecycle.run_requests import check_run
@@ -29,6 +29,7 @@ from airflow_incident_provider.room.progress import FAILED_STATES, step_reports
 from airflow_incident_provider.room.responders import complete_invitations, resolve_users
 from airflow_incident_provider.room.snapshot import IncidentSnapshot, room_location, snapshot_of_run
 from airflow_incident_provider.room.summary import RunReport, dry_run_texts, room_failure, summarize, summary_key
+from airflow_incident_provider.room.xcom import step_nearby
 from airflow_incident_provider.routing_file import active_routing_table
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
 from airflow_incident_provider.slack.protocol import SlackClient
@@ -42,6 +43,9 @@ class FinalSummaryOperator(SlackStep):
 
     Give it the trigger rule ``all_done``. It posts the summary, writes the final brief, pushes its value, and then
     fails if a required step failed, so that the state of the run is true.
+
+    It reads the steps by their task ids, as ``incident_update`` and the pages do: in a task group these are kept by
+    ``TaskGroup(..., prefix_group_id=False)``.
 
     :param fail_run: whether to fail if an earlier step failed.
     :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
@@ -72,6 +76,11 @@ class FinalSummaryOperator(SlackStep):
 
     def run_step(self, context: Context) -> IncidentSummary:
         """Make the summary, log it, and post it if there is a room."""
+        if (step_nearby(context, TaskId.PARSE_INCIDENT) or "").count("."):
+            raise IncidentError(
+                "The steps of an incident cannot be summarized under the ids that their task group gives them.",
+                fix="Write TaskGroup(..., prefix_group_id=False).",
+            )
         snapshot = self._with_workspace(snapshot_of_run(context, finding_tasks=finding_tasks(context)))
         report = RunReport(snapshot=snapshot, steps=step_reports(context), now=datetime.now(UTC))
         slack = self._slack(report)

@@ -112,11 +112,14 @@ class InvestigateInContainerOperator(DockerOperator):
             raise ValueError("Give either a probe of the catalogue or an image of your own, not both and not none.")
         if network_mode == "host" or str(network_mode).startswith("container:"):
             raise ValueError(f"network_mode {network_mode!r} would leave the container; use a network's name.")
+        if isinstance(command, str):
+            raise ValueError('command is a list of arguments: write ["nc", "-z", "db.internal", "5432"].')
         if isinstance(fail_on, str):
             raise ValueError(f'fail_on is a sequence of verdicts: write ("{fail_on}",).')
         super().__init__(
             image=image or "",
-            command=list(command) if command is not None else None,
+            # Another task's output is resolved when the task runs.
+            command=list(command) if isinstance(command, Sequence) else command,
             network_mode=network_mode,
             dns=dns,
             docker_url=docker_url,

@@ -31,7 +31,7 @@ class ParseIncidentOperator(IncidentStep):
     """Read a Datadog payload or a hand-written conf as one incident, and route it.
 
     :param payload: what to read; by default the run's conf. Text in it is never rendered by Jinja when it comes
-        from the conf or an XCom.
+        from the conf or an XCom. (templated)
     :param routing_table: path of the routing table, or what it would hold; default: ``[incident] routing_table``.
         Without one, only the people in the payload are invited. (templated)
     :returns: an :class:`~airflow_incident_provider.models.Incident`, pushed to XCom. The task is skipped when
@@ -47,7 +47,7 @@ class ParseIncidentOperator(IncidentStep):
         )
     """
 
-    template_fields: Sequence[str] = ("routing_table",)
+    template_fields: Sequence[str] = ("payload", "routing_table")
     operator_extra_links = (MonitorLink(),)
     ui_color = "#fdf1e3"
 
@@ -61,10 +61,12 @@ class ParseIncidentOperator(IncidentStep):
         super().__init__(**kwargs)
         self.payload = payload
         self.routing_table = routing_table
+        self._payload_is_passed = payload is not None
 
     def run_step(self, context: Context) -> Incident:
         """Read the payload."""
-        payload = dict(self.payload or context["dag_run"].conf or context["params"])
+        given = self.payload if self._payload_is_passed else context["dag_run"].conf or context["params"]
+        payload = dict(given or {})
         assignment = _assignment(payload.pop(ConfKey.ASSIGNMENT, None))
         received_at = assignment.received_at if assignment else _received_at(context)
         active = active_routing_table(self.routing_table)
@@ -88,7 +90,7 @@ class ParseIncidentOperator(IncidentStep):
             )
         else:
             incident = with_reporter(incident, requested_by(context))
-            if self.payload is None:
+            if not self._payload_is_passed:
                 incident = with_named_dag(incident, active_routing_table().table, context["ti"].dag_id)
             self._report(context, payload, incident, active.table)
         for flag in incident.flags:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
@@ -12,7 +12,7 @@ from airflow_incident_provider.config import TaskId
 from airflow_incident_provider.models import Incident, ProbeRun
 from airflow_incident_provider.probes import CONTROL, plan_probes
 from airflow_incident_provider.room.snapshot import RunRef, snapshot_of_incident
-from airflow_incident_provider.room.xcom import read_value
+from airflow_incident_provider.room.xcom import read_value, require_step
 
 
 class PlanInvestigationOperator(BaseOperator):
@@ -21,7 +21,7 @@ class PlanInvestigationOperator(BaseOperator):
     This is a task of its own because Airflow maps a task only over what another returns, and
     ``parse_incident_event`` returns the incident. It runs in parallel with the Slack steps; none waits for it.
 
-    :param incident: the incident; by default what ``parse_incident_event`` pushed.
+    :param incident: the incident; by default what ``parse_incident_event`` pushed. (templated)
     :returns: a list of :class:`~airflow_incident_provider.models.ProbeRun`, pushed to XCom; never empty.
 
     .. code-block:: python
@@ -30,16 +30,21 @@ class PlanInvestigationOperator(BaseOperator):
         InvestigateInContainerOperator.partial(task_id="investigate").expand(probe=plan.output)
     """
 
+    template_fields: Sequence[str] = ("incident",)
     ui_color = "#e8f3ec"
 
-    def __init__(self, *, incident: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, incident: Incident | Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.incident = incident
+        self._incident_is_passed = incident is not None
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the plan."""
-        incident = read_value(Incident, self.incident, context, TaskId.PARSE_INCIDENT)
+        parse = None if self._incident_is_passed else TaskId.PARSE_INCIDENT
+        incident = read_value(Incident, self.incident, context, parse)
         if incident is None:
+            if parse is not None:
+                require_step(context, parse, fix="Pass incident=..., such as parse.output.")
             raise AirflowSkipException("There is no incident to investigate.")
         plan = plan_probes(incident)
         for run in plan:

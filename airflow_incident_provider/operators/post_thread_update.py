@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,9 +19,9 @@ from airflow_incident_provider.messages.evidence import evidence_messages
 from airflow_incident_provider.messages.findings import count_verdicts, findings_messages
 from airflow_incident_provider.messages.updates import note_messages
 from airflow_incident_provider.models import Finding, Incident, Problem, SlackWorkspace, ThreadUpdates, WarRoom
-from airflow_incident_provider.operators.base import SlackStep
+from airflow_incident_provider.operators.base import SlackStep, rendered_text
 from airflow_incident_provider.room.posting import Ledger, Poster
-from airflow_incident_provider.room.xcom import read_value
+from airflow_incident_provider.room.xcom import read_value, require_step, step_nearby
 from airflow_incident_provider.slack.access import identify_workspace, open_slack_client
 from airflow_incident_provider.slack.protocol import SlackClient
 
@@ -37,18 +37,20 @@ _ALT_TEXT = 900
 class PostThreadUpdateOperator(SlackStep):
     """Post findings, or a text of your own, into the thread of a brief; each once, however often it is tried.
 
-    :param findings: what to post, such as ``[task.output]``; default: what every ``investigate`` task pushed.
+    :param findings: what to post, such as ``task.output`` or ``[one.output, other.output]``; default: what every
+        ``investigate`` task pushed. (templated)
     :param text: a text of your own to post instead of findings, complete: a long one becomes several messages.
         (templated)
     :param markup: whether ``text`` is Slack's mrkdwn, with its links, mentions and formatting; by default it is
         plain text and shown as it is written. Do not put the text of an alert into markup.
-    :param room: the room; default: what ``create_war_room`` pushed.
+    :param room: the room; default: what ``create_war_room`` pushed. (templated)
     :param workspace: the workspace; default: what ``setup_slack_integration`` pushed; without one, Slack is asked
-        (``auth.test``).
-    :param incident: the incident; default: what ``parse_incident_event`` pushed. Only its key is used.
+        (``auth.test``). (templated)
+    :param incident: the incident; default: what ``parse_incident_event`` pushed. Only its key is used. (templated)
     :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
     :returns: :class:`~airflow_incident_provider.models.ThreadUpdates`, pushed to XCom. The task is skipped if there
         is no room to post in, or nothing to post: findings stay in XCom and in the summary.
+    :raises AirflowFailException: no room is passed, and the DAG has no task ``create_war_room``.
     :raises SlackUnavailableError: Slack does not answer: the task is retried.
 
     .. code-block:: python
@@ -60,13 +62,13 @@ class PostThreadUpdateOperator(SlackStep):
         )
     """
 
-    template_fields: Sequence[str] = ("findings", "text", "room", "slack_conn_id")
+    template_fields: Sequence[str] = ("findings", "text", "room", "workspace", "incident", "slack_conn_id")
     ui_color = "#e4eef8"
 
     def __init__(
         self,
         *,
-        findings: Sequence[Finding | Mapping[str, Any]] | None = None,
+        findings: Finding | Mapping[str, Any] | Sequence[Finding | Mapping[str, Any]] | None = None,
         text: str | None = None,
         markup: bool = False,
         room: WarRoom | Mapping[str, Any] | None = None,
@@ -81,11 +83,17 @@ class PostThreadUpdateOperator(SlackStep):
         self.room = room
         self.workspace = workspace
         self.incident = incident
+        self._room_is_passed = room is not None
+        self._findings_are_passed = findings is not None
 
     def run_step(self, context: Context) -> ThreadUpdates:
         """Post the findings or the text."""
-        room = read_value(WarRoom, self.room, context, TaskId.CREATE_WAR_ROOM)
+        # An argument that a skipped task left empty is not replaced: that room is another one.
+        create = None if self._room_is_passed else TaskId.CREATE_WAR_ROOM
+        room = read_value(WarRoom, self.room, context, create)
         if room is None:
+            if create is not None:
+                require_step(context, create, fix="Pass room=..., such as open_room.output.")
             raise AirflowSkipException("There is no room to post in; the findings are in XCom and in the summary.")
         findings = self._findings(context)
         evidence = self._evidence(context, findings)
@@ -118,14 +126,14 @@ class PostThreadUpdateOperator(SlackStep):
     def _findings(self, context: Context) -> list[Finding]:
         if self.text is not None:
             return []
-        given = self.findings
-        if given is None:
-            given = context["ti"].xcom_pull(task_ids=[TaskId.INVESTIGATE]) or ()
-        return [Finding.model_validate(finding) for finding in given if finding is not None]
+        if self._findings_are_passed:
+            return list(_all_findings(self.findings))
+        step = step_nearby(context, TaskId.INVESTIGATE) or TaskId.INVESTIGATE
+        return list(_all_findings(context["ti"].xcom_pull(task_ids=[step])))
 
     def _evidence(self, context: Context, findings: Sequence[Finding]) -> Evidence | None:
         """Return what ``collect_evidence`` pushed, weighed with the findings, unless something else is posted."""
-        if self.text is not None or self.findings is not None:
+        if self.text is not None or self._findings_are_passed:
             return None
         evidence = read_value(Evidence, None, context, TaskId.COLLECT_EVIDENCE)
         return weigh_probes(evidence, findings) if evidence is not None else None
@@ -156,7 +164,7 @@ class PostThreadUpdateOperator(SlackStep):
     def _messages(self, findings: Sequence[Finding], evidence: Evidence | None, key: str | None) -> list[Message]:
         """Return what to post; with the incident's key, its findings have buttons."""
         if self.text is not None:
-            return note_messages(self.text, markup=self.markup)
+            return note_messages(rendered_text(self.text) or "", markup=self.markup)
         not_asked = evidence.findings if evidence and not evidence.calls else ()
         shown = [*findings, *not_asked]
         return [
@@ -169,6 +177,18 @@ class PostThreadUpdateOperator(SlackStep):
         """Return what makes these messages unique: the incident if there is one, the run and the task."""
         ti = context["ti"]
         return f"{incident.key if incident else ti.dag_id}/{ti.run_id}/{ti.task_id}"
+
+
+def _all_findings(given: Any) -> Iterator[Finding]:
+    """Yield the findings in a finding, in what a mapped task returned, or in a list of both.
+
+    A task that was skipped returned none.
+    """
+    if isinstance(given, Finding | Mapping):
+        yield given if isinstance(given, Finding) else Finding.model_validate(given)
+    elif given is not None:
+        for each in given:
+            yield from _all_findings(each)
 
 
 def _upload(graph: MetricGraph | None, slack: SlackClient) -> str | SlackError | None:

@@ -33,13 +33,14 @@ class ResolveSlackUsersOperator(SlackStep):
     In an incident the room does not wait for lookups: what Slack has not answered within
     ``[incident] lookup_budget_seconds`` of the alert is looked up again once the room is open.
 
-    :param users: e-mail addresses, names, ``@usergroup`` handles or Slack ids; default: the incident's
-        responders. (templated)
+    :param users: e-mail addresses, names, ``@usergroup`` handles or Slack ids, in a list or a text with commas or
+        line breaks; default: the incident's responders. (templated)
     :param private: whether they are for a private room, into which only an e-mail address or an id lets
         somebody; default: by the incident's route.
     :param incident: the incident; default: what ``parse_incident_event`` pushed. Not needed with ``users``.
+        (templated)
     :param workspace: the workspace; default: what ``setup_slack_integration`` pushed; without one, Slack is asked
-        (``auth.test``).
+        (``auth.test``). (templated)
     :param slack_conn_id: an Airflow connection of type ``slack``. (templated)
     :returns: a :class:`~airflow_incident_provider.models.UserResolution`, pushed to XCom. Its ``unanswered`` are
         the queries that Slack did not answer in time.
@@ -50,13 +51,13 @@ class ResolveSlackUsersOperator(SlackStep):
         ResolveSlackUsersOperator(task_id="who", users=["dana@acme.example", "José García", "@sre-oncall"])
     """
 
-    template_fields: Sequence[str] = ("users", "slack_conn_id")
+    template_fields: Sequence[str] = ("users", "incident", "workspace", "slack_conn_id")
     ui_color = "#eee8f5"
 
     def __init__(
         self,
         *,
-        users: Sequence[str] | None = None,
+        users: str | Sequence[str] | None = None,
         private: bool | None = None,
         incident: Incident | Mapping[str, Any] | None = None,
         workspace: SlackWorkspace | Mapping[str, Any] | None = None,
@@ -67,12 +68,15 @@ class ResolveSlackUsersOperator(SlackStep):
         self.private = private
         self.incident = incident
         self.workspace = workspace
+        self._users_are_passed = users is not None
+        self._incident_is_passed = incident is not None
 
     def run_step(self, context: Context) -> UserResolution:
         """Look up everybody."""
-        if self.users is None:
-            incident = read_value(Incident, self.incident, context, TaskId.PARSE_INCIDENT)
-            queries: Sequence[str] = incident.responders if incident else ()
+        if not self._users_are_passed:
+            parse = None if self._incident_is_passed else TaskId.PARSE_INCIDENT
+            incident = read_value(Incident, self.incident, context, parse)
+            queries: object = incident.responders if incident else ()
             private = bool(incident and incident.route.private) if self.private is None else self.private
             now = datetime.now(UTC)
             seconds = lookup_seconds(incident.received_at if incident else now, now)
@@ -88,7 +92,7 @@ class ResolveSlackUsersOperator(SlackStep):
         )
         for result in resolution.resolutions:
             self.log.info("%r: %s %s", result.query, result.outcome, result.method or result.reason)
-        if self.users is not None and not is_last_try(context):
+        if self._users_are_passed and not is_last_try(context):
             _require_an_answer(resolution)
         return resolution
 

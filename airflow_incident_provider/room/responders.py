@@ -50,14 +50,20 @@ LookUp = Callable[[Iterable[str]], UserResolution]
 # --- looking people up ------------------------------------------------------------------------------
 
 
-def people_in(members: str | Iterable[str]) -> list[str]:
-    """Return the queries for people in a list of texts, or in one text, each as people write lists."""
-    texts = (members,) if isinstance(members, str) else members
-    return [query for text in texts for query in (list(split_people(text)) or [text])]
+def people_in(members: object) -> list[str]:
+    """Return the queries for people in a list of texts, or in one text, each as people write lists.
+
+    :param members: a template may also render to nothing, to lists within a list, or to other values than text.
+    """
+    if isinstance(members, str):
+        return list(split_people(members)) or [members]
+    if isinstance(members, Iterable):
+        return [query for each in members for query in people_in(each)]
+    return [] if members is None else [str(members)]
 
 
 def resolve_users(
-    queries: str | Iterable[str],
+    queries: object,
     workspace: SlackWorkspace,
     slack_conn_id: str,
     *,

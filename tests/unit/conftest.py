@@ -78,11 +78,14 @@ def app(connect: Callable[..., Any]) -> Any:
 
 
 def investigating_dag() -> Any:
-    """Return a DAG with a probe task: the summary looks for tasks that return findings."""
+    """Return a DAG with the steps that others need, and a probe, because the summary looks for findings."""
+    from airflow.providers.standard.operators.empty import EmptyOperator
     from airflow.sdk import DAG
 
     from airflow_incident_provider.operators import InvestigateInContainerOperator
 
     dag = DAG("d")
+    for step in ("parse_incident_event", "create_war_room"):
+        EmptyOperator(task_id=step, dag=dag)
     InvestigateInContainerOperator(task_id="investigate", probe={}, dag=dag)
     return dag

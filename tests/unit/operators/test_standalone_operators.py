@@ -430,3 +430,28 @@ def test_summary_fails_run_by_default(context: Context, monkeypatch: pytest.Monk
     assert task_context["ti"].pushed["return_value"]["outcome"] == "failed", (
         "the value must be pushed although the task fails"
     )
+
+
+def test_summary_of_steps_under_other_ids_is_refused(context: Context) -> None:
+    from airflow.providers.standard.operators.empty import EmptyOperator
+    from airflow.sdk import DAG, TaskGroup
+    from airflow.sdk.exceptions import AirflowFailException
+
+    with DAG("grouped") as dag, TaskGroup("first"):
+        EmptyOperator(task_id="parse_incident_event")
+        summary = FinalSummaryOperator(task_id="final_summary")
+    given = {**context(), "dag": dag}
+    given["ti"].task_id = summary.task_id
+    with pytest.raises(AirflowFailException, match="prefix_group_id=False"):
+        summary.execute(given)
+
+
+@pytest.mark.parametrize("severity", ["apocalyptic", "{{ params.severity }}"])
+def test_severity_that_is_none_is_refused_when_the_dag_is_parsed(severity: str) -> None:
+    with pytest.raises(ValueError, match=r"severity: .* use critical, high"):
+        CreateWarRoomOperator(task_id="t", name="a", severity=severity)
+
+
+def test_command_as_one_text_is_refused_when_the_dag_is_parsed() -> None:
+    with pytest.raises(ValueError, match="list of arguments"):
+        InvestigateInContainerOperator(task_id="t", image="alpine:3.23", command="nc -z db 5432")
