@@ -114,6 +114,11 @@ def _run(body: Body, args: Namespace) -> ExitCode:
         # The reader has seen enough (`... | head`); the interpreter must not complain about it when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print_error(f"{error.filename} cannot be used: {error.strerror}.")
+        return ExitCode.USAGE
     return code
 
 

@@ -493,6 +493,26 @@ class TestFiles:
         assert forced.code == ExitCode.OK
         assert list(dags_folder.iterdir()) == list(table.parent.iterdir()) == []
 
+    def test_files_in_another_encoding_count_as_edited(self, incident: Run, dags_folder: Path, table: Path) -> None:
+        incident("setup", "files", "--to", str(dags_folder), "--yes")
+        edited = dags_folder / "incident_update.py"
+        for path in (edited, table):
+            path.write_bytes(path.read_bytes() + b"# caf\xe9\n")
+        assert f"{edited} differs" in incident("setup", "files", "--to", str(dags_folder)).out
+        assert "+++" in incident("setup", "files", "--to", str(dags_folder), "--diff").out
+        assert f"{table} was edited" in incident("setup", "files", "--to", str(dags_folder), "--remove").out
+
+    def test_file_that_cannot_be_written_does_not_stop_the_others(
+        self, incident: Run, dags_folder: Path, table: Path
+    ) -> None:
+        dags_folder.mkdir(exist_ok=True)
+        (dags_folder / "incident_update.py").symlink_to("/proc/nothing/here")
+        ended = incident("setup", "files", "--to", str(dags_folder), "--yes")
+        assert ended.code == ExitCode.FAILED
+        assert "manual  DAG file incident_update.py" in ended.out
+        assert "No such file or directory" in ended.out
+        assert (dags_folder / "incident_response.py").exists()
+
 
 class TestRemove:
     def test_remove_after_setup_leaves_nothing(

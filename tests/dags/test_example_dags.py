@@ -128,7 +128,7 @@ def test_outputs_of_tasks_under_any_id_are_passed_as_arguments(run_text: Callabl
 
 
 def test_steps_in_task_groups_read_those_of_their_group(
-    run_text: Callable[..., Run], rooms: Callable[[], list[str]]
+    run_text: Callable[..., Run], room_names: Callable[[], list[str]]
 ) -> None:
     run = run_text("""
         with DAG("d", schedule=None):
@@ -144,7 +144,7 @@ def test_steps_in_task_groups_read_those_of_their_group(
             own.expand(name=["room-a", "room-b"])
     """)
     assert run.state == "success"
-    assert len(rooms()) == 3
+    assert len(room_names()) == 3
     for index, name in enumerate(("room-a", "room-b")):
         posted_to = run.xcom("own.post", index)["channel_id"]
         assert (run.xcom("own.create_war_room", index)["channel_name"], posted_to) == (
@@ -173,7 +173,7 @@ def test_input_that_no_task_can_give_fails_instead_of_being_skipped(
 
 
 def test_argument_that_a_skipped_task_left_empty_is_not_replaced_by_another_one(
-    run_text: Callable[..., Run], rooms: Callable[[], list[str]]
+    run_text: Callable[..., Run], room_names: Callable[[], list[str]]
 ) -> None:
     run = run_text("""
         with DAG("d", schedule=None):
@@ -186,7 +186,11 @@ def test_argument_that_a_skipped_task_left_empty_is_not_replaced_by_another_one(
             small >> secret
             everybody >> post
     """)
-    assert (run.states["create_war_room"], run.states["post"], rooms()) == ("success", "skipped", ["everybody"])
+    assert (run.states["create_war_room"], run.states["post"], room_names()) == (
+        "success",
+        "skipped",
+        ["everybody"],
+    )
 
 
 @pytest.mark.parametrize("members", ["None", "''", "'dana@acme.example; @nobody'", "'{{ params.who }}'"])

@@ -57,13 +57,13 @@ def packaged_dags() -> AbstractContextManager[Path]:
 
 def edited_files(folder: Path) -> list[Path]:
     """Return the shipped DAG files in a folder that differ from those of this version."""
-    return [path for path, text in _installed(folder) if path.read_text(encoding="utf-8") != text]
+    return [path for path, text in _installed(folder) if not _holds(path, text)]
 
 
 def removal_items(folder: Path, *, replace: bool) -> Iterator[Item]:
     """Yield the removal of each installed file; one that was edited is only removed on request."""
     for path, text in _installed(folder):
-        is_ours = path.read_text(encoding="utf-8") == text
+        is_ours = _holds(path, text)
         yield _removal(f"DAG file {path.name}", path, is_ours or replace)
         if (backup := _backup(path)).exists():
             yield _removal("earlier DAG file", backup, replace)
@@ -71,10 +71,10 @@ def removal_items(folder: Path, *, replace: bool) -> Iterator[Item]:
     if table is not None and (path := Path(table)).exists():
         example = _example_path(path)
         # Setup installed it with the responders that were given.
-        text = _RESPONDERS.sub(f"  {NO_RESPONDERS}", path.read_text(encoding="utf-8"))
+        text = _RESPONDERS.sub(f"  {NO_RESPONDERS}", _readable(path))
         yield _removal("routing table", path, replace or text == _text(MINIMAL_TABLE))
         if example.exists():
-            is_ours = example.read_text(encoding="utf-8") == _example()
+            is_ours = _holds(example, _example())
             yield _removal("example of a routing table", example, is_ours or replace)
     for what, kept in (
         ("cached Slack directory", settings().directory_folder),
@@ -82,6 +82,16 @@ def removal_items(folder: Path, *, replace: bool) -> Iterator[Item]:
     ):
         if kept.is_dir():
             yield Item(what, Action.REMOVE, str(kept), partial(shutil.rmtree, kept))
+
+
+def _holds(path: Path, text: str) -> bool:
+    """Return whether a file holds this text; it may be in any encoding."""
+    return path.read_bytes() == text.encode()
+
+
+def _readable(path: Path) -> str:
+    """Return the text of a file that somebody may have written in another encoding than UTF-8."""
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _backup(path: Path) -> Path:
@@ -118,7 +128,7 @@ def _dag_items(folder: Path, *, replace: bool) -> Iterator[Item]:
         path, what = folder / name, f"DAG file {name}"
         if not path.exists():
             yield Item(what, Action.CREATE, str(path), partial(path.write_text, text, encoding="utf-8"))
-        elif path.read_text(encoding="utf-8") == text:
+        elif _holds(path, text):
             yield Item(what, Action.KEEP, f"{path} is the one of this version")
         elif replace:
             backup = _backup(path)
@@ -139,7 +149,7 @@ def _differences(folder: Path) -> str:
     """Return the differences between the installed DAG files and those of this version, as a unified diff."""
     lines: list[str] = []
     for path, text in _installed(folder):
-        installed, new = path.read_text(encoding="utf-8").splitlines(), text.splitlines()
+        installed, new = _readable(path).splitlines(), text.splitlines()
         lines += difflib.unified_diff(installed, new, str(path), f"{path.name} of this version", lineterm="")
     return "\n".join(lines) or "The DAG files are those of this version."
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from airflow_incident_provider.cli.output import Line, counted, is_document, print_document, print_lines
@@ -53,9 +53,7 @@ def apply_and_print(items: Sequence[Item], args: Namespace, *, then: Sequence[st
     :returns: ``FAILED`` if changes were applied and something is left for a person.
     """
     if args.yes:
-        for item in items:
-            if item.do is not None:
-                item.do()
+        items = [_applied(item) for item in items]
     changes = any(item.do is not None for item in items)
     left = sum(item.action is Action.MANUAL for item in items)
     if is_document(args.output):
@@ -72,6 +70,17 @@ def apply_and_print(items: Sequence[Item], args: Namespace, *, then: Sequence[st
         if args.yes and changes:
             print_lines([Line(text) for text in then])
     return ExitCode.FAILED if args.yes and left else ExitCode.OK
+
+
+def _applied(item: Item) -> Item:
+    """Apply a change; one that the file system refuses is left to a person, and the others are not lost with it."""
+    if item.do is None:
+        return item
+    try:
+        item.do()
+    except OSError as error:
+        return replace(item, action=Action.MANUAL, detail=f"{item.detail}: {error.strerror or error}", do=None)
+    return item
 
 
 def _row(item: Item, *, done: bool) -> dict[str, object]:
