@@ -24,8 +24,11 @@ MAX_NAMES = 20
 _ONESELF = frozenset({"me", "myself"})
 _DURATION = re.compile(r"([0-9]{1,4})\s*(m|min|minutes?|h|hours?)?", re.IGNORECASE)
 _NEXT_UPDATE = re.compile(
-    r"(?:^|\s)next(?:\s+in)?\s+([0-9]{1,4}\s*(?:m|min|minutes?|h|hours?)?)\s*$", re.IGNORECASE
+    r"(?:^|(?<!\bthe)\s)next(?:\s+in)?\s+([0-9]{1,4}\s*(?:m|min|minutes?|h|hours?)?)\s*$", re.IGNORECASE
 )
+_TOKEN = re.compile(r"<((?:[@#!]|https?://|mailto:)[^<>|]+)(?:\|([^<>]*))?>")
+_ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">"}
+_ENTITY = re.compile("|".join(_ENTITIES))
 _MENTION = re.compile(r"(<[@!][^<>]*>)")
 _USER = re.compile(r"<@([UW][A-Z0-9]{2,30})(?:\|([^>]{0,80}))?>")
 _GROUP = re.compile(r"<!subteam\^([A-Z0-9]{2,30})(?:\|@?([^>]{0,80}))?>")
@@ -102,6 +105,22 @@ def parse_minutes(text: str) -> int:
     return minutes
 
 
+def readable(text: str) -> str:
+    """Return the text of a command as it was typed: Slack sends it with entities, and mentions and links as tokens.
+
+    People are named where Slack sends the name; nothing in the result notifies anybody.
+    """
+    return _ENTITY.sub(lambda found: _ENTITIES[found[0]], _TOKEN.sub(_typed_token, text))
+
+
+def _typed_token(found: re.Match[str]) -> str:
+    target, label = found[1], found[2] or ""
+    if target.startswith(("@", "#", "!")):
+        name = (label or target.removeprefix("!").partition("^")[2] or target[1:]).lstrip("@#")
+        return f"{'#' if target.startswith('#') else '@'}{name}"
+    return target.removeprefix("mailto:") if not label or label in target else f"{label} ({target})"
+
+
 def parse_people(text: str) -> tuple[Person, ...]:
     """Parse people and groups: Slack's mentions, and lists as :func:`split_people` reads them.
 
@@ -158,6 +177,7 @@ def _severity(rest: str) -> dict[str, Any]:
 
 
 def _update(rest: str) -> dict[str, Any]:
+    rest = readable(rest)
     match = _NEXT_UPDATE.search(rest)
     if match is None:
         return {"text": rest}
@@ -172,7 +192,7 @@ def _invite(rest: str) -> dict[str, Any]:
 
 
 def _text(rest: str) -> dict[str, Any]:
-    return {"text": rest}
+    return {"text": readable(rest)}
 
 
 def _snooze(rest: str) -> dict[str, Any]:

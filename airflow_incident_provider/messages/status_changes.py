@@ -77,8 +77,10 @@ def status_text(record: IncidentRecord) -> str:
 
 class Reopening(Model):
     """
-    An incident that fires again.
+    An incident that fires again, or that a person reopens.
 
+    :param by: the person who reopens it; absent if it fires again. Untrusted text.
+    :param firing: how many of its alerts fire.
     :param times: how often it has fired, the first time included.
     :param since: when it fired first.
     :param at: when it fired again.
@@ -88,6 +90,8 @@ class Reopening(Model):
     :param is_archived: whether that is archived; otherwise it was deleted, or the app was removed from it.
     """
 
+    by: str | None = None
+    firing: int = 0
     times: int
     since: UtcDatetime
     at: UtcDatetime
@@ -100,17 +104,28 @@ class Reopening(Model):
 
 
 def reopened_message(reopening: Reopening) -> Message:
-    """Return that the incident fires again, for the room where it continues."""
+    """Return that the incident is open again, and why, for the room where it continues."""
+    brief = link(reopening.brief_url, "Brief") if reopening.brief_url else Mrkdwn("")
+    if reopening.by is not None:
+        facts = join([_by_mention(reopening.by), _firing(reopening.firing), brief])
+        heading = f"Reopened at {clock(reopening.at, seconds=False)} UTC{_by(reopening.by)}"
+        return _message(heading, facts, *_moved(reopening))
     since = clock(reopening.since, seconds=False, seen_from=reopening.at)
     pause = f", after {duration(max(0, between(reopening.over_at, reopening.at)))}" if reopening.over_at else ""
     facts = join(
         [
             inline(reopening.what or "", _TITLE),
             Mrkdwn(f"firing again since {utc_and_local(reopening.at)}{pause}"),
-            link(reopening.brief_url, "Brief") if reopening.brief_url else Mrkdwn(""),
+            brief,
         ]
     )
     return _message(f"Reopened ({ordinal(reopening.times)} time since {since} UTC)", facts, *_moved(reopening))
+
+
+def _firing(alerts: int) -> Mrkdwn:
+    if not alerts:
+        return Mrkdwn("no alert is firing")
+    return Mrkdwn("1 alert is firing" if alerts == 1 else f"{alerts} alerts are firing")
 
 
 def _moved(reopening: Reopening) -> list[Mrkdwn]:

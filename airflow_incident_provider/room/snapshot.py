@@ -20,6 +20,7 @@ from airflow_incident_provider.config import STEPS, ConfKey, DagId, TaskId, XCom
 from airflow_incident_provider.evidence.model import Evidence
 from airflow_incident_provider.evidence.probe_rules import weigh_probes
 from airflow_incident_provider.lifecycle.closing import CloseRequest
+from airflow_incident_provider.lifecycle.coordination import ActionKind
 from airflow_incident_provider.lifecycle.records import IncidentRecord, Room, Status, Visibility
 from airflow_incident_provider.messages.findings import count_verdicts
 from airflow_incident_provider.messages.status_changes import status_text
@@ -129,8 +130,11 @@ class IncidentSnapshot:
 
     @property
     def times_fired(self) -> int:
-        """How often the incident has fired, the first time included."""
-        return self.record.reopened + 1 if self.record is not None else 1
+        """How often the incident has fired, the first time included; a person who reopens it is no alert."""
+        if self.record is None:
+            return 1
+        by_hand = sum(entry.kind is ActionKind.REOPEN for entry in self.record.coordination.actions)
+        return max(1, self.record.reopened + 1 - by_hand)
 
     @property
     def run_url(self) -> str | None:

@@ -200,6 +200,8 @@ class UpdatePoster:
         assert snapshot.incident is not None
         over = next((other.at for other in self._items(UpdateKind.RECOVERED) if other.at < item.at), None)
         return Reopening(
+            by=item.actor,
+            firing=snapshot.record.firing_count if snapshot.record is not None else 0,
             times=snapshot.times_fired,
             since=snapshot.incident.occurred_at,
             at=item.at,

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.interaction.requests import SlackRequest, read_command, read_interaction
 from airflow_incident_provider.messages.controls import refusal
+from airflow_incident_provider.messages.mrkdwn import escape
 from airflow_incident_provider.plugins.api.errors import ErrorResponse, RequestError
 from airflow_incident_provider.plugins.slack_requests.receiver import Reply
 from airflow_incident_provider.plugins.slack_requests.service import SlackService
@@ -87,7 +88,7 @@ async def receive_command(request: Request, service: Service) -> Response:
     reply = await _receive(service, admitted, read_command, admitted.fields)
     if not reply.text:
         return Response(status_code=200)
-    return JSONResponse({"response_type": "ephemeral", "text": reply.text})
+    return JSONResponse({"response_type": "ephemeral", "text": escape(reply.text)})
 
 
 @dataclass(frozen=True)

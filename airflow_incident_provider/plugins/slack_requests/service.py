@@ -11,6 +11,7 @@ from typing import Any
 from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID
 from airflow_incident_provider.exceptions import SlackError
 from airflow_incident_provider.messages.controls import FormContext
+from airflow_incident_provider.messages.mrkdwn import escape
 from airflow_incident_provider.plugins.api.errors import RequestError
 from airflow_incident_provider.plugins.slack_requests.authorization import Authorization, SlackMembers
 from airflow_incident_provider.plugins.slack_requests.receiver import SlackReceiver
@@ -84,7 +85,7 @@ def _reply(payload: Mapping[str, Any], text: str) -> None:
         from slack_sdk.webhook import WebhookClient
 
         WebhookClient(response_url, timeout=REPLY_SECONDS).send(
-            text=text, response_type="ephemeral", replace_original=False
+            text=escape(text), response_type="ephemeral", replace_original=False
         )
         return
     channel_id, user_id = _channel_of_form(payload), (payload.get("user") or {}).get("id")
@@ -92,7 +93,7 @@ def _reply(payload: Mapping[str, Any], text: str) -> None:
         return
     try:
         client = live_slack_client(DEFAULT_SLACK_CONN_ID).within(REPLY_SECONDS)
-        client.hook.write("chat.postEphemeral", channel=channel_id, user=user_id, text=text, parse="none")
+        client.hook.write("chat.postEphemeral", channel=channel_id, user=user_id, text=escape(text), parse="none")
     except SlackError as error:
         log.warning("A reply could not be shown: %s", error)
 

@@ -121,3 +121,30 @@ def test_user_can_name_themselves(text: str) -> None:
     parsed = parse_command(text)
     assert parsed is not None
     assert (parsed.kind, parsed.arguments) == (ActionKind.LEAD, {})
+
+
+@pytest.mark.parametrize(
+    ("sent", "typed"),
+    [
+        ("latency &gt; 2 s &amp; rising", "latency > 2 s & rising"),
+        ("literally &amp;lt;", "literally &lt;"),
+        ("<@U0DANAREYES|dana.reyes> rolls back", "@dana.reyes rolls back"),
+        ("<@U0DANAREYES> rolls back", "@U0DANAREYES rolls back"),
+        ("see <#C0123ABCD|checkout> and <!subteam^S0SRE|@sre>, <!here>", "see #checkout and @sre, @here"),
+        ("<https://status.acme.example/|status.acme.example>", "https://status.acme.example/"),
+        ("<https://evil.example|https://good.example>", "https://good.example (https://evil.example)"),
+        ("a <b> c", "a <b> c"),
+    ],
+)
+@pytest.mark.parametrize("kind", [ActionKind.UPDATE, ActionKind.ITEM])
+def test_a_text_is_kept_as_it_was_typed(kind: ActionKind, sent: str, typed: str) -> None:
+    """Slack escapes a command's text, and writes mentions and links as tokens."""
+    parsed = parse_command(f"{kind} {sent}")
+    assert parsed is not None
+    assert parsed.arguments["text"] == typed
+
+
+def test_a_duration_within_a_sentence_is_no_next_update() -> None:
+    parsed = parse_command("update The rollout ends within the next 2 hours")
+    assert parsed is not None
+    assert parsed.arguments == {"text": "The rollout ends within the next 2 hours"}

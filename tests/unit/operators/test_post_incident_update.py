@@ -12,7 +12,11 @@ from incident_sandbox import Fault, SandboxClient, SandboxServer
 
 from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.lifecycle.coordination import ActionKind, Person
-from airflow_incident_provider.operators import ArchiveWarRoomOperator, PostIncidentUpdateOperator
+from airflow_incident_provider.operators import (
+    ArchiveWarRoomOperator,
+    PostIncidentUpdateOperator,
+    ResolveIncidentOperator,
+)
 from airflow_incident_provider.room.responders import NOT_ADDED
 from airflow_incident_provider.room.snapshot import snapshot_of_incident
 
@@ -414,3 +418,18 @@ def test_a_room_that_was_deleted_is_not_called_archived(
     [text] = room.posted("/back")
     assert "was deleted, or this app was removed" in text
     assert "archived" not in text
+
+
+def test_a_reopening_by_a_person_is_no_alert_that_fires(
+    harness: LifecycleHarness, monitor: Monitor, room: Room
+) -> None:
+    recover(harness, monitor, HEALTHY)
+    resolve(harness)
+    act(harness, ActionKind.REOPEN)
+    [text] = room.posted("/back")
+    assert f"by <@{ALICE}>" in text
+    assert "no alert is firing" in text
+    assert "firing again" not in text
+    runs = harness.act(ActionKind.RESOLVE)
+    harness.run_task(ResolveIncidentOperator, runs[0].run_id, **runs[0].conf)
+    assert "fired" not in room.posted("/resolved")[-1].split("lasted")[1].split("If it fires")[0]
