@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..airflow_settings import LOW_IDLE_LOAD  # noqa: TID252 - tests are not a package  # isort: skip
+from ..airflow_settings import LOW_IDLE_LOAD
 
 if TYPE_CHECKING:
     from incident_sandbox.demo.environment import DemoEnvironment

@@ -20,7 +20,7 @@ from incident_sandbox.seed import APP_LEVEL_TOKEN
 from airflow_incident_provider.cli.checks.context import CheckContext
 from airflow_incident_provider.cli.setup.datadog import SECRET_VARIABLE, WEBHOOK_NAME
 
-from .installation import FERNET_KEY, TABLE, Installation, record_import_errors, scopes_without  # isort: skip
+from .installation import FERNET_KEY, TABLE, Installation, record_import_errors, scopes_without
 
 Step = Callable[[Installation], object]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ..conftest import slack_connection_of  # noqa: TID252 - tests are no package  # isort: skip
-from ..dag_runs import DAGS, run_dag_file  # noqa: TID252 - tests are no package  # isort: skip
+from ..conftest import slack_connection_of
+from ..dag_runs import DAGS, run_dag_file
 
 DAG_ID = "incident_response"
 SECRET = "a-secret-of-the-tests-0123456789"

@@ -19,10 +19,10 @@ from incident_sandbox.demo.processes import wait_until
 from airflow_incident_provider.cli.run import ExitCode
 from airflow_incident_provider.plugins.webhook.authentication import REREAD_SECONDS
 
-from .broken_installations import CASES  # isort: skip
-from .conftest import DAGS, CommandResult  # isort: skip
-from .installation import FERNET_KEY, Installation, ParsedDags, record_import_errors  # isort: skip
-from .terminal import Terminal  # isort: skip
+from .broken_installations import CASES
+from .conftest import DAGS, CommandResult
+from .installation import FERNET_KEY, Installation, ParsedDags, record_import_errors
+from .terminal import Terminal
 
 Run = Callable[..., CommandResult]
 SHIPPED = ("incident_response", "incident_update", "slack_directory_refresh")

@@ -11,8 +11,9 @@ import pytest
 
 from airflow_incident_provider.cli.run import ExitCode
 
-from .conftest import CommandResult, run_dag  # isort: skip
-from .terminal import Terminal  # isort: skip
+from .conftest import CommandResult, run_dag
+from .terminal import Terminal
+
 from .test_incidents_commands import clean_registry, store_incident  # isort: skip  # noqa: F401 - a fixture
 
 Run = Callable[..., CommandResult]

@@ -18,7 +18,7 @@ from airflow_incident_provider.intake import load_routing_table, read_incident
 from airflow_incident_provider.models import Finding, Verdict
 from airflow_incident_provider.room.snapshot import IncidentSnapshot
 
-from .conftest import CommandResult, run_dag  # isort: skip
+from .conftest import CommandResult, run_dag
 
 Run = Callable[..., CommandResult]
 NOW = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)

@@ -16,7 +16,7 @@ from airflow_incident_provider.cli.run import ExitCode
 from airflow_incident_provider.operators.base import IncidentStep
 from airflow_incident_provider.probes import catalogue
 
-from .conftest import DAGS, CommandResult  # isort: skip
+from .conftest import DAGS, CommandResult
 
 Run = Callable[..., CommandResult]
 FILE = str(DAGS / "incident_response.py")

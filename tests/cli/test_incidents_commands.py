@@ -11,8 +11,8 @@ import yaml
 
 from airflow_incident_provider.cli.run import ExitCode
 
-from .conftest import CommandResult, delete_runs, run_dag  # isort: skip
-from .terminal import Terminal  # isort: skip
+from .conftest import CommandResult, delete_runs, run_dag
+from .terminal import Terminal
 
 Run = Callable[..., CommandResult]
 CONF = {

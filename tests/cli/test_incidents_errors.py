@@ -9,7 +9,7 @@ import pytest
 
 from airflow_incident_provider.cli.run import ExitCode
 
-from .conftest import CommandResult, run_dag  # isort: skip
+from .conftest import CommandResult, run_dag
 
 Run = Callable[..., CommandResult]
 

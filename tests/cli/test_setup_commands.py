@@ -19,7 +19,7 @@ from airflow_incident_provider.config import settings
 from airflow_incident_provider.intake import load_routing_table, payload_template
 from airflow_incident_provider.slack.access import OPTIONAL, SCOPES
 
-from .conftest import DAGS, SECRET, CommandResult  # isort: skip
+from .conftest import DAGS, SECRET, CommandResult
 
 Run = Callable[..., CommandResult]
 URL = "https://airflow.acme.example/incidents/webhook/datadog"

@@ -23,8 +23,8 @@ from airflow_incident_provider.models import IncidentSummary, TimelineEntry
 from airflow_incident_provider.registry.records import StoredIncident, Transition
 from airflow_incident_provider.room.snapshot import IncidentSnapshot
 
-from .conftest import CommandResult, delete_runs, run_dag  # isort: skip
-from .terminal import Terminal  # isort: skip
+from .conftest import CommandResult, delete_runs, run_dag
+from .terminal import Terminal
 
 Run = Callable[..., CommandResult]
 LONG = "Login returns 500 for every customer of every region since the latest release of the gateway"

@@ -18,7 +18,7 @@ from incident_sandbox.seed import APP_LEVEL_TOKEN
 from airflow_incident_provider.cli.run import ExitCode
 from airflow_incident_provider.cli.socket_mode import StoredSlackConnection, default_api_server
 
-from .conftest import CommandResult  # isort: skip
+from .conftest import CommandResult
 
 Run = Callable[..., CommandResult]
 CONNECTION = "AIRFLOW_CONN_SLACK_API_DEFAULT"

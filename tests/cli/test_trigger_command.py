@@ -13,8 +13,8 @@ import pytest
 from airflow_incident_provider.cli.run import ExitCode
 from airflow_incident_provider.models import Severity
 
-from .terminal import Terminal  # isort: skip
 from .conftest import DAG_ID, CommandResult
+from .terminal import Terminal
 
 Run = Callable[..., CommandResult]
 

@@ -10,8 +10,8 @@ import pytest
 from airflow_incident_provider.cli.run import ExitCode
 from airflow_incident_provider.cli.trigger import QUESTIONS, ask_for
 
-from .terminal import Terminal  # isort: skip
-from .test_trigger_command import conf_of, number_of_runs  # isort: skip
+from .terminal import Terminal
+from .test_trigger_command import conf_of, number_of_runs
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .stack import Stack  # isort: skip
+from .stack import Stack
 
 CREATE = "POST /v1.41/containers/create"
 INVESTIGATION: dict[str, Any] = {

@@ -16,7 +16,7 @@ from incident_sandbox.seed import BOT_USER
 
 from airflow_incident_provider.cli.airflow_api import FINAL_RUN_STATES, AirflowApi, AirflowApiError
 
-from .stack import Stack  # isort: skip
+from .stack import Stack
 
 DAG_ID = "incident_response"
 SENDER_TIMEOUT = 180.0

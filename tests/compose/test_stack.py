@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from .escapes import ESCAPES, attempt_all  # isort: skip
-from .incidents import Room, Sent, rooms, send, send_all, violations, wait_for_runs  # isort: skip
-from .stack import ROOT, Stack, stack  # isort: skip
+from .escapes import ESCAPES, attempt_all
+from .incidents import Room, Sent, rooms, send, send_all, violations, wait_for_runs
+from .stack import ROOT, Stack, stack
 
 INCIDENTS = 10
 KILL_AFTER_SECONDS = 4.0

@@ -59,10 +59,8 @@ class Sandbox:
     engine: Any
     network: DemoNetwork
 
-    def run(
-        self, image: str, entrypoint: list[str], environment: dict[str, str], *, dns: str | None = None, **more: Any
-    ) -> ContainerOutput:
-        options: dict[str, Any] = {"network": self.network.name, "dns": [dns or self.network.gateway]} | more
+    def run(self, image: str, entrypoint: list[str], environment: dict[str, str], **more: Any) -> ContainerOutput:
+        options: dict[str, Any] = {"network": self.network.name, "dns": [self.network.gateway]} | more
         started_at, clock = datetime.now(UTC), time.monotonic()
         container = self.engine.containers.create(
             image,

@@ -20,7 +20,7 @@ import pytest
 
 from airflow_incident_provider.containers import ContainerSpec, LockedDownContainer, reap
 
-ALPINE_IMAGE = "alpine:3.23"
+from ..conftest import ALPINE_IMAGE
 
 pytestmark = pytest.mark.docker
 

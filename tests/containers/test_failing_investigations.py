@@ -21,7 +21,7 @@ from incident_sandbox.demo.processes import wait_until
 from airflow_incident_provider.models import Finding, Verdict
 from airflow_incident_provider.probes.output import MAX_EVIDENCE_BYTES
 
-ALPINE_IMAGE = "alpine:3.23"
+from ..conftest import ALPINE_IMAGE
 
 pytestmark = pytest.mark.docker
 

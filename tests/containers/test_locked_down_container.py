@@ -13,7 +13,7 @@ from incident_sandbox.demo.processes import wait_until
 
 from airflow_incident_provider.probes import MAX_OUTPUT_BYTES, ContainerOutput
 
-ALPINE_IMAGE = "alpine:3.23"
+from ..conftest import ALPINE_IMAGE
 
 pytestmark = pytest.mark.docker
 

@@ -15,7 +15,7 @@ from airflow_incident_provider.probes.safety import address_rules, classify, is_
 from airflow_incident_provider.probes.script import _script as probe_script
 from airflow_incident_provider.probes.script import probe_command
 
-from .conftest import Sandbox  # isort: skip
+from .conftest import Sandbox
 
 pytestmark = pytest.mark.docker
 

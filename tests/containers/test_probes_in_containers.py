@@ -13,7 +13,7 @@ from airflow_incident_provider.models import Finding, ProbeRun, Target, Verdict
 from airflow_incident_provider.probes import CURL_IMAGE, ProbeSettings, get_probe
 from airflow_incident_provider.probes.output import read_measurements
 
-from .conftest import HOSTILE_NAMES, Sandbox  # isort: skip
+from .conftest import HOSTILE_NAMES, Sandbox
 
 pytestmark = pytest.mark.docker
 

@@ -14,7 +14,7 @@ from incident_sandbox import SandboxClient
 
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, WarRoom
 
-from ..dag_runs import run_dag_file  # noqa: TID252 - tests are not a package  # isort: skip
+from ..dag_runs import run_dag_file
 
 BOT = "U0WARROOM01"
 WORST_FIRST = ("failed", "upstream_failed", "success", "skipped")

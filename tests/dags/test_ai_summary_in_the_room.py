@@ -16,7 +16,7 @@ from incident_sandbox.datadog.story import load_story
 
 from airflow_incident_provider.models import RunOutcome
 
-from .conftest import Run  # isort: skip
+from .conftest import Run
 
 RunDag = Callable[..., Run]
 

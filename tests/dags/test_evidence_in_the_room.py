@@ -17,7 +17,7 @@ from incident_sandbox.datadog.story import Story, load_story
 from airflow_incident_provider.evidence.model import Evidence
 from airflow_incident_provider.models import RunOutcome, Verdict
 
-from .conftest import Run  # isort: skip
+from .conftest import Run
 
 RunDag = Callable[..., Run]
 PostedMessages = Callable[[str], list[dict[str, Any]]]

@@ -14,7 +14,7 @@ from incident_sandbox import SandboxClient
 
 from airflow_incident_provider.models import Finding, Verdict, WarRoom
 
-from .conftest import BOT, Run  # isort: skip
+from .conftest import BOT, Run
 
 FILE = "examples/data_quality.py"
 

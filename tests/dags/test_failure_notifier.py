@@ -19,7 +19,7 @@ from airflow_incident_provider.get_provider_info import get_provider_info
 from airflow_incident_provider.notifications import war_room
 from airflow_incident_provider.notifications.war_room import WarRoomNotifier
 
-from .conftest import BOT, Run  # isort: skip
+from .conftest import BOT, Run
 
 FILE = "examples/failure_callback.py"
 START_DATE = datetime(2026, 11, 23, 23, 59, 58, tzinfo=UTC)

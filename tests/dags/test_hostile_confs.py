@@ -13,7 +13,7 @@ from incident_sandbox import SandboxClient, SandboxServer
 
 from airflow_incident_provider.models import RunOutcome, Severity, Verdict
 
-from .conftest import BOT, Run  # isort: skip
+from .conftest import BOT, Run
 
 MASS = "<!channel> <!here> <!everyone> <@U0DANAREYES> <!subteam^S0SREONCALL> @channel"
 SHELL = '$(touch /tmp/pwned); `id` | rm -rf / && echo "$PATH" > /dev/tcp/127.0.0.1/1 #\''

@@ -12,7 +12,7 @@ from incident_sandbox import Fault, SandboxClient, SandboxServer
 from airflow_incident_provider.models import Mode, ResolutionOutcome, RunOutcome, Severity, Verdict
 from airflow_incident_provider.slack.access import REQUIRED, SCOPES
 
-from .conftest import BOT, Run  # isort: skip
+from .conftest import BOT, Run
 
 RunDag = Callable[..., Run]
 PostedMessages = Callable[[str], list[dict[str, Any]]]

@@ -13,7 +13,7 @@ from incident_sandbox import Fault, SandboxClient, SandboxServer
 
 from airflow_incident_provider.models import Verdict
 
-from .conftest import Run  # isort: skip
+from .conftest import Run
 
 OTHER_SECRET = "hunter2-of-the-worker-0123456789"
 CONF = {

@@ -17,7 +17,7 @@ from airflow_incident_provider.exceptions import SlackUnavailableError
 from airflow_incident_provider.operators import RefreshSlackDirectoryOperator, ResolveSlackUsersOperator
 from airflow_incident_provider.slack import directory_cache
 
-from .conftest import Run  # isort: skip
+from .conftest import Run
 
 FILE = "slack_directory_refresh.py"
 MEMBER_COUNT = 50_000

@@ -13,8 +13,8 @@ from incident_sandbox import SandboxClient
 from airflow_incident_provider.exceptions import RoutingTableError
 from airflow_incident_provider.incident_dag import incident_dag
 
-from ..dag_runs import DAGS  # noqa: TID252 - tests are not a package  # isort: skip
-from .conftest import Run  # isort: skip
+from ..dag_runs import DAGS
+from .conftest import Run
 
 TEAM_FILE = "examples/payments_team.py"
 DAG_FILE = """

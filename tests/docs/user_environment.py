@@ -22,8 +22,8 @@ from incident_sandbox.demo.processes import LOOPBACK, LocalProcessError, choose_
 
 from airflow_incident_provider.cli.airflow_api import AirflowApi
 
-from ..airflow_settings import LOW_IDLE_LOAD  # noqa: TID252 - tests are not a package  # isort: skip
-from .blocks import ROOT, Block  # isort: skip
+from ..airflow_settings import LOW_IDLE_LOAD
+from .blocks import ROOT, Block
 
 DISTRIBUTIONS = (ROOT, ROOT / "packages/incident-sandbox", ROOT / "packages/incident-docker-proxy")
 SANDBOX = "http://127.0.0.1:8765"

@@ -20,7 +20,7 @@ from incident_sandbox.demo.network import demo_network
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 
-from ..airflow_settings import LOW_IDLE_LOAD  # noqa: TID252 - tests are not a package  # isort: skip
+from ..airflow_settings import LOW_IDLE_LOAD
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 WEBHOOK_SECRET = "webhook-secret-0123456789"

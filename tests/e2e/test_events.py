@@ -16,7 +16,7 @@ from incident_sandbox import Fault, SandboxClient, SandboxServer
 from incident_sandbox.demo.local_airflow import LocalAirflow
 from incident_sandbox.demo.processes import wait_until
 
-from ..airflow_settings import LOW_IDLE_LOAD  # noqa: TID252 - tests are not a package  # isort: skip
+from ..airflow_settings import LOW_IDLE_LOAD
 
 pytestmark = pytest.mark.e2e
 

@@ -17,7 +17,7 @@ from incident_sandbox.demo.broken_service import DOMAIN, BrokenService, Certific
 from airflow_incident_provider.cli.airflow_api import AirflowApiError
 from airflow_incident_provider.models import Finding, Incident, IncidentSummary, Verdict, WarRoom
 
-from .conftest import DAGS, WORKER_SECRET, Deployment  # isort: skip
+from .conftest import DAGS, WORKER_SECRET, Deployment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 

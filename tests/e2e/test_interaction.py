@@ -25,7 +25,7 @@ from airflow_incident_provider.config import DEFAULT_SLACK_CONN_ID, DEFAULT_WEBH
 from airflow_incident_provider.plugins.slack_requests.receiver import NOT_CONFIRMED
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 
-from ..airflow_settings import LOW_IDLE_LOAD  # noqa: TID252 - tests are not a package  # isort: skip
+from ..airflow_settings import LOW_IDLE_LOAD
 
 pytestmark = pytest.mark.e2e
 

@@ -22,7 +22,7 @@ from incident_sandbox.demo.processes import wait_until
 from airflow_incident_provider.config import DEFAULT_WEBHOOK_CONN_ID
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 
-from ..airflow_settings import LOW_IDLE_LOAD  # noqa: TID252 - tests are not a package  # isort: skip
+from ..airflow_settings import LOW_IDLE_LOAD
 
 pytestmark = pytest.mark.e2e
 

@@ -32,7 +32,7 @@ from airflow_incident_provider.lifecycle.records import IncidentRecord, Status
 from airflow_incident_provider.plugins.webhook.authentication import SECRET_HEADER
 from airflow_incident_provider.registry.transaction import opened
 
-from ..airflow_settings import LOW_IDLE_LOAD  # noqa: TID252 - tests are not a package  # isort: skip
+from ..airflow_settings import LOW_IDLE_LOAD
 
 pytestmark = pytest.mark.e2e
 

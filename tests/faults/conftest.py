@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from incident_sandbox import SandboxClient, SandboxServer
 
-from ..dags.conftest import Run, use_routing, run_dag  # noqa: F401, TID252 - fixtures  # isort: skip
-from .cases import Case  # isort: skip
-from .deployment import Deployment, start_deployment  # isort: skip
-from .scenarios import ScenarioRunner  # isort: skip
+from ..dags.conftest import Run, run_dag, use_routing  # noqa: F401 - fixtures
+from .cases import Case
+from .deployment import Deployment, start_deployment
+from .scenarios import ScenarioRunner
 
 WHOLE = os.environ.get("FAULTS") == "whole"
 CELL = "matrix_cell"

@@ -18,9 +18,9 @@ from incident_sandbox.demo.local_airflow import LocalAirflow
 from incident_sandbox.demo.processes import wait_until
 from incident_sandbox.demo.session_guard import living_members
 
-from ..dags.conftest import Run  # noqa: TID252 - tests are not a package  # isort: skip
-from ..airflow_settings import LOW_IDLE_LOAD  # noqa: TID252 - tests are not a package  # isort: skip
-from .scenarios import DANA, Outcome, rooms_in  # isort: skip
+from ..airflow_settings import LOW_IDLE_LOAD
+from ..dags.conftest import Run
+from .scenarios import DANA, Outcome, rooms_in
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 DAG_ID = "incident_response"

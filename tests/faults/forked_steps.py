@@ -19,7 +19,7 @@ from airflow_incident_provider.lifecycle.records import RunRequest
 from airflow_incident_provider.models import Finding
 from airflow_incident_provider.operators import PostRemindersOperator, RecoverIncidentOperator
 
-from ..unit.operators import lifecycle_harness as harness  # noqa: TID252 - tests are not a package  # isort: skip
+from ..unit.operators import lifecycle_harness as harness
 
 MAX_TRIES = 4
 STEPS: dict[type[Any], str] = {

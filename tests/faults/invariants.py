@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from airflow_incident_provider.lifecycle.coordination import ReminderKind
 
-from ..dags.conftest import BOT  # noqa: TID252 - tests are not a package  # isort: skip
-from .scenarios import Outcome, Room  # isort: skip
+from ..dags.conftest import BOT
+from .scenarios import Outcome, Room
 
 STATEMENTS = {
     "the topic is not set": lambda actual, clean: actual.topic != clean.topic,

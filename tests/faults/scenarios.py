@@ -15,8 +15,8 @@ import pytest
 import requests
 from incident_sandbox import Fault, SandboxClient, SandboxServer
 
-from ..dags.conftest import BOT, Run  # noqa: TID252 - tests are not a package  # isort: skip
-from .cases import EXISTING_CHANNEL, FIRST, REPEATED, Case  # isort: skip
+from ..dags.conftest import BOT, Run
+from .cases import EXISTING_CHANNEL, FIRST, REPEATED, Case
 
 RETRIES = 3
 LATE_CALL_TIMEOUT_S = 10.0

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from .invariants import reported, violations  # isort: skip
-from .deployment import DAG_ID, Deployment, start_deployment  # isort: skip
+from .deployment import DAG_ID, Deployment, start_deployment
+from .invariants import reported, violations
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from .cases import CALLS, EXISTING_CHANNEL, FAULTS, FIRST, Case, FaultKind, all_cases, calls_with_faults  # isort: skip
-from .invariants import reported, violations  # isort: skip
-from .scenarios import ScenarioRunner  # isort: skip
+from .cases import CALLS, EXISTING_CHANNEL, FAULTS, FIRST, Case, FaultKind, all_cases, calls_with_faults
+from .invariants import reported, violations
+from .scenarios import ScenarioRunner
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
 TIMEOUT_NEVER_DONE = BY_NAME["timeout, never done"]

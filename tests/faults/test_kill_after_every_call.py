@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from incident_sandbox.faults import FaultScript, When
 
-from .invariants import reported, violations  # isort: skip
-from .kills import KillAtCall  # isort: skip
-from .deployment import Deployment  # isort: skip
-from .scenarios import Outcome  # isort: skip
+from .deployment import Deployment
+from .invariants import reported, violations
+from .kills import KillAtCall
+from .scenarios import Outcome
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]
 

@@ -16,10 +16,10 @@ from incident_sandbox.faults import FaultScript
 
 from airflow_incident_provider.cli.airflow_api import FINAL_RUN_STATES
 
-from .invariants import reported, violations  # isort: skip
-from .kills import kill  # isort: skip
-from .deployment import DAG_ID, Deployment  # isort: skip
-from .scenarios import Outcome  # isort: skip
+from .deployment import DAG_ID, Deployment
+from .invariants import reported, violations
+from .kills import kill
+from .scenarios import Outcome
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]
 

@@ -25,10 +25,10 @@ from airflow_incident_provider.lifecycle.coordination import ActionKind, Person,
 from airflow_incident_provider.lifecycle.records import RunRequest
 from airflow_incident_provider.models import Severity
 
-from ..unit.operators.lifecycle_harness import BOT, BROKEN, DANA, LifecycleHarness, Monitor  # noqa: TID252  # isort: skip
-from .forked_steps import ForkedSteps  # isort: skip
-from .kills import KillAtCall  # isort: skip
-from .scenarios import Room, rooms_in  # isort: skip
+from ..unit.operators.lifecycle_harness import BOT, BROKEN, DANA, LifecycleHarness, Monitor
+from .forked_steps import ForkedSteps
+from .kills import KillAtCall
+from .scenarios import Room, rooms_in
 
 ANNOUNCEMENTS = "stakeholders"
 TABLE = """

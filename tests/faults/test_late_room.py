@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from incident_sandbox import Fault
 from incident_sandbox.demo.processes import wait_until
 
-from .invariants import reported  # isort: skip
-from .deployment import Deployment, start_deployment  # isort: skip
+from .deployment import Deployment, start_deployment
+from .invariants import reported
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]
 

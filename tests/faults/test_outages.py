@@ -10,9 +10,9 @@ from incident_sandbox import Fault
 
 from airflow_incident_provider.models import RunOutcome
 
-from .cases import CALLS, FIRST  # isort: skip
-from .invariants import duplicates, false_reports, reported  # isort: skip
-from .scenarios import Outcome, ScenarioRunner  # isort: skip
+from .cases import CALLS, FIRST
+from .invariants import duplicates, false_reports, reported
+from .scenarios import Outcome, ScenarioRunner
 
 pytestmark = pytest.mark.whole_suite
 

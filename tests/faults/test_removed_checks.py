@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from .cases import FAULTS, FIRST, Case  # isort: skip
-from .invariants import violations  # isort: skip
-from .scenarios import ScenarioRunner  # isort: skip
+from .cases import FAULTS, FIRST, Case
+from .invariants import violations
+from .scenarios import ScenarioRunner
 
 PACKAGE = "airflow_incident_provider"
 BY_NAME = {fault.name: fault for fault in FAULTS}

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from incident_sandbox import Fault
 
-from .deployment import DAG_ID, WORKER_SECRET, Deployment  # isort: skip
+from .deployment import DAG_ID, WORKER_SECRET, Deployment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.whole_suite]
 

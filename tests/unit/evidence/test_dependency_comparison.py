@@ -8,7 +8,7 @@ import pytest
 from incident_sandbox import SandboxServer
 from incident_sandbox.datadog.story import Alert, Effect, Story, load_story
 
-from .story_play import play  # isort: skip
+from .story_play import play
 
 FAILS = Effect(service="checkout", metric="error_share", to=0.1)
 SLOW = Effect(service="checkout", metric="latency", to=0.6)

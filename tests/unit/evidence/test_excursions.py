@@ -8,7 +8,7 @@ import pytest
 from incident_sandbox import SandboxServer
 from incident_sandbox.datadog.story import Effect, Event, load_story
 
-from .story_play import play  # isort: skip
+from .story_play import play
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from incident_sandbox.datadog.story import Alert, Effect, Service, load_story
 
 from airflow_incident_provider.models import Verdict
 
-from .story_play import play  # isort: skip
+from .story_play import play
 
 
 # At most one request fails in each of two minutes.

@@ -15,7 +15,7 @@ from airflow_incident_provider.evidence.request import safe_tag
 from airflow_incident_provider.evidence.written_summary import prompt, sources
 from airflow_incident_provider.messages.evidence import evidence_messages
 
-from .story_play import play  # isort: skip
+from .story_play import play
 
 SECRETS = (
     "xoxb-123456789012-abcdefghijklmnop",

@@ -11,7 +11,7 @@ from incident_sandbox.datadog.story import Alert, Effect, Story, load_story
 from airflow_incident_provider.evidence.model import Cause
 from airflow_incident_provider.models import Verdict
 
-from .story_play import play  # isort: skip
+from .story_play import play
 
 
 def _late(name: str, onset: float) -> Story:

@@ -14,7 +14,7 @@ from airflow_incident_provider.evidence.calls import SCOPES
 from airflow_incident_provider.evidence.observations import CHECKS
 from airflow_incident_provider.models import Verdict
 
-from .story_play import PlayedStory, play  # isort: skip
+from .story_play import PlayedStory, play
 
 STORY = load_story("bad_deploy")
 AFFECTED_CHECKS = {

@@ -12,7 +12,7 @@ from airflow_incident_provider.evidence.model import Cause
 from airflow_incident_provider.messages.evidence import evidence_messages
 from airflow_incident_provider.models import Verdict
 
-from .story_play import play  # isort: skip
+from .story_play import play
 
 CHECKOUT = Service(error_share=0.004, version=None, depends_on=("payments", "catalog"))
 

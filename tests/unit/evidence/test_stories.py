@@ -13,7 +13,7 @@ from airflow_incident_provider.evidence.hypotheses import propose
 from airflow_incident_provider.evidence.model import CallOutcome, Cause
 from airflow_incident_provider.models import Verdict
 
-from .story_play import PlayedStory, play  # isort: skip
+from .story_play import PlayedStory, play
 
 NAMES = story_names()
 PlayOnce = Callable[[str], PlayedStory]

@@ -10,7 +10,7 @@ from incident_sandbox.datadog.story import Alert, Effect, Lost, Service, load_st
 
 from airflow_incident_provider.evidence.model import Cause
 
-from .story_play import play  # isort: skip
+from .story_play import play
 
 FAILS = Effect(service="checkout", metric="error_share", to=0.8, hosts=(2,), until=6)
 SLOW = Effect(service="checkout", metric="latency", to=2, hosts=(2,), until=6)

@@ -10,7 +10,7 @@ from incident_sandbox.datadog.story import Alert, Effect, Event, Rollout, Story,
 
 from airflow_incident_provider.evidence.model import Cause
 
-from .story_play import play  # isort: skip
+from .story_play import play
 
 SLOW = (
     Effect(service="checkout", metric="latency", to=0.4, version="2.14.0"),

@@ -11,7 +11,7 @@ import pytest
 from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.records import UpdateKind
 
-from .conftest import START, Simulation, alert  # isort: skip
+from .conftest import START, Simulation, alert
 
 
 def opsgenie(action: str, **fields: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_incident_provider.lifecycle.decision import Action
 
-from .conftest import Simulation  # isort: skip
+from .conftest import Simulation
 
 TWO_TEAMS = """
 correlation:

@@ -10,7 +10,7 @@ from airflow_incident_provider.exceptions import RoutingTableError
 from airflow_incident_provider.intake import load_routing_table
 from airflow_incident_provider.lifecycle.decision import Action
 
-from .conftest import Simulation  # isort: skip
+from .conftest import Simulation
 
 TABLE = """
 version: 1

@@ -30,7 +30,7 @@ from airflow_incident_provider.lifecycle.records import MAX_BYTES, IncidentRecor
 from airflow_incident_provider.lifecycle.signals import Signal, read_signal
 from airflow_incident_provider.registry.records import group_name, index_names, lookup_names
 
-from .conftest import START, alert  # isort: skip
+from .conftest import START, alert
 
 STEPS = int(os.environ.get("INCIDENT_MODEL_STEPS", "0"))
 STEPS_PER_EXAMPLE = 50

@@ -11,7 +11,7 @@ import pytest
 from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.records import Status
 
-from .conftest import START, Simulation  # isort: skip
+from .conftest import START, Simulation
 
 
 def at(seconds: float) -> Any:

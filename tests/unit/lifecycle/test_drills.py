@@ -11,7 +11,7 @@ from airflow_incident_provider.intake import read_incident
 from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.records import Status
 
-from .conftest import START, Simulation, alert  # isort: skip
+from .conftest import START, Simulation, alert
 
 
 def as_test_notification(payload: dict[str, Any], *, event_title_only: bool = False) -> dict[str, Any]:

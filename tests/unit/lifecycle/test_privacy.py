@@ -9,7 +9,7 @@ import pytest
 from airflow_incident_provider.lifecycle.decision import Action
 from airflow_incident_provider.lifecycle.records import Status, Visibility
 
-from .conftest import Simulation  # isort: skip
+from .conftest import Simulation
 
 TABLE = """
 rules: [{name: customer data, match: {tag: 'data:customer'}, private: true, responders: [privacy@acme.example]}]

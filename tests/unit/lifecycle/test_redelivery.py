@@ -8,7 +8,7 @@ import pytest
 
 from airflow_incident_provider.lifecycle.decision import Action
 
-from .conftest import Simulation  # isort: skip
+from .conftest import Simulation
 
 WITH_ID = {"id": "disk-7", "title": "Disk 7 is full", "severity": "high"}
 WITHOUT_ID = {"title": "Disk 7 is full", "severity": "high"}

@@ -27,7 +27,7 @@ from .lifecycle_harness import (
     resolve,
     schedule_next_check,
     selected_tasks,
-)  # isort: skip
+)
 
 RESOLVE = {"close_request": {"closing": "resolve"}}
 ARCHIVE = {"close_request": {"closing": "archive"}}

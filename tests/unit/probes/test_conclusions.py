@@ -27,7 +27,7 @@ from airflow_incident_provider.probes import MAX_RUNS, conclude, interpret
 from airflow_incident_provider.probes.conclusions import restate
 from benchmarks.probes.entailment import untrue_clauses
 
-from .measurements import ADDRESS, output, web_measurements  # isort: skip
+from .measurements import ADDRESS, output, web_measurements
 
 AT = datetime(2026, 11, 23, 9, 35, tzinfo=UTC)
 URL = "https://checkout.example.com/healthz"

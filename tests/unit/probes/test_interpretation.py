@@ -26,7 +26,7 @@ from airflow_incident_provider.probes import (
 from airflow_incident_provider.probes.conclusions import restate
 from benchmarks.probes.entailment import untrue_clauses
 
-from .measurements import AT, curl_report, output, web_measurements  # isort: skip
+from .measurements import AT, curl_report, output, web_measurements
 
 URL = "http://checkout.example.com/healthz"
 HTTP = ProbeRun(probe="http", target=Target(url=URL))

@@ -30,7 +30,7 @@ from airflow_incident_provider.registry.runs import DagNotReadyError, Runs
 from airflow_incident_provider.registry.store import KEPT_FOR
 from airflow_incident_provider.registry.transaction import locked, opened
 
-from .conftest import FakeRuns  # isort: skip
+from .conftest import FakeRuns
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
 STARTED_AT = datetime.now(UTC) - timedelta(minutes=1)

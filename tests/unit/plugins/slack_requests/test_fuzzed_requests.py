@@ -30,7 +30,7 @@ from airflow_incident_provider.plugins.slack_requests.service import SlackServic
 from airflow_incident_provider.plugins.slack_requests.verification import Verification
 from airflow_incident_provider.registry.actions import DatabaseIncidents
 
-from .one_incident import KEY, Registry, Workspace, open_incident  # isort: skip
+from .one_incident import KEY, Registry, Workspace, open_incident
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 ROOM, DANA = "C0ROOM", "U0DANAREYES"

@@ -38,8 +38,8 @@ from airflow_incident_provider.slack import socket_mode
 from airflow_incident_provider.slack.app_token import AppLevelSlackHook
 from airflow_incident_provider.slack.socket_mode import SocketMode
 
-from .one_incident import KEY, Registry, Workspace, open_incident  # isort: skip
-from .tunnel import Proxy, running_proxy  # isort: skip
+from .one_incident import KEY, Registry, Workspace, open_incident
+from .tunnel import Proxy, running_proxy
 
 DANA, OUTSIDER = "U0DANAREYES", "U0STRANGER1"
 LEAD = "incident.lead"

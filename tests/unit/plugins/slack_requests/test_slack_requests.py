@@ -33,7 +33,7 @@ from airflow_incident_provider.plugins.slack_requests.receiver import (
 from airflow_incident_provider.plugins.slack_requests.service import SlackService
 from airflow_incident_provider.plugins.slack_requests.verification import Verification
 
-from .one_incident import KEY, Registry, Workspace, open_incident  # isort: skip
+from .one_incident import KEY, Registry, Workspace, open_incident
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 ROOM = "C0ROOM"
