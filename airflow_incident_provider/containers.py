@@ -51,6 +51,9 @@ PULL_TIMEOUT_S = 60
 
 _LIFETIME_GRACE_S = 120
 _GONE_OR_GOING = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
+_CERTIFICATE = re.compile(
+    r"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[^-]+-----END (?:X509 |TRUSTED )?CERTIFICATE-----"
+)
 _FRACTION = re.compile(r"(\.\d{1,6})\d*")
 
 # Limits that an engine may be unable to set, by what it says then (cgroups without a controller, rootless engines).
@@ -383,11 +386,15 @@ def _read_ca(path: str | None) -> str:
     if path is None:
         return ""
     try:
-        return Path(path).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
+        # Comments of a bundle are in any script and of no use.
+        found = _CERTIFICATE.findall(Path(path).read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
         raise ProbeSettingsError(
             f"[incident] probe_ca_file {path} cannot be read: {type(error).__name__}"
         ) from error
+    if not found:
+        raise ProbeSettingsError(f"[incident] probe_ca_file {path} holds no certificate in PEM")
+    return "\n".join(found) + "\n"
 
 
 def _client_pem(conn_id: str) -> str:

@@ -59,8 +59,32 @@ _NO_CHANGE = _any_word(
     r"fail(?:ed|ure|s)?|abort(?:ed)?|cancel(?:l?ed)?|block(?:ed|s)?|schedul(?:ed|ing)|plann(?:ed|ing)",
     r"reject(?:ed|s)?|denied|skipped|queued|pending|await(?:s|ing)|approv(?:al|ed)|request(?:ed)?",
     r"will|dry[ -]?run|freeze|windows?|reminder|archived|stale",
+    r"frozen|waiting|waits|postponed|delayed|prevented|declined|refused|unsuccessful(?:ly)?|on hold",
+    r"(?:deploy\w*|releases?|roll[ -]?outs?)\b(?:[^.;,]|[.](?=\S)){0,40}"
+    r"\b(?:(?:did|does|do|could|can|was|is)(?: not|n't)|cannot|would)",
+    # A state of what runs, as Kubernetes reports it: rather what the alert is about.
+    r"(?:un)?availab(?:le|ility)|replica ?sets?",
     # The software stayed as it was: more or fewer instances of it run, or elsewhere.
     r"scal(?:ed|es|ing|er)|auto-?scal\w*|\w*rescaled?|replicas?|instances?|to node",
+)
+_ALERT = re.compile(
+    r"^\s*\[(?:re-?)?(?:triggered|firing|alert(?:ing)?|warn(?:ing)?|critical|recovered|resolved|no data|ok|p[1-5])"
+    r"\b",
+    re.IGNORECASE,
+)
+"""How titles of alerts begin, also those of other tools."""
+
+_ENVIRONMENTS = (
+    frozenset({"production", "prod", "prd", "live"}),
+    frozenset({"preproduction", "pre-production", "preprod", "pre-prod"}),
+    frozenset({"staging", "stage", "stg"}),
+    frozenset({"development", "dev"}),
+    frozenset({"testing", "test", "qa", "uat"}),
+    frozenset({"preview", "sandbox"}),
+)
+_IN_ENVIRONMENT = re.compile(
+    rf"\b(?:to|in|into|on)\s+(?:the\s+)?({'|'.join(sorted(set().union(*_ENVIRONMENTS)))})\b(?![\w.-])",
+    re.IGNORECASE,
 )
 _MONITOR_SOURCES = frozenset({"alert", "monitor", "monitor alert"})
 _RELATED_S = 3600
@@ -178,7 +202,7 @@ def _event(row: Mapping[str, Any], answer: Answer, request: EvidenceRequest) -> 
     if at is None or kind is None:
         return None
     tags = tags_of(outer.get("tags"))
-    if request.env and tags.get("env") not in {None, request.env}:
+    if request.env and (tags["env"] != request.env if "env" in tags else _is_elsewhere(title, request.env)):
         return None
     service = text_of(inner, "service") or tags.get("service") or _impacted(inner) or request.service or ""
     changed = text_of(inner, "changed_resource", "name", limit=80)
@@ -200,7 +224,9 @@ def _kind(inner: Mapping[str, Any], title: str) -> Cause | None:
     if resource in _RESOURCES:
         return _RESOURCES[resource]
     source = (text_of(inner, "source_type_name") or "").lower()
-    if inner.get("monitor_id") or inner.get("monitor") or source in _MONITOR_SOURCES or _NO_CHANGE.search(title):
+    if inner.get("monitor_id") or inner.get("monitor") or source in _MONITOR_SOURCES or _ALERT.search(title):
+        return None
+    if _NO_CHANGE.search(title):
         return None
     if _FLAGS.search(title):
         return Cause.FEATURE_FLAG if _FLAG_CHANGES.search(title) else None
@@ -208,6 +234,13 @@ def _kind(inner: Mapping[str, Any], title: str) -> Cause | None:
     if _CONFIGURATION.search(title) and not (_DEPLOYS.search(title) and _VERSION.search(title)):
         return None if _OTHER_CONFIGURATION.search(title) else Cause.CONFIGURATION
     return Cause.DEPLOYMENT if _DEPLOYS.search(title) else None
+
+
+def _is_elsewhere(title: str, env: str) -> bool:
+    """Return whether a title names other environments only, such as "to staging" for ``prod``."""
+    known = next((words for words in _ENVIRONMENTS if env.lower() in words), None)
+    named = {found[1].lower() for found in _IN_ENVIRONMENT.finditer(title)}
+    return known is not None and bool(named) and not named & known
 
 
 def _impacted(inner: Mapping[str, Any]) -> str | None:

@@ -258,3 +258,48 @@ def test_version_rolled_back_before_the_onset_is_not_the_cause() -> None:
         "2.0 was replaced before the onset, and served no request since",
         "1.9 served before the onset without what it shows since",
     }
+
+
+def _event(title: str, *tags: str) -> dict[str, Any]:
+    tagged = ["service:checkout", *tags]
+    inner = {"title": title}
+    return {"data": [{"attributes": {"timestamp": at(17, 48) * 1000, "tags": tagged, "attributes": inner}}]}
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Deployment checkout does not have minimum availability",
+        "kubernetes: deployment checkout unavailable",
+        "ReplicaSet checkout-7f9 created for deployment checkout",
+        "[FIRING:1] Deployment errors of checkout",
+        "[Re-Triggered on {host:web-1}] Failed logins after deployment",
+        "Deploys are frozen until Monday",
+        "Deployment of checkout 2.0 did not start",
+        "Deploy of checkout 2.0 is waiting for a slot",
+        "Deploy of checkout 2.0 postponed",
+        "Deployed checkout 2.0 to staging",
+        "Feature flag new-cart is on in dev",
+    ],
+)
+def test_event_title_without_a_change_is_not_a_cause(title: str) -> None:
+    evidence = collect_evidence({**RISES, "events": _event(title)})
+    assert finding(evidence, "changes").verdict is Verdict.OK
+    assert not [*evidence.hypotheses, *evidence.candidates]
+
+
+@pytest.mark.parametrize(
+    ("title", "tags"),
+    [
+        ("Deployed checkout 2.0 to production", ()),
+        ("Deployed checkout 2.0 to live", ()),
+        ("Deployed checkout 2.0 to staging and to prod", ()),
+        ("Deployed checkout 2.0 to stage-7", ()),
+        ("Deployed checkout 2.0 to staging", ("env:prod",)),
+        ("Deployed checkout 2.0. Smoke tests did not run", ()),
+        ("Rollout of checkout 2.0 paused at 20 %", ()),
+    ],
+)
+def test_event_title_with_a_change_is_a_deployment(title: str, tags: tuple[str, ...]) -> None:
+    evidence = collect_evidence({**RISES, "events": _event(title, *tags)})
+    assert [each.cause for each in evidence.hypotheses] == [Cause.DEPLOYMENT]

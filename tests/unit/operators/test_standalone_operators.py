@@ -16,6 +16,7 @@ from airflow_incident_provider.models import (
     Finding,
     Incident,
     Mode,
+    ProbeRun,
     ResolutionOutcome,
     SlackWorkspace,
     ThreadUpdates,
@@ -455,3 +456,18 @@ def test_severity_that_is_none_is_refused_when_the_dag_is_parsed(severity: str) 
 def test_command_as_one_text_is_refused_when_the_dag_is_parsed() -> None:
     with pytest.raises(ValueError, match="list of arguments"):
         InvestigateInContainerOperator(task_id="t", image="alpine:3.23", command="nc -z db 5432")
+
+
+def test_ca_bundle_may_have_comments_in_any_charset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow_incident_provider.containers import ProbeSettingsError, probe_settings
+
+    block = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes(
+        f"# NetLock Arany Főtanúsítvány\n{block}\n# Bürger-CA\n{block}\n".encode("iso8859-2", "replace")
+    )
+    monkeypatch.setenv("AIRFLOW__INCIDENT__PROBE_CA_FILE", str(bundle))
+    assert probe_settings(ProbeRun(probe="control")).ca_pem == f"{block}\n{block}\n"
+    bundle.write_bytes(b"\x30\x82\x01")
+    with pytest.raises(ProbeSettingsError, match="no certificate in PEM"):
+        probe_settings(ProbeRun(probe="control"))
