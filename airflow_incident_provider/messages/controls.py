@@ -54,6 +54,9 @@ _FINDING_LIMIT = 120
 _BUTTONS_IN_A_ROW = 5
 """Slack allows 25; more than five wrap on a phone."""
 
+_MAX_INVITE_BUTTONS = 25
+"""More would not fit into one message with the text that they belong to."""
+
 
 class FormContext(Model):
     """What a modal remembers until it is submitted: its ``private_metadata``."""
@@ -96,12 +99,14 @@ def feedback_controls(key: str, finding: str) -> Block:
 def invite_controls(key: str, people: Mapping[str, str]) -> list[Block]:
     """Return the buttons that invite suggested people, five in a row; nothing without suggestions.
 
+    A user group may have a hundred members: there are buttons for the first of them.
+
     :param people: names as shown, by Slack user id. Names are untrusted text.
     """
     invite = f"{ACTION_PREFIX}{ActionKind.INVITE}"
     buttons = [
         _plain_button(f"Invite {one_line(name)}", f"{invite}.{user_id}", json.dumps([key, user_id]))
-        for user_id, name in people.items()
+        for user_id, name in list(people.items())[:_MAX_INVITE_BUTTONS]
     ]
     rows = range(0, len(buttons), _BUTTONS_IN_A_ROW)
     return [{"type": "actions", "elements": buttons[start : start + _BUTTONS_IN_A_ROW]} for start in rows]

@@ -40,8 +40,16 @@ class Channel:
             creator=channel.get("creator"),
             topic=html.unescape(str(mapping(channel.get("topic")).get("value") or "")),
             purpose=html.unescape(str(mapping(channel.get("purpose")).get("value") or "")),
-            created_at=datetime.fromtimestamp(created, tz=UTC) if isinstance(created, int | float) else None,
+            created_at=_moment(created),
         )
+
+
+def _moment(created: object) -> datetime | None:
+    """Return when a channel was created; ``None`` if that is no time, which a gateway may have made of it."""
+    try:
+        return datetime.fromtimestamp(created, tz=UTC) if isinstance(created, int | float) else None
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 class ChannelNameTakenError(Exception):

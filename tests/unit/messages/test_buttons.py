@@ -10,6 +10,7 @@ from airflow_incident_provider.interaction.requests import read_interaction
 from airflow_incident_provider.lifecycle.coordination import ActionKind
 from airflow_incident_provider.messages.blocks import Block, Message
 from airflow_incident_provider.messages.brief import BriefState, brief, brief_details
+from airflow_incident_provider.messages.controls import invite_controls
 from airflow_incident_provider.messages.findings import findings_messages
 from airflow_incident_provider.messages.updates import IncidentUpdate, update_messages
 from airflow_incident_provider.models import CONTROL_PROBES, Finding, NotInvited, Verdict
@@ -131,3 +132,8 @@ def test_person_suggested_twice_has_one_button() -> None:
 def test_update_has_invite_button_for_suggested_person() -> None:
     update = IncidentUpdate(since=OCCURRED, not_invited=(JON,), key=KEY)
     assert invite_buttons(update_messages(update)) == [("Invite Jon Smith", ("U00JON",))]
+
+
+def test_buttons_for_a_large_group_fit_into_a_message() -> None:
+    rows = invite_controls("dd.1", {f"U{number:010d}": f"Person {number}" for number in range(100)})
+    assert [len(row["elements"]) for row in rows] == [5] * 5

@@ -13,7 +13,7 @@ from airflow_incident_provider.exceptions import SlackConfigurationError, SlackU
 from airflow_incident_provider.messages.blocks import Message
 from airflow_incident_provider.models import Mode
 from airflow_incident_provider.slack.access import SCOPES
-from airflow_incident_provider.slack.protocol import ChannelNameTakenError
+from airflow_incident_provider.slack.protocol import Channel, ChannelNameTakenError
 
 ALICE, PRIYA, JOSE = "U0ALICENG01", "U0PRIYAIYER", "U0JOSEGARC1"
 DEACTIVATED, GUEST, OTHER_CHANNEL_GUEST, BOT = "U0DAVEGONE1", "U0GUESTLOCK", "U0GUESTSCG1", "U0WARROOM01"
@@ -318,3 +318,8 @@ def test_post_without_scope_raises_configuration_error(
     room = slack.create_channel("inc-room", private=False)
     with pytest.raises(SlackConfigurationError, match="chat:write"):
         slack.post(room.id, message("brief"), key="brief")
+
+
+@pytest.mark.parametrize("created", [1_763_900_000_000_000, float("inf"), float("nan"), "today", None])
+def test_channel_without_a_usable_time_is_read(created: object) -> None:
+    assert Channel.from_slack({"id": "C1", "created": created}).created_at is None
