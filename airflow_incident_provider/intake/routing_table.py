@@ -81,7 +81,7 @@ def _reason(details: ErrorDetails) -> str:
 _TAG_VALUE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,99}")
 """What may be put into a runbook's URL: a tag comes from an alert, and must not lead out of its place."""
 _STATES_PRIVATE = re.compile(
-    r"\bprivate\\?[\"']?\s{0,4}(?:[:=]|%3[ad])[\s\[\\\"']{0,6}(?!false\b|no\b|n\b|off\b|0|null\b|none\b|\$)\w",
+    r"\b(?:is[_-]?)?(?:private|confidential)\\?[\"']?\s{0,4}(?:[:=]|%3[ad])[\s\[\\\"']{0,6}(?!false\b|no\b|n\b|off\b|0|null\b|none\b|\$)\w",
     re.IGNORECASE,
 )
 """The field ``private`` of a text, with a value that does not deny it."""

@@ -268,7 +268,11 @@ def _states_labels(flat: Mapping[str, tuple[str, object]]) -> bool:
     """Return whether tags, scope and host are there, though they may be empty, and none of them was cut."""
     lost = flat[_LOST][1] if _LOST in flat else None
     names = flat.keys() - {plain_name(name) for name in (lost if isinstance(lost, list) else ())}
-    return all(names.intersection(each) for each in (_VALUES["tags"], _SCOPE, _TEXTS["hostname"]))
+    # Whose template is not ours may have further fields for services and the like.
+    is_template_known = "schema" in names and flat["schema"][1] == SCHEMA
+    return is_template_known and all(
+        names.intersection(each) for each in (_VALUES["tags"], _SCOPE, _TEXTS["hostname"])
+    )
 
 
 def _flat(payload: Mapping[str, object]) -> dict[str, tuple[str, object]]:

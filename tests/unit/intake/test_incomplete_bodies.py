@@ -314,3 +314,17 @@ def test_json_repair_keeps_privacy_fields(body: bytes) -> None:
 )
 def test_title_is_extracted_from_plain_text(text: str, title: str) -> None:
     assert extract(text)["title"] == title
+
+
+def test_truncated_body_of_another_template_may_have_lost_a_service() -> None:
+    private = load_routing_table("rules: [{name: vault, match: {service: vault}, private: true}]")
+    alert = {"id": "101", "title": "Disk", "transition": "Triggered", "scope": "", "hostname": "a", "tags": "a:b"}
+    whole = {"alert": {**alert, "service": "vault"}}
+    for before in ("service", "vault", 't"}}'):
+        assert parse_signal(truncated(whole, before), private).private, before
+
+
+@pytest.mark.parametrize("name", ["isPrivate", "is_private", "confidential"])
+def test_refused_text_that_calls_itself_private_may_be_private(name: str) -> None:
+    assert RoutingTable().text_may_be_private(json.dumps({name: True, "x": [1]}))
+    assert not RoutingTable().text_may_be_private(json.dumps({name: False, "x": [1]}))
