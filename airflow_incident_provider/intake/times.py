@@ -51,6 +51,20 @@ _ONE = frozenset({"a", "an", "one", "ein", "eine", "einer", "einem", "un", "una"
 _AMOUNT = re.compile(r"(half (?:an?|one)(?=\s)|\d{1,4}(?:[.,]\d{1,2})?|[a-z]+(?=\s))\s*([^\W\d_]+)")
 _AGO = re.compile(r"(?:vor|hace|il y a|h\u00e1|t?-)?\s*(?P<amounts>.*?)\s*(?:ago|earlier|back|fa|\u524d)?")
 _DATE = re.compile(r"(\d{1,2})([./])(\d{1,2})\2(\d{4})(?:,?\s+(.*))?|(\d{4})/(\d{1,2})/(\d{1,2})(?:\s+(.*))?")
+_DATE_ONLY = re.compile(
+    r"\d{4}-\d\d?-\d\d?|\d{4}-?W\d\d(?:-?\d)?|\d{8}|\d{1,2}[./]\d{1,2}[./]\d{4}|\d{4}/\d\d?/\d\d?"
+)
+"""A day without a time of day; midnight would be a guess."""
+_AROUND_OFFSET = re.compile(
+    r"(?:(?<=\d) )?(?:GMT(?=[+-]))?(Z|[+-]\d\d:?\d\d)(?: [A-Z]{1,5}| [+-]\d{2,4}| \([^()]{1,40}\))?(?: m=\S+)?"
+    r"(?:\[[\w/+-]+\])?$"
+)
+"""An offset with what Go, Java and JavaScript write around it: ``+0000 UTC``, ``Z[UTC]``, ``GMT+0100 (...)``."""
+_ZONE_NAME = re.compile(
+    r"(?P<clock>\d\d?:\d\d(?::\d\d(?:[.,]\d+)?)?) \(?(?!uhr\b|local\b)(?P<name>[a-z]{1,5})\)?"
+    r"(?: (?P<year>\d{4}))?$",
+    re.IGNORECASE,
+)
 _MONTHS = 12
 
 
@@ -69,7 +83,7 @@ def read_time(value: object, *, received_at: datetime | None = None) -> datetime
         value = str(value) if not isinstance(value, int) or value.bit_length() <= _LONGEST_TIME else ""
     if not isinstance(value, str):
         return None
-    text = _HALF_DAY.sub(_whole_day, " ".join(value.strip()[:60].split()))
+    text = _HALF_DAY.sub(_whole_day, " ".join(value.strip()[:90].split()))
     try:
         if received_at is not None and (moment := _relative(text.casefold(), received_at)) is not None:
             return moment
@@ -94,12 +108,27 @@ def _from_posix(number: float) -> datetime:
 
 
 def _from_text(text: str) -> datetime:
+    if _DATE_ONLY.fullmatch(text):
+        raise ValueError(text)
+    text = _ZONE_NAME.sub(_offset_of, _AROUND_OFFSET.sub(r"\1", text))
     iso = re.sub(r"\s*\(?(?:UTC|GMT|Z)\)?$", "+00:00", _iso_date(text), flags=re.IGNORECASE)
     try:
         moment = datetime.fromisoformat(iso)
     except ValueError:
         moment = parsedate_to_datetime(text)
     return moment if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _offset_of(found: re.Match[str]) -> str:
+    """Return the offset of a zone that is named behind a time of day, with the year where that comes last.
+
+    :raises ValueError: the zone is not known; as no zone it would be read as UTC.
+    """
+    hours = _HOURS_AHEAD.get(found["name"].casefold())
+    if hours is None:
+        raise ValueError(found[0])
+    day = f"{found['year']} " if found["year"] else ""
+    return f"{day}{found['clock']}{'-' if hours < 0 else '+'}{abs(hours):02}00"
 
 
 def _iso_date(text: str) -> str:

@@ -463,3 +463,32 @@ def test_tag_decides_however_it_is_written(tags: Any) -> None:
 @pytest.mark.parametrize("env", [["prod", "pci"], "prod, pci", {"name": "pci"}])
 def test_every_env_of_a_report_decides(env: Any) -> None:
     assert read({"title": "x", "env": env}, "rules: [{name: a, match: {env: pci}, private: true}]").route.private
+
+
+# --- times with their zone --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "started_at",
+    [
+        "2026-11-23 10:30:00 CET",
+        "Mon, 23 Nov 2026 10:30:00 CET",
+        "Mon Nov 23 10:30:00 CET 2026",
+        "2026-11-23 09:30:00 +0000 UTC",
+        "2026-11-23 09:30:00.5 +0000 UTC m=+0.25",
+        "2026-11-23T09:30:00Z[UTC]",
+        "Mon Nov 23 2026 10:30:00 GMT+0100 (Central European Standard Time)",
+        "Mon, 23 Nov 2026 09:30:00 GMT",
+        "2026-11-23 04:30 AM EST",
+    ],
+)
+def test_time_is_read_in_its_zone(started_at: str) -> None:
+    incident = read({"title": "x", "started_at": started_at})
+    assert incident.occurred_at.replace(microsecond=0) == NOW - timedelta(minutes=30)
+
+
+@pytest.mark.parametrize("started_at", ["2026-11-23", "23.11.2026", "2026-W48-1", "2026-11-23 09:30 IST"])
+def test_time_that_would_be_a_guess_is_left_out(started_at: str) -> None:
+    incident = read({"title": "x", "started_at": started_at})
+    assert incident.occurred_at == NOW
+    assert any(flag.field == "started_at" for flag in incident.flags)
