@@ -27,6 +27,7 @@ from airflow_incident_provider.intake.datadog.text import (
     plain_text,
     read_measurement,
     read_title,
+    reference_of_link,
     states_firing,
 )
 from airflow_incident_provider.intake.keys import FORMER_DIGITS, alert_key
@@ -108,10 +109,13 @@ def _is_identified(payload: DatadogPayload, subject: _Subject, transition: str |
 def _subject(payload: DatadogPayload, warnings: ParseWarnings) -> _Subject:
     """Return what the notification is about.
 
-    Only without a monitor id of its own is the text asked for the monitor and its group: a text quotes anything.
+    Only without a monitor id of its own are the text and the link asked for the monitor and its group: a text
+    quotes anything.
     """
     title = _title(payload)
-    reference = monitor_reference(payload.body or "") if payload.alert_id is None else None
+    reference = None
+    if payload.alert_id is None:
+        reference = monitor_reference(payload.body or "") or reference_of_link(payload.link or "")
     monitor_id = payload.alert_id or (reference.id if reference else None)
     scope = payload.scope or (reference.scope if reference else None) or title.scope or ""
     if not (title.name or monitor_id or payload.id):

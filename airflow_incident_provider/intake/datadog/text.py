@@ -206,17 +206,20 @@ def monitor_reference(body: str) -> MonitorReference | None:
     quote anything.
     """
     footers = _STATUS_LINK.findall(html.unescape(body[:_MAX_READ] + "\n" + body[_MAX_READ:][-_MAX_READ:]))
-    for url in reversed(footers):
-        if not is_datadog_url(url):
-            continue
-        parts = urlsplit(url)
-        place = parts.path + (f"#{parts.fragment}" if parts.fragment else "")
-        if (path := _MONITOR_PATH.match(place)) is None:
-            continue
-        query = parts.query or parts.fragment.partition("?")[2]
-        groups = parse_qs(query).get("group", [])
-        return MonitorReference(id=path[1], url=url, scope=groups[0] if groups else None)
-    return None
+    return next(filter(None, map(reference_of_link, reversed(footers))), None)
+
+
+def reference_of_link(url: str) -> MonitorReference | None:
+    """Return the monitor that a link to a site of Datadog's leads to."""
+    if not is_datadog_url(url):
+        return None
+    parts = urlsplit(url)
+    place = parts.path + (f"#{parts.fragment}" if parts.fragment else "")
+    if (path := _MONITOR_PATH.match(place)) is None:
+        return None
+    query = parts.query or parts.fragment.partition("?")[2]
+    groups = parse_qs(query).get("group", [])
+    return MonitorReference(id=path[1], url=url, scope=groups[0] if groups else None)
 
 
 _NUMBER = r"-?\d{1,20}(?:\.\d{1,20})?(?:[eE][+-]?\d{1,3})?(?: ?%)?"

@@ -208,3 +208,19 @@ def test_scope_braces_and_order_do_not_affect_key() -> None:
         read({"datadog": alert_payload(alert={"scope": scope})}) for scope in ("{host:a,env:b}", "env:b,host:a")
     )
     assert one.key == other.key
+
+
+def test_monitors_of_one_title_are_distinguished_by_their_link() -> None:
+    groups = [
+        read_notification(
+            {"datadog": {"title": title, "link": link}}, received_at=NOW, routing=RoutingTable()
+        ).group
+        for title, link in (
+            ("[Triggered] CPU", "https://app.datadoghq.com/monitors/98?group=host%3Aa"),
+            ("[Triggered] CPU", "https://app.datadoghq.com/monitors/99?group=host%3Aa"),
+            ("[Recovered] CPU", "https://app.datadoghq.com/monitors/99?group=host%3Aa&to_ts=1"),
+            ("[Recovered] CPU", "https://app.datadoghq.com.evil.example/monitors/99"),
+        )
+    ]
+    assert groups[1] == groups[2]
+    assert len(set(groups)) == 3
