@@ -23,6 +23,7 @@ from airflow_incident_provider.cli.view import read_all_stored
 from airflow_incident_provider.config import DEFAULT_DATADOG_CONN_ID, ConfKey
 from airflow_incident_provider.exceptions import IncidentError, InvalidPayloadError, RoutingTableError
 from airflow_incident_provider.intake import RoutingTable, load_routing_table
+from airflow_incident_provider.intake.request_body import UnreadableBodyError, parse_body
 from airflow_incident_provider.intake.routing_table import Settings
 from airflow_incident_provider.lifecycle.decision import decide
 from airflow_incident_provider.lifecycle.explain import as_json, in_words
@@ -131,10 +132,16 @@ class Handling:
 def _payload(name: str | None) -> dict[str, Any]:
     if name is None:
         return dict(recorded_alert()[str(ConfKey.DATADOG)])
-    content = _json("The payload", _text(name))
-    if not isinstance(content, dict):
-        raise InvalidPayloadError("The payload is not a JSON object.")
-    return content
+    alerts = parse_body(_bytes(name))
+    if len(alerts) > 1:
+        raise InvalidPayloadError(
+            f"{name} holds {len(alerts)} alerts.",
+            fix="The webhook decides on each by itself: explain one at a time.",
+        )
+    [alert] = alerts
+    if isinstance(alert, UnreadableBodyError):
+        raise alert
+    return alert
 
 
 def _records(args: Namespace) -> Sequence[IncidentRecord]:
@@ -178,11 +185,16 @@ def _json(what: str, text: str) -> Any:
         raise InvalidPayloadError(f"{what} cannot be read as JSON: {error}.") from None
 
 
-def _text(name: str, error: type[IncidentError] = InvalidPayloadError) -> str:
+def _bytes(name: str, error: type[IncidentError] = InvalidPayloadError) -> bytes:
     try:
-        if name == "-":
-            return sys.stdin.read()
-        return Path(name).read_text(encoding="utf-8")
+        return sys.stdin.read().encode() if name == "-" else Path(name).read_bytes()
     except (OSError, UnicodeDecodeError) as failed:
         reason = failed.strerror if isinstance(failed, OSError) else "it is not UTF-8"
         raise error(f"{name} cannot be read: {reason}.") from None
+
+
+def _text(name: str, error: type[IncidentError] = InvalidPayloadError) -> str:
+    try:
+        return _bytes(name, error).decode()
+    except UnicodeDecodeError:
+        raise error(f"{name} cannot be read: it is not UTF-8.") from None

@@ -6,6 +6,7 @@ Colour follows ``NO_COLOR`` and ``FORCE_COLOR``, as rich does.
 
 from __future__ import annotations
 
+import json
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -55,6 +56,8 @@ def print_document(document: Any, output: str) -> None:
     from airflow.cli.simple_table import AirflowConsole
 
     console = AirflowConsole()
+    # YAML has no form for the enumerations that JSON writes as text.
+    document = json.loads(json.dumps(document))
     (console.print_as_yaml if output == "yaml" else console.print_as_json)(document)
 
 

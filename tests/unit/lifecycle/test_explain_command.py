@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from airflow.cli.cli_parser import AirflowHelpFormatter, DefaultHelpParser
 
 from airflow_incident_provider.cli.commands import get_cli_commands
@@ -134,8 +135,9 @@ def test_lists_responders_and_probes_with_their_rules(capsys: Any, tmp_path: Pat
     ("content", "message"),
     [
         (None, "payload.json cannot be read: No such file or directory."),
-        ("{", "The payload cannot be read as JSON"),
-        ("[1]", "The payload is not a JSON object."),
+        ("{", "The body is not JSON"),
+        ("[1]", "is not an object"),
+        ('[{"title": "a"}, {"title": "b"}]', "payload.json holds 2 alerts. The webhook decides on each by itself"),
         ("{}", "The conf is empty."),
         ('{"alert": {"type": "error"}}', "neither a title nor an id"),
     ],
@@ -166,3 +168,26 @@ def test_control_characters_are_removed_from_output(capsys: Any, tmp_path: Path)
     )
     run(str(file))
     assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'\xef\xbb\xbf{"title": "T", "severity": "high"}',
+        '{"title": "T", "severity": "high"}'.encode("utf-16"),
+        b'[{"title": "T", "severity": "high"}]',
+        b"title=T&severity=high",
+        b"{'title': 'T', 'severity': 'high',}",
+    ],
+)
+def test_payload_is_read_as_the_webhook_reads_a_body(content: bytes, tmp_path: Path, capsys: Any) -> None:
+    file = tmp_path / "payload"
+    file.write_bytes(content)
+    assert run(str(file), "--no-records") == 0
+    assert capsys.readouterr().out.startswith("OPEN man.")
+
+
+@pytest.mark.parametrize("output", ["json", "yaml"])
+def test_documents_contain_the_handling(output: str, capsys: Any) -> None:
+    assert run("--no-records", "--output", output) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["handling"]["dag_id"] == "incident_response"
