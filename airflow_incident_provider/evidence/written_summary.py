@@ -39,7 +39,9 @@ _OF_CHECKS: Mapping[str, str] = {
         "also alerting since utc fired first min h before after this alert no other monitor that of services "
         "around it alerts by service began to within one for only alerting groups were read the"
     ),
-    "downtime": ("a planned downtime covers since until utc no this alert with end set"),
+    "downtime": (
+        "a planned downtime covers since until utc no this alert with end set whether the of is not known"
+    ),
     "catalog": ("owner no named runbook the catalog has entry of"),
 }
 _OF_PROBES = (

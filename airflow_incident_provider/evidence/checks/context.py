@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from airflow_incident_provider.evidence.calls import SIGNALS, Answer, Answers
@@ -23,6 +25,8 @@ from airflow_incident_provider.models import Verdict
 
 _RELATED_S = 1800
 _ONE_MINUTE = 60
+_AND = re.compile(r"\s+AND\s+|,|\s+", re.IGNORECASE)
+_OPERATOR = re.compile(r"(?:^|[\s()])(?:OR|NOT|IN)(?=[\s()])|[!-](?=\w+:)", re.IGNORECASE)
 
 
 def check_monitors(
@@ -88,8 +92,13 @@ def check_downtime(request: EvidenceRequest, answers: Answers) -> Checked[tuple[
         return check.skipped("the alert names no monitor")
     if (answer := check.answer()) is None:
         return check.unanswered("whether a downtime is planned is")
-    seen = tuple(_downtimes(request, answer.rows("data")))
+    found = list(_downtimes(request, answer.rows("data")))
+    seen = tuple(downtime for downtime, covers in found if covers)
     if not seen:
+        if unclear := [downtime.scope for downtime, covers in found if covers is None]:
+            return check.unknown(
+                f"whether the planned downtime of {listed(unclear, 2)} covers this alert is not known"
+            )
         return check.found(f"no planned downtime covers this alert{partly(answer)}", ())
     first = seen[0]
     until = f" until {clock(first.end, request)}" if first.end is not None else ", with no end set"
@@ -97,7 +106,10 @@ def check_downtime(request: EvidenceRequest, answers: Answers) -> Checked[tuple[
     return check.found(f"a planned downtime covers {first.scope}{since}{until}", seen, Verdict.WARN)
 
 
-def _downtimes(request: EvidenceRequest, rows: Iterable[Mapping[str, Any]]) -> Iterable[DowntimeSeen]:
+def _downtimes(
+    request: EvidenceRequest, rows: Iterable[Mapping[str, Any]]
+) -> Iterable[tuple[DowntimeSeen, bool | None]]:
+    """Yield the downtimes of now, and whether each covers the alert."""
     own = {*request.scope, *request.tags(request.service)}
     now = request.now.timestamp()
     for row in rows:
@@ -107,18 +119,28 @@ def _downtimes(request: EvidenceRequest, rows: Iterable[Mapping[str, Any]]) -> I
         start, end = seconds_of(attributes.get("start")), seconds_of(attributes.get("end"))
         scope = text_of(attributes, "scope", limit=150) or "*"
         groups = attributes.get("groups")
-        if (start is None or start <= now) and (end is None or end > now) and _covers(scope, groups, own):
-            yield DowntimeSeen(scope=scope, start=start, end=end)
+        if (start is None or start <= now) and (end is None or end > now):
+            yield DowntimeSeen(scope=scope, start=start, end=end), _covers(scope, groups, own)
 
 
-def _covers(scope: str, groups: object, own: set[str]) -> bool:
-    """Return whether every tag of a scope is one of the alert's own, and its groups include the alert's."""
-    terms = [term.strip("() ") for term in scope.replace(" AND ", ",").replace(" ", ",").split(",")]
-    if " OR " in scope or not all(term in own or term in {"*", ""} for term in terms):
+def _covers(scope: str, groups: object, own: set[str]) -> bool | None:
+    """Return whether every tag of a scope is one of the alert's own, and its groups include the alert's.
+
+    :returns: ``None`` for a scope with operators, which are not evaluated.
+    """
+    if _OPERATOR.search(scope):
+        return None
+    terms = [term.strip("() ") for term in _AND.split(scope)]
+    if not all(_has(own, term) for term in terms if term not in {"*", ""}):
         return False
     if not isinstance(groups, list) or not groups:
         return True
     return any(set(str(group).split(",")) <= own for group in groups)
+
+
+def _has(own: set[str], term: str) -> bool:
+    """Return whether the alert has a tag, which may end in any way."""
+    return any(fnmatchcase(tag, term) for tag in own)
 
 
 def check_catalog(request: EvidenceRequest, answers: Answers) -> Checked[CatalogSeen]:

@@ -303,3 +303,29 @@ def test_event_title_without_a_change_is_not_a_cause(title: str) -> None:
 def test_event_title_with_a_change_is_a_deployment(title: str, tags: tuple[str, ...]) -> None:
     evidence = collect_evidence({**RISES, "events": _event(title, *tags)})
     assert [each.cause for each in evidence.hypotheses] == [Cause.DEPLOYMENT]
+
+
+@pytest.mark.parametrize(
+    ("scope", "groups", "verdict"),
+    [
+        ("env:prod", [], Verdict.WARN),
+        ("*", [], Verdict.WARN),
+        ("service:check* AND env:prod", [], Verdict.WARN),
+        ("env:staging", [], Verdict.OK),
+        ("host:db-*", [], Verdict.OK),
+        ("env:staging AND team:payments", [], Verdict.OK),
+        ("env:prod", ["host:web-2"], Verdict.OK),
+        ("env:prod", ["host:web-2", "host:web-1"], Verdict.WARN),
+        ("env:prod OR env:staging", [], Verdict.UNKNOWN),
+        ("env:prod AND NOT host:web-2", [], Verdict.UNKNOWN),
+        ("env:prod,!host:web-2", [], Verdict.UNKNOWN),
+        ("service IN (checkout, cart)", [], Verdict.UNKNOWN),
+        ("team:payments", [], Verdict.OK),
+        ("env:prod", ["pod:a"], Verdict.OK),
+    ],
+)
+def test_downtime_is_denied_only_if_it_covers_others(scope: str, groups: list[str], verdict: Verdict) -> None:
+    attributes = {"scope": scope, "groups": groups, "start": "2026-11-23T17:00:00Z", "end": None}
+    body = {"data": [{"attributes": attributes}]}
+    evidence = collect_evidence({**RISES, "downtimes": body}, scope=("host:web-1", "env:prod"))
+    assert finding(evidence, "downtime").verdict is verdict
