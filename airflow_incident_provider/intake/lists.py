@@ -118,14 +118,12 @@ def _plain_tag(tag: str) -> str:
 
     Only the quotes around the tag, or around its value, are no part of it.
     """
-    tag = composed(tag).strip()
-    tag = _unquoted(tag) if tag[:1] in tuple(_QUOTES) else tag
+    tag = composed(tag).strip().lstrip(_QUOTES).strip()
     key, colon, value = _TAG_KEY.sub(r"\1:", tag.removeprefix("#").strip(), count=1).partition(":")
-    return f"{key}{colon}{_unquoted(value)}"
-
-
-def _unquoted(text: str) -> str:
-    return text.strip().strip(_QUOTES).strip()
+    is_quoted = value[:1] in tuple(_QUOTES) and value[:1] == value[-1:]
+    # A quote that nothing closes is a part of the value.
+    value = value.strip(_QUOTES) if is_quoted or value[:1] not in tuple(_QUOTES) else value
+    return f"{key}{colon}{value}" if colon else key.strip(_QUOTES)
 
 
 def values_of(key: str, tags: Iterable[str]) -> tuple[str, ...]:

@@ -159,6 +159,10 @@ def _names(
     return tuple(found[:MAX_ITEMS])
 
 
+def _split_at_commas(text: str) -> Iterator[str]:
+    yield from filter(None, (part.strip() for part in text.split(",")))
+
+
 def _tags(value: object, reject: Reject, received_at: datetime) -> tuple[str, ...]:
     return _names(tag_items(value), reject, received_at)
 
@@ -246,7 +250,9 @@ class Report:
         default=False,
     )
     services: tuple[str, ...] | None = _field(_names, _MORE, "Services", "One a line.", default=[])
-    env: tuple[str, ...] | None = _field(_names, _MORE, "Environment", "Such as prod.")
+    env: tuple[str, ...] | None = _field(
+        partial(_names, split=_split_at_commas), _MORE, "Environment", "Such as prod."
+    )
     teams: tuple[str, ...] | None = _field(
         _names, _MORE, "Teams", "Who owns it, one a line. The routing table uses it.", default=[]
     )
