@@ -41,6 +41,8 @@ class FailedRun:
     :param began_at: when it started; the time of the callback if Airflow does not say.
     :param task: the task that failed; ``None`` in the callback of a DAG.
     :param reason: why the run failed, in Airflow's words, in the callback of a DAG.
+    :param destination: which of the run's rooms it belongs to, if not to the public one of the default connection:
+        what is posted in a private room must not be posted in a public one, or in another workspace.
     """
 
     dag_id: str
@@ -48,11 +50,13 @@ class FailedRun:
     began_at: datetime
     task: FailedTask | None = None
     reason: str | None = None
+    destination: str | None = None
 
     @classmethod
-    def of(cls, context: Mapping[str, Any]) -> FailedRun:
+    def of(cls, context: Mapping[str, Any], *, destination: str | None = None) -> FailedRun:
         """Read the context of a task's or a DAG's callback, however little of it there is.
 
+        :param destination: which of the run's rooms it belongs to.
         :raises LookupError: it does not name the run.
         """
         ti, dag_run, dag = (context.get(name) for name in ("ti", "dag_run", "dag"))
@@ -68,16 +72,17 @@ class FailedRun:
             began_at=_moment(_first("start_date", dag_run)),
             task=None if is_of_dag or ti is None else _task(ti, context),
             reason=str(context["reason"]) if context.get("reason") else None,
+            destination=destination,
         )
 
     @property
     def digest(self) -> str:
-        """Eight characters that identify the run."""
-        return digest(f"{self.dag_id}/{self.run_id}", 8)
+        """Eight characters that identify the run, and which of its rooms."""
+        return digest("/".join(filter(None, (self.dag_id, self.run_id, self.destination))), 8)
 
     @property
     def key(self) -> str:
-        """The key of the run's incident: the same for all of its failures."""
+        """The key of the run's incident: the same for all of its failures with the same destination."""
         return f"dag.{_NOT_IN_KEY.sub('-', self.dag_id)[:_MAX_DAG_ID]}.{self.digest}"
 
     @property

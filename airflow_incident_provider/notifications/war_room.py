@@ -61,9 +61,10 @@ class WarRoomNotifier(BaseNotifier):
     """Open a room for a run that failed, and post its failures there.
 
     One room for each run: everything that fails in the run later is posted in the same room, and failures that come
-    at the same time are posted in one message. Use it as ``on_failure_callback`` of tasks or of a DAG. Errors are
-    logged and never make the failure worse. A failure that cannot be posted, because Slack is down or limits the
-    rate, is kept in ``[incident] directory_folder`` and posted with the next one on the same worker.
+    at the same time are posted in one message. Failures of private notifiers, and of each further connection, have
+    a room of their own. Use it as ``on_failure_callback`` of tasks or of a DAG. Errors are logged and never make
+    the failure worse. A failure that cannot be posted, because Slack is down or limits the rate, is kept in
+    ``[incident] directory_folder`` and posted with the next one on the same worker.
 
     :param members: people to invite: e-mail addresses, names, ``@usergroup`` handles or Slack ids, in a list or in
         a text with commas or line breaks. (templated)
@@ -118,7 +119,7 @@ class WarRoomNotifier(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Queue the failure, and post all that are queued for this run, unless another process does."""
-        failure = FailedRun.of(context)
+        failure = FailedRun.of(context, destination=self._destination())
         deadline = _Deadline.of(failure)
         try:
             self._notify_through(settings().directory_folder, failure, deadline)
@@ -167,6 +168,12 @@ class WarRoomNotifier(BaseNotifier):
                     return
                 except IncidentError as error:
                     self.log.warning("Failures of %s could not be posted: %s", other.dag_id, error)
+
+    def _destination(self) -> str | None:
+        """Return what tells the run's rooms apart; ``None`` for the public one of the default connection."""
+        if self.slack_conn_id == DEFAULT_SLACK_CONN_ID and not self.private:
+            return None
+        return f"{self.slack_conn_id}/{'private' if self.private else 'public'}"
 
     def _parameters(self) -> dict[str, Any]:
         return {

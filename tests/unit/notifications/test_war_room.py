@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import re
 import signal
 from collections import Counter
@@ -75,6 +76,27 @@ def test_concurrent_failures_of_a_run_share_one_room(notifier: WarRoomNotifier, 
     assert len(control.calls("conversations.create")) == 1
     assert len(control.calls("conversations.invite")) == 1
     assert len(control.calls("chat.postMessage")) <= 1 + BURST // 4, "failures were not posted in batches"
+
+
+def test_private_failure_has_a_private_room_of_its_own(notifier: WarRoomNotifier, control: SandboxClient) -> None:
+    private_notifier = WarRoomNotifier(members=["dana@acme.example"], private=True)
+    for task_id, responsible in (("load", notifier), ("salaries", private_notifier), ("check", notifier)):
+        responsible(failure_context(task_id))
+    channels = [channel for channel in control.state()["channels"] if channel["name"].startswith("dag-")]
+    tasks = {channel["is_private"]: set(posted_tasks(control, channel["name"])) for channel in channels}
+    assert tasks == {False: {"load", "check"}, True: {"salaries"}}
+    [public] = [channel["name"] for channel in channels if not channel["is_private"]]
+    assert "salaries" not in str(control.channel(public))
+
+
+def test_failures_of_two_connections_are_not_mixed(
+    notifier: WarRoomNotifier, control: SandboxClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SLACK_OTHER", os.environ["AIRFLOW_CONN_SLACK_API_DEFAULT"])
+    notifier(failure_context("load"))
+    WarRoomNotifier(slack_conn_id="slack_other")(failure_context("check"))
+    tasks = [set(posted_tasks(control, room)) for room in rooms(control)]
+    assert sorted(tasks, key=sorted) == [{"check"}, {"load"}]
 
 
 def test_later_failure_only_posts_a_message(notifier: WarRoomNotifier, control: SandboxClient) -> None:
