@@ -137,14 +137,14 @@ def test_user_can_name_themselves(text: str) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", [ActionKind.UPDATE, ActionKind.ITEM])
-def test_a_text_is_kept_as_it_was_typed(kind: ActionKind, sent: str, typed: str) -> None:
-    """Slack escapes a command's text, and writes mentions and links as tokens."""
+def test_text_is_unescaped(kind: ActionKind, sent: str, typed: str) -> None:
+    """Slack escapes the text and sends mentions and links as tokens."""
     parsed = parse_command(f"{kind} {sent}")
     assert parsed is not None
     assert parsed.arguments["text"] == typed
 
 
-def test_a_duration_within_a_sentence_is_no_next_update() -> None:
+def test_duration_within_a_sentence_does_not_set_the_next_update() -> None:
     parsed = parse_command("update The rollout ends within the next 2 hours")
     assert parsed is not None
     assert parsed.arguments == {"text": "The rollout ends within the next 2 hours"}
