@@ -125,8 +125,8 @@ def _add_steps(routing: str | Mapping[str, Any] | None, slack: Mapping[str, Any]
     """Add the steps to the DAG in the context.
 
     Of the steps up to the room, the one nearest to it has the highest priority; a cluster policy of this package
-    adds the severity. From the room on a step runs whatever became of those before it: a room without people is
-    better than no room, findings without a room are kept in XCom, and the summary says what is missing. These
+    adds the severity. From the room on a step runs whether or not those before it succeeded: a room without people
+    is better than no room, findings without a room are kept in XCom, and the summary says what is missing. These
     steps name the registry as an inlet, because they show the incident's current state.
     """
     always: dict[str, Any] = {"trigger_rule": TriggerRule.ALL_DONE, "inlets": [REGISTRY, REPORTS]}

@@ -1,5 +1,5 @@
 """
-Whether a component of Airflow in this container has reported lately that it is alive; the exit code tells.
+Exit with 0 if a component of Airflow in this container reported recently that it is alive, else with 1.
 
 It asks the database what ``airflow jobs check`` asks, without importing Airflow: that takes seconds of a core,
 at every check of every component.

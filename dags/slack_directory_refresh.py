@@ -2,7 +2,7 @@
 Keeps the directory of Slack members at hand, so that no incident waits for it.
 
 Names are looked up in it; e-mail addresses, ids and user groups need no directory. Unpause it where a routing table
-or people name somebody by name and the workspace has more than 3,000 members; in a smaller one it saves a second. A
+or a report gives names, and the workspace has more than 3,000 members; in a smaller one it saves a second. A
 directory of up to a day counts as fresh, and an older one is used rather than waited for.
 """
 

@@ -20,7 +20,7 @@ from airflow_incident_provider.cli.watch import watch_run
 from airflow_incident_provider.config import ConfKey, DagId
 from airflow_incident_provider.exceptions import InvalidPayloadError
 from airflow_incident_provider.intake import RoutingTable, read_incident
-from airflow_incident_provider.intake.conf import checked_conf
+from airflow_incident_provider.intake.conf import checked_conf, requests_dry_run
 from airflow_incident_provider.intake.datadog import looks_like_datadog
 from airflow_incident_provider.intake.lists import split_names, split_people
 from airflow_incident_provider.intake.report_fields import require_valid
@@ -52,7 +52,7 @@ def trigger(args: Namespace) -> ExitCode:
     conf = checked_conf(conf, received_at=datetime.now(UTC))
     incident = _parsed_incident(conf, remote=args.api_url is not None)
     if args.interactive:
-        print_lines([*preview(incident, dry_run=conf.get(ConfKey.DRY_RUN) is True, routed=args.api_url is None)])
+        print_lines([*preview(incident, dry_run=requests_dry_run(conf), routed=args.api_url is None)])
         if not confirm("Start incident response?"):
             print_text("Nothing was started.")
             return ExitCode.INTERRUPTED

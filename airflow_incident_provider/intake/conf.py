@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from airflow_incident_provider.config import DRILL_TAG
+from airflow_incident_provider.config import DRILL_TAG, ConfKey
 from airflow_incident_provider.exceptions import InvalidPayloadError, NotAnIncidentError
 from airflow_incident_provider.intake.alert_formats import ForeignAlert, read_foreign
 from airflow_incident_provider.intake.datadog import looks_like_datadog, read_datadog
@@ -39,7 +39,7 @@ from airflow_incident_provider.intake.request_body import LOST_KEY, REPAIRS_KEY
 from airflow_incident_provider.intake.routing_table import RoutingTable
 from airflow_incident_provider.intake.times import read_time, settle_time
 from airflow_incident_provider.intake.urls import distinct_links, make_link
-from airflow_incident_provider.intake.values import plain_name
+from airflow_incident_provider.intake.values import plain_name, read_yes_or_no
 from airflow_incident_provider.models import Incident, Link, LinkKind, Route, Source
 from airflow_incident_provider.text import distinct, for_error, one_line, shorten
 
@@ -101,6 +101,7 @@ def read_notification(conf: Mapping[str, object], *, received_at: datetime, rout
     if lost is not None:
         _require_identified(notification, lost)
     notification = _with_body_warnings(notification, repairs or (), lost)
+    notification = _with_dry_run_warning(notification, given)
     notification = _as_drill(notification) if _TEST.match(notification.incident.title) else notification
     routed = _routed(notification.incident, report, routing)
     if lost is not None and not routed.route.private:
@@ -111,6 +112,28 @@ def read_notification(conf: Mapping[str, object], *, received_at: datetime, rout
     return replace(notification, incident=fit_incident(routed), severity_stated=stated)
 
 
+def requests_dry_run(conf: Mapping[str, object]) -> bool:
+    """Return whether a conf asks for a dry run, in any words for yes.
+
+    What is neither yes nor no asks for none: an alert must not be lost. The brief names it.
+    """
+    try:
+        return read_yes_or_no(conf.get(ConfKey.DRY_RUN)) is True
+    except ValueError:
+        return False
+
+
+def _with_dry_run_warning(notification: Notification, conf: Mapping[str, object]) -> Notification:
+    try:
+        read_yes_or_no(conf.get(ConfKey.DRY_RUN))
+    except ValueError as error:
+        warnings = ParseWarnings(notification.incident.flags)
+        warnings.add(ConfKey.DRY_RUN.value, conf[ConfKey.DRY_RUN], f"{error}: this is no dry run")
+        incident = notification.incident.model_copy(update={"flags": warnings.as_tuple()})
+        return replace(notification, incident=incident)
+    return notification
+
+
 def checked_conf(conf: Mapping[str, object], *, received_at: datetime) -> dict[str, object]:
     """Return a conf that a person wrote, with scalar values in the words of the trigger form.
 
@@ -118,6 +141,10 @@ def checked_conf(conf: Mapping[str, object], *, received_at: datetime) -> dict[s
 
     :raises InvalidPayloadError: naming every value that :func:`read_incident` would leave out.
     """
+    try:
+        read_yes_or_no(conf.get(ConfKey.DRY_RUN))
+    except ValueError as error:
+        raise InvalidPayloadError(f"{ConfKey.DRY_RUN}: {error}.", fix="Use true or false.") from None
     if _DATADOG in conf:
         require_valid({name: conf[name] for name in conf if name in ADDITIONS}, received_at=received_at)
         return dict(conf)

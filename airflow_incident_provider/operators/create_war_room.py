@@ -210,7 +210,7 @@ class CreateWarRoomOperator(SlackStep):
                 check = check_run(incident.key, at)
                 request_run(check.dag_id, check.run_id, check.conf, at)
         except (KeyError, ValidationError, AirflowRuntimeError, IncidentError) as error:
-            # The room is open, whatever became of its record or of the routing table.
+            # The room is open even if its record or the routing table cannot be read.
             self.log.warning("There are no reminders: %s", error)
 
 

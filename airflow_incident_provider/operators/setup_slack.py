@@ -6,8 +6,8 @@ from typing import Any
 
 from airflow.sdk import Context
 
-from airflow_incident_provider.config import ConfKey
 from airflow_incident_provider.exceptions import IncidentError
+from airflow_incident_provider.intake.conf import requests_dry_run
 from airflow_incident_provider.models import Mode, SlackWorkspace
 from airflow_incident_provider.operators.base import SlackStep
 from airflow_incident_provider.slack.access import identify_workspace
@@ -40,7 +40,7 @@ class SetupSlackOperator(SlackStep):
 
     def run_step(self, context: Context) -> SlackWorkspace:
         """Identify the workspace, unless this is a dry run."""
-        if self.only_dry_run or (context["dag_run"].conf or {}).get(ConfKey.DRY_RUN) is True:
+        if self.only_dry_run or requests_dry_run(context["dag_run"].conf or {}):
             workspace = self._requested_dry_run()
         else:
             workspace = identify_workspace(self.slack_conn_id)

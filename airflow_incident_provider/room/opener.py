@@ -265,7 +265,7 @@ class RoomOpener:
             slack.set_topic(channel.id, wanted)
 
     def _add_bookmarks(self, slack: SlackClient, channel: Channel, *, fresh: bool) -> None:
-        """Add the bookmarks that are missing, each whatever became of the others.
+        """Add the missing bookmarks; one that fails does not stop the others.
 
         :raises IncidentError: the first error.
         """

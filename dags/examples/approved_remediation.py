@@ -16,7 +16,7 @@ from airflow_incident_provider.operators import CreateWarRoomOperator, PostThrea
 
 with DAG(
     dag_id="approved_remediation",
-    description="Restarts a service once a person has approved it, and tells the room",
+    description="Restarts a service once a person has approved it, and posts the answer to the room",
     doc_md=__doc__,
     schedule=None,
     catchup=False,
@@ -57,7 +57,7 @@ with DAG(
             "{% set answer = ti.xcom_pull(task_ids='may_we_restart') %}"
             "{% set done = ti.xcom_pull(task_ids='restart') %}"
             "{% if not answer %}Not approved: nothing was changed."
-            "{% else %}Approved by {{ (answer.responded_by_user or {}).name or 'nobody in particular' }}: "
+            "{% else %}Approved by {{ (answer.responded_by_user or {}).name or 'an unknown user' }}: "
             "{{ done or 'but the restart failed; see the log in Airflow' }}.{% endif %}"
         ),
         trigger_rule=TriggerRule.ALL_DONE,

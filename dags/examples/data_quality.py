@@ -16,7 +16,7 @@ from airflow_incident_provider.operators import (
 
 with DAG(
     dag_id="data_quality",
-    description="Checks that the orders of the day are complete, and calls people together when they are not",
+    description="Checks that the orders of the day are complete, and opens a war room when they are not",
     doc_md=__doc__,
     schedule=None,
     catchup=False,
@@ -33,7 +33,7 @@ with DAG(
         command=["sh", "-c", 'echo "$ORDERS of $EXPECTED orders arrived"; [ "$ORDERS" -ge "$EXPECTED" ]'],
         environment={"ORDERS": "{{ params.orders }}", "EXPECTED": "{{ params.expected }}"},
         network_mode="none",
-        # Without a Docker Engine nobody knows how the data are, and that is not what people are called for.
+        # Without a Docker Engine the data cannot be checked, which is no reason to open a room.
         if_unavailable="fail",
     )
 

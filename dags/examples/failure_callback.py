@@ -12,7 +12,7 @@ from airflow_incident_provider.notifications.war_room import WarRoomNotifier
 
 with DAG(
     dag_id="nightly_orders",
-    description="Loads the orders of the day; people are called together when it fails",
+    description="Loads the orders of the day; a war room is opened when it fails",
     doc_md=__doc__,
     schedule=None,
     catchup=False,

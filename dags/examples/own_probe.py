@@ -48,7 +48,7 @@ with incident_dag(
     lag = InvestigateInContainerOperator(
         task_id="replication_lag",
         image="alpine:3.23",
-        # In earnest: an image with your database's client, and a query.
+        # In production: an image with your database's client, and a query.
         command=["echo", "97"],
         parser=replication_lag,
         network_mode="none",

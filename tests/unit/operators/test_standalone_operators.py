@@ -471,3 +471,22 @@ def test_ca_bundle_may_have_comments_in_any_charset(tmp_path: Path, monkeypatch:
     bundle.write_bytes(b"\x30\x82\x01")
     with pytest.raises(ProbeSettingsError, match="no certificate in PEM"):
         probe_settings(ProbeRun(probe="control"))
+
+
+@pytest.mark.usefixtures("connected")
+@pytest.mark.parametrize(
+    ("value", "mode"),
+    [
+        (True, "dry_run"),
+        ("true", "dry_run"),
+        ("Yes", "dry_run"),
+        (1, "dry_run"),
+        ("false", "live"),
+        ("maybe", "live"),
+    ],
+)
+def test_conf_requests_dry_run_in_any_words_for_yes(context: Context, value: object, mode: str) -> None:
+    conf = {"title": "Orders are late", "severity": "high", "dry_run": value}
+    assert SetupSlackOperator(task_id="t").execute(context(conf))["mode"] == mode
+    flags = Incident.model_validate(ParseIncidentOperator(task_id="t").execute(context(conf))).flags
+    assert [flag.field for flag in flags] == (["dry_run"] if value == "maybe" else [])
