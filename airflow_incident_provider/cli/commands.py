@@ -301,9 +301,9 @@ _INSTALLATION = (
         description=(
             "Keep a WebSocket to Slack open and hand every interaction to the API server, signed as Slack signs"
             " it;\nacknowledge it once the API server has accepted it. It needs app_token and signing_secret in"
-            " the extra of the\nSlack connection. It runs until SIGTERM, reconnects whenever it is disconnected, and prints"
-            " a line for each change of the connection.\nExit code 0 after SIGTERM; 3 if a token is missing or Slack refuses"
-            " it; 130 after Ctrl-C."
+            " the extra of the\nSlack connection. It runs until SIGTERM, reconnects whenever it is disconnected,"
+            " and prints a line for each change of\nthe connection. Exit code 0 after SIGTERM; 3 if a token is"
+            " missing or Slack refuses it; 130 after Ctrl-C."
         ),
         epilog="Example:\n  airflow incident socket --api-url http://airflow-api-server:8080",
         func=lazy("socket_mode.socket"),
