@@ -39,8 +39,11 @@ The function is called at every start of Airflow's command line: its module has 
 
 CHECK_AREAS = "airflow, dag, pool, slack, clock, datadog, webhook, docker, routing"
 
-_EXTRAS = ("demo", "sandbox")
-"""Commands of another distribution, which the extra of the same name installs."""
+_EXTRAS = {
+    "demo": ("--home", "--dags", "--once", "--runs", "--airflow-port", "--sandbox-port"),
+    "sandbox": ("--host", "--port"),
+}
+"""Commands of another distribution, which the extra of the same name installs, with their options."""
 
 
 def get_cli_commands() -> list[GroupCommand]:
@@ -421,5 +424,6 @@ def _missing(name: str) -> ActionCommand:
         help=f"Not installed: {install}".replace("[", r"\["),
         description=f"Not installed. Install it with: {install}".replace("[", r"\["),
         func=say,
-        args=(option("arguments", "Ignored", nargs="*"),),
+        # Without the options, argparse would reject the documented command before it says what to install.
+        args=tuple(option(flag_name, "Only once it is installed", nargs="?") for flag_name in _EXTRAS[name]),
     )

@@ -85,3 +85,16 @@ def test_command_definitions_import_no_heavy_modules() -> None:
         "incident_sandbox.commands",
     }
     assert not {"pydantic", "httpx", "yaml", "fastapi", "slack_sdk", "docker"} & set(loaded)
+
+
+@pytest.mark.parametrize("name", ["demo", "sandbox"])
+def test_missing_distribution_is_named_whatever_its_options(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = [arg.flags[0] for arg in COMMANDS[(name,)].args]
+    monkeypatch.setattr("airflow_incident_provider.cli.commands.entry_points", lambda **_: ())
+    command = dict(commands())[(name,)]
+    for given in ([], *([option] for option in options), *([option, "1"] for option in options)):
+        parser = argparse.ArgumentParser()
+        for arg in command.args:
+            arg.add_to_parser(parser)
+        with pytest.raises(SystemExit, match=rf"pip install 'airflow-incident-provider\[{name}\]'"):
+            command.func(parser.parse_args(given))
