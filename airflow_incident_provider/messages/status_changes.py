@@ -43,6 +43,7 @@ from airflow_incident_provider.messages.mrkdwn import (
     utc_and_local,
     wrap,
 )
+from airflow_incident_provider.messages.updates import LeftRoom, left_room_lines
 from airflow_incident_provider.models import Finding, Incident, Model, UtcDatetime, Verdict
 from airflow_incident_provider.text import one_line
 
@@ -86,8 +87,7 @@ class Reopening(Model):
     :param at: when it fired again.
     :param over_at: when it had last recovered or been resolved, if known.
     :param what: the title of the alert that reopened it. Untrusted text.
-    :param old_room: its previous room, if it cannot continue there.
-    :param is_archived: whether that is archived; otherwise it was deleted, or the app was removed from it.
+    :param left: its previous room, if it cannot continue there.
     """
 
     by: str | None = None
@@ -98,9 +98,7 @@ class Reopening(Model):
     over_at: UtcDatetime | None = None
     what: str | None = None
     brief_url: str | None = None
-    old_room: str | None = None
-    old_room_url: str | None = None
-    is_archived: bool = True
+    left: LeftRoom | None = None
 
 
 def reopened_message(reopening: Reopening) -> Message:
@@ -109,7 +107,7 @@ def reopened_message(reopening: Reopening) -> Message:
     if reopening.by is not None:
         facts = join([_by_mention(reopening.by), _firing(reopening.firing), brief])
         heading = f"Reopened at {clock(reopening.at, seconds=False)} UTC{_by(reopening.by)}"
-        return _message(heading, facts, *_moved(reopening))
+        return _message(heading, facts, *left_room_lines(reopening.left))
     since = clock(reopening.since, seconds=False, seen_from=reopening.at)
     pause = f", after {duration(max(0, between(reopening.over_at, reopening.at)))}" if reopening.over_at else ""
     facts = join(
@@ -119,24 +117,14 @@ def reopened_message(reopening: Reopening) -> Message:
             brief,
         ]
     )
-    return _message(f"Reopened ({ordinal(reopening.times)} time since {since} UTC)", facts, *_moved(reopening))
+    heading = f"Reopened ({ordinal(reopening.times)} time since {since} UTC)"
+    return _message(heading, facts, *left_room_lines(reopening.left))
 
 
 def _firing(alerts: int) -> Mrkdwn:
     if not alerts:
         return Mrkdwn("no alert is firing")
     return Mrkdwn("1 alert is firing" if alerts == 1 else f"{alerts} alerts are firing")
-
-
-def _moved(reopening: Reopening) -> list[Mrkdwn]:
-    """Return why the incident does not continue in its previous room."""
-    if reopening.old_room is None:
-        return []
-    name = f"#{reopening.old_room}"
-    room = link(reopening.old_room_url, name) if reopening.old_room_url else inline(name)
-    if not reopening.is_archived:
-        return [Mrkdwn(f"The previous room {room} was deleted, or this app was removed from it")]
-    return [Mrkdwn(f"The previous room {room} is archived, and only a person can unarchive it")]
 
 
 # --- resolved ---------------------------------------------------------------------------------------------

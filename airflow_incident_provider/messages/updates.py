@@ -76,6 +76,18 @@ _SUPERSEDE_REPEATS = frozenset(
 )
 
 
+class LeftRoom(Model):
+    """
+    A room in which an incident could not continue.
+
+    :param is_archived: whether it is archived; otherwise it was deleted, or the app was removed from it.
+    """
+
+    name: str | None = None
+    url: str | None = None
+    is_archived: bool = True
+
+
 class IncidentUpdate(Model):
     """
     The content of one update.
@@ -86,6 +98,7 @@ class IncidentUpdate(Model):
     :param firing: how many of them fire.
     :param invited: people who were invited because of this update.
     :param key: the incident's key where buttons work: suggested people can be invited with one.
+    :param left: the previous room, if the incident cannot continue there and no other message reports that.
     """
 
     items: tuple[UpdateItem, ...] = ()
@@ -96,6 +109,7 @@ class IncidentUpdate(Model):
     invited: tuple[Invitation, ...] = ()
     not_invited: tuple[NotInvited, ...] = ()
     key: str | None = None
+    left: LeftRoom | None = None
 
     def of(self, kind: UpdateKind) -> tuple[UpdateItem, ...]:
         """Return the items of a kind."""
@@ -113,6 +127,7 @@ def update_messages(update: IncidentUpdate) -> list[Message]:
         *_alerts(update),
         *_repeats(update),
         *_dropped(update),
+        *left_room_lines(update.left),
     ]
     names = mention_names(update.invited)
     words = "\n".join(decode_mrkdwn(line, names).replace("*", "") for line in lines[:_FALLBACK_LINES])
@@ -120,6 +135,17 @@ def update_messages(update: IncidentUpdate) -> list[Message]:
     if update.key is not None:
         blocks += suggestion_controls(update.key, update.not_invited)
     return split_into_messages(words, blocks, names)
+
+
+def left_room_lines(left: LeftRoom | None) -> list[Mrkdwn]:
+    """Return why the incident does not continue in its previous room."""
+    if left is None:
+        return []
+    name = f"#{left.name}" if left.name else "of this incident"
+    room = link(left.url, name) if left.url else inline(name)
+    if not left.is_archived:
+        return [Mrkdwn(f"The previous room {room} was deleted, or this app was removed from it")]
+    return [Mrkdwn(f"The previous room {room} is archived, and only a person can unarchive it")]
 
 
 def _severity(update: IncidentUpdate) -> list[Mrkdwn]:

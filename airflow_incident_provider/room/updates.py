@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 from airflow_incident_provider.exceptions import IncidentError, SlackRequestError, SlackUnavailableError
 from airflow_incident_provider.intake.policies import Lifecycle
 from airflow_incident_provider.lifecycle.closing import resolve_at
 from airflow_incident_provider.lifecycle.records import Status, UpdateItem, UpdateKind
+from airflow_incident_provider.lifecycle.transitions import is_worse
 from airflow_incident_provider.messages.channel import channel_name, is_own_topic, topic
 from airflow_incident_provider.messages.mrkdwn import is_user_id
 from airflow_incident_provider.messages.status_changes import (
@@ -24,7 +24,7 @@ from airflow_incident_provider.messages.status_changes import (
     triage_message,
 )
 from airflow_incident_provider.messages.summary import summary_message
-from airflow_incident_provider.messages.updates import IncidentUpdate, update_messages
+from airflow_incident_provider.messages.updates import IncidentUpdate, LeftRoom, update_messages
 from airflow_incident_provider.models import (
     Incident,
     IncidentSummary,
@@ -47,6 +47,8 @@ from airflow_incident_provider.room.summary import summary_key, summary_so_far
 from airflow_incident_provider.slack.protocol import Channel
 
 _MOVED_FROM = "moved_from"
+_FIRING = frozenset({UpdateKind.REOPENED, UpdateKind.JOINED, UpdateKind.FIRING_AGAIN})
+"""Changes by which an incident fires more than before."""
 
 
 class UpdatePoster:
@@ -78,7 +80,7 @@ class UpdatePoster:
     def post(self) -> ThreadUpdates:
         """Post the update.
 
-        :raises SlackRequestError: the room is archived or gone, and the incident has not reopened.
+        :raises SlackRequestError: the room is archived or gone, and nothing that is new needs another one.
         """
         channel, writable = self._session.channel()
         if not writable:
@@ -101,25 +103,25 @@ class UpdatePoster:
     # --- where --------------------------------------------------------------------------------------
 
     def _move(self, *, is_archived: bool) -> None:
-        """Open a new room for an incident that has reopened and whose room is archived or gone."""
+        """Open a new room for an incident that gets worse and whose room is archived or gone."""
         old = self._session.room
-        if not self._items(UpdateKind.REOPENED):
+        if not any(_needs_room(item) for item in self._batch.items):
             why = "is archived" if is_archived else "was deleted, or the app was removed from it"
             raise SlackRequestError(
                 f"The room #{old.channel_name} {why}: nothing can be posted there.",
-                fix="Unarchive it, or invite the app. If the incident reopens, it gets a new room.",
+                fix="Unarchive it, or invite the app. If the incident gets worse or reopens, it gets a new room.",
             )
-        left: dict[str, Any] = {"name": old.channel_name, "url": old.url, "is_archived": is_archived}
-        self._session.ledger.record({_MOVED_FROM: left})
+        left = LeftRoom(name=old.channel_name, url=old.url, is_archived=is_archived)
+        self._session.ledger.record({_MOVED_FROM: left.model_dump(mode="json")})
         room = RoomOpener(self._session.slack, successor_request(self._session), self._session.ledger).open()
         self._store_room(room)
         self._session = self._session.in_room(room)
 
     @property
-    def _moved_from(self) -> dict[str, Any]:
+    def _moved_from(self) -> LeftRoom | None:
         """The room that was left for another one, by this attempt or an earlier one."""
         left = self._session.ledger.result(_MOVED_FROM)
-        return left if isinstance(left, dict) else {}
+        return LeftRoom.model_validate(left) if isinstance(left, dict) else None
 
     # --- who ----------------------------------------------------------------------------------------
 
@@ -189,9 +191,9 @@ class UpdatePoster:
             alerts=snapshot.record.alert_count,
             firing=snapshot.record.firing_count,
         )
-        if self._moved_from:
+        if self._moved_from is not None:
             # The brief of the new room shows who was invited.
-            return news
+            return news if self._items(UpdateKind.REOPENED) else news.model_copy(update={"left": self._moved_from})
         people = {"invited": responders.invited, "not_invited": responders.not_invited}
         return news.model_copy(update={**people, "key": self._session.buttons_key})
 
@@ -208,13 +210,18 @@ class UpdatePoster:
             over_at=over,
             what=item.title,
             brief_url=self._session.room.brief_url,
-            old_room=self._moved_from.get("name"),
-            old_room_url=self._moved_from.get("url"),
-            is_archived=bool(self._moved_from.get("is_archived", True)),
+            left=self._moved_from,
         )
 
     def _items(self, kind: UpdateKind) -> tuple[UpdateItem, ...]:
         return tuple(item for item in self._batch.items if item.kind is kind)
+
+
+def _needs_room(item: UpdateItem) -> bool:
+    """Return whether people must see a change, even if the room of the incident is archived or gone."""
+    if item.kind is UpdateKind.SEVERITY:
+        return is_worse(item.after, item.before)
+    return item.kind in _FIRING
 
 
 def successor_request(session: RoomSession) -> RoomRequest:

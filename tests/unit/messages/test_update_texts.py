@@ -32,7 +32,7 @@ from airflow_incident_provider.messages.status_changes import (
     triage_message,
 )
 from airflow_incident_provider.messages.summary import summary_message
-from airflow_incident_provider.messages.updates import IncidentUpdate, update_messages
+from airflow_incident_provider.messages.updates import IncidentUpdate, LeftRoom, update_messages
 from airflow_incident_provider.models import Finding, Incident, NotInvited, Severity, Verdict
 from airflow_incident_provider.probes import CONTROL
 
@@ -146,8 +146,7 @@ TEXTS: dict[str, list[Message]] = {
                 since=OCCURRED,
                 at=after(90_000),
                 what=CHECKOUT,
-                old_room="inc-1",
-                old_room_url="https://s.example/C1",
+                left=LeftRoom(name="inc-1", url="https://s.example/C1"),
             )
         )
     ],
@@ -261,8 +260,7 @@ reopenings = st.builds(
     over_at=st.none() | datetimes,
     what=optional_texts,
     brief_url=optional_texts,
-    old_room=optional_texts,
-    old_room_url=optional_texts,
+    left=st.none() | st.builds(LeftRoom, name=optional_texts, url=optional_texts, is_archived=st.booleans()),
 )
 resolved_incidents = st.builds(
     ResolvedIncident,

@@ -183,6 +183,43 @@ def test_update_in_deleted_room_fails(
         post_update(harness)
 
 
+@pytest.mark.parametrize("is_archived", [True, False])
+@pytest.mark.parametrize(
+    ("alert", "expected"),
+    [
+        ({"transition": "Re-Triggered", "priority": "P1"}, "medium → critical"),
+        ({"transition": "Triggered", "scope": "host:web-2", "cycle": "2"}, "Another alert"),
+    ],
+    ids=["worse severity", "another alert"],
+)
+def test_worse_incident_continues_in_a_new_room(
+    *,
+    harness: LifecycleHarness,
+    monitor: Monitor,
+    room: Room,
+    control: SandboxClient,
+    slack: Any,
+    alert: dict[str, str],
+    expected: str,
+    is_archived: bool,
+) -> None:
+    old_channel = room.id
+    slack.workspace.channels[old_channel].archived = True
+    slack.workspace.channels[old_channel].members.remove(BOT)
+    if not is_archived:
+        control.add_fault(Fault(method="conversations.info", error="channel_not_found", times=1))
+    monitor(**alert)
+    run_id = harness.queue_update()
+    for _ in range(2):
+        harness.run_task(PostIncidentUpdateOperator, run_id)
+    assert room.id != old_channel
+    [text] = [json.dumps(reply["blocks"], ensure_ascii=False) for reply in room.brief["replies"]]
+    assert expected in text
+    assert control.channel(old_channel)["name"] in text
+    assert ("is archived" in text) is is_archived
+    assert ALICE in room.state["members"]
+
+
 def test_dry_run_returns_all_messages(
     make_harness: Callable[..., LifecycleHarness], payload: Callable[[str], dict[str, Any]], control: SandboxClient
 ) -> None:
