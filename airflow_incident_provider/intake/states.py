@@ -28,37 +28,53 @@ _NOT_ENDED = frozenset(
 )
 _ADVERBS = frozenset({"auto", "automatically", "manually", "force", "forced", "now", "is", "status", "state"})
 """Words that may precede the one that reports an end."""
-_CONTINUATIONS = _ADVERBS | frozenset(
-    {"by", "in", "after", "at", "on", "from", "since", "via", "due", "because", "for", "as", "without", "with"}
+_CONTINUATIONS = (
+    _ADVERBS
     | {
+        "by",
+        "in",
+        "after",
+        "at",
+        "on",
+        "from",
+        "since",
+        "via",
+        "due",
+        "because",
+        "for",
+        "as",
+        "without",
+        "with",
         "to",
-        "again",
-        "already",
-        "was",
-        "previously",
-        "successfully",
-        "today",
-        "yesterday",
-        "normal",
-        "per",
-        "von",
-        "par",
     }
-    | {"alert", "alarm", "incident", "issue", "problem", "monitor", "event", "ticket", "check", "page", "durch"}
-    | {"notification", "por"}
+    | {"per", "von", "durch", "par", "por"}
+    | {"again", "already", "was", "previously", "successfully", "today", "yesterday", "normal"}
+    | {
+        "alert",
+        "alarm",
+        "incident",
+        "issue",
+        "problem",
+        "monitor",
+        "event",
+        "ticket",
+        "check",
+        "page",
+        "notification",
+    }
 )
-"""Words that may follow it. Before any other, it is a part of something else: ``Complete outage``, ``up == 0``."""
+"""Words that may follow it. Before any other word it reports no end: ``Complete outage``, ``up == 0``."""
 _AFTER_END = re.compile(r"\s*(?:[(\[{:;,.!|\u2013\u2014]|-+(?=\s)|\s-|$)")
-"""What separates the word that reports an end from whatever follows it."""
+"""What separates the word that reports an end from the rest of the text."""
 _TROUBLE = re.compile(
     r"\s*with\s+(?:\w+\s+)?(?:errors?|warnings?|failures?|issues?|problems?|exceptions?)\b"
     r"|\s*to\s+(?!(?:ok|normal|healthy|green|up)\b)",
     re.IGNORECASE,
 )
-"""What takes the end back: ``Completed with errors``, ``OK to ALARM``."""
+"""Continuations that contradict an end: ``Completed with errors``, ``OK to ALARM``."""
 _JOINT = re.compile(r"\s*(?:/|and\b)\s*", re.IGNORECASE)
 _COUNTED = frozenset({"up", "complete", "completed", "normal", "success", "healthy"})
-"""Words that a number after them takes back: ``Up 95%``."""
+"""Words that report no end before a number: ``Up 95%``."""
 _CONTRACTED = re.compile(r"n['\u2019]t\b", re.IGNORECASE)
 _NO_DATA = re.compile(r"\bno[ _-]?data\b", re.IGNORECASE)
 _ARROW = re.compile(r"\s*(?:->|=>|\u2192|\u21d2)\s*")
@@ -112,7 +128,7 @@ _DOUBTFUL_ENDING = re.compile(
     r"|despite|whether|whereas|partly|mostly|some|few|half|zero)\b|\b\d+ ?(?:of|/|out of) ?\d+\b|\d ?%|\?",
     re.IGNORECASE,
 )
-"""What makes of an ending a part of a longer story: ``Orders are lost since the primary recovered``."""
+"""Words in titles that mention an end without reporting one: ``Orders are lost since the primary recovered``."""
 _FAILURE = re.compile(r"\b(?:fail\w*|missed|stuck|lag\w*|behind|impossible|error\w*)\b", re.IGNORECASE)
 
 
@@ -149,7 +165,7 @@ def is_ended(status: str) -> bool:
 
 
 def _goes_with_end(word: str, rest: str) -> bool:
-    """Return whether what follows a word that reports an end leaves it one."""
+    """Return whether a word still reports an end in view of the text that follows it."""
     if _AFTER_END.match(rest):
         return True
     if (joint := _JOINT.match(rest)) is not None:

@@ -137,7 +137,7 @@ def _invite(record: IncidentRecord, action: IncidentAction) -> AppliedAction:
 
 
 def _with_called(record: IncidentRecord, names: tuple[str, ...], action: IncidentAction) -> IncidentRecord:
-    """Return the record with people whom a person calls, also if they were named before: they may have left."""
+    """Return the record with people that a person invites, also if they were named before: they may have left."""
     waiting = {name.casefold() for item in record.pending if item.calls_people for name in item.names}
     called = tuple(name for name in distinct(names) if name.casefold() not in waiting)
     if not called:

@@ -170,7 +170,7 @@ class WarRoomNotifier(BaseNotifier):
                     self.log.warning("Failures of %s could not be posted: %s", other.dag_id, error)
 
     def _destination(self) -> str | None:
-        """Return what tells the run's rooms apart; ``None`` for the public one of the default connection."""
+        """Return what distinguishes the run's rooms; ``None`` for the public one of the default connection."""
         if self.slack_conn_id == DEFAULT_SLACK_CONN_ID and not self.private:
             return None
         return f"{self.slack_conn_id}/{'private' if self.private else 'public'}"

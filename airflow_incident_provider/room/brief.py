@@ -2,8 +2,8 @@
 The brief: one builder of what it shows, one writer with all fallbacks, and its refresh while a run goes on.
 
 Several tasks refresh the brief, each in its own process, after Airflow knows that the task has ended, so that no
-task waits for it. Each writes what it has read, reads again, and writes again if the run has moved on. So whoever
-writes last has seen no later state. The summary writes the final state.
+task waits for it. Each writes what it has read, reads again, and writes again if the run has moved on. So the
+last writer has read the latest state. The summary writes the final state.
 """
 
 from __future__ import annotations

@@ -289,9 +289,9 @@ def invite_later_responders(
     """Invite the missing ``names``; return the status of every responder added after the room opened.
 
     The queries that Slack did not answer during the first run are among them. Somebody who was invited before and
-    has left is not invited again, unless a person calls them.
+    has left is not invited again, unless a person invites them.
 
-    :param called: whom a person calls now.
+    :param called: people that a person invites now.
     :raises IncidentError: Slack does not say who is in the room, or takes no invitation.
     """
     snapshot, room = session.snapshot, session.room

@@ -1,7 +1,7 @@
 """
 Who may act on an incident: the members of its room, and of the user groups that the routing table names.
 
-That somebody may act counts for :data:`CACHE_SECONDS`. A refusal is never remembered: whoever joins the room may
+That somebody may act counts for :data:`CACHE_SECONDS`. A refusal is never remembered: a new member of the room may
 act at once. If Slack does not respond, no one is authorized, and the reply says so.
 """
 

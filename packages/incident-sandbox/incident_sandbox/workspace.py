@@ -145,7 +145,7 @@ class Workspace:
             self.touch()
 
     def person_by_email(self, email: str) -> Person | None:
-        """Return whoever has this e-mail address, whatever their state."""
+        """Return the user with this e-mail address, in any state."""
         user_id = self._emails.get(email.strip().casefold())
         return self.people[user_id] if user_id else None
 
