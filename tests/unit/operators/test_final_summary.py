@@ -197,7 +197,7 @@ def test_silently_ignored_invitation_is_reported(
     found: str,
     answer: dict[str, Any],
 ) -> None:
-    """Cover people in the state "removed", about whom Slack reports no error."""
+    """Cover people in the state "removed", for which Slack reports no error."""
     body = {"ok": True, **answer}
     control.add_fault(Fault(method="conversations.invite", status=200, body=body, times=None))
     opened_room, people = with_failed_lookup(room, EMAIL)

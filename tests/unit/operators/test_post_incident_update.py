@@ -380,7 +380,7 @@ def test_missing_triage_channel_opens_room(
     assert harness.record.room.channel_id == room.channel_id
 
 
-# --- whom a person calls --------------------------------------------------------------------------
+# --- people invited by a command --------------------------------------------------------------------------
 
 
 def act(harness: LifecycleHarness, kind: ActionKind, **arguments: Any) -> Any:
