@@ -40,6 +40,7 @@ class FailedRun:
 
     :param began_at: when it started; the time of the callback if Airflow does not say.
     :param task: the task that failed; ``None`` in the callback of a DAG.
+    :param start_known: whether Airflow says when it started.
     :param reason: why the run failed, in Airflow's words, in the callback of a DAG.
     :param destination: which of the run's rooms it belongs to, if not to the public one of the default connection:
         what is posted in a private room must not be posted in a public one, or in another workspace.
@@ -48,6 +49,7 @@ class FailedRun:
     dag_id: str
     run_id: str
     began_at: datetime
+    start_known: bool = True
     task: FailedTask | None = None
     reason: str | None = None
     destination: str | None = None
@@ -64,12 +66,14 @@ class FailedRun:
         run_id = _first("run_id", ti, dag_run) or context.get("run_id")
         if not dag_id or not run_id:
             raise LookupError("The context names no DAG run.")
+        began_at = _moment(_first("start_date", dag_run))
         # A DAG's callback gets one of the run's tasks, which may not be one that failed.
         is_of_dag = "reason" in context
         return cls(
             dag_id=str(dag_id),
             run_id=str(run_id),
-            began_at=_moment(_first("start_date", dag_run)),
+            began_at=began_at or datetime.now(UTC),
+            start_known=began_at is not None,
             task=None if is_of_dag or ti is None else _task(ti, context),
             reason=str(context["reason"]) if context.get("reason") else None,
             destination=destination,
@@ -90,7 +94,7 @@ class FailedRun:
         """The key of this failure of the run."""
         if self.task is None:
             # A run that was cleared and fails again has begun again.
-            return f"{self.key}/run/{self.began_at.timestamp():.0f}"
+            return f"{self.key}/run/{self.began_at.timestamp():.0f}" if self.start_known else f"{self.key}/run"
         return f"{self.key}/{self.task.task_id}/{self.task.map_index}/{self.task.try_number}"
 
 
@@ -114,7 +118,7 @@ def _first(name: str, *things: Any) -> Any:
     return next((value for value in found if value is not None), None)
 
 
-def _moment(value: Any) -> datetime:
+def _moment(value: Any) -> datetime | None:
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
-    return value if isinstance(value, datetime) and value.tzinfo is not None else datetime.now(UTC)
+    return value if isinstance(value, datetime) and value.tzinfo is not None else None

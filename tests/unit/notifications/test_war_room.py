@@ -8,7 +8,8 @@ import re
 import signal
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from incident_sandbox import Fault, SandboxClient
 
 from airflow_incident_provider.notifications import war_room
+from airflow_incident_provider.notifications.failed_run import FailedRun
 from airflow_incident_provider.notifications.war_room import WarRoomNotifier
 
 BOT, DANA = "U0WARROOM01", "U0DANAREYES"
@@ -275,3 +277,12 @@ def test_an_app_that_may_not_look_for_rooms_opens_one(
     notifier(failure_context("load"))
     [room] = rooms(control)
     assert posted_tasks(control, room) == {"load": 1}
+
+
+@pytest.mark.parametrize(("start", "is_same"), [(None, True), (STARTED, False)], ids=["unknown", "known"])
+def test_later_callback_of_the_same_run(start: datetime | None, is_same: bool) -> None:
+    """A run whose start is known differs from one that was cleared and failed again."""
+    context = {"dag_run": SimpleNamespace(dag_id="orders", run_id=RUN, start_date=start), "reason": "task_failure"}
+    first = FailedRun.of(context)
+    later = replace(first, began_at=first.began_at + timedelta(seconds=2))
+    assert (first.failure_key == later.failure_key) is is_same
