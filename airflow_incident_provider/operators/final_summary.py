@@ -76,7 +76,7 @@ class FinalSummaryOperator(SlackStep):
 
     def run_step(self, context: Context) -> IncidentSummary:
         """Make the summary, log it, and post it if there is a room."""
-        if (step_nearby(context, TaskId.PARSE_INCIDENT) or "").count("."):
+        if "." in (step_nearby(context, TaskId.PARSE_INCIDENT) or ""):
             raise IncidentError(
                 "The steps of an incident cannot be summarized under the ids that their task group gives them.",
                 fix="Write TaskGroup(..., prefix_group_id=False).",
