@@ -47,7 +47,8 @@ def _compared(request: EvidenceRequest, answers: Answers) -> Iterator[Series]:
     answer = answers.get("metric")
     if request.metric_query is not None:
         found = own_series(request, answer) if answer is not None and answer.usable else []
-        yield from found[:1] if len(found) == 1 else ()
+        if len(found) == 1:
+            yield found[0]
     elif (own := own_traces(request, answers)) is not None:
         yield from (own.failed_share, own.durations)
 

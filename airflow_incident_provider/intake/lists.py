@@ -7,11 +7,10 @@ is split at a comma only where the parts cannot be the two halves of one name.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from airflow_incident_provider.intake.values import composed, is_unset, unwrapped
+from airflow_incident_provider.intake.values import composed, is_unset, json_in, unwrapped
 
 MAX_ITEMS = 1000
 """Items of a list that are looked at; far more than are kept."""
@@ -77,7 +76,8 @@ def tag_items(value: object, *, depth: int = 4) -> list[object]:
     :param depth: how many lists in each other are read.
     """
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        value = _from_json(value)
+        parsed = json_in(value)
+        value = value if parsed is None else parsed
     items: list[object] = list(value[:MAX_ITEMS]) if isinstance(value, list | tuple) else [value]
     tags: list[object] = []
     for item in items:
@@ -90,14 +90,6 @@ def tag_items(value: object, *, depth: int = 4) -> list[object]:
         else:
             tags.append(item)
     return [_plain_tag(tag) if isinstance(tag, str) else tag for tag in tags[:MAX_ITEMS]]
-
-
-def _from_json(text: str) -> object:
-    """Return the list or object that a text holds as JSON; another text as it is."""
-    try:
-        return json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _is_tag_list(text: str) -> bool:

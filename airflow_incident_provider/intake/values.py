@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import unicodedata
@@ -72,6 +73,14 @@ _LABELLED_NUMBER = re.compile(rf"\b({'|'.join(sorted(_LABELS, key=len, reverse=T
 
 
 _NOT_IN_NAME = re.compile(r"[^a-z0-9]+")
+
+
+def json_in(text: str) -> object:
+    """Return the value that a text holds as JSON; ``None`` if it holds none."""
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
 
 
 def plain_name(name: object) -> str:

@@ -169,3 +169,48 @@ def unused_port() -> int:
     """Return a loopback port on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def clean_registry() -> Iterator[None]:
+    """Delete the registry entries after the test."""
+    from airflow.models.asset_state_store import AssetStateStoreModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    yield
+    with create_session() as session:
+        session.execute(delete(AssetStateStoreModel))
+
+
+def store_incident(key: str, transition: dict[str, Any], **parts: Any) -> None:
+    """Store a record and a transition in the registry, like the webhook and a task."""
+    from airflow.models.asset import AssetModel
+    from airflow.state import AssetScope
+    from airflow.state.metastore import MetastoreBackend
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    from airflow_incident_provider.lifecycle.records import AlertState, IncidentRecord
+    from airflow_incident_provider.registry.keys import REGISTRY, Kind
+    from airflow_incident_provider.registry.records import StoredIncident, Transition
+
+    timestamp = "2026-11-23T09:35:00Z"
+    alert = AlertState(key=key, group=key, title="T", severity="critical", first_at=timestamp, last_at=timestamp)
+    record = IncidentRecord(
+        key=key, source="manual", opened_by=key, title="T", severity="critical",
+        opened_at=timestamp, last_signal_at=timestamp, alerts={key: alert}, **parts,
+    )  # fmt: skip
+    stored = StoredIncident(version=1, record=record).to_json()
+    with create_session() as session:
+        asset_id = session.scalar(select(AssetModel.id).where(AssetModel.name == REGISTRY.name))
+        if asset_id is None:
+            asset = AssetModel(name=REGISTRY.name, uri=REGISTRY.uri)
+            session.add(asset)
+            session.flush()
+            asset_id = asset.id
+        for entry, value in (
+            (Kind.RECORD.key(key), stored),
+            (Kind.TRANSITION.key(key), Transition.model_validate(transition).model_dump(mode="json")),
+        ):
+            MetastoreBackend().set(AssetScope(asset_id=asset_id), entry, json.dumps(value), session=session)

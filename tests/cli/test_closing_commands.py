@@ -11,10 +11,8 @@ import pytest
 
 from airflow_incident_provider.cli.run import ExitCode
 
-from .conftest import CommandResult, run_dag
+from .conftest import CommandResult, run_dag, store_incident
 from .terminal import Terminal
-
-from .test_incidents_commands import clean_registry, store_incident  # isort: skip  # noqa: F401 - a fixture
 
 Run = Callable[..., CommandResult]
 KEY = "man.OPS-9"
@@ -22,7 +20,7 @@ BOTH_COMMANDS = pytest.mark.parametrize("command", ["resolve", "archive"])
 
 
 @pytest.fixture
-def stored_incident(deployed: Any, clean_registry: None) -> Callable[[str], None]:  # noqa: F811
+def stored_incident(deployed: Any, clean_registry: None) -> Callable[[str], None]:
     """Return a function that stores an incident with the given status in the registry."""
 
     def stored_incident(status: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from airflow_incident_provider.intake.limits import ParseWarnings
 from airflow_incident_provider.intake.lists import MAX_ITEMS, tag_items
-from airflow_incident_provider.intake.values import composed, is_unset, plain_name, read_text, unwrapped
+from airflow_incident_provider.intake.values import composed, is_unset, json_in, plain_name, read_text, unwrapped
 from airflow_incident_provider.models import Model
 from airflow_incident_provider.text import one_line
 
@@ -301,7 +301,7 @@ def _section(value: object) -> Mapping[str, object] | None:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = _from_json(value)
+        value = json_in(value)
     return value if isinstance(value, dict) else None
 
 
@@ -316,13 +316,6 @@ def _text(flat: Mapping[str, tuple[str, object]], name: str, warnings: ParseWarn
         return None
 
 
-def _from_json(text: str) -> object:
-    try:
-        return json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        return None
-
-
 def json_variable(value: object, *, field: str, warnings: ParseWarnings) -> object:
     """Return the object or list that a variable holds; ``None`` if it is unset or (with a warning) not JSON.
 
@@ -333,7 +326,7 @@ def json_variable(value: object, *, field: str, warnings: ParseWarnings) -> obje
     if is_unset(value):
         return None
     if isinstance(value, str):
-        parsed = _from_json(value)
+        parsed = json_in(value)
         if parsed is None:
             warnings.add(field, value, "left out: it is not JSON")
             return None
